@@ -1,1 +1,28 @@
-//! To be filled.
+//! What connects the five tools: records, narration, fault text, identity by pidfd, guardians, and the few unsafe
+//! wrappers. No isolation mechanism lives here; each of those is a file in the tool that it belongs to.
+//!
+//! Invariants: parsing does no I/O; every state-changing kernel call goes through [`kernel::call`]; `unsafe` stands in
+//! `kernel.rs` and `startup.rs` only; everything is single-threaded, as `setns(2)` and `unshare(2)` demand.
+
+pub mod assembly;
+pub mod chain;
+pub mod environment;
+pub mod fault;
+pub mod guardian;
+pub mod hierarchy;
+pub mod kernel;
+pub mod namespace;
+pub mod narrate;
+pub mod options;
+pub mod pipe;
+pub mod privilege;
+pub mod record;
+pub mod sealed;
+pub mod startup;
+pub mod status;
+pub mod target;
+pub mod text;
+pub mod units;
+
+pub use fault::Fault;
+pub use status::Status;

@@ -1,0 +1,250 @@
+//! The state of a container that is being assembled: it lives in the held init, never in the record.
+//!
+//! The init that `unshare-rs --hold` leaves keeps three descriptors at fixed numbers: a sealed memfd as its mark, and
+//! the two ends of a socket pair as its doorbell. A stage fetches the doorbell with `pidfd_getfd(2)` and hands in a
+//! *lease*, one end of a socket pair of its own. A lease that closes without a word (its stage failed, or was killed,
+//! however suddenly) makes the init exit, and the container with it. So nobody is ever signalled: the init ends
+//! itself, and a process without our mark cannot be talked to, whatever a record claims.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use rustix::fs::SealFlags;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
+
+use crate::Fault;
+use crate::fault::IntoErrno;
+use crate::kernel::look;
+use crate::target::{Target, wait_readable};
+
+/// Where the init keeps its mark: a memfd that holds [`MARK`], sealed against every change.
+pub const MARK_FD: RawFd = 3;
+/// Where the init keeps the end of its doorbell that stages fetch, until a command has been entered.
+pub const DOORBELL_FD: RawFd = 4;
+/// Where the init listens to its doorbell, until a command has been entered.
+pub const BELL_FD: RawFd = 5;
+/// The lease of the process that made the container, handed over at the init's birth.
+pub const FIRST_LEASE_FD: RawFd = 6;
+/// What the mark holds.
+pub const MARK: &[u8] = b"held by unshare-rs --hold, protocol 1\n";
+
+/// How long an init may take to answer or to end. It only has to wake up for either.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a stage tells the init, one byte a message. A lease that closes instead ends the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Word {
+    /// On the doorbell, with a descriptor: here is my lease.
+    Lease = b'L',
+    /// My part is done, and another stage has the container.
+    Release = b'r',
+    /// A command has been entered: the container is in use, whatever happens to me.
+    Entered = b'e',
+    /// A command has been entered, and the container ends when this lease closes (`--rm`).
+    EnteredToRemove = b'x',
+    /// With a descriptor: join this cgroup namespace.
+    JoinCgroupNamespace = b'c',
+}
+
+/// What the init answers on a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Answer {
+    /// Your lease holds: the container is unfinished.
+    Unfinished = b'A',
+    /// Too late: a command has been entered.
+    InUse = b'U',
+    /// Done as you said.
+    Done = b'k',
+    /// What you said was refused; the errno follows as a second byte.
+    Refused = b'f',
+}
+
+/// How a process stands to `--hold`.
+#[derive(Debug)]
+pub enum Hold {
+    /// No `--hold` made it: it is never ended, whatever a stage meets.
+    Foreign,
+    /// A hold in which a command has been entered already.
+    InUse,
+    /// A hold that is being assembled, and our lease on it.
+    Unfinished(Lease),
+}
+
+impl Hold {
+    /// Finds out, and takes a lease where there is one to take.
+    pub fn of(target: &Target) -> Result<Hold, Fault> {
+        if !has_mark(target)? {
+            return Ok(Hold::Foreign);
+        }
+        let doorbell = match pidfd_getfd(target.pidfd(), DOORBELL_FD, PidfdGetfdFlags::empty()) {
+            Ok(doorbell) => doorbell,
+            Err(rustix::io::Errno::BADF) => return Ok(Hold::InUse),
+            Err(error) => return Err(unreachable(target, "pidfd_getfd(pidfd, doorbell)", error.into_errno())),
+        };
+        let (ours, theirs) = lease_pair()?;
+        match send(doorbell.as_fd(), Word::Lease, Some(theirs.as_fd())) {
+            // The init shut its doorbell between our two calls.
+            Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED) => return Ok(Hold::InUse),
+            sent => sent.map_err(|errno| unreachable(target, "sendmsg(doorbell)", errno))?,
+        }
+        drop(theirs);
+        let lease = Lease { socket: ours };
+        match lease.hear(target)? {
+            Some([b'A', ..]) => Ok(Hold::Unfinished(lease)),
+            Some([b'U', ..]) | None if !target.has_ended()? => Ok(Hold::InUse),
+            _ => {
+                Err(Fault::new(format!("cannot take up the container of process {}: it has just ended", target.pid())))
+            }
+        }
+    }
+}
+
+/// Whether a process carries the mark of a hold. Touches nothing of the process, whatever it may be.
+pub fn has_mark(target: &Target) -> Result<bool, Fault> {
+    let mark = match pidfd_getfd(target.pidfd(), MARK_FD, PidfdGetfdFlags::empty()) {
+        Ok(mark) => mark,
+        // No such descriptor; or a process that is not ours to look into, and then not ours to end either.
+        Err(rustix::io::Errno::BADF | rustix::io::Errno::PERM | rustix::io::Errno::SRCH) => return Ok(false),
+        Err(error) => return Err(unreachable(target, "pidfd_getfd(pidfd, mark)", error.into_errno())),
+    };
+    // Only a memfd has seals: nothing is read from a descriptor that could be a stranger's pipe.
+    let sealed = rustix::fs::fcntl_get_seals(&mark).is_ok_and(|seals| seals.contains(mark_seals()));
+    let mut content = [0; MARK.len() + 1];
+    Ok(sealed && matches!(rustix::io::pread(&mark, &mut content, 0), Ok(length) if content[..length] == *MARK))
+}
+
+/// The seals of the mark.
+pub fn mark_seals() -> SealFlags {
+    SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE
+}
+
+/// A stage's claim on an unfinished container. Dropped without a word, it ends the container.
+#[derive(Debug)]
+pub struct Lease {
+    socket: OwnedFd,
+}
+
+impl Lease {
+    /// The lease of the process that makes the container, from its end of [`lease_pair`].
+    pub fn first(socket: OwnedFd) -> Lease {
+        Lease { socket }
+    }
+
+    /// For polling: becomes readable when the init speaks or is gone.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Our part is done and another stage has the container, or nobody yet.
+    pub fn release(self, target: &Target) -> Result<(), Fault> {
+        self.say(target, Word::Release, None)
+    }
+
+    /// A command runs inside: from now on a failing stage cannot end the container.
+    pub fn entered(&self, target: &Target, remove: bool) -> Result<(), Fault> {
+        self.say(target, if remove { Word::EnteredToRemove } else { Word::Entered }, None)
+    }
+
+    /// Has the init join a cgroup namespace, so that everyone who enters sees it.
+    pub fn join_cgroup_namespace(&self, target: &Target, namespace: BorrowedFd<'_>) -> Result<(), Fault> {
+        self.say(target, Word::JoinCgroupNamespace, Some(namespace))?;
+        match self.hear(target)? {
+            Some([b'k', ..]) => Ok(()),
+            Some([b'f', errno]) => Err(Fault::kernel(
+                format!("move the init of the container ({}) into its cgroup namespace", target.pid()),
+                "setns(ns/cgroup, CLONE_NEWCGROUP)",
+                Errno::from_raw(errno.into()),
+            )),
+            _ => Err(unreachable(target, "recvmsg(lease)", Errno::EPIPE)),
+        }
+    }
+
+    /// Ends the container by letting the lease go, and waits until it has ended; answers whether it did.
+    pub fn abandon(self, target: &Target) -> Result<bool, Fault> {
+        drop(self.socket);
+        target.wait(PATIENCE)
+    }
+
+    /// Waits for the init's first word: it is set up. `None` when it ended instead.
+    pub fn hear_ready(&self) -> Result<bool, Fault> {
+        let heard = look("hear from the container's init", "recvmsg(lease)", || receive(self.socket.as_fd()))?;
+        Ok(matches!(heard, Some((words, _)) if words[0] == Answer::Unfinished as u8))
+    }
+
+    fn say(&self, target: &Target, word: Word, fd: Option<BorrowedFd<'_>>) -> Result<(), Fault> {
+        send(self.socket.as_fd(), word, fd).map_err(|errno| unreachable(target, "sendmsg(lease)", errno))
+    }
+
+    fn hear(&self, target: &Target) -> Result<Option<[u8; 2]>, Fault> {
+        if !wait_readable(self.socket.as_fd(), Some(PATIENCE))? {
+            return Err(unreachable(target, "poll(lease)", Errno::ETIMEDOUT));
+        }
+        match receive(self.socket.as_fd()) {
+            Ok(heard) => Ok(heard.map(|(words, _)| words)),
+            Err(Errno::ECONNRESET) => Ok(None),
+            Err(errno) => Err(unreachable(target, "recvmsg(lease)", errno)),
+        }
+    }
+}
+
+/// The two ends of a lease.
+pub fn lease_pair() -> Result<(OwnedFd, OwnedFd), Fault> {
+    // SEQPACKET: a word stays one message, and a closed end reads as the end.
+    look("make a lease", "socketpair(AF_UNIX, SOCK_SEQPACKET)", || {
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+    })
+}
+
+/// Sends a word, with a descriptor where it carries one.
+pub fn send(socket: BorrowedFd<'_>, word: Word, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let fds: Vec<_> = fd.into_iter().collect();
+    if !fds.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+    }
+    sendmsg(socket, &[IoSlice::new(&[word as u8])], &mut ancillary, SendFlags::NOSIGNAL)
+        .map(drop)
+        .map_err(IntoErrno::into_errno)
+}
+
+/// Sends an answer; the init does not mind a stage that is gone.
+pub fn answer(socket: BorrowedFd<'_>, answer: Answer, errno: Option<Errno>) -> Result<(), Errno> {
+    let message = [answer as u8, errno.map_or(0, |errno| errno as i32 as u8)];
+    let mut nothing = SendAncillaryBuffer::default();
+    sendmsg(socket, &[IoSlice::new(&message)], &mut nothing, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+        .map(drop)
+        .map_err(IntoErrno::into_errno)
+}
+
+/// Receives up to two bytes and a descriptor; `None` when the other end is closed.
+pub fn receive(socket: BorrowedFd<'_>) -> Result<Option<([u8; 2], Option<OwnedFd>)>, Errno> {
+    let mut words = [0; 2];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let received = rustix::io::retry_on_intr(|| {
+        recvmsg(socket, &mut [IoSliceMut::new(&mut words)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+    })
+    .map_err(IntoErrno::into_errno)?;
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    let fd = ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    Ok(Some((words, fd)))
+}
+
+fn unreachable(target: &Target, call: &str, errno: Errno) -> Fault {
+    Fault::kernel(format!("reach the container's init, process {}", target.pid()), call, errno)
+}

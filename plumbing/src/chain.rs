@@ -1,0 +1,121 @@
+//! Executing the rest of the command line; the only place that decides between 126 and 127. `execve(2)`.
+//!
+//! The search through PATH is our own, not execvp(3)'s: it must use the environment that the command gets, and it can
+//! tell a missing program from a missing interpreter.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::unistd::execve;
+
+use crate::environment::Environment;
+use crate::{Fault, Status, narrate, startup};
+
+/// What execvp(3) searches when PATH is not set.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
+/// Becomes `command` with the inherited environment. Comes back only with a fault, or from a dry run.
+pub fn exec(command: &[OsString]) -> Result<Status, Fault> {
+    exec_with(command, &Environment::inherited())
+}
+
+/// Becomes `command` with this environment, found through that environment's PATH.
+pub fn exec_with(command: &[OsString], environment: &Environment) -> Result<Status, Fault> {
+    let Some(program) = command.first() else {
+        return Err(Fault::usage("a command is missing"));
+    };
+    let argv = c_strings(command)?;
+    let entries = environment.entries();
+    if narrate::is_dry_run() {
+        narrate::before(&told(program, command), "from here the command speaks");
+        return Ok(Status::SUCCESS);
+    }
+    startup::hand_on();
+    let mut refused = Errno::ENOENT;
+    for candidate in candidates(program, environment) {
+        // Telling only what exists keeps the narration to the calls that matter; a failed one changes nothing.
+        if narrate::is_on() && !candidate.exists() {
+            continue;
+        }
+        let path = c_string(candidate.as_os_str())?;
+        narrate::before(&told(candidate.as_os_str(), command), "from here the command speaks");
+        let Err(errno) = execve(&path, &argv, &entries);
+        match errno {
+            Errno::ENOEXEC => return run_by_shell(&path, &argv, &entries, program),
+            Errno::ENOENT if candidate.exists() => return Err(no_interpreter(program)),
+            // As execvp(3): a candidate that may not be run does not hide a later one that may.
+            Errno::EACCES => refused = Errno::EACCES,
+            Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ESTALE => {}
+            other => return Err(not_run(program, other)),
+        }
+    }
+    Err(not_run(program, refused))
+}
+
+/// A script without `#!`: POSIX has the shell run it.
+fn run_by_shell(path: &CString, argv: &[CString], entries: &[CString], program: &OsStr) -> Result<Status, Fault> {
+    let mut by_shell = vec![c"sh".to_owned(), path.clone()];
+    by_shell.extend_from_slice(&argv[1..]);
+    narrate::before(&format!("execve(\"/bin/sh\", [\"sh\", {path:?}, …])"), "a script without #!, sh(1) runs it");
+    let Err(_) = execve(c"/bin/sh", &by_shell, entries);
+    Err(not_run(program, Errno::ENOEXEC))
+}
+
+fn candidates(program: &OsStr, environment: &Environment) -> Vec<PathBuf> {
+    if program.as_bytes().contains(&b'/') {
+        return vec![PathBuf::from(program)];
+    }
+    if program.is_empty() {
+        return Vec::new();
+    }
+    let path = environment.get("PATH").unwrap_or(OsStr::new(DEFAULT_PATH));
+    path.as_bytes()
+        .split(|byte| *byte == b':')
+        .map(|dir| if dir.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(dir)) })
+        .map(|dir| dir.join(program))
+        .collect()
+}
+
+fn not_run(program: &OsStr, errno: Errno) -> Fault {
+    let status = match errno {
+        Errno::ENOENT | Errno::ENOTDIR => Status::NOT_FOUND,
+        _ => Status::NOT_RUNNABLE,
+    };
+    let shown = program.to_string_lossy();
+    Fault::kernel(format!("run {shown}"), format!("execve({shown:?})"), errno).with_status(status)
+}
+
+fn no_interpreter(program: &OsStr) -> Fault {
+    not_run(program, Errno::ENOENT)
+        .with_remedy("the file exists, but its interpreter or dynamic loader is missing in this root")
+}
+
+fn told(path: &OsStr, command: &[OsString]) -> String {
+    let args: Vec<_> = command.iter().map(|arg| format!("{:?}", arg.to_string_lossy())).collect();
+    format!("execve({:?}, [{}])", path.to_string_lossy(), args.join(", "))
+}
+
+fn c_strings(words: &[OsString]) -> Result<Vec<CString>, Fault> {
+    words.iter().map(|word| c_string(word)).collect()
+}
+
+fn c_string(word: &OsStr) -> Result<CString, Fault> {
+    // argv comes from the kernel, which ends words at NUL; only a record could bring one along.
+    CString::new(word.to_owned().into_vec()).map_err(|_| Fault::new("cannot run a command with a NUL byte in it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_without_slash_is_searched_and_one_with_is_not() {
+        let mut environment = Environment::empty();
+        environment.set("PATH", "/a::/b");
+        let found = candidates(OsStr::new("sh"), &environment);
+        assert_eq!(found, [PathBuf::from("/a/sh"), PathBuf::from("./sh"), PathBuf::from("/b/sh")]);
+        assert_eq!(candidates(OsStr::new("./sh"), &environment), [PathBuf::from("./sh")]);
+    }
+}

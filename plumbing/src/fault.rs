@@ -1,0 +1,130 @@
+//! The error that all tools report, and its text: what failed, on which object, by which call, with which errno.
+//!
+//! The first line is complete in itself; a second line names a remedy, and only when its cause was looked up.
+
+use std::fmt;
+
+use nix::errno::Errno;
+
+use crate::Status;
+
+/// One failure, ready to be read at 3 a.m.
+///
+/// Its text is `cannot GOAL: CALL: ENAME (text)`, or a sentence of its own where no kernel call failed.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    message: String,
+    errno: Option<Errno>,
+    remedy: Option<String>,
+    status: Status,
+    told: bool,
+}
+
+impl Fault {
+    /// A kernel call that was refused. `goal` completes "cannot …": an operation and its object.
+    pub fn kernel(goal: impl fmt::Display, call: impl fmt::Display, errno: Errno) -> Self {
+        let message = format!("cannot {goal}: {call}: {}", errno_text(errno));
+        Fault { message, errno: Some(errno), remedy: None, status: Status::OURS, told: false }
+    }
+
+    /// A failure without an errno; `message` is the whole sentence.
+    pub fn new(message: impl Into<String>) -> Self {
+        Fault { message: message.into(), errno: None, remedy: None, status: Status::OURS, told: false }
+    }
+
+    /// Wrong usage; `message` names the option, the value and what would be valid.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Fault::new(message).with_remedy("see --help")
+    }
+
+    /// A failure that another process of ours has already reported on stderr.
+    pub fn already_told(status: Status) -> Self {
+        Fault { message: String::new(), errno: None, remedy: None, status, told: true }
+    }
+
+    /// Adds what to do about it. Only for causes that were verified.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Ends with another status than 125.
+    #[must_use]
+    pub fn with_status(mut self, status: Status) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The errno of the call that failed, where one did.
+    pub fn errno(&self) -> Option<Errno> {
+        self.errno
+    }
+
+    /// What the process that reports this fault exits with.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// Writes the fault to stderr under the tool's name and returns the exit status.
+    pub fn report(&self, tool: &str) -> Status {
+        if !self.told {
+            let mut text = format!("{tool}: {}\n", self.message);
+            if let Some(remedy) = &self.remedy {
+                text.push_str(&format!("{tool}: remedy: {remedy}\n"));
+            }
+            crate::narrate::write_stderr(&text);
+        }
+        self.status
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// `EPERM (Operation not permitted)`.
+pub fn errno_text(errno: Errno) -> String {
+    format!("{errno:?} ({})", errno.desc())
+}
+
+/// Turns the errors of the libraries that make our calls into the kernel's errno.
+pub trait IntoErrno {
+    /// The errno; EIO where a library made up an error of its own.
+    fn into_errno(self) -> Errno;
+}
+
+impl IntoErrno for Errno {
+    fn into_errno(self) -> Errno {
+        self
+    }
+}
+
+impl IntoErrno for rustix::io::Errno {
+    fn into_errno(self) -> Errno {
+        Errno::from_raw(self.raw_os_error())
+    }
+}
+
+impl IntoErrno for std::io::Error {
+    fn into_errno(self) -> Errno {
+        self.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_fault_names_operation_object_call_and_errno() {
+        let fault = Fault::kernel("create a user namespace", "unshare(CLONE_NEWUSER)", Errno::ENOSPC);
+        let expected = "cannot create a user namespace: unshare(CLONE_NEWUSER): ENOSPC (No space left on device)";
+        assert_eq!(fault.to_string(), expected);
+        assert_eq!(fault.status(), Status::OURS);
+    }
+}

@@ -1,0 +1,113 @@
+//! Guardians: a process for each object that lives outside the container's namespaces (a cgroup, NAT rules, a bridge).
+//!
+//! The guardian makes the object, waits on the pidfd of the process whose end is the container's end, removes the
+//! object, and exits. It makes it *itself*: whoever else is killed, and at whatever instant, the one that knows what
+//! was made is there to remove it. `pidfd_open(2)`.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::kernel::{Cloned, call, clone3, close_range, exit_now, look};
+use crate::namespace::KindSet;
+use crate::target::wait_readable;
+use crate::{Fault, Status, narrate};
+
+/// Starts a guardian over the process behind `watched`.
+///
+/// In the guardian, `make` makes the object and gives back what the caller wants to know about it (passed on as text)
+/// and how to remove it. What `remove` owns (descriptors, say) stays open for as long as the guardian lives. Errors of
+/// `make` are reported by the guardian and come back as a fault that is already told; it must have undone its work.
+///
+/// Under `--dry-run`, `make` runs here, so that its calls are told, and nothing is guarded.
+pub fn spawn<R: FnOnce() -> Result<(), Fault>>(
+    watched: BorrowedFd<'_>,
+    make: impl FnOnce() -> Result<(String, R), Fault>,
+) -> Result<String, Fault> {
+    if narrate::is_dry_run() {
+        return make().map(|(told, _)| told);
+    }
+    let (reader, writer) = look("start a guardian", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    match fork("a guardian outlives us: it removes what is made here when the container ends")? {
+        // Forked twice, so that the command we become finds no child that it did not start.
+        Cloned::Child => match fork("its parent exits, so that the command has no child it does not know") {
+            Ok(Cloned::Child) => guard(watched, writer, make),
+            Ok(Cloned::Parent { .. }) => exit_now(Status::SUCCESS),
+            Err(fault) => exit_now(fault.report(narrate::tool())),
+        },
+        Cloned::Parent { pid, .. } => {
+            drop(writer);
+            look("start a guardian", format!("waitpid({pid})"), || {
+                nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None)
+            })?;
+            hear(reader)
+        }
+    }
+}
+
+fn fork(why: &str) -> Result<Cloned, Fault> {
+    call("start a guardian", "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY))
+}
+
+/// What the guardian's first byte says.
+const MADE: u8 = b'+';
+
+fn hear(reader: OwnedFd) -> Result<String, Fault> {
+    let mut told = String::new();
+    look("hear from the guardian", "read(pipe)", || std::fs::File::from(reader).read_to_string(&mut told))?;
+    match told.strip_prefix(char::from(MADE)) {
+        Some(told) => Ok(told.to_owned()),
+        None => Err(Fault::already_told(Status::OURS)),
+    }
+}
+
+fn guard<R: FnOnce() -> Result<(), Fault>>(
+    watched: BorrowedFd<'_>,
+    writer: OwnedFd,
+    make: impl FnOnce() -> Result<(String, R), Fault>,
+) -> ! {
+    let outcome = shed(&[watched, writer.as_fd()]).and_then(|()| make()).and_then(|(told, remove)| {
+        let made = announce(writer, &told).and_then(|()| shed_standard());
+        // Whatever happened since: the object exists, so it will be removed.
+        let waited = made.and_then(|()| wait_readable(watched, None).map(drop));
+        remove().and(waited)
+    });
+    match outcome {
+        Ok(()) => exit_now(Status::SUCCESS),
+        Err(fault) => exit_now(fault.report(narrate::tool())),
+    }
+}
+
+/// Lets go of everything inherited but stderr: a lease kept open here would keep an abandoned container alive, a pipe
+/// would keep its reader waiting, and a directory would keep a mount busy.
+fn shed(keep: &[BorrowedFd<'_>]) -> Result<(), Fault> {
+    look("leave the terminal", "setsid()", rustix::process::setsid)?;
+    look("leave the directory", "chdir(\"/\")", || rustix::process::chdir("/"))?;
+    let mut keep: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd() as u32).collect();
+    keep.sort_unstable();
+    let mut first = 3;
+    for kept in keep.into_iter().chain([u32::MAX]) {
+        if first < kept {
+            look("close what was inherited", "close_range()", || close_range(first, kept - 1, false))?;
+        }
+        first = kept.saturating_add(1);
+    }
+    look("close what was inherited", "close_range(0, 1)", || close_range(0, 1, false))
+}
+
+/// stderr goes last: until the object is made there may be an error to tell.
+fn shed_standard() -> Result<(), Fault> {
+    look("close stderr", "close_range(2, 2)", || close_range(2, 2, false))
+}
+
+fn announce(writer: OwnedFd, told: &str) -> Result<(), Fault> {
+    let mut message = vec![MADE];
+    message.extend_from_slice(told.as_bytes());
+    let mut writer = std::fs::File::from(writer);
+    match writer.write_all(&message) {
+        // Nobody listens any more: the stage was killed. The container it watches decides what follows.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        answer => look("answer the stage", "write(pipe)", || answer),
+    }
+}

@@ -1,0 +1,1 @@
+//! Where the cgroup hierarchies are mounted, and joining a group from outside. `cgroups(7)`.

@@ -1,0 +1,170 @@
+//! The eight kinds of namespaces: option, /proc name, clone flag and manual page, in one table; `namespaces(7)`.
+
+use nix::sched::CloneFlags;
+
+/// A kind of namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the kinds are the kernel's own names; ROWS says the rest")]
+pub enum Kind {
+    User,
+    Mnt,
+    Uts,
+    Ipc,
+    Net,
+    Pid,
+    Cgroup,
+    Time,
+}
+
+/// What is known of a kind.
+struct Row {
+    kind: Kind,
+    /// The name in /proc/PID/ns and in records.
+    proc_name: &'static str,
+    /// The long option in unshare(1) and nsenter(1).
+    option: &'static str,
+    flag: i32,
+    flag_name: &'static str,
+    manual: &'static str,
+}
+
+const fn row(
+    kind: Kind,
+    proc_name: &'static str,
+    option: &'static str,
+    flag: i32,
+    flag_name: &'static str,
+    manual: &'static str,
+) -> Row {
+    Row { kind, proc_name, option, flag, flag_name, manual }
+}
+
+/// In the order of `Kind`, which is the order in which they are told.
+const ROWS: [Row; 8] = [
+    row(Kind::User, "user", "user", libc::CLONE_NEWUSER, "CLONE_NEWUSER", "user_namespaces(7)"),
+    row(Kind::Mnt, "mnt", "mount", libc::CLONE_NEWNS, "CLONE_NEWNS", "mount_namespaces(7)"),
+    row(Kind::Uts, "uts", "uts", libc::CLONE_NEWUTS, "CLONE_NEWUTS", "uts_namespaces(7)"),
+    row(Kind::Ipc, "ipc", "ipc", libc::CLONE_NEWIPC, "CLONE_NEWIPC", "ipc_namespaces(7)"),
+    row(Kind::Net, "net", "net", libc::CLONE_NEWNET, "CLONE_NEWNET", "network_namespaces(7)"),
+    row(Kind::Pid, "pid", "pid", libc::CLONE_NEWPID, "CLONE_NEWPID", "pid_namespaces(7)"),
+    row(Kind::Cgroup, "cgroup", "cgroup", libc::CLONE_NEWCGROUP, "CLONE_NEWCGROUP", "cgroup_namespaces(7)"),
+    row(Kind::Time, "time", "time", libc::CLONE_NEWTIME, "CLONE_NEWTIME", "time_namespaces(7)"),
+];
+
+impl Kind {
+    /// All kinds, user first: the right to the others comes from it.
+    pub const ALL: [Kind; 8] =
+        [Kind::User, Kind::Mnt, Kind::Uts, Kind::Ipc, Kind::Net, Kind::Pid, Kind::Cgroup, Kind::Time];
+
+    fn row(self) -> &'static Row {
+        &ROWS[self as usize]
+    }
+
+    /// `mnt`, as in /proc/PID/ns and in records.
+    pub fn proc_name(self) -> &'static str {
+        self.row().proc_name
+    }
+
+    /// `mount`, as in `--mount`.
+    pub fn option(self) -> &'static str {
+        self.row().option
+    }
+
+    /// `mount_namespaces(7)`.
+    pub fn manual(self) -> &'static str {
+        self.row().manual
+    }
+
+    /// The kind that /proc/PID/ns and records call `name`.
+    pub fn of_proc_name(name: &str) -> Option<Kind> {
+        ROWS.iter().find(|row| row.proc_name == name).map(|row| row.kind)
+    }
+}
+
+/// A set of kinds. It can hold nothing but `CLONE_NEW*` flags, which is what makes the calls that take it safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KindSet(u8);
+
+impl KindSet {
+    /// No kind.
+    pub const EMPTY: KindSet = KindSet(0);
+
+    /// Adds a kind.
+    pub fn insert(&mut self, kind: Kind) {
+        self.0 |= 1 << kind as u8;
+    }
+
+    /// Takes a kind out.
+    pub fn remove(&mut self, kind: Kind) {
+        self.0 &= !(1 << kind as u8);
+    }
+
+    /// Whether the kind is in it.
+    pub fn contains(self, kind: Kind) -> bool {
+        self.0 & (1 << kind as u8) != 0
+    }
+
+    /// Whether no kind is in it.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The kinds in it, user first.
+    pub fn iter(self) -> impl Iterator<Item = Kind> {
+        Kind::ALL.into_iter().filter(move |kind| self.contains(*kind))
+    }
+
+    /// The flags for clone3(2), as a number.
+    pub fn clone_flags(self) -> i32 {
+        self.iter().fold(0, |flags, kind| flags | kind.row().flag)
+    }
+
+    /// The flags for unshare(2) and setns(2).
+    pub fn flags(self) -> CloneFlags {
+        // CloneFlags has no name for CLONE_NEWTIME, yet passes it on.
+        CloneFlags::from_bits_retain(self.clone_flags())
+    }
+
+    /// `CLONE_NEWUSER|CLONE_NEWNS`, as strace writes it.
+    pub fn flag_names(self) -> String {
+        let names: Vec<_> = self.iter().map(|kind| kind.row().flag_name).collect();
+        names.join("|")
+    }
+
+    /// `user and mount`, for sentences.
+    pub fn names(self) -> String {
+        let names: Vec<_> = self.iter().map(Kind::option).collect();
+        match names.split_last() {
+            Some((last, [])) => (*last).to_owned(),
+            Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+            None => "no".to_owned(),
+        }
+    }
+}
+
+impl FromIterator<Kind> for KindSet {
+    fn from_iter<I: IntoIterator<Item = Kind>>(kinds: I) -> Self {
+        let mut set = KindSet::EMPTY;
+        kinds.into_iter().for_each(|kind| set.insert(kind));
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_stands_at_its_own_row() {
+        for (kind, row) in Kind::ALL.into_iter().zip(&ROWS) {
+            assert_eq!(kind, row.kind);
+        }
+    }
+
+    #[test]
+    fn a_set_is_told_as_strace_writes_it() {
+        let set: KindSet = [Kind::Mnt, Kind::User].into_iter().collect();
+        assert_eq!(set.flag_names(), "CLONE_NEWUSER|CLONE_NEWNS");
+        assert_eq!(set.names(), "user and mount");
+    }
+}

@@ -1,0 +1,65 @@
+//! `--explain` and `--dry-run`: each state-changing kernel call, told on stderr before it is made.
+//!
+//! One line, one `write(2)`: what strace would show, then why, then the manual page. So a test can lay strace's own
+//! view beside it, call by call.
+
+use std::fmt::Display;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+const QUIET: u8 = 0;
+const EXPLAIN: u8 = 1;
+const DRY_RUN: u8 = 2;
+
+static MODE: AtomicU8 = AtomicU8::new(QUIET);
+static TOOL: OnceLock<&'static str> = OnceLock::new();
+
+/// Names the tool that speaks.
+pub fn name_tool(tool: &'static str) {
+    TOOL.get_or_init(|| tool);
+}
+
+/// The tool that speaks.
+pub fn tool() -> &'static str {
+    TOOL.get().copied().unwrap_or("plumbing")
+}
+
+/// Chooses between silence, `--explain` and `--dry-run` (which explains and changes nothing).
+pub fn set(explain: bool, dry_run: bool) {
+    let mode = if dry_run {
+        DRY_RUN
+    } else if explain {
+        EXPLAIN
+    } else {
+        QUIET
+    };
+    MODE.store(mode, Ordering::Relaxed);
+}
+
+/// Whether calls are only told, not made.
+pub fn is_dry_run() -> bool {
+    MODE.load(Ordering::Relaxed) == DRY_RUN
+}
+
+/// Whether calls are told at all.
+pub fn is_on() -> bool {
+    MODE.load(Ordering::Relaxed) != QUIET
+}
+
+/// Tells one call, just before it is made.
+pub fn before(call: &impl Display, why: &str) {
+    if is_on() {
+        write_stderr(&format!("{}: {call:<52} # {why}\n", tool()));
+    }
+}
+
+/// A line on stderr under the tool's name, for consequences and progress (never for records).
+pub fn remark(text: impl Display) {
+    write_stderr(&format!("{}: {text}\n", tool()));
+}
+
+/// Writes in one piece, so that lines of concurrent processes do not mix.
+pub(crate) fn write_stderr(text: &str) {
+    // A closed or full stderr leaves nobody to tell: the exit status still says that we failed.
+    if rustix::io::write(rustix::stdio::stderr(), text.as_bytes()).is_err() {}
+}

@@ -1,0 +1,97 @@
+//! The options that all five tools share, and the way from argv to a plan: clap reads it, one line tells what is wrong.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::Fault;
+use crate::startup::Parsed;
+
+/// `--explain` and `--dry-run`.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct Narration {
+    /// Tell each kernel call on stderr before it is made, and why
+    #[arg(long, help_heading = "Narration")]
+    pub explain: bool,
+    /// Tell each kernel call, and change nothing
+    #[arg(long, help_heading = "Narration")]
+    pub dry_run: bool,
+}
+
+impl Narration {
+    /// Makes it so, for the whole process.
+    pub fn begin(self) {
+        crate::narrate::set(self.explain, self.dry_run);
+    }
+}
+
+/// Reads argv into the declared options `O`, or into the text that `--help` and `--version` ask for.
+///
+/// Pure: no file, no environment, no descriptor. Errors are one line, status 125.
+pub fn parse<O: Parser>(argv: Vec<OsString>) -> Result<Parsed<O>, Fault> {
+    match O::try_parse_from(argv) {
+        Ok(options) => Ok(Parsed::Plan(options)),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Ok(Parsed::Text(error.to_string()))
+        }
+        Err(error) => Err(Fault::usage(one_line(&error.to_string()))),
+    }
+}
+
+impl<P> Parsed<P> {
+    /// Goes on from options to a plan, where there are options.
+    pub fn and_then<Q>(self, plan: impl FnOnce(P) -> Result<Q, Fault>) -> Result<Parsed<Q>, Fault> {
+        match self {
+            Parsed::Plan(options) => Ok(Parsed::Plan(plan(options)?)),
+            Parsed::Text(text) => Ok(Parsed::Text(text)),
+        }
+    }
+}
+
+/// clap's message without its usage block: `unexpected argument '--mnt' found; a similar argument exists: '--mount'`.
+fn one_line(message: &str) -> String {
+    let told = message.strip_prefix("error: ").unwrap_or(message);
+    told.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .map(|line| line.strip_prefix("tip: ").unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Options {
+        #[arg(long)]
+        mount: bool,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    }
+
+    #[test]
+    fn the_rest_of_the_line_belongs_to_the_command() {
+        let argv = ["tool", "--mount", "--", "next", "--mount", "--", "sh", "-c", "true"].map(OsString::from);
+        let Ok(Parsed::Plan(options)) = parse::<Options>(argv.to_vec()) else { panic!("a plan") };
+        assert!(options.mount);
+        assert_eq!(options.command, ["next", "--mount", "--", "sh", "-c", "true"].map(OsString::from));
+    }
+
+    #[test]
+    fn options_end_at_the_first_operand() {
+        let argv = ["tool", "next", "--mount"].map(OsString::from);
+        let Ok(Parsed::Plan(options)) = parse::<Options>(argv.to_vec()) else { panic!("a plan") };
+        assert!(!options.mount);
+        assert_eq!(options.command, ["next", "--mount"].map(OsString::from));
+    }
+
+    #[test]
+    fn a_wrong_option_is_named_on_one_line() {
+        let Err(fault) = parse::<Options>(["tool", "--mnt"].map(OsString::from).to_vec()) else { panic!("a fault") };
+        let text = fault.to_string();
+        assert!(text.contains("'--mnt'") && text.contains("'--mount'") && !text.contains('\n'), "{text}");
+    }
+}

@@ -1,0 +1,69 @@
+//! Running from a sealed copy of ourselves: what a container can reach as /proc/PID/exe cannot be written.
+//!
+//! A process that crosses into a container shows the container its executable file (CVE-2019-5736). So the tool copies
+//! itself into a memfd, seals it against every change and executes that before it crosses. `memfd_create(2)`.
+
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+
+use nix::fcntl::AtFlags;
+use nix::unistd::execveat;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
+
+use crate::environment::Environment;
+use crate::kernel::{call, look};
+use crate::{Fault, startup};
+
+const OWN_FILE: &str = "/proc/self/exe";
+
+fn seals() -> SealFlags {
+    SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE
+}
+
+/// Goes on in a sealed copy with the same arguments, unless this is one already. Comes back in that case, and from a
+/// dry run.
+pub fn ensure(why: &str) -> Result<(), Fault> {
+    if is_sealed()? {
+        return Ok(());
+    }
+    let copy = copy_of_self()?;
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    exec(&copy, &argv, why)
+}
+
+/// Whether this process runs from a sealed copy.
+pub fn is_sealed() -> Result<bool, Fault> {
+    let file = look("open our own executable", format!("open(\"{OWN_FILE}\")"), || std::fs::File::open(OWN_FILE))?;
+    Ok(fcntl_get_seals(&file).is_ok_and(|seals_of_it| seals_of_it.contains(seals())))
+}
+
+/// Copies our executable into a sealed memfd.
+pub fn copy_of_self() -> Result<OwnedFd, Fault> {
+    let goal = "make a sealed copy of our executable";
+    let copy = look(goal, "memfd_create(MFD_ALLOW_SEALING|MFD_EXEC)", create)?;
+    let mut source = look(goal, format!("open(\"{OWN_FILE}\")"), || std::fs::File::open(OWN_FILE))?;
+    let mut target = std::fs::File::from(copy);
+    look(goal, "sendfile(memfd, exe)", || std::io::copy(&mut source, &mut target))?;
+    look(goal, "fcntl(memfd, F_ADD_SEALS)", || fcntl_add_seals(&target, seals()))?;
+    Ok(target.into())
+}
+
+/// Executes a sealed copy with these arguments and the inherited environment. Comes back only from a dry run.
+pub fn exec(copy: &OwnedFd, argv: &[OsString], why: &str) -> Result<(), Fault> {
+    let words: Vec<CString> = argv.iter().filter_map(|word| CString::new(word.clone().into_vec()).ok()).collect();
+    let goal = "run our sealed copy";
+    call(goal, "execveat(memfd, \"\", AT_EMPTY_PATH)", why, || {
+        startup::hand_on();
+        execveat(copy.as_fd(), c"", &words, &Environment::inherited().entries(), AtFlags::AT_EMPTY_PATH).map(|_| ())
+    })
+}
+
+/// MFD_EXEC says that the copy is meant to be run, which some systems demand; Linux before 6.3 does not know it.
+fn create() -> Result<OwnedFd, rustix::io::Errno> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    match memfd_create("sealed", flags | MemfdFlags::EXEC) {
+        Err(rustix::io::Errno::INVAL) => memfd_create("sealed", flags),
+        answer => answer,
+    }
+}

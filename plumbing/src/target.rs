@@ -1,0 +1,237 @@
+//! The process that a record names: opened as a pidfd first, verified next, then reached through descriptors only.
+//!
+//! `pidfd_open(2)`, `proc(5)`. A pid alone proves nothing, it may have been reused; a pidfd that is still unready after
+//! /proc/PID was opened proves that both mean the same process.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::Fault;
+use crate::kernel::{call, look};
+use crate::namespace::{Kind, KindSet};
+use crate::record::Init;
+
+/// `PID_FS_MAGIC` of <linux/magic.h>: pidfds have a file system of their own, and so unique inodes, since Linux 6.9.
+const PID_FS_MAGIC: i64 = 0x5049_4446;
+
+/// A verified process.
+#[derive(Debug)]
+pub struct Target {
+    init: Init,
+    pidfd: OwnedFd,
+    /// /proc/PID
+    dir: OwnedFd,
+}
+
+impl Target {
+    /// Opens the process that a record names; refuses one that is gone or is not the one meant.
+    pub fn open(told: &Init) -> Result<Target, Fault> {
+        let target = Target::of_pid(told.pid).map_err(|fault| match fault.errno() {
+            Some(nix::errno::Errno::ESRCH | nix::errno::Errno::ENOENT) => stale(told, "that process is gone"),
+            _ => fault,
+        })?;
+        let real = &target.init;
+        if real.boot_id != told.boot_id {
+            return Err(stale(told, "it is of another boot"));
+        }
+        let other_inode = matches!((told.pidfd_inode, real.pidfd_inode), (Some(told), Some(real)) if told != real);
+        if other_inode || real.start_time != told.start_time {
+            return Err(stale(told, "the pid belongs to another process by now"));
+        }
+        Ok(target)
+    }
+
+    /// Opens a running process by its pid.
+    pub fn of_pid(pid: i32) -> Result<Target, Fault> {
+        let goal = format!("open process {pid}");
+        let raw = Pid::from_raw(pid).ok_or_else(|| Fault::new(format!("cannot {goal}: a pid is above 0")))?;
+        let pidfd = look(&goal, format!("pidfd_open({pid})"), || pidfd_open(raw, PidfdFlags::empty()))?;
+        Target::of_pidfd(pid, pidfd)
+    }
+
+    /// Describes a process whose pidfd is at hand already.
+    pub fn of_pidfd(pid: i32, pidfd: OwnedFd) -> Result<Target, Fault> {
+        let path = format!("/proc/{pid}");
+        let dir = look(format!("open process {pid}"), format!("openat(\"{path}\", O_PATH)"), || {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            openat(rustix::fs::CWD, &path, flags, Mode::empty())
+        })?;
+        let init = Init {
+            pid,
+            start_time: start_time(dir.as_fd(), pid)?,
+            boot_id: boot_id()?,
+            pidfd_inode: pidfd_inode(pidfd.as_fd())?,
+        };
+        let target = Target { init, pidfd, dir };
+        if target.has_ended()? {
+            return Err(Fault::kernel(format!("open process {pid}"), "poll(pidfd)", nix::errno::Errno::ESRCH));
+        }
+        Ok(target)
+    }
+
+    /// What a record says of it.
+    pub fn init(&self) -> &Init {
+        &self.init
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> i32 {
+        self.init.pid
+    }
+
+    /// Its pidfd.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Its directory in /proc, as a path descriptor. Reads through it fail with ESRCH once the process is gone.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Whether it has ended: a zombie counts as ended.
+    pub fn has_ended(&self) -> Result<bool, Fault> {
+        self.wait(Duration::ZERO)
+    }
+
+    /// Waits until it has ended, for at most `patience`; answers whether it has.
+    pub fn wait(&self, patience: Duration) -> Result<bool, Fault> {
+        wait_readable(self.pidfd(), Some(patience))
+    }
+
+    /// Reads a file of /proc/PID, such as `cgroup` or `status`.
+    pub fn read(&self, file: &str) -> Result<String, Fault> {
+        let goal = format!("read /proc/{}/{file}", self.pid());
+        let bytes = look(goal, format!("read(\"/proc/{}/{file}\")", self.pid()), || read_at(self.dir(), file))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The kinds in which its namespace is not ours.
+    pub fn foreign_kinds(&self) -> Result<KindSet, Fault> {
+        let mut foreign = KindSet::EMPTY;
+        for kind in Kind::ALL {
+            if self.namespace_inode(kind)? != own_namespace_inode(kind) {
+                foreign.insert(kind);
+            }
+        }
+        Ok(foreign)
+    }
+
+    /// Joins its namespaces of these kinds, all in one call, so that the rights that the user namespace gives count
+    /// for the others; `setns(2)`. A joined pid namespace holds for children only.
+    pub fn join(&self, kinds: KindSet, why: &str) -> Result<(), Fault> {
+        if kinds.is_empty() {
+            return Ok(());
+        }
+        let text = format!("setns(pidfd of {}, {})", self.pid(), kinds.flag_names());
+        let goal = format!("enter the {} namespaces of process {}", kinds.names(), self.pid());
+        call(goal, text, why, || nix::sched::setns(self.pidfd(), kinds.flags()))
+    }
+
+    /// The inode of its namespace of this kind; `None` where the kernel does not know the kind.
+    pub fn namespace_inode(&self, kind: Kind) -> Result<Option<u64>, Fault> {
+        let path = format!("ns/{}", kind.proc_name());
+        match rustix::fs::statat(&self.dir, &path, rustix::fs::AtFlags::empty()) {
+            Ok(stat) => Ok(Some(stat.st_ino)),
+            Err(rustix::io::Errno::NOENT) if !self.has_ended()? => Ok(None),
+            Err(error) => {
+                let goal = format!("read the {} namespace of process {}", kind.option(), self.pid());
+                look(goal, format!("stat(\"/proc/{}/{path}\")", self.pid()), || Err(error))
+            }
+        }
+    }
+}
+
+/// The inode of our own namespace of this kind; `None` where the kernel does not know the kind.
+pub fn own_namespace_inode(kind: Kind) -> Option<u64> {
+    rustix::fs::stat(format!("/proc/self/ns/{}", kind.proc_name())).ok().map(|stat| stat.st_ino)
+}
+
+/// Waits until `fd` is readable (for a pidfd: until the process has ended); without `patience`, for ever.
+pub fn wait_readable(fd: BorrowedFd<'_>, patience: Option<Duration>) -> Result<bool, Fault> {
+    let deadline = patience.map(|patience| std::time::Instant::now() + patience);
+    loop {
+        let timeout = match deadline {
+            None => PollTimeout::NONE,
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(std::time::Instant::now());
+                PollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        let mut watched = [PollFd::new(fd, PollFlags::POLLIN)];
+        match poll(&mut watched, timeout) {
+            Ok(0) if deadline.is_some_and(|deadline| std::time::Instant::now() >= deadline) => return Ok(false),
+            Ok(0) | Err(nix::errno::Errno::EINTR) => {}
+            Ok(_) => return Ok(true),
+            Err(errno) => return Err(Fault::kernel("wait for a process", "poll(pidfd, POLLIN)", errno)),
+        }
+    }
+}
+
+/// Reads a whole file below a directory descriptor.
+pub fn read_at(dir: BorrowedFd<'_>, path: &str) -> Result<Vec<u8>, std::io::Error> {
+    let file = openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut std::fs::File::from(file), &mut bytes)?;
+    Ok(bytes)
+}
+
+fn start_time(dir: BorrowedFd<'_>, pid: i32) -> Result<u64, Fault> {
+    let call = format!("read(\"/proc/{pid}/stat\")");
+    let stat = look(format!("read the start time of process {pid}"), &call, || read_at(dir, "stat"))?;
+    start_time_of(&String::from_utf8_lossy(&stat))
+        .ok_or_else(|| Fault::new(format!("cannot read the start time of process {pid}: {call}: no field 22")))
+}
+
+/// Field 22 of a stat line. The second field, the name, may hold spaces and parentheses: count from its end.
+fn start_time_of(stat: &str) -> Option<u64> {
+    let after_name = &stat[stat.rfind(')')? + 1..];
+    after_name.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+}
+
+fn boot_id() -> Result<String, Fault> {
+    const PATH: &str = "/proc/sys/kernel/random/boot_id";
+    let id = look("tell this boot from others", format!("read(\"{PATH}\")"), || std::fs::read_to_string(PATH))?;
+    Ok(id.trim_end().to_owned())
+}
+
+fn pidfd_inode(pidfd: BorrowedFd<'_>) -> Result<Option<u64>, Fault> {
+    let on = look("describe a pidfd", "fstatfs(pidfd)", || rustix::fs::fstatfs(pidfd))?;
+    if on.f_type as i64 != PID_FS_MAGIC {
+        return Ok(None);
+    }
+    look("describe a pidfd", "fstat(pidfd)", || rustix::fs::fstat(pidfd)).map(|stat| Some(stat.st_ino))
+}
+
+fn stale(told: &Init, why: &str) -> Fault {
+    Fault::new(format!("cannot use the container record: it names process {}, and {why}", told.pid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_name_cannot_shift_the_fields() {
+        let stat = "7 (a) b ) 1 2) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 8812345 1 1 18446744073709551615";
+        assert_eq!(start_time_of(stat), Some(8812345));
+    }
+
+    #[test]
+    fn our_own_process_verifies_and_a_lie_does_not() {
+        let own = Target::of_pid(std::process::id() as i32).unwrap().init().clone();
+        assert!(Target::open(&own).is_ok());
+        let lies = [
+            Init { start_time: own.start_time + 1, ..own.clone() },
+            Init { boot_id: "another".into(), ..own.clone() },
+            Init { pidfd_inode: own.pidfd_inode.map(|inode| inode + 1), start_time: own.start_time - 1, ..own.clone() },
+        ];
+        for lie in lies {
+            assert!(Target::open(&lie).is_err(), "{lie:?}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Text in records: JSON strings are UTF-8, names and paths of the kernel need not be.
+//!
+//! What is UTF-8 is a plain string; anything else is `{"bytes":"<base64>"}`, so that nothing is lost on the way.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A name or a path in a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(pub OsString);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Wire {
+    Utf8(String),
+    Bytes { bytes: String },
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.to_str() {
+            Some(text) => Wire::Utf8(text.to_owned()),
+            None => Wire::Bytes { bytes: STANDARD.encode(self.0.as_bytes()) },
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Wire::deserialize(deserializer).map_err(|_| D::Error::custom("expected a string or {\"bytes\":\"…\"}"))?
+        {
+            Wire::Utf8(text) => Ok(Text(text.into())),
+            Wire::Bytes { bytes } => {
+                let bytes = STANDARD.decode(bytes).map_err(D::Error::custom)?;
+                Ok(Text(OsString::from_vec(bytes)))
+            }
+        }
+    }
+}
+
+impl From<&OsStr> for Text {
+    fn from(text: &OsStr) -> Self {
+        Text(text.to_owned())
+    }
+}
+
+impl From<&Path> for Text {
+    fn from(path: &Path) -> Self {
+        Text(path.as_os_str().to_owned())
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Text(text.into())
+    }
+}
+
+impl Text {
+    /// As a path.
+    pub fn to_path(&self) -> PathBuf {
+        PathBuf::from(&self.0)
+    }
+
+    /// For a person's eyes: escaped, so that no name can steer a terminal.
+    pub fn shown(&self) -> String {
+        self.0.to_string_lossy().escape_debug().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_utf8_survives_the_way() {
+        for bytes in [&b"web"[..], b"\xff\xfeweb", b"a\nb", "naïve".as_bytes()] {
+            let text = Text(OsString::from_vec(bytes.to_vec()));
+            let line = serde_json::to_string(&text).unwrap();
+            assert_eq!(serde_json::from_str::<Text>(&line).unwrap(), text, "{line}");
+        }
+    }
+}

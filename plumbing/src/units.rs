@@ -1,0 +1,123 @@
+//! Quantities as people write them: `256M`, `1.5G` (binary), `50%`, `1.5` CPUs, `10mbit`, `250ms`, `max`.
+
+/// A limit: an amount, or none at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// So much.
+    Amount(u64),
+    /// The word `max` (or `none`): no limit.
+    Max,
+}
+
+/// Reads a size in bytes: a number, optionally with a fraction, then K, M, G or T (powers of 1024; `KiB`, `kb` and `B`
+/// mean the same as in everyday use), or `max`.
+pub fn size(text: &str) -> Result<Limit, String> {
+    if matches!(text, "max" | "none") {
+        return Ok(Limit::Max);
+    }
+    let (number, unit) = split_unit(text);
+    let factor = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1u64,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        "t" | "tb" | "tib" => 1 << 40,
+        _ => return Err(size_forms()),
+    };
+    scaled(number, factor).map(Limit::Amount).ok_or_else(size_forms)
+}
+
+fn size_forms() -> String {
+    "valid are bytes such as 1048576, 256M, 1.5G (powers of 1024), or max".to_owned()
+}
+
+/// Reads a count: a whole number, or `max`.
+pub fn count(text: &str) -> Result<Limit, String> {
+    if matches!(text, "max" | "none") {
+        return Ok(Limit::Max);
+    }
+    text.parse().map(Limit::Amount).map_err(|_| "valid are a whole number such as 100, or max".to_owned())
+}
+
+/// Reads CPU time as thousandths of one CPU: `1.5` CPUs or `150%`.
+pub fn cpus(text: &str) -> Result<u64, String> {
+    let (number, unit) = split_unit(text);
+    let thousandths = match unit {
+        "" => scaled(number, 1000),
+        "%" => scaled(number, 10),
+        _ => None,
+    };
+    thousandths.filter(|amount| *amount > 0).ok_or_else(|| "valid are CPUs such as 1.5, or 150%".to_owned())
+}
+
+/// Reads a duration in milliseconds: `250ms`, `10s` or `10`, `1.5m`, `2h`.
+pub fn milliseconds(text: &str) -> Result<u64, String> {
+    let (number, unit) = split_unit(text);
+    let factor = match unit {
+        "ms" => 1u64,
+        "" | "s" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(duration_forms()),
+    };
+    scaled(number, factor).ok_or_else(duration_forms)
+}
+
+fn duration_forms() -> String {
+    "valid are seconds such as 10 or 1.5s, 250ms, 5m, 2h".to_owned()
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    text.split_at(end)
+}
+
+/// `number` (decimal, up to nine places of fraction) times `factor`, rounded down; `None` when it is no number or too
+/// large. Integer arithmetic: 0.1 has no exact binary form, and a limit must be what was written.
+fn scaled(number: &str, factor: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if (whole.is_empty() && fraction.is_empty()) || fraction.len() > 9 || fraction.contains('.') {
+        return None;
+    }
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let numerator: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let fraction_part = numerator * u128::from(factor) / 10u128.pow(fraction.len() as u32);
+    whole.checked_mul(factor)?.checked_add(u64::try_from(fraction_part).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_binary() {
+        assert_eq!(size("256M"), Ok(Limit::Amount(256 << 20)));
+        assert_eq!(size("1.5G"), Ok(Limit::Amount(3 << 29)));
+        assert_eq!(size("12"), Ok(Limit::Amount(12)));
+        assert_eq!(size("64MiB"), Ok(Limit::Amount(64 << 20)));
+        assert_eq!(size("max"), Ok(Limit::Max));
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused() {
+        for text in ["", "M", "12Q", "-1", "1..5M", "1e3", "0x10", "99999999999999999999", "16777216T", "."] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn cpus_and_percent_agree() {
+        assert_eq!(cpus("1.5"), Ok(1500));
+        assert_eq!(cpus("150%"), Ok(1500));
+        assert!(cpus("0").is_err());
+        assert!(cpus("1.5x").is_err());
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(milliseconds("250ms"), Ok(250));
+        assert_eq!(milliseconds("1.5s"), Ok(1500));
+        assert_eq!(milliseconds("2h"), Ok(7_200_000));
+        assert!(milliseconds("2d").is_err());
+    }
+}

@@ -12,7 +12,7 @@ pub struct Options {
     #[command(flatten)]
     pub(crate) narration: Narration,
     /// The command, and its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }
 

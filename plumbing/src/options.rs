@@ -68,7 +68,7 @@ mod tests {
     struct Options {
         #[arg(long)]
         mount: bool,
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        #[arg(trailing_var_arg = true)]
         command: Vec<OsString>,
     }
 

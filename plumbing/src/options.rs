@@ -49,12 +49,15 @@ impl<P> Parsed<P> {
     }
 }
 
+/// What clap adds for a screen of its own.
+const NOISE: [&str; 3] = ["Usage:", "For more information", "tip: to pass"];
+
 /// clap's message without its usage block: `unexpected argument '--mnt' found; a similar argument exists: '--mount'`.
 fn one_line(message: &str) -> String {
     let told = message.strip_prefix("error: ").unwrap_or(message);
     told.lines()
         .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .filter(|line| !line.is_empty() && !NOISE.iter().any(|noise| line.starts_with(noise)))
         .map(|line| line.strip_prefix("tip: ").unwrap_or(line))
         .collect::<Vec<_>>()
         .join("; ")
@@ -90,8 +93,8 @@ mod tests {
 
     #[test]
     fn a_wrong_option_is_named_on_one_line() {
-        let Err(fault) = parse::<Options>(["tool", "--mnt"].map(OsString::from).to_vec()) else { panic!("a fault") };
+        let Err(fault) = parse::<Options>(["tool", "--moun"].map(OsString::from).to_vec()) else { panic!("a fault") };
         let text = fault.to_string();
-        assert!(text.contains("'--mnt'") && text.contains("'--mount'") && !text.contains('\n'), "{text}");
+        assert!(text.contains("'--moun'") && text.contains("'--mount'") && !text.contains('\n'), "{text}");
     }
 }

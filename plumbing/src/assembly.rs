@@ -122,8 +122,17 @@ pub fn has_mark(target: &Target) -> Result<bool, Fault> {
     Ok(sealed && matches!(rustix::io::pread(&mark, &mut content, 0), Ok(length) if content[..length] == *MARK))
 }
 
-/// The seals of the mark.
-pub fn mark_seals() -> SealFlags {
+/// Makes the mark for a new init.
+pub fn make_mark() -> Result<OwnedFd, Fault> {
+    let goal = "make the mark of a hold";
+    let flags = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING;
+    let mark = look(goal, "memfd_create(MFD_ALLOW_SEALING)", || rustix::fs::memfd_create("held", flags))?;
+    look(goal, "write(memfd)", || rustix::io::pwrite(&mark, MARK, 0))?;
+    look(goal, "fcntl(memfd, F_ADD_SEALS)", || rustix::fs::fcntl_add_seals(&mark, mark_seals()))?;
+    Ok(mark)
+}
+
+fn mark_seals() -> SealFlags {
     SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE
 }
 
@@ -226,8 +235,11 @@ pub fn answer(socket: BorrowedFd<'_>, answer: Answer, errno: Option<Errno>) -> R
         .map_err(IntoErrno::into_errno)
 }
 
-/// Receives up to two bytes and a descriptor; `None` when the other end is closed.
-pub fn receive(socket: BorrowedFd<'_>) -> Result<Option<([u8; 2], Option<OwnedFd>)>, Errno> {
+/// What one message brings: up to two bytes, and a descriptor.
+pub type Message = ([u8; 2], Option<OwnedFd>);
+
+/// Receives a message; `None` when the other end is closed.
+pub fn receive(socket: BorrowedFd<'_>) -> Result<Option<Message>, Errno> {
     let mut words = [0; 2];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);

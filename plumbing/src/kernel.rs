@@ -133,6 +133,14 @@ pub fn adopt(fd: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
+/// Makes `fd` stand at `number` too, across `execve(2)`; `dup2(2)`. What stood there is closed.
+///
+/// For numbers that are agreed upon (0 to 2, a held init's), which no owner in this process stands for.
+pub fn place(fd: impl AsFd, number: RawFd) -> Result<(), Errno> {
+    // SAFETY: two integers; what stood at `number` is an inherited descriptor that nothing here owns.
+    Errno::result(unsafe { libc::dup2(fd.as_fd().as_raw_fd(), number) }).map(drop)
+}
+
 /// `close_range(2)` over `first..=last`; with `on_exec`, only marks them close-on-exec.
 pub fn close_range(first: u32, last: u32, on_exec: bool) -> Result<(), Errno> {
     let flags: u32 = if on_exec { libc::CLOSE_RANGE_CLOEXEC } else { 0 };

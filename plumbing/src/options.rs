@@ -9,7 +9,7 @@ use crate::Fault;
 use crate::startup::Parsed;
 
 /// `--explain` and `--dry-run`.
-#[derive(Debug, Clone, Copy, Default, clap::Args)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args)]
 pub struct Narration {
     /// Tell each kernel call on stderr before it is made, and why
     #[arg(long, help_heading = "Narration")]

@@ -37,12 +37,13 @@ pub struct Stage {
 /// container ends (if it is an unfinished hold, and not with `keep_on_error`), and so does the pipeline.
 pub fn filter(keep_on_error: bool, apply: impl FnOnce(&mut Stage) -> Result<(), Fault>) -> Result<Status, Fault> {
     let mut stage = Stage::receive()?;
-    let applied = apply(&mut stage).and_then(|()| match narrate::is_dry_run() {
-        true => Ok(()),
-        false => pass_on(&stage.record, stage.lease_fd()),
+    let untouched = stage.record.clone();
+    let applied = apply(&mut stage).and_then(|()| {
+        // A dry run changed nothing, so it adds nothing; the stages behind it still get their container.
+        let record = if narrate::is_dry_run() { &untouched } else { &stage.record };
+        pass_on(record, stage.lease_fd())
     });
     match applied {
-        // A dry run changed nothing and hands on nothing: what to do with the container is not decided here.
         Ok(()) => stage.release().map(|()| Status::SUCCESS),
         Err(fault) => Err(stage.abandon(keep_on_error, fault)),
     }

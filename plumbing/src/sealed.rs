@@ -29,7 +29,7 @@ pub fn ensure(why: &str) -> Result<(), Fault> {
     }
     let copy = copy_of_self()?;
     let argv: Vec<OsString> = std::env::args_os().collect();
-    exec(&copy, &argv, why)
+    exec(&copy, &argv, &Environment::inherited(), why)
 }
 
 /// Whether this process runs from a sealed copy.
@@ -49,13 +49,18 @@ pub fn copy_of_self() -> Result<OwnedFd, Fault> {
     Ok(target.into())
 }
 
-/// Executes a sealed copy with these arguments and the inherited environment. Comes back only from a dry run.
-pub fn exec(copy: &OwnedFd, argv: &[OsString], why: &str) -> Result<(), Fault> {
+/// Executes a sealed copy with these arguments and an empty environment: an init shows its own to the container.
+/// Comes back only from a dry run.
+pub fn exec_without_environment(copy: &OwnedFd, argv: &[OsString], why: &str) -> Result<(), Fault> {
+    exec(copy, argv, &Environment::empty(), why)
+}
+
+fn exec(copy: &OwnedFd, argv: &[OsString], environment: &Environment, why: &str) -> Result<(), Fault> {
     let words: Vec<CString> = argv.iter().filter_map(|word| CString::new(word.clone().into_vec()).ok()).collect();
     let goal = "run our sealed copy";
     call(goal, "execveat(memfd, \"\", AT_EMPTY_PATH)", why, || {
         startup::hand_on();
-        execveat(copy.as_fd(), c"", &words, &Environment::inherited().entries(), AtFlags::AT_EMPTY_PATH).map(|_| ())
+        execveat(copy.as_fd(), c"", &words, &environment.entries(), AtFlags::AT_EMPTY_PATH).map(|_| ())
     })
 }
 

@@ -16,7 +16,7 @@ use crate::namespace::{Kind, KindSet};
 use crate::record::Init;
 
 /// `PID_FS_MAGIC` of <linux/magic.h>: pidfds have a file system of their own, and so unique inodes, since Linux 6.9.
-const PID_FS_MAGIC: i64 = 0x5049_4446;
+const PID_FS_MAGIC: u64 = 0x5049_4446;
 
 /// A verified process.
 #[derive(Debug)]
@@ -201,7 +201,7 @@ fn boot_id() -> Result<String, Fault> {
 
 fn pidfd_inode(pidfd: BorrowedFd<'_>) -> Result<Option<u64>, Fault> {
     let on = look("describe a pidfd", "fstatfs(pidfd)", || rustix::fs::fstatfs(pidfd))?;
-    if on.f_type as i64 != PID_FS_MAGIC {
+    if u64::try_from(on.f_type) != Ok(PID_FS_MAGIC) {
         return Ok(None);
     }
     look("describe a pidfd", "fstat(pidfd)", || rustix::fs::fstat(pidfd)).map(|stat| Some(stat.st_ino))

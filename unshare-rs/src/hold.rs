@@ -1,0 +1,147 @@
+//! `--hold`: namespaces around a small init, held open for a pipeline, and the record that names them.
+//!
+//! The init is made by one clone3(2) with all the namespaces, so it is pid 1 where a pid namespace is asked for. It
+//! runs from a sealed copy of our executable, with descriptors of its own making only: nothing of the host is left for
+//! the container to reach through /proc/1.
+
+use std::ffi::OsString;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use plumbing::assembly::{self, Lease};
+use plumbing::kernel::{Cloned, call, clone3, close_range, exit_now, look};
+use plumbing::namespace::{Kind, KindSet};
+use plumbing::record::{Namespace, Record};
+use plumbing::target::{Target, own_namespace_inode};
+use plumbing::text::Text;
+use plumbing::{Fault, Status, narrate, pipe, sealed};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use crate::plan::{Hold, manuals, set_up};
+use crate::{id_map, refusal};
+
+/// Makes the container's init and passes its record on.
+pub(crate) fn hold(plan: &Hold) -> Result<Status, Fault> {
+    pipe::require_reader()?;
+    let caller = id_map::Caller::now();
+    let kit = Kit::prepare()?;
+    let kinds = plan.namespaces.kinds;
+    match refusal::explain(kinds, clone(kinds))? {
+        Cloned::Child => match become_init(plan, caller, kit.init) {
+            Ok(()) if narrate::is_dry_run() => Ok(Status::SUCCESS),
+            Ok(()) => exit_now(Status::OURS),
+            Err(fault) => exit_now(fault.report(narrate::tool())),
+        },
+        Cloned::Parent { pid, pidfd } => {
+            drop(kit.init);
+            if !kit.lease.hear_ready()? {
+                // It has said why on stderr.
+                return Err(Fault::already_told(Status::OURS));
+            }
+            let target = Target::of_pidfd(pid, pidfd)?;
+            hand_over(plan, target, kit.lease)
+        }
+    }
+}
+
+fn clone(kinds: KindSet) -> Result<Cloned, Fault> {
+    let namespaces = kinds.iter().map(|kind| KindSet::from_iter([kind]).flag_names());
+    let flags = std::iter::once("CLONE_PIDFD".to_owned()).chain(namespaces).collect::<Vec<_>>().join("|");
+    let why = format!("an init in {} namespaces of its own; {}", kinds.names(), manuals(kinds));
+    let text = format!("clone3({{flags={flags}, exit_signal=SIGCHLD}})");
+    call(format!("create the {} namespaces", kinds.names()), text, &why, || clone3(kinds))
+}
+
+fn hand_over(plan: &Hold, target: Target, lease: Lease) -> Result<Status, Fault> {
+    let passed = record_of(plan, &target).and_then(|record| pipe::pass_on(&record, Some(lease.as_fd())));
+    match passed {
+        Ok(()) => lease.release(&target).map(|()| Status::SUCCESS),
+        Err(fault) => match lease.abandon(&target)? {
+            true => Err(fault),
+            false => Err(fault.with_remedy(format!("the container's init, process {}, does not end", target.pid()))),
+        },
+    }
+}
+
+fn record_of(plan: &Hold, target: &Target) -> Result<Record, Fault> {
+    let name = Some(Text(plan.orders.name.clone())).filter(|name| !name.0.is_empty());
+    let mut record = Record::new(name.as_ref(), target.init().clone())?;
+    let mut namespaces = Vec::new();
+    for kind in Kind::ALL {
+        if let Some(inode) = target.namespace_inode(kind)? {
+            namespaces.push((kind, Namespace { inode, private: Some(inode) != own_namespace_inode(kind) }));
+        }
+    }
+    record.set_namespaces(&namespaces)?;
+    if let Some(hostname) = &plan.namespaces.hostname {
+        record.set("hostname", &Text(hostname.clone()))?;
+    }
+    Ok(record)
+}
+
+/// What the two processes share before they part.
+struct Kit {
+    lease: Lease,
+    init: InitKit,
+}
+
+/// What the init takes along.
+struct InitKit {
+    lease: OwnedFd,
+    doorbell: OwnedFd,
+    bell: OwnedFd,
+    mark: OwnedFd,
+    executable: OwnedFd,
+}
+
+impl Kit {
+    fn prepare() -> Result<Kit, Fault> {
+        let (ours, lease) = assembly::lease_pair()?;
+        let (doorbell, bell) = look("make a doorbell", "socketpair(AF_UNIX, SOCK_SEQPACKET)", || {
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        })?;
+        let init = InitKit { lease, doorbell, bell, mark: assembly::make_mark()?, executable: sealed::copy_of_self()? };
+        Ok(Kit { lease: Lease::first(ours), init })
+    }
+}
+
+/// The child's way: set up the namespaces, keep nothing of the host, execute the sealed copy.
+fn become_init(plan: &Hold, caller: id_map::Caller, kit: InitKit) -> Result<(), Fault> {
+    if let Some(id_map) = plan.namespaces.id_map {
+        id_map.write(caller)?;
+    }
+    look("leave the terminal", "setsid()", rustix::process::setsid)?;
+    set_up(&plan.namespaces)?;
+    look("leave the directory", "chdir(\"/\")", || rustix::process::chdir("/"))?;
+    let executable = if narrate::is_dry_run() { kit.executable } else { arrange_descriptors(kit)? };
+    let argv: Vec<OsString> = plan.orders.to_argv();
+    sealed::exec_without_environment(&executable, &argv, "the container must not reach a host file by /proc/1/exe")
+}
+
+/// Puts what the init keeps at its agreed numbers, and marks everything else to be closed on exec. stdin and stdout
+/// become the mark: open, so that Rust's runtime opens no /dev/null of the host, and of no use to anyone.
+fn arrange_descriptors(kit: InitKit) -> Result<OwnedFd, Fault> {
+    const SAFE: RawFd = 32;
+    let goal = "arrange the init's descriptors";
+    let lift = |fd: OwnedFd| {
+        look(goal, "fcntl(F_DUPFD_CLOEXEC)", || nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(SAFE)))
+            .map(plumbing::kernel::adopt)
+    };
+    // First all of them out of the way: a number that is to be filled may still hold another of them.
+    let (mark, doorbell, bell) = (lift(kit.mark)?, lift(kit.doorbell)?, lift(kit.bell)?);
+    let (lease, executable) = (lift(kit.lease)?, lift(kit.executable)?);
+    let places = [
+        (&mark, 0),
+        (&mark, 1),
+        (&mark, assembly::MARK_FD),
+        (&doorbell, assembly::DOORBELL_FD),
+        (&bell, assembly::BELL_FD),
+        (&lease, assembly::FIRST_LEASE_FD),
+    ];
+    for (fd, place) in places {
+        look(goal, format!("dup2({}, {place})", fd.as_raw_fd()), || plumbing::kernel::place(fd, place))?;
+    }
+    look(goal, "close_range(7, ~0, CLOSE_RANGE_CLOEXEC)", || {
+        close_range(assembly::FIRST_LEASE_FD as u32 + 1, u32::MAX, true)
+    })?;
+    Ok(executable)
+}

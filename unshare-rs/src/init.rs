@@ -1,0 +1,212 @@
+//! The init that `--hold` leaves: it keeps the namespaces alive, reaps orphans, and knows whether the container is
+//! still being assembled. `pid_namespaces(7)`; the conversation is described in `plumbing::assembly`.
+//!
+//! It forwards nothing and survives the terminal. Ending is its only power: as pid 1 it takes its namespace along.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{SigSet, Signal};
+use plumbing::assembly::{self, Answer, Word};
+use plumbing::kernel::{adopt, look, place, set_disposition};
+use plumbing::{Fault, Status};
+
+/// argv[0] of the init: how `--hold` tells its sealed copy what to be.
+const ARGV0: &str = "unshare-rs-init";
+
+/// What the init is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orders {
+    /// Its name, empty for none.
+    pub(crate) name: OsString,
+    /// How long the container may stay unfinished, in milliseconds.
+    pub(crate) ttl_ms: Option<u64>,
+}
+
+impl Orders {
+    /// The orders in this argv; `None` in everyone else's.
+    pub(crate) fn from_argv(argv: &[OsString]) -> Option<Orders> {
+        match argv {
+            [argv0, ttl, name] if argv0 == ARGV0 => {
+                Some(Orders { name: name.clone(), ttl_ms: ttl.to_str().and_then(|ttl| ttl.parse().ok()) })
+            }
+            _ => None,
+        }
+    }
+
+    /// The argv that carries them.
+    pub(crate) fn to_argv(&self) -> Vec<OsString> {
+        let ttl = self.ttl_ms.map_or_else(|| "-".to_owned(), |ttl| ttl.to_string());
+        vec![ARGV0.into(), ttl.into(), self.name.clone()]
+    }
+}
+
+/// Is the init, until the container ends.
+pub(crate) fn run(orders: &Orders) -> Result<Status, Fault> {
+    let mut container = Unfinished::take_over(orders)?;
+    set_name(&orders.name)?;
+    ignore_the_world()?;
+    container.announce()?;
+    match container.serve()? {
+        End::Now => Ok(Status::SUCCESS),
+        End::With(lease) => wait_for_close(&lease).map(|()| Status::SUCCESS),
+        End::Never => loop {
+            nix::unistd::pause();
+        },
+    }
+}
+
+/// What comes after the assembly.
+enum End {
+    /// It was given up.
+    Now,
+    /// A command was entered, and the container ends when this lease closes.
+    With(OwnedFd),
+    /// A command was entered: the container stays until somebody kills its init.
+    Never,
+}
+
+/// A container that is being assembled.
+struct Unfinished {
+    mark: OwnedFd,
+    /// Stages fetch it from here for as long as it is open.
+    _doorbell: OwnedFd,
+    bell: OwnedFd,
+    leases: Vec<OwnedFd>,
+    deadline: Option<Instant>,
+}
+
+impl Unfinished {
+    fn take_over(orders: &Orders) -> Result<Unfinished, Fault> {
+        for fd in assembly::MARK_FD..=assembly::FIRST_LEASE_FD {
+            if !plumbing::kernel::is_open(fd) {
+                return Err(Fault::new(format!("cannot be a container's init: descriptor {fd} is not open")));
+            }
+        }
+        Ok(Unfinished {
+            mark: adopt(assembly::MARK_FD),
+            _doorbell: adopt(assembly::DOORBELL_FD),
+            bell: adopt(assembly::BELL_FD),
+            leases: vec![adopt(assembly::FIRST_LEASE_FD)],
+            deadline: orders.ttl_ms.map(|ttl| Instant::now() + Duration::from_millis(ttl)),
+        })
+    }
+
+    /// Tells `--hold` that all is set up, and lets go of stderr, the last thing of the host. All three, since Rust's
+    /// runtime opens the host's /dev/null wherever we were started with one closed.
+    fn announce(&mut self) -> Result<(), Fault> {
+        for standard in 0..3 {
+            look("let go of the terminal", "dup2(mark)", || place(&self.mark, standard))?;
+        }
+        let first = self.leases[0].as_fd();
+        look("answer --hold", "sendmsg(lease)", || assembly::answer(first, Answer::Unfinished, None))
+    }
+
+    /// Takes leases and hears what they say, until the assembly ends one way or the other.
+    fn serve(mut self) -> Result<End, Fault> {
+        loop {
+            let Some(ready) = self.wait()? else { return Ok(End::Now) };
+            let Some(speaker) = ready else {
+                self.take_lease()?;
+                continue;
+            };
+            match self.hear(speaker) {
+                Heard::Goodbye => drop(self.leases.swap_remove(speaker)),
+                Heard::Nothing => {}
+                Heard::Closed => return Ok(End::Now),
+                // The doorbell and all other leases close with `self`: their stages learn that they are too late.
+                Heard::Entered => return Ok(End::Never),
+                Heard::EnteredToRemove => return Ok(End::With(self.leases.swap_remove(speaker))),
+            }
+        }
+    }
+
+    /// Waits for the bell (`Some(None)`) or the lease at an index; `None` when the time is up.
+    fn wait(&self) -> Result<Option<Option<usize>>, Fault> {
+        let mut watched: Vec<_> = std::iter::once(&self.bell)
+            .chain(&self.leases)
+            .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
+            .collect();
+        loop {
+            let timeout = match self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                None => PollTimeout::NONE,
+                Some(Duration::ZERO) => return Ok(None),
+                Some(left) => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
+            };
+            match poll(&mut watched, timeout) {
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) => break,
+                Err(errno) => return Err(Fault::kernel("wait for a stage", "poll(bell, leases)", errno)),
+            }
+        }
+        // The bell first: a stage that takes over has rung before its predecessor says goodbye.
+        let ready = watched.iter().position(|fd| fd.any().unwrap_or(false)).unwrap_or(0);
+        Ok(Some(ready.checked_sub(1)))
+    }
+
+    fn take_lease(&mut self) -> Result<(), Fault> {
+        let heard = look("answer the doorbell", "recvmsg(bell)", || assembly::receive(self.bell.as_fd()))?;
+        if let Some(([word, _], Some(lease))) = heard
+            && word == Word::Lease as u8
+            && assembly::answer(lease.as_fd(), Answer::Unfinished, None).is_ok()
+        {
+            self.leases.push(lease);
+        }
+        Ok(())
+    }
+
+    fn hear(&self, speaker: usize) -> Heard {
+        let lease = self.leases[speaker].as_fd();
+        let Ok(Some(([word, _], fd))) = assembly::receive(lease) else { return Heard::Closed };
+        match word {
+            word if word == Word::Release as u8 => Heard::Goodbye,
+            word if word == Word::Entered as u8 => Heard::Entered,
+            word if word == Word::EnteredToRemove as u8 => Heard::EnteredToRemove,
+            word if word == Word::JoinCgroupNamespace as u8 => {
+                let joined = fd.ok_or(Errno::EBADF).and_then(|fd| setns(fd, CloneFlags::CLONE_NEWCGROUP));
+                let answer = if joined.is_ok() { Answer::Done } else { Answer::Refused };
+                match assembly::answer(lease, answer, joined.err()) {
+                    Ok(()) => Heard::Nothing,
+                    Err(_) => Heard::Closed,
+                }
+            }
+            _ => Heard::Nothing,
+        }
+    }
+}
+
+enum Heard {
+    Goodbye,
+    Nothing,
+    Closed,
+    Entered,
+    EnteredToRemove,
+}
+
+fn wait_for_close(lease: &OwnedFd) -> Result<(), Fault> {
+    while !matches!(assembly::receive(lease.as_fd()), Ok(None) | Err(_)) {}
+    Ok(())
+}
+
+fn set_name(name: &OsStr) -> Result<(), Fault> {
+    if name.is_empty() {
+        return look("name the init", "prctl(PR_SET_NAME)", || nix::sys::prctl::set_name(c"held"));
+    }
+    // The kernel cuts it at 15 bytes.
+    let Ok(name) = std::ffi::CString::new(name.as_bytes()) else { return Ok(()) };
+    look("name the init", "prctl(PR_SET_NAME)", || nix::sys::prctl::set_name(&name))
+}
+
+/// Blocks every signal but TERM, which ends an init without a pid namespace politely (in one, only KILL from outside
+/// does). SIGCHLD is ignored, so that the kernel reaps the orphans that come to us without waking us.
+fn ignore_the_world() -> Result<(), Fault> {
+    look("let the kernel reap orphans", "sigaction(SIGCHLD, SIG_IGN)", || set_disposition(Signal::SIGCHLD, true))?;
+    let mut blocked = SigSet::all();
+    blocked.remove(Signal::SIGTERM);
+    look("block signals", "sigprocmask(SIG_BLOCK)", || blocked.thread_block())
+}

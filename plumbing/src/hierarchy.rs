@@ -1,1 +1,347 @@
-//! Where the cgroup hierarchies are mounted, and joining a group from outside. `cgroups(7)`.
+//! Where the cgroup hierarchies are mounted, where we are in each, and joining a group from outside. `cgroups(7)`.
+//!
+//! Nothing is at a fixed place: /proc/self/mountinfo tells the mounts, /proc/self/cgroup our groups, both as our
+//! cgroup namespace sees them. The surprise: a mount may show only a part of its hierarchy (mountinfo's root field),
+//! so a group's directory is its path *less* that root, below the mount point.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use serde::{Deserialize, Serialize};
+
+use crate::group::Group;
+use crate::kernel::look;
+use crate::text::Text;
+use crate::{Fault, target};
+
+/// Never out of the hierarchy: a path in a record is somebody else's word.
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
+/// What this machine's controllers are attached to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One hierarchy for all controllers.
+    V2,
+    /// A hierarchy for each controller, or few of them.
+    V1,
+    /// Controllers in v1 hierarchies, and v2 mounted beside them, mostly without.
+    Hybrid,
+}
+
+/// The hierarchies that we are in, mounted or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hierarchies(Vec<Hierarchy>);
+
+/// One hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hierarchy {
+    /// 1 or 2.
+    pub version: u8,
+    /// v1: its controllers, and `name=…` for a named one. v2: none; each group's `cgroup.controllers` tells.
+    pub controllers: Vec<String>,
+    own_path: PathBuf,
+    mounts: Vec<Mount>,
+}
+
+/// One line of mountinfo, as far as cgroups go; `proc_pid_mountinfo(5)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Mount {
+    version: u8,
+    device: (u32, u32),
+    /// The group that the mount shows at its mount point.
+    root: PathBuf,
+    point: PathBuf,
+    options: Vec<String>,
+}
+
+impl Hierarchies {
+    /// Finds them.
+    pub fn discover() -> Result<Hierarchies, Fault> {
+        let read =
+            |path: &str| look("find the cgroup hierarchies", format!("read({path:?})"), || target::read_at(CWD, path));
+        Ok(Hierarchies::parse(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?))
+    }
+
+    /// What the two files tell; pure.
+    pub fn parse(cgroup: &[u8], mountinfo: &[u8]) -> Hierarchies {
+        let mounts: Vec<Mount> = mountinfo.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect();
+        let of_line = |(controllers, own_path): (Vec<String>, PathBuf)| {
+            let version = if controllers.is_empty() { 2 } else { 1 };
+            let shows = |mount: &&Mount| {
+                mount.version == version && controllers.iter().all(|controller| mount.options.contains(controller))
+            };
+            let mut mounts: Vec<Mount> = mounts.iter().filter(shows).cloned().collect();
+            // The mount that shows the most comes first, then the one made last: it lies on top.
+            mounts.reverse();
+            mounts.sort_by_key(|mount| mount.root.components().count());
+            Hierarchy { version, controllers, own_path, mounts }
+        };
+        Hierarchies(memberships(cgroup).map(of_line).collect())
+    }
+
+    /// All of them, in the order of /proc/self/cgroup.
+    pub fn iter(&self) -> impl Iterator<Item = &Hierarchy> {
+        self.0.iter()
+    }
+
+    /// The v2 hierarchy, where it is mounted.
+    pub fn v2(&self) -> Option<&Hierarchy> {
+        self.iter().find(|hierarchy| hierarchy.version == 2 && hierarchy.is_mounted())
+    }
+
+    /// The v1 hierarchy of a controller, or of a name given as `name=…`; mounted or not.
+    pub fn v1(&self, controller: &str) -> Option<&Hierarchy> {
+        self.iter().find(|hierarchy| hierarchy.controllers.iter().any(|known| known == controller))
+    }
+
+    /// Where limits of `controller` are set: its v1 hierarchy if it has one, else v2.
+    pub fn of(&self, controller: &str) -> Result<&Hierarchy, Fault> {
+        match self.v1(controller).or(self.v2()) {
+            Some(hierarchy) if hierarchy.is_mounted() => Ok(hierarchy),
+            Some(_) => Err(Fault::new(format!(
+                "cannot use the {controller} controller: its cgroup v1 hierarchy is not mounted (/proc/self/mountinfo)"
+            ))),
+            None => Err(Fault::new(format!(
+                "cannot use the {controller} controller: no cgroup hierarchy with it is mounted (/proc/self/mountinfo)"
+            ))),
+        }
+    }
+
+    /// What kind of machine this is; `None` where no hierarchy is mounted.
+    pub fn layout(&self) -> Option<Layout> {
+        let v1 = self.iter().any(|hierarchy| hierarchy.version == 1 && hierarchy.is_mounted());
+        match (v1, self.v2()) {
+            (true, Some(_)) => Some(Layout::Hybrid),
+            (true, None) => Some(Layout::V1),
+            (false, Some(_)) => Some(Layout::V2),
+            (false, None) => None,
+        }
+    }
+}
+
+impl Hierarchy {
+    /// Whether it can be reached at all.
+    pub fn is_mounted(&self) -> bool {
+        !self.mounts.is_empty()
+    }
+
+    /// The group that we are in, as /proc/self/cgroup tells it.
+    pub fn own_path(&self) -> &Path {
+        &self.own_path
+    }
+
+    /// How to call it in a sentence: `memory`, `cpu,cpuacct`, `v2`.
+    pub fn name(&self) -> String {
+        if self.version == 2 { "v2".to_owned() } else { self.controllers.join(",") }
+    }
+
+    /// The group at `path`, opened below the mount and nowhere else.
+    pub fn open(&self, path: &Path) -> Result<Group, Fault> {
+        let goal = format!("open the {} cgroup {}", self.name(), path.display());
+        if !self.is_mounted() {
+            return Err(Fault::new(format!("cannot {goal}: that hierarchy is not mounted here")));
+        }
+        for mount in &self.mounts {
+            let Some(below) = below(path, &mount.root) else { continue };
+            let Some(point) = mount.open(&goal)? else { continue };
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let shown = if below.as_os_str().is_empty() { mount.point.clone() } else { mount.point.join(&below) };
+            let from = if below.as_os_str().is_empty() { Path::new(".") } else { &below };
+            let text = format!("openat2({:?}, {from:?}, RESOLVE_BENEATH)", mount.point);
+            let dir = look(&goal, text, || openat2(&point, from, flags, Mode::empty(), BENEATH))?;
+            return Ok(Group::opened(self.version, path, shown, dir));
+        }
+        let roots: Vec<_> = self.mounts.iter().map(|mount| mount.root.display().to_string()).collect();
+        Err(Fault::new(format!("cannot {goal}: the mount shows {} only", roots.join(" and "))))
+    }
+}
+
+impl Mount {
+    fn parse(line: &[u8]) -> Option<Mount> {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let device = std::str::from_utf8(fields.nth(2)?).ok()?.split_once(':')?;
+        let (root, point) = (fields.next()?, fields.next()?);
+        // Between the mount's own options and the hyphen stand as many optional fields as there are.
+        let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
+        let version = match rest.next()? {
+            b"cgroup2" => 2,
+            b"cgroup" => 1,
+            _ => return None,
+        };
+        let options = std::str::from_utf8(rest.nth(1)?).ok()?;
+        Some(Mount {
+            version,
+            device: (device.0.parse().ok()?, device.1.parse().ok()?),
+            root: unescape(root),
+            point: unescape(point),
+            options: options.split(',').map(str::to_owned).collect(),
+        })
+    }
+
+    /// The mount point; `None` where another file system lies over it.
+    fn open(&self, goal: &str) -> Result<Option<OwnedFd>, Fault> {
+        let text = format!("openat({:?}, O_PATH)", self.point);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let point = look(goal, &text, || openat(CWD, &self.point, flags, Mode::empty()))?;
+        let stat = look(goal, &text, || rustix::fs::fstat(&point))?;
+        let device = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+        Ok((device == self.device).then_some(point))
+    }
+}
+
+/// The record's member `cgroup`: the group of the container, and on request what it uses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cgroup {
+    /// 1 or 2: of the hierarchy that `path` lies in.
+    pub version: u8,
+    /// The group, as the cgroup namespace of the stages sees it; on v1, that of the first controller in `paths`.
+    pub path: Text,
+    /// v1: the group in the hierarchy of each controller.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paths: BTreeMap<String, Text>,
+    /// The limits that hold, in v2's names and notation whatever the version; a number where it is one.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub limits: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Cgroup {
+    /// Moves this process into the group, in each hierarchy that it lies in.
+    pub fn join(&self, hierarchies: &Hierarchies) -> Result<(), Fault> {
+        let missing = |what: &str| Fault::new(format!("cannot join the container's cgroup: no {what} is mounted here"));
+        if self.version == 2 {
+            let v2 = hierarchies.v2().ok_or_else(|| missing("cgroup v2 hierarchy"))?;
+            v2.open(&self.path.to_path())?.join()?;
+        }
+        let mut joined: Vec<&Hierarchy> = Vec::new();
+        for (controller, path) in &self.paths {
+            let hierarchy = hierarchies.v1(controller);
+            let hierarchy = hierarchy.ok_or_else(|| missing(&format!("cgroup v1 hierarchy of {controller:?}")))?;
+            if !joined.contains(&hierarchy) {
+                hierarchy.open(&path.to_path())?.join()?;
+                joined.push(hierarchy);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The lines of /proc/PID/cgroup: the hierarchy's controllers (none: v2), and the group.
+pub fn memberships(cgroup: &[u8]) -> impl Iterator<Item = (Vec<String>, PathBuf)> {
+    cgroup.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut fields = line.splitn(3, |byte| *byte == b':').skip(1);
+        let controllers = String::from_utf8_lossy(fields.next()?);
+        let path = PathBuf::from(OsString::from_vec(fields.next()?.to_vec()));
+        let controllers = controllers.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        Some((controllers, path))
+    })
+}
+
+/// Where `path` lies below a mount that shows `root`; `None` where it does not, or leads upwards.
+fn below(path: &Path, root: &Path) -> Option<PathBuf> {
+    let below = path.strip_prefix(root).ok()?;
+    below.components().all(|part| matches!(part, Component::Normal(_))).then(|| below.to_owned())
+}
+
+/// Undoes mountinfo's `\040` for space, tab, newline and backslash.
+fn unescape(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    PathBuf::from(OsStr::from_bytes(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
+        32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw shared:4 master:1 - cgroup cgroup rw,cpu,cpuacct\n\
+        35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
+        40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd\n\
+        41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+    const MEMBER: &str = "9:name=systemd:/\n4:memory:/box/a:b\n3:pids:/\n2:cpu,cpuacct:/x\n0::/\n";
+
+    fn parse(cgroup: &str, mountinfo: &str) -> Hierarchies {
+        Hierarchies::parse(cgroup.as_bytes(), mountinfo.as_bytes())
+    }
+
+    #[test]
+    fn a_hybrid_machine_has_its_controllers_in_v1() {
+        let found = parse(MEMBER, HYBRID);
+        assert_eq!(found.layout(), Some(Layout::Hybrid));
+        assert_eq!(found.of("memory").unwrap().own_path(), Path::new("/box/a:b"));
+        assert_eq!(found.of("cpuacct").unwrap().name(), "cpu,cpuacct");
+        assert_eq!(found.v1("name=systemd").unwrap().mounts[0].point, Path::new("/sys/fs/cgroup/systemd"));
+        assert!(found.of("pids").unwrap_err().to_string().contains("not mounted"));
+        // Whether v2 has it is for its cgroup.controllers to say.
+        assert_eq!(found.of("hugetlb").unwrap().version, 2);
+    }
+
+    #[test]
+    fn a_pure_v2_machine_needs_no_fixed_place() {
+        let found = parse("0::/user.slice/a b\n", "30 1 0:26 / /my\\040groups rw - cgroup2 none rw,nsdelegate");
+        assert_eq!(found.layout(), Some(Layout::V2));
+        let v2 = found.of("memory").unwrap();
+        assert_eq!(
+            (v2.own_path(), v2.mounts[0].point.as_path()),
+            (Path::new("/user.slice/a b"), Path::new("/my groups"))
+        );
+    }
+
+    #[test]
+    fn of_two_mounts_the_one_that_shows_more_is_taken() {
+        let found = parse("0::/\n", "1 1 0:9 /a/b /one rw - cgroup2 none rw\n2 1 0:9 / /two rw - cgroup2 none rw");
+        assert_eq!(found.v2().unwrap().mounts[0].point, Path::new("/two"));
+        assert_eq!(parse("0::/\n", "").layout(), None);
+    }
+
+    #[test]
+    fn a_group_lies_below_its_mount_or_nowhere() {
+        let of =
+            |path: &str, root: &str| below(Path::new(path), Path::new(root)).map(|path| path.display().to_string());
+        assert_eq!(of("/box/web", "/").as_deref(), Some("box/web"));
+        assert_eq!(of("/docker/1/web", "/docker/1").as_deref(), Some("web"));
+        assert_eq!(of("/docker/1", "/docker/1").as_deref(), Some(""));
+        assert_eq!(of("/../web", "/..").as_deref(), Some("web"));
+        for (path, root) in [("/../web", "/"), ("/box/../..", "/"), ("/", "/.."), ("/other", "/docker/1"), ("box", "/")]
+        {
+            assert_eq!(of(path, root), None, "{path} {root}");
+        }
+    }
+
+    #[test]
+    fn the_record_member_keeps_its_shape() {
+        let line = r#"{"version":2,"path":"/box/web","limits":{"memory.max":268435456,"pids.max":100}}"#;
+        let cgroup: Cgroup = serde_json::from_str(line).unwrap();
+        assert_eq!(serde_json::to_string(&cgroup).unwrap(), line);
+    }
+
+    #[test]
+    fn a_records_path_cannot_lead_out() {
+        let found = Hierarchies::discover().unwrap();
+        for hierarchy in found.iter().filter(|hierarchy| hierarchy.is_mounted()) {
+            for path in ["/..", "/../../etc", "etc", "/no/such/group"] {
+                assert!(hierarchy.open(Path::new(path)).is_err(), "{path}");
+            }
+        }
+    }
+}

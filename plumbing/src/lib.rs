@@ -8,6 +8,7 @@ pub mod assembly;
 pub mod chain;
 pub mod environment;
 pub mod fault;
+pub mod group;
 pub mod guardian;
 pub mod hierarchy;
 pub mod kernel;

@@ -1,0 +1,111 @@
+//! One control group, held by a descriptor of its directory: its files, the groups in it, and moving into it.
+//!
+//! `cgroups(7)`. The surprise: a write of `0` to its list of members means whoever writes, so nobody needs a pid, which
+//! would be another one in another pid namespace.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use rustix::fs::{Mode, OFlags, openat};
+
+use crate::kernel::{call, look};
+use crate::{Fault, narrate, target};
+
+/// A group, by descriptor; or, in a dry run, one that would have been made.
+#[derive(Debug)]
+pub struct Group {
+    /// Of its hierarchy: 1 or 2.
+    pub version: u8,
+    path: PathBuf,
+    shown: PathBuf,
+    dir: Option<OwnedFd>,
+}
+
+impl Group {
+    /// A group that [`Hierarchy::open`](crate::hierarchy::Hierarchy::open) found.
+    pub(crate) fn opened(version: u8, path: &Path, shown: PathBuf, dir: OwnedFd) -> Group {
+        Group { version, path: path.to_owned(), shown, dir: Some(dir) }
+    }
+
+    /// Its path in its hierarchy, as our cgroup namespace sees it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its directory, for sentences.
+    pub fn shown(&self) -> &Path {
+        &self.shown
+    }
+
+    /// Its directory, opened with `O_PATH`; `None` for one that a dry run did not make.
+    pub fn dir(&self) -> Option<BorrowedFd<'_>> {
+        self.dir.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Makes a group in this one; `name` is a plain file name.
+    pub fn make(&self, name: &OsStr, why: &str) -> Result<Group, Fault> {
+        let shown = self.shown.join(name);
+        call(
+            format!("make the cgroup {}", shown.display()),
+            format!("mkdirat({:?}, {name:?}, 0755)", self.shown),
+            why,
+            || rustix::fs::mkdirat(self.require_dir()?, name, Mode::from_raw_mode(0o755)),
+        )?;
+        let dir = match narrate::is_dry_run() {
+            true => None,
+            false => Some(look(format!("open the cgroup {}", shown.display()), format!("openat({shown:?})"), || {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                openat(self.require_dir()?, name, flags, Mode::empty())
+            })?),
+        };
+        Ok(Group { version: self.version, path: self.path.join(name), shown, dir })
+    }
+
+    /// Removes a group that lies in this one.
+    pub fn remove(&self, name: &OsStr, why: &str) -> Result<(), Fault> {
+        let goal = format!("remove the cgroup {}", self.shown.join(name).display());
+        let text = format!("unlinkat({:?}, {name:?}, AT_REMOVEDIR)", self.shown);
+        call(goal, text, why, || rustix::fs::unlinkat(self.require_dir()?, name, rustix::fs::AtFlags::REMOVEDIR))
+    }
+
+    /// Writes a value into one of its files.
+    pub fn write(&self, file: &str, value: &str, why: &str) -> Result<(), Fault> {
+        let path = self.shown.join(file);
+        let goal = format!("write {}", path.display());
+        let opened = match narrate::is_dry_run() {
+            true => None,
+            false => Some(look(&goal, format!("openat({path:?}, O_WRONLY)"), || {
+                openat(self.require_dir()?, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            })?),
+        };
+        call(goal, format!("write({path:?}, {value:?})"), why, || {
+            let opened = opened.ok_or(rustix::io::Errno::BADF)?;
+            rustix::io::write(opened, value.as_bytes()).map(drop)
+        })
+    }
+
+    /// Reads one of its files, without the newline at the end.
+    pub fn read(&self, file: &str) -> Result<String, Fault> {
+        let path = self.shown.join(file);
+        let bytes = look(format!("read {}", path.display()), format!("read({path:?})"), || match &self.dir {
+            Some(dir) => target::read_at(dir.as_fd(), file),
+            None => Err(std::io::Error::from_raw_os_error(Errno::ENOENT as i32)),
+        })?;
+        Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+    }
+
+    /// Moves this process into it.
+    pub fn join(&self) -> Result<(), Fault> {
+        match self.version {
+            2 => self.write("cgroup.procs", "0", "0 means the writer: this process moves into the group; cgroups(7)"),
+            // The whole process would do as well, but then the kernel waits for other CPUs: 11 ms. We are one thread.
+            _ => self.write("tasks", "0", "0 means the writer: this process moves into the group; cgroups(7)"),
+        }
+    }
+
+    fn require_dir(&self) -> Result<BorrowedFd<'_>, rustix::io::Errno> {
+        self.dir().ok_or(rustix::io::Errno::NOENT)
+    }
+}

@@ -100,13 +100,24 @@ impl Pretend for Cloned {
 ///
 /// `namespaces` are `CLONE_NEW*` flags; the type keeps out the flags that would share memory or a stack.
 pub fn clone3(namespaces: crate::namespace::KindSet) -> Result<Cloned, Errno> {
+    clone3_with(namespaces.clone_flags() as u64, libc::SIGCHLD as u64)
+}
+
+/// As [`clone3`], but the child is our parent's child, who waits for it (`CLONE_PARENT`); in the pid namespace that we
+/// joined for our children.
+pub fn clone3_sibling() -> Result<Cloned, Errno> {
+    // Its exit signal is ours; the kernel refuses to be told one.
+    clone3_with(libc::CLONE_PARENT as u64, 0)
+}
+
+fn clone3_with(flags: u64, exit_signal: u64) -> Result<Cloned, Errno> {
     let mut pidfd: RawFd = -1;
     let args = libc::clone_args {
-        flags: namespaces.clone_flags() as u64 | libc::CLONE_PIDFD as u64,
+        flags: flags | libc::CLONE_PIDFD as u64,
         pidfd: (&raw mut pidfd) as u64,
         child_tid: 0,
         parent_tid: 0,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal,
         stack: 0,
         stack_size: 0,
         tls: 0,
@@ -114,8 +125,8 @@ pub fn clone3(namespaces: crate::namespace::KindSet) -> Result<Cloned, Errno> {
         set_tid_size: 0,
         cgroup: 0,
     };
-    // SAFETY: `args` is a whole clone_args of the size given; a KindSet holds CLONE_NEW* flags only, so without
-    // CLONE_VM the child runs on its own copy of this memory, and the process is single-threaded by invariant.
+    // SAFETY: `args` is a whole clone_args of the size given; the two callers pass CLONE_NEW* flags (a KindSet holds no
+    // others) or CLONE_PARENT, so without CLONE_VM the child runs on its own copy of this memory, and the process is single-threaded by invariant.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
     match Errno::result(pid)? {
         0 => Ok(Cloned::Child),

@@ -14,7 +14,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
 
 use crate::assembly::Hold;
 use crate::fault::IntoErrno;
-use crate::kernel::look;
+use crate::kernel::{call, look};
 use crate::record::{LONGEST, Record, unreadable};
 use crate::target::Target;
 use crate::{Fault, Status, narrate, startup};
@@ -116,6 +116,30 @@ impl Stage {
         }
     }
 
+    /// Ends the container, if `--hold` made it, and waits until it has ended.
+    ///
+    /// A container that was unfinished when we came ends by our lease, which we told that it may; one in use when we
+    /// came is killed through its pidfd, once its mark is verified: whatever else a record names is left alone.
+    pub fn end(self) -> Result<(), Fault> {
+        let ended = match self.hold {
+            Hold::Unfinished(lease) => lease.abandon(&self.target)?,
+            Hold::InUse => {
+                kill(&self.target)?;
+                self.target.wait(Duration::from_secs(5))?
+            }
+            Hold::Foreign => {
+                let pid = self.target.pid();
+                return Err(Fault::new(format!("cannot end process {pid}: it was not made by unshare-rs --hold")));
+            }
+        };
+        match ended {
+            true => Ok(()),
+            false => {
+                Err(Fault::new(format!("cannot end the container: its init, process {}, stays", self.target.pid())))
+            }
+        }
+    }
+
     /// Lets the container live on without us.
     pub fn release(self) -> Result<(), Fault> {
         match self.hold {
@@ -142,6 +166,13 @@ impl Stage {
             )),
         }
     }
+}
+
+fn kill(target: &Target) -> Result<(), Fault> {
+    let text = format!("pidfd_send_signal(pidfd of {}, SIGKILL)", target.pid());
+    call("end the container", text, "its pid namespace ends with its init; pid_namespaces(7)", || {
+        rustix::process::pidfd_send_signal(target.pidfd(), rustix::process::Signal::KILL)
+    })
 }
 
 /// Writes the record to stdout and waits until its reader has taken it. Fails when the reader ends without.

@@ -48,10 +48,12 @@ impl Orders {
 
 /// Is the init, until the container ends.
 pub(crate) fn run(orders: &Orders) -> Result<Status, Fault> {
-    let mut container = Unfinished::take_over(orders)?;
+    let container = Unfinished::take_over(orders)?;
+    // Kept for life: by it, stages know what may be ended and what may not.
+    let mark = adopt(assembly::MARK_FD);
     set_name(&orders.name)?;
     ignore_the_world()?;
-    container.announce()?;
+    container.announce(&mark)?;
     match container.serve()? {
         End::Now => Ok(Status::SUCCESS),
         End::With(lease) => wait_for_close(&lease).map(|()| Status::SUCCESS),
@@ -73,7 +75,6 @@ enum End {
 
 /// A container that is being assembled.
 struct Unfinished {
-    mark: OwnedFd,
     /// Stages fetch it from here for as long as it is open.
     _doorbell: OwnedFd,
     bell: OwnedFd,
@@ -89,7 +90,6 @@ impl Unfinished {
             }
         }
         Ok(Unfinished {
-            mark: adopt(assembly::MARK_FD),
             _doorbell: adopt(assembly::DOORBELL_FD),
             bell: adopt(assembly::BELL_FD),
             leases: vec![adopt(assembly::FIRST_LEASE_FD)],
@@ -99,9 +99,9 @@ impl Unfinished {
 
     /// Tells `--hold` that all is set up, and lets go of stderr, the last thing of the host. All three, since Rust's
     /// runtime opens the host's /dev/null wherever we were started with one closed.
-    fn announce(&mut self) -> Result<(), Fault> {
+    fn announce(&self, mark: &OwnedFd) -> Result<(), Fault> {
         for standard in 0..3 {
-            look("let go of the terminal", "dup2(mark)", || place(&self.mark, standard))?;
+            look("let go of the terminal", "dup2(mark)", || place(mark, standard))?;
         }
         let first = self.leases[0].as_fd();
         look("answer --hold", "sendmsg(lease)", || assembly::answer(first, Answer::Unfinished, None))

@@ -32,8 +32,14 @@ impl Scan {
             add("cgroup", groups);
         }
         let interfaces = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
-        add("interface", interfaces.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect());
-        add("mount", fs::read_to_string("/proc/self/mountinfo").unwrap_or_default().lines().map(str::to_owned).collect());
+        add(
+            "interface",
+            interfaces.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect(),
+        );
+        add(
+            "mount",
+            fs::read_to_string("/proc/self/mountinfo").unwrap_or_default().lines().map(str::to_owned).collect(),
+        );
         add("named network namespace", names_in("/run/netns"));
         add("firewall", firewall());
         Self { objects }

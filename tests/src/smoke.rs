@@ -38,7 +38,33 @@ pub const ROWS: &[Row] = &[
         world.sh("cat /sys/fs/cgroup/cgroup.subtree_control").succeeds().stdout_has("memory").stdout_has("pids");
     })
     .vm_only(),
+    Row::new("the virtual machine's user may divide the cgroup that was given to it", ALL_OF_CGROUP_V2, |world| {
+        world.sh(DIVIDE).succeeds().stdout_is("100\n");
+    })
+    .user_only()
+    .vm_only(),
+    Row::new("the virtual machine has interfaces and packet filters", &[], |world| {
+        world.sh(&format!("unshare --net bash -ec '{NETWORK}'")).succeeds().stdout_has("masquerade");
+    })
+    .root_only()
+    .vm_only(),
 ];
+
+const DIVIDE: &str = "
+    group=/sys/fs/cgroup/delegated
+    mkdir $group/part && echo $$ >$group/part/cgroup.procs && echo 100 >$group/part/pids.max
+    cat $group/part/pids.max
+    echo $$ >$group/suite/cgroup.procs && rmdir $group/part";
+
+const NETWORK: &str = "
+    ip link add bridge0 type bridge
+    ip link add veth0 type veth peer name veth1
+    ip link set veth0 master bridge0
+    tc qdisc add dev veth1 root tbf rate 10mbit burst 10kb latency 50ms
+    nft add table inet t
+    nft add chain inet t nat { type nat hook postrouting priority srcnat \\; }
+    nft add rule inet t nat masquerade
+    nft list ruleset";
 
 const ALL_OF_CGROUP_V2: &[Need] =
     &[Need::CgroupV2("cpu"), Need::CgroupV2("memory"), Need::CgroupV2("pids"), Need::CgroupV2("io")];

@@ -11,8 +11,11 @@ use clap_mangen::Man;
 
 use crate::workspace;
 
-/// Each tool's command line, as the tool itself declares it.
-pub const COMMANDS: &[(&str, fn() -> Command)] = &[
+/// A tool's name, and its command line as the tool itself declares it.
+pub type Declared = (&'static str, fn() -> Command);
+
+/// The five of them.
+pub const COMMANDS: &[Declared] = &[
     ("unshare-rs", unshare_rs::command),
     ("cgexec-rs", cgexec_rs::command),
     ("chroot-rs", chroot_rs::command),

@@ -55,9 +55,13 @@ fn files(folder: &Path, target: &Path) -> Result<Vec<PathBuf>> {
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let entry = entry?;
         let path = entry.path();
+        // `.git` is a file where the checkout is a worktree.
+        if entry.file_name() == ".git" || path == target {
+            continue;
+        }
         if entry.file_type()?.is_file() {
             found.push(path);
-        } else if entry.file_type()?.is_dir() && path != target && entry.file_name() != ".git" {
+        } else if entry.file_type()?.is_dir() {
             found.extend(files(&path, target)?);
         }
     }

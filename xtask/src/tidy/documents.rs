@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Command;
 
 use super::numbered;
+use crate::man::Declared;
 
 /// Relative links lead to files of the checkout.
 pub fn links(path: &Path, name: &str, text: &str, findings: &mut Vec<String>) {
@@ -21,7 +22,7 @@ pub fn links(path: &Path, name: &str, text: &str, findings: &mut Vec<String>) {
 
 /// In code, a long option that follows a tool's name is one of that tool. The tool's part of a command line ends at
 /// `--`, at the next tool, and where the shell ends a command.
-pub fn options(name: &str, text: &str, commands: &[(&str, fn() -> Command)], findings: &mut Vec<String>) {
+pub fn options(name: &str, text: &str, commands: &[Declared], findings: &mut Vec<String>) {
     let mut tool = None;
     let mut is_fenced = false;
     for (number, line) in numbered(text) {

@@ -23,13 +23,9 @@ pub struct Kernel {
 
 /// The downloaded package of this series, if there is one.
 pub fn package(series: &str) -> Result<Option<PathBuf>> {
-    let prefix = format!("linux-image-{series}.");
-    let is_it = |name: &str| name.starts_with(&prefix) && name.ends_with(".deb");
-    Ok(names(&super::folder()?)?
-        .into_iter()
-        .find(|name| is_it(name))
-        .map(|name| super::folder().map(|f| f.join(name)))
-        .transpose()?)
+    let (folder, prefix) = (super::folder()?, format!("linux-image-{series}."));
+    let package = names(&folder)?.into_iter().find(|name| name.starts_with(&prefix) && name.ends_with(".deb"));
+    Ok(package.map(|name| folder.join(name)))
 }
 
 /// Unpacks the package of this series, unless it already is.

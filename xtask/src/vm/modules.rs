@@ -11,8 +11,10 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::kernel::Kernel;
 
-/// Networks, packet filters, traffic control, and the file systems of a root.
+/// Networks, packet filters, traffic control, and the file systems of a root. First the check sum that libcrc32c asks
+/// for by an alias, which modules.dep does not know of.
 const WANTED: &[&str] = &[
+    "crc32c_generic",
     "veth",
     "bridge",
     "dummy",

@@ -28,7 +28,7 @@ const DELEGATED: &str = "/sys/fs/cgroup/delegated";
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 fn main() {
-    let verdict = prepare().and_then(|()| run_suites());
+    let verdict = prepare().and_then(|()| run_suites()).and_then(quiet);
     match verdict {
         Ok(tally) if tally.failed == 0 => println!("vm-init: success {}", tally.text()),
         Ok(tally) => println!("vm-init: failure {}", tally.text()),
@@ -37,6 +37,12 @@ fn main() {
     if let Err(errno) = tcdrain(io::stdout()).and_then(|()| reboot(RebootMode::RB_POWER_OFF).map(|_| ())) {
         println!("vm-init: cannot power off: {errno}");
     }
+}
+
+/// From here on the kernel keeps its warnings to itself, so that none lands in the middle of the line that counts.
+fn quiet(tally: Tally) -> Result<Tally> {
+    fs::write("/proc/sys/kernel/printk", "1").context("cannot quiet the kernel")?;
+    Ok(tally)
 }
 
 fn prepare() -> Result<()> {
@@ -62,7 +68,8 @@ fn leave_the_initramfs() -> Result<()> {
     mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>).context("cannot move the new root over /")?;
     chroot(".").context("chroot(\".\")")?;
     std::env::set_current_dir("/")?;
-    Ok(())
+    // As systemd does: a tool that forgets to cut itself off is found out.
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_SHARED, None::<&str>).context("cannot make / shared")
 }
 
 /// Frees the memory of each file as soon as it is copied: the initramfs is memory, too.

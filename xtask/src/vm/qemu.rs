@@ -14,7 +14,7 @@ use crate::report::Report;
 
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 /// What the kernel says when it cannot go on.
-const LAST_WORDS: [&str; 4] = ["Kernel panic", "Oops:", "BUG: ", "general protection fault"];
+const LAST_WORDS: [&str; 5] = ["Kernel panic", "Oops:", "BUG: ", "general protection fault", "blocked for more than"];
 
 /// Boots a kernel with an archive, and returns what the guest said that its suites came to. The whole console goes to
 /// the log.
@@ -70,7 +70,7 @@ impl Guest {
         match self.lines.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => bail!("the guest did not end within {} minutes", LIMIT.as_secs() / 60),
+            Err(RecvTimeoutError::Timeout) => bail!("the guest did not end within {LIMIT:?}"),
         }
     }
 

@@ -84,6 +84,7 @@ fn run(options: &Options, world: &World) -> ExitCode {
                 println!("FAILED {}", row.name);
                 text.lines().for_each(|line| println!("    {line}"));
                 failed.push(row.name);
+                scan::end_descendants();
             }
         }
     }

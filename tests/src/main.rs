@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "the results are what a test run is for")]
 
 mod children;
+mod mounts;
 mod need;
 mod row;
 mod scan;

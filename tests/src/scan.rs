@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::children;
-use crate::need::world_mounts;
+use crate::mounts::mounts_of;
 
 /// A snapshot: what identifies each object, and what else to say of it (a process changes its name as it lives).
 pub struct Scan {
@@ -29,9 +29,9 @@ impl Scan {
         let mut add = |kind: &str, names: Vec<String>| {
             objects.extend(names.iter().map(|name| (format!("{kind} {name}"), String::new())));
         };
-        for (point, _) in world_mounts("cgroup").into_iter().chain(world_mounts("cgroup2")) {
+        for hierarchy in mounts_of("cgroup").into_iter().chain(mounts_of("cgroup2")) {
             let mut groups = Vec::new();
-            directories_below(Path::new(&point), &mut groups);
+            directories_below(Path::new(&hierarchy.point), &mut groups);
             add("cgroup", groups);
         }
         let interfaces = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
@@ -77,14 +77,15 @@ impl Scan {
 /// Ends what a failed row left running. First the processes of pid namespaces, so that whoever waits for a container's
 /// end in order to clean up after it has a second to do so; then all that are left.
 pub fn end_descendants() {
-    let deadline = Instant::now() + Duration::from_secs(1);
+    let start = Instant::now();
     loop {
         children::collect();
         let processes = descendants();
-        if processes.is_empty() {
+        // One of another user's, which we may not end, ends the attempt.
+        if processes.is_empty() || start.elapsed() > Duration::from_secs(5) {
             return;
         }
-        let is_late = Instant::now() > deadline;
+        let is_late = start.elapsed() > Duration::from_secs(1);
         for process in processes.iter().filter(|process| is_late || process.is_in_pid_namespace()) {
             // One that has ended since is what we want.
             kill(Pid::from_raw(process.pid), Signal::SIGKILL).ok();

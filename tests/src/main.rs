@@ -1,2 +1,95 @@
-//! To be filled.
-fn main() {}
+//! `suite` runs every end-to-end row that applies to this user and this machine, one after the other.
+//!
+//! It is a static program that needs nothing of the checkout, so the same file runs as root, as an unprivileged
+//! user from a copy, and inside a virtual machine. Rows change the machine (namespaces, cgroups, interfaces), which
+//! all rows share: that is why they never run side by side.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "the results are what a test run is for")]
+
+mod children;
+mod mounts;
+mod need;
+mod row;
+mod scan;
+mod script;
+mod smoke;
+mod world;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+
+use row::{Row, Verdict};
+use world::World;
+
+/// Every topic, in the order in which it runs.
+const TOPICS: &[&[Row]] = &[smoke::ROWS];
+
+/// Run the end-to-end tests of the five tools. The tools come from the directory that the variable TOOLS names, else
+/// from where this program lies.
+#[derive(Parser)]
+#[command(name = "suite", version)]
+struct Options {
+    /// Name the rows that would run, and run none
+    #[arg(long)]
+    list: bool,
+    /// Say that this is the project's own virtual machine
+    #[arg(long)]
+    in_vm: bool,
+    /// Let a row whose need is not met fail
+    #[arg(long)]
+    deny_skips: bool,
+    /// Find out whether this process may create the kind of namespace, and exit
+    #[arg(long, hide = true, value_name = "NAMESPACE")]
+    probe: Option<need::Probe>,
+    /// Run only rows whose name contains this text
+    filter: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    if let Some(probe) = options.probe {
+        return probe.run();
+    }
+    match World::new(options.in_vm) {
+        Ok(world) => run(&options, &world),
+        Err(error) => {
+            eprintln!("suite: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options, world: &World) -> ExitCode {
+    let wanted = |row: &&Row| options.filter.as_ref().is_none_or(|text| row.name.contains(text.as_str()));
+    let rows = TOPICS.iter().copied().flatten().filter(|row| row.applies_to(world)).filter(wanted);
+    if options.list {
+        rows.for_each(|row| println!("{}", row.name));
+        return ExitCode::SUCCESS;
+    }
+    let (mut passed, mut failed, mut skipped) = (0, Vec::new(), 0);
+    row::keep_panics_quiet();
+    for row in rows {
+        let start = Instant::now();
+        match row.run(world) {
+            Verdict::Passed => {
+                println!("ok {} ({:.2} s)", row.name, start.elapsed().as_secs_f32());
+                passed += 1;
+            }
+            Verdict::Skipped(reason) if !options.deny_skips => {
+                println!("skip {}: {reason}", row.name);
+                skipped += 1;
+            }
+            Verdict::Failed(text) | Verdict::Skipped(text) => {
+                println!("FAILED {}", row.name);
+                text.lines().for_each(|line| println!("    {line}"));
+                failed.push(row.name);
+                scan::end_descendants();
+            }
+        }
+    }
+    failed.iter().for_each(|name| println!("failed: {name}"));
+    println!("suite: {passed} passed, {} failed, {skipped} skipped", failed.len());
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,2 +1,46 @@
-//! To be filled.
-fn main() {}
+//! `cargo xtask`: everything that is done with the five tools short of running them, one file each.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "the results are what a task is for")]
+
+mod elf;
+mod lint;
+mod man;
+mod report;
+mod setup;
+mod static_build;
+mod suite;
+mod test;
+mod tidy;
+mod vm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Build, test and document the five tools.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Build the static executables, and check their size and what they are linked with
+    Build,
+    /// Run every test that this machine and this user can run
+    Test(test::Options),
+    /// Write the manual pages and shell completions
+    Man(man::Options),
+    /// Check the rules of the house that no compiler checks
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let done = match Task::parse() {
+        Task::Build => static_build::run(),
+        Task::Test(options) => test::run(&options),
+        Task::Man(options) => man::run(&options),
+        Task::Tidy => tidy::run(),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,103 @@
+//! What a row needs from the machine. Each need is found out by trying it, never from a version number or a
+//! configuration file, because a sandbox around us may refuse what the kernel offers.
+
+use std::env;
+use std::fs;
+use std::process::{Command, ExitCode};
+
+use clap::ValueEnum;
+use nix::sched::{CloneFlags, unshare};
+
+use crate::mounts::{Mount, mounts_of};
+use crate::world::World;
+
+/// One thing that a machine may lack.
+pub enum Need {
+    /// A program in PATH, and the Debian package that has it.
+    Program(&'static str, &'static str),
+    /// The right to create user namespaces, which root needs as well to test them.
+    #[allow(dead_code, reason = "part of the vocabulary of rows")]
+    UserNamespaces,
+    /// The right to create network namespaces: in a user namespace of our own where we are not root.
+    #[allow(dead_code, reason = "part of the vocabulary of rows")]
+    NetworkNamespaces,
+    /// A controller of cgroup v2 that is ours to use in the root of the hierarchy.
+    CgroupV2(&'static str),
+    /// A controller of cgroup v1 that is mounted.
+    #[allow(dead_code, reason = "part of the vocabulary of rows")]
+    CgroupV1(&'static str),
+}
+
+/// A namespace that `suite --probe` tries to create. It takes a process of its own: what unshare(2) gave cannot be
+/// given back.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Probe {
+    /// A user namespace
+    User,
+    /// A network namespace
+    Net,
+    /// A network namespace inside a user namespace
+    UserNet,
+}
+
+impl Need {
+    /// The reason why the need is not met, or nothing.
+    pub fn missing(&self, world: &World) -> Option<String> {
+        match self {
+            Self::Program(name, package) => {
+                world.program(name).is_none().then(|| format!("{name} is not here (apt-get install {package})"))
+            }
+            Self::UserNamespaces => Probe::User.refused("user namespaces"),
+            Self::NetworkNamespaces if world.is_root => Probe::Net.refused("network namespaces"),
+            Self::NetworkNamespaces => Probe::UserNet.refused("network namespaces in a user namespace"),
+            Self::CgroupV2(controller) => lacks_v2(controller),
+            Self::CgroupV1(controller) => lacks_v1(controller),
+        }
+    }
+}
+
+impl Probe {
+    /// Tries, in this process, and answers by the exit status and on stderr.
+    pub fn run(self) -> ExitCode {
+        let flags = match self {
+            Self::User => CloneFlags::CLONE_NEWUSER,
+            Self::Net => CloneFlags::CLONE_NEWNET,
+            Self::UserNet => CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET,
+        };
+        match unshare(flags) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(errno) => {
+                eprintln!("unshare({flags:?}): {errno}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn refused(self, what: &str) -> Option<String> {
+        let kind = self.to_possible_value()?;
+        let tried = env::current_exe()
+            .and_then(|suite| Command::new(suite).arg("--probe").arg(kind.get_name()).output())
+            .map_err(|error| error.to_string());
+        match tried {
+            Ok(output) if output.status.success() => None,
+            Ok(output) => Some(format!("{what} are refused: {}", String::from_utf8_lossy(&output.stderr).trim())),
+            Err(error) => Some(format!("{what} could not be tried: {error}")),
+        }
+    }
+}
+
+fn lacks_v2(controller: &str) -> Option<String> {
+    let Some(Mount { point, .. }) = mounts_of("cgroup2").into_iter().next() else {
+        return Some("cgroup v2 is not mounted".to_owned());
+    };
+    match fs::read_to_string(format!("{point}/cgroup.controllers")) {
+        Ok(list) if list.split_whitespace().any(|name| name == controller) => None,
+        Ok(list) => Some(format!("cgroup v2 at {point} has no {controller} controller, only: {}", list.trim())),
+        Err(error) => Some(format!("{point}/cgroup.controllers: {error}")),
+    }
+}
+
+fn lacks_v1(controller: &str) -> Option<String> {
+    let mounted = mounts_of("cgroup").iter().any(|mount| mount.options.split(',').any(|name| name == controller));
+    (!mounted).then(|| format!("cgroup v1 has no {controller} hierarchy mounted"))
+}

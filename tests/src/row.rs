@@ -1,0 +1,102 @@
+//! A row is one test: a sentence, where it applies, what it needs, and a function that panics when the sentence is
+//! untrue. Where it does not apply it is not counted at all; where a need is not met it is a skip, with the reason.
+
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
+
+use crate::need::Need;
+use crate::world::World;
+
+/// One test.
+pub struct Row {
+    /// What holds, as a sentence.
+    pub name: &'static str,
+    needs: &'static [Need],
+    test: fn(&World),
+    who: Who,
+    place: Place,
+}
+
+/// How a row ended.
+pub enum Verdict {
+    /// The sentence holds.
+    Passed,
+    /// The sentence does not hold: the text of the panic.
+    Failed(String),
+    /// This machine cannot tell: the need that is not met.
+    Skipped(String),
+}
+
+#[derive(PartialEq)]
+enum Who {
+    Anyone,
+    Root,
+    User,
+}
+
+#[derive(PartialEq)]
+enum Place {
+    Anywhere,
+    Host,
+    Vm,
+}
+
+impl Row {
+    /// A row that applies to every user on every machine.
+    pub const fn new(name: &'static str, needs: &'static [Need], test: fn(&World)) -> Self {
+        Self { name, needs, test, who: Who::Anyone, place: Place::Anywhere }
+    }
+
+    /// The sentence is about root.
+    pub const fn root_only(mut self) -> Self {
+        self.who = Who::Root;
+        self
+    }
+
+    /// The sentence is about an unprivileged user.
+    #[allow(dead_code, reason = "part of the vocabulary of rows")]
+    pub const fn user_only(mut self) -> Self {
+        self.who = Who::User;
+        self
+    }
+
+    /// The sentence is about the machine outside (its daemons, its cgroup v1, its packages).
+    #[allow(dead_code, reason = "part of the vocabulary of rows")]
+    pub const fn host_only(mut self) -> Self {
+        self.place = Place::Host;
+        self
+    }
+
+    /// The sentence is about the virtual machine (all of cgroup v2, a chosen kernel).
+    pub const fn vm_only(mut self) -> Self {
+        self.place = Place::Vm;
+        self
+    }
+
+    /// Whether the sentence is about this user on this machine.
+    pub fn applies_to(&self, world: &World) -> bool {
+        let who = if world.is_root { Who::Root } else { Who::User };
+        let place = if world.in_vm { Place::Vm } else { Place::Host };
+        (self.who == Who::Anyone || self.who == who) && (self.place == Place::Anywhere || self.place == place)
+    }
+
+    /// Runs the row, unless a need is not met.
+    pub fn run(&self, world: &World) -> Verdict {
+        if let Some(reason) = self.needs.iter().find_map(|need| need.missing(world)) {
+            return Verdict::Skipped(reason);
+        }
+        match panic::catch_unwind(AssertUnwindSafe(|| (self.test)(world))) {
+            Ok(()) => Verdict::Passed,
+            Err(_) => Verdict::Failed(PANIC.take()),
+        }
+    }
+}
+
+thread_local! {
+    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// From now on the text of a panic, with its place, is kept for the verdict instead of printed above it.
+pub fn keep_panics_quiet() {
+    panic::set_hook(Box::new(|info| PANIC.set(info.to_string())));
+}

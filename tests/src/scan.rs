@@ -1,0 +1,174 @@
+//! What there is on this machine, taken twice and compared: a row that cleans up after itself leaves no difference.
+//!
+//! Processes are our own descendants (see `children`); cgroups, interfaces, mounts, named network namespaces and
+//! firewall rules are those of the whole machine, as far as this user may look.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::children;
+use crate::mounts::mounts_of;
+
+/// A snapshot: what identifies each object, and what else to say of it (a process changes its name as it lives).
+pub struct Scan {
+    objects: BTreeMap<String, String>,
+}
+
+impl Scan {
+    /// Looks at the machine.
+    pub fn take() -> Self {
+        children::collect();
+        let mut objects: BTreeMap<_, _> = descendants().into_iter().map(Process::object).collect();
+        let mut add = |kind: &str, names: Vec<String>| {
+            objects.extend(names.iter().map(|name| (format!("{kind} {name}"), String::new())));
+        };
+        for hierarchy in mounts_of("cgroup").into_iter().chain(mounts_of("cgroup2")) {
+            let mut groups = Vec::new();
+            directories_below(Path::new(&hierarchy.point), &mut groups);
+            add("cgroup", groups);
+        }
+        let interfaces = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
+        add(
+            "interface",
+            interfaces.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect(),
+        );
+        add(
+            "mount",
+            fs::read_to_string("/proc/self/mountinfo").unwrap_or_default().lines().map(str::to_owned).collect(),
+        );
+        add("named network namespace", names_in("/run/netns"));
+        add("firewall", firewall());
+        Self { objects }
+    }
+
+    /// What is new in `after`, and what is gone. A process that ended is no difference.
+    pub fn difference(&self, after: &Self) -> Vec<String> {
+        let missing_in = |other: &Self, word: &str, all: &Self| -> Vec<String> {
+            let only = all.objects.iter().filter(|(object, _)| !other.objects.contains_key(*object));
+            only.map(|(object, detail)| format!("{word}: {object}{detail}")).collect()
+        };
+        let mut gone = missing_in(after, "gone", self);
+        gone.retain(|line| !line.starts_with("gone: process "));
+        [missing_in(self, "new", after), gone].concat()
+    }
+
+    /// Looks again until the machine is as it was, and panics with the difference when it still is not after `limit`.
+    #[track_caller]
+    pub fn wait_until_same(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        loop {
+            let difference = self.difference(&Self::take());
+            if difference.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "left behind after {limit:?}:\n{}", difference.join("\n"));
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Ends what a failed row left running. First the processes of pid namespaces, so that whoever waits for a container's
+/// end in order to clean up after it has a second to do so; then all that are left.
+pub fn end_descendants() {
+    let start = Instant::now();
+    loop {
+        children::collect();
+        let processes = descendants();
+        // One of another user's, which we may not end, ends the attempt.
+        if processes.is_empty() || start.elapsed() > Duration::from_secs(5) {
+            return;
+        }
+        let is_late = start.elapsed() > Duration::from_secs(1);
+        for process in processes.iter().filter(|process| is_late || process.is_in_pid_namespace()) {
+            // One that has ended since is what we want.
+            kill(Pid::from_raw(process.pid), Signal::SIGKILL).ok();
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+struct Process {
+    pid: i32,
+    parent: i32,
+    name: String,
+    start: String,
+}
+
+impl Process {
+    fn parse(stat: &str) -> Option<Self> {
+        // The name stands in parentheses and may itself have any character in it.
+        let (head, tail) = stat.rsplit_once(") ")?;
+        let (pid, name) = head.split_once(" (")?;
+        let fields: Vec<&str> = tail.split(' ').collect();
+        let (state, parent, start) = (*fields.first()?, fields.get(1)?.parse().ok()?, *fields.get(19)?);
+        let is_alive = state != "Z" && state != "X";
+        is_alive.then_some(Self { pid: pid.parse().ok()?, parent, name: name.to_owned(), start: start.to_owned() })
+    }
+
+    /// What identifies it (a pid used again has another start time), and its name of the moment.
+    fn object(self) -> (String, String) {
+        (format!("process {} started at {}", self.pid, self.start), format!(" ({})", self.name))
+    }
+
+    fn is_in_pid_namespace(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        pids.is_some_and(|pids| pids.split_whitespace().count() > 1)
+    }
+}
+
+/// Every living process below this one.
+fn descendants() -> Vec<Process> {
+    let numbered = names_in("/proc").into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let stats = numbered.filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok());
+    let mut rest: Vec<Process> = stats.filter_map(|stat| Process::parse(&stat)).collect();
+    let mut family = BTreeSet::from([std::process::id().cast_signed()]);
+    let mut found = Vec::new();
+    loop {
+        let (ours, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|process| family.contains(&process.parent));
+        if ours.is_empty() {
+            return found;
+        }
+        family.extend(ours.iter().map(|process| process.pid));
+        found.extend(ours);
+        rest = others;
+    }
+}
+
+fn directories_below(directory: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.push(entry.path().display().to_string());
+            directories_below(&entry.path(), found);
+        }
+    }
+}
+
+fn names_in(directory: &str) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// The rule set without its counters, each line with the chain that it is in; empty where we may not look.
+fn firewall() -> Vec<String> {
+    let Ok(output) = Command::new("nft").args(["--stateless", "list", "ruleset"]).output() else {
+        return Vec::new();
+    };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut inside = String::new();
+    let mut lines = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if line.starts_with("table ") || line.starts_with("chain ") {
+            inside = line.trim_end_matches(" {").to_owned();
+        }
+        lines.push(format!("{inside}: {line}"));
+    }
+    lines
+}

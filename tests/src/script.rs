@@ -1,0 +1,240 @@
+//! A shell script, run to its end within a limit, and what came of it. The tools are made for the shell, so rows say
+//! what a user would type, and a failed assertion shows all of it: script, status, stdout, stderr.
+
+use std::fs;
+use std::io::{PipeReader, Read, Write, pipe};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::stat::fstat;
+use nix::unistd::Pid;
+
+use crate::children;
+use crate::world::World;
+
+/// How long an output may stay open after its script has ended: somebody is inheriting it.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// A script that has not been started.
+pub struct Script<'a> {
+    world: &'a World,
+    text: String,
+    stdin: Vec<u8>,
+    limit: Duration,
+    environment: Vec<(String, String)>,
+}
+
+/// A script that runs. Dropped, it is killed with its whole process group.
+pub struct Running {
+    /// The shell, which leads a process group of its own.
+    pub pid: Pid,
+    text: String,
+    deadline: Instant,
+    stdout: Output,
+    stderr: Output,
+}
+
+/// How a script ended, and all that it wrote.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit status as a shell tells it: 128+N if signal N ended it.
+    pub status: i32,
+    /// What it wrote to stdout.
+    pub stdout: String,
+    /// What it wrote to stderr.
+    pub stderr: String,
+    script: String,
+}
+
+impl<'a> Script<'a> {
+    /// A script with nothing on stdin and the world's limit of time.
+    pub fn new(world: &'a World, text: &str) -> Self {
+        Self { world, text: text.to_owned(), stdin: Vec::new(), limit: world.limit(), environment: Vec::new() }
+    }
+
+    /// What the script finds on stdin.
+    #[allow(dead_code, reason = "part of the vocabulary of rows")]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// Sets a variable of the environment.
+    #[allow(dead_code, reason = "part of the vocabulary of rows")]
+    pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Another limit of time than the world's.
+    #[allow(dead_code, reason = "part of the vocabulary of rows")]
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs the script to its end.
+    pub fn run(self) -> Outcome {
+        self.start().wait()
+    }
+
+    /// Starts the script.
+    #[allow(clippy::zombie_processes, reason = "`children` collects it")]
+    pub fn start(self) -> Running {
+        let (stdout, write_stdout) = pipe().expect("pipe()");
+        let (stderr, write_stderr) = pipe().expect("pipe()");
+        let mut command = self.world.shell(&self.text);
+        command.envs(self.environment).stdout(write_stdout).stderr(write_stderr).process_group(0);
+        command.stdin(if self.stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        // Our own copies of the pipes' write ends, which would hide the end of file, go with the command.
+        drop::<Command>(command);
+        let pid = Pid::from_raw(child.id().cast_signed());
+        children::expect(pid);
+        if let Some(mut stdin) = child.stdin.take() {
+            // A script that does not read to the end breaks the pipe, which is its right.
+            thread::spawn(move || stdin.write_all(&self.stdin).ok());
+        }
+        let deadline = Instant::now() + self.limit;
+        Running { pid, text: self.text, deadline, stdout: Output::collect(stdout), stderr: Output::collect(stderr) }
+    }
+}
+
+impl Running {
+    /// Waits for the end, and panics when the limit passes first or when somebody keeps the output open.
+    pub fn wait(self) -> Outcome {
+        let mut pause = Duration::from_millis(1);
+        let status = loop {
+            if let Some(status) = children::ended(self.pid) {
+                break status;
+            }
+            assert!(Instant::now() < self.deadline, "the script did not end in time:\n{}", self.text);
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(10));
+        };
+        let stdout = self.stdout.text(&self.text);
+        let stderr = self.stderr.text(&self.text);
+        Outcome { status, stdout, stderr, script: self.text.clone() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if children::ended(self.pid).is_none() {
+            // Collected only by us, so the number still means this group.
+            killpg(self.pid, Signal::SIGKILL).ok();
+            while children::ended(self.pid).is_none() {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        children::forget(self.pid);
+    }
+}
+
+/// One of the two outputs, read to its end by a thread so that a full pipe stops nobody.
+struct Output {
+    inode: u64,
+    bytes: Receiver<Vec<u8>>,
+}
+
+impl Output {
+    fn collect(mut pipe: PipeReader) -> Self {
+        let inode = fstat(pipe.as_fd()).expect("fstat(pipe)").st_ino;
+        let (send, bytes) = mpsc::channel();
+        thread::spawn(move || {
+            let mut all = Vec::new();
+            pipe.read_to_end(&mut all).ok();
+            send.send(all).ok();
+        });
+        Self { inode, bytes }
+    }
+
+    fn text(&self, script: &str) -> String {
+        match self.bytes.recv_timeout(GRACE) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(_) => panic!("the script has ended, but its output is held open by {:?}:\n{script}", self.holders()),
+        }
+    }
+
+    fn holders(&self) -> Vec<String> {
+        let pipe = format!("pipe:[{}]", self.inode);
+        let holds = |process: &fs::DirEntry| {
+            let descriptors = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+            descriptors.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|link| link.as_os_str() == pipe.as_str())
+        };
+        let name = |process: fs::DirEntry| {
+            let comm = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            format!("{} ({})", process.file_name().display(), comm.trim())
+        };
+        let is_other = |process: &fs::DirEntry| {
+            let pid: Option<u32> = process.file_name().to_str().and_then(|name| name.parse().ok());
+            pid.is_some_and(|pid| pid != std::process::id())
+        };
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        processes.filter(|process| is_other(process) && holds(process)).map(name).collect()
+    }
+}
+
+impl Outcome {
+    /// The script ended with status 0.
+    #[track_caller]
+    pub fn succeeds(self) -> Self {
+        self.fails_with(0)
+    }
+
+    /// The script ended with this status.
+    #[track_caller]
+    pub fn fails_with(self, status: i32) -> Self {
+        assert!(self.status == status, "expected status {status}\n{self}");
+        self
+    }
+
+    /// stdout is this text and nothing else.
+    #[track_caller]
+    #[allow(dead_code, reason = "part of the vocabulary of rows")]
+    pub fn stdout_is(self, text: &str) -> Self {
+        assert!(self.stdout == text, "expected stdout {text:?}\n{self}");
+        self
+    }
+
+    /// stdout has this text somewhere.
+    #[track_caller]
+    pub fn stdout_has(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text), "expected stdout with {text:?}\n{self}");
+        self
+    }
+
+    /// stderr is this text and nothing else.
+    #[track_caller]
+    #[allow(dead_code, reason = "part of the vocabulary of rows")]
+    pub fn stderr_is(self, text: &str) -> Self {
+        assert!(self.stderr == text, "expected stderr {text:?}\n{self}");
+        self
+    }
+
+    /// stderr has this text somewhere.
+    #[track_caller]
+    #[allow(dead_code, reason = "part of the vocabulary of rows")]
+    pub fn stderr_has(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "expected stderr with {text:?}\n{self}");
+        self
+    }
+
+    /// The lines of stdout.
+    #[allow(dead_code, reason = "part of the vocabulary of rows")]
+    pub fn lines(&self) -> Vec<&str> {
+        self.stdout.lines().collect()
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { status, stdout, stderr, script } = self;
+        write!(f, "--- script\n{script}\n--- status {status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+    }
+}

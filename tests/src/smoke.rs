@@ -1,0 +1,75 @@
+//! The first rows: is there anything to test at all? Each tool starts, the machine can be scanned, the shared root
+//! file system runs.
+
+use std::time::Duration;
+
+use crate::need::Need;
+use crate::row::Row;
+use crate::scan::Scan;
+use crate::world::World;
+
+const TOOLS: [&str; 5] = ["unshare-rs", "cgexec-rs", "chroot-rs", "netns-rs", "nsenter-rs"];
+const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("every tool says its name and version", &[], |world| {
+        for tool in TOOLS {
+            world.sh(&format!("{tool} --version")).succeeds().stdout_has(&format!("{tool} "));
+        }
+    }),
+    Row::new("every tool explains itself when asked for help", &[], |world| {
+        for tool in TOOLS {
+            world.sh(&format!("{tool} --help")).succeeds().stdout_has("Usage: ").stdout_has("xamples");
+        }
+    }),
+    Row::new("a pipeline fails when any of its stages fails", &[], |world| {
+        world.sh("exit 3 | cat").fails_with(3);
+    }),
+    Row::new("a scan finds a process that a script left, and misses it once it has ended", &[], |world| {
+        let before = Scan::take();
+        world.sh("sleep 0.3 >/dev/null 2>&1 &").succeeds();
+        let left = before.difference(&Scan::take());
+        assert!(left.iter().any(|line| line.starts_with("new: process ")), "{left:?}");
+        before.wait_until_same(Duration::from_secs(10));
+    }),
+    Row::new("the root file system of busybox runs", &[BUSYBOX], the_root_file_system_runs).root_only(),
+    Row::new("the virtual machine has the controllers of cgroup v2", ALL_OF_CGROUP_V2, |world| {
+        world.sh("cat /sys/fs/cgroup/cgroup.subtree_control").succeeds().stdout_has("memory").stdout_has("pids");
+    })
+    .vm_only(),
+    Row::new("the virtual machine's user may divide the cgroup that was given to it", ALL_OF_CGROUP_V2, |world| {
+        world.sh(DIVIDE).succeeds().stdout_is("100\n");
+    })
+    .user_only()
+    .vm_only(),
+    Row::new("the virtual machine has interfaces and packet filters", &[], |world| {
+        world.sh(&format!("unshare --net bash -ec '{NETWORK}'")).succeeds().stdout_has("masquerade");
+    })
+    .root_only()
+    .vm_only(),
+];
+
+const DIVIDE: &str = "
+    group=/sys/fs/cgroup/delegated
+    mkdir $group/part && echo $$ >$group/part/cgroup.procs && echo 100 >$group/part/pids.max
+    cat $group/part/pids.max
+    echo $$ >$group/suite/cgroup.procs && rmdir $group/part";
+
+const NETWORK: &str = "
+    ip link add bridge0 type bridge
+    ip link add veth0 type veth peer name veth1
+    ip link set veth0 master bridge0
+    tc qdisc add dev veth1 root tbf rate 10mbit burst 10kb latency 50ms
+    nft add table inet t
+    nft add chain inet t nat { type nat hook postrouting priority srcnat \\; }
+    nft add rule inet t nat masquerade
+    nft list ruleset";
+
+const ALL_OF_CGROUP_V2: &[Need] =
+    &[Need::CgroupV2("cpu"), Need::CgroupV2("memory"), Need::CgroupV2("pids"), Need::CgroupV2("io")];
+
+fn the_root_file_system_runs(world: &World) {
+    let root = world.busybox_root().display();
+    world.sh(&format!("busybox chroot {root} /bin/busybox true")).succeeds();
+}

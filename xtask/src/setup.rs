@@ -1,0 +1,113 @@
+//! What the tests need from Debian: the programs that the tools are compared with, and the kernels of the virtual
+//! machine, which are downloaded but not installed.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail, ensure};
+
+use crate::{vm, workspace};
+
+const PACKAGES: &[&str] = &[
+    "bubblewrap",
+    "busybox-static",
+    "cgroup-tools",
+    "crun",
+    "docker.io",
+    "iproute2",
+    "jq",
+    "nftables",
+    "runc",
+    "strace",
+    "util-linux",
+];
+
+/// The virtual machine is an x86_64 one.
+const VM_PACKAGES: &[&str] = &["kmod", "qemu-system-x86", "xz-utils"];
+
+/// Of each kernel series, the packages that depend on its newest build. Which one does depends on the release of Debian.
+const KERNELS: &[(&str, &[&str])] = &[
+    ("6.1", &["linux-image-amd64", "linux-image-6.1-amd64"]),
+    ("6.12", &["linux-image-6.12-amd64", "linux-image-amd64"]),
+];
+
+/// Installs and downloads what is missing.
+pub fn install() -> Result<()> {
+    let packages = missing();
+    let kernels: Vec<_> = if vm::is_possible() { vm::missing_kernels()? } else { Vec::new() };
+    if packages.is_empty() && kernels.is_empty() {
+        return Ok(());
+    }
+    // One source out of many that does not answer need not be one that we want something of.
+    if let Err(error) = apt_get(&["update"]) {
+        eprintln!("xtask: going on with the package lists that are here: {error:#}");
+    }
+    if !packages.is_empty() {
+        ensure!(workspace::is_root()?, "only root can install {}", packages.join(" "));
+        apt_get(&[&["install", "--yes", "--no-install-recommends"], &packages[..]].concat())?;
+    }
+    kernels.into_iter().try_for_each(download)
+}
+
+/// Installs nothing, and says how to.
+pub fn name_missing() -> Result<()> {
+    let packages = missing();
+    if !packages.is_empty() {
+        println!("missing here: apt-get install --no-install-recommends {}", packages.join(" "));
+    }
+    if vm::is_possible() && !vm::missing_kernels()?.is_empty() {
+        println!("missing here: the kernels of the virtual machine, which `cargo xtask test --setup` downloads");
+    }
+    Ok(())
+}
+
+fn missing() -> Vec<&'static str> {
+    let vm = if vm::is_possible() { VM_PACKAGES } else { &[] };
+    PACKAGES.iter().chain(vm).copied().filter(|package| !is_installed(package)).collect()
+}
+
+fn is_installed(package: &str) -> bool {
+    let status = Command::new("dpkg-query").args(["--show", "--showformat=${db:Status-Abbrev}", package]).output();
+    status.is_ok_and(|output| output.stdout.starts_with(b"ii"))
+}
+
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let mut apt_get = Command::new("apt-get");
+    // Somebody else's apt-get is waited for.
+    apt_get.args(["--quiet", "--option", "DPkg::Lock::Timeout=300"]).args(arguments);
+    apt_get.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    workspace::must(&mut apt_get)
+}
+
+fn download(series: &str) -> Result<()> {
+    let package = newest_build(series)?;
+    // Moved when it is whole: a file with the final name is a whole one.
+    let folder = vm::folder()?.join("download");
+    fs::create_dir_all(&folder)?;
+    let mut apt_get = Command::new("apt-get");
+    // The user _apt, as whom apt-get would download, cannot write here.
+    apt_get.args(["--quiet", "--option", "APT::Sandbox::User=root", "download", &package]).current_dir(&folder);
+    workspace::must(&mut apt_get)?;
+    for entry in fs::read_dir(&folder)? {
+        let entry = entry?;
+        fs::rename(entry.path(), vm::folder()?.join(entry.file_name()))?;
+    }
+    Ok(fs::remove_dir(&folder)?)
+}
+
+fn newest_build(series: &str) -> Result<String> {
+    let Some((_, metapackages)) = KERNELS.iter().find(|(name, _)| *name == series) else {
+        bail!("no package is known for Linux {series}");
+    };
+    let prefix = format!("linux-image-{series}.");
+    for metapackage in *metapackages {
+        let depends = workspace::stdout_of(Command::new("apt-cache").args(["depends", "--important", metapackage]));
+        // A metapackage that this release of Debian does not have is no failure as long as another one serves.
+        let packages = depends.unwrap_or_default();
+        let package = packages.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
+        if let Some(package) = package.filter(|package| package.starts_with(&prefix)) {
+            return Ok(package.to_owned());
+        }
+    }
+    bail!("none of {} depends on a Linux {series} here; see apt-cache policy", metapackages.join(", "))
+}

@@ -1,0 +1,54 @@
+//! `cargo xtask build`: the five tools as they are shipped, and the proof that each is small, needs no other file, and
+//! loads nothing at run time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::elf;
+use crate::report::Report;
+use crate::workspace::{self, TOOLS};
+
+const MEGABYTE: f64 = 1_000_000.0;
+
+/// Builds, and prints what was built.
+pub fn run() -> Result<ExitCode> {
+    let mut report = Report::default();
+    let folder = release(&mut report)?;
+    println!("built in {}", folder.display());
+    Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Builds the tools, counts each assertion about them, and returns the folder that they are in.
+pub fn release(report: &mut Report) -> Result<PathBuf> {
+    let triple = workspace::release_triple()?;
+    let packages = TOOLS.iter().flat_map(|tool| ["--package", tool]);
+    workspace::must(workspace::cargo()?.args(["build", "--release", "--target", &triple]).args(packages))?;
+    let folder = workspace::executables(&triple, "release")?;
+    for tool in TOOLS {
+        inspect(tool, &folder, report)?;
+    }
+    Ok(folder)
+}
+
+fn inspect(tool: &str, folder: &Path, report: &mut Report) -> Result<()> {
+    let path = folder.join(tool);
+    let file = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (size, budget) = (file.len() as f64 / MEGABYTE, budget(tool));
+    report.check(&format!("{tool} has {size:.2} MB, at most {budget:.0}"), within(size, budget));
+    report.check(&format!("{tool} is static-pie"), elf::is_static_pie(&file));
+    report.check(&format!("{tool} is free of the name service switch"), elf::has_no_nss(&file));
+    Ok(())
+}
+
+/// In megabytes. netns-rs speaks netlink, whose messages cost a library.
+fn budget(tool: &str) -> f64 {
+    if tool == "netns-rs" { 3.0 } else { 2.0 }
+}
+
+fn within(size: f64, budget: f64) -> Result<()> {
+    ensure!(size <= budget, "{size:.2} MB are more than the budget in xtask/src/static_build.rs");
+    Ok(())
+}

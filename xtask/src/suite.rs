@@ -1,0 +1,114 @@
+//! The end-to-end suite, run twice: as root, and as a user who has no rights at all. Both run from a copy that
+//! everybody can read, because the checkout may lie in a folder that only its owner can enter.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::report::Report;
+use crate::test::{each_line, part};
+use crate::workspace::{self, TOOLS};
+
+/// A user whom no file of the machine knows. Nobody else's processes run as this one.
+const USER: u32 = 54321;
+
+/// The suite and what it tests.
+pub struct Suite {
+    /// The folder of the five tools.
+    pub tools: PathBuf,
+    /// The folder of `suite` and `vm-init`.
+    pub programs: PathBuf,
+    /// Only rows whose name contains this text.
+    pub filter: Option<String>,
+}
+
+impl Suite {
+    /// Builds `suite` and `vm-init`. In the dev profile, because a release aborts on panic and so cannot catch one.
+    pub fn build(tools: PathBuf, filter: Option<String>) -> Result<Self> {
+        workspace::must(workspace::cargo()?.args(["build", "--package", "tests"]))?;
+        let programs = workspace::executables(&workspace::host_triple()?, "debug")?;
+        Ok(Self { tools, programs, filter })
+    }
+}
+
+const AS_ROOT: &str = "the suite as root";
+const AS_USER: &str = "the suite as an unprivileged user";
+
+/// Runs the suite on this machine as everybody whom we can be.
+pub fn run(suite: &Suite, report: &mut Report) -> Result<()> {
+    let copy = Copy::new(suite)?;
+    let is_root = workspace::is_root()?;
+    part(AS_ROOT);
+    if is_root {
+        report.add(AS_ROOT, count(&mut copy.command("root")?));
+    } else {
+        report.skip(AS_ROOT, "this user is not root");
+    }
+    part(AS_USER);
+    let mut command = copy.command("user")?;
+    if is_root {
+        chown(copy.folder.join("user"), Some(USER), Some(USER))?;
+        // std empties the list of supplementary groups when root names a user.
+        command.uid(USER).gid(USER);
+    }
+    report.add(AS_USER, count(&mut command));
+    copy.remove()
+}
+
+/// The suite's last line is its account. Without it, it did not reach its end.
+fn count(command: &mut Command) -> Result<Report> {
+    let mut account = None;
+    let is_success = each_line(command, |line| {
+        account = line.strip_prefix("suite: ").and_then(Report::parse).or(account);
+    })?;
+    let account = account.context("the suite ended without its last line")?;
+    ensure!(is_success == (account.failed == 0), "the suite's exit status contradicts its last line");
+    Ok(account)
+}
+
+struct Copy {
+    folder: PathBuf,
+    filter: Option<String>,
+}
+
+impl Copy {
+    fn new(suite: &Suite) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("xtask-{}", std::process::id()));
+        create(&folder)?;
+        create(&folder.join("tools"))?;
+        let tools = TOOLS.map(|tool| (suite.tools.join(tool), folder.join("tools").join(tool)));
+        for (from, to) in tools.into_iter().chain([(suite.programs.join("suite"), folder.join("suite"))]) {
+            fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+            fs::set_permissions(&to, Permissions::from_mode(0o755))?;
+        }
+        Ok(Self { folder, filter: suite.filter.clone() })
+    }
+
+    /// The suite with a folder of its own for temporary files.
+    fn command(&self, scratch: &str) -> Result<Command> {
+        let scratch = self.folder.join(scratch);
+        create(&scratch)?;
+        let mut command = Command::new(self.folder.join("suite"));
+        command.args(&self.filter).env("TOOLS", self.folder.join("tools"));
+        command.env("TMPDIR", &scratch).env("HOME", &scratch).current_dir(&self.folder).stdin(Stdio::null());
+        Ok(command)
+    }
+
+    fn remove(self) -> Result<()> {
+        // To remove what is mounted in there would be to remove files of this machine.
+        let mounts = fs::read_to_string("/proc/self/mountinfo").context("/proc/self/mountinfo")?;
+        let mut points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+        let below = points.find(|point| Path::new(point).starts_with(&self.folder));
+        ensure!(below.is_none(), "a test has left a mount on {}", below.unwrap_or_default());
+        fs::remove_dir_all(&self.folder).with_context(|| format!("cannot remove {}", self.folder.display()))
+    }
+}
+
+fn create(folder: &Path) -> Result<()> {
+    fs::create_dir(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(fs::set_permissions(folder, Permissions::from_mode(0o755))?)
+}

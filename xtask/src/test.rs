@@ -1,0 +1,117 @@
+//! `cargo xtask test`: every test that this machine and this user can run, from the cheapest part to the dearest. Each
+//! part adds to one account, whose sum is the last line.
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+
+use crate::report::Report;
+use crate::suite::{self, Suite};
+use crate::{lint, setup, static_build, vm, workspace};
+
+/// What `cargo xtask test` is told.
+#[derive(Args)]
+pub struct Options {
+    /// Install with apt-get what the tests need, and download the kernels of the virtual machine
+    #[arg(long)]
+    setup: bool,
+    /// Run only the parts that are in the virtual machine
+    #[arg(long)]
+    vm: bool,
+    /// Leave the virtual machine out
+    #[arg(long, conflicts_with = "vm")]
+    no_vm: bool,
+    /// Run only end-to-end rows whose name contains this text
+    filter: Option<String>,
+}
+
+/// Runs the parts, and says in the last line how they went.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    if options.setup {
+        setup::install()?
+    } else {
+        setup::name_missing()?
+    }
+    let mut report = Report::default();
+    if let Err(error) = parts(options, &mut report) {
+        report.check("the test run reaches its end", Err(error));
+    }
+    println!("{report}");
+    let must_not_skip = env::var("CI").is_ok_and(|value| value == "true");
+    let is_good = report.failed == 0 && !(must_not_skip && report.skipped > 0);
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn parts(options: &Options, report: &mut Report) -> Result<()> {
+    let is_everything = !options.vm && options.filter.is_none();
+    if is_everything {
+        part("lint");
+        lint::run(report)?;
+    }
+    part("release build");
+    let tools = static_build::release(report)?;
+    let suite = Suite::build(tools, options.filter.clone())?;
+    if is_everything {
+        part("unit tests");
+        unit_tests(report)?;
+    }
+    if !options.vm {
+        let done = suite::run(&suite, report);
+        report.add("the folder of the suite comes and goes", done.map(|()| Report::default()));
+    }
+    if !options.no_vm {
+        vm::run(&suite, report)?;
+    }
+    Ok(())
+}
+
+/// Says on a line of its own what runs now.
+pub fn part(name: &str) {
+    println!("== {name}");
+}
+
+/// `cargo test` of the default members: what any user can run.
+fn unit_tests(report: &mut Report) -> Result<()> {
+    let mut account = Report::default();
+    let is_success = each_line(workspace::cargo()?.args(["test", "--no-fail-fast"]), |line| {
+        account += libtest_result(line).unwrap_or_default();
+    })?;
+    *report += account;
+    if !is_success && account.failed == 0 {
+        report.check("cargo test", Err(anyhow!("it ended without success")));
+    }
+    Ok(())
+}
+
+/// Reads `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`.
+fn libtest_result(line: &str) -> Option<Report> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let number = |word: &str| counts.split("; ").find_map(|part| part.strip_suffix(word)?.trim().parse().ok());
+    Some(Report { passed: number("passed")?, failed: number("failed")?, skipped: number("ignored")? })
+}
+
+/// Runs a command, and shows each line of its stdout after `read` has seen it. Says whether the command succeeded.
+pub fn each_line(command: &mut Command, mut read: impl FnMut(&str)) -> Result<bool> {
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {command:?}"))?;
+    for line in BufReader::new(child.stdout.take().context("stdout was not piped")?).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        read(&line);
+        println!("{line}");
+    }
+    Ok(child.wait()?.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_account_of_libtest_is_read() {
+        let line = "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 9 filtered out; finished in 0.00s";
+        assert_eq!(libtest_result(line), Some(Report { passed: 3, failed: 2, skipped: 1 }));
+        assert_eq!(libtest_result("test reads::a_line ... ok"), None);
+    }
+}

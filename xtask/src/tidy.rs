@@ -1,0 +1,124 @@
+//! `cargo xtask tidy`: the rules of the house that no compiler checks. Each finding says where and what to do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::man::COMMANDS;
+use crate::workspace::{self, TOOLS};
+
+mod documents;
+
+const MODULE_LIMIT: usize = 400;
+const MAIN_LIMIT: usize = 25;
+/// The only files in which a kernel call may be made without a safe wrapper.
+const WRAPPERS: [&str; 2] = ["plumbing/src/kernel.rs", "plumbing/src/startup.rs"];
+// Taken apart, so that this file does not find itself.
+const UNSAFE: &str = concat!("un", "safe");
+const WORKPLACE: &str = concat!("/wor", "k/");
+
+/// Prints the findings.
+pub fn run() -> Result<ExitCode> {
+    check()?;
+    println!("tidy");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Fails with all findings.
+pub fn check() -> Result<()> {
+    let root = workspace::root()?;
+    let mut findings = Vec::new();
+    for path in files(&root, &workspace::target()?)? {
+        let name = path.strip_prefix(&root)?.to_string_lossy().into_owned();
+        let Ok(text) = String::from_utf8(fs::read(&path).with_context(|| format!("cannot read {name}"))?) else {
+            continue; // Not text, so nothing here applies.
+        };
+        workplace(&name, &text, &mut findings);
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("rs") => module(&name, &text, &mut findings),
+            Some("md") => {
+                documents::links(&path, &name, &text, &mut findings);
+                documents::options(&name, &text, COMMANDS, &mut findings);
+            }
+            _ => {}
+        }
+    }
+    ensure!(findings.is_empty(), "\n  {}", findings.join("\n  "));
+    Ok(())
+}
+
+/// Every file of the checkout but git's own and what cargo built.
+fn files(folder: &Path, target: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let entry = entry?;
+        let path = entry.path();
+        // `.git` is a file where the checkout is a worktree.
+        if entry.file_name() == ".git" || path == target {
+            continue;
+        }
+        if entry.file_type()?.is_file() {
+            found.push(path);
+        } else if entry.file_type()?.is_dir() {
+            found.extend(files(&path, target)?);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn workplace(name: &str, text: &str, findings: &mut Vec<String>) {
+    for (number, _) in numbered(text).filter(|(_, line)| line.contains(WORKPLACE)) {
+        findings.push(format!("{name}:{number}: names a folder of one machine; write it relative to the checkout"));
+    }
+}
+
+fn module(name: &str, text: &str, findings: &mut Vec<String>) {
+    if !text.starts_with("//!") {
+        findings.push(format!("{name}:1: open the module with `//!`: its mechanism, its manual page, its surprise"));
+    }
+    let length = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).count();
+    if length > MODULE_LIMIT {
+        findings.push(format!("{name}:{MODULE_LIMIT}: has {length} lines without its tests; it holds two mechanisms"));
+    }
+    if TOOLS.iter().any(|tool| name == format!("{tool}/src/main.rs")) && length >= MAIN_LIMIT {
+        findings.push(format!("{name}:{MAIN_LIMIT}: has {length} lines; main is only the table of contents"));
+    }
+    if !WRAPPERS.contains(&name) {
+        for (number, _) in numbered(text).filter(|(_, line)| is_unsafe(line)) {
+            findings.push(format!("{name}:{number}: {UNSAFE} code; give plumbing/src/kernel.rs a safe wrapper"));
+        }
+    }
+}
+
+/// Whether a line of code has the word. What a comment says of it is nobody's danger.
+fn is_unsafe(line: &str) -> bool {
+    let code = line.split("//").next().unwrap_or_default();
+    code.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == UNSAFE)
+}
+
+fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().map(|(index, line)| (index + 1, line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_counts_in_code_only() {
+        assert!(is_unsafe(concat!("    un", "safe { close(fd) }")));
+        assert!(!is_unsafe(concat!("#![forbid(un", "safe_code)]")));
+        assert!(!is_unsafe(concat!("// not un", "safe at all")));
+    }
+
+    #[test]
+    fn each_rule_about_modules_finds_its_breach() {
+        let mut findings = Vec::new();
+        module("netns-rs/src/main.rs", &"\n".repeat(401), &mut findings);
+        module("netns-rs/src/main.rs", "//! fine\n#[cfg(test)]\n", &mut findings);
+        assert_eq!(findings.len(), 3, "{findings:?}");
+    }
+}

@@ -1,0 +1,141 @@
+//! The guest's whole disk: a cpio archive in the format "newc", which the kernel unpacks at boot. The format is in
+//! Documentation/driver-api/early-userspace/buffer-format.rst of the kernel.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::kernel::Kernel;
+use super::{modules, programs};
+use crate::suite::Suite;
+use crate::workspace::{self, TOOLS};
+
+/// Packs the suite, the tools, busybox, and what the kernel needs.
+pub fn pack(kernel: &Kernel, suite: &Suite) -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    archive.executable("/init", &suite.programs.join("vm-init"))?;
+    archive.executable("/tests/suite", &suite.programs.join("suite"))?;
+    if let Some(filter) = &suite.filter {
+        archive.file("/tests/filter", 0o644, filter.as_bytes())?;
+    }
+    for tool in TOOLS {
+        archive.executable(&format!("/tools/{tool}"), &suite.tools.join(tool))?;
+    }
+    let mut order = String::new();
+    for module in modules::in_load_order(kernel)? {
+        archive.file(&format!("/modules/{}", module.name), 0o644, &module.bytes)?;
+        order.push_str(&module.name);
+        order.push('\n');
+    }
+    archive.file("/modules/order", 0o644, order.as_bytes())?;
+    for (from, to) in programs::with_libraries()? {
+        archive.executable(&to.to_string_lossy(), &from)?;
+    }
+    busybox(&mut archive)?;
+    let passwd = "root:x:0:0:root:/root:/bin/sh\nuser:x:54321:54321:user:/tmp:/bin/sh\n";
+    archive.file("/etc/passwd", 0o644, passwd.as_bytes())?;
+    archive.file("/etc/group", 0o644, b"root:x:0:\nuser:x:54321:\n")?;
+    archive.folder("/root")?;
+    archive.finish()
+}
+
+fn busybox(archive: &mut Archive) -> Result<()> {
+    let busybox = workspace::program("busybox").context("busybox is not here")?;
+    archive.executable("/bin/busybox", &busybox)?;
+    for applet in workspace::stdout_of(Command::new(&busybox).arg("--list"))?.lines() {
+        if applet != "busybox" {
+            archive.link(&format!("/bin/{applet}"), "busybox")?;
+        }
+    }
+    Ok(())
+}
+
+const FOLDER: u32 = 0o040_000;
+const FILE: u32 = 0o100_000;
+const LINK: u32 = 0o120_000;
+const TRAILER: &str = "TRAILER!!!";
+
+#[derive(Default)]
+struct Archive {
+    bytes: Vec<u8>,
+    entries: u32,
+    folders: BTreeSet<String>,
+}
+
+impl Archive {
+    fn executable(&mut self, path: &str, from: &Path) -> Result<()> {
+        let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+        self.file(path, 0o755, &content)
+    }
+
+    fn file(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
+        self.folders_above(path)?;
+        self.entry(path, FILE | mode, content)
+    }
+
+    fn link(&mut self, path: &str, target: &str) -> Result<()> {
+        self.folders_above(path)?;
+        self.entry(path, LINK | 0o777, target.as_bytes())
+    }
+
+    fn folder(&mut self, path: &str) -> Result<()> {
+        if !path.is_empty() && self.folders.insert(path.to_owned()) {
+            self.folders_above(path)?;
+            self.entry(path, FOLDER | 0o755, b"")?;
+        }
+        Ok(())
+    }
+
+    /// The kernel makes no folder by itself, and ignores a file that lies in none.
+    fn folders_above(&mut self, path: &str) -> Result<()> {
+        match path.rsplit_once('/') {
+            Some((folder, _)) => self.folder(folder),
+            None => Ok(()),
+        }
+    }
+
+    fn entry(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
+        let name = path.trim_start_matches('/');
+        let (size, name_size) = (u32::try_from(content.len())?, u32::try_from(name.len() + 1)?);
+        self.entries += 1;
+        // magic; then inode, mode, uid, gid, links, mtime, size, device (2), of a special file (2), name size, check sum
+        self.bytes.extend(b"070701");
+        for field in [self.entries, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0] {
+            self.bytes.extend(format!("{field:08x}").bytes());
+        }
+        self.bytes.extend(name.bytes().chain([0]));
+        self.align();
+        self.bytes.extend(content);
+        self.align();
+        Ok(())
+    }
+
+    fn align(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+
+    fn finish(mut self) -> Result<Vec<u8>> {
+        self.entry(TRAILER, 0, b"")?;
+        Ok(self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_comes_after_its_folders_and_is_aligned() {
+        let mut archive = Archive::default();
+        archive.file("/a/b/c", 0o644, b"12345").unwrap();
+        let text = String::from_utf8(archive.finish().unwrap()).unwrap();
+        let starts: Vec<_> = text.match_indices("070701").map(|(at, _)| at).collect();
+        assert!(starts.iter().all(|at| at % 4 == 0), "{starts:?}");
+        let names: Vec<_> = starts.iter().map(|at| text[at + 110..].split('\0').next().unwrap()).collect();
+        assert_eq!(names, ["a", "a/b", "a/b/c", TRAILER]);
+        assert_eq!(&text[starts[2] + 14..starts[2] + 22], "000081a4");
+    }
+}

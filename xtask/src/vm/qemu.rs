@@ -1,0 +1,107 @@
+//! One boot: QEMU with emulated processors, and its serial console, which we read until the guest has said how it went.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::report::Report;
+
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+/// What the kernel says when it cannot go on.
+const LAST_WORDS: [&str; 5] = ["Kernel panic", "Oops:", "BUG: ", "general protection fault", "blocked for more than"];
+
+/// Boots a kernel with an archive, and returns what the guest said that its suites came to. The whole console goes to
+/// the log.
+pub fn boot(image: &Path, archive: &Path, log: &Path) -> Result<Report> {
+    let mut log = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+    let mut guest = Guest::start(image, archive)?;
+    let mut verdicts = Vec::new();
+    let mut is_shown = false;
+    while let Some(line) = guest.line()? {
+        writeln!(log, "{line}")?;
+        is_shown |= line.starts_with("vm-init: ");
+        if is_shown {
+            println!("{line}");
+        }
+        if let Some(word) = LAST_WORDS.into_iter().find(|word| line.contains(word)) {
+            guest.drain_into(&mut log)?;
+            bail!("the kernel said {word:?}");
+        }
+        verdicts.extend(line.strip_prefix("vm-init: success ").map(|counts| (true, Report::parse(counts))));
+        verdicts.extend(line.strip_prefix("vm-init: failure ").map(|counts| (false, Report::parse(counts))));
+    }
+    match verdicts[..] {
+        [(true, Some(report))] => {
+            ensure!(report.failed == 0, "the guest calls {report} a success");
+            Ok(report)
+        }
+        [(false, Some(report))] => Ok(report),
+        _ => bail!("the guest said how it went {} times instead of once", verdicts.len()),
+    }
+}
+
+struct Guest {
+    qemu: Child,
+    lines: Receiver<String>,
+    deadline: Instant,
+}
+
+impl Guest {
+    fn start(image: &Path, archive: &Path) -> Result<Self> {
+        let mut qemu = Command::new(super::QEMU);
+        qemu.args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "2048", "-nodefaults", "-no-user-config"]);
+        qemu.args(["-display", "none", "-serial", "stdio", "-no-reboot"]);
+        qemu.arg("-kernel").arg(image).arg("-initrd").arg(archive);
+        // A panic reboots at once, and -no-reboot makes that the end. Mitigations guard nothing here, and are slow.
+        qemu.args(["-append", "console=ttyS0 panic=-1 loglevel=4 mitigations=off cgroup_no_v1=all"]);
+        let mut qemu = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start QEMU")?;
+        let console = qemu.stdout.take().context("QEMU has no stdout")?;
+        Ok(Self { qemu, lines: lines_of(console), deadline: Instant::now() + LIMIT })
+    }
+
+    /// The next line of the console, or nothing when QEMU has ended.
+    fn line(&mut self) -> Result<Option<String>> {
+        match self.lines.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => Ok(Some(line)),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => bail!("the guest did not end within {LIMIT:?}"),
+        }
+    }
+
+    /// The trace that follows the kernel's last words.
+    fn drain_into(&mut self, log: &mut File) -> Result<()> {
+        self.deadline = self.deadline.min(Instant::now() + Duration::from_secs(5));
+        while let Ok(Some(line)) = self.line() {
+            writeln!(log, "{line}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let ended = self.qemu.kill().and_then(|()| self.qemu.wait());
+        if let Err(error) = ended {
+            eprintln!("xtask: QEMU could not be ended: {error}");
+        }
+    }
+}
+
+fn lines_of(console: impl Read + Send + 'static) -> Receiver<String> {
+    let (send, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if send.send(line).is_err() {
+                return; // Nobody reads any more.
+            }
+        }
+    });
+    lines
+}

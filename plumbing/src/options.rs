@@ -28,7 +28,8 @@ impl Narration {
 
 /// The command line that `O` declares, with help of one line an option: a group fits a screen.
 pub fn command<O: Parser>() -> clap::Command {
-    let help = Arg::new("help").short('h').long("help").action(ArgAction::HelpShort).global(true).help("Print this help");
+    let help =
+        Arg::new("help").short('h').long("help").action(ArgAction::HelpShort).global(true).help("Print this help");
     O::command().disable_help_flag(true).arg(help)
 }
 

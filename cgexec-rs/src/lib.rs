@@ -1,7 +1,18 @@
-//! To be filled.
+//! `cgexec-rs`: limits for a command or a container, by control groups; `cgroups(7)`.
+//!
+//! Start reading at [`plan`]: it parses argv, and its `apply` is the lesson. Each other module is one mechanism.
 #![forbid(unsafe_code)]
 
+mod cgroup_namespace;
+mod ephemeral;
+mod existing;
+mod limits;
 pub mod options;
+mod parent;
 pub mod plan;
+mod refusal;
+mod removal;
+mod show;
+mod usage;
 
 pub use options::command;

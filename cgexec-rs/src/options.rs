@@ -2,16 +2,65 @@
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser};
+use clap::{ArgGroup, CommandFactory, Parser};
 use plumbing::options::Narration;
+use plumbing::units::{self, Limit};
 
-/// To be filled
+const EXAMPLES: &str = "\
+Examples:
+  cgexec-rs --memory 256M --pids 100 -- make        limit a build; the group goes when the build is over
+  cgexec-rs --cpus 50% -- ffmpeg -i a.mkv b.webm    half of one CPU
+  cgexec-rs -g memory,cpu:/batch -- ./job           run in a group that exists already
+  unshare-rs --hold --mount --pid --cgroup | cgexec-rs --pipe --memory 1G | nsenter-rs --pipe -- sh
+  cgexec-rs --show 4242 --json                      what a process may use, and what it uses
+
+Exit status: the command's; 125 our own failure, 126 not runnable, 127 not found.";
+
+/// Run a command under limits, by control groups; cgroups(7)
+///
+/// Limits make a group below our own for the command alone. When the command and all that it started have ended, the
+/// group is removed. Without limits nothing is changed.
 #[derive(Debug, Parser)]
-#[command(name = "cgexec-rs", version)]
+#[command(name = "cgexec-rs", version, after_help = EXAMPLES)]
+#[command(group(ArgGroup::new("limits").args(["memory", "swap", "pids", "cpus"]).multiple(true)))]
 pub struct Options {
+    /// At most so much memory: 256M, 1.5G, max
+    #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Limits")]
+    pub(crate) memory: Option<Limit>,
+    /// At most so much swap beside it: 0, 512M, max
+    #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Limits")]
+    pub(crate) swap: Option<Limit>,
+    /// At most so many processes and threads: 100, max
+    #[arg(long, value_name = "N", value_parser = units::count, help_heading = "Limits")]
+    pub(crate) pids: Option<Limit>,
+    /// At most so much CPU time: 1.5 CPUs, 50% of one
+    #[arg(long, value_name = "N", value_parser = units::cpus, help_heading = "Limits")]
+    pub(crate) cpus: Option<u64>,
+    /// Name the group cgexec-rs-NAME; otherwise the container's name or the pid
+    #[arg(long, value_name = "NAME", requires = "limits", help_heading = "Limits")]
+    pub(crate) name: Option<OsString>,
+
+    /// Join a group that exists: memory,pids:PATH, *:PATH for all controllers, :PATH for cgroup v2
+    #[arg(short = 'g', value_name = "CONTROLLERS:PATH", conflicts_with = "limits", help_heading = "Existing groups")]
+    pub(crate) group: Vec<OsString>,
+
+    /// Take a container record from stdin, limit that container, pass the record on
+    #[arg(long, conflicts_with = "command", help_heading = "Pipe")]
+    pub(crate) pipe: bool,
+    /// Leave the container alive when this stage fails
+    #[arg(long, requires = "pipe", conflicts_with = "show", help_heading = "Pipe")]
+    pub(crate) keep_on_error: bool,
+
+    /// Show the groups, limits and use of a process (ours, or that of PID), or add them to records with --pipe
+    #[arg(long, conflicts_with_all = ["limits", "group"], help_heading = "Report")]
+    pub(crate) show: bool,
+    /// Show as JSON
+    #[arg(long, requires = "show", conflicts_with = "pipe", help_heading = "Report")]
+    pub(crate) json: bool,
+
     #[command(flatten)]
     pub(crate) narration: Narration,
-    /// The command, and its arguments
+    /// The command, and its arguments; with --show a PID
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }

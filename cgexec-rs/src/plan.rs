@@ -1,30 +1,226 @@
 //! What a command line asks for, and how it is done: parse, then apply, in the order in which the kernel wants it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 
+use plumbing::hierarchy::{Cgroup, Hierarchies};
 use plumbing::options::Narration;
-use plumbing::startup::Parsed;
+use plumbing::pipe::{self, Stage};
+use plumbing::startup::{self, Parsed};
+use plumbing::text::Text;
 use plumbing::{Fault, Status, chain};
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
+use crate::existing::{self, Existing};
+use crate::limits::Limits;
 use crate::options::Options;
+use crate::{cgroup_namespace, ephemeral, show, usage};
 
 /// What to do.
 #[derive(Debug)]
 pub struct Plan {
     narration: Narration,
-    command: Vec<OsString>,
+    action: Action,
+}
+
+#[derive(Debug)]
+enum Action {
+    Run { place: Place, command: Vec<OsString> },
+    Filter { place: Place, keep_on_error: bool },
+    ShowRecords,
+    Show { pid: Option<i32>, json: bool },
+}
+
+/// The group to run in.
+#[derive(Debug)]
+enum Place {
+    /// Where we are.
+    Unchanged,
+    /// A new one, for as long as it is used.
+    Ephemeral { limits: Limits, name: Option<OsString> },
+    /// Some that others made.
+    Existing(Vec<Existing>),
 }
 
 impl Plan {
     /// Reads argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
-        plumbing::options::parse::<Options>(argv)?
-            .and_then(|options| Ok(Plan { narration: options.narration, command: options.command }))
+        plumbing::options::parse::<Options>(argv)?.and_then(|options| {
+            let narration = options.narration;
+            let action = match (options.show, options.pipe) {
+                (true, true) => Action::ShowRecords,
+                (true, false) => Action::Show { pid: shown_pid(&options.command)?, json: options.json },
+                (false, true) => Action::Filter { place: Place::of(&options)?, keep_on_error: options.keep_on_error },
+                (false, false) if options.command.is_empty() => return Err(Fault::usage("a command is missing")),
+                (false, false) => Action::Run { place: Place::of(&options)?, command: options.command },
+            };
+            Ok(Plan { narration, action })
+        })
     }
 
     /// Does it. Comes back with the command's status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
         self.narration.begin();
-        chain::exec(&self.command)
+        match &self.action {
+            Action::Run { place, command } => {
+                place.enter()?;
+                chain::exec(command)
+            }
+            Action::Filter { place, keep_on_error } => pipe::filter(*keep_on_error, |stage| place.assign(stage)),
+            Action::ShowRecords => pipe::inspect(show::add),
+            Action::Show { pid, json } => startup::print(&show::text(*pid, *json)?),
+        }
+    }
+}
+
+impl Place {
+    fn of(options: &Options) -> Result<Place, Fault> {
+        let Options { memory, swap, pids, cpus, .. } = *options;
+        let limits = Limits { memory, swap, pids, cpus };
+        if !limits.is_empty() {
+            let name = options.name.as_deref().map(group_name).transpose()?;
+            return Ok(Place::Ephemeral { limits, name });
+        }
+        match options.group.as_slice() {
+            [] => Ok(Place::Unchanged),
+            groups => Ok(Place::Existing(groups.iter().map(|group| Existing::parse(group)).collect::<Result<_, _>>()?)),
+        }
+    }
+
+    /// Moves this process there: the command that it becomes starts inside, no instant is unlimited.
+    fn enter(&self) -> Result<(), Fault> {
+        match self {
+            Place::Unchanged => Ok(()),
+            Place::Ephemeral { limits, name } => {
+                let hierarchies = Hierarchies::discover()?;
+                let name = name.clone().unwrap_or_else(|| getpid().as_raw_nonzero().to_string().into());
+                let ourselves = plumbing::kernel::look("watch this process", "pidfd_open(getpid())", || {
+                    pidfd_open(getpid(), PidfdFlags::empty())
+                })?;
+                ephemeral::guarded(ourselves.as_fd(), &hierarchies, limits, &name, None)?.join(&hierarchies)
+            }
+            Place::Existing(groups) => {
+                let hierarchies = Hierarchies::discover()?;
+                existing::open(groups, &hierarchies)?.iter().try_for_each(|member| member.group.join())
+            }
+        }
+    }
+
+    /// Gives it to the container of a record, for everyone who enters. The init stays outside: when memory runs out
+    /// inside, the kernel might choose it, and with it the container would end.
+    fn assign(&self, stage: &mut Stage) -> Result<(), Fault> {
+        let hierarchies = match self {
+            Place::Unchanged => return stage.require_hold("limit"),
+            _ => Hierarchies::discover()?,
+        };
+        stage.require_unfinished("limit")?;
+        let cgroup = match self {
+            Place::Ephemeral { limits, name } => {
+                let name = name.clone().map_or_else(|| name_in_record(stage), Ok)?;
+                let outer: Option<Cgroup> = stage.record.get("cgroup")?;
+                ephemeral::guarded(stage.target.pidfd(), &hierarchies, limits, &name, outer.as_ref())?
+            }
+            Place::Existing(groups) => usage::describe(existing::open(groups, &hierarchies)?.iter())?,
+            Place::Unchanged => return Ok(()),
+        };
+        cgroup_namespace::make_root(stage, &cgroup, &hierarchies)?;
+        stage.record.set("cgroup", &cgroup)
+    }
+}
+
+/// `--show` takes one operand at most: a pid.
+fn shown_pid(operands: &[OsString]) -> Result<Option<i32>, Fault> {
+    let wrong = |word: &OsStr| {
+        Fault::usage(format!(
+            "--show takes the pid of a process, not '{}'; valid is a number such as 4242",
+            word.display()
+        ))
+    };
+    match operands {
+        [] => Ok(None),
+        [word] => match word.to_str().and_then(|word| word.parse().ok()) {
+            Some(pid) if pid > 0 => Ok(Some(pid)),
+            _ => Err(wrong(word)),
+        },
+        [_, second, ..] => Err(wrong(second)),
+    }
+}
+
+/// A file name once our prefix stands before it; 200 leaves room for that, and for a number behind it.
+fn group_name(name: &OsStr) -> Result<OsString, Fault> {
+    let valid = !name.is_empty() && name.len() <= 200 && !name.as_bytes().iter().any(|byte| b"/\n\0".contains(byte));
+    match valid {
+        true => Ok(name.to_owned()),
+        false => Err(Fault::usage(format!(
+            "--name '{}' names no group; valid are up to 200 bytes without slash and newline",
+            name.to_string_lossy().escape_debug()
+        ))),
+    }
+}
+
+/// The container's name, as far as it can be one of a directory; else its pid.
+fn name_in_record(stage: &Stage) -> Result<OsString, Fault> {
+    let name: Option<Text> = stage.record.get("name")?;
+    let usable = name.and_then(|Text(name)| group_name(&name).ok());
+    Ok(usable.unwrap_or_else(|| stage.target.pid().to_string().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plumbing::units::Limit;
+
+    fn parse(line: &str) -> Result<Plan, String> {
+        let argv = std::iter::once("cgexec-rs").chain(line.split_whitespace()).map(OsString::from).collect();
+        match Plan::parse(argv) {
+            Ok(Parsed::Plan(plan)) => Ok(plan),
+            Ok(Parsed::Text(text)) => Err(text),
+            Err(fault) => Err(fault.to_string()),
+        }
+    }
+
+    #[test]
+    fn limits_make_a_group_and_nothing_makes_none() {
+        let plan = parse("--memory 256M --name web -- sh --pids").unwrap();
+        let Action::Run { place: Place::Ephemeral { limits, name }, command } = plan.action else { panic!("a group") };
+        assert_eq!(limits.memory, Some(Limit::Amount(256 << 20)));
+        assert_eq!((name, command), (Some("web".into()), vec!["sh".into(), "--pids".into()]));
+        let unchanged = parse("true").unwrap().action;
+        assert!(matches!(unchanged, Action::Run { place: Place::Unchanged, .. }));
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_are_both_named() {
+        for (line, first, second) in [
+            ("--show --memory 1M", "--show", "--memory"),
+            ("--show -g memory:/x", "--show", "-g"),
+            ("-g memory:/x --pids 3 true", "-g", "--pids"),
+            ("--pipe true", "--pipe", "COMMAND"),
+            ("--keep-on-error true", "--keep-on-error", "--pipe"),
+            ("--json true", "--json", "--show"),
+            ("--name web true", "--name", "--memory"),
+            ("--pipe --show --json", "--json", "--pipe"),
+        ] {
+            let said = parse(line).unwrap_err();
+            assert!(said.contains(first) && said.contains(second), "{line}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_with_what_would_be_valid() {
+        for (line, valid) in [
+            ("--memory 12Q true", "1.5G"),
+            ("--pids many true", "100"),
+            ("--cpus 0 true", "150%"),
+            ("--show web", "4242"),
+            ("--show 1 2", "4242"),
+            ("--memory 1M --name a/b true", "without slash"),
+            ("-g memory true", "CONTROLLERS:PATH"),
+            ("--memory 1M", "a command is missing"),
+        ] {
+            let said = parse(line).unwrap_err();
+            assert!(said.contains(valid), "{line}: {said}");
+        }
     }
 }

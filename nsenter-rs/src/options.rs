@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::fd::RawFd;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::options::Narration;
 
@@ -109,5 +109,5 @@ fn pid(text: &str) -> Result<i32, String> {
 
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
-    Options::command()
+    plumbing::options::command::<Options>()
 }

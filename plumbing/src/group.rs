@@ -29,6 +29,11 @@ impl Group {
         Group { version, path: path.to_owned(), shown, dir: Some(dir) }
     }
 
+    /// A group that a dry run did not make.
+    pub(crate) fn pretended(version: u8, path: &Path, shown: PathBuf) -> Group {
+        Group { version, path: path.to_owned(), shown, dir: None }
+    }
+
     /// Its path in its hierarchy, as our cgroup namespace sees it.
     pub fn path(&self) -> &Path {
         &self.path
@@ -53,14 +58,17 @@ impl Group {
             why,
             || rustix::fs::mkdirat(self.require_dir()?, name, Mode::from_raw_mode(0o755)),
         )?;
-        let dir = match narrate::is_dry_run() {
-            true => None,
-            false => Some(look(format!("open the cgroup {}", shown.display()), format!("openat({shown:?})"), || {
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                openat(self.require_dir()?, name, flags, Mode::empty())
-            })?),
-        };
-        Ok(Group { version: self.version, path: self.path.join(name), shown, dir })
+        if narrate::is_dry_run() {
+            return Ok(Group::pretended(self.version, &self.path.join(name), shown));
+        }
+        let opened = look(format!("open the cgroup {}", shown.display()), format!("openat({shown:?}, O_PATH)"), || {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            openat(self.require_dir()?, name, flags, Mode::empty())
+        });
+        match opened {
+            Ok(dir) => Ok(Group::opened(self.version, &self.path.join(name), shown, dir)),
+            Err(fault) => self.remove(name, "what cannot be used is not left behind").and(Err(fault)),
+        }
     }
 
     /// Removes a group that lies in this one.

@@ -10,13 +10,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
+use nix::errno::Errno;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use serde::{Deserialize, Serialize};
 
 use crate::group::Group;
 use crate::kernel::look;
 use crate::text::Text;
-use crate::{Fault, target};
+use crate::{Fault, narrate, target};
 
 /// Never out of the hierarchy: a path in a record is somebody else's word.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH
@@ -142,6 +143,22 @@ impl Hierarchy {
         if self.version == 2 { "v2".to_owned() } else { self.controllers.join(",") }
     }
 
+    /// The group at the mount point; `None` where nothing is mounted.
+    pub fn mount_root(&self) -> Option<&Path> {
+        self.mounts.first().map(|mount| mount.root.as_path())
+    }
+
+    /// As [`Hierarchy::open`], but in a dry run the group need not be there: a step before would have made it.
+    pub fn open_made(&self, path: &Path) -> Result<Group, Fault> {
+        match (self.open(path), self.mounts.first()) {
+            (Err(fault), Some(mount)) if narrate::is_dry_run() && fault.errno() == Some(Errno::ENOENT) => {
+                let shown = below(path, &mount.root).map(|below| mount.point.join(below)).unwrap_or_default();
+                Ok(Group::pretended(self.version, path, shown))
+            }
+            (opened, _) => opened,
+        }
+    }
+
     /// The group at `path`, opened below the mount and nowhere else.
     pub fn open(&self, path: &Path) -> Result<Group, Fault> {
         let goal = format!("open the {} cgroup {}", self.name(), path.display());
@@ -201,9 +218,9 @@ impl Mount {
 pub struct Cgroup {
     /// 1 or 2: of the hierarchy that `path` lies in.
     pub version: u8,
-    /// The group, as the cgroup namespace of the stages sees it; on v1, that of the first controller in `paths`.
+    /// The group, as the cgroup namespace of the stages sees it; on v1, that of `memory`, or else of the first in `paths`.
     pub path: Text,
-    /// v1: the group in the hierarchy of each controller.
+    /// The group in the v1 hierarchy of each controller that has one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub paths: BTreeMap<String, Text>,
     /// The limits that hold, in v2's names and notation whatever the version; a number where it is one.
@@ -214,17 +231,20 @@ pub struct Cgroup {
 impl Cgroup {
     /// Moves this process into the group, in each hierarchy that it lies in.
     pub fn join(&self, hierarchies: &Hierarchies) -> Result<(), Fault> {
+        if !matches!((self.version, self.paths.is_empty()), (1, false) | (2, _)) {
+            return Err(Fault::new("cannot join the container's cgroup: the record's member \"cgroup\" names none"));
+        }
         let missing = |what: &str| Fault::new(format!("cannot join the container's cgroup: no {what} is mounted here"));
         if self.version == 2 {
             let v2 = hierarchies.v2().ok_or_else(|| missing("cgroup v2 hierarchy"))?;
-            v2.open(&self.path.to_path())?.join()?;
+            v2.open_made(&self.path.to_path())?.join()?;
         }
         let mut joined: Vec<&Hierarchy> = Vec::new();
         for (controller, path) in &self.paths {
             let hierarchy = hierarchies.v1(controller);
             let hierarchy = hierarchy.ok_or_else(|| missing(&format!("cgroup v1 hierarchy of {controller:?}")))?;
             if !joined.contains(&hierarchy) {
-                hierarchy.open(&path.to_path())?.join()?;
+                hierarchy.open_made(&path.to_path())?.join()?;
                 joined.push(hierarchy);
             }
         }

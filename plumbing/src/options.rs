@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, Parser};
 
 use crate::Fault;
 use crate::startup::Parsed;
@@ -26,11 +26,19 @@ impl Narration {
     }
 }
 
+/// The command line that `O` declares, with help of one line an option: a group fits a screen.
+pub fn command<O: Parser>() -> clap::Command {
+    let help =
+        Arg::new("help").short('h').long("help").action(ArgAction::HelpShort).global(true).help("Print this help");
+    O::command().disable_help_flag(true).arg(help)
+}
+
 /// Reads argv into the declared options `O`, or into the text that `--help` and `--version` ask for.
 ///
 /// Pure: no file, no environment, no descriptor. Errors are one line, status 125.
 pub fn parse<O: Parser>(argv: Vec<OsString>) -> Result<Parsed<O>, Fault> {
-    match O::try_parse_from(argv) {
+    let read = command::<O>().try_get_matches_from(argv).and_then(|matches| O::from_arg_matches(&matches));
+    match read {
         Ok(options) => Ok(Parsed::Plan(options)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Parsed::Text(error.to_string()))

@@ -8,6 +8,7 @@
 
 mod all_or_nothing;
 mod children;
+mod mounts;
 mod need;
 mod pipeline;
 mod records;
@@ -87,6 +88,7 @@ fn run(options: &Options, world: &World) -> ExitCode {
                 println!("FAILED {}", row.name);
                 text.lines().for_each(|line| println!("    {line}"));
                 failed.push(row.name);
+                scan::end_descendants();
             }
         }
     }

@@ -8,6 +8,7 @@ use std::process::{Command, ExitCode};
 use clap::ValueEnum;
 use nix::sched::{CloneFlags, unshare};
 
+use crate::mounts::{Mount, mounts_of};
 use crate::world::World;
 
 /// One thing that a machine may lack.
@@ -86,7 +87,7 @@ impl Probe {
 }
 
 fn lacks_v2(controller: &str) -> Option<String> {
-    let Some((point, _)) = world_mounts("cgroup2").into_iter().next() else {
+    let Some(Mount { point, .. }) = mounts_of("cgroup2").into_iter().next() else {
         return Some("cgroup v2 is not mounted".to_owned());
     };
     match fs::read_to_string(format!("{point}/cgroup.controllers")) {
@@ -97,18 +98,6 @@ fn lacks_v2(controller: &str) -> Option<String> {
 }
 
 fn lacks_v1(controller: &str) -> Option<String> {
-    let mounted = world_mounts("cgroup").iter().any(|(_, options)| options.split(',').any(|name| name == controller));
+    let mounted = mounts_of("cgroup").iter().any(|mount| mount.options.split(',').any(|name| name == controller));
     (!mounted).then(|| format!("cgroup v1 has no {controller} hierarchy mounted"))
-}
-
-/// Mount point and super block options of every mount of one type.
-pub fn world_mounts(kind: &str) -> Vec<(String, String)> {
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let parse = |line: &str| {
-        let (place, source) = line.split_once(" - ")?;
-        let mut source = source.split(' ');
-        (source.next()? == kind).then_some(())?;
-        Some((place.split(' ').nth(4)?.to_owned(), source.nth(1)?.to_owned()))
-    };
-    table.lines().filter_map(parse).collect()
 }

@@ -10,8 +10,11 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::children;
-use crate::need::world_mounts;
+use crate::mounts::mounts_of;
 
 /// A snapshot: what identifies each object, and what else to say of it (a process changes its name as it lives).
 pub struct Scan {
@@ -22,13 +25,13 @@ impl Scan {
     /// Looks at the machine.
     pub fn take() -> Self {
         children::collect();
-        let mut objects: BTreeMap<_, _> = descendants().into_iter().collect();
+        let mut objects: BTreeMap<_, _> = descendants().into_iter().map(Process::object).collect();
         let mut add = |kind: &str, names: Vec<String>| {
             objects.extend(names.iter().map(|name| (format!("{kind} {name}"), String::new())));
         };
-        for (point, _) in world_mounts("cgroup").into_iter().chain(world_mounts("cgroup2")) {
+        for hierarchy in mounts_of("cgroup").into_iter().chain(mounts_of("cgroup2")) {
             let mut groups = Vec::new();
-            directories_below(Path::new(&point), &mut groups);
+            directories_below(Path::new(&hierarchy.point), &mut groups);
             add("cgroup", groups);
         }
         let interfaces = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
@@ -71,26 +74,62 @@ impl Scan {
     }
 }
 
-/// Every living process below this one, by pid and start time (a pid used again is another process), and its name.
-fn descendants() -> Vec<(String, String)> {
-    struct Process {
-        pid: u32,
-        parent: u32,
-        object: (String, String),
+/// Ends what a failed row left running. First the processes of pid namespaces, so that whoever waits for a container's
+/// end in order to clean up after it has a second to do so; then all that are left.
+pub fn end_descendants() {
+    let start = Instant::now();
+    loop {
+        children::collect();
+        let processes = descendants();
+        // One of another user's, which we may not end, ends the attempt.
+        if processes.is_empty() || start.elapsed() > Duration::from_secs(5) {
+            return;
+        }
+        let is_late = start.elapsed() > Duration::from_secs(1);
+        for process in processes.iter().filter(|process| is_late || process.is_in_pid_namespace()) {
+            // One that has ended since is what we want.
+            kill(Pid::from_raw(process.pid), Signal::SIGKILL).ok();
+        }
+        thread::sleep(Duration::from_millis(10));
     }
-    let parse = |stat: String| {
+}
+
+struct Process {
+    pid: i32,
+    parent: i32,
+    name: String,
+    start: String,
+}
+
+impl Process {
+    fn parse(stat: &str) -> Option<Self> {
         // The name stands in parentheses and may itself have any character in it.
         let (head, tail) = stat.rsplit_once(") ")?;
         let (pid, name) = head.split_once(" (")?;
         let fields: Vec<&str> = tail.split(' ').collect();
         let (state, parent, start) = (*fields.first()?, fields.get(1)?.parse().ok()?, *fields.get(19)?);
-        let object = (format!("process {pid} started at {start}"), format!(" ({name})"));
-        (state != "Z" && state != "X").then_some(Process { pid: pid.parse().ok()?, parent, object })
-    };
+        let is_alive = state != "Z" && state != "X";
+        is_alive.then_some(Self { pid: pid.parse().ok()?, parent, name: name.to_owned(), start: start.to_owned() })
+    }
+
+    /// What identifies it (a pid used again has another start time), and its name of the moment.
+    fn object(self) -> (String, String) {
+        (format!("process {} started at {}", self.pid, self.start), format!(" ({})", self.name))
+    }
+
+    fn is_in_pid_namespace(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        pids.is_some_and(|pids| pids.split_whitespace().count() > 1)
+    }
+}
+
+/// Every living process below this one.
+fn descendants() -> Vec<Process> {
     let numbered = names_in("/proc").into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-    let mut rest: Vec<Process> =
-        numbered.filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok().and_then(parse)).collect();
-    let mut family = BTreeSet::from([std::process::id()]);
+    let stats = numbered.filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok());
+    let mut rest: Vec<Process> = stats.filter_map(|stat| Process::parse(&stat)).collect();
+    let mut family = BTreeSet::from([std::process::id().cast_signed()]);
     let mut found = Vec::new();
     loop {
         let (ours, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|process| family.contains(&process.parent));
@@ -98,7 +137,7 @@ fn descendants() -> Vec<(String, String)> {
             return found;
         }
         family.extend(ours.iter().map(|process| process.pid));
-        found.extend(ours.into_iter().map(|process| process.object));
+        found.extend(ours);
         rest = others;
     }
 }

@@ -171,9 +171,12 @@ impl Output {
             let comm = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
             format!("{} ({})", process.file_name().display(), comm.trim())
         };
-        let own = std::process::id().to_string();
+        let is_other = |process: &fs::DirEntry| {
+            let pid: Option<u32> = process.file_name().to_str().and_then(|name| name.parse().ok());
+            pid.is_some_and(|pid| pid != std::process::id())
+        };
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        processes.filter(|process| process.file_name() != own.as_str() && holds(process)).map(name).collect()
+        processes.filter(|process| is_other(process) && holds(process)).map(name).collect()
     }
 }
 

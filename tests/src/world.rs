@@ -11,9 +11,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use nix::unistd::geteuid;
 
 use crate::children;
+use crate::mounts::mounts;
 use crate::script::{Outcome, Script};
 
 /// What a row is given.
@@ -123,7 +125,10 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.scratch) {
+        // To remove what is mounted in there would be to remove files of the host.
+        let is_mounted_on = mounts().iter().any(|mount| Path::new(&mount.point).starts_with(&self.scratch));
+        let removed = if is_mounted_on { Err(Errno::EBUSY.into()) } else { fs::remove_dir_all(&self.scratch) };
+        if let Err(error) = removed {
             eprintln!("suite: cannot remove {}: {error}", self.scratch.display());
         }
     }

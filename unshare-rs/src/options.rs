@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser, ValueEnum};
+use clap::{Parser, ValueEnum};
 use nix::sys::signal::Signal;
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::options::Narration;
@@ -135,5 +135,5 @@ fn signal(text: &str) -> Result<Signal, String> {
 
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
-    Options::command()
+    plumbing::options::command::<Options>()
 }

@@ -37,6 +37,14 @@ impl Report {
         self.skipped += 1;
     }
 
+    /// Adds the account of a part, or counts as one failure that the part gave none.
+    pub fn add(&mut self, part: &str, account: Result<Self>) {
+        match account {
+            Ok(account) => *self += account,
+            Err(error) => self.check(part, Err(error)),
+        }
+    }
+
     /// Reads `N passed, N failed, N skipped`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = ["passed", "failed", "skipped"].into_iter().zip(text.trim().split(", "));

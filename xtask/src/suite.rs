@@ -35,23 +35,27 @@ impl Suite {
     }
 }
 
+const AS_ROOT: &str = "the suite as root";
+const AS_USER: &str = "the suite as an unprivileged user";
+
 /// Runs the suite on this machine as everybody whom we can be.
 pub fn run(suite: &Suite, report: &mut Report) -> Result<()> {
     let copy = Copy::new(suite)?;
-    if workspace::is_root()? {
-        part("the suite as root");
-        *report += count(&mut copy.command("root")?)?;
-        part("the suite as an unprivileged user");
-        let mut command = copy.command("user")?;
+    let is_root = workspace::is_root()?;
+    part(AS_ROOT);
+    if is_root {
+        report.add(AS_ROOT, count(&mut copy.command("root")?));
+    } else {
+        report.skip(AS_ROOT, "this user is not root");
+    }
+    part(AS_USER);
+    let mut command = copy.command("user")?;
+    if is_root {
         chown(copy.folder.join("user"), Some(USER), Some(USER))?;
         // std empties the list of supplementary groups when root names a user.
-        *report += count(command.uid(USER).gid(USER))?;
-    } else {
-        part("the suite as root");
-        report.skip("the suite as root", "this user is not root");
-        part("the suite as an unprivileged user");
-        *report += count(&mut copy.command("user")?)?;
+        command.uid(USER).gid(USER);
     }
+    report.add(AS_USER, count(&mut command));
     copy.remove()
 }
 
@@ -95,6 +99,11 @@ impl Copy {
     }
 
     fn remove(self) -> Result<()> {
+        // To remove what is mounted in there would be to remove files of this machine.
+        let mounts = fs::read_to_string("/proc/self/mountinfo").context("/proc/self/mountinfo")?;
+        let mut points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+        let below = points.find(|point| Path::new(point).starts_with(&self.folder));
+        ensure!(below.is_none(), "a test has left a mount on {}", below.unwrap_or_default());
         fs::remove_dir_all(&self.folder).with_context(|| format!("cannot remove {}", self.folder.display()))
     }
 }

@@ -20,7 +20,6 @@ use crate::report::Report;
 use crate::suite::Suite;
 use crate::test::part;
 use crate::workspace;
-use kernel::Kernel;
 
 /// The kernel series that Debian 12 and 13 ship.
 const SERIES: [&str; 2] = ["6.1", "6.12"];
@@ -56,7 +55,7 @@ pub fn run(suite: &Suite, report: &mut Report) -> Result<()> {
         part(&name);
         match what_is_missing(series)? {
             Some(reason) => report.skip(&name, &reason),
-            None => run_in(&kernel::unpack(series)?, suite, report)?,
+            None => report.add(&name, run_in(series, suite)),
         }
     }
     Ok(())
@@ -74,21 +73,16 @@ fn what_is_missing(series: &str) -> Result<Option<String>> {
     Ok(kernel::package(series)?.is_none().then_some(reason))
 }
 
-fn run_in(kernel: &Kernel, suite: &Suite, report: &mut Report) -> Result<()> {
+/// What the guest says, and one test more: that it says it.
+fn run_in(series: &'static str, suite: &Suite) -> Result<Report> {
+    let kernel = kernel::unpack(series)?;
     let folder = folder()?;
-    let archive = folder.join(format!("initramfs-{}.cpio", kernel.series));
-    fs::write(&archive, initramfs::pack(kernel, suite)?)?;
-    let log = folder.join(format!("console-{}.log", kernel.series));
+    let archive = folder.join(format!("initramfs-{series}.cpio"));
+    fs::write(&archive, initramfs::pack(&kernel, suite)?)?;
+    let log = folder.join(format!("console-{series}.log"));
     let start = Instant::now();
-    let verdict = qemu::boot(&kernel.image, &archive, &log);
-    let name = format!("Linux {} boots, runs the suite and says so", kernel.release);
-    match verdict {
-        Ok(account) => {
-            *report += account;
-            println!("the virtual machine ran for {} s", start.elapsed().as_secs());
-            report.check(&name, Ok(()));
-        }
-        Err(error) => report.check(&name, Err(error.context(format!("see {}", log.display())))),
-    }
-    Ok(())
+    let mut account = qemu::boot(&kernel.image, &archive, &log).with_context(|| format!("see {}", log.display()))?;
+    let seconds = start.elapsed().as_secs();
+    account.check(&format!("Linux {} boots, runs the suite and says so ({seconds} s)", kernel.release), Ok(()));
+    Ok(account)
 }

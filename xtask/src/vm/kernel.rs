@@ -11,8 +11,6 @@ use crate::workspace;
 
 /// An unpacked kernel.
 pub struct Kernel {
-    /// Such as `6.1`.
-    pub series: &'static str,
     /// Such as `6.1.0-56-amd64`.
     pub release: String,
     /// What QEMU boots.
@@ -29,7 +27,7 @@ pub fn package(series: &str) -> Result<Option<PathBuf>> {
 }
 
 /// Unpacks the package of this series, unless it already is.
-pub fn unpack(series: &'static str) -> Result<Kernel> {
+pub fn unpack(series: &str) -> Result<Kernel> {
     let package = package(series)?.with_context(|| format!("no package of Linux {series}"))?;
     let root = package.with_extension("unpacked");
     if !root.exists() {
@@ -46,7 +44,7 @@ pub fn unpack(series: &'static str) -> Result<Kernel> {
     }
     let release = release(&root)?;
     let (image, modules) = (root.join(format!("boot/vmlinuz-{release}")), root.join("lib/modules").join(&release));
-    Ok(Kernel { series, release, image, modules })
+    Ok(Kernel { release, image, modules })
 }
 
 fn release(root: &Path) -> Result<String> {

@@ -1,0 +1,88 @@
+//! The cgroup namespace of a held container, made anew so that the container's group is its root.
+//!
+//! `cgroup_namespaces(7)`. The surprise: the root of a cgroup namespace is the group that its maker was in at that
+//! moment. So a child of ours joins the group, makes the namespace there, and the container's init enters it. The
+//! namespace must belong to the container's user namespace, or its root user could do nothing with it.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+use plumbing::assembly::{self, Hold, Word};
+use plumbing::hierarchy::{Cgroup, Hierarchies};
+use plumbing::kernel::{Cloned, call, clone3, exit_now, look};
+use plumbing::namespace::{Kind, KindSet};
+use plumbing::pipe::Stage;
+use plumbing::target::Target;
+use plumbing::{Fault, Status, narrate};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+/// Makes `cgroup` the root of the container's cgroup namespace, where it has one of its own.
+pub(crate) fn make_root(stage: &mut Stage, cgroup: &Cgroup, hierarchies: &Hierarchies) -> Result<(), Fault> {
+    let foreign = stage.target.foreign_kinds()?;
+    let Hold::Unfinished(lease) = &stage.hold else { return Ok(()) };
+    if !foreign.contains(Kind::Cgroup) {
+        return Ok(());
+    }
+    let Some(namespace) = born_in(&stage.target, foreign, cgroup, hierarchies)? else { return Ok(()) };
+    lease.join_cgroup_namespace(&stage.target, namespace.as_fd())?;
+    let mut namespaces = stage.record.namespaces()?;
+    let inode = look("describe the cgroup namespace", "fstat(ns/cgroup)", || rustix::fs::fstat(&namespace))?.st_ino;
+    for (_, told) in namespaces.iter_mut().filter(|(kind, _)| *kind == Kind::Cgroup) {
+        told.inode = inode;
+    }
+    stage.record.set_namespaces(&namespaces)
+}
+
+/// A namespace made by a child that is in the group; `None` in a dry run.
+fn born_in(
+    target: &Target,
+    foreign: KindSet,
+    cgroup: &Cgroup,
+    hierarchies: &Hierarchies,
+) -> Result<Option<OwnedFd>, Fault> {
+    let goal = "make a cgroup namespace";
+    let (ours, theirs) = assembly::lease_pair()?;
+    let why = "a child makes the namespace: we stay in our group";
+    match call(goal, "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY))? {
+        Cloned::Child if narrate::is_dry_run() => {
+            create(target, foreign, cgroup, hierarchies)?;
+            Ok(None)
+        }
+        Cloned::Child => match create(target, foreign, cgroup, hierarchies).and_then(|()| hand_over(theirs.as_fd())) {
+            Ok(()) => exit_now(Status::SUCCESS),
+            Err(fault) => exit_now(fault.report(narrate::tool())),
+        },
+        Cloned::Parent { pid, .. } => {
+            drop(theirs);
+            let received = look(goal, "recvmsg(socket)", || assembly::receive(ours.as_fd()));
+            look(goal, format!("waitpid({pid})"), || waitpid(Pid::from_raw(pid), None))?;
+            match received? {
+                Some((_, Some(namespace))) => Ok(Some(namespace)),
+                _ => Err(Fault::already_told(Status::OURS)),
+            }
+        }
+    }
+}
+
+/// First the group, while we still have our own rights; then the user namespace, whose rights the last step takes.
+fn create(target: &Target, foreign: KindSet, cgroup: &Cgroup, hierarchies: &Hierarchies) -> Result<(), Fault> {
+    cgroup.join(hierarchies)?;
+    if foreign.contains(Kind::User) {
+        let user: KindSet = [Kind::User].into_iter().collect();
+        target.join(user, "the namespace shall belong to the container's root user; user_namespaces(7)")?;
+    }
+    let why = "the group that we are in becomes the root; cgroup_namespaces(7)";
+    call("make a cgroup namespace", "unshare(CLONE_NEWCGROUP)", why, || unshare(CloneFlags::CLONE_NEWCGROUP))
+}
+
+fn hand_over(socket: BorrowedFd<'_>) -> Result<(), Fault> {
+    let goal = "hand over the cgroup namespace";
+    let namespace = look(goal, "openat(\"/proc/self/ns/cgroup\")", || {
+        openat(CWD, "/proc/self/ns/cgroup", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    })?;
+    look(goal, "sendmsg(socket)", || assembly::send(socket, Word::JoinCgroupNamespace, Some(namespace.as_fd())))
+        .map_err(|fault| if fault.errno() == Some(Errno::EPIPE) { Fault::already_told(Status::OURS) } else { fault })
+}

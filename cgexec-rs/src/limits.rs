@@ -1,0 +1,166 @@
+//! Limits, and the files that set them: one table for cgroup v2's names and v1's.
+//!
+//! The kernel's `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/`. The surprises: v1 limits memory and swap
+//! as a *sum*, and takes CPU time in two files where v2 takes it in one; both refuse a quota below a millisecond.
+
+use plumbing::Fault;
+use plumbing::units::Limit;
+
+/// What was asked for; `None`: nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Limits {
+    pub(crate) memory: Option<Limit>,
+    pub(crate) swap: Option<Limit>,
+    pub(crate) pids: Option<Limit>,
+    /// In thousandths of one CPU.
+    pub(crate) cpus: Option<u64>,
+}
+
+/// One write that sets a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Setting {
+    pub(crate) file: &'static str,
+    pub(crate) value: String,
+    pub(crate) why: &'static str,
+}
+
+impl Limits {
+    /// Whether nothing was asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Limits::default()
+    }
+
+    /// The controllers that it takes, in the order in which they are told.
+    pub(crate) fn controllers(&self) -> Vec<&'static str> {
+        let memory = self.memory.is_some() || self.swap.is_some();
+        let wanted = [("memory", memory), ("pids", self.pids.is_some()), ("cpu", self.cpus.is_some())];
+        wanted.into_iter().filter(|(_, wanted)| *wanted).map(|(controller, _)| controller).collect()
+    }
+
+    /// The writes for one controller, in the order in which the kernel accepts them.
+    pub(crate) fn settings(&self, controller: &str, version: u8) -> Result<Vec<Setting>, Fault> {
+        Ok(match (controller, version) {
+            ("memory", 1) => self.memory_v1()?,
+            ("memory", _) => self.memory_v2(),
+            ("pids", _) => self.pids.iter().map(|pids| set("pids.max", word(*pids, "max"), PIDS)).collect(),
+            ("cpu", version) => self.cpus.iter().flat_map(|cpus| cpu(*cpus, version)).collect(),
+            _ => Vec::new(),
+        })
+    }
+
+    fn memory_v2(&self) -> Vec<Setting> {
+        let memory = self.memory.map(|memory| set("memory.max", word(memory, "max"), MEMORY));
+        let swap = self.swap.map(|swap| set("memory.swap.max", word(swap, "max"), SWAP));
+        memory.into_iter().chain(swap).collect()
+    }
+
+    fn memory_v1(&self) -> Result<Vec<Setting>, Fault> {
+        let memory = self.memory.map(|memory| set("memory.limit_in_bytes", word(memory, "-1"), MEMORY));
+        let sum = match (self.memory, self.swap) {
+            (_, None | Some(Limit::Max)) => None,
+            (Some(Limit::Amount(memory)), Some(Limit::Amount(swap))) => {
+                let sum = memory.saturating_add(swap).to_string();
+                Some(set("memory.memsw.limit_in_bytes", sum, "v1 limits the sum of memory and swap"))
+            }
+            (_, Some(Limit::Amount(_))) => {
+                return Err(Fault::new(
+                    "cannot limit swap: --swap needs --memory SIZE here, as cgroup v1 limits only the sum of the two",
+                ));
+            }
+        };
+        Ok(memory.into_iter().chain(sum).collect())
+    }
+}
+
+const MEMORY: &str = "above it the kernel reclaims, then kills (OOM)";
+const SWAP: &str = "what may be swapped out beside that";
+const PIDS: &str = "above it fork(2) answers EAGAIN; threads count";
+const CPU: &str = "so much CPU time in each period, in microseconds, over all CPUs";
+
+fn set(file: &'static str, value: String, why: &'static str) -> Setting {
+    Setting { file, value, why }
+}
+
+fn word(limit: Limit, unlimited: &str) -> String {
+    match limit {
+        Limit::Amount(amount) => amount.to_string(),
+        Limit::Max => unlimited.to_owned(),
+    }
+}
+
+/// Quota and period. 100 ms is the kernel's own period; a tiny share takes a longer one, since no quota may be below
+/// 1 ms and no period above 1 s.
+fn quota(thousandths: u64) -> (u64, u64) {
+    let period = if thousandths < 10 { 1_000_000 } else { 100_000 };
+    (thousandths.saturating_mul(period / 1000), period)
+}
+
+fn cpu(thousandths: u64, version: u8) -> Vec<Setting> {
+    let (quota, period) = quota(thousandths);
+    match version {
+        1 => vec![
+            set("cpu.cfs_period_us", period.to_string(), "the period in which the quota holds"),
+            set("cpu.cfs_quota_us", quota.to_string(), CPU),
+        ],
+        _ => vec![set("cpu.max", format!("{quota} {period}"), CPU)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn writes(limits: &Limits, version: u8) -> Vec<(&'static str, String)> {
+        let settings = |controller| limits.settings(controller, version).unwrap();
+        limits.controllers().into_iter().flat_map(settings).map(|set| (set.file, set.value)).collect()
+    }
+
+    fn limits() -> Limits {
+        Limits {
+            memory: Some(Limit::Amount(256 << 20)),
+            swap: Some(Limit::Amount(1 << 20)),
+            pids: Some(Limit::Max),
+            cpus: Some(1500),
+        }
+    }
+
+    #[test]
+    fn v2_takes_one_file_a_limit() {
+        let expected = [
+            ("memory.max", "268435456"),
+            ("memory.swap.max", "1048576"),
+            ("pids.max", "max"),
+            ("cpu.max", "150000 100000"),
+        ];
+        assert_eq!(writes(&limits(), 2), expected.map(|(file, value)| (file, value.to_owned())));
+    }
+
+    #[test]
+    fn v1_takes_the_sum_of_memory_and_swap_and_two_files_for_the_cpu() {
+        let expected = [
+            ("memory.limit_in_bytes", "268435456"),
+            ("memory.memsw.limit_in_bytes", "269484032"),
+            ("pids.max", "max"),
+            ("cpu.cfs_period_us", "100000"),
+            ("cpu.cfs_quota_us", "150000"),
+        ];
+        assert_eq!(writes(&limits(), 1), expected.map(|(file, value)| (file, value.to_owned())));
+        let swap_alone = Limits { swap: Some(Limit::Amount(0)), ..Limits::default() };
+        assert!(swap_alone.settings("memory", 1).unwrap_err().to_string().contains("--swap needs --memory"));
+    }
+
+    #[test]
+    fn no_quota_is_below_what_the_kernel_takes() {
+        for thousandths in 1..2000 {
+            let (quota, period) = quota(thousandths);
+            assert!(quota >= 1000 && period <= 1_000_000, "{thousandths}");
+            assert_eq!(quota * 1000, thousandths * period, "{thousandths}");
+        }
+    }
+
+    #[test]
+    fn only_controllers_with_a_limit_are_needed() {
+        assert!(Limits::default().controllers().is_empty());
+        assert_eq!(Limits { swap: Some(Limit::Max), ..Limits::default() }.controllers(), ["memory"]);
+    }
+}

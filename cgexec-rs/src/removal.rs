@@ -1,0 +1,171 @@
+//! The end of a group: wait until nothing runs in it, then remove it with the empty groups that were made inside.
+//!
+//! `cgroups(7)`. v2 tells by an event on `cgroup.events`. The surprise: v1 tells nobody; so the guardian waits for the
+//! end of a process that is in there (`pidfd_open(2)`), and looks again. It never ends any.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use plumbing::group::Group;
+use plumbing::kernel::look;
+use plumbing::target::{read_at, wait_readable};
+use plumbing::{Fault, narrate};
+use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::usage::Member;
+
+/// How often removal may meet EBUSY in a group that looks empty: the last process is still on its way out.
+const BUSY: u32 = 100;
+
+/// The longest pause between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A directory that we made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) parent: Group,
+    pub(crate) name: OsString,
+    pub(crate) member: Member,
+}
+
+/// Removes each of them as soon as it is empty; the first fault comes back after all were tried.
+pub(crate) fn remove(made: &[Made]) -> Result<(), Fault> {
+    made.iter().map(remove_one).fold(Ok(()), Result::and)
+}
+
+fn remove_one(made: &Made) -> Result<(), Fault> {
+    if narrate::is_dry_run() {
+        return Ok(());
+    }
+    let mut busy = 0;
+    loop {
+        let removed = wait_empty(&made.member.group).and_then(|()| remove_tree(made));
+        match removed.as_ref().err().and_then(Fault::errno) {
+            // Somebody has removed it already.
+            Some(Errno::ENOENT | Errno::ENODEV) => return Ok(()),
+            Some(Errno::EBUSY) if busy < BUSY => {
+                busy += 1;
+                std::thread::sleep(Duration::from_millis(u64::from(busy.min(50))));
+            }
+            _ => return removed,
+        }
+    }
+}
+
+fn remove_tree(made: &Made) -> Result<(), Fault> {
+    let group = &made.member.group;
+    for inner in inner_groups(group)?.iter().rev() {
+        group.remove(inner.as_os_str(), "an empty group that was made inside")?;
+    }
+    made.parent.remove(&made.name, "nothing runs in the group any more")
+}
+
+/// The groups inside, each before those in it.
+fn inner_groups(group: &Group) -> Result<Vec<PathBuf>, Fault> {
+    let goal = format!("list the cgroups in {}", group.shown().display());
+    let mut found = vec![PathBuf::from(".")];
+    let mut next = 0;
+    while let Some(outer) = found.get(next).cloned() {
+        let text = format!("getdents({:?})", group.shown().join(&outer));
+        let names = look(&goal, text, || directories(group, &outer))?;
+        found.extend(names.into_iter().map(|name| outer.join(name)));
+        next += 1;
+    }
+    found.remove(0);
+    Ok(found)
+}
+
+fn directories(group: &Group, below: &Path) -> Result<Vec<OsString>, rustix::io::Errno> {
+    let dir = group.dir().ok_or(rustix::io::Errno::NOENT)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = openat(dir, below, flags, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in Dir::new(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if entry.file_type() == FileType::Directory && name != b"." && name != b".." {
+            names.push(std::os::unix::ffi::OsStringExt::from_vec(name.to_vec()));
+        }
+    }
+    Ok(names)
+}
+
+fn wait_empty(group: &Group) -> Result<(), Fault> {
+    match group.version {
+        2 => wait_event(group),
+        _ => wait_members(group),
+    }
+}
+
+/// v2: `populated` counts the whole subtree, and a change of it is an exceptional condition of the file.
+fn wait_event(group: &Group) -> Result<(), Fault> {
+    let path = group.shown().join("cgroup.events");
+    let goal = format!("wait until the cgroup {} is empty", group.shown().display());
+    let events: OwnedFd = look(&goal, format!("openat({path:?})"), || {
+        let dir = group.dir().ok_or(rustix::io::Errno::NOENT)?;
+        openat(dir, "cgroup.events", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    })?;
+    loop {
+        let mut text = [0; 256];
+        let length = look(&goal, format!("pread({path:?})"), || rustix::io::pread(&events, &mut text, 0))?;
+        if text[..length].split(|byte| *byte == b'\n').any(|line| line == b"populated 0") {
+            return Ok(());
+        }
+        let mut watched = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
+        match poll(&mut watched, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Fault::kernel(goal, format!("poll({path:?}, POLLPRI)"), errno)),
+        }
+    }
+}
+
+/// v1: as long as there is a process in the group or in one inside it, wait for its end.
+fn wait_members(group: &Group) -> Result<(), Fault> {
+    let mut pause = Duration::from_millis(1);
+    while let Some(pid) = any_member(group)? {
+        // None for a process of a pid namespace that we do not see, or one that has just ended.
+        let process = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        let waited = std::time::Instant::now();
+        if let Some(process) = process {
+            // It may also leave alive, so it is no use to wait for ever.
+            wait_readable(process.as_fd(), Some(PAUSE))?;
+        }
+        if waited.elapsed() < pause {
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSE);
+        } else {
+            pause = Duration::from_millis(1);
+        }
+    }
+    Ok(())
+}
+
+fn any_member(group: &Group) -> Result<Option<i32>, Fault> {
+    let goal = format!("list the processes in {}", group.shown().display());
+    let inner = inner_groups(group)?;
+    for below in std::iter::once(Path::new(".")).chain(inner.iter().map(PathBuf::as_path)) {
+        let file = below.join("cgroup.procs");
+        let text = format!("read({:?})", group.shown().join(&file));
+        let pids = look(&goal, text, || match group.dir() {
+            Some(dir) => read_members(dir, &file),
+            None => Ok(Vec::new()),
+        })?;
+        if let Some(first) = pids.split(|byte| *byte == b'\n').next().filter(|first| !first.is_empty()) {
+            // What is no number is no pid of ours to wait for, yet a member.
+            return Ok(Some(std::str::from_utf8(first).ok().and_then(|pid| pid.parse().ok()).unwrap_or(0)));
+        }
+    }
+    Ok(None)
+}
+
+fn read_members(dir: BorrowedFd<'_>, file: &Path) -> Result<Vec<u8>, std::io::Error> {
+    match file.to_str() {
+        Some(file) => read_at(dir, file),
+        None => Err(std::io::Error::from_raw_os_error(Errno::EILSEQ as i32)),
+    }
+}

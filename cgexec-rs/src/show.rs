@@ -1,0 +1,188 @@
+//! `--show`: the groups of a running process, with limits and use. `proc_pid_cgroup(5)`. Changes nothing.
+//!
+//! The surprise: the init of a container that `--hold` made stays outside the container's group, so for those the
+//! record tells the group; for every other process the kernel is asked, whatever a record claims.
+
+use plumbing::assembly;
+use plumbing::hierarchy::{Cgroup, Hierarchies, Hierarchy, memberships};
+use plumbing::kernel::look;
+use plumbing::record::Record;
+use plumbing::target::{Target, read_at};
+use plumbing::text::Text;
+use plumbing::{Fault, narrate};
+use serde::Serialize;
+
+use crate::usage::{Cpu, Member, Memory, Pids, describe};
+
+/// The member `cgroup` with what the group uses.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    cgroup: Cgroup,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<Memory>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pids: Option<Pids>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: Option<Cpu>,
+}
+
+/// Adds it to the record of a process.
+pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {
+    let told: Option<Cgroup> = record.get("cgroup")?;
+    let hierarchies = Hierarchies::discover()?;
+    let of_hold = match told {
+        Some(told) if assembly::has_mark(target)? => Some(told),
+        _ => None,
+    };
+    let shown = match of_hold {
+        Some(told) => Shown::of_cgroup(told, &hierarchies),
+        None => Shown::of_process(target, &hierarchies),
+    };
+    record.set("cgroup", &shown?)
+}
+
+/// For a person, or as JSON: of process `pid`, or our own.
+pub(crate) fn text(pid: Option<i32>, json: bool) -> Result<String, Fault> {
+    let target = Target::of_pid(pid.unwrap_or(std::process::id() as i32))?;
+    let shown = Shown::of_process(&target, &Hierarchies::discover()?)?;
+    match json {
+        true => serde_json::to_string(&shown)
+            .map(|line| line + "\n")
+            .map_err(|error| Fault::new(format!("cannot show the cgroup: {error}"))),
+        false => Ok(table(&shown)),
+    }
+}
+
+impl Shown {
+    fn of_process(target: &Target, hierarchies: &Hierarchies) -> Result<Shown, Fault> {
+        let goal = format!("read the cgroups of process {}", target.pid());
+        let text = format!("read(\"/proc/{}/cgroup\")", target.pid());
+        let lines = look(goal, text, || read_at(target.dir(), "cgroup"))?;
+        let mut places = Vec::new();
+        for (controllers, path) in memberships(&lines) {
+            let hierarchy = match controllers.first() {
+                Some(controller) => hierarchies.v1(controller),
+                None => hierarchies.v2().filter(|_| is_needed(hierarchies)),
+            };
+            places.extend(hierarchy.map(|hierarchy| (hierarchy, controllers, Text::from(path.as_path()))));
+        }
+        Shown::of_places(places)
+    }
+
+    fn of_cgroup(cgroup: Cgroup, hierarchies: &Hierarchies) -> Result<Shown, Fault> {
+        let v2 = hierarchies.v2().filter(|_| cgroup.version == 2);
+        let mut places: Vec<_> = v2.map(|v2| (v2, Vec::new(), cgroup.path.clone())).into_iter().collect();
+        for (controller, path) in &cgroup.paths {
+            places.extend(hierarchies.v1(controller).map(|v1| (v1, vec![controller.clone()], path.clone())));
+        }
+        Shown::of_places(places)
+    }
+
+    fn of_places(places: Vec<(&Hierarchy, Vec<String>, Text)>) -> Result<Shown, Fault> {
+        let mut members = Vec::new();
+        for (hierarchy, controllers, path) in places {
+            match hierarchy.open(&path.to_path()) {
+                Ok(group) => members.push(Member { controllers, group }),
+                // A group that cannot be seen from here is no reason to tell nothing of the others.
+                Err(fault) => narrate::remark(fault),
+            }
+        }
+        let mut shown = Shown { cgroup: describe(members.iter())?, memory: None, pids: None, cpu: None };
+        for member in &members {
+            shown.memory = member.memory()?.or(shown.memory);
+            shown.pids = member.pids()?.or(shown.pids);
+            shown.cpu = member.cpu()?.or(shown.cpu);
+        }
+        Ok(shown)
+    }
+}
+
+/// Whether v2 has a controller that limits: on a hybrid machine its groups mostly tell nothing.
+fn is_needed(hierarchies: &Hierarchies) -> bool {
+    ["memory", "pids", "cpu"].iter().any(|controller| hierarchies.v1(controller).is_none())
+}
+
+fn table(shown: &Shown) -> String {
+    let none = || "-".to_owned();
+    let amount = |amount: Option<u64>, unit: fn(u64) -> String| amount.map_or_else(none, unit);
+    let limit = |limit: Option<u64>, unit: fn(u64) -> String| limit.map_or_else(|| "max".to_owned(), unit);
+    let mut rows = vec![["CONTROLLER", "CURRENT", "MAX", "PEAK", "GROUP"].map(str::to_owned)];
+    let mut row = |name: &str, [current, max, peak]: [String; 3]| {
+        let path = shown.cgroup.paths.get(name).unwrap_or(&shown.cgroup.path).shown();
+        rows.push([name.to_owned(), current, max, peak, path]);
+    };
+    if let Some(memory) = &shown.memory {
+        row("memory", [bytes(memory.current), limit(memory.max, bytes), amount(memory.peak, bytes)]);
+    }
+    if let Some(pids) = &shown.pids {
+        row("pids", [pids.current.to_string(), limit(pids.max, |count| count.to_string()), none()]);
+    }
+    let quota = shown.cgroup.limits.get("cpu.max").and_then(|limit| percent(limit.as_str()?));
+    if shown.cpu.is_some() || quota.is_some() {
+        let used = shown
+            .cpu
+            .as_ref()
+            .map(|cpu| format!("{}.{:02}s", cpu.usage_usec / 1_000_000, cpu.usage_usec / 10_000 % 100));
+        row("cpu", [used.unwrap_or_else(none), quota.unwrap_or_else(|| "max".to_owned()), none()]);
+    }
+    if rows.len() == 1 {
+        let path = shown.cgroup.path.shown();
+        rows.push(["-".to_owned(), none(), none(), none(), path]);
+    }
+    aligned(&rows)
+}
+
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// `1.5G`: one place of fraction, powers of 1024.
+fn bytes(amount: u64) -> String {
+    let (mut tenths, mut units) = (u128::from(amount) * 10, "KMGT".chars());
+    let mut unit = None;
+    while tenths >= 10240
+        && let Some(next) = units.next()
+    {
+        tenths /= 1024;
+        unit = Some(next);
+    }
+    match (tenths % 10, unit) {
+        (_, None) => amount.to_string(),
+        (0, Some(unit)) => format!("{}{unit}", tenths / 10),
+        (fraction, Some(unit)) => format!("{}.{fraction}{unit}", tenths / 10),
+    }
+}
+
+/// `50000 100000` as a share of one CPU: `50%`.
+fn percent(cpu_max: &str) -> Option<String> {
+    let (quota, period) = cpu_max.split_once(' ')?;
+    let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
+    let tenths = quota.checked_mul(1000)?.checked_div(period)?;
+    Some(if tenths % 10 == 0 { format!("{}%", tenths / 10) } else { format!("{}.{}%", tenths / 10, tenths % 10) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_told_as_people_write_them() {
+        assert_eq!([0, 1023, 1024, 1536, 256 << 20, 3 << 40].map(bytes), ["0", "1023", "1K", "1.5K", "256M", "3T"]);
+        assert_eq!(percent("50000 100000").as_deref(), Some("50%"));
+        assert_eq!(percent("5000 1000000").as_deref(), Some("0.5%"));
+        assert_eq!(percent("max 100000"), None);
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [["A", "LONG"], ["wide", "x"]].map(|row| row.map(str::to_owned));
+        assert_eq!(aligned(&rows), "A     LONG\nwide  x\n");
+    }
+}

@@ -3,6 +3,8 @@
 //! One line each, written once. Without privilege outside, the kernel takes a gid_map only after setgroups was given
 //! up, and maps only the writer's own ids.
 
+use std::io::Write;
+
 use plumbing::Fault;
 use plumbing::kernel::call;
 
@@ -41,7 +43,10 @@ impl IdMap {
 
 fn write(file: &str, content: &str, why: &str) -> Result<(), Fault> {
     let path = format!("/proc/self/{file}");
-    call(format!("map ids through {path}"), format!("write({path:?}, {content:?})"), why, || {
-        std::fs::write(&path, content)
+    let goal = format!("map ids through {path}");
+    call(&goal, format!("write({path:?}, {content:?})"), why, || {
+        // Opened as what it is: a file that exists, and that one write(2) fills.
+        let mut file = std::fs::OpenOptions::new().write(true).open(&path)?;
+        file.write_all(content.as_bytes())
     })
 }

@@ -8,7 +8,9 @@
 
 mod all_or_nothing;
 mod children;
+mod explain;
 mod mounts;
+mod narration;
 mod need;
 mod pipeline;
 mod records;
@@ -16,6 +18,7 @@ mod row;
 mod scan;
 mod script;
 mod smoke;
+mod trace;
 mod world;
 
 use std::process::ExitCode;
@@ -27,7 +30,7 @@ use row::{Row, Verdict};
 use world::World;
 
 /// Every topic, in the order in which it runs.
-const TOPICS: &[&[Row]] = &[smoke::ROWS, records::ROWS, all_or_nothing::ROWS];
+const TOPICS: &[&[Row]] = &[smoke::ROWS, records::ROWS, all_or_nothing::ROWS, explain::ROWS];
 
 /// Run the end-to-end tests of the five tools. The tools come from the directory that the variable TOOLS names, else
 /// from where this program lies.

@@ -1,0 +1,192 @@
+//! `--explain` is true: for every process of a run, strace saw exactly the state-changing calls that were told, in the
+//! order in which they were told, with the arguments that were told.
+
+use std::path::Path;
+
+use crate::narration::{Verdict, compare, told_call};
+use crate::need::Need;
+use crate::row::Row;
+use crate::script::Script;
+use crate::trace::{self, Process, place, scan, strace};
+use crate::world::World;
+
+const STRACE: Need = Need::Program("strace", "strace");
+const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
+
+/// A run: its name, its command line, how it ends, and calls that must be among those told.
+struct Run {
+    line: &'static str,
+    status: i32,
+    calls: &'static [&'static str],
+    /// Calls that a guardian makes when everybody is gone.
+    unheard: &'static [&'static str],
+}
+
+const fn run(line: &'static str, status: i32, calls: &'static [&'static str]) -> Run {
+    Run { line, status, calls, unheard: &[] }
+}
+
+/// `$TRACE` is strace with its options, `$ROOT` a root file system, `$OWN` what an unprivileged user needs beside. Between
+/// `hold` and `finish`, `$pid` is the init of a held container. What is not traced sets the stage.
+const PREAMBLE: &str = r#"
+hold() {
+    record=$(unshare-rs --hold --ttl 60 $OWN "$@") && pid=$(echo "$record" | sed 's/.*"init":{"pid":\([0-9]*\).*/\1/')
+}
+finish() {
+    status=$?
+    echo "$record" | nsenter-rs --pipe --rm -- true
+    exit $status
+}
+"#;
+
+const UNSHARE: &[Run] = &[
+    run("$TRACE unshare-rs --explain -- /bin/true", 0, &["execve"]),
+    run(
+        "$TRACE unshare-rs --explain $OWN --mount --uts --hostname 'a \"b' -- true",
+        0,
+        &["unshare", "mount", "sethostname"],
+    ),
+    run(
+        "$TRACE unshare-rs --explain $OWN --mount --uts --ipc --net --pid --cgroup --time --fork --kill-child \
+         --mount-proc --hostname box -- /bin/true",
+        0,
+        &["unshare", "clone3", "prctl", "mount", "sethostname", "mount", "execve"],
+    ),
+    run(
+        "$TRACE unshare-rs --explain -c --propagation slave --mount true",
+        0,
+        &["unshare", "write", "write", "write", "mount"],
+    ),
+    run("$TRACE unshare-rs --explain $OWN --mount --propagation unchanged false", 1, &["unshare", "execve"]),
+    run("$TRACE unshare-rs --explain --fork /no/such/command", 127, &["clone3"]),
+    run("$TRACE unshare-rs --explain /", 126, &["execve"]),
+    run(
+        "$TRACE unshare-rs --explain --hold --name x --ttl 60 $OWN --mount --pid --uts --hostname x | \
+         nsenter-rs --pipe --rm -- true",
+        0,
+        &["clone3", "mount", "sethostname", "execveat"],
+    ),
+];
+
+const NSENTER: &[Run] = &[
+    run("$TRACE nsenter-rs --explain -- true", 0, &["execve"]),
+    run(
+        "hold --mount --pid --uts --net; $TRACE nsenter-rs --explain --target $pid --all -- true; finish",
+        0,
+        &["execveat", "clone3", "prctl", "setns", "clone3", "execve"],
+    ),
+    run(
+        "hold --uts; $TRACE nsenter-rs --explain --target $pid --uts $OWN_USER -- false; finish",
+        1,
+        &["clone3", "prctl", "setns", "execve"],
+    ),
+    run(
+        "unshare-rs --hold --ttl 60 $OWN --mount --pid --uts --ipc --net --cgroup | $TRACE nsenter-rs --explain --pipe --rm -- true",
+        0,
+        &["execveat", "clone3", "prctl", "setns", "clone3", "execve"],
+    ),
+    run(
+        "unshare-rs --hold --ttl 60 $OWN --uts --net | $TRACE nsenter-rs --explain --pipe --rm -- /no/such/command",
+        127,
+        &["clone3", "prctl", "setns"],
+    ),
+];
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("unshare-rs makes the calls that it tells, and no others", &[STRACE, Need::UserNamespaces], |world| {
+        try_all(world, "explain-unshare", UNSHARE);
+    }),
+    Row::new("nsenter-rs makes the calls that it tells, and no others", &[STRACE, Need::UserNamespaces], |world| {
+        try_all(world, "explain-nsenter", NSENTER);
+    }),
+    Row::new(
+        "a narration that leaves out, adds or changes anything is found out",
+        &[STRACE, Need::UserNamespaces],
+        |world| {
+            let prefix = place(world, "explain-doctored");
+            let line = "$TRACE unshare-rs --explain $OWN --mount --uts --fork --hostname x --kill-child -- true";
+            script(world, line, &prefix).run().succeeds();
+            let processes = trace::read(&prefix);
+            let honest = compare(&processes);
+            assert!(honest.complaints.is_empty(), "{:?}", honest.complaints);
+            let forgeries = forgeries(&processes);
+            assert!(forgeries.len() > 3 * honest.agreed.len(), "only {} forgeries", forgeries.len());
+            for (what, forgery) in forgeries {
+                assert!(!compare(&forgery).complaints.is_empty(), "nobody noticed: {what}");
+            }
+        },
+    ),
+];
+
+#[track_caller]
+fn try_all(world: &World, name: &str, runs: &[Run]) {
+    let prefix = place(world, name);
+    for run in runs {
+        let outcome = script(world, run.line, &prefix).run().fails_with(run.status);
+        let processes = trace::read(&prefix);
+        let Verdict { complaints, agreed, unheard } = compare(&processes);
+        assert!(complaints.is_empty(), "{}\n{outcome}", complaints.join("\n"));
+        for call in run.calls {
+            let wanted = run.calls.iter().filter(|other| *other == call).count();
+            let found = agreed.iter().filter(|agreed| agreed == call).count();
+            assert!(found >= wanted, "{call} was told {found} times, not {wanted}: {agreed:?}\n{outcome}");
+        }
+        assert_eq!(unheard, run.unheard, "made when stderr was closed\n{outcome}");
+    }
+}
+
+/// What the lines are told in: see [`PREAMBLE`].
+fn script<'a>(world: &'a World, line: &str, prefix: &Path) -> Script<'a> {
+    let root = if line.contains("$ROOT") { world.busybox_root().display().to_string() } else { String::new() };
+    let (own, own_user) = if world.is_root { ("", "") } else { ("--user --map-root-user", "--user") };
+    let script = world.script(&format!("{PREAMBLE}{line}"));
+    script.variable("TRACE", strace(prefix)).variable("ROOT", root).variable("OWN", own).variable("OWN_USER", own_user)
+}
+
+/// Every way to leave one thing out, to do one thing twice, to swap two neighbours, or to tell one word otherwise.
+fn forgeries(processes: &[Process]) -> Vec<(String, Vec<Process>)> {
+    let mut forgeries = Vec::new();
+    for (number, process) in processes.iter().enumerate() {
+        let calls = &process.calls;
+        let places: Vec<usize> =
+            (0..calls.len()).filter(|at| calls[*at].changes_state() || calls[*at].told().is_some()).collect();
+        let mut forge = |what: String, change: &dyn Fn(&mut Process)| {
+            let mut forged = processes.to_vec();
+            change(&mut forged[number]);
+            forgeries.push((what, forged));
+        };
+        for at in places.iter().copied() {
+            forge(format!("without {}", calls[at]), &|process| drop(process.calls.remove(at)));
+            if at != 0 && calls[at].name != "execve" {
+                forge(format!("twice {}", calls[at]), &|process| process.calls.insert(at, process.calls[at].clone()));
+            }
+            for (old, new) in calls[at].told().and_then(told_call).map(other_words).unwrap_or_default() {
+                forge(format!("{new} instead of {old} in {}", calls[at]), &|process| {
+                    process.calls[at].strings[0] = process.calls[at].strings[0].replacen(&old, &new, 1);
+                });
+            }
+        }
+        for pair in places.windows(2) {
+            forge(format!("after what follows it: {}", calls[pair[0]]), &|process| {
+                process.calls.swap(pair[0], pair[1])
+            });
+        }
+    }
+    forgeries
+}
+
+/// Each word of a told call, and something else in its place: another string, another flag, no flag.
+fn other_words(told: &str) -> Vec<(String, String)> {
+    let (name, arguments) = told.split_once('(').expect("a call");
+    let words = scan(arguments);
+    let another = |word: String| (word.clone(), format!("{word}X"));
+    let flags = words.constants.iter().filter(|word| word.starts_with("CLONE_NEW") || word.starts_with("MS_"));
+    let dropped = flags.map(|flag| (flag.clone(), "0".to_owned()));
+    let strings = words.strings.iter().map(|text| (format!("{text:?}"), format!("{:?}", format!("{text}X"))));
+    strings
+        .chain(words.constants.iter().cloned().map(another))
+        .chain(dropped)
+        .chain([(name.to_owned(), format!("{name}2"))])
+        .collect()
+}

@@ -1,0 +1,168 @@
+//! Laying what a tool told beside what strace saw: every line of `--explain` is followed by exactly the call that it
+//! names, with every string and constant that it names, and no call that changes anything goes untold.
+
+use std::path::Path;
+
+use crate::trace::{Call, Process, Scanned, scan};
+
+/// The five tools, whose lines begin with their names.
+pub const TOOLS: [&str; 5] = ["unshare-rs", "cgexec-rs", "chroot-rs", "netns-rs", "nsenter-rs"];
+
+/// What came of the comparison.
+#[derive(Default)]
+pub struct Verdict {
+    /// What is wrong.
+    pub complaints: Vec<String>,
+    /// The names of the calls that were told, made and found to be the same.
+    pub agreed: Vec<String>,
+    /// Calls that nobody could be told of: the process had closed its stderr.
+    pub unheard: Vec<String>,
+}
+
+/// The text of the call that a line tells, when it is a line of narration: `TOOL: CALL # why`.
+pub fn told_call(line: &str) -> Option<&str> {
+    let (tool, rest) = line.split_once(": ")?;
+    let is_narration = TOOLS.contains(&tool) && rest.contains('(') && rest.contains(" # ");
+    // What is quoted may have the mark in it.
+    let opening = rest.find('(').filter(|_| is_narration)?;
+    let end = opening + 1 + scan(&rest[opening + 1..]).end;
+    rest[end..].contains(" # ").then(|| rest[..=end.min(rest.len() - 1)].trim_end())
+}
+
+/// The narrated calls of a run, from its stderr.
+pub fn told_calls(stderr: &str) -> Vec<String> {
+    stderr.lines().filter_map(told_call).map(str::to_owned).collect()
+}
+
+/// The calls of a run that changes nothing, or nothing yet: whatever there is, but for the execve(2) by which the tool
+/// itself was started.
+pub fn changes(processes: &[Process]) -> Vec<String> {
+    let all = processes.iter().flat_map(|process| process.calls.iter().skip(usize::from(begins(process))));
+    all.filter(|call| call.changes_state()).map(Call::to_string).collect()
+}
+
+/// Compares the two for all processes of one run.
+pub fn compare(processes: &[Process]) -> Verdict {
+    let mut verdict = Verdict::default();
+    let beginnings = processes.iter().filter(|process| begins(process)).count();
+    if beginnings != 1 {
+        verdict.complaints.push(format!("{beginnings} processes begin with an execve(2), but strace started one"));
+    }
+    for process in processes {
+        compare_process(process, &mut verdict);
+    }
+    verdict
+}
+
+fn begins(process: &Process) -> bool {
+    process.calls.first().is_some_and(|call| call.name == "execve")
+}
+
+fn compare_process(process: &Process, verdict: &mut Verdict) {
+    let mut told: Option<&str> = None;
+    let mut is_deaf = false;
+    let mut complain = |text: String| verdict.complaints.push(format!("process {}: {text}", process.pid));
+    for call in process.calls.iter().skip(usize::from(begins(process))) {
+        is_deaf |= call.closes_stderr();
+        if let Some(line) = call.told().and_then(told_call) {
+            if let Some(earlier) = told.replace(line) {
+                complain(format!("told but not made: {earlier}"));
+            }
+        } else if call.changes_state() {
+            match told.take() {
+                None if is_deaf => verdict.unheard.push(call.name.clone()),
+                None => complain(format!("made but not told: {call}")),
+                Some(line) => match difference(line, call) {
+                    None => verdict.agreed.push(call.name.clone()),
+                    Some(difference) => complain(format!("{difference}\n  told: {line}\n  made: {call}")),
+                },
+            }
+            if call.name == "execve" && call.succeeded() && !is_tool(call) {
+                return; // From here the command speaks.
+            }
+        }
+    }
+    if let Some(line) = told {
+        complain(format!("told but not made: {line}"));
+    }
+}
+
+fn is_tool(call: &Call) -> bool {
+    let name = call.strings.first().and_then(|path| Path::new(path).file_name()?.to_str());
+    name.is_some_and(|name| TOOLS.contains(&name))
+}
+
+/// Where a told call differs from the one that was made.
+fn difference(told: &str, made: &Call) -> Option<String> {
+    let (name, arguments) = told.split_once('(')?;
+    if name != made.name {
+        return Some(format!("{name} was told, {} was made", made.name));
+    }
+    let told = scan(arguments);
+    match made.name.as_str() {
+        "sendto" | "sendmsg" => different_message(&told, made),
+        _ => different_string(&told, made).or_else(|| different_constant(&told, made)),
+    }
+}
+
+fn different_string(told: &Scanned, made: &Call) -> Option<String> {
+    let mut seen = made.strings.iter().chain(&made.descriptors).map(|text| anonymous(text));
+    let missing = told.strings.iter().find(|text| !seen.clone().any(|seen| seen == anonymous(text)));
+    // As many strings as were told, or more: a list that was cut ends with an ellipsis.
+    missing.map(|text| format!("{text:?} was not in it")).or_else(|| {
+        let shown = told.strings.len() == 1 && made.strings.len() == 1 && made.name == "write";
+        (shown && seen.next().is_none()).then(|| "nothing was written".to_owned())
+    })
+}
+
+/// Constants are told in whole sets: none that was told may be missing, and no flag may have been kept from us.
+fn different_constant(told: &Scanned, made: &Call) -> Option<String> {
+    let missing = told.constants.iter().find(|word| !made.constants.contains(word));
+    let is_flag = |word: &&String| {
+        ["CLONE_", "MS_", "MNT_", "MOUNT_ATTR_", "OPEN_TREE_", "MOVE_MOUNT_"]
+            .iter()
+            .any(|start| word.starts_with(start))
+    };
+    let silent = ["MOVE_MOUNT_F_EMPTY_PATH", "MOVE_MOUNT_T_EMPTY_PATH", "OPEN_TREE_CLOEXEC", "MOUNT_ATTR_SIZE_VER0"];
+    let extra = made
+        .constants
+        .iter()
+        .filter(is_flag)
+        .find(|word| !told.constants.contains(word) && !silent.contains(&word.as_str()));
+    missing
+        .map(|word| format!("{word} was told, but not in it"))
+        .or_else(|| extra.map(|word| format!("{word} was in it, but not told")))
+}
+
+/// A netlink message that strace cannot decode (see [`Call::messages`]) is compared by its type, and by its strings
+/// among its bytes.
+fn different_message(told: &Scanned, made: &Call) -> Option<String> {
+    let messages = made.messages();
+    let bytes = made.strings.concat();
+    let is_type = |word: &&String| word.starts_with("RTM_") || word.starts_with("NFT_MSG_");
+    let missing_type = told
+        .constants
+        .iter()
+        .filter(is_type)
+        .find(|word| !messages.iter().any(|message| message.name().ends_with(word.as_str())));
+    let is_decoded = !made.arguments.contains("NLMSG_???");
+    let is_address = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+    let missing_text = told.strings.iter().find(|text| {
+        let is_there = if is_decoded { made.arguments.contains(text.as_str()) } else { bytes.contains(text.as_str()) };
+        !(is_there || !is_decoded && is_address(text))
+    });
+    missing_type
+        .map(|word| format!("{word} was told, but not in it"))
+        .or_else(|| missing_text.map(|text| format!("{text:?} was not in it")))
+}
+
+/// `/proc/self` and `/proc/PID`, and the same in another pid namespace, are one.
+fn anonymous(path: &str) -> String {
+    let Some(rest) = path.strip_prefix("/proc/") else { return path.to_owned() };
+    match rest.split_once('/') {
+        Some((process, file)) if process == "self" || process.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("/proc/self/{file}")
+        }
+        _ => path.to_owned(),
+    }
+}

@@ -1,0 +1,413 @@
+//! What strace(1) saw, read back: the calls of each process in order, each with its strings decoded. strace writes in
+//! the same notation as the tools narrate in, which is what makes the two comparable.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::world::World;
+
+/// Calls that change the state of the machine or of the process, whatever their arguments are.
+const CHANGING: &[&str] = &[
+    "unshare",
+    "setns",
+    "clone",
+    "clone3",
+    "fork",
+    "vfork",
+    "execve",
+    "execveat", // processes
+    "mount",
+    "umount2",
+    "pivot_root",
+    "chroot",
+    "fsopen",
+    "fsconfig",
+    "fsmount",
+    "fspick",
+    "move_mount",
+    "mount_setattr", // mounts
+    "mkdir",
+    "mkdirat",
+    "mknod",
+    "mknodat",
+    "symlink",
+    "symlinkat",
+    "link",
+    "linkat",
+    "unlink",
+    "unlinkat",
+    "rmdir",
+    "rename",
+    "renameat",
+    "renameat2",
+    "truncate",
+    "chmod",
+    "fchmod",
+    "fchmodat",
+    "fchmodat2",
+    "chown",
+    "fchown",
+    "lchown",
+    "fchownat",
+    "setxattr",
+    "lsetxattr",
+    "fsetxattr",
+    "creat", // files
+    "sethostname",
+    "setdomainname",
+    "setuid",
+    "setgid",
+    "setreuid",
+    "setregid",
+    "setresuid",
+    "setresgid",
+    "setfsuid",
+    "setfsgid",
+    "setgroups",
+    "capset",
+    "seccomp",
+    "keyctl",
+    "add_key",
+    "setrlimit",
+    "setpriority",
+    "sched_setaffinity", // the process
+    "kill",
+    "tkill",
+    "tgkill",
+    "pidfd_send_signal", // others
+];
+
+/// Calls that do so with some arguments only; see [`Call::changes_state`].
+const AT_TIMES: &[&str] = &[
+    "open",
+    "openat",
+    "openat2",
+    "open_tree",
+    "write",
+    "pwrite64",
+    "writev",
+    "sendto",
+    "sendmsg",
+    "prctl",
+    "prlimit64",
+    "ioctl",
+];
+
+/// Calls that show what becomes of stderr.
+const DESCRIPTORS: &[&str] = &["close", "close_range", "dup2", "dup3"];
+
+/// What `prctl(2)` is asked for when it is no mere question.
+const CHANGING_PRCTL: &[&str] = &[
+    "PR_CAPBSET_DROP",
+    "PR_SET_NO_NEW_PRIVS",
+    "PR_SET_SECUREBITS",
+    "PR_SET_KEEPCAPS",
+    "PR_SET_PDEATHSIG",
+    "PR_SET_SECCOMP",
+    "PR_SET_DUMPABLE",
+    "PR_SET_CHILD_SUBREAPER",
+    "PR_CAP_AMBIENT_RAISE",
+    "PR_CAP_AMBIENT_LOWER",
+    "PR_CAP_AMBIENT_CLEAR_ALL",
+];
+
+/// One call.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Its name.
+    pub name: String,
+    /// What stands between its parentheses, as strace writes it.
+    pub arguments: String,
+    /// What it answered; empty when the process ended in it.
+    pub answer: String,
+    /// Its quoted strings, decoded.
+    pub strings: Vec<String>,
+    /// What strace says of its descriptors.
+    pub descriptors: Vec<String>,
+    /// Its words in capitals: flags and other constants.
+    pub constants: Vec<String>,
+}
+
+/// The calls of one process.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Its pid.
+    pub pid: String,
+    /// In the order in which it made them.
+    pub calls: Vec<Call>,
+}
+
+/// The words that have strace run a command and leave its calls in files whose names begin with `prefix`.
+pub fn strace(prefix: &Path) -> String {
+    let names: Vec<_> = [CHANGING, AT_TIMES, DESCRIPTORS].concat().iter().map(|name| format!("?{name}")).collect();
+    format!("strace -qq -ff -yy -s 65536 -e signal=none -e trace={} -o {}", names.join(","), prefix.display())
+}
+
+/// A prefix for the traces of one run, in a directory of their own.
+pub fn place(world: &World, name: &str) -> PathBuf {
+    let directory = world.directory(name);
+    // The traced process may become another user before strace opens the file of its child.
+    directory.join("trace")
+}
+
+/// Reads the traces with this prefix, and removes them.
+pub fn read(prefix: &Path) -> Vec<Process> {
+    let directory = prefix.parent().expect("a directory");
+    let start = format!("{}.", prefix.file_name().expect("a name").display());
+    let mut processes = Vec::new();
+    for entry in fs::read_dir(directory).expect("readdir").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(pid) = name.strip_prefix(&start).filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit())) {
+            let bytes = fs::read(entry.path()).expect("a trace");
+            processes.push(Process::parse(pid, &String::from_utf8_lossy(&bytes)));
+            fs::remove_file(entry.path()).expect("unlink(trace)");
+        }
+    }
+    processes.sort_by(|a, b| a.pid.cmp(&b.pid));
+    processes
+}
+
+impl Process {
+    /// Reads one process's trace.
+    pub fn parse(pid: &str, text: &str) -> Self {
+        Self { pid: pid.to_owned(), calls: text.lines().filter_map(Call::parse).collect() }
+    }
+}
+
+impl Call {
+    /// Reads one line; `None` for what is no call.
+    fn parse(line: &str) -> Option<Self> {
+        let (name, rest) = line.split_once('(')?;
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return None;
+        }
+        let scanned = scan(rest);
+        let answer = rest[scanned.end..].trim_start_matches(')').trim_start();
+        let answer = answer.strip_prefix('=').unwrap_or_default().trim().to_owned();
+        Some(Self {
+            name: name.to_owned(),
+            arguments: rest[..scanned.end].to_owned(),
+            answer,
+            strings: scanned.strings,
+            descriptors: scanned.descriptors,
+            constants: scanned.constants,
+        })
+    }
+
+    /// Whether it is one of those that are to be narrated.
+    pub fn changes_state(&self) -> bool {
+        let has = |constant: &str| self.constants.iter().any(|word| word == constant);
+        let into = |place: &str| self.descriptors.first().is_some_and(|path| path.starts_with(place));
+        match self.name.as_str() {
+            "open" | "openat" | "openat2" => has("O_CREAT"),
+            "open_tree" => has("OPEN_TREE_CLONE"),
+            "write" | "pwrite64" | "writev" => into("/proc/") || into("/sys/"),
+            // A request for information is a read, whatever it is sent by.
+            "sendto" | "sendmsg" => into("NETLINK:") && self.messages().iter().any(|message| !message.is_question()),
+            "prctl" => CHANGING_PRCTL.iter().any(|option| has(option)),
+            "prlimit64" => self.arguments.split(", ").nth(2) != Some("NULL"),
+            "ioctl" => self.constants.iter().any(|word| word.starts_with("SIOCS") || word.starts_with("TUNSET")),
+            name => CHANGING.contains(&name),
+        }
+    }
+
+    /// The types of the netlink messages in it.
+    pub fn messages(&self) -> Vec<Message<'_>> {
+        let types = self.arguments.split("nlmsg_type=").skip(1);
+        types.map(|rest| Message(rest.split([',', ' ', '}']).next().unwrap_or_default())).collect()
+    }
+
+    /// What was written to stderr, if that is what this call did or tried.
+    pub fn told(&self) -> Option<&str> {
+        let is_stderr = self.arguments.starts_with("2<") || self.arguments.starts_with("2,");
+        (self.name == "write" && is_stderr).then(|| self.strings.first().map(String::as_str))?
+    }
+
+    /// Whether the kernel did what was asked.
+    pub fn succeeded(&self) -> bool {
+        !self.answer.starts_with('-') && !self.answer.is_empty()
+    }
+
+    /// Whether stderr is closed from here on.
+    pub fn closes_stderr(&self) -> bool {
+        let numbers: Vec<u64> =
+            self.arguments.split(", ").take(2).filter_map(|word| word.split('<').next()?.parse().ok()).collect();
+        match (self.name.as_str(), &numbers[..]) {
+            ("close", [2]) => self.succeeded(),
+            ("close_range", [first, last]) => {
+                (first..=last).contains(&&2) && self.succeeded() && !self.arguments.contains("CLOEXEC")
+            }
+            _ => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}({}) = {}", self.name, self.arguments, self.answer)
+    }
+}
+
+/// The type of a netlink message.
+#[derive(Debug, PartialEq)]
+pub struct Message<'a>(&'a str);
+
+/// rtnetlink's types, for a socket of a network namespace that strace cannot see into, where it writes numbers.
+const RTNETLINK: &[(u32, &str)] = &[
+    (16, "RTM_NEWLINK"),
+    (17, "RTM_DELLINK"),
+    (18, "RTM_GETLINK"),
+    (19, "RTM_SETLINK"),
+    (20, "RTM_NEWADDR"),
+    (21, "RTM_DELADDR"),
+    (22, "RTM_GETADDR"),
+    (24, "RTM_NEWROUTE"),
+    (25, "RTM_DELROUTE"),
+    (26, "RTM_GETROUTE"),
+    (88, "RTM_NEWNSID"),
+    (90, "RTM_GETNSID"),
+];
+
+impl Message<'_> {
+    /// Its name; as strace writes it where it is none of rtnetlink's.
+    pub fn name(&self) -> &str {
+        let number = self.0.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let known = number.and_then(|number| RTNETLINK.iter().find(|(known, _)| *known == number));
+        known.map_or(self.0, |(_, name)| *name)
+    }
+
+    fn is_question(&self) -> bool {
+        ["RTM_GET", "NFT_MSG_GET", "NFNL_SUBSYS_NFTABLES<<8|NFT_MSG_GET"]
+            .iter()
+            .any(|start| self.name().starts_with(start))
+    }
+}
+
+/// What stands in a text between two parentheses.
+#[derive(Default)]
+pub struct Scanned {
+    /// Where the closing parenthesis stands, or the end.
+    pub end: usize,
+    /// The quoted strings, decoded.
+    pub strings: Vec<String>,
+    /// What stands in angle brackets behind a descriptor.
+    pub descriptors: Vec<String>,
+    /// Words in capitals.
+    pub constants: Vec<String>,
+}
+
+/// Scans arguments in strace's notation, which both strace and the narration use, from behind the opening parenthesis.
+pub fn scan(text: &str) -> Scanned {
+    let bytes = text.as_bytes();
+    let mut scanned = Scanned { end: bytes.len(), ..Scanned::default() };
+    let mut depth = 0;
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                let (string, length) = quoted(&bytes[at + 1..], b'"');
+                scanned.strings.push(string);
+                at += length;
+            }
+            // Not the `<` of `1<<CAP_CHOWN`.
+            b'<' if at > 0
+                && (bytes[at - 1].is_ascii_digit() || bytes[at - 1] == b'D')
+                && bytes.get(at + 1) != Some(&b'<') =>
+            {
+                let (string, length) = angle(&bytes[at + 1..]);
+                scanned.descriptors.push(string);
+                at += length;
+            }
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' if depth == 0 => {
+                scanned.end = at;
+                return scanned;
+            }
+            b')' | b']' | b'}' => depth -= 1,
+            byte if byte.is_ascii_alphabetic() || byte == b'_' => {
+                let length =
+                    bytes[at..].iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+                let word = &text[at..at + length];
+                if length > 2 && !word.bytes().any(|byte| byte.is_ascii_lowercase()) {
+                    scanned.constants.push(word.to_owned());
+                }
+                at += length - 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    scanned
+}
+
+/// A string up to its end, and how long it was: strace's escapes, which are C's, and those of Rust's `{:?}`.
+fn quoted(bytes: &[u8], end: u8) -> (String, usize) {
+    let mut decoded = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() && bytes[at] != end {
+        if bytes[at] != b'\\' || at + 1 == bytes.len() {
+            decoded.push(bytes[at]);
+            at += 1;
+            continue;
+        }
+        let (byte, length) = escape(&bytes[at + 1..], &mut decoded);
+        decoded.extend(byte);
+        at += 1 + length;
+    }
+    (String::from_utf8_lossy(&decoded).into_owned(), at + 1)
+}
+
+fn escape(bytes: &[u8], decoded: &mut Vec<u8>) -> (Option<u8>, usize) {
+    let plain = |byte| (Some(byte), 1);
+    match bytes[0] {
+        b'n' => plain(b'\n'),
+        b't' => plain(b'\t'),
+        b'r' => plain(b'\r'),
+        b'v' => plain(11),
+        b'f' => plain(12),
+        b'0'..=b'7' => {
+            let digits = bytes.iter().take(3).take_while(|byte| (b'0'..=b'7').contains(byte)).count();
+            let value = bytes[..digits].iter().fold(0_u32, |value, digit| value * 8 + u32::from(digit - b'0'));
+            (Some(value as u8), digits)
+        }
+        b'x' => {
+            let digits = bytes.iter().skip(1).take(2).take_while(|byte| byte.is_ascii_hexdigit()).count();
+            let value = bytes[1..=digits]
+                .iter()
+                .fold(0, |value, digit| value * 16 + char::from(*digit).to_digit(16).unwrap_or(0));
+            (Some(value as u8), 1 + digits)
+        }
+        b'u' => {
+            let hex: String = bytes
+                .iter()
+                .skip(2)
+                .take_while(|byte| byte.is_ascii_hexdigit())
+                .map(|byte| char::from(*byte))
+                .collect();
+            let character = u32::from_str_radix(&hex, 16).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
+            decoded.extend_from_slice(character.to_string().as_bytes());
+            (None, hex.len() + 3)
+        }
+        other => plain(other),
+    }
+}
+
+/// What strace says of a descriptor: `/dev/null<char 1:3>`, `NETLINK:[ROUTE:77]`, `pid:4242`.
+fn angle(bytes: &[u8]) -> (String, usize) {
+    let mut depth = 0;
+    let length = bytes.iter().take_while(|byte| match byte {
+        b'<' => {
+            depth += 1;
+            true
+        }
+        b'>' if depth == 0 => false,
+        b'>' => {
+            depth -= 1;
+            true
+        }
+        _ => true,
+    });
+    let length = length.count();
+    let (decoded, _) = quoted(&bytes[..length], 0);
+    (decoded.split('<').next().unwrap_or_default().to_owned(), length + 1)
+}

@@ -47,7 +47,7 @@ pub(crate) enum What {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Filesystem {
     pub(crate) kind: &'static str,
-    /// Parameters; those without a value are flags.
+    /// Parameters; those without a value are flags. The first is `source`, the name that it has in mount(8)'s list.
     pub(crate) parameters: Vec<(String, Option<String>)>,
     pub(crate) attributes: Attributes,
 }
@@ -59,8 +59,8 @@ pub(crate) enum Otherwise {
     Refuse,
     /// Go on without it.
     LeaveOut,
-    /// Show the host's, read-only.
-    BindReadOnly(&'static str),
+    /// Show the host's, with the flags that the file system would have had.
+    Bind(&'static str),
 }
 
 /// A part of the host's file system, seen at another place.
@@ -85,7 +85,8 @@ impl Entry {
 impl Filesystem {
     pub(crate) fn new(kind: &'static str, parameters: &[(&str, &str)], attributes: Attributes) -> Filesystem {
         let value = |value: &str| (!value.is_empty()).then(|| value.to_owned());
-        let parameters = parameters.iter().map(|(key, text)| ((*key).to_owned(), value(text))).collect();
+        let named = [("source", kind)];
+        let parameters = named.iter().chain(parameters).map(|(key, text)| ((*key).to_owned(), value(text))).collect();
         Filesystem { kind, parameters, attributes }
     }
 }
@@ -123,7 +124,7 @@ impl Mount {
             None => key.clone(),
         };
         let mut options = option_names(filesystem.attributes);
-        options.extend(filesystem.parameters.iter().map(parameter));
+        options.extend(filesystem.parameters.iter().skip(1).map(parameter));
         Mount { target: target.to_owned(), kind: filesystem.kind.to_owned(), source: None, options }
     }
 

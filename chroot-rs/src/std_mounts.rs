@@ -15,7 +15,7 @@ pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
         Entry::new("/proc", What::Fresh(proc, Otherwise::Refuse), "the processes of our pid namespace; proc(5)"),
         Entry::new(
             "/sys",
-            What::Fresh(sys, Otherwise::BindReadOnly("/sys")),
+            What::Fresh(sys, Otherwise::Bind("/sys")),
             "the kernel's objects, with the devices of our network namespace; sysfs(5)",
         ),
     ];

@@ -50,8 +50,9 @@ fn fresh(
     let mount = match (attach::fresh(&goal, filesystem, why), otherwise) {
         (Ok(mount), _) => mount,
         (Err(fault), Otherwise::LeaveOut) if is_not_ours(&fault) => return Ok(None),
-        (Err(fault), Otherwise::BindReadOnly(source)) if is_not_ours(&fault) => {
-            return bind(root, target, &Bind::read_only(*source), "its namespace is not ours, so we see the host's");
+        (Err(fault), Otherwise::Bind(source)) if is_not_ours(&fault) => {
+            let from = Bind { attributes: filesystem.attributes, ..Bind::read_only(*source) };
+            return bind(root, target, &from, "its namespace is not ours, so we see the host's");
         }
         (Err(fault), _) => return Err(fault),
     };

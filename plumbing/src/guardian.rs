@@ -25,6 +25,16 @@ pub fn spawn<R: FnOnce() -> Result<(), Fault>>(
     watched: BorrowedFd<'_>,
     make: impl FnOnce() -> Result<(String, R), Fault>,
 ) -> Result<String, Fault> {
+    spawn_keeping(watched, &[], make)
+}
+
+/// As [`spawn`], with descriptors that stay open in the guardian while `make` runs, and no longer: a namespace that it
+/// works in must not live on because of it.
+pub fn spawn_keeping<R: FnOnce() -> Result<(), Fault>>(
+    watched: BorrowedFd<'_>,
+    keep: &[BorrowedFd<'_>],
+    make: impl FnOnce() -> Result<(String, R), Fault>,
+) -> Result<String, Fault> {
     if narrate::is_dry_run() {
         return make().map(|(told, _)| told);
     }
@@ -32,7 +42,7 @@ pub fn spawn<R: FnOnce() -> Result<(), Fault>>(
     match fork("a guardian outlives us: it removes what is made here when the container ends")? {
         // Forked twice, so that the command we become finds no child that it did not start.
         Cloned::Child => match fork("its parent exits, so that the command has no child it does not know") {
-            Ok(Cloned::Child) => guard(watched, writer, make),
+            Ok(Cloned::Child) => guard(watched, writer, keep, make),
             Ok(Cloned::Parent { .. }) => exit_now(Status::SUCCESS),
             Err(fault) => exit_now(fault.report(narrate::tool())),
         },
@@ -65,10 +75,12 @@ fn hear(reader: OwnedFd) -> Result<String, Fault> {
 fn guard<R: FnOnce() -> Result<(), Fault>>(
     watched: BorrowedFd<'_>,
     writer: OwnedFd,
+    keep: &[BorrowedFd<'_>],
     make: impl FnOnce() -> Result<(String, R), Fault>,
 ) -> ! {
-    let outcome = shed(&[watched, writer.as_fd()]).and_then(|()| make()).and_then(|(told, remove)| {
-        let made = announce(writer, &told).and_then(|()| shed_standard());
+    let kept: Vec<_> = keep.iter().copied().chain([watched, writer.as_fd()]).collect();
+    let outcome = shed(&kept).and_then(|()| make()).and_then(|(told, remove)| {
+        let made = close(keep).and_then(|()| announce(writer, &told)).and_then(|()| shed_standard());
         // Whatever happened since: the object exists, so it will be removed.
         let waited = made.and_then(|()| wait_readable(watched, None).map(drop));
         remove().and(waited)
@@ -94,6 +106,14 @@ fn shed(keep: &[BorrowedFd<'_>]) -> Result<(), Fault> {
         first = kept.saturating_add(1);
     }
     look("close what was inherited", "close_range(0, 1)", || close_range(0, 1, false))
+}
+
+/// What was kept for making only. Its owners' frames are never returned to, so nothing closes these numbers again.
+fn close(kept: &[BorrowedFd<'_>]) -> Result<(), Fault> {
+    for fd in kept.iter().map(|fd| fd.as_raw_fd() as u32) {
+        look("close what was kept", "close_range()", || close_range(fd, fd, false))?;
+    }
+    Ok(())
 }
 
 /// stderr goes last: until the object is made there may be an error to tell.

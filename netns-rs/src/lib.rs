@@ -1,7 +1,25 @@
-//! To be filled.
+//! `netns-rs`: network namespaces, and the veth pairs, bridges, addresses and NAT that connect them.
+//!
+//! Where to start reading: [`plan`], which does what the command line asks for in the order in which the kernel wants
+//! it; `wiring` connects a container, `show` looks at one; below them is one file per kernel mechanism.
 #![forbid(unsafe_code)]
 
+mod address;
+mod capability;
+mod forwarding;
+mod link;
+mod lock;
+mod name;
+mod namespace;
+mod netlink;
+mod network;
+mod nftables;
+mod nsid;
 pub mod options;
 pub mod plan;
+mod route;
+mod show;
+mod survey;
+mod wiring;
 
 pub use options::command;

@@ -1,22 +1,157 @@
 //! The declared options: parser, help, manual page and completions come from this table.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::net::IpAddr;
 
-use clap::{CommandFactory, Parser};
+use clap::builder::{TypedValueParser, ValueParserFactory};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use plumbing::options::Narration;
 
-/// To be filled
+use crate::name::Name;
+use crate::network::{self, Address};
+
+/// Network namespaces: run in them, name them, connect them, look into them
 #[derive(Debug, Parser)]
-#[command(name = "netns-rs", version)]
+#[command(
+    name = "netns-rs",
+    version,
+    mut_arg("explain", |arg| arg.global(true)),
+    mut_arg("dry_run", |arg| arg.global(true)),
+    after_help = "\
+Examples:
+  netns-rs exec --new -- ip link                    a namespace with loopback and nothing else
+  netns-rs exec --new --bridge box0 --address 10.88.0.2/24 --gateway 10.88.0.1 --nat -- bash
+  … | netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24 | …
+  netns-rs show $(pidof nginx)                      interfaces, addresses, and where the cables lead
+  netns-rs add web; netns-rs exec web -- ip address; netns-rs delete web"
+)]
 pub struct Options {
     #[command(flatten)]
     pub(crate) narration: Narration,
-    /// The command, and its arguments
-    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
-    pub(crate) command: Vec<OsString>,
+    #[command(subcommand)]
+    pub(crate) action: Option<Action>,
+}
+
+/// What to do; without a word, list.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Run a command in a network namespace: a named one, or with --new a new one
+    Exec(Exec),
+    /// Make a network namespace and name it
+    Add(Named),
+    /// Remove a name; the namespace goes when nothing uses it
+    #[command(visible_alias = "del")]
+    Delete(Named),
+    /// List the names that there are
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// Connect the container of a record to a bridge on the host
+    Connect(Connect),
+    /// Show what is in a network namespace, and where its cables lead
+    Show(Show),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Exec {
+    /// Run it in a new network namespace, which ends with its last process
+    #[arg(long)]
+    pub(crate) new: bool,
+    #[command(flatten)]
+    pub(crate) wiring: Wiring,
+    /// The name of the namespace (not with --new), then the command and its arguments
+    #[arg(trailing_var_arg = true, value_name = "[NAME] COMMAND")]
+    pub(crate) words: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Wiring {
+    /// Connect it to this bridge on the host, which is made if it is missing
+    #[arg(long, value_name = "NAME", value_parser = network::interface_name)]
+    pub(crate) bridge: Option<String>,
+    /// Give the interface this address, such as 10.88.0.2/24; may be repeated
+    #[arg(long, value_name = "ADDRESS/PREFIX", value_parser = Address::parse, requires = "bridge")]
+    pub(crate) address: Vec<Address>,
+    /// Send packets for everywhere else here: the bridge gets this address
+    #[arg(long, value_name = "ADDRESS", value_parser = network::gateway, requires = "bridge")]
+    pub(crate) gateway: Option<IpAddr>,
+    /// Let those packets leave the host under its own address (IPv4 masquerading)
+    #[arg(long, requires = "bridge")]
+    pub(crate) nat: bool,
+    /// The name of the interface inside [default: eth0]
+    #[arg(long, value_name = "NAME", value_parser = network::interface_name, requires = "bridge")]
+    pub(crate) interface: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// The name, a file in /run/netns
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Name,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Print JSON, as `ip -json netns list` does
+    #[arg(long, short)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    /// Read the container's record from stdin, and pass it on with what was made
+    #[arg(long, required = true)]
+    pub(crate) pipe: bool,
+    /// Leave an unfinished container alone when this fails, instead of ending it
+    #[arg(long, requires = "pipe")]
+    pub(crate) keep_on_error: bool,
+    #[command(flatten)]
+    pub(crate) wiring: Wiring,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// Read container records from stdin, and pass them on with what is found
+    #[arg(long, conflicts_with_all = ["subject", "json"])]
+    pub(crate) pipe: bool,
+    /// Print JSON
+    #[arg(long, short)]
+    pub(crate) json: bool,
+    /// A name in /run/netns, or the pid of a process; without it, our own namespace
+    #[arg(value_name = "NAME|PID")]
+    pub(crate) subject: Option<Name>,
 }
 
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
     Options::command()
+}
+
+/// Names are bytes, so they are read from an `OsStr`.
+#[derive(Debug, Clone)]
+pub struct NameParser;
+
+impl TypedValueParser for NameParser {
+    type Value = Name;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        let read = |text: &str| Name::parse(OsStr::new(text));
+        match value.to_str() {
+            Some(_) => TypedValueParser::parse_ref(&read, command, arg, value),
+            None => Name::parse(value).map_err(|why| clap::Error::raw(clap::error::ErrorKind::InvalidValue, why)),
+        }
+    }
+}
+
+impl ValueParserFactory for Name {
+    type Parser = NameParser;
+
+    fn value_parser() -> NameParser {
+        NameParser
+    }
 }

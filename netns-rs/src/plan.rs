@@ -1,30 +1,281 @@
 //! What a command line asks for, and how it is done: parse, then apply, in the order in which the kernel wants it.
 
 use std::ffi::OsString;
+use std::os::fd::AsFd;
 
+use plumbing::namespace::Kind;
 use plumbing::options::Narration;
-use plumbing::startup::Parsed;
-use plumbing::{Fault, Status, chain};
+use plumbing::pipe::{self, Stage};
+use plumbing::startup::{self, Parsed};
+use plumbing::target::{Target, own_namespace_inode};
+use plumbing::{Fault, Status, chain, kernel};
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::process::{PidfdFlags, pidfd_open};
 
-use crate::options::Options;
+use crate::name::{self, Name};
+use crate::netlink::Netlink;
+use crate::network::Connection;
+use crate::options::{Action, Exec, Options, Wiring};
+use crate::wiring::{self, Sides};
+use crate::{lock, namespace, nsid, show};
 
 /// What to do.
 #[derive(Debug)]
 pub struct Plan {
     narration: Narration,
-    command: Vec<OsString>,
+    step: Step,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    RunInNew { connection: Option<Connection>, command: Vec<OsString> },
+    RunIn { name: Name, command: Vec<OsString> },
+    Add(Name),
+    Delete(Name),
+    List { json: bool },
+    Connect { connection: Connection, keep_on_error: bool },
+    ShowRecords,
+    Show { subject: Option<Name>, json: bool },
 }
 
 impl Plan {
     /// Reads argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
-        plumbing::options::parse::<Options>(argv)?
-            .and_then(|options| Ok(Plan { narration: options.narration, command: options.command }))
+        plumbing::options::parse::<Options>(argv)?.and_then(|options| {
+            let step = match options.action {
+                Some(Action::Exec(exec)) => run(exec)?,
+                Some(Action::Add(named)) => Step::Add(named.name),
+                Some(Action::Delete(named)) => Step::Delete(named.name),
+                Some(Action::List(list)) => Step::List { json: list.json },
+                Some(Action::Connect(asked)) => Step::Connect {
+                    keep_on_error: asked.keep_on_error,
+                    connection: connection(asked.wiring)?
+                        .ok_or_else(|| Fault::usage("connect needs --bridge, the bridge to connect to"))?,
+                },
+                Some(Action::Show(show)) if show.pipe => Step::ShowRecords,
+                Some(Action::Show(show)) => Step::Show { subject: show.subject, json: show.json },
+                None => Step::List { json: false },
+            };
+            Ok(Plan { narration: options.narration, step })
+        })
     }
 
-    /// Does it. Comes back with the command's status, or becomes the command.
+    /// Does it. Comes back with a status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
         self.narration.begin();
-        chain::exec(&self.command)
+        match &self.step {
+            Step::RunInNew { connection, command } => {
+                enter_new(connection.as_ref())?;
+                chain::exec(command)
+            }
+            Step::RunIn { name, command } => {
+                let whose = format!("the {}", name.shown());
+                namespace::enter(name.open()?.as_fd(), &whose, "the command runs there; nothing else changes")?;
+                chain::exec(command)
+            }
+            Step::Add(name) => name::add(name).map(|()| Status::SUCCESS),
+            Step::Delete(name) => name::delete(name).map(|()| Status::SUCCESS),
+            Step::List { json } => list(*json),
+            Step::Connect { connection, keep_on_error } => {
+                pipe::filter(*keep_on_error, |stage| connect(stage, connection))
+            }
+            Step::ShowRecords => pipe::inspect(|record, target| {
+                let whose = format!("process {}'s", target.pid());
+                match show::look_into(namespace_of(target)?.as_fd(), &whose)? {
+                    Some(network) => record.set("net", &network),
+                    None => Ok(()),
+                }
+            }),
+            Step::Show { subject, json } => show_one(subject.as_ref(), *json),
+        }
+    }
+}
+
+/// The new namespace first: its loopback is ours alone. Then what is outside, made by its guardian, who looks back from
+/// the namespace that we came from.
+fn enter_new(connection: Option<&Connection>) -> Result<(), Fault> {
+    let host = lock::own_namespace()?;
+    namespace::make()?;
+    let inside = Netlink::route()?;
+    namespace::bring_loopback_up(&inside)?;
+    let Some(connection) = connection else { return Ok(()) };
+    let container = lock::own_namespace()?;
+    let ourselves = kernel::look("watch over ourselves", "pidfd_open(getpid())", || {
+        pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
+    })?;
+    let sides = Sides { host: host.as_fd(), container: container.as_fd(), inside: &inside, are_we_inside: true };
+    wiring::connect(connection, &sides, ourselves.as_fd()).map(drop)
+}
+
+fn connect(stage: &mut Stage, connection: &Connection) -> Result<(), Fault> {
+    stage.require_hold("connect")?;
+    let target = &stage.target;
+    if target.namespace_inode(Kind::Net)? == own_namespace_inode(Kind::Net) {
+        return Err(Fault::new(format!(
+            "cannot connect {}: it has no network namespace of its own, it shares the host's",
+            stage.record.shown_name()
+        )));
+    }
+    let host = lock::own_namespace()?;
+    let container = namespace_of(target)?;
+    let inside = namespace::socket_inside(container.as_fd(), &format!("process {}'s", target.pid()))?;
+    namespace::bring_loopback_up(&inside)?;
+    let sides = Sides { host: host.as_fd(), container: container.as_fd(), inside: &inside, are_we_inside: false };
+    let made = wiring::connect(connection, &sides, target.pidfd())?;
+    let told = |error| Fault::new(format!("cannot write a record: {error}"));
+    let mut net: serde_json::Map<String, serde_json::Value> = stage.record.get("net")?.unwrap_or_default();
+    let mut interfaces = match net.get("interfaces") {
+        Some(serde_json::Value::Array(earlier)) => earlier.clone(),
+        _ => Vec::new(),
+    };
+    interfaces.push(serde_json::to_value(made).map_err(told)?);
+    let nat = connection.nat || net.get("nat") == Some(&true.into());
+    net.insert("interfaces".to_owned(), interfaces.into());
+    net.insert("nat".to_owned(), nat.into());
+    stage.record.set("net", &net)
+}
+
+fn show_one(subject: Option<&Name>, json: bool) -> Result<Status, Fault> {
+    let (namespace, whose) = match subject {
+        None => (lock::own_namespace()?, "our own".to_owned()),
+        Some(name) => match name.as_pid().filter(|_| !name.exists()) {
+            Some(pid) => (namespace_of(&Target::of_pid(pid)?)?, format!("process {pid}'s")),
+            None => (name.open()?, format!("the {}", name.shown())),
+        },
+    };
+    let Some(network) = show::look_into(namespace.as_fd(), &whose)? else { return Ok(Status::SUCCESS) };
+    if !json {
+        return startup::print(&network.to_text());
+    }
+    let text = serde_json::to_string(&network);
+    let text = text.map_err(|error| Fault::new(format!("cannot write what was found: {error}")))?;
+    startup::print(&format!("{text}\n"))
+}
+
+fn namespace_of(target: &Target) -> Result<std::os::fd::OwnedFd, Fault> {
+    let goal = format!("open the network namespace of process {}", target.pid());
+    kernel::look(goal, format!("openat(\"/proc/{}\", \"ns/net\", O_RDONLY)", target.pid()), || {
+        openat(target.dir(), "ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    })
+}
+
+/// As `ip netns list`: names in the directory's order, each with its id where it has one.
+fn list(json: bool) -> Result<Status, Fault> {
+    let netlink = Netlink::route()?;
+    let (mut lines, mut objects) = (String::new(), Vec::new());
+    for (name, namespace) in name::all()? {
+        let id = match namespace {
+            Some(namespace) => nsid::of(&netlink, namespace.as_fd())?,
+            None => {
+                plumbing::narrate::remark(format_args!("{} is stale: no namespace is mounted on it", name.shown()));
+                None
+            }
+        };
+        let mut object = serde_json::json!({"name": name.text()});
+        lines.push_str(&name.shown());
+        if let Some(id) = id {
+            lines.push_str(&format!(" (id: {id})"));
+            object["id"] = id.into();
+        }
+        lines.push('\n');
+        objects.push(object);
+    }
+    startup::print(&if json { format!("{}\n", serde_json::Value::from(objects)) } else { lines })
+}
+
+fn run(exec: Exec) -> Result<Step, Fault> {
+    let connection = connection(exec.wiring)?;
+    let mut words = exec.words.into_iter();
+    let step = if exec.new {
+        Step::RunInNew { connection, command: words.collect() }
+    } else if connection.is_some() {
+        return Err(Fault::usage("--bridge connects a new namespace, so it needs --new"));
+    } else {
+        let name = words.next().ok_or_else(|| Fault::usage("exec needs --new, or the name of a namespace"))?;
+        let name = Name::parse(&name)
+            .map_err(|why| Fault::usage(format!("{:?} is no name of a namespace: {why}", name.to_string_lossy())))?;
+        let mut command: Vec<_> = words.collect();
+        if command.first().is_some_and(|word| word == "--") {
+            command.remove(0);
+        }
+        Step::RunIn { name, command }
+    };
+    match &step {
+        Step::RunInNew { command, .. } | Step::RunIn { command, .. } if command.is_empty() => {
+            Err(Fault::usage("a command is missing"))
+        }
+        _ => Ok(step),
+    }
+}
+
+fn connection(asked: Wiring) -> Result<Option<Connection>, Fault> {
+    let Some(bridge) = asked.bridge else { return Ok(None) };
+    let connection = Connection {
+        bridge,
+        interface: asked.interface.unwrap_or_else(|| "eth0".to_owned()),
+        addresses: asked.address,
+        gateway: asked.gateway,
+        nat: asked.nat,
+    };
+    connection.check().map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(line: &str) -> Result<Step, String> {
+        let argv = std::iter::once("netns-rs").chain(line.split(' ').filter(|word| !word.is_empty()));
+        match Plan::parse(argv.map(OsString::from).collect()) {
+            Ok(Parsed::Plan(plan)) => Ok(plan.step),
+            Ok(Parsed::Text(text)) => Err(text),
+            Err(fault) => Err(fault.to_string()),
+        }
+    }
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_command_keeps_its_own_words() {
+        let expected = Step::RunInNew { connection: None, command: words("sh -c true --new -- x") };
+        assert_eq!(step("exec --new -- sh -c true --new -- x"), Ok(expected));
+        let name = Name::parse("web".as_ref()).unwrap();
+        let expected = Step::RunIn { name, command: words("ip -j link") };
+        assert_eq!(step("exec web -- ip -j link").as_ref(), Ok(&expected));
+        assert_eq!(step("exec web ip -j link").as_ref(), Ok(&expected));
+    }
+
+    #[test]
+    fn what_makes_no_sense_together_is_refused() {
+        for (line, said) in [
+            ("exec", "exec needs --new"),
+            ("exec --new", "a command is missing"),
+            ("exec web", "a command is missing"),
+            ("exec a/b -- true", "no name"),
+            ("exec --new --address 10.0.0.2/24 -- true", "--bridge"),
+            ("exec --bridge b --address 10.0.0.2/24 web true", "--new"),
+            ("exec --new --bridge b -- true", "--address"),
+            ("exec --new --bridge b --address 10.0.0.2 -- true", "10.88.0.2/24"),
+            ("exec --new --bridge b --address 10.0.0.2/24 --nat -- true", "--gateway"),
+            ("exec --new --bridge sixteen-letters-x --address 10.0.0.2/24 -- true", "1 to 15"),
+            ("exec --new --publish 80 -- true", "--publish"),
+            ("connect --bridge b --address 10.0.0.2/24", "--pipe"),
+            ("connect --pipe", "--bridge"),
+            ("show --pipe web", "--pipe"),
+            ("add a/b", "without /"),
+            ("frobnicate", "frobnicate"),
+        ] {
+            let fault = step(line).unwrap_err();
+            assert!(fault.contains(said) && !fault.contains('\n'), "{line}: {fault}");
+        }
+    }
+
+    #[test]
+    fn without_a_word_the_names_are_listed() {
+        assert_eq!(step(""), Ok(Step::List { json: false }));
+        assert_eq!(step("list --json"), Ok(Step::List { json: true }));
+        assert!(step("--explain exec --new -- true").is_ok() && step("exec --new --explain -- true").is_ok());
     }
 }

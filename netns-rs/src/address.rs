@@ -1,0 +1,99 @@
+//! Addresses of interfaces, by `RTM_*ADDR` messages. `rtnetlink(7)`, `ip-address(8)`.
+//!
+//! An IPv6 address is tentative, which means unusable, for more than a second while the kernel looks for a duplicate of
+//! it; on a cable that we have just made there can be none but those that we know of, so that search is left out.
+
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use plumbing::Fault;
+
+use crate::link::parse;
+use crate::netlink::{Netlink, change_request, dump_request};
+use crate::network::Address;
+
+/// Lists all addresses of the socket's namespace, each with the index of its interface.
+pub fn list(netlink: &Netlink) -> Result<Vec<(u32, Address)>, Fault> {
+    let request = dump_request(RouteNetlinkMessage::GetAddress(AddressMessage::default()));
+    let mut addresses = Vec::new();
+    for answer in &netlink.get("list the addresses", "RTM_GETADDR", request)? {
+        if let RouteNetlinkMessage::NewAddress(message) = parse(answer)?
+            && let Some(ip) = own_ip(&message)
+        {
+            addresses.push((message.header.index, Address { ip, prefix: message.header.prefix_len }));
+        }
+    }
+    Ok(addresses)
+}
+
+/// The interface's own address: on a point-to-point link `IFA_ADDRESS` is the other side's.
+fn own_ip(message: &AddressMessage) -> Option<IpAddr> {
+    let local = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(ip) => Some(*ip),
+        _ => None,
+    });
+    local.or_else(|| {
+        message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Address(ip) => Some(*ip),
+            _ => None,
+        })
+    })
+}
+
+/// Gives an address to the interface `name`.
+pub fn add(netlink: &Netlink, name: &str, index: u32, address: Address, why: &str) -> Result<(), Fault> {
+    let mut message = AddressMessage::default();
+    message.header.family = family(address.ip);
+    message.header.prefix_len = address.prefix;
+    message.header.index = index;
+    message.attributes = vec![AddressAttribute::Local(address.ip), AddressAttribute::Address(address.ip)];
+    let mut flags = "";
+    match address.ip {
+        IpAddr::V4(ip) if address.prefix < 31 => {
+            let host_bits = u32::MAX >> address.prefix;
+            message.attributes.push(AddressAttribute::Broadcast((u32::from(ip) | host_bits).into()));
+        }
+        IpAddr::V4(_) => {}
+        IpAddr::V6(_) => {
+            message.header.flags = AddressHeaderFlags::Nodad;
+            flags = ", IFA_F_NODAD";
+        }
+    }
+    netlink.change(
+        format!("give {address} to {name}"),
+        &format!("RTM_NEWADDR, IFA_LOCAL \"{}\"{flags}", address.ip),
+        why,
+        change_request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL),
+    )
+}
+
+/// An address that was given to an interface.
+pub struct Given {
+    /// The interface.
+    pub name: String,
+    /// The address.
+    pub address: Address,
+}
+
+/// Takes an address away again.
+pub fn remove(netlink: &Netlink, index: u32, given: &Given) -> Result<(), Fault> {
+    let Given { name, address } = given;
+    let mut message = AddressMessage::default();
+    message.header.family = family(address.ip);
+    message.header.prefix_len = address.prefix;
+    message.header.index = index;
+    message.attributes = vec![AddressAttribute::Local(address.ip), AddressAttribute::Address(address.ip)];
+    netlink.change(
+        format!("take {address} from {name}"),
+        &format!("RTM_DELADDR, IFA_LOCAL \"{}\"", address.ip),
+        "given in vain",
+        change_request(RouteNetlinkMessage::DelAddress(message), 0),
+    )
+}
+
+/// The family of an address, for message headers.
+pub fn family(ip: IpAddr) -> AddressFamily {
+    if ip.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}

@@ -1,0 +1,213 @@
+//! Links: the interfaces of a network namespace, made, changed and listed by `RTM_*LINK` messages. `rtnetlink(7)`,
+//! `veth(4)`.
+//!
+//! One message makes both ends of a veth pair, each in a namespace of its own, so that neither is ever seen where it
+//! does not belong. The surprise: the kernel ignores an alias (`IFLA_IFALIAS`) in the message that makes a link.
+
+use std::fmt::Display;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, ParseableParametrized};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+};
+use nix::errno::Errno;
+use plumbing::Fault;
+
+use crate::netlink::{Answer, Netlink, change_request, dump_request, get_request};
+
+/// The index of `lo`, in every network namespace.
+pub const LOOPBACK: u32 = 1;
+
+/// What the kernel tells of a link, as far as it matters here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Its number in its network namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// What it is: `veth`, `bridge`…; `None` for loopback and hardware.
+    pub kind: Option<String>,
+    /// The text that somebody put on it.
+    pub alias: Option<String>,
+    /// The index of the bridge that it is a port of.
+    pub controller: Option<u32>,
+    /// The index of its peer, in the peer's namespace.
+    pub peer: Option<u32>,
+    /// The id of the peer's namespace, as this one numbers others; `None` for this one itself.
+    pub peer_netnsid: Option<i32>,
+    /// `up`, `down`, `unknown`… of RFC 2863.
+    pub state: String,
+    /// Its hardware address.
+    pub mac: Vec<u8>,
+    /// The longest packet that it carries.
+    pub mtu: u32,
+}
+
+/// Lists all links of the socket's namespace.
+pub fn list(netlink: &Netlink) -> Result<Vec<Link>, Fault> {
+    // Statistics are most of what the kernel would send, and nobody asked for them.
+    let mut ask = LinkMessage::default();
+    ask.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    let request = dump_request(RouteNetlinkMessage::GetLink(ask));
+    let answers = netlink.get("list the interfaces", "RTM_GETLINK", request)?;
+    let mut links = Vec::new();
+    for answer in &answers {
+        if let RouteNetlinkMessage::NewLink(message) = parse(answer)? {
+            links.push(Link::of(message));
+        }
+    }
+    Ok(links)
+}
+
+/// The link of this name; `None` where there is none.
+pub fn find(netlink: &Netlink, name: &str) -> Result<Option<Link>, Fault> {
+    let mut ask = LinkMessage::default();
+    ask.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    let request = get_request(RouteNetlinkMessage::GetLink(ask));
+    let answers = match netlink.get(format!("look up {name}"), &format!("RTM_GETLINK, IFLA_IFNAME {name:?}"), request) {
+        Err(fault) if fault.errno() == Some(Errno::ENODEV) => return Ok(None),
+        answers => answers?,
+    };
+    match answers.first().map(parse).transpose()? {
+        Some(RouteNetlinkMessage::NewLink(message)) => Ok(Some(Link::of(message))),
+        _ => Ok(None),
+    }
+}
+
+/// Reads one message of an answer.
+pub fn parse(answer: &Answer) -> Result<RouteNetlinkMessage, Fault> {
+    RouteNetlinkMessage::parse_with_param(&answer.payload, answer.kind)
+        .map_err(|error| Fault::new(format!("cannot understand the kernel's rtnetlink message: {error}")))
+}
+
+impl Link {
+    fn of(message: LinkMessage) -> Link {
+        let mut link = Link { index: message.header.index, ..Link::default() };
+        for attribute in message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => link.name = name,
+                LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
+                LinkAttribute::Controller(index) => link.controller = Some(index),
+                LinkAttribute::Link(index) => link.peer = Some(index),
+                LinkAttribute::LinkNetNsId(id) => link.peer_netnsid = Some(id),
+                LinkAttribute::OperState(state) => link.state = state.to_string().to_ascii_lowercase(),
+                LinkAttribute::Address(mac) => link.mac = mac,
+                LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+                LinkAttribute::LinkInfo(infos) => {
+                    link.kind = infos.iter().find_map(|info| match info {
+                        LinkInfo::Kind(kind) => Some(kind.to_string()),
+                        _ => None,
+                    });
+                }
+                _ => {}
+            }
+        }
+        link
+    }
+
+    /// Whether it is of this kind.
+    pub fn is(&self, kind: &str) -> bool {
+        self.kind.as_deref() == Some(kind)
+    }
+}
+
+/// Makes a bridge that is up. `mac` is set by hand: a bridge left to itself takes its lowest port's, and changes it
+/// under its neighbours' feet when that port goes.
+pub fn make_bridge(netlink: &Netlink, name: &str, mac: [u8; 6]) -> Result<(), Fault> {
+    let mut message = LinkMessage::default();
+    message.header.flags = LinkFlags::Up;
+    message.header.change_mask = LinkFlags::Up;
+    message.attributes = vec![
+        LinkAttribute::IfName(name.to_owned()),
+        LinkAttribute::Address(mac.to_vec()),
+        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
+    ];
+    netlink.change(
+        format!("make the bridge {name}"),
+        &format!("RTM_NEWLINK, NLM_F_CREATE|NLM_F_EXCL, IFLA_IFNAME {name:?}, IFLA_INFO_KIND \"bridge\", IFF_UP"),
+        "a switch on the host, whose ports are the containers; bridge(8)",
+        change_request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL),
+    )
+}
+
+/// A pair of veth ends to be made.
+pub struct Veth<'a> {
+    /// The name of the end in the socket's namespace.
+    pub name: &'a str,
+    /// The index of the bridge that it becomes a port of.
+    pub bridge: u32,
+    /// The name of the other end.
+    pub peer: &'a str,
+    /// The namespace of the other end.
+    pub peer_namespace: BorrowedFd<'a>,
+}
+
+/// Makes both ends of a pair, up, each where it belongs.
+pub fn make_veth(netlink: &Netlink, veth: &Veth<'_>) -> Result<(), Fault> {
+    let mut peer = LinkMessage::default();
+    peer.header.flags = LinkFlags::Up;
+    peer.header.change_mask = LinkFlags::Up;
+    peer.attributes =
+        vec![LinkAttribute::IfName(veth.peer.to_owned()), LinkAttribute::NetNsFd(veth.peer_namespace.as_raw_fd())];
+    let mut message = LinkMessage::default();
+    message.header.flags = LinkFlags::Up;
+    message.header.change_mask = LinkFlags::Up;
+    message.attributes = vec![
+        LinkAttribute::IfName(veth.name.to_owned()),
+        LinkAttribute::Controller(veth.bridge),
+        LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+        ]),
+    ];
+    netlink.change(
+        format!("make the pair {} and {}", veth.name, veth.peer),
+        &format!(
+            "RTM_NEWLINK, NLM_F_CREATE|NLM_F_EXCL, IFLA_IFNAME {:?}, IFLA_MASTER, IFLA_INFO_KIND \"veth\"",
+            veth.name
+        ),
+        &format!("a cable: one end a port of the bridge, the other born inside as {}; veth(4)", veth.peer),
+        change_request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL),
+    )
+}
+
+/// Puts a text on a link.
+pub fn set_alias(netlink: &Netlink, name: &str, index: u32, alias: &str) -> Result<(), Fault> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes.push(LinkAttribute::IfAlias(alias.to_owned()));
+    netlink.change(
+        format!("mark {name} as ours"),
+        &format!("RTM_SETLINK, IFLA_IFALIAS {alias:?}"),
+        "tells whose it is, and which addresses are taken",
+        change_request(RouteNetlinkMessage::SetLink(message), 0),
+    )
+}
+
+/// Brings a link up.
+pub fn set_up(netlink: &Netlink, name: &str, index: u32, why: &str) -> Result<(), Fault> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.header.flags = LinkFlags::Up;
+    message.header.change_mask = LinkFlags::Up;
+    netlink.change(
+        format!("bring {name} up"),
+        "RTM_SETLINK, IFF_UP",
+        why,
+        change_request(RouteNetlinkMessage::SetLink(message), 0),
+    )
+}
+
+/// Deletes a link; a veth end takes its other end along.
+pub fn delete(netlink: &Netlink, what: impl Display, index: u32, why: &str) -> Result<(), Fault> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    netlink.change(
+        format!("delete {what}"),
+        "RTM_DELLINK",
+        why,
+        change_request(RouteNetlinkMessage::DelLink(message), 0),
+    )
+}

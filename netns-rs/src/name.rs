@@ -1,0 +1,219 @@
+//! Named network namespaces, the ones of `ip netns`: a file in /run/netns with the namespace mounted over it, so that it
+//! lives on without a process. `ip-netns(8)`, `mount_namespaces(7)`.
+//!
+//! The directory is a shared mount of its own: only so does a name given in one mount namespace reach the others.
+//! Setting that up twice at once would stack mounts without end, hence the lock, the same as iproute2's.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::Mode;
+use plumbing::kernel::{call, look};
+use plumbing::text::Text;
+use plumbing::{Fault, narrate};
+use rustix::fs::{FlockOperation, OFlags};
+
+use crate::{capability, namespace};
+
+/// Where names live.
+pub const DIRECTORY: &str = "/run/netns";
+/// `NSFS_MAGIC` of <linux/magic.h>: the file system of namespaces.
+const NSFS_MAGIC: i64 = 0x6e73_6673;
+
+/// A name that can be a file in [`DIRECTORY`], by iproute2's rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(OsString);
+
+impl Name {
+    /// Reads a name; says what is valid otherwise.
+    pub fn parse(text: &OsStr) -> Result<Name, String> {
+        let bytes = text.as_bytes();
+        if !(1..=255).contains(&bytes.len()) || bytes.contains(&b'/') || matches!(bytes, b"." | b"..") {
+            return Err("valid are 1 to 255 bytes without /, other than . and ..".to_owned());
+        }
+        Ok(Name(text.to_owned()))
+    }
+
+    /// Escaped, so that no name can steer a terminal.
+    pub fn shown(&self) -> String {
+        self.0.to_string_lossy().escape_debug().to_string()
+    }
+
+    /// For a record or JSON, byte for byte.
+    pub fn text(&self) -> Text {
+        Text(self.0.clone())
+    }
+
+    /// The pid that it would be, read as one.
+    pub fn as_pid(&self) -> Option<i32> {
+        let text = self.0.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+        text.parse().ok().filter(|pid| *pid > 0)
+    }
+
+    fn path(&self) -> PathBuf {
+        PathBuf::from(DIRECTORY).join(&self.0)
+    }
+
+    /// Opens the namespace; a fault where there is none under that name.
+    pub fn open(&self) -> Result<OwnedFd, Fault> {
+        let goal = format!("open the network namespace {}", self.shown());
+        let path = self.path();
+        let namespace = look(&goal, format!("openat(AT_FDCWD, {path:?}, O_RDONLY)"), || {
+            rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, rustix::fs::Mode::empty())
+        })?;
+        if is_namespace(&namespace)? {
+            return Ok(namespace);
+        }
+        Err(Fault::new(format!("cannot {goal}: {} is a plain file, no namespace is mounted on it", path.display()))
+            .with_remedy(format!("it is stale; delete it with: netns-rs delete {}", self.shown())))
+    }
+
+    /// Whether there is something under that name.
+    pub fn exists(&self) -> bool {
+        self.path().exists()
+    }
+}
+
+fn is_namespace(file: &OwnedFd) -> Result<bool, Fault> {
+    let on = look("tell a namespace from a file", "fstatfs()", || rustix::fs::fstatfs(file.as_fd()))?;
+    Ok(on.f_type as i64 == NSFS_MAGIC)
+}
+
+/// Makes a network namespace and names it.
+pub fn add(name: &Name) -> Result<(), Fault> {
+    prepare_directory()?;
+    let path = name.path();
+    let goal = format!("give the name {} to a network namespace", name.shown());
+    let flags = nix::fcntl::OFlag::O_RDONLY
+        | nix::fcntl::OFlag::O_CREAT
+        | nix::fcntl::OFlag::O_EXCL
+        | nix::fcntl::OFlag::O_CLOEXEC;
+    call(&goal, format!("openat(AT_FDCWD, {path:?}, O_RDONLY|O_CREAT|O_EXCL)"), "a file to mount it on", || {
+        nix::fcntl::open(&path, flags, Mode::empty())
+    })?;
+    let mounted = namespace::make().and_then(|()| mount_own(&path, &goal));
+    if mounted.is_err() && !narrate::is_dry_run() {
+        unlink(&path, "nothing is mounted on it")?;
+    }
+    mounted
+}
+
+fn mount_own(path: &std::path::Path, goal: &str) -> Result<(), Fault> {
+    const OWN: &str = "/proc/self/ns/net";
+    let text = format!("mount({OWN:?}, {path:?}, \"none\", MS_BIND)");
+    call(goal, text, "the mount keeps the namespace alive without a process", || {
+        mount(Some(OWN), path, Some("none"), MsFlags::MS_BIND, None::<&str>)
+    })
+    .map_err(capability::needs_sys_admin)
+}
+
+/// Removes a name. The namespace lives on for as long as a process or a socket is in it.
+pub fn delete(name: &Name) -> Result<(), Fault> {
+    let path = name.path();
+    let goal = format!("delete the network namespace {}", name.shown());
+    look(&goal, format!("lstat({path:?})"), || rustix::fs::lstat(&path))?;
+    let unmounted = call(&goal, format!("umount2({path:?}, MNT_DETACH)"), "from here it has no name", || {
+        umount2(&path, MntFlags::MNT_DETACH)
+    });
+    match unmounted {
+        // A stale file: the namespace that was mounted on it is gone already.
+        Err(fault) if fault.errno() == Some(Errno::EINVAL) => {}
+        outcome => outcome.map_err(capability::needs_sys_admin)?,
+    }
+    unlink(&path, "the file that it was mounted on")
+}
+
+fn unlink(path: &std::path::Path, why: &str) -> Result<(), Fault> {
+    call(format!("remove {}", path.display()), format!("unlink({path:?})"), why, || nix::unistd::unlink(path))
+}
+
+/// The names that there are, in the order in which the directory has them (as `ip netns`), each with its namespace;
+/// `None` where the file is stale.
+pub fn all() -> Result<Vec<(Name, Option<OwnedFd>)>, Fault> {
+    let goal = format!("list {DIRECTORY}");
+    let entries = match std::fs::read_dir(DIRECTORY) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => look(&goal, format!("openat(AT_FDCWD, {DIRECTORY:?}, O_DIRECTORY)"), || entries)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = look(&goal, "getdents64()", || entry)?;
+        let name = Name(entry.file_name());
+        let opened = rustix::fs::open(
+            name.path(),
+            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
+            rustix::fs::Mode::empty(),
+        );
+        let namespace = match opened {
+            Ok(file) if is_namespace(&file)? => Some(file),
+            _ => None,
+        };
+        names.push((name, namespace));
+    }
+    Ok(names)
+}
+
+/// Makes the directory a shared mount of its own, once.
+fn prepare_directory() -> Result<(), Fault> {
+    let goal = format!("prepare {DIRECTORY}");
+    if !std::path::Path::new(DIRECTORY).exists() {
+        let made = call(&goal, format!("mkdir({DIRECTORY:?}, 0755)"), "where ip-netns(8) looks for names", || {
+            nix::unistd::mkdir(DIRECTORY, Mode::from_bits_truncate(0o755))
+        });
+        match made {
+            Err(fault) if fault.errno() == Some(Errno::EEXIST) => {}
+            outcome => outcome?,
+        }
+    }
+    if narrate::is_dry_run() {
+        return share(&goal);
+    }
+    let directory = look(&goal, format!("openat(AT_FDCWD, {DIRECTORY:?}, O_DIRECTORY)"), || {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(DIRECTORY, flags, rustix::fs::Mode::empty())
+    })?;
+    look(&goal, format!("flock({DIRECTORY:?}, LOCK_EX)"), || {
+        rustix::fs::flock(&directory, FlockOperation::LockExclusive)
+    })?;
+    match share(&goal) {
+        Err(fault) if fault.errno() == Some(Errno::EINVAL) => {}
+        outcome => return outcome.map_err(capability::needs_sys_admin),
+    }
+    let why = "it was no mount yet: mount it on itself; EINVAL said so";
+    change_mount(&goal, Some(DIRECTORY), MsFlags::MS_BIND | MsFlags::MS_REC, "MS_BIND|MS_REC", why)?;
+    // The new mount is in the peer group of the one below it, and would answer to each of its changes.
+    let why = "a peer group of its own, not that of the file system below";
+    change_mount(&goal, None, MsFlags::MS_PRIVATE | MsFlags::MS_REC, "MS_REC|MS_PRIVATE", why)?;
+    share(&goal)
+}
+
+fn share(goal: &str) -> Result<(), Fault> {
+    let why = "names given here reach the other mount namespaces; mount_namespaces(7)";
+    change_mount(goal, None, MsFlags::MS_SHARED | MsFlags::MS_REC, "MS_REC|MS_SHARED", why)
+}
+
+fn change_mount(goal: &str, source: Option<&str>, flags: MsFlags, told: &str, why: &str) -> Result<(), Fault> {
+    let source = source.unwrap_or("none");
+    call(goal, format!("mount({source:?}, {DIRECTORY:?}, \"none\", {told})"), why, || {
+        mount(Some(source), DIRECTORY, Some("none"), flags, None::<&str>)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rule_of_iproute2() {
+        for name in ["web", "-x", "a b", "7", "...", &"x".repeat(255)] {
+            assert!(Name::parse(OsStr::new(name)).is_ok(), "{name}");
+        }
+        for name in ["", ".", "..", "a/b", "/run/netns/a", &"x".repeat(256)] {
+            assert!(Name::parse(OsStr::new(name)).is_err(), "{name}");
+        }
+    }
+}

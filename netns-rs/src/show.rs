@@ -1,0 +1,160 @@
+//! What is in a network namespace and where its cables lead: interfaces, addresses, the default gateway, and for each
+//! veth end the other one on our side, with its bridge. `rtnetlink(7)`, `veth(4)`.
+//!
+//! A link tells its peer as an index and the id of the peer's namespace, both as seen from its own side; the peer is
+//! certain only when both ends say the same of each other. Reads only.
+
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use plumbing::{Fault, kernel, narrate};
+use serde::Serialize;
+
+use crate::link::Link;
+use crate::netlink::Netlink;
+use crate::{address, link, lock, namespace, nsid, route};
+
+/// The network that a namespace sees; member `net` of a record.
+#[derive(Debug, Serialize)]
+pub struct Network {
+    interfaces: Vec<Interface>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gateway: Option<IpAddr>,
+}
+
+#[derive(Debug, Serialize)]
+struct Interface {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mac: Option<String>,
+    mtu: u32,
+    addresses: Vec<String>,
+    /// The other end of a veth pair, where it is on our side.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<String>,
+    /// The bridge that the other end, or else this interface, is a port of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bridge: Option<String>,
+}
+
+/// Looks into a network namespace; `whose` tells it. A dry run does not go there, and has nothing to tell.
+pub fn look_into(inspected: BorrowedFd<'_>, whose: &str) -> Result<Option<Network>, Fault> {
+    let home = lock::own_namespace()?;
+    let outside = Netlink::route()?;
+    let is_home = is_same(inspected, home.as_fd())?;
+    let socket;
+    let inside = if is_home {
+        &outside
+    } else {
+        socket = namespace::socket_inside(inspected, whose)?;
+        &socket
+    };
+    if narrate::is_dry_run() {
+        return Ok(None);
+    }
+    let links = link::list(inside)?;
+    let addresses = address::list(inside)?;
+    let near = if is_home { links.clone() } else { link::list(&outside)? };
+    let side = Side { links: &near, is_home, id: if is_home { None } else { nsid::of(&outside, inspected)? } };
+    let interfaces = links
+        .iter()
+        .map(|link| {
+            let own = addresses.iter().filter(|(index, _)| *index == link.index);
+            side.interface(link, own.map(|(_, address)| address.to_string()).collect())
+        })
+        .collect();
+    Ok(Some(Network { interfaces, gateway: route::default_gateway(inside)? }))
+}
+
+fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool, Fault> {
+    let identity = |fd: BorrowedFd<'_>| {
+        kernel::look("tell network namespaces apart", "fstat()", || rustix::fs::fstat(fd))
+            .map(|stat| (stat.st_dev, stat.st_ino))
+    };
+    Ok(identity(one)? == identity(other)?)
+}
+
+/// Our side of the cables.
+struct Side<'a> {
+    links: &'a [Link],
+    /// Whether the namespace that is looked at is ours.
+    is_home: bool,
+    /// The number by which we know it.
+    id: Option<i32>,
+}
+
+impl Side<'_> {
+    fn interface(&self, link: &Link, addresses: Vec<String>) -> Interface {
+        let peer = self.peer(link);
+        let port = if self.is_home { Some(link) } else { peer };
+        let bridge = port.and_then(|port| port.controller).and_then(|index| self.by_index(index));
+        let mac: Vec<_> = link.mac.iter().map(|byte| format!("{byte:02x}")).collect();
+        Interface {
+            name: link.name.clone(),
+            kind: link.kind.clone(),
+            state: link.state.clone(),
+            mac: (link.index != link::LOOPBACK && !mac.is_empty()).then(|| mac.join(":")),
+            mtu: link.mtu,
+            addresses,
+            peer: peer.map(|peer| peer.name.clone()),
+            bridge: bridge.map(|bridge| bridge.name.clone()),
+        }
+    }
+
+    fn peer(&self, link: &Link) -> Option<&Link> {
+        let peer = self.by_index(link.peer?)?;
+        let leads_here = if self.is_home {
+            link.peer_netnsid.is_none() && peer.peer_netnsid.is_none()
+        } else {
+            link.peer_netnsid.is_some() && self.id.is_some() && peer.peer_netnsid == self.id
+        };
+        (link.is("veth") && peer.is("veth") && peer.peer == Some(link.index) && leads_here).then_some(peer)
+    }
+
+    fn by_index(&self, index: u32) -> Option<&Link> {
+        self.links.iter().find(|link| link.index == index)
+    }
+}
+
+impl Network {
+    /// For a person: one line for each interface, then the gateway.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for interface in &self.interfaces {
+            let Interface { name, state, mtu, .. } = interface;
+            text.push_str(&format!("{name}: {state} mtu {mtu}"));
+            let mac = interface.mac.as_ref().map(|mac| format!(" mac {mac}"));
+            let peer = interface.peer.as_ref().map(|peer| format!(" peer {peer}"));
+            let bridge = interface.bridge.as_ref().map(|bridge| format!(" bridge {bridge}"));
+            text.extend([mac, peer, bridge].into_iter().flatten());
+            text.extend(interface.addresses.iter().map(|address| format!(" {address}")));
+            text.push('\n');
+        }
+        text.extend(self.gateway.map(|gateway| format!("default gateway {gateway}\n")));
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn veth(index: u32, name: &str, peer: u32, peer_netnsid: Option<i32>) -> Link {
+        let kind = Some("veth".to_owned());
+        Link { index, name: name.into(), kind, peer: Some(peer), peer_netnsid, ..Link::default() }
+    }
+
+    #[test]
+    fn a_peer_is_certain_only_when_both_ends_say_so() {
+        let near = [veth(5, "veth-web", 2, Some(7)), veth(6, "veth-db", 2, Some(8))];
+        let side = Side { links: &near, is_home: false, id: Some(7) };
+        assert_eq!(side.peer(&veth(2, "eth0", 5, Some(0))).map(|peer| peer.name.as_str()), Some("veth-web"));
+        assert_eq!(side.peer(&veth(2, "eth0", 6, Some(0))), None);
+        assert_eq!(side.peer(&veth(3, "eth1", 5, Some(0))), None);
+        let unknown = Side { links: &near, is_home: false, id: None };
+        assert_eq!(unknown.peer(&veth(2, "eth0", 5, Some(0))), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! What the host's network looks like before we touch it: the bridge that was asked for, and who has which address.
+//!
+//! `bridge(8)`. The kernel lets two containers have one address, and lets the packets of both go astray; so the host's
+//! end of each pair tells in its alias which addresses are taken, and nothing is made before that was read.
+
+use std::net::IpAddr;
+
+use plumbing::Fault;
+
+use crate::link::Link;
+use crate::netlink::Netlink;
+use crate::network::{Address, Connection, MARK, addresses_of_alias};
+use crate::{address, link};
+
+/// The links and addresses of the host.
+pub struct Survey {
+    links: Vec<Link>,
+    addresses: Vec<(u32, Address)>,
+}
+
+/// Why an address cannot be given.
+pub enum Taken {
+    /// Another container has it, or had it until a moment ago: the kernel needs a while to take a namespace down.
+    ByPort(Fault),
+    /// The host has it.
+    ByHost(Fault),
+}
+
+impl Survey {
+    /// Looks at the socket's namespace.
+    pub fn take(netlink: &Netlink) -> Result<Survey, Fault> {
+        Ok(Survey { links: link::list(netlink)?, addresses: address::list(netlink)? })
+    }
+
+    /// The bridge of this name, if there is one; a fault if the name is another thing's.
+    pub fn bridge(&self, name: &str) -> Result<Option<&Link>, Fault> {
+        let Some(found) = self.links.iter().find(|link| link.name == name) else { return Ok(None) };
+        if !found.is("bridge") {
+            let kind = found.kind.as_deref().map_or("no bridge".to_owned(), |kind| format!("of kind {kind}"));
+            return Err(Fault::new(format!("cannot connect to the bridge {name}: the interface {name} is {kind}")));
+        }
+        Ok(Some(found))
+    }
+
+    /// Whether the bridge has to be given its address. A stranger's bridge is used as it is, or not at all.
+    pub fn needs_address(&self, bridge: &Link, wanted: Address) -> Result<bool, Fault> {
+        let mut own = self.addresses.iter().filter(|(index, _)| *index == bridge.index);
+        if own.any(|(_, address)| address.ip == wanted.ip) {
+            return Ok(false);
+        }
+        if is_ours(bridge) {
+            return Ok(true);
+        }
+        Err(Fault::new(format!(
+            "cannot make {} the gateway on {}: the bridge was not made by netns-rs and has no such address",
+            wanted.ip, bridge.name
+        ))
+        .with_remedy(format!("give it the address yourself: ip address add {wanted} dev {}", bridge.name)))
+    }
+
+    /// Who has one of the addresses asked for.
+    pub fn taken(&self, asked: &Connection) -> Option<Taken> {
+        let bridge = self.links.iter().find(|link| link.name == asked.bridge);
+        let wanted = asked.addresses.iter().map(|address| (address.ip, address.to_string(), asked.interface.as_str()));
+        let gateway = asked.bridge_address().map(|address| (address.ip, address.to_string(), asked.bridge.as_str()));
+        for (ip, address, taker) in wanted.chain(gateway) {
+            let refusal = |holder: String| Fault::new(format!("cannot give {address} to {taker}: {holder} has it"));
+            if let Some(port) = bridge.and_then(|bridge| self.port_with(bridge.index, ip)) {
+                return Some(Taken::ByPort(refusal(format!("{} on {}", port.name, asked.bridge))));
+            }
+            if let Some(holder) = self.interface_with(ip).filter(|holder| holder.name != taker) {
+                return Some(Taken::ByHost(refusal(format!("the host's own {}", holder.name))));
+            }
+        }
+        None
+    }
+
+    fn port_with(&self, bridge: u32, ip: IpAddr) -> Option<&Link> {
+        self.links.iter().find(|link| {
+            let alias = link.alias.as_deref().unwrap_or_default();
+            link.controller == Some(bridge) && addresses_of_alias(alias).iter().any(|address| address.ip == ip)
+        })
+    }
+
+    fn interface_with(&self, ip: IpAddr) -> Option<&Link> {
+        let (index, _) = self.addresses.iter().find(|(_, address)| address.ip == ip)?;
+        self.links.iter().find(|link| link.index == *index)
+    }
+
+    /// The bridge of this name, if it is ours and nothing is connected to it.
+    pub fn idle_bridge(&self, name: &str) -> Option<&Link> {
+        let bridge = self.links.iter().find(|link| link.name == name && link.is("bridge") && is_ours(link))?;
+        let is_used = self.links.iter().any(|link| link.controller == Some(bridge.index));
+        (!is_used).then_some(bridge)
+    }
+}
+
+fn is_ours(bridge: &Link) -> bool {
+    bridge.alias.as_deref() == Some(MARK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> Survey {
+        let bridge = Link { index: 2, name: "box0".into(), kind: Some("bridge".into()), ..Link::default() };
+        let port = Link {
+            index: 3,
+            name: "veth1".into(),
+            kind: Some("veth".into()),
+            alias: Some("netns-rs 10.88.0.2/24".into()),
+            controller: Some(2),
+            ..Link::default()
+        };
+        let uplink = Link { index: 4, name: "eth0".into(), ..Link::default() };
+        let addresses = [(2, "10.88.0.1/24"), (4, "192.0.2.7/24")];
+        Survey {
+            links: vec![bridge, port, uplink],
+            addresses: addresses.map(|(index, text)| (index, Address::parse(text).unwrap())).to_vec(),
+        }
+    }
+
+    fn asked(address: &str, gateway: Option<&str>) -> Connection {
+        Connection {
+            bridge: "box0".into(),
+            interface: "eth0".into(),
+            addresses: vec![Address::parse(address).unwrap()],
+            gateway: gateway.map(|text| text.parse().unwrap()),
+            nat: false,
+        }
+    }
+
+    #[test]
+    fn an_address_that_somebody_has_is_refused_by_its_holders_name() {
+        let told = |asked: &Connection| match host().taken(asked) {
+            Some(Taken::ByPort(fault) | Taken::ByHost(fault)) => fault.to_string(),
+            None => String::new(),
+        };
+        assert_eq!(told(&asked("10.88.0.2/24", None)), "cannot give 10.88.0.2/24 to eth0: veth1 on box0 has it");
+        assert_eq!(told(&asked("10.88.0.1/24", None)), "cannot give 10.88.0.1/24 to eth0: the host's own box0 has it");
+        assert_eq!(
+            told(&asked("192.0.2.8/24", Some("192.0.2.7"))),
+            "cannot give 192.0.2.7/24 to box0: the host's own eth0 has it"
+        );
+        assert_eq!(told(&asked("10.88.0.3/24", Some("10.88.0.1"))), "");
+    }
+
+    #[test]
+    fn a_strangers_bridge_is_not_changed() {
+        let host = host();
+        let bridge = host.bridge("box0").unwrap().unwrap();
+        assert!(!host.needs_address(bridge, Address::parse("10.88.0.1/24").unwrap()).unwrap());
+        assert!(host.needs_address(bridge, Address::parse("10.89.0.1/24").unwrap()).is_err());
+        assert!(host.idle_bridge("box0").is_none());
+    }
+
+    #[test]
+    fn a_name_of_another_thing_is_refused() {
+        assert!(host().bridge("eth0").unwrap_err().to_string().contains("no bridge"));
+        assert!(host().bridge("veth1").unwrap_err().to_string().contains("kind veth"));
+        assert!(host().bridge("box9").unwrap().is_none());
+    }
+}

@@ -1,0 +1,289 @@
+//! A container's connection to the host: bridge, veth pair, addresses, default route and NAT, made by a guardian that
+//! removes at the container's end what of it is on the host. `veth(4)`, `bridge(8)`, `network_namespaces(7)`.
+//!
+//! Everything inside the container goes with its namespace by itself. The surprise: a namespace is taken down some
+//! milliseconds after its last process has ended, so until then its end of the pair, and its address, are still there.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use plumbing::{Fault, guardian, narrate};
+use serde::{Deserialize, Serialize};
+
+use crate::link::{Link, Veth};
+use crate::lock::Lock;
+use crate::netlink::Netlink;
+use crate::network::{Connection, MARK};
+use crate::nftables::{Known, Table};
+use crate::survey::{Survey, Taken};
+use crate::{address, forwarding, link, namespace, route};
+
+/// How long a container that has just ended may take to give its address free.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The container's side and the host's side of a connection to be made.
+pub struct Sides<'a> {
+    /// The network namespace of the host.
+    pub host: BorrowedFd<'a>,
+    /// The network namespace of the container.
+    pub container: BorrowedFd<'a>,
+    /// A socket inside it.
+    pub inside: &'a Netlink,
+    /// Whether we are inside it ourselves.
+    pub are_we_inside: bool,
+}
+
+/// What a record tells of an interface that we made.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Interface {
+    name: String,
+    peer: String,
+    bridge: String,
+    addresses: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gateway: Option<IpAddr>,
+}
+
+/// Connects the container, until the process behind `watched` ends.
+pub fn connect(asked: &Connection, sides: &Sides<'_>, watched: BorrowedFd<'_>) -> Result<Interface, Fault> {
+    let keep = [sides.host, sides.container, sides.inside.as_fd()];
+    let told = guardian::spawn_keeping(watched, &keep, || make(asked, sides))?;
+    serde_json::from_str(&told).map_err(|error| Fault::new(format!("cannot understand the guardian: {error}")))
+}
+
+fn make(asked: &Connection, sides: &Sides<'_>) -> Result<(String, impl FnOnce() -> Result<(), Fault>), Fault> {
+    if sides.are_we_inside {
+        namespace::enter(sides.host, "the host's", "the bridge and our end of the pair belong there")?;
+    }
+    let mut outside = Outside::open(asked)?;
+    let deadline = Instant::now() + PATIENCE;
+    let lock = Lock::open()?;
+    loop {
+        match lock.with(|| outside.attempt(asked, sides))? {
+            Ok(()) => break,
+            Err(taken) if narrate::is_dry_run() || Instant::now() >= deadline => return Err(taken),
+            Err(_) => std::thread::sleep(PAUSE),
+        }
+    }
+    let told = serde_json::to_string(&outside.told(asked))
+        .map_err(|error| Fault::new(format!("cannot tell what was made: {error}")))?;
+    Ok((told, move || lock.with(|| outside.remove())))
+}
+
+/// What is made on the host, as far as it is made.
+struct Outside {
+    netlink: Netlink,
+    /// The bridge's name.
+    bridge: String,
+    /// Our end of the pair.
+    veth: HostEnd,
+    alias: String,
+    /// The table, once it exists, with the comment on it.
+    table: Option<(Table, Option<&'static str>)>,
+    /// Whether the bridge was made and has no alias yet, so that only we know that it is ours.
+    is_bridge_unmarked: bool,
+    /// An address that an older bridge of ours was given.
+    added: Option<(u32, address::Given)>,
+}
+
+/// Our end of the pair: its name, and from when it exists on, its index, once that is known.
+struct HostEnd {
+    name: String,
+    exists: bool,
+    index: Option<u32>,
+}
+
+impl Outside {
+    fn open(asked: &Connection) -> Result<Outside, Fault> {
+        Ok(Outside {
+            netlink: Netlink::route()?,
+            bridge: asked.bridge.clone(),
+            veth: HostEnd { name: format!("veth{:08x}", random() as u32), exists: false, index: None },
+            alias: asked.alias(),
+            table: None,
+            is_bridge_unmarked: false,
+            added: None,
+        })
+    }
+
+    /// Makes everything, or nothing. The inner fault: an address is taken, perhaps not for long.
+    fn attempt(&mut self, asked: &Connection, sides: &Sides<'_>) -> Result<Result<(), Fault>, Fault> {
+        let survey = Survey::take(&self.netlink)?;
+        match survey.taken(asked) {
+            Some(Taken::ByPort(fault)) => return Ok(Err(fault)),
+            Some(Taken::ByHost(fault)) => return Err(fault),
+            None => {}
+        }
+        match self.build(&survey, asked, sides) {
+            Ok(()) => Ok(Ok(())),
+            Err(fault) => {
+                if let Err(left) = self.undo() {
+                    narrate::remark(format_args!("{left}; something is left on the host"));
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    fn build(&mut self, survey: &Survey, asked: &Connection, sides: &Sides<'_>) -> Result<(), Fault> {
+        if !narrate::is_dry_run() && link::find(sides.inside, &asked.interface)?.is_some() {
+            let name = &asked.interface;
+            return Err(Fault::new(format!("cannot make the interface {name}: the container has one of that name")));
+        }
+        let bridge = self.bridge(survey, asked)?;
+        let peer = self.pair(bridge, asked, sides)?;
+        for own in &asked.addresses {
+            address::add(sides.inside, &asked.interface, peer, *own, "the container's own; ip-address(8)")?;
+        }
+        if let Some(gateway) = asked.gateway {
+            route::add_default(sides.inside, gateway, peer)?;
+        }
+        if asked.nat { self.nat(asked) } else { Ok(()) }
+    }
+
+    /// The bridge's index; made where it is missing.
+    fn bridge(&mut self, survey: &Survey, asked: &Connection) -> Result<u32, Fault> {
+        let wanted = asked.bridge_address();
+        if let Some(bridge) = survey.bridge(&asked.bridge)? {
+            if let Some(wanted) = wanted
+                && survey.needs_address(bridge, wanted)?
+            {
+                address::add(&self.netlink, &bridge.name, bridge.index, wanted, "the gateway of its containers")?;
+                self.added = Some((bridge.index, address::Given { name: bridge.name.clone(), address: wanted }));
+            }
+            return Ok(bridge.index);
+        }
+        link::make_bridge(&self.netlink, &asked.bridge, random_mac())?;
+        self.is_bridge_unmarked = true;
+        let index = made(&self.netlink, &asked.bridge)?.index;
+        link::set_alias(&self.netlink, &asked.bridge, index, MARK)?;
+        self.is_bridge_unmarked = false;
+        if let Some(wanted) = wanted {
+            address::add(&self.netlink, &asked.bridge, index, wanted, "the gateway of its containers")?;
+        }
+        Ok(index)
+    }
+
+    /// Makes the pair; answers the index of the end inside.
+    fn pair(&mut self, bridge: u32, asked: &Connection, sides: &Sides<'_>) -> Result<u32, Fault> {
+        let name = self.veth.name.clone();
+        let veth = Veth { name: &name, bridge, peer: &asked.interface, peer_namespace: sides.container };
+        link::make_veth(&self.netlink, &veth)?;
+        self.veth.exists = true;
+        let ours = made(&self.netlink, &name)?;
+        self.veth.index = Some(ours.index);
+        link::set_alias(&self.netlink, &name, ours.index, &self.alias)?;
+        Ok(ours.peer.unwrap_or_default())
+    }
+
+    fn nat(&mut self, asked: &Connection) -> Result<(), Fault> {
+        let table = Table::open(format!("{}{}", forwarding::TABLE_PREFIX, self.veth.name))?;
+        let comment = forwarding::comment(&tables(&table)?)?;
+        table.make(&ipv4(asked), &asked.bridge, comment)?;
+        self.table = Some((table, comment));
+        forwarding::switch_on()
+    }
+
+    fn told(&self, asked: &Connection) -> Interface {
+        Interface {
+            name: asked.interface.clone(),
+            peer: self.veth.name.clone(),
+            bridge: asked.bridge.clone(),
+            addresses: asked.addresses.iter().map(ToString::to_string).collect(),
+            gateway: asked.gateway,
+        }
+    }
+
+    /// Takes back what an unfinished attempt has made.
+    fn undo(&mut self) -> Result<(), Fault> {
+        let address = match self.added.take() {
+            Some((index, given)) => address::remove(&self.netlink, index, &given),
+            None => Ok(()),
+        };
+        let removed = self.remove();
+        let unmarked = if std::mem::take(&mut self.is_bridge_unmarked) {
+            let bridge = link::find(&self.netlink, &self.bridge)?.filter(|found| found.alias.is_none());
+            bridge.map_or(Ok(()), |found| link::delete(&self.netlink, &self.bridge, found.index, "made in vain"))
+        } else {
+            Ok(())
+        };
+        removed.and(address).and(unmarked)
+    }
+
+    /// Removes all that is ours: the pair, the table, the bridge when nobody uses it any more. Each as far as it still
+    /// is what we made, and each even when another one resists.
+    fn remove(&mut self) -> Result<(), Fault> {
+        let pair = self.remove_pair();
+        let table = self.remove_table();
+        let survey = Survey::take(&self.netlink)?;
+        let bridge = match survey.idle_bridge(&self.bridge) {
+            Some(bridge) => link::delete(&self.netlink, &bridge.name, bridge.index, "no port is left on it"),
+            None => Ok(()),
+        };
+        pair.and(table).and(bridge)
+    }
+
+    fn remove_pair(&mut self) -> Result<(), Fault> {
+        if !std::mem::take(&mut self.veth.exists) {
+            return Ok(());
+        }
+        let ours = |link: &Link| {
+            self.veth.index.is_none_or(|index| link.index == index)
+                && link.alias.as_ref().is_none_or(|alias| *alias == self.alias)
+        };
+        let Some(link) = link::find(&self.netlink, &self.veth.name)?.filter(ours) else { return Ok(()) };
+        match link::delete(&self.netlink, &link.name, link.index, "both ends go at once, whoever holds the namespace") {
+            // The namespace went first, and took the pair along.
+            Err(fault) if fault.errno() == Some(Errno::ENODEV) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    fn remove_table(&mut self) -> Result<(), Fault> {
+        let Some((table, comment)) = self.table.take() else { return Ok(()) };
+        let removed = match table.remove() {
+            Err(fault) if fault.errno() == Some(Errno::ENOENT) => Ok(()),
+            outcome => outcome,
+        };
+        removed.and(forwarding::restore(comment, &tables(&table)?))
+    }
+}
+
+/// A link that was just made. A dry run made none.
+fn made(netlink: &Netlink, name: &str) -> Result<Link, Fault> {
+    if narrate::is_dry_run() {
+        return Ok(Link::default());
+    }
+    link::find(netlink, name)?.ok_or_else(|| Fault::new(format!("cannot find {name}, which was made just now")))
+}
+
+/// The tables that there are. Only CAP_NET_ADMIN may ask for them, and a dry run needs no privilege.
+fn tables(table: &Table) -> Result<Vec<Known>, Fault> {
+    if narrate::is_dry_run() { Ok(Vec::new()) } else { table.all() }
+}
+
+fn ipv4(asked: &Connection) -> Vec<Ipv4Addr> {
+    let ipv4 = |address: &crate::network::Address| match address.ip {
+        IpAddr::V4(ip) => Some(ip),
+        IpAddr::V6(_) => None,
+    };
+    asked.addresses.iter().filter_map(ipv4).collect()
+}
+
+/// The standard library's hash tables are keyed by the kernel's randomness.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// A unicast address (lowest bit of the first byte) of nobody's range (the bit above it).
+fn random_mac() -> [u8; 6] {
+    let [first, rest @ .., _, _] = random().to_be_bytes();
+    let mut mac = [first & !1 | 2, 0, 0, 0, 0, 0];
+    mac[1..].copy_from_slice(&rest);
+    mac
+}

@@ -144,11 +144,10 @@ pub struct Veth<'a> {
     pub peer_namespace: BorrowedFd<'a>,
 }
 
-/// Makes both ends of a pair, up, each where it belongs.
+/// Makes both ends of a pair, each where it belongs. Ours is up; the kernel takes the other one up (ENOTCONN) only when
+/// the pair is whole.
 pub fn make_veth(netlink: &Netlink, veth: &Veth<'_>) -> Result<(), Fault> {
     let mut peer = LinkMessage::default();
-    peer.header.flags = LinkFlags::Up;
-    peer.header.change_mask = LinkFlags::Up;
     peer.attributes =
         vec![LinkAttribute::IfName(veth.peer.to_owned()), LinkAttribute::NetNsFd(veth.peer_namespace.as_raw_fd())];
     let mut message = LinkMessage::default();

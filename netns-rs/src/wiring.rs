@@ -137,6 +137,7 @@ impl Outside {
         }
         let bridge = self.bridge(survey, asked)?;
         let peer = self.pair(bridge, asked, sides)?;
+        link::set_up(sides.inside, &asked.interface, peer, "a route wants its link up")?;
         for own in &asked.addresses {
             address::add(sides.inside, &asked.interface, peer, *own, "the container's own; ip-address(8)")?;
         }

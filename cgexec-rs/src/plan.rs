@@ -48,6 +48,7 @@ impl Plan {
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
         plumbing::options::parse::<Options>(argv)?.and_then(|options| {
             let narration = options.narration;
+            require(&options)?;
             let action = match (options.show, options.pipe) {
                 (true, true) => Action::ShowRecords,
                 (true, false) => Action::Show { pid: shown_pid(&options.command)?, json: options.json },
@@ -127,6 +128,23 @@ impl Place {
         cgroup_namespace::make_root(stage, &cgroup, &hierarchies)?;
         stage.record.set("cgroup", &cgroup)
     }
+}
+
+/// What options need beside them. Not left to clap: it drops a requirement that conflicts with something given (here
+/// --pipe with COMMAND), and does not name the option that has it.
+fn require(options: &Options) -> Result<(), Fault> {
+    let limited =
+        options.memory.is_some() || options.swap.is_some() || options.pids.is_some() || options.cpus.is_some();
+    for (given, option, there, needed) in [
+        (options.keep_on_error, "--keep-on-error", options.pipe, "--pipe"),
+        (options.json, "--json", options.show, "--show"),
+        (options.name.is_some(), "--name", limited, "a limit to make a group for: --memory, --swap, --pids or --cpus"),
+    ] {
+        if given && !there {
+            return Err(Fault::usage(format!("{option} needs {needed}")));
+        }
+    }
+    Ok(())
 }
 
 /// `--show` takes one operand at most: a pid.

@@ -3,6 +3,8 @@
 //! The surprise: the init of a container that `--hold` made stays outside the container's group, so for those the
 //! record tells the group; for every other process the kernel is asked, whatever a record claims.
 
+use std::path::PathBuf;
+
 use plumbing::assembly;
 use plumbing::hierarchy::{Cgroup, Hierarchies, Hierarchy, memberships};
 use plumbing::kernel::look;
@@ -92,9 +94,16 @@ impl Shown {
         for member in &members {
             shown.memory = member.memory()?.or(shown.memory);
             shown.pids = member.pids()?.or(shown.pids);
-            shown.cpu = member.cpu()?.or(shown.cpu);
+            // v1 counts CPU time in a hierarchy of its own, where the group may be another one.
+            if member.group.path() == shown.cpu_path() {
+                shown.cpu = member.cpu()?.or(shown.cpu);
+            }
         }
         Ok(shown)
+    }
+
+    fn cpu_path(&self) -> PathBuf {
+        self.cgroup.paths.get("cpu").unwrap_or(&self.cgroup.path).to_path()
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use plumbing::hierarchy::{Cgroup, Hierarchies};
 use plumbing::options::Narration;
 use plumbing::pipe::{self, Stage};
+use plumbing::record::Record;
 use plumbing::startup::{self, Parsed};
 use plumbing::text::Text;
 use plumbing::{Fault, Status, chain};
@@ -99,7 +100,7 @@ impl Place {
                 let ourselves = plumbing::kernel::look("watch this process", "pidfd_open(getpid())", || {
                     pidfd_open(getpid(), PidfdFlags::empty())
                 })?;
-                ephemeral::guarded(ourselves.as_fd(), &hierarchies, limits, &name, None)?.join(&hierarchies)
+                ephemeral::guarded(ourselves.as_fd(), &hierarchies, limits, &name)?.join(&hierarchies)
             }
             Place::Existing(groups) => {
                 let hierarchies = Hierarchies::discover()?;
@@ -111,22 +112,36 @@ impl Place {
     /// Gives it to the container of a record, for everyone who enters. The init stays outside: when memory runs out
     /// inside, the kernel might choose it, and with it the container would end.
     fn assign(&self, stage: &mut Stage) -> Result<(), Fault> {
-        let hierarchies = match self {
-            Place::Unchanged => return stage.require_hold("limit"),
-            _ => Hierarchies::discover()?,
-        };
+        stage.require_hold("limit")?;
+        if matches!(self, Place::Unchanged) {
+            return Ok(());
+        }
         stage.require_unfinished("limit")?;
+        refuse_second(&stage.record)?;
+        // Around the init, not around us: limits that it was started under go on holding.
+        let hierarchies = Hierarchies::of_process(&stage.target)?;
         let cgroup = match self {
             Place::Ephemeral { limits, name } => {
                 let name = name.clone().map_or_else(|| name_in_record(stage), Ok)?;
-                let outer: Option<Cgroup> = stage.record.get("cgroup")?;
-                ephemeral::guarded(stage.target.pidfd(), &hierarchies, limits, &name, outer.as_ref())?
+                ephemeral::guarded(stage.target.pidfd(), &hierarchies, limits, &name)?
             }
             Place::Existing(groups) => usage::describe(existing::open(groups, &hierarchies)?.iter())?,
             Place::Unchanged => return Ok(()),
         };
         cgroup_namespace::make_root(stage, &cgroup, &hierarchies)?;
         stage.record.set("cgroup", &cgroup)
+    }
+}
+
+/// One group a container: a second one would take the processes out of the first, and so out of its limits.
+fn refuse_second(record: &Record) -> Result<(), Fault> {
+    match record.get::<Cgroup>("cgroup")? {
+        None => Ok(()),
+        Some(cgroup) => Err(Fault::new(format!(
+            "cannot limit {}: its record names a cgroup already, {}; give all limits to one cgexec-rs",
+            record.shown_name(),
+            cgroup.path.shown()
+        ))),
     }
 }
 

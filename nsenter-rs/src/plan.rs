@@ -52,7 +52,9 @@ impl Plan {
     fn of(options: Options) -> Result<Plan, Fault> {
         let kinds = options.kinds();
         if options.target.is_none() && (options.all || !kinds.is_empty()) {
-            return Err(Fault::usage("namespaces are chosen one by one with --target PID only; --pipe enters them all"));
+            return Err(Fault::usage(
+                "namespaces are chosen one by one with --target PID only; --pipe enters them all",
+            ));
         }
         let command = Command { words: options.command, preserve_fds: options.preserve_fds };
         let task = match (options.find, options.pipe, options.target) {

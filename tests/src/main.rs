@@ -6,9 +6,14 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "the results are what a test run is for")]
 
+mod all_or_nothing;
 mod children;
+mod docker;
 mod mounts;
 mod need;
+mod pipeline;
+mod pipelines;
+mod records;
 mod row;
 mod scan;
 mod script;
@@ -24,7 +29,7 @@ use row::{Row, Verdict};
 use world::World;
 
 /// Every topic, in the order in which it runs.
-const TOPICS: &[&[Row]] = &[smoke::ROWS];
+const TOPICS: &[&[Row]] = &[smoke::ROWS, pipelines::ROWS, records::ROWS, all_or_nothing::ROWS, docker::ROWS];
 
 /// Run the end-to-end tests of the five tools. The tools come from the directory that the variable TOOLS names, else
 /// from where this program lies.

@@ -5,7 +5,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 
 use nix::errno::Errno;
 use plumbing::group::Group;
@@ -21,17 +20,16 @@ use crate::usage::{self, Member};
 /// How often a name that is taken gets another number behind it.
 const NAMES: usize = 1000;
 
-/// Has a guardian make the group, for as long as the process behind `watched` lives and the group is not empty.
-/// `outer` is the group that the container is in already, as the record tells.
+/// Has a guardian make the group, below the one that `hierarchies` call their own; for as long as the process behind
+/// `watched` lives and the group is not empty.
 pub(crate) fn guarded(
     watched: BorrowedFd<'_>,
     hierarchies: &Hierarchies,
     limits: &Limits,
     name: &OsStr,
-    outer: Option<&Cgroup>,
 ) -> Result<Cgroup, Fault> {
     let told = guardian::spawn(watched, || {
-        let made = make(sites(hierarchies, limits, outer)?, name)?;
+        let made = make(sites(hierarchies, limits)?, name)?;
         let cgroup = match usage::describe(made.iter().map(|made| &made.member)) {
             Ok(cgroup) => cgroup,
             Err(fault) => return Err(removal::remove(&made).err().unwrap_or(fault)),
@@ -50,7 +48,7 @@ struct Site {
     settings: Vec<Setting>,
 }
 
-fn sites(hierarchies: &Hierarchies, limits: &Limits, outer: Option<&Cgroup>) -> Result<Vec<Site>, Fault> {
+fn sites(hierarchies: &Hierarchies, limits: &Limits) -> Result<Vec<Site>, Fault> {
     let mut needed: Vec<(&Hierarchy, Vec<&'static str>)> = Vec::new();
     for controller in limits.controllers() {
         let hierarchy = hierarchies.of(controller)?;
@@ -63,19 +61,9 @@ fn sites(hierarchies: &Hierarchies, limits: &Limits, outer: Option<&Cgroup>) -> 
         let settings: Result<Vec<_>, Fault> =
             controllers.iter().map(|controller| limits.settings(controller, hierarchy.version)).collect();
         let settings = settings?.concat();
-        let start = outer.and_then(|outer| within(outer, hierarchy, &controllers));
-        let start = start.unwrap_or_else(|| hierarchy.own_path().to_owned());
-        Ok(Site { parent: parent::find(hierarchy, &start, &controllers)?, controllers, settings })
+        Ok(Site { parent: parent::find(hierarchy, hierarchy.own_path(), &controllers)?, controllers, settings })
     };
     needed.into_iter().map(site).collect()
-}
-
-/// The group that `outer` has in this hierarchy: a limit that holds already must go on holding.
-fn within(outer: &Cgroup, hierarchy: &Hierarchy, controllers: &[&'static str]) -> Option<PathBuf> {
-    match hierarchy.version {
-        2 => (outer.version == 2).then(|| outer.path.to_path()),
-        _ => controllers.iter().find_map(|controller| outer.paths.get(*controller)).map(|path| path.to_path()),
-    }
 }
 
 fn make(sites: Vec<Site>, name: &OsStr) -> Result<Vec<Made>, Fault> {

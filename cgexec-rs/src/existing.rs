@@ -8,6 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
+use plumbing::group::Group;
 use plumbing::hierarchy::{Hierarchies, Hierarchy};
 
 use crate::usage::Member;
@@ -90,21 +91,30 @@ pub(crate) fn open(groups: &[Existing], hierarchies: &Hierarchies) -> Result<Vec
     for existing in groups {
         for (controllers, hierarchy) in existing.hierarchies(hierarchies)? {
             let root = hierarchy.mount_root().unwrap_or(Path::new("/"));
+            if hierarchy.version == 2 {
+                require_offered(&hierarchy.open(root)?, &controllers)?;
+            }
             let group = hierarchy.open(&root.join(&existing.path))?;
             if hierarchy.version == 2 {
-                let offered = group.read("cgroup.controllers")?;
-                if let Some(missing) = controllers.iter().find(|name| !offered.split(' ').any(|known| known == *name)) {
-                    return Err(Fault::new(format!(
-                        "cannot join {missing}:{}: {}/cgroup.controllers has no {missing} but only: {offered}",
-                        existing.path.display(),
-                        group.shown().display()
-                    )));
-                }
+                require_offered(&group, &controllers)?;
             }
             opened.push(Member { controllers, group });
         }
     }
     Ok(opened)
+}
+
+/// On v2 a group may be there without the controller, and joining it would limit nothing.
+fn require_offered(group: &Group, controllers: &[String]) -> Result<(), Fault> {
+    let offered = group.read("cgroup.controllers")?;
+    match controllers.iter().find(|name| !offered.split(' ').any(|known| known == *name)) {
+        None => Ok(()),
+        Some(missing) => Err(Fault::new(format!(
+            "cannot use the {missing} controller: no cgroup v1 hierarchy here has it, and {} has: {}",
+            group.shown().join("cgroup.controllers").display(),
+            if offered.is_empty() { "nothing" } else { &offered }
+        ))),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{ArgGroup, CommandFactory, Parser};
+use clap::{CommandFactory, Parser};
 use plumbing::options::Narration;
 use plumbing::units::{self, Limit};
 
@@ -16,13 +16,14 @@ Examples:
 
 Exit status: the command's; 125 our own failure, 126 not runnable, 127 not found.";
 
+const LIMITS: [&str; 4] = ["memory", "swap", "pids", "cpus"];
+
 /// Run a command under limits, by control groups; cgroups(7)
 ///
 /// Limits make a group below our own for the command alone. When the command and all that it started have ended, the
 /// group is removed. Without limits nothing is changed.
 #[derive(Debug, Parser)]
 #[command(name = "cgexec-rs", version, after_help = EXAMPLES)]
-#[command(group(ArgGroup::new("limits").args(["memory", "swap", "pids", "cpus"]).multiple(true)))]
 pub struct Options {
     /// At most so much memory: 256M, 1.5G, max
     #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Limits")]
@@ -37,25 +38,25 @@ pub struct Options {
     #[arg(long, value_name = "N", value_parser = units::cpus, help_heading = "Limits")]
     pub(crate) cpus: Option<u64>,
     /// Name the group cgexec-rs-NAME; otherwise the container's name or the pid
-    #[arg(long, value_name = "NAME", requires = "limits", help_heading = "Limits")]
+    #[arg(long, value_name = "NAME", help_heading = "Limits")]
     pub(crate) name: Option<OsString>,
 
     /// Join a group that exists: memory,pids:PATH, *:PATH for all controllers, :PATH for cgroup v2
-    #[arg(short = 'g', value_name = "CONTROLLERS:PATH", conflicts_with = "limits", help_heading = "Existing groups")]
+    #[arg(short = 'g', value_name = "CONTROLLERS:PATH", conflicts_with_all = LIMITS, help_heading = "Existing groups")]
     pub(crate) group: Vec<OsString>,
 
     /// Take a container record from stdin, limit that container, pass the record on
     #[arg(long, conflicts_with = "command", help_heading = "Pipe")]
     pub(crate) pipe: bool,
     /// Leave the container alive when this stage fails
-    #[arg(long, requires = "pipe", conflicts_with = "show", help_heading = "Pipe")]
+    #[arg(long, conflicts_with = "show", help_heading = "Pipe")]
     pub(crate) keep_on_error: bool,
 
     /// Show the groups, limits and use of a process (ours, or that of PID), or add them to records with --pipe
-    #[arg(long, conflicts_with_all = ["limits", "group"], help_heading = "Report")]
+    #[arg(long, conflicts_with_all = LIMITS, conflicts_with = "group", help_heading = "Report")]
     pub(crate) show: bool,
     /// Show as JSON
-    #[arg(long, requires = "show", conflicts_with = "pipe", help_heading = "Report")]
+    #[arg(long, conflicts_with = "pipe", help_heading = "Report")]
     pub(crate) json: bool,
 
     #[command(flatten)]

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use plumbing::hierarchy::{Cgroup, Hierarchies};
 use plumbing::options::Narration;
 use plumbing::pipe::{self, Stage};
+use plumbing::record::Record;
 use plumbing::startup::{self, Parsed};
 use plumbing::text::Text;
 use plumbing::{Fault, Status, chain};
@@ -48,6 +49,7 @@ impl Plan {
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
         plumbing::options::parse::<Options>(argv)?.and_then(|options| {
             let narration = options.narration;
+            require(&options)?;
             let action = match (options.show, options.pipe) {
                 (true, true) => Action::ShowRecords,
                 (true, false) => Action::Show { pid: shown_pid(&options.command)?, json: options.json },
@@ -98,7 +100,7 @@ impl Place {
                 let ourselves = plumbing::kernel::look("watch this process", "pidfd_open(getpid())", || {
                     pidfd_open(getpid(), PidfdFlags::empty())
                 })?;
-                ephemeral::guarded(ourselves.as_fd(), &hierarchies, limits, &name, None)?.join(&hierarchies)
+                ephemeral::guarded(ourselves.as_fd(), &hierarchies, limits, &name)?.join(&hierarchies)
             }
             Place::Existing(groups) => {
                 let hierarchies = Hierarchies::discover()?;
@@ -110,16 +112,18 @@ impl Place {
     /// Gives it to the container of a record, for everyone who enters. The init stays outside: when memory runs out
     /// inside, the kernel might choose it, and with it the container would end.
     fn assign(&self, stage: &mut Stage) -> Result<(), Fault> {
-        let hierarchies = match self {
-            Place::Unchanged => return stage.require_hold("limit"),
-            _ => Hierarchies::discover()?,
-        };
+        stage.require_hold("limit")?;
+        if matches!(self, Place::Unchanged) {
+            return Ok(());
+        }
         stage.require_unfinished("limit")?;
+        refuse_second(&stage.record)?;
+        // Around the init, not around us: limits that it was started under go on holding.
+        let hierarchies = Hierarchies::of_process(&stage.target)?;
         let cgroup = match self {
             Place::Ephemeral { limits, name } => {
                 let name = name.clone().map_or_else(|| name_in_record(stage), Ok)?;
-                let outer: Option<Cgroup> = stage.record.get("cgroup")?;
-                ephemeral::guarded(stage.target.pidfd(), &hierarchies, limits, &name, outer.as_ref())?
+                ephemeral::guarded(stage.target.pidfd(), &hierarchies, limits, &name)?
             }
             Place::Existing(groups) => usage::describe(existing::open(groups, &hierarchies)?.iter())?,
             Place::Unchanged => return Ok(()),
@@ -127,6 +131,35 @@ impl Place {
         cgroup_namespace::make_root(stage, &cgroup, &hierarchies)?;
         stage.record.set("cgroup", &cgroup)
     }
+}
+
+/// One group a container: a second one would take the processes out of the first, and so out of its limits.
+fn refuse_second(record: &Record) -> Result<(), Fault> {
+    match record.get::<Cgroup>("cgroup")? {
+        None => Ok(()),
+        Some(cgroup) => Err(Fault::new(format!(
+            "cannot limit {}: its record names a cgroup already, {}; give all limits to one cgexec-rs",
+            record.shown_name(),
+            cgroup.path.shown()
+        ))),
+    }
+}
+
+/// What options need beside them. Not left to clap: it drops a requirement that conflicts with something given (here
+/// --pipe with COMMAND), and does not name the option that has it.
+fn require(options: &Options) -> Result<(), Fault> {
+    let limited =
+        options.memory.is_some() || options.swap.is_some() || options.pids.is_some() || options.cpus.is_some();
+    for (given, option, there, needed) in [
+        (options.keep_on_error, "--keep-on-error", options.pipe, "--pipe"),
+        (options.json, "--json", options.show, "--show"),
+        (options.name.is_some(), "--name", limited, "a limit to make a group for: --memory, --swap, --pids or --cpus"),
+    ] {
+        if given && !there {
+            return Err(Fault::usage(format!("{option} needs {needed}")));
+        }
+    }
+    Ok(())
 }
 
 /// `--show` takes one operand at most: a pid.

@@ -3,11 +3,12 @@
 //! The surprise: the init of a container that `--hold` made stays outside the container's group, so for those the
 //! record tells the group; for every other process the kernel is asked, whatever a record claims.
 
+use std::path::PathBuf;
+
 use plumbing::assembly;
-use plumbing::hierarchy::{Cgroup, Hierarchies, Hierarchy, memberships};
-use plumbing::kernel::look;
+use plumbing::hierarchy::{Cgroup, Hierarchies, Hierarchy};
 use plumbing::record::Record;
-use plumbing::target::{Target, read_at};
+use plumbing::target::Target;
 use plumbing::text::Text;
 use plumbing::{Fault, narrate};
 use serde::Serialize;
@@ -30,22 +31,17 @@ struct Shown {
 /// Adds it to the record of a process.
 pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {
     let told: Option<Cgroup> = record.get("cgroup")?;
-    let hierarchies = Hierarchies::discover()?;
-    let of_hold = match told {
-        Some(told) if assembly::has_mark(target)? => Some(told),
-        _ => None,
+    let shown = match told {
+        Some(told) if assembly::has_mark(target)? => Shown::of_cgroup(told, &Hierarchies::discover()?)?,
+        _ => Shown::of_process(target)?,
     };
-    let shown = match of_hold {
-        Some(told) => Shown::of_cgroup(told, &hierarchies),
-        None => Shown::of_process(target, &hierarchies),
-    };
-    record.set("cgroup", &shown?)
+    record.set("cgroup", &shown)
 }
 
 /// For a person, or as JSON: of process `pid`, or our own.
 pub(crate) fn text(pid: Option<i32>, json: bool) -> Result<String, Fault> {
     let target = Target::of_pid(pid.unwrap_or(std::process::id() as i32))?;
-    let shown = Shown::of_process(&target, &Hierarchies::discover()?)?;
+    let shown = Shown::of_process(&target)?;
     match json {
         true => serde_json::to_string(&shown)
             .map(|line| line + "\n")
@@ -55,17 +51,13 @@ pub(crate) fn text(pid: Option<i32>, json: bool) -> Result<String, Fault> {
 }
 
 impl Shown {
-    fn of_process(target: &Target, hierarchies: &Hierarchies) -> Result<Shown, Fault> {
-        let goal = format!("read the cgroups of process {}", target.pid());
-        let text = format!("read(\"/proc/{}/cgroup\")", target.pid());
-        let lines = look(goal, text, || read_at(target.dir(), "cgroup"))?;
+    fn of_process(target: &Target) -> Result<Shown, Fault> {
+        let hierarchies = Hierarchies::of_process(target)?;
         let mut places = Vec::new();
-        for (controllers, path) in memberships(&lines) {
-            let hierarchy = match controllers.first() {
-                Some(controller) => hierarchies.v1(controller),
-                None => hierarchies.v2().filter(|_| is_needed(hierarchies)),
-            };
-            places.extend(hierarchy.map(|hierarchy| (hierarchy, controllers, Text::from(path.as_path()))));
+        for hierarchy in hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()) {
+            if hierarchy.version == 1 || is_needed(&hierarchies) {
+                places.push((hierarchy, hierarchy.controllers.clone(), Text::from(hierarchy.own_path())));
+            }
         }
         Shown::of_places(places)
     }
@@ -92,9 +84,16 @@ impl Shown {
         for member in &members {
             shown.memory = member.memory()?.or(shown.memory);
             shown.pids = member.pids()?.or(shown.pids);
-            shown.cpu = member.cpu()?.or(shown.cpu);
+            // v1 counts CPU time in a hierarchy of its own, where the group may be another one.
+            if member.group.path() == shown.cpu_path() {
+                shown.cpu = member.cpu()?.or(shown.cpu);
+            }
         }
         Ok(shown)
+    }
+
+    fn cpu_path(&self) -> PathBuf {
+        self.cgroup.paths.get("cpu").unwrap_or(&self.cgroup.path).to_path()
     }
 }
 

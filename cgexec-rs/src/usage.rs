@@ -51,11 +51,8 @@ pub(crate) fn describe<'m>(members: impl Iterator<Item = &'m Member> + Clone) ->
         .collect();
     let path = v2.map(|member| Text::from(member.group.path()));
     let path = path.or_else(|| paths.get("memory").or(paths.values().next()).cloned());
-    let mut limits = Map::new();
     // What a dry run did not make cannot be read.
-    for member in members.filter(|_| !narrate::is_dry_run()) {
-        member.limits(&mut limits)?;
-    }
+    let limits = if narrate::is_dry_run() { Map::new() } else { limits(members)? };
     Ok(Cgroup {
         version: if v2.is_some() { 2 } else { 1 },
         path: path.ok_or_else(|| Fault::new("cannot describe the cgroup: no hierarchy is mounted here"))?,
@@ -64,31 +61,27 @@ pub(crate) fn describe<'m>(members: impl Iterator<Item = &'m Member> + Clone) ->
     })
 }
 
+/// The limits that hold, in one order whatever the version; none where there is no limit.
+fn limits<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result<Map<String, Value>, Fault> {
+    let mut limits = Map::new();
+    let of = |controller: &str| members.clone().find(|member| member.serves(controller));
+    if let Some(member) = of("memory") {
+        let (max, swap) = member.memory_limits()?;
+        limits.extend(max.map(|max| ("memory.max".to_owned(), max.into())));
+        limits.extend(swap.map(|max| ("memory.swap.max".to_owned(), max.into())));
+    }
+    if let Some(member) = of("pids") {
+        limits.extend(number(&member.group, "pids.max")?.map(|max| ("pids.max".to_owned(), max.into())));
+    }
+    if let Some(member) = of("cpu") {
+        limits.extend(member.cpu_limit()?.map(|max| ("cpu.max".to_owned(), max.into())));
+    }
+    Ok(limits)
+}
+
 impl Member {
     fn serves(&self, controller: &str) -> bool {
         self.group.version == 2 || self.controllers.iter().any(|name| name == controller)
-    }
-
-    fn limits(&self, limits: &mut Map<String, Value>) -> Result<(), Fault> {
-        let mut tell = |key: &str, limit: Option<u64>| {
-            if let Some(limit) = limit {
-                limits.insert(key.to_owned(), limit.into());
-            }
-        };
-        if self.serves("memory") {
-            let (max, swap) = self.memory_limits()?;
-            tell("memory.max", max);
-            tell("memory.swap.max", swap);
-        }
-        if self.serves("pids") {
-            tell("pids.max", number(&self.group, "pids.max")?);
-        }
-        if self.serves("cpu")
-            && let Some(cpu) = self.cpu_limit()?
-        {
-            limits.insert("cpu.max".to_owned(), cpu.into());
-        }
-        Ok(())
     }
 
     /// Of memory, and of swap.

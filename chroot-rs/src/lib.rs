@@ -1,7 +1,25 @@
-//! To be filled.
+//! Changing the root: plain `chroot(2)`, or a container's root with its own mounts (`pivot_root(2)`) and few privileges.
+//!
+//! Where to start: `plan.rs` reads as the lesson. The mounts are data: `std_mounts.rs` and `host_root.rs` compute the
+//! list, `tree.rs` applies it in order, `in_root.rs` sees to it that no path of a foreign root leads out of it.
 #![forbid(unsafe_code)]
 
-pub mod options;
+mod attach;
+mod confinement;
+mod devices;
+mod entry;
+mod explain;
+mod facts;
+mod held;
+mod host_root;
+mod identity;
+mod in_root;
+mod masks;
+mod options;
 pub mod plan;
+mod root;
+mod std_mounts;
+mod told;
+mod tree;
 
 pub use options::command;

@@ -1,30 +1,254 @@
 //! What a command line asks for, and how it is done: parse, then apply, in the order in which the kernel wants it.
 
 use std::ffi::OsString;
+use std::path::Path;
 
+use plumbing::kernel::{close_range, look};
 use plumbing::options::Narration;
+use plumbing::pipe::{self, Stage};
+use plumbing::privilege::Process;
 use plumbing::startup::Parsed;
+use plumbing::text::Text;
 use plumbing::{Fault, Status, chain};
+use rustix::fs::Mode;
+use serde::{Deserialize, Serialize};
 
+use crate::confinement::Confinement;
+use crate::entry::Mount;
+use crate::facts::Facts;
+use crate::identity::{Books, Identity, Request};
+use crate::in_root::InRoot;
 use crate::options::Options;
+use crate::root::{self, Source};
+use crate::{held, host_root, std_mounts, tree};
 
 /// What to do.
 #[derive(Debug)]
 pub struct Plan {
     narration: Narration,
+    form: Form,
+    source: Source,
+    identity: Request,
+    confinement: Confinement,
     command: Vec<OsString>,
+}
+
+/// In which of its three ways.
+#[derive(Debug, PartialEq, Eq)]
+enum Form {
+    /// As chroot(8).
+    Plain { skip_chdir: bool },
+    /// `--std`: this process gets a container's root, and becomes the command.
+    Container { preserve_fds: u32 },
+    /// `--std --pipe`: a held container gets it.
+    Held { keep_on_error: bool },
+}
+
+/// The record's member `root`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Root {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<Text>,
+    host_root: bool,
+    mounts: Vec<Mount>,
+}
+
+/// What was built: the root, and what its commands are confined to.
+#[derive(Debug, Serialize, Deserialize)]
+struct Built {
+    root: Root,
+    process: Process,
 }
 
 impl Plan {
     /// Reads argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
-        plumbing::options::parse::<Options>(argv)?
-            .and_then(|options| Ok(Plan { narration: options.narration, command: options.command }))
+        plumbing::options::parse::<Options>(argv)?.and_then(Plan::of_options)
+    }
+
+    fn of_options(options: Options) -> Result<Plan, Fault> {
+        let mut operands = options.operands.into_iter();
+        let source = match (options.host_root, operands.next()) {
+            (true, first) => {
+                operands = first.into_iter().chain(operands).collect::<Vec<_>>().into_iter();
+                Source::Host
+            }
+            (false, Some(path)) => Source::Directory(path.into()),
+            (false, None) => return Err(Fault::usage("the new root directory is missing")),
+        };
+        let mut command: Vec<OsString> = operands.collect();
+        if command.first().is_some_and(|word| word == "--") {
+            command.remove(0);
+        }
+        let form = match (options.pipe, options.std) {
+            (true, _) if !command.is_empty() => {
+                return Err(Fault::usage("--pipe takes no command: the last stage, nsenter-rs, runs it"));
+            }
+            (true, _) => Form::Held { keep_on_error: options.keep_on_error },
+            (false, true) => Form::Container { preserve_fds: options.preserve_fds.unwrap_or(0) },
+            (false, false) => Form::Plain { skip_chdir: options.skip_chdir },
+        };
+        Ok(Plan {
+            narration: options.narration,
+            form,
+            source,
+            identity: Request::parse(options.userspec.as_deref(), options.groups.as_deref())?,
+            confinement: Confinement {
+                std: options.std,
+                capabilities: options.capabilities,
+                new_privs: options.allow_new_privs,
+                keep_env: options.keep_env,
+            },
+            command,
+        })
     }
 
     /// Does it. Comes back with the command's status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
         self.narration.begin();
-        chain::exec(&self.command)
+        match (&self.form, &self.source) {
+            (Form::Plain { skip_chdir }, Source::Directory(path)) => self.chroot(path, *skip_chdir),
+            (Form::Held { keep_on_error }, _) => pipe::filter(*keep_on_error, |stage| self.build_held(stage)),
+            (Form::Container { preserve_fds }, _) => self.become_container(*preserve_fds),
+            (Form::Plain { .. }, Source::Host) => Err(Fault::usage("--host-root requires --std")),
+        }
+    }
+
+    /// chroot(8), in its order: the names are looked up while both roots can be read.
+    fn chroot(&self, path: &Path, skip_chdir: bool) -> Result<Status, Fault> {
+        if skip_chdir && !std::fs::canonicalize(path).is_ok_and(|real| real == Path::new("/")) {
+            return Err(Fault::usage(
+                "--skip-chdir is for the root directory / only: elsewhere it would leave us outside",
+            ));
+        }
+        let identity = self.look_up(&root::open(path)?)?;
+        let process = self.confinement.process(identity, false);
+        root::chroot(path, skip_chdir)?;
+        process.apply()?;
+        let command = match (self.command.is_empty(), std::env::var_os("SHELL")) {
+            (false, _) => self.command.clone(),
+            (true, Some(shell)) if !shell.is_empty() => vec![shell, "-i".into()],
+            (true, _) => vec!["/bin/sh".into(), "-i".into()],
+        };
+        chain::exec(&command)
+    }
+
+    /// The mounts need every right, so rights are given up last; descriptors go before that, when nothing else is to
+    /// be opened.
+    fn become_container(&self, preserve_fds: u32) -> Result<Status, Fault> {
+        root::leave_callers_mounts()?;
+        let Built { process, .. } = self.build(&self.source)?;
+        let first = 3_u32.saturating_add(preserve_fds);
+        look("close what the command must not inherit", format!("close_range({first}, CLOSE_RANGE_CLOEXEC)"), || {
+            close_range(first, u32::MAX, true)
+        })?;
+        process.apply()?;
+        let shell = [OsString::from("/bin/sh")];
+        let command = if self.command.is_empty() { &shell[..] } else { &self.command };
+        chain::exec_with(command, &process.environment())
+    }
+
+    fn build_held(&self, stage: &mut Stage) -> Result<(), Fault> {
+        stage.require_unfinished("change the root of")?;
+        let source = match &self.source {
+            // The container's mount namespace begins as a copy of ours, but a working directory is not joined.
+            Source::Directory(path) => {
+                let absolute = look("name the new root", "getcwd()", || std::path::absolute(path))?;
+                Source::Directory(absolute)
+            }
+            Source::Host => Source::Host,
+        };
+        let built: Built = held::inside(&stage.target, || self.build(&source))?;
+        stage.record.set("root", &built.root)?;
+        stage.record.set("process", &built.process)
+    }
+
+    /// The root first, then what is mounted in it, then the change to it: all paths of the host are still there while
+    /// the mounts are made, and none afterwards.
+    fn build(&self, source: &Source) -> Result<Built, Fault> {
+        let facts = Facts::gather()?;
+        root::make_private()?;
+        // The modes in the lists are meant as they stand; the command gets the caller's mask back.
+        let mask = rustix::process::umask(Mode::empty());
+        let root = root::attach(source)?;
+        let entries = match source {
+            Source::Host => [host_root::entries(&facts), std_mounts::entries(&facts)].concat(),
+            Source::Directory(_) => std_mounts::entries(&facts),
+        };
+        let mounts = tree::make(&root, &entries)?;
+        let identity = self.look_up(&root)?;
+        root::pivot(&root)?;
+        rustix::process::umask(mask);
+        let path = match source {
+            Source::Directory(path) => Some(Text::from(path.as_path())),
+            Source::Host => None,
+        };
+        let process = self.confinement.process(identity, facts.setgroups_denied);
+        Ok(Built { root: Root { host_root: path.is_none(), path, mounts }, process })
+    }
+
+    fn look_up(&self, root: &InRoot) -> Result<Identity, Fault> {
+        if self.identity.is_empty() {
+            return Ok(Identity::default());
+        }
+        let inside = Books { passwd: text(root.read("/etc/passwd")?), group: text(root.read("/etc/group")?) };
+        // A host without them has no names to offer.
+        let host = |path| text(std::fs::read(path).ok());
+        self.identity.resolve(&inside, &Books { passwd: host("/etc/passwd"), group: host("/etc/group") })
+    }
+}
+
+fn text(content: Option<Vec<u8>>) -> String {
+    String::from_utf8_lossy(&content.unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(words: &[&str]) -> Result<Plan, Fault> {
+        let argv = ["chroot-rs"].iter().chain(words).map(OsString::from).collect();
+        match Plan::parse(argv)? {
+            Parsed::Plan(plan) => Ok(plan),
+            Parsed::Text(text) => panic!("{text}"),
+        }
+    }
+
+    #[test]
+    fn options_end_at_the_new_root() {
+        let plan = plan(&["--userspec=web", "/new", "ls", "--std", "--", "x"]).unwrap();
+        assert_eq!(plan.source, Source::Directory("/new".into()));
+        assert_eq!(plan.form, Form::Plain { skip_chdir: false });
+        assert_eq!(plan.command, ["ls", "--std", "--", "x"].map(OsString::from));
+    }
+
+    #[test]
+    fn a_double_dash_may_stand_before_the_command() {
+        assert_eq!(plan(&["--std", "/new", "--", "ls"]).unwrap().command, ["ls"]);
+        let host = plan(&["--std", "--host-root", "--", "ls"]).unwrap();
+        assert_eq!((host.source, host.command), (Source::Host, vec!["ls".into()]));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        for words in [
+            &[][..],
+            &["--std"],
+            &["--host-root", "--", "ls"],
+            &["--pipe", "/new"],
+            &["--pipe", "--std", "/new", "--", "ls"],
+            &["--keep-on-error", "--std", "/new"],
+            &["--std", "--skip-chdir", "/"],
+            &["--capabilities", "fly", "/new"],
+            &["--groups", ",", "/new"],
+        ] {
+            assert!(plan(words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_two_userspecs_wins_and_prefixes_are_understood() {
+        let plan = plan(&["--user=a", "--userspec=b:c", "/new"]).unwrap();
+        assert_eq!(plan.identity.user.as_deref(), Some("b"));
     }
 }

@@ -126,7 +126,7 @@ pub fn make_bridge(netlink: &Netlink, name: &str, mac: [u8; 6]) -> Result<(), Fa
     ];
     netlink.change(
         format!("make the bridge {name}"),
-        &format!("RTM_NEWLINK, NLM_F_CREATE|NLM_F_EXCL, IFLA_IFNAME {name:?}, IFLA_INFO_KIND \"bridge\", IFF_UP"),
+        &format!("RTM_NEWLINK, NLM_F_EXCL|NLM_F_CREATE, IFLA_IFNAME {name:?}, IFLA_INFO_KIND \"bridge\", IFF_UP"),
         "a switch on the host, whose ports are the containers; bridge(8)",
         change_request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL),
     )
@@ -144,11 +144,10 @@ pub struct Veth<'a> {
     pub peer_namespace: BorrowedFd<'a>,
 }
 
-/// Makes both ends of a pair, up, each where it belongs.
+/// Makes both ends of a pair, each where it belongs. Ours is up; the kernel takes the other one up (ENOTCONN) only when
+/// the pair is whole.
 pub fn make_veth(netlink: &Netlink, veth: &Veth<'_>) -> Result<(), Fault> {
     let mut peer = LinkMessage::default();
-    peer.header.flags = LinkFlags::Up;
-    peer.header.change_mask = LinkFlags::Up;
     peer.attributes =
         vec![LinkAttribute::IfName(veth.peer.to_owned()), LinkAttribute::NetNsFd(veth.peer_namespace.as_raw_fd())];
     let mut message = LinkMessage::default();
@@ -165,7 +164,7 @@ pub fn make_veth(netlink: &Netlink, veth: &Veth<'_>) -> Result<(), Fault> {
     netlink.change(
         format!("make the pair {} and {}", veth.name, veth.peer),
         &format!(
-            "RTM_NEWLINK, NLM_F_CREATE|NLM_F_EXCL, IFLA_IFNAME {:?}, IFLA_MASTER, IFLA_INFO_KIND \"veth\"",
+            "RTM_NEWLINK, NLM_F_EXCL|NLM_F_CREATE, IFLA_IFNAME {:?}, IFLA_MASTER, IFLA_INFO_KIND \"veth\"",
             veth.name
         ),
         &format!("a cable: one end a port of the bridge, the other born inside as {}; veth(4)", veth.peer),

@@ -11,6 +11,7 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use plumbing::target::wait_readable;
 use plumbing::{Fault, guardian, narrate};
 use serde::{Deserialize, Serialize};
 
@@ -52,11 +53,15 @@ pub struct Interface {
 /// Connects the container, until the process behind `watched` ends.
 pub fn connect(asked: &Connection, sides: &Sides<'_>, watched: BorrowedFd<'_>) -> Result<Interface, Fault> {
     let keep = [sides.host, sides.container, sides.inside.as_fd()];
-    let told = guardian::spawn_keeping(watched, &keep, || make(asked, sides))?;
+    let told = guardian::spawn_keeping(watched, &keep, || make(asked, sides, watched))?;
     serde_json::from_str(&told).map_err(|error| Fault::new(format!("cannot understand the guardian: {error}")))
 }
 
-fn make(asked: &Connection, sides: &Sides<'_>) -> Result<(String, impl FnOnce() -> Result<(), Fault>), Fault> {
+fn make(
+    asked: &Connection,
+    sides: &Sides<'_>,
+    watched: BorrowedFd<'_>,
+) -> Result<(String, impl FnOnce() -> Result<(), Fault>), Fault> {
     if sides.are_we_inside {
         namespace::enter(sides.host, "the host's", "the bridge and our end of the pair belong there")?;
     }
@@ -64,6 +69,9 @@ fn make(asked: &Connection, sides: &Sides<'_>) -> Result<(String, impl FnOnce() 
     let deadline = Instant::now() + PATIENCE;
     let lock = Lock::open()?;
     loop {
+        if !narrate::is_dry_run() && wait_readable(watched, Some(Duration::ZERO))? {
+            return Err(Fault::new(format!("cannot connect the container to {}: it has ended", asked.bridge)));
+        }
         match lock.with(|| outside.attempt(asked, sides))? {
             Ok(()) => break,
             Err(taken) if narrate::is_dry_run() || Instant::now() >= deadline => return Err(taken),
@@ -137,6 +145,7 @@ impl Outside {
         }
         let bridge = self.bridge(survey, asked)?;
         let peer = self.pair(bridge, asked, sides)?;
+        link::set_up(sides.inside, &asked.interface, peer, "a route wants its link up")?;
         for own in &asked.addresses {
             address::add(sides.inside, &asked.interface, peer, *own, "the container's own; ip-address(8)")?;
         }

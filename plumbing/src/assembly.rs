@@ -112,9 +112,18 @@ impl Hold {
 pub fn has_mark(target: &Target) -> Result<bool, Fault> {
     let mark = match pidfd_getfd(target.pidfd(), MARK_FD, PidfdGetfdFlags::empty()) {
         Ok(mark) => mark,
-        // No such descriptor; or a process that is not ours to look into, and then not ours to end either.
-        Err(rustix::io::Errno::BADF | rustix::io::Errno::PERM | rustix::io::Errno::SRCH) => return Ok(false),
-        Err(error) => return Err(unreachable(target, "pidfd_getfd(pidfd, mark)", error.into_errno())),
+        Err(rustix::io::Errno::BADF) => return Ok(false),
+        // Not "false" where we may not look: who takes an unfinished container for a stranger's would leave it behind.
+        Err(error) => {
+            let fault = unreachable(target, "pidfd_getfd(pidfd, mark)", error.into_errno());
+            return Err(match error {
+                rustix::io::Errno::PERM => fault.with_remedy(format!(
+                    "process {} is not ours to look into: be its user, or have CAP_SYS_PTRACE over it; ptrace(2)",
+                    target.pid()
+                )),
+                _ => fault,
+            });
+        }
     };
     // Only a memfd has seals: nothing is read from a descriptor that could be a stranger's pipe.
     let sealed = rustix::fs::fcntl_get_seals(&mark).is_ok_and(|seals| seals.contains(mark_seals()));
@@ -155,7 +164,11 @@ impl Lease {
 
     /// Our part is done and another stage has the container, or nobody yet.
     pub fn release(self, target: &Target) -> Result<(), Fault> {
-        self.say(target, Word::Release, None)
+        match send(self.socket.as_fd(), Word::Release, None) {
+            // It may have ended in the hands of the stage after us, which then tells why.
+            Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+            said => said.map_err(|errno| unreachable(target, "sendmsg(lease)", errno)),
+        }
     }
 
     /// A command runs inside: from now on a failing stage cannot end the container.

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::group::Group;
 use crate::kernel::look;
+use crate::target::{self, Target};
 use crate::text::Text;
-use crate::{Fault, narrate, target};
+use crate::{Fault, narrate};
 
 /// Never out of the hierarchy: a path in a record is somebody else's word.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH
@@ -65,9 +66,16 @@ struct Mount {
 impl Hierarchies {
     /// Finds them.
     pub fn discover() -> Result<Hierarchies, Fault> {
-        let read =
-            |path: &str| look("find the cgroup hierarchies", format!("read({path:?})"), || target::read_at(CWD, path));
         Ok(Hierarchies::parse(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?))
+    }
+
+    /// Finds those that another process is in, where they are mounted for us.
+    pub fn of_process(process: &Target) -> Result<Hierarchies, Fault> {
+        let text = format!("read(\"/proc/{}/cgroup\")", process.pid());
+        let cgroup = look(format!("read the cgroups of process {}", process.pid()), text, || {
+            target::read_at(process.dir(), "cgroup")
+        })?;
+        Ok(Hierarchies::parse(&cgroup, &read("/proc/self/mountinfo")?))
     }
 
     /// What the two files tell; pure.
@@ -104,15 +112,11 @@ impl Hierarchies {
 
     /// Where limits of `controller` are set: its v1 hierarchy if it has one, else v2.
     pub fn of(&self, controller: &str) -> Result<&Hierarchy, Fault> {
-        match self.v1(controller).or(self.v2()) {
-            Some(hierarchy) if hierarchy.is_mounted() => Ok(hierarchy),
-            Some(_) => Err(Fault::new(format!(
-                "cannot use the {controller} controller: its cgroup v1 hierarchy is not mounted (/proc/self/mountinfo)"
-            ))),
-            None => Err(Fault::new(format!(
-                "cannot use the {controller} controller: no cgroup hierarchy with it is mounted (/proc/self/mountinfo)"
-            ))),
-        }
+        let found = self.v1(controller).or(self.v2());
+        found.filter(|hierarchy| hierarchy.is_mounted()).ok_or_else(|| {
+            let what = if found.is_some() { "its cgroup v1 hierarchy" } else { "a hierarchy with it" };
+            Fault::new(format!("cannot use the {controller} controller: {what} is not mounted (/proc/self/mountinfo)"))
+        })
     }
 
     /// What kind of machine this is; `None` where no hierarchy is mounted.
@@ -133,7 +137,7 @@ impl Hierarchy {
         !self.mounts.is_empty()
     }
 
-    /// The group that we are in, as /proc/self/cgroup tells it.
+    /// The group that we are in (or that process is), as our cgroup namespace sees it.
     pub fn own_path(&self) -> &Path {
         &self.own_path
     }
@@ -250,6 +254,10 @@ impl Cgroup {
         }
         Ok(())
     }
+}
+
+fn read(path: &str) -> Result<Vec<u8>, Fault> {
+    look("find the cgroup hierarchies", format!("read({path:?})"), || target::read_at(CWD, path))
 }
 
 /// The lines of /proc/PID/cgroup: the hierarchy's controllers (none: v2), and the group.

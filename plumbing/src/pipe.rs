@@ -200,11 +200,11 @@ pub fn pass_on(record: &Record, lease: Option<BorrowedFd<'_>>) -> Result<(), Fau
         let timeout = rustix::time::Timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() };
         wait_events(&mut watched, timeout)?;
         let ended = |watched: &PollFd<'_>| watched.any().unwrap_or(false);
-        if watched.get(1).is_some_and(ended) {
-            return Err(Fault::new(format!("cannot pass on the container {}: it has ended", record.shown_name())));
-        }
-        if ended(&watched[0]) && rustix::io::ioctl_fionread(stdout).is_ok_and(|unread| unread > 0) {
-            return Err(reader_gone(record));
+        let (reader_ended, container_ended) = (ended(&watched[0]), watched.get(1).is_some_and(ended));
+        // Taken since we last looked: then the next stage is responsible, and may have ended both already.
+        let is_taken = || rustix::io::ioctl_fionread(stdout).is_ok_and(|unread| unread == 0);
+        if (reader_ended || container_ended) && !is_taken() {
+            return Err(if reader_ended { reader_gone(record) } else { container_gone(record) });
         }
         pause = (pause * 2).min(Duration::from_millis(5));
     }
@@ -338,6 +338,10 @@ fn read_line(input: &mut impl std::io::BufRead) -> Result<Option<Vec<u8>>, Fault
 
 fn no_record() -> Fault {
     Fault::new("no container record came in on stdin: the stage before this one failed")
+}
+
+fn container_gone(record: &Record) -> Fault {
+    Fault::new(format!("cannot pass on the container {}: it has ended", record.shown_name()))
 }
 
 fn reader_gone(record: &Record) -> Fault {

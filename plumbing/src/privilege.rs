@@ -276,7 +276,7 @@ fn explain_groups(fault: Fault) -> Fault {
 fn explain_identity(fault: Fault, id: u32, map: &str, right: CapabilitySet) -> Fault {
     let told = std::fs::read_to_string(format!("/proc/self/{map}")).unwrap_or_default();
     match fault.errno() {
-        Some(Errno::EINVAL) if !told.is_empty() && !maps(&told, id) => {
+        Some(Errno::EINVAL) if !told.is_empty() && !is_mapped(&told, id) => {
             fault.with_remedy(format!("{id} is not mapped in this user namespace: /proc/self/{map} has no line for it"))
         }
         _ => explain_missing(fault, right),
@@ -284,7 +284,7 @@ fn explain_identity(fault: Fault, id: u32, map: &str, right: CapabilitySet) -> F
 }
 
 /// Whether an id map (`inside outside count` a line) has this id inside; `user_namespaces(7)`.
-fn maps(map: &str, id: u32) -> bool {
+pub fn is_mapped(map: &str, id: u32) -> bool {
     map.lines().any(|line| {
         let numbers: Vec<u64> = line.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect();
         matches!(numbers[..], [inside, _, count] if (inside..inside + count).contains(&id.into()))
@@ -362,7 +362,7 @@ mod tests {
     #[test]
     fn an_id_map_is_read_as_ranges() {
         let map = "         0       1000          1\n         1     100000      65536\n";
-        assert!(maps(map, 0) && maps(map, 65536) && !maps(map, 65537));
-        assert!(maps("0 0 4294967295", u32::MAX - 1));
+        assert!(is_mapped(map, 0) && is_mapped(map, 65536) && !is_mapped(map, 65537));
+        assert!(is_mapped("0 0 4294967295", u32::MAX - 1));
     }
 }

@@ -8,11 +8,13 @@
 
 mod all_or_nothing;
 mod children;
+mod docker;
 mod explain;
 mod mounts;
 mod narration;
 mod need;
 mod pipeline;
+mod pipelines;
 mod records;
 mod row;
 mod scan;
@@ -30,7 +32,8 @@ use row::{Row, Verdict};
 use world::World;
 
 /// Every topic, in the order in which it runs.
-const TOPICS: &[&[Row]] = &[smoke::ROWS, records::ROWS, all_or_nothing::ROWS, explain::ROWS];
+const TOPICS: &[&[Row]] =
+    &[smoke::ROWS, pipelines::ROWS, records::ROWS, all_or_nothing::ROWS, docker::ROWS, explain::ROWS];
 
 /// Run the end-to-end tests of the five tools. The tools come from the directory that the variable TOOLS names, else
 /// from where this program lies.

@@ -1,0 +1,105 @@
+//! The mount calls that work on descriptors: make or clone a mount while nobody can see it, restrict it, attach it.
+//! `fsopen(2)`, `fsmount(2)`, `open_tree(2)`, `mount_setattr(2)`, `move_mount(2)`.
+//!
+//! The target is a descriptor too, so no symbolic link can send a mount elsewhere. The surprise: a tree that is not
+//! attached yet takes no mounts below it before Linux 6.15, so a root is attached first and filled afterwards.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use plumbing::Fault;
+use plumbing::kernel::{call, mount_setattr};
+use rustix::fs::CWD;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen, move_mount, open_tree,
+};
+
+use crate::entry::{Attributes, Filesystem, flag_names};
+use crate::explain;
+
+/// Makes a file system that is mounted nowhere yet.
+pub(crate) fn fresh(goal: &str, filesystem: &Filesystem, why: &str) -> Result<OwnedFd, Fault> {
+    let kind = filesystem.kind;
+    let context =
+        call(goal, format!("fsopen({kind:?}, FSOPEN_CLOEXEC)"), why, || fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC))
+            .map_err(explain::missing_admin)?;
+    for (key, value) in &filesystem.parameters {
+        configure(goal, context.as_fd(), key, value.as_deref())?;
+    }
+    let text = "fsconfig(fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0)";
+    call(goal, text, "the superblock, with the parameters set so far", || fsconfig_create(&context))
+        .map_err(|fault| explain::refused_by_owner(explain::with_log(fault, context.as_fd()), kind))?;
+    let attributes = filesystem.attributes;
+    let text = format!("fsmount(fd, FSMOUNT_CLOEXEC, {})", flag_names(attributes));
+    call(goal, text, "a mount of it, still out of everyone's sight", || {
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    })
+    .map_err(|fault| explain::too_revealing(fault, kind))
+}
+
+fn configure(goal: &str, context: BorrowedFd<'_>, key: &str, value: Option<&str>) -> Result<(), Fault> {
+    let why = "a parameter of the file system";
+    let done = match value {
+        Some(value) => {
+            let text = format!("fsconfig(fd, FSCONFIG_SET_STRING, {key:?}, {value:?}, 0)");
+            call(goal, text, why, || fsconfig_set_string(context, key, value))
+        }
+        None => {
+            let text = format!("fsconfig(fd, FSCONFIG_SET_FLAG, {key:?}, NULL, 0)");
+            call(goal, text, why, || fsconfig_set_flag(context, key))
+        }
+    };
+    done.map_err(|fault| explain::with_log(fault, context))
+}
+
+/// Clones the mount that a path of the host leads to.
+pub(crate) fn clone_path(goal: &str, path: &str, recursive: bool, why: &str) -> Result<OwnedFd, Fault> {
+    let (flags, names) = clone_flags(recursive);
+    let text = format!("open_tree(AT_FDCWD, {path:?}, {names})");
+    call(goal, text, why, || open_tree(CWD, path, flags)).map_err(explain::missing_admin)
+}
+
+/// Clones the mount that a descriptor stands for.
+pub(crate) fn clone_of(goal: &str, tree: BorrowedFd<'_>, recursive: bool, why: &str) -> Result<OwnedFd, Fault> {
+    let (flags, names) = clone_flags(recursive);
+    let text = format!("open_tree(fd, \"\", {names}|AT_EMPTY_PATH)");
+    call(goal, text, why, || open_tree(tree, "", flags | OpenTreeFlags::AT_EMPTY_PATH)).map_err(explain::missing_admin)
+}
+
+fn clone_flags(recursive: bool) -> (OpenTreeFlags, &'static str) {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    match recursive {
+        true => (flags | OpenTreeFlags::AT_RECURSIVE, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_RECURSIVE"),
+        false => (flags, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC"),
+    }
+}
+
+/// Adds flags to a mount, and with `recursive` to all below it, at once: there is no instant, and no forgotten mount
+/// below, without them.
+pub(crate) fn restrict(
+    goal: &str,
+    tree: BorrowedFd<'_>,
+    recursive: bool,
+    attributes: Attributes,
+    why: &str,
+) -> Result<(), Fault> {
+    if attributes.is_empty() {
+        return Ok(());
+    }
+    let at = if recursive { "AT_EMPTY_PATH|AT_RECURSIVE" } else { "AT_EMPTY_PATH" };
+    let text = format!("mount_setattr(fd, \"\", {at}, {{attr_set={}}})", flag_names(attributes));
+    call(goal, text, why, || mount_setattr(tree, recursive, attributes.bits().into(), 0, 0))
+}
+
+/// Attaches a mount over what `onto` stands for; `shown` says what that is.
+pub(crate) fn attach(
+    goal: &str,
+    mount: BorrowedFd<'_>,
+    onto: BorrowedFd<'_>,
+    shown: &str,
+    why: &str,
+) -> Result<(), Fault> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    let text = format!("move_mount(fd, \"\", root:{shown}, \"\", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)");
+    call(goal, text, why, || move_mount(mount, "", onto, "", flags))
+}

@@ -1,0 +1,178 @@
+//! What is made inside a root, as data: computed by pure functions, applied in order by `tree.rs`, told in the record.
+//!
+//! Flags stand on the mount, never on the superblock: sysfs and cgroup file systems are shared with the host, and
+//! a read-only superblock would make them read-only there too. `mount_setattr(2)`.
+
+use rustix::mount::MountAttrFlags;
+use serde::{Deserialize, Serialize};
+
+/// Flags of one mount, `MOUNT_ATTR_*`.
+pub(crate) type Attributes = MountAttrFlags;
+
+/// One thing inside the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Where, absolute inside the root.
+    pub(crate) target: String,
+    /// What.
+    pub(crate) what: What,
+    /// The reason, for `--explain`.
+    pub(crate) why: &'static str,
+}
+
+/// What stands at a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    /// A new file system.
+    Fresh(Filesystem, Otherwise),
+    /// A part of the host's file system.
+    Bind(Bind),
+    /// A character device of its own.
+    Device(u32, u32),
+    /// A symbolic link.
+    Link(String),
+    /// A directory with this mode.
+    Directory(u32),
+    /// A file with this content.
+    File(Vec<u8>),
+    /// Nothing to be seen: an empty file or directory over it, where there is something.
+    Mask,
+    /// What is there already, with these flags added on it and everything below, where there is something.
+    Restrict(Attributes),
+    /// The mount of ours that an earlier entry made there, with these flags added.
+    Tighten(Attributes),
+}
+
+/// A file system to be made: `fsopen(2)`, `fsconfig(2)`, `fsmount(2)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Filesystem {
+    pub(crate) kind: &'static str,
+    /// Parameters; those without a value are flags. The first is `source`, the name that it has in mount(8)'s list.
+    pub(crate) parameters: Vec<(String, Option<String>)>,
+    pub(crate) attributes: Attributes,
+}
+
+/// What to do where the kernel does not give us a file system, because its namespace is not ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Otherwise {
+    /// Fail: the container would not be what was asked for.
+    Refuse,
+    /// Go on without it.
+    LeaveOut,
+    /// Show the host's, with the flags that the file system would have had.
+    Bind(&'static str),
+}
+
+/// A part of the host's file system, seen at another place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bind {
+    pub(crate) source: String,
+    /// With all mounts below. What came along into a user namespace is locked together: then it must be.
+    pub(crate) recursive: bool,
+    pub(crate) attributes: Attributes,
+    /// The character device that it must be, for what masks and devices are made of.
+    pub(crate) device: Option<(u32, u32)>,
+    /// Whether it is left out where the host has no such file.
+    pub(crate) optional: bool,
+}
+
+impl Entry {
+    pub(crate) fn new(target: impl Into<String>, what: What, why: &'static str) -> Entry {
+        Entry { target: target.into(), what, why }
+    }
+}
+
+impl Filesystem {
+    pub(crate) fn new(kind: &'static str, parameters: &[(&str, &str)], attributes: Attributes) -> Filesystem {
+        let value = |value: &str| (!value.is_empty()).then(|| value.to_owned());
+        let named = [("source", kind)];
+        let parameters = named.iter().chain(parameters).map(|(key, text)| ((*key).to_owned(), value(text))).collect();
+        Filesystem { kind, parameters, attributes }
+    }
+}
+
+impl Bind {
+    /// A directory with all below, read-only and without devices or set-user-ID programs.
+    pub(crate) fn read_only(source: impl Into<String>) -> Bind {
+        let attributes = Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV;
+        Bind { source: source.into(), recursive: true, attributes, device: None, optional: false }
+    }
+
+    /// A device of the host, for where no device can be made.
+    pub(crate) fn device(name: &str, numbers: (u32, u32)) -> Bind {
+        let attributes = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
+        let source = format!("/dev/{name}");
+        Bind { source, recursive: false, attributes, device: Some(numbers), optional: false }
+    }
+}
+
+/// A mount, as the record tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mount {
+    pub(crate) target: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<String>,
+    pub(crate) options: Vec<String>,
+}
+
+impl Mount {
+    pub(crate) fn fresh(target: &str, filesystem: &Filesystem) -> Mount {
+        let parameter = |(key, value): &(String, Option<String>)| match value {
+            Some(value) => format!("{key}={value}"),
+            None => key.clone(),
+        };
+        let mut options = option_names(filesystem.attributes);
+        options.extend(filesystem.parameters.iter().skip(1).map(parameter));
+        Mount { target: target.to_owned(), kind: filesystem.kind.to_owned(), source: None, options }
+    }
+
+    pub(crate) fn bind(target: &str, bind: &Bind) -> Mount {
+        let mut options = vec![if bind.recursive { "rbind" } else { "bind" }.to_owned()];
+        let prefix = if bind.recursive { "r" } else { "" };
+        options.extend(option_names(bind.attributes).iter().map(|name| format!("{prefix}{name}")));
+        Mount { target: target.to_owned(), kind: "bind".to_owned(), source: Some(bind.source.clone()), options }
+    }
+
+    pub(crate) fn restricted(target: &str, attributes: Attributes) -> Mount {
+        let bind = Bind { attributes, ..Bind::read_only(target) };
+        Mount::bind(target, &bind)
+    }
+
+    /// A mask: what lies over the target, and what it is made of.
+    pub(crate) fn mask(target: &str, kind: &str, source: Option<&str>) -> Mount {
+        let options = vec![if source.is_some() { "bind" } else { "ro" }.to_owned()];
+        Mount { target: target.to_owned(), kind: kind.to_owned(), source: source.map(str::to_owned), options }
+    }
+}
+
+/// The flags in mount(8)'s words.
+fn option_names(attributes: Attributes) -> Vec<String> {
+    let word = |(name, _): (&str, _)| match name {
+        "MOUNT_ATTR_RDONLY" => "ro".to_owned(),
+        other => other.trim_start_matches("MOUNT_ATTR_").to_ascii_lowercase(),
+    };
+    // RELATIME is the value 0, and _ATIME a mask over values: neither is a flag of its own.
+    attributes.iter_names().filter(|(name, _)| !name.ends_with("_RELATIME") && !name.contains("__")).map(word).collect()
+}
+
+/// The flags as strace writes them.
+pub(crate) fn flag_names(attributes: Attributes) -> String {
+    let names: Vec<_> = attributes.iter_names().map(|(name, _)| name).collect();
+    if names.is_empty() { "0".to_owned() } else { names.join("|") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_is_told_in_the_words_of_mount() {
+        let attributes = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_STRICTATIME;
+        let tmpfs = Filesystem::new("tmpfs", &[("mode", "755"), ("newinstance", "")], attributes);
+        assert_eq!(Mount::fresh("/dev", &tmpfs).options, ["nosuid", "strictatime", "mode=755", "newinstance"]);
+        assert_eq!(Mount::bind("/usr", &Bind::read_only("/usr")).options, ["rbind", "rro", "rnosuid", "rnodev"]);
+        assert_eq!(flag_names(attributes), "MOUNT_ATTR_NOSUID|MOUNT_ATTR_STRICTATIME");
+    }
+}

@@ -1,0 +1,143 @@
+//! Why the kernel refused: EPERM and EINVAL from mounts have many causes; each one told here was looked up first.
+//! `mount_namespaces(7)`, `user_namespaces(7)`.
+
+use std::os::fd::BorrowedFd;
+
+use nix::errno::Errno;
+use plumbing::Fault;
+use plumbing::privilege::capability_names;
+use rustix::thread::{CapabilitySet, capabilities};
+
+/// What makes a namespace ours, for the file systems that show one.
+const OWNERS: [(&str, &str, &str); 5] = [
+    ("proc", "pid", "--pid --fork"),
+    ("sysfs", "net", "--net"),
+    ("mqueue", "ipc", "--ipc"),
+    ("cgroup", "cgroup", "--cgroup"),
+    ("cgroup2", "cgroup", "--cgroup"),
+];
+
+/// A call that needs CAP_SYS_ADMIN.
+pub(crate) fn missing_admin(fault: Fault) -> Fault {
+    missing(fault, CapabilitySet::SYS_ADMIN)
+}
+
+/// A call that needs a capability which we may lack.
+pub(crate) fn missing(fault: Fault, right: CapabilitySet) -> Fault {
+    if fault.errno() != Some(Errno::EPERM) || holds(right) {
+        return fault;
+    }
+    let name = capability_names(right).concat();
+    fault.with_remedy(format!(
+        "{name} is missing here: be root, or go through unshare-rs --user --map-root-user --mount first"
+    ))
+}
+
+/// `fsconfig(2)` refuses to create what shows a namespace that another user namespace owns.
+pub(crate) fn refused_by_owner(fault: Fault, kind: &str) -> Fault {
+    let owner = OWNERS.iter().find(|(known, ..)| *known == kind);
+    match (fault.errno(), owner) {
+        (Some(Errno::EPERM), Some((_, namespace, options)))
+            if holds(CapabilitySet::SYS_ADMIN) && in_user_namespace() =>
+        {
+            fault.with_remedy(format!(
+                "{kind} shows the {namespace} namespace, and that belongs to another user namespace than ours; make an \
+                 own one: unshare-rs {options}"
+            ))
+        }
+        _ => missing_admin(fault),
+    }
+}
+
+/// `fsmount(2)` refuses a new proc or sysfs that would show what is covered in the one that we see.
+pub(crate) fn too_revealing(fault: Fault, kind: &str) -> Fault {
+    if fault.errno() != Some(Errno::EPERM) || !in_user_namespace() {
+        return fault;
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    match covers(&mounts, kind) {
+        Covers::NoneMounted => fault.with_remedy(format!(
+            "in a user namespace a new {kind} needs a wholly visible one in this mount namespace, and there is none"
+        )),
+        Covers::By(over) if !over.is_empty() => fault.with_remedy(format!(
+            "the {kind} that is mounted here is covered in part (by {}), and the kernel does not let a user namespace \
+             uncover that with a new one; start outside of that container",
+            over.join(", ")
+        )),
+        Covers::By(_) => fault,
+    }
+}
+
+enum Covers {
+    NoneMounted,
+    By(Vec<String>),
+}
+
+/// What is mounted on the mounts of this kind, from a mountinfo text; `proc_pid_mountinfo(5)`.
+fn covers(mountinfo: &str, kind: &str) -> Covers {
+    let fields = |line: &str| -> Option<(String, String, String, String)> {
+        let (before, after) = line.split_once(" - ")?;
+        let mut words = before.split(' ');
+        let (id, parent) = (words.next()?, words.next()?);
+        Some((id.into(), parent.into(), words.nth(2)?.into(), after.split(' ').next()?.into()))
+    };
+    let mounts: Vec<_> = mountinfo.lines().filter_map(fields).collect();
+    let ids: Vec<_> = mounts.iter().filter(|(.., of)| of == kind).map(|(id, ..)| id).collect();
+    if ids.is_empty() {
+        return Covers::NoneMounted;
+    }
+    let over = mounts.iter().filter(|(_, parent, ..)| ids.contains(&parent)).map(|(_, _, at, _)| at.clone());
+    Covers::By(over.collect())
+}
+
+/// `pivot_root(2)`, and a change of propagation from "/" on, answer EINVAL where "/" is no mount that can be left.
+pub(crate) fn no_root_mount(fault: Fault) -> Fault {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/"));
+    match (fault.errno(), root) {
+        (Some(Errno::EINVAL), None) => fault.with_remedy(
+            "the root of this process is not a mount point, so it was set by chroot(2); go through pivot_root(2), or \
+             start outside of that chroot",
+        ),
+        (Some(Errno::EINVAL), Some(line)) if line.contains(" - rootfs ") => fault.with_remedy(
+            "the root is the initramfs, which pivot_root(2) cannot leave before Linux 7.0; switch_root(8) to another \
+             root first",
+        ),
+        _ => missing_admin(fault),
+    }
+}
+
+/// Adds what the kernel wrote about it into the file system context: `fsopen(2)`.
+pub(crate) fn with_log(fault: Fault, context: BorrowedFd<'_>) -> Fault {
+    let mut line = [0; 256];
+    match rustix::io::read(context, &mut line) {
+        Ok(length) if length > 2 => {
+            let told = String::from_utf8_lossy(&line[2..length]);
+            fault.with_remedy(format!("the kernel says: {}", told.trim_end().escape_debug()))
+        }
+        _ => fault,
+    }
+}
+
+/// Whether an id map is another than the initial user namespace's.
+pub(crate) fn in_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_ascii_whitespace().ne(["0", "0", "4294967295"])
+}
+
+/// Whether the capability is effective.
+pub(crate) fn holds(right: CapabilitySet) -> bool {
+    capabilities(None).is_ok_and(|held| held.effective.contains(right))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_covers_a_proc_is_found_in_mountinfo() {
+        let text = "22 27 0:21 / /proc rw - proc proc rw\n23 22 0:5 /null /proc/kcore rw shared:2 - tmpfs dev rw\n";
+        assert!(matches!(covers(text, "proc"), Covers::By(over) if over == ["/proc/kcore"]));
+        assert!(matches!(covers(text, "sysfs"), Covers::NoneMounted));
+    }
+}

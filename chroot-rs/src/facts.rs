@@ -1,0 +1,78 @@
+//! What the lists of mounts depend on, read once before the root changes: who we are here, and what the host has.
+
+use plumbing::Fault;
+use plumbing::kernel::look;
+use plumbing::privilege::setgroups_is_denied;
+use rustix::thread::CapabilitySet;
+
+use crate::explain;
+
+/// What a host root shows of the host beside /usr, if it is there.
+const TOP: [&str; 6] = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+
+/// What is known of this process and its machine.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    /// Whether devices that we make work: not in a user namespace, where mknod(2) is refused.
+    pub(crate) makes_devices: bool,
+    /// Whether group 5, which owns terminals, is mapped here.
+    pub(crate) has_tty_group: bool,
+    /// Whether setgroups(2) is forbidden for good.
+    pub(crate) setgroups_denied: bool,
+    /// /proc/self/cgroup: a line for each hierarchy in use.
+    pub(crate) cgroups: String,
+    /// The processors that have a thermal_throttle directory, as `cpu0`.
+    pub(crate) throttled: Vec<String>,
+    /// The host's /bin and its like: link texts, or `None` for directories.
+    pub(crate) top: Vec<(String, Option<String>)>,
+    /// The host's own name, and its resolv.conf.
+    pub(crate) hostname: String,
+    pub(crate) resolv_conf: String,
+}
+
+impl Facts {
+    /// Looks around.
+    pub(crate) fn gather() -> Result<Facts, Fault> {
+        let gid_map = read("/proc/self/gid_map")?;
+        let makes_devices = !explain::in_user_namespace() && explain::holds(CapabilitySet::MKNOD);
+        Ok(Facts {
+            makes_devices,
+            has_tty_group: plumbing::privilege::is_mapped(&gid_map, 5),
+            setgroups_denied: setgroups_is_denied(&read("/proc/self/setgroups")?),
+            cgroups: read("/proc/self/cgroup")?,
+            throttled: throttled()?,
+            top: TOP.iter().filter_map(|path| top_entry(path)).collect(),
+            hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            // A host without one has no names to resolve.
+            resolv_conf: std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
+        })
+    }
+}
+
+fn read(path: &str) -> Result<String, Fault> {
+    look("learn what this process may do", format!("read({path:?})"), || std::fs::read_to_string(path))
+}
+
+fn top_entry(path: &str) -> Option<(String, Option<String>)> {
+    let meta = std::fs::symlink_metadata(path).ok()?;
+    if meta.is_dir() {
+        return Some((path.to_owned(), None));
+    }
+    let to = std::fs::read_link(path).ok()?;
+    Some((path.to_owned(), Some(to.to_str()?.to_owned())))
+}
+
+fn throttled() -> Result<Vec<String>, Fault> {
+    const CPUS: &str = "/sys/devices/system/cpu";
+    let Ok(entries) = std::fs::read_dir(CPUS) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = look("list the processors", format!("getdents64({CPUS:?})"), || entry)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("cpu") && entry.path().join("thermal_throttle").is_dir() {
+            found.push(name);
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}

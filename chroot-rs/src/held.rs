@@ -1,0 +1,98 @@
+//! `--pipe`: the same work inside a held container: a child joins its namespaces, and a child of that child its pid
+//! namespace, since `setns(2)` moves only later children there and proc must be mounted from inside.
+//!
+//! Nothing but our own init runs in there yet, and the new root's programs do not run before a later stage enters: so
+//! nobody inside can reach us through /proc/PID, and no sealed copy of us is needed.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+use plumbing::kernel::{Cloned, call, clone3, exit_now, look};
+use plumbing::namespace::{Kind, KindSet};
+use plumbing::privilege::{Process, is_mapped};
+use plumbing::target::Target;
+use plumbing::{Fault, Status, narrate};
+use rustix::pipe::{PipeFlags, pipe_with};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+const GOAL: &str = "work inside the container";
+
+/// Runs `work` inside the container, and gives back what it answers.
+///
+/// Under `--dry-run` it runs here, where its calls are only told.
+pub(crate) fn inside<T: Serialize + DeserializeOwned>(
+    target: &Target,
+    work: impl FnOnce() -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let foreign = target.foreign_kinds()?;
+    if !foreign.contains(Kind::Mnt) {
+        return Err(Fault::new(format!(
+            "cannot change the root of process {}: it shares our mount namespace, so it would be changed for us, too",
+            target.pid()
+        ))
+        .with_remedy("give the container its own: unshare-rs --hold --mount"));
+    }
+    let (reader, writer) = look(GOAL, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    match fork("a child does the work: who joins a pid namespace must fork once more, and we stay where we are")? {
+        Cloned::Child if narrate::is_dry_run() => enter(target, foreign).and_then(|()| work()),
+        Cloned::Child => {
+            let done = enter(target, foreign).and_then(|()| descend(foreign, || answer(writer, work)));
+            exit_now(done.unwrap_or_else(|fault| fault.report(narrate::tool())))
+        }
+        Cloned::Parent { pid, .. } => {
+            drop(writer);
+            hear(reader, pid)
+        }
+    }
+}
+
+fn fork(why: &str) -> Result<Cloned, Fault> {
+    call(GOAL, "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY))
+}
+
+/// Joins, and becomes root there: a user who is not mapped inside could make no file.
+fn enter(target: &Target, foreign: KindSet) -> Result<(), Fault> {
+    target.join(foreign, "where its mounts are, and where the kernel looks for our rights; setns(2)")?;
+    if !foreign.contains(Kind::User) || narrate::is_dry_run() {
+        return Ok(());
+    }
+    let maps = |map: &str| is_mapped(&target.read(map).unwrap_or_default(), 0);
+    let root = |map: &str| maps(map).then_some(0);
+    Process { uid: root("uid_map"), gid: root("gid_map"), ..Process::default() }.apply()
+}
+
+/// Does the last step in the pid namespace that was joined.
+fn descend(foreign: KindSet, last: impl FnOnce() -> Result<Status, Fault>) -> Result<Status, Fault> {
+    if !foreign.contains(Kind::Pid) {
+        return last();
+    }
+    match fork("the pid namespace that we joined holds for children only; pid_namespaces(7)")? {
+        Cloned::Child => exit_now(last().unwrap_or_else(|fault| fault.report(narrate::tool()))),
+        Cloned::Parent { pid, .. } => wait(pid),
+    }
+}
+
+fn answer<T: Serialize>(writer: OwnedFd, work: impl FnOnce() -> Result<T, Fault>) -> Result<Status, Fault> {
+    let text = serde_json::to_vec(&work()?).map_err(|error| Fault::new(format!("cannot {GOAL}: {error}")))?;
+    look(GOAL, "write(pipe)", || std::fs::File::from(writer).write_all(&text))?;
+    Ok(Status::SUCCESS)
+}
+
+fn hear<T: DeserializeOwned>(reader: OwnedFd, pid: i32) -> Result<T, Fault> {
+    let mut text = Vec::new();
+    look(GOAL, "read(pipe)", || std::fs::File::from(reader).read_to_end(&mut text))?;
+    match wait(pid)? {
+        Status::SUCCESS => serde_json::from_slice(&text)
+            .map_err(|error| Fault::new(format!("cannot {GOAL}: its answer is cut off: {error}"))),
+        Status::OURS => Err(Fault::already_told(Status::OURS)),
+        Status(code) => Err(Fault::new(format!("cannot {GOAL}: the process that did it ended with status {code}"))),
+    }
+}
+
+fn wait(pid: i32) -> Result<Status, Fault> {
+    let ended = look(GOAL, format!("waitpid({pid})"), || waitpid(Pid::from_raw(pid), None))?;
+    Ok(Status::of_command(ended).unwrap_or(Status::OURS))
+}

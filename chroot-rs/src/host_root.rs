@@ -1,0 +1,105 @@
+//! `--host-root`: a root made on the spot from the host's own programs, read-only, with all else new. No I/O here.
+//!
+//! Only what is the same for everybody is shown: /usr and its like. /etc is written here, so that no secret, user or
+//! address of the host comes along; /home, /root, /run, /tmp and /var start empty. `hier(7)`.
+
+use crate::entry::{Attributes, Bind, Entry, Filesystem, What};
+use crate::facts::Facts;
+
+/// What of the host's /etc is shown, where it exists: the dynamic loader's cache, program choices, trusted authorities.
+const SHARED_ETC: [&str; 5] =
+    ["/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/ssl/certs"];
+
+const DIRECTORIES: [(&str, u32); 10] = [
+    ("/etc", 0o755),
+    ("/home", 0o755),
+    ("/opt", 0o755),
+    ("/root", 0o700),
+    ("/run", 0o755),
+    ("/tmp", 0o1777),
+    ("/var", 0o755),
+    ("/var/lib", 0o755),
+    ("/var/log", 0o755),
+    ("/var/tmp", 0o1777),
+];
+
+const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
+const GROUP: &str = "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n";
+const NSSWITCH: &str = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n";
+const PROFILE: &str = "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n";
+
+/// The file system that the root stands on.
+pub(crate) fn filesystem() -> Filesystem {
+    Filesystem::new("tmpfs", &[("mode", "755")], Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV)
+}
+
+/// The list.
+pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
+    let why = "the host's programs and libraries, which nobody inside can change";
+    let mut list = vec![Entry::new("/usr", What::Bind(Bind::read_only("/usr")), why)];
+    for (path, link) in &facts.top {
+        let what = match link {
+            Some(to) => What::Link(to.clone()),
+            None => What::Bind(Bind::read_only(path)),
+        };
+        list.push(Entry::new(path, what, why));
+    }
+    list.extend(DIRECTORIES.map(|(path, mode)| Entry::new(path, What::Directory(mode), "its own, and empty; hier(7)")));
+    list.extend(files(facts));
+    list.extend(SHARED_ETC.map(|path| {
+        let bind = Bind { optional: true, ..Bind::read_only(path) };
+        Entry::new(path, What::Bind(bind), "what the host's programs need to find their libraries and each other")
+    }));
+    list
+}
+
+fn files(facts: &Facts) -> Vec<Entry> {
+    let own = &facts.hostname;
+    let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{own}\n");
+    let files = [
+        ("/etc/passwd", PASSWD.to_owned()),
+        ("/etc/group", GROUP.to_owned()),
+        ("/etc/nsswitch.conf", NSSWITCH.to_owned()),
+        ("/etc/profile", PROFILE.to_owned()),
+        ("/etc/hostname", format!("{own}\n")),
+        ("/etc/hosts", hosts),
+        ("/etc/resolv.conf", reachable_servers(&facts.resolv_conf)),
+    ];
+    let file = |(path, content): (&str, String)| {
+        Entry::new(path, What::File(content.into_bytes()), "its own, so that nothing of the host's shows")
+    };
+    files.map(file).into_iter().collect()
+}
+
+/// The host's resolv.conf without servers on its loopback: from another network namespace nobody answers there.
+fn reachable_servers(resolv_conf: &str) -> String {
+    let is_reachable = |line: &&str| {
+        let mut words = line.split_ascii_whitespace();
+        let server = if words.next() == Some("nameserver") { words.next() } else { None };
+        !server.is_some_and(|address| address.starts_with("127.") || address == "::1")
+    };
+    resolv_conf.lines().filter(is_reachable).map(|line| format!("{line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_shows_read_only_and_links_stay_links() {
+        let top = vec![("/bin".to_owned(), Some("usr/bin".to_owned())), ("/lib64".to_owned(), None)];
+        let list = entries(&Facts { top, ..Facts::default() });
+        let what = |target: &str| list.iter().find(|entry| entry.target == target).map(|entry| &entry.what);
+        assert_eq!(what("/bin"), Some(&What::Link("usr/bin".into())));
+        for target in ["/usr", "/lib64", "/etc/ld.so.cache"] {
+            let Some(What::Bind(bind)) = what(target) else { panic!("{target} is bound") };
+            assert!(bind.recursive && bind.attributes.contains(Attributes::MOUNT_ATTR_RDONLY));
+        }
+    }
+
+    #[test]
+    fn name_servers_on_the_hosts_loopback_are_left_out() {
+        let text = "search lan\nnameserver 127.0.0.53\nnameserver 192.0.2.1\n";
+        assert_eq!(reachable_servers(text), "search lan\nnameserver 192.0.2.1\n");
+    }
+}

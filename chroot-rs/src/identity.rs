@@ -1,0 +1,214 @@
+//! `--userspec` and `--groups`: who the command runs as. Names are looked up in the new root's passwd and group files,
+//! then in the host's; `passwd(5)`, `group(5)`.
+//!
+//! They are read as files, never through NSS: chroot(8) would load libraries from the new root as root for that.
+
+use plumbing::Fault;
+
+/// What was asked for; names are not looked up yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) user: Option<String>,
+    pub(crate) group: Option<String>,
+    pub(crate) groups: Option<Vec<String>>,
+}
+
+/// Who the command runs as; what is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+    pub(crate) groups: Option<Vec<u32>>,
+    pub(crate) home: Option<String>,
+}
+
+/// The passwd and group files of one root.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Books {
+    pub(crate) passwd: String,
+    pub(crate) group: String,
+}
+
+struct User<'a> {
+    name: &'a str,
+    uid: u32,
+    gid: u32,
+    home: &'a str,
+}
+
+impl Request {
+    /// Reads `--userspec` and `--groups`.
+    pub(crate) fn parse(userspec: Option<&str>, groups: Option<&str>) -> Result<Request, Fault> {
+        let (user, group) = userspec.map_or(("", ""), |spec| spec.split_once(':').unwrap_or((spec, "")));
+        let named = |name: &str| (!name.is_empty()).then(|| name.to_owned());
+        Ok(Request { user: named(user), group: named(group), groups: groups.map(group_list).transpose()? })
+    }
+
+    /// Whether nothing was asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Request::default()
+    }
+
+    /// Looks the names up, inside first.
+    pub(crate) fn resolve(&self, inside: &Books, outside: &Books) -> Result<Identity, Fault> {
+        let books = [inside, outside];
+        let uid = match &self.user {
+            Some(spec) => Some(uid_of(spec, books).ok_or_else(|| invalid("user", spec))?),
+            None => None,
+        };
+        let entry = uid.and_then(|uid| books.into_iter().find_map(|book| Some((book.user_by_id(uid)?, book))));
+        let gid = match (&self.group, uid, &entry) {
+            (Some(spec), ..) => Some(gid_of(spec, books).ok_or_else(|| invalid("group", spec))?),
+            (None, Some(_), Some((user, _))) => Some(user.gid),
+            (None, Some(uid), None) => {
+                return Err(Fault::new(format!(
+                    "there is no user with ID {uid}, so its group must be given: {uid}:GROUP"
+                )));
+            }
+            (None, None, _) => None,
+        };
+        let groups = match (&self.groups, uid, gid, &entry) {
+            (Some(listed), ..) => Some(gids_of(listed, books)?),
+            (None, Some(_), Some(gid), Some((user, book))) => Some(book.groups_of(user.name, gid)),
+            (None, Some(_), ..) => Some(Vec::new()),
+            (None, None, ..) => None,
+        };
+        Ok(Identity { uid, gid, groups, home: entry.map(|(user, _)| user.home.to_owned()) })
+    }
+}
+
+/// Extra commas are passed over, as chroot(8) does; an empty list clears the groups.
+fn group_list(text: &str) -> Result<Vec<String>, Fault> {
+    let names: Vec<_> = text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    match names.is_empty() && !text.is_empty() {
+        true => {
+            Err(Fault::usage(format!("invalid value {text:?} for --groups: valid are names or numbers, as in a,b")))
+        }
+        false => Ok(names),
+    }
+}
+
+fn invalid(what: &str, spec: &str) -> Fault {
+    Fault::new(format!("there is no {what} {spec:?}, neither in the new root nor here"))
+}
+
+fn gids_of(names: &[String], books: [&Books; 2]) -> Result<Vec<u32>, Fault> {
+    names.iter().map(|name| gid_of(name, books).ok_or_else(|| invalid("group", name))).collect()
+}
+
+fn uid_of(spec: &str, books: [&Books; 2]) -> Option<u32> {
+    by_name_or_number(spec, || books.into_iter().find_map(|book| book.user_by_name(spec)).map(|user| user.uid))
+}
+
+fn gid_of(spec: &str, books: [&Books; 2]) -> Option<u32> {
+    by_name_or_number(spec, || books.into_iter().find_map(|book| book.group_by_name(spec)))
+}
+
+/// A leading `+` means a number, whatever names there are.
+fn by_name_or_number(spec: &str, by_name: impl FnOnce() -> Option<u32>) -> Option<u32> {
+    let number = |digits: &str| {
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        // The highest number means "unchanged" to the kernel.
+        digits.parse().ok().filter(|id| is_number && *id != u32::MAX)
+    };
+    match spec.strip_prefix('+') {
+        Some(digits) => number(digits),
+        None => by_name().or_else(|| number(spec)),
+    }
+}
+
+impl Books {
+    fn users(&self) -> impl Iterator<Item = User<'_>> {
+        self.passwd.lines().filter_map(|line| {
+            let fields: Vec<_> = line.split(':').collect();
+            let [name, _, uid, gid, _, home, ..] = fields[..] else { return None };
+            Some(User { name, uid: uid.parse().ok()?, gid: gid.parse().ok()?, home })
+        })
+    }
+
+    fn user_by_name(&self, name: &str) -> Option<User<'_>> {
+        self.users().find(|user| user.name == name)
+    }
+
+    fn user_by_id(&self, uid: u32) -> Option<User<'_>> {
+        self.users().find(|user| user.uid == uid)
+    }
+
+    /// Name, id, members.
+    fn groups(&self) -> impl Iterator<Item = (&str, u32, &str)> {
+        self.group.lines().filter_map(|line| {
+            let fields: Vec<_> = line.split(':').collect();
+            let [name, _, gid, members, ..] = fields[..] else { return None };
+            Some((name, gid.parse().ok()?, members))
+        })
+    }
+
+    fn group_by_name(&self, name: &str) -> Option<u32> {
+        self.groups().find(|(known, ..)| *known == name).map(|(_, gid, _)| gid)
+    }
+
+    /// As initgroups(3): the user's own group, then those that list it.
+    fn groups_of(&self, user: &str, own: u32) -> Vec<u32> {
+        let lists = |members: &str| members.split(',').any(|member| member == user);
+        let mut groups = vec![own];
+        for (_, gid, members) in self.groups() {
+            if lists(members) && !groups.contains(&gid) {
+                groups.push(gid);
+            }
+        }
+        groups
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inside() -> Books {
+        Books {
+            passwd: "root:x:0:0:root:/root:/bin/sh\nweb:x:900:901:Web:/srv:/bin/sh\n7:x:70:71::/:\n".into(),
+            group: "root:x:0:\nweb:x:901:\nlog:x:30:mail,web\nwww:x:33:web,\n".into(),
+        }
+    }
+
+    fn outside() -> Books {
+        Books { passwd: "web:x:1:1:::\nhost:x:5:6::/h:/bin/sh\n".into(), group: "hostly:x:60:host\n".into() }
+    }
+
+    fn resolve(userspec: Option<&str>, groups: Option<&str>) -> Result<Identity, Fault> {
+        Request::parse(userspec, groups)?.resolve(&inside(), &outside())
+    }
+
+    fn ids(userspec: Option<&str>, groups: Option<&str>) -> (Option<u32>, Option<u32>, Option<Vec<u32>>) {
+        let identity = resolve(userspec, groups).unwrap();
+        (identity.uid, identity.gid, identity.groups)
+    }
+
+    #[test]
+    fn a_user_brings_its_groups_and_the_inside_wins() {
+        assert_eq!(ids(Some("web"), None), (Some(900), Some(901), Some(vec![901, 30, 33])));
+        assert_eq!(ids(Some("web:"), None), ids(Some("web"), None));
+        assert_eq!(ids(Some("host"), None), (Some(5), Some(6), Some(vec![6, 60])));
+        assert_eq!(resolve(Some("web"), None).unwrap().home.as_deref(), Some("/srv"));
+    }
+
+    #[test]
+    fn a_group_alone_changes_only_the_group() {
+        assert_eq!(ids(Some(":web"), None), (None, Some(901), None));
+        assert_eq!(ids(Some("web:0"), Some("")), (Some(900), Some(0), Some(vec![])));
+        assert_eq!(ids(None, Some("log,,+5")), (None, None, Some(vec![30, 5])));
+    }
+
+    #[test]
+    fn numbers_are_numbers_and_a_plus_says_so() {
+        assert_eq!(ids(Some("7"), None).0, Some(70));
+        assert_eq!(ids(Some("+7:8"), None), (Some(7), Some(8), Some(vec![])));
+        assert_eq!(ids(Some("4000:5"), None), (Some(4000), Some(5), Some(vec![])));
+        for wrong in ["4000", "nobody-here", "0trail:0", "-1:0", "+:0", "4294967295:0"] {
+            assert!(resolve(Some(wrong), None).is_err(), "{wrong}");
+        }
+        for wrong in [",", " ", "0trail"] {
+            assert!(resolve(None, Some(wrong)).is_err(), "{wrong:?}");
+        }
+    }
+}

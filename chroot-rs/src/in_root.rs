@@ -1,0 +1,224 @@
+//! Paths inside a root that somebody else made: resolved by the kernel below the root's descriptor, used as
+//! descriptors, never again as strings. `openat2(2)`.
+//!
+//! A root may hold a symbolic link at /proc, or swap a directory for one while we work. RESOLVE_IN_ROOT keeps every
+//! step below the root; what is mounted on or written to must not be behind a link at all.
+
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use plumbing::fault::IntoErrno;
+use plumbing::kernel::{call, look};
+use plumbing::{Fault, narrate};
+use rustix::fs::{CWD, Dev, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat, openat2, symlinkat};
+
+use crate::told::{Telling, Told, Where};
+
+/// The most that is read of a file inside a root.
+const LONGEST: u64 = 4 << 20;
+
+/// A root, as the descriptor of its top directory.
+#[derive(Debug)]
+pub(crate) struct InRoot {
+    fd: OwnedFd,
+    telling: Telling,
+}
+
+impl InRoot {
+    /// The root whose top directory `fd` is. `is_new`: it was made just now, so there is nothing in it.
+    pub(crate) fn new(fd: OwnedFd, is_new: bool) -> InRoot {
+        let telling = Telling::default();
+        if narrate::is_dry_run() && is_new {
+            telling.note("/", Told::Empty);
+        }
+        InRoot { fd, telling }
+    }
+
+    /// Its top directory.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Notes what a dry run told.
+    pub(crate) fn note(&self, path: &str, told: Told) {
+        if narrate::is_dry_run() {
+            self.telling.note(path, told);
+        }
+    }
+
+    /// What is at `path`, if anything is.
+    pub(crate) fn find(&self, path: &str) -> Result<Option<OwnedFd>, Fault> {
+        match self.open(path, OFlags::PATH) {
+            Err(fault) if fault.errno() == Some(Errno::ENOENT) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    /// The directory at `path`; it and those above it are made where they are missing.
+    pub(crate) fn directory(&self, path: &str) -> Result<OwnedFd, Fault> {
+        match self.open(path, OFlags::PATH | OFlags::DIRECTORY) {
+            Err(fault) if fault.errno() == Some(Errno::ENOENT) => {
+                self.make_directory(path, 0o755)?;
+                self.open(path, OFlags::PATH | OFlags::DIRECTORY)
+            }
+            answer => answer,
+        }
+    }
+
+    /// Makes a directory, and those above it where they are missing.
+    pub(crate) fn make_directory(&self, path: &str, mode: u32) -> Result<(), Fault> {
+        let (above, name) = split(path);
+        let dir = self.directory(above)?;
+        self.note(path, Told::Made);
+        let text = format!("mkdirat(root:{above}, {name:?}, 0{mode:o})");
+        let made = call(format!("make the directory {path} inside the root"), text, "a place to mount on", || {
+            mkdirat(&dir, name, Mode::from_raw_mode(mode))
+        });
+        made.map_err(|fault| match fault.errno() {
+            Some(Errno::EROFS) => fault.with_remedy("the root is read-only: make the directory in it beforehand"),
+            _ => fault,
+        })
+    }
+
+    /// The file at `path`, to mount on; an empty one is made where it is missing.
+    pub(crate) fn file(&self, path: &str) -> Result<OwnedFd, Fault> {
+        if let Some(found) = self.find(path)? {
+            return Ok(found);
+        }
+        self.make_node(path, FileType::RegularFile, 0o444, 0, "an empty file to mount on")?;
+        self.open(path, OFlags::PATH)
+    }
+
+    /// Makes a device, or with number 0 an empty file. `mknod(2)`.
+    pub(crate) fn make_node(&self, path: &str, kind: FileType, mode: u32, dev: Dev, why: &str) -> Result<(), Fault> {
+        let (above, name) = split(path);
+        let dir = self.directory(above)?;
+        self.note(path, Told::Made);
+        let text = match kind {
+            FileType::CharacterDevice => {
+                let (major, minor) = (rustix::fs::major(dev), rustix::fs::minor(dev));
+                format!("mknodat(root:{above}, {name:?}, S_IFCHR|0{mode:o}, makedev({major:#x}, {minor:#x}))")
+            }
+            _ => format!("mknodat(root:{above}, {name:?}, S_IFREG|0{mode:o})"),
+        };
+        call(format!("make {path} inside the root"), text, why, || {
+            mknodat(&dir, name, kind, Mode::from_raw_mode(mode), dev)
+        })
+    }
+
+    /// Makes a symbolic link; its text is for those who live inside, nothing of ours follows it.
+    pub(crate) fn link(&self, path: &str, to: &str, why: &str) -> Result<(), Fault> {
+        let (above, name) = split(path);
+        let dir = self.directory(above)?;
+        self.note(path, Told::Made);
+        let text = format!("symlinkat({to:?}, root:{above}, {name:?})");
+        call(format!("make the link {path} inside the root"), text, why, || symlinkat(to, &dir, name))
+    }
+
+    /// Writes a new file.
+    pub(crate) fn write(&self, path: &str, content: &[u8], why: &str) -> Result<(), Fault> {
+        let (above, name) = split(path);
+        let dir = self.directory(above)?;
+        self.note(path, Told::Made);
+        let goal = format!("write {path} inside the root");
+        let text = format!("openat(root:{above}, {name:?}, O_WRONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0644)");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = call(&goal, text, why, || openat(&dir, name, flags, Mode::from_raw_mode(0o644)))?;
+        if narrate::is_dry_run() {
+            return Ok(());
+        }
+        look(&goal, "write(fd)", || std::io::Write::write_all(&mut std::fs::File::from(file), content))
+    }
+
+    /// Reads a file of the root; its links may lead anywhere *inside*. `None` where there is none.
+    pub(crate) fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Fault> {
+        if narrate::is_dry_run() && self.telling.find(path) != Where::Root {
+            return Ok(None);
+        }
+        let goal = format!("read {path} inside the root");
+        // A FIFO there must not make us wait, nor a terminal become ours.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let text = format!("openat2(root, {path:?})");
+        let file = match openat2(&self.fd, path, flags, Mode::empty(), resolve) {
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+            answer => look(&goal, text, || answer)?,
+        };
+        let stat = look(&goal, "fstat(fd)", || rustix::fs::fstat(&file))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(Fault::new(format!("cannot {goal}: it is not a regular file")));
+        }
+        let mut content = Vec::new();
+        let mut limited = std::fs::File::from(file).take(LONGEST + 1);
+        look(&goal, "read(fd)", || limited.read_to_end(&mut content))?;
+        match content.len() as u64 > LONGEST {
+            true => Err(Fault::new(format!("cannot {goal}: it is longer than {LONGEST} bytes"))),
+            false => Ok(Some(content)),
+        }
+    }
+
+    fn open(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Fault> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let told = if narrate::is_dry_run() { self.telling.find(path) } else { Where::Root };
+        let opened = match told {
+            Where::Root => openat2(&self.fd, path, flags, Mode::empty(), resolve),
+            Where::There => openat(&self.fd, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()),
+            Where::Nowhere => Err(rustix::io::Errno::NOENT),
+            Where::Host => openat(CWD, path, flags, Mode::empty()),
+        };
+        let text = format!("openat2(root, {path:?}, RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS)");
+        opened.map_err(|error| self.explain(path, Fault::kernel(reach(path), text, error.into_errno())))
+    }
+
+    /// A link or a file where a directory belongs: says which component it is.
+    fn explain(&self, path: &str, fault: Fault) -> Fault {
+        if !matches!(fault.errno(), Some(Errno::ELOOP | Errno::ENOTDIR)) {
+            return fault;
+        }
+        let ends = path.match_indices('/').skip(1).map(|(end, _)| end).chain([path.len()]);
+        for part in ends.map(|end| &path[..end]) {
+            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let kind = openat2(&self.fd, part, flags, Mode::empty(), resolve)
+                .and_then(rustix::fs::fstat)
+                .map(|stat| FileType::from_raw_mode(stat.st_mode));
+            match kind {
+                Ok(FileType::Directory) => {}
+                Ok(FileType::Symlink) => {
+                    return fault.with_remedy(format!(
+                        "{part} is a symbolic link in this root, and could lead a mount elsewhere; make it a directory"
+                    ));
+                }
+                Ok(_) => return fault.with_remedy(format!("{part} is not a directory in this root; make it one")),
+                Err(_) => return fault,
+            }
+        }
+        fault
+    }
+}
+
+fn reach(path: &str) -> String {
+    format!("reach {path} inside the root")
+}
+
+/// The directory above, and the name in it.
+fn split(path: &str) -> (&str, &str) {
+    match path.rsplit_once('/') {
+        Some(("", name)) => ("/", name),
+        Some((above, name)) => (above, name),
+        None => ("/", path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_splits_into_the_directory_above_and_the_name() {
+        assert_eq!(split("/dev/pts"), ("/dev", "pts"));
+        assert_eq!(split("/proc"), ("/", "proc"));
+    }
+}

@@ -1,0 +1,153 @@
+//! Makes what the lists say inside an attached root, in their order; `entry.rs` has the words, `in_root.rs` the paths.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use plumbing::kernel::look;
+use plumbing::{Fault, narrate};
+use rustix::fs::{FileType, fstat, makedev};
+
+use crate::attach;
+use crate::entry::{Attributes, Bind, Entry, Filesystem, Mount, Otherwise, What};
+use crate::in_root::InRoot;
+use crate::told::Told;
+
+/// What every mask of a file is made of, and the device that it must be.
+const NULL: (&str, (u32, u32)) = ("/dev/null", (1, 3));
+
+/// Makes the entries; answers which mounts there are now.
+pub(crate) fn make(root: &InRoot, entries: &[Entry]) -> Result<Vec<Mount>, Fault> {
+    let mut mounts = Vec::new();
+    let mut masks = Masks::default();
+    for entry in entries {
+        let Entry { target, what, why } = entry;
+        match what {
+            What::Fresh(filesystem, otherwise) => mounts.extend(fresh(root, target, filesystem, otherwise, why)?),
+            What::Bind(from) => mounts.extend(bind(root, target, from, why)?),
+            What::Device(major, minor) => {
+                root.make_node(target, FileType::CharacterDevice, 0o666, makedev(*major, *minor), why)?;
+            }
+            What::Link(to) => root.link(target, to, why)?,
+            What::Directory(mode) => root.make_directory(target, *mode)?,
+            What::File(content) => root.write(target, content, why)?,
+            What::Mask => mounts.extend(masks.mask(root, target, why)?),
+            What::Restrict(attributes) => mounts.extend(restrict(root, target, *attributes, why)?),
+            What::Tighten(attributes) => tighten(root, target, *attributes, why)?,
+        }
+    }
+    Ok(mounts)
+}
+
+fn fresh(
+    root: &InRoot,
+    target: &str,
+    filesystem: &Filesystem,
+    otherwise: &Otherwise,
+    why: &str,
+) -> Result<Option<Mount>, Fault> {
+    let kind = filesystem.kind;
+    let goal = format!("mount {kind} on {target}");
+    let mount = match (attach::fresh(&goal, filesystem, why), otherwise) {
+        (Ok(mount), _) => mount,
+        (Err(fault), Otherwise::LeaveOut) if is_not_ours(&fault) => return Ok(None),
+        (Err(fault), Otherwise::Bind(source)) if is_not_ours(&fault) => {
+            let from = Bind { attributes: filesystem.attributes, ..Bind::read_only(*source) };
+            return bind(root, target, &from, "its namespace is not ours, so we see the host's");
+        }
+        (Err(fault), _) => return Err(fault),
+    };
+    let onto = root.directory(target)?;
+    attach::attach(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
+    root.note(target, if matches!(kind, "proc" | "sysfs") { Told::AsHost } else { Told::Empty });
+    Ok(Some(Mount::fresh(target, filesystem)))
+}
+
+/// EPERM, or ENODEV where the kernel was built without it.
+fn is_not_ours(fault: &Fault) -> bool {
+    matches!(fault.errno(), Some(Errno::EPERM | Errno::ENODEV))
+}
+
+fn bind(root: &InRoot, target: &str, bind: &Bind, why: &str) -> Result<Option<Mount>, Fault> {
+    let source = &bind.source;
+    if bind.optional && !std::path::Path::new(source).exists() {
+        return Ok(None);
+    }
+    let goal = format!("bind {source} on {target}");
+    let is_directory = look(&goal, format!("stat({source:?})"), || std::fs::metadata(source))?.is_dir();
+    let mount = attach::clone_path(&goal, source, bind.recursive, why)?;
+    if let Some(device) = bind.device {
+        require_device(&goal, &mount, device)?;
+    }
+    attach::restrict(&goal, mount.as_fd(), bind.recursive, bind.attributes, "on this view of it, and on all below")?;
+    let onto = if is_directory { root.directory(target)? } else { root.file(target)? };
+    attach::attach(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
+    Ok(Some(Mount::bind(target, bind)))
+}
+
+/// Whatever lies at that path of the host: only the device that is meant goes into a container.
+fn require_device(goal: &str, mount: &OwnedFd, (major, minor): (u32, u32)) -> Result<(), Fault> {
+    if narrate::is_dry_run() {
+        return Ok(());
+    }
+    let stat = look(goal, "fstat(fd)", || fstat(mount))?;
+    let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+    match is_device && stat.st_rdev == makedev(major, minor) {
+        true => Ok(()),
+        false => Err(Fault::new(format!("cannot {goal}: the host's file is not the device {major}:{minor}"))),
+    }
+}
+
+fn restrict(root: &InRoot, target: &str, attributes: Attributes, why: &str) -> Result<Option<Mount>, Fault> {
+    let Some(onto) = root.find(target)? else { return Ok(None) };
+    let goal = format!("restrict {target}");
+    let mount = attach::clone_of(&goal, onto.as_fd(), true, why)?;
+    attach::restrict(&goal, mount.as_fd(), true, attributes, "on this view of it, and on all below")?;
+    attach::attach(&goal, mount.as_fd(), onto.as_fd(), target, "over what it restricts")?;
+    Ok(Some(Mount::restricted(target, attributes)))
+}
+
+fn tighten(root: &InRoot, target: &str, attributes: Attributes, why: &str) -> Result<(), Fault> {
+    let mount = root.directory(target)?;
+    attach::restrict(&format!("restrict {target}"), mount.as_fd(), false, attributes, why)
+}
+
+/// The empty directory that lies over every masked directory: one file system, seen at many places.
+#[derive(Default)]
+struct Masks {
+    directory: Option<OwnedFd>,
+}
+
+impl Masks {
+    fn mask(&mut self, root: &InRoot, target: &str, why: &str) -> Result<Option<Mount>, Fault> {
+        let Some(onto) = root.find(target)? else { return Ok(None) };
+        let goal = format!("mask {target}");
+        let kind = look(&goal, "fstat(fd)", || fstat(&onto)).map(|stat| FileType::from_raw_mode(stat.st_mode))?;
+        let (mount, told) = match kind {
+            FileType::Directory => (self.directory(&goal, why)?, Mount::mask(target, "tmpfs", None)),
+            _ => (null(&goal, why)?, Mount::mask(target, "bind", Some(NULL.0))),
+        };
+        attach::attach(&goal, mount.as_fd(), onto.as_fd(), target, "over what is not to be seen")?;
+        Ok(Some(told))
+    }
+
+    fn directory(&mut self, goal: &str, why: &str) -> Result<OwnedFd, Fault> {
+        if let Some(first) = &self.directory {
+            return attach::clone_of(goal, first.as_fd(), false, why);
+        }
+        let attributes = Attributes::MOUNT_ATTR_RDONLY
+            | Attributes::MOUNT_ATTR_NOSUID
+            | Attributes::MOUNT_ATTR_NODEV
+            | Attributes::MOUNT_ATTR_NOEXEC;
+        let mount = attach::fresh(goal, &Filesystem::new("tmpfs", &[("mode", "755")], attributes), why)?;
+        let kept = look(goal, "fcntl(fd, F_DUPFD_CLOEXEC)", || mount.try_clone())?;
+        self.directory = Some(kept);
+        Ok(mount)
+    }
+}
+
+fn null(goal: &str, why: &str) -> Result<OwnedFd, Fault> {
+    let (path, numbers) = NULL;
+    let mount = attach::clone_path(goal, path, false, why)?;
+    require_device(goal, &mount, numbers)?;
+    Ok(mount)
+}

@@ -29,14 +29,17 @@ pub fn exec_with(command: &[OsString], environment: &Environment) -> Result<Stat
     let argv = c_strings(command)?;
     let entries = environment.entries();
     if narrate::is_dry_run() {
-        narrate::before(&told(program, command), "from here the command speaks");
+        // Looked for where we are: a root that was only told of has nothing in it.
+        let found = candidates(program, environment).into_iter().find(|candidate| candidate.exists());
+        let path = found.as_ref().map_or(program.as_os_str(), |found| found.as_os_str());
+        narrate::before(&told(path, command), "from here the command speaks");
         return Ok(Status::SUCCESS);
     }
     startup::hand_on();
     let mut refused = Errno::ENOENT;
     for candidate in candidates(program, environment) {
         // Telling only what exists keeps the narration to the calls that matter; a failed one changes nothing.
-        if narrate::is_on() && !candidate.exists() {
+        if narrate::is_on() && candidate.try_exists().is_ok_and(|exists| !exists) {
             continue;
         }
         let path = c_string(candidate.as_os_str())?;

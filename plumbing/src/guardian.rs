@@ -36,12 +36,12 @@ pub fn spawn_keeping<R: FnOnce() -> Result<(), Fault>>(
     make: impl FnOnce() -> Result<(String, R), Fault>,
 ) -> Result<String, Fault> {
     if narrate::is_dry_run() {
-        return make().map(|(told, _)| told);
+        return fork(OUTLIVES).and_then(|_| fork(UNKNOWN_CHILD)).and_then(|_| make()).map(|(told, _)| told);
     }
     let (reader, writer) = look("start a guardian", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
-    match fork("a guardian outlives us: it removes what is made here when the container ends")? {
+    match fork(OUTLIVES)? {
         // Forked twice, so that the command we become finds no child that it did not start.
-        Cloned::Child => match fork("its parent exits, so that the command has no child it does not know") {
+        Cloned::Child => match fork(UNKNOWN_CHILD) {
             Ok(Cloned::Child) => guard(watched, writer, keep, make),
             Ok(Cloned::Parent { .. }) => exit_now(Status::SUCCESS),
             Err(fault) => exit_now(fault.report(narrate::tool())),
@@ -55,6 +55,9 @@ pub fn spawn_keeping<R: FnOnce() -> Result<(), Fault>>(
         }
     }
 }
+
+const OUTLIVES: &str = "a guardian outlives us: it removes what is made here when the container ends";
+const UNKNOWN_CHILD: &str = "its parent exits, so that the command has no child it does not know";
 
 fn fork(why: &str) -> Result<Cloned, Fault> {
     call("start a guardian", "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY))
@@ -118,6 +121,7 @@ fn close(kept: &[BorrowedFd<'_>]) -> Result<(), Fault> {
 
 /// stderr goes last: until the object is made there may be an error to tell.
 fn shed_standard() -> Result<(), Fault> {
+    narrate::fall_silent();
     look("close stderr", "close_range(2, 2)", || close_range(2, 2, false))
 }
 

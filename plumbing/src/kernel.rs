@@ -200,19 +200,18 @@ pub fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
 }
 
-/// Whether SIGPIPE is ignored now.
-pub(crate) fn is_sigpipe_ignored() -> bool {
+/// Whether `signal` is ignored now.
+pub(crate) fn is_ignored(signal: Signal) -> bool {
     // SAFETY: a null new action only reads into `old`, which is whole and zero is a valid value of it.
     unsafe {
         let mut old: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(libc::SIGPIPE, std::ptr::null(), &raw mut old) == 0 && old.sa_sigaction == libc::SIG_IGN
+        libc::sigaction(signal as i32, std::ptr::null(), &raw mut old) == 0 && old.sa_sigaction == libc::SIG_IGN
     }
 }
 
-/// Gives SIGPIPE its default disposition, as the process before us had it.
-pub(crate) fn default_sigpipe() {
-    // SAFETY: SIG_DFL runs no code of ours; the call cannot fail for a valid signal number.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+/// [`set_disposition`] where there is nobody to tell: it cannot fail for a signal that has a name and can be caught.
+pub(crate) fn restore_disposition(signal: Signal, ignore: bool) {
+    if set_disposition(signal, ignore).is_err() {}
 }
 
 /// Closes a standard descriptor again that was closed when we started.

@@ -37,13 +37,25 @@ pub fn command<O: Parser>() -> clap::Command {
 ///
 /// Pure: no file, no environment, no descriptor. Errors are one line, status 125.
 pub fn parse<O: Parser>(argv: Vec<OsString>) -> Result<Parsed<O>, Fault> {
-    let read = command::<O>().try_get_matches_from(argv).and_then(|matches| O::from_arg_matches(&matches));
+    let read = command::<O>().try_get_matches_from(&argv).and_then(|matches| O::from_arg_matches(&matches));
     match read {
         Ok(options) => Ok(Parsed::Plan(options)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Parsed::Text(error.to_string()))
         }
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => Err(Fault::usage(not_text(&argv))),
         Err(error) => Err(Fault::usage(one_line(&error.to_string()))),
+    }
+}
+
+/// clap does not say which option it was. Values that may be any bytes are never refused for it, so look for the word
+/// in front of the first one that is no text.
+fn not_text(argv: &[OsString]) -> String {
+    let place = argv.iter().position(|word| word.to_str().is_none()).unwrap_or_default();
+    let shown = argv.get(place).map(|word| word.to_string_lossy()).unwrap_or_default();
+    match argv[..place].last().filter(|word| word.as_encoded_bytes().starts_with(b"-")) {
+        Some(option) => format!("invalid value '{shown}' for '{}': valid is UTF-8 text", option.to_string_lossy()),
+        None => format!("invalid argument '{shown}': valid is UTF-8 text"),
     }
 }
 
@@ -79,6 +91,8 @@ mod tests {
     struct Options {
         #[arg(long)]
         mount: bool,
+        #[arg(long)]
+        size: Option<String>,
         #[arg(trailing_var_arg = true)]
         command: Vec<OsString>,
     }
@@ -97,6 +111,14 @@ mod tests {
         let Ok(Parsed::Plan(options)) = parse::<Options>(argv.to_vec()) else { panic!("a plan") };
         assert!(!options.mount);
         assert_eq!(options.command, ["next", "--mount"].map(OsString::from));
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_told_with_its_option() {
+        let not_text = std::os::unix::ffi::OsStringExt::from_vec(vec![b'1', 0xff]);
+        let argv = vec!["tool".into(), "--size".into(), not_text];
+        let Err(fault) = parse::<Options>(argv) else { panic!("a fault") };
+        assert_eq!(fault.to_string(), "invalid value '1\u{fffd}' for '--size': valid is UTF-8 text");
     }
 
     #[test]

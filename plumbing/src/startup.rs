@@ -1,22 +1,26 @@
 //! What the process inherited, remembered before Rust's runtime changes it, so that the next program gets it unchanged.
 //!
 //! Rust's start-up ignores SIGPIPE and opens /dev/null on closed descriptors 0 to 2, before `main`. A constructor in
-//! `.init_array` runs earlier still; [`hand_on`] undoes both just before `execve(2)`.
+//! `.init_array` runs earlier still; [`hand_on`] undoes both just before `execve(2)`. The constructor itself undoes one
+//! thing for as long as we run: with SIGCHLD ignored, the kernel would keep no child's status for us; `wait(2)`.
 
 use std::os::fd::RawFd;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::{env, ffi::OsString};
 
+use nix::sys::signal::Signal;
+
 use crate::{Fault, Status, kernel, narrate};
 
-/// Bits 0 to 2: that descriptor was closed. Bit 3: SIGPIPE was ignored.
+/// Bits 0 to 2: that descriptor was closed. Bits 3 and 4: that signal was ignored.
 static INHERITED: AtomicU8 = AtomicU8::new(0);
 const SIGPIPE_IGNORED: u8 = 1 << 3;
+const SIGCHLD_IGNORED: u8 = 1 << 4;
 
 #[used]
 // SAFETY: the loader calls every pointer in `.init_array` once, before `main`, with nothing to uphold on our side but
-// not to rely on Rust's runtime; `remember` makes three fcntl(2) calls and one sigaction(2) and stores one atomic.
+// not to rely on Rust's runtime; `remember` makes three fcntl(2) calls, at most three sigaction(2) and stores one atomic.
 #[unsafe(link_section = ".init_array")]
 static REMEMBER: extern "C" fn() = remember;
 
@@ -27,8 +31,12 @@ extern "C" fn remember() {
             inherited |= 1 << fd;
         }
     }
-    if kernel::is_sigpipe_ignored() {
+    if kernel::is_ignored(Signal::SIGPIPE) {
         inherited |= SIGPIPE_IGNORED;
+    }
+    if kernel::is_ignored(Signal::SIGCHLD) {
+        inherited |= SIGCHLD_IGNORED;
+        kernel::restore_disposition(Signal::SIGCHLD, false);
     }
     INHERITED.store(inherited, Ordering::Relaxed);
 }
@@ -38,10 +46,14 @@ pub fn was_closed(fd: RawFd) -> bool {
     (0..3).contains(&fd) && INHERITED.load(Ordering::Relaxed) & (1 << fd) != 0
 }
 
-/// Restores what the runtime changed: the disposition of SIGPIPE and the closed descriptors.
+/// Restores what the runtime and the constructor changed: two dispositions and the closed descriptors.
 pub fn hand_on() {
-    if INHERITED.load(Ordering::Relaxed) & SIGPIPE_IGNORED == 0 {
-        kernel::default_sigpipe();
+    let inherited = INHERITED.load(Ordering::Relaxed);
+    if inherited & SIGPIPE_IGNORED == 0 {
+        kernel::restore_disposition(Signal::SIGPIPE, false);
+    }
+    if inherited & SIGCHLD_IGNORED != 0 {
+        kernel::restore_disposition(Signal::SIGCHLD, true);
     }
     for fd in (0..3).filter(|fd| was_closed(*fd)) {
         kernel::close_inherited(fd);

@@ -104,9 +104,9 @@ pub fn add(name: &Name) -> Result<(), Fault> {
 
 fn mount_own(path: &std::path::Path, goal: &str) -> Result<(), Fault> {
     const OWN: &str = "/proc/self/ns/net";
-    let text = format!("mount({OWN:?}, {path:?}, \"none\", MS_BIND)");
+    let text = format!("mount({OWN:?}, {path:?}, NULL, MS_BIND, NULL)");
     call(goal, text, "the mount keeps the namespace alive without a process", || {
-        mount(Some(OWN), path, Some("none"), MsFlags::MS_BIND, None::<&str>)
+        mount(Some(OWN), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
     })
     .map_err(capability::needs_sys_admin)
 }
@@ -197,9 +197,9 @@ fn share(goal: &str) -> Result<(), Fault> {
 }
 
 fn change_mount(goal: &str, source: Option<&str>, flags: MsFlags, told: &str, why: &str) -> Result<(), Fault> {
-    let source = source.unwrap_or("none");
-    call(goal, format!("mount({source:?}, {DIRECTORY:?}, \"none\", {told})"), why, || {
-        mount(Some(source), DIRECTORY, Some("none"), flags, None::<&str>)
+    let shown = source.map_or_else(|| "NULL".to_owned(), |source| format!("{source:?}"));
+    call(goal, format!("mount({shown}, {DIRECTORY:?}, NULL, {told}, NULL)"), why, || {
+        mount(source, DIRECTORY, None::<&str>, flags, None::<&str>)
     })
 }
 

@@ -101,7 +101,9 @@ fn difference(told: &str, made: &Call) -> Option<String> {
     let told = scan(arguments);
     match made.name.as_str() {
         "sendto" | "sendmsg" => different_message(&told, made),
-        _ => different_string(&told, made).or_else(|| different_constant(&told, made)),
+        _ => different_string(&told, made)
+            .or_else(|| different_constant(&told, made))
+            .or_else(|| different_place(arguments, made)),
     }
 }
 
@@ -132,6 +134,14 @@ fn different_constant(told: &Scanned, made: &Call) -> Option<String> {
     missing
         .map(|word| format!("{word} was told, but not in it"))
         .or_else(|| extra.map(|word| format!("{word} was in it, but not told")))
+}
+
+/// `root:/proc` is told where a descriptor of /proc in a root that is being made is passed.
+fn different_place(arguments: &str, made: &Call) -> Option<String> {
+    let places = arguments.split("root:").skip(1).filter_map(|rest| rest.split([',', ')']).next());
+    let leads_to = |place: &str| made.descriptors.iter().any(|path| path.ends_with(place.trim_end_matches('/')));
+    let missing = places.filter(|place| place.starts_with('/')).find(|place| !leads_to(place));
+    missing.map(|place| format!("no descriptor led to {place}"))
 }
 
 /// A netlink message that strace cannot decode (see [`Call::messages`]) is compared by its type, and by its strings

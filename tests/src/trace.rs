@@ -318,6 +318,9 @@ pub fn scan(text: &str) -> Scanned {
                 scanned.descriptors.push(string);
                 at += length;
             }
+            b'/' if bytes.get(at + 1) == Some(&b'*') => {
+                at += text[at..].find("*/").map_or(bytes.len(), |length| length + 1);
+            }
             b'(' | b'[' | b'{' => depth += 1,
             b')' if depth == 0 => {
                 scanned.end = at;

@@ -77,6 +77,7 @@ impl InRoot {
         });
         made.map_err(|fault| match fault.errno() {
             Some(Errno::EROFS) => fault.with_remedy("the root is read-only: make the directory in it beforehand"),
+            Some(Errno::EACCES) => fault.with_remedy(format!("{above} is not ours to write in: let its owner make it")),
             _ => fault,
         })
     }

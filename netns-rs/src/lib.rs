@@ -18,6 +18,7 @@ mod nsid;
 pub mod options;
 pub mod plan;
 mod route;
+mod see;
 mod show;
 mod survey;
 mod wiring;

@@ -14,6 +14,7 @@ use netlink_packet_route::link::{
 };
 use nix::errno::Errno;
 use plumbing::Fault;
+use serde::{Deserialize, Serialize};
 
 use crate::netlink::{Answer, Netlink, change_request, dump_request, get_request};
 
@@ -21,7 +22,7 @@ use crate::netlink::{Answer, Netlink, change_request, dump_request, get_request}
 pub const LOOPBACK: u32 = 1;
 
 /// What the kernel tells of a link, as far as it matters here.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// Its number in its network namespace.
     pub index: u32,

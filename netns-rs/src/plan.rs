@@ -81,7 +81,7 @@ impl Plan {
             }
             Step::ShowRecords => pipe::inspect(|record, target| {
                 let whose = format!("process {}'s", target.pid());
-                match show::look_into(namespace_of(target)?.as_fd(), &whose)? {
+                match show::look_into(namespace_of(target)?.as_fd(), &whose, Some(target))? {
                     Some(network) => record.set("net", &network),
                     None => Ok(()),
                 }
@@ -136,14 +136,17 @@ fn connect(stage: &mut Stage, connection: &Connection) -> Result<(), Fault> {
 }
 
 fn show_one(subject: Option<&Name>, json: bool) -> Result<Status, Fault> {
-    let (namespace, whose) = match subject {
-        None => (lock::own_namespace()?, "our own".to_owned()),
+    let found = match subject {
+        None => show::look_into(lock::own_namespace()?.as_fd(), "our own", None)?,
         Some(name) => match name.as_pid().filter(|_| !name.exists()) {
-            Some(pid) => (namespace_of(&Target::of_pid(pid)?)?, format!("process {pid}'s")),
-            None => (name.open()?, format!("the {}", name.shown())),
+            Some(pid) => {
+                let target = Target::of_pid(pid)?;
+                show::look_into(namespace_of(&target)?.as_fd(), &format!("process {pid}'s"), Some(&target))?
+            }
+            None => show::look_into(name.open()?.as_fd(), &format!("the {}", name.shown()), None)?,
         },
     };
-    let Some(network) = show::look_into(namespace.as_fd(), &whose)? else { return Ok(Status::SUCCESS) };
+    let Some(network) = found else { return Ok(Status::SUCCESS) };
     if !json {
         return startup::print(&network.to_text());
     }

@@ -9,6 +9,7 @@ mod capability;
 mod forwarding;
 mod link;
 mod lock;
+mod message;
 mod name;
 mod namespace;
 mod netlink;

@@ -16,7 +16,8 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use serde::{Deserialize, Serialize};
 
-use crate::netlink::{Answer, Netlink, change_request, dump_request, get_request};
+use crate::message::{change_request, dump_request, get_request};
+use crate::netlink::{Answer, Netlink};
 
 /// The index of `lo`, in every network namespace.
 pub const LOOPBACK: u32 = 1;

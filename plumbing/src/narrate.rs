@@ -61,5 +61,5 @@ pub fn remark(text: impl Display) {
 /// Writes in one piece, so that lines of concurrent processes do not mix.
 pub(crate) fn write_stderr(text: &str) {
     // A closed or full stderr leaves nobody to tell: the exit status still says that we failed.
-    if rustix::io::write(rustix::stdio::stderr(), text.as_bytes()).is_err() {}
+    rustix::io::write(rustix::stdio::stderr(), text.as_bytes()).ok();
 }

@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 const GOAL: &str = "work inside the container";
+const ONCE_MORE: &str = "the pid namespace that we joined holds for children only; pid_namespaces(7)";
 
 /// Runs `work` inside the container, and gives back what it answers.
 ///
@@ -37,7 +38,13 @@ pub(crate) fn inside<T: Serialize + DeserializeOwned>(
     }
     let (reader, writer) = look(GOAL, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     match fork("a child does the work: who joins a pid namespace must fork once more, and we stay where we are")? {
-        Cloned::Child if narrate::is_dry_run() => enter(target, foreign).and_then(|()| work()),
+        Cloned::Child if narrate::is_dry_run() => {
+            enter(target, foreign)?;
+            if foreign.contains(Kind::Pid) {
+                fork(ONCE_MORE)?;
+            }
+            work()
+        }
         Cloned::Child => {
             let done = enter(target, foreign).and_then(|()| descend(foreign, || answer(writer, work)));
             exit_now(done.unwrap_or_else(|fault| fault.report(narrate::tool())))
@@ -56,7 +63,7 @@ fn fork(why: &str) -> Result<Cloned, Fault> {
 /// Joins, and becomes root there: a user who is not mapped inside could make no file.
 fn enter(target: &Target, foreign: KindSet) -> Result<(), Fault> {
     target.join(foreign, "where its mounts are, and where the kernel looks for our rights; setns(2)")?;
-    if !foreign.contains(Kind::User) || narrate::is_dry_run() {
+    if !foreign.contains(Kind::User) {
         return Ok(());
     }
     let maps = |map: &str| is_mapped(&target.read(map).unwrap_or_default(), 0);
@@ -69,7 +76,7 @@ fn descend(foreign: KindSet, last: impl FnOnce() -> Result<Status, Fault>) -> Re
     if !foreign.contains(Kind::Pid) {
         return last();
     }
-    match fork("the pid namespace that we joined holds for children only; pid_namespaces(7)")? {
+    match fork(ONCE_MORE)? {
         Cloned::Child => exit_now(last().unwrap_or_else(|fault| fault.report(narrate::tool()))),
         Cloned::Parent { pid, .. } => wait(pid),
     }

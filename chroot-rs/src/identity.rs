@@ -73,7 +73,9 @@ impl Request {
             (None, Some(_), ..) => Some(Vec::new()),
             (None, None, ..) => None,
         };
-        Ok(Identity { uid, gid, groups, home: entry.map(|(user, _)| user.home.to_owned()) })
+        // A home of the host's is none inside.
+        let home = uid.and_then(|uid| inside.user_by_id(uid)).map(|user| user.home.to_owned());
+        Ok(Identity { uid, gid, groups, home })
     }
 }
 
@@ -190,6 +192,7 @@ mod tests {
         assert_eq!(ids(Some("web:"), None), ids(Some("web"), None));
         assert_eq!(ids(Some("host"), None), (Some(5), Some(6), Some(vec![6, 60])));
         assert_eq!(resolve(Some("web"), None).unwrap().home.as_deref(), Some("/srv"));
+        assert_eq!(resolve(Some("host"), None).unwrap().home, None);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use plumbing::Fault;
 
 use crate::link::parse;
-use crate::netlink::{Netlink, change_request, dump_request};
+use crate::message::{change_request, dump_request};
+use crate::netlink::Netlink;
 use crate::network::Address;
 
 /// Lists all addresses of the socket's namespace, each with the index of its interface.

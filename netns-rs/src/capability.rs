@@ -23,13 +23,17 @@ pub fn needs_sys_admin(fault: Fault) -> Fault {
     explain(fault, SYS_ADMIN)
 }
 
+/// Whether this process holds CAP_SYS_ADMIN, wherever that counts.
+pub fn is_sys_admin() -> bool {
+    held().is_some_and(|held| held & 1 << SYS_ADMIN.0 != 0)
+}
+
 fn explain(fault: Fault, (bit, name): (u32, &str)) -> Fault {
     if fault.errno() != Some(Errno::EPERM) {
         return fault;
     }
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let inside = own_namespace_inode(Kind::User).is_some_and(|inode| inode != INITIAL_USER_NAMESPACE);
-    match effective(&status) {
+    match held() {
         Some(held) if held & 1 << bit == 0 => {
             fault.with_remedy(format!("this process lacks {name} (CapEff in /proc/self/status is {held:#x})"))
         }
@@ -38,6 +42,10 @@ fn explain(fault: Fault, (bit, name): (u32, &str)) -> Fault {
         )),
         _ => fault,
     }
+}
+
+fn held() -> Option<u64> {
+    std::fs::read_to_string("/proc/self/status").ok().and_then(|status| effective(&status))
 }
 
 fn effective(status: &str) -> Option<u64> {

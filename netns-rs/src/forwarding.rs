@@ -32,7 +32,7 @@ pub fn switch_on() -> Result<(), Fault> {
 
 /// Sets forwarding back when the table with this comment is gone and was the last one.
 pub fn restore(comment: Option<&str>, remaining: &[Known]) -> Result<(), Fault> {
-    if comment == Some(WAS_OFF) && ours(remaining).next().is_none() {
+    if comment == Some(WAS_OFF) && ours(remaining).next().is_none() && is_on()? {
         set("0", "as it was before the first container")?;
     }
     Ok(())

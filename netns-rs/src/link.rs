@@ -14,14 +14,16 @@ use netlink_packet_route::link::{
 };
 use nix::errno::Errno;
 use plumbing::Fault;
+use serde::{Deserialize, Serialize};
 
-use crate::netlink::{Answer, Netlink, change_request, dump_request, get_request};
+use crate::message::{change_request, dump_request, get_request};
+use crate::netlink::{Answer, Netlink};
 
 /// The index of `lo`, in every network namespace.
 pub const LOOPBACK: u32 = 1;
 
 /// What the kernel tells of a link, as far as it matters here.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// Its number in its network namespace.
     pub index: u32,

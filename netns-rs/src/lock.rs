@@ -33,6 +33,13 @@ impl Lock {
         self.operate(FlockOperation::Unlock).and(outcome)
     }
 
+    /// Does something in any case, while holding the lock if it can be had: what must go, goes.
+    pub fn with_or_without(&self, act: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
+        let taken = self.take();
+        let outcome = act();
+        self.operate(FlockOperation::Unlock).and(taken).and(outcome)
+    }
+
     fn take(&self) -> Result<(), Fault> {
         let deadline = Instant::now() + PATIENCE;
         loop {

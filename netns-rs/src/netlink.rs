@@ -8,10 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_MULTIPART, NLM_F_REQUEST,
-    NetlinkHeader, NetlinkMessage, NetlinkSerializable,
-};
+use netlink_packet_core::{NLM_F_DUMP_INTR, NLM_F_MULTIPART};
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 use plumbing::Fault;
@@ -19,12 +16,8 @@ use plumbing::fault::IntoErrno;
 use plumbing::kernel::{call, look};
 
 use crate::capability;
+use crate::message::{HEADER, Header, NLMSG_DONE, NLMSG_ERROR, Refused, align};
 
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-const HEADER: usize = 16;
-/// `NLMSGERR_ATTR_MSG`: the sentence in an extended ACK.
-const SENTENCE: u16 = 1;
 /// More than the kernel ever puts into one answer (it fills at most 32 KiB of a dump at once).
 const ANSWER: usize = 64 << 10;
 /// How often a dump that changed while it was read is started over.
@@ -90,7 +83,7 @@ impl Netlink {
         call(goal, told, why, || {
             let (first, last) = self.number(&mut request);
             self.send(&request)?;
-            self.collect(first, last.wrapping_sub(trailers), |_, _| {}).map_err(|refused| refused.note(&sentence))
+            self.collect(first, last.wrapping_sub(trailers), |_, _| {}).map_err(|refused| note(refused, &sentence))
         })
         .map_err(capability::needs_net_admin)
     }
@@ -111,7 +104,7 @@ impl Netlink {
                         answers.push(Answer { kind: header.kind, payload: payload.to_vec() });
                     }
                 })
-                .map_err(|refused| refused.note(&sentence))?;
+                .map_err(|refused| note(refused, &sentence))?;
                 if !torn {
                     return Ok(answers);
                 }
@@ -143,7 +136,7 @@ impl Netlink {
     fn collect(&self, first: u32, last: u32, mut hear: impl FnMut(&Header, &[u8])) -> Result<(), Refused> {
         let mut refused = None;
         loop {
-            let datagram = self.receive().map_err(Refused::plain)?;
+            let datagram = self.receive().map_err(|errno| Refused { errno, sentence: None })?;
             let mut rest = &datagram[..];
             while let Some(header) = Header::read(rest) {
                 let payload = &rest[HEADER..header.length];
@@ -177,99 +170,6 @@ impl Netlink {
     }
 }
 
-/// A request that changes something and is to be acknowledged, as bytes.
-pub fn change_request<M: NetlinkSerializable>(message: M, flags: u16) -> Vec<u8> {
-    serialize(message, NLM_F_REQUEST | NLM_F_ACK | flags)
-}
-
-/// A request for one object, as bytes.
-pub fn get_request<M: NetlinkSerializable>(message: M) -> Vec<u8> {
-    serialize(message, NLM_F_REQUEST)
-}
-
-/// A request for all objects, as bytes.
-pub fn dump_request<M: NetlinkSerializable>(message: M) -> Vec<u8> {
-    serialize(message, NLM_F_REQUEST | NLM_F_DUMP)
-}
-
-fn serialize<M: NetlinkSerializable>(message: M, flags: u16) -> Vec<u8> {
-    let mut header = NetlinkHeader::default();
-    header.flags = flags;
-    let mut packet = NetlinkMessage::new(header, netlink_packet_core::NetlinkPayload::InnerMessage(message));
-    packet.finalize();
-    let mut bytes = vec![0; packet.buffer_len()];
-    packet.serialize(&mut bytes);
-    bytes
-}
-
-/// The head of a message: `struct nlmsghdr`.
-struct Header {
-    length: usize,
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-}
-
-impl Header {
-    /// `None` at the end, and where a length leads out of the datagram.
-    fn read(bytes: &[u8]) -> Option<Header> {
-        let length = u32_at(bytes, 0)? as usize;
-        let head = Header { length, kind: u16_at(bytes, 4)?, flags: u16_at(bytes, 6)?, sequence: u32_at(bytes, 8)? };
-        (HEADER..=bytes.len()).contains(&length).then_some(head)
-    }
-}
-
-/// What the kernel says when it refuses.
-#[derive(Debug)]
-struct Refused {
-    errno: Errno,
-    sentence: Option<String>,
-}
-
-impl Refused {
-    fn plain(errno: Errno) -> Refused {
-        Refused { errno, sentence: None }
-    }
-
-    /// Reads `struct nlmsgerr`, or the code that ends a dump; `None` when it says that all went well.
-    fn read(header: &Header, payload: &[u8]) -> Option<Refused> {
-        let code = u32_at(payload, 0).map_or(0, |code| code as i32);
-        if code >= 0 {
-            return None;
-        }
-        let request = match header.kind {
-            NLMSG_ERROR if header.flags & NLM_F_CAPPED != 0 => HEADER,
-            NLMSG_ERROR => align(u32_at(payload, 4).unwrap_or(0) as usize),
-            _ => 0,
-        };
-        let sentence = (header.flags & NLM_F_ACK_TLVS != 0)
-            .then(|| attributes(payload.get(4 + request..).unwrap_or_default()))
-            .and_then(|all| all.into_iter().find(|(kind, _)| *kind == SENTENCE))
-            .map(|(_, text)| String::from_utf8_lossy(text).trim_end_matches('\0').to_owned());
-        Some(Refused { errno: Errno::from_raw(-code), sentence })
-    }
-
-    fn note(self, sentence: &RefCell<Option<String>>) -> Errno {
-        sentence.replace(self.sentence);
-        self.errno
-    }
-}
-
-/// The attributes that follow one another in `bytes`: type (without its flags) and value.
-pub fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
-    const NLA_TYPE_MASK: u16 = 0x3fff;
-    let mut found = Vec::new();
-    while let (Some(length), Some(kind)) = (u16_at(bytes, 0), u16_at(bytes, 2)) {
-        let length = usize::from(length);
-        if !(4..=bytes.len()).contains(&length) {
-            break;
-        }
-        found.push((kind & NLA_TYPE_MASK, &bytes[4..length]));
-        bytes = &bytes[align(length).min(bytes.len())..];
-    }
-    found
-}
-
 /// The text of a request, with the kernel's own sentence once there is one.
 struct Told<'a> {
     text: String,
@@ -285,52 +185,17 @@ impl Display for Told<'_> {
     }
 }
 
+/// Keeps the sentence for the error text; the errno goes the usual way.
+fn note(refused: Refused, sentence: &RefCell<Option<String>>) -> Errno {
+    sentence.replace(refused.sentence);
+    refused.errno
+}
+
 fn retry<T>(mut act: impl FnMut() -> std::io::Result<T>) -> Result<T, Errno> {
     loop {
         match act().map_err(IntoErrno::into_errno) {
             Err(Errno::EINTR) => {}
             answer => return answer,
         }
-    }
-}
-
-/// Netlink pads messages and attributes to four bytes.
-pub fn align(length: usize) -> usize {
-    (length + 3) & !3
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_is_read_with_its_sentence() {
-        let sentence = b"Unknown device type\0";
-        let mut payload = (-95i32).to_ne_bytes().to_vec();
-        payload.extend_from_slice(&[0; HEADER]);
-        payload.extend_from_slice(&(4 + sentence.len() as u16).to_ne_bytes());
-        payload.extend_from_slice(&SENTENCE.to_ne_bytes());
-        payload.extend_from_slice(sentence);
-        let header = Header { length: 0, kind: NLMSG_ERROR, flags: NLM_F_CAPPED | NLM_F_ACK_TLVS, sequence: 1 };
-        let refused = Refused::read(&header, &payload).unwrap();
-        assert_eq!(refused.errno, Errno::EOPNOTSUPP);
-        assert_eq!(refused.sentence.as_deref(), Some("Unknown device type"));
-        assert!(Refused::read(&header, &0i32.to_ne_bytes()).is_none());
-    }
-
-    #[test]
-    fn lengths_that_lead_astray_end_the_reading() {
-        assert!(Header::read(&[255; 16]).is_none());
-        assert!(Header::read(&[0; 16]).is_none());
-        assert!(attributes(&[0, 0, 1, 0]).is_empty());
-        assert_eq!(attributes(&[5, 0, 1, 0, 7, 0, 0]), [(1, &[7][..])]);
     }
 }

@@ -7,6 +7,7 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 
 use plumbing::Fault;
+use serde::{Deserialize, Serialize};
 
 /// `IFNAMSIZ` less its NUL.
 const LONGEST_NAME: usize = 15;
@@ -14,7 +15,7 @@ const LONGEST_NAME: usize = 15;
 pub const LONGEST_ALIAS: usize = 255;
 
 /// An address and the length of its network's prefix: `10.88.0.2/24`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// The address itself.
     pub ip: IpAddr,

@@ -9,7 +9,8 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use std::net::Ipv4Addr;
 
-use crate::netlink::{Netlink, align, attributes};
+use crate::message::{align, attributes};
+use crate::netlink::Netlink;
 
 const SUBSYSTEM: u16 = 10; // NFNL_SUBSYS_NFTABLES
 const BATCH_BEGIN: u16 = 0x10;

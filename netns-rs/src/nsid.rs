@@ -10,7 +10,8 @@ use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use plumbing::Fault;
 
 use crate::link::parse;
-use crate::netlink::{Netlink, get_request};
+use crate::message::get_request;
+use crate::netlink::Netlink;
 
 /// The number by which the socket's namespace knows this one; `None` where it has none yet.
 pub fn of(netlink: &Netlink, namespace: BorrowedFd<'_>) -> Result<Option<i32>, Fault> {

@@ -56,11 +56,11 @@ pub(crate) struct Exec {
     /// Run it in a new network namespace, which ends with its last process
     #[arg(long)]
     pub(crate) new: bool,
-    #[command(flatten)]
-    pub(crate) wiring: Wiring,
     /// The name of the namespace (not with --new), then the command and its arguments
     #[arg(trailing_var_arg = true, value_name = "[NAME] COMMAND")]
     pub(crate) words: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) wiring: Wiring,
 }
 
 #[derive(Debug, Args)]

@@ -1,8 +1,9 @@
 //! What a command line asks for, and how it is done: parse, then apply, in the order in which the kernel wants it.
 
 use std::ffi::OsString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
+use plumbing::assembly::Hold;
 use plumbing::namespace::Kind;
 use plumbing::options::Narration;
 use plumbing::pipe::{self, Stage};
@@ -11,6 +12,7 @@ use plumbing::target::{Target, own_namespace_inode};
 use plumbing::{Fault, Status, chain, kernel};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::{PidfdFlags, pidfd_open};
+use serde_json::{Map, Value};
 
 use crate::name::{self, Name};
 use crate::netlink::Netlink;
@@ -81,7 +83,7 @@ impl Plan {
             }
             Step::ShowRecords => pipe::inspect(|record, target| {
                 let whose = format!("process {}'s", target.pid());
-                match show::look_into(namespace_of(target)?.as_fd(), &whose)? {
+                match show::look_into(namespace_of(target)?.as_fd(), &whose, Some(target))? {
                     Some(network) => record.set("net", &network),
                     None => Ok(()),
                 }
@@ -107,43 +109,49 @@ fn enter_new(connection: Option<&Connection>) -> Result<(), Fault> {
     wiring::connect(connection, &sides, ourselves.as_fd()).map(drop)
 }
 
+/// The record is read to its end first: once something is made, nothing but the kernel may refuse any more.
 fn connect(stage: &mut Stage, connection: &Connection) -> Result<(), Fault> {
     stage.require_hold("connect")?;
     let target = &stage.target;
-    if target.namespace_inode(Kind::Net)? == own_namespace_inode(Kind::Net) {
-        return Err(Fault::new(format!(
-            "cannot connect {}: it has no network namespace of its own, it shares the host's",
-            stage.record.shown_name()
-        )));
+    let refusal = |why| Fault::new(format!("cannot connect {}: {why}", stage.record.shown_name()));
+    if matches!(stage.hold, Hold::InUse) {
+        // If a later stage failed, nobody could take the interface away again: the container is not ours to end.
+        return Err(refusal("a command runs in it already, and only an unfinished container is changed"));
     }
+    if target.namespace_inode(Kind::Net)? == own_namespace_inode(Kind::Net) {
+        return Err(refusal("it has no network namespace of its own, it shares the host's"));
+    }
+    let mut net: Map<String, Value> = stage.record.get("net")?.unwrap_or_default();
+    let mut interfaces = match net.get("interfaces") {
+        Some(Value::Array(earlier)) => earlier.clone(),
+        _ => Vec::new(),
+    };
     let host = lock::own_namespace()?;
     let container = namespace_of(target)?;
     let inside = namespace::socket_inside(container.as_fd(), &format!("process {}'s", target.pid()))?;
     namespace::bring_loopback_up(&inside)?;
     let sides = Sides { host: host.as_fd(), container: container.as_fd(), inside: &inside, are_we_inside: false };
     let made = wiring::connect(connection, &sides, target.pidfd())?;
-    let told = |error| Fault::new(format!("cannot write a record: {error}"));
-    let mut net: serde_json::Map<String, serde_json::Value> = stage.record.get("net")?.unwrap_or_default();
-    let mut interfaces = match net.get("interfaces") {
-        Some(serde_json::Value::Array(earlier)) => earlier.clone(),
-        _ => Vec::new(),
-    };
-    interfaces.push(serde_json::to_value(made).map_err(told)?);
-    let nat = connection.nat || net.get("nat") == Some(&true.into());
+    let told = serde_json::to_value(made).map_err(|error| Fault::new(format!("cannot write a record: {error}")))?;
+    interfaces.push(told);
+    let nat = connection.nat || net.get("nat") == Some(&Value::Bool(true));
     net.insert("interfaces".to_owned(), interfaces.into());
     net.insert("nat".to_owned(), nat.into());
     stage.record.set("net", &net)
 }
 
 fn show_one(subject: Option<&Name>, json: bool) -> Result<Status, Fault> {
-    let (namespace, whose) = match subject {
-        None => (lock::own_namespace()?, "our own".to_owned()),
+    let found = match subject {
+        None => show::look_into(lock::own_namespace()?.as_fd(), "our own", None)?,
         Some(name) => match name.as_pid().filter(|_| !name.exists()) {
-            Some(pid) => (namespace_of(&Target::of_pid(pid)?)?, format!("process {pid}'s")),
-            None => (name.open()?, format!("the {}", name.shown())),
+            Some(pid) => {
+                let target = Target::of_pid(pid)?;
+                show::look_into(namespace_of(&target)?.as_fd(), &format!("process {pid}'s"), Some(&target))?
+            }
+            None => show::look_into(name.open()?.as_fd(), &format!("the {}", name.shown()), None)?,
         },
     };
-    let Some(network) = show::look_into(namespace.as_fd(), &whose)? else { return Ok(Status::SUCCESS) };
+    let Some(network) = found else { return Ok(Status::SUCCESS) };
     if !json {
         return startup::print(&network.to_text());
     }
@@ -152,7 +160,7 @@ fn show_one(subject: Option<&Name>, json: bool) -> Result<Status, Fault> {
     startup::print(&format!("{text}\n"))
 }
 
-fn namespace_of(target: &Target) -> Result<std::os::fd::OwnedFd, Fault> {
+fn namespace_of(target: &Target) -> Result<OwnedFd, Fault> {
     let goal = format!("open the network namespace of process {}", target.pid());
     kernel::look(goal, format!("openat(\"/proc/{}\", \"ns/net\", O_RDONLY)", target.pid()), || {
         openat(target.dir(), "ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
@@ -180,7 +188,7 @@ fn list(json: bool) -> Result<Status, Fault> {
         lines.push('\n');
         objects.push(object);
     }
-    startup::print(&if json { format!("{}\n", serde_json::Value::from(objects)) } else { lines })
+    startup::print(&if json { format!("{}\n", Value::from(objects)) } else { lines })
 }
 
 fn run(exec: Exec) -> Result<Step, Fault> {

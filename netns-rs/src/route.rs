@@ -14,7 +14,8 @@ use plumbing::Fault;
 
 use crate::address::family;
 use crate::link::parse;
-use crate::netlink::{Netlink, change_request, dump_request};
+use crate::message::{change_request, dump_request};
+use crate::netlink::Netlink;
 
 /// Sends everything without a better route to `gateway`, out of the interface with this index.
 pub fn add_default(netlink: &Netlink, gateway: IpAddr, index: u32) -> Result<(), Fault> {

@@ -7,12 +7,13 @@
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use plumbing::{Fault, kernel, narrate};
+use plumbing::target::Target;
+use plumbing::{Fault, kernel};
 use serde::Serialize;
 
 use crate::link::Link;
 use crate::netlink::Netlink;
-use crate::{address, link, lock, namespace, nsid, route};
+use crate::{link, lock, nsid, see};
 
 /// The network that a namespace sees; member `net` of a record.
 #[derive(Debug, Serialize)]
@@ -40,33 +41,21 @@ struct Interface {
     bridge: Option<String>,
 }
 
-/// Looks into a network namespace; `whose` tells it. A dry run does not go there, and has nothing to tell.
-pub fn look_into(inspected: BorrowedFd<'_>, whose: &str) -> Result<Option<Network>, Fault> {
-    let home = lock::own_namespace()?;
+/// Looks into a network namespace; `whose` tells it, `target` is a process in it. A dry run does not go there, and has
+/// nothing to tell.
+pub fn look_into(inspected: BorrowedFd<'_>, whose: &str, target: Option<&Target>) -> Result<Option<Network>, Fault> {
     let outside = Netlink::route()?;
-    let is_home = is_same(inspected, home.as_fd())?;
-    let socket;
-    let inside = if is_home {
-        &outside
-    } else {
-        socket = namespace::socket_inside(inspected, whose)?;
-        &socket
+    let is_home = is_same(inspected, lock::own_namespace()?.as_fd())?;
+    let seen = if is_home { Some(see::through(&outside)?) } else { see::from_inside(inspected, whose, target)? };
+    let Some(seen) = seen else { return Ok(None) };
+    let near = if is_home { seen.links.clone() } else { link::list(&outside)? };
+    let id = if is_home { None } else { nsid::of(&outside, inspected)? };
+    let side = Side { links: &near, is_home, id };
+    let interface = |link: &Link| {
+        let own = seen.addresses.iter().filter(|(index, _)| *index == link.index);
+        side.interface(link, own.map(|(_, address)| address.to_string()).collect())
     };
-    if narrate::is_dry_run() {
-        return Ok(None);
-    }
-    let links = link::list(inside)?;
-    let addresses = address::list(inside)?;
-    let near = if is_home { links.clone() } else { link::list(&outside)? };
-    let side = Side { links: &near, is_home, id: if is_home { None } else { nsid::of(&outside, inspected)? } };
-    let interfaces = links
-        .iter()
-        .map(|link| {
-            let own = addresses.iter().filter(|(index, _)| *index == link.index);
-            side.interface(link, own.map(|(_, address)| address.to_string()).collect())
-        })
-        .collect();
-    Ok(Some(Network { interfaces, gateway: route::default_gateway(inside)? }))
+    Ok(Some(Network { interfaces: seen.links.iter().map(interface).collect(), gateway: seen.gateway }))
 }
 
 fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool, Fault> {

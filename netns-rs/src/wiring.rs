@@ -80,7 +80,7 @@ fn make(
     }
     let told = serde_json::to_string(&outside.told(asked))
         .map_err(|error| Fault::new(format!("cannot tell what was made: {error}")))?;
-    Ok((told, move || lock.with(|| outside.remove())))
+    Ok((told, move || lock.with_or_without(|| outside.remove())))
 }
 
 /// What is made on the host, as far as it is made.

@@ -89,7 +89,7 @@ fn in_child(outcome: Result<Status, Fault>, starting: BorrowedFd<'_>) -> Result<
         Err(fault) => {
             let status = fault.report(narrate::tool());
             // A parent that is gone needs no word.
-            if rustix::io::write(starting, FAILED.as_bytes()).is_err() {}
+            rustix::io::write(starting, FAILED.as_bytes()).ok();
             exit_now(status)
         }
     }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::kernel::{Cloned, call, clone3, close_range, exit_now, look};
+use crate::kernel::{Cloned, call, clone3, close_range, exit_now, look, place};
 use crate::namespace::KindSet;
 use crate::target::wait_readable;
 use crate::{Fault, Status, narrate};
@@ -82,8 +82,9 @@ fn guard<R: FnOnce() -> Result<(), Fault>>(
     make: impl FnOnce() -> Result<(String, R), Fault>,
 ) -> ! {
     let kept: Vec<_> = keep.iter().copied().chain([watched, writer.as_fd()]).collect();
-    let outcome = shed(&kept).and_then(|()| make()).and_then(|(told, remove)| {
-        let made = close(keep).and_then(|()| announce(writer, &told)).and_then(|()| shed_standard());
+    let shed = || shed(&kept).and_then(|()| stop_up(0, watched)).and_then(|()| stop_up(1, watched));
+    let outcome = shed().and_then(|()| make()).and_then(|(told, remove)| {
+        let made = close(keep).and_then(|()| announce(writer, &told)).and_then(|()| shed_stderr(watched));
         // Whatever happened since: the object exists, so it will be removed.
         let waited = made.and_then(|()| wait_readable(watched, None).map(drop));
         remove().and(waited)
@@ -108,7 +109,13 @@ fn shed(keep: &[BorrowedFd<'_>]) -> Result<(), Fault> {
         }
         first = kept.saturating_add(1);
     }
-    look("close what was inherited", "close_range(0, 1)", || close_range(0, 1, false))
+    Ok(())
+}
+
+/// Puts a descriptor that takes no bytes in place of a standard one: left closed, its number would go to the next file
+/// that is opened, and whatever is written to stderr would go into that.
+fn stop_up(number: i32, watched: BorrowedFd<'_>) -> Result<(), Fault> {
+    look("let go of the terminal", format!("dup2(pidfd, {number})"), || place(watched, number))
 }
 
 /// What was kept for making only. Its owners' frames are never returned to, so nothing closes these numbers again.
@@ -119,10 +126,10 @@ fn close(kept: &[BorrowedFd<'_>]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// stderr goes last: until the object is made there may be an error to tell.
-fn shed_standard() -> Result<(), Fault> {
-    narrate::fall_silent();
-    look("close stderr", "close_range(2, 2)", || close_range(2, 2, false))
+/// stderr goes last: until the object is made there may be an error to tell. The removal is narrated nevertheless: by
+/// no reader, but in the same way, so that strace sees it told as well.
+fn shed_stderr(watched: BorrowedFd<'_>) -> Result<(), Fault> {
+    stop_up(2, watched)
 }
 
 fn announce(writer: OwnedFd, told: &str) -> Result<(), Fault> {

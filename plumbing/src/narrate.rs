@@ -5,15 +5,13 @@
 
 use std::fmt::Display;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 const QUIET: u8 = 0;
 const EXPLAIN: u8 = 1;
 const DRY_RUN: u8 = 2;
 
 static MODE: AtomicU8 = AtomicU8::new(QUIET);
-/// Whether descriptor 2 is stderr no longer.
-static IS_MUTE: AtomicBool = AtomicBool::new(false);
 static TOOL: OnceLock<&'static str> = OnceLock::new();
 
 /// Names the tool that speaks.
@@ -48,11 +46,6 @@ pub fn is_on() -> bool {
     MODE.load(Ordering::Relaxed) != QUIET
 }
 
-/// Says nothing any more. For a process that gives stderr up: what it opens next may well get that number.
-pub(crate) fn fall_silent() {
-    IS_MUTE.store(true, Ordering::Relaxed);
-}
-
 /// Tells one call, just before it is made.
 pub fn before(call: &impl Display, why: &str) {
     if is_on() {
@@ -67,9 +60,6 @@ pub fn remark(text: impl Display) {
 
 /// Writes in one piece, so that lines of concurrent processes do not mix.
 pub(crate) fn write_stderr(text: &str) {
-    if IS_MUTE.load(Ordering::Relaxed) {
-        return;
-    }
     // A closed or full stderr leaves nobody to tell: the exit status still says that we failed.
-    if rustix::io::write(rustix::stdio::stderr(), text.as_bytes()).is_err() {}
+    rustix::io::write(rustix::stdio::stderr(), text.as_bytes()).ok();
 }

@@ -9,6 +9,7 @@
 mod all_or_nothing;
 mod children;
 mod docker;
+mod dry_run;
 mod explain;
 mod mounts;
 mod narration;
@@ -33,7 +34,7 @@ use world::World;
 
 /// Every topic, in the order in which it runs.
 const TOPICS: &[&[Row]] =
-    &[smoke::ROWS, pipelines::ROWS, records::ROWS, all_or_nothing::ROWS, docker::ROWS, explain::ROWS];
+    &[smoke::ROWS, pipelines::ROWS, records::ROWS, all_or_nothing::ROWS, docker::ROWS, explain::ROWS, dry_run::ROWS];
 
 /// Run the end-to-end tests of the five tools. The tools come from the directory that the variable TOOLS names, else
 /// from where this program lies.

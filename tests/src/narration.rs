@@ -15,8 +15,6 @@ pub struct Verdict {
     pub complaints: Vec<String>,
     /// The names of the calls that were told, made and found to be the same.
     pub agreed: Vec<String>,
-    /// Calls that nobody could be told of: the process had closed its stderr.
-    pub unheard: Vec<String>,
 }
 
 /// The text of the call that a line tells, when it is a line of narration: `TOOL: CALL # why`.
@@ -60,17 +58,14 @@ fn begins(process: &Process) -> bool {
 
 fn compare_process(process: &Process, verdict: &mut Verdict) {
     let mut told: Option<&str> = None;
-    let mut is_deaf = false;
     let mut complain = |text: String| verdict.complaints.push(format!("process {}: {text}", process.pid));
     for call in process.calls.iter().skip(usize::from(begins(process))) {
-        is_deaf |= call.closes_stderr();
         if let Some(line) = call.told().and_then(told_call) {
             if let Some(earlier) = told.replace(line) {
                 complain(format!("told but not made: {earlier}"));
             }
         } else if call.changes_state() {
             match told.take() {
-                None if is_deaf => verdict.unheard.push(call.name.clone()),
                 None => complain(format!("made but not told: {call}")),
                 Some(line) => match difference(line, call) {
                     None => verdict.agreed.push(call.name.clone()),

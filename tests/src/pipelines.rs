@@ -142,7 +142,7 @@ say uid; id -u
 say "id maps"; cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups
 say capabilities; grep -E "^(Cap|NoNewPrivs|Seccomp:|Uid|Gid|Groups|SigBlk|SigIgn|Umask)" /proc/self/status
 say "resource limits"; cat /proc/self/limits
-say descriptors; for fd in /proc/$$/fd/*; do fd=${fd##*/}; [ "$fd" -gt 9 ] || echo $fd; done
+say descriptors; for fd in 0 1 2 3 4 5 6 7 8 9; do [ ! -e /proc/$$/fd/$fd ] || echo $fd; done
 say stdin; readlink /proc/self/fd/0
 say environment; env | sort
 say directory; pwd

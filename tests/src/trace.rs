@@ -93,9 +93,6 @@ const AT_TIMES: &[&str] = &[
     "ioctl",
 ];
 
-/// Calls that show what becomes of stderr.
-const DESCRIPTORS: &[&str] = &["close", "close_range", "dup2", "dup3"];
-
 /// What `prctl(2)` is asked for when it is no mere question.
 const CHANGING_PRCTL: &[&str] = &[
     "PR_CAPBSET_DROP",
@@ -139,7 +136,7 @@ pub struct Process {
 
 /// The words that have strace run a command and leave its calls in files whose names begin with `prefix`.
 pub fn strace(prefix: &Path) -> String {
-    let names: Vec<_> = [CHANGING, AT_TIMES, DESCRIPTORS].concat().iter().map(|name| format!("?{name}")).collect();
+    let names: Vec<_> = [CHANGING, AT_TIMES].concat().iter().map(|name| format!("?{name}")).collect();
     format!("strace -qq -ff -yy -s 65536 -e signal=none -e trace={} -o {}", names.join(","), prefix.display())
 }
 
@@ -226,19 +223,6 @@ impl Call {
     /// Whether the kernel did what was asked.
     pub fn succeeded(&self) -> bool {
         !self.answer.starts_with('-') && !self.answer.is_empty()
-    }
-
-    /// Whether stderr is closed from here on.
-    pub fn closes_stderr(&self) -> bool {
-        let numbers: Vec<u64> =
-            self.arguments.split(", ").take(2).filter_map(|word| word.split('<').next()?.parse().ok()).collect();
-        match (self.name.as_str(), &numbers[..]) {
-            ("close", [2]) => self.succeeded(),
-            ("close_range", [first, last]) => {
-                (first..=last).contains(&&2) && self.succeeded() && !self.arguments.contains("CLOEXEC")
-            }
-            _ => false,
-        }
     }
 }
 

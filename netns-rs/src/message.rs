@@ -1,0 +1,150 @@
+//! Netlink messages as bytes: a header, then attributes, each padded to four bytes. `netlink(7)`.
+//!
+//! What refuses a request echoes its header, and the sentence that explains the refusal comes as an attribute behind
+//! that. Lengths are the sender's word: none of them is followed out of the datagram.
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NetlinkSerializable,
+};
+use nix::errno::Errno;
+
+/// An acknowledgement or a refusal.
+pub const NLMSG_ERROR: u16 = 2;
+/// The end of a dump.
+pub const NLMSG_DONE: u16 = 3;
+/// The length of `struct nlmsghdr`.
+pub const HEADER: usize = 16;
+/// `NLMSGERR_ATTR_MSG`: the sentence in an extended ACK.
+const SENTENCE: u16 = 1;
+
+/// A request that changes something and is to be acknowledged, as bytes.
+pub fn change_request<M: NetlinkSerializable>(message: M, flags: u16) -> Vec<u8> {
+    serialize(message, NLM_F_REQUEST | NLM_F_ACK | flags)
+}
+
+/// A request for one object, as bytes.
+pub fn get_request<M: NetlinkSerializable>(message: M) -> Vec<u8> {
+    serialize(message, NLM_F_REQUEST)
+}
+
+/// A request for all objects, as bytes.
+pub fn dump_request<M: NetlinkSerializable>(message: M) -> Vec<u8> {
+    serialize(message, NLM_F_REQUEST | NLM_F_DUMP)
+}
+
+fn serialize<M: NetlinkSerializable>(message: M, flags: u16) -> Vec<u8> {
+    let mut header = NetlinkHeader::default();
+    header.flags = flags;
+    let mut packet = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
+    packet.finalize();
+    let mut bytes = vec![0; packet.buffer_len()];
+    packet.serialize(&mut bytes);
+    bytes
+}
+
+/// The head of a message: `struct nlmsghdr`.
+pub struct Header {
+    /// Of the whole message.
+    pub length: usize,
+    /// Its type, such as `RTM_NEWLINK`.
+    pub kind: u16,
+    /// `NLM_F_*`
+    pub flags: u16,
+    /// The number of the request that it answers.
+    pub sequence: u32,
+}
+
+impl Header {
+    /// `None` at the end, and where a length leads out of the datagram.
+    pub fn read(bytes: &[u8]) -> Option<Header> {
+        let length = u32_at(bytes, 0)? as usize;
+        let head = Header { length, kind: u16_at(bytes, 4)?, flags: u16_at(bytes, 6)?, sequence: u32_at(bytes, 8)? };
+        (HEADER..=bytes.len()).contains(&length).then_some(head)
+    }
+}
+
+/// What the kernel says when it refuses.
+#[derive(Debug)]
+pub struct Refused {
+    /// The code of the refusal.
+    pub errno: Errno,
+    /// What the kernel says about it, where it says anything.
+    pub sentence: Option<String>,
+}
+
+impl Refused {
+    /// Reads `struct nlmsgerr`, or the code that ends a dump; `None` when it says that all went well.
+    pub fn read(header: &Header, payload: &[u8]) -> Option<Refused> {
+        let code = u32_at(payload, 0).map_or(0, |code| code as i32);
+        if code >= 0 {
+            return None;
+        }
+        let request = match header.kind {
+            NLMSG_ERROR if header.flags & NLM_F_CAPPED != 0 => HEADER,
+            NLMSG_ERROR => align(u32_at(payload, 4).unwrap_or(0) as usize),
+            _ => 0,
+        };
+        let sentence = (header.flags & NLM_F_ACK_TLVS != 0)
+            .then(|| attributes(payload.get(4 + request..).unwrap_or_default()))
+            .and_then(|all| all.into_iter().find(|(kind, _)| *kind == SENTENCE))
+            .map(|(_, text)| String::from_utf8_lossy(text).trim_end_matches('\0').to_owned());
+        Some(Refused { errno: Errno::from_raw(-code), sentence })
+    }
+}
+
+/// The attributes that follow one another in `bytes`: type (without its flags) and value.
+pub fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
+    const NLA_TYPE_MASK: u16 = 0x3fff;
+    let mut found = Vec::new();
+    while let (Some(length), Some(kind)) = (u16_at(bytes, 0), u16_at(bytes, 2)) {
+        let length = usize::from(length);
+        if !(4..=bytes.len()).contains(&length) {
+            break;
+        }
+        found.push((kind & NLA_TYPE_MASK, &bytes[4..length]));
+        bytes = &bytes[align(length).min(bytes.len())..];
+    }
+    found
+}
+
+/// Netlink pads messages and attributes to four bytes.
+pub fn align(length: usize) -> usize {
+    (length + 3) & !3
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_read_with_its_sentence() {
+        let sentence = b"Unknown device type\0";
+        let mut payload = (-95i32).to_ne_bytes().to_vec();
+        payload.extend_from_slice(&[0; HEADER]);
+        payload.extend_from_slice(&(4 + sentence.len() as u16).to_ne_bytes());
+        payload.extend_from_slice(&SENTENCE.to_ne_bytes());
+        payload.extend_from_slice(sentence);
+        let header = Header { length: 0, kind: NLMSG_ERROR, flags: NLM_F_CAPPED | NLM_F_ACK_TLVS, sequence: 1 };
+        let refused = Refused::read(&header, &payload).unwrap();
+        assert_eq!(refused.errno, Errno::EOPNOTSUPP);
+        assert_eq!(refused.sentence.as_deref(), Some("Unknown device type"));
+        assert!(Refused::read(&header, &0i32.to_ne_bytes()).is_none());
+    }
+
+    #[test]
+    fn lengths_that_lead_astray_end_the_reading() {
+        assert!(Header::read(&[255; 16]).is_none());
+        assert!(Header::read(&[0; 16]).is_none());
+        assert!(attributes(&[0, 0, 1, 0]).is_empty());
+        assert_eq!(attributes(&[5, 0, 1, 0, 7, 0, 0]), [(1, &[7][..])]);
+    }
+}

@@ -1,0 +1,85 @@
+//! Seeing a network namespace from inside: by a socket that was opened there, or by a child that goes there.
+//! `setns(2)`, `user_namespaces(7)`.
+//!
+//! Who owns a container's user namespace has every right in it, but only once inside, and from there is no way back: so
+//! it is a child that goes, and tells through a pipe what it sees.
+
+use std::io::{Read, Write};
+use std::net::IpAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use plumbing::kernel::{Cloned, call, clone3, exit_now, look};
+use plumbing::namespace::{Kind, KindSet};
+use plumbing::target::{Target, own_namespace_inode};
+use plumbing::{Fault, Status, narrate};
+use rustix::pipe::{PipeFlags, pipe_with};
+use serde::{Deserialize, Serialize};
+
+use crate::link::Link;
+use crate::netlink::Netlink;
+use crate::network::Address;
+use crate::{address, capability, link, namespace, route};
+
+/// What a network namespace holds.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Seen {
+    /// Its interfaces.
+    pub links: Vec<Link>,
+    /// Their addresses, each with its interface's index.
+    pub addresses: Vec<(u32, Address)>,
+    /// The gateway of its default route.
+    pub gateway: Option<IpAddr>,
+}
+
+/// What the socket's namespace holds.
+pub fn through(socket: &Netlink) -> Result<Seen, Fault> {
+    Ok(Seen { links: link::list(socket)?, addresses: address::list(socket)?, gateway: route::default_gateway(socket)? })
+}
+
+/// What another namespace holds, `target`'s where it is given; `None` from a dry run, which does not go there.
+pub fn from_inside(inspected: BorrowedFd<'_>, whose: &str, target: Option<&Target>) -> Result<Option<Seen>, Fault> {
+    if let Some(target) = target
+        && target.namespace_inode(Kind::User)? != own_namespace_inode(Kind::User)
+        && !capability::is_sys_admin()
+    {
+        return by_child(target);
+    }
+    let socket = namespace::socket_inside(inspected, whose)?;
+    if narrate::is_dry_run() { Ok(None) } else { through(&socket).map(Some) }
+}
+
+fn by_child(target: &Target) -> Result<Option<Seen>, Fault> {
+    let goal = format!("look into the network namespace of process {}", target.pid());
+    let (reader, writer) = look(&goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    let text = "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})";
+    match call(&goal, text, "a child, since there is no way back out of a user namespace", || clone3(KindSet::EMPTY))? {
+        Cloned::Child if narrate::is_dry_run() => join(target).map(|()| None),
+        Cloned::Child => exit_now(match join(target).and_then(|()| tell(writer)) {
+            Ok(()) => Status::SUCCESS,
+            Err(fault) => fault.report(narrate::tool()),
+        }),
+        Cloned::Parent { pid, .. } => {
+            drop(writer);
+            let mut told = Vec::new();
+            look(&goal, "read(pipe)", || std::fs::File::from(reader).read_to_end(&mut told))?;
+            look(&goal, format!("waitpid({pid})"), || nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None))?;
+            if told.is_empty() {
+                return Err(Fault::already_told(Status::OURS));
+            }
+            serde_json::from_slice(&told)
+                .map(Some)
+                .map_err(|error| Fault::new(format!("cannot {goal}: what the child told is wrong: {error}")))
+        }
+    }
+}
+
+fn join(target: &Target) -> Result<(), Fault> {
+    let kinds = [Kind::User, Kind::Net].into_iter().collect();
+    target.join(kinds, "its owner has every right inside; user_namespaces(7)").map_err(capability::needs_sys_admin)
+}
+
+fn tell(writer: OwnedFd) -> Result<(), Fault> {
+    let seen = through(&Netlink::route()?)?;
+    let told = serde_json::to_vec(&seen).map_err(|error| Fault::new(format!("cannot tell what is seen: {error}")))?;
+    look("tell what is seen", "write(pipe)", || std::fs::File::from(writer).write_all(&told))
+}

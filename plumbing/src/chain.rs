@@ -39,7 +39,9 @@ pub fn exec_with(command: &[OsString], environment: &Environment) -> Result<Stat
     let mut refused = Errno::ENOENT;
     for candidate in candidates(program, environment) {
         // Telling only what exists keeps the narration to the calls that matter; a failed one changes nothing.
-        if narrate::is_on() && candidate.try_exists().is_ok_and(|exists| !exists) {
+        if narrate::is_on() && !candidate.exists() {
+            // Missing, or in a directory that we may not search: what execve(2) would say as well.
+            refused = if candidate.try_exists().is_ok() { refused } else { Errno::EACCES };
             continue;
         }
         let path = c_string(candidate.as_os_str())?;

@@ -11,7 +11,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use plumbing::assembly::{self, Hold, Word};
-use plumbing::hierarchy::{Cgroup, Hierarchies};
+use plumbing::hierarchy::Cgroup;
 use plumbing::kernel::{Cloned, call, clone3, exit_now, look};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::pipe::Stage;
@@ -19,14 +19,16 @@ use plumbing::target::Target;
 use plumbing::{Fault, Status, narrate};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
+use crate::refusal;
+
 /// Makes `cgroup` the root of the container's cgroup namespace, where it has one of its own.
-pub(crate) fn make_root(stage: &mut Stage, cgroup: &Cgroup, hierarchies: &Hierarchies) -> Result<(), Fault> {
+pub(crate) fn make_root(stage: &mut Stage, cgroup: &Cgroup) -> Result<(), Fault> {
     let foreign = stage.target.foreign_kinds()?;
     let Hold::Unfinished(lease) = &stage.hold else { return Ok(()) };
     if !foreign.contains(Kind::Cgroup) {
         return Ok(());
     }
-    let Some(namespace) = born_in(&stage.target, foreign, cgroup, hierarchies)? else { return Ok(()) };
+    let Some(namespace) = born_in(&stage.target, foreign, cgroup)? else { return Ok(()) };
     lease.join_cgroup_namespace(&stage.target, namespace.as_fd())?;
     let mut namespaces = stage.record.namespaces()?;
     let inode = look("describe the cgroup namespace", "fstat(ns/cgroup)", || rustix::fs::fstat(&namespace))?.st_ino;
@@ -37,21 +39,16 @@ pub(crate) fn make_root(stage: &mut Stage, cgroup: &Cgroup, hierarchies: &Hierar
 }
 
 /// A namespace made by a child that is in the group; `None` in a dry run.
-fn born_in(
-    target: &Target,
-    foreign: KindSet,
-    cgroup: &Cgroup,
-    hierarchies: &Hierarchies,
-) -> Result<Option<OwnedFd>, Fault> {
+fn born_in(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<Option<OwnedFd>, Fault> {
     let goal = "make a cgroup namespace";
     let (ours, theirs) = assembly::lease_pair()?;
     let why = "a child makes the namespace: we stay in our group";
     match call(goal, "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY))? {
         Cloned::Child if narrate::is_dry_run() => {
-            create(target, foreign, cgroup, hierarchies)?;
+            create(target, foreign, cgroup)?;
             Ok(None)
         }
-        Cloned::Child => match create(target, foreign, cgroup, hierarchies).and_then(|()| hand_over(theirs.as_fd())) {
+        Cloned::Child => match create(target, foreign, cgroup).and_then(|()| hand_over(theirs.as_fd())) {
             Ok(()) => exit_now(Status::SUCCESS),
             Err(fault) => exit_now(fault.report(narrate::tool())),
         },
@@ -68,8 +65,8 @@ fn born_in(
 }
 
 /// First the group, while we still have our own rights; then the user namespace, whose rights the last step takes.
-fn create(target: &Target, foreign: KindSet, cgroup: &Cgroup, hierarchies: &Hierarchies) -> Result<(), Fault> {
-    cgroup.join(hierarchies)?;
+fn create(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<(), Fault> {
+    refusal::join(cgroup)?;
     if foreign.contains(Kind::User) {
         let user: KindSet = [Kind::User].into_iter().collect();
         target.join(user, "the namespace shall belong to the container's root user; user_namespaces(7)")?;

@@ -49,6 +49,7 @@ struct Site {
 }
 
 fn sites(hierarchies: &Hierarchies, limits: &Limits) -> Result<Vec<Site>, Fault> {
+    let limits = with_those_left(hierarchies, *limits)?;
     let mut needed: Vec<(&Hierarchy, Vec<&'static str>)> = Vec::new();
     for controller in limits.controllers() {
         let hierarchy = hierarchies.of(controller)?;
@@ -64,6 +65,28 @@ fn sites(hierarchies: &Hierarchies, limits: &Limits) -> Result<Vec<Site>, Fault>
         Ok(Site { parent: parent::find(hierarchy, hierarchy.own_path(), &controllers)?, controllers, settings })
     };
     needed.into_iter().map(site).collect()
+}
+
+/// On v2 the new group may be a sibling of the one that its processes leave. Its limits go along, or a limit inside a
+/// limit would undo the outer one.
+fn with_those_left(hierarchies: &Hierarchies, mut limits: Limits) -> Result<Limits, Fault> {
+    let Some(v2) = hierarchies.v2() else { return Ok(limits) };
+    loop {
+        let controllers: Vec<_> =
+            limits.controllers().into_iter().filter(|controller| hierarchies.v1(controller).is_none()).collect();
+        if controllers.is_empty() {
+            return Ok(limits);
+        }
+        let mut with_left = limits;
+        for group in parent::find(v2, v2.own_path(), &controllers)?.left {
+            with_left = with_left.tightened(Member { controllers: Vec::new(), group }.limits()?);
+        }
+        // A further controller may be handed down from higher up only, past further groups.
+        if with_left == limits {
+            return Ok(limits);
+        }
+        limits = with_left;
+    }
 }
 
 fn make(sites: Vec<Site>, name: &OsStr) -> Result<Vec<Made>, Fault> {
@@ -115,7 +138,7 @@ fn make_directories(sites: &[Site], name: &OsStr) -> Result<(OsString, Vec<Group
 
 /// Hands the controllers down and writes the limits. The group comes first: whoever may not make one, changes nothing.
 fn limit(site: &Site, group: &Group) -> Result<(), Fault> {
-    let Parent { group: parent, hand_down } = &site.parent;
+    let Parent { group: parent, hand_down, .. } = &site.parent;
     if !hand_down.is_empty() {
         let words: Vec<_> = hand_down.iter().map(|controller| format!("+{controller}")).collect();
         let why = "only controllers that a group hands down limit its children";

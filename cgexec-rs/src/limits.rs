@@ -30,6 +30,16 @@ impl Limits {
         *self == Limits::default()
     }
 
+    /// These, and none above what `others` allow.
+    pub(crate) fn tightened(self, others: Limits) -> Limits {
+        Limits {
+            memory: tighter(self.memory, others.memory),
+            swap: tighter(self.swap, others.swap),
+            pids: tighter(self.pids, others.pids),
+            cpus: self.cpus.into_iter().chain(others.cpus).min(),
+        }
+    }
+
     /// The controllers that it takes, in the order in which they are told.
     pub(crate) fn controllers(&self) -> Vec<&'static str> {
         let memory = self.memory.is_some() || self.swap.is_some();
@@ -76,6 +86,14 @@ const MEMORY: &str = "above it the kernel reclaims, then kills (OOM)";
 const SWAP: &str = "what may be swapped out beside that";
 const PIDS: &str = "above it fork(2) answers EAGAIN; threads count";
 const CPU: &str = "so much CPU time in each period, in microseconds, over all CPUs";
+
+fn tighter(one: Option<Limit>, other: Option<Limit>) -> Option<Limit> {
+    let amount = |limit: &Limit| match limit {
+        Limit::Amount(amount) => *amount,
+        Limit::Max => u64::MAX,
+    };
+    one.into_iter().chain(other).min_by_key(amount)
+}
 
 fn set(file: &'static str, value: String, why: &'static str) -> Setting {
     Setting { file, value, why }
@@ -156,6 +174,16 @@ mod tests {
             assert!(quota >= 1000 && period <= 1_000_000, "{thousandths}");
             assert_eq!(quota * 1000, thousandths * period, "{thousandths}");
         }
+    }
+
+    #[test]
+    fn the_tighter_limit_holds() {
+        let outer =
+            Limits { memory: Some(Limit::Amount(1 << 20)), pids: Some(Limit::Amount(7)), cpus: Some(500), swap: None };
+        let both = limits().tightened(outer);
+        assert_eq!((both.memory, both.pids, both.cpus), (outer.memory, outer.pids, outer.cpus));
+        assert_eq!(both.swap, limits().swap);
+        assert_eq!(Limits::default().tightened(outer), outer);
     }
 
     #[test]

@@ -18,24 +18,29 @@ pub(crate) struct Parent {
     pub(crate) group: Group,
     /// For `cgroup.subtree_control`; never taken back, since others may rely on it by then.
     pub(crate) hand_down: Vec<&'static str>,
+    /// Our own group and those above it that were passed over: who goes to the new one leaves them.
+    pub(crate) left: Vec<Group>,
 }
 
 /// Finds the nearest one, from `start` upwards.
 pub(crate) fn find(hierarchy: &Hierarchy, start: &Path, controllers: &[&'static str]) -> Result<Parent, Fault> {
     if hierarchy.version == 1 {
-        return Ok(Parent { group: hierarchy.open(start)?, hand_down: Vec::new() });
+        return Ok(Parent { group: hierarchy.open(start)?, hand_down: Vec::new(), left: Vec::new() });
     }
-    let mut reasons = Vec::new();
+    let (mut reasons, mut left) = (Vec::new(), Vec::new());
     for path in start.ancestors().take_while(|path| hierarchy.mount_root().is_some_and(|root| path.starts_with(root))) {
         let group = hierarchy.open(path)?;
         match fitness(&Facts::read(&group)?, controllers) {
-            Ok(hand_down) => return Ok(Parent { group, hand_down }),
-            Err(reason) => reasons.push(format!("{} {reason}", group.shown().display())),
+            Ok(hand_down) => return Ok(Parent { group, hand_down, left }),
+            Err(reason) => {
+                reasons.push(format!("{} {reason}", group.shown().display()));
+                left.push(group);
+            }
         }
     }
     if reasons.is_empty() {
         // Says why our own group cannot be reached.
-        return Ok(Parent { group: hierarchy.open(start)?, hand_down: Vec::new() });
+        return Ok(Parent { group: hierarchy.open(start)?, hand_down: Vec::new(), left: Vec::new() });
     }
     Err(Fault::new(format!(
         "cannot limit by the {} controller: no cgroup of ours can hand it down: {}",

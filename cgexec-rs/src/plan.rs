@@ -16,7 +16,7 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open};
 use crate::existing::{self, Existing};
 use crate::limits::Limits;
 use crate::options::Options;
-use crate::{cgroup_namespace, ephemeral, show, usage};
+use crate::{cgroup_namespace, ephemeral, refusal, show, usage};
 
 /// What to do.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl Place {
                 let ourselves = plumbing::kernel::look("watch this process", "pidfd_open(getpid())", || {
                     pidfd_open(getpid(), PidfdFlags::empty())
                 })?;
-                ephemeral::guarded(ourselves.as_fd(), &hierarchies, limits, &name)?.join(&hierarchies)
+                refusal::join(&ephemeral::guarded(ourselves.as_fd(), &hierarchies, limits, &name)?)
             }
             Place::Existing(groups) => {
                 let hierarchies = Hierarchies::discover()?;
@@ -128,7 +128,7 @@ impl Place {
             Place::Existing(groups) => usage::describe(existing::open(groups, &hierarchies)?.iter())?,
             Place::Unchanged => return Ok(()),
         };
-        cgroup_namespace::make_root(stage, &cgroup, &hierarchies)?;
+        cgroup_namespace::make_root(stage, &cgroup)?;
         stage.record.set("cgroup", &cgroup)
     }
 }

@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::group::Group;
+use plumbing::hierarchy::{Cgroup, Hierarchies};
 use rustix::fs::{Access, AtFlags, accessat, statat};
 use rustix::process::geteuid;
 
@@ -19,6 +20,21 @@ pub(crate) fn explain(fault: Fault, group: &Group, file: &str) -> Fault {
         Some(cause) => fault.with_remedy(cause),
         None => fault,
     }
+}
+
+/// Joins a new group. The kernel wants the right to write `cgroup.procs` there *and* in the nearest group that lies
+/// above both the old place and the new one.
+pub(crate) fn join(cgroup: &Cgroup) -> Result<(), Fault> {
+    let hierarchies = Hierarchies::discover()?;
+    cgroup.join(&hierarchies).map_err(|fault| {
+        let Some(v2) = hierarchies.v2().filter(|_| cgroup.version == 2) else { return fault };
+        let to = cgroup.path.to_path();
+        let above = v2.own_path().ancestors().find(|above| to.starts_with(above));
+        match above.and_then(|above| v2.open(above).ok()) {
+            Some(group) => explain(fault, &group, "cgroup.procs"),
+            None => fault,
+        }
+    })
 }
 
 fn not_ours(group: &Group, file: &str) -> Option<String> {

@@ -3,17 +3,16 @@
 //! The surprise: the init of a container that `--hold` made stays outside the container's group, so for those the
 //! record tells the group; for every other process the kernel is asked, whatever a record claims.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use plumbing::assembly;
 use plumbing::hierarchy::{Cgroup, Hierarchies, Hierarchy};
 use plumbing::record::Record;
 use plumbing::target::Target;
-use plumbing::text::Text;
 use plumbing::{Fault, narrate};
 use serde::Serialize;
 
-use crate::usage::{Cpu, Member, Memory, Pids, describe};
+use crate::usage::{self, Cpu, Member, Memory, Pids};
 
 /// The member `cgroup` with what the group uses.
 #[derive(Debug, Serialize)]
@@ -28,11 +27,18 @@ struct Shown {
     cpu: Option<Cpu>,
 }
 
+/// A group that a process is in.
+struct Place<'p> {
+    hierarchy: &'p Hierarchy,
+    controllers: &'p [String],
+    path: &'p Path,
+}
+
 /// Adds it to the record of a process.
 pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {
     let told: Option<Cgroup> = record.get("cgroup")?;
     let shown = match told {
-        Some(told) if assembly::has_mark(target)? => Shown::of_cgroup(told, &Hierarchies::discover()?)?,
+        Some(told) if assembly::has_mark(target)? => Shown::of_cgroup(&told, &Hierarchies::discover()?)?,
         _ => Shown::of_process(target)?,
     };
     record.set("cgroup", &shown)
@@ -53,34 +59,35 @@ pub(crate) fn text(pid: Option<i32>, json: bool) -> Result<String, Fault> {
 impl Shown {
     fn of_process(target: &Target) -> Result<Shown, Fault> {
         let hierarchies = Hierarchies::of_process(target)?;
-        let mut places = Vec::new();
-        for hierarchy in hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()) {
-            if hierarchy.version == 1 || is_needed(&hierarchies) {
-                places.push((hierarchy, hierarchy.controllers.clone(), Text::from(hierarchy.own_path())));
-            }
-        }
-        Shown::of_places(places)
+        let told = |hierarchy: &&Hierarchy| hierarchy.version == 1 || is_needed(&hierarchies);
+        let mounted = hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()).filter(told);
+        let place = |hierarchy| Place { hierarchy, controllers: &hierarchy.controllers, path: hierarchy.own_path() };
+        Shown::of_places(&mounted.map(place).collect::<Vec<_>>())
     }
 
-    fn of_cgroup(cgroup: Cgroup, hierarchies: &Hierarchies) -> Result<Shown, Fault> {
+    fn of_cgroup(cgroup: &Cgroup, hierarchies: &Hierarchies) -> Result<Shown, Fault> {
+        let controllers: Vec<_> = cgroup.paths.keys().cloned().collect();
         let v2 = hierarchies.v2().filter(|_| cgroup.version == 2);
-        let mut places: Vec<_> = v2.map(|v2| (v2, Vec::new(), cgroup.path.clone())).into_iter().collect();
-        for (controller, path) in &cgroup.paths {
-            places.extend(hierarchies.v1(controller).map(|v1| (v1, vec![controller.clone()], path.clone())));
-        }
-        Shown::of_places(places)
+        let v2 = v2.map(|hierarchy| Place { hierarchy, controllers: &[], path: Path::new(&cgroup.path.0) });
+        let v1 = controllers.iter().zip(cgroup.paths.values()).filter_map(|(controller, path)| {
+            let hierarchy = hierarchies.v1(controller)?;
+            Some(Place { hierarchy, controllers: std::slice::from_ref(controller), path: Path::new(&path.0) })
+        });
+        Shown::of_places(&v2.into_iter().chain(v1).collect::<Vec<_>>())
     }
 
-    fn of_places(places: Vec<(&Hierarchy, Vec<String>, Text)>) -> Result<Shown, Fault> {
+    fn of_places(places: &[Place<'_>]) -> Result<Shown, Fault> {
+        let named = places.iter().map(|place| (place.hierarchy.version, place.controllers, place.path));
+        let mut shown = Shown { cgroup: usage::name(named)?, memory: None, pids: None, cpu: None };
         let mut members = Vec::new();
-        for (hierarchy, controllers, path) in places {
-            match hierarchy.open(&path.to_path()) {
-                Ok(group) => members.push(Member { controllers, group }),
+        for place in places {
+            match place.hierarchy.open(place.path) {
+                Ok(group) => members.push(Member { controllers: place.controllers.to_vec(), group }),
                 // A group that cannot be seen from here is no reason to tell nothing of the others.
                 Err(fault) => narrate::remark(fault),
             }
         }
-        let mut shown = Shown { cgroup: describe(members.iter())?, memory: None, pids: None, cpu: None };
+        shown.cgroup.limits = usage::limits(members.iter())?;
         for member in &members {
             shown.memory = member.memory()?.or(shown.memory);
             shown.pids = member.pids()?.or(shown.pids);

@@ -3,13 +3,19 @@
 //! The kernel's `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/`. The surprises: the root group has no such
 //! files at all, and v1 writes "unlimited" as the largest number of pages that fits, in bytes.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use nix::errno::Errno;
 use plumbing::group::Group;
 use plumbing::hierarchy::Cgroup;
 use plumbing::text::Text;
+use plumbing::units::Limit;
 use plumbing::{Fault, narrate};
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use crate::limits::Limits;
 
 /// A group, and the controllers that are asked of it; none on v2: there it is one group for all.
 #[derive(Debug)]
@@ -44,25 +50,33 @@ pub(crate) struct Cpu {
 
 /// The record's member `cgroup` for groups at hand, with the limits that the kernel says they have.
 pub(crate) fn describe<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result<Cgroup, Fault> {
-    let v2 = members.clone().find(|member| member.group.version == 2);
-    let v1 = members.clone().filter(|member| member.group.version == 1);
-    let paths: std::collections::BTreeMap<String, Text> = v1
-        .flat_map(|member| member.controllers.iter().map(|name| (name.clone(), Text::from(member.group.path()))))
-        .collect();
-    let path = v2.map(|member| Text::from(member.group.path()));
-    let path = path.or_else(|| paths.get("memory").or(paths.values().next()).cloned());
+    let places =
+        members.clone().map(|member| (member.group.version, member.controllers.as_slice(), member.group.path()));
+    let mut cgroup = name(places)?;
     // What a dry run did not make cannot be read.
-    let limits = if narrate::is_dry_run() { Map::new() } else { limits(members)? };
-    Ok(Cgroup {
-        version: if v2.is_some() { 2 } else { 1 },
-        path: path.ok_or_else(|| Fault::new("cannot describe the cgroup: no hierarchy is mounted here"))?,
-        paths,
-        limits,
-    })
+    if !narrate::is_dry_run() {
+        cgroup.limits = limits(members)?;
+    }
+    Ok(cgroup)
+}
+
+/// The member without limits, for groups by version, controllers and path.
+pub(crate) fn name<'p>(places: impl Iterator<Item = (u8, &'p [String], &'p Path)>) -> Result<Cgroup, Fault> {
+    let (mut v2, mut paths) = (None, BTreeMap::new());
+    for (version, controllers, path) in places {
+        match version {
+            2 => v2 = Some(Text::from(path)),
+            _ => paths.extend(controllers.iter().map(|controller| (controller.clone(), Text::from(path)))),
+        }
+    }
+    let version = if v2.is_some() { 2 } else { 1 };
+    let path = v2.or_else(|| paths.get("memory").or(paths.values().next()).cloned());
+    let path = path.ok_or_else(|| Fault::new("cannot describe the cgroup: no hierarchy is mounted here"))?;
+    Ok(Cgroup { version, path, paths, limits: Map::new() })
 }
 
 /// The limits that hold, in one order whatever the version; none where there is no limit.
-fn limits<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result<Map<String, Value>, Fault> {
+pub(crate) fn limits<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result<Map<String, Value>, Fault> {
     let mut limits = Map::new();
     let of = |controller: &str| members.clone().find(|member| member.serves(controller));
     if let Some(member) = of("memory") {
@@ -82,6 +96,21 @@ fn limits<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result<Map<S
 impl Member {
     fn serves(&self, controller: &str) -> bool {
         self.group.version == 2 || self.controllers.iter().any(|name| name == controller)
+    }
+
+    /// The same as they would be asked for.
+    pub(crate) fn limits(&self) -> Result<Limits, Fault> {
+        let (memory, swap) = self.memory_limits()?;
+        let cpus = self.cpu_limit()?.and_then(|limit| {
+            let (quota, period) = limit.split_once(' ')?;
+            quota.parse::<u64>().ok()?.checked_mul(1000)?.checked_div(period.parse().ok()?)
+        });
+        Ok(Limits {
+            memory: memory.map(Limit::Amount),
+            swap: swap.map(Limit::Amount),
+            pids: number(&self.group, "pids.max")?.map(Limit::Amount),
+            cpus: cpus.map(|thousandths| thousandths.max(1)),
+        })
     }
 
     /// Of memory, and of swap.

@@ -179,8 +179,13 @@ impl Hierarchy {
             let dir = look(&goal, text, || openat2(&point, from, flags, Mode::empty(), BENEATH))?;
             return Ok(Group::opened(self.version, path, shown, dir));
         }
-        let roots: Vec<_> = self.mounts.iter().map(|mount| mount.root.display().to_string()).collect();
-        Err(Fault::new(format!("cannot {goal}: the mount shows {} only", roots.join(" and "))))
+        let shown = |mount: &Mount| format!("{} shows {}", mount.point.display(), mount.root.display());
+        let shown: Vec<_> = self.mounts.iter().map(shown).collect();
+        let fault = Fault::new(format!("cannot {goal}: it lies below no mount: {}", shown.join("; ")));
+        match self.mounts.iter().all(|mount| mount.root.starts_with("/..")) {
+            true => Err(fault.with_remedy("that mount is from outside of this cgroup namespace: mount it anew inside")),
+            false => Err(fault),
+        }
     }
 }
 

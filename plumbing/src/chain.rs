@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::unistd::execve;
 
 use crate::environment::Environment;
+use crate::fault::IntoErrno;
 use crate::{Fault, Status, narrate, startup};
 
 /// What execvp(3) searches when PATH is not set.
@@ -36,12 +37,13 @@ pub fn exec_with(command: &[OsString], environment: &Environment) -> Result<Stat
         return Ok(Status::SUCCESS);
     }
     startup::hand_on();
+    let is_searched = !program.as_bytes().contains(&b'/');
     let mut refused = Errno::ENOENT;
     for candidate in candidates(program, environment) {
         // Telling only what exists keeps the narration to the calls that matter; a failed one changes nothing.
-        if narrate::is_on() && !candidate.exists() {
-            // Missing, or in a directory that we may not search: what execve(2) would say as well.
-            refused = if candidate.try_exists().is_ok() { refused } else { Errno::EACCES };
+        if narrate::is_on() && is_searched && !candidate.exists() {
+            let is_closed = candidate.try_exists().is_err_and(|error| error.into_errno() == Errno::EACCES);
+            refused = if is_closed { Errno::EACCES } else { refused };
             continue;
         }
         let path = c_string(candidate.as_os_str())?;
@@ -52,7 +54,7 @@ pub fn exec_with(command: &[OsString], environment: &Environment) -> Result<Stat
             Errno::ENOENT if candidate.exists() => return Err(no_interpreter(program)),
             // As execvp(3): a candidate that may not be run does not hide a later one that may.
             Errno::EACCES => refused = Errno::EACCES,
-            Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ESTALE => {}
+            Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ESTALE if is_searched => {}
             other => return Err(not_run(program, other)),
         }
     }

@@ -67,6 +67,12 @@ impl Plan {
         if options.hostname.is_some() && !kinds.contains(Kind::Uts) {
             return Err(Fault::usage("option '--hostname' sets the name of a new namespace: add --uts"));
         }
+        // Told here, because clap waives what an option needs where that excludes something else that was given.
+        for (option, is_given) in [("--name", options.name.is_some()), ("--ttl", options.ttl.is_some())] {
+            if is_given && !options.hold {
+                return Err(Fault::usage(format!("option '{option}' is about a held container: add --hold")));
+            }
+        }
         let id_map = match (options.map_root_user, options.map_current_user) {
             (true, _) => Some(IdMap::Root),
             (_, true) => Some(IdMap::Current),
@@ -189,6 +195,8 @@ mod tests {
             &["--hold", "--fork"],
             &["--hold", "true"],
             &["--name", "x"],
+            &["--name", "x", "true"],
+            &["--ttl", "5", "true"],
             &["--ttl", "soon", "--hold"],
             &["--kill-child=NONE", "true"],
             &["--propagation", "upwards", "true"],

@@ -10,10 +10,12 @@ mod all_or_nothing;
 mod children;
 mod docker;
 mod dry_run;
+mod exit_status;
 mod explain;
 mod mounts;
 mod narration;
 mod need;
+mod parsing;
 mod pipeline;
 mod pipelines;
 mod records;
@@ -33,8 +35,17 @@ use row::{Row, Verdict};
 use world::World;
 
 /// Every topic, in the order in which it runs.
-const TOPICS: &[&[Row]] =
-    &[smoke::ROWS, pipelines::ROWS, records::ROWS, all_or_nothing::ROWS, docker::ROWS, explain::ROWS, dry_run::ROWS];
+const TOPICS: &[&[Row]] = &[
+    smoke::ROWS,
+    pipelines::ROWS,
+    records::ROWS,
+    all_or_nothing::ROWS,
+    docker::ROWS,
+    explain::ROWS,
+    exit_status::ROWS,
+    parsing::ROWS,
+    dry_run::ROWS,
+];
 
 /// Run the end-to-end tests of the five tools. The tools come from the directory that the variable TOOLS names, else
 /// from where this program lies.

@@ -180,6 +180,25 @@ pub fn mount_setattr(tree: impl AsFd, recursive: bool, set: u64, clear: u64, pro
     Errno::result(answer).map(drop)
 }
 
+/// Gives back the pages of our own program text; those that are needed again come back from the file. For a process
+/// that has done its work and only waits from here on.
+pub fn forget_text() -> Result<(), Errno> {
+    unsafe extern "C" {
+        // Where the linker began the executable, and where it ended the text.
+        static __executable_start: u8;
+        static etext: u8;
+    }
+    let page = rustix::param::page_size();
+    let start = (&raw const __executable_start).addr();
+    let length = ((&raw const etext).addr() - start) & !(page - 1);
+    // SAFETY: from the start of the executable to its last whole page of text there is nothing but read-only parts of
+    // the file, privately mapped and never written to: MADV_DONTNEED makes them be read again.
+    Errno::result(unsafe {
+        libc::madvise((&raw const __executable_start).cast_mut().cast(), length, libc::MADV_DONTNEED)
+    })
+    .map(drop)
+}
+
 /// Ends the process at once: no destructors, no buffers. For children that must not fall back into the parent's code.
 pub fn exit_now(status: crate::Status) -> ! {
     // SAFETY: _exit(2) takes an integer and does not return.

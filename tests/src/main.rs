@@ -12,12 +12,15 @@ mod docker;
 mod dry_run;
 mod exit_status;
 mod explain;
+mod held;
+mod hold;
 mod mounts;
 mod narration;
 mod need;
 mod parsing;
 mod pipeline;
 mod pipelines;
+mod readme;
 mod records;
 mod row;
 mod scan;
@@ -37,8 +40,10 @@ use world::World;
 /// Every topic, in the order in which it runs.
 const TOPICS: &[&[Row]] = &[
     smoke::ROWS,
+    readme::ROWS,
     pipelines::ROWS,
     records::ROWS,
+    hold::ROWS,
     all_or_nothing::ROWS,
     docker::ROWS,
     explain::ROWS,

@@ -24,15 +24,20 @@ pub fn exec(command: &[OsString]) -> Result<Status, Fault> {
 
 /// Becomes `command` with this environment, found through that environment's PATH.
 pub fn exec_with(command: &[OsString], environment: &Environment) -> Result<Status, Fault> {
-    let Some(program) = command.first() else {
-        return Err(Fault::usage("a command is missing"));
-    };
+    match command.first() {
+        Some(program) => exec_program(program, command, environment),
+        None => Err(Fault::usage("a command is missing")),
+    }
+}
+
+/// As [`exec_with`], but `command`'s first word is only what the program is told as its name: `-sh` for a login shell.
+pub fn exec_program(program: &OsStr, command: &[OsString], environment: &Environment) -> Result<Status, Fault> {
     let argv = c_strings(command)?;
     let entries = environment.entries();
     if narrate::is_dry_run() {
         // Looked for where we are: a root that was only told of has nothing in it.
         let found = candidates(program, environment).into_iter().find(|candidate| candidate.exists());
-        let path = found.as_ref().map_or(program.as_os_str(), |found| found.as_os_str());
+        let path = found.as_ref().map_or(program, |found| found.as_os_str());
         narrate::before(&told(path, command), "from here the command speaks");
         return Ok(Status::SUCCESS);
     }

@@ -197,9 +197,17 @@ fn drop_from_bounding_set(capability: CapabilitySet) -> Result<(), Fault> {
     .map_err(|fault| explain_missing(fault, CapabilitySet::SETPCAP))
 }
 
-fn keep_capabilities() -> Result<(), Fault> {
+/// Has the next change of user leave the permitted set as it is.
+pub fn keep_capabilities() -> Result<(), Fault> {
     let why = "a user other than root shall have them, and setresuid(2) would take them away";
     call("keep capabilities", "prctl(PR_SET_KEEPCAPS, 1)", why, || set_keep_capabilities(true))
+}
+
+/// Hands every capability that we hold on to the command, whoever it runs as: through the ambient set.
+pub fn hand_on_capabilities() -> Result<(), Fault> {
+    let permitted = held()?.permitted;
+    reduce(permitted, permitted)?;
+    raise_ambient(permitted)
 }
 
 fn clear_ambient() -> Result<(), Fault> {
@@ -222,12 +230,12 @@ fn reduce(wanted: CapabilitySet, inheritable: CapabilitySet) -> Result<(), Fault
 }
 
 fn raise_ambient(ambient: CapabilitySet) -> Result<(), Fault> {
-    for name in capability_names(ambient) {
-        let capability = capability_set(&[&name])?;
-        let text = format!("prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, {name}, 0, 0)");
+    let bits = (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit));
+    for capability in bits.filter(|bit| ambient.contains(*bit)) {
+        let name = shown_name(capability);
         call(
             format!("keep {name} across execve(2)"),
-            text,
+            format!("prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, {name}, 0, 0)"),
             "a user other than root keeps it through this set",
             || configure_capability_in_ambient_set(capability, true),
         )?;

@@ -28,7 +28,7 @@ const WRONG: &[Wrong] = &[
     ("unshare-rs --hostname x true", "--hostname", "--uts"),
     ("unshare-rs -r -c true", "--map-root-user", "--map-current-user"),
     ("unshare-rs --hostname", "--hostname", "NAME"),
-    ("unshare-rs --mount=x true", "--mount", "x"),
+    ("unshare-rs --mount= true", "--mount", "FILE"),
     ("unshare-rs --ttl $'\\xff' --hold", "--ttl", "UTF-8"),
     ("unshare-rs --ttl 5 true", "--ttl", "--hold"),
     ("unshare-rs $'--\\xff'", "--", "--help"),

@@ -1,4 +1,4 @@
-//! Forking the first process of the new pid namespace, and waiting for it. `pid_namespaces(7)`.
+//! Forking the first process of the new pid namespace. `pid_namespaces(7)`.
 //!
 //! The process that unshares a pid namespace never enters it, its next child is pid 1 there; and when that one ends,
 //! the kernel kills everything else in the namespace.
@@ -6,9 +6,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::wait::waitpid;
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use plumbing::kernel::{Cloned, call, clone3, look};
 use plumbing::namespace::KindSet;
@@ -16,60 +14,70 @@ use plumbing::target::wait_readable;
 use plumbing::{Fault, Status};
 use rustix::process::PidfdFlags;
 
+use crate::forward::{Forward, Signals};
+
 /// Who comes back from [`fork`].
 pub(crate) enum Role {
     /// The new process, which goes on.
-    First,
-    /// The old one: the first process has ended so.
-    Waited(Status),
+    First(Tether),
+    /// The old one.
+    Waiting(Box<Child>),
+}
+
+/// What ends a process with its parent (`--kill-child`).
+#[derive(Default)]
+pub(crate) struct Tether(Option<(Signal, OwnedFd)>);
+
+/// A child that is waited for.
+pub(crate) struct Child {
+    pid: Pid,
+    signals: Signals,
 }
 
 /// Forks. With `kill_child`, the death of this process ends the child by that signal.
-pub(crate) fn fork(kill_child: Option<Signal>) -> Result<Role, Fault> {
-    let parent = look("watch the parent", "pidfd_open(self)", || {
-        rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
-    })?;
-    // Blocked, not ignored, as unshare(1) does: a terminal's ^C is for the command, and what it does with it decides.
-    let terminal_signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
-    let inherited_mask = look("block signals", "sigprocmask(SIG_BLOCK, [INT TERM])", || {
-        terminal_signals.thread_swap_mask(SigmaskHow::SIG_BLOCK)
-    })?;
-    let why = "the child is the first process of the new pid namespace, where there is one; pid_namespaces(7)";
-    let text = "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})";
-    match call("fork", text, why, || clone3(KindSet::EMPTY))? {
+pub(crate) fn fork(kill_child: Option<Signal>, forward: Forward, why: &str) -> Result<Role, Fault> {
+    let tether = Tether::to_this_process(kill_child)?;
+    let signals = Signals::block(forward)?;
+    match call("fork", "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY))? {
         Cloned::Child => {
-            look("restore the signal mask", "sigprocmask(SIG_SETMASK)", || inherited_mask.thread_set_mask())?;
-            if let Some(signal) = kill_child {
-                die_with_parent(signal, &parent)?;
-            }
-            Ok(Role::First)
+            signals.restore()?;
+            tether.tie()?;
+            Ok(Role::First(tether))
         }
-        Cloned::Parent { pid, .. } => wait(pid).map(Role::Waited),
+        Cloned::Parent { pid, .. } => Ok(Role::Waiting(Box::new(Child { pid: Pid::from_raw(pid), signals }))),
     }
 }
 
-fn die_with_parent(signal: Signal, parent: &OwnedFd) -> Result<(), Fault> {
-    let text = format!("prctl(PR_SET_PDEATHSIG, {signal})");
-    call("end with the parent", text, "the command shall not outlive unshare-rs; PR_SET_PDEATHSIG(2const)", || {
-        nix::sys::prctl::set_pdeathsig(signal)
-    })?;
-    // A parent that died before the prctl sends nothing, and getppid(2) proves nothing across pid namespaces.
-    if wait_readable(parent.as_fd(), Some(Duration::ZERO))? {
-        return Err(Fault::new("cannot go on: unshare-rs was killed while it forked"));
+impl Child {
+    /// Waits for its end; with `reap`, every orphan that comes to us is collected on the way.
+    pub(crate) fn wait(self, reap: bool) -> Result<Status, Fault> {
+        self.signals.wait(self.pid, reap)
     }
-    Ok(())
 }
 
-fn wait(pid: i32) -> Result<Status, Fault> {
-    loop {
-        match waitpid(Pid::from_raw(pid), None) {
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Fault::kernel("wait for the command", format!("waitpid({pid})"), errno)),
-            Ok(ended) => {
-                if let Some(status) = Status::of_command(ended) {
-                    return Ok(status);
-                }
-            }
+impl Tether {
+    fn to_this_process(signal: Option<Signal>) -> Result<Tether, Fault> {
+        let Some(signal) = signal else { return Ok(Tether(None)) };
+        let parent = look("watch the parent", "pidfd_open(self)", || {
+            rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
+        })?;
+        Ok(Tether(Some((signal, parent))))
+    }
+
+    /// Asks the kernel for the signal. Again after each change of credentials: that clears it.
+    pub(crate) fn tie(&self) -> Result<(), Fault> {
+        let Some((signal, parent)) = &self.0 else { return Ok(()) };
+        let text = format!("prctl(PR_SET_PDEATHSIG, {signal})");
+        call(
+            "end with the parent",
+            text,
+            "the command shall not outlive unshare-rs; PR_SET_PDEATHSIG(2const)",
+            || nix::sys::prctl::set_pdeathsig(*signal),
+        )?;
+        // A parent that died before the prctl sends nothing, and getppid(2) proves nothing across pid namespaces.
+        match !plumbing::narrate::is_dry_run() && wait_readable(parent.as_fd(), Some(Duration::ZERO))? {
+            true => Err(Fault::new("cannot go on: unshare-rs was killed meanwhile")),
+            false => Ok(()),
         }
     }
 }

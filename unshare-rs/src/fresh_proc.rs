@@ -2,11 +2,25 @@
 
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::mount::MsFlags;
 use plumbing::Fault;
 use plumbing::kernel::call;
+use plumbing::namespace::{Kind, KindSet};
 
-pub(crate) fn mount(dir: &Path) -> Result<(), Fault> {
+use crate::options::Propagation;
+use crate::propagation;
+
+/// Mounts it at `dir`. What was private before by `--propagation private` needs no second word; a root that we changed
+/// to is not ours to judge.
+pub(crate) fn mount(dir: &Path, propagation: Propagation, is_root_changed: bool) -> Result<(), Fault> {
+    if propagation != Propagation::Private && !is_root_changed {
+        match propagation::make_private(dir) {
+            // It is not a mount yet.
+            Err(fault) if fault.errno() == Some(Errno::EINVAL) => {}
+            made => made?,
+        }
+    }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let shown = dir.display().to_string();
     let text = format!("mount(\"proc\", {shown:?}, \"proc\", MS_NOSUID|MS_NODEV|MS_NOEXEC, NULL)");
@@ -16,4 +30,31 @@ pub(crate) fn mount(dir: &Path) -> Result<(), Fault> {
         "/proc of the pid namespace that we are in now; proc(5)",
         || nix::mount::mount(Some("proc"), dir, Some("proc"), flags, None::<&str>),
     )
+}
+
+/// Why it was refused in the namespaces that we made.
+pub(crate) fn explain(fault: Fault, kinds: KindSet, has_forked: bool) -> Fault {
+    if fault.errno() != Some(Errno::EPERM) || !kinds.contains(Kind::User) {
+        return fault;
+    }
+    if !kinds.contains(Kind::Pid) {
+        return fault.with_remedy("it would show a pid namespace that is not ours: add --pid --fork");
+    }
+    if !has_forked {
+        return fault.with_remedy("it would show the old pid namespace, in which we still are: add --fork");
+    }
+    match covered() {
+        Some(point) => fault.with_remedy(format!(
+            "{point} is covered here, as container engines do, and a fresh proc would show what is below; leave /proc as it is"
+        )),
+        None => fault,
+    }
+}
+
+/// A mount upon a part of /proc, from mountinfo; `proc_pid_mountinfo(5)`.
+fn covered() -> Option<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    let mut covered = points.filter(|point| point.starts_with("/proc/") && *point != crate::binfmt::DEFAULT);
+    covered.next().map(str::to_owned)
 }

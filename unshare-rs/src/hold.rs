@@ -15,24 +15,31 @@ use plumbing::target::{Target, own_namespace_inode};
 use plumbing::text::Text;
 use plumbing::{Fault, Status, narrate, pipe, sealed};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::mapping::{Caller, Maps};
 use crate::plan::{Hold, manuals, set_up};
-use crate::{id_map, refusal};
+use crate::{map_helper, refusal};
 
 /// Makes the container's init and passes its record on.
 pub(crate) fn hold(plan: &Hold) -> Result<Status, Fault> {
     pipe::require_reader()?;
-    let caller = id_map::Caller::now();
+    let maps = plan.namespaces.mapping.resolve(Caller::now(), false)?;
     let kit = Kit::prepare()?;
+    let (mapped, map) = look("wait for id maps", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     let kinds = plan.namespaces.kinds;
     match refusal::explain(kinds, clone(kinds))? {
-        Cloned::Child => match become_init(plan, caller, kit.init) {
+        Cloned::Child => match await_maps(&maps, mapped, map).and_then(|()| become_init(plan, &maps, kit.init)) {
             Ok(()) if narrate::is_dry_run() => Ok(Status::SUCCESS),
             Ok(()) => exit_now(Status::OURS),
             Err(fault) => exit_now(fault.report(narrate::tool())),
         },
         Cloned::Parent { pid, pidfd } => {
-            drop(kit.init);
+            drop((kit.init, mapped));
+            if !maps.outside.is_empty() {
+                write_maps(pid, &maps)?;
+                look("let the init go on", "write(pipe)", || rustix::io::write(&map, b"+"))?;
+            }
             if !kit.lease.hear_ready()? {
                 // It has said why on stderr.
                 return Err(Fault::already_told(Status::OURS));
@@ -40,6 +47,28 @@ pub(crate) fn hold(plan: &Hold) -> Result<Status, Fault> {
             let target = Target::of_pidfd(pid, pidfd)?;
             hand_over(plan, target, kit.lease)
         }
+    }
+}
+
+/// From outside, by the right that we have there. A failure ends the init too: nobody opens its pipe any more.
+fn write_maps(pid: i32, maps: &Maps) -> Result<(), Fault> {
+    maps.prepare(&pid.to_string())?;
+    map_helper::write(pid, maps)
+}
+
+/// In the child: waits until it has ids, where somebody else gives them.
+fn await_maps(maps: &Maps, mapped: OwnedFd, map: OwnedFd) -> Result<(), Fault> {
+    drop(map);
+    if maps.outside.is_empty() {
+        return maps.prepare("self");
+    }
+    if narrate::is_dry_run() {
+        return write_maps(std::process::id().cast_signed(), maps);
+    }
+    match look("wait for id maps", "read(pipe)", || rustix::io::read(&mapped, &mut [0u8; 1]))? {
+        // The one outside has said why on stderr.
+        0 => Err(Fault::already_told(Status::OURS)),
+        _ => Ok(()),
     }
 }
 
@@ -105,10 +134,8 @@ impl Kit {
 }
 
 /// The child's way: set up the namespaces, keep nothing of the host, execute the sealed copy.
-fn become_init(plan: &Hold, caller: id_map::Caller, kit: InitKit) -> Result<(), Fault> {
-    if let Some(id_map) = plan.namespaces.id_map {
-        id_map.write(caller)?;
-    }
+fn become_init(plan: &Hold, maps: &Maps, kit: InitKit) -> Result<(), Fault> {
+    maps.write_inside()?;
     look("leave the terminal", "setsid()", rustix::process::setsid)?;
     set_up(&plan.namespaces)?;
     look("leave the directory", "chdir(\"/\")", || rustix::process::chdir("/"))?;

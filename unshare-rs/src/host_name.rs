@@ -1,4 +1,4 @@
-//! The host name of a new uts namespace. `uts_namespaces(7)`, `sethostname(2)`.
+//! The host name and the domain name of a new uts namespace. `uts_namespaces(7)`, `sethostname(2)`.
 
 use std::ffi::OsStr;
 
@@ -10,5 +10,14 @@ pub(crate) fn set(name: &OsStr) -> Result<(), Fault> {
     let text = format!("sethostname({shown:?}, {})", name.len());
     call(format!("set the host name to {shown:?}"), text, "seen in this uts namespace only", || {
         nix::unistd::sethostname(name)
+    })
+}
+
+/// The domain of NIS, which has nothing to do with that of DNS.
+pub(crate) fn set_domain(name: &OsStr) -> Result<(), Fault> {
+    let shown = name.to_string_lossy();
+    let text = format!("setdomainname({shown:?}, {})", name.len());
+    call(format!("set the domain name to {shown:?}"), text, "seen in this uts namespace only; setdomainname(2)", || {
+        rustix::system::setdomainname(name.as_encoded_bytes())
     })
 }

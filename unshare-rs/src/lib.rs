@@ -6,13 +6,32 @@
 pub mod options;
 pub mod plan;
 
+mod accounts;
+mod asked;
+mod binfmt;
+mod clock_offsets;
+mod command;
+mod credentials;
 mod first_process;
+mod forward;
 mod fresh_proc;
+mod gates;
 mod hold;
 mod host_name;
 mod id_map;
 mod init;
+mod map_helper;
+mod map_refusal;
+mod mapping;
+mod new_root;
+mod outside;
+mod persist;
+mod pid_file;
 mod propagation;
+mod reaper;
 mod refusal;
+mod status;
+mod subid;
+mod values;
 
 pub use options::command;

@@ -7,18 +7,25 @@ use nix::sys::signal::Signal;
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::options::Narration;
 use plumbing::startup::Parsed;
-use plumbing::{Fault, Status, chain};
+use plumbing::{Fault, Status, sealed};
 
-use crate::first_process::Role;
-use crate::id_map::IdMap;
+use crate::binfmt::Binfmt;
+use crate::clock_offsets::ClockOffsets;
+use crate::command::Command;
+use crate::credentials::{self, Credentials};
+use crate::first_process::{Role, Tether};
+use crate::forward::Forward;
+use crate::gates::{self, Gates};
+use crate::mapping::{Caller, Request};
 use crate::options::{Options, Propagation};
-use crate::{first_process, fresh_proc, hold, host_name, id_map, init, propagation, refusal};
+use crate::outside::{Errands, Outside};
+use crate::{asked, first_process, fresh_proc, hold, host_name, init, new_root, propagation, reaper, refusal};
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Plan {
     /// Make namespaces of our own and become the command.
-    Run(Run),
+    Run(Box<Run>),
     /// Make them around a small init and print a record.
     Hold(Hold),
     /// Be that init; only `--hold` itself asks for this.
@@ -29,26 +36,38 @@ pub enum Plan {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Namespaces {
     pub(crate) kinds: KindSet,
-    pub(crate) id_map: Option<IdMap>,
+    pub(crate) mapping: Request,
     pub(crate) propagation: Propagation,
     pub(crate) hostname: Option<OsString>,
+    pub(crate) domainname: Option<OsString>,
 }
 
 /// A command in namespaces of its own.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Run {
-    narration: Narration,
-    namespaces: Namespaces,
-    fork: bool,
-    kill_child: Option<Signal>,
-    mount_proc: Option<PathBuf>,
-    command: Vec<OsString>,
+    pub(crate) narration: Narration,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) persist: Vec<(Kind, PathBuf)>,
+    pub(crate) owner: Option<(u32, u32)>,
+    pub(crate) offsets: ClockOffsets,
+    pub(crate) fork: Option<Forward>,
+    pub(crate) kill_child: Option<Signal>,
+    pub(crate) binfmt: Binfmt,
+    pub(crate) root: Option<PathBuf>,
+    pub(crate) wd: Option<PathBuf>,
+    pub(crate) mount_proc: Option<PathBuf>,
+    pub(crate) credentials: Credentials,
+    pub(crate) pid_file: Option<PathBuf>,
+    pub(crate) init: bool,
+    pub(crate) name: Option<OsString>,
+    pub(crate) gates: gates::Numbers,
+    pub(crate) command: Command,
 }
 
 /// Namespaces held open for a pipeline.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Hold {
-    narration: Narration,
+    pub(crate) narration: Narration,
     pub(crate) namespaces: Namespaces,
     pub(crate) orders: init::Orders,
 }
@@ -59,39 +78,7 @@ impl Plan {
         if let Some(orders) = init::Orders::from_argv(&argv) {
             return Ok(Parsed::Plan(Plan::Init(orders)));
         }
-        plumbing::options::parse::<Options>(argv)?.and_then(Plan::of)
-    }
-
-    fn of(options: Options) -> Result<Plan, Fault> {
-        let kinds = options.kinds();
-        if options.hostname.is_some() && !kinds.contains(Kind::Uts) {
-            return Err(Fault::usage("option '--hostname' sets the name of a new namespace: add --uts"));
-        }
-        // Told here, because clap waives what an option needs where that excludes something else that was given.
-        for (option, is_given) in [("--name", options.name.is_some()), ("--ttl", options.ttl.is_some())] {
-            if is_given && !options.hold {
-                return Err(Fault::usage(format!("option '{option}' is about a held container: add --hold")));
-            }
-        }
-        let id_map = match (options.map_root_user, options.map_current_user) {
-            (true, _) => Some(IdMap::Root),
-            (_, true) => Some(IdMap::Current),
-            _ => None,
-        };
-        let namespaces = Namespaces { kinds, id_map, propagation: options.propagation, hostname: options.hostname };
-        let narration = options.narration;
-        if options.hold {
-            let orders = init::Orders { name: options.name.unwrap_or_default(), ttl_ms: options.ttl };
-            return Ok(Plan::Hold(Hold { narration, namespaces, orders }));
-        }
-        Ok(Plan::Run(Run {
-            narration,
-            namespaces,
-            fork: options.fork || options.kill_child.is_some(),
-            kill_child: options.kill_child,
-            mount_proc: options.mount_proc.map(PathBuf::from),
-            command: options.command,
-        }))
+        plumbing::options::parse::<Options>(argv)?.and_then(asked::plan)
     }
 
     /// Does it. Comes back with the command's status, or becomes the command.
@@ -110,34 +97,82 @@ impl Plan {
 impl Run {
     fn apply(&self) -> Result<Status, Fault> {
         self.narration.begin();
-        let caller = id_map::Caller::now();
         let kinds = self.namespaces.kinds;
+        if self.init && kinds.contains(Kind::Pid) {
+            sealed::ensure("the init stays, and the command must not reach a host file by /proc/1/exe")?;
+        }
+        let gates = Gates::take(self.gates)?;
+        let maps = self.namespaces.mapping.resolve(Caller::now(), self.owner.is_some())?;
+        let errands = Errands { maps: &maps, persist: &self.persist, pid_file: self.pid_file.as_deref() };
+        let outside = Outside::station(errands)?;
+        if let Some(owner) = self.owner {
+            credentials::become_owner(owner)?;
+        }
         if !kinds.is_empty() {
             refusal::explain(kinds, unshare(kinds))?;
         }
         // The new pid and time namespaces hold for children only, so what needs them waits for the fork; and a user
         // namespace without a map has nobody: no file could be made in it.
-        if let Some(id_map) = self.namespaces.id_map {
-            id_map.write(caller)?;
+        maps.prepare("self")?;
+        outside.map()?;
+        maps.write_inside()?;
+        // Before the first child, with which they are settled.
+        self.offsets.write()?;
+        match self.fork()? {
+            Role::First(tether) => self.go_on(tether, outside, gates),
+            Role::Waiting(child) => {
+                drop(gates);
+                outside.leave()?;
+                child.wait(false)
+            }
         }
-        if self.fork
-            && let Role::Waited(status) = first_process::fork(self.kill_child)?
-        {
-            return Ok(status);
-        }
-        set_up(&self.namespaces)?;
-        if let Some(dir) = &self.mount_proc {
-            fresh_proc::mount(dir)?;
-        }
-        // Last, and again: a change of credentials or the exec of the id map's helper would have cleared it.
-        chain::exec(&self.command_or_shell())
     }
 
-    fn command_or_shell(&self) -> Vec<OsString> {
-        if !self.command.is_empty() {
-            return self.command.clone();
+    fn fork(&self) -> Result<Role, Fault> {
+        let why = "the child is the first process of the new pid namespace, where there is one; pid_namespaces(7)";
+        match self.fork {
+            Some(forward) => first_process::fork(self.kill_child, forward, why),
+            None => Ok(Role::First(Tether::default())),
         }
-        vec![std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into())]
+    }
+
+    /// In the process that becomes the command, or the init in front of it.
+    fn go_on(&self, tether: Tether, outside: Outside<'_>, gates: Gates) -> Result<Status, Fault> {
+        set_up(&self.namespaces)?;
+        self.set_up_files()?;
+        self.credentials.apply()?;
+        if self.credentials.change_identity() {
+            tether.tie()?;
+        }
+        // Only now is anything kept or told outside: all that could fail has been done.
+        outside.finish()?;
+        match self.fork {
+            Some(_) => drop(outside),
+            None => outside.leave()?,
+        }
+        if self.init {
+            drop(tether);
+            match reaper::fork(self.kill_child, self.namespaces.kinds.contains(Kind::Pid))? {
+                Role::First(_) => {}
+                Role::Waiting(command) => {
+                    drop(gates);
+                    return reaper::run(command, self.name.as_deref());
+                }
+            }
+        }
+        gates.pass()?;
+        self.command.exec()
+    }
+
+    fn set_up_files(&self) -> Result<(), Fault> {
+        let changes_root = self.root.is_some();
+        self.binfmt.before_root(changes_root)?;
+        new_root::enter(self.root.as_deref(), self.wd.as_deref())?;
+        if let Some(dir) = &self.mount_proc {
+            fresh_proc::mount(dir, self.namespaces.propagation, changes_root)
+                .map_err(|fault| fresh_proc::explain(fault, self.namespaces.kinds, self.fork.is_some()))?;
+        }
+        self.binfmt.after_root(changes_root)
     }
 }
 
@@ -150,7 +185,7 @@ pub(crate) fn set_up(namespaces: &Namespaces) -> Result<(), Fault> {
     if let Some(name) = &namespaces.hostname {
         host_name::set(name)?;
     }
-    Ok(())
+    namespaces.domainname.as_deref().map_or(Ok(()), host_name::set_domain)
 }
 
 fn unshare(kinds: KindSet) -> Result<(), Fault> {
@@ -166,43 +201,4 @@ fn unshare(kinds: KindSet) -> Result<(), Fault> {
 /// The manual pages of these kinds.
 pub(crate) fn manuals(kinds: KindSet) -> String {
     kinds.iter().map(Kind::manual).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(words: &[&str]) -> Result<Plan, Fault> {
-        let argv = std::iter::once(&"unshare-rs").chain(words).map(OsString::from).collect();
-        match Plan::parse(argv)? {
-            Parsed::Plan(plan) => Ok(plan),
-            Parsed::Text(text) => panic!("a plan, not {text}"),
-        }
-    }
-
-    #[test]
-    fn implied_namespaces_are_in_the_plan() {
-        let Ok(Plan::Run(run)) = parse(&["-r", "--mount-proc", "--kill-child", "true"]) else { panic!("a plan") };
-        assert_eq!(run.namespaces.kinds.names(), "user and mount");
-        assert_eq!((run.fork, run.kill_child), (true, Some(Signal::SIGKILL)));
-        assert_eq!(run.mount_proc, Some(PathBuf::from("/proc")));
-    }
-
-    #[test]
-    fn what_contradicts_itself_is_refused_before_anything_happens() {
-        for words in [
-            &["--hostname", "x", "true"][..],
-            &["--hold", "--fork"],
-            &["--hold", "true"],
-            &["--name", "x"],
-            &["--name", "x", "true"],
-            &["--ttl", "5", "true"],
-            &["--ttl", "soon", "--hold"],
-            &["--kill-child=NONE", "true"],
-            &["--propagation", "upwards", "true"],
-            &["-r", "-c", "true"],
-        ] {
-            assert!(parse(words).is_err(), "{words:?}");
-        }
-    }
 }

@@ -1,11 +1,27 @@
 //! Why the kernel refused to make namespaces: EPERM and ENOSPC have many causes, each looked up before it is told.
+//! `user_namespaces(7)`, `namespaces(7)`.
+//!
+//! Several kinds are made by one call, which does not say which of them it was: they are tried again one by one, in
+//! children that end at once.
 
 use nix::errno::Errno;
+use nix::sched::CloneFlags;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
 use plumbing::Fault;
+use plumbing::kernel::{Cloned, call, clone3, exit_now};
 use plumbing::namespace::{Kind, KindSet};
+use plumbing::privilege::is_mapped;
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+
+use crate::status::{field, has_capability};
 
 /// `CAP_SYS_ADMIN` of <linux/capability.h>.
-const CAP_SYS_ADMIN: u32 = 21;
+pub(crate) const CAP_SYS_ADMIN: u32 = 21;
+/// How deep the kernel nests user and pid namespaces below the first one.
+const DEEPEST: usize = 32;
+/// A bit that unshare(2) never takes: it is refused before anything is made.
+const NO_FLAG: i32 = 1;
 
 /// Adds the verified cause of a refusal, where one is found.
 pub(crate) fn explain<T>(kinds: KindSet, outcome: Result<T, Fault>) -> Result<T, Fault> {
@@ -18,42 +34,147 @@ pub(crate) fn explain<T>(kinds: KindSet, outcome: Result<T, Fault>) -> Result<T,
 fn cause(kinds: KindSet, errno: Option<Errno>) -> Option<String> {
     match errno? {
         Errno::ENOSPC => exhausted(kinds),
-        Errno::EPERM if kinds.contains(Kind::User) => user_namespaces_forbidden(),
-        Errno::EPERM if !has_sys_admin()? => Some(
+        Errno::EINVAL => unknown_kind(kinds),
+        Errno::EPERM if !kinds.contains(Kind::User) && has_capability(CAP_SYS_ADMIN) == Some(false) => Some(
             "CAP_SYS_ADMIN is missing here; add --user --map-root-user to have it in a namespace of your own".into(),
         ),
+        Errno::EPERM | Errno::EACCES | Errno::ENOSYS if is_filtered(kinds) => Some(
+            "a seccomp filter refuses this call here, as container engines install by default; run the container with \
+             one that allows it (docker run --security-opt seccomp=PROFILE)"
+                .into(),
+        ),
+        errno @ (Errno::EPERM | Errno::EACCES) if kinds.contains(Kind::User) => user_namespaces_forbidden(errno),
         _ => None,
     }
 }
 
-/// A limit of 0 refuses the kind; other values may be reached, or the nesting is 32 deep.
+/// The kernel knows every kind whose link it shows.
+fn unknown_kind(kinds: KindSet) -> Option<String> {
+    let unknown = |kind: &Kind| !std::path::Path::new(&format!("/proc/self/ns/{}", kind.proc_name())).exists();
+    let unknown: KindSet = kinds.iter().filter(unknown).collect();
+    let is_visible = std::path::Path::new("/proc/self/ns").exists();
+    (is_visible && !unknown.is_empty()).then(|| format!("this kernel has no {} namespaces", unknown.names()))
+}
+
+/// ENOSPC is a limit of `user.max_*_namespaces`, here or in a user namespace further out, or nesting too deep.
 fn exhausted(kinds: KindSet) -> Option<String> {
-    kinds.iter().find_map(|kind| {
-        let sysctl = format!("user.max_{}_namespaces", kind.proc_name());
-        let path = format!("/proc/sys/{}", sysctl.replace('.', "/"));
-        let limit = std::fs::read_to_string(path).ok()?;
-        (limit.trim() == "0").then(|| format!("{sysctl} is 0 here; raise it with sysctl"))
+    let alone = kinds.iter().map(|kind| (kind, KindSet::from_iter([kind])));
+    // A kind that takes privilege which the new user namespace would have given is tried together with that one.
+    let with_user = |kind: KindSet| match kinds.contains(Kind::User) {
+        true => kind.iter().chain([Kind::User]).collect(),
+        false => kind,
+    };
+    let kind = alone.into_iter().find(|(_, kind)| attempt(with_user(*kind)) == Some(Errno::ENOSPC))?.0;
+    let sysctl = format!("user.max_{}_namespaces", kind.proc_name());
+    let limit = std::fs::read_to_string(format!("/proc/sys/{}", sysctl.replace('.', "/"))).ok();
+    let limit = limit.as_deref().map(str::trim);
+    if limit == Some("0") {
+        return Some(format!("{sysctl} is 0 here; raise it with sysctl"));
+    }
+    let pids = field("NSpid").map_or(0, |pids| pids.split_whitespace().count());
+    if kind == Kind::Pid && pids > DEEPEST {
+        return Some(format!(
+            "this is pid namespace number {pids} within one another, and the kernel nests them {DEEPEST} deep"
+        ));
+    }
+    let limited = format!("{sysctl}, {} here, or the same limit further out, is used up", limit.unwrap_or("unknown"));
+    Some(match kind {
+        Kind::User | Kind::Pid => format!(
+            "either {limited}, or {} namespaces are nested {DEEPEST} deep, which is as deep as the kernel nests them",
+            kind.option()
+        ),
+        _ => limited,
     })
 }
 
-fn user_namespaces_forbidden() -> Option<String> {
-    let is = |path: &str, value: &str| std::fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
-    if is("/proc/sys/kernel/unprivileged_userns_clone", "0") && !has_sys_admin()? {
+/// Tries to make these kinds, in a child that ends at once; the errno when that is refused.
+fn attempt(kinds: KindSet) -> Option<Errno> {
+    let why = "which of the kinds was it? One after the other is tried in a child that ends at once";
+    let forked = call("try again", "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY));
+    match forked.ok()? {
+        Cloned::Child => {
+            let text = format!("unshare({})", kinds.flag_names());
+            let refused = call("try again", text, "this one?", || nix::sched::unshare(kinds.flags())).err();
+            let errno = refused.and_then(|fault| fault.errno()).map_or(0, |errno| errno as i32);
+            exit_now(plumbing::Status(u8::try_from(errno).unwrap_or(u8::MAX)))
+        }
+        Cloned::Parent { pid, .. } => match waitpid(Pid::from_raw(pid), None) {
+            Ok(WaitStatus::Exited(_, errno)) if errno != 0 => Some(Errno::from_raw(errno)),
+            _ => None,
+        },
+    }
+}
+
+/// Without a filter, the kernel itself answers EINVAL to a flag that does not exist, before it looks at the others.
+fn is_filtered(kinds: KindSet) -> bool {
+    let flags = CloneFlags::from_bits_retain(kinds.clone_flags() | NO_FLAG);
+    let text = format!("unshare({}|{NO_FLAG:#x})", kinds.flag_names());
+    let why = "a flag that does not exist: the kernel answers EINVAL, unless a filter answers first";
+    field("Seccomp").as_deref() == Some("2")
+        && call("try again", text, why, || nix::sched::unshare(flags)).err().and_then(|fault| fault.errno())
+            != Some(Errno::EINVAL)
+}
+
+fn user_namespaces_forbidden(errno: Errno) -> Option<String> {
+    if sysctl("kernel/unprivileged_userns_clone", "0") && has_capability(CAP_SYS_ADMIN) == Some(false) {
         return Some("kernel.unprivileged_userns_clone is 0 here; set it to 1 with sysctl".into());
     }
-    let own_root = rustix::fs::stat("/proc/self/root/.").ok()?;
-    let init_root = rustix::fs::stat("/proc/1/root/.").ok()?;
-    if (own_root.st_dev, own_root.st_ino) != (init_root.st_dev, init_root.st_ino) {
+    if is_chrooted() {
         return Some(
             "we are in a chroot, where the kernel refuses user namespaces; enter by pivot_root instead".into(),
         );
     }
-    None
+    if let Some(file) = unmapped() {
+        return Some(format!(
+            "we have no id of our own in this user namespace: /proc/self/{file} does not have it; make the namespace \
+             with --map-root-user or --map-current-user"
+        ));
+    }
+    if let Some(remedy) = restricting_module() {
+        return Some(remedy);
+    }
+    // Nothing else in the kernel refuses a user namespace in this way.
+    (errno == Errno::EACCES).then(|| {
+        let modules = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+        format!("a security module refuses it ({}); its log, dmesg or the audit log, says which rule", modules.trim())
+    })
 }
 
-fn has_sys_admin() -> Option<bool> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-    let bits = u64::from_str_radix(effective.trim(), 16).ok()?;
-    Some(bits & (1 << CAP_SYS_ADMIN) != 0)
+/// AppArmor, where it lets only programs with a profile of theirs have privilege in a user namespace.
+pub(crate) fn restricting_module() -> Option<String> {
+    sysctl("kernel/apparmor_restrict_unprivileged_userns", "1").then(|| {
+        "kernel.apparmor_restrict_unprivileged_userns is 1 here: AppArmor allows it to programs whose profile has \
+         \"userns,\"; give unshare-rs one in /etc/apparmor.d, or set it to 0 with sysctl"
+            .into()
+    })
+}
+
+fn sysctl(path: &str, value: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/sys/{path}")).is_ok_and(|text| text.trim() == value)
+}
+
+/// The id map in which our own id is missing.
+fn unmapped() -> Option<&'static str> {
+    let lacks = |file: &str, id: u32| {
+        std::fs::read_to_string(format!("/proc/self/{file}")).is_ok_and(|map| !is_mapped(&map, id))
+    };
+    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    [("uid_map", uid), ("gid_map", gid)].into_iter().find(|(file, id)| lacks(file, *id)).map(|(file, _)| file)
+}
+
+/// Whether `/` is no root of a mount, as it is in every mount namespace until somebody calls chroot(2); or it is
+/// another one than that of process 1, as far as that may be seen.
+pub(crate) fn is_chrooted() -> bool {
+    let root = statx(CWD, "/", AtFlags::empty(), StatxFlags::BASIC_STATS);
+    let is_inside_a_mount = root.is_ok_and(|root| {
+        root.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT)
+            && !root.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+    });
+    let place = |root: &str| rustix::fs::stat(root).ok().map(|stat| (stat.st_dev, stat.st_ino));
+    let differs = matches!((place("/"), place("/proc/1/root/.")), (Some(ours), Some(first)) if ours != first);
+    is_inside_a_mount || (differs && plumbing::target::own_namespace_inode(Kind::Mnt) == first_mount_namespace())
+}
+
+fn first_mount_namespace() -> Option<u64> {
+    rustix::fs::stat("/proc/1/ns/mnt").ok().map(|stat| stat.st_ino)
 }

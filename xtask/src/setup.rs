@@ -19,6 +19,7 @@ const PACKAGES: &[&str] = &[
     "nftables",
     "runc",
     "strace",
+    "uidmap",
     "util-linux",
 ];
 

@@ -1,0 +1,66 @@
+//! Names of users and groups, read from /etc/passwd and /etc/group. `passwd(5)`, `group(5)`.
+//!
+//! As files, never through NSS: a static executable loads no libraries, least of all those of a new root.
+
+use plumbing::Fault;
+use plumbing::kernel::look;
+
+const PASSWD: &str = "/etc/passwd";
+const GROUP: &str = "/etc/group";
+
+/// The id of a user's name.
+pub(crate) fn user_id(name: &str) -> Result<u32, Fault> {
+    id_in(&read(PASSWD)?, name).ok_or_else(|| unknown("user", name, PASSWD))
+}
+
+/// The id of a group's name.
+pub(crate) fn group_id(name: &str) -> Result<u32, Fault> {
+    id_in(&read(GROUP)?, name).ok_or_else(|| unknown("group", name, GROUP))
+}
+
+/// The name of a user; `None` where passwd has no line for it.
+pub(crate) fn user_name(uid: u32) -> Result<Option<String>, Fault> {
+    Ok(field(&read(PASSWD)?, uid, 0))
+}
+
+/// The shell of a user; `None` where there is nothing to be found, as in a new root without /etc/passwd.
+pub(crate) fn shell(uid: u32) -> Option<String> {
+    field(&read(PASSWD).ok()?, uid, 6).filter(|shell| !shell.is_empty())
+}
+
+fn read(file: &str) -> Result<String, Fault> {
+    let bytes = look("look up a name", format!("open({file:?})"), || std::fs::read(file))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn id_in(book: &str, name: &str) -> Option<u32> {
+    book.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok()).flatten()
+    })
+}
+
+fn field(passwd: &str, uid: u32, index: usize) -> Option<String> {
+    passwd.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        (fields.get(2)?.parse() == Ok(uid)).then(|| fields.get(index).map(|field| (*field).to_owned())).flatten()
+    })
+}
+
+fn unknown(what: &str, name: &str, file: &str) -> Fault {
+    Fault::new(format!("there is no {what} {name:?} in {file}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_found_by_name_and_by_number() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nweb:x:900:901::/srv:\n";
+        assert_eq!((id_in(passwd, "web"), id_in(passwd, "we"), id_in(passwd, "broken")), (Some(900), None, None));
+        assert_eq!(field(passwd, 900, 0).as_deref(), Some("web"));
+        assert_eq!(field(passwd, 0, 6).as_deref(), Some("/bin/sh"));
+        assert_eq!(field(passwd, 1, 0), None);
+    }
+}

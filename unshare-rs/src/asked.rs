@@ -1,0 +1,220 @@
+//! From options to a plan: what they imply, and which of them contradict each other. Pure.
+
+use std::path::PathBuf;
+
+use plumbing::Fault;
+use plumbing::namespace::{Kind, KindSet};
+
+use crate::binfmt::{self, Binfmt};
+use crate::clock_offsets::ClockOffsets;
+use crate::command::Command;
+use crate::credentials::Credentials;
+use crate::forward::Forward;
+use crate::gates;
+use crate::init::Orders;
+use crate::mapping::{Id, Request, Setgroups, Side, Wanted};
+use crate::options::Options;
+use crate::plan::{Hold, Namespaces, Plan, Run};
+use crate::values;
+
+/// The plan, or what contradicts itself.
+pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
+    let mapping = mapping(&options);
+    let kinds = kinds(&options, &mapping);
+    check(&options, &mapping, kinds)?;
+    if options.hold {
+        check_hold(&options)?;
+        let orders = Orders { name: options.name.clone().unwrap_or_default(), ttl_ms: options.ttl };
+        let narration = options.narration;
+        return Ok(Plan::Hold(Hold { narration, namespaces: namespaces(options, kinds, mapping), orders }));
+    }
+    Ok(Plan::Run(Box::new(run(options, kinds, mapping))))
+}
+
+fn run(options: Options, kinds: KindSet, mapping: Request) -> Run {
+    let clears = options.clear_env || !options.whitelist_env.is_empty();
+    let (binfmt, proc_of_binfmt) = binfmt(&options);
+    Run {
+        narration: options.narration,
+        persist: persist(&options),
+        owner: options.owner,
+        offsets: ClockOffsets { monotonic: options.monotonic, boottime: options.boottime },
+        fork: fork(&options),
+        kill_child: options.kill_child,
+        binfmt,
+        root: options.root.clone(),
+        wd: options.wd.clone(),
+        mount_proc: options.mount_proc.clone().or(proc_of_binfmt),
+        credentials: Credentials {
+            uid: options.setuid,
+            gid: options.setgid,
+            // Without a namespace of our own there is nothing to keep that was not the user's before.
+            keep_capabilities: options.keep_caps && kinds.contains(Kind::User),
+        },
+        pid_file: options.pid_file.clone(),
+        init: options.init,
+        name: options.name.clone(),
+        gates: gates::Numbers { ready: options.ready_fd, block: options.block_fd },
+        command: Command {
+            words: options.command.clone(),
+            variables: clears.then(|| values::names(&options.whitelist_env)),
+        },
+        namespaces: namespaces(options, kinds, mapping),
+    }
+}
+
+fn namespaces(options: Options, kinds: KindSet, mapping: Request) -> Namespaces {
+    Namespaces {
+        kinds,
+        mapping,
+        propagation: options.propagation,
+        hostname: options.hostname,
+        domainname: options.domainname,
+    }
+}
+
+fn mapping(options: &Options) -> Request {
+    let single = |own: &Option<Id>| match (own, options.map_root_user, options.map_current_user) {
+        (Some(id), ..) => Some(id.clone()),
+        (None, true, _) => Some(Id::Number(0)),
+        (None, _, true) => Some(Id::Own),
+        _ => None,
+    };
+    let ranges = |own: &[Wanted]| {
+        let both = [(options.map_auto, Wanted::Auto), (options.map_subids, Wanted::Subids)];
+        own.iter().cloned().chain(both.into_iter().filter_map(|(asked, range)| asked.then_some(range))).collect()
+    };
+    Request {
+        users: Side { single: single(&options.map_user), ranges: ranges(&options.map_users) },
+        groups: Side { single: single(&options.map_group), ranges: ranges(&options.map_groups) },
+        setgroups: options.setgroups,
+    }
+}
+
+/// The kinds asked for, implied ones included.
+fn kinds(options: &Options, mapping: &Request) -> KindSet {
+    let mut kinds: KindSet =
+        by_kind(options).into_iter().filter_map(|(kind, asked)| asked.is_some().then_some(kind)).collect();
+    let has_binfmt = options.mount_binfmt.is_some() || options.load_interp.is_some();
+    if options.mount_proc.is_some() || has_binfmt {
+        kinds.insert(Kind::Mnt);
+    }
+    if mapping.implies_user_namespace() || options.owner.is_some() || has_binfmt {
+        kinds.insert(Kind::User);
+    }
+    kinds
+}
+
+fn by_kind(options: &Options) -> [(Kind, &Option<Option<PathBuf>>); 8] {
+    [
+        (Kind::User, &options.user),
+        (Kind::Mnt, &options.mount),
+        (Kind::Uts, &options.uts),
+        (Kind::Ipc, &options.ipc),
+        (Kind::Net, &options.net),
+        (Kind::Pid, &options.pid),
+        (Kind::Cgroup, &options.cgroup),
+        (Kind::Time, &options.time),
+    ]
+}
+
+fn persist(options: &Options) -> Vec<(Kind, PathBuf)> {
+    by_kind(options).into_iter().filter_map(|(kind, asked)| Some((kind, asked.clone().flatten()?))).collect()
+}
+
+fn fork(options: &Options) -> Option<Forward> {
+    match options {
+        Options { init: true, .. } => Some(Forward::AllButStops),
+        Options { forward_signals: true, .. } => Some(Forward::Termination),
+        Options { fork: true, .. } | Options { kill_child: Some(_), .. } => Some(Forward::Nothing),
+        _ => None,
+    }
+}
+
+/// And the proc that it takes where nobody says where to mount it.
+fn binfmt(options: &Options) -> (Binfmt, Option<PathBuf>) {
+    let interpreter = options.load_interp.clone();
+    match (&options.mount_binfmt, &interpreter) {
+        (Some(Some(dir)), _) => (Binfmt { dir: Some(dir.clone()), interpreter }, None),
+        (None, None) => (Binfmt::default(), None),
+        _ => (Binfmt { dir: Some(binfmt::DEFAULT.into()), interpreter }, Some("/proc".into())),
+    }
+}
+
+fn check(options: &Options, mapping: &Request, kinds: KindSet) -> Result<(), Fault> {
+    let needs = [
+        ("--hostname", options.hostname.is_some(), Kind::Uts, "sets the name of a new namespace: add --uts"),
+        ("--domainname", options.domainname.is_some(), Kind::Uts, "sets the name of a new namespace: add --uts"),
+        ("--monotonic", options.monotonic.is_some(), Kind::Time, "sets a clock of a new namespace: add --time"),
+        ("--boottime", options.boottime.is_some(), Kind::Time, "sets a clock of a new namespace: add --time"),
+        ("--setgroups", options.setgroups.is_some(), Kind::User, "is about a new user namespace: add --user"),
+    ];
+    if let Some((option, .., what)) = needs.iter().find(|(_, given, kind, _)| *given && !kinds.contains(*kind)) {
+        return Err(Fault::usage(format!("option '{option}' {what}")));
+    }
+    if options.name.is_some() && !options.hold && !options.init {
+        return Err(Fault::usage("option '--name' is about a held container or an init: add --hold or --init"));
+    }
+    if options.ttl.is_some() && !options.hold {
+        return Err(Fault::usage("option '--ttl' is about a held container: add --hold"));
+    }
+    if matches!(options.pid, Some(Some(_))) && fork(options).is_none() {
+        return Err(Fault::usage(
+            "option '--pid=FILE' keeps a namespace, which there is from its first child on: add --fork",
+        ));
+    }
+    for (option, side) in [("--map-users", &mapping.users), ("--map-groups", &mapping.groups)] {
+        if side.has_contradiction() {
+            return Err(Fault::usage(format!("options '{option}' map an id twice: their ranges overlap")));
+        }
+    }
+    // The kernel lets us write a gid_map from inside only after setgroups(2) was given up.
+    let is_from_inside = mapping.groups.single.is_some() && mapping.groups.ranges.is_empty() && options.owner.is_none();
+    match is_from_inside && mapping.setgroups == Some(Setgroups::Allow) {
+        true => Err(Fault::usage(
+            "option '--setgroups=allow' cannot be used with a single mapped group (--map-group, --map-root-user, \
+             --map-current-user): the kernel takes that after 'deny' only; map a range with --map-groups",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// What is about a command, a held container does not have.
+fn check_hold(options: &Options) -> Result<(), Fault> {
+    let strange = [
+        ("--fork", options.fork),
+        ("--kill-child", options.kill_child.is_some()),
+        ("--forward-signals", options.forward_signals),
+        ("--init", options.init),
+        ("--mount-proc", options.mount_proc.is_some()),
+        ("--mount-binfmt", options.mount_binfmt.is_some()),
+        ("--load-interp", options.load_interp.is_some()),
+        ("--root", options.root.is_some()),
+        ("--wd", options.wd.is_some()),
+        ("--setuid", options.setuid.is_some()),
+        ("--setgid", options.setgid.is_some()),
+        ("--keep-caps", options.keep_caps),
+        ("--clear-env", options.clear_env),
+        ("--whitelist-env", !options.whitelist_env.is_empty()),
+        ("--owner", options.owner.is_some()),
+        ("--monotonic", options.monotonic.is_some()),
+        ("--boottime", options.boottime.is_some()),
+        ("--pid-file", options.pid_file.is_some()),
+        ("--ready-fd", options.ready_fd.is_some()),
+        ("--block-fd", options.block_fd.is_some()),
+        ("COMMAND", !options.command.is_empty()),
+    ];
+    if let Some((option, _)) = strange.iter().find(|(_, given)| *given) {
+        return Err(Fault::usage(format!("the argument '--hold' cannot be used with '{option}'")));
+    }
+    match persist(options).first() {
+        Some((kind, _)) => Err(Fault::usage(format!(
+            "the argument '--hold' cannot be used with '--{}=FILE': the held init keeps the namespace",
+            kind.option()
+        ))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! What is implied, and what is refused.
+
+use std::ffi::OsString;
+
+use nix::sys::signal::Signal;
+use plumbing::startup::Parsed;
+
+use super::*;
+
+fn parse(words: &[&str]) -> Result<Plan, Fault> {
+    let argv = std::iter::once(&"unshare-rs").chain(words).map(OsString::from).collect();
+    match Plan::parse(argv)? {
+        Parsed::Plan(plan) => Ok(plan),
+        Parsed::Text(text) => panic!("a plan, not {text}"),
+    }
+}
+
+fn run_of(words: &[&str]) -> Box<Run> {
+    match parse(words) {
+        Ok(Plan::Run(run)) => run,
+        other => panic!("a run, not {other:?}"),
+    }
+}
+
+#[test]
+fn implied_namespaces_are_in_the_plan() {
+    let run = run_of(&["-r", "--mount-proc", "--kill-child", "true"]);
+    assert_eq!(run.namespaces.kinds.names(), "user and mount");
+    assert_eq!((run.fork, run.kill_child), (Some(Forward::Nothing), Some(Signal::SIGKILL)));
+    assert_eq!(run.mount_proc, Some(PathBuf::from("/proc")));
+    for words in [
+        &["--map-user", "0"][..],
+        &["--map-groups", "auto"],
+        &["--map-auto"],
+        &["--map-subids"],
+        &["--owner", "1:1"],
+        &["-c"],
+    ] {
+        assert_eq!(run_of(words).namespaces.kinds.names(), "user", "{words:?}");
+    }
+    assert_eq!(run_of(&["-l", ":x"]).namespaces.kinds.names(), "user and mount");
+}
+
+#[test]
+fn short_options_stand_in_one_word_and_files_behind_long_ones() {
+    let run = run_of(&["-muinpUCTfr", "--net=/run/n", "--mount=m", "true"]);
+    assert_eq!(run.namespaces.kinds.iter().count(), 8);
+    assert_eq!(run.persist, [(Kind::Mnt, "m".into()), (Kind::Net, "/run/n".into())]);
+    assert_eq!(run.command.words, ["true"]);
+    assert_eq!(run_of(&["-m", "file"]).command.words, ["file"]);
+}
+
+#[test]
+fn an_option_given_twice_counts_once_and_a_range_adds_up() {
+    let run = run_of(&["-m", "-m", "-f", "-f", "--propagation", "slave", "--propagation=shared"]);
+    assert_eq!(run.namespaces.propagation, crate::options::Propagation::Shared);
+    let run = run_of(&["--map-users", "0:1:1", "--map-users", "auto", "--map-auto"]);
+    assert_eq!(run.namespaces.mapping.users.ranges.len(), 3);
+}
+
+#[test]
+fn the_special_id_wins_over_the_general_one() {
+    let run = run_of(&["--map-user", "web", "-r"]);
+    assert_eq!(run.namespaces.mapping.users.single, Some(Id::Name("web".to_owned())));
+    assert_eq!(run.namespaces.mapping.groups.single, Some(Id::Number(0)));
+}
+
+#[test]
+fn signals_and_offsets_and_variables_are_read() {
+    assert_eq!(run_of(&["--forward-signals"]).fork, Some(Forward::Termination));
+    assert_eq!(run_of(&["--init", "--forward-signals"]).fork, Some(Forward::AllButStops));
+    assert_eq!(run_of(&["-T", "--monotonic", "-5"]).offsets.monotonic, Some(-5));
+    assert_eq!(run_of(&["--clear-env"]).command.variables, Some(Vec::new()));
+    assert_eq!(run_of(&["--whitelist-env", "A,B"]).command.variables, Some(vec!["A".into(), "B".into()]));
+    assert_eq!(run_of(&[]).command.variables, None);
+}
+
+#[test]
+fn binfmt_without_a_place_brings_a_proc_of_its_own() {
+    let run = run_of(&["--mount-binfmt=/b", "-l", ":x"]);
+    assert_eq!((run.mount_proc.as_deref(), run.binfmt.dir), (None, Some("/b".into())));
+    let run = run_of(&["--load-interp", ":x", "--mount-proc=/p"]);
+    assert_eq!((run.mount_proc, run.binfmt.dir), (Some("/p".into()), Some(binfmt::DEFAULT.into())));
+}
+
+#[test]
+fn what_contradicts_itself_is_refused_before_anything_happens() {
+    for words in [
+        &["--hostname", "x", "true"][..],
+        &["--domainname", "x"],
+        &["--monotonic", "1"],
+        &["--boottime", "1"],
+        &["--setgroups", "deny"],
+        &["--setgroups", "allow", "-r"],
+        &["--setgroups", "perhaps", "-U"],
+        &["--hold", "--fork"],
+        &["--hold", "true"],
+        &["--hold", "--net=/run/n"],
+        &["--hold", "-T", "--boottime", "1"],
+        &["--name", "x"],
+        &["--ttl", "soon", "--hold"],
+        &["--kill-child=NONE", "true"],
+        &["--propagation", "upwards", "true"],
+        &["-r", "-c", "true"],
+        &["--pid=/run/p", "true"],
+        &["--net=", "true"],
+        &["--map-users", "0:0:2", "--map-users", "5:1:1"],
+        &["--map-users", "0:0:0"],
+        &["--owner", "root:root"],
+        &["-S", "root"],
+        &["--ready-fd", "-1"],
+    ] {
+        assert!(parse(words).is_err(), "{words:?}");
+    }
+    assert!(parse(&["--setgroups", "allow", "-r", "--map-groups", "auto"]).is_ok());
+    assert!(parse(&["--pid=/run/p", "--fork"]).is_ok() && parse(&["--init", "--name", "x"]).is_ok());
+}

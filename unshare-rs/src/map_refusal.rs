@@ -1,0 +1,60 @@
+//! Why the kernel, or the helper, refused an id map. `user_namespaces(7)`.
+//!
+//! The errno says little: EPERM is an id that is not ours to give, a missing right, or a security module.
+
+use nix::errno::Errno;
+use plumbing::Fault;
+
+use crate::id_map::{Extent, Span, minus};
+use crate::mapping::{Sort, own_ids};
+use crate::{refusal, status};
+
+/// Of a single id that the process itself wrote.
+pub(crate) fn explain_inside(fault: Fault) -> Fault {
+    match fault.errno() {
+        // The namespace exists, so nothing but a security module can be against mapping one's own id.
+        Some(Errno::EPERM | Errno::EACCES) => match refusal::restricting_module() {
+            Some(remedy) => fault.with_remedy(remedy),
+            None => fault,
+        },
+        _ => fault,
+    }
+}
+
+/// Of ranges that were written from outside; this process is outside.
+pub(crate) fn explain_outside(fault: Fault, sort: Sort, map: &[Extent]) -> Fault {
+    if fault.errno() != Some(Errno::EPERM) {
+        return fault;
+    }
+    let ours = own_ids(sort).unwrap_or_default();
+    let outer: Vec<Span> = map.iter().map(|line| Span::of(line.outer, line.count)).collect();
+    if let Some(strange) = minus(&outer, &ours).first() {
+        return fault.with_remedy(format!(
+            "{} to {} are no ids here: /proc/self/{} does not have them",
+            strange.first,
+            strange.end - 1,
+            sort.file()
+        ));
+    }
+    if outer.iter().any(|span| !ours.iter().any(|own| own.first <= span.first && span.end <= own.end)) {
+        return fault.with_remedy(format!(
+            "a range may not cross the lines of /proc/self/{}: give one range for each of its lines",
+            sort.file()
+        ));
+    }
+    let right = if sort == Sort::Users { ("CAP_SETUID", 7) } else { ("CAP_SETGID", 6) };
+    match status::has_capability(right.1) {
+        Some(false) => fault.with_remedy(format!("{} is missing here", right.0)),
+        _ => fault,
+    }
+}
+
+/// Of newuidmap or newgidmap, which has said on stderr what it is against.
+pub(crate) fn explain_helper(fault: Fault) -> Fault {
+    match status::field("NoNewPrivs").as_deref() {
+        Some("1") => fault.with_remedy(
+            "no_new_privs is set here, which makes set-user-ID programs powerless; start from a process without it",
+        ),
+        _ => fault,
+    }
+}

@@ -1,0 +1,210 @@
+//! Which id maps a new user namespace gets, and who writes them. `user_namespaces(7)`.
+//!
+//! A single id of one's own is written from inside, which takes no privilege outside, but for groups it takes giving up
+//! setgroups(2) for good: a group can also deny access, so leaving one would be a gain. Ranges are written from
+//! outside, by whoever has privilege there.
+
+use std::io::Write;
+
+use plumbing::Fault;
+use plumbing::kernel::{call, look};
+
+use crate::id_map::{self, Extent, Range, Span};
+use crate::{accounts, map_refusal, subid};
+
+/// What the options ask for; pure.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) users: Side,
+    pub(crate) groups: Side,
+    pub(crate) setgroups: Option<Setgroups>,
+}
+
+/// For users, or for groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Side {
+    /// Which id the caller has inside.
+    pub(crate) single: Option<Id>,
+    pub(crate) ranges: Vec<Wanted>,
+}
+
+/// An id inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Id {
+    Number(u32),
+    Name(String),
+    /// The same as outside.
+    Own,
+}
+
+/// One `--map-users` or `--map-groups`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Exact(Extent),
+    /// The subordinate ids, from 0 on.
+    Auto,
+    /// The subordinate ids, to themselves.
+    Subids,
+    /// Every id that we know ourselves, to itself.
+    All,
+}
+
+/// `--setgroups`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Setgroups {
+    /// As it is in a new namespace
+    Allow,
+    /// Forbidden for good, also to root inside
+    Deny,
+}
+
+/// Users and groups differ in three names and a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    Users,
+    Groups,
+}
+
+/// What will be written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Maps {
+    setgroups: Option<Setgroups>,
+    inside: Vec<(Sort, Vec<Extent>)>,
+    pub(crate) outside: Vec<(Sort, Vec<Extent>)>,
+}
+
+/// Who the caller is outside; inside, before the map is written, it is nobody and cannot say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    uid: u32,
+    gid: u32,
+}
+
+impl Caller {
+    pub(crate) fn now() -> Caller {
+        Caller { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
+    }
+}
+
+impl Sort {
+    /// The file below /proc/PID.
+    pub(crate) fn file(self) -> &'static str {
+        if self == Sort::Users { "uid_map" } else { "gid_map" }
+    }
+
+    fn subid_file(self) -> &'static str {
+        if self == Sort::Users { "/etc/subuid" } else { "/etc/subgid" }
+    }
+
+    fn id_of(self, name: &str) -> Result<u32, Fault> {
+        if self == Sort::Users { accounts::user_id(name) } else { accounts::group_id(name) }
+    }
+}
+
+impl Request {
+    /// Whether a map, or what goes with one, is asked for.
+    pub(crate) fn implies_user_namespace(&self) -> bool {
+        self.users != Side::default() || self.groups != Side::default()
+    }
+
+    /// Looks up names, subordinate ids and our own maps, and computes. With `all_outside`, the process itself will have
+    /// no right to write any of them.
+    pub(crate) fn resolve(&self, caller: Caller, all_outside: bool) -> Result<Maps, Fault> {
+        let mut maps = Maps { setgroups: self.setgroups, ..Maps::default() };
+        for (sort, side, own) in [(Sort::Users, &self.users, caller.uid), (Sort::Groups, &self.groups, caller.gid)] {
+            let Some(map) = side.resolve(sort, own, caller.uid)? else { continue };
+            id_map::text(&map)?;
+            match all_outside || !side.ranges.is_empty() {
+                true => maps.outside.push((sort, map)),
+                false => maps.inside.push((sort, map)),
+            }
+        }
+        if maps.inside.iter().any(|(sort, _)| *sort == Sort::Groups) {
+            maps.setgroups = Some(Setgroups::Deny);
+        }
+        Ok(maps)
+    }
+}
+
+impl Side {
+    /// The exact ranges contradict each other.
+    pub(crate) fn has_contradiction(&self) -> bool {
+        let exact: Vec<Extent> = self.ranges.iter().filter_map(Wanted::exact).collect();
+        exact.iter().enumerate().any(|(index, one)| exact[..index].iter().any(|other| one.overlaps(*other)))
+    }
+
+    fn resolve(&self, sort: Sort, own: u32, uid: u32) -> Result<Option<Vec<Extent>>, Fault> {
+        let single = match &self.single {
+            None => None,
+            Some(Id::Number(inner)) => Some(Extent::single(*inner, own)),
+            Some(Id::Own) => Some(Extent::single(own, own)),
+            Some(Id::Name(name)) => Some(Extent::single(sort.id_of(name)?, own)),
+        };
+        let ranges: Vec<Range> = self.ranges.iter().map(|range| range.resolve(sort, uid)).collect::<Result<_, _>>()?;
+        Ok((single.is_some() || !ranges.is_empty()).then(|| id_map::compute(single, &ranges)))
+    }
+}
+
+impl Wanted {
+    fn exact(&self) -> Option<Extent> {
+        match self {
+            Wanted::Exact(extent) => Some(*extent),
+            _ => None,
+        }
+    }
+
+    fn resolve(&self, sort: Sort, uid: u32) -> Result<Range, Fault> {
+        Ok(match self {
+            Wanted::Exact(extent) => Range::Fixed(*extent),
+            Wanted::Auto => Range::Lowest(subid::ranges(sort.subid_file(), uid)?),
+            Wanted::Subids => Range::Same(subid::ranges(sort.subid_file(), uid)?),
+            Wanted::All => Range::Same(own_ids(sort)?),
+        })
+    }
+}
+
+/// The ids of the user namespace that we are in.
+pub(crate) fn own_ids(sort: Sort) -> Result<Vec<Span>, Fault> {
+    let path = format!("/proc/self/{}", sort.file());
+    let map = look("read our own id map", format!("open({path:?})"), || std::fs::read_to_string(&path))?;
+    Ok(id_map::ids_inside(&map))
+}
+
+impl Maps {
+    /// Says whether setgroups(2) shall work, through /proc/PID. That comes first: once there is a gid_map, the kernel does
+    /// not let it be denied any more.
+    pub(crate) fn prepare(&self, process: &str) -> Result<(), Fault> {
+        let path = format!("/proc/{process}/setgroups");
+        match self.setgroups {
+            None => Ok(()),
+            Some(Setgroups::Deny) => {
+                write(&path, "deny", "the kernel wants this before an unprivileged gid_map; user_namespaces(7)")
+            }
+            Some(Setgroups::Allow) => {
+                write(&path, "allow", "as it is, unless it was denied further out; user_namespaces(7)")
+            }
+        }
+    }
+
+    /// Writes the single ids from inside.
+    pub(crate) fn write_inside(&self) -> Result<(), Fault> {
+        for (sort, map) in &self.inside {
+            let path = format!("/proc/self/{}", sort.file());
+            let why = match sort {
+                Sort::Users => "who the caller is inside; user_namespaces(7)",
+                Sort::Groups => "the caller's group inside; user_namespaces(7)",
+            };
+            write(&path, &id_map::text(map)?, why).map_err(map_refusal::explain_inside)?;
+        }
+        Ok(())
+    }
+}
+
+/// The whole map in one write: the kernel takes no second one.
+pub(crate) fn write(path: &str, content: &str, why: &str) -> Result<(), Fault> {
+    call(format!("map ids through {path}"), format!("write({path:?}, {content:?})"), why, || {
+        // Opened as what it is: a file that exists, and that one write(2) fills.
+        let mut file = std::fs::OpenOptions::new().write(true).open(path)?;
+        file.write_all(content.as_bytes())
+    })
+}

@@ -1,0 +1,24 @@
+//! `--root` and `--wd`: another root directory, and where to start in it. `chroot(2)`.
+//!
+//! As unshare(1), this is no more than chroot(2): it hides the rest of the file system, and does not keep root in.
+
+use std::path::Path;
+
+use plumbing::Fault;
+use plumbing::kernel::{call, look};
+
+/// Changes the root, and the directory: to `/` in a new root, unless told otherwise.
+pub(crate) fn enter(root: Option<&Path>, directory: Option<&Path>) -> Result<(), Fault> {
+    if let Some(root) = root {
+        let text = format!("chroot({:?})", root.to_string_lossy());
+        call(format!("change the root to {}", root.display()), text, "from here on, / is there; chroot(2)", || {
+            nix::unistd::chroot(root)
+        })?;
+    }
+    let Some(directory) = directory.or(root.map(|_| Path::new("/"))) else { return Ok(()) };
+    if plumbing::narrate::is_dry_run() {
+        return Ok(());
+    }
+    let text = format!("chdir({:?})", directory.to_string_lossy());
+    look(format!("change to the directory {}", directory.display()), text, || rustix::process::chdir(directory))
+}

@@ -1,0 +1,73 @@
+//! `--KIND=FILE`: binding a namespace to a file, which keeps it alive without any process in it. `namespaces(7)`.
+//!
+//! Binding is mounting, so it is done by a process that is still in the old mount and user namespaces. Of a new pid or
+//! time namespace, `/proc/PID/ns/*_for_children` is the link; the one of a pid namespace leads nowhere before the
+//! first child.
+
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use plumbing::Fault;
+use plumbing::kernel::call;
+use plumbing::namespace::Kind;
+
+/// Binds namespaces of process `pid`; all of them, or none.
+pub(crate) fn bind(pid: i32, targets: &[(Kind, PathBuf)]) -> Result<(), Fault> {
+    for (index, (kind, file)) in targets.iter().enumerate() {
+        if let Err(fault) = bind_one(pid, *kind, file) {
+            targets[..index].iter().try_for_each(|(_, file)| release(file))?;
+            return Err(explain(fault, *kind, file));
+        }
+    }
+    Ok(())
+}
+
+fn bind_one(pid: i32, kind: Kind, file: &Path) -> Result<(), Fault> {
+    let link = match kind {
+        Kind::Pid => "pid_for_children",
+        Kind::Time => "time_for_children",
+        kind => kind.proc_name(),
+    };
+    let source = format!("/proc/{pid}/ns/{link}");
+    let text = format!("mount({source:?}, {:?}, NULL, MS_BIND, NULL)", file.to_string_lossy());
+    let goal = format!("keep the {} namespace at {}", kind.option(), file.display());
+    call(goal, text, "the file keeps the namespace alive; nsenter(1) enters through it", || {
+        mount(Some(source.as_str()), file, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+    })
+}
+
+fn release(file: &Path) -> Result<(), Fault> {
+    let text = format!("umount2({:?}, MNT_DETACH)", file.to_string_lossy());
+    call(format!("release {}", file.display()), text, "all of them are kept, or none", || {
+        umount2(file, MntFlags::MNT_DETACH)
+    })
+}
+
+fn explain(fault: Fault, kind: Kind, file: &Path) -> Fault {
+    match fault.errno() {
+        Some(Errno::ENOENT) if !file.exists() => {
+            fault.with_remedy(format!("{} must exist: touch it first", file.display()))
+        }
+        Some(Errno::EINVAL) if kind == Kind::Mnt && is_on_shared_mount(file) => fault.with_remedy(format!(
+            "{} lies on a shared mount, from which the mount namespace would be copied into itself; use a file below a \
+             private one: mount --bind DIR DIR && mount --make-private DIR",
+            file.display()
+        )),
+        Some(Errno::EPERM) if crate::status::has_capability(crate::refusal::CAP_SYS_ADMIN) == Some(false) => fault
+            .with_remedy(
+                "CAP_SYS_ADMIN is missing here, and to mount takes it; be root, or start from a namespace of your own",
+            ),
+        _ => fault,
+    }
+}
+
+/// From the mount's line in mountinfo: `36 35 98:0 / /point rw shared:1 - …`; `proc_pid_mountinfo(5)`.
+fn is_on_shared_mount(file: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+    let Ok(stat) = statx(CWD, file, AtFlags::empty(), StatxFlags::MNT_ID) else { return false };
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let id = format!("{} ", stat.stx_mnt_id);
+    let line = mounts.lines().find(|line| line.starts_with(&id));
+    line.and_then(|line| line.split(" - ").next()).is_some_and(|front| front.contains(" shared:"))
+}

@@ -107,7 +107,7 @@ pub const ROWS: &[Row] = &[
     Row::new("a command in a directory that may not be searched is not runnable, told or untold", &[], |world| {
         let closed = world.directory("closed");
         fs::write(closed.join("command"), "").expect("a file");
-        fs::set_permissions(&closed, Permissions::from_mode(0)).expect("chmod");
+        fs::set_permissions(&closed, Permissions::from_mode(0o0)).expect("chmod");
         for form in
             ["unshare-rs --", "unshare-rs --explain --", "nsenter-rs --explain --fork", "cgexec-rs --explain --"]
         {

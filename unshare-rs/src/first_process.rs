@@ -6,12 +6,10 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 use plumbing::kernel::{Cloned, call, clone3, look};
 use plumbing::namespace::KindSet;
+use plumbing::status::wait_for;
 use plumbing::target::wait_readable;
 use plumbing::{Fault, Status};
 use rustix::process::PidfdFlags;
@@ -44,7 +42,7 @@ pub(crate) fn fork(kill_child: Option<Signal>) -> Result<Role, Fault> {
             }
             Ok(Role::First)
         }
-        Cloned::Parent { pid, .. } => wait(pid).map(Role::Waited),
+        Cloned::Parent { pid, .. } => wait_for(pid).map(Role::Waited),
     }
 }
 
@@ -58,18 +56,4 @@ fn die_with_parent(signal: Signal, parent: &OwnedFd) -> Result<(), Fault> {
         return Err(Fault::new("cannot go on: unshare-rs was killed while it forked"));
     }
     Ok(())
-}
-
-fn wait(pid: i32) -> Result<Status, Fault> {
-    loop {
-        match waitpid(Pid::from_raw(pid), None) {
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Fault::kernel("wait for the command", format!("waitpid({pid})"), errno)),
-            Ok(ended) => {
-                if let Some(status) = Status::of_command(ended) {
-                    return Ok(status);
-                }
-            }
-        }
-    }
 }

@@ -13,7 +13,7 @@ use plumbing::namespace::{Kind, KindSet};
 use plumbing::record::{Namespace, Record};
 use plumbing::target::{Target, own_namespace_inode};
 use plumbing::text::Text;
-use plumbing::{Fault, Status, narrate, pipe, sealed};
+use plumbing::{Fault, Status, narrate, record_out, sealed};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use crate::plan::{Hold, manuals, set_up};
@@ -21,7 +21,7 @@ use crate::{id_map, refusal};
 
 /// Makes the container's init and passes its record on.
 pub(crate) fn hold(plan: &Hold) -> Result<Status, Fault> {
-    pipe::require_reader()?;
+    record_out::require_reader()?;
     let caller = id_map::Caller::now();
     let kit = Kit::prepare()?;
     let kinds = plan.namespaces.kinds;
@@ -52,7 +52,7 @@ fn clone(kinds: KindSet) -> Result<Cloned, Fault> {
 }
 
 fn hand_over(plan: &Hold, target: Target, lease: Lease) -> Result<Status, Fault> {
-    let passed = record_of(plan, &target).and_then(|record| pipe::pass_on(&record, Some(lease.as_fd())));
+    let passed = record_of(plan, &target).and_then(|record| record_out::pass_on(&record, Some(lease.as_fd())));
     match passed {
         Ok(()) => lease.release(&target).map(|()| Status::SUCCESS),
         Err(fault) => match lease.abandon(&target)? {

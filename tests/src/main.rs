@@ -12,6 +12,7 @@ mod docker;
 mod dry_run;
 mod exit_status;
 mod explain;
+mod fault_text;
 mod mounts;
 mod narration;
 mod need;
@@ -44,6 +45,7 @@ const TOPICS: &[&[Row]] = &[
     explain::ROWS,
     exit_status::ROWS,
     parsing::ROWS,
+    fault_text::ROWS,
     dry_run::ROWS,
 ];
 

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::kernel::{Cloned, call, clone3, close_range, exit_now, look, place};
+use crate::kernel::{Cloned, call, clone3, close_range, exit_now, forget_text, look, place};
 use crate::namespace::KindSet;
 use crate::target::wait_readable;
 use crate::{Fault, Status, narrate};
@@ -131,7 +131,8 @@ fn close(kept: &[BorrowedFd<'_>]) -> Result<(), Fault> {
 /// stderr goes last: until the object is made there may be an error to tell. The removal is narrated nevertheless: by
 /// no reader, but in the same way, so that strace sees it told as well.
 fn shed_stderr(watched: BorrowedFd<'_>) -> Result<(), Fault> {
-    stop_up(2, watched)
+    stop_up(2, watched)?;
+    look("give memory back", "madvise(MADV_DONTNEED)", forget_text)
 }
 
 fn announce(writer: OwnedFd, told: &str) -> Result<(), Fault> {

@@ -1,6 +1,7 @@
 //! The kernel's door: [`call`] tells, makes and checks every state-changing call; [`look`] does the same for reads,
 //! silently. Below them stand the few raw calls that no library wraps, the only unsafe code of the project.
 
+use std::ffi::{CStr, CString};
 use std::fmt::Display;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -180,6 +181,25 @@ pub fn mount_setattr(tree: impl AsFd, recursive: bool, set: u64, clear: u64, pro
     Errno::result(answer).map(drop)
 }
 
+/// Gives back the pages of our own program text; those that are needed again come back from the file. For a process
+/// that has done its work and only waits from here on.
+pub fn forget_text() -> Result<(), Errno> {
+    unsafe extern "C" {
+        // Where the linker began the executable, and where it ended the text.
+        static __executable_start: u8;
+        static etext: u8;
+    }
+    let page = rustix::param::page_size();
+    let start = (&raw const __executable_start).addr();
+    let length = ((&raw const etext).addr() - start) & !(page - 1);
+    // SAFETY: from the start of the executable to its last whole page of text there is nothing but read-only parts of
+    // the file, privately mapped and never written to: MADV_DONTNEED makes them be read again.
+    Errno::result(unsafe {
+        libc::madvise((&raw const __executable_start).cast_mut().cast(), length, libc::MADV_DONTNEED)
+    })
+    .map(drop)
+}
+
 /// Ends the process at once: no destructors, no buffers. For children that must not fall back into the parent's code.
 pub fn exit_now(status: crate::Status) -> ! {
     // SAFETY: _exit(2) takes an integer and does not return.
@@ -192,6 +212,24 @@ pub fn set_disposition(signal: Signal, ignore: bool) -> Result<(), Errno> {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
     // SAFETY: neither SIG_IGN nor SIG_DFL runs code of ours.
     unsafe { sigaction(signal, &action) }.map(drop)
+}
+
+/// The entries of our environment, as they came; `environ(7)`.
+pub(crate) fn environ() -> Vec<CString> {
+    unsafe extern "C" {
+        static environ: *const *const libc::c_char;
+    }
+    let mut entries = Vec::new();
+    // SAFETY: `environ` is null or an array of NUL-terminated strings that ends with a null pointer. The process is
+    // single-threaded by invariant and sets no variable of its own, so nothing moves meanwhile.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            entries.push(CStr::from_ptr(*entry).to_owned());
+            entry = entry.add(1);
+        }
+    }
+    entries
 }
 
 /// Whether descriptor `fd` is open.

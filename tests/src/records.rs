@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use serde_json::{Value, json};
 
+use crate::held::Held;
 use crate::need::Need;
 use crate::row::Row;
 use crate::world::World;
@@ -91,40 +92,6 @@ pub const ROWS: &[Row] = &[
         }
     }),
 ];
-
-/// A container that is being assembled; ended with the row.
-struct Held<'a> {
-    world: &'a World,
-    record: String,
-    pid: i32,
-}
-
-impl<'a> Held<'a> {
-    fn new(world: &'a World, name: &str) -> Self {
-        let user = if world.is_root { "" } else { "--user --map-root-user" };
-        let script = format!(
-            "record=$(unshare-rs --hold --name {name} --hostname {name} {user} --mount --pid --uts --ipc --net --ttl 120) && \
-             echo \"$record\""
-        );
-        let record = world.sh(&script).succeeds().stdout;
-        let parsed: Value = serde_json::from_str(&record).expect("a record");
-        let pid = parsed["init"]["pid"].as_i64().expect("a pid") as i32;
-        Held { world, record, pid }
-    }
-
-    fn is_alive(&self) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if self.is_alive() {
-            self.world.script("nsenter-rs --pipe --rm -- true").stdin(self.record.clone()).run();
-        }
-    }
-}
 
 /// Every stage that reads a record, with options that would work.
 fn stages(world: &World) -> Vec<String> {

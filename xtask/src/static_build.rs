@@ -16,8 +16,8 @@ const MEGABYTE: f64 = 1_000_000.0;
 /// Builds, and prints what was built.
 pub fn run() -> Result<ExitCode> {
     let mut report = Report::default();
-    let folder = release(&mut report)?;
-    println!("built in {}", folder.display());
+    release(&mut report)?;
+    println!("built: {}", shipped()?.display());
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -29,7 +29,22 @@ pub fn release(report: &mut Report) -> Result<PathBuf> {
     let folder = workspace::executables(&triple, "release")?;
     for tool in TOOLS {
         inspect(tool, &folder, report)?;
+        ship(&folder.join(tool), &shipped()?.join(tool))?;
     }
+    Ok(folder)
+}
+
+/// Copies a tool in one step: the one that was there may be running.
+fn ship(tool: &Path, copy: &Path) -> Result<()> {
+    let part = copy.with_extension("part");
+    fs::copy(tool, &part).with_context(|| format!("cannot write {}", part.display()))?;
+    fs::rename(&part, copy).with_context(|| format!("cannot write {}", copy.display()))
+}
+
+/// Where the tools are for whoever wants to copy them: the same place on every machine.
+fn shipped() -> Result<PathBuf> {
+    let folder = workspace::root()?.join("target/tools");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)
 }
 

@@ -1,0 +1,125 @@
+//! The container that `--hold` leaves: what it keeps, what it survives, and what the last stage gives its command.
+//! Each of these is a way in which a first attempt at such a pipeline went wrong.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::held::Held;
+use crate::need::Need;
+use crate::row::Row;
+use crate::scan::Scan;
+use crate::world::World;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("a record that nobody can read is refused before anything is made", &[], |world| {
+        for script in ["unshare-rs --hold --user --pid >/dev/null", "unshare-rs --hold --user --pid >&-"] {
+            let before = Scan::take();
+            world.sh(script).fails_with(125).stderr_has("stdout is closed or /dev/null");
+            before.wait_until_same(PATIENCE);
+        }
+        world.sh("unshare-rs --hold --user --pid >/dev/full").fails_with(125).stderr_has("ENOSPC");
+    }),
+    Row::new("the init holds nothing of the host", &[], |world| {
+        let container = Held::new(world, "bare");
+        let links = world.sh(&format!("for fd in /proc/{0}/fd/*; do readlink $fd; done; readlink /proc/{0}/exe", container.pid));
+        for link in links.stdout.lines() {
+            let is_own = link.starts_with("/memfd:") || link.starts_with("socket:");
+            assert!(is_own, "the container can reach {link}\n{links}");
+        }
+        let proc = format!("/proc/{}", container.pid);
+        assert_eq!(fs::read(format!("{proc}/environ")).expect("environ"), b"", "the environment of the host is shown");
+        assert_eq!(fs::read_to_string(format!("{proc}/comm")).expect("comm"), "bare\n");
+        let stat = fs::read_to_string(format!("{proc}/stat")).expect("stat");
+        let fields: Vec<_> = stat.rsplit_once(") ").expect("stat").1.split(' ').collect();
+        assert_eq!(fields[3], container.pid.to_string(), "it is in a session of somebody else's");
+        assert_eq!(fields[4], "0", "it has a controlling terminal");
+    }),
+    Row::new("the init survives every signal of a terminal, from inside and outside", &[], |world| {
+        let container = Held::new(world, "tough");
+        let signals = "for signal in HUP INT QUIT TERM USR1 USR2 ALRM PIPE TSTP TTIN TTOU; do kill -$signal";
+        world.sh(&format!("{signals} {}; done", container.pid)).succeeds();
+        let inside = format!("{signals} 1; done; kill -KILL 1; echo still here");
+        let enter = world.script(&format!("nsenter-rs --pipe -- sh -c '{inside}'")).stdin(container.record.clone());
+        enter.run().succeeds().stdout_is("still here\n");
+        assert!(container.is_alive(), "a signal ended the init");
+    }),
+    Row::new("an init that was killed but not yet collected makes a stale record", &[], |world| {
+        let container = Held::new(world, "zombie");
+        // The suite, which adopted it, collects it later.
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(container.pid), nix::sys::signal::Signal::SIGKILL).expect("kill");
+        for stage in ["nsenter-rs --pipe -- true", "cgexec-rs --pipe --show", "netns-rs show --pipe"] {
+            world.script(stage).stdin(container.record.clone()).run().fails_with(125).stderr_has("gone");
+        }
+    }),
+    Row::new("the init reaps what is orphaned to it", &[], |world| {
+        let container = Held::new(world, "orphans");
+        let orphan = "nsenter-rs --pipe -- sh -c '(sleep 0.1 & ) ; (exit 3 &) ; sleep 0.5'";
+        world.script(orphan).stdin(container.record.clone()).run().succeeds();
+        let ps = format!("grep -l \"^State:.Z\" /proc/[0-9]*/status | while read f; do grep -q \"^PPid:.{}$\" $f && echo $f; done; true", container.pid);
+        world.sh(&ps).succeeds().stdout_is("");
+    }),
+    Row::new("the command starts in the root directory of the container, whatever ours is", &[], |world| {
+        let container = Held::new(world, "where");
+        world.script("cd /tmp && nsenter-rs --pipe -- pwd").stdin(container.record.clone()).run().succeeds().stdout_is("/\n");
+    }),
+    Row::new("without a terminal the command's stdin is /dev/null, or the descriptor that was named", &[], |world| {
+        let container = Held::new(world, "stdin");
+        let script = "exec setsid -w nsenter-rs --pipe -- readlink /proc/self/fd/0";
+        world.script(script).stdin(container.record.clone()).run().succeeds().stdout_is("/dev/null\n");
+        let script = "exec setsid -w nsenter-rs --pipe --stdin 7 -- cat 7</etc/hostname";
+        let named = world.script(script).stdin(container.record.clone()).run().succeeds();
+        assert_eq!(named.stdout, fs::read_to_string("/etc/hostname").expect("/etc/hostname"));
+        let script = "nsenter-rs --pipe --stdin 8 -- cat";
+        world.script(script).stdin(container.record.clone()).run().fails_with(125).stderr_has("'--stdin'");
+    })
+    .host_only(),
+    Row::new("with a terminal the command gets it as stdin", &[Need::Program("script", "bsdutils")], |world| {
+        let user = if world.is_root { "" } else { "--user --map-root-user" };
+        let pipeline = format!("unshare-rs --hold {user} --pid --mount | nsenter-rs --pipe --rm -- sh -c \"tty; stty size\"");
+        let outcome = world.sh(&format!("script --quiet --return --command '{pipeline}' /dev/null")).succeeds();
+        assert!(outcome.stdout.starts_with("/dev/pts/"), "{outcome}");
+    })
+    .host_only(),
+    Row::new("kill -9 of nsenter-rs ends its command, and without --rm nothing else", &[], |world| {
+        let container = Held::new(world, "orphaned");
+        let running = world.script("exec nsenter-rs --pipe -- sleep 86415").stdin(container.record.clone()).start();
+        let find = "for i in $(seq 500); do pgrep -f '^sleep 86415' && exit; sleep 0.02; done; exit 1";
+        let pid = world.sh(find).succeeds().stdout;
+        world.sh(&format!("kill -9 {}", running.pid)).succeeds();
+        running.wait().fails_with(137);
+        world.sh(&format!("for i in $(seq 500); do [ -e /proc/{0}/exe ] || exit 0; sleep 0.02; done; exit 1", pid.trim())).succeeds();
+        assert!(container.is_alive(), "the container ended, though --rm was not said");
+    }),
+    Row::new("cgexec-rs does not move the init into the group: it would be the first to die", &[], |world| {
+        let container = Held::new(world, "outside");
+        let group = || fs::read_to_string(format!("/proc/{}/cgroup", container.pid)).expect("cgroup");
+        let before = group();
+        let limited = world.script("cgexec-rs --pipe --memory 64M").stdin(container.record.clone()).run().succeeds();
+        assert_eq!(group(), before);
+        let show = world.script("nsenter-rs --pipe -- cat /proc/self/cgroup").stdin(limited.stdout).run().succeeds();
+        assert!(show.stdout != before, "the command is not in the group\n{show}");
+    })
+    .root_only(),
+    Row::new("a guardian costs less than a mebibyte of private memory", &[Need::Program("busybox", "busybox-static")], |world| {
+        let running = world.script(&guarded(world)).start();
+        let sum = "for i in $(seq 500); do [ $(pgrep -x 'cgexec-rs|netns-rs' | wc -l) = 2 ] && pgrep -f '^/bin/sleep 86416' && break; sleep 0.02; done >&2
+                   for pid in $(pgrep -x 'cgexec-rs|netns-rs'); do awk '/^Private/ { sum += $2 } END { print sum }' /proc/$pid/smaps_rollup; done";
+        let outcome = world.sh(sum).succeeds();
+        drop(running);
+        let sizes: Vec<u64> = outcome.stdout.lines().map(|line| line.parse().expect("a size in kB")).collect();
+        assert!(sizes.len() == 2 && sizes.iter().all(|size| (1..1024).contains(size)), "{sizes:?} kB\n{outcome}");
+    })
+    .root_only(),
+];
+
+fn guarded(world: &World) -> String {
+    let root = world.busybox_root().display();
+    format!(
+        "exec cgexec-rs --memory 64M -- \
+         netns-rs exec --new --bridge hol0 --address 10.96.0.2/24 --gateway 10.96.0.1 --nat -- \
+         unshare-rs --pid --mount --fork --kill-child -- chroot-rs --std {root} -- /bin/sleep 86416"
+    )
+}

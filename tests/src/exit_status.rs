@@ -4,10 +4,13 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::explain::script;
 use crate::need::Need;
 use crate::row::Row;
+use crate::scan::Scan;
+use crate::script::Outcome;
 use crate::world::World;
 
 const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
@@ -78,20 +81,20 @@ const OURS: &[(&str, &str)] = &[
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new("the exit status is the command's own", &[BUSYBOX, Need::UserNamespaces], |world| {
-        for form in FORMS.iter().chain(ROOTS).filter(|form| world.is_root || !form.for_root) {
+        in_all(world, FORMS.iter().chain(ROOTS), |form| {
             let told = statuses(world, form, CODES.iter().map(|code| format!("sh -c 'exit {code}'")));
             assert_eq!(told, CODES, "{}", form.words);
-        }
+        });
     }),
     Row::new(
         "the exit status is 128 and the number of the signal that ended the command",
         &[BUSYBOX, Need::UserNamespaces],
         |world| {
-            for form in FORMS.iter().chain(ROOTS).filter(|form| !form.is_first && (world.is_root || !form.for_root)) {
+            in_all(world, FORMS.iter().chain(ROOTS).filter(|form| !form.is_first), |form| {
                 let told =
                     statuses(world, form, SIGNALS.iter().map(|(name, _)| format!("sh -c 'kill -{name} $$; sleep 9'")));
                 assert_eq!(told, SIGNALS.map(|(_, number)| 128 + number), "{}", form.words);
-            }
+            });
         },
     ),
     Row::new(
@@ -99,9 +102,7 @@ pub const ROWS: &[Row] = &[
         &[BUSYBOX, Need::UserNamespaces],
         |world| {
             let commands = Commands::new(&world.directory("exit-status"));
-            for form in FORMS.iter().filter(|form| world.is_root || !form.for_root) {
-                commands.tell_apart(world, form);
-            }
+            in_all(world, FORMS.iter(), |form| commands.tell_apart(world, form));
         },
     ),
     Row::new("a command in a directory that may not be searched is not runnable, told or untold", &[], |world| {
@@ -109,9 +110,8 @@ pub const ROWS: &[Row] = &[
         fs::write(closed.join("command"), "").expect("a file");
         fs::set_permissions(&closed, Permissions::from_mode(0o0)).expect("chmod");
         for form in
-            ["unshare-rs --", "unshare-rs --explain --", "nsenter-rs --explain --fork", "cgexec-rs --explain --"]
+            ["unshare-rs --", "unshare-rs --explain --fork --", "nsenter-rs --explain --", "cgexec-rs --explain --"]
         {
-            let form = form.replace(" --fork", " --");
             let path = closed.join("command");
             world.sh(&format!("{form} {}", path.display())).fails_with(126).stderr_has("EACCES");
             world.sh(&format!("PATH=$PATH:{}; {form} command", closed.display())).fails_with(126).stderr_has("EACCES");
@@ -125,11 +125,11 @@ pub const ROWS: &[Row] = &[
         |world| {
             let file = world.directory("plain-script").join("script");
             executable(&file, b"echo \"$0\"; for word; do printf '[%s]' \"$word\"; done; exit 7\n");
-            for form in FORMS.iter().filter(|form| world.is_root || !form.for_root) {
+            in_all(world, FORMS.iter(), |form| {
                 let told = run(world, form, &format!("{{}} {} 'a b' '' '*'", file.display()));
                 assert_eq!(told.stdout, format!("{}\n[a b][][*]", file.display()), "{told}");
                 assert_eq!(told.status, 7, "{told}");
-            }
+            });
         },
     ),
     Row::new("what fails in the tool itself ends with 125", &[], |world| {
@@ -147,13 +147,20 @@ pub const ROWS: &[Row] = &[
         "a caller that ignores SIGCHLD is told the status all the same",
         &[BUSYBOX, Need::UserNamespaces],
         |world| {
-            for form in FORMS.iter().chain(ROOTS).filter(|form| world.is_root || !form.for_root) {
+            in_all(world, FORMS.iter().chain(ROOTS), |form| {
                 let told = run(world, form, "trap '' CHLD; {} sh -c 'exit 42'");
                 assert!(told.status == 42, "{}: {told}", form.words);
-            }
+            });
         },
     ),
 ];
+
+/// Does something in all forms that this user may use, and waits until what guardians remove is gone.
+fn in_all<'a>(world: &World, forms: impl Iterator<Item = &'a Form>, act: impl Fn(&Form)) {
+    let before = Scan::take();
+    forms.filter(|form| world.is_root || !form.for_root).for_each(act);
+    before.wait_until_same(Duration::from_secs(10));
+}
 
 /// How each of the commands ended, all run in this form by one shell.
 fn statuses(world: &World, form: &Form, commands: impl Iterator<Item = String>) -> Vec<i32> {
@@ -167,7 +174,7 @@ fn statuses(world: &World, form: &Form, commands: impl Iterator<Item = String>) 
 }
 
 /// Runs a script in which `{}` is the form.
-fn run(world: &World, form: &Form, text: &str) -> crate::script::Outcome {
+fn run(world: &World, form: &Form, text: &str) -> Outcome {
     let (words, stage, input) = match form.words.split_once("hold ") {
         Some(("", rest)) => (rest.replace("chroot ", ""), rest.contains("chroot "), " <record"),
         _ => (form.words.to_owned(), false, ""),
@@ -225,7 +232,8 @@ impl Commands {
             (format!("{directory}"), 126, "EACCES"),
             ("/".to_owned(), 126, "EACCES"),
         ] {
-            let outcome = run(world, form, &format!("{{}} {command}"));
+            // A directory in PATH that may not be searched would be the reason.
+            let outcome = run(world, form, &format!("PATH=$TOOLS:/usr/bin:/bin; {{}} {command}"));
             let told: Vec<_> =
                 outcome.stderr.lines().filter(|line| crate::narration::told_call(line).is_none()).collect();
             assert!(outcome.status == status, "{}: {command}: expected {status}\n{outcome}", form.words);

@@ -4,7 +4,7 @@
 use std::env;
 use std::fs;
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -27,6 +27,9 @@ pub struct Options {
     /// Have every tool tell each kernel call
     #[arg(long)]
     explain: bool,
+    /// Take the five tools from here instead of building them
+    #[arg(long, value_name = "FOLDER")]
+    tools: Option<PathBuf>,
 }
 
 /// CAP_NET_ADMIN and CAP_SYS_ADMIN; `capabilities(7)`.
@@ -36,8 +39,13 @@ const LOOK: &str = include_str!("demo/inside.sh");
 
 /// Builds, assembles, looks, and leaves nothing behind.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    println!("== building the five tools");
-    let tools = static_build::build()?;
+    let tools = match &options.tools {
+        Some(tools) => tools.clone(),
+        None => {
+            println!("== building the five tools");
+            static_build::build()?
+        }
+    };
     let path = env::join_paths(
         std::iter::once(tools.clone()).chain(env::split_paths(&env::var_os("PATH").unwrap_or_default())),
     )?;

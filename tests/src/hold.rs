@@ -119,6 +119,18 @@ pub const ROWS: &[Row] = &[
         assert!(show.stdout != before, "the command is not in the group\n{show}");
     })
     .root_only(),
+    Row::new("a late stage finds its container, and one that fails late leaves nothing behind", &[], |world| {
+        let user = if world.is_root { "" } else { "--user --map-root-user" };
+        let hold = format!("unshare-rs --hold --name late {user} --pid --mount");
+        for late in ["sleep 0.01", "sleep 0.05", "sleep 0.3"] {
+            let before = Scan::take();
+            let enter = |command: &str| format!("{hold} | {{ {late}; nsenter-rs --pipe --rm -- {command}; }}");
+            world.sh(&enter("echo in time")).succeeds().stdout_is("in time\n");
+            world.sh(&enter("/no/such/command")).fails_with(127);
+            world.sh(&format!("{hold} | {{ {late}; exit 125; }}")).fails_with(125);
+            before.wait_until_same(PATIENCE);
+        }
+    }),
     Row::new(
         "a guardian costs less than a mebibyte of private memory",
         &[Need::Program("busybox", "busybox-static")],

@@ -4,7 +4,8 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::explain::script;
 use crate::need::Need;
@@ -108,7 +109,7 @@ pub const ROWS: &[Row] = &[
     Row::new("a command in a directory that may not be searched is not runnable, told or untold", &[], |world| {
         let closed = world.directory("closed");
         fs::write(closed.join("command"), "").expect("a file");
-        fs::set_permissions(&closed, Permissions::from_mode(0)).expect("chmod");
+        fs::set_permissions(&closed, Permissions::from_mode(0o000)).expect("chmod");
         for form in
             ["unshare-rs --", "unshare-rs --explain --fork --", "nsenter-rs --explain --", "cgexec-rs --explain --"]
         {
@@ -155,11 +156,15 @@ pub const ROWS: &[Row] = &[
     ),
 ];
 
-/// Does something in all forms that this user may use, and waits until what guardians remove is gone.
+/// Does something in all forms that this user may use, and waits for the guardians, who remove what was made.
 fn in_all<'a>(world: &World, forms: impl Iterator<Item = &'a Form>, act: impl Fn(&Form)) {
     let before = Scan::take();
     forms.filter(|form| world.is_root || !form.for_root).for_each(act);
-    before.wait_until_same(Duration::from_secs(10));
+    let deadline = Instant::now() + world.limit();
+    while before.difference(&Scan::take()).iter().any(|line| line.starts_with("new: process ")) {
+        assert!(Instant::now() < deadline, "processes of a command that has ended are left");
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// How each of the commands ended, all run in this form by one shell.

@@ -222,10 +222,11 @@ impl Commands {
         Self { directory: directory.to_owned() }
     }
 
+    /// All of them in one script, with a line that begins with `=` before what each one said.
     fn tell_apart(&self, world: &World, form: &Form) {
         let directory = self.directory.display();
         let missing = "interpreter or dynamic loader is missing";
-        for (command, status, text) in [
+        let cases = [
             ("/no/such/command".to_owned(), 127, "ENOENT"),
             ("no-such-command".to_owned(), 127, "ENOENT"),
             ("''".to_owned(), 127, "ENOENT"),
@@ -234,17 +235,23 @@ impl Commands {
             (format!("{directory}/no-interpreter"), 127, missing),
             (format!("{directory}/no-loader"), 127, missing),
             (format!("{directory}/plain"), 126, "EACCES"),
-            (format!("{directory}"), 126, "EACCES"),
+            (directory.to_string(), 126, "EACCES"),
             ("/".to_owned(), 126, "EACCES"),
-        ] {
-            // A directory in PATH that may not be searched would be the reason.
-            let outcome = run(world, form, &format!("PATH=$TOOLS:/usr/bin:/bin; {{}} {command}"));
-            let told: Vec<_> =
-                outcome.stderr.lines().filter(|line| crate::narration::told_call(line).is_none()).collect();
-            assert!(outcome.status == status, "{}: {command}: expected {status}\n{outcome}", form.words);
-            assert!(told.join("\n").contains(text), "{command}: expected {text}\n{outcome}");
-            assert!(told.len() == 1 + usize::from(text == missing), "one error, and its remedy\n{outcome}");
-            assert!(text == missing || !outcome.stderr.contains("remedy"), "a remedy for what is plain\n{outcome}");
+        ];
+        let lines: Vec<_> = cases
+            .iter()
+            .map(|(command, ..)| format!("told=$({{}} {command} 2>&1); echo \"=$?\"; echo \"$told\""))
+            .collect();
+        // A directory in PATH that may not be searched would be the reason.
+        let outcome = run(world, form, &format!("PATH=$TOOLS:/usr/bin:/bin\n{}", lines.join("\n"))).succeeds();
+        let answers: Vec<_> = outcome.stdout.split_terminator("\n=").collect();
+        assert!(answers.len() == cases.len(), "{}\n{outcome}", form.words);
+        for ((command, status, text), answer) in cases.iter().zip(answers) {
+            let (code, told) = answer.trim_start_matches('=').split_once('\n').unwrap_or_default();
+            let told: Vec<_> = told.lines().filter(|line| crate::narration::told_call(line).is_none()).collect();
+            let is_right = code == status.to_string() && told.join("\n").contains(text);
+            assert!(is_right, "{} {command}: expected {status} and {text}\n{outcome}", form.words);
+            assert!(told.len() == 1 + usize::from(*text == missing), "{command}: one error, and its remedy\n{outcome}");
         }
     }
 }

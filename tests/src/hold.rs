@@ -135,6 +135,7 @@ pub const ROWS: &[Row] = &[
         "a guardian costs less than a mebibyte of private memory",
         &[Need::Program("busybox", "busybox-static")],
         |world| {
+            let before = Scan::take();
             let running = world.script(&guarded(world)).start();
             // Orphans, which guardians are, are adopted by this program.
             let guardians = format!("pgrep -x 'cgexec-rs|netns-rs' -P {}", std::process::id());
@@ -145,6 +146,7 @@ pub const ROWS: &[Row] = &[
             );
             let outcome = world.sh(&sum).succeeds();
             drop(running);
+            before.wait_until_same(PATIENCE);
             let sizes: Vec<u64> = outcome.stdout.lines().map(|line| line.parse().expect("a size in kB")).collect();
             assert!(sizes.len() == 2 && sizes.iter().all(|size| (1..1024).contains(size)), "{sizes:?} kB\n{outcome}");
         },

@@ -109,11 +109,7 @@ pub const ROWS: &[Row] = &[
     Row::new("a command in a directory that may not be searched is not runnable, told or untold", &[], |world| {
         let closed = world.directory("closed");
         fs::write(closed.join("command"), "").expect("a file");
-<<<<<<< HEAD
-        fs::set_permissions(&closed, Permissions::from_mode(0o0)).expect("chmod");
-=======
         fs::set_permissions(&closed, Permissions::from_mode(0o000)).expect("chmod");
->>>>>>> contract
         for form in
             ["unshare-rs --", "unshare-rs --explain --fork --", "nsenter-rs --explain --", "cgexec-rs --explain --"]
         {

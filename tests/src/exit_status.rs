@@ -18,7 +18,7 @@ const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
 
 /// A way to run a command.
 struct Form {
-    /// What stands before the command. `$OWN` as in `explain`; with [`HELD`], `<record` names a held container.
+    /// What stands before the command. `$OWN` as in `explain`; with `HELD`, `<record` names a held container.
     words: &'static str,
     /// Only root may do this.
     for_root: bool,

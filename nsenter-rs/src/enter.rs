@@ -8,13 +8,11 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 use plumbing::kernel::{Cloned, call, clone3, clone3_sibling, close_range, exit_now, look, place, set_disposition};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::privilege::{Process, setgroups_is_denied};
+use plumbing::status::wait_for;
 use plumbing::target::{Target, wait_readable};
 use plumbing::{Fault, Status, chain, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -55,8 +53,8 @@ pub(crate) fn enter(
             if start.runs {
                 entered()?;
             }
-            let crossed = wait(pid)?;
-            let status = start.sibling.map_or(Ok(crossed), wait)?;
+            let crossed = wait_for(pid)?;
+            let status = start.sibling.map_or(Ok(crossed), wait_for)?;
             if start.runs { Ok(status) } else { Err(Fault::already_told(status)) }
         }
     }
@@ -171,18 +169,4 @@ fn leave_terminal_to_command() -> Result<(), Fault> {
         })?;
     }
     Ok(())
-}
-
-fn wait(pid: i32) -> Result<Status, Fault> {
-    loop {
-        match waitpid(Pid::from_raw(pid), None) {
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Fault::kernel("wait for the command", format!("waitpid({pid})"), errno)),
-            Ok(ended) => {
-                if let Some(status) = Status::of_command(ended) {
-                    return Ok(status);
-                }
-            }
-        }
-    }
 }

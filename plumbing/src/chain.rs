@@ -53,9 +53,9 @@ pub fn exec_program(program: &OsStr, command: &[OsString], environment: &Environ
         }
         let path = c_string(candidate.as_os_str())?;
         narrate::before(&told(candidate.as_os_str(), command), "from here the command speaks");
-        let Err(errno) = execve(&path, &argv, &entries);
+        let Err(errno) = execve(&path, &argv, entries);
         match errno {
-            Errno::ENOEXEC => return run_by_shell(&path, &argv, &entries, program),
+            Errno::ENOEXEC => return run_by_shell(&path, &argv, entries, program),
             Errno::ENOENT if candidate.exists() => return Err(no_interpreter(program)),
             // As execvp(3): a candidate that may not be run does not hide a later one that may.
             Errno::EACCES => refused = Errno::EACCES,

@@ -1,16 +1,21 @@
 //! The environment that a command gets: the one inherited, or a list of its own; `environ(7)`.
+//!
+//! It is a list of strings and nothing more: a name may be there twice, an entry may lack the `=`. What is inherited is
+//! handed on entry by entry, as it came.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use crate::kernel;
+
 /// `NAME=VALUE` entries, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Environment(Vec<(OsString, OsString)>);
+pub struct Environment(Vec<CString>);
 
 impl Environment {
     /// What this process inherited.
     pub fn inherited() -> Self {
-        Environment(std::env::vars_os().collect())
+        Environment(kernel::environ())
     }
 
     /// Nothing at all.
@@ -18,28 +23,48 @@ impl Environment {
         Environment::default()
     }
 
-    /// Sets a variable, in place where it exists.
+    /// Sets a variable, in place where it exists. A name or value with a NUL byte cannot be in an environment, and is
+    /// left out.
     pub fn set(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) {
         let (name, value) = (name.as_ref(), value.as_ref());
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => *old = value.to_owned(),
-            None => self.0.push((name.to_owned(), value.to_owned())),
+        let entry: OsString = [name, OsStr::new("="), value].into_iter().collect();
+        let Ok(entry) = CString::new(entry.into_vec()) else { return };
+        match self.0.iter_mut().find(|known| value_of(known, name).is_some()) {
+            Some(old) => *old = entry,
+            None => self.0.push(entry),
         }
     }
 
-    /// A variable's value.
+    /// A variable's value: the first, where there are several.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
+        self.0.iter().find_map(|entry| value_of(entry, OsStr::new(name)))
     }
 
-    /// The entries for `execve(2)`. An entry with a NUL byte cannot exist in a real environment and is left out.
-    pub fn entries(&self) -> Vec<CString> {
-        let entry = |(name, value): &(OsString, OsString)| {
-            let mut bytes = name.clone().into_vec();
-            bytes.push(b'=');
-            bytes.extend_from_slice(value.as_bytes());
-            CString::new(bytes).ok()
-        };
-        self.0.iter().filter_map(entry).collect()
+    /// The entries for `execve(2)`.
+    pub fn entries(&self) -> &[CString] {
+        &self.0
+    }
+}
+
+/// The value in this entry, when it is about this name.
+fn value_of<'a>(entry: &'a CString, name: &OsStr) -> Option<&'a OsStr> {
+    let rest = entry.as_bytes().strip_prefix(name.as_bytes())?;
+    rest.strip_prefix(b"=").map(OsStr::from_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_set_in_place_and_the_first_of_two_counts() {
+        let mut environment =
+            Environment(["A=1", "AB=2", "A=3", "LONE"].map(|entry| CString::new(entry).unwrap()).to_vec());
+        assert_eq!(environment.get("A"), Some(OsStr::new("1")));
+        assert_eq!(environment.get("LONE"), None);
+        environment.set("A", "x=y");
+        environment.set("C", "");
+        let entries: Vec<_> = environment.entries().iter().map(|entry| entry.to_str().unwrap()).collect();
+        assert_eq!(entries, ["A=x=y", "AB=2", "A=3", "LONE", "C="]);
     }
 }

@@ -69,9 +69,9 @@ impl Fault {
     /// Writes the fault to stderr under the tool's name and returns the exit status.
     pub fn report(&self, tool: &str) -> Status {
         if !self.told {
-            let mut text = format!("{tool}: {}\n", self.message);
+            let mut text = format!("{tool}: {}\n", on_one_line(&self.message));
             if let Some(remedy) = &self.remedy {
-                text.push_str(&format!("{tool}: remedy: {remedy}\n"));
+                text.push_str(&format!("{tool}: remedy: {}\n", on_one_line(remedy)));
             }
             crate::narrate::write_stderr(&text);
         }
@@ -86,6 +86,11 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// Names come from anywhere, a container among others: none may end the line, or command the terminal.
+pub(crate) fn on_one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
 
 /// `EPERM (Operation not permitted)`.
 pub fn errno_text(errno: Errno) -> String {
@@ -119,6 +124,11 @@ impl IntoErrno for std::io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_name_ends_the_line_or_commands_the_terminal() {
+        assert_eq!(on_one_line("a\nb \u{1b}[2J ü"), "a\\nb \\u{1b}[2J ü");
+    }
 
     #[test]
     fn a_kernel_fault_names_operation_object_call_and_errno() {

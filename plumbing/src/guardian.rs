@@ -83,13 +83,15 @@ fn guard<R: FnOnce() -> Result<(), Fault>>(
 ) -> ! {
     let kept: Vec<_> = keep.iter().copied().chain([watched, writer.as_fd()]).collect();
     let shed = || shed(&kept).and_then(|()| stop_up(0, watched)).and_then(|()| stop_up(1, watched));
-    let outcome = shed().and_then(|()| make()).and_then(|(told, remove)| {
-        let made = close(keep).and_then(|()| announce(writer, &told)).and_then(|()| shed_stderr(watched));
-        // Whatever happened since: the object exists, so it will be removed.
-        let waited = made.and_then(|()| wait_readable(watched, None).map(drop));
-        remove().and(waited)
-    });
-    match outcome {
+    let (told, remove) = match shed().and_then(|()| make()) {
+        Ok(made) => made,
+        // While the pipe is open: when it closes, the stage exits, and nobody reads what comes after its end.
+        Err(fault) => exit_now(fault.report(narrate::tool())),
+    };
+    let handed_over = close(keep).and_then(|()| announce(writer, &told)).and_then(|()| shed_stderr(watched));
+    // Whatever happened since: the object exists, so it will be removed.
+    let waited = handed_over.and_then(|()| wait_readable(watched, None).map(drop));
+    match remove().and(waited) {
         Ok(()) => exit_now(Status::SUCCESS),
         Err(fault) => exit_now(fault.report(narrate::tool())),
     }

@@ -1,6 +1,7 @@
 //! The kernel's door: [`call`] tells, makes and checks every state-changing call; [`look`] does the same for reads,
 //! silently. Below them stand the few raw calls that no library wraps, the only unsafe code of the project.
 
+use std::ffi::{CStr, CString};
 use std::fmt::Display;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -211,6 +212,24 @@ pub fn set_disposition(signal: Signal, ignore: bool) -> Result<(), Errno> {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
     // SAFETY: neither SIG_IGN nor SIG_DFL runs code of ours.
     unsafe { sigaction(signal, &action) }.map(drop)
+}
+
+/// The entries of our environment, as they came; `environ(7)`.
+pub(crate) fn environ() -> Vec<CString> {
+    unsafe extern "C" {
+        static environ: *const *const libc::c_char;
+    }
+    let mut entries = Vec::new();
+    // SAFETY: `environ` is null or an array of NUL-terminated strings that ends with a null pointer. The process is
+    // single-threaded by invariant and sets no variable of its own, so nothing moves meanwhile.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            entries.push(CStr::from_ptr(*entry).to_owned());
+            entry = entry.add(1);
+        }
+    }
+    entries
 }
 
 /// Whether descriptor `fd` is open.

@@ -18,6 +18,8 @@ pub mod options;
 pub mod pipe;
 pub mod privilege;
 pub mod record;
+mod record_in;
+pub mod record_out;
 pub mod sealed;
 pub mod startup;
 pub mod status;

@@ -55,7 +55,7 @@ pub fn before(call: &impl Display, why: &str) {
 
 /// A line on stderr under the tool's name, for consequences and progress (never for records).
 pub fn remark(text: impl Display) {
-    write_stderr(&format!("{}: {text}\n", tool()));
+    write_stderr(&format!("{}: {}\n", tool(), crate::fault::on_one_line(&text.to_string())));
 }
 
 /// Writes in one piece, so that lines of concurrent processes do not mix.

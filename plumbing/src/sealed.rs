@@ -62,7 +62,7 @@ fn exec(copy: &OwnedFd, argv: &[OsString], environment: &Environment, why: &str)
     let goal = "run our sealed copy";
     call(goal, "execveat(memfd, \"\", AT_EMPTY_PATH)", why, || {
         startup::hand_on();
-        execveat(copy.as_fd(), c"", &words, &environment.entries(), AtFlags::AT_EMPTY_PATH).map(|_| ())
+        execveat(copy.as_fd(), c"", &words, environment.entries(), AtFlags::AT_EMPTY_PATH).map(|_| ())
     })
 }
 

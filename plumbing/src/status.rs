@@ -2,7 +2,11 @@
 
 use std::process::ExitCode;
 
-use nix::sys::wait::WaitStatus;
+use nix::errno::Errno;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::Fault;
 
 /// What a tool exits with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +29,21 @@ impl Status {
             WaitStatus::Exited(_, code) => Some(Status(code as u8)),
             WaitStatus::Signaled(_, signal, _) => Some(Status(128 + signal as i32 as u8)),
             _ => None,
+        }
+    }
+}
+
+/// Waits for a child, which is the command or will be, and tells how it ended.
+pub fn wait_for(pid: i32) -> Result<Status, Fault> {
+    loop {
+        match waitpid(Pid::from_raw(pid), None) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Fault::kernel("wait for the command", format!("waitpid({pid})"), errno)),
+            Ok(ended) => {
+                if let Some(status) = Status::of_command(ended) {
+                    return Ok(status);
+                }
+            }
         }
     }
 }

@@ -4,17 +4,21 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::explain::script;
 use crate::need::Need;
 use crate::row::Row;
+use crate::scan::Scan;
+use crate::script::Outcome;
 use crate::world::World;
 
 const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
 
 /// A way to run a command.
 struct Form {
-    /// What stands before the command. `$OWN` as in `explain`; with [`HELD`], `<record` names a held container.
+    /// What stands before the command. `$OWN` as in `explain`; with `HELD`, `<record` names a held container.
     words: &'static str,
     /// Only root may do this.
     for_root: bool,
@@ -78,20 +82,20 @@ const OURS: &[(&str, &str)] = &[
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new("the exit status is the command's own", &[BUSYBOX, Need::UserNamespaces], |world| {
-        for form in FORMS.iter().chain(ROOTS).filter(|form| world.is_root || !form.for_root) {
+        in_all(world, FORMS.iter().chain(ROOTS), |form| {
             let told = statuses(world, form, CODES.iter().map(|code| format!("sh -c 'exit {code}'")));
             assert_eq!(told, CODES, "{}", form.words);
-        }
+        });
     }),
     Row::new(
         "the exit status is 128 and the number of the signal that ended the command",
         &[BUSYBOX, Need::UserNamespaces],
         |world| {
-            for form in FORMS.iter().chain(ROOTS).filter(|form| !form.is_first && (world.is_root || !form.for_root)) {
+            in_all(world, FORMS.iter().chain(ROOTS).filter(|form| !form.is_first), |form| {
                 let told =
                     statuses(world, form, SIGNALS.iter().map(|(name, _)| format!("sh -c 'kill -{name} $$; sleep 9'")));
                 assert_eq!(told, SIGNALS.map(|(_, number)| 128 + number), "{}", form.words);
-            }
+            });
         },
     ),
     Row::new(
@@ -99,19 +103,16 @@ pub const ROWS: &[Row] = &[
         &[BUSYBOX, Need::UserNamespaces],
         |world| {
             let commands = Commands::new(&world.directory("exit-status"));
-            for form in FORMS.iter().filter(|form| world.is_root || !form.for_root) {
-                commands.tell_apart(world, form);
-            }
+            in_all(world, FORMS.iter(), |form| commands.tell_apart(world, form));
         },
     ),
     Row::new("a command in a directory that may not be searched is not runnable, told or untold", &[], |world| {
         let closed = world.directory("closed");
         fs::write(closed.join("command"), "").expect("a file");
-        fs::set_permissions(&closed, Permissions::from_mode(0)).expect("chmod");
+        fs::set_permissions(&closed, Permissions::from_mode(0o000)).expect("chmod");
         for form in
-            ["unshare-rs --", "unshare-rs --explain --", "nsenter-rs --explain --fork", "cgexec-rs --explain --"]
+            ["unshare-rs --", "unshare-rs --explain --fork --", "nsenter-rs --explain --", "cgexec-rs --explain --"]
         {
-            let form = form.replace(" --fork", " --");
             let path = closed.join("command");
             world.sh(&format!("{form} {}", path.display())).fails_with(126).stderr_has("EACCES");
             world.sh(&format!("PATH=$PATH:{}; {form} command", closed.display())).fails_with(126).stderr_has("EACCES");
@@ -125,11 +126,11 @@ pub const ROWS: &[Row] = &[
         |world| {
             let file = world.directory("plain-script").join("script");
             executable(&file, b"echo \"$0\"; for word; do printf '[%s]' \"$word\"; done; exit 7\n");
-            for form in FORMS.iter().filter(|form| world.is_root || !form.for_root) {
+            in_all(world, FORMS.iter(), |form| {
                 let told = run(world, form, &format!("{{}} {} 'a b' '' '*'", file.display()));
                 assert_eq!(told.stdout, format!("{}\n[a b][][*]", file.display()), "{told}");
                 assert_eq!(told.status, 7, "{told}");
-            }
+            });
         },
     ),
     Row::new("what fails in the tool itself ends with 125", &[], |world| {
@@ -147,13 +148,24 @@ pub const ROWS: &[Row] = &[
         "a caller that ignores SIGCHLD is told the status all the same",
         &[BUSYBOX, Need::UserNamespaces],
         |world| {
-            for form in FORMS.iter().chain(ROOTS).filter(|form| world.is_root || !form.for_root) {
+            in_all(world, FORMS.iter().chain(ROOTS), |form| {
                 let told = run(world, form, "trap '' CHLD; {} sh -c 'exit 42'");
                 assert!(told.status == 42, "{}: {told}", form.words);
-            }
+            });
         },
     ),
 ];
+
+/// Does something in all forms that this user may use, and waits for the guardians, who remove what was made.
+fn in_all<'a>(world: &World, forms: impl Iterator<Item = &'a Form>, act: impl Fn(&Form)) {
+    let before = Scan::take();
+    forms.filter(|form| world.is_root || !form.for_root).for_each(act);
+    let deadline = Instant::now() + world.limit();
+    while before.difference(&Scan::take()).iter().any(|line| line.starts_with("new: process ")) {
+        assert!(Instant::now() < deadline, "processes of a command that has ended are left");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
 
 /// How each of the commands ended, all run in this form by one shell.
 fn statuses(world: &World, form: &Form, commands: impl Iterator<Item = String>) -> Vec<i32> {
@@ -167,7 +179,7 @@ fn statuses(world: &World, form: &Form, commands: impl Iterator<Item = String>) 
 }
 
 /// Runs a script in which `{}` is the form.
-fn run(world: &World, form: &Form, text: &str) -> crate::script::Outcome {
+fn run(world: &World, form: &Form, text: &str) -> Outcome {
     let (words, stage, input) = match form.words.split_once("hold ") {
         Some(("", rest)) => (rest.replace("chroot ", ""), rest.contains("chroot "), " <record"),
         _ => (form.words.to_owned(), false, ""),
@@ -210,10 +222,11 @@ impl Commands {
         Self { directory: directory.to_owned() }
     }
 
+    /// All of them in one script, with a line that begins with `=` before what each one said.
     fn tell_apart(&self, world: &World, form: &Form) {
         let directory = self.directory.display();
         let missing = "interpreter or dynamic loader is missing";
-        for (command, status, text) in [
+        let cases = [
             ("/no/such/command".to_owned(), 127, "ENOENT"),
             ("no-such-command".to_owned(), 127, "ENOENT"),
             ("''".to_owned(), 127, "ENOENT"),
@@ -222,16 +235,23 @@ impl Commands {
             (format!("{directory}/no-interpreter"), 127, missing),
             (format!("{directory}/no-loader"), 127, missing),
             (format!("{directory}/plain"), 126, "EACCES"),
-            (format!("{directory}"), 126, "EACCES"),
+            (directory.to_string(), 126, "EACCES"),
             ("/".to_owned(), 126, "EACCES"),
-        ] {
-            let outcome = run(world, form, &format!("{{}} {command}"));
-            let told: Vec<_> =
-                outcome.stderr.lines().filter(|line| crate::narration::told_call(line).is_none()).collect();
-            assert!(outcome.status == status, "{}: {command}: expected {status}\n{outcome}", form.words);
-            assert!(told.join("\n").contains(text), "{command}: expected {text}\n{outcome}");
-            assert!(told.len() == 1 + usize::from(text == missing), "one error, and its remedy\n{outcome}");
-            assert!(text == missing || !outcome.stderr.contains("remedy"), "a remedy for what is plain\n{outcome}");
+        ];
+        let lines: Vec<_> = cases
+            .iter()
+            .map(|(command, ..)| format!("told=$({{}} {command} 2>&1); echo \"=$?\"; echo \"$told\""))
+            .collect();
+        // A directory in PATH that may not be searched would be the reason.
+        let outcome = run(world, form, &format!("PATH=$TOOLS:/usr/bin:/bin\n{}", lines.join("\n"))).succeeds();
+        let answers: Vec<_> = outcome.stdout.split_terminator("\n=").collect();
+        assert!(answers.len() == cases.len(), "{}\n{outcome}", form.words);
+        for ((command, status, text), answer) in cases.iter().zip(answers) {
+            let (code, told) = answer.trim_start_matches('=').split_once('\n').unwrap_or_default();
+            let told: Vec<_> = told.lines().filter(|line| crate::narration::told_call(line).is_none()).collect();
+            let is_right = code == status.to_string() && told.join("\n").contains(text);
+            assert!(is_right, "{} {command}: expected {status} and {text}\n{outcome}", form.words);
+            assert!(told.len() == 1 + usize::from(*text == missing), "{command}: one error, and its remedy\n{outcome}");
         }
     }
 }

@@ -24,7 +24,8 @@ pub const ROWS: &[Row] = &[
     }),
     Row::new("the init holds nothing of the host", &[], |world| {
         let container = Held::new(world, "bare");
-        let links = world.sh(&format!("for fd in /proc/{0}/fd/*; do readlink $fd; done; readlink /proc/{0}/exe", container.pid));
+        let links = world
+            .sh(&format!("for fd in /proc/{0}/fd/*; do readlink $fd; done; readlink /proc/{0}/exe", container.pid));
         for link in links.stdout.lines() {
             let is_own = link.starts_with("/memfd:") || link.starts_with("socket:");
             assert!(is_own, "the container can reach {link}\n{links}");
@@ -49,7 +50,8 @@ pub const ROWS: &[Row] = &[
     Row::new("an init that was killed but not yet collected makes a stale record", &[], |world| {
         let container = Held::new(world, "zombie");
         // The suite, which adopted it, collects it later.
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(container.pid), nix::sys::signal::Signal::SIGKILL).expect("kill");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(container.pid), nix::sys::signal::Signal::SIGKILL)
+            .expect("kill");
         for stage in ["nsenter-rs --pipe -- true", "cgexec-rs --pipe --show", "netns-rs show --pipe"] {
             world.script(stage).stdin(container.record.clone()).run().fails_with(125).stderr_has("gone");
         }
@@ -58,12 +60,20 @@ pub const ROWS: &[Row] = &[
         let container = Held::new(world, "orphans");
         let orphan = "nsenter-rs --pipe -- sh -c '(sleep 0.1 & ) ; (exit 3 &) ; sleep 0.5'";
         world.script(orphan).stdin(container.record.clone()).run().succeeds();
-        let ps = format!("grep -l \"^State:.Z\" /proc/[0-9]*/status | while read f; do grep -q \"^PPid:.{}$\" $f && echo $f; done; true", container.pid);
+        let ps = format!(
+            "grep -l \"^State:.Z\" /proc/[0-9]*/status | while read f; do grep -q \"^PPid:.{}$\" $f && echo $f; done; true",
+            container.pid
+        );
         world.sh(&ps).succeeds().stdout_is("");
     }),
     Row::new("the command starts in the root directory of the container, whatever ours is", &[], |world| {
         let container = Held::new(world, "where");
-        world.script("cd /tmp && nsenter-rs --pipe -- pwd").stdin(container.record.clone()).run().succeeds().stdout_is("/\n");
+        world
+            .script("cd /tmp && nsenter-rs --pipe -- pwd")
+            .stdin(container.record.clone())
+            .run()
+            .succeeds()
+            .stdout_is("/\n");
     }),
     Row::new("without a terminal the command's stdin is /dev/null, or the descriptor that was named", &[], |world| {
         let container = Held::new(world, "stdin");
@@ -78,7 +88,8 @@ pub const ROWS: &[Row] = &[
     .host_only(),
     Row::new("with a terminal the command gets it as stdin", &[Need::Program("script", "bsdutils")], |world| {
         let user = if world.is_root { "" } else { "--user --map-root-user" };
-        let pipeline = format!("unshare-rs --hold {user} --pid --mount | nsenter-rs --pipe --rm -- sh -c \"tty; stty size\"");
+        let pipeline =
+            format!("unshare-rs --hold {user} --pid --mount | nsenter-rs --pipe --rm -- sh -c \"tty; stty size\"");
         let outcome = world.sh(&format!("script --quiet --return --command '{pipeline}' /dev/null")).succeeds();
         assert!(outcome.stdout.starts_with("/dev/pts/"), "{outcome}");
     })
@@ -90,7 +101,12 @@ pub const ROWS: &[Row] = &[
         let pid = world.sh(find).succeeds().stdout;
         world.sh(&format!("kill -9 {}", running.pid)).succeeds();
         running.wait().fails_with(137);
-        world.sh(&format!("for i in $(seq 500); do [ -e /proc/{0}/exe ] || exit 0; sleep 0.02; done; exit 1", pid.trim())).succeeds();
+        world
+            .sh(&format!(
+                "for i in $(seq 500); do [ -e /proc/{0}/exe ] || exit 0; sleep 0.02; done; exit 1",
+                pid.trim()
+            ))
+            .succeeds();
         assert!(container.is_alive(), "the container ended, though --rm was not said");
     }),
     Row::new("cgexec-rs does not move the init into the group: it would be the first to die", &[], |world| {
@@ -103,15 +119,38 @@ pub const ROWS: &[Row] = &[
         assert!(show.stdout != before, "the command is not in the group\n{show}");
     })
     .root_only(),
-    Row::new("a guardian costs less than a mebibyte of private memory", &[Need::Program("busybox", "busybox-static")], |world| {
-        let running = world.script(&guarded(world)).start();
-        let sum = "for i in $(seq 500); do [ $(pgrep -x 'cgexec-rs|netns-rs' | wc -l) = 2 ] && pgrep -f '^/bin/sleep 86416' && break; sleep 0.02; done >&2
-                   for pid in $(pgrep -x 'cgexec-rs|netns-rs'); do awk '/^Private/ { sum += $2 } END { print sum }' /proc/$pid/smaps_rollup; done";
-        let outcome = world.sh(sum).succeeds();
-        drop(running);
-        let sizes: Vec<u64> = outcome.stdout.lines().map(|line| line.parse().expect("a size in kB")).collect();
-        assert!(sizes.len() == 2 && sizes.iter().all(|size| (1..1024).contains(size)), "{sizes:?} kB\n{outcome}");
-    })
+    Row::new("a late stage finds its container, and one that fails late leaves nothing behind", &[], |world| {
+        let user = if world.is_root { "" } else { "--user --map-root-user" };
+        let hold = format!("unshare-rs --hold --name late {user} --pid --mount");
+        for late in ["sleep 0.01", "sleep 0.05", "sleep 0.3"] {
+            let before = Scan::take();
+            let enter = |command: &str| format!("{hold} | {{ {late}; nsenter-rs --pipe --rm -- {command}; }}");
+            world.sh(&enter("echo in time")).succeeds().stdout_is("in time\n");
+            world.sh(&enter("/no/such/command")).fails_with(127);
+            world.sh(&format!("{hold} | {{ {late}; exit 125; }}")).fails_with(125);
+            before.wait_until_same(PATIENCE);
+        }
+    }),
+    Row::new(
+        "a guardian costs less than a mebibyte of private memory",
+        &[Need::Program("busybox", "busybox-static")],
+        |world| {
+            let before = Scan::take();
+            let running = world.script(&guarded(world)).start();
+            // Orphans, which guardians are, are adopted by this program.
+            let guardians = format!("pgrep -x 'cgexec-rs|netns-rs' -P {}", std::process::id());
+            let ready = format!("[ $({guardians} | wc -l) = 2 ] && pgrep -f '^/bin/sleep 86416' >/dev/null");
+            let sum = "awk '/^Private/ { sum += $2 } END { print sum }' /proc/$pid/smaps_rollup";
+            let sum = format!(
+                "for i in $(seq 500); do {ready} && break; sleep 0.02; done; for pid in $({guardians}); do {sum}; done"
+            );
+            let outcome = world.sh(&sum).succeeds();
+            drop(running);
+            before.wait_until_same(PATIENCE);
+            let sizes: Vec<u64> = outcome.stdout.lines().map(|line| line.parse().expect("a size in kB")).collect();
+            assert!(sizes.len() == 2 && sizes.iter().all(|size| (1..1024).contains(size)), "{sizes:?} kB\n{outcome}");
+        },
+    )
     .root_only(),
 ];
 

@@ -12,6 +12,7 @@ mod docker;
 mod dry_run;
 mod exit_status;
 mod explain;
+mod fault_text;
 mod held;
 mod hold;
 mod mounts;
@@ -27,6 +28,7 @@ mod scan;
 mod script;
 mod smoke;
 mod trace;
+mod transparency;
 mod world;
 
 use std::process::ExitCode;
@@ -49,6 +51,8 @@ const TOPICS: &[&[Row]] = &[
     explain::ROWS,
     exit_status::ROWS,
     parsing::ROWS,
+    fault_text::ROWS,
+    transparency::ROWS,
     dry_run::ROWS,
 ];
 
@@ -69,6 +73,12 @@ struct Options {
     /// Find out whether this process may create the kind of namespace, and exit
     #[arg(long, hide = true, value_name = "NAMESPACE")]
     probe: Option<need::Probe>,
+    /// Tell what this process inherited that /proc does not show, and exit
+    #[arg(long, hide = true)]
+    show_inherited: bool,
+    /// Become a command, with signals blocked and an odd environment
+    #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true, value_name = "COMMAND")]
+    hand_on: Vec<std::ffi::OsString>,
     /// Run only rows whose name contains this text
     filter: Option<String>,
 }
@@ -77,6 +87,12 @@ fn main() -> ExitCode {
     let options = Options::parse();
     if let Some(probe) = options.probe {
         return probe.run();
+    }
+    if options.show_inherited {
+        return transparency::show_inherited();
+    }
+    if !options.hand_on.is_empty() {
+        return transparency::hand_on(&options.hand_on);
     }
     match World::new(options.in_vm) {
         Ok(world) => run(&options, &world),

@@ -20,8 +20,15 @@ pub const ROWS: &[Row] = &[
     }),
     Row::new("a chain and a pipe give the same container in a user namespace of root's", NEEDS, |world| {
         let user = "--user --map-root-user";
-        let (chain, pipe) = (look_inside(world, &chain(world, user, PROBE)), look_inside(world, &pipe(world, user, PROBE)));
-        compare(&chain, &pipe);
+        let mut seen = [chain(world, user, PROBE), pipe(world, user, PROBE)].map(|script| look_inside(world, &script));
+        // The chain's network namespace is the host's to own, so its /sys shows what the host mounted there:
+        // docs/composing.md.
+        let is_of_the_host = |line: &&str| line.contains(" /sys/") && !line.contains(" /sys/fs/cgroup");
+        for seen in &mut seen {
+            let mounts = seen["mounts"].lines().filter(|line| !is_of_the_host(line)).collect::<Vec<_>>().join("\n");
+            seen.insert("mounts".to_owned(), mounts);
+        }
+        compare(&seen[0], &seen[1]);
     })
     .root_only(),
     Row::new("the container is the one that was asked for", NEEDS, |world| {

@@ -305,6 +305,8 @@ pub fn scan(text: &str) -> Scanned {
             b'/' if bytes.get(at + 1) == Some(&b'*') => {
                 at += text[at..].find("*/").map_or(bytes.len(), |length| length + 1);
             }
+            // A path that is told without quotes, as in `root:/proc`.
+            b'/' => at += text[at..].find([',', ')', ' ']).unwrap_or(bytes.len()) - 1,
             b'(' | b'[' | b'{' => depth += 1,
             b')' if depth == 0 => {
                 scanned.end = at;

@@ -10,6 +10,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgid, getpgrp};
 use plumbing::kernel::{call, look};
+use plumbing::status::wait_for;
 use plumbing::{Fault, Status, narrate};
 
 /// What is passed on.
@@ -52,7 +53,7 @@ impl Signals {
     /// Waits for the child's end. With `reap`, every other child that comes to us is collected too.
     pub(crate) fn wait(self, child: Pid, reap: bool) -> Result<Status, Fault> {
         if self.forward == Forward::Nothing {
-            return wait(child);
+            return wait_for(child.as_raw());
         }
         let reader = look("receive signals", "signalfd(-1, SFD_CLOEXEC)", || {
             SignalFd::with_flags(&self.blocked, SfdFlags::SFD_CLOEXEC)
@@ -115,21 +116,6 @@ fn collect(child: Pid, reap: bool) -> Result<Option<Status>, Fault> {
             Err(errno) => return Err(Fault::kernel("wait for the command", format!("waitpid({child})"), errno)),
             Ok(ended) if ended.pid() == Some(child) => status = Status::of_command(ended).or(status),
             Ok(_) => {}
-        }
-    }
-}
-
-/// Waits for one child.
-pub(crate) fn wait(child: Pid) -> Result<Status, Fault> {
-    loop {
-        match waitpid(child, None) {
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Fault::kernel("wait for the command", format!("waitpid({child})"), errno)),
-            Ok(ended) => {
-                if let Some(status) = Status::of_command(ended) {
-                    return Ok(status);
-                }
-            }
         }
     }
 }

@@ -13,7 +13,7 @@ use plumbing::namespace::{Kind, KindSet};
 use plumbing::record::{Namespace, Record};
 use plumbing::target::{Target, own_namespace_inode};
 use plumbing::text::Text;
-use plumbing::{Fault, Status, narrate, pipe, sealed};
+use plumbing::{Fault, Status, narrate, record_out, sealed};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -23,7 +23,7 @@ use crate::{map_helper, refusal};
 
 /// Makes the container's init and passes its record on.
 pub(crate) fn hold(plan: &Hold) -> Result<Status, Fault> {
-    pipe::require_reader()?;
+    record_out::require_reader()?;
     let maps = plan.namespaces.mapping.resolve(Caller::now(), false)?;
     let kit = Kit::prepare()?;
     let (mapped, map) = look("wait for id maps", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
@@ -81,7 +81,7 @@ fn clone(kinds: KindSet) -> Result<Cloned, Fault> {
 }
 
 fn hand_over(plan: &Hold, target: Target, lease: Lease) -> Result<Status, Fault> {
-    let passed = record_of(plan, &target).and_then(|record| pipe::pass_on(&record, Some(lease.as_fd())));
+    let passed = record_of(plan, &target).and_then(|record| record_out::pass_on(&record, Some(lease.as_fd())));
     match passed {
         Ok(()) => lease.release(&target).map(|()| Status::SUCCESS),
         Err(fault) => match lease.abandon(&target)? {

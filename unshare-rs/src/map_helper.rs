@@ -8,10 +8,10 @@ use std::ffi::CString;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, execve};
+use nix::unistd::execve;
 use plumbing::kernel::{Cloned, call, clone3, exit_now};
 use plumbing::namespace::KindSet;
+use plumbing::status::wait_for;
 use plumbing::{Fault, Status, narrate};
 
 use crate::id_map::{self, Extent};
@@ -78,18 +78,7 @@ fn run(path: &str, words: &[String]) -> Result<(), Fault> {
 
 fn wait(pid: i32, path: &str, words: &[String]) -> Result<(), Fault> {
     let goal = format!("map ids: {path} {}", words[1..].join(" "));
-    let status = loop {
-        match waitpid(Pid::from_raw(pid), None) {
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Fault::kernel(goal, format!("waitpid({pid})"), errno)),
-            Ok(ended) => {
-                if let Some(status) = Status::of_command(ended) {
-                    break status;
-                }
-            }
-        }
-    };
-    match status {
+    match wait_for(pid)? {
         Status::SUCCESS => Ok(()),
         Status(number) => {
             Err(map_refusal::explain_helper(Fault::new(format!("cannot {goal}: it ended with status {number}"))))

@@ -10,11 +10,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 use plumbing::fault::IntoErrno;
 use plumbing::kernel::{Cloned, call, clone3, exit_now, look};
 use plumbing::namespace::{Kind, KindSet};
+use plumbing::status::wait_for;
 use plumbing::{Fault, Status, narrate};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType, recvmsg,
@@ -110,12 +109,7 @@ impl<'a> Outside<'a> {
     pub(crate) fn leave(self) -> Result<(), Fault> {
         let Some((socket, pid)) = self.post else { return Ok(()) };
         drop(socket);
-        loop {
-            match waitpid(Pid::from_raw(pid), None) {
-                Err(Errno::EINTR) => {}
-                answer => return look("wait for the process outside", format!("waitpid({pid})"), || answer).map(drop),
-            }
-        }
+        wait_for(pid).map(drop)
     }
 
     fn ask(&self, word: Word) -> Result<(), Fault> {

@@ -30,6 +30,13 @@ pub fn is_static_pie(file: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Whether the kernel has to start another program to run this one: the dynamic loader.
+pub fn asks_for_interpreter(file: &[u8]) -> Result<bool> {
+    let (first, size, count) = (number(file, 32, 8)?, number(file, 54, 2)?, number(file, 56, 2)?);
+    let mut kinds = (0..count).map(|index| number(file, first + index * size, 4));
+    kinds.try_fold(false, |asks, kind| Ok(asks || kind? == PT_INTERP))
+}
+
 fn dynamic_section_says_pie(file: &[u8], header: u64) -> Result<bool> {
     let (start, length) = (number(file, header + 8, 8)?, number(file, header + 32, 8)?);
     let mut is_pie = false;

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "the results are what a task is for")]
 
+mod bench;
+mod demo;
 mod elf;
 mod lint;
 mod man;
@@ -18,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Build, test and document the five tools.
+/// Build, test, show, measure and document the five tools.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
@@ -28,6 +30,10 @@ enum Task {
     Test(test::Options),
     /// Write the manual pages and shell completions
     Man(man::Options),
+    /// Assemble a container from the five tools, and look around in it
+    Demo(demo::Options),
+    /// Measure the tools, and containers made of them, beside their peers
+    Bench(bench::Options),
     /// Check the rules of the house that no compiler checks
     Tidy,
 }
@@ -37,6 +43,8 @@ fn main() -> ExitCode {
         Task::Build => static_build::run(),
         Task::Test(options) => test::run(&options),
         Task::Man(options) => man::run(&options),
+        Task::Demo(options) => demo::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Tidy => tidy::run(),
     };
     done.unwrap_or_else(|error| {

@@ -23,15 +23,20 @@ pub fn run() -> Result<ExitCode> {
 
 /// Builds the tools, counts each assertion about them, and returns the folder that they are in.
 pub fn release(report: &mut Report) -> Result<PathBuf> {
-    let triple = workspace::release_triple()?;
-    let packages = TOOLS.iter().flat_map(|tool| ["--package", tool]);
-    workspace::must(workspace::cargo()?.args(["build", "--release", "--target", &triple]).args(packages))?;
-    let folder = workspace::executables(&triple, "release")?;
+    let folder = build()?;
     for tool in TOOLS {
         inspect(tool, &folder, report)?;
         ship(&folder.join(tool), &shipped()?.join(tool))?;
     }
     Ok(folder)
+}
+
+/// Builds the tools, and returns the folder that they are in.
+pub fn build() -> Result<PathBuf> {
+    let triple = workspace::release_triple()?;
+    let packages = TOOLS.iter().flat_map(|tool| ["--package", tool]);
+    workspace::must(workspace::cargo()?.args(["build", "--release", "--target", &triple]).args(packages))?;
+    workspace::executables(&triple, "release")
 }
 
 /// Copies a tool in one step: the one that was there may be running.

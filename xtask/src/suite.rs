@@ -56,7 +56,28 @@ pub fn run(suite: &Suite, report: &mut Report) -> Result<()> {
         command.uid(USER).gid(USER);
     }
     report.add(AS_USER, count(&mut command));
+    if suite.filter.is_none() {
+        demos(&copy, report)?;
+    }
     copy.remove()
+}
+
+/// What the README promises first, by everybody whom we can be.
+fn demos(copy: &Copy, report: &mut Report) -> Result<()> {
+    part("the demo");
+    for user in if workspace::is_root()? { &[true, false][..] } else { &[false] } {
+        for words in [&["demo"][..], &["demo", "--pipe", "--explain"]] {
+            let mut command = Command::new(copy.folder.join("xtask"));
+            command.args(words).arg("--tools").arg(copy.folder.join("tools"));
+            command.current_dir(&copy.folder).stdin(Stdio::null());
+            if !user && workspace::is_root()? {
+                command.uid(USER).gid(USER);
+            }
+            let who = if *user { "root" } else { "an unprivileged user" };
+            report.check(&format!("cargo xtask {} as {who}", words.join(" ")), workspace::must(&mut command));
+        }
+    }
+    Ok(())
 }
 
 /// The suite's last line is its account. Without it, it did not reach its end.
@@ -81,7 +102,9 @@ impl Copy {
         create(&folder)?;
         create(&folder.join("tools"))?;
         let tools = TOOLS.map(|tool| (suite.tools.join(tool), folder.join("tools").join(tool)));
-        for (from, to) in tools.into_iter().chain([(suite.programs.join("suite"), folder.join("suite"))]) {
+        let own = std::env::current_exe().context("our own executable")?;
+        let programs = [(suite.programs.join("suite"), folder.join("suite")), (own, folder.join("xtask"))];
+        for (from, to) in tools.into_iter().chain(programs) {
             fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
             fs::set_permissions(&to, Permissions::from_mode(0o755))?;
         }

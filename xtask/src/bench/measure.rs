@@ -1,0 +1,114 @@
+//! Runs the commands of a table in turn, each round in another order, and takes the time from spawn to the last wait.
+//! posix_spawn(3), wait4(2).
+
+use std::io::{Read, pipe};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::host::{Host, View};
+use super::table::{Run, Stage, Table};
+
+/// Rounds that fill the caches and are not counted.
+const WARM_UP: usize = 3;
+
+/// What is known of a row, in milliseconds.
+pub enum Measured {
+    Times {
+        median: f64,
+        p10: f64,
+    },
+    /// It did not run; why.
+    Not(String),
+}
+
+/// Measures every row that runs here.
+pub fn measure(table: &Table, host: &Host, rounds: u32) -> Result<Vec<Measured>> {
+    let runs: Vec<_> = table.rows.iter().map(|row| attempt(&row.run, host)).collect();
+    let mut times: Vec<Vec<Duration>> = vec![Vec::new(); runs.len()];
+    for round in 0..WARM_UP + rounds as usize {
+        for turn in 0..runs.len() {
+            let place = (turn + round) % runs.len();
+            let Ok((stages, view)) = &runs[place] else { continue };
+            sleep(table.rest);
+            let time = host.with_view(*view, || once(stages))?;
+            let time = time.with_context(|| format!("{} worked at first", table.rows[place].name))?;
+            if round >= WARM_UP {
+                times[place].push(time);
+            }
+        }
+    }
+    let sum_up = |(run, mut times): (Result<_, String>, Vec<Duration>)| match run {
+        Err(why) => Measured::Not(why),
+        Ok(_) => {
+            times.sort_unstable();
+            Measured::Times { median: milliseconds(times[times.len() / 2]), p10: milliseconds(times[times.len() / 10]) }
+        }
+    };
+    Ok(runs.into_iter().zip(times).map(sum_up).collect())
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+fn attempt<'a>(run: &'a Run, host: &Host) -> Result<(&'a [Stage], View), String> {
+    let (stages, view) = match run {
+        Run::NotHere(what) => return Err(format!("{what}: not installed")),
+        Run::Stages(stages) => (stages, View::Whole),
+        Run::WithoutHybrid(stages) => (stages, View::WithoutHybrid),
+    };
+    first(stages, host, view).map(|()| (stages.as_slice(), view))
+}
+
+/// The first run, with its errors in words.
+fn first(stages: &[Stage], host: &Host, view: View) -> Result<(), String> {
+    let attempt = || -> Result<()> {
+        let (mut reader, writer) = pipe()?;
+        let children = host.with_view(view, || start(stages, || Ok(writer.try_clone()?.into())))??;
+        drop(writer);
+        let ended = wait(children);
+        let mut said = String::new();
+        reader.read_to_string(&mut said)?;
+        ended.with_context(|| said.trim().lines().next().unwrap_or("it said nothing").to_owned())
+    };
+    attempt().map_err(|error| format!("does not run here: {error:#}"))
+}
+
+fn once(stages: &[Stage]) -> Result<Duration> {
+    let begin = Instant::now();
+    wait(start(stages, || Ok(Stdio::inherit()))?)?;
+    Ok(begin.elapsed())
+}
+
+fn start(stages: &[Stage], stderr: impl Fn() -> Result<Stdio>) -> Result<Vec<Child>> {
+    let mut before = None;
+    let mut children = Vec::new();
+    for (place, Stage { program, arguments }) in stages.iter().enumerate() {
+        let mut command = Command::new(program);
+        command.args(arguments).stderr(stderr()?);
+        // A pipe only between stages: opening /dev/null would cost what is measured.
+        if let Some(reader) = before.take() {
+            command.stdin(Stdio::from(reader));
+        }
+        if place + 1 < stages.len() {
+            let (reader, writer) = pipe()?;
+            before = Some(reader);
+            command.stdout(writer);
+        }
+        children.push(command.spawn().with_context(|| format!("cannot start {}", program.display()))?);
+    }
+    Ok(children)
+}
+
+fn wait(children: Vec<Child>) -> Result<()> {
+    for mut child in children {
+        let status = child.wait()?;
+        if !status.success() {
+            bail!("{status}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! What the commands are measured with: fresh copies of every program, a root, a group and a network namespace of our
+//! own, all made before and removed after.
+//!
+//! Two files with the same content start up to 70 µs apart, depending on how the page cache holds them. So all are
+//! copied at the same time, the peers too.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, id};
+
+use anyhow::{Context, Result, ensure};
+
+use super::bundle;
+use super::table::{Run, Stage};
+use crate::elf;
+use crate::workspace::{self, TOOLS};
+
+const PEERS: [&str; 8] = ["unshare", "nsenter", "chroot", "cgexec", "ip", "bwrap", "crun", "runc"];
+const DIRECTORIES: [&str; 9] = ["bin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "var"];
+
+/// The set.
+pub struct Scene {
+    folder: PathBuf,
+    /// A group that limits nothing, by its path in the hierarchy of the memory controller; `None` where there is none.
+    pub group: Option<String>,
+    /// A network namespace by this name, where we may make one.
+    pub network: Option<String>,
+    made: Vec<PathBuf>,
+}
+
+impl Scene {
+    /// Makes it all.
+    pub fn set(ours: &Path) -> Result<Scene> {
+        let folder = std::env::temp_dir().join(format!("xtask-bench-{}", id()));
+        fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let mut scene = Scene { folder, group: None, network: None, made: Vec::new() };
+        match scene.fill(ours) {
+            Ok(()) => Ok(scene),
+            Err(error) => Err(scene.strike().err().unwrap_or(error)),
+        }
+    }
+
+    fn fill(&mut self, ours: &Path) -> Result<()> {
+        fs::create_dir(self.folder.join("bin"))?;
+        for tool in TOOLS.into_iter().chain(["floor"]) {
+            self.copy(&ours.join(tool), &format!("bin/{tool}"))?;
+        }
+        for peer in PEERS {
+            if let Some(file) = workspace::program(peer) {
+                self.copy(&file, &format!("bin/{peer}"))?;
+            }
+        }
+        let payload = static_busybox()?.unwrap_or_else(|| ours.join("floor"));
+        self.copy(&payload, "bin/true")?;
+        for directory in DIRECTORIES {
+            fs::create_dir_all(self.root().join(directory))?;
+        }
+        self.copy(&payload, "root/bin/true")?;
+        bundle::write(&self.folder, &self.root())?;
+        self.make_group();
+        self.make_network();
+        Ok(())
+    }
+
+    fn copy(&self, from: &Path, to: &str) -> Result<()> {
+        fs::copy(from, self.folder.join(to)).with_context(|| format!("cannot copy {}", from.display()))?;
+        // On the disk, so that no writing back falls into somebody's turn.
+        Ok(File::open(self.folder.join(to))?.sync_all()?)
+    }
+
+    /// Where root has none of these rights either, the rows that want them say so themselves.
+    fn make_group(&mut self) {
+        let name = format!("xtask-bench-{}", id());
+        let path = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(|root| Path::new(root).join(&name));
+        if let Some(made) = path.into_iter().find(|path| fs::create_dir(path).is_ok()) {
+            self.made.push(made);
+            self.group = Some(name);
+        }
+    }
+
+    fn make_network(&mut self) {
+        let name = format!("xtask-bench-{}", id());
+        let added = Command::new(self.folder.join("bin/netns-rs")).args(["add", &name]).output();
+        if added.is_ok_and(|output| output.status.success()) {
+            self.network = Some(name);
+        }
+    }
+
+    /// The root that every container gets.
+    pub fn root(&self) -> PathBuf {
+        self.folder.join("root")
+    }
+
+    /// Where the bundle of a runtime is, and its state.
+    pub fn path(&self, name: &str) -> String {
+        self.folder.join(name).to_string_lossy().into_owned()
+    }
+
+    /// One command line; its first word is one of the programs of the scene.
+    pub fn stage(&self, line: &str) -> Stage {
+        let mut words = line.split_whitespace();
+        let program = self.folder.join("bin").join(words.next().unwrap_or_default());
+        let arguments = words.map(|word| match TOOLS.contains(&word) || PEERS.contains(&word) || word == "true" {
+            true => self.path(&format!("bin/{word}")),
+            false => word.to_owned(),
+        });
+        Stage { program, arguments: arguments.collect() }
+    }
+
+    /// A pipeline, or the name of the program that is not here.
+    pub fn run(&self, line: &str) -> Run {
+        let stages: Vec<_> = line.split(" | ").map(|stage| self.stage(stage)).collect();
+        let mentioned = PEERS.into_iter().filter(|peer| line.split_whitespace().any(|word| word == *peer));
+        match mentioned.into_iter().find(|peer| !self.folder.join("bin").join(peer).exists()) {
+            Some(peer) => Run::NotHere(peer),
+            None => Run::Stages(stages),
+        }
+    }
+
+    /// Removes it all; what a command of ours left running or mounted there is an error.
+    pub fn strike(&mut self) -> Result<()> {
+        if let Some(name) = self.network.take() {
+            workspace::must(Command::new(self.folder.join("bin/netns-rs")).args(["delete", &name]))?;
+        }
+        for group in self.made.drain(..) {
+            fs::remove_dir(&group).with_context(|| format!("cannot remove {}", group.display()))?;
+        }
+        let mounts = fs::read_to_string("/proc/self/mounts").context("/proc/self/mounts")?;
+        ensure!(
+            !mounts.contains(&*self.folder.to_string_lossy()),
+            "something is mounted below {}",
+            self.folder.display()
+        );
+        fs::remove_dir_all(&self.folder).with_context(|| format!("cannot remove {}", self.folder.display()))
+    }
+}
+
+/// Debian's busybox-static, whose `true` starts in less time than anything of Rust.
+fn static_busybox() -> Result<Option<PathBuf>> {
+    let Some(busybox) = workspace::program("busybox") else { return Ok(None) };
+    let file = fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))?;
+    Ok((!elf::asks_for_interpreter(&file)?).then_some(busybox))
+}

@@ -47,8 +47,21 @@ pub fn copy_of_self() -> Result<OwnedFd, Fault> {
     let mut source = look(goal, format!("open(\"{OWN_FILE}\")"), || std::fs::File::open(OWN_FILE))?;
     let mut target = std::fs::File::from(copy);
     look(goal, "sendfile(memfd, exe)", || std::io::copy(&mut source, &mut target))?;
-    look(goal, "fcntl(memfd, F_ADD_SEALS)", || fcntl_add_seals(&target, seals()))?;
+    look(goal, "fcntl(memfd, F_ADD_SEALS)", || seal(&target))?;
     Ok(target.into())
+}
+
+/// The kernel refuses as long as somebody else, its own reclaim even, holds one of the pages, and gives up waiting
+/// after 150 ms. On a busy machine that is too soon.
+fn seal(copy: impl AsFd) -> Result<(), rustix::io::Errno> {
+    const ATTEMPTS: u32 = 20;
+    for _ in 1..ATTEMPTS {
+        match fcntl_add_seals(&copy, seals()) {
+            Err(rustix::io::Errno::BUSY) => {}
+            answer => return answer,
+        }
+    }
+    fcntl_add_seals(&copy, seals())
 }
 
 /// Executes a sealed copy with these arguments and an empty environment: an init shows its own to the container.

@@ -29,6 +29,7 @@ mod script;
 mod smoke;
 mod trace;
 mod transparency;
+mod unshare;
 mod world;
 
 use std::process::ExitCode;
@@ -54,6 +55,10 @@ const TOPICS: &[&[Row]] = &[
     fault_text::ROWS,
     transparency::ROWS,
     dry_run::ROWS,
+    unshare::ROWS,
+    unshare::maps::ROWS,
+    unshare::init::ROWS,
+    unshare::refusals::ROWS,
 ];
 
 /// Run the end-to-end tests of the five tools. The tools come from the directory that the variable TOOLS names, else

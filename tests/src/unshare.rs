@@ -1,0 +1,169 @@
+//! What unshare-rs makes, option by option: the kernel is asked from inside whether it is so. How it compares with
+//! unshare(1) is another topic.
+
+pub mod init;
+pub mod maps;
+pub mod refusals;
+
+use std::time::Duration;
+
+use crate::need::Need;
+use crate::row::Row;
+use crate::scan::Scan;
+use crate::script::Outcome;
+use crate::world::World;
+
+const OURS: &[Need] = &[Need::UserNamespaces];
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("a namespace is kept at a file, of every kind", OURS, every_kind_is_kept),
+    Row::new("the command never runs before its namespaces are kept", OURS, |world| {
+        staged(world, "touch f; for i in $(seq 30); do unshare-rs --net=f --fork -- stat -fc %T f; umount f; done")
+            .succeeds()
+            .stdout_is(&"nsfs\n".repeat(30));
+    }),
+    Row::new("a set-up that fails keeps no namespace, writes no pid file, runs no command", OURS, |world| {
+        let script = "touch f g; unshare-rs --net=f --uts=g --pid-file=p --mount-proc=/no/such/place -- echo ran; echo $?
+            unshare-rs --net=f --uts=h -- echo ran; echo $?; ls; grep -c nsfs /proc/self/mountinfo";
+        staged(world, script).stdout_is("125\n125\nf\ng\n0\n").stderr_has("h must exist: touch it first");
+    }),
+    Row::new("why a mount namespace cannot be kept on a shared mount is told", OURS, |world| {
+        staged(world, "mount --make-shared . && touch f && unshare-rs --propagation unchanged --mount=f true")
+            .fails_with(125)
+            .stderr_has("f lies on a shared mount");
+    }),
+    Row::new("the clocks of a time namespace are set off, also without a fork where the kernel can", OURS, clocks),
+    Row::new("host and domain name are set inside only", OURS, |world| {
+        let before = world.sh("cat /proc/sys/kernel/hostname /proc/sys/kernel/domainname").succeeds().stdout;
+        let show = "cat /proc/sys/kernel/hostname /proc/sys/kernel/domainname";
+        run(world, &format!("--uts --hostname inside --domainname dom -- {show}")).stdout_is("inside\ndom\n");
+        world.sh(show).stdout_is(&before);
+    }),
+    Row::new("root and directory are changed in this order", &[Need::Program("busybox", "busybox-static")], |world| {
+        let root = world.busybox_root().display();
+        run(world, &format!("--root {root} --wd /usr -- /bin/pwd")).stdout_is("/usr\n");
+        run(world, &format!("-R {root} -- /bin/pwd")).stdout_is("/\n");
+        run(world, "-w / -- pwd").stdout_is("/\n");
+        run(world, &format!("-pf -R {root} --mount-proc -- /bin/sh -c 'echo /proc/[0-9]*'")).stdout_is("/proc/1\n");
+    }),
+    Row::new("the environment is emptied but for what is named", &[], |world| {
+        world.sh("env unshare-rs --clear-env -- /usr/bin/env").succeeds().stdout_is("");
+        let script = "A=1 B='x y' C=3 unshare-rs --whitelist-env A,,B --whitelist-env NONE -- /usr/bin/env";
+        world.sh(script).succeeds().stdout_is("A=1\nB=x y\n");
+    }),
+    Row::new("without a command there is a login shell", &[], |world| {
+        world.script("SHELL=/bin/sh unshare-rs").stdin("echo $0\n").run().succeeds().stdout_is("-sh\n");
+        world.script("SHELL= unshare-rs").stdin("echo ${0%%h}\n").run().succeeds().stdout_has("-");
+    }),
+    Row::new("setgroups is denied, left alone, and denied before a map", OURS, |world| {
+        let show = "-- cat /proc/self/setgroups";
+        for (options, answer) in [("-U", "allow"), ("-U --setgroups deny", "deny"), ("-r --setgroups deny", "deny")] {
+            world.sh(&format!("unshare-rs {options} {show}")).succeeds().stdout_is(&format!("{answer}\n"));
+        }
+    }),
+    Row::new("capabilities are kept across a change of user", OURS, |world| {
+        let script = "unshare-rs -U --map-users all --map-groups all --keep-caps -G 1 -S 1 -- \
+                      sh -c 'id -u; id -g; grep -E \"Cap(Eff|Amb)\" /proc/self/status; unshare -n true && echo able'";
+        let outcome = world.sh(script).succeeds().stdout_has("1\n1\n").stdout_has("able\n");
+        assert_eq!(outcome.stdout.matches("0000000000000000").count(), 0, "{outcome}");
+        world.sh("unshare-rs -r -S 0 -- id -u").succeeds().stdout_is("0\n");
+    })
+    .root_only(),
+    Row::new("a command ends with unshare-rs, whoever it runs as", OURS, |world| {
+        for options in ["--kill-child", "--kill-child=TERM", "--kill-child -S 0", "--kill-child --init", "-p --kill-child"] {
+            let before = Scan::take();
+            let script = format!(
+                "unshare-rs {} {options} -- sh -c 'touch here; exec sleep 86401' & \
+                 until [ -e here ]; do sleep 0.01; done; rm here; kill -KILL $!",
+                own(world)
+            );
+            world.sh(&script).succeeds();
+            before.wait_until_same(Duration::from_secs(10));
+        }
+    }),
+    Row::new("what belongs to an owner can be entered by that user only", OURS, |world| {
+        let script = "touch f; unshare-rs --owner 54321:54321 -r --user=f true
+            enter() { setpriv --reuid $1 --regid $1 --clear-groups nsenter --user=f --preserve-credentials true; echo $?; }
+            chmod 755 .; enter 54321; enter 54322 2>/dev/null; umount f";
+        staged(world, script).succeeds().stdout_is("0\n1\n");
+        let script = "unshare-rs --owner 54321:54321 -r --setgroups deny -nT --boottime 5 -- sh -c 'id -u; ls /sys/class/net'";
+        world.sh(script).fails_with(0).stdout_has("65534\n");
+    })
+    .root_only(),
+    Row::new("a user namespace in a user namespace is made by two of us", OURS, |world| {
+        let script = "unshare-rs -r -mpf --mount-proc -- unshare-rs --map-user 1000 --map-group 1000 -- id -u";
+        world.sh(script).succeeds().stdout_is("1000\n");
+    }),
+    Row::new("an interpreter is registered for one user namespace", OURS, |world| {
+        let script = "printf x >f.suite; chmod 755 f.suite
+            unshare-rs -rpf -l ':suite:E::suite::/bin/echo:' -- ./f.suite seen && ! grep -qs . /proc/sys/fs/binfmt_misc/suite";
+        match std::fs::read_to_string("/proc/filesystems").is_ok_and(|all| all.contains("binfmt_misc")) {
+            true => drop(world.sh(script).succeeds().stdout_is("./f.suite seen\n")),
+            false => drop(world.sh(script).fails_with(125).stderr_has("modprobe binfmt_misc")),
+        }
+    })
+    .host_only(),
+];
+
+/// What an unprivileged user needs beside.
+pub fn own(world: &World) -> &'static str {
+    if world.is_root { "" } else { "--map-root-user" }
+}
+
+fn run(world: &World, rest: &str) -> Outcome {
+    world.sh(&format!("unshare-rs {} {rest}", own(world))).succeeds()
+}
+
+/// In a mount namespace of the row's own, in an empty directory of its own, where mounts may be made and forgotten.
+fn staged(world: &World, script: &str) -> Outcome {
+    let place = world.directory(&format!("staged-{}", number()));
+    let file = place.with_extension("sh");
+    std::fs::write(&file, script).expect("write the script");
+    let (place, file, own) = (place.display(), file.display(), own(world));
+    world
+        .sh(&format!("unshare-rs {own} --mount -- sh -ec 'mount -t tmpfs stage {place}; cd {place}; exec bash {file}'"))
+}
+
+/// Another one each time.
+fn number() -> usize {
+    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
+fn every_kind_is_kept(world: &World) {
+    let script = "
+        kinds='mount uts ipc net pid cgroup time'; mount --make-private . 2>/dev/null
+        files=; for kind in $kinds; do touch $kind; files=\"$files --$kind=$kind\"; done
+        unshare-rs $files --fork --pid-file p -- sh -c 'for kind in mnt uts ipc net pid cgroup time; do readlink /proc/self/ns/$kind; done' >inside
+        for kind in $kinds; do stat -Lc %i $kind; done >outside
+        sed 's/.*\\[//; s/\\]//' inside | diff - outside && echo same
+        nsenter --net=net --uts=uts -- true && echo entered";
+    staged(world, script).succeeds().stdout_is("same\nentered\n");
+    let script = "touch u; unshare-rs -c --user=u -- readlink /proc/self/ns/user; stat -Lc 'user:[%i]' u";
+    let outcome = staged(world, script).succeeds();
+    assert_eq!(outcome.lines().first(), outcome.lines().last(), "{outcome}");
+}
+
+fn clocks(world: &World) {
+    let script = "
+        uptime=$(cut -d. -f1 /proc/uptime)
+        later=$(unshare-rs $OWN -Tf --boottime 100000 --monotonic -1 -- sh -c 'cut -d. -f1 /proc/uptime')
+        [ $((later - uptime)) -ge 100000 ] && [ $((later - uptime)) -lt 100100 ] && echo off
+        unshare-rs $OWN -T --boottime 7 --monotonic 8 -- cat /proc/self/timens_offsets";
+    let outcome = world.script(script).variable("OWN", own(world)).run().succeeds();
+    assert_eq!(outcome.lines()[0], "off", "{outcome}");
+    let offsets: Vec<Vec<&str>> = outcome.lines()[1..].iter().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(offsets, [["monotonic", "8", "0"], ["boottime", "7", "0"]], "{outcome}");
+    for (option, low, high) in
+        [("--boottime", "-1000000000", "4611686019"), ("--monotonic", "-1000000000", "99999999999")]
+    {
+        for offset in [low, high] {
+            world
+                .sh(&format!("unshare-rs {} -T {option} {offset} true", own(world)))
+                .fails_with(125)
+                .stderr_has("ERANGE")
+                .stderr_has("remedy: the clock stands at");
+        }
+    }
+}

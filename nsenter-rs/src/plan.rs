@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::os::fd::RawFd;
 
+use plumbing::assembly::Hold;
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::options::Narration;
 use plumbing::pipe::Stage;
@@ -82,8 +83,8 @@ impl Plan {
             Task::Target { pid, kinds, command } => enter_target(*pid, *kinds, command),
             Task::Pipe { remove, keep_on_error, stdin, command } => {
                 seal()?;
-                let stage = Stage::receive()?;
-                match enter_stage(&stage, *remove, *stdin, command) {
+                let mut stage = Stage::receive()?;
+                match enter_stage(&mut stage, *remove, *stdin, command) {
                     Ok(status) => finish(stage, *remove, status),
                     Err(fault) => Err(stage.abandon(*keep_on_error, fault)),
                 }
@@ -112,7 +113,7 @@ fn enter_target(pid: i32, kinds: Kinds, command: &Command) -> Result<Status, Fau
     enter::enter(&entry, || Ok(()), || Ok(()))
 }
 
-fn enter_stage(stage: &Stage, remove: bool, stdin: Option<RawFd>, command: &Command) -> Result<Status, Fault> {
+fn enter_stage(stage: &mut Stage, remove: bool, stdin: Option<RawFd>, command: &Command) -> Result<Status, Fault> {
     let process: Process = stage.record.get("process")?.unwrap_or_default();
     let groups = membership::of(&stage.record, &stage.target)?;
     let stdin = standard_input::choose(stdin)?;
@@ -125,11 +126,16 @@ fn enter_stage(stage: &Stage, remove: bool, stdin: Option<RawFd>, command: &Comm
     };
     // From outside, before the namespaces change what a path means.
     let join = || groups.as_ref().map_or(Ok(()), membership::Groups::join);
+    let mut is_ours = true;
     let entered = || match &stage.hold {
-        plumbing::assembly::Hold::Unfinished(lease) => lease.entered(&stage.target, remove),
+        Hold::Unfinished(lease) => lease.entered(&stage.target, remove).map(|worth| is_ours = worth),
         _ => Ok(()),
     };
-    enter::enter(&entry, join, entered)
+    let status = enter::enter(&entry, join, entered)?;
+    if !is_ours {
+        stage.hold = Hold::InUse;
+    }
+    Ok(status)
 }
 
 fn finish(stage: Stage, remove: bool, status: Status) -> Result<Status, Fault> {

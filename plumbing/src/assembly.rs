@@ -60,8 +60,6 @@ pub enum Word {
 pub enum Answer {
     /// Your lease holds: the container is unfinished.
     Unfinished = b'A',
-    /// Too late: a command has been entered.
-    InUse = b'U',
     /// Done as you said.
     Done = b'k',
     /// What you said was refused; the errno follows as a second byte.
@@ -99,8 +97,9 @@ impl Hold {
         drop(theirs);
         let lease = Lease { socket: ours };
         match lease.hear(target)? {
-            Some([b'A', ..]) => Ok(Hold::Unfinished(lease)),
-            Some([b'U', ..]) | None if !target.has_ended()? => Ok(Hold::InUse),
+            Some([word, _]) if word == Answer::Unfinished as u8 => Ok(Hold::Unfinished(lease)),
+            // The lease came too late: it was closed unanswered.
+            None if !target.has_ended()? => Ok(Hold::InUse),
             _ => {
                 Err(Fault::new(format!("cannot take up the container of process {}: it has just ended", target.pid())))
             }
@@ -171,17 +170,24 @@ impl Lease {
         }
     }
 
-    /// A command runs inside: from now on a failing stage cannot end the container.
-    pub fn entered(&self, target: &Target, remove: bool) -> Result<(), Fault> {
-        self.say(target, if remove { Word::EnteredToRemove } else { Word::Entered }, None)
+    /// A command runs inside: from now on a failing stage cannot end the container. Answers whether the lease was still
+    /// worth something; not so when another stage has entered a command meanwhile.
+    pub fn entered(&self, target: &Target, remove: bool) -> Result<bool, Fault> {
+        let word = if remove { Word::EnteredToRemove } else { Word::Entered };
+        match send(self.socket.as_fd(), word, None) {
+            Err(Errno::EPIPE | Errno::ECONNRESET) => return Ok(false),
+            said => said.map_err(|errno| unreachable(target, "sendmsg(lease)", errno))?,
+        }
+        // Heard, not only said: whoever comes after this command ended must find the container in use.
+        Ok(matches!(self.hear(target)?, Some([word, _]) if word == Answer::Done as u8))
     }
 
     /// Has the init join a cgroup namespace, so that everyone who enters sees it.
     pub fn join_cgroup_namespace(&self, target: &Target, namespace: BorrowedFd<'_>) -> Result<(), Fault> {
         self.say(target, Word::JoinCgroupNamespace, Some(namespace))?;
         match self.hear(target)? {
-            Some([b'k', ..]) => Ok(()),
-            Some([b'f', errno]) => Err(Fault::kernel(
+            Some([word, _]) if word == Answer::Done as u8 => Ok(()),
+            Some([word, errno]) if word == Answer::Refused as u8 => Err(Fault::kernel(
                 format!("move the init of the container ({}) into its cgroup namespace", target.pid()),
                 "setns(ns/cgroup, CLONE_NEWCGROUP)",
                 Errno::from_raw(errno.into()),
@@ -190,10 +196,13 @@ impl Lease {
         }
     }
 
-    /// Ends the container by letting the lease go, and waits until it has ended; answers whether it did.
+    /// Ends the container by letting the lease go, and waits until it has ended; answers whether it did, or is in use
+    /// and so nobody's to end.
     pub fn abandon(self, target: &Target) -> Result<bool, Fault> {
+        // A lease that is worth something is silent.
+        let is_void = wait_readable(self.socket.as_fd(), Some(Duration::ZERO))?;
         drop(self.socket);
-        target.wait(PATIENCE)
+        if is_void { Ok(true) } else { target.wait(PATIENCE) }
     }
 
     /// Waits for the init's first word: it is set up. `None` when it ended instead.

@@ -39,7 +39,7 @@ const ROOT: &[&str] = &[
     "$TRACE netns-rs exec $MODE --new --bridge dry0 --address 10.95.0.2/24 --gateway 10.95.0.1 --nat -- /bin/true",
     "unshare-rs --hold --ttl 60 --mount --pid --net | $TRACE netns-rs connect $MODE --pipe --bridge dry0 --address 10.95.0.2/24 | \
      nsenter-rs --pipe --rm -- true",
-    "$TRACE netns-rs add $MODE dry; s=$?; [ $MODE = --dry-run ] || netns-rs delete dry; exit $s",
+    "netns-rs add first && netns-rs delete first; $TRACE netns-rs add $MODE dry; s=$?; [ $MODE = --dry-run ] || netns-rs delete dry; exit $s",
     "netns-rs add dry && $TRACE netns-rs exec $MODE dry true; netns-rs delete dry",
     "netns-rs add dry && $TRACE netns-rs delete $MODE dry; s=$?; [ $MODE = --explain ] || netns-rs delete dry; exit $s",
     "$TRACE chroot-rs $MODE --skip-chdir / true",

@@ -119,6 +119,17 @@ pub const ROWS: &[Row] = &[
         assert!(show.stdout != before, "the command is not in the group\n{show}");
     })
     .root_only(),
+    Row::new("commands that are entered at once, or one right after the other, all run", &[], |world| {
+        for _ in 0..10 {
+            let container = Held::new(world, "crowd");
+            let enter = "nsenter-rs --pipe -- sh -c 'exit 7' <record &";
+            let script = format!("cat >record; {enter} {enter} {enter} for i in 1 2 3; do wait -n; echo $?; done");
+            world.script(&script).stdin(container.record.clone()).run().succeeds().stdout_is("7\n7\n7\n");
+            let next = "nsenter-rs --pipe --rm -- sh -c 'exit 8'";
+            world.script(next).stdin(container.record.clone()).run().fails_with(8);
+            assert!(!container.is_alive(), "--rm left the container alive");
+        }
+    }),
     Row::new("a late stage finds its container, and one that fails late leaves nothing behind", &[], |world| {
         let user = if world.is_root { "" } else { "--user --map-root-user" };
         let hold = format!("unshare-rs --hold --name late {user} --pid --mount");

@@ -236,8 +236,9 @@ impl std::fmt::Display for Call {
 #[derive(Debug, PartialEq)]
 pub struct Message<'a>(&'a str);
 
-/// rtnetlink's types, for a socket of a network namespace that strace cannot see into, where it writes numbers.
-const RTNETLINK: &[(u32, &str)] = &[
+/// The types of rtnetlink and of nftables, for a socket that strace cannot tell the protocol of, where it writes numbers:
+/// one of another network namespace, or on a kernel without the module that would say.
+const TYPES: &[(u32, &str)] = &[
     (16, "RTM_NEWLINK"),
     (17, "RTM_DELLINK"),
     (18, "RTM_GETLINK"),
@@ -250,13 +251,20 @@ const RTNETLINK: &[(u32, &str)] = &[
     (26, "RTM_GETROUTE"),
     (88, "RTM_NEWNSID"),
     (90, "RTM_GETNSID"),
+    (0xa00, "NFT_MSG_NEWTABLE"),
+    (0xa01, "NFT_MSG_GETTABLE"),
+    (0xa02, "NFT_MSG_DELTABLE"),
+    (0xa03, "NFT_MSG_NEWCHAIN"),
+    (0xa04, "NFT_MSG_GETCHAIN"),
+    (0xa06, "NFT_MSG_NEWRULE"),
+    (0xa07, "NFT_MSG_GETRULE"),
 ];
 
 impl Message<'_> {
-    /// Its name; as strace writes it where it is none of rtnetlink's.
+    /// Its name; as strace writes it where it is none of these.
     pub fn name(&self) -> &str {
         let number = self.0.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        let known = number.and_then(|number| RTNETLINK.iter().find(|(known, _)| *known == number));
+        let known = number.and_then(|number| TYPES.iter().find(|(known, _)| *known == number));
         known.map_or(self.0, |(_, name)| *name)
     }
 

@@ -119,11 +119,23 @@ impl Unfinished {
                 Heard::Goodbye => drop(self.leases.swap_remove(speaker)),
                 Heard::Nothing => {}
                 Heard::Closed => return Ok(End::Now),
-                // The doorbell and all other leases close with `self`: their stages learn that they are too late.
-                Heard::Entered => return Ok(End::Never),
-                Heard::EnteredToRemove => return Ok(End::With(self.leases.swap_remove(speaker))),
+                Heard::Entered => {
+                    self.enter(speaker);
+                    return Ok(End::Never);
+                }
+                Heard::EnteredToRemove => return Ok(End::With(self.enter(speaker))),
             }
         }
+    }
+
+    /// The assembly is over: shuts the doorbell, voids all other leases, and only then tells the stage that entered.
+    fn enter(self, speaker: usize) -> OwnedFd {
+        let mut leases = self.leases;
+        let speaker = leases.swap_remove(speaker);
+        drop((leases, self.bell, self._doorbell));
+        // A stage that is gone by now has its end closed, which is seen next.
+        assembly::answer(speaker.as_fd(), Answer::Done, None).ok();
+        speaker
     }
 
     /// Waits for the bell (`Some(None)`) or the lease at an index; `None` when the time is up.

@@ -59,10 +59,76 @@ const UNSHARE: &[Run] = &[
     run("$TRACE unshare-rs --explain --fork /no/such/command", 127, &["clone3"]),
     run("$TRACE unshare-rs --explain /", 126, &["execve"]),
     run(
+        "$TRACE unshare-rs --explain $OWN --mount --pid --uts --init --kill-child --mount-proc --domainname dom --name x -- true",
+        0,
+        &["execveat", "unshare", "clone3", "prctl", "mount", "setdomainname", "mount", "clone3", "prctl", "execve"],
+    ),
+    run(
+        "$TRACE unshare-rs --explain $OWN --time --boottime 5 --monotonic -1 --uts -f --pid-file $PLACE/pid -w / true",
+        0,
+        &["clone3", "unshare", "write", "write", "clone3", "openat", "rename", "execve"],
+    ),
+    run(
+        "touch $PLACE/f; unshare-rs $OWN --mount -- $TRACE unshare-rs --explain --uts=$PLACE/f --ipc=$PLACE/no-such-file true",
+        125,
+        &["clone3", "unshare", "mount", "mount", "umount2"],
+    ),
+    run(
+        "$TRACE unshare-rs --explain -r --setgroups deny -G 0 -S 0 --keep-caps -R / true",
+        0,
+        &[
+            "unshare",
+            "write",
+            "write",
+            "write",
+            "chroot",
+            "setresgid",
+            "prctl",
+            "setresuid",
+            "capset",
+            "prctl",
+            "execve",
+        ],
+    ),
+    run(
+        "$TRACE unshare-rs --explain -r -pf -l :explain:E::explain::/bin/true: true",
+        0,
+        &["unshare", "clone3", "mount", "mount", "mount", "write"],
+    ),
+    run(
+        "$TRACE unshare-rs --explain --forward-signals -- sh -c 'kill -TERM $PPID; while :; do :; done'",
+        143,
+        &["clone3", "kill"],
+    ),
+    run(
+        "unshare-rs -r -- sh -c 'echo 0 >/proc/sys/user/max_net_namespaces; $TRACE unshare-rs --explain -u -n true'",
+        125,
+        &["unshare", "clone3", "unshare"],
+    ),
+    run(
         "$TRACE unshare-rs --explain --hold --name x --ttl 60 $OWN --mount --pid --uts --hostname x | \
          nsenter-rs --pipe --rm -- true",
         0,
         &["clone3", "mount", "sethostname", "execveat"],
+    ),
+];
+
+/// What takes root's right to any id.
+const RANGES: &[Run] = &[
+    run(
+        "$TRACE unshare-rs --explain -r --map-users 0:100000:5 --map-groups 0:100000:5 -- true",
+        0,
+        &["clone3", "unshare", "write", "write", "execve"],
+    ),
+    run(
+        "$TRACE unshare-rs --explain --owner 54321:54321 --setgroups deny -r -n -- true",
+        0,
+        &["clone3", "setresgid", "setresuid", "unshare", "write", "write", "write", "execve"],
+    ),
+    run(
+        "$TRACE unshare-rs --explain --hold --ttl 60 -r --map-users 0:100000:5 --setgroups deny | nsenter-rs --pipe --rm -- true",
+        0,
+        &["clone3", "write", "write", "write", "execveat"],
     ),
 ];
 
@@ -177,6 +243,14 @@ pub const ROWS: &[Row] = &[
     Row::new("unshare-rs makes the calls that it tells, and no others", &[STRACE, Need::UserNamespaces], |world| {
         try_all(world, "explain-unshare", UNSHARE);
     }),
+    Row::new(
+        "unshare-rs tells the calls of the process that it leaves outside",
+        &[STRACE, Need::UserNamespaces],
+        |world| {
+            try_all(world, "explain-ranges", RANGES);
+        },
+    )
+    .root_only(),
     Row::new("nsenter-rs makes the calls that it tells, and no others", &[STRACE, Need::UserNamespaces], |world| {
         try_all(world, "explain-nsenter", NSENTER);
     }),
@@ -239,6 +313,8 @@ pub fn script<'a>(world: &'a World, line: &str, prefix: &Path) -> Script<'a> {
     let root = if line.contains("$ROOT") { world.busybox_root().display().to_string() } else { String::new() };
     let (own, own_user) = if world.is_root { ("", "") } else { ("--user --map-root-user", "--user") };
     let script = world.script(&format!("{PREAMBLE}{line}"));
+    let place = prefix.parent().unwrap_or(prefix).display().to_string();
+    let script = script.variable("PLACE", place);
     script.variable("TRACE", strace(prefix)).variable("ROOT", root).variable("OWN", own).variable("OWN_USER", own_user)
 }
 

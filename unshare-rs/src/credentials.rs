@@ -2,7 +2,7 @@
 //! `credentials(7)`, `capabilities(7)`.
 
 use plumbing::Fault;
-use plumbing::kernel::look;
+use plumbing::kernel::call;
 use plumbing::privilege::{self, Process};
 
 /// What changes before the command runs.
@@ -32,9 +32,12 @@ impl Credentials {
 /// Becomes the user and group that shall own the namespaces made next.
 pub(crate) fn become_owner((uid, gid): (u32, u32)) -> Result<(), Fault> {
     identity(Some(uid), Some(gid)).apply()?;
-    // The change made our /proc/self root's, and what is in there has to be written to. Whoever is allowed to trace us
-    // by that is the owner, whom the namespaces belong to anyway.
-    look("own our files in /proc", "prctl(PR_SET_DUMPABLE, 1)", || nix::sys::prctl::set_dumpable(true))
+    // Whoever is allowed to trace us by that is the owner, whom the namespaces belong to anyway.
+    let why =
+        "else our /proc/self would be root's, and the new namespaces are set up through it; PR_SET_DUMPABLE(2const)";
+    call("own our files in /proc", "prctl(PR_SET_DUMPABLE, SUID_DUMP_USER)", why, || {
+        nix::sys::prctl::set_dumpable(true)
+    })
 }
 
 /// A new group takes along no other one.

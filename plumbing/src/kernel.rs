@@ -206,6 +206,12 @@ pub fn exit_now(status: crate::Status) -> ! {
     unsafe { libc::_exit(status.0.into()) }
 }
 
+/// `kill(2)` with a bare number: the real-time signals have no names.
+pub fn kill_by_number(pid: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: two integers.
+    Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
 /// Sets the disposition of `signal` to ignore or to the default.
 pub fn set_disposition(signal: Signal, ignore: bool) -> Result<(), Errno> {
     let handler = if ignore { SigHandler::SigIgn } else { SigHandler::SigDfl };

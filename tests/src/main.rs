@@ -19,6 +19,7 @@ mod hold;
 mod mounts;
 mod narration;
 mod need;
+mod notation;
 mod parsing;
 mod pipeline;
 mod pipelines;

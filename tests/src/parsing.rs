@@ -26,7 +26,7 @@ const WRONG: &[Wrong] = &[
     ("unshare-rs --hold true", "--hold", "COMMAND"),
     ("unshare-rs --hold --fork", "--hold", "--fork"),
     ("unshare-rs --hostname x true", "--hostname", "--uts"),
-    ("unshare-rs -r -c true", "--map-root-user", "--map-current-user"),
+    ("unshare-rs --setgroups allow -r true", "--setgroups=allow", "--map-root-user"),
     ("unshare-rs --hostname", "--hostname", "NAME"),
     ("unshare-rs --mount= true", "--mount", "FILE"),
     ("unshare-rs --ttl $'\\xff' --hold", "--ttl", "UTF-8"),

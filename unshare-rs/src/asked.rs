@@ -12,7 +12,7 @@ use crate::credentials::Credentials;
 use crate::forward::Forward;
 use crate::gates;
 use crate::init::Orders;
-use crate::mapping::{Id, Request, Setgroups, Side, Wanted};
+use crate::mapping::{Request, Setgroups, Side, Wanted};
 use crate::options::Options;
 use crate::plan::{Hold, Namespaces, Plan, Run};
 use crate::values;
@@ -74,19 +74,13 @@ fn namespaces(options: Options, kinds: KindSet, mapping: Request) -> Namespaces 
 }
 
 fn mapping(options: &Options) -> Request {
-    let single = |own: &Option<Id>| match (own, options.map_root_user, options.map_current_user) {
-        (Some(id), ..) => Some(id.clone()),
-        (None, true, _) => Some(Id::Number(0)),
-        (None, _, true) => Some(Id::Own),
-        _ => None,
-    };
     let ranges = |own: &[Wanted]| {
         let both = [(options.map_auto, Wanted::Auto), (options.map_subids, Wanted::Subids)];
         own.iter().cloned().chain(both.into_iter().filter_map(|(asked, range)| asked.then_some(range))).collect()
     };
     Request {
-        users: Side { single: single(&options.map_user), ranges: ranges(&options.map_users) },
-        groups: Side { single: single(&options.map_group), ranges: ranges(&options.map_groups) },
+        users: Side { single: options.single_ids.user.clone(), ranges: ranges(&options.map_users) },
+        groups: Side { single: options.single_ids.group.clone(), ranges: ranges(&options.map_groups) },
         setgroups: options.setgroups,
     }
 }

@@ -5,13 +5,16 @@
 
 use nix::errno::Errno;
 use nix::libc::SI_KERNEL;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgid, getpgrp};
-use plumbing::kernel::{call, look};
+use plumbing::kernel::{call, kill_by_number, look};
 use plumbing::status::wait_for;
 use plumbing::{Fault, Status, narrate};
+
+/// The kernel's first real-time signal, from which strace counts; the C library keeps the first two to itself.
+const FIRST_REAL_TIME: i32 = 32;
 
 /// What is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +39,7 @@ pub(crate) struct Signals {
 impl Signals {
     /// Blocks them, before the fork.
     pub(crate) fn block(forward: Forward) -> Result<Signals, Fault> {
-        let mut blocked: SigSet = Signal::iterator().filter(|signal| forward.takes(*signal)).collect();
-        if forward != Forward::Nothing {
-            blocked.add(Signal::SIGCHLD);
-        }
+        let blocked = forward.signals();
         let inherited =
             look("block signals", "sigprocmask(SIG_BLOCK)", || blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK))?;
         Ok(Signals { forward, blocked, inherited })
@@ -73,33 +73,37 @@ impl Signals {
 }
 
 impl Forward {
-    fn takes(self, signal: Signal) -> bool {
+    /// What is blocked, and SIGCHLD where it shall wake us.
+    fn signals(self) -> SigSet {
         use Signal::*;
+        let without = |left_out: &[Signal]| {
+            let mut signals = SigSet::all();
+            left_out.iter().for_each(|signal| signals.remove(*signal));
+            signals
+        };
+        // Those of a fault of our own come at once whether blocked or not, and mean nobody else.
+        let faults = [SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGABRT, SIGTRAP, SIGSYS];
         match self {
-            Forward::Nothing | Forward::Termination => matches!(signal, SIGTERM | SIGINT),
-            Forward::AllButStops => {
-                Forward::Everything.takes(signal) && !matches!(signal, SIGTSTP | SIGTTIN | SIGTTOU | SIGCONT)
-            }
-            // Those of a fault of our own come at once whether blocked or not, and mean nobody else.
-            Forward::Everything => !matches!(
-                signal,
-                SIGKILL | SIGSTOP | SIGCHLD | SIGFPE | SIGILL | SIGSEGV | SIGBUS | SIGABRT | SIGTRAP | SIGSYS
-            ),
+            Forward::Nothing => SigSet::from_iter([SIGTERM, SIGINT]),
+            Forward::Termination => SigSet::from_iter([SIGTERM, SIGINT, SIGCHLD]),
+            Forward::AllButStops => without(&[&faults[..], &[SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT]].concat()),
+            Forward::Everything => without(&faults),
         }
     }
 }
 
 /// A failure is told, and no reason to abandon the child.
 fn pass_on(received: &siginfo, child: Pid) {
-    let Ok(signal) = Signal::try_from(received.ssi_signo.cast_signed()) else { return };
+    let number = received.ssi_signo.cast_signed();
     let is_in_our_group = || getpgid(Some(child)) == Ok(getpgrp());
-    if signal == Signal::SIGCHLD || (received.ssi_code == SI_KERNEL && is_in_our_group()) {
+    if number == Signal::SIGCHLD as i32 || (received.ssi_code == SI_KERNEL && is_in_our_group()) {
         return;
     }
-    let text = format!("kill({child}, {signal})");
-    if let Err(fault) =
-        call(format!("forward {signal}"), text, "the signal is meant for the command", || kill(child, signal))
-    {
+    let name =
+        Signal::try_from(number).map_or_else(|_| format!("SIGRT_{}", number - FIRST_REAL_TIME), |it| it.to_string());
+    let text = format!("kill({child}, {name})");
+    let why = "the signal is meant for the command";
+    if let Err(fault) = call(format!("forward {name}"), text, why, || kill_by_number(child.as_raw(), number)) {
         narrate::remark(fault);
     }
 }

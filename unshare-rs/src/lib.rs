@@ -30,6 +30,7 @@ mod pid_file;
 mod propagation;
 mod reaper;
 mod refusal;
+mod single_ids;
 mod status;
 mod subid;
 mod values;

@@ -4,14 +4,16 @@
 
 use nix::errno::Errno;
 use plumbing::Fault;
+use plumbing::kernel::look;
 
 use crate::id_map::{Extent, Span, minus};
 use crate::mapping::{Sort, own_ids};
 use crate::{refusal, status};
 
 /// Of a single id that the process itself wrote.
-pub(crate) fn explain_inside(fault: Fault) -> Fault {
+pub(crate) fn explain_inside(fault: Fault, map: &[Extent], may_map_root: bool) -> Fault {
     match fault.errno() {
+        Some(Errno::EPERM) if !may_map_root && maps_root(map) => fault.with_remedy(NEEDS_SETFCAP),
         // The namespace exists, so nothing but a security module can be against mapping one's own id.
         Some(Errno::EPERM | Errno::EACCES) => match refusal::restricting_module() {
             Some(remedy) => fault.with_remedy(remedy),
@@ -20,6 +22,21 @@ pub(crate) fn explain_inside(fault: Fault) -> Fault {
         _ => fault,
     }
 }
+
+/// Whether we hold CAP_SETFCAP. Asked before the user namespace is made: inside we hold everything.
+pub(crate) fn may_map_root() -> Result<bool, Fault> {
+    let held = look("read our capabilities", "capget({version=_LINUX_CAPABILITY_VERSION_3, pid=0})", || {
+        rustix::thread::capabilities(None)
+    })?;
+    Ok(held.effective.contains(rustix::thread::CapabilitySet::SETFCAP))
+}
+
+fn maps_root(map: &[Extent]) -> bool {
+    map.iter().any(|line| line.outer == 0)
+}
+
+const NEEDS_SETFCAP: &str = "CAP_SETFCAP is missing here, and since Linux 5.12 root is not mapped without it; \
+                             user_namespaces(7)";
 
 /// Of ranges that were written from outside; this process is outside.
 pub(crate) fn explain_outside(fault: Fault, sort: Sort, map: &[Extent]) -> Fault {
@@ -41,6 +58,9 @@ pub(crate) fn explain_outside(fault: Fault, sort: Sort, map: &[Extent]) -> Fault
             "a range may not cross the lines of /proc/self/{}: give one range for each of its lines",
             sort.file()
         ));
+    }
+    if maps_root(map) && may_map_root().is_ok_and(|may| !may) {
+        return fault.with_remedy(NEEDS_SETFCAP);
     }
     let right = if sort == Sort::Users { ("CAP_SETUID", 7) } else { ("CAP_SETGID", 6) };
     match status::has_capability(right.1) {

@@ -70,6 +70,8 @@ pub(crate) enum Sort {
 pub(crate) struct Maps {
     setgroups: Option<Setgroups>,
     inside: Vec<(Sort, Vec<Extent>)>,
+    /// Whether we may give away root's power over file capabilities, which mapping root outside amounts to.
+    may_map_root: bool,
     pub(crate) outside: Vec<(Sort, Vec<Extent>)>,
 }
 
@@ -110,7 +112,8 @@ impl Request {
     /// Looks up names, subordinate ids and our own maps, and computes. With `all_outside`, the process itself will have
     /// no right to write any of them.
     pub(crate) fn resolve(&self, caller: Caller, all_outside: bool) -> Result<Maps, Fault> {
-        let mut maps = Maps { setgroups: self.setgroups, ..Maps::default() };
+        let may_map_root = map_refusal::may_map_root()?;
+        let mut maps = Maps { setgroups: self.setgroups, may_map_root, ..Maps::default() };
         for (sort, side, own) in [(Sort::Users, &self.users, caller.uid), (Sort::Groups, &self.groups, caller.gid)] {
             let Some(map) = side.resolve(sort, own, caller.uid)? else { continue };
             id_map::text(&map)?;
@@ -194,7 +197,8 @@ impl Maps {
                 Sort::Users => "who the caller is inside; user_namespaces(7)",
                 Sort::Groups => "the caller's group inside; user_namespaces(7)",
             };
-            write(&path, &id_map::text(map)?, why).map_err(map_refusal::explain_inside)?;
+            write(&path, &id_map::text(map)?, why)
+                .map_err(|fault| map_refusal::explain_inside(fault, map, self.may_map_root))?;
         }
         Ok(())
     }

@@ -7,7 +7,8 @@ use clap::{Parser, ValueEnum};
 use nix::sys::signal::Signal;
 use plumbing::options::Narration;
 
-use crate::mapping::{Id, Setgroups, Wanted};
+use crate::mapping::{Setgroups, Wanted};
+use crate::single_ids::SingleIds;
 use crate::values;
 
 const EXAMPLES: &str = "\
@@ -26,7 +27,7 @@ Exit status: 125 our own failure, 126 command not runnable, 127 not found, else 
 
 /// Create namespaces, and run a command in them or hold them open
 #[derive(Debug, Parser)]
-#[command(name = "unshare-rs", version, after_help = EXAMPLES, args_override_self = true)]
+#[command(name = "unshare-rs", version, after_help = EXAMPLES, args_override_self = true, infer_long_args = true)]
 pub struct Options {
     /// Own mount table; with FILE, of any kind: bind it there to keep it
     #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true,
@@ -61,18 +62,8 @@ pub struct Options {
           help_heading = "Namespaces")]
     pub(crate) time: Option<Option<PathBuf>>,
 
-    /// Map the calling user and group to root (implies --user, as all of this group)
-    #[arg(short = 'r', long, help_heading = "Users and groups", conflicts_with = "map_current_user")]
-    pub(crate) map_root_user: bool,
-    /// Map the calling user and group to themselves
-    #[arg(short = 'c', long, help_heading = "Users and groups")]
-    pub(crate) map_current_user: bool,
-    /// Map the calling user to this one
-    #[arg(long, value_name = "UID|NAME", value_parser = values::id_or_name, help_heading = "Users and groups")]
-    pub(crate) map_user: Option<Id>,
-    /// Map the calling group to this one
-    #[arg(long, value_name = "GID|NAME", value_parser = values::id_or_name, help_heading = "Users and groups")]
-    pub(crate) map_group: Option<Id>,
+    #[command(flatten)]
+    pub(crate) single_ids: SingleIds,
     /// Map a range of users: INNER:OUTER:COUNT; or auto, subids, all (repeatable)
     #[arg(long, value_name = "RANGE", value_parser = values::range, help_heading = "Users and groups")]
     pub(crate) map_users: Vec<Wanted>,

@@ -48,13 +48,13 @@ pub const ROWS: &[Row] = &[
         // With job control (-m), since a shell without it has what it starts in the background ignore INT and QUIT.
         let script = "
             set -m
-            for signal in HUP INT QUIT USR1 USR2 ALRM TERM WINCH; do
+            for signal in HUP INT QUIT USR1 USR2 ALRM TERM WINCH RTMIN+3; do
                 unshare-rs $INIT -- bash -c \"trap 'echo $signal; exit 9' $signal; touch here; while :; do sleep 0.02; done\" &
                 until [ -e here ]; do sleep 0.01; done; rm here; kill -$signal $!; wait $!; [ $? = 9 ] || echo not 9
             done";
         for init in inits(world) {
             let heard = world.script(script).variable("INIT", init.as_str()).run().succeeds();
-            assert_eq!(heard.stdout.replace('\n', " "), "HUP INT QUIT USR1 USR2 ALRM TERM WINCH ", "{heard}");
+            assert_eq!(heard.stdout.replace('\n', " "), "HUP INT QUIT USR1 USR2 ALRM TERM WINCH RTMIN+3 ", "{heard}");
         }
     }),
     Row::new("an init collects what the command leaves, and has nothing of the host", OURS, |world| {

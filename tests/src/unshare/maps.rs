@@ -81,6 +81,10 @@ pub const ROWS: &[Row] = &[
         world.sh(script).fails_with(125).stderr_has("10 to 10 are no ids here");
         let script = "unshare-rs --map-users 0:0:5 --map-users 5:10:5 --map-groups 0:0:1 -- unshare-rs --map-users 0:0:10 true";
         world.sh(script).fails_with(125).stderr_has("a range may not cross the lines");
+        for options in ["-r", "--map-users all"] {
+            let script = format!("setpriv --bounding-set=-setfcap unshare-rs {options} true");
+            world.sh(&script).fails_with(125).stderr_has("EPERM").stderr_has("remedy: CAP_SETFCAP is missing here");
+        }
     })
     .root_only(),
 ];

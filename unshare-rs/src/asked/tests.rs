@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use plumbing::startup::Parsed;
 
 use super::*;
+use crate::mapping::Id;
 
 fn parse(words: &[&str]) -> Result<Plan, Fault> {
     let argv = std::iter::once(&"unshare-rs").chain(words).map(OsString::from).collect();
@@ -59,10 +60,24 @@ fn an_option_given_twice_counts_once_and_a_range_adds_up() {
 }
 
 #[test]
-fn the_special_id_wins_over_the_general_one() {
-    let run = run_of(&["--map-user", "web", "-r"]);
-    assert_eq!(run.namespaces.mapping.users.single, Some(Id::Name("web".to_owned())));
-    assert_eq!(run.namespaces.mapping.groups.single, Some(Id::Number(0)));
+fn of_several_words_about_ones_own_id_the_last_one_counts() {
+    let ids = |words: &[&str]| {
+        let mapping = run_of(words).namespaces.mapping;
+        (mapping.users.single, mapping.groups.single)
+    };
+    let (web, root) = (Some(Id::Name("web".to_owned())), Some(Id::Number(0)));
+    assert_eq!(ids(&["--map-user", "web", "-r"]), (root.clone(), root.clone()));
+    assert_eq!(ids(&["-r", "--map-user=web", "--", "-c"]), (web.clone(), root.clone()));
+    assert_eq!(ids(&["-r", "-c"]), (Some(Id::Own), Some(Id::Own)));
+    assert_eq!(ids(&["-r", "-c", "-r", "--map-group", "5"]), (root, Some(Id::Number(5))));
+    assert_eq!(ids(&["-U"]), (None, None));
+}
+
+#[test]
+fn a_long_option_can_be_cut_short_where_that_is_clear() {
+    assert_eq!(run_of(&["--map-root", "--cg", "--use"]).namespaces.kinds.names(), "user and cgroup");
+    assert_eq!(run_of(&["--mount"]).namespaces.kinds.names(), "mount");
+    assert!(parse(&["--map"]).is_err());
 }
 
 #[test]
@@ -101,7 +116,6 @@ fn what_contradicts_itself_is_refused_before_anything_happens() {
         &["--ttl", "soon", "--hold"],
         &["--kill-child=NONE", "true"],
         &["--propagation", "upwards", "true"],
-        &["-r", "-c", "true"],
         &["--pid=/run/p", "true"],
         &["--net=", "true"],
         &["--map-users", "0:0:2", "--map-users", "5:1:1"],

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use crate::narration::{Verdict, compare, told_call};
 use crate::need::Need;
+use crate::notation::scan;
 use crate::row::Row;
 use crate::script::Script;
-use crate::trace::{self, Process, place, scan, strace};
+use crate::trace::{self, Process, place, strace};
 use crate::world::World;
 
 const STRACE: Need = Need::Program("strace", "strace");

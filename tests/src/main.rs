@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "the results are what a test run is for")]
 
+mod agreement;
 mod all_or_nothing;
 mod children;
 mod docker;
@@ -18,6 +19,7 @@ mod hold;
 mod mounts;
 mod narration;
 mod need;
+mod notation;
 mod parsing;
 mod pipeline;
 mod pipelines;
@@ -48,6 +50,7 @@ const TOPICS: &[&[Row]] = &[
     records::ROWS,
     hold::ROWS,
     all_or_nothing::ROWS,
+    agreement::ROWS,
     docker::ROWS,
     explain::ROWS,
     exit_status::ROWS,
@@ -78,6 +81,9 @@ struct Options {
     /// Find out whether this process may create the kind of namespace, and exit
     #[arg(long, hide = true, value_name = "NAMESPACE")]
     probe: Option<need::Probe>,
+    /// Tell what this process finds around it, and exit
+    #[arg(long, hide = true, value_name = "ARGUMENT", num_args = 0.., allow_hyphen_values = true)]
+    look: Option<Vec<std::ffi::OsString>>,
     /// Tell what this process inherited that /proc does not show, and exit
     #[arg(long, hide = true)]
     show_inherited: bool,
@@ -90,6 +96,9 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if options.look.is_some() {
+        return agreement::look();
+    }
     if let Some(probe) = options.probe {
         return probe.run();
     }

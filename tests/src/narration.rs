@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use crate::trace::{Call, Process, Scanned, scan};
+use crate::notation::{Scanned, scan};
+use crate::trace::{Call, Process};
 
 /// The five tools, whose lines begin with their names.
 pub const TOOLS: [&str; 5] = ["unshare-rs", "cgexec-rs", "chroot-rs", "netns-rs", "nsenter-rs"];

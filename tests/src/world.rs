@@ -68,6 +68,13 @@ impl World {
         path
     }
 
+    /// A directory that several rows share, made when the first of them asks for it.
+    pub fn shared_directory(&self, name: &str) -> PathBuf {
+        let path = self.scratch.join(name);
+        fs::create_dir_all(&path).unwrap_or_else(|error| panic!("cannot create {}: {error}", path.display()));
+        path
+    }
+
     /// The root file system that rows share and do not write to: busybox, and the directories that a container
     /// mounts on.
     pub fn busybox_root(&self) -> &Path {

@@ -54,6 +54,10 @@ fn explain(fault: Fault, kind: Kind, file: &Path) -> Fault {
              private one: mount --bind DIR DIR && mount --make-private DIR",
             file.display()
         )),
+        Some(Errno::EINVAL) if kind == Kind::Mnt => fault.with_remedy(
+            "the file lies on a private mount, as it has to; Linux 6.18 refuses this by chance all the same, since it \
+             numbers mount namespaces by processor: run it again, or on one processor with taskset(1)",
+        ),
         Some(Errno::EPERM) if crate::status::has_capability(crate::refusal::CAP_SYS_ADMIN) == Some(false) => fault
             .with_remedy(
                 "CAP_SYS_ADMIN is missing here, and to mount takes it; be root, or start from a namespace of your own",

@@ -47,7 +47,8 @@ pub const ROWS: &[Row] = &[
         let lines: Vec<String> = outcome.lines().iter().map(|line| squeeze(line)).collect();
         assert_eq!(lines, ["4000 4000 1", "100000 100000 10", "300000 300000 5"], "{outcome}");
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("a held container gets its ranges from outside", HELPERS, |world| {
         let script = "$TOOLS/unshare-rs --hold --ttl 20 -r --map-auto --setgroups deny -p | \
                       $TOOLS/nsenter-rs --pipe --rm -- sh -c 'cat /proc/self/uid_map /proc/self/setgroups'";
@@ -56,13 +57,15 @@ pub const ROWS: &[Row] = &[
         let script = "$TOOLS/unshare-rs --hold --ttl 20 --map-users 0:1:1";
         as_lent(world, script).fails_with(125).stdout_is("").stderr_has("newuidmap").stderr_has("it ended with status 1");
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("the helper comes from a trusted place, never from PATH", HELPERS, |world| {
         let fake = "mkdir fake; printf '#!/bin/sh\\ntouch $PWD/fake/ran\\n' >fake/newuidmap; chmod 755 fake fake/newuidmap; chmod 777 fake; ";
         let script = format!("{fake} PATH=$PWD/fake:$PATH $TOOLS/unshare-rs --map-users auto -- ls fake");
         as_lent(world, &script).succeeds().stdout_is("newuidmap\n");
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("why a range is refused is told", HELPERS, |world| {
         as_lent(world, "$TOOLS/unshare-rs --map-users 0:100000:11 true")
             .fails_with(125)
@@ -86,7 +89,8 @@ pub const ROWS: &[Row] = &[
             world.sh(&script).fails_with(125).stderr_has("EPERM").stderr_has("remedy: CAP_SETFCAP is missing here");
         }
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
 ];
 
 /// Files of accounts in which user 4000 is lent ids, three times.

@@ -77,7 +77,8 @@ pub const ROWS: &[Row] = &[
             }
         },
     )
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("a proc that may not be mounted is told", OURS, |world| {
         for (options, remedy) in
             [("-r --mount-proc", "add --pid --fork"), ("-rp --mount-proc", "in which we still are: add --fork")]

@@ -8,6 +8,7 @@
 
 mod all_or_nothing;
 mod children;
+mod chroot;
 mod docker;
 mod dry_run;
 mod exit_status;
@@ -44,6 +45,7 @@ const TOPICS: &[&[Row]] = &[
     smoke::ROWS,
     readme::ROWS,
     pipelines::ROWS,
+    chroot::ROWS,
     records::ROWS,
     hold::ROWS,
     all_or_nothing::ROWS,

@@ -159,8 +159,9 @@ impl Plan {
             ));
         }
         let identity = self.look_up(&root::open(path)?)?;
-        let process = self.confinement.process(identity, false);
         root::chroot(path, skip_chdir)?;
+        identity.warn_of_old_form();
+        let process = self.confinement.process(identity, false);
         process.apply()?;
         let command = match (self.command.is_empty(), std::env::var_os("SHELL")) {
             (false, _) => self.command.clone(),
@@ -211,6 +212,7 @@ impl Plan {
         let identity = self.look_up(&root)?;
         root::pivot(&root)?;
         rustix::process::umask(mask);
+        identity.warn_of_old_form();
         let process = self.confinement.process(identity, facts.setgroups_denied);
         Ok(Built { root: Root::of(source, self.read_only, mounts), process })
     }
@@ -243,7 +245,8 @@ impl Plan {
         };
         // A host without them has no names to offer.
         let host = |path| text(std::fs::read(path).ok());
-        self.identity.resolve(&inside, &Books { passwd: host("/etc/passwd"), group: host("/etc/group") })
+        let outside = Books { passwd: host("/etc/passwd"), group: host("/etc/group") };
+        self.identity.resolve(&inside, &outside)
     }
 }
 

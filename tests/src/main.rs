@@ -9,6 +9,7 @@
 mod all_or_nothing;
 mod children;
 mod chroot;
+mod chroot_peer;
 mod docker;
 mod dry_run;
 mod exit_status;
@@ -46,6 +47,7 @@ const TOPICS: &[&[Row]] = &[
     readme::ROWS,
     pipelines::ROWS,
     chroot::ROWS,
+    chroot_peer::ROWS,
     records::ROWS,
     hold::ROWS,
     all_or_nothing::ROWS,

@@ -17,6 +17,7 @@ mod explain;
 mod fault_text;
 mod held;
 mod hold;
+mod hostile_roots;
 mod mounts;
 mod narration;
 mod need;
@@ -48,6 +49,7 @@ const TOPICS: &[&[Row]] = &[
     pipelines::ROWS,
     chroot::ROWS,
     chroot_peer::ROWS,
+    hostile_roots::ROWS,
     records::ROWS,
     hold::ROWS,
     all_or_nothing::ROWS,

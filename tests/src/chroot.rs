@@ -103,6 +103,13 @@ pub const ROWS: &[Row] = &[
             shell(world, &at, &line, script).succeeds().stdout_is(expected);
         }
     }),
+    Row::new("nothing of the old root is left where a mount lies over it", NEEDS, |world| {
+        let at = source(world, "covered-root");
+        let line = "unshare-rs $OWN --mount --pid --fork -- sh -c 'mount -t tmpfs none / && mount -t tmpfs none / && \
+                    exec chroot-rs --pivot --proc /proc $ROOT -- /bin/sh -c \"$C\"'";
+        let script = "wc -l </proc/self/mountinfo; [ ! -e /../etc/hostname ]";
+        shell(world, &at, &format!("export C; {line}"), script).succeeds().stdout_is("2\n");
+    }),
     Row::new("ids of a bind are mapped, and where they cannot be it says why", NEEDS, |world| {
         let at = source(world, "mapped");
         if world.is_root {

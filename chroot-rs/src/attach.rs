@@ -4,7 +4,9 @@
 //! The target is a descriptor too, so no symbolic link can send a mount elsewhere. The surprise: a tree that is not
 //! attached yet takes no mounts below it before Linux 6.15, so a root is attached first and filled afterwards.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use plumbing::Fault;
 use plumbing::kernel::{call, mount_setattr};
@@ -14,34 +16,48 @@ use rustix::mount::{
     fsmount, fsopen, move_mount, open_tree,
 };
 
-use crate::entry::{Attributes, Filesystem, flag_names};
+use crate::entry::{Attributes, Filesystem, flag_names, quoted, shown};
 use crate::explain;
 
 /// Makes a file system that is mounted nowhere yet.
 pub(crate) fn fresh(goal: &str, filesystem: &Filesystem, why: &str) -> Result<OwnedFd, Fault> {
-    let kind = filesystem.kind;
-    let context =
-        call(goal, format!("fsopen({kind:?}, FSOPEN_CLOEXEC)"), why, || fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC))
-            .map_err(explain::missing_admin)?;
+    let kind = filesystem.kind.as_str();
+    let context = begin(goal, kind, why)?;
     for (key, value) in &filesystem.parameters {
-        configure(goal, context.as_fd(), key, value.as_deref())?;
+        configure(goal, context.as_fd(), key, value.as_deref().map(OsStr::new))?;
     }
+    create(goal, context.as_fd(), kind, filesystem.attributes)
+}
+
+/// Opens the context in which a file system is configured.
+pub(crate) fn begin(goal: &str, kind: &str, why: &str) -> Result<OwnedFd, Fault> {
+    call(goal, format!("fsopen({kind:?}, FSOPEN_CLOEXEC)"), why, || fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC))
+        .map_err(|fault| explain::unknown_kind(explain::missing_admin(fault), kind))
+}
+
+/// Makes what was configured, and a mount of it.
+pub(crate) fn create(
+    goal: &str,
+    context: BorrowedFd<'_>,
+    kind: &str,
+    attributes: Attributes,
+) -> Result<OwnedFd, Fault> {
     let text = "fsconfig(fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0)";
-    call(goal, text, "the superblock, with the parameters set so far", || fsconfig_create(&context))
-        .map_err(|fault| explain::refused_by_owner(explain::with_log(fault, context.as_fd()), kind))?;
-    let attributes = filesystem.attributes;
+    call(goal, text, "the superblock, with the parameters set so far", || fsconfig_create(context))
+        .map_err(|fault| explain::refused_by_owner(explain::with_log(fault, context), kind))?;
     let text = format!("fsmount(fd, FSMOUNT_CLOEXEC, {})", flag_names(attributes));
     call(goal, text, "a mount of it, still out of everyone's sight", || {
-        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+        fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
     })
     .map_err(|fault| explain::too_revealing(fault, kind))
 }
 
-fn configure(goal: &str, context: BorrowedFd<'_>, key: &str, value: Option<&str>) -> Result<(), Fault> {
+/// Sets a parameter; one without a value is a flag.
+pub(crate) fn configure(goal: &str, context: BorrowedFd<'_>, key: &str, value: Option<&OsStr>) -> Result<(), Fault> {
     let why = "a parameter of the file system";
     let done = match value {
         Some(value) => {
-            let text = format!("fsconfig(fd, FSCONFIG_SET_STRING, {key:?}, {value:?}, 0)");
+            let text = format!("fsconfig(fd, FSCONFIG_SET_STRING, {key:?}, {}, 0)", quoted(value.as_ref()));
             call(goal, text, why, || fsconfig_set_string(context, key, value))
         }
         None => {
@@ -53,17 +69,18 @@ fn configure(goal: &str, context: BorrowedFd<'_>, key: &str, value: Option<&str>
 }
 
 /// Clones the mount that a path of the host leads to.
-pub(crate) fn clone_path(goal: &str, path: &str, recursive: bool, why: &str) -> Result<OwnedFd, Fault> {
+pub(crate) fn clone_path(goal: &str, path: &Path, recursive: bool, why: &str) -> Result<OwnedFd, Fault> {
     let (flags, names) = clone_flags(recursive);
-    let text = format!("open_tree(AT_FDCWD, {path:?}, {names})");
-    call(goal, text, why, || open_tree(CWD, path, flags)).map_err(explain::missing_admin)
+    let text = format!("open_tree(AT_FDCWD, {}, {names})", quoted(path));
+    call(goal, text, why, || open_tree(CWD, path, flags)).map_err(|fault| explain::locked_below(fault, recursive))
 }
 
 /// Clones the mount that a descriptor stands for.
 pub(crate) fn clone_of(goal: &str, tree: BorrowedFd<'_>, recursive: bool, why: &str) -> Result<OwnedFd, Fault> {
     let (flags, names) = clone_flags(recursive);
     let text = format!("open_tree(fd, \"\", {names}|AT_EMPTY_PATH)");
-    call(goal, text, why, || open_tree(tree, "", flags | OpenTreeFlags::AT_EMPTY_PATH)).map_err(explain::missing_admin)
+    call(goal, text, why, || open_tree(tree, "", flags | OpenTreeFlags::AT_EMPTY_PATH))
+        .map_err(|fault| explain::locked_below(fault, recursive))
 }
 
 fn clone_flags(recursive: bool) -> (OpenTreeFlags, &'static str) {
@@ -91,15 +108,16 @@ pub(crate) fn restrict(
     call(goal, text, why, || mount_setattr(tree, recursive, attributes.bits().into(), 0, 0))
 }
 
-/// Attaches a mount over what `onto` stands for; `shown` says what that is.
+/// Attaches a mount over what `onto` stands for; `place` says what that is.
 pub(crate) fn attach(
     goal: &str,
     mount: BorrowedFd<'_>,
     onto: BorrowedFd<'_>,
-    shown: &str,
+    place: &Path,
     why: &str,
 ) -> Result<(), Fault> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    let text = format!("move_mount(fd, \"\", root:{shown}, \"\", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)");
+    let text =
+        format!("move_mount(fd, \"\", root:{}, \"\", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)", shown(place));
     call(goal, text, why, || move_mount(mount, "", onto, "", flags))
 }

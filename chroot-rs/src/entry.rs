@@ -3,8 +3,13 @@
 //! Flags stand on the mount, never on the superblock: sysfs and cgroup file systems are shared with the host, and
 //! a read-only superblock would make them read-only there too. `mount_setattr(2)`.
 
+use std::path::{Path, PathBuf};
+
+use plumbing::text::Text;
 use rustix::mount::MountAttrFlags;
 use serde::{Deserialize, Serialize};
+
+use crate::idmap::IdMap;
 
 /// Flags of one mount, `MOUNT_ATTR_*`.
 pub(crate) type Attributes = MountAttrFlags;
@@ -13,7 +18,7 @@ pub(crate) type Attributes = MountAttrFlags;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// Where, absolute inside the root.
-    pub(crate) target: String,
+    pub(crate) target: PathBuf,
     /// What.
     pub(crate) what: What,
     /// The reason, for `--explain`.
@@ -36,17 +41,26 @@ pub(crate) enum What {
     /// A file with this content.
     File(Vec<u8>),
     /// Nothing to be seen: an empty file or directory over it, where there is something.
-    Mask,
-    /// What is there already, with these flags added on it and everything below, where there is something.
-    Restrict(Attributes),
+    Mask(Absent),
+    /// What is there already, with these flags added on it and everything below.
+    Restrict(Attributes, Absent),
     /// The mount of ours that an earlier entry made there, with these flags added.
     Tighten(Attributes),
+}
+
+/// What to do where there is nothing to mask or restrict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// Go on: the list names what some kernels lack.
+    PassOver,
+    /// Fail: somebody named it, and a slip of the pen would leave open what they meant.
+    Refuse,
 }
 
 /// A file system to be made: `fsopen(2)`, `fsconfig(2)`, `fsmount(2)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Filesystem {
-    pub(crate) kind: &'static str,
+    pub(crate) kind: String,
     /// Parameters; those without a value are flags. The first is `source`, the name that it has in mount(8)'s list.
     pub(crate) parameters: Vec<(String, Option<String>)>,
     pub(crate) attributes: Attributes,
@@ -66,7 +80,7 @@ pub(crate) enum Otherwise {
 /// A part of the host's file system, seen at another place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bind {
-    pub(crate) source: String,
+    pub(crate) source: PathBuf,
     /// With all mounts below. What came along into a user namespace is locked together: then it must be.
     pub(crate) recursive: bool,
     pub(crate) attributes: Attributes,
@@ -74,76 +88,79 @@ pub(crate) struct Bind {
     pub(crate) device: Option<(u32, u32)>,
     /// Whether it is left out where the host has no such file.
     pub(crate) optional: bool,
+    /// How its ids are seen.
+    pub(crate) idmap: Option<IdMap>,
 }
 
 impl Entry {
-    pub(crate) fn new(target: impl Into<String>, what: What, why: &'static str) -> Entry {
+    pub(crate) fn new(target: impl Into<PathBuf>, what: What, why: &'static str) -> Entry {
         Entry { target: target.into(), what, why }
     }
 }
 
 impl Filesystem {
-    pub(crate) fn new(kind: &'static str, parameters: &[(&str, &str)], attributes: Attributes) -> Filesystem {
+    pub(crate) fn new(kind: &str, parameters: &[(&str, &str)], attributes: Attributes) -> Filesystem {
         let value = |value: &str| (!value.is_empty()).then(|| value.to_owned());
         let named = [("source", kind)];
         let parameters = named.iter().chain(parameters).map(|(key, text)| ((*key).to_owned(), value(text))).collect();
-        Filesystem { kind, parameters, attributes }
+        Filesystem { kind: kind.to_owned(), parameters, attributes }
     }
 }
 
 impl Bind {
     /// A directory with all below, read-only and without devices or set-user-ID programs.
-    pub(crate) fn read_only(source: impl Into<String>) -> Bind {
+    pub(crate) fn read_only(source: impl Into<PathBuf>) -> Bind {
         let attributes = Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV;
-        Bind { source: source.into(), recursive: true, attributes, device: None, optional: false }
+        Bind { source: source.into(), recursive: true, attributes, device: None, optional: false, idmap: None }
     }
 
     /// A device of the host, for where no device can be made.
     pub(crate) fn device(name: &str, numbers: (u32, u32)) -> Bind {
         let attributes = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
-        let source = format!("/dev/{name}");
-        Bind { source, recursive: false, attributes, device: Some(numbers), optional: false }
+        let source = Path::new("/dev").join(name);
+        Bind { source, recursive: false, attributes, device: Some(numbers), optional: false, idmap: None }
     }
 }
 
 /// A mount, as the record tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mount {
-    pub(crate) target: String,
+    pub(crate) target: Text,
     #[serde(rename = "type")]
     pub(crate) kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) source: Option<String>,
+    pub(crate) source: Option<Text>,
     pub(crate) options: Vec<String>,
 }
 
 impl Mount {
-    pub(crate) fn fresh(target: &str, filesystem: &Filesystem) -> Mount {
+    pub(crate) fn fresh(target: &Path, filesystem: &Filesystem) -> Mount {
         let parameter = |(key, value): &(String, Option<String>)| match value {
             Some(value) => format!("{key}={value}"),
             None => key.clone(),
         };
         let mut options = option_names(filesystem.attributes);
         options.extend(filesystem.parameters.iter().skip(1).map(parameter));
-        Mount { target: target.to_owned(), kind: filesystem.kind.to_owned(), source: None, options }
+        Mount { target: target.into(), kind: filesystem.kind.clone(), source: None, options }
     }
 
-    pub(crate) fn bind(target: &str, bind: &Bind) -> Mount {
+    pub(crate) fn bind(target: &Path, bind: &Bind) -> Mount {
         let mut options = vec![if bind.recursive { "rbind" } else { "bind" }.to_owned()];
         let prefix = if bind.recursive { "r" } else { "" };
         options.extend(option_names(bind.attributes).iter().map(|name| format!("{prefix}{name}")));
-        Mount { target: target.to_owned(), kind: "bind".to_owned(), source: Some(bind.source.clone()), options }
+        options.extend(bind.idmap.as_ref().map(|map| format!("idmap={}", map.shown())));
+        Mount { target: target.into(), kind: "bind".to_owned(), source: Some(bind.source.as_path().into()), options }
     }
 
-    pub(crate) fn restricted(target: &str, attributes: Attributes) -> Mount {
+    pub(crate) fn restricted(target: &Path, attributes: Attributes) -> Mount {
         let bind = Bind { attributes, ..Bind::read_only(target) };
         Mount::bind(target, &bind)
     }
 
     /// A mask: what lies over the target, and what it is made of.
-    pub(crate) fn mask(target: &str, kind: &str, source: Option<&str>) -> Mount {
+    pub(crate) fn mask(target: &Path, kind: &str, source: Option<&str>) -> Mount {
         let options = vec![if source.is_some() { "bind" } else { "ro" }.to_owned()];
-        Mount { target: target.to_owned(), kind: kind.to_owned(), source: source.map(str::to_owned), options }
+        Mount { target: target.into(), kind: kind.to_owned(), source: source.map(Text::from), options }
     }
 }
 
@@ -155,6 +172,16 @@ fn option_names(attributes: Attributes) -> Vec<String> {
     };
     // RELATIME is the value 0, and _ATIME a mask over values: neither is a flag of its own.
     attributes.iter_names().filter(|(name, _)| !name.ends_with("_RELATIME") && !name.contains("__")).map(word).collect()
+}
+
+/// A path in a line for people: whoever named it, it neither ends the line nor commands the terminal.
+pub(crate) fn shown(path: &Path) -> String {
+    path.to_string_lossy().escape_debug().to_string()
+}
+
+/// A path as strace writes it.
+pub(crate) fn quoted(path: &Path) -> String {
+    format!("{:?}", path.to_string_lossy())
 }
 
 /// The flags as strace writes them.
@@ -171,8 +198,14 @@ mod tests {
     fn a_mount_is_told_in_the_words_of_mount() {
         let attributes = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_STRICTATIME;
         let tmpfs = Filesystem::new("tmpfs", &[("mode", "755"), ("newinstance", "")], attributes);
-        assert_eq!(Mount::fresh("/dev", &tmpfs).options, ["nosuid", "strictatime", "mode=755", "newinstance"]);
-        assert_eq!(Mount::bind("/usr", &Bind::read_only("/usr")).options, ["rbind", "rro", "rnosuid", "rnodev"]);
+        assert_eq!(
+            Mount::fresh(Path::new("/dev"), &tmpfs).options,
+            ["nosuid", "strictatime", "mode=755", "newinstance"]
+        );
+        assert_eq!(
+            Mount::bind(Path::new("/usr"), &Bind::read_only("/usr")).options,
+            ["rbind", "rro", "rnosuid", "rnodev"]
+        );
         assert_eq!(flag_names(attributes), "MOUNT_ATTR_NOSUID|MOUNT_ATTR_STRICTATIME");
     }
 }

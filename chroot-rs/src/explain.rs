@@ -22,6 +22,16 @@ pub(crate) fn missing_admin(fault: Fault) -> Fault {
     missing(fault, CapabilitySet::SYS_ADMIN)
 }
 
+/// `open_tree(2)` refuses to clone a mount without those below it that came along into a user namespace.
+pub(crate) fn locked_below(fault: Fault, recursive: bool) -> Fault {
+    match fault.errno() {
+        Some(Errno::EINVAL) if !recursive && in_user_namespace() => fault.with_remedy(
+            "in a user namespace what is mounted below comes along, since it may hide something: leave norec out",
+        ),
+        _ => missing_admin(fault),
+    }
+}
+
 /// A call that needs a capability which we may lack.
 pub(crate) fn missing(fault: Fault, right: CapabilitySet) -> Fault {
     if fault.errno() != Some(Errno::EPERM) || holds(right) {
@@ -31,6 +41,14 @@ pub(crate) fn missing(fault: Fault, right: CapabilitySet) -> Fault {
     fault.with_remedy(format!(
         "{name} is missing here: be root, or go through unshare-rs --user --map-root-user --mount first"
     ))
+}
+
+/// `fsopen(2)` knows the file systems of this kernel.
+pub(crate) fn unknown_kind(fault: Fault, kind: &str) -> Fault {
+    match fault.errno() {
+        Some(Errno::ENODEV) => fault.with_remedy(format!("this kernel has no {kind}: modprobe {kind}, as root")),
+        _ => fault,
+    }
 }
 
 /// `fsconfig(2)` refuses to create what shows a namespace that another user namespace owns.

@@ -89,7 +89,9 @@ mod tests {
     fn the_host_shows_read_only_and_links_stay_links() {
         let top = vec![("/bin".to_owned(), Some("usr/bin".to_owned())), ("/lib64".to_owned(), None)];
         let list = entries(&Facts { top, ..Facts::default() });
-        let what = |target: &str| list.iter().find(|entry| entry.target == target).map(|entry| &entry.what);
+        let what = |target: &str| {
+            list.iter().find(|entry| entry.target == std::path::Path::new(target)).map(|entry| &entry.what)
+        };
         assert_eq!(what("/bin"), Some(&What::Link("usr/bin".into())));
         for target in ["/usr", "/lib64", "/etc/ld.so.cache"] {
             let Some(What::Bind(bind)) = what(target) else { panic!("{target} is bound") };

@@ -3,7 +3,7 @@
 //!
 //! They are read as files, never through NSS: chroot(8) would load libraries from the new root as root for that.
 
-use plumbing::Fault;
+use plumbing::{Fault, narrate};
 
 /// What was asked for; names are not looked up yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(crate) struct Request {
     pub(crate) user: Option<String>,
     pub(crate) group: Option<String>,
     pub(crate) groups: Option<Vec<String>>,
+    /// What the old form USER.GROUP would mean; a user's name may have a dot, so that comes first.
+    pub(crate) dotted: Option<(String, String)>,
 }
 
 /// Who the command runs as; what is absent stays as it is.
@@ -20,6 +22,8 @@ pub(crate) struct Identity {
     pub(crate) gid: Option<u32>,
     pub(crate) groups: Option<Vec<u32>>,
     pub(crate) home: Option<String>,
+    /// Whether it was told in the old form USER.GROUP, which is to be warned of.
+    pub(crate) is_dotted: bool,
 }
 
 /// The passwd and group files of one root.
@@ -41,7 +45,13 @@ impl Request {
     pub(crate) fn parse(userspec: Option<&str>, groups: Option<&str>) -> Result<Request, Fault> {
         let (user, group) = userspec.map_or(("", ""), |spec| spec.split_once(':').unwrap_or((spec, "")));
         let named = |name: &str| (!name.is_empty()).then(|| name.to_owned());
-        Ok(Request { user: named(user), group: named(group), groups: groups.map(group_list).transpose()? })
+        let dotted = userspec.filter(|spec| !spec.contains(':')).and_then(|spec| spec.split_once('.'));
+        Ok(Request {
+            user: named(user),
+            group: named(group),
+            groups: groups.map(group_list).transpose()?,
+            dotted: dotted.map(|(user, group)| (user.to_owned(), group.to_owned())),
+        })
     }
 
     /// Whether nothing was asked for.
@@ -52,6 +62,9 @@ impl Request {
     /// Looks the names up, inside first.
     pub(crate) fn resolve(&self, inside: &Books, outside: &Books) -> Result<Identity, Fault> {
         let books = [inside, outside];
+        if let Some(request) = self.in_old_form(books) {
+            return Ok(Identity { is_dotted: true, ..request.resolve(inside, outside)? });
+        }
         let uid = match &self.user {
             Some(spec) => Some(uid_of(spec, books).ok_or_else(|| invalid("user", spec))?),
             None => None,
@@ -75,7 +88,35 @@ impl Request {
         };
         // A home of the host's is none inside.
         let home = uid.and_then(|uid| inside.user_by_id(uid)).map(|user| user.home.to_owned());
-        Ok(Identity { uid, gid, groups, home })
+        Ok(Identity { uid, gid, groups, home, is_dotted: false })
+    }
+
+    /// USER.GROUP read as USER:GROUP, where there is no user of that whole name and both parts are known.
+    fn in_old_form(&self, books: [&Books; 2]) -> Option<Request> {
+        let (user, group) = self.dotted.as_ref()?;
+        if self.user.as_ref().is_none_or(|whole| uid_of(whole, books).is_some()) {
+            return None;
+        }
+        let known = |name: &str, is_known: bool| name.is_empty() || is_known;
+        // Without a group it is the user's own, so the user must be one with an entry.
+        let has_group = !group.is_empty() || books.iter().any(|book| book.user_by_name(user).is_some());
+        let both = known(user, uid_of(user, books).is_some()) && known(group, gid_of(group, books).is_some());
+        let named = |name: &String| (!name.is_empty()).then(|| name.clone());
+        (has_group && both).then(|| Request {
+            user: named(user),
+            group: named(group),
+            groups: self.groups.clone(),
+            dotted: None,
+        })
+    }
+}
+
+impl Identity {
+    /// As GNU's chroot does, once the root has changed.
+    pub(crate) fn warn_of_old_form(&self) {
+        if self.is_dotted {
+            narrate::remark("warning: in --userspec a . should be a :");
+        }
     }
 }
 
@@ -95,7 +136,9 @@ fn invalid(what: &str, spec: &str) -> Fault {
 }
 
 fn gids_of(names: &[String], books: [&Books; 2]) -> Result<Vec<u32>, Fault> {
-    names.iter().map(|name| gid_of(name, books).ok_or_else(|| invalid("group", name))).collect()
+    // A blank before a number of the list is passed over; before a name it is part of the name.
+    let gid = |name: &str| gid_of(name, books).or_else(|| gid_of(name.trim_start(), [&Books::default(); 2]));
+    names.iter().map(|name| gid(name).ok_or_else(|| invalid("group", name))).collect()
 }
 
 fn uid_of(spec: &str, books: [&Books; 2]) -> Option<u32> {
@@ -200,6 +243,22 @@ mod tests {
         assert_eq!(ids(Some(":web"), None), (None, Some(901), None));
         assert_eq!(ids(Some("web:0"), Some("")), (Some(900), Some(0), Some(vec![])));
         assert_eq!(ids(None, Some("log,,+5")), (None, None, Some(vec![30, 5])));
+    }
+
+    #[test]
+    fn the_old_form_with_a_dot_is_understood_where_no_user_has_that_name() {
+        assert_eq!(ids(Some("web.log"), None), (Some(900), Some(30), ids(Some("web:log"), None).2));
+        assert!(resolve(Some("web.log"), None).unwrap().is_dotted);
+        assert!(!resolve(Some("web:log"), None).unwrap().is_dotted);
+        assert_eq!(ids(Some("web."), None), ids(Some("web"), None));
+        assert_eq!(ids(Some(".log"), None).1, Some(30));
+        let mut dotted = inside();
+        dotted.passwd.push_str("web.log:x:44:45::/:\n");
+        let request = Request::parse(Some("web.log"), None).unwrap();
+        assert_eq!(request.resolve(&dotted, &outside()).unwrap().uid, Some(44));
+        for wrong in ["web.nobody-here", "nobody-here.log", "900.", "."] {
+            assert!(resolve(Some(wrong), None).is_err(), "{wrong}");
+        }
     }
 
     #[test]

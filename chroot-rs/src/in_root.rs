@@ -1,18 +1,22 @@
 //! Paths inside a root that somebody else made: resolved by the kernel below the root's descriptor, used as
-//! descriptors, never again as strings. `openat2(2)`.
+//! descriptors, never again as strings. `openat2(2)`, `path_resolution(7)`.
 //!
-//! A root may hold a symbolic link at /proc, or swap a directory for one while we work. RESOLVE_IN_ROOT keeps every
-//! step below the root; what is mounted on or written to must not be behind a link at all.
+//! A root may hold a symbolic link at /proc, or swap a directory for one while we work. `resolve.rs` keeps every step
+//! below the root; what is mounted on or written to must not be behind a link at all.
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 use plumbing::fault::IntoErrno;
 use plumbing::kernel::{call, look};
 use plumbing::{Fault, narrate};
-use rustix::fs::{CWD, Dev, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat, openat2, symlinkat};
+use rustix::fs::{CWD, Dev, FileType, Mode, OFlags, mkdirat, mknodat, openat, symlinkat};
 
+use crate::entry::{quoted, shown};
+use crate::resolve::{self, Links};
 use crate::told::{Telling, Told, Where};
 
 /// The most that is read of a file inside a root.
@@ -30,7 +34,7 @@ impl InRoot {
     pub(crate) fn new(fd: OwnedFd, is_new: bool) -> InRoot {
         let telling = Telling::default();
         if narrate::is_dry_run() && is_new {
-            telling.note("/", Told::Empty);
+            telling.note(Path::new("/"), Told::Empty);
         }
         InRoot { fd, telling }
     }
@@ -41,14 +45,14 @@ impl InRoot {
     }
 
     /// Notes what a dry run told.
-    pub(crate) fn note(&self, path: &str, told: Told) {
+    pub(crate) fn note(&self, path: &Path, told: Told) {
         if narrate::is_dry_run() {
             self.telling.note(path, told);
         }
     }
 
     /// What is at `path`, if anything is.
-    pub(crate) fn find(&self, path: &str) -> Result<Option<OwnedFd>, Fault> {
+    pub(crate) fn find(&self, path: &Path) -> Result<Option<OwnedFd>, Fault> {
         match self.open(path, OFlags::PATH) {
             Err(fault) if fault.errno() == Some(Errno::ENOENT) => Ok(None),
             answer => answer.map(Some),
@@ -56,7 +60,7 @@ impl InRoot {
     }
 
     /// The directory at `path`; it and those above it are made where they are missing.
-    pub(crate) fn directory(&self, path: &str) -> Result<OwnedFd, Fault> {
+    pub(crate) fn directory(&self, path: &Path) -> Result<OwnedFd, Fault> {
         match self.open(path, OFlags::PATH | OFlags::DIRECTORY) {
             Err(fault) if fault.errno() == Some(Errno::ENOENT) => {
                 self.make_directory(path, 0o755)?;
@@ -67,23 +71,16 @@ impl InRoot {
     }
 
     /// Makes a directory, and those above it where they are missing.
-    pub(crate) fn make_directory(&self, path: &str, mode: u32) -> Result<(), Fault> {
-        let (above, name) = split(path);
-        let dir = self.directory(above)?;
-        self.note(path, Told::Made);
-        let text = format!("mkdirat(root:{above}, {name:?}, 0{mode:o})");
-        let made = call(format!("make the directory {path} inside the root"), text, "a place to mount on", || {
-            mkdirat(&dir, name, Mode::from_raw_mode(mode))
-        });
-        made.map_err(|fault| match fault.errno() {
-            Some(Errno::EROFS) => fault.with_remedy("the root is read-only: make the directory in it beforehand"),
-            Some(Errno::EACCES) => fault.with_remedy(format!("{above} is not ours to write in: let its owner make it")),
-            _ => fault,
-        })
+    pub(crate) fn make_directory(&self, path: &Path, mode: u32) -> Result<(), Fault> {
+        let (above, name, dir) = self.above(path)?;
+        let text = format!("mkdirat(root:{above}, {}, 0{mode:o})", quoted(name.as_ref()));
+        let goal = format!("make the directory {} inside the root", shown(path));
+        let made = call(goal, text, "a place to mount on", || mkdirat(&dir, name, Mode::from_raw_mode(mode)));
+        made.map_err(|fault| not_made(fault, &above))
     }
 
     /// The file at `path`, to mount on; an empty one is made where it is missing.
-    pub(crate) fn file(&self, path: &str) -> Result<OwnedFd, Fault> {
+    pub(crate) fn file(&self, path: &Path) -> Result<OwnedFd, Fault> {
         if let Some(found) = self.find(path)? {
             return Ok(found);
         }
@@ -92,38 +89,36 @@ impl InRoot {
     }
 
     /// Makes a device, or with number 0 an empty file. `mknod(2)`.
-    pub(crate) fn make_node(&self, path: &str, kind: FileType, mode: u32, dev: Dev, why: &str) -> Result<(), Fault> {
-        let (above, name) = split(path);
-        let dir = self.directory(above)?;
-        self.note(path, Told::Made);
+    pub(crate) fn make_node(&self, path: &Path, kind: FileType, mode: u32, dev: Dev, why: &str) -> Result<(), Fault> {
+        let (above, name, dir) = self.above(path)?;
+        let quoted = quoted(name.as_ref());
         let text = match kind {
             FileType::CharacterDevice => {
                 let (major, minor) = (rustix::fs::major(dev), rustix::fs::minor(dev));
-                format!("mknodat(root:{above}, {name:?}, S_IFCHR|0{mode:o}, makedev({major:#x}, {minor:#x}))")
+                format!("mknodat(root:{above}, {quoted}, S_IFCHR|0{mode:o}, makedev({major:#x}, {minor:#x}))")
             }
-            _ => format!("mknodat(root:{above}, {name:?}, S_IFREG|0{mode:o})"),
+            _ => format!("mknodat(root:{above}, {quoted}, S_IFREG|0{mode:o})"),
         };
-        call(format!("make {path} inside the root"), text, why, || {
+        let made = call(format!("make {} inside the root", shown(path)), text, why, || {
             mknodat(&dir, name, kind, Mode::from_raw_mode(mode), dev)
-        })
+        });
+        made.map_err(|fault| not_made(fault, &above))
     }
 
     /// Makes a symbolic link; its text is for those who live inside, nothing of ours follows it.
-    pub(crate) fn link(&self, path: &str, to: &str, why: &str) -> Result<(), Fault> {
-        let (above, name) = split(path);
-        let dir = self.directory(above)?;
-        self.note(path, Told::Made);
-        let text = format!("symlinkat({to:?}, root:{above}, {name:?})");
-        call(format!("make the link {path} inside the root"), text, why, || symlinkat(to, &dir, name))
+    pub(crate) fn link(&self, path: &Path, to: &str, why: &str) -> Result<(), Fault> {
+        let (above, name, dir) = self.above(path)?;
+        let text = format!("symlinkat({to:?}, root:{above}, {})", quoted(name.as_ref()));
+        let goal = format!("make the link {} inside the root", shown(path));
+        call(goal, text, why, || symlinkat(to, &dir, name)).map_err(|fault| not_made(fault, &above))
     }
 
     /// Writes a new file.
-    pub(crate) fn write(&self, path: &str, content: &[u8], why: &str) -> Result<(), Fault> {
-        let (above, name) = split(path);
-        let dir = self.directory(above)?;
-        self.note(path, Told::Made);
-        let goal = format!("write {path} inside the root");
-        let text = format!("openat(root:{above}, {name:?}, O_WRONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0644)");
+    pub(crate) fn write(&self, path: &Path, content: &[u8], why: &str) -> Result<(), Fault> {
+        let (above, name, dir) = self.above(path)?;
+        let goal = format!("write {} inside the root", shown(path));
+        let name_shown = quoted(name.as_ref());
+        let text = format!("openat(root:{above}, {name_shown}, O_WRONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0644)");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = call(&goal, text, why, || openat(&dir, name, flags, Mode::from_raw_mode(0o644)))?;
         if narrate::is_dry_run() {
@@ -133,16 +128,15 @@ impl InRoot {
     }
 
     /// Reads a file of the root; its links may lead anywhere *inside*. `None` where there is none.
-    pub(crate) fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Fault> {
+    pub(crate) fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Fault> {
         if narrate::is_dry_run() && self.telling.find(path) != Where::Root {
             return Ok(None);
         }
-        let goal = format!("read {path} inside the root");
+        let goal = format!("read {} inside the root", shown(path));
         // A FIFO there must not make us wait, nor a terminal become ours.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let text = format!("openat2(root, {path:?})");
-        let file = match openat2(&self.fd, path, flags, Mode::empty(), resolve) {
+        let text = format!("openat2(root, {})", quoted(path));
+        let file = match resolve::open(self.fd.as_fd(), path, flags, Links::Inside) {
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
             answer => look(&goal, text, || answer)?,
         };
@@ -159,37 +153,47 @@ impl InRoot {
         }
     }
 
-    fn open(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Fault> {
-        let flags = flags | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    /// The directory above, opened, and the name in it: what is made is made there.
+    fn above<'a>(&self, path: &'a Path) -> Result<(String, &'a OsStr, OwnedFd), Fault> {
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Fault::new(format!("cannot {}: it is not the name of a file", reach(path))));
+        };
+        let dir = self.directory(above)?;
+        self.note(path, Told::Made);
+        Ok((shown(above), name, dir))
+    }
+
+    fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Fault> {
         let told = if narrate::is_dry_run() { self.telling.find(path) } else { Where::Root };
         let opened = match told {
-            Where::Root => openat2(&self.fd, path, flags, Mode::empty(), resolve),
+            Where::Root => resolve::open(self.fd.as_fd(), path, flags, Links::Refuse),
             Where::There => openat(&self.fd, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()),
             Where::Nowhere => Err(rustix::io::Errno::NOENT),
-            Where::Host => openat(CWD, path, flags, Mode::empty()),
+            Where::Host(same) => openat(CWD, same, flags | OFlags::CLOEXEC, Mode::empty()),
         };
-        let text = format!("openat2(root, {path:?}, RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS)");
+        let text = format!("openat2(root, {}, RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS)", quoted(path));
         opened.map_err(|error| self.explain(path, Fault::kernel(reach(path), text, error.into_errno())))
     }
 
     /// A link or a file where a directory belongs: says which component it is.
-    fn explain(&self, path: &str, fault: Fault) -> Fault {
+    fn explain(&self, path: &Path, fault: Fault) -> Fault {
         if !matches!(fault.errno(), Some(Errno::ELOOP | Errno::ENOTDIR)) {
             return fault;
         }
-        let ends = path.match_indices('/').skip(1).map(|(end, _)| end).chain([path.len()]);
-        for part in ends.map(|end| &path[..end]) {
-            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let kind = openat2(&self.fd, part, flags, Mode::empty(), resolve)
+        let mut parts: Vec<_> = path.ancestors().filter(|part| part.file_name().is_some()).collect();
+        parts.reverse();
+        for part in parts {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW;
+            let kind = resolve::open(self.fd.as_fd(), part, flags, Links::Inside)
                 .and_then(rustix::fs::fstat)
                 .map(|stat| FileType::from_raw_mode(stat.st_mode));
+            let part = shown(part);
             match kind {
                 Ok(FileType::Directory) => {}
                 Ok(FileType::Symlink) => {
                     return fault.with_remedy(format!(
-                        "{part} is a symbolic link in this root, and could lead a mount elsewhere; make it a directory"
+                        "{part} is a symbolic link in this root, and could lead a mount elsewhere; name where it leads \
+                         to instead, or make it a directory"
                     ));
                 }
                 Ok(_) => return fault.with_remedy(format!("{part} is not a directory in this root; make it one")),
@@ -200,30 +204,27 @@ impl InRoot {
     }
 }
 
-fn reach(path: &str) -> String {
-    format!("reach {path} inside the root")
+/// Why nothing could be made in the directory `above`.
+fn not_made(fault: Fault, above: &str) -> Fault {
+    match fault.errno() {
+        Some(Errno::EROFS) => fault.with_remedy(format!(
+            "{above} is on a read-only file system: make the mount point in it beforehand, or put a layer over the root \
+             that takes it (--overlay)"
+        )),
+        Some(Errno::EACCES) => fault.with_remedy(format!("{above} is not ours to write in: let its owner make it")),
+        _ => fault,
+    }
 }
 
-/// The directory above, and the name in it.
-fn split(path: &str) -> (&str, &str) {
-    match path.rsplit_once('/') {
-        Some(("", name)) => ("/", name),
-        Some((above, name)) => (above, name),
-        None => ("/", path),
-    }
+fn reach(path: &Path) -> String {
+    format!("reach {} inside the root", shown(path))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     use super::*;
-
-    #[test]
-    fn a_path_splits_into_the_directory_above_and_the_name() {
-        assert_eq!(split("/dev/pts"), ("/dev", "pts"));
-        assert_eq!(split("/proc"), ("/", "proc"));
-    }
 
     /// A root and, beside it, a directory that nobody may touch.
     struct Place {
@@ -265,11 +266,11 @@ mod tests {
         place.link("inside", "etc");
         let root = place.root();
         for name in ["absolute", "relative", "twice", "magic", "inside"] {
-            for path in [format!("/{name}"), format!("/{name}/below"), format!("/{name}/a/b")] {
+            for path in ["", "/below", "/a/b"].map(|below| PathBuf::from(format!("/{name}{below}"))) {
                 let fault = root.directory(&path).unwrap_err();
-                assert!(fault.errno().is_some(), "{path}: {fault}");
-                assert!(root.file(&path).is_err(), "{path}");
-                assert!(root.write(&path, b"x", "").is_err(), "{path}");
+                assert!(fault.errno().is_some(), "{path:?}: {fault}");
+                assert!(root.file(&path).is_err(), "{path:?}");
+                assert!(root.write(&path, b"x", "").is_err(), "{path:?}");
             }
         }
         assert_eq!(std::fs::read_dir(&witness).unwrap().count(), 0);
@@ -279,10 +280,10 @@ mod tests {
     #[test]
     fn what_is_missing_is_made_below_the_root() {
         let place = Place::new("missing");
-        place.root().directory("/a/b/c").unwrap();
-        place.root().file("/a/file").unwrap();
+        place.root().directory(Path::new("/a/b/c")).unwrap();
+        place.root().file(Path::new("/a/file")).unwrap();
         assert!(place.top.join("root/a/b/c").is_dir() && place.top.join("root/a/file").is_file());
-        assert!(place.root().find("/nothing").unwrap().is_none());
+        assert!(place.root().find(Path::new("/nothing")).unwrap().is_none());
     }
 
     #[test]
@@ -293,9 +294,9 @@ mod tests {
         place.link("etc/passwd", "/real");
         place.link("etc/group", "../../witness/secret");
         let root = place.root();
-        assert_eq!(root.read("/etc/passwd").unwrap().as_deref(), Some(&b"inside"[..]));
-        assert_eq!(root.read("/etc/group").unwrap(), None);
+        assert_eq!(root.read(Path::new("/etc/passwd")).unwrap().as_deref(), Some(&b"inside"[..]));
+        assert_eq!(root.read(Path::new("/etc/group")).unwrap(), None);
         mknodat(&root.fd, "fifo", FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
-        assert!(root.read("/fifo").unwrap_err().to_string().contains("not a regular file"));
+        assert!(root.read(Path::new("/fifo")).unwrap_err().to_string().contains("not a regular file"));
     }
 }

@@ -1,9 +1,11 @@
 //! Changing the root: plain `chroot(2)`, or a container's root with its own mounts (`pivot_root(2)`) and few privileges.
 //!
 //! Where to start: `plan.rs` reads as the lesson. The mounts are data: `std_mounts.rs` and `host_root.rs` compute the
-//! list, `tree.rs` applies it in order, `in_root.rs` sees to it that no path of a foreign root leads out of it.
+//! list, `asked.rs` adds what the
+//! options ask for, `tree.rs` applies it in order, `in_root.rs` sees to it that no path of a foreign root leads out of it.
 #![forbid(unsafe_code)]
 
+mod asked;
 mod attach;
 mod confinement;
 mod devices;
@@ -13,11 +15,15 @@ mod facts;
 mod held;
 mod host_root;
 mod identity;
+mod idmap;
 mod in_root;
 mod masks;
 mod options;
+mod overlay;
 pub mod plan;
+mod resolve;
 mod root;
+mod root_options;
 mod std_mounts;
 mod told;
 mod tree;

@@ -4,7 +4,7 @@
 //! A mask is the host's /dev/null or an empty read-only directory, never a file of the root: a root that makes its
 //! own /dev/null a link would turn a mask into a mount of its choice (CVE-2025-31133).
 
-use crate::entry::{Attributes, Entry, What};
+use crate::entry::{Absent, Attributes, Entry, What};
 use crate::facts::Facts;
 
 const MASKED: [&str; 12] = [
@@ -26,10 +26,12 @@ const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 
 /// The list. It comes after all mounts, since each of them works on what is mounted there.
 pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
-    let masked = |path: String| Entry::new(path, What::Mask, "it tells or changes what is the whole machine's");
+    let masked = |path: String| {
+        Entry::new(path, What::Mask(Absent::PassOver), "it tells or changes what is the whole machine's")
+    };
     let throttled = facts.throttled.iter().map(|cpu| format!("/sys/devices/system/cpu/{cpu}/thermal_throttle"));
     let mut list: Vec<_> = MASKED.map(str::to_owned).into_iter().chain(throttled).map(masked).collect();
-    let what = What::Restrict(Attributes::MOUNT_ATTR_RDONLY);
+    let what = What::Restrict(Attributes::MOUNT_ATTR_RDONLY, Absent::PassOver);
     list.extend(
         READ_ONLY.map(|path| Entry::new(path, what.clone(), "settings of the whole machine are not to change")),
     );

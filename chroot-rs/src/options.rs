@@ -6,6 +6,7 @@ use clap::{CommandFactory, Parser};
 use plumbing::options::Narration;
 
 use crate::confinement::{self, Capabilities};
+use crate::root_options::RootOptions;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -13,6 +14,8 @@ Examples:
   chroot-rs --userspec www-data /srv/site /bin/sh
   unshare-rs --mount --pid --ipc --uts --fork -- chroot-rs --std ./rootfs -- /bin/sh
   unshare-rs --user --map-root-user --mount --pid --fork -- chroot-rs --std --host-root -- ps aux
+  chroot-rs --read-only --bind ./src:/src --tmpfs /tmp:size=64m ./rootfs -- make -C /src
+  chroot-rs --overlay ./layer2:./layer1 --proc /proc --dev /dev -- /bin/sh
   unshare-rs --hold --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/sh";
 
 /// Change the root: plainly, or with a container's own mounts and few privileges
@@ -23,15 +26,14 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "chroot-rs", version, infer_long_args = true, after_help = EXAMPLES)]
 #[command(override_usage = "chroot-rs [OPTIONS] NEWROOT [COMMAND [ARGUMENT]...]
-       chroot-rs --std [OPTIONS] NEWROOT|--host-root -- [COMMAND [ARGUMENT]...]
-       chroot-rs --pipe --std [OPTIONS] NEWROOT|--host-root")]
+       chroot-rs --std [OPTIONS] NEWROOT|--host-root|--overlay... -- [COMMAND [ARGUMENT]...]
+       chroot-rs --pipe --std [OPTIONS] NEWROOT|--host-root|--overlay...")]
 pub struct Options {
     /// Make a container's root: own mounts, masks, pivot_root(2), confinement
     #[arg(long, help_heading = "Container root")]
     pub(crate) std: bool,
-    /// Make the root on the spot from the host's /usr, read-only; takes no NEWROOT
-    #[arg(long, requires = "std", help_heading = "Container root")]
-    pub(crate) host_root: bool,
+    #[command(flatten)]
+    pub(crate) root: RootOptions,
 
     /// Run as this user and group, by name or number; names of NEWROOT come first
     #[arg(long, value_name = "USER[:GROUP]", overrides_with = "userspec", help_heading = "Identity")]

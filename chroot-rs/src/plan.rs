@@ -1,7 +1,7 @@
 //! What a command line asks for, and how it is done: parse, then apply, in the order in which the kernel wants it.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use plumbing::kernel::{close_range, look};
 use plumbing::options::Narration;
@@ -13,8 +13,9 @@ use plumbing::{Fault, Status, chain};
 use rustix::fs::Mode;
 use serde::{Deserialize, Serialize};
 
+use crate::asked::Asked;
 use crate::confinement::Confinement;
-use crate::entry::Mount;
+use crate::entry::{Attributes, Entry, Mount};
 use crate::facts::Facts;
 use crate::identity::{Books, Identity, Request};
 use crate::in_root::InRoot;
@@ -28,6 +29,9 @@ pub struct Plan {
     narration: Narration,
     form: Form,
     source: Source,
+    std: bool,
+    read_only: bool,
+    mounts: Vec<Asked>,
     identity: Request,
     confinement: Confinement,
     command: Vec<OsString>,
@@ -38,19 +42,45 @@ pub struct Plan {
 enum Form {
     /// As chroot(8).
     Plain { skip_chdir: bool },
-    /// `--std`: this process gets a container's root, and becomes the command.
+    /// `--std`, `--pivot` or mounts: this process gets a root of its own, and becomes the command.
     Container { preserve_fds: u32 },
     /// `--std --pipe`: a held container gets it.
     Held { keep_on_error: bool },
 }
 
 /// The record's member `root`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Root {
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<Text>,
     host_root: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    overlay: Vec<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upper: Option<Text>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    tmpfs: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    read_only: bool,
     mounts: Vec<Mount>,
+}
+
+impl Root {
+    fn of(source: &Source, read_only: bool, mounts: Vec<Mount>) -> Root {
+        let text = |path: &PathBuf| Text::from(path.as_path());
+        let mut root = Root { read_only, mounts, ..Root::default() };
+        match source {
+            Source::Directory(path) => root.path = Some(text(path)),
+            Source::Host => root.host_root = true,
+            Source::Tmpfs => root.tmpfs = true,
+            Source::Descriptor(_) => {}
+            Source::Overlay { lower, upper } => {
+                root.overlay = lower.iter().map(text).collect();
+                root.upper = upper.as_ref().map(text);
+            }
+        }
+        root
+    }
 }
 
 /// What was built: the root, and what its commands are confined to.
@@ -68,23 +98,25 @@ impl Plan {
 
     fn of_options(options: Options) -> Result<Plan, Fault> {
         let mut operands = options.operands.into_iter();
-        let source = match (options.host_root, operands.next()) {
-            (true, first) => {
-                operands = first.into_iter().chain(operands).collect::<Vec<_>>().into_iter();
-                Source::Host
-            }
-            (false, Some(path)) => Source::Directory(path.into()),
-            (false, None) => return Err(Fault::usage("the new root directory is missing")),
+        let source = match options.root.source().or_else(|| operands.next().map(|path| Source::Directory(path.into())))
+        {
+            Some(source) => source,
+            None => return Err(Fault::usage("the new root directory is missing")),
         };
         let mut command: Vec<OsString> = operands.collect();
         if command.first().is_some_and(|word| word == "--") {
             command.remove(0);
         }
-        let form = match (options.pipe, options.std) {
+        let form = match (options.pipe, options.std || options.root.want_mounts()) {
             (true, _) if !command.is_empty() => {
                 return Err(Fault::usage("--pipe takes no command: the last stage, nsenter-rs, runs it"));
             }
             (true, _) => Form::Held { keep_on_error: options.keep_on_error },
+            (false, true) if options.skip_chdir => {
+                return Err(Fault::usage(
+                    "--skip-chdir is for a plain chroot: with mounts, the working directory is left behind",
+                ));
+            }
             (false, true) => Form::Container { preserve_fds: options.preserve_fds.unwrap_or(0) },
             (false, false) => Form::Plain { skip_chdir: options.skip_chdir },
         };
@@ -92,6 +124,9 @@ impl Plan {
             narration: options.narration,
             form,
             source,
+            std: options.std,
+            read_only: options.root.read_only,
+            mounts: options.root.mounts.0,
             identity: Request::parse(options.userspec.as_deref(), options.groups.as_deref())?,
             confinement: Confinement {
                 std: options.std,
@@ -110,7 +145,9 @@ impl Plan {
             (Form::Plain { skip_chdir }, Source::Directory(path)) => self.chroot(path, *skip_chdir),
             (Form::Held { keep_on_error }, _) => pipe::filter(*keep_on_error, |stage| self.build_held(stage)),
             (Form::Container { preserve_fds }, _) => self.become_container(*preserve_fds),
-            (Form::Plain { .. }, Source::Host) => Err(Fault::usage("--host-root requires --std")),
+            (Form::Plain { .. }, _) => {
+                Err(Fault::new("cannot make a root: a plan without mounts has only a directory"))
+            }
         }
     }
 
@@ -122,8 +159,9 @@ impl Plan {
             ));
         }
         let identity = self.look_up(&root::open(path)?)?;
-        let process = self.confinement.process(identity, false);
         root::chroot(path, skip_chdir)?;
+        identity.warn_of_old_form();
+        let process = self.confinement.process(identity, false);
         process.apply()?;
         let command = match (self.command.is_empty(), std::env::var_os("SHELL")) {
             (false, _) => self.command.clone(),
@@ -137,7 +175,7 @@ impl Plan {
     /// be opened.
     fn become_container(&self, preserve_fds: u32) -> Result<Status, Fault> {
         root::leave_callers_mounts()?;
-        let Built { process, .. } = self.build(&self.source)?;
+        let Built { process, .. } = self.build(&self.source, &self.mounts)?;
         let first = 3_u32.saturating_add(preserve_fds);
         look("close what the command must not inherit", format!("close_range({first}, CLOSE_RANGE_CLOEXEC)"), || {
             close_range(first, u32::MAX, true)
@@ -150,51 +188,65 @@ impl Plan {
 
     fn build_held(&self, stage: &mut Stage) -> Result<(), Fault> {
         stage.require_unfinished("change the root of")?;
-        let source = match &self.source {
-            // The container's mount namespace begins as a copy of ours, but a working directory is not joined.
-            Source::Directory(path) => {
-                let absolute = look("name the new root", "getcwd()", || std::path::absolute(path))?;
-                Source::Directory(absolute)
-            }
-            Source::Host => Source::Host,
-        };
-        let built: Built = held::inside(&stage.target, || self.build(&source))?;
+        // The container's mount namespace begins as a copy of ours, but a working directory is not joined.
+        let (mut source, mut mounts) = (self.source.clone(), self.mounts.clone());
+        look("name the new root", "getcwd()", || source.make_absolute())?;
+        look("name what is mounted", "getcwd()", || mounts.iter_mut().try_for_each(Asked::make_absolute))?;
+        let built: Built = held::inside(&stage.target, || self.build(&source, &mounts))?;
         stage.record.set("root", &built.root)?;
         stage.record.set("process", &built.process)
     }
 
     /// The root first, then what is mounted in it, then the change to it: all paths of the host are still there while
     /// the mounts are made, and none afterwards.
-    fn build(&self, source: &Source) -> Result<Built, Fault> {
+    fn build(&self, source: &Source, asked: &[Asked]) -> Result<Built, Fault> {
         let facts = Facts::gather()?;
         root::make_private()?;
         // The modes in the lists are meant as they stand; the command gets the caller's mask back.
         let mask = rustix::process::umask(Mode::empty());
-        let root = root::attach(source)?;
-        let entries = match source {
-            Source::Host => [host_root::entries(&facts), std_mounts::entries(&facts)].concat(),
-            Source::Directory(_) => std_mounts::entries(&facts),
-        };
-        let mounts = tree::make(&root, &entries)?;
+        let root = root::attach(source, self.attributes())?;
+        let mounts = tree::make(&root, &self.entries(source, asked, &facts))?;
+        if self.read_only {
+            root::seal(&root, source)?;
+        }
         let identity = self.look_up(&root)?;
         root::pivot(&root)?;
         rustix::process::umask(mask);
-        let path = match source {
-            Source::Directory(path) => Some(Text::from(path.as_path())),
-            Source::Host => None,
-        };
+        identity.warn_of_old_form();
         let process = self.confinement.process(identity, facts.setgroups_denied);
-        Ok(Built { root: Root { host_root: path.is_none(), path, mounts }, process })
+        Ok(Built { root: Root::of(source, self.read_only, mounts), process })
+    }
+
+    /// The flags of the root's own mount.
+    fn attributes(&self) -> Attributes {
+        let mut attributes = Attributes::empty();
+        attributes.set(Attributes::MOUNT_ATTR_NODEV, self.std);
+        attributes.set(Attributes::MOUNT_ATTR_RDONLY, self.read_only);
+        attributes
+    }
+
+    /// All that is made inside: what was asked for comes last, and may lie over the rest.
+    fn entries(&self, source: &Source, asked: &[Asked], facts: &Facts) -> Vec<Entry> {
+        let mut entries = if *source == Source::Host { host_root::entries(facts) } else { Vec::new() };
+        if self.std {
+            entries.extend(std_mounts::entries(facts));
+        }
+        entries.extend(asked.iter().flat_map(|asked| asked.entries(facts)));
+        entries
     }
 
     fn look_up(&self, root: &InRoot) -> Result<Identity, Fault> {
         if self.identity.is_empty() {
             return Ok(Identity::default());
         }
-        let inside = Books { passwd: text(root.read("/etc/passwd")?), group: text(root.read("/etc/group")?) };
+        let inside = Books {
+            passwd: text(root.read(Path::new("/etc/passwd"))?),
+            group: text(root.read(Path::new("/etc/group"))?),
+        };
         // A host without them has no names to offer.
         let host = |path| text(std::fs::read(path).ok());
-        self.identity.resolve(&inside, &Books { passwd: host("/etc/passwd"), group: host("/etc/group") })
+        let outside = Books { passwd: host("/etc/passwd"), group: host("/etc/group") };
+        self.identity.resolve(&inside, &outside)
     }
 }
 

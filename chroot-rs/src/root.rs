@@ -4,28 +4,60 @@
 //! The surprise: a process with CAP_SYS_CHROOT and an open directory walks out of a chroot; after a pivot there is
 //! nothing left to walk to.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::mount::MsFlags;
-use plumbing::kernel::{call, look, mount_setattr};
+use plumbing::kernel::{adopt, call, is_open, look, mount_setattr};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::{Fault, narrate};
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, fstat, openat, statx};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::thread::CapabilitySet;
 
-use crate::entry::Attributes;
+use crate::entry::{Attributes, Filesystem, shown};
 use crate::in_root::InRoot;
-use crate::{attach, explain, host_root};
+use crate::told::Told;
+use crate::{attach, explain, host_root, overlay};
+
+/// More than anybody has mounted over "/" in good faith.
+const MOST_COVERS: u32 = 64;
+const OWN_MOUNT: &str =
+    "pivot_root(2) wants a mount of its own; this one has all that is mounted below, too; open_tree(2)";
+const RESTRICTED: &str = "on the root and all that is mounted below it; mount_setattr(2)";
+const ATTACHED_FIRST: &str = "a tree takes mounts below it only once it is attached; move_mount(2)";
 
 /// What becomes the root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
     /// A directory of the host.
     Directory(PathBuf),
+    /// A directory or a mount that was opened before us.
+    Descriptor(i32),
     /// One made on the spot from the host's own programs.
     Host,
+    /// One in memory, with nothing in it.
+    Tmpfs,
+    /// Directories laid over each other, the first on top; changes go to `upper`, or end with the container.
+    Overlay { lower: Vec<PathBuf>, upper: Option<PathBuf> },
+}
+
+impl Source {
+    /// Names its directories from "/" on.
+    pub(crate) fn make_absolute(&mut self) -> std::io::Result<()> {
+        let absolute = |path: &mut PathBuf| std::path::absolute(&path).map(|named| *path = named);
+        match self {
+            Source::Directory(path) => absolute(path),
+            Source::Overlay { lower, upper } => lower.iter_mut().chain(upper).try_for_each(absolute),
+            Source::Descriptor(_) | Source::Host | Source::Tmpfs => Ok(()),
+        }
+    }
+
+    /// Whether the root was there before us, so that nothing is to be written to it when it is to be read-only.
+    fn is_given(&self) -> bool {
+        matches!(self, Source::Directory(_) | Source::Descriptor(_))
+    }
 }
 
 /// `chroot(2)`, as chroot(8) does it: nothing else changes, and the working directory follows unless told otherwise.
@@ -65,35 +97,80 @@ pub(crate) fn make_private() -> Result<(), Fault> {
     .map_err(explain::no_root_mount)
 }
 
-/// Makes the root a mount of its own, and attaches it; it can be filled from now on.
-pub(crate) fn attach(source: &Source) -> Result<InRoot, Fault> {
-    let (mount, onto, shown) = match source {
-        Source::Directory(path) => {
-            let onto = open_directory(path, &format!("open the new root {}", path.display()))?;
-            (clone_directory(path, &onto)?, onto, path.display().to_string())
-        }
+/// Makes the root a mount of its own with these flags, and attaches it; it can be filled from now on.
+pub(crate) fn attach(source: &Source, attributes: Attributes) -> Result<InRoot, Fault> {
+    // A root of our own making is sealed when all is in it.
+    let own = attributes - Attributes::MOUNT_ATTR_RDONLY;
+    let mount = match source {
+        Source::Directory(path) => return attach_directory(path, attributes),
+        Source::Descriptor(fd) => of_descriptor(*fd, attributes)?,
         Source::Host => {
             let why = "a root made on the spot, in memory; tmpfs(5)";
-            let mount = attach::fresh("make a root from the host's programs", &host_root::filesystem(), why)?;
-            // Over "/" it hides nothing yet: a process's root is the mount below, until it pivots.
-            (mount, open_directory(Path::new("/"), "open the root directory")?, "/".to_owned())
+            attach::fresh("make a root from the host's programs", &host_root::filesystem(), why)?
         }
+        Source::Tmpfs => {
+            let tmpfs = Filesystem::new("tmpfs", &[("mode", "755")], own | Attributes::MOUNT_ATTR_NOSUID);
+            attach::fresh("make an empty root", &tmpfs, "a root with nothing in it, in memory; tmpfs(5)")?
+        }
+        Source::Overlay { lower, upper } => overlay::make(lower, upper.as_deref(), own)?,
     };
-    let why = "a tree takes mounts below it only once it is attached; move_mount(2)";
-    attach::attach("attach the new root", mount.as_fd(), onto.as_fd(), &shown, why)?;
-    match (narrate::is_dry_run(), source) {
-        (true, Source::Directory(_)) => Ok(InRoot::new(onto, false)),
-        _ => Ok(InRoot::new(mount, *source == Source::Host)),
+    attach_over_root(&mount)?;
+    let root = InRoot::new(mount, !source.is_given());
+    if let Source::Overlay { lower, .. } = source {
+        root.note(Path::new("/"), Told::Host(lower.first().cloned().unwrap_or_default()));
     }
+    Ok(root)
 }
 
-fn clone_directory(path: &Path, directory: &OwnedFd) -> Result<OwnedFd, Fault> {
-    let goal = format!("make {} a mount of its own", path.display());
-    let why = "pivot_root(2) wants a mount of its own; this one has all that is mounted below, too; open_tree(2)";
-    let mount = attach::clone_of(&goal, directory.as_fd(), true, why)?;
-    let why = "a device file in the root opens no device; mount_setattr(2)";
-    attach::restrict(&goal, mount.as_fd(), true, Attributes::MOUNT_ATTR_NODEV, why)?;
+/// Over "/" it hides nothing yet: a process's root is the mount below, until it pivots.
+pub(crate) fn attach_over_root(mount: &OwnedFd) -> Result<(), Fault> {
+    let top = open_directory(Path::new("/"), "open the root directory")?;
+    attach::attach("attach the new root", mount.as_fd(), top.as_fd(), Path::new("/"), ATTACHED_FIRST)
+}
+
+fn attach_directory(path: &Path, attributes: Attributes) -> Result<InRoot, Fault> {
+    let onto = open_directory(path, &format!("open the new root {}", shown(path)))?;
+    let goal = format!("make {} a mount of its own", shown(path));
+    let mount = attach::clone_of(&goal, onto.as_fd(), true, OWN_MOUNT)?;
+    attach::restrict(&goal, mount.as_fd(), true, attributes, RESTRICTED)?;
+    attach::attach("attach the new root", mount.as_fd(), onto.as_fd(), path, ATTACHED_FIRST)?;
+    Ok(InRoot::new(if narrate::is_dry_run() { onto } else { mount }, false))
+}
+
+/// A directory that was opened in another mount namespace cannot be cloned in ours, but the same directory here can; and
+/// a detached mount that an earlier program handed on is taken as it is, where the kernel does not clone such.
+fn of_descriptor(number: i32, attributes: Attributes) -> Result<OwnedFd, Fault> {
+    let goal = format!("make descriptor {number} a mount of its own");
+    if !is_open(number) {
+        return Err(Fault::new(format!("cannot {goal}: no such descriptor is open; was it handed on?")));
+    }
+    let handed_on = adopt(number);
+    let mount = match attach::clone_of(&goal, handed_on.as_fd(), true, OWN_MOUNT) {
+        Err(fault) if fault.errno() == Some(Errno::EINVAL) => match same_here(&handed_on) {
+            Some(here) => attach::clone_of(&goal, here.as_fd(), true, OWN_MOUNT)?,
+            None => handed_on,
+        },
+        answer => answer?,
+    };
+    attach::restrict(&goal, mount.as_fd(), true, attributes, RESTRICTED)?;
     Ok(mount)
+}
+
+/// The same directory, by the path at which it was opened, if it is the same.
+fn same_here(directory: &OwnedFd) -> Option<OwnedFd> {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd())).ok()?;
+    let here = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let (there, found) = (fstat(directory).ok()?, fstat(&here).ok()?);
+    ((there.st_dev, there.st_ino) == (found.st_dev, found.st_ino)).then_some(here)
+}
+
+/// Makes the root itself read-only, now that all is in it; what is mounted in it has flags of its own.
+pub(crate) fn seal(root: &InRoot, source: &Source) -> Result<(), Fault> {
+    if source.is_given() {
+        return Ok(());
+    }
+    let why = "all is in it now; mount_setattr(2)";
+    attach::restrict("make the root read-only", root.as_fd(), false, Attributes::MOUNT_ATTR_RDONLY, why)
 }
 
 /// Makes it the root of every process of this mount namespace, and lets go of the old root with all its mounts.
@@ -105,15 +182,39 @@ pub(crate) fn pivot(root: &InRoot) -> Result<(), Fault> {
     let why = "the new root takes the old one's place, and the old one lies on top of it; pivot_root(2)";
     call(goal, "pivot_root(\".\", \".\")", why, || rustix::process::pivot_root(".", "."))
         .map_err(explain::no_root_mount)?;
-    let why = "nothing of the old root can be reached any more, through no path and no ..";
-    call("let go of the old root", "umount2(\".\", MNT_DETACH)", why, || unmount(".", UnmountFlags::DETACH))?;
+    let_go()?;
     match narrate::is_dry_run() {
         true => Ok(()),
         false => look(goal, "chdir(\"/\")", || rustix::process::chdir("/")),
     }
 }
 
-fn open_directory(path: &Path, goal: &str) -> Result<OwnedFd, Fault> {
+/// Once for the old root; more often where something was mounted over it, since the topmost goes first.
+fn let_go() -> Result<(), Fault> {
+    const GOAL: &str = "let go of the old root";
+    let why = "nothing of the old root can be reached any more, through no path and no ..";
+    for _ in 0..MOST_COVERS {
+        call(GOAL, "umount2(\".\", MNT_DETACH)", why, || unmount(".", UnmountFlags::DETACH))?;
+        // From the root, `..` leads to the topmost of what lies over it.
+        if narrate::is_dry_run() || mount_id(".")? == mount_id("..")? {
+            return Ok(());
+        }
+    }
+    Err(Fault::new(format!("cannot {GOAL}: {MOST_COVERS} mounts lay over it, and there are more")))
+}
+
+fn mount_id(path: &str) -> Result<u64, Fault> {
+    let goal = "make sure that the old root is gone";
+    let stat = look(goal, format!("statx(AT_FDCWD, {path:?}, STATX_MNT_ID)"), || {
+        statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)
+    })?;
+    match stat.stx_mask & StatxFlags::MNT_ID.bits() != 0 {
+        true => Ok(stat.stx_mnt_id),
+        false => Err(Fault::new(format!("cannot {goal}: statx(2) tells no mount ID, as it does since Linux 5.8"))),
+    }
+}
+
+pub(crate) fn open_directory(path: &Path, goal: &str) -> Result<OwnedFd, Fault> {
     look(goal, format!("openat(AT_FDCWD, {:?}, O_PATH|O_DIRECTORY)", path.to_string_lossy()), || {
         openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
     })

@@ -1,6 +1,8 @@
 //! `--std`: the mounts of a container's root, as one list in the order in which they are made. No I/O here.
 //! `mount(8)`, `proc(5)`, `sysfs(5)`, `cgroups(7)`.
 
+use std::path::Path;
+
 use crate::entry::{Attributes, Entry, Filesystem, Otherwise, What};
 use crate::facts::Facts;
 use crate::{devices, masks};
@@ -20,7 +22,7 @@ pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
         ),
     ];
     list.extend(cgroup_entries(&facts.cgroups));
-    list.extend(devices::entries(facts));
+    list.extend(devices::entries(facts, Path::new("/dev")));
     list.extend(masks::entries(facts));
     list
 }
@@ -83,7 +85,7 @@ mod tests {
     use super::*;
 
     fn targets(facts: &Facts) -> Vec<String> {
-        entries(facts).into_iter().map(|entry| entry.target).collect()
+        entries(facts).into_iter().map(|entry| entry.target.display().to_string()).collect()
     }
 
     fn place(list: &[String], target: &str) -> usize {
@@ -109,14 +111,15 @@ mod tests {
         for entry in entries(&Facts { cgroups: "4:cpu:/\n0::/\n".into(), ..Facts::default() }) {
             if let What::Fresh(filesystem, _) = entry.what {
                 assert!(filesystem.attributes.contains(Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC));
-                assert!(filesystem.parameters.iter().all(|(key, _)| key != "ro"), "{}", entry.target);
+                assert!(filesystem.parameters.iter().all(|(key, _)| key != "ro"), "{:?}", entry.target);
             }
         }
     }
 
     #[test]
     fn each_cgroup_layout_gets_its_mounts() {
-        let list = |text| cgroup_entries(text).into_iter().map(|entry| entry.target).collect::<Vec<_>>();
+        let list =
+            |text| cgroup_entries(text).into_iter().map(|entry| entry.target.display().to_string()).collect::<Vec<_>>();
         assert_eq!(list("0::/a\n"), ["/sys/fs/cgroup"]);
         assert!(list("").is_empty());
         let hybrid = list("4:cpu,cpuacct:/x\n1:name=systemd:/\n0::/\n");

@@ -1,32 +1,32 @@
 //! What a dry run has only told so far, so that its later steps see a root in which the earlier ones were made.
 //!
-//! Nothing exists below a file system that was only told; /proc and /sys are the exception, whose content is the
-//! kernel's own and so the same as the host's.
+//! Nothing exists below a file system that was only told. The exceptions are what shows the host's files, and /proc and
+//! /sys, whose content is the kernel's own and so the same as the host's.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What stands at a path now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Told {
     /// Something that an earlier step made.
     Made,
     /// A new file system with nothing in it.
     Empty,
-    /// A file system with the same content as the host's at this path.
-    AsHost,
+    /// What the host has at this path of its own.
+    Host(PathBuf),
 }
 
 /// Where to look for a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Where {
     /// It was told to be there.
     There,
     /// It was not told, and nothing else can be there.
     Nowhere,
-    /// The host has the same.
-    Host,
+    /// The host has it, at this path.
+    Host(PathBuf),
     /// In the root itself: no step has come near it.
     Root,
 }
@@ -37,19 +37,23 @@ pub(crate) struct Telling(RefCell<BTreeMap<PathBuf, Told>>);
 
 impl Telling {
     /// Notes a step.
-    pub(crate) fn note(&self, path: &str, told: Told) {
-        self.0.borrow_mut().insert(PathBuf::from(path), told);
+    pub(crate) fn note(&self, path: &Path, told: Told) {
+        self.0.borrow_mut().insert(path.to_owned(), told);
     }
 
     /// Where to look for `path`.
-    pub(crate) fn find(&self, path: &str) -> Where {
+    pub(crate) fn find(&self, path: &Path) -> Where {
         let told = self.0.borrow();
-        if told.contains_key(Path::new(path)) {
-            return Where::There;
+        match told.get(path) {
+            Some(Told::Host(same)) => return Where::Host(same.clone()),
+            Some(_) => return Where::There,
+            None => {}
         }
-        let above = Path::new(path).ancestors().filter_map(|dir| told.get(dir)).find(|told| **told != Told::Made);
-        match above {
-            Some(Told::AsHost) => Where::Host,
+        let mut known = path.ancestors().filter_map(|dir| Some((dir, told.get(dir)?)));
+        match known.find(|(_, told)| **told != Told::Made) {
+            Some((dir, Told::Host(same))) => {
+                Where::Host(path.strip_prefix(dir).map_or(same.clone(), |below| same.join(below)))
+            }
             Some(_) => Where::Nowhere,
             None => Where::Root,
         }
@@ -63,14 +67,16 @@ mod tests {
     #[test]
     fn a_later_step_sees_what_earlier_ones_told() {
         let telling = Telling::default();
-        assert_eq!(telling.find("/dev"), Where::Root);
-        telling.note("/dev", Told::Empty);
-        telling.note("/dev/pts", Told::Made);
-        telling.note("/sys", Told::AsHost);
-        assert_eq!(telling.find("/dev"), Where::There);
-        assert_eq!(telling.find("/dev/pts"), Where::There);
-        assert_eq!(telling.find("/dev/shm"), Where::Nowhere);
-        assert_eq!(telling.find("/sys/firmware"), Where::Host);
-        assert_eq!(telling.find("/etc"), Where::Root);
+        let find = |path: &str| telling.find(Path::new(path));
+        assert_eq!(find("/dev"), Where::Root);
+        telling.note(Path::new("/dev"), Told::Empty);
+        telling.note(Path::new("/dev/pts"), Told::Made);
+        telling.note(Path::new("/data"), Told::Host("/srv".into()));
+        assert_eq!(find("/dev"), Where::There);
+        assert_eq!(find("/dev/pts"), Where::There);
+        assert_eq!(find("/dev/shm"), Where::Nowhere);
+        assert_eq!(find("/data/a/b"), Where::Host("/srv/a/b".into()));
+        assert_eq!(find("/data"), Where::Host("/srv".into()));
+        assert_eq!(find("/etc"), Where::Root);
     }
 }

@@ -1,16 +1,17 @@
 //! Makes what the lists say inside an attached root, in their order; `entry.rs` has the words, `in_root.rs` the paths.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 use plumbing::kernel::look;
 use plumbing::{Fault, narrate};
 use rustix::fs::{FileType, fstat, makedev};
 
-use crate::attach;
-use crate::entry::{Attributes, Bind, Entry, Filesystem, Mount, Otherwise, What};
+use crate::entry::{Absent, Attributes, Bind, Entry, Filesystem, Mount, Otherwise, What, quoted, shown};
 use crate::in_root::InRoot;
 use crate::told::Told;
+use crate::{attach, idmap};
 
 /// What every mask of a file is made of, and the device that it must be.
 const NULL: (&str, (u32, u32)) = ("/dev/null", (1, 3));
@@ -30,8 +31,10 @@ pub(crate) fn make(root: &InRoot, entries: &[Entry]) -> Result<Vec<Mount>, Fault
             What::Link(to) => root.link(target, to, why)?,
             What::Directory(mode) => root.make_directory(target, *mode)?,
             What::File(content) => root.write(target, content, why)?,
-            What::Mask => mounts.extend(masks.mask(root, target, why)?),
-            What::Restrict(attributes) => mounts.extend(restrict(root, target, *attributes, why)?),
+            What::Mask(absent) => mounts.extend(masks.mask(root, target, *absent, why)?),
+            What::Restrict(attributes, absent) => {
+                mounts.extend(restrict(root, target, *attributes, *absent, why)?);
+            }
             What::Tighten(attributes) => tighten(root, target, *attributes, why)?,
         }
     }
@@ -40,13 +43,13 @@ pub(crate) fn make(root: &InRoot, entries: &[Entry]) -> Result<Vec<Mount>, Fault
 
 fn fresh(
     root: &InRoot,
-    target: &str,
+    target: &Path,
     filesystem: &Filesystem,
     otherwise: &Otherwise,
     why: &str,
 ) -> Result<Option<Mount>, Fault> {
-    let kind = filesystem.kind;
-    let goal = format!("mount {kind} on {target}");
+    let kind = filesystem.kind.as_str();
+    let goal = format!("mount {kind} on {}", shown(target));
     let mount = match (attach::fresh(&goal, filesystem, why), otherwise) {
         (Ok(mount), _) => mount,
         (Err(fault), Otherwise::LeaveOut) if is_not_ours(&fault) => return Ok(None),
@@ -58,7 +61,12 @@ fn fresh(
     };
     let onto = root.directory(target)?;
     attach::attach(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
-    root.note(target, if matches!(kind, "proc" | "sysfs") { Told::AsHost } else { Told::Empty });
+    let told = match kind {
+        "proc" => Told::Host("/proc".into()),
+        "sysfs" => Told::Host("/sys".into()),
+        _ => Told::Empty,
+    };
+    root.note(target, told);
     Ok(Some(Mount::fresh(target, filesystem)))
 }
 
@@ -67,21 +75,45 @@ fn is_not_ours(fault: &Fault) -> bool {
     matches!(fault.errno(), Some(Errno::EPERM | Errno::ENODEV))
 }
 
-fn bind(root: &InRoot, target: &str, bind: &Bind, why: &str) -> Result<Option<Mount>, Fault> {
+fn bind(root: &InRoot, target: &Path, bind: &Bind, why: &str) -> Result<Option<Mount>, Fault> {
     let source = &bind.source;
-    if bind.optional && !std::path::Path::new(source).exists() {
+    if bind.optional && !source.exists() {
         return Ok(None);
     }
-    let goal = format!("bind {source} on {target}");
-    let is_directory = look(&goal, format!("stat({source:?})"), || std::fs::metadata(source))?.is_dir();
+    let goal = format!("bind {} on {}", shown(source), shown(target));
+    let is_directory = look(&goal, format!("stat({})", quoted(source)), || std::fs::metadata(source))?.is_dir();
     let mount = attach::clone_path(&goal, source, bind.recursive, why)?;
     if let Some(device) = bind.device {
         require_device(&goal, &mount, device)?;
     }
     attach::restrict(&goal, mount.as_fd(), bind.recursive, bind.attributes, "on this view of it, and on all below")?;
-    let onto = if is_directory { root.directory(target)? } else { root.file(target)? };
+    if let Some(map) = &bind.idmap {
+        idmap::apply(&goal, mount.as_fd(), bind.recursive, map)?;
+    }
+    let onto = if is_directory { root.directory(target)? } else { file(root, target, &goal)? };
     attach::attach(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
+    root.note(target, Told::Host(source.clone()));
     Ok(Some(Mount::bind(target, bind)))
+}
+
+/// A directory takes no file over it, and the kernel's EINVAL does not say so.
+fn file(root: &InRoot, target: &Path, goal: &str) -> Result<OwnedFd, Fault> {
+    let onto = root.file(target)?;
+    let kind = look(goal, "fstat(fd)", || fstat(&onto)).map(|stat| FileType::from_raw_mode(stat.st_mode))?;
+    match kind == FileType::Directory && !narrate::is_dry_run() {
+        true => {
+            Err(Fault::new(format!("cannot {goal}: the target is a directory in this root, and the source is none")))
+        }
+        false => Ok(onto),
+    }
+}
+
+/// What there is to mask or restrict.
+fn present(root: &InRoot, target: &Path, absent: Absent, goal: &str) -> Result<Option<OwnedFd>, Fault> {
+    match (root.find(target)?, absent) {
+        (None, Absent::Refuse) => Err(Fault::new(format!("cannot {goal}: there is nothing of that name in the root"))),
+        (found, _) => Ok(found),
+    }
 }
 
 /// Whatever lies at that path of the host: only the device that is meant goes into a container.
@@ -97,18 +129,24 @@ fn require_device(goal: &str, mount: &OwnedFd, (major, minor): (u32, u32)) -> Re
     }
 }
 
-fn restrict(root: &InRoot, target: &str, attributes: Attributes, why: &str) -> Result<Option<Mount>, Fault> {
-    let Some(onto) = root.find(target)? else { return Ok(None) };
-    let goal = format!("restrict {target}");
+fn restrict(
+    root: &InRoot,
+    target: &Path,
+    attributes: Attributes,
+    absent: Absent,
+    why: &str,
+) -> Result<Option<Mount>, Fault> {
+    let goal = format!("restrict {}", shown(target));
+    let Some(onto) = present(root, target, absent, &goal)? else { return Ok(None) };
     let mount = attach::clone_of(&goal, onto.as_fd(), true, why)?;
     attach::restrict(&goal, mount.as_fd(), true, attributes, "on this view of it, and on all below")?;
     attach::attach(&goal, mount.as_fd(), onto.as_fd(), target, "over what it restricts")?;
     Ok(Some(Mount::restricted(target, attributes)))
 }
 
-fn tighten(root: &InRoot, target: &str, attributes: Attributes, why: &str) -> Result<(), Fault> {
+fn tighten(root: &InRoot, target: &Path, attributes: Attributes, why: &str) -> Result<(), Fault> {
     let mount = root.directory(target)?;
-    attach::restrict(&format!("restrict {target}"), mount.as_fd(), false, attributes, why)
+    attach::restrict(&format!("restrict {}", shown(target)), mount.as_fd(), false, attributes, why)
 }
 
 /// The empty directory that lies over every masked directory: one file system, seen at many places.
@@ -118,9 +156,9 @@ struct Masks {
 }
 
 impl Masks {
-    fn mask(&mut self, root: &InRoot, target: &str, why: &str) -> Result<Option<Mount>, Fault> {
-        let Some(onto) = root.find(target)? else { return Ok(None) };
-        let goal = format!("mask {target}");
+    fn mask(&mut self, root: &InRoot, target: &Path, absent: Absent, why: &str) -> Result<Option<Mount>, Fault> {
+        let goal = format!("mask {}", shown(target));
+        let Some(onto) = present(root, target, absent, &goal)? else { return Ok(None) };
         let kind = look(&goal, "fstat(fd)", || fstat(&onto)).map(|stat| FileType::from_raw_mode(stat.st_mode))?;
         let (mount, told) = match kind {
             FileType::Directory => (self.directory(&goal, why)?, Mount::mask(target, "tmpfs", None)),
@@ -147,7 +185,7 @@ impl Masks {
 
 fn null(goal: &str, why: &str) -> Result<OwnedFd, Fault> {
     let (path, numbers) = NULL;
-    let mount = attach::clone_path(goal, path, false, why)?;
+    let mount = attach::clone_path(goal, Path::new(path), false, why)?;
     require_device(goal, &mount, numbers)?;
     Ok(mount)
 }

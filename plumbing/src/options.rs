@@ -70,13 +70,18 @@ impl<P> Parsed<P> {
 }
 
 /// What clap adds for a screen of its own.
-const NOISE: [&str; 3] = ["Usage:", "For more information", "tip: to pass"];
+const NOISE: [&str; 2] = ["For more information", "tip: to pass"];
 
 /// clap's message without its usage block: `unexpected argument '--mnt' found; a similar argument exists: '--mount'`.
 fn one_line(message: &str) -> String {
     let told = message.strip_prefix("error: ").unwrap_or(message);
     told.lines()
         .map(str::trim)
+        // The usage may have several lines; it ends with a blank one.
+        .scan(false, |is_usage, line| {
+            *is_usage = line.starts_with("Usage:") || *is_usage && !line.is_empty();
+            Some(if *is_usage { "" } else { line })
+        })
         .filter(|line| !line.is_empty() && !NOISE.iter().any(|noise| line.starts_with(noise)))
         .map(|line| line.strip_prefix("tip: ").unwrap_or(line))
         .collect::<Vec<_>>()

@@ -9,6 +9,8 @@
 mod agreement;
 mod all_or_nothing;
 mod children;
+mod chroot;
+mod chroot_peer;
 mod docker;
 mod dry_run;
 mod exit_status;
@@ -16,6 +18,7 @@ mod explain;
 mod fault_text;
 mod held;
 mod hold;
+mod hostile_roots;
 mod mounts;
 mod narration;
 mod need;
@@ -47,6 +50,9 @@ const TOPICS: &[&[Row]] = &[
     smoke::ROWS,
     readme::ROWS,
     pipelines::ROWS,
+    chroot::ROWS,
+    chroot_peer::ROWS,
+    hostile_roots::ROWS,
     records::ROWS,
     hold::ROWS,
     all_or_nothing::ROWS,

@@ -1,0 +1,300 @@
+//! What a mount option says, read from its text: `SRC:DST[:OPTION,…]`, `DST[:OPTION,…]`, `type=…,source=…`. No I/O.
+//! `mount(8)` has the words.
+//!
+//! What is not said is the tighter choice: nosuid and nodev, and for a tmpfs noexec too; `suid`, `dev` and `exec` loosen
+//! it. A backslash before a colon or a comma makes it part of a name.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+use crate::entry::{Absent, Attributes, Bind, Entry, Filesystem, Otherwise, What};
+use crate::facts::Facts;
+use crate::{devices, idmap};
+
+/// One mount option of the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// One entry of the list.
+    Entry(Entry),
+    /// `--dev`: a list of its own, which depends on who we are.
+    Dev(PathBuf),
+}
+
+/// The flags that a word of mount(8) sets or takes back.
+const FLAGS: [(&str, &str, Attributes); 5] = [
+    ("ro", "rw", Attributes::MOUNT_ATTR_RDONLY),
+    ("nosuid", "suid", Attributes::MOUNT_ATTR_NOSUID),
+    ("nodev", "dev", Attributes::MOUNT_ATTR_NODEV),
+    ("noexec", "exec", Attributes::MOUNT_ATTR_NOEXEC),
+    ("nosymfollow", "symfollow", Attributes::MOUNT_ATTR_NOSYMFOLLOW),
+];
+
+const FLAG_WORDS: &str = "ro, rw, nosuid, suid, nodev, dev, noexec, exec, nosymfollow, symfollow";
+
+/// File systems that a type may name: those that a container has a use for, and that need no block device.
+const KINDS: [&str; 9] = ["bind", "tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup2", "ramfs", "binfmt_misc"];
+
+/// No set-user-ID program and no device comes in through a mount, unless that was said.
+fn guarded() -> Attributes {
+    Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV
+}
+
+impl Asked {
+    /// The entries of the list that it stands for.
+    pub(crate) fn entries(&self, facts: &Facts) -> Vec<Entry> {
+        match self {
+            Asked::Entry(entry) => vec![entry.clone()],
+            Asked::Dev(target) => devices::entries(facts, target),
+        }
+    }
+
+    /// Its source as an absolute path, where it has one: a working directory does not come along into a container.
+    pub(crate) fn make_absolute(&mut self) -> std::io::Result<()> {
+        if let Asked::Entry(Entry { what: What::Bind(bind), .. }) = self {
+            bind.source = std::path::absolute(&bind.source)?;
+        }
+        Ok(())
+    }
+}
+
+/// `--bind`.
+pub(crate) fn bind(text: OsString) -> Result<Asked, String> {
+    let fields = split(&text, b':');
+    let (source, target, words) = match &fields[..] {
+        [source, target] => (source, target, None),
+        [source, target, words] => (source, target, Some(words)),
+        _ => return Err("valid is SRC:DST or SRC:DST:OPTION,…".to_owned()),
+    };
+    binding(source, target, words.map_or(Ok(Vec::new()), |words| options(words))?)
+}
+
+fn binding(source: &OsStr, target: &OsStr, words: Vec<String>) -> Result<Asked, String> {
+    if source.is_empty() {
+        return Err("the source is missing".to_owned());
+    }
+    let mut bind = Bind { attributes: guarded(), ..Bind::read_only(source) };
+    for word in words {
+        match word.as_str() {
+            "rec" | "rbind" => bind.recursive = true,
+            "norec" | "bind" => bind.recursive = false,
+            "try" => bind.optional = true,
+            flag if change(&mut bind.attributes, flag) => {}
+            other => match other.strip_prefix("idmap=") {
+                Some(map) => bind.idmap = Some(idmap::parse(map)?),
+                None => {
+                    return Err(format!("{other:?} is no option; valid are {FLAG_WORDS}, rec, norec, try, idmap=MAP"));
+                }
+            },
+        }
+    }
+    let why = "a part of the host's file system; open_tree(2)";
+    Ok(Asked::Entry(Entry::new(place(target)?, What::Bind(bind), why)))
+}
+
+/// `--tmpfs`.
+pub(crate) fn tmpfs(text: OsString) -> Result<Asked, String> {
+    on_target(&text, "tmpfs", guarded() | Attributes::MOUNT_ATTR_NOEXEC)
+}
+
+/// `--proc`.
+pub(crate) fn proc(text: OsString) -> Result<Asked, String> {
+    on_target(&text, "proc", guarded() | Attributes::MOUNT_ATTR_NOEXEC)
+}
+
+/// `--dev`.
+pub(crate) fn dev(text: OsString) -> Result<Asked, String> {
+    Ok(Asked::Dev(place(&text)?))
+}
+
+/// `--mask`.
+pub(crate) fn mask(text: OsString) -> Result<Asked, String> {
+    Ok(Asked::Entry(Entry::new(place(&text)?, What::Mask(Absent::Refuse), "it is not to be seen")))
+}
+
+/// `--readonly-path`.
+pub(crate) fn read_only(text: OsString) -> Result<Asked, String> {
+    let what = What::Restrict(Attributes::MOUNT_ATTR_RDONLY, Absent::Refuse);
+    Ok(Asked::Entry(Entry::new(place(&text)?, what, "it is not to be changed")))
+}
+
+/// `--mount`.
+pub(crate) fn mount(text: OsString) -> Result<Asked, String> {
+    let (mut kind, mut source, mut target, mut words) = (None, None, None, Vec::new());
+    for field in split(&text, b',') {
+        let bytes = field.as_bytes();
+        let (key, value) = match bytes.iter().position(|byte| *byte == b'=') {
+            Some(equals) => (&bytes[..equals], OsStr::from_bytes(&bytes[equals + 1..])),
+            None => (bytes, OsStr::new("")),
+        };
+        match key {
+            b"type" => kind = Some(utf8(value)?),
+            b"source" | b"src" => source = Some(value.to_owned()),
+            b"target" | b"dst" | b"destination" => target = Some(value.to_owned()),
+            b"readonly" => words.push("ro".to_owned()),
+            b"" => {}
+            _ => words.push(utf8(&field)?),
+        }
+    }
+    let target = target.ok_or("target=DST is missing")?;
+    match (kind.as_deref(), source) {
+        (Some("bind"), Some(source)) => binding(&source, &target, words),
+        (Some("bind"), None) => Err("source=SRC is missing".to_owned()),
+        (Some(kind), _) if KINDS.contains(&kind) => fresh(&target, kind, guarded() | noexec_but_for(kind), words),
+        _ => Err(format!("type= is missing or unknown; valid are {}", KINDS.join(", "))),
+    }
+}
+
+/// A program in a terminal's or the kernel's own files is none that anybody put there in good faith.
+fn noexec_but_for(kind: &str) -> Attributes {
+    if kind == "ramfs" { Attributes::empty() } else { Attributes::MOUNT_ATTR_NOEXEC }
+}
+
+fn on_target(text: &OsStr, kind: &str, attributes: Attributes) -> Result<Asked, String> {
+    match &split(text, b':')[..] {
+        [target] => fresh(target, kind, attributes, Vec::new()),
+        [target, words] => fresh(target, kind, attributes, options(words)?),
+        _ => Err("valid is DST or DST:OPTION,…".to_owned()),
+    }
+}
+
+/// A new file system; the words that are no flags are its own parameters, which the kernel checks.
+fn fresh(target: &OsStr, kind: &str, mut attributes: Attributes, words: Vec<String>) -> Result<Asked, String> {
+    // Terminals are devices.
+    if kind == "devpts" {
+        attributes.remove(Attributes::MOUNT_ATTR_NODEV);
+    }
+    let mut parameters = Vec::new();
+    for word in &words {
+        if !change(&mut attributes, word) {
+            parameters.push(word.split_once('=').unwrap_or((word, "")));
+        }
+    }
+    let filesystem = Filesystem::new(kind, &parameters, attributes);
+    let why = "a file system of its own; fsopen(2)";
+    Ok(Asked::Entry(Entry::new(place(target)?, What::Fresh(filesystem, Otherwise::Refuse), why)))
+}
+
+/// Whether the word is a flag; if so it is set, or taken back.
+fn change(attributes: &mut Attributes, word: &str) -> bool {
+    let found = FLAGS.iter().find(|(set, clear, _)| *set == word || *clear == word);
+    let Some((set, _, flag)) = found else { return false };
+    attributes.set(*flag, *set == word);
+    true
+}
+
+/// A place inside the root, by the names on its way: what is made there must not depend on where `..` leads.
+pub(crate) fn place(text: &OsStr) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    let mut place = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::RootDir | Component::Normal(_) => place.push(part),
+            Component::CurDir => {}
+            _ => return Err("valid is a path without ..".to_owned()),
+        }
+    }
+    match (path.is_absolute(), place.file_name()) {
+        (true, Some(_)) => Ok(place),
+        (true, None) => Err("/ is the root itself; valid is a path below it".to_owned()),
+        (false, _) => Err("valid is an absolute path inside the new root".to_owned()),
+    }
+}
+
+fn options(text: &OsStr) -> Result<Vec<String>, String> {
+    split(text, b',').iter().filter(|word| !word.is_empty()).map(|word| utf8(word)).collect()
+}
+
+fn utf8(text: &OsStr) -> Result<String, String> {
+    text.to_str().map(str::to_owned).ok_or_else(|| "options are UTF-8 text".to_owned())
+}
+
+/// The fields between separators; a backslash before one makes it part of the field.
+pub(crate) fn split(text: &OsStr, separator: u8) -> Vec<OsString> {
+    let mut fields = vec![Vec::new()];
+    let mut bytes = text.as_bytes().iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' if bytes.peek() == Some(&separator) => {
+                bytes.next();
+                fields.last_mut().map(|field| field.push(separator)).unwrap_or_default();
+            }
+            byte if byte == separator => fields.push(Vec::new()),
+            byte => fields.last_mut().map(|field| field.push(byte)).unwrap_or_default(),
+        }
+    }
+    fields.into_iter().map(OsString::from_vec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(asked: Result<Asked, String>) -> Entry {
+        match asked {
+            Ok(Asked::Entry(entry)) => entry,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn bound(text: &str) -> Bind {
+        let What::Bind(bind) = entry(bind(text.into())).what else { panic!("{text} is a bind") };
+        bind
+    }
+
+    #[test]
+    fn a_bind_is_recursive_and_guarded_unless_told_otherwise() {
+        let plain = bound("src:/dst");
+        assert_eq!(plain.source, Path::new("src"));
+        assert!(plain.recursive && !plain.optional);
+        assert_eq!(plain.attributes, guarded());
+        let told = bound("/a:/b:ro,norec,suid,dev,noexec,try");
+        assert!(!told.recursive && told.optional);
+        assert_eq!(told.attributes, Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NOEXEC);
+    }
+
+    #[test]
+    fn a_separator_in_a_name_is_told_by_a_backslash_and_any_byte_may_be_in_it() {
+        assert_eq!(bound(r"/a\:b:/c").source, Path::new("/a:b"));
+        let odd = OsString::from_vec(b"/\xff\n:/x\xfe".to_vec());
+        let entry = entry(bind(odd));
+        assert_eq!(entry.target.as_os_str().as_bytes(), b"/x\xfe");
+        assert_eq!(split(OsStr::new(r"a\b,\,c"), b','), [r"a\b", ",c"]);
+    }
+
+    #[test]
+    fn a_place_is_below_the_root_by_its_own_names() {
+        assert_eq!(place(OsStr::new("//a/./b/")), Ok(PathBuf::from("/a/b")));
+        for wrong in ["", "a", "/", "/.", "/a/..", "/../a"] {
+            assert!(place(OsStr::new(wrong)).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_flag_is_a_parameter_of_the_file_system() {
+        let What::Fresh(tmpfs, _) = entry(tmpfs("/t:size=1m,exec,mode=700".into())).what else { panic!("tmpfs") };
+        assert_eq!(tmpfs.attributes, guarded());
+        let told: Vec<_> = tmpfs.parameters.iter().skip(1).map(|(key, _)| key.as_str()).collect();
+        assert_eq!(told, ["size", "mode"]);
+    }
+
+    #[test]
+    fn a_mount_is_told_as_docker_tells_it() {
+        let Entry { target, what: What::Bind(bind), .. } = entry(mount("type=bind,src=/a,dst=/b,readonly".into()))
+        else {
+            panic!("a bind")
+        };
+        assert_eq!((bind.source.as_path(), target.as_path()), (Path::new("/a"), Path::new("/b")));
+        assert!(bind.attributes.contains(Attributes::MOUNT_ATTR_RDONLY));
+        for wrong in ["type=bind,target=/b", "type=ext4,source=/dev/x,target=/b", "type=tmpfs", "target=/x"] {
+            assert!(mount(wrong.into()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for wrong in ["", "/a", ":/b", "/a:b", "/a:/b:fly", "/a:/b:ro:x", "/a:/", "/a:/b:idmap=x"] {
+            assert!(bind(wrong.into()).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Id-mapped mounts: files that belong to one id on disk belong to another in this view of them. `mount_setattr(2)`,
+//! `user_namespaces(7)`.
+//!
+//! The map is taken from a user namespace, which lives only as long as it takes to make the mount. The surprise: the
+//! kernel wants CAP_SYS_ADMIN over the file system itself, so a user may map only what was mounted in a user namespace.
+
+use std::io::Write;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+use plumbing::kernel::{Cloned, call, clone3, exit_now, look, mount_idmap};
+use plumbing::namespace::{Kind, KindSet};
+use plumbing::{Fault, Status, narrate};
+use rustix::fs::{CWD, Mode, OFlags, fstatfs, openat};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::explain;
+
+/// What the ids of files become, as `uid_map` and `gid_map` take it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IdMap {
+    uids: String,
+    gids: String,
+}
+
+const VALID: &str = "valid is ONDISK-SEEN-COUNT, several joined by +, each for users and groups or, with u or g in \
+                     front, for one of them";
+
+/// Reads `0-1000-1+g5-6-1`.
+pub(crate) fn parse(text: &str) -> Result<IdMap, String> {
+    let mut map = IdMap { uids: String::new(), gids: String::new() };
+    for range in text.split('+') {
+        let (users, groups, range) = match (range.strip_prefix('u'), range.strip_prefix('g')) {
+            (Some(range), _) => (true, false, range),
+            (_, Some(range)) => (false, true, range),
+            _ => (true, true, range),
+        };
+        let numbers: Option<Vec<u32>> = range.split('-').map(|number| number.parse().ok()).collect();
+        let Some([on_disk, seen, count]) = numbers.as_deref() else { return Err(VALID.to_owned()) };
+        let fits = |start: &u32| *count > 0 && start.checked_add(*count).is_some();
+        if !fits(on_disk) || !fits(seen) {
+            return Err(VALID.to_owned());
+        }
+        let line = format!("{on_disk} {seen} {count}\n");
+        for (wanted, lines) in [(users, &mut map.uids), (groups, &mut map.gids)] {
+            if wanted {
+                lines.push_str(&line);
+            }
+        }
+    }
+    Ok(map)
+}
+
+/// Maps the ids of a mount that is not attached yet.
+pub(crate) fn apply(goal: &str, mount: BorrowedFd<'_>, recursive: bool, map: &IdMap) -> Result<(), Fault> {
+    let namespace = user_namespace(goal, map)?;
+    let at = if recursive { "AT_EMPTY_PATH|AT_RECURSIVE" } else { "AT_EMPTY_PATH" };
+    let text = format!("mount_setattr(fd, \"\", {at}, {{attr_set=MOUNT_ATTR_IDMAP, userns_fd=fd}})");
+    let why = "ids on disk are seen as those of the map; mount_setattr(2)";
+    call(goal, text, why, || mount_idmap(mount, recursive, &namespace)).map_err(|fault| refused(fault, mount))
+}
+
+fn refused(fault: Fault, mount: BorrowedFd<'_>) -> Fault {
+    match fault.errno() {
+        Some(Errno::EPERM) if explain::in_user_namespace() => fault.with_remedy(
+            "ids may be mapped only by who has CAP_SYS_ADMIN over the file system, so in a user namespace only for one \
+             that was mounted in it; be root outside, and map there",
+        ),
+        Some(Errno::EINVAL) => {
+            let kind = fstatfs(mount).map_or(0, |stat| stat.f_type);
+            fault.with_remedy(format!(
+                "the file system (magic {kind:#x}), or one that is mounted below it, knows no id-mapped mounts, or its \
+                 ids are mapped already; of an overlay, map the layers below it, and with norec leave out what lies below"
+            ))
+        }
+        _ => explain::missing_admin(fault),
+    }
+}
+
+/// A user namespace with this map: a child makes it, and stays until we hold it.
+fn user_namespace(goal: &str, map: &IdMap) -> Result<OwnedFd, Fault> {
+    let (reader, writer) = look(goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    let own = KindSet::from_iter([Kind::User]);
+    let text = "clone3({flags=CLONE_PIDFD|CLONE_NEWUSER, exit_signal=SIGCHLD})";
+    let why = "a user namespace that is nothing but an id map; user_namespaces(7)";
+    let cloned = match narrate::is_dry_run() {
+        true => {
+            narrate::before(&text, why);
+            Cloned::Parent { pid: 0, pidfd: look(goal, "dup(pipe)", || reader.try_clone())? }
+        }
+        false => call(goal, text, why, || clone3(own))?,
+    };
+    match cloned {
+        Cloned::Child => {
+            drop(writer);
+            // Its answer is the end of file; that there is nothing to read is what we wait for.
+            let ended = rustix::io::read(&reader, &mut [0_u8; 1]);
+            exit_now(if ended.is_ok() { Status::SUCCESS } else { Status::OURS })
+        }
+        Cloned::Parent { pid, .. } => {
+            drop(reader);
+            let namespace = write_maps(goal, pid, map).and_then(|()| open_namespace(goal, pid));
+            drop(writer);
+            if !narrate::is_dry_run() {
+                look(goal, format!("waitpid({pid})"), || waitpid(Pid::from_raw(pid), None))?;
+            }
+            namespace
+        }
+    }
+}
+
+fn write_maps(goal: &str, pid: i32, map: &IdMap) -> Result<(), Fault> {
+    for (name, lines) in [("uid_map", &map.uids), ("gid_map", &map.gids)] {
+        if lines.is_empty() {
+            continue;
+        }
+        let path = format!("/proc/{pid}/{name}");
+        let why = "inside is what is on disk, outside is what is seen; user_namespaces(7)";
+        call(goal, format!("write({path:?}, {lines:?})"), why, || {
+            let mut file = std::fs::OpenOptions::new().write(true).open(&path)?;
+            file.write_all(lines.as_bytes())
+        })?;
+    }
+    Ok(())
+}
+
+fn open_namespace(goal: &str, pid: i32) -> Result<OwnedFd, Fault> {
+    let path = if narrate::is_dry_run() { "/proc/self/ns/user".to_owned() } else { format!("/proc/{pid}/ns/user") };
+    look(goal, format!("openat({path:?})"), || openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()))
+}
+
+impl IdMap {
+    /// As the option wrote it, for the record.
+    pub(crate) fn shown(&self) -> String {
+        let ranges = |prefix: &str, lines: &str| {
+            lines.lines().map(|line| format!("{prefix}{}", line.replace(' ', "-"))).collect::<Vec<_>>().join("+")
+        };
+        let parts = match self.uids == self.gids {
+            true => vec![ranges("", &self.uids)],
+            false => vec![ranges("u", &self.uids), ranges("g", &self.gids)],
+        };
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("+")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_is_ranges_for_users_groups_or_both() {
+        let map = parse("0-1000-1").unwrap();
+        assert_eq!((map.uids.as_str(), map.gids.as_str()), ("0 1000 1\n", "0 1000 1\n"));
+        let text = "u0-100000-65536+g5-6-1";
+        let map = parse(text).unwrap();
+        assert_eq!((map.uids.as_str(), map.gids.as_str()), ("0 100000 65536\n", "5 6 1\n"));
+        assert_eq!(map.shown(), text);
+        for wrong in ["", "0", "0-1", "0-1-0", "0-1-2-3", "x0-1-2", "0-4294967295-2", "0-1--1"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -25,7 +25,7 @@ pub const ROWS: &[Row] = &[
             ("--map-user 5 --map-group 6", "5 6"),
             ("--map-user root", "0 65534"),
             ("-r --map-user 7", "7 0"),
-            ("--map-group daemon -c --map-user daemon", "1 1"),
+            ("-c --map-group daemon --map-user daemon", "1 1"),
         ] {
             let outcome = world.sh(&format!("unshare-rs {options} -- sh -c 'echo $(id -u) $(id -g)'")).succeeds();
             assert_eq!(outcome.stdout.trim(), ids, "{outcome}");

@@ -122,8 +122,9 @@ pub const ROWS: &[Row] = &[
     Row::new("commands that are entered at once, or one right after the other, all run", &[], |world| {
         for _ in 0..10 {
             let container = Held::new(world, "crowd");
-            let enter = "nsenter-rs --pipe -- sh -c 'exit 7' <record &";
-            let script = format!("cat >record; {enter} {enter} {enter} for i in 1 2 3; do wait -n; echo $?; done");
+            let enter = "nsenter-rs --pipe -- sh -c 'exit 7' <record & all=\"$all $!\"";
+            let script =
+                format!("cat >record; {enter}; {enter}; {enter}; for each in $all; do wait $each; echo $?; done");
             world.script(&script).stdin(container.record.clone()).run().succeeds().stdout_is("7\n7\n7\n");
             let next = "nsenter-rs --pipe --rm -- sh -c 'exit 8'";
             world.script(next).stdin(container.record.clone()).run().fails_with(8);

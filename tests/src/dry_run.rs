@@ -21,6 +21,7 @@ const ANYONE: &[&str] = &[
     "$TRACE unshare-rs $MODE -r --mount --uts --ipc --net --pid --cgroup --time --fork --kill-child --mount-proc \
      --hostname box -- /bin/true",
     "$TRACE unshare-rs $MODE -c --mount --propagation slave true",
+    "$TRACE unshare-rs $MODE -r --setgroups deny -T --boottime 1 -p --init --kill-child --mount-proc -R / -w / -S 0 -- true",
     "$TRACE unshare-rs $MODE --hold --name dry --ttl 60 $OWN --mount --uts --pid --hostname dry | { nsenter-rs --pipe --rm -- true || true; }",
     "$TRACE nsenter-rs $MODE -- true",
     "hold --mount --pid --uts --net; $TRACE nsenter-rs $MODE --target $pid --all -- true; finish",

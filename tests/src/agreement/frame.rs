@@ -6,17 +6,21 @@ use std::fs;
 use nix::unistd::{Pid, getpid, getsid};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::mounts::mounts;
-
 /// The suite at the start of one run.
 pub struct Frame {
-    mounts: usize,
+    mounts: String,
 }
 
 impl Frame {
     /// Looks around.
     pub fn now() -> Self {
-        Self { mounts: mounts().len() }
+        Self { mounts: fs::read_to_string("/proc/self/mountinfo").expect("/proc/self/mountinfo") }
+    }
+
+    /// Whether nothing was mounted or unmounted around us meanwhile: by somebody else, which a repetition gets over, or
+    /// by the run itself, which leaks a mount each time.
+    pub fn still_holds(&self) -> bool {
+        self.mounts == Self::now().mounts
     }
 
     /// What the value of this key says, in words that do not change from run to run.
@@ -31,7 +35,9 @@ impl Frame {
             ("pid" | "parent" | "group" | "session", Ok(number)) => process(number, started),
             // Fewer mounts than ours are those below another root.
             ("mounts", Ok(number)) => match number.cast_unsigned() as usize {
-                number if number >= self.mounts => format!("{} more than ours", number - self.mounts),
+                number if number >= self.mounts.lines().count() => {
+                    format!("{} more than ours", number - self.mounts.lines().count())
+                }
                 number => number.to_string(),
             },
             _ => value.to_owned(),

@@ -21,6 +21,8 @@ pub(crate) struct Facts {
     pub(crate) setgroups_denied: bool,
     /// /proc/self/cgroup: a line for each hierarchy in use.
     pub(crate) cgroups: String,
+    /// The options of the cgroup v2 hierarchy, such as `nsdelegate`.
+    pub(crate) cgroup2_options: Vec<String>,
     /// The processors that have a thermal_throttle directory, as `cpu0`.
     pub(crate) throttled: Vec<String>,
     /// The host's /bin and its like: link texts, or `None` for directories.
@@ -40,6 +42,7 @@ impl Facts {
             has_tty_group: plumbing::privilege::is_mapped(&gid_map, 5),
             setgroups_denied: setgroups_is_denied(&read("/proc/self/setgroups")?),
             cgroups: read("/proc/self/cgroup")?,
+            cgroup2_options: cgroup2_options(&read("/proc/self/mountinfo")?),
             throttled: throttled()?,
             top: TOP.iter().filter_map(|path| top_entry(path)).collect(),
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -47,6 +50,13 @@ impl Facts {
             resolv_conf: std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
         })
     }
+}
+
+/// From `… - cgroup2 cgroup2 rw,nsdelegate`; `proc_pid_mountinfo(5)`.
+fn cgroup2_options(mountinfo: &str) -> Vec<String> {
+    let options = mountinfo.lines().find_map(|line| line.split_once(" - cgroup2 ")?.1.split(' ').nth(1));
+    let options = options.unwrap_or_default().split(',').filter(|option| !matches!(*option, "rw" | "ro" | ""));
+    options.map(str::to_owned).collect()
 }
 
 fn read(path: &str) -> Result<String, Fault> {
@@ -75,4 +85,19 @@ fn throttled() -> Result<Vec<String>, Fault> {
     }
     found.sort_unstable();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_options_of_cgroup_v2_stand_at_the_end_of_its_line() {
+        let line =
+            "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n";
+        assert_eq!(cgroup2_options(line), ["nsdelegate", "memory_recursiveprot"]);
+        assert!(
+            cgroup2_options("29 23 0:26 / /a rw - cgroup2 none rw\n30 23 0:27 / /b rw - tmpfs none rw\n").is_empty()
+        );
+    }
 }

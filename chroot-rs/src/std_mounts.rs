@@ -21,7 +21,7 @@ pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
             "the kernel's objects, with the devices of our network namespace; sysfs(5)",
         ),
     ];
-    list.extend(cgroup_entries(&facts.cgroups));
+    list.extend(cgroup_entries(&facts.cgroups, &facts.cgroup2_options));
     list.extend(devices::entries(facts, Path::new("/dev")));
     list.extend(masks::entries(facts));
     list
@@ -34,13 +34,13 @@ fn kept_in() -> Attributes {
 
 /// cgroup v2 alone is one mount; v1 and hybrid are a mount for each hierarchy, as on the host. All read-only: a
 /// writable v1 hierarchy runs a program of the container's choice on the host (release_agent, CVE-2022-0492).
-fn cgroup_entries(proc_cgroup: &str) -> Vec<Entry> {
+fn cgroup_entries(proc_cgroup: &str, v2_options: &[String]) -> Vec<Entry> {
     let hierarchies: Vec<&str> = proc_cgroup.lines().filter_map(controllers).collect();
     if hierarchies.is_empty() {
         return Vec::new();
     }
     if hierarchies.iter().all(|controllers| controllers.is_empty()) {
-        return vec![hierarchy(CGROUP, "")];
+        return vec![hierarchy(CGROUP, "", v2_options)];
     }
     let tmpfs = Filesystem::new("tmpfs", &[("mode", "755"), ("size", "64k")], kept_in());
     let why = "a directory for each cgroup hierarchy; cgroups(7)";
@@ -50,7 +50,7 @@ fn cgroup_entries(proc_cgroup: &str) -> Vec<Entry> {
             "" => "unified",
             named => named.strip_prefix("name=").unwrap_or(named),
         };
-        list.push(hierarchy(&format!("{CGROUP}/{name}"), controllers));
+        list.push(hierarchy(&format!("{CGROUP}/{name}"), controllers, v2_options));
         for alias in controllers.split(',').filter(|_| controllers.contains(',')) {
             let what = What::Link(controllers.to_owned());
             list.push(Entry::new(format!("{CGROUP}/{alias}"), what, "a controller's own name for its hierarchy"));
@@ -66,10 +66,15 @@ fn controllers(line: &str) -> Option<&str> {
     line.split(':').nth(1)
 }
 
-fn hierarchy(target: &str, controllers: &str) -> Entry {
+/// Mounting cgroup v2 in the first cgroup namespace sets the options of the one hierarchy that all mounts of it show:
+/// without those that it has, the host would lose them, `nsdelegate` among them.
+fn hierarchy(target: &str, controllers: &str, v2_options: &[String]) -> Entry {
     let attributes = kept_in() | Attributes::MOUNT_ATTR_RDONLY;
     let filesystem = match (controllers, controllers.strip_prefix("name=")) {
-        ("", _) => Filesystem::new("cgroup2", &[], attributes),
+        ("", _) => {
+            let parameters: Vec<_> = v2_options.iter().map(|option| (option.as_str(), "")).collect();
+            Filesystem::new("cgroup2", &parameters, attributes)
+        }
         (_, Some(name)) => Filesystem::new("cgroup", &[("none", ""), ("name", name)], attributes),
         (listed, None) => {
             let parameters: Vec<_> = listed.split(',').map(|controller| (controller, "")).collect();
@@ -118,8 +123,9 @@ mod tests {
 
     #[test]
     fn each_cgroup_layout_gets_its_mounts() {
-        let list =
-            |text| cgroup_entries(text).into_iter().map(|entry| entry.target.display().to_string()).collect::<Vec<_>>();
+        let list = |text| {
+            cgroup_entries(text, &[]).into_iter().map(|entry| entry.target.display().to_string()).collect::<Vec<_>>()
+        };
         assert_eq!(list("0::/a\n"), ["/sys/fs/cgroup"]);
         assert!(list("").is_empty());
         let hybrid = list("4:cpu,cpuacct:/x\n1:name=systemd:/\n0::/\n");

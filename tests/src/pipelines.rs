@@ -78,6 +78,14 @@ pub const ROWS: &[Row] = &[
         assert!(!outcome.stdout.contains("cgexec-rs"), "the own group is not the root of what is seen\n{outcome}");
     })
     .root_only(),
+    Row::new("a container changes no option of the cgroup hierarchy that it shows", NEEDS, |world| {
+        let options = || world.sh("grep -o ' - cgroup2 .*' /proc/self/mountinfo").stdout;
+        let (before, root) = (options(), world.busybox_root().display());
+        // Without a cgroup namespace: only there the kernel lets a mount set the options for everyone.
+        world.sh(&format!("unshare-rs --mount --pid --fork -- chroot-rs --std {root} -- /bin/true")).succeeds();
+        assert_eq!(options(), before);
+    })
+    .root_only(),
     Row::new("an unprivileged user makes a container by chain and by pipe", NEEDS, |world| {
         for script in [chain(world, "", "id -u; hostname"), pipe(world, "", "id -u; hostname")] {
             world.sh(&script).succeeds().stdout_is("0\nbox\n");

@@ -92,11 +92,6 @@ const UNSHARE: &[Run] = &[
         ],
     ),
     run(
-        "$TRACE unshare-rs --explain -r -pf -l :explain:E::explain::/bin/true: true",
-        0,
-        &["unshare", "clone3", "mount", "mount", "mount", "write"],
-    ),
-    run(
         "$TRACE unshare-rs --explain --forward-signals -- sh -c 'kill -TERM $PPID; while :; do :; done'",
         143,
         &["clone3", "kill"],
@@ -214,6 +209,13 @@ const CHROOT: &[Run] = &[
     run("$TRACE chroot-rs --explain --capabilities chown,kill / true", 0, &["chroot", "prctl", "capset", "execve"]),
 ];
 
+/// What takes binfmt_misc, which Debian's kernels have as a module.
+const INTERPRETERS: &[Run] = &[run(
+    "$TRACE unshare-rs --explain -r -pf -l :explain:E::explain::/bin/true: true",
+    0,
+    &["unshare", "clone3", "mount", "mount", "mount", "write"],
+)];
+
 /// What the owner of a user namespace may do as well.
 const ROOTS: &[Run] = &[
     run(
@@ -244,6 +246,10 @@ pub const ROWS: &[Row] = &[
     Row::new("unshare-rs makes the calls that it tells, and no others", &[STRACE, Need::UserNamespaces], |world| {
         try_all(world, "explain-unshare", UNSHARE);
     }),
+    Row::new("unshare-rs tells how it registers an interpreter", &[STRACE, Need::UserNamespaces], |world| {
+        try_all(world, "explain-interpreters", INTERPRETERS);
+    })
+    .host_only(),
     Row::new(
         "unshare-rs tells the calls of the process that it leaves outside",
         &[STRACE, Need::UserNamespaces],

@@ -50,13 +50,9 @@ const TOPICS: &[&[Row]] = &[
     smoke::ROWS,
     readme::ROWS,
     pipelines::ROWS,
-    chroot::ROWS,
-    chroot_peer::ROWS,
-    hostile_roots::ROWS,
     records::ROWS,
     hold::ROWS,
     all_or_nothing::ROWS,
-    agreement::ROWS,
     docker::ROWS,
     explain::ROWS,
     exit_status::ROWS,
@@ -64,6 +60,15 @@ const TOPICS: &[&[Row]] = &[
     fault_text::ROWS,
     transparency::ROWS,
     dry_run::ROWS,
+];
+
+/// Topics of one tool: its options, and its agreement with the tool that it replaces. They compare with what is
+/// installed on the machine outside, and are many.
+const HOST_TOPICS: &[&[Row]] = &[
+    chroot::ROWS,
+    chroot_peer::ROWS,
+    hostile_roots::ROWS,
+    agreement::ROWS,
     unshare::ROWS,
     unshare::maps::ROWS,
     unshare::init::ROWS,
@@ -125,7 +130,8 @@ fn main() -> ExitCode {
 
 fn run(options: &Options, world: &World) -> ExitCode {
     let wanted = |row: &&Row| options.filter.as_ref().is_none_or(|text| row.name.contains(text.as_str()));
-    let rows = TOPICS.iter().copied().flatten().filter(|row| row.applies_to(world)).filter(wanted);
+    let host = if world.in_vm { &[][..] } else { HOST_TOPICS };
+    let rows = TOPICS.iter().chain(host).copied().flatten().filter(|row| row.applies_to(world)).filter(wanted);
     if options.list {
         rows.for_each(|row| println!("{}", row.name));
         return ExitCode::SUCCESS;

@@ -15,7 +15,7 @@ use crate::limits::{Limits, Setting};
 use crate::parent::{self, Parent};
 use crate::refusal::explain;
 use crate::removal::{self, Made};
-use crate::usage::{self, Member};
+use plumbing::usage::{self, Member};
 
 /// How often a name that is taken gets another number behind it.
 const NAMES: usize = 1000;
@@ -79,7 +79,7 @@ fn with_those_left(hierarchies: &Hierarchies, mut limits: Limits) -> Result<Limi
         }
         let mut with_left = limits;
         for group in parent::find(v2, v2.own_path(), &controllers)?.left {
-            with_left = with_left.tightened(Member { controllers: Vec::new(), group }.limits()?);
+            with_left = with_left.tightened(Limits::of(&Member { controllers: Vec::new(), group })?);
         }
         // A further controller may be handed down from higher up only, past further groups.
         if with_left == limits {

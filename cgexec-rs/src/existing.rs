@@ -11,7 +11,7 @@ use plumbing::Fault;
 use plumbing::group::Group;
 use plumbing::hierarchy::{Hierarchies, Hierarchy};
 
-use crate::usage::Member;
+use plumbing::usage::Member;
 
 /// One `-g`.
 #[derive(Debug, Clone, PartialEq, Eq)]

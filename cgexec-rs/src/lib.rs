@@ -7,12 +7,12 @@ mod cgroup_namespace;
 mod ephemeral;
 mod existing;
 mod limits;
+pub mod manual;
 pub mod options;
 mod parent;
 pub mod plan;
 mod refusal;
 mod removal;
 mod show;
-mod usage;
 
 pub use options::command;

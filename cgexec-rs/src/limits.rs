@@ -5,6 +5,7 @@
 
 use plumbing::Fault;
 use plumbing::units::Limit;
+use plumbing::usage::Member;
 
 /// What was asked for; `None`: nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,6 +26,21 @@ pub(crate) struct Setting {
 }
 
 impl Limits {
+    /// Those that a group has, as they would be asked for.
+    pub(crate) fn of(member: &Member) -> Result<Limits, Fault> {
+        let (memory, swap) = member.memory_limits()?;
+        let cpus = member.cpu_limit()?.and_then(|limit| {
+            let (quota, period) = limit.split_once(' ')?;
+            quota.parse::<u64>().ok()?.checked_mul(1000)?.checked_div(period.parse().ok()?)
+        });
+        Ok(Limits {
+            memory: memory.map(Limit::Amount),
+            swap: swap.map(Limit::Amount),
+            pids: member.pids_limit()?.map(Limit::Amount),
+            cpus: cpus.map(|thousandths| thousandths.max(1)),
+        })
+    }
+
     /// Whether nothing was asked for.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Limits::default()

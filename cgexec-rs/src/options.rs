@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser};
 use plumbing::options::Narration;
+use plumbing::ordinary::Ordinary;
 use plumbing::units::{self, Limit};
 
 const EXAMPLES: &str = "\
@@ -22,7 +23,7 @@ const LIMITS: [&str; 4] = ["memory", "swap", "pids", "cpus"];
 ///
 /// Limits make a group below our own for the command alone. When the command and all that it started have ended, the
 /// group is removed. Without limits nothing is changed.
-#[derive(Debug, Parser)]
+#[derive(Debug, Default, Parser, Ordinary)]
 #[command(name = "cgexec-rs", version, after_help = EXAMPLES)]
 pub struct Options {
     /// At most so much memory: 256M, 1.5G, max
@@ -69,4 +70,13 @@ pub struct Options {
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
     Options::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_short_way_reads_what_clap_reads() {
+        let read = plumbing::ordinary::disagreement::<super::Options>();
+        assert!(read.clone().is_ok_and(|lines| lines > 300), "{read:?}");
+    }
 }

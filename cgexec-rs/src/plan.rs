@@ -10,13 +10,14 @@ use plumbing::pipe::{self, Stage};
 use plumbing::record::Record;
 use plumbing::startup::{self, Parsed};
 use plumbing::text::Text;
+use plumbing::usage;
 use plumbing::{Fault, Status, chain};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::existing::{self, Existing};
 use crate::limits::Limits;
 use crate::options::Options;
-use crate::{cgroup_namespace, ephemeral, refusal, show, usage};
+use crate::{cgroup_namespace, ephemeral, refusal, show};
 
 /// What to do.
 #[derive(Debug)]

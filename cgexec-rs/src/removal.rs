@@ -17,7 +17,7 @@ use plumbing::{Fault, narrate};
 use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::usage::Member;
+use plumbing::usage::Member;
 
 /// How often removal may meet EBUSY in a group that looks empty: the last process is still on its way out.
 const BUSY: u32 = 100;

@@ -8,6 +8,8 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use nix::errno::Errno;
+use nix::mount::MsFlags;
 use plumbing::Fault;
 use plumbing::kernel::{call, mount_setattr};
 use rustix::fs::CWD;
@@ -16,8 +18,10 @@ use rustix::mount::{
     fsmount, fsopen, move_mount, open_tree,
 };
 
-use crate::entry::{Attributes, Filesystem, flag_names, quoted, shown};
-use crate::explain;
+use crate::entry::{Attributes, Change, Filesystem, Propagation, PropagationKind, flag_names, quoted, shown};
+use crate::{explain, remount};
+
+const RESTRICTED: &str = "on this view of it, and where asked on all below; mount_setattr(2)";
 
 /// Makes a file system that is mounted nowhere yet.
 pub(crate) fn fresh(goal: &str, filesystem: &Filesystem, why: &str) -> Result<OwnedFd, Fault> {
@@ -91,21 +95,78 @@ fn clone_flags(recursive: bool) -> (OpenTreeFlags, &'static str) {
     }
 }
 
-/// Adds flags to a mount, and with `recursive` to all below it, at once: there is no instant, and no forgotten mount
-/// below, without them.
-pub(crate) fn restrict(
-    goal: &str,
-    tree: BorrowedFd<'_>,
-    recursive: bool,
-    attributes: Attributes,
-    why: &str,
-) -> Result<(), Fault> {
-    if attributes.is_empty() {
+/// Changes the flags of a mount, and with `recursive` of all below it, at once: there is no instant, and no forgotten
+/// mount below, without them.
+fn change(goal: &str, tree: BorrowedFd<'_>, recursive: bool, change: Change, why: &str) -> Result<(), Fault> {
+    if change.is_none() {
         return Ok(());
     }
     let at = if recursive { "AT_EMPTY_PATH|AT_RECURSIVE" } else { "AT_EMPTY_PATH" };
-    let text = format!("mount_setattr(fd, \"\", {at}, {{attr_set={}}})", flag_names(attributes));
-    call(goal, text, why, || mount_setattr(tree, recursive, attributes.bits().into(), 0, 0))
+    let words = [("attr_set", change.set), ("attr_clr", change.clear)].map(|(name, flags)| match flags.is_empty() {
+        true => String::new(),
+        false => format!("{name}={}", flag_names(flags)),
+    });
+    let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let text = format!("mount_setattr(fd, \"\", {at}, {{{}}})", words.join(", "));
+    let (set, clear) = (change.set.bits().into(), change.clear.bits().into());
+    call(goal, text, why, || mount_setattr(tree, recursive, set, clear, 0)).map_err(explain::locked_flags)
+}
+
+/// Changes of flags that a mount gets before anybody sees it: for it alone, or for all below it, too.
+pub(crate) type Changes<'a> = &'a [(bool, Change)];
+
+/// Makes the changes, and attaches the mount. Without `mount_setattr(2)` it is the other way round, in a mount namespace
+/// that nobody else looks into.
+pub(crate) fn attach_changed(
+    goal: &str,
+    mount: BorrowedFd<'_>,
+    changes: Changes<'_>,
+    onto: BorrowedFd<'_>,
+    place: &Path,
+    why: &str,
+) -> Result<(), Fault> {
+    for (number, (recursive, one)) in changes.iter().enumerate() {
+        match change(goal, mount, *recursive, *one, RESTRICTED) {
+            Err(fault) if is_missing(&fault) => {
+                attach(goal, mount, onto, place, why)?;
+                let rest = changes.iter().skip(number);
+                return rest
+                    .into_iter()
+                    .try_for_each(|(recursive, one)| remount::change(goal, mount, *recursive, *one, RESTRICTED));
+            }
+            done => done?,
+        }
+    }
+    attach(goal, mount, onto, place, why)
+}
+
+/// Adds flags to an attached mount.
+pub(crate) fn tighten(goal: &str, mount: BorrowedFd<'_>, attributes: Attributes, why: &str) -> Result<(), Fault> {
+    let flags = Change::add(attributes);
+    match change(goal, mount, false, flags, why) {
+        Err(fault) if is_missing(&fault) => remount::change(goal, mount, false, flags, why),
+        done => done,
+    }
+}
+
+/// There is no mount_setattr(2) here.
+fn is_missing(fault: &Fault) -> bool {
+    fault.errno() == Some(Errno::ENOSYS)
+}
+
+/// Sets the propagation.
+pub(crate) fn propagate(goal: &str, tree: BorrowedFd<'_>, propagation: Propagation, why: &str) -> Result<(), Fault> {
+    let (name, flag) = match propagation.kind {
+        PropagationKind::Private => ("MS_PRIVATE", MsFlags::MS_PRIVATE),
+        PropagationKind::Slave => ("MS_SLAVE", MsFlags::MS_SLAVE),
+        PropagationKind::Unbindable => ("MS_UNBINDABLE", MsFlags::MS_UNBINDABLE),
+    };
+    let at = if propagation.recursive { "AT_EMPTY_PATH|AT_RECURSIVE" } else { "AT_EMPTY_PATH" };
+    let text = format!("mount_setattr(fd, \"\", {at}, {{propagation={name}}})");
+    match call(goal, text, why, || mount_setattr(tree, propagation.recursive, 0, 0, flag.bits())) {
+        Err(fault) if is_missing(&fault) => remount::propagate(goal, tree, propagation, why),
+        done => done,
+    }
 }
 
 /// Attaches a mount over what `onto` stands for; `place` says what that is.

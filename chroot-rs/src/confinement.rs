@@ -1,9 +1,16 @@
 //! What a command in a container's root is confined to, as data: the record's member `process`. No I/O here.
 //! `capabilities(7)`.
 
-use plumbing::privilege::{DOCKER_CAPABILITIES, Process, capability_names, capability_set};
+use std::cell::OnceCell;
+
+use plumbing::Fault;
+use plumbing::privilege::{
+    DOCKER_CAPABILITIES, FiveSets, PODMAN_CAPABILITIES, Process, SET_NAMES, capability_names, capability_set,
+};
+use plumbing::seccomp::Seccomp;
 use plumbing::text::Text;
 
+use crate::confine::{Confine, Files, Filter};
 use crate::identity::Identity;
 
 /// Found in every usual root; the caller's PATH speaks of the caller's.
@@ -18,19 +25,48 @@ pub(crate) enum Capabilities {
     Unchanged,
 }
 
-/// Reads `docker`, `none`, `all` or `CAP_X,CAP_Y`.
+/// Reads `docker` (or `default`), `podman`, `none`, `all` or `CAP_X,CAP_Y`.
 pub(crate) fn capabilities(text: &str) -> Result<Capabilities, String> {
     match text {
         "all" => Ok(Capabilities::Unchanged),
         "none" => Ok(Capabilities::Only(Vec::new())),
-        "docker" => Ok(Capabilities::Only(docker())),
+        "docker" | "default" => Ok(Capabilities::Only(docker())),
+        "podman" => Ok(Capabilities::Only(PODMAN_CAPABILITIES.map(str::to_owned).to_vec())),
         listed => {
             let names: Vec<_> = listed.split(',').collect();
             let set = capability_set(&names)
-                .map_err(|fault| format!("{fault}; valid are docker, none, all, or names as in CHOWN,KILL"))?;
+                .map_err(|fault| format!("{fault}; valid are docker, podman, none, all, or names as in CHOWN,KILL"))?;
             Ok(Capabilities::Only(capability_names(set)))
         }
     }
+}
+
+/// One of the five sets, and what it is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OneSet {
+    name: String,
+    capabilities: Vec<String>,
+}
+
+/// Reads `ambient=NET_RAW`.
+pub(crate) fn one_set(text: &str) -> Result<OneSet, String> {
+    let valid = || format!("valid is SET=NAMES, where SET is one of {}", SET_NAMES.join(", "));
+    let (name, names) = text.split_once('=').filter(|(name, _)| SET_NAMES.contains(name)).ok_or_else(valid)?;
+    match capabilities(names)? {
+        Capabilities::Only(capabilities) => Ok(OneSet { name: name.to_owned(), capabilities }),
+        Capabilities::Unchanged => {
+            let all = capability_names(rustix::thread::CapabilitySet::all());
+            Ok(OneSet { name: name.to_owned(), capabilities: all })
+        }
+    }
+}
+
+fn five_sets(named: &[OneSet]) -> Option<FiveSets> {
+    let mut five = FiveSets::default();
+    for OneSet { name, capabilities } in named {
+        five.named(name).map(|set| *set = Some(capabilities.clone())).unwrap_or_default();
+    }
+    (!named.is_empty()).then_some(five)
 }
 
 /// How tight the options want it.
@@ -41,9 +77,34 @@ pub(crate) struct Confinement {
     pub(crate) capabilities: Option<Capabilities>,
     pub(crate) new_privs: bool,
     pub(crate) keep_env: bool,
+    pub(crate) more: Confine,
+    /// What `more` names files for; see [`Confinement::read_files`].
+    pub(crate) files: OnceCell<Files>,
 }
 
 impl Confinement {
+    /// Reads the files that the options name.
+    pub(crate) fn read_files(&self) -> Result<(), Fault> {
+        let files = Files::read(&self.more)?;
+        self.files.get_or_init(|| files);
+        Ok(())
+    }
+
+    /// What files say first, so that the command line has the last word.
+    fn variables(&self) -> Vec<Text> {
+        let of_files = self.files.get().map(|files| files.variables.clone()).unwrap_or_default();
+        of_files.into_iter().chain(self.more.setenv.iter().map(|entry| Text::from(entry.as_os_str()))).collect()
+    }
+
+    fn seccomp(&self) -> Option<Seccomp> {
+        match &self.more.seccomp {
+            Some(Filter::None) => None,
+            Some(Filter::File(_)) => self.files.get().and_then(|files| files.profile.clone()),
+            Some(Filter::Default) => Some(Seccomp::Default),
+            None => self.std.then_some(Seccomp::Default),
+        }
+    }
+
     /// The member `process` for a command that runs as `identity`.
     pub(crate) fn process(&self, identity: Identity, setgroups_denied: bool) -> Process {
         let is_root = identity.uid.is_none_or(|uid| uid == 0);
@@ -58,11 +119,23 @@ impl Confinement {
         let start_clean = (self.std && !setgroups_denied).then(Vec::new);
         Process {
             capabilities,
-            no_new_privs: self.std && !self.new_privs,
+            capability_sets: five_sets(&self.more.capability_set),
+            oom_score_adj: None,
+            new_session: self.more.new_session,
+            no_new_privs: self.more.no_new_privs || self.std && !self.new_privs,
+            seccomp: self.seccomp(),
             uid: identity.uid,
             gid: identity.gid,
             groups: identity.groups.or(start_clean),
-            env: (self.std && !self.keep_env).then(|| environment(identity.home.as_deref(), is_root)),
+            rlimits: self.more.rlimit.clone(),
+            umask: self.more.umask,
+            securebits: self.more.securebits.as_ref().map(|bits| bits.0.clone()).unwrap_or_default(),
+            landlock: self.more.landlock(),
+            session_keyring: self.std,
+            unsetenv: self.more.unsetenv.iter().map(|name| Text::from(name.as_os_str())).collect(),
+            setenv: self.variables(),
+            env: (self.more.clear_env || self.std && !self.keep_env)
+                .then(|| environment(identity.home.as_deref(), is_root)),
             cwd: None,
         }
     }
@@ -91,6 +164,7 @@ mod tests {
         let process = std().process(Identity::default(), false);
         assert_eq!(process.capabilities.map(|names| names.len()), Some(14));
         assert!(process.no_new_privs);
+        assert_eq!(process.seccomp, Some(Seccomp::Default));
         assert_eq!(process.groups, Some(Vec::new()));
         assert_eq!(process.env.map(|env| env.len()), Some(2));
     }
@@ -109,6 +183,16 @@ mod tests {
     }
 
     #[test]
+    fn system_calls_are_filtered_as_asked() {
+        let seccomp = |std, filter| {
+            let more = Confine { seccomp: Some(filter), ..Confine::default() };
+            Confinement { std, more, ..Confinement::default() }.process(Identity::default(), false).seccomp
+        };
+        assert_eq!(seccomp(false, Filter::Default), Some(Seccomp::Default));
+        assert_eq!(seccomp(true, Filter::None), None);
+    }
+
+    #[test]
     fn groups_that_cannot_be_left_are_not_asked_to() {
         assert_eq!(std().process(Identity::default(), true).groups, None);
     }
@@ -118,5 +202,16 @@ mod tests {
         assert_eq!(capabilities("all"), Ok(Capabilities::Unchanged));
         assert_eq!(capabilities("none"), Ok(Capabilities::Only(Vec::new())));
         assert!(capabilities("docker,fly").unwrap_err().contains("valid are"));
+        assert_eq!(capabilities("default"), capabilities("docker"));
+        assert!(matches!(capabilities("podman"), Ok(Capabilities::Only(names)) if names.len() == 11));
+    }
+
+    #[test]
+    fn a_set_has_a_name_and_capabilities() {
+        let five = five_sets(&[one_set("ambient=kill").unwrap(), one_set("bounding=none").unwrap()]).unwrap();
+        assert_eq!((five.ambient, five.bounding), (Some(vec!["CAP_KILL".to_owned()]), Some(Vec::new())));
+        for wrong in ["kill", "fly=kill", "ambient=fly", "ambient"] {
+            assert!(one_set(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! /dev of a container: the six devices and the links that every program may expect, and none that reaches hardware.
 //! `null(4)`, `random(4)`, `tty(4)`.
 //!
-//! In a user namespace mknod(2) is refused; there each device is the host's, bound over an empty file.
+//! Each is the host's, bound over an empty file, on a file system where no device works: a node made there with
+//! CAP_MKNOD, which Docker's set has, would open the host's disk. Read-only, since a change of its mode would be the
+//! host's; a device is written to all the same.
 
 use std::path::Path;
 
-use crate::entry::{Attributes, Bind, Entry, Filesystem, Otherwise, What};
+use crate::entry::{Attributes, Bind, Device, Entry, Filesystem, Otherwise, What};
 use crate::facts::Facts;
 
 const DEVICES: [(&str, u32, u32); 6] =
@@ -26,22 +28,11 @@ pub(crate) fn entries(facts: &Facts, at: &Path) -> Vec<Entry> {
     let dev = Filesystem::new(
         "tmpfs",
         &[("mode", "755"), ("size", "65536k")],
-        attributes | Attributes::MOUNT_ATTR_STRICTATIME,
+        attributes | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_STRICTATIME,
     );
     let mut list =
         vec![Entry::new(at, What::Fresh(dev, Otherwise::Refuse), "devices of its own, not the host's; devices(4)")];
-    for (name, major, minor) in DEVICES {
-        let (what, why) = match facts.makes_devices {
-            true => (What::Device(major, minor), "a device that every program may expect; mknod(2)"),
-            false => {
-                (What::Bind(Bind::device(name, (major, minor))), "no device can be made here, so it is the host's")
-            }
-        };
-        list.push(Entry::new(at.join(name), what, why));
-    }
-    for (name, to) in LINKS {
-        list.push(Entry::new(at.join(name), What::Link(to.to_owned()), "a name that programs expect"));
-    }
+    list.extend(nodes(false, at));
     list.push(pts(facts, at));
     let kept_in = attributes | Attributes::MOUNT_ATTR_NODEV;
     let shm = Filesystem::new("tmpfs", &[("mode", "1777"), ("size", "65536k")], kept_in);
@@ -53,6 +44,20 @@ pub(crate) fn entries(facts: &Facts, at: &Path) -> Vec<Entry> {
         "message queues; mq_overview(7)",
     ));
     list
+}
+
+/// The devices and links alone; the devices `made` here, or the host's.
+pub(crate) fn nodes(made: bool, at: &Path) -> Vec<Entry> {
+    let device = |(name, major, minor): (&str, u32, u32)| {
+        let what = match made {
+            true => What::Device(Device::character(major, minor)),
+            false => What::Bind(Bind::device(name, (major, minor))),
+        };
+        Entry::new(at.join(name), what, "a device that every program may expect; null(4)")
+    };
+    let link =
+        |(name, to): (&str, &str)| Entry::new(at.join(name), What::Link(to.to_owned()), "a name that programs expect");
+    DEVICES.into_iter().map(device).chain(LINKS.into_iter().map(link)).collect()
 }
 
 /// Terminals of its own. Group 5 owns them by tradition, but where it is not mapped the kernel would refuse it.

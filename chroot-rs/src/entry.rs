@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use plumbing::text::Text;
+use rustix::fs::FileType;
 use rustix::mount::MountAttrFlags;
 use serde::{Deserialize, Serialize};
 
@@ -32,20 +33,81 @@ pub(crate) enum What {
     Fresh(Filesystem, Otherwise),
     /// A part of the host's file system.
     Bind(Bind),
-    /// A character device of its own.
-    Device(u32, u32),
+    /// A device, or a FIFO, of its own.
+    Device(Device),
     /// A symbolic link.
     Link(String),
     /// A directory with this mode.
     Directory(u32),
     /// A file with this content.
     File(Vec<u8>),
+    /// A file that an earlier entry made at this path, seen at another, where the root has a place for it.
+    Seen(PathBuf),
     /// Nothing to be seen: an empty file or directory over it, where there is something.
     Mask(Absent),
     /// What is there already, with these flags added on it and everything below.
     Restrict(Attributes, Absent),
     /// The mount of ours that an earlier entry made there, with these flags added.
     Tighten(Attributes),
+    /// The mount of ours that an earlier entry made there, with this propagation.
+    Propagation(Propagation),
+}
+
+/// What `mknod(2)` makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Device {
+    pub(crate) kind: FileType,
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+    pub(crate) mode: u32,
+    pub(crate) owner: (u32, u32),
+}
+
+impl Device {
+    /// A character device that everybody may use.
+    pub(crate) fn character(major: u32, minor: u32) -> Device {
+        Device { kind: FileType::CharacterDevice, major, minor, mode: 0o666, owner: (0, 0) }
+    }
+}
+
+/// Whether mounts travel between a mount and those that it was copied from; `mount_namespaces(7)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Propagation {
+    pub(crate) kind: PropagationKind,
+    pub(crate) recursive: bool,
+}
+
+/// The kinds that let nothing out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PropagationKind {
+    Private,
+    Slave,
+    Unbindable,
+}
+
+/// Flags to set and to clear, where not all of them are to be added only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) set: Attributes,
+    pub(crate) clear: Attributes,
+}
+
+impl Change {
+    pub(crate) const NONE: Change = Change { set: Attributes::empty(), clear: Attributes::empty() };
+
+    /// Only adds.
+    pub(crate) fn add(set: Attributes) -> Change {
+        Change { set, ..Change::NONE }
+    }
+
+    /// A later word takes back an earlier one.
+    pub(crate) fn then(self, set: Attributes, clear: Attributes) -> Change {
+        Change { set: (self.set - clear) | set, clear: self.clear | clear }
+    }
+
+    pub(crate) fn is_none(self) -> bool {
+        self == Change::NONE
+    }
 }
 
 /// What to do where there is nothing to mask or restrict.
@@ -73,6 +135,8 @@ pub(crate) enum Otherwise {
     Refuse,
     /// Go on without it.
     LeaveOut,
+    /// Mount it only over a directory that the root has, and fail if the kernel does not give it.
+    OverDirectory,
     /// Show the host's, with the flags that the file system would have had.
     Bind(&'static str),
 }
@@ -83,7 +147,10 @@ pub(crate) struct Bind {
     pub(crate) source: PathBuf,
     /// With all mounts below. What came along into a user namespace is locked together: then it must be.
     pub(crate) recursive: bool,
+    /// Flags of all of them.
     pub(crate) attributes: Attributes,
+    /// Flags of the topmost alone, as OCI's words mean them.
+    pub(crate) top: Change,
     /// The character device that it must be, for what masks and devices are made of.
     pub(crate) device: Option<(u32, u32)>,
     /// Whether it is left out where the host has no such file.
@@ -111,14 +178,23 @@ impl Bind {
     /// A directory with all below, read-only and without devices or set-user-ID programs.
     pub(crate) fn read_only(source: impl Into<PathBuf>) -> Bind {
         let attributes = Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV;
-        Bind { source: source.into(), recursive: true, attributes, device: None, optional: false, idmap: None }
+        Bind {
+            source: source.into(),
+            recursive: true,
+            attributes,
+            top: Change::NONE,
+            device: None,
+            optional: false,
+            idmap: None,
+        }
     }
 
-    /// A device of the host, for where no device can be made.
+    /// A device of the host. Read-only, which is about its inode: root inside could otherwise take the host's
+    /// /dev/null away with chmod(2).
     pub(crate) fn device(name: &str, numbers: (u32, u32)) -> Bind {
-        let attributes = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
+        let attributes = Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
         let source = Path::new("/dev").join(name);
-        Bind { source, recursive: false, attributes, device: Some(numbers), optional: false, idmap: None }
+        Bind { source, recursive: false, attributes, device: Some(numbers), ..Bind::read_only("") }
     }
 }
 
@@ -148,6 +224,7 @@ impl Mount {
         let mut options = vec![if bind.recursive { "rbind" } else { "bind" }.to_owned()];
         let prefix = if bind.recursive { "r" } else { "" };
         options.extend(option_names(bind.attributes).iter().map(|name| format!("{prefix}{name}")));
+        options.extend(option_names(bind.top.set));
         options.extend(bind.idmap.as_ref().map(|map| format!("idmap={}", map.shown())));
         Mount { target: target.into(), kind: "bind".to_owned(), source: Some(bind.source.as_path().into()), options }
     }

@@ -32,6 +32,17 @@ pub(crate) fn locked_below(fault: Fault, recursive: bool) -> Fault {
     }
 }
 
+/// `mount_setattr(2)` does not take back a flag that came along into a user namespace.
+pub(crate) fn locked_flags(fault: Fault) -> Fault {
+    match fault.errno() {
+        Some(Errno::EPERM) if holds(CapabilitySet::SYS_ADMIN) && in_user_namespace() => fault.with_remedy(
+            "flags that a mount brought along into a user namespace are locked: ask for them (ro, nosuid, nodev, noexec, \
+             noatime), or do it outside",
+        ),
+        _ => missing_admin(fault),
+    }
+}
+
 /// A call that needs a capability which we may lack.
 pub(crate) fn missing(fault: Fault, right: CapabilitySet) -> Fault {
     if fault.errno() != Some(Errno::EPERM) || holds(right) {

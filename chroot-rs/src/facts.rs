@@ -1,7 +1,10 @@
 //! What the lists of mounts depend on, read once before the root changes: who we are here, and what the host has.
 
+use std::os::unix::fs::MetadataExt;
+
 use plumbing::Fault;
 use plumbing::kernel::look;
+use plumbing::namespace::{Kind, KindSet};
 use plumbing::privilege::setgroups_is_denied;
 use rustix::thread::CapabilitySet;
 
@@ -13,7 +16,7 @@ const TOP: [&str; 6] = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 /// What is known of this process and its machine.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Facts {
-    /// Whether devices that we make work: not in a user namespace, where mknod(2) is refused.
+    /// Whether mknod(2) makes devices that work: not in a user namespace.
     pub(crate) makes_devices: bool,
     /// Whether group 5, which owns terminals, is mapped here.
     pub(crate) has_tty_group: bool,
@@ -23,6 +26,9 @@ pub(crate) struct Facts {
     pub(crate) cgroups: String,
     /// The options of the cgroup v2 hierarchy, such as `nsdelegate`.
     pub(crate) cgroup2_options: Vec<String>,
+    /// Where that hierarchy is mounted whole, if we are in the first cgroup namespace: there a new mount of it would set
+    /// the options of all of them.
+    pub(crate) cgroup2_at: Option<String>,
     /// The processors that have a thermal_throttle directory, as `cpu0`.
     pub(crate) throttled: Vec<String>,
     /// The host's /bin and its like: link texts, or `None` for directories.
@@ -33,16 +39,19 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// Looks around.
-    pub(crate) fn gather() -> Result<Facts, Fault> {
+    /// Looks around, in a container whose namespaces `joined` we have entered, or in a dry run would have.
+    pub(crate) fn gather(joined: KindSet) -> Result<Facts, Fault> {
         let gid_map = read("/proc/self/gid_map")?;
+        let mountinfo = read("/proc/self/mountinfo")?;
+        let is_first = in_first_cgroup_namespace() && !joined.contains(Kind::Cgroup);
         let makes_devices = !explain::in_user_namespace() && explain::holds(CapabilitySet::MKNOD);
         Ok(Facts {
             makes_devices,
             has_tty_group: plumbing::privilege::is_mapped(&gid_map, 5),
             setgroups_denied: setgroups_is_denied(&read("/proc/self/setgroups")?),
             cgroups: read("/proc/self/cgroup")?,
-            cgroup2_options: cgroup2_options(&read("/proc/self/mountinfo")?),
+            cgroup2_options: cgroup2_options(&mountinfo),
+            cgroup2_at: (is_first && !explain::in_user_namespace()).then(|| cgroup2_at(&mountinfo)).flatten(),
             throttled: throttled()?,
             top: TOP.iter().filter_map(|path| top_entry(path)).collect(),
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -57,6 +66,21 @@ fn cgroup2_options(mountinfo: &str) -> Vec<String> {
     let options = mountinfo.lines().find_map(|line| line.split_once(" - cgroup2 ")?.1.split(' ').nth(1));
     let options = options.unwrap_or_default().split(',').filter(|option| !matches!(*option, "rw" | "ro" | ""));
     options.map(str::to_owned).collect()
+}
+
+/// PROC_CGROUP_INIT_INO of <linux/proc_ns.h>.
+const FIRST_CGROUP_NAMESPACE: u64 = 0xefff_fffb;
+
+fn in_first_cgroup_namespace() -> bool {
+    std::fs::metadata("/proc/self/ns/cgroup").is_ok_and(|meta| meta.ino() == FIRST_CGROUP_NAMESPACE)
+}
+
+/// A mount of the whole hierarchy with a plain name.
+fn cgroup2_at(mountinfo: &str) -> Option<String> {
+    let line = mountinfo.lines().find(|line| line.contains(" - cgroup2 "))?;
+    let mut words = line.split(' ').skip(3);
+    let (root, at) = (words.next()?, words.next()?);
+    (root == "/" && !at.contains('\\')).then(|| at.to_owned())
 }
 
 fn read(path: &str) -> Result<String, Fault> {
@@ -96,6 +120,8 @@ mod tests {
         let line =
             "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n";
         assert_eq!(cgroup2_options(line), ["nsdelegate", "memory_recursiveprot"]);
+        assert_eq!(cgroup2_at(line).as_deref(), Some("/sys/fs/cgroup"));
+        assert_eq!(cgroup2_at("29 23 0:26 /box /sys/fs/cgroup rw - cgroup2 none rw\n"), None);
         assert!(
             cgroup2_options("29 23 0:26 / /a rw - cgroup2 none rw\n30 23 0:27 / /b rw - tmpfs none rw\n").is_empty()
         );

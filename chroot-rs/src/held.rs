@@ -21,12 +21,12 @@ use serde::de::DeserializeOwned;
 const GOAL: &str = "work inside the container";
 const ONCE_MORE: &str = "the pid namespace that we joined holds for children only; pid_namespaces(7)";
 
-/// Runs `work` inside the container, and gives back what it answers.
+/// Runs `work` inside the container, and gives back what it answers. It is told which namespaces are not ours.
 ///
 /// Under `--dry-run` it runs here, where its calls are only told.
 pub(crate) fn inside<T: Serialize + DeserializeOwned>(
     target: &Target,
-    work: impl FnOnce() -> Result<T, Fault>,
+    work: impl FnOnce(KindSet) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
     let foreign = target.foreign_kinds()?;
     if !foreign.contains(Kind::Mnt) {
@@ -43,10 +43,10 @@ pub(crate) fn inside<T: Serialize + DeserializeOwned>(
             if foreign.contains(Kind::Pid) {
                 fork(ONCE_MORE)?;
             }
-            work()
+            work(foreign)
         }
         Cloned::Child => {
-            let done = enter(target, foreign).and_then(|()| descend(foreign, || answer(writer, work)));
+            let done = enter(target, foreign).and_then(|()| descend(foreign, || answer(writer, || work(foreign))));
             exit_now(done.unwrap_or_else(|fault| fault.report(narrate::tool())))
         }
         Cloned::Parent { pid, .. } => {
@@ -68,7 +68,7 @@ fn enter(target: &Target, foreign: KindSet) -> Result<(), Fault> {
     }
     let maps = |map: &str| is_mapped(&target.read(map).unwrap_or_default(), 0);
     let root = |map: &str| maps(map).then_some(0);
-    Process { uid: root("uid_map"), gid: root("gid_map"), ..Process::default() }.apply()
+    Process { uid: root("uid_map"), gid: root("gid_map"), ..Process::default() }.apply(|| Ok(()))
 }
 
 /// Does the last step in the pid namespace that was joined.

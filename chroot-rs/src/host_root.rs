@@ -54,31 +54,38 @@ pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
 }
 
 fn files(facts: &Facts) -> Vec<Entry> {
-    let own = &facts.hostname;
-    let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{own}\n");
     let files = [
         ("/etc/passwd", PASSWD.to_owned()),
         ("/etc/group", GROUP.to_owned()),
         ("/etc/nsswitch.conf", NSSWITCH.to_owned()),
         ("/etc/profile", PROFILE.to_owned()),
-        ("/etc/hostname", format!("{own}\n")),
-        ("/etc/hosts", hosts),
-        ("/etc/resolv.conf", reachable_servers(&facts.resolv_conf)),
     ];
-    let file = |(path, content): (&str, String)| {
+    let names = names(facts).map(|(name, content)| (format!("/etc/{name}"), content));
+    let files = files.map(|(path, content)| (path.to_owned(), content)).into_iter().chain(names);
+    let file = |(path, content): (String, String)| {
         Entry::new(path, What::File(content.into_bytes()), "its own, so that nothing of the host's shows")
     };
-    files.map(file).into_iter().collect()
+    files.map(file).collect()
 }
 
-/// The host's resolv.conf without servers on its loopback: from another network namespace nobody answers there.
+/// The files of /etc that say who is who on the network.
+pub(crate) fn names(facts: &Facts) -> [(&'static str, String); 3] {
+    let own = &facts.hostname;
+    let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{own}\n");
+    let servers = reachable_servers(&facts.resolv_conf);
+    [("hostname", format!("{own}\n")), ("hosts", hosts), ("resolv.conf", servers)]
+}
+
+/// The host's resolv.conf without servers on its loopback: from another network namespace nobody answers there. If there
+/// are no others, it is as it is: our network may be the host's.
 fn reachable_servers(resolv_conf: &str) -> String {
     let is_reachable = |line: &&str| {
         let mut words = line.split_ascii_whitespace();
         let server = if words.next() == Some("nameserver") { words.next() } else { None };
         !server.is_some_and(|address| address.starts_with("127.") || address == "::1")
     };
-    resolv_conf.lines().filter(is_reachable).map(|line| format!("{line}\n")).collect()
+    let reachable: String = resolv_conf.lines().filter(is_reachable).map(|line| format!("{line}\n")).collect();
+    if reachable.contains("nameserver") { reachable } else { resolv_conf.to_owned() }
 }
 
 #[cfg(test)]
@@ -103,5 +110,6 @@ mod tests {
     fn name_servers_on_the_hosts_loopback_are_left_out() {
         let text = "search lan\nnameserver 127.0.0.53\nnameserver 192.0.2.1\n";
         assert_eq!(reachable_servers(text), "search lan\nnameserver 192.0.2.1\n");
+        assert_eq!(reachable_servers("nameserver ::1\n"), "nameserver ::1\n");
     }
 }

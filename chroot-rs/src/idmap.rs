@@ -5,7 +5,7 @@
 //! kernel wants CAP_SYS_ADMIN over the file system itself, so a user may map only what was mounted in a user namespace.
 
 use std::io::Write;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::wait::waitpid;
@@ -99,9 +99,10 @@ fn user_namespace(goal: &str, map: &IdMap) -> Result<OwnedFd, Fault> {
             let ended = rustix::io::read(&reader, &mut [0_u8; 1]);
             exit_now(if ended.is_ok() { Status::SUCCESS } else { Status::OURS })
         }
-        Cloned::Parent { pid, .. } => {
+        Cloned::Parent { pid, pidfd } => {
             drop(reader);
-            let namespace = write_maps(goal, pid, map).and_then(|()| open_namespace(goal, pid));
+            let namespace = seen_as(goal, &pidfd)
+                .and_then(|pid| write_maps(goal, pid, map).and_then(|()| open_namespace(goal, pid)));
             drop(writer);
             if !narrate::is_dry_run() {
                 look(goal, format!("waitpid({pid})"), || waitpid(Pid::from_raw(pid), None))?;
@@ -109,6 +110,20 @@ fn user_namespace(goal: &str, map: &IdMap) -> Result<OwnedFd, Fault> {
             namespace
         }
     }
+}
+
+/// The child's pid as this /proc has it: it may show another pid namespace than ours, where our number is somebody else's.
+fn seen_as(goal: &str, pidfd: &OwnedFd) -> Result<i32, Fault> {
+    if narrate::is_dry_run() {
+        return Ok(0);
+    }
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let text = look(goal, format!("read({path:?})"), || std::fs::read_to_string(&path))?;
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    pid.filter(|pid| *pid > 0).ok_or_else(|| {
+        Fault::new(format!("cannot {goal}: /proc does not show our pid namespace"))
+            .with_remedy("mount one that does, as unshare-rs --mount-proc does it")
+    })
 }
 
 fn write_maps(goal: &str, pid: i32, map: &IdMap) -> Result<(), Fault> {
@@ -132,6 +147,11 @@ fn open_namespace(goal: &str, pid: i32) -> Result<OwnedFd, Fault> {
 }
 
 impl IdMap {
+    /// From lines as `uid_map` and `gid_map` take them.
+    pub(crate) fn of_lines(uids: String, gids: String) -> IdMap {
+        IdMap { uids, gids }
+    }
+
     /// As the option wrote it, for the record.
     pub(crate) fn shown(&self) -> String {
         let ranges = |prefix: &str, lines: &str| {

@@ -13,9 +13,11 @@ use nix::errno::Errno;
 use plumbing::fault::IntoErrno;
 use plumbing::kernel::{call, look};
 use plumbing::{Fault, narrate};
-use rustix::fs::{CWD, Dev, FileType, Mode, OFlags, mkdirat, mknodat, openat, symlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, makedev, mkdirat, mknodat, openat, symlinkat,
+};
 
-use crate::entry::{quoted, shown};
+use crate::entry::{Device, quoted, shown};
 use crate::resolve::{self, Links};
 use crate::told::{Telling, Told, Where};
 
@@ -27,6 +29,7 @@ const LONGEST: u64 = 4 << 20;
 pub(crate) struct InRoot {
     fd: OwnedFd,
     telling: Telling,
+    follows: bool,
 }
 
 impl InRoot {
@@ -36,7 +39,18 @@ impl InRoot {
         if narrate::is_dry_run() && is_new {
             telling.note(Path::new("/"), Told::Empty);
         }
-        InRoot { fd, telling }
+        InRoot { fd, telling, follows: false }
+    }
+
+    /// The same, where links on the way to a target lead on inside the root, as OCI runtimes do it. What speaks for the
+    /// machine, /proc, /sys and /dev, stays where its name says (CVE-2019-19921, CVE-2023-27561).
+    pub(crate) fn following(self) -> InRoot {
+        InRoot { follows: true, ..self }
+    }
+
+    fn links(&self, path: &Path) -> Links {
+        let is_fixed = ["/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top));
+        if self.follows && !is_fixed { Links::Inside } else { Links::Refuse }
     }
 
     /// Its top directory.
@@ -97,6 +111,11 @@ impl InRoot {
                 let (major, minor) = (rustix::fs::major(dev), rustix::fs::minor(dev));
                 format!("mknodat(root:{above}, {quoted}, S_IFCHR|0{mode:o}, makedev({major:#x}, {minor:#x}))")
             }
+            FileType::BlockDevice => {
+                let (major, minor) = (rustix::fs::major(dev), rustix::fs::minor(dev));
+                format!("mknodat(root:{above}, {quoted}, S_IFBLK|0{mode:o}, makedev({major:#x}, {minor:#x}))")
+            }
+            FileType::Fifo => format!("mknodat(root:{above}, {quoted}, S_IFIFO|0{mode:o})"),
             _ => format!("mknodat(root:{above}, {quoted}, S_IFREG|0{mode:o})"),
         };
         let made = call(format!("make {} inside the root", shown(path)), text, why, || {
@@ -105,12 +124,45 @@ impl InRoot {
         made.map_err(|fault| not_made(fault, &above))
     }
 
+    /// Makes a device or a FIFO; one that is there already must be the same.
+    pub(crate) fn device(&self, path: &Path, device: &Device, why: &str) -> Result<(), Fault> {
+        let number = makedev(device.major, device.minor);
+        match self.make_node(path, device.kind, device.mode, number, why) {
+            Err(fault) if fault.errno() == Some(Errno::EEXIST) => {
+                let found = self.open(path, OFlags::PATH)?;
+                let stat = look(reach(path), "fstat(fd)", || fstat(&found))?;
+                match FileType::from_raw_mode(stat.st_mode) == device.kind && stat.st_rdev == number {
+                    true => Ok(()),
+                    false => Err(fault),
+                }
+            }
+            made => made,
+        }?;
+        match device.owner {
+            (0, 0) => Ok(()),
+            (uid, gid) => self.change_owner(path, uid, gid),
+        }
+    }
+
+    fn change_owner(&self, path: &Path, uid: u32, gid: u32) -> Result<(), Fault> {
+        let (above, name, dir) = self.above(path)?;
+        let text = format!("fchownat(root:{above}, {}, {uid}, {gid}, AT_SYMLINK_NOFOLLOW)", quoted(name.as_ref()));
+        let ids = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        call(format!("give {} inside the root to its owner", shown(path)), text, "as the list of devices says", || {
+            chownat(&dir, name, ids.0, ids.1, AtFlags::SYMLINK_NOFOLLOW)
+        })
+    }
+
     /// Makes a symbolic link; its text is for those who live inside, nothing of ours follows it.
     pub(crate) fn link(&self, path: &Path, to: &str, why: &str) -> Result<(), Fault> {
         let (above, name, dir) = self.above(path)?;
         let text = format!("symlinkat({to:?}, root:{above}, {})", quoted(name.as_ref()));
         let goal = format!("make the link {} inside the root", shown(path));
-        call(goal, text, why, || symlinkat(to, &dir, name)).map_err(|fault| not_made(fault, &above))
+        match call(goal, text, why, || symlinkat(to, &dir, name)) {
+            // What a root brings along under that name is its own affair: we do not follow it.
+            Err(fault) if fault.errno() == Some(Errno::EEXIST) => Ok(()),
+            made => made.map_err(|fault| not_made(fault, &above)),
+        }
     }
 
     /// Writes a new file.
@@ -166,12 +218,14 @@ impl InRoot {
     fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Fault> {
         let told = if narrate::is_dry_run() { self.telling.find(path) } else { Where::Root };
         let opened = match told {
-            Where::Root => resolve::open(self.fd.as_fd(), path, flags, Links::Refuse),
+            Where::Root => resolve::open(self.fd.as_fd(), path, flags, self.links(path)),
             Where::There => openat(&self.fd, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()),
             Where::Nowhere => Err(rustix::io::Errno::NOENT),
             Where::Host(same) => openat(CWD, same, flags | OFlags::CLOEXEC, Mode::empty()),
         };
-        let text = format!("openat2(root, {}, RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS)", quoted(path));
+        let resolve =
+            if self.links(path) == Links::Refuse { "RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS" } else { "RESOLVE_IN_ROOT" };
+        let text = format!("openat2(root, {}, {resolve})", quoted(path));
         opened.map_err(|error| self.explain(path, Fault::kernel(reach(path), text, error.into_errno())))
     }
 

@@ -1,12 +1,16 @@
 //! Changing the root: plain `chroot(2)`, or a container's root with its own mounts (`pivot_root(2)`) and few privileges.
 //!
 //! Where to start: `plan.rs` reads as the lesson. The mounts are data: `std_mounts.rs` and `host_root.rs` compute the
-//! list, `asked.rs` adds what the
-//! options ask for, `tree.rs` applies it in order, `in_root.rs` sees to it that no path of a foreign root leads out of it.
+//! list, `asked.rs` adds what the options ask for, `oci.rs` what a bundle does, `tree.rs` applies it in order, `in_root.rs`
+//! sees to it that no path of a foreign root leads out of it. `audit.rs` is the other side: it tries, from inside,
+//! whether that holds.
 #![forbid(unsafe_code)]
 
 mod asked;
 mod attach;
+mod audit;
+mod built;
+mod confine;
 mod confinement;
 mod devices;
 mod entry;
@@ -17,10 +21,13 @@ mod host_root;
 mod identity;
 mod idmap;
 mod in_root;
+pub mod manual;
 mod masks;
+mod oci;
 mod options;
 mod overlay;
 pub mod plan;
+mod remount;
 mod resolve;
 mod root;
 mod root_options;

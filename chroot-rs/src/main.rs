@@ -1,10 +1,7 @@
 //! The executable: parse, then apply, then report. Everything else is in the library beside it.
 #![forbid(unsafe_code)]
-
-use std::process::ExitCode;
+#![no_main]
 
 use chroot_rs::plan::Plan;
 
-fn main() -> ExitCode {
-    plumbing::startup::run("chroot-rs", Plan::parse, Plan::apply)
-}
+plumbing::main!("chroot-rs", Plan::parse, Plan::apply);

@@ -1,10 +1,13 @@
 //! The declared options: parser, help, manual page and completions come from this table.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser};
 use plumbing::options::Narration;
+use plumbing::ordinary::Ordinary;
 
+use crate::confine::Confine;
 use crate::confinement::{self, Capabilities};
 use crate::root_options::RootOptions;
 
@@ -16,6 +19,8 @@ Examples:
   unshare-rs --user --map-root-user --mount --pid --fork -- chroot-rs --std --host-root -- ps aux
   chroot-rs --read-only --bind ./src:/src --tmpfs /tmp:size=64m ./rootfs -- make -C /src
   chroot-rs --overlay ./layer2:./layer1 --proc /proc --dev /dev -- /bin/sh
+  unshare-rs --mount --pid --net --fork -- chroot-rs --oci ./bundle --exec-fifo ./start
+  chroot-rs --audit --json | jq -r '.probes[] | select(.outcome == \"open\") | .name'
   unshare-rs --hold --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/sh";
 
 /// Change the root: plainly, or with a container's own mounts and few privileges
@@ -23,11 +28,13 @@ Examples:
 /// Without --std it does what chroot(8) does. With --std the command sees a container's root: its own /proc, /sys and
 /// /dev, masked and read-only where they speak for the whole machine, pivoted so that there is no way back, with
 /// Docker's default capabilities, no_new_privs and a clean environment.
-#[derive(Debug, Parser)]
+#[derive(Debug, Default, Parser, Ordinary)]
 #[command(name = "chroot-rs", version, infer_long_args = true, after_help = EXAMPLES)]
 #[command(override_usage = "chroot-rs [OPTIONS] NEWROOT [COMMAND [ARGUMENT]...]
        chroot-rs --std [OPTIONS] NEWROOT|--host-root|--overlay... -- [COMMAND [ARGUMENT]...]
-       chroot-rs --pipe --std [OPTIONS] NEWROOT|--host-root|--overlay...")]
+       chroot-rs --oci BUNDLE [OPTIONS] [-- COMMAND [ARGUMENT]...]
+       chroot-rs --pipe --std|--oci BUNDLE [OPTIONS] [NEWROOT|--host-root|--overlay...]
+       chroot-rs --audit [--json]")]
 pub struct Options {
     /// Make a container's root: own mounts, masks, pivot_root(2), confinement
     #[arg(long, help_heading = "Container root")]
@@ -45,7 +52,7 @@ pub struct Options {
     #[arg(long, conflicts_with = "std", help_heading = "Identity")]
     pub(crate) skip_chdir: bool,
 
-    /// Leave no more than these: docker (default with --std), none, all, or names as in CHOWN,KILL
+    /// Leave no more than these: docker (default with --std), podman, none, all, or names as in CHOWN,KILL
     #[arg(long, value_name = "SET", value_parser = confinement::capabilities, help_heading = "Confinement")]
     pub(crate) capabilities: Option<Capabilities>,
     /// Let set-user-ID programs and file capabilities work: no no_new_privs
@@ -55,15 +62,30 @@ pub struct Options {
     #[arg(long, requires = "std", help_heading = "Confinement")]
     pub(crate) keep_env: bool,
     /// Keep N descriptors from 3 on; all others close
-    #[arg(long, value_name = "N", requires = "std", conflicts_with = "pipe", help_heading = "Confinement")]
+    #[arg(long, value_name = "N", conflicts_with = "pipe", help_heading = "Confinement")]
     pub(crate) preserve_fds: Option<u32>,
+    #[command(flatten)]
+    pub(crate) confine: Confine,
+
+    /// Write a line to descriptor FD once all is set up
+    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(0..), help_heading = "Start")]
+    pub(crate) ready_fd: Option<i32>,
+    /// Then wait for a byte, or the end of file, from descriptor FD
+    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(0..), help_heading = "Start")]
+    pub(crate) block_fd: Option<i32>,
+    /// Then wait until somebody writes to the FIFO PATH
+    #[arg(long, value_name = "PATH", help_heading = "Start")]
+    pub(crate) exec_fifo: Option<PathBuf>,
 
     /// Work on the container whose record comes in on stdin, and pass the record on
-    #[arg(long, requires = "std", help_heading = "Pipe")]
+    #[arg(long, conflicts_with_all = ["ready_fd", "block_fd", "exec_fifo"], help_heading = "Pipe")]
     pub(crate) pipe: bool,
     /// Leave the container alive when this stage fails
     #[arg(long, requires = "pipe", help_heading = "Pipe")]
     pub(crate) keep_on_error: bool,
+
+    #[command(flatten)]
+    pub(crate) audit: Audit,
 
     #[command(flatten)]
     pub(crate) narration: Narration,
@@ -72,7 +94,28 @@ pub struct Options {
     pub(crate) operands: Vec<OsString>,
 }
 
+/// The options that ask for no root at all.
+#[derive(Debug, Default, clap::Args, Ordinary)]
+pub(crate) struct Audit {
+    /// Try the ways out of the container that this runs in, and tell which are open; exits with 1 if any is
+    #[arg(long, conflicts_with_all = ["std", "pipe", "keep_on_error", "userspec", "groups", "skip_chdir", "capabilities",
+          "allow_new_privs", "keep_env", "preserve_fds"], help_heading = "Audit")]
+    pub(crate) audit: bool,
+    /// Tell it as JSON
+    #[arg(long, requires = "audit", help_heading = "Audit")]
+    pub(crate) json: bool,
+}
+
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
     Options::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_short_way_reads_what_clap_reads() {
+        let read = plumbing::ordinary::disagreement::<super::Options>();
+        assert!(read.clone().is_ok_and(|lines| lines > 300), "{read:?}");
+    }
 }

@@ -34,7 +34,7 @@ pub(crate) fn make(lower: &[PathBuf], upper: Option<&Path>, attributes: Attribut
         make_directory(&top, name, why)?;
     }
     let before = stand_in(top.as_fd())?;
-    let made = configure(&names, attributes);
+    let made = configure(&names, &layers, attributes);
     if made.is_ok() && upper.is_none() {
         let why = "it is reached through the layered root only, and is nobody's way back; umount(2)";
         call(GOAL, "umount2(\".\", MNT_DETACH)", why, || unmount(".", UnmountFlags::DETACH))?;
@@ -80,12 +80,26 @@ fn go_back(before: Option<&OwnedFd>) -> Result<(), Fault> {
     before.map_or(Ok(()), |before| look(GOAL, "fchdir(fd)", || rustix::process::fchdir(before)))
 }
 
-fn configure(names: &[PathBuf], attributes: Attributes) -> Result<OwnedFd, Fault> {
+/// One layer by one; before Linux 6.8 all in one string, with colons between. Before 6.5 the kernel looks at no parameter
+/// until all are there, so it is the whole that is tried again.
+fn configure(names: &[PathBuf], layers: &[OwnedFd], attributes: Attributes) -> Result<OwnedFd, Fault> {
+    let one_by_one: Vec<_> = names.iter().map(|name| ("lowerdir+", name.clone().into_os_string())).collect();
+    match configure_with(&one_by_one, attributes) {
+        Err(fault) if fault.errno() == Some(Errno::EINVAL) => {
+            configure_with(&[("lowerdir", in_one_string(names, layers)?)], attributes)
+        }
+        answer => answer,
+    }
+}
+
+fn configure_with(layers: &[(&str, OsString)], attributes: Attributes) -> Result<OwnedFd, Fault> {
     let why = "the layers stay as they are, what is changed lies over them; fsopen(2)";
     let context = attach::begin(GOAL, "overlay", why)?;
     let context = context.as_fd();
     attach::configure(GOAL, context, "source", Some(OsStr::new("overlay")))?;
-    add_layers(context, names)?;
+    for (key, layer) in layers {
+        attach::configure(GOAL, context, key, Some(layer))?;
+    }
     attach::configure(GOAL, context, "upperdir", Some(OsStr::new("upper")))?;
     attach::configure(GOAL, context, "workdir", Some(OsStr::new("work")))?;
     if explain::in_user_namespace() {
@@ -98,21 +112,23 @@ fn configure(names: &[PathBuf], attributes: Attributes) -> Result<OwnedFd, Fault
 fn name(path: &Path, layer: &OwnedFd) -> PathBuf {
     match std::path::absolute(path) {
         Ok(path) if path.as_os_str().len() < LONGEST => path,
-        _ => PathBuf::from(format!("/proc/self/fd/{}", layer.as_raw_fd())),
+        _ => by_descriptor(layer),
     }
 }
 
-/// One by one; before Linux 6.8 all in one string, with colons between.
-fn add_layers(context: BorrowedFd<'_>, names: &[PathBuf]) -> Result<(), Fault> {
-    for (place, name) in names.iter().enumerate() {
-        match attach::configure(GOAL, context, "lowerdir+", Some(name.as_os_str())) {
-            Err(fault) if place == 0 && fault.errno() == Some(Errno::EINVAL) => {
-                return attach::configure(GOAL, context, "lowerdir", Some(&joined(names)));
-            }
-            answer => answer?,
-        }
-    }
-    Ok(())
+fn by_descriptor(layer: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", layer.as_raw_fd()))
+}
+
+/// By their names, or where those are too long together, by their descriptors.
+fn in_one_string(names: &[PathBuf], layers: &[OwnedFd]) -> Result<OsString, Fault> {
+    let short: Vec<_> = layers.iter().map(by_descriptor).collect();
+    let fits = |text: &OsString| text.len() < LONGEST;
+    [joined(names), joined(&short)].into_iter().find(fits).ok_or_else(|| {
+        Fault::new(format!("cannot {GOAL}: {} layers are too many for this kernel", layers.len())).with_remedy(format!(
+            "before Linux 6.8 all their names together, as /proc/self/fd/N, have to be shorter than {LONGEST} bytes"
+        ))
+    })
 }
 
 fn joined(names: &[PathBuf]) -> OsString {

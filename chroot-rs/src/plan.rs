@@ -1,40 +1,55 @@
 //! What a command line asks for, and how it is done: parse, then apply, in the order in which the kernel wants it.
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use plumbing::gates::{Gates, Places};
 use plumbing::kernel::{close_range, look};
+use plumbing::namespace::KindSet;
 use plumbing::options::Narration;
 use plumbing::pipe::{self, Stage};
-use plumbing::privilege::Process;
+use plumbing::privilege::set_oom_score_adj;
 use plumbing::startup::Parsed;
-use plumbing::text::Text;
 use plumbing::{Fault, Status, chain};
 use rustix::fs::Mode;
-use serde::{Deserialize, Serialize};
 
 use crate::asked::Asked;
+use crate::built::{Built, Root};
+use crate::confine::Confine;
 use crate::confinement::Confinement;
-use crate::entry::{Attributes, Entry, Mount};
+use crate::entry::{Attributes, Entry, PropagationKind};
 use crate::facts::Facts;
 use crate::identity::{Books, Identity, Request};
 use crate::in_root::InRoot;
+use crate::oci::Bundle;
 use crate::options::Options;
 use crate::root::{self, Source};
-use crate::{held, host_root, std_mounts, tree};
+use crate::{attach, audit, held, host_root, std_mounts, tree};
 
 /// What to do.
 #[derive(Debug)]
 pub struct Plan {
     narration: Narration,
     form: Form,
-    source: Source,
+    /// What becomes the root, unless a bundle says so.
+    source: Option<Source>,
+    /// The directory of an OCI bundle.
+    bundle: Option<PathBuf>,
     std: bool,
     read_only: bool,
     mounts: Vec<Asked>,
     identity: Request,
     confinement: Confinement,
+    gates: Places,
     command: Vec<OsString>,
+}
+
+/// What to build, now that the files that say so are read.
+struct Work {
+    source: Source,
+    asked: Vec<Asked>,
+    bundle: Option<Bundle>,
 }
 
 /// In which of its three ways.
@@ -46,48 +61,8 @@ enum Form {
     Container { preserve_fds: u32 },
     /// `--std --pipe`: a held container gets it.
     Held { keep_on_error: bool },
-}
-
-/// The record's member `root`.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Root {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<Text>,
-    host_root: bool,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    overlay: Vec<Text>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upper: Option<Text>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    tmpfs: bool,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    read_only: bool,
-    mounts: Vec<Mount>,
-}
-
-impl Root {
-    fn of(source: &Source, read_only: bool, mounts: Vec<Mount>) -> Root {
-        let text = |path: &PathBuf| Text::from(path.as_path());
-        let mut root = Root { read_only, mounts, ..Root::default() };
-        match source {
-            Source::Directory(path) => root.path = Some(text(path)),
-            Source::Host => root.host_root = true,
-            Source::Tmpfs => root.tmpfs = true,
-            Source::Descriptor(_) => {}
-            Source::Overlay { lower, upper } => {
-                root.overlay = lower.iter().map(text).collect();
-                root.upper = upper.as_ref().map(text);
-            }
-        }
-        root
-    }
-}
-
-/// What was built: the root, and what its commands are confined to.
-#[derive(Debug, Serialize, Deserialize)]
-struct Built {
-    root: Root,
-    process: Process,
+    /// `--audit`: no root is changed, the one that we are in is looked at.
+    Audit { as_json: bool },
 }
 
 impl Plan {
@@ -97,19 +72,31 @@ impl Plan {
     }
 
     fn of_options(options: Options) -> Result<Plan, Fault> {
+        if options.audit.audit {
+            return Plan::of_audit(options);
+        }
         let mut operands = options.operands.into_iter();
-        let source = match options.root.source().or_else(|| operands.next().map(|path| Source::Directory(path.into())))
-        {
-            Some(source) => source,
-            None => return Err(Fault::usage("the new root directory is missing")),
+        let bundle = options.root.oci.clone();
+        let source = match (&bundle, options.root.source()) {
+            (Some(_), _) => None,
+            (None, Some(made)) => Some(made),
+            (None, None) => operands.next().map(|path| Source::Directory(path.into())),
         };
+        if source.is_none() && bundle.is_none() {
+            return Err(Fault::usage("the new root directory is missing"));
+        }
         let mut command: Vec<OsString> = operands.collect();
         if command.first().is_some_and(|word| word == "--") {
             command.remove(0);
         }
-        let form = match (options.pipe, options.std || options.root.want_mounts()) {
+        let form = match (options.pipe, options.std || bundle.is_some() || options.root.want_mounts()) {
             (true, _) if !command.is_empty() => {
                 return Err(Fault::usage("--pipe takes no command: the last stage, nsenter-rs, runs it"));
+            }
+            (true, _) if !options.std && bundle.is_none() => {
+                return Err(Fault::usage(
+                    "--pipe needs --std or --oci: a container's root is made, not only changed to",
+                ));
             }
             (true, _) => Form::Held { keep_on_error: options.keep_on_error },
             (false, true) if options.skip_chdir => {
@@ -118,12 +105,18 @@ impl Plan {
                 ));
             }
             (false, true) => Form::Container { preserve_fds: options.preserve_fds.unwrap_or(0) },
+            (false, false) if options.preserve_fds.is_some() => {
+                return Err(Fault::usage(
+                    "--preserve-fds needs --std, --oci or mounts: a plain chroot keeps all descriptors",
+                ));
+            }
             (false, false) => Form::Plain { skip_chdir: options.skip_chdir },
         };
         Ok(Plan {
             narration: options.narration,
             form,
             source,
+            bundle,
             std: options.std,
             read_only: options.root.read_only,
             mounts: options.root.mounts.0,
@@ -133,88 +126,143 @@ impl Plan {
                 capabilities: options.capabilities,
                 new_privs: options.allow_new_privs,
                 keep_env: options.keep_env,
+                more: options.confine,
+                files: OnceCell::new(),
             },
+            gates: Places { ready: options.ready_fd, block: options.block_fd, fifo: options.exec_fifo },
             command,
+        })
+    }
+
+    fn of_audit(options: Options) -> Result<Plan, Fault> {
+        let asks_for_more = options.root.want_mounts() || options.root.source().is_some();
+        if asks_for_more || options.confine != Confine::default() || !options.operands.is_empty() {
+            return Err(Fault::usage("--audit looks at the root that it runs in: it takes nothing but --json"));
+        }
+        Ok(Plan {
+            narration: options.narration,
+            form: Form::Audit { as_json: options.audit.json },
+            source: None,
+            bundle: None,
+            std: false,
+            read_only: false,
+            mounts: Vec::new(),
+            identity: Request::default(),
+            confinement: Confinement::default(),
+            gates: Places::default(),
+            command: Vec::new(),
         })
     }
 
     /// Does it. Comes back with the command's status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
         self.narration.begin();
-        match (&self.form, &self.source) {
-            (Form::Plain { skip_chdir }, Source::Directory(path)) => self.chroot(path, *skip_chdir),
-            (Form::Held { keep_on_error }, _) => pipe::filter(*keep_on_error, |stage| self.build_held(stage)),
-            (Form::Container { preserve_fds }, _) => self.become_container(*preserve_fds),
-            (Form::Plain { .. }, _) => {
+        if let Form::Audit { as_json } = self.form {
+            return audit::run(as_json);
+        }
+        // While the caller's working directory and the host's files are still there.
+        self.confinement.read_files()?;
+        let gates = Gates::take(&self.gates)?;
+        let bundle = self.bundle.as_deref().map(Bundle::read).transpose()?;
+        let source = bundle.as_ref().map(Bundle::source).or_else(|| self.source.clone());
+        let source = source.ok_or_else(|| Fault::usage("the new root directory is missing"))?;
+        let work = Work { source, asked: self.mounts.clone(), bundle };
+        match (&self.form, &work.source) {
+            (Form::Plain { skip_chdir }, Source::Directory(path)) => self.chroot(path, *skip_chdir, gates),
+            (Form::Held { keep_on_error }, _) => pipe::filter(*keep_on_error, |stage| self.build_held(stage, work)),
+            (Form::Container { preserve_fds }, _) => self.become_container(*preserve_fds, &work, gates),
+            (Form::Plain { .. } | Form::Audit { .. }, _) => {
                 Err(Fault::new("cannot make a root: a plan without mounts has only a directory"))
             }
         }
     }
 
     /// chroot(8), in its order: the names are looked up while both roots can be read.
-    fn chroot(&self, path: &Path, skip_chdir: bool) -> Result<Status, Fault> {
+    fn chroot(&self, path: &Path, skip_chdir: bool, gates: Gates) -> Result<Status, Fault> {
         if skip_chdir && !std::fs::canonicalize(path).is_ok_and(|real| real == Path::new("/")) {
             return Err(Fault::usage(
                 "--skip-chdir is for the root directory / only: elsewhere it would leave us outside",
             ));
         }
-        let identity = self.look_up(&root::open(path)?)?;
+        let identity = self.look_up(&root::open(path)?, &self.identity)?;
         root::chroot(path, skip_chdir)?;
         identity.warn_of_old_form();
         let process = self.confinement.process(identity, false);
-        process.apply()?;
+        process.apply(|| gates.pass())?;
         let command = match (self.command.is_empty(), std::env::var_os("SHELL")) {
             (false, _) => self.command.clone(),
             (true, Some(shell)) if !shell.is_empty() => vec![shell, "-i".into()],
             (true, _) => vec!["/bin/sh".into(), "-i".into()],
         };
-        chain::exec(&command)
+        chain::exec_with(&command, &process.environment())
     }
 
     /// The mounts need every right, so rights are given up last; descriptors go before that, when nothing else is to
     /// be opened.
-    fn become_container(&self, preserve_fds: u32) -> Result<Status, Fault> {
+    fn become_container(&self, preserve_fds: u32, work: &Work, gates: Gates) -> Result<Status, Fault> {
         root::leave_callers_mounts()?;
-        let Built { process, .. } = self.build(&self.source, &self.mounts)?;
+        let Built { process, .. } = self.build(work, KindSet::EMPTY)?;
         let first = 3_u32.saturating_add(preserve_fds);
         look("close what the command must not inherit", format!("close_range({first}, CLOSE_RANGE_CLOEXEC)"), || {
             close_range(first, u32::MAX, true)
         })?;
-        process.apply()?;
+        process.apply(|| gates.pass())?;
+        let of_bundle = work.bundle.as_ref().map(Bundle::command).unwrap_or_default();
         let shell = [OsString::from("/bin/sh")];
-        let command = if self.command.is_empty() { &shell[..] } else { &self.command };
-        chain::exec_with(command, &process.environment())
+        let command = [&self.command[..], &of_bundle, &shell].into_iter().find(|words| !words.is_empty());
+        chain::exec_with(command.unwrap_or_default(), &process.environment())
     }
 
-    fn build_held(&self, stage: &mut Stage) -> Result<(), Fault> {
+    fn build_held(&self, stage: &mut Stage, mut work: Work) -> Result<(), Fault> {
         stage.require_unfinished("change the root of")?;
         // The container's mount namespace begins as a copy of ours, but a working directory is not joined.
-        let (mut source, mut mounts) = (self.source.clone(), self.mounts.clone());
-        look("name the new root", "getcwd()", || source.make_absolute())?;
-        look("name what is mounted", "getcwd()", || mounts.iter_mut().try_for_each(Asked::make_absolute))?;
-        let built: Built = held::inside(&stage.target, || self.build(&source, &mounts))?;
+        look("name the new root", "getcwd()", || work.source.make_absolute())?;
+        look("name what is mounted", "getcwd()", || work.asked.iter_mut().try_for_each(Asked::make_absolute))?;
+        let built: Built = held::inside(&stage.target, |foreign| self.build(&work, foreign))?;
         stage.record.set("root", &built.root)?;
         stage.record.set("process", &built.process)
     }
 
     /// The root first, then what is mounted in it, then the change to it: all paths of the host are still there while
     /// the mounts are made, and none afterwards.
-    fn build(&self, source: &Source, asked: &[Asked]) -> Result<Built, Fault> {
-        let facts = Facts::gather()?;
-        root::make_private()?;
+    fn build(&self, work: &Work, joined: KindSet) -> Result<Built, Fault> {
+        let Work { source, asked, bundle } = work;
+        let facts = Facts::gather(joined)?;
+        root::cut_off(bundle.as_ref().map_or(PropagationKind::Private, Bundle::begins_as))?;
         // The modes in the lists are meant as they stand; the command gets the caller's mask back.
         let mask = rustix::process::umask(Mode::empty());
         let root = root::attach(source, self.attributes())?;
-        let mounts = tree::make(&root, &self.entries(source, asked, &facts))?;
-        if self.read_only {
-            root::seal(&root, source)?;
+        let (root, mut entries) = match bundle {
+            Some(bundle) => (root.following(), bundle.entries(&facts)),
+            None => (root, self.own_entries(source, &facts)),
+        };
+        // What was asked for comes last, and may lie over the rest.
+        entries.extend(asked.iter().flat_map(|asked| asked.entries(&facts)));
+        let mounts = tree::make(&root, &entries)?;
+        let read_only = bundle.as_ref().map_or(self.read_only, Bundle::is_read_only);
+        // A bundle's is written to first, for the mount points that it lacks.
+        if read_only && (bundle.is_some() || !source.is_given()) {
+            root::seal(&root)?;
         }
-        let identity = self.look_up(&root)?;
+        if let Some(propagation) = bundle.as_ref().and_then(Bundle::propagation) {
+            let why = "the bundle's rootfsPropagation; mount_namespaces(7)";
+            attach::propagate("set the root's propagation", root.as_fd(), propagation, why)?;
+        }
+        let identity = self.look_up(&root, &bundle.as_ref().map_or_else(|| self.identity.clone(), Bundle::identity))?;
+        let process = match bundle {
+            Some(bundle) => bundle.process(identity, facts.setgroups_denied),
+            None => {
+                identity.warn_of_old_form();
+                self.confinement.process(identity, facts.setgroups_denied)
+            }
+        };
+        // In a pipe it is the last stage's to set, since it is a process's own.
+        if let (Some(score), Form::Container { .. }) = (process.oom_score_adj, &self.form) {
+            set_oom_score_adj(score)?;
+        }
         root::pivot(&root)?;
         rustix::process::umask(mask);
-        identity.warn_of_old_form();
-        let process = self.confinement.process(identity, facts.setgroups_denied);
-        Ok(Built { root: Root::of(source, self.read_only, mounts), process })
+        Ok(Built { root: Root::of(source, read_only, mounts), process })
     }
 
     /// The flags of the root's own mount.
@@ -225,18 +273,21 @@ impl Plan {
         attributes
     }
 
-    /// All that is made inside: what was asked for comes last, and may lie over the rest.
-    fn entries(&self, source: &Source, asked: &[Asked], facts: &Facts) -> Vec<Entry> {
-        let mut entries = if *source == Source::Host { host_root::entries(facts) } else { Vec::new() };
+    /// What is made inside beside what was asked for.
+    fn own_entries(&self, source: &Source, facts: &Facts) -> Vec<Entry> {
+        let mut entries = match source {
+            Source::Host => host_root::entries(facts),
+            _ if self.std => std_mounts::for_given_root(facts),
+            _ => Vec::new(),
+        };
         if self.std {
             entries.extend(std_mounts::entries(facts));
         }
-        entries.extend(asked.iter().flat_map(|asked| asked.entries(facts)));
         entries
     }
 
-    fn look_up(&self, root: &InRoot) -> Result<Identity, Fault> {
-        if self.identity.is_empty() {
+    fn look_up(&self, root: &InRoot, request: &Request) -> Result<Identity, Fault> {
+        if request.is_empty() {
             return Ok(Identity::default());
         }
         let inside = Books {
@@ -246,7 +297,7 @@ impl Plan {
         // A host without them has no names to offer.
         let host = |path| text(std::fs::read(path).ok());
         let outside = Books { passwd: host("/etc/passwd"), group: host("/etc/group") };
-        self.identity.resolve(&inside, &outside)
+        request.resolve(&inside, &outside)
     }
 }
 
@@ -269,7 +320,7 @@ mod tests {
     #[test]
     fn options_end_at_the_new_root() {
         let plan = plan(&["--userspec=web", "/new", "ls", "--std", "--", "x"]).unwrap();
-        assert_eq!(plan.source, Source::Directory("/new".into()));
+        assert_eq!(plan.source, Some(Source::Directory("/new".into())));
         assert_eq!(plan.form, Form::Plain { skip_chdir: false });
         assert_eq!(plan.command, ["ls", "--std", "--", "x"].map(OsString::from));
     }
@@ -278,7 +329,14 @@ mod tests {
     fn a_double_dash_may_stand_before_the_command() {
         assert_eq!(plan(&["--std", "/new", "--", "ls"]).unwrap().command, ["ls"]);
         let host = plan(&["--std", "--host-root", "--", "ls"]).unwrap();
-        assert_eq!((host.source, host.command), (Source::Host, vec!["ls".into()]));
+        assert_eq!((host.source, host.command), (Some(Source::Host), vec!["ls".into()]));
+    }
+
+    #[test]
+    fn a_bundle_takes_no_new_root() {
+        let plan = plan(&["--oci", "/bundle", "--bind", "/a:/b", "--exec-fifo", "/f", "--", "ls"]).unwrap();
+        assert_eq!((plan.source, plan.bundle, plan.command), (None, Some("/bundle".into()), vec!["ls".into()]));
+        assert_eq!(plan.gates.fifo, Some("/f".into()));
     }
 
     #[test]
@@ -293,6 +351,11 @@ mod tests {
             &["--std", "--skip-chdir", "/"],
             &["--capabilities", "fly", "/new"],
             &["--groups", ",", "/new"],
+            &["--oci", "/bundle", "--std"],
+            &["--oci", "/bundle", "--capabilities", "none"],
+            &["--oci", "/bundle", "--tmpfs-root"],
+            &["--pipe", "--bind", "/a:/b", "/new"],
+            &["--exec-fifo", "/f", "--std", "--pipe", "/new"],
         ] {
             assert!(plan(words).is_err(), "{words:?}");
         }

@@ -8,15 +8,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::mount::MsFlags;
-use plumbing::kernel::{adopt, call, is_open, look, mount_setattr};
+use plumbing::kernel::{adopt, call, is_open, look};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::{Fault, narrate};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, fstat, openat, statx};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::thread::CapabilitySet;
 
-use crate::entry::{Attributes, Filesystem, shown};
+use crate::entry::{Attributes, Change, Filesystem, Propagation, PropagationKind, shown};
 use crate::in_root::InRoot;
 use crate::told::Told;
 use crate::{attach, explain, host_root, overlay};
@@ -25,7 +24,7 @@ use crate::{attach, explain, host_root, overlay};
 const MOST_COVERS: u32 = 64;
 const OWN_MOUNT: &str =
     "pivot_root(2) wants a mount of its own; this one has all that is mounted below, too; open_tree(2)";
-const RESTRICTED: &str = "on the root and all that is mounted below it; mount_setattr(2)";
+const ATTACH: &str = "attach the new root";
 const ATTACHED_FIRST: &str = "a tree takes mounts below it only once it is attached; move_mount(2)";
 
 /// What becomes the root.
@@ -55,7 +54,7 @@ impl Source {
     }
 
     /// Whether the root was there before us, so that nothing is to be written to it when it is to be read-only.
-    fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         matches!(self, Source::Directory(_) | Source::Descriptor(_))
     }
 }
@@ -86,15 +85,13 @@ pub(crate) fn leave_callers_mounts() -> Result<(), Fault> {
         .map_err(explain::missing_admin)
 }
 
-/// Cuts every mount of this namespace off from others.
-pub(crate) fn make_private() -> Result<(), Fault> {
+/// Cuts every mount of this namespace off from others; as a slave it still hears of theirs.
+pub(crate) fn cut_off(kind: PropagationKind) -> Result<(), Fault> {
     let top = open_directory(Path::new("/"), "open the root directory")?;
-    let text = "mount_setattr(fd, \"\", AT_EMPTY_PATH|AT_RECURSIVE, {propagation=MS_PRIVATE})";
     let why = "else our mounts travel back to where this namespace was copied from; mount_namespaces(7)";
-    call("cut our mounts off from the host's", text, why, || {
-        mount_setattr(&top, true, 0, 0, MsFlags::MS_PRIVATE.bits())
-    })
-    .map_err(explain::no_root_mount)
+    let propagation = Propagation { kind, recursive: true };
+    attach::propagate("cut our mounts off from the host's", top.as_fd(), propagation, why)
+        .map_err(explain::no_root_mount)
 }
 
 /// Makes the root a mount of its own with these flags, and attaches it; it can be filled from now on.
@@ -103,7 +100,7 @@ pub(crate) fn attach(source: &Source, attributes: Attributes) -> Result<InRoot, 
     let own = attributes - Attributes::MOUNT_ATTR_RDONLY;
     let mount = match source {
         Source::Directory(path) => return attach_directory(path, attributes),
-        Source::Descriptor(fd) => of_descriptor(*fd, attributes)?,
+        Source::Descriptor(fd) => of_descriptor(*fd)?,
         Source::Host => {
             let why = "a root made on the spot, in memory; tmpfs(5)";
             attach::fresh("make a root from the host's programs", &host_root::filesystem(), why)?
@@ -114,7 +111,11 @@ pub(crate) fn attach(source: &Source, attributes: Attributes) -> Result<InRoot, 
         }
         Source::Overlay { lower, upper } => overlay::make(lower, upper.as_deref(), own)?,
     };
-    attach_over_root(&mount)?;
+    let own = match source {
+        Source::Descriptor(_) => attributes,
+        _ => Attributes::empty(),
+    };
+    attach_over_root_changed(&mount, own)?;
     let root = InRoot::new(mount, !source.is_given());
     if let Source::Overlay { lower, .. } = source {
         root.note(Path::new("/"), Told::Host(lower.first().cloned().unwrap_or_default()));
@@ -124,36 +125,39 @@ pub(crate) fn attach(source: &Source, attributes: Attributes) -> Result<InRoot, 
 
 /// Over "/" it hides nothing yet: a process's root is the mount below, until it pivots.
 pub(crate) fn attach_over_root(mount: &OwnedFd) -> Result<(), Fault> {
+    attach_over_root_changed(mount, Attributes::empty())
+}
+
+fn attach_over_root_changed(mount: &OwnedFd, attributes: Attributes) -> Result<(), Fault> {
     let top = open_directory(Path::new("/"), "open the root directory")?;
-    attach::attach("attach the new root", mount.as_fd(), top.as_fd(), Path::new("/"), ATTACHED_FIRST)
+    let changes = [(true, Change::add(attributes))];
+    attach::attach_changed(ATTACH, mount.as_fd(), &changes, top.as_fd(), Path::new("/"), ATTACHED_FIRST)
 }
 
 fn attach_directory(path: &Path, attributes: Attributes) -> Result<InRoot, Fault> {
     let onto = open_directory(path, &format!("open the new root {}", shown(path)))?;
     let goal = format!("make {} a mount of its own", shown(path));
     let mount = attach::clone_of(&goal, onto.as_fd(), true, OWN_MOUNT)?;
-    attach::restrict(&goal, mount.as_fd(), true, attributes, RESTRICTED)?;
-    attach::attach("attach the new root", mount.as_fd(), onto.as_fd(), path, ATTACHED_FIRST)?;
+    let changes = [(true, Change::add(attributes))];
+    attach::attach_changed(ATTACH, mount.as_fd(), &changes, onto.as_fd(), path, ATTACHED_FIRST)?;
     Ok(InRoot::new(if narrate::is_dry_run() { onto } else { mount }, false))
 }
 
 /// A directory that was opened in another mount namespace cannot be cloned in ours, but the same directory here can; and
 /// a detached mount that an earlier program handed on is taken as it is, where the kernel does not clone such.
-fn of_descriptor(number: i32, attributes: Attributes) -> Result<OwnedFd, Fault> {
+fn of_descriptor(number: i32) -> Result<OwnedFd, Fault> {
     let goal = format!("make descriptor {number} a mount of its own");
     if !is_open(number) {
         return Err(Fault::new(format!("cannot {goal}: no such descriptor is open; was it handed on?")));
     }
     let handed_on = adopt(number);
-    let mount = match attach::clone_of(&goal, handed_on.as_fd(), true, OWN_MOUNT) {
+    match attach::clone_of(&goal, handed_on.as_fd(), true, OWN_MOUNT) {
         Err(fault) if fault.errno() == Some(Errno::EINVAL) => match same_here(&handed_on) {
-            Some(here) => attach::clone_of(&goal, here.as_fd(), true, OWN_MOUNT)?,
-            None => handed_on,
+            Some(here) => attach::clone_of(&goal, here.as_fd(), true, OWN_MOUNT),
+            None => Ok(handed_on),
         },
-        answer => answer?,
-    };
-    attach::restrict(&goal, mount.as_fd(), true, attributes, RESTRICTED)?;
-    Ok(mount)
+        answer => answer,
+    }
 }
 
 /// The same directory, by the path at which it was opened, if it is the same.
@@ -165,12 +169,9 @@ fn same_here(directory: &OwnedFd) -> Option<OwnedFd> {
 }
 
 /// Makes the root itself read-only, now that all is in it; what is mounted in it has flags of its own.
-pub(crate) fn seal(root: &InRoot, source: &Source) -> Result<(), Fault> {
-    if source.is_given() {
-        return Ok(());
-    }
+pub(crate) fn seal(root: &InRoot) -> Result<(), Fault> {
     let why = "all is in it now; mount_setattr(2)";
-    attach::restrict("make the root read-only", root.as_fd(), false, Attributes::MOUNT_ATTR_RDONLY, why)
+    attach::tighten("make the root read-only", root.as_fd(), Attributes::MOUNT_ATTR_RDONLY, why)
 }
 
 /// Makes it the root of every process of this mount namespace, and lets go of the old root with all its mounts.

@@ -1,14 +1,41 @@
 //! The options about the root and its mounts. Mounts keep the order of the command line across options, which a table of
 //! fields cannot tell: so that part of the table is read by hand.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
+use plumbing::ordinary::{Declared, Name, Ordinary};
+
 use crate::asked::{self, Asked};
 use crate::root::Source;
+
+/// What a bundle says itself.
+const OF_A_BUNDLE: [&str; 21] = [
+    "std",
+    "read_only",
+    "userspec",
+    "groups",
+    "skip_chdir",
+    "capabilities",
+    "capability_set",
+    "allow_new_privs",
+    "no_new_privs",
+    "keep_env",
+    "clear_env",
+    "env_file",
+    "setenv",
+    "unsetenv",
+    "seccomp",
+    "securebits",
+    "landlock_ro",
+    "landlock_rw",
+    "new_session",
+    "rlimit",
+    "umask",
+];
 
 const HEADING: &str = "Mounts, in command-line order";
 
@@ -65,8 +92,23 @@ impl FromArgMatches for AskedMounts {
     }
 }
 
+/// clap alone keeps their order.
+impl Ordinary for AskedMounts {
+    fn declared(_: Name<'_>) -> Option<&'static Declared> {
+        None
+    }
+
+    fn set(&mut self, _: &str, _: Option<&OsStr>) -> Option<()> {
+        None
+    }
+
+    fn take_rest(&mut self, _: &[OsString]) -> Option<&'static str> {
+        None
+    }
+}
+
 /// What becomes the root, where it is not the directory NEWROOT, and how.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Args, Ordinary)]
 pub(crate) struct RootOptions {
     /// Make the root on the spot from the host's /usr, read-only; takes no NEWROOT
     #[arg(long, requires = "std", help_heading = "Container root", group = "made")]
@@ -83,6 +125,9 @@ pub(crate) struct RootOptions {
     /// Take the directory or the detached mount that is open as FD; takes no NEWROOT
     #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(3..), help_heading = "Container root", group = "made")]
     pub(crate) root_fd: Option<i32>,
+    /// Take root, mounts and process from BUNDLE/config.json, as OCI runtimes do; takes no NEWROOT
+    #[arg(long, value_name = "BUNDLE", help_heading = "Container root", group = "made", conflicts_with_all = OF_A_BUNDLE)]
+    pub(crate) oci: Option<PathBuf>,
     /// Leave the old root by pivot_root(2), as --std does, and not by chroot(2)
     #[arg(long, help_heading = "Container root")]
     pub(crate) pivot: bool,

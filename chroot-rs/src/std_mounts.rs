@@ -3,11 +3,31 @@
 
 use std::path::Path;
 
-use crate::entry::{Attributes, Entry, Filesystem, Otherwise, What};
+use crate::entry::{Attributes, Bind, Entry, Filesystem, Otherwise, What};
 use crate::facts::Facts;
-use crate::{devices, masks};
+use crate::{devices, host_root, masks};
 
 const CGROUP: &str = "/sys/fs/cgroup";
+
+/// What a root that somebody else made gets beside the list: its temporary directories are its own and in memory, and the
+/// files that say who is who on the network speak of this machine's. They come first: their file system lies under /dev,
+/// out of sight.
+pub(crate) fn for_given_root(facts: &Facts) -> Vec<Entry> {
+    let guarded = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV;
+    let dev = Path::new("/dev");
+    let files = Filesystem::new("tmpfs", &[("mode", "755"), ("size", "64k")], kept_in());
+    let why = "who is who on the network, as this machine knows it; hosts(5), resolv.conf(5)";
+    let mut list = vec![Entry::new(dev, What::Fresh(files, Otherwise::Refuse), "files of our own; tmpfs(5)")];
+    for (name, content) in host_root::names(facts) {
+        list.push(Entry::new(dev.join(name), What::File(content.into_bytes()), why));
+        list.push(Entry::new(Path::new("/etc").join(name), What::Seen(dev.join(name)), why));
+    }
+    for (path, mode) in [("/tmp", "1777"), ("/run", "755")] {
+        let tmpfs = Filesystem::new("tmpfs", &[("mode", mode)], guarded);
+        list.push(Entry::new(path, What::Fresh(tmpfs, Otherwise::OverDirectory), "its own, and empty; hier(7)"));
+    }
+    list
+}
 
 /// The list.
 pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
@@ -21,7 +41,7 @@ pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
             "the kernel's objects, with the devices of our network namespace; sysfs(5)",
         ),
     ];
-    list.extend(cgroup_entries(&facts.cgroups, &facts.cgroup2_options));
+    list.extend(cgroup_entries(Path::new(CGROUP), facts, kept_in() | Attributes::MOUNT_ATTR_RDONLY));
     list.extend(devices::entries(facts, Path::new("/dev")));
     list.extend(masks::entries(facts));
     list
@@ -32,32 +52,40 @@ fn kept_in() -> Attributes {
     Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC
 }
 
-/// cgroup v2 alone is one mount; v1 and hybrid are a mount for each hierarchy, as on the host. All read-only: a
-/// writable v1 hierarchy runs a program of the container's choice on the host (release_agent, CVE-2022-0492).
-fn cgroup_entries(proc_cgroup: &str, v2_options: &[String]) -> Vec<Entry> {
-    let hierarchies: Vec<&str> = proc_cgroup.lines().filter_map(controllers).collect();
+/// cgroup v2 alone is one mount; v1 and hybrid are a mount for each hierarchy, as on the host. With --std all read-only:
+/// a writable v1 hierarchy runs a program of the container's choice on the host (release_agent, CVE-2022-0492).
+pub(crate) fn cgroup_entries(at: &Path, facts: &Facts, attributes: Attributes) -> Vec<Entry> {
+    let hierarchies: Vec<&str> = facts.cgroups.lines().filter_map(controllers).collect();
     if hierarchies.is_empty() {
         return Vec::new();
     }
+    let hierarchy = |at: &Path, controllers: &str| match (&facts.cgroup2_at, controllers) {
+        (Some(whole), "") => {
+            let bind = Bind { attributes, recursive: false, ..Bind::read_only(whole) };
+            Entry::new(at, What::Bind(bind), "the limits and accounts of all groups, to read; cgroups(7)")
+        }
+        _ => hierarchy(at, controllers, &facts.cgroup2_options, attributes),
+    };
     if hierarchies.iter().all(|controllers| controllers.is_empty()) {
-        return vec![hierarchy(CGROUP, "", v2_options)];
+        return vec![hierarchy(at, "")];
     }
-    let tmpfs = Filesystem::new("tmpfs", &[("mode", "755"), ("size", "64k")], kept_in());
+    let above = attributes - Attributes::MOUNT_ATTR_RDONLY;
+    let tmpfs = Filesystem::new("tmpfs", &[("mode", "755"), ("size", "64k")], above);
     let why = "a directory for each cgroup hierarchy; cgroups(7)";
-    let mut list = vec![Entry::new(CGROUP, What::Fresh(tmpfs, Otherwise::Refuse), why)];
+    let mut list = vec![Entry::new(at, What::Fresh(tmpfs, Otherwise::Refuse), why)];
     for controllers in hierarchies {
         let name = match controllers {
             "" => "unified",
             named => named.strip_prefix("name=").unwrap_or(named),
         };
-        list.push(hierarchy(&format!("{CGROUP}/{name}"), controllers, v2_options));
+        list.push(hierarchy(&at.join(name), controllers));
         for alias in controllers.split(',').filter(|_| controllers.contains(',')) {
             let what = What::Link(controllers.to_owned());
-            list.push(Entry::new(format!("{CGROUP}/{alias}"), what, "a controller's own name for its hierarchy"));
+            list.push(Entry::new(at.join(alias), what, "a controller's own name for its hierarchy"));
         }
     }
     let sealed = What::Tighten(Attributes::MOUNT_ATTR_RDONLY);
-    list.push(Entry::new(CGROUP, sealed, "nothing is to be made beside the hierarchies"));
+    list.push(Entry::new(at, sealed, "nothing is to be made beside the hierarchies"));
     list
 }
 
@@ -68,8 +96,7 @@ fn controllers(line: &str) -> Option<&str> {
 
 /// Mounting cgroup v2 in the first cgroup namespace sets the options of the one hierarchy that all mounts of it show:
 /// without those that it has, the host would lose them, `nsdelegate` among them.
-fn hierarchy(target: &str, controllers: &str, v2_options: &[String]) -> Entry {
-    let attributes = kept_in() | Attributes::MOUNT_ATTR_RDONLY;
+fn hierarchy(target: &Path, controllers: &str, v2_options: &[String], attributes: Attributes) -> Entry {
     let filesystem = match (controllers, controllers.strip_prefix("name=")) {
         ("", _) => {
             let parameters: Vec<_> = v2_options.iter().map(|option| (option.as_str(), "")).collect();
@@ -123,8 +150,12 @@ mod tests {
 
     #[test]
     fn each_cgroup_layout_gets_its_mounts() {
-        let list = |text| {
-            cgroup_entries(text, &[]).into_iter().map(|entry| entry.target.display().to_string()).collect::<Vec<_>>()
+        let list = |text: &str| {
+            let facts = Facts { cgroups: text.to_owned(), ..Facts::default() };
+            cgroup_entries(Path::new(CGROUP), &facts, kept_in())
+                .into_iter()
+                .map(|entry| entry.target.display().to_string())
+                .collect::<Vec<_>>()
         };
         assert_eq!(list("0::/a\n"), ["/sys/fs/cgroup"]);
         assert!(list("").is_empty());
@@ -136,12 +167,26 @@ mod tests {
     }
 
     #[test]
-    fn without_mknod_devices_are_the_hosts_and_an_unmapped_group_is_left_out() {
+    fn no_device_works_but_the_listed_ones() {
+        for entry in entries(&Facts { cgroups: "0::/\n".into(), ..Facts::default() }) {
+            match entry.what {
+                // Each devpts has its own terminals, and no node can be made in it.
+                What::Fresh(filesystem, _) if filesystem.kind != "devpts" => {
+                    assert!(filesystem.attributes.contains(Attributes::MOUNT_ATTR_NODEV), "{:?}", entry.target);
+                }
+                What::Bind(bind) if bind.device.is_some() => {
+                    assert!(bind.attributes.contains(Attributes::MOUNT_ATTR_RDONLY), "{:?}", entry.target);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_group_that_is_not_mapped_is_left_out() {
         let inside = entries(&Facts::default());
-        assert!(inside.iter().all(|entry| !matches!(entry.what, What::Device(..))));
         let has_gid = |list: &[Entry]| format!("{list:?}").contains("\"gid\"");
         assert!(!has_gid(&inside));
-        let outside = entries(&Facts { makes_devices: true, has_tty_group: true, ..Facts::default() });
-        assert!(outside.iter().any(|entry| entry.what == What::Device(1, 3)) && has_gid(&outside));
+        assert!(has_gid(&entries(&Facts { has_tty_group: true, ..Facts::default() })));
     }
 }

@@ -8,13 +8,17 @@ use plumbing::kernel::look;
 use plumbing::{Fault, narrate};
 use rustix::fs::{FileType, fstat, makedev};
 
-use crate::entry::{Absent, Attributes, Bind, Entry, Filesystem, Mount, Otherwise, What, quoted, shown};
+use crate::entry::{Absent, Attributes, Bind, Change, Entry, Filesystem, Mount, Otherwise, What, quoted, shown};
 use crate::in_root::InRoot;
 use crate::told::Told;
 use crate::{attach, idmap};
 
 /// What every mask of a file is made of, and the device that it must be.
 const NULL: (&str, (u32, u32)) = ("/dev/null", (1, 3));
+
+/// Read-only, since its mode and its owner are the host's.
+const OF_NULL: Attributes =
+    Attributes::MOUNT_ATTR_RDONLY.union(Attributes::MOUNT_ATTR_NOSUID).union(Attributes::MOUNT_ATTR_NOEXEC);
 
 /// Makes the entries; answers which mounts there are now.
 pub(crate) fn make(root: &InRoot, entries: &[Entry]) -> Result<Vec<Mount>, Fault> {
@@ -25,17 +29,21 @@ pub(crate) fn make(root: &InRoot, entries: &[Entry]) -> Result<Vec<Mount>, Fault
         match what {
             What::Fresh(filesystem, otherwise) => mounts.extend(fresh(root, target, filesystem, otherwise, why)?),
             What::Bind(from) => mounts.extend(bind(root, target, from, why)?),
-            What::Device(major, minor) => {
-                root.make_node(target, FileType::CharacterDevice, 0o666, makedev(*major, *minor), why)?;
-            }
+            What::Device(device) => root.device(target, device, why)?,
             What::Link(to) => root.link(target, to, why)?,
             What::Directory(mode) => root.make_directory(target, *mode)?,
             What::File(content) => root.write(target, content, why)?,
+            What::Seen(file) => mounts.extend(seen(root, target, file, why)?),
             What::Mask(absent) => mounts.extend(masks.mask(root, target, *absent, why)?),
             What::Restrict(attributes, absent) => {
                 mounts.extend(restrict(root, target, *attributes, *absent, why)?);
             }
             What::Tighten(attributes) => tighten(root, target, *attributes, why)?,
+            What::Propagation(propagation) => {
+                let goal = format!("set the propagation of {}", shown(target));
+                let mount = present(root, target, Absent::Refuse, &goal)?;
+                mount.map_or(Ok(()), |mount| attach::propagate(&goal, mount.as_fd(), *propagation, why))?;
+            }
         }
     }
     Ok(mounts)
@@ -50,6 +58,9 @@ fn fresh(
 ) -> Result<Option<Mount>, Fault> {
     let kind = filesystem.kind.as_str();
     let goal = format!("mount {kind} on {}", shown(target));
+    if *otherwise == Otherwise::OverDirectory && !is_directory(root, target, &goal)? {
+        return Ok(None);
+    }
     let mount = match (attach::fresh(&goal, filesystem, why), otherwise) {
         (Ok(mount), _) => mount,
         (Err(fault), Otherwise::LeaveOut) if is_not_ours(&fault) => return Ok(None),
@@ -70,6 +81,44 @@ fn fresh(
     Ok(Some(Mount::fresh(target, filesystem)))
 }
 
+/// Whether the root has a directory there, and no link to one.
+fn is_directory(root: &InRoot, target: &Path, goal: &str) -> Result<bool, Fault> {
+    match root.find(target) {
+        Ok(Some(found)) => {
+            let stat = look(goal, "fstat(fd)", || fstat(&found))?;
+            Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+        }
+        Ok(None) => Ok(false),
+        Err(fault) if has_no_place(&fault) => Ok(false),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// A link or a file on the way, or nothing there and nothing to be made there.
+fn has_no_place(fault: &Fault) -> bool {
+    matches!(fault.errno(), Some(Errno::ELOOP | Errno::ENOTDIR | Errno::EROFS | Errno::EACCES))
+}
+
+fn seen(root: &InRoot, target: &Path, file: &Path, why: &str) -> Result<Option<Mount>, Fault> {
+    let goal = format!("show {} as {}", shown(file), shown(target));
+    let above = target.parent().unwrap_or(target);
+    if !is_directory(root, above, &goal)? {
+        return Ok(None);
+    }
+    let onto = match root.file(target) {
+        Err(fault) if has_no_place(&fault) => return Ok(None),
+        answer => answer?,
+    };
+    let kind = look(&goal, "fstat(fd)", || fstat(&onto)).map(|stat| FileType::from_raw_mode(stat.st_mode))?;
+    if kind != FileType::RegularFile && !narrate::is_dry_run() {
+        return Ok(None);
+    }
+    let Some(from) = root.find(file)? else { return Ok(None) };
+    let mount = attach::clone_of(&goal, from.as_fd(), false, why)?;
+    attach::attach(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
+    Ok(Some(Mount::mask(target, "bind", Some("tmpfs"))))
+}
+
 /// EPERM, or ENODEV where the kernel was built without it.
 fn is_not_ours(fault: &Fault) -> bool {
     matches!(fault.errno(), Some(Errno::EPERM | Errno::ENODEV))
@@ -86,12 +135,12 @@ fn bind(root: &InRoot, target: &Path, bind: &Bind, why: &str) -> Result<Option<M
     if let Some(device) = bind.device {
         require_device(&goal, &mount, device)?;
     }
-    attach::restrict(&goal, mount.as_fd(), bind.recursive, bind.attributes, "on this view of it, and on all below")?;
     if let Some(map) = &bind.idmap {
         idmap::apply(&goal, mount.as_fd(), bind.recursive, map)?;
     }
     let onto = if is_directory { root.directory(target)? } else { file(root, target, &goal)? };
-    attach::attach(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
+    let changes = [(bind.recursive, Change::add(bind.attributes)), (false, bind.top)];
+    attach::attach_changed(&goal, mount.as_fd(), &changes, onto.as_fd(), target, why)?;
     root.note(target, Told::Host(source.clone()));
     Ok(Some(Mount::bind(target, bind)))
 }
@@ -139,14 +188,14 @@ fn restrict(
     let goal = format!("restrict {}", shown(target));
     let Some(onto) = present(root, target, absent, &goal)? else { return Ok(None) };
     let mount = attach::clone_of(&goal, onto.as_fd(), true, why)?;
-    attach::restrict(&goal, mount.as_fd(), true, attributes, "on this view of it, and on all below")?;
-    attach::attach(&goal, mount.as_fd(), onto.as_fd(), target, "over what it restricts")?;
+    let changes = [(true, Change::add(attributes))];
+    attach::attach_changed(&goal, mount.as_fd(), &changes, onto.as_fd(), target, "over what it restricts")?;
     Ok(Some(Mount::restricted(target, attributes)))
 }
 
 fn tighten(root: &InRoot, target: &Path, attributes: Attributes, why: &str) -> Result<(), Fault> {
     let mount = root.directory(target)?;
-    attach::restrict(&format!("restrict {}", shown(target)), mount.as_fd(), false, attributes, why)
+    attach::tighten(&format!("restrict {}", shown(target)), mount.as_fd(), attributes, why)
 }
 
 /// The empty directory that lies over every masked directory: one file system, seen at many places.
@@ -160,11 +209,12 @@ impl Masks {
         let goal = format!("mask {}", shown(target));
         let Some(onto) = present(root, target, absent, &goal)? else { return Ok(None) };
         let kind = look(&goal, "fstat(fd)", || fstat(&onto)).map(|stat| FileType::from_raw_mode(stat.st_mode))?;
-        let (mount, told) = match kind {
-            FileType::Directory => (self.directory(&goal, why)?, Mount::mask(target, "tmpfs", None)),
-            _ => (null(&goal, why)?, Mount::mask(target, "bind", Some(NULL.0))),
+        let (mount, changes, told) = match kind {
+            FileType::Directory => (self.directory(&goal, why)?, None, Mount::mask(target, "tmpfs", None)),
+            _ => (null(&goal, why)?, Some((false, Change::add(OF_NULL))), Mount::mask(target, "bind", Some(NULL.0))),
         };
-        attach::attach(&goal, mount.as_fd(), onto.as_fd(), target, "over what is not to be seen")?;
+        let why = "over what is not to be seen";
+        attach::attach_changed(&goal, mount.as_fd(), changes.as_slice(), onto.as_fd(), target, why)?;
         Ok(Some(told))
     }
 

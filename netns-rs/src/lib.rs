@@ -9,6 +9,7 @@ mod capability;
 mod forwarding;
 mod link;
 mod lock;
+pub mod manual;
 mod message;
 mod name;
 mod namespace;

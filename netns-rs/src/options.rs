@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use clap::builder::{TypedValueParser, ValueParserFactory};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use plumbing::options::Narration;
+use plumbing::ordinary::{self, Choice, Ordinary};
 
 use crate::name::Name;
 use crate::network::{self, Address};
 
 /// Network namespaces: run in them, name them, connect them, look into them
-#[derive(Debug, Parser)]
+#[derive(Debug, Default, Parser, Ordinary)]
 #[command(
     name = "netns-rs",
     version,
@@ -51,7 +52,19 @@ pub(crate) enum Action {
     Show(Show),
 }
 
-#[derive(Debug, Args)]
+/// The ones that a script calls often.
+impl Choice for Action {
+    fn choose(words: &[OsString]) -> Option<Action> {
+        Some(match words.first()?.to_str()? {
+            "exec" => Action::Exec(ordinary::read(words)?),
+            "list" => Action::List(ordinary::read(words)?),
+            "show" => Action::Show(ordinary::read(words)?),
+            _ => return None,
+        })
+    }
+}
+
+#[derive(Debug, Default, Args, Ordinary)]
 pub(crate) struct Exec {
     /// Run it in a new network namespace, which ends with its last process
     #[arg(long)]
@@ -63,7 +76,7 @@ pub(crate) struct Exec {
     pub(crate) wiring: Wiring,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args, Ordinary)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Wiring {
     /// Connect it to this bridge on the host, which is made if it is missing
@@ -90,7 +103,7 @@ pub(crate) struct Named {
     pub(crate) name: Name,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args, Ordinary)]
 pub(crate) struct List {
     /// Print JSON, as `ip -json netns list` does
     #[arg(long, short)]
@@ -109,7 +122,7 @@ pub(crate) struct Connect {
     pub(crate) wiring: Wiring,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args, Ordinary)]
 pub(crate) struct Show {
     /// Read container records from stdin, and pass them on with what is found
     #[arg(long, conflicts_with_all = ["subject", "json"])]
@@ -153,5 +166,14 @@ impl ValueParserFactory for Name {
 
     fn value_parser() -> NameParser {
         NameParser
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_short_way_reads_what_clap_reads() {
+        let read = plumbing::ordinary::disagreement::<super::Options>();
+        assert!(read.clone().is_ok_and(|lines| lines > 300), "{read:?}");
     }
 }

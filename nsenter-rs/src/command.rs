@@ -2,12 +2,18 @@
 
 use std::ffi::OsString;
 
-/// Its words, and the descriptors that it gets beyond the standard three.
+/// Its words, and what it is handed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Command {
     pub(crate) words: Vec<OsString>,
-    /// So many from 3 on.
+    /// So many descriptors from 3 on.
     pub(crate) preserve_fds: u32,
+    /// The caller's terminal itself.
+    pub(crate) no_pty: bool,
+    /// From a copy of ourselves in any case.
+    pub(crate) sealed_copy: bool,
+    /// We become it, whatever is entered.
+    pub(crate) no_fork: bool,
 }
 
 impl Command {

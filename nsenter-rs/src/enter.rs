@@ -1,62 +1,115 @@
 //! Entering: join the cgroup, join the namespaces, fork into the pid namespace, confine, execute. `setns(2)`.
 //!
-//! We stay outside and wait; another process crosses the border. A joined pid namespace holds for children only, so
-//! that one forks once more, and the command becomes *our* child (CLONE_PARENT): nobody has to stand between. When we
-//! die, however suddenly, the command dies.
+//! Where we need not stay, we become the command. Else another process crosses the border while we wait outside. A
+//! joined pid namespace holds for children only: where our rights suffice that process is born in it. Else it forks once
+//! more, and the command becomes *our* child (CLONE_PARENT). When we die, however suddenly, the command dies.
 
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use plumbing::kernel::{Cloned, call, clone3, clone3_sibling, close_range, exit_now, look, place, set_disposition};
+use plumbing::environment::Environment;
+use plumbing::kernel::{Cloned, call, clone3, clone3_sibling, close_range, exit_now, look, place};
 use plumbing::namespace::{Kind, KindSet};
-use plumbing::privilege::{Process, setgroups_is_denied};
+use plumbing::privilege::Process;
 use plumbing::status::wait_for;
 use plumbing::target::{Target, wait_readable};
 use plumbing::{Fault, Status, chain, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::PidfdFlags;
+use rustix::termios::isatty;
 
 use crate::command::Command;
+use crate::context;
+use crate::credentials::{Credentials, Entered, Own};
+use crate::directory::Opened;
+use crate::entrance::Entrances;
+use crate::environ;
+use crate::like_target::Like;
+use crate::membership::Groups;
+use crate::outside::{Signals, attend};
+use crate::terminal::Terminal;
 
-/// Where to, and what to run there.
+/// Where to, as whom, and what to run there. All that is needed from outside is open.
 pub(crate) struct Entry<'a> {
-    pub(crate) target: &'a Target,
-    pub(crate) kinds: KindSet,
-    pub(crate) process: &'a Process,
+    pub(crate) target: Option<&'a Target>,
+    pub(crate) entrances: Entrances<'a>,
+    /// To be joined from outside, before the namespaces change what a path means.
+    pub(crate) groups: Option<Groups>,
+    pub(crate) follow_context: bool,
+    pub(crate) directories: Opened,
+    pub(crate) credentials: Credentials,
+    /// What the target is like, where the command is to be so, whatever the credentials say.
+    pub(crate) like: Option<Like>,
+    /// What a record confines the command to.
+    pub(crate) process: Process,
+    pub(crate) environment: Surroundings,
     pub(crate) command: &'a Command,
     /// The command's stdin, where it is not ours.
-    pub(crate) stdin: Option<&'a OwnedFd>,
+    pub(crate) stdin: Option<OwnedFd>,
 }
 
-/// Runs the command inside and waits for it. `join_cgroup` is done from outside, by the process that then crosses;
-/// `entered` is told once the command runs.
-pub(crate) fn enter(
-    entry: &Entry<'_>,
-    join_cgroup: impl FnOnce() -> Result<(), Fault>,
-    entered: impl FnOnce() -> Result<(), Fault>,
-) -> Result<Status, Fault> {
+/// The command's environment.
+pub(crate) enum Surroundings {
+    /// This one.
+    Known(Environment),
+    /// The target's, which we may read only in its user namespace.
+    Inside { is_host_program: bool },
+}
+
+/// Becomes the command. Comes back only with a fault, or from a dry run.
+pub(crate) fn become_command(entry: &Entry<'_>) -> Result<Status, Fault> {
+    let entered = cross(entry, false)?;
+    run(entry, entered, None, || Ok(()))
+}
+
+/// Runs the command inside and waits for it; `entered` is told once it runs.
+pub(crate) fn enter(entry: &mut Entry<'_>, entered: impl FnOnce() -> Result<(), Fault>) -> Result<Status, Fault> {
     let watch = look("watch ourselves", "pidfd_open(self)", || {
         rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
     })?;
     let (started, starting) = look("hear of the exec", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    let mut terminal = entry.terminal()?;
+    let signals = Signals::hold()?;
+    let is_hidden = bear_inside(entry)?;
+    let entry: &Entry<'_> = entry;
     match fork("this process crosses the border; the one outside waits")? {
         Cloned::Child => {
-            let crossed = join_cgroup().and_then(|()| cross(entry, &watch, starting.as_fd()));
+            let inside = Inside { entry, terminal: terminal.as_ref(), signals: &signals, watch: &watch, is_hidden };
+            let crossed = inside.cross(starting.as_fd());
             in_child(crossed, starting.as_fd())
         }
         Cloned::Parent { pid, .. } => {
             drop(starting);
-            leave_terminal_to_command()?;
             let start = Start::hear(started)?;
             if start.runs {
                 entered()?;
             }
-            let crossed = wait_for(pid)?;
-            let status = start.sibling.map_or(Ok(crossed), wait_for)?;
+            if start.sibling.is_some() {
+                wait_for(pid)?;
+            }
+            let status = attend(start.sibling.unwrap_or(pid), &signals, terminal.as_mut())?;
             if start.runs { Ok(status) } else { Err(Fault::already_told(status)) }
         }
+    }
+}
+
+impl Entry<'_> {
+    /// Whether the caller's terminal would be within reach of somebody inside.
+    pub(crate) fn needs_terminal(&self) -> bool {
+        let crosses = self.entrances.cross_border() && !self.command.no_pty && !narrate::is_dry_run();
+        crosses && self.streams().into_iter().any(isatty)
+    }
+
+    /// What the command gets as stdin, stdout and stderr, but for a terminal.
+    fn streams(&self) -> [BorrowedFd<'_>; 3] {
+        let stdin = self.stdin.as_ref().map_or(rustix::stdio::stdin(), |stdin| stdin.as_fd());
+        [stdin, rustix::stdio::stdout(), rustix::stdio::stderr()]
+    }
+
+    fn terminal(&self) -> Result<Option<Terminal>, Fault> {
+        if self.needs_terminal() { Terminal::open(self.streams()) } else { Ok(None) }
     }
 }
 
@@ -93,55 +146,112 @@ fn in_child(outcome: Result<Status, Fault>, starting: BorrowedFd<'_>) -> Result<
     }
 }
 
-fn cross(entry: &Entry<'_>, watch: &OwnedFd, starting: BorrowedFd<'_>) -> Result<Status, Fault> {
-    die_with(watch)?;
-    let root = root_inside(entry)?;
-    entry
-        .target
-        .join(entry.kinds, "all at once, so that the rights that its user namespace gives count for the others")?;
-    if !entry.kinds.contains(Kind::Pid) {
-        return become_command(entry, root, watch);
-    }
-    let why = "a joined pid namespace holds for children only, and this one is nsenter-rs's own; pid_namespaces(7)";
-    match call("fork", "clone3({flags=CLONE_PARENT|CLONE_PIDFD})", why, clone3_sibling)? {
-        Cloned::Child => in_child(become_command(entry, root, watch), starting),
-        Cloned::Parent { pid, .. } => {
-            look("tell who runs the command", "write(pipe)", || {
-                rustix::io::write(starting, pid.to_string().as_bytes())
-            })?;
-            exit_now(Status::SUCCESS)
+/// The process that crosses while another stays outside.
+struct Inside<'a> {
+    entry: &'a Entry<'a>,
+    terminal: Option<&'a Terminal>,
+    signals: &'a Signals,
+    watch: &'a OwnedFd,
+    /// From its birth on.
+    is_hidden: bool,
+}
+
+impl Inside<'_> {
+    fn cross(&self, starting: BorrowedFd<'_>) -> Result<Status, Fault> {
+        die_with(self.watch)?;
+        let entered = cross(self.entry, self.is_hidden)?;
+        if !self.entry.entrances.kinds().contains(Kind::Pid) || self.entry.command.no_fork {
+            return self.run(entered);
+        }
+        let why = "a joined pid namespace holds for children only, and this one is nsenter-rs's own; pid_namespaces(7)";
+        match call("fork", "clone3({flags=CLONE_PARENT|CLONE_PIDFD})", why, clone3_sibling)? {
+            Cloned::Child => in_child(self.run(entered), starting),
+            Cloned::Parent { pid, .. } => {
+                look("tell who runs the command", "write(pipe)", || {
+                    rustix::io::write(starting, pid.to_string().as_bytes())
+                })?;
+                exit_now(Status::SUCCESS)
+            }
         }
     }
+
+    fn run(&self, entered: Option<Entered>) -> Result<Status, Fault> {
+        self.signals.let_go()?;
+        // Once more: neither a fork nor a change of credentials hands it on.
+        run(self.entry, entered, self.terminal, || die_with(self.watch))
+    }
 }
 
-fn become_command(entry: &Entry<'_>, root: Option<Process>, watch: &OwnedFd) -> Result<Status, Fault> {
-    if let Some(stdin) = entry.stdin {
+/// All that needs the outside, then the border; answers what is known of the user namespace that was entered.
+fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered>, Fault> {
+    if let Some(groups) = &entry.groups {
+        groups.join()?;
+    }
+    if let (true, Some(target)) = (entry.follow_context, entry.target) {
+        context::follow(target)?;
+    }
+    if let (Some(like), Some(target)) = (&entry.like, entry.target) {
+        like.outside(target)?;
+    }
+    let kinds = entry.entrances.kinds();
+    let own = match kinds.contains(Kind::User) {
+        true => {
+            if entry.like.is_none() {
+                entry.credentials.leave_groups()?;
+            }
+            Some(Own::open()?)
+        }
+        false => None,
+    };
+    if !is_hidden && (entry.entrances.cross_border() || kinds.contains(Kind::User)) {
+        hide()?;
+    }
+    entry.entrances.join()?;
+    entry.directories.enter()?;
+    own.map(|own| own.entered()).transpose()
+}
+
+/// Inside: confine, and become the command. `last` is done when the credentials are what they will be.
+fn run(
+    entry: &Entry<'_>,
+    entered: Option<Entered>,
+    terminal: Option<&Terminal>,
+    last: impl FnOnce() -> Result<(), Fault>,
+) -> Result<Status, Fault> {
+    if let Some(stdin) = &entry.stdin {
         look("give the command its stdin", "dup2(stdin)", || place(stdin, 0))?;
     }
-    if let Some(root) = root {
-        root.apply()?;
-    }
-    entry.process.apply()?;
-    // Last: a change of credentials clears it.
-    die_with(watch)?;
-    if !entry.kinds.is_empty() {
+    let read;
+    let environment = match (&entry.environment, entry.target) {
+        (Surroundings::Inside { is_host_program }, Some(target)) if !narrate::is_dry_run() => {
+            read = environ::of(target, *is_host_program)?;
+            &read
+        }
+        (Surroundings::Inside { .. }, _) => {
+            read = Environment::inherited();
+            &read
+        }
+        (Surroundings::Known(environment), _) => environment,
+    };
+    let last = || {
+        last()?;
+        if let Some(terminal) = terminal {
+            terminal.give()?;
+        }
         look("keep our descriptors to ourselves", "close_range(CLOSE_RANGE_CLOEXEC)", || {
             close_range(3 + entry.command.preserve_fds, u32::MAX, true)
-        })?;
+        })
+    };
+    match (&entry.like, entry.target) {
+        (Some(like), Some(target)) => like.inside(target, last)?,
+        _ => {
+            entry.credentials.apply(entered, entry.target)?;
+            // With a terminal of its own the command gets a session of its own, too.
+            let new_session = entry.process.new_session && terminal.is_none();
+            Process { new_session, ..entry.process.clone() }.apply(last)?;
+        }
     }
-    chain::exec_with(&entry.command.words_or_shell(), &entry.process.environment())
-}
-
-/// Who joins a user namespace keeps the ids that it has outside. As nsenter(1), become its root; without groups, but
-/// where an unprivileged owner had to give up setgroups, which its own groups then survive.
-fn root_inside(entry: &Entry<'_>) -> Result<Option<Process>, Fault> {
-    if !entry.kinds.contains(Kind::User) {
-        return Ok(None);
-    }
-    // Asked of the target from outside: what lies at /proc inside is the container's to choose.
-    let denied = setgroups_is_denied(&entry.target.read("setgroups")?);
-    let groups = (!denied).then(Vec::new);
-    Ok(Some(Process { uid: Some(0), gid: Some(0), groups, ..Process::default() }))
+    chain::exec_with(&entry.command.words_or_shell(), environment)
 }
 
 /// Has the kernel kill us when the process behind `watch`, our parent, dies.
@@ -157,16 +267,27 @@ fn die_with(watch: &OwnedFd) -> Result<(), Fault> {
     }
 }
 
-fn fork(why: &str) -> Result<Cloned, Fault> {
-    call("fork", "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY))
+fn hide() -> Result<(), Fault> {
+    let why = "until the command runs, nobody inside may trace us or look through our /proc; ptrace(2)";
+    call("hide from the container", "prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE)", why, || {
+        nix::sys::prctl::set_dumpable(false)
+    })
 }
 
-/// A terminal's ^C and ^\ go to the command as well; what it makes of them decides.
-fn leave_terminal_to_command() -> Result<(), Fault> {
-    for signal in [Signal::SIGINT, Signal::SIGQUIT] {
-        look("leave the terminal to the command", format!("sigaction({signal}, SIG_IGN)"), || {
-            set_disposition(signal, true)
-        })?;
+/// Has the child that crosses be born in the pid namespace, where our own rights suffice for that: it need not fork then.
+/// Answers whether we are hidden, as it is then, too.
+fn bear_inside(entry: &mut Entry<'_>) -> Result<bool, Fault> {
+    let kinds = entry.entrances.kinds();
+    let is_root = rustix::process::geteuid().is_root();
+    if !kinds.contains(Kind::Pid) || entry.command.no_fork || (kinds.contains(Kind::User) && !is_root) {
+        return Ok(false);
     }
-    Ok(())
+    // Before: it is seen inside from its birth on.
+    hide()?;
+    entry.entrances.join_pid_for_children()?;
+    Ok(true)
+}
+
+fn fork(why: &str) -> Result<Cloned, Fault> {
+    call("fork", "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY))
 }

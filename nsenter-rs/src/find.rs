@@ -1,11 +1,30 @@
-//! Finding a container by name or id, from /proc and the runtimes' own files, without their programs or sockets.
+//! Finding containers: what runs here, by name, id or pid, from /proc and the runtimes' state files alone. `proc(5)`.
 //!
-//! A name is looked up among the containers that `unshare-rs --hold` keeps and those of docker; `proc(5)`.
+//! Each source tells *claims*; a claim that the kernel does not confirm is none. The surprise: several may be about one
+//! process (docker runs on containerd, podman on crun); then the one that knows the name wins, and root's word first.
 
-use std::ffi::OsStr;
+mod claim;
+mod containerd;
+mod docker;
+mod hold;
+mod kubernetes;
+mod lxc;
+pub(crate) mod netns;
+mod nspawn;
+mod oci;
+mod place;
+mod processes;
+mod reference;
+mod resolve;
+mod runtime;
+mod storage;
+mod unit;
 
-use plumbing::assembly::has_mark;
-use plumbing::kernel::look;
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use plumbing::hierarchy::{Hierarchies, memberships};
 use plumbing::namespace::Kind;
 use plumbing::record::{Namespace, Record};
 use plumbing::target::{Target, own_namespace_inode};
@@ -13,89 +32,226 @@ use plumbing::text::Text;
 use plumbing::{Fault, Status, startup};
 use serde::Serialize;
 
-use crate::docker;
+use claim::{Claim, Refused};
+use place::Unusable;
+use processes::Process;
+pub(crate) use reference::Reference;
+pub(crate) use resolve::{Found, resolve};
+pub(crate) use runtime::Runtime;
 
-/// A container that was found.
-pub(crate) struct Found {
+/// A container that runs.
+pub(crate) struct Container {
+    /// Its first process.
     pub(crate) target: Target,
-    pub(crate) name: Text,
-    pub(crate) origin: Origin,
-}
-
-/// The record's member `container`: who runs it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Origin {
-    /// `hold` or `docker`.
-    pub(crate) runtime: &'static str,
+    /// Who runs it.
+    pub(crate) runtime: Runtime,
+    /// What it is called; the first is the one to show.
+    pub(crate) names: Vec<OsString>,
     /// The runtime's own id, where it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
+    /// The image that it was made from, where its runtime notes it where we can read.
+    pub(crate) image: Option<String>,
+    /// Kubernetes: `NAMESPACE/POD`.
+    pub(crate) pod: Option<String>,
+    /// The user whose word the names are; 0 for those that root's runtimes run.
+    pub(crate) author: u32,
+    /// The cgroup that was made for it, and the controllers of its hierarchy; unknown where it has none, or shares one.
+    group: Option<(Vec<String>, PathBuf)>,
+    /// Its namespaces, in the order of `Kind::ALL`.
+    inodes: [Option<u64>; Kind::ALL.len()],
 }
 
-/// Prints the record of the one container that `name` means.
-pub(crate) fn tell(name: &OsStr) -> Result<Status, Fault> {
-    let mut found = all_named(name)?;
-    match (found.pop(), found.is_empty()) {
-        (Some(only), true) => startup::print(&record(&only)?.to_line()),
-        (None, _) => Err(Fault::new(format!(
-            "cannot find a container named {:?}: no held container and no docker container has that name or id",
-            name.to_string_lossy()
-        ))),
-        (Some(last), false) => {
-            found.push(last);
-            let candidates: Vec<_> = found.iter().map(Found::shown).collect();
-            Err(Fault::new(format!(
-                "cannot tell which container {:?} means: {}",
-                name.to_string_lossy(),
-                candidates.join(", ")
-            )))
+/// All containers that run here, as far as we may look.
+#[derive(Default)]
+pub(crate) struct Containers {
+    /// In the order of their pids.
+    pub(crate) all: Vec<Container>,
+    /// Claims that were not confirmed, and why.
+    refused: Vec<Refused>,
+    /// State files that could not be used.
+    passed_over: Vec<String>,
+}
+
+/// What the sources look at.
+struct Search {
+    own: u32,
+    hierarchies: Hierarchies,
+    processes: Vec<Process>,
+    passed_over: RefCell<Vec<String>>,
+}
+
+/// The record's member `container`.
+#[derive(Debug, Serialize)]
+struct Origin<'a> {
+    runtime: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<&'a str>,
+    user: u32,
+}
+
+/// Tells what one kind of runtime runs.
+type Source = fn(&Search) -> Vec<Claim>;
+
+/// Those that read files.
+const FILES: &[Source] = &[docker::claims, storage::claims, containerd::claims, nspawn::registered, oci::claims];
+
+/// Those that take the word of a process.
+const PROCESSES: &[Source] = &[storage::monitored, nspawn::unregistered, lxc::claims, hold::claims];
+
+/// Looks for all of them.
+pub(crate) fn all() -> Result<Containers, Fault> {
+    let mut search = Search::begin()?;
+    let mut containers = Containers::default();
+    containers.judge(&search, FILES.iter().flat_map(|source| source(&search)).collect());
+    // What a process in a container says is that container's word. There are containers that only their files tell.
+    search.processes.retain(|process| !containers.contain(&process.target));
+    containers.judge(&search, PROCESSES.iter().flat_map(|source| source(&search)).collect());
+    containers.passed_over = search.passed_over.into_inner();
+    Ok(containers)
+}
+
+/// Prints the record of the one container that is meant.
+pub(crate) fn tell(reference: &Reference) -> Result<Status, Fault> {
+    startup::print(&container(reference)?.record()?.to_line())
+}
+
+/// The one container that is meant.
+pub(crate) fn container(reference: &Reference) -> Result<Container, Fault> {
+    match resolve(reference)? {
+        Found::Container(container) => Ok(*container),
+        Found::Network(path) => Err(Fault::new(format!(
+            "cannot take {} for a container: it is a named network namespace, which has no process of its own",
+            reference.shown()
+        ))
+        .with_remedy(format!("enter it with --net={}", path.display()))),
+    }
+}
+
+impl Container {
+    /// The name to show, safe on a terminal.
+    pub(crate) fn shown(&self) -> String {
+        self.name().shown()
+    }
+
+    /// The first of its names.
+    pub(crate) fn name(&self) -> Text {
+        Text(self.names.first().cloned().unwrap_or_default())
+    }
+
+    /// The record that names it.
+    pub(crate) fn record(&self) -> Result<Record, Fault> {
+        let mut record = Record::new(Some(&self.name()), self.target.init().clone())?;
+        record.set_namespaces(&self.namespaces())?;
+        let Container { id, image, pod, .. } = self;
+        let (id, image, pod) = (id.as_deref(), image.as_deref(), pod.as_deref());
+        record.set("container", &Origin { runtime: self.runtime.name(), id, image, pod, user: self.author })?;
+        Ok(record)
+    }
+
+    /// Its namespaces, and which of them are not ours.
+    pub(crate) fn namespaces(&self) -> Vec<(Kind, Namespace)> {
+        let mut namespaces = Vec::new();
+        for (kind, inode) in Kind::ALL.into_iter().zip(self.inodes) {
+            if let Some(inode) = inode {
+                namespaces.push((kind, Namespace { inode, private: Some(inode) != own_namespace_inode(kind) }));
+            }
+        }
+        namespaces
+    }
+
+    /// One line about it, to tell it from others of its name; with the words that mean it and no other.
+    fn told(&self, own: u32) -> String {
+        let id = self.id.as_deref().filter(|id| reference::is_random(id)).map(|id| format!(" {}", &id[..12]));
+        let whose = if [0, own].contains(&self.author) { String::new() } else { format!(" of user {}", self.author) };
+        let (name, runtime) = (self.shown(), self.runtime.name());
+        format!("{name} ({runtime}{}{whose}, pid {})", id.unwrap_or_default(), self.target.pid())
+    }
+}
+
+impl Containers {
+    /// The container that a process is in: it shares a namespace with one that we do not, or lies in its cgroup.
+    pub(crate) fn of(&self, process: &Target) -> Option<&Container> {
+        let is_first = |container: &&Container| container.target.pid() == process.pid();
+        let by_namespace = || {
+            // What containers of a pod share, or a user's containers, tells none of them; but then another kind may.
+            let kinds = [Kind::Pid, Kind::Mnt, Kind::Cgroup, Kind::Uts, Kind::Ipc, Kind::Net, Kind::User];
+            kinds.iter().find_map(|kind| self.of_namespace(*kind, process.namespace_inode(*kind).ok()??))
+        };
+        self.all.iter().find(is_first).or_else(by_namespace).or_else(|| self.by_cgroup(process))
+    }
+
+    /// The one container whose first process is in this namespace, where we are not.
+    pub(crate) fn of_namespace(&self, kind: Kind, inode: u64) -> Option<&Container> {
+        if own_namespace_inode(kind) == Some(inode) {
+            return None;
+        }
+        let mut found = self.all.iter().filter(|it| it.inodes[kind as usize] == Some(inode));
+        found.next().filter(|_| found.next().is_none())
+    }
+
+    /// Whether a process is in one of them.
+    fn contain(&self, process: &Target) -> bool {
+        let inode = process.namespace_inode(Kind::Pid).ok().flatten();
+        let found = inode.and_then(|inode| self.of_namespace(Kind::Pid, inode)).or_else(|| self.by_cgroup(process));
+        found.is_some()
+    }
+
+    /// Adds what holds of these claims.
+    fn judge(&mut self, search: &Search, claims: Vec<Claim>) {
+        for claim in claims {
+            match claim.verify(&search.hierarchies) {
+                Ok(container) => self.all.push(container),
+                Err(refused) => self.refused.push(*refused),
+            }
+        }
+        self.all.sort_by_key(|it| (it.target.pid(), it.author != 0, it.runtime));
+        self.all.dedup_by_key(|container| container.target.pid());
+    }
+
+    fn by_cgroup(&self, process: &Target) -> Option<&Container> {
+        let cgroup = process.read("cgroup").ok()?;
+        let is_in = |(hierarchy, group): &(Vec<String>, PathBuf)| {
+            memberships(cgroup.as_bytes()).any(|(its, path)| its == *hierarchy && path.starts_with(group))
+        };
+        self.all.iter().find(|container| container.group.as_ref().is_some_and(is_in))
+    }
+}
+
+impl Search {
+    fn begin() -> Result<Search, Fault> {
+        Ok(Search {
+            own: rustix::process::geteuid().as_raw(),
+            hierarchies: Hierarchies::discover()?,
+            processes: processes::of_runtimes()?,
+            passed_over: RefCell::default(),
+        })
+    }
+
+    /// What a source needs and has; what is wrong with it is kept for whoever does not find what he looks for.
+    fn usable<T>(&self, told: Result<T, Unusable>) -> Option<T> {
+        match told {
+            Ok(told) => Some(told),
+            Err(Unusable::Absent) => None,
+            Err(Unusable::Wrong(what)) => {
+                let mut all = self.passed_over.borrow_mut();
+                if !all.contains(&what) {
+                    all.push(what);
+                }
+                None
+            }
         }
     }
-}
 
-impl Found {
-    fn shown(&self) -> String {
-        let id = self.origin.id.as_deref().map_or("", |id| &id[..12.min(id.len())]);
-        format!("{} ({} {id} pid {})", self.name.shown(), self.origin.runtime, self.target.pid()).replace("  ", " ")
+    /// The runtimes' own processes of this program, as far as we take their word for where they keep their files.
+    fn trusted(&self, program: &'static str) -> impl Iterator<Item = &Process> {
+        let is_trusted = move |it: &&Process| match it.author {
+            0 => it.shares_mounts(),
+            author => author == self.own,
+        };
+        self.processes.iter().filter(move |it| it.program == program).filter(is_trusted)
     }
-}
-
-fn all_named(name: &OsStr) -> Result<Vec<Found>, Fault> {
-    let mut found = Vec::new();
-    for entry in look("look through the processes", "readdir(\"/proc\")", || std::fs::read_dir("/proc"))? {
-        let entry = look("look through the processes", "readdir(\"/proc\")", || entry)?;
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // A process that ended since, or that may not be looked into, is none that we can find.
-        let Ok(target) = Target::of_pid(pid) else { continue };
-        if is_held_as(&target, name) {
-            found.push(Found { target, name: name.into(), origin: Origin { runtime: "hold", id: None } });
-        } else if let Some(container) = docker::container_of(&target)
-            && container.is_called(name)
-        {
-            let origin = Origin { runtime: "docker", id: Some(container.id) };
-            found.push(Found { target, name: container.name, origin });
-        }
-    }
-    Ok(found)
-}
-
-/// A held init bears its container's name as its own, cut by the kernel at 15 bytes.
-fn is_held_as(target: &Target, name: &OsStr) -> bool {
-    let wanted = name.as_encoded_bytes();
-    let comm = target.read("comm").unwrap_or_default();
-    let same = comm.trim_end_matches('\n').as_bytes() == &wanted[..wanted.len().min(15)];
-    same && has_mark(target).unwrap_or(false)
-}
-
-fn record(found: &Found) -> Result<Record, Fault> {
-    let mut record = Record::new(Some(&found.name), found.target.init().clone())?;
-    let mut namespaces = Vec::new();
-    for kind in Kind::ALL {
-        if let Some(inode) = found.target.namespace_inode(kind)? {
-            namespaces.push((kind, Namespace { inode, private: Some(inode) != own_namespace_inode(kind) }));
-        }
-    }
-    record.set_namespaces(&namespaces)?;
-    record.set("container", &found.origin)?;
-    Ok(record)
 }

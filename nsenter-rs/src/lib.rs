@@ -3,14 +3,31 @@
 //! Start reading at `plan.rs`: it lists the steps in the order in which the kernel wants them.
 #![forbid(unsafe_code)]
 
+pub mod manual;
 pub mod options;
 pub mod plan;
 
+mod address;
+mod attached;
 mod command;
-mod docker;
+mod containers;
+mod context;
+mod credentials;
+mod directory;
 mod enter;
+mod entering;
+mod entrance;
+mod environ;
+mod filters;
 mod find;
+mod inspect;
+mod like_target;
+pub mod list;
 mod membership;
+mod namespace_id;
+mod outside;
+mod owners;
 mod standard_input;
+mod terminal;
 
 pub use options::command;

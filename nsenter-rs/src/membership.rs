@@ -26,8 +26,19 @@ pub(crate) fn of(record: &Record, target: &Target) -> Result<Option<Groups>, Fau
         Some(cgroup) => cgroup,
         None => of_init(&hierarchies, target)?,
     };
+    Ok(groups(hierarchies, cgroup))
+}
+
+/// The groups of a process; `None` where we are in them already.
+pub(crate) fn of_target(target: &Target) -> Result<Option<Groups>, Fault> {
+    let hierarchies = Hierarchies::discover()?;
+    let cgroup = of_init(&hierarchies, target)?;
+    Ok(groups(hierarchies, cgroup))
+}
+
+fn groups(hierarchies: Hierarchies, cgroup: Cgroup) -> Option<Groups> {
     let nothing = cgroup.version != 2 && cgroup.paths.is_empty();
-    Ok((!nothing).then_some(Groups { hierarchies, cgroup }))
+    (!nothing).then_some(Groups { hierarchies, cgroup })
 }
 
 /// Where the init is and we are not.

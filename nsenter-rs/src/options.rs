@@ -2,66 +2,74 @@
 
 use std::ffi::OsString;
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 
 use clap::Parser;
-use plumbing::namespace::{Kind, KindSet};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use plumbing::namespace::Kind;
 use plumbing::options::Narration;
+use plumbing::ordinary::Ordinary;
+
+use crate::address::Address;
+use crate::credentials::Id;
+use crate::entrance::Source;
+use crate::find::{Reference, Runtime};
 
 const EXAMPLES: &str = "\
 Examples:
   nsenter-rs --target 4242 --all -- sh                      enter every namespace of a process
   nsenter-rs --target 4242 --net -- ss -tln                 the host's tools, in the network of a container
+  nsenter-rs --net=/run/netns/blue -- ip address            a namespace by its file
+  nsenter-rs -t 4242 -a --join-cgroup --env --wd -- sh      as near to a process as can be: group, environment, directory
+  nsenter-rs -t 4242 -a --like-target -- mount -a           why does it get EPERM in there
   nsenter-rs --pipe --rm -- /bin/sh                         the end of a pipeline: run a command, then end the container
   nsenter-rs --pipe -- ps <web.json                         enter a container by the record that names it
+  nsenter-rs --target web --all -- sh                       enter a container by its name, whoever runs it
+  nsenter-rs --list --containers                            all containers, what each has of its own, and since when
   nsenter-rs --find web --json | cgexec-rs --pipe --show    find a container by name, and look into it
+  nsenter-rs --inspect web                                  what keeps a container apart from the host, and what does not
+  nsenter-rs --diff web host                                what it has otherwise than the host
 
 Exit status: 125 our own failure, 126 command not runnable, 127 not found, else the command's; 128+N by signal N.";
 
 /// Enter namespaces, and find the containers that they belong to
-#[derive(Debug, Parser)]
-#[command(name = "nsenter-rs", version, after_help = EXAMPLES)]
+#[derive(Debug, Default, Parser, Ordinary)]
+#[command(name = "nsenter-rs", version, after_help = EXAMPLES, args_override_self = true)]
 pub struct Options {
-    /// Enter namespaces of this process
-    #[arg(short, long, value_name = "PID", value_parser = pid, help_heading = "Target",
-          conflicts_with_all = ["pipe", "find"])]
-    pub(crate) target: Option<i32>,
+    /// Enter namespaces of this process (with its pidfd's inode: of no other that got its pid), or of this container
+    #[arg(short, long, value_name = "PID[:INODE]|NAME", help_heading = "Target",
+          value_parser = OsStringValueParser::new().try_map(|name| Address::read(&name)),
+          action = clap::ArgAction::Append, conflicts_with_all = ["pipe", "find"])]
+    pub(crate) target: Vec<Address>,
     /// Enter the container whose record comes in on stdin
     #[arg(long, help_heading = "Target", conflicts_with = "find")]
     pub(crate) pipe: bool,
     /// Print the record of the container with this name or id, and enter nothing (needs --json)
-    #[arg(long, value_name = "NAME", requires = "json", help_heading = "Target", conflicts_with = "command")]
-    pub(crate) find: Option<OsString>,
+    #[arg(long, value_name = "NAME", requires = "json", group = "answer", help_heading = "Target", conflicts_with = "command",
+          value_parser = OsStringValueParser::new().try_map(|name| Reference::read(&name)))]
+    pub(crate) find: Option<Reference>,
+    /// Only containers of this runtime: docker, podman, cri-o, containerd, nspawn, lxc, hold, crun, runc, systemd, netns
+    #[arg(long = "type", value_name = "RUNTIME", value_parser = Runtime::read, help_heading = "Target",
+          conflicts_with = "pipe")]
+    pub(crate) runtime: Option<Runtime>,
     /// Print records, as JSON, one a line
-    #[arg(long, requires = "find", help_heading = "Target")]
+    #[arg(long, requires = "answer", help_heading = "Target")]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) inspection: Inspection,
 
-    /// All namespaces that are not ours already
-    #[arg(short, long, requires = "target", help_heading = "Namespaces of the target")]
-    pub(crate) all: bool,
-    /// Its mount table
-    #[arg(short, long, requires = "target", help_heading = "Namespaces of the target")]
-    mount: bool,
-    /// Its host name
-    #[arg(short, long, requires = "target", help_heading = "Namespaces of the target")]
-    uts: bool,
-    /// Its System V IPC and POSIX message queues
-    #[arg(short, long, requires = "target", help_heading = "Namespaces of the target")]
-    ipc: bool,
-    /// Its network
-    #[arg(short, long, requires = "target", help_heading = "Namespaces of the target")]
-    net: bool,
-    /// Its process ids
-    #[arg(short, long, requires = "target", help_heading = "Namespaces of the target")]
-    pid: bool,
-    /// Its users and groups
-    #[arg(short = 'U', long, requires = "target", help_heading = "Namespaces of the target")]
-    user: bool,
-    /// Its view of the cgroups
-    #[arg(short = 'C', long, requires = "target", help_heading = "Namespaces of the target")]
-    cgroup: bool,
-    /// Its clocks
-    #[arg(short = 'T', long, requires = "target", help_heading = "Namespaces of the target")]
-    time: bool,
+    /// List namespaces, with the options of lsns; see --list --help
+    #[arg(long, help_heading = "Target")]
+    pub(crate) list: bool,
+
+    /// After --list: one line for each container; see --list --containers --help
+    #[arg(long, requires = "list", help_heading = "Target")]
+    pub(crate) containers: bool,
+
+    #[command(flatten)]
+    pub(crate) namespaces: Namespaces,
+    #[command(flatten)]
+    pub(crate) command_as: CommandAs,
 
     /// End the container when the command ends, or when nsenter-rs does
     #[arg(long, requires = "pipe", help_heading = "Pipe")]
@@ -73,10 +81,6 @@ pub struct Options {
     #[arg(long, value_name = "FD", requires = "pipe", value_parser = clap::value_parser!(i32).range(1..),
           help_heading = "Pipe")]
     pub(crate) stdin: Option<RawFd>,
-    /// Hand descriptors 3 to N+2 on to the command
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1024),
-          help_heading = "Command")]
-    pub(crate) preserve_fds: u32,
 
     #[command(flatten)]
     pub(crate) narration: Narration,
@@ -86,28 +90,159 @@ pub struct Options {
     pub(crate) command: Vec<OsString>,
 }
 
-impl Options {
-    /// The kinds asked for one by one.
-    pub(crate) fn kinds(&self) -> KindSet {
+/// A page about a container instead of a way into it.
+#[derive(Debug, Default, clap::Args, Ordinary)]
+pub(crate) struct Inspection {
+    /// Print how a process or container is isolated, and what of it is dangerous; with --pipe, add it to each record
+    #[arg(long, value_name = "PID|NAME|host", num_args = 0..=1, group = "answer", conflicts_with = "command",
+          help_heading = "Inspection")]
+    pub(crate) inspect: Option<Option<OsString>>,
+    /// Print what two of them have different
+    #[arg(long, value_names = ["A", "B"], num_args = 2, group = "answer", conflicts_with_all = ["command", "pipe"],
+          help_heading = "Inspection")]
+    pub(crate) diff: Option<Vec<OsString>>,
+}
+
+/// Which namespaces, and whose. `Some(None)`: the target's.
+#[derive(Debug, Default, clap::Args, Ordinary)]
+pub(crate) struct Namespaces {
+    /// All namespaces of the target that are not ours already
+    #[arg(short, long, requires = "target", help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    pub(crate) all: bool,
+    /// The mount table
+    #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
+          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    mount: Option<Option<PathBuf>>,
+    /// The host name
+    #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
+          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    uts: Option<Option<PathBuf>>,
+    /// System V IPC and POSIX message queues
+    #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
+          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    ipc: Option<Option<PathBuf>>,
+    /// The network
+    #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
+          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    net: Option<Option<PathBuf>>,
+    /// The process ids
+    #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
+          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    pid: Option<Option<PathBuf>>,
+    /// Users and groups
+    #[arg(short = 'U', long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
+          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    user: Option<Option<PathBuf>>,
+    /// The view of the cgroups
+    #[arg(short = 'C', long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
+          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    cgroup: Option<Option<PathBuf>>,
+    /// The clocks
+    #[arg(short = 'T', long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
+          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    time: Option<Option<PathBuf>>,
+    /// The user namespace that owns the others, or the parent of the one that --user names
+    #[arg(long, conflicts_with = "pipe", help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    pub(crate) user_parent: bool,
+    /// The network of a socket, which is this descriptor of the target
+    #[arg(short = 'N', long, value_name = "FD", requires = "target", conflicts_with = "net",
+          value_parser = clap::value_parser!(i32).range(0..), help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    pub(crate) net_socket: Option<RawFd>,
+}
+
+/// As whom and where the command runs.
+#[derive(Debug, Default, clap::Args, Ordinary)]
+pub(crate) struct CommandAs {
+    /// As this user; in a user namespace 0 by default; `follow` means as the target
+    #[arg(short = 'S', long, value_name = "UID|follow", value_parser = Id::read, conflicts_with = "pipe",
+          help_heading = "Command")]
+    pub(crate) setuid: Option<Id>,
+    /// As this group, without supplementary groups; in a user namespace 0 by default
+    #[arg(short = 'G', long, value_name = "GID|follow", value_parser = Id::read, conflicts_with = "pipe",
+          help_heading = "Command")]
+    pub(crate) setgid: Option<Id>,
+    /// Leave user, group and supplementary groups as they are
+    #[arg(long, conflicts_with_all = ["setuid", "setgid", "pipe"], help_heading = "Command")]
+    pub(crate) preserve_credentials: bool,
+    /// Keep the capabilities that an entered user namespace gives, whatever the user is
+    #[arg(long, conflicts_with = "pipe", help_heading = "Command")]
+    pub(crate) keep_caps: bool,
+    /// In this root directory, or in the target's
+    #[arg(short, long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with = "pipe",
+          help_heading = "Command")]
+    pub(crate) root: Option<Option<PathBuf>>,
+    /// In this directory as it is outside, which stays a way out; or in the target's
+    #[arg(short, long, value_name = "DIR", num_args = 0..=1, require_equals = true,
+          conflicts_with_all = ["pipe", "wdns"], help_heading = "Command")]
+    pub(crate) wd: Option<Option<PathBuf>>,
+    /// In this directory as it is inside, or in the target's
+    #[arg(short = 'W', long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with = "pipe",
+          help_heading = "Command")]
+    pub(crate) wdns: Option<Option<PathBuf>>,
+    /// With the target's environment; a program of the host is not given its PATH, LD_* and the like
+    #[arg(short, long, requires = "target", help_heading = "Command")]
+    pub(crate) env: bool,
+    /// In the cgroups of the target
+    #[arg(short = 'c', long, requires = "target", help_heading = "Command")]
+    pub(crate) join_cgroup: bool,
+    /// With the SELinux context of the target
+    #[arg(short = 'Z', long, requires = "target", help_heading = "Command")]
+    pub(crate) follow_context: bool,
+    /// As the target: ids, capabilities, limits, cgroups, filters …; stops it for an instant to read its filters
+    #[arg(long, requires = "target", help_heading = "Command",
+          conflicts_with_all = ["setuid", "setgid", "preserve_credentials", "keep_caps", "follow_context"])]
+    pub(crate) like_target: bool,
+    /// Become the command instead of waiting for it, even when a pid namespace is entered
+    #[arg(short = 'F', long, conflicts_with = "pipe", help_heading = "Command")]
+    pub(crate) no_fork: bool,
+    /// Cross the border in a copy of nsenter-rs in memory, even where a view of it that cannot be written would do
+    #[arg(long, help_heading = "Command")]
+    pub(crate) sealed_copy: bool,
+    /// Hand a terminal on as it is, though the border of a container is crossed
+    #[arg(long, help_heading = "Command")]
+    pub(crate) no_pty: bool,
+    /// Hand descriptors 3 to N+2 on to the command
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1024),
+          help_heading = "Command")]
+    pub(crate) preserve_fds: u32,
+}
+
+impl Namespaces {
+    /// The kinds asked for one by one, and where each comes from.
+    pub(crate) fn sources(self) -> Vec<(Kind, Source)> {
         let asked = [
+            (Kind::User, self.user),
             (Kind::Mnt, self.mount),
             (Kind::Uts, self.uts),
             (Kind::Ipc, self.ipc),
             (Kind::Net, self.net),
             (Kind::Pid, self.pid),
-            (Kind::User, self.user),
             (Kind::Cgroup, self.cgroup),
             (Kind::Time, self.time),
         ];
-        asked.into_iter().filter_map(|(kind, asked)| asked.then_some(kind)).collect()
+        let sources = asked
+            .into_iter()
+            .filter_map(|(kind, asked)| asked.map(|file| (kind, file.map_or(Source::Target, of_file))));
+        sources.chain(self.net_socket.map(|fd| (Kind::Net, Source::Socket(fd)))).collect()
     }
 }
 
-fn pid(text: &str) -> Result<i32, String> {
-    text.parse().ok().filter(|pid| *pid > 0).ok_or_else(|| "valid is the pid of a running process, such as 4242".into())
+/// `:ID` is no file, but the kernel's own id of a namespace.
+fn of_file(path: PathBuf) -> Source {
+    let id = path.to_str().and_then(|text| text.strip_prefix(':')?.parse().ok());
+    id.map_or(Source::File(path), Source::Id)
 }
 
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
     plumbing::options::command::<Options>()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_short_way_reads_what_clap_reads() {
+        let read = plumbing::ordinary::disagreement::<super::Options>();
+        assert!(read.clone().is_ok_and(|lines| lines > 100), "{read:?}");
+    }
 }

@@ -4,18 +4,23 @@ use std::ffi::OsString;
 use std::os::fd::RawFd;
 
 use plumbing::assembly::Hold;
-use plumbing::namespace::{Kind, KindSet};
 use plumbing::options::Narration;
 use plumbing::pipe::Stage;
-use plumbing::privilege::Process;
+use plumbing::privilege::{Process, set_oom_score_adj};
 use plumbing::startup::Parsed;
-use plumbing::target::Target;
 use plumbing::{Fault, Status, chain, sealed};
 
 use crate::command::Command;
-use crate::enter::Entry;
-use crate::options::Options;
-use crate::{enter, find, membership, standard_input};
+use crate::credentials::Credentials;
+use crate::directory::Opened;
+use crate::enter::{Entry, Surroundings};
+use crate::entering::Entering;
+use crate::entrance::Entrances;
+use crate::find::Reference;
+use crate::inspect::Subject;
+use crate::list::Listing;
+use crate::options::{Inspection, Options};
+use crate::{attached, containers, enter, find, inspect, membership, standard_input};
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,51 +33,70 @@ pub struct Plan {
 enum Task {
     /// Become the command where we are.
     Stay { command: Command },
-    /// Enter namespaces of a process.
-    Target { pid: i32, kinds: Kinds, command: Command },
+    /// Enter what the options name.
+    Enter(Box<Entering>),
     /// Enter the container of a record: the end of a pipeline.
     Pipe { remove: bool, keep_on_error: bool, stdin: Option<RawFd>, command: Command },
+    /// List namespaces.
+    List(Box<Listing>),
     /// Tell the record of a container.
-    Find { name: OsString },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kinds {
-    /// These, even where they are ours already.
-    These(KindSet),
-    /// Whatever is not ours already.
-    Foreign,
+    Find { name: Reference },
+    /// List containers.
+    Containers(containers::Options),
+    /// Tell how one is isolated: of this subject, or of each record that comes in.
+    Inspect { subject: Option<Subject>, json: bool },
+    /// Tell what two have different.
+    Diff { subjects: [Subject; 2], json: bool },
 }
 
 impl Plan {
     /// Reads argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
+        if let Some(argv) = containers::own_argv(&argv) {
+            let of = |options: containers::Options| {
+                Ok(Plan { narration: options.narration, task: Task::Containers(options) })
+            };
+            return plumbing::options::parse_by_clap::<containers::Options>(argv)?.and_then(of);
+        }
+        if argv.get(1).is_some_and(|first| first == "--list") {
+            return crate::list::parse(argv.into_iter().skip(1).collect())?
+                .and_then(|(narration, listing)| Ok(Plan { narration, task: Task::List(Box::new(listing)) }));
+        }
+        let argv = attached::spell_out(argv, crate::options::command);
         plumbing::options::parse::<Options>(argv)?.and_then(Plan::of)
     }
 
     fn of(options: Options) -> Result<Plan, Fault> {
-        let kinds = options.kinds();
-        if options.target.is_none() && (options.all || !kinds.is_empty()) {
-            return Err(Fault::usage(
-                "namespaces are chosen one by one with --target PID only; --pipe enters them all",
-            ));
+        if options.list {
+            return Err(Fault::usage("--list has its own options, and must come before all others"));
         }
-        let command = Command { words: options.command, preserve_fds: options.preserve_fds };
-        let task = match (options.find, options.pipe, options.target) {
-            (Some(name), ..) => Task::Find { name },
-            (_, true, _) => {
-                Task::Pipe { remove: options.rm, keep_on_error: options.keep_on_error, stdin: options.stdin, command }
-            }
-            (.., Some(pid)) if options.all => Task::Target { pid, kinds: Kinds::Foreign, command },
-            (.., Some(_)) if kinds.is_empty() => {
+        let Options { find, pipe, rm, keep_on_error, stdin, narration, json, .. } = options;
+        if let Some(name) = find {
+            return Ok(Plan { narration, task: Task::Find { name: name.of_runtime(options.runtime)? } });
+        }
+        if options.runtime.is_some() && options.target.is_empty() {
+            return Err(Fault::usage("option '--type' needs '--target NAME' or '--find NAME'"));
+        }
+        let targets = options.target.into_iter().map(|target| target.of_runtime(options.runtime));
+        let entering =
+            Entering::of(targets.collect::<Result<_, _>>()?, options.namespaces, options.command_as, options.command)?;
+        if let Some(task) = options.inspection.task(pipe, json)? {
+            return match entering.is_nothing() && !rm && !keep_on_error && stdin.is_none() {
+                true => Ok(Plan { narration, task }),
+                false => Err(Fault::usage("--inspect and --diff enter nothing, and run and end nothing")),
+            };
+        }
+        let task = match (pipe, entering.is_nothing()) {
+            (true, true) => Task::Pipe { remove: rm, keep_on_error, stdin, command: entering.command },
+            (true, false) => {
                 return Err(Fault::usage(
-                    "option '--target' needs the namespaces to enter: --all, or --mount, --net …",
+                    "namespaces are chosen one by one with --target PID or a FILE; --pipe enters them all",
                 ));
             }
-            (.., Some(pid)) => Task::Target { pid, kinds: Kinds::These(kinds), command },
-            _ => Task::Stay { command },
+            (false, true) => Task::Stay { command: entering.command },
+            (false, false) => Task::Enter(Box::new(entering)),
         };
-        Ok(Plan { narration: options.narration, task })
+        Ok(Plan { narration, task })
     }
 
     /// Does it. Comes back with the command's status, or becomes the command.
@@ -80,58 +104,73 @@ impl Plan {
         self.narration.begin();
         match &self.task {
             Task::Stay { command } => chain::exec(&command.words_or_shell()),
-            Task::Target { pid, kinds, command } => enter_target(*pid, *kinds, command),
+            Task::Enter(entering) => entering.apply(),
             Task::Pipe { remove, keep_on_error, stdin, command } => {
-                seal()?;
+                seal(command)?;
                 let mut stage = Stage::receive()?;
                 match enter_stage(&mut stage, *remove, *stdin, command) {
                     Ok(status) => finish(stage, *remove, status),
                     Err(fault) => Err(stage.abandon(*keep_on_error, fault)),
                 }
             }
+            Task::List(listing) => listing.print(),
             Task::Find { name } => find::tell(name),
+            Task::Containers(options) => containers::print(options),
+            Task::Inspect { subject: Some(subject), json } => inspect::tell(subject, *json),
+            Task::Inspect { subject: None, .. } => inspect::pass_on(),
+            Task::Diff { subjects, json } => inspect::compare(subjects, *json),
+        }
+    }
+}
+
+impl Inspection {
+    fn task(self, pipe: bool, json: bool) -> Result<Option<Task>, Fault> {
+        if let Some([one, other]) = self.diff.and_then(|words| <[OsString; 2]>::try_from(words).ok()) {
+            return Ok(Some(Task::Diff { subjects: [Subject::read(&one)?, Subject::read(&other)?], json }));
+        }
+        match (self.inspect, pipe) {
+            (None, _) => Ok(None),
+            (Some(None), true) => Ok(Some(Task::Inspect { subject: None, json })),
+            (Some(Some(word)), false) => Ok(Some(Task::Inspect { subject: Some(Subject::read(&word)?), json })),
+            (Some(None), false) => Err(Fault::usage("--inspect needs a pid or a name, or --pipe and records on stdin")),
+            (Some(Some(_)), true) => {
+                Err(Fault::usage("with --pipe, the records tell whom to inspect: --inspect takes no name"))
+            }
         }
     }
 }
 
 /// Before anything of the container can see us: it would reach our executable by /proc/PID/exe.
-fn seal() -> Result<(), Fault> {
-    sealed::ensure("what the container will see as our executable cannot be written; memfd_create(2)")
-}
-
-fn enter_target(pid: i32, kinds: Kinds, command: &Command) -> Result<Status, Fault> {
-    let target = Target::of_pid(pid)?;
-    let kinds = match kinds {
-        Kinds::These(kinds) => kinds,
-        Kinds::Foreign => target.foreign_kinds()?,
-    };
-    if kinds.contains(Kind::Mnt) || kinds.contains(Kind::Pid) {
-        seal()?;
-    }
-    let process = Process::default();
-    let entry = Entry { target: &target, kinds, process: &process, command, stdin: None };
-    enter::enter(&entry, || Ok(()), || Ok(()))
+pub(crate) fn seal(command: &Command) -> Result<(), Fault> {
+    let why = "what the container will see as our executable cannot be written; execveat(2)";
+    if command.sealed_copy { sealed::ensure(why) } else { sealed::ensure_view(why) }
 }
 
 fn enter_stage(stage: &mut Stage, remove: bool, stdin: Option<RawFd>, command: &Command) -> Result<Status, Fault> {
     let process: Process = stage.record.get("process")?.unwrap_or_default();
-    let groups = membership::of(&stage.record, &stage.target)?;
-    let stdin = standard_input::choose(stdin)?;
-    let entry = Entry {
-        target: &stage.target,
-        kinds: stage.target.foreign_kinds()?,
-        process: &process,
+    if let Some(score) = process.oom_score_adj {
+        // Through our own /proc; the command inherits it.
+        set_oom_score_adj(score)?;
+    }
+    let mut entry = Entry {
+        target: Some(&stage.target),
+        entrances: Entrances::foreign(&stage.target)?,
+        groups: membership::of(&stage.record, &stage.target)?,
+        follow_context: false,
+        directories: Opened::default(),
+        credentials: Credentials::default(),
+        like: None,
+        environment: Surroundings::Known(process.environment()),
+        process,
         command,
-        stdin: Some(&stdin),
+        stdin: Some(standard_input::choose(stdin)?),
     };
-    // From outside, before the namespaces change what a path means.
-    let join = || groups.as_ref().map_or(Ok(()), membership::Groups::join);
     let mut is_ours = true;
     let entered = || match &stage.hold {
         Hold::Unfinished(lease) => lease.entered(&stage.target, remove).map(|worth| is_ours = worth),
         _ => Ok(()),
     };
-    let status = enter::enter(&entry, join, entered)?;
+    let status = enter::enter(&mut entry, entered)?;
     if !is_ours {
         stage.hold = Hold::InUse;
     }
@@ -165,7 +204,11 @@ mod tests {
         for words in [
             &["--target", "1"][..],
             &["--all", "true"],
-            &["--target", "self", "--all"],
+            &["--target", "docker:", "--all"],
+            &["--target", "rkt:web", "--all"],
+            &["--target", "7", "--type", "docker", "--all"],
+            &["--type", "docker", "true"],
+            &["--target", "docker:web", "--type", "lxc", "--all"],
             &["--target", "0", "--all"],
             &["--rm", "true"],
             &["--pipe", "--target", "1"],
@@ -173,8 +216,38 @@ mod tests {
             &["--find", "web"],
             &["--find", "web", "--json", "true"],
             &["--pipe", "--stdin", "0"],
+            &["--pipe", "-S", "5"],
+            &["--target", "1", "--target", "2", "--net"],
+            &["--target", "1:x", "--net"],
+            &["--net=:x"],
+            &["--user-parent"],
+            &["--wd=/", "--wdns=/"],
+            &["--wd"],
+            &["--setuid", "follow"],
+            &["--setuid", "4294967295"],
+            &["--preserve-credentials", "--setgid", "5"],
+            &["--net", "--net-socket", "3", "--target", "1"],
+            &["--inspect"],
+            &["--inspect", "1", "--net=/x"],
+            &["--inspect", "1", "--target", "1", "--all"],
+            &["--pipe", "--inspect", "--rm"],
+            &["--inspect", "1", "--pipe"],
+            &["--inspect", "1", "true"],
+            &["--inspect", "1", "--find", "web", "--json"],
+            &["--diff", "1"],
+            &["--diff", "1", "2", "true"],
+            &["--json"],
         ] {
             assert!(parse(words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_said_without_a_target_is_entered() {
+        for words in
+            [&["--net=/x"][..], &["-n/x", "-F"], &["-S", "5"], &["-r/usr"], &["-W/usr"], &["-u=x", "--user-parent"]]
+        {
+            assert!(matches!(parse(words).unwrap().task, Task::Enter(_)), "{words:?}");
         }
     }
 

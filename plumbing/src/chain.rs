@@ -3,7 +3,8 @@
 //! The search through PATH is our own, not execvp(3)'s: it must use the environment that the command gets, and it can
 //! tell a missing program from a missing interpreter.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -38,7 +39,7 @@ pub fn exec_program(program: &OsStr, command: &[OsString], environment: &Environ
         // Looked for where we are: a root that was only told of has nothing in it.
         let found = candidates(program, environment).into_iter().find(|candidate| candidate.exists());
         let path = found.as_ref().map_or(program, |found| found.as_os_str());
-        narrate::before(&told(path, command), "from here the command speaks");
+        narrate_exec(path, command, environment);
         return Ok(Status::SUCCESS);
     }
     startup::hand_on();
@@ -52,22 +53,36 @@ pub fn exec_program(program: &OsStr, command: &[OsString], environment: &Environ
             continue;
         }
         let path = c_string(candidate.as_os_str())?;
-        narrate::before(&told(candidate.as_os_str(), command), "from here the command speaks");
+        narrate_exec(candidate.as_os_str(), command, environment);
         let Err(errno) = execve(&path, &argv, entries);
         match errno {
             Errno::ENOEXEC => return run_by_shell(&path, &argv, entries, program),
-            Errno::ENOENT if candidate.exists() => return Err(no_interpreter(program)),
-            // As execvp(3): a candidate that may not be run does not hide a later one that may.
+            // As execvp(3): a candidate that cannot be run does not hide a later one that can.
             Errno::EACCES => refused = Errno::EACCES,
-            Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ESTALE if is_searched => {}
+            Errno::ENOENT => {}
+            Errno::ENOTDIR | Errno::ELOOP | Errno::ESTALE if is_searched => {}
             other => return Err(not_run(program, other)),
         }
     }
-    Err(not_run(program, refused))
+    match refused == Errno::ENOENT && candidates(program, environment).iter().any(|candidate| candidate.exists()) {
+        true => Err(no_interpreter(program)),
+        false => Err(not_run(program, refused)),
+    }
+}
+
+fn narrate_exec(path: &OsStr, command: &[OsString], environment: &Environment) {
+    if narrate::is_on() {
+        narrate::before(&told(path, command), &environment.told());
+    }
 }
 
 /// A script without `#!`: POSIX has the shell run it.
-fn run_by_shell(path: &CString, argv: &[CString], entries: &[CString], program: &OsStr) -> Result<Status, Fault> {
+fn run_by_shell(
+    path: &CString,
+    argv: &[CString],
+    entries: &[Cow<'static, CStr>],
+    program: &OsStr,
+) -> Result<Status, Fault> {
     let mut by_shell = vec![c"sh".to_owned(), path.clone()];
     by_shell.extend_from_slice(&argv[1..]);
     narrate::before(&format!("execve(\"/bin/sh\", [\"sh\", {path:?}, …])"), "a script without #!, sh(1) runs it");

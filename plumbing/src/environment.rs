@@ -3,19 +3,20 @@
 //! It is a list of strings and nothing more: a name may be there twice, an entry may lack the `=`. What is inherited is
 //! handed on entry by entry, as it came.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use crate::kernel;
 
 /// `NAME=VALUE` entries, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Environment(Vec<CString>);
+pub struct Environment(Vec<Cow<'static, CStr>>);
 
 impl Environment {
     /// What this process inherited.
     pub fn inherited() -> Self {
-        Environment(kernel::environ())
+        Environment(kernel::environ().into_iter().map(Cow::Borrowed).collect())
     }
 
     /// Nothing at all.
@@ -30,9 +31,14 @@ impl Environment {
         let entry: OsString = [name, OsStr::new("="), value].into_iter().collect();
         let Ok(entry) = CString::new(entry.into_vec()) else { return };
         match self.0.iter_mut().find(|known| value_of(known, name).is_some()) {
-            Some(old) => *old = entry,
-            None => self.0.push(entry),
+            Some(old) => *old = entry.into(),
+            None => self.0.push(entry.into()),
         }
+    }
+
+    /// Removes a variable, as often as it is there.
+    pub fn unset(&mut self, name: impl AsRef<OsStr>) {
+        self.0.retain(|known| value_of(known, name.as_ref()).is_none());
     }
 
     /// A variable's value: the first, where there are several.
@@ -40,15 +46,31 @@ impl Environment {
         self.0.iter().find_map(|entry| value_of(entry, OsStr::new(name)))
     }
 
+    /// What a narration says of a command with this environment.
+    pub fn told(&self) -> String {
+        let name =
+            |entry: &Cow<'static, CStr>| entry.to_string_lossy().split('=').next().unwrap_or_default().to_owned();
+        match self {
+            inherited if *inherited == Environment::inherited() => "from here the command speaks".to_owned(),
+            Environment(entries) if entries.is_empty() => {
+                "from here the command speaks, with an empty environment; environ(7)".to_owned()
+            }
+            Environment(entries) => {
+                let names: Vec<_> = entries.iter().map(name).collect();
+                format!("from here the command speaks, with {} as its environment; environ(7)", names.join(", "))
+            }
+        }
+    }
+
     /// The entries for `execve(2)`.
-    pub fn entries(&self) -> &[CString] {
+    pub fn entries(&self) -> &[Cow<'static, CStr>] {
         &self.0
     }
 }
 
 /// The value in this entry, when it is about this name.
-fn value_of<'a>(entry: &'a CString, name: &OsStr) -> Option<&'a OsStr> {
-    let rest = entry.as_bytes().strip_prefix(name.as_bytes())?;
+fn value_of<'a>(entry: &'a CStr, name: &OsStr) -> Option<&'a OsStr> {
+    let rest = entry.to_bytes().strip_prefix(name.as_bytes())?;
     rest.strip_prefix(b"=").map(OsStr::from_bytes)
 }
 
@@ -59,11 +81,13 @@ mod tests {
     #[test]
     fn a_variable_is_set_in_place_and_the_first_of_two_counts() {
         let mut environment =
-            Environment(["A=1", "AB=2", "A=3", "LONE"].map(|entry| CString::new(entry).unwrap()).to_vec());
+            Environment(["A=1", "AB=2", "A=3", "LONE"].map(|entry| CString::new(entry).unwrap().into()).to_vec());
         assert_eq!(environment.get("A"), Some(OsStr::new("1")));
         assert_eq!(environment.get("LONE"), None);
         environment.set("A", "x=y");
         environment.set("C", "");
+        environment.set("GONE", "");
+        environment.unset("GONE");
         let entries: Vec<_> = environment.entries().iter().map(|entry| entry.to_str().unwrap()).collect();
         assert_eq!(entries, ["A=x=y", "AB=2", "A=3", "LONE", "C="]);
     }

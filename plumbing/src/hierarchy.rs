@@ -5,9 +5,9 @@
 //! so a group's directory is its path *less* that root, below the mount point.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -18,7 +18,7 @@ use crate::group::Group;
 use crate::kernel::look;
 use crate::target::{self, Target};
 use crate::text::Text;
-use crate::{Fault, narrate};
+use crate::{Fault, mountinfo, narrate};
 
 /// Never out of the hierarchy: a path in a record is somebody else's word.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH
@@ -191,24 +191,14 @@ impl Hierarchy {
 
 impl Mount {
     fn parse(line: &[u8]) -> Option<Mount> {
-        let mut fields = line.split(|byte| *byte == b' ');
-        let device = std::str::from_utf8(fields.nth(2)?).ok()?.split_once(':')?;
-        let (root, point) = (fields.next()?, fields.next()?);
-        // Between the mount's own options and the hyphen stand as many optional fields as there are.
-        let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
-        let version = match rest.next()? {
-            b"cgroup2" => 2,
-            b"cgroup" => 1,
+        let mount = mountinfo::Mount::parse(line)?;
+        let version = match mount.fs_type.as_str() {
+            "cgroup2" => 2,
+            "cgroup" => 1,
             _ => return None,
         };
-        let options = std::str::from_utf8(rest.nth(1)?).ok()?;
-        Some(Mount {
-            version,
-            device: (device.0.parse().ok()?, device.1.parse().ok()?),
-            root: unescape(root),
-            point: unescape(point),
-            options: options.split(',').map(str::to_owned).collect(),
-        })
+        let options = mount.super_options.split(',').map(str::to_owned).collect();
+        Some(Mount { version, device: mount.device, root: mount.root, point: mount.point, options })
     }
 
     /// The mount point; `None` where another file system lies over it.
@@ -280,26 +270,6 @@ pub fn memberships(cgroup: &[u8]) -> impl Iterator<Item = (Vec<String>, PathBuf)
 fn below(path: &Path, root: &Path) -> Option<PathBuf> {
     let below = path.strip_prefix(root).ok()?;
     below.components().all(|part| matches!(part, Component::Normal(_))).then(|| below.to_owned())
-}
-
-/// Undoes mountinfo's `\040` for space, tab, newline and backslash.
-fn unescape(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    PathBuf::from(OsStr::from_bytes(&bytes))
 }
 
 #[cfg(test)]

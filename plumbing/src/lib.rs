@@ -2,30 +2,40 @@
 //! wrappers. No isolation mechanism lives here; each of those is a file in the tool that it belongs to.
 //!
 //! Invariants: parsing does no I/O; every state-changing kernel call goes through [`kernel::call`]; `unsafe` stands in
-//! `kernel.rs` and `startup.rs` only; everything is single-threaded, as `setns(2)` and `unshare(2)` demand.
+//! `kernel.rs`, its parts and `startup.rs` only; everything is single-threaded, as `setns(2)` and `unshare(2)` demand.
 
 pub mod assembly;
 pub mod chain;
 pub mod environment;
 pub mod fault;
+pub mod gates;
 pub mod group;
 pub mod guardian;
 pub mod hierarchy;
 pub mod kernel;
+pub mod manual;
+pub mod mountinfo;
 pub mod namespace;
 pub mod narrate;
 pub mod options;
+pub mod ordinary;
 pub mod pipe;
 pub mod privilege;
 pub mod record;
 mod record_in;
 pub mod record_out;
 pub mod sealed;
+pub mod seccomp;
 pub mod startup;
 pub mod status;
 pub mod target;
 pub mod text;
+pub mod trial;
 pub mod units;
+pub mod usage;
+
+// For the derive of `Ordinary` to name this crate the same way inside and outside of it.
+extern crate self as plumbing;
 
 pub use fault::Fault;
 pub use status::Status;

@@ -79,6 +79,11 @@ impl Kind {
     pub fn of_proc_name(name: &str) -> Option<Kind> {
         ROWS.iter().find(|row| row.proc_name == name).map(|row| row.kind)
     }
+
+    /// The kind whose `CLONE_NEW*` flag this is.
+    pub fn of_flag(flag: i32) -> Option<Kind> {
+        ROWS.iter().find(|row| row.flag == flag).map(|row| row.kind)
+    }
 }
 
 /// A set of kinds. It can hold nothing but `CLONE_NEW*` flags, which is what makes the calls that take it safe.

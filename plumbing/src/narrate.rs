@@ -49,7 +49,8 @@ pub fn is_on() -> bool {
 /// Tells one call, just before it is made.
 pub fn before(call: &impl Display, why: &str) {
     if is_on() {
-        write_stderr(&format!("{}: {call:<52} # {why}\n", tool()));
+        let line = format!("{call:<52} # {why}");
+        write_stderr(&format!("{}: {}\n", tool(), crate::fault::on_one_line(&line)));
     }
 }
 

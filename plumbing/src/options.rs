@@ -6,10 +6,11 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Parser};
 
 use crate::Fault;
+use crate::ordinary::{self, Ordinary};
 use crate::startup::Parsed;
 
 /// `--explain` and `--dry-run`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args, Ordinary)]
 pub struct Narration {
     /// Tell each kernel call on stderr before it is made, and why
     #[arg(long, help_heading = "Narration")]
@@ -36,7 +37,15 @@ pub fn command<O: Parser>() -> clap::Command {
 /// Reads argv into the declared options `O`, or into the text that `--help` and `--version` ask for.
 ///
 /// Pure: no file, no environment, no descriptor. Errors are one line, status 125.
-pub fn parse<O: Parser>(argv: Vec<OsString>) -> Result<Parsed<O>, Fault> {
+pub fn parse<O: Parser + Ordinary>(argv: Vec<OsString>) -> Result<Parsed<O>, Fault> {
+    match ordinary::read(&argv) {
+        Some(options) => Ok(Parsed::Plan(options)),
+        None => parse_by_clap(argv),
+    }
+}
+
+/// As [`parse`], for lines that are not ordinary.
+pub fn parse_by_clap<O: Parser>(argv: Vec<OsString>) -> Result<Parsed<O>, Fault> {
     let read = command::<O>().try_get_matches_from(&argv).and_then(|matches| O::from_arg_matches(&matches));
     match read {
         Ok(options) => Ok(Parsed::Plan(options)),
@@ -92,7 +101,7 @@ fn one_line(message: &str) -> String {
 mod tests {
     use super::*;
 
-    #[derive(Debug, Parser)]
+    #[derive(Debug, Default, Parser, Ordinary)]
     struct Options {
         #[arg(long)]
         mount: bool,

@@ -1,43 +1,41 @@
-//! Giving up privilege before `execve(2)`: capabilities, identity, no_new_privs, environment, directory.
+//! Giving up privilege before `execve(2)`: capabilities, identity, no_new_privs, system calls, environment, directory.
 //! `capabilities(7)`, `credentials(7)`.
 //!
-//! The order is the kernel's: each step still needs a right that a later one takes away. The surprise is root's: what
-//! the bounding set holds comes back to uid 0 at every `execve(2)`, so the permitted set alone restrains nobody.
+//! The order is the kernel's: each step still needs a right that a later one takes away.
+
+mod capabilities;
+mod identity;
+mod keyring;
+mod landlock;
+pub mod likeness;
+mod limits;
+mod oom;
+mod securebits;
+mod sets;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use nix::errno::Errno;
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, Gid, Uid, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
-    configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities,
-    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
-};
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, set_no_new_privs};
 use serde::{Deserialize, Serialize};
 
 use crate::Fault;
 use crate::environment::Environment;
 use crate::fault::IntoErrno;
 use crate::kernel::{call, look};
+use crate::seccomp::Seccomp;
 use crate::text::Text;
-
-/// What Docker leaves to a container by default: enough for root inside to manage its own files, users and ports.
-pub const DOCKER_CAPABILITIES: [&str; 14] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FSETID",
-    "CAP_FOWNER",
-    "CAP_MKNOD",
-    "CAP_NET_RAW",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETFCAP",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT",
-    "CAP_KILL",
-    "CAP_AUDIT_WRITE",
-];
+pub use capabilities::{
+    DOCKER_CAPABILITIES, PODMAN_CAPABILITIES, capability_names, capability_set, hand_on_capabilities, keep_capabilities,
+};
+use capabilities::{bound, bounding, clear_ambient, held, raise_ambient, reduce};
+pub use identity::{change as change_identity, is_mapped, setgroups_is_denied};
+pub use landlock::Landlock;
+pub use limits::ResourceLimit;
+pub use oom::set_oom_score_adj;
+pub use securebits::securebit_names;
+use sets::Wanted;
+pub use sets::{FiveSets, SET_NAMES};
 
 /// The record's member `process`: what a command is confined to. Absent members change nothing.
 ///
@@ -50,9 +48,15 @@ pub struct Process {
     /// ambient set are emptied; only a `uid` other than 0 gets these capabilities through its ambient set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Vec<String>>,
+    /// The five sets one by one, where they differ from that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capability_sets: Option<FiveSets>,
     /// Whether set-user-ID programs and file capabilities are without effect; `PR_SET_NO_NEW_PRIVS(2const)`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_new_privs: bool,
+    /// The filter over system calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seccomp: Option<Seccomp>,
     /// Real, effective and saved user ID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
@@ -62,9 +66,37 @@ pub struct Process {
     /// The supplementary groups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<u32>>,
+    /// The resource limits that are set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rlimits: Vec<ResourceLimit>,
+    /// How soon it is ended when memory runs out; `proc_pid_oom_score_adj(5)`. Not set by [`Process::apply`]: it is
+    /// written through /proc, and a container's own is not to be trusted; see [`set_oom_score_adj`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom_score_adj: Option<i32>,
+    /// Whether it gets a session of its own, without a controlling terminal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new_session: bool,
+    /// The permissions that new files do not get.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub umask: Option<u32>,
+    /// `SECBIT_*`: exactly these, where there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub securebits: Vec<String>,
+    /// The only paths below which files can be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub landlock: Option<Landlock>,
+    /// Whether it gets an empty session keyring instead of the caller's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub session_keyring: bool,
     /// The whole environment, as `NAME=VALUE`, but for TERM, which stays the caller's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub env: Option<Vec<Text>>,
+    /// Variables that are removed from it, or from the one that is inherited.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsetenv: Vec<Text>,
+    /// Variables that are set in it after that, as `NAME=VALUE`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub setenv: Vec<Text>,
     /// The working directory, inside the root.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<Text>,
@@ -72,244 +104,104 @@ pub struct Process {
 
 impl Process {
     /// Confines this process, for the command that it is about to become.
-    pub fn apply(&self) -> Result<(), Fault> {
-        let wanted = self.capabilities.as_deref().map(capability_set).transpose()?;
-        let ambient = match (wanted, self.uid) {
-            (Some(wanted), Some(uid)) if uid != 0 => wanted & held()?.permitted,
-            _ => CapabilitySet::empty(),
-        };
-        if let Some(wanted) = wanted {
-            bound(wanted)?;
+    ///
+    /// `last` is what the caller has to do when its credentials have changed: after it there is nothing but `execve(2)`,
+    /// since the filter may refuse any other call.
+    pub fn apply(&self, last: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
+        let securebits = securebits::securebits(&self.securebits)?;
+        let is_root = self.uid.is_none_or(|uid| uid == 0) && !securebits.contains(CapabilitiesSecureBits::NO_ROOT);
+        let wanted = Wanted::new(self.capabilities.as_deref(), self.capability_sets.as_ref(), held, is_root)?;
+        let mut rules = self.landlock.as_ref().map(Landlock::rules).transpose()?;
+        wanted.bounding.map_or(Ok(()), bound)?;
+        // Sixty-four calls, which only a filter is worth.
+        let most = || wanted.bounding.unwrap_or(CapabilitySet::all()) & bounding();
+        self.rlimits.iter().try_for_each(ResourceLimit::set)?;
+        if !self.no_new_privs {
+            // The kernel wants CAP_SYS_ADMIN for it then, which the next steps may give up.
+            self.restrict(rules.take(), most)?;
         }
-        if !ambient.is_empty() {
+        let keeps = !is_root && wanted.outlives_root();
+        if keeps {
             keep_capabilities()?;
         }
-        self.change_identity()?;
-        if let Some(wanted) = wanted {
-            clear_ambient()?;
-            reduce(wanted, ambient)?;
-            raise_ambient(ambient)?;
+        if !self.securebits.is_empty() {
+            let keep = if keeps { CapabilitiesSecureBits::KEEP_CAPS } else { CapabilitiesSecureBits::empty() };
+            securebits::set(securebits | keep)?;
         }
+        identity::change(self.uid, self.gid, self.groups.as_deref())?;
+        if self.session_keyring {
+            // Now, so that it is the command's user's.
+            keyring::renew()?;
+        }
+        if wanted.ambient.is_some() {
+            clear_ambient()?;
+        }
+        wanted.sets.map_or(Ok(()), reduce)?;
+        wanted.ambient.map_or(Ok(()), raise_ambient)?;
+        if self.new_session {
+            new_session()?;
+        }
+        self.umask.map_or(Ok(()), limits::set_umask)?;
+        self.cwd.as_ref().map_or(Ok(()), change_directory)?;
+        last()?;
         if self.no_new_privs {
             let why = "no program may give back what was dropped; PR_SET_NO_NEW_PRIVS(2const)";
             call("set no_new_privs", "prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)", why, || set_no_new_privs(true))?;
-        }
-        self.cwd.as_ref().map_or(Ok(()), change_directory)
-    }
-
-    /// The environment for the command: `env` and the caller's TERM, or all that was inherited.
-    pub fn environment(&self) -> Environment {
-        let inherited = Environment::inherited();
-        let Some(entries) = &self.env else { return inherited };
-        let mut environment = Environment::empty();
-        if let Some(terminal) = inherited.get("TERM") {
-            environment.set("TERM", terminal);
-        }
-        for entry in entries {
-            let bytes = entry.0.as_bytes();
-            if let Some(equals) = bytes.iter().position(|byte| *byte == b'=') {
-                environment.set(OsStr::from_bytes(&bytes[..equals]), OsStr::from_bytes(&bytes[equals + 1..]));
-            }
-        }
-        environment
-    }
-
-    /// Groups go first and the user last: who is no longer root may change neither.
-    fn change_identity(&self) -> Result<(), Fault> {
-        if let Some(groups) = &self.groups {
-            set_groups(groups)?;
-        }
-        if let Some(gid) = self.gid {
-            let id = Gid::from_raw(gid);
-            let text = format!("setresgid({gid}, {gid}, {gid})");
-            call(format!("change to group {gid}"), text, "real, effective and saved group; credentials(7)", || {
-                set_thread_res_gid(id, id, id)
-            })
-            .map_err(|fault| explain_identity(fault, gid, "gid_map", CapabilitySet::SETGID))?;
-        }
-        if let Some(uid) = self.uid {
-            let id = Uid::from_raw(uid);
-            let text = format!("setresuid({uid}, {uid}, {uid})");
-            call(format!("change to user {uid}"), text, "real, effective and saved user; credentials(7)", || {
-                set_thread_res_uid(id, id, id)
-            })
-            .map_err(|fault| explain_identity(fault, uid, "uid_map", CapabilitySet::SETUID))?;
+            self.restrict(rules, most)?;
         }
         Ok(())
     }
-}
 
-/// The set that these names make. They may lack `CAP_`, and be in small letters.
-pub fn capability_set<S: AsRef<str>>(names: &[S]) -> Result<CapabilitySet, Fault> {
-    names.iter().try_fold(CapabilitySet::empty(), |set, name| {
-        let upper = name.as_ref().to_ascii_uppercase();
-        match CapabilitySet::from_name(upper.strip_prefix("CAP_").unwrap_or(&upper)) {
-            Some(capability) => Ok(set | capability),
-            None => Err(Fault::new(format!("there is no capability {:?}; capabilities(7) names them", name.as_ref()))),
-        }
-    })
-}
+    /// The filter last: it may refuse the other.
+    fn restrict(&self, rules: Option<landlock::Ruleset>, most: impl Fn() -> CapabilitySet) -> Result<(), Fault> {
+        rules.map_or(Ok(()), landlock::Ruleset::enforce)?;
+        self.seccomp.as_ref().map_or(Ok(()), |seccomp| seccomp.enforce(most()))
+    }
 
-/// The names of a set, as `CAP_CHOWN`; a capability newer than this program is its number.
-pub fn capability_names(set: CapabilitySet) -> Vec<String> {
-    let bits = (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit)).filter(|bit| set.contains(*bit));
-    bits.map(|bit| match bit.iter_names().next() {
-        Some((name, _)) => format!("CAP_{name}"),
-        None => format!("{:#x} /* CAP_??? */", bit.bits().trailing_zeros()),
-    })
-    .collect()
-}
-
-/// Whether a user namespace forbids setgroups(2) for good, from the text of /proc/PID/setgroups.
-///
-/// It does where an unprivileged user wrote the gid_map: a group can also *deny* access to a file, so leaving one would
-/// be a gain. Who only wants to start clean leaves `groups` out then; they appear as the overflow group inside.
-pub fn setgroups_is_denied(proc_setgroups: &str) -> bool {
-    proc_setgroups.trim_end() == "deny"
-}
-
-fn held() -> Result<CapabilitySets, Fault> {
-    look("read our capabilities", "capget({version=_LINUX_CAPABILITY_VERSION_3, pid=0})", || capabilities(None))
-}
-
-/// Takes everything else out of the bounding set, also what only the kernel knows: it is asked one by one.
-fn bound(wanted: CapabilitySet) -> Result<(), Fault> {
-    for bit in 0..u64::BITS {
-        let capability = CapabilitySet::from_bits_retain(1 << bit);
-        let is_in = match capability_is_in_bounding_set(capability) {
-            // Above cap_last_cap: this kernel has no more.
-            Err(rustix::io::Errno::INVAL) => return Ok(()),
-            answer => look("read the bounding set", format!("prctl(PR_CAPBSET_READ, {bit})"), || answer)?,
+    /// The environment for the command: `env` and the caller's TERM, or all that was inherited; with what is removed
+    /// from it and set in it.
+    pub fn environment(&self) -> Environment {
+        let inherited = Environment::inherited();
+        let mut environment = match &self.env {
+            None => inherited,
+            Some(entries) => {
+                let mut own = Environment::empty();
+                if let Some(terminal) = inherited.get("TERM") {
+                    own.set("TERM", terminal);
+                }
+                set_all(&mut own, entries);
+                own
+            }
         };
-        if is_in && !wanted.contains(capability) {
-            drop_from_bounding_set(capability)?;
-        }
+        self.unsetenv.iter().for_each(|name| environment.unset(&name.0));
+        set_all(&mut environment, &self.setenv);
+        environment
     }
-    Ok(())
 }
 
-fn drop_from_bounding_set(capability: CapabilitySet) -> Result<(), Fault> {
-    let name = shown_name(capability);
-    let text = format!("prctl(PR_CAPBSET_DROP, {name})");
-    call(format!("drop {name}"), text, "no program that is run later can have it; capabilities(7)", || {
-        remove_capability_from_bounding_set(capability)
-    })
-    .map_err(|fault| explain_missing(fault, CapabilitySet::SETPCAP))
-}
-
-/// Has the next change of user leave the permitted set as it is.
-pub fn keep_capabilities() -> Result<(), Fault> {
-    let why = "a user other than root shall have them, and setresuid(2) would take them away";
-    call("keep capabilities", "prctl(PR_SET_KEEPCAPS, 1)", why, || set_keep_capabilities(true))
-}
-
-/// Hands every capability that we hold on to the command, whoever it runs as: through the ambient set.
-pub fn hand_on_capabilities() -> Result<(), Fault> {
-    let permitted = held()?.permitted;
-    reduce(permitted, permitted)?;
-    raise_ambient(permitted)
-}
-
-fn clear_ambient() -> Result<(), Fault> {
-    let text = "prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)";
-    call("clear the ambient set", text, "nothing is handed on unasked", clear_ambient_capability_set)
-}
-
-fn reduce(wanted: CapabilitySet, inheritable: CapabilitySet) -> Result<(), Fault> {
-    let permitted = wanted & held()?.permitted;
-    let sets = CapabilitySets { effective: permitted, permitted, inheritable };
-    let text = format!(
-        "capset({{version=_LINUX_CAPABILITY_VERSION_3, pid=0}}, {{effective={}, permitted={}, inheritable={}}})",
-        shown(permitted),
-        shown(permitted),
-        shown(inheritable)
-    );
-    call("reduce our capabilities", text, "what the command keeps of root's power; capabilities(7)", || {
-        set_capabilities(None, sets)
-    })
-}
-
-fn raise_ambient(ambient: CapabilitySet) -> Result<(), Fault> {
-    let bits = (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit));
-    for capability in bits.filter(|bit| ambient.contains(*bit)) {
-        let name = shown_name(capability);
-        call(
-            format!("keep {name} across execve(2)"),
-            format!("prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, {name}, 0, 0)"),
-            "a user other than root keeps it through this set",
-            || configure_capability_in_ambient_set(capability, true),
-        )?;
-    }
-    Ok(())
-}
-
-/// In strace's notation.
-fn shown(set: CapabilitySet) -> String {
-    if set.is_empty() {
-        return "0".to_owned();
-    }
-    capability_names(set).iter().map(|name| format!("1<<{name}")).collect::<Vec<_>>().join("|")
-}
-
-fn set_groups(groups: &[u32]) -> Result<(), Fault> {
-    let ids: Vec<Gid> = groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-    let now = look("read our supplementary groups", "getgroups()", rustix::process::getgroups)?;
-    if ids.is_empty() && now.is_empty() {
+/// `setsid(2)`: a terminal that the command was given can no longer be its controlling one, to push input back into.
+fn new_session() -> Result<(), Fault> {
+    if crate::narrate::is_dry_run() {
         return Ok(());
     }
-    let listed: Vec<String> = groups.iter().map(u32::to_string).collect();
-    let text = format!("setgroups({}, [{}])", ids.len(), listed.join(", "));
-    let goal = match listed.is_empty() {
-        true => "leave the supplementary groups".to_owned(),
-        false => format!("change to the supplementary groups {}", listed.join(", ")),
-    };
-    call(goal, text, "the groups of whoever started us are not the command's; credentials(7)", || {
-        set_thread_groups(&ids)
-    })
-    .map_err(explain_groups)
-}
-
-fn explain_groups(fault: Fault) -> Fault {
-    let told = std::fs::read_to_string("/proc/self/setgroups").unwrap_or_default();
-    match fault.errno() {
-        Some(Errno::EPERM) if setgroups_is_denied(&told) => fault.with_remedy(
-            "/proc/self/setgroups is \"deny\" here, because an unprivileged user wrote the gid_map of this user \
-             namespace; map ids with newgidmap (--map-auto), or ask for no groups",
-        ),
-        Some(Errno::EINVAL) => fault.with_remedy("each group must be mapped in /proc/self/gid_map"),
-        _ => explain_missing(fault, CapabilitySet::SETGID),
-    }
-}
-
-fn explain_identity(fault: Fault, id: u32, map: &str, right: CapabilitySet) -> Fault {
-    let told = std::fs::read_to_string(format!("/proc/self/{map}")).unwrap_or_default();
-    match fault.errno() {
-        Some(Errno::EINVAL) if !told.is_empty() && !is_mapped(&told, id) => {
-            fault.with_remedy(format!("{id} is not mapped in this user namespace: /proc/self/{map} has no line for it"))
+    match rustix::process::setsid() {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let fault = Fault::kernel("begin a session", "setsid()", error.into_errno());
+            Err(fault.with_remedy(
+                "this process leads its process group: start it by another one, as unshare-rs --fork does",
+            ))
         }
-        _ => explain_missing(fault, right),
     }
 }
 
-/// Whether an id map (`inside outside count` a line) has this id inside; `user_namespaces(7)`.
-pub fn is_mapped(map: &str, id: u32) -> bool {
-    map.lines().any(|line| {
-        let numbers: Vec<u64> = line.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect();
-        matches!(numbers[..], [inside, _, count] if (inside..inside + count).contains(&id.into()))
-    })
-}
-
-fn explain_missing(fault: Fault, right: CapabilitySet) -> Fault {
-    match (fault.errno(), capabilities(None)) {
-        (Some(Errno::EPERM), Ok(held)) if !held.effective.contains(right) => {
-            fault.with_remedy(format!("{} is missing here; be root, or enter a user namespace", shown_name(right)))
+fn set_all(environment: &mut Environment, entries: &[Text]) {
+    for entry in entries {
+        let bytes = entry.0.as_bytes();
+        if let Some(equals) = bytes.iter().position(|byte| *byte == b'=') {
+            environment.set(OsStr::from_bytes(&bytes[..equals]), OsStr::from_bytes(&bytes[equals + 1..]));
         }
-        _ => fault,
     }
-}
-
-fn shown_name(right: CapabilitySet) -> String {
-    capability_names(right).concat()
 }
 
 fn change_directory(cwd: &Text) -> Result<(), Fault> {
@@ -332,30 +224,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dockers_set_is_the_one_its_containers_show() {
-        assert_eq!(capability_set(&DOCKER_CAPABILITIES).unwrap().bits(), 0xa804_25fb);
-    }
-
-    #[test]
-    fn names_and_sets_go_both_ways() {
-        let set = capability_set(&["chown", "CAP_BPF"]).unwrap();
-        assert_eq!(capability_names(set), ["CAP_CHOWN", "CAP_BPF"]);
-        assert_eq!(shown(CapabilitySet::empty()), "0");
-        assert_eq!(capability_names(CapabilitySet::from_bits_retain(1 << 41)), ["0x29 /* CAP_??? */"]);
-        assert!(capability_set(&["CAP_FLY"]).unwrap_err().to_string().contains("CAP_FLY"));
-    }
-
-    #[test]
     fn an_absent_member_is_absent_in_the_record() {
         assert_eq!(serde_json::to_string(&Process::default()).unwrap(), "{}");
-        let line = r#"{"capabilities":["CAP_CHOWN"],"no_new_privs":true,"uid":0,"env":["A=b"]}"#;
+        let line = r#"{"capabilities":["CAP_CHOWN"],"no_new_privs":true,"seccomp":"default","uid":0,"env":["A=b"]}"#;
         let process: Process = serde_json::from_str(line).unwrap();
         assert_eq!(serde_json::to_string(&process).unwrap(), line);
     }
 
     #[test]
     fn an_unknown_restriction_is_not_passed_over() {
-        assert!(serde_json::from_str::<Process>(r#"{"seccomp":"default"}"#).is_err());
+        assert!(serde_json::from_str::<Process>(r#"{"later":"strict"}"#).is_err());
     }
 
     #[test]
@@ -365,12 +243,8 @@ mod tests {
         assert_eq!(environment.get("A"), Some(OsStr::new("b=c")));
         assert_eq!(environment.get("EMPTY"), Some(OsStr::new("")));
         assert_eq!(environment.get("PATH"), None);
-    }
-
-    #[test]
-    fn an_id_map_is_read_as_ranges() {
-        let map = "         0       1000          1\n         1     100000      65536\n";
-        assert!(is_mapped(map, 0) && is_mapped(map, 65536) && !is_mapped(map, 65537));
-        assert!(is_mapped("0 0 4294967295", u32::MAX - 1));
+        let changed = Process { unsetenv: vec!["A".into()], setenv: vec!["B=c".into()], ..process };
+        assert_eq!(changed.environment().get("A"), None);
+        assert_eq!(changed.environment().get("B"), Some(OsStr::new("c")));
     }
 }

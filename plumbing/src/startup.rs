@@ -1,15 +1,18 @@
-//! What the process inherited, remembered before Rust's runtime changes it, so that the next program gets it unchanged.
+//! The start of every tool, and what the process inherited, so that the next program gets it unchanged.
 //!
-//! Rust's start-up ignores SIGPIPE and opens /dev/null on closed descriptors 0 to 2, before `main`. A constructor in
-//! `.init_array` runs earlier still; [`hand_on`] undoes both just before `execve(2)`. The constructor itself undoes one
-//! thing for as long as we run: with SIGCHLD ignored, the kernel would keep no child's status for us; `wait(2)`.
+//! The C library calls [`main!`](crate::main!)'s `main` directly, without Rust's runtime: that would read /proc/self/maps and set up
+//! handlers for a stack that nobody overflows, which takes as long as making three namespaces. What it does for safety is
+//! done here: with SIGPIPE ignored a closed pipe is an error and not a death, and /dev/null stands on closed descriptors
+//! 0 to 2, so that no file of ours takes their place. [`hand_on`] undoes both just before `execve(2)`. And with SIGCHLD
+//! ignored, the kernel would keep no child's status for us; `wait(2)`.
 
-use std::os::fd::RawFd;
-use std::process::ExitCode;
+use std::ffi::{OsString, c_char, c_int};
+use std::os::fd::{IntoRawFd, RawFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::{env, ffi::OsString};
 
 use nix::sys::signal::Signal;
+use rustix::fs::{Mode, OFlags, open};
 
 use crate::{Fault, Status, kernel, narrate};
 
@@ -18,27 +21,50 @@ static INHERITED: AtomicU8 = AtomicU8::new(0);
 const SIGPIPE_IGNORED: u8 = 1 << 3;
 const SIGCHLD_IGNORED: u8 = 1 << 4;
 
-#[used]
-// SAFETY: the loader calls every pointer in `.init_array` once, before `main`, with nothing to uphold on our side but
-// not to rely on Rust's runtime; `remember` makes three fcntl(2) calls, at most three sigaction(2) and stores one atomic.
-#[unsafe(link_section = ".init_array")]
-static REMEMBER: extern "C" fn() = remember;
+/// argv, as the C library hands it to `main`; nothing else makes one.
+#[repr(transparent)]
+pub struct Argv(pub(crate) *const *const c_char);
 
-extern "C" fn remember() {
-    let mut inherited = 0;
-    for fd in 0..3 {
-        if !kernel::is_open(fd) {
-            inherited |= 1 << fd;
+/// What we were called with.
+static ARGUMENTS: OnceLock<Vec<OsString>> = OnceLock::new();
+
+/// The whole of every tool's `main.rs`, under `#![no_main]`: parse, then apply, then report.
+#[macro_export]
+macro_rules! main {
+    ($tool:literal, $parse:expr, $apply:expr) => {
+        // SAFETY: no other symbol of this name exists: `#![no_main]` keeps the compiler from making one.
+        #[unsafe(no_mangle)]
+        extern "C" fn main(_: std::ffi::c_int, argv: $crate::startup::Argv) -> std::ffi::c_int {
+            $crate::startup::run($tool, argv, $parse, $apply)
         }
+    };
+}
+
+/// What we were called with, our own name first.
+pub fn arguments() -> Vec<OsString> {
+    ARGUMENTS.get().cloned().unwrap_or_default()
+}
+
+fn remember() -> Result<(), Fault> {
+    let mut inherited = 0;
+    for fd in (0..3).filter(|fd| !kernel::is_open(*fd)) {
+        inherited |= 1 << fd;
+        // It gets the lowest number that is free: this one.
+        kernel::look("stand in for a closed descriptor", "open(\"/dev/null\")", || {
+            open("/dev/null", OFlags::RDWR, Mode::empty()).map(IntoRawFd::into_raw_fd)
+        })?;
     }
     if kernel::is_ignored(Signal::SIGPIPE) {
         inherited |= SIGPIPE_IGNORED;
+    } else {
+        kernel::restore_disposition(Signal::SIGPIPE, true);
     }
     if kernel::is_ignored(Signal::SIGCHLD) {
         inherited |= SIGCHLD_IGNORED;
         kernel::restore_disposition(Signal::SIGCHLD, false);
     }
     INHERITED.store(inherited, Ordering::Relaxed);
+    Ok(())
 }
 
 /// Whether descriptor `fd` (0 to 2) was closed when we were started.
@@ -46,7 +72,7 @@ pub fn was_closed(fd: RawFd) -> bool {
     (0..3).contains(&fd) && INHERITED.load(Ordering::Relaxed) & (1 << fd) != 0
 }
 
-/// Restores what the runtime and the constructor changed: two dispositions and the closed descriptors.
+/// Restores what was changed at the start: two dispositions and the closed descriptors.
 pub fn hand_on() {
     let inherited = INHERITED.load(Ordering::Relaxed);
     if inherited & SIGPIPE_IGNORED == 0 {
@@ -68,21 +94,20 @@ pub enum Parsed<P> {
     Text(String),
 }
 
-/// The whole of every tool's `main`: parse, then apply, then report.
+/// What [`main!`](crate::main!) does; the answer is the exit status.
 pub fn run<P>(
     tool: &'static str,
+    argv: Argv,
     parse: fn(Vec<OsString>) -> Result<Parsed<P>, Fault>,
     apply: fn(&P) -> Result<Status, Fault>,
-) -> ExitCode {
+) -> c_int {
     narrate::name_tool(tool);
-    let outcome = parse(env::args_os().collect()).and_then(|parsed| match parsed {
+    let arguments = ARGUMENTS.get_or_init(|| kernel::arguments(argv));
+    let outcome = remember().and_then(|()| parse(arguments.clone())).and_then(|parsed| match parsed {
         Parsed::Plan(plan) => apply(&plan),
         Parsed::Text(text) => print(&text),
     });
-    match outcome {
-        Ok(status) => status.into(),
-        Err(fault) => fault.report(tool).into(),
-    }
+    outcome.unwrap_or_else(|fault| fault.report(tool)).0.into()
 }
 
 /// Writes text for a person or a record to stdout, whole.

@@ -1,7 +1,5 @@
 //! Exit status, the same rules in all five tools; docs/exit-status.md.
 
-use std::process::ExitCode;
-
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -45,11 +43,5 @@ pub fn wait_for(pid: i32) -> Result<Status, Fault> {
                 }
             }
         }
-    }
-}
-
-impl From<Status> for ExitCode {
-    fn from(status: Status) -> ExitCode {
-        ExitCode::from(status.0)
     }
 }

@@ -67,6 +67,31 @@ fn duration_forms() -> String {
     "valid are seconds such as 10 or 1.5s, 250ms, 5m, 2h".to_owned()
 }
 
+/// `1.5G`: one place of fraction, powers of 1024.
+pub fn bytes(amount: u64) -> String {
+    let (mut tenths, mut units) = (u128::from(amount) * 10, "KMGT".chars());
+    let mut unit = None;
+    while tenths >= 10240
+        && let Some(next) = units.next()
+    {
+        tenths /= 1024;
+        unit = Some(next);
+    }
+    match (tenths % 10, unit) {
+        (_, None) => amount.to_string(),
+        (0, Some(unit)) => format!("{}{unit}", tenths / 10),
+        (fraction, Some(unit)) => format!("{}.{fraction}{unit}", tenths / 10),
+    }
+}
+
+/// `50000 100000` as a share of one CPU: `50%`.
+pub fn percent(cpu_max: &str) -> Option<String> {
+    let (quota, period) = cpu_max.split_once(' ')?;
+    let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
+    let tenths = quota.checked_mul(1000)?.checked_div(period)?;
+    Some(if tenths % 10 == 0 { format!("{}%", tenths / 10) } else { format!("{}.{}%", tenths / 10, tenths % 10) })
+}
+
 fn split_unit(text: &str) -> (&str, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     text.split_at(end)
@@ -119,5 +144,13 @@ mod tests {
         assert_eq!(milliseconds("1.5s"), Ok(1500));
         assert_eq!(milliseconds("2h"), Ok(7_200_000));
         assert!(milliseconds("2d").is_err());
+    }
+
+    #[test]
+    fn amounts_are_told_as_people_write_them() {
+        assert_eq!([0, 1023, 1024, 1536, 256 << 20, 3 << 40].map(bytes), ["0", "1023", "1K", "1.5K", "256M", "3T"]);
+        assert_eq!(percent("50000 100000").as_deref(), Some("50%"));
+        assert_eq!(percent("5000 1000000").as_deref(), Some("0.5%"));
+        assert_eq!(percent("max 100000"), None);
     }
 }

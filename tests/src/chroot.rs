@@ -87,7 +87,7 @@ pub const ROWS: &[Row] = &[
         shell(world, &at, line, "").succeeds().stdout_is("top\nsame\nkept\n");
     }),
     Row::new("nothing of the old root is left, whatever the root is made of", NEEDS, |world| {
-        let script = "cat /p/self/mountinfo | grep -v ' - proc ' | wc -l; [ ! -e /../../etc/hostname ]";
+        let script = "cat /p/self/mountinfo | grep -v ' - proc ' | wc -l; [ ! -e /../../etc/os-release ]";
         for (name, root) in [
             ("directory", "$ROOT"),
             ("layers", "--overlay $ROOT"),
@@ -107,7 +107,7 @@ pub const ROWS: &[Row] = &[
         let at = source(world, "covered-root");
         let line = "unshare-rs $OWN --mount --pid --fork -- sh -c 'mount -t tmpfs none / && mount -t tmpfs none / && \
                     exec chroot-rs --pivot --proc /proc $ROOT -- /bin/sh -c \"$C\"'";
-        let script = "wc -l </proc/self/mountinfo; [ ! -e /../etc/hostname ]";
+        let script = "wc -l </proc/self/mountinfo; [ ! -e /../etc/os-release ]";
         shell(world, &at, &format!("export C; {line}"), script).succeeds().stdout_is("2\n");
     }),
     Row::new("ids of a bind are mapped, and where they cannot be it says why", NEEDS, |world| {

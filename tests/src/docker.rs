@@ -6,23 +6,32 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::inspect::{dangers, ids};
 use crate::need::Need;
 use crate::row::Row;
 use crate::scan::Scan;
 use crate::script::Running;
 use crate::world::World;
 
-const NEEDS: &[Need] = &[
+/// What it takes to start the daemon.
+pub const NEEDS: &[Need] = &[
     Need::Program("dockerd", "docker.io"),
     Need::Program("docker", "docker.io"),
     Need::Program("busybox", "busybox-static"),
     Need::NetworkNamespaces,
 ];
 
+/// Its number; capabilities(7).
+const CAP_SYS_RESOURCE: u32 = 24;
+
+/// What `--privileged` amounts to where that capability is missing.
+const ALL_BUT_RESOURCE: &str = "--cap-add ALL --cap-drop SYS_RESOURCE --security-opt seccomp=unconfined \
+                                --security-opt systempaths=unconfined --device $(find /dev -type b | head -n 1)";
+
 /// The rows of this topic.
-pub const ROWS: &[Row] =
-    &[Row::new("a pipeline enriches the record of a docker container that it did not start", NEEDS, |world| {
-        let docker = Docker::start(world);
+pub const ROWS: &[Row] = &[
+    Row::new("a pipeline enriches the record of a docker container that it did not start", NEEDS, |world| {
+        let docker = Docker::start(world, "docker");
         let (pid, id) = docker.run("web", "--memory 64m --pids-limit 33 --hostname inside");
         let inspect = "nsenter-rs --find web --json | cgexec-rs --pipe --show | netns-rs show --pipe";
         let outcome = world.sh(inspect).succeeds();
@@ -45,6 +54,7 @@ pub const ROWS: &[Row] =
 
         let by_id = world.sh(&format!("nsenter-rs --find {} --json", &id[..12])).succeeds();
         assert!(by_id.stdout.contains(&format!("\"pid\":{pid},")), "{by_id}");
+        names_lead_to_it(world, pid, &id);
         world.sh("nsenter-rs --find no-such-name --json").fails_with(125).stdout_is("").stderr_has("no-such-name");
         world
             .script("nsenter-rs --pipe -- hostname")
@@ -58,7 +68,77 @@ pub const ROWS: &[Row] =
         assert_eq!(running.stdout, format!("true {pid}\n"));
     })
     .root_only()
-    .host_only()];
+    .host_only(),
+    Row::new("what docker opens is found, and in a default container of docker's no danger", NEEDS, |world| {
+        let docker = Docker::start(world, "docker-open");
+        let inspect = |name: &str| -> Value {
+            let record = world.sh(&format!("nsenter-rs --inspect {name} --json")).succeeds();
+            serde_json::from_str::<Value>(&record.stdout).expect("a record")["isolation"].take()
+        };
+        docker.run("web", "");
+        let closed = inspect("web");
+        assert_eq!(dangers(&closed), [""; 0], "{closed}");
+        let found = ids(&closed);
+        for id in ["root-is-root", "no-new-privs-off", "no-memory-limit"] {
+            assert!(found.contains(&id.to_owned()), "{id}: {found:?}");
+        }
+        assert!(!found.contains(&"no-seccomp".to_owned()), "{found:?}");
+        assert_eq!(closed["capabilities"]["bounding"]["more_than_docker"], serde_json::json!([]), "{closed}");
+        docker.client("rm --force web").succeeds();
+
+        let socket = docker.directory.join("socket");
+        // Docker's own word for all of it needs every capability that there is; a sandbox around us may lack one.
+        let status = std::fs::read_to_string("/proc/self/status").expect("our status");
+        let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:\t")).expect("a bounding set");
+        let bounding = u64::from_str_radix(bounding, 16).expect("a number");
+        let most = if bounding & 1 << CAP_SYS_RESOURCE == 0 { ALL_BUT_RESOURCE } else { "--privileged" };
+        let binds = format!("-v /:/host -v {}:/var/run/docker.sock", socket.display());
+        let open = format!("{most} --network host --pid host {binds}");
+        docker.run("web", &open);
+        let open = inspect("web");
+        let found = dangers(&open);
+        for id in [
+            "privileged",
+            "capability",
+            "host-net-namespace",
+            "host-pid-namespace",
+            "host-root",
+            "engine-socket",
+            "writable-kernel-file",
+            "host-device",
+        ] {
+            assert!(found.contains(&id.to_owned()), "{id}: {found:?}");
+        }
+        world.sh("nsenter-rs --inspect web").succeeds().stdout_has("DANGER    privileged");
+        world.sh("nsenter-rs --diff web host").succeeds().stdout_has("namespaces.mnt");
+    })
+    .root_only()
+    .host_only(),
+];
+
+/// Each way to name it does; where a held container has the same name, the runtime tells.
+fn names_lead_to_it(world: &World, pid: i64, id: &str) {
+    for how in ["web", "docker:web", "name:web", "web --type docker", id, &id[..12], &format!("docker:{}", &id[..4])] {
+        world.sh(&format!("nsenter-rs --target {how} --uts -- hostname")).succeeds().stdout_is("inside\n");
+    }
+    let told = world
+        .sh("nsenter-rs --list --containers --json | cgexec-rs --pipe --show | jq -r '[.name,.container.image,.container.uid_map[0][2],.cgroup.limits[\"pids.max\"],(.cgroup.memory.current>0)]|@tsv'")
+        .succeeds();
+    assert!(told.lines().contains(&"web\tsuite:busybox\t4294967295\t33\ttrue"), "{told}");
+    let table = world.sh("nsenter-rs --list --containers").succeeds();
+    let row = table.lines().into_iter().find(|line| line.starts_with("web ")).unwrap_or_default();
+    let cells: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(
+        cells[1..6],
+        ["docker", &pid.to_string(), "suite:busybox", "mnt,uts,ipc,net,pid", "user,cgroup,time"],
+        "{table}"
+    );
+    let two = "unshare-rs --hold --ttl 20 --name web --uts >record; nsenter-rs --target web --uts true; echo $?; \
+        nsenter-rs --target docker:web --uts hostname; nsenter-rs --pipe --rm -- true <record";
+    let outcome = world.sh(two).stdout_is("125\ninside\n").stderr_has("cannot tell which container \"web\" means: ");
+    let candidates = [format!("web (docker {}, pid {pid})", &id[..12]), "web (hold, pid ".to_owned()];
+    assert!(candidates.iter().all(|told| outcome.stderr.contains(told)), "{outcome}");
+}
 
 /// Every stage, made to fail with the container's own whole record, leaves it as it was.
 fn forged_records_do_no_harm(world: &World, record: &str, pid: i64) {
@@ -84,7 +164,8 @@ fn forged_records_do_no_harm(world: &World, record: &str, pid: i64) {
     }
 }
 
-struct Docker<'a> {
+/// A daemon of our own.
+pub struct Docker<'a> {
     world: &'a World,
     directory: PathBuf,
     before: Scan,
@@ -92,8 +173,9 @@ struct Docker<'a> {
 }
 
 impl<'a> Docker<'a> {
-    fn start(world: &'a World) -> Self {
-        let directory = world.directory("docker");
+    /// Starts it, and imports the shared root as `suite:busybox`.
+    pub fn start(world: &'a World, name: &str) -> Self {
+        let directory = world.directory(name);
         let before = Scan::take();
         world
             .sh("ip link add suitebr0 type bridge && ip addr add 10.94.0.1/24 dev suitebr0 && ip link set suitebr0 up")
@@ -114,7 +196,8 @@ impl<'a> Docker<'a> {
         docker
     }
 
-    fn client(&self, arguments: &str) -> crate::script::Outcome {
+    /// Asks it.
+    pub fn client(&self, arguments: &str) -> crate::script::Outcome {
         let socket = format!("unix://{}/socket", self.directory.display());
         let limit = std::time::Duration::from_secs(60);
         self.world.script(&format!("docker -H $DOCKER {arguments}")).variable("DOCKER", socket).within(limit).run()
@@ -139,6 +222,8 @@ impl Drop for Docker<'_> {
             self.world.sh(&format!("kill {}", daemon.pid));
             daemon.wait();
         }
+        // Of the host's network namespace, which it keeps bound once a container has had it.
+        self.world.sh(&format!("umount {}/run/netns/default", self.directory.display()));
         self.world.sh("ip link del suitebr0");
         // dockerd leaves groups named docker behind in every hierarchy; they are ours only if they were not there before.
         let left = self.before.difference(&Scan::take());

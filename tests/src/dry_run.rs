@@ -23,12 +23,17 @@ const ANYONE: &[&str] = &[
     "$TRACE unshare-rs $MODE -c --mount --propagation slave true",
     "$TRACE unshare-rs $MODE -r --setgroups deny -T --boottime 1 -p --init --kill-child --mount-proc -R / -w / -S 0 -- true",
     "$TRACE unshare-rs $MODE --hold --name dry --ttl 60 $OWN --mount --uts --pid --hostname dry | { nsenter-rs --pipe --rm -- true || true; }",
+    "$TRACE unshare-rs $MODE --hold --ttl 60 -r --time --boottime 5 --pid | { nsenter-rs --pipe --rm -- true || true; }",
+    "$TRACE unshare-rs $MODE --init --name web -w / --ready-fd 2 --block-fd 0 --whitelist-env PATH -- true",
     "$TRACE nsenter-rs $MODE -- true",
     "hold --mount --pid --uts --net; $TRACE nsenter-rs $MODE --target $pid --all -- true; finish",
     "hold --mount --pid --uts --net; echo \"$record\" | $TRACE nsenter-rs $MODE --pipe -- true; finish",
     "hold --mount --pid --uts; echo \"$record\" | $TRACE nsenter-rs $MODE --pipe --rm -- true; finish",
     "$TRACE cgexec-rs $MODE -- true",
 ];
+
+/// It tells what it would try, and tries nothing: what it would find it cannot know.
+const AUDIT: &[(&str, &str)] = &[("$TRACE chroot-rs --dry-run --audit", "pivot_root(NULL, NULL)")];
 
 const ROOT: &[&str] = &[
     "unshare-rs $OWN --mount --pid --net --cgroup --fork -- $TRACE chroot-rs $MODE --std $ROOT -- /bin/true",
@@ -96,6 +101,9 @@ pub const ROWS: &[Row] = &[
         change_nothing(world, "dry-run-without-rights", WITHOUT_RIGHTS);
     })
     .user_only(),
+    Row::new("--dry-run of the audit tries nothing", &[STRACE], |world| {
+        change_nothing(world, "dry-run-audit", AUDIT);
+    }),
     Row::new(
         "--dry-run of a container's root changes nothing, whatever would be refused",
         &[STRACE, BUSYBOX, Need::UserNamespaces],

@@ -1,6 +1,8 @@
 //! `--explain` is true: for every process of a run, strace saw exactly the state-changing calls that were told, in the
 //! order in which they were told, with the arguments that were told.
 
+mod runs;
+
 use std::path::Path;
 
 use crate::narration::{Verdict, compare, told_call};
@@ -10,20 +12,10 @@ use crate::row::Row;
 use crate::script::Script;
 use crate::trace::{self, Process, place, strace};
 use crate::world::World;
+use runs::{AUDIT, CGEXEC, CHROOT, INTERPRETERS, LIKE, NETNS, NSENTER, RANGES, ROOTS, Run, UNSHARE};
 
 const STRACE: Need = Need::Program("strace", "strace");
 const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
-
-/// A run: its name, its command line, how it ends, and calls that must be among those told.
-struct Run {
-    line: &'static str,
-    status: i32,
-    calls: &'static [&'static str],
-}
-
-const fn run(line: &'static str, status: i32, calls: &'static [&'static str]) -> Run {
-    Run { line, status, calls }
-}
 
 /// `$TRACE` is strace with its options, `$ROOT` a root file system, `$OWN` what an unprivileged user needs beside. Between
 /// `hold` and `finish`, `$pid` is the init of a held container. What is not traced sets the stage.
@@ -38,208 +30,11 @@ finish() {
 }
 "#;
 
-const UNSHARE: &[Run] = &[
-    run("$TRACE unshare-rs --explain -- /bin/true", 0, &["execve"]),
-    run(
-        "$TRACE unshare-rs --explain $OWN --mount --uts --hostname 'a \"b' -- true",
-        0,
-        &["unshare", "mount", "sethostname"],
-    ),
-    run(
-        "$TRACE unshare-rs --explain $OWN --mount --uts --ipc --net --pid --cgroup --time --fork --kill-child \
-         --mount-proc --hostname box -- /bin/true",
-        0,
-        &["unshare", "clone3", "prctl", "mount", "sethostname", "mount", "execve"],
-    ),
-    run(
-        "$TRACE unshare-rs --explain -c --propagation slave --mount true",
-        0,
-        &["unshare", "write", "write", "write", "mount"],
-    ),
-    run("$TRACE unshare-rs --explain $OWN --mount --propagation unchanged false", 1, &["unshare", "execve"]),
-    run("$TRACE unshare-rs --explain --fork /no/such/command", 127, &["clone3"]),
-    run("$TRACE unshare-rs --explain /", 126, &["execve"]),
-    run(
-        "$TRACE unshare-rs --explain $OWN --mount --pid --uts --init --kill-child --mount-proc --domainname dom --name x -- true",
-        0,
-        &["execveat", "unshare", "clone3", "prctl", "mount", "setdomainname", "mount", "clone3", "prctl", "execve"],
-    ),
-    run(
-        "$TRACE unshare-rs --explain $OWN --time --boottime 5 --monotonic -1 --uts -f --pid-file $PLACE/pid -w / true",
-        0,
-        &["clone3", "unshare", "write", "write", "clone3", "openat", "rename", "execve"],
-    ),
-    run(
-        "touch $PLACE/f; unshare-rs $OWN --mount -- $TRACE unshare-rs --explain --uts=$PLACE/f --ipc=$PLACE/no-such-file true",
-        125,
-        &["clone3", "unshare", "mount", "mount", "umount2"],
-    ),
-    run(
-        "$TRACE unshare-rs --explain -r --setgroups deny -G 0 -S 0 --keep-caps -R / true",
-        0,
-        &[
-            "unshare",
-            "write",
-            "write",
-            "write",
-            "chroot",
-            "setresgid",
-            "prctl",
-            "setresuid",
-            "capset",
-            "prctl",
-            "execve",
-        ],
-    ),
-    run(
-        "$TRACE unshare-rs --explain --forward-signals -- sh -c 'kill -TERM $PPID; while :; do :; done'",
-        143,
-        &["clone3", "kill"],
-    ),
-    run(
-        "unshare-rs -r -- sh -c 'echo 0 >/proc/sys/user/max_net_namespaces; $TRACE unshare-rs --explain -u -n true'",
-        125,
-        &["unshare", "clone3", "unshare"],
-    ),
-    run(
-        "$TRACE unshare-rs --explain --hold --name x --ttl 60 $OWN --mount --pid --uts --hostname x | \
-         nsenter-rs --pipe --rm -- true",
-        0,
-        &["clone3", "mount", "sethostname", "execveat"],
-    ),
-];
-
-/// What takes root's right to any id.
-const RANGES: &[Run] = &[
-    run(
-        "$TRACE unshare-rs --explain -r --map-users 0:100000:5 --map-groups 0:100000:5 -- true",
-        0,
-        &["clone3", "unshare", "write", "write", "execve"],
-    ),
-    run(
-        "$TRACE unshare-rs --explain --owner 54321:54321 --setgroups deny -r -n -- true",
-        0,
-        &["clone3", "setresgid", "setresuid", "unshare", "write", "write", "write", "execve"],
-    ),
-    run(
-        "$TRACE unshare-rs --explain --hold --ttl 60 -r --map-users 0:100000:5 --setgroups deny | nsenter-rs --pipe --rm -- true",
-        0,
-        &["clone3", "write", "write", "write", "execveat"],
-    ),
-];
-
-const NSENTER: &[Run] = &[
-    run("$TRACE nsenter-rs --explain -- true", 0, &["execve"]),
-    run(
-        "hold --mount --pid --uts --net; $TRACE nsenter-rs --explain --target $pid --all -- true; finish",
-        0,
-        &["execveat", "clone3", "prctl", "setns", "clone3", "execve"],
-    ),
-    run(
-        "hold --uts; $TRACE nsenter-rs --explain --target $pid --uts $OWN_USER -- false; finish",
-        1,
-        &["clone3", "prctl", "setns", "execve"],
-    ),
-    run(
-        "unshare-rs --hold --ttl 60 $OWN --mount --pid --uts --ipc --net --cgroup | $TRACE nsenter-rs --explain --pipe --rm -- true",
-        0,
-        &["execveat", "clone3", "prctl", "setns", "clone3", "execve"],
-    ),
-    run(
-        "unshare-rs --hold --ttl 60 $OWN --uts --net | $TRACE nsenter-rs --explain --pipe --rm -- /no/such/command",
-        127,
-        &["clone3", "prctl", "setns"],
-    ),
-];
-
-/// What only root may do.
-const CGEXEC: &[Run] = &[
-    run("$TRACE cgexec-rs --explain -- true", 0, &["execve"]),
-    run(
-        "$TRACE cgexec-rs --explain --memory 64M --swap 0 --pids 50 --cpus 1.5 -- /bin/true",
-        0,
-        &["clone3", "clone3", "mkdirat", "write", "write", "write", "execve", "unlinkat"],
-    ),
-    run(
-        "$TRACE cgexec-rs --explain --name ex-plain --pids 50 -- /no/such/command",
-        127,
-        &["clone3", "clone3", "mkdirat", "write", "write", "unlinkat"],
-    ),
-    run(
-        "unshare-rs --hold --ttl 60 --mount --pid --cgroup | $TRACE cgexec-rs --explain --pipe --memory 64M --pids 50 | \
-               nsenter-rs --pipe --rm -- true",
-        0,
-        &["clone3", "clone3", "mkdirat", "write", "unlinkat"],
-    ),
-    run("hold --uts; echo \"$record\" | $TRACE cgexec-rs --explain --pipe --show >/dev/null; finish", 0, &[]),
-];
-
-const NETNS: &[Run] = &[
-    run("$TRACE netns-rs exec --explain --new -- true", 0, &["unshare", "sendto", "execve"]),
-    run(
-        "$TRACE netns-rs exec --explain --new --bridge explain0 --address 10.94.0.2/24 --gateway 10.94.0.1 --nat -- /bin/true",
-        0,
-        &["unshare", "sendto", "clone3", "clone3", "setns", "sendto", "sendto", "sendto", "sendto", "execve", "sendto"],
-    ),
-    run(
-        "unshare-rs --hold --ttl 60 --mount --pid --net | \
-               $TRACE netns-rs connect --explain --pipe --bridge explain0 --address 10.94.0.2/24 --gateway 10.94.0.1 | \
-               nsenter-rs --pipe --rm -- true",
-        0,
-        &["sendto", "clone3", "clone3", "sendto", "sendto", "sendto", "sendto"],
-    ),
-    run("$TRACE netns-rs --explain add explain && netns-rs exec explain true; netns-rs delete explain", 0, &["mount"]),
-    run(
-        "netns-rs add explain; $TRACE netns-rs --explain exec explain true; s=$?; netns-rs delete explain; exit $s",
-        0,
-        &["setns", "execve"],
-    ),
-    run("netns-rs add explain && $TRACE netns-rs --explain delete explain", 0, &["umount2", "unlink"]),
-    run("$TRACE netns-rs --explain show >/dev/null", 0, &[]),
-    run("$TRACE netns-rs --explain list >/dev/null", 0, &[]),
-];
-
-const CHROOT: &[Run] = &[
-    run("$TRACE chroot-rs --explain --skip-chdir / true", 0, &["chroot", "execve"]),
-    run(
-        "$TRACE chroot-rs --explain --userspec 1000:1000 --groups 5,6 $ROOT /bin/true",
-        0,
-        &["chroot", "setgroups", "execve"],
-    ),
-    run("$TRACE chroot-rs --explain --capabilities chown,kill / true", 0, &["chroot", "prctl", "capset", "execve"]),
-];
-
-/// What takes binfmt_misc, which Debian's kernels have as a module.
-const INTERPRETERS: &[Run] = &[run(
-    "$TRACE unshare-rs --explain -r -pf -l :explain:E::explain::/bin/true: true",
-    0,
-    &["unshare", "clone3", "mount", "mount", "mount", "write"],
-)];
-
-/// What the owner of a user namespace may do as well.
-const ROOTS: &[Run] = &[
-    run(
-        "unshare-rs $OWN --mount --pid --fork -- $TRACE chroot-rs --explain --std $ROOT -- /bin/true",
-        0,
-        &["fsopen", "move_mount", "pivot_root", "umount2", "prctl", "execve"],
-    ),
-    run(
-        "unshare-rs $OWN --mount --pid --uts --fork -- $TRACE chroot-rs --explain --std --host-root -- /bin/true",
-        0,
-        &["fsopen", "move_mount", "pivot_root", "umount2", "execve"],
-    ),
-    run(
-        "unshare-rs --hold --ttl 60 $OWN --mount --pid | $TRACE chroot-rs --explain --pipe --std $ROOT | nsenter-rs --pipe --rm -- /bin/true",
-        0,
-        &["clone3", "setns", "move_mount", "pivot_root", "umount2"],
-    ),
-    run(
-        "unshare-rs --hold --ttl 60 $OWN --mount --pid --uts --net --ipc | chroot-rs --pipe --std --host-root | \
-         $TRACE nsenter-rs --explain --pipe --rm -- /bin/true",
-        0,
-        &["execveat", "clone3", "setns", "clone3", "capset", "execve"],
-    ),
-];
+/// Who enters a container cannot be looked into by an unprivileged strace, which so would not see what it is told. So
+/// strace has the rights of a user namespace, and what it traces gives them up again.
+const IN_OWN_USER_NAMESPACE: &str =
+    "exec unshare-rs --user --map-current-user --keep-caps -- bash -o pipefail -c \"$LINE\"";
+const WITHOUT_PRIVILEGE: &str = "setpriv --ambient-caps -all --inh-caps -all";
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
@@ -261,6 +56,10 @@ pub const ROWS: &[Row] = &[
     Row::new("nsenter-rs makes the calls that it tells, and no others", &[STRACE, Need::UserNamespaces], |world| {
         try_all(world, "explain-nsenter", NSENTER);
     }),
+    Row::new("nsenter-rs tells the calls by which a command becomes like the target", &[STRACE], |world| {
+        try_all(world, "explain-like", LIKE);
+    })
+    .root_only(),
     Row::new("cgexec-rs makes the calls that it tells, and no others", &[STRACE], |world| {
         try_all(world, "explain-cgexec", CGEXEC);
     })
@@ -273,6 +72,9 @@ pub const ROWS: &[Row] = &[
         try_all(world, "explain-chroot", CHROOT);
     })
     .root_only(),
+    Row::new("the audit makes the calls that it tells, and no others", &[STRACE, Need::UserNamespaces], |world| {
+        try_all(world, "explain-audit", AUDIT);
+    }),
     Row::new(
         "a container's root is made by the calls that are told, and no others",
         &[STRACE, BUSYBOX, Need::UserNamespaces],
@@ -319,10 +121,14 @@ fn try_all(world: &World, name: &str, runs: &[Run]) {
 pub fn script<'a>(world: &'a World, line: &str, prefix: &Path) -> Script<'a> {
     let root = if line.contains("$ROOT") { world.busybox_root().display().to_string() } else { String::new() };
     let (own, own_user) = if world.is_root { ("", "") } else { ("--user --map-root-user", "--user") };
-    let script = world.script(&format!("{PREAMBLE}{line}"));
+    let script = match world.is_root || !line.contains("$TRACE") {
+        true => world.script(&format!("{PREAMBLE}{line}")),
+        false => world.script(IN_OWN_USER_NAMESPACE).variable("LINE", format!("{PREAMBLE}{line}")),
+    };
     let place = prefix.parent().unwrap_or(prefix).display().to_string();
     let script = script.variable("PLACE", place);
-    script.variable("TRACE", strace(prefix)).variable("ROOT", root).variable("OWN", own).variable("OWN_USER", own_user)
+    let trace = if world.is_root { strace(prefix) } else { format!("{} {WITHOUT_PRIVILEGE}", strace(prefix)) };
+    script.variable("TRACE", trace).variable("ROOT", root).variable("OWN", own).variable("OWN_USER", own_user)
 }
 
 /// Every way to leave one thing out, to do one thing twice, to swap two neighbours, or to tell one word otherwise.

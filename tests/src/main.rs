@@ -8,6 +8,8 @@
 
 mod agreement;
 mod all_or_nothing;
+mod audit;
+mod changing;
 mod children;
 mod chroot;
 mod chroot_peer;
@@ -16,22 +18,36 @@ mod dry_run;
 mod exit_status;
 mod explain;
 mod fault_text;
+mod found;
 mod held;
 mod hold;
 mod hostile_roots;
+mod inspect;
+mod lsns;
+mod lsns_agreement;
+mod manual;
 mod mounts;
 mod narration;
 mod need;
 mod notation;
+mod nsenter;
+mod nsenter_agreement;
+mod nsenter_attacks;
+mod nsenter_like;
+mod oci;
+mod older_kernels;
 mod parsing;
 mod pipeline;
 mod pipelines;
+mod privilege;
 mod readme;
 mod records;
 mod row;
 mod scan;
 mod script;
+mod seccomp;
 mod smoke;
+mod state_files;
 mod trace;
 mod transparency;
 mod unshare;
@@ -49,17 +65,37 @@ use world::World;
 const TOPICS: &[&[Row]] = &[
     smoke::ROWS,
     readme::ROWS,
+    seccomp::ROWS,
+    privilege::ROWS,
+    oci::ROWS,
+    older_kernels::ROWS,
     pipelines::ROWS,
     records::ROWS,
     hold::ROWS,
     all_or_nothing::ROWS,
+    inspect::ROWS,
     docker::ROWS,
+    state_files::ROWS,
+    found::ROWS,
+    audit::ROWS,
     explain::ROWS,
+    manual::ROWS,
     exit_status::ROWS,
     parsing::ROWS,
     fault_text::ROWS,
     transparency::ROWS,
     dry_run::ROWS,
+    lsns::ROWS,
+    unshare::ROWS,
+    unshare::maps::ROWS,
+    unshare::init::ROWS,
+    unshare::refusals::ROWS,
+    unshare::explained::ROWS,
+    unshare::without_clone3::ROWS,
+    unshare::security_modules::ROWS,
+    nsenter::ROWS,
+    nsenter_attacks::ROWS,
+    nsenter_like::ROWS,
 ];
 
 /// Topics of one tool: its options, and its agreement with the tool that it replaces. They compare with what is
@@ -69,10 +105,8 @@ const HOST_TOPICS: &[&[Row]] = &[
     chroot_peer::ROWS,
     hostile_roots::ROWS,
     agreement::ROWS,
-    unshare::ROWS,
-    unshare::maps::ROWS,
-    unshare::init::ROWS,
-    unshare::refusals::ROWS,
+    nsenter_agreement::ROWS,
+    lsns_agreement::ROWS,
 ];
 
 /// Run the end-to-end tests of the five tools. The tools come from the directory that the variable TOOLS names, else
@@ -95,23 +129,37 @@ struct Options {
     /// Tell what this process finds around it, and exit
     #[arg(long, hide = true, value_name = "ARGUMENT", num_args = 0.., allow_hyphen_values = true)]
     look: Option<Vec<std::ffi::OsString>>,
+    /// Let a thread of this process be in a uts namespace of its own, until stdin ends
+    #[arg(long, hide = true)]
+    apart: bool,
     /// Tell what this process inherited that /proc does not show, and exit
     #[arg(long, hide = true)]
     show_inherited: bool,
+    /// Truncate a file without opening it for writing, and tell what came of it
+    #[arg(long, hide = true, value_name = "FILE")]
+    truncate: Option<std::path::PathBuf>,
     /// Become a command, with signals blocked and an odd environment
     #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true, value_name = "COMMAND")]
     hand_on: Vec<std::ffi::OsString>,
-    /// Run only rows whose name contains this text
+    /// Run only rows whose name contains this text, or one of several with | between
     filter: Option<String>,
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
     if options.look.is_some() {
+        // What it tells is what it was started with: the library under test sets SIGCHLD for itself.
+        plumbing::startup::hand_on();
         return agreement::look();
     }
     if let Some(probe) = options.probe {
         return probe.run();
+    }
+    if options.apart {
+        return lsns::live_apart();
+    }
+    if let Some(path) = options.truncate {
+        return older_kernels::truncate_file(&path);
     }
     if options.show_inherited {
         return transparency::show_inherited();
@@ -129,7 +177,8 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options, world: &World) -> ExitCode {
-    let wanted = |row: &&Row| options.filter.as_ref().is_none_or(|text| row.name.contains(text.as_str()));
+    let wanted =
+        |row: &&Row| options.filter.as_ref().is_none_or(|text| text.split('|').any(|part| row.name.contains(part)));
     let host = if world.in_vm { &[][..] } else { HOST_TOPICS };
     let rows = TOPICS.iter().chain(host).copied().flatten().filter(|row| row.applies_to(world)).filter(wanted);
     if options.list {

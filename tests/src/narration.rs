@@ -65,7 +65,7 @@ fn compare_process(process: &Process, verdict: &mut Verdict) {
             if let Some(earlier) = told.replace(line) {
                 complain(format!("told but not made: {earlier}"));
             }
-        } else if call.changes_state() {
+        } else if call.changes_state() || told.is_some_and(|line| line.starts_with(&format!("{}(", call.name))) {
             match told.take() {
                 None => complain(format!("made but not told: {call}")),
                 Some(line) => match difference(line, call) {

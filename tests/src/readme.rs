@@ -60,6 +60,12 @@ pub const ROWS: &[Row] = &[
     }),
 ];
 
+/// The lines that make a container and run a shell in it, with something else to run.
+pub fn recipes(command: &str) -> Vec<String> {
+    let recipes = blocks(README).into_iter().filter(|block| block.contains("--std ./rootfs"));
+    recipes.map(|block| block.replace("-- /bin/sh", command)).collect()
+}
+
 /// The blocks that are marked as shell.
 fn blocks(text: &str) -> Vec<String> {
     let blocks = text.split("```sh\n").skip(1);

@@ -4,110 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::changing::{AT_TIMES, CHANGING, CHANGING_PRCTL};
 use crate::notation::scan;
 use crate::world::World;
-
-/// Calls that change the state of the machine or of the process, whatever their arguments are.
-const CHANGING: &[&str] = &[
-    "unshare",
-    "setns",
-    "clone",
-    "clone3",
-    "fork",
-    "vfork",
-    "execve",
-    "execveat", // processes
-    "mount",
-    "umount2",
-    "pivot_root",
-    "chroot",
-    "fsopen",
-    "fsconfig",
-    "fsmount",
-    "fspick",
-    "move_mount",
-    "mount_setattr", // mounts
-    "mkdir",
-    "mkdirat",
-    "mknod",
-    "mknodat",
-    "symlink",
-    "symlinkat",
-    "link",
-    "linkat",
-    "unlink",
-    "unlinkat",
-    "rmdir",
-    "rename",
-    "renameat",
-    "renameat2",
-    "truncate",
-    "chmod",
-    "fchmod",
-    "fchmodat",
-    "fchmodat2",
-    "chown",
-    "fchown",
-    "lchown",
-    "fchownat",
-    "setxattr",
-    "lsetxattr",
-    "fsetxattr",
-    "creat", // files
-    "sethostname",
-    "setdomainname",
-    "setuid",
-    "setgid",
-    "setreuid",
-    "setregid",
-    "setresuid",
-    "setresgid",
-    "setfsuid",
-    "setfsgid",
-    "setgroups",
-    "capset",
-    "seccomp",
-    "keyctl",
-    "add_key",
-    "setrlimit",
-    "setpriority",
-    "sched_setaffinity", // the process
-    "kill",
-    "tkill",
-    "tgkill",
-    "pidfd_send_signal", // others
-];
-
-/// Calls that do so with some arguments only; see [`Call::changes_state`].
-const AT_TIMES: &[&str] = &[
-    "open",
-    "openat",
-    "openat2",
-    "open_tree",
-    "write",
-    "pwrite64",
-    "writev",
-    "sendto",
-    "sendmsg",
-    "prctl",
-    "prlimit64",
-    "ioctl",
-];
-
-/// What `prctl(2)` is asked for when it is no mere question.
-const CHANGING_PRCTL: &[&str] = &[
-    "PR_CAPBSET_DROP",
-    "PR_SET_NO_NEW_PRIVS",
-    "PR_SET_SECUREBITS",
-    "PR_SET_KEEPCAPS",
-    "PR_SET_PDEATHSIG",
-    "PR_SET_SECCOMP",
-    "PR_SET_DUMPABLE",
-    "PR_SET_CHILD_SUBREAPER",
-    "PR_CAP_AMBIENT_RAISE",
-    "PR_CAP_AMBIENT_LOWER",
-    "PR_CAP_AMBIENT_CLEAR_ALL",
-];
 
 /// One call.
 #[derive(Clone, Debug)]
@@ -157,7 +56,7 @@ pub fn read(prefix: &Path) -> Vec<Process> {
         let name = entry.file_name().to_string_lossy().into_owned();
         if let Some(pid) = name.strip_prefix(&start).filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit())) {
             let bytes = fs::read(entry.path()).expect("a trace");
-            processes.push(Process::parse(pid, &String::from_utf8_lossy(&bytes)));
+            processes.push(Process::parse(pid, &String::from_utf8_lossy(&bytes)).without_setpriv());
             fs::remove_file(entry.path()).expect("unlink(trace)");
         }
     }
@@ -169,6 +68,18 @@ impl Process {
     /// Reads one process's trace.
     pub fn parse(pid: &str, text: &str) -> Self {
         Self { pid: pid.to_owned(), calls: text.lines().filter_map(Call::parse).collect() }
+    }
+}
+
+impl Process {
+    /// What setpriv(1) does before it becomes the tool is no part of the run.
+    fn without_setpriv(mut self) -> Self {
+        let is_setpriv = |call: &Call| call.strings.first().is_some_and(|path| path.ends_with("/setpriv"));
+        if self.calls.first().is_some_and(is_setpriv) {
+            let tool = self.calls.iter().skip(1).position(|call| call.name == "execve" && call.succeeded());
+            self.calls.drain(..1 + tool.unwrap_or(0));
+        }
+        self
     }
 }
 
@@ -204,6 +115,7 @@ impl Call {
             "sendto" | "sendmsg" => into("NETLINK:") && self.messages().iter().any(|message| !message.is_question()),
             "prctl" => CHANGING_PRCTL.iter().any(|option| has(option)),
             "prlimit64" => self.arguments.split(", ").nth(2) != Some("NULL"),
+            "ptrace" => ["PTRACE_SEIZE", "PTRACE_INTERRUPT", "PTRACE_DETACH"].iter().any(|request| has(request)),
             "ioctl" => self.constants.iter().any(|word| word.starts_with("SIOCS") || word.starts_with("TUNSET")),
             name => CHANGING.contains(&name),
         }

@@ -126,6 +126,9 @@ impl World {
         }
         fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/:/bin/sh\n")?;
         fs::write(root.join("etc/group"), "root:x:0:\nuser:x:1000:\n")?;
+        for name in ["hostname", "hosts", "resolv.conf"] {
+            fs::write(root.join("etc").join(name), "")?;
+        }
         Ok(())
     }
 }

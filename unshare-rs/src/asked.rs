@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use plumbing::Fault;
+use plumbing::gates::Places;
 use plumbing::namespace::{Kind, KindSet};
 
 use crate::binfmt::{self, Binfmt};
@@ -10,7 +11,6 @@ use crate::clock_offsets::ClockOffsets;
 use crate::command::Command;
 use crate::credentials::Credentials;
 use crate::forward::Forward;
-use crate::gates;
 use crate::init::Orders;
 use crate::mapping::{Request, Setgroups, Side, Wanted};
 use crate::options::Options;
@@ -25,8 +25,8 @@ pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
     if options.hold {
         check_hold(&options)?;
         let orders = Orders { name: options.name.clone().unwrap_or_default(), ttl_ms: options.ttl };
-        let narration = options.narration;
-        return Ok(Plan::Hold(Hold { narration, namespaces: namespaces(options, kinds, mapping), orders }));
+        let (narration, offsets) = (options.narration, offsets(&options));
+        return Ok(Plan::Hold(Hold { narration, namespaces: namespaces(options, kinds, mapping), offsets, orders }));
     }
     Ok(Plan::Run(Box::new(run(options, kinds, mapping))))
 }
@@ -38,7 +38,7 @@ fn run(options: Options, kinds: KindSet, mapping: Request) -> Run {
         narration: options.narration,
         persist: persist(&options),
         owner: options.owner,
-        offsets: ClockOffsets { monotonic: options.monotonic, boottime: options.boottime },
+        offsets: offsets(&options),
         fork: fork(&options),
         kill_child: options.kill_child,
         binfmt,
@@ -54,7 +54,7 @@ fn run(options: Options, kinds: KindSet, mapping: Request) -> Run {
         pid_file: options.pid_file.clone(),
         init: options.init,
         name: options.name.clone(),
-        gates: gates::Numbers { ready: options.ready_fd, block: options.block_fd },
+        gates: Places { ready: options.ready_fd, block: options.block_fd, fifo: None },
         command: Command {
             words: options.command.clone(),
             variables: clears.then(|| values::names(&options.whitelist_env)),
@@ -71,6 +71,10 @@ fn namespaces(options: Options, kinds: KindSet, mapping: Request) -> Namespaces 
         hostname: options.hostname,
         domainname: options.domainname,
     }
+}
+
+fn offsets(options: &Options) -> ClockOffsets {
+    ClockOffsets { monotonic: options.monotonic, boottime: options.boottime }
 }
 
 fn mapping(options: &Options) -> Request {
@@ -191,8 +195,6 @@ fn check_hold(options: &Options) -> Result<(), Fault> {
         ("--clear-env", options.clear_env),
         ("--whitelist-env", !options.whitelist_env.is_empty()),
         ("--owner", options.owner.is_some()),
-        ("--monotonic", options.monotonic.is_some()),
-        ("--boottime", options.boottime.is_some()),
         ("--pid-file", options.pid_file.is_some()),
         ("--ready-fd", options.ready_fd.is_some()),
         ("--block-fd", options.block_fd.is_some()),

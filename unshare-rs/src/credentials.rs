@@ -3,7 +3,7 @@
 
 use plumbing::Fault;
 use plumbing::kernel::call;
-use plumbing::privilege::{self, Process};
+use plumbing::privilege;
 
 /// What changes before the command runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,14 +24,14 @@ impl Credentials {
         if self.keep_capabilities && self.uid.is_some() {
             privilege::keep_capabilities()?;
         }
-        identity(self.uid, self.gid).apply()?;
+        change(self.uid, self.gid)?;
         if self.keep_capabilities { privilege::hand_on_capabilities() } else { Ok(()) }
     }
 }
 
 /// Becomes the user and group that shall own the namespaces made next.
 pub(crate) fn become_owner((uid, gid): (u32, u32)) -> Result<(), Fault> {
-    identity(Some(uid), Some(gid)).apply()?;
+    change(Some(uid), Some(gid))?;
     // Whoever is allowed to trace us by that is the owner, whom the namespaces belong to anyway.
     let why =
         "else our /proc/self would be root's, and the new namespaces are set up through it; PR_SET_DUMPABLE(2const)";
@@ -41,6 +41,6 @@ pub(crate) fn become_owner((uid, gid): (u32, u32)) -> Result<(), Fault> {
 }
 
 /// A new group takes along no other one.
-fn identity(uid: Option<u32>, gid: Option<u32>) -> Process {
-    Process { uid, gid, groups: gid.map(|_| Vec::new()), ..Process::default() }
+fn change(uid: Option<u32>, gid: Option<u32>) -> Result<(), Fault> {
+    privilege::change_identity(uid, gid, gid.map(|_| &[][..]))
 }

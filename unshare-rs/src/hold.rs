@@ -1,8 +1,9 @@
 //! `--hold`: namespaces around a small init, held open for a pipeline, and the record that names them.
 //!
-//! The init is made by one clone3(2) with all the namespaces, so it is pid 1 where a pid namespace is asked for. It
-//! runs from a sealed copy of our executable, with descriptors of its own making only: nothing of the host is left for
-//! the container to reach through /proc/1.
+//! The init is made by one clone3(2) with all the namespaces, so it is pid 1 where a pid namespace is asked for; but a
+//! time namespace takes its offsets only until somebody is in it, so that one is made before, by unshare(2), and the user
+//! namespace that has to own it. The init runs from a sealed copy of our executable, with descriptors of its own making
+//! only: nothing of the host is left for the container to reach through /proc/1.
 
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -18,18 +19,42 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::mapping::{Caller, Maps};
-use crate::plan::{Hold, manuals, set_up};
+use crate::outside::{Errands, Outside};
+use crate::plan::{Hold, manuals, set_up, unshare};
 use crate::{map_helper, refusal};
 
 /// Makes the container's init and passes its record on.
 pub(crate) fn hold(plan: &Hold) -> Result<Status, Fault> {
     record_out::require_reader()?;
+    let kinds = plan.namespaces.kinds;
+    let ours = OwnNamespaces::now();
     let maps = plan.namespaces.mapping.resolve(Caller::now(), false)?;
     let kit = Kit::prepare()?;
+    match kinds.contains(Kind::Time) {
+        false => hold_with(plan, kinds, &maps, kit, &ours),
+        true => {
+            let first: KindSet = kinds.iter().filter(|kind| matches!(kind, Kind::User | Kind::Time)).collect();
+            unshare_first(plan, first, &maps)?;
+            hold_with(plan, kinds.iter().filter(|kind| !first.contains(*kind)).collect(), &Maps::default(), kit, &ours)
+        }
+    }
+}
+
+/// What there has to be before there is an init: it is in these from its first moment, with the clocks set off.
+fn unshare_first(plan: &Hold, kinds: KindSet, maps: &Maps) -> Result<(), Fault> {
+    let outside = Outside::station(Errands { maps, persist: &[], pid_file: None })?;
+    refusal::explain(kinds, unshare(kinds))?;
+    maps.prepare("self")?;
+    outside.map()?;
+    maps.write_inside()?;
+    outside.leave()?;
+    plan.offsets.write()
+}
+
+fn hold_with(plan: &Hold, kinds: KindSet, maps: &Maps, kit: Kit, ours: &OwnNamespaces) -> Result<Status, Fault> {
     let (mapped, map) = look("wait for id maps", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
-    let kinds = plan.namespaces.kinds;
     match refusal::explain(kinds, clone(kinds))? {
-        Cloned::Child => match await_maps(&maps, mapped, map).and_then(|()| become_init(plan, &maps, kit.init)) {
+        Cloned::Child => match await_maps(maps, mapped, map).and_then(|()| become_init(plan, maps, kit.init)) {
             Ok(()) if narrate::is_dry_run() => Ok(Status::SUCCESS),
             Ok(()) => exit_now(Status::OURS),
             Err(fault) => exit_now(fault.report(narrate::tool())),
@@ -37,7 +62,7 @@ pub(crate) fn hold(plan: &Hold) -> Result<Status, Fault> {
         Cloned::Parent { pid, pidfd } => {
             drop((kit.init, mapped));
             if !maps.outside.is_empty() {
-                write_maps(pid, &maps)?;
+                write_maps(pid, maps)?;
                 look("let the init go on", "write(pipe)", || rustix::io::write(&map, b"+"))?;
             }
             if !kit.lease.hear_ready()? {
@@ -45,8 +70,21 @@ pub(crate) fn hold(plan: &Hold) -> Result<Status, Fault> {
                 return Err(Fault::already_told(Status::OURS));
             }
             let target = Target::of_pidfd(pid, pidfd)?;
-            hand_over(plan, target, kit.lease)
+            hand_over(plan, target, kit.lease, ours)
         }
+    }
+}
+
+/// Which namespaces we were started in: what the record calls private is in others.
+struct OwnNamespaces([Option<u64>; Kind::ALL.len()]);
+
+impl OwnNamespaces {
+    fn now() -> OwnNamespaces {
+        OwnNamespaces(Kind::ALL.map(own_namespace_inode))
+    }
+
+    fn has(&self, kind: Kind, inode: u64) -> bool {
+        self.0[kind as usize] == Some(inode)
     }
 }
 
@@ -80,8 +118,8 @@ fn clone(kinds: KindSet) -> Result<Cloned, Fault> {
     call(format!("create the {} namespaces", kinds.names()), text, &why, || clone3(kinds))
 }
 
-fn hand_over(plan: &Hold, target: Target, lease: Lease) -> Result<Status, Fault> {
-    let passed = record_of(plan, &target).and_then(|record| record_out::pass_on(&record, Some(lease.as_fd())));
+fn hand_over(plan: &Hold, target: Target, lease: Lease, ours: &OwnNamespaces) -> Result<Status, Fault> {
+    let passed = record_of(plan, &target, ours).and_then(|record| record_out::pass_on(&record, Some(lease.as_fd())));
     match passed {
         Ok(()) => lease.release(&target).map(|()| Status::SUCCESS),
         Err(fault) => match lease.abandon(&target)? {
@@ -91,13 +129,13 @@ fn hand_over(plan: &Hold, target: Target, lease: Lease) -> Result<Status, Fault>
     }
 }
 
-fn record_of(plan: &Hold, target: &Target) -> Result<Record, Fault> {
+fn record_of(plan: &Hold, target: &Target, ours: &OwnNamespaces) -> Result<Record, Fault> {
     let name = Some(Text(plan.orders.name.clone())).filter(|name| !name.0.is_empty());
     let mut record = Record::new(name.as_ref(), target.init().clone())?;
     let mut namespaces = Vec::new();
     for kind in Kind::ALL {
         if let Some(inode) = target.namespace_inode(kind)? {
-            namespaces.push((kind, Namespace { inode, private: Some(inode) != own_namespace_inode(kind) }));
+            namespaces.push((kind, Namespace { inode, private: !ours.has(kind, inode) }));
         }
     }
     record.set_namespaces(&namespaces)?;
@@ -141,7 +179,12 @@ fn become_init(plan: &Hold, maps: &Maps, kit: InitKit) -> Result<(), Fault> {
     look("leave the directory", "chdir(\"/\")", || rustix::process::chdir("/"))?;
     let executable = if narrate::is_dry_run() { kit.executable } else { arrange_descriptors(kit)? };
     let argv: Vec<OsString> = plan.orders.to_argv();
-    sealed::exec_without_environment(&executable, &argv, "the container must not reach a host file by /proc/1/exe")
+    let why = "the container must not reach a host file by /proc/1/exe";
+    let why = match plan.orders.ttl_ms {
+        Some(ttl) => format!("{why}; this init ends by itself unless a command is entered within {ttl} ms"),
+        None => why.to_owned(),
+    };
+    sealed::exec_without_environment(&executable, &argv, &why)
 }
 
 /// Puts what the init keeps at its agreed numbers, and marks everything else to be closed on exec. stdin and stdout

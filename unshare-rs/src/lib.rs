@@ -3,6 +3,7 @@
 //! Start reading at `plan.rs`: it lists the steps in the order in which the kernel wants them.
 #![forbid(unsafe_code)]
 
+pub mod manual;
 pub mod options;
 pub mod plan;
 
@@ -15,7 +16,6 @@ mod credentials;
 mod first_process;
 mod forward;
 mod fresh_proc;
-mod gates;
 mod hold;
 mod host_name;
 mod id_map;
@@ -30,6 +30,7 @@ mod pid_file;
 mod propagation;
 mod reaper;
 mod refusal;
+mod security_module;
 mod single_ids;
 mod status;
 mod subid;

@@ -1,10 +1,7 @@
 //! The executable: parse, then apply, then report. Everything else is in the library beside it.
 #![forbid(unsafe_code)]
-
-use std::process::ExitCode;
+#![no_main]
 
 use unshare_rs::plan::Plan;
 
-fn main() -> ExitCode {
-    plumbing::startup::run("unshare-rs", Plan::parse, Plan::apply)
-}
+plumbing::main!("unshare-rs", Plan::parse, Plan::apply);

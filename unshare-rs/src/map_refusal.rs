@@ -8,14 +8,14 @@ use plumbing::kernel::look;
 
 use crate::id_map::{Extent, Span, minus};
 use crate::mapping::{Sort, own_ids};
-use crate::{refusal, status};
+use crate::{security_module, status};
 
 /// Of a single id that the process itself wrote.
 pub(crate) fn explain_inside(fault: Fault, map: &[Extent], may_map_root: bool) -> Fault {
     match fault.errno() {
         Some(Errno::EPERM) if !may_map_root && maps_root(map) => fault.with_remedy(NEEDS_SETFCAP),
         // The namespace exists, so nothing but a security module can be against mapping one's own id.
-        Some(Errno::EPERM | Errno::EACCES) => match refusal::restricting_module() {
+        Some(Errno::EPERM | Errno::EACCES) => match security_module::restriction() {
             Some(remedy) => fault.with_remedy(remedy),
             None => fault,
         },

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use plumbing::Fault;
-use plumbing::kernel::{call, look};
+use plumbing::kernel::call;
 
 /// Changes the root, and the directory: to `/` in a new root, unless told otherwise.
 pub(crate) fn enter(root: Option<&Path>, directory: Option<&Path>) -> Result<(), Fault> {
@@ -16,9 +16,10 @@ pub(crate) fn enter(root: Option<&Path>, directory: Option<&Path>) -> Result<(),
         })?;
     }
     let Some(directory) = directory.or(root.map(|_| Path::new("/"))) else { return Ok(()) };
-    if plumbing::narrate::is_dry_run() {
-        return Ok(());
-    }
     let text = format!("chdir({:?})", directory.to_string_lossy());
-    look(format!("change to the directory {}", directory.display()), text, || rustix::process::chdir(directory))
+    let why = match root {
+        Some(_) => "chroot(2) leaves us in a directory outside of the new root; chdir(2)",
+        None => "where the command starts; chdir(2)",
+    };
+    call(format!("change to the directory {}", directory.display()), text, why, || rustix::process::chdir(directory))
 }

@@ -6,28 +6,16 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use nix::sys::signal::Signal;
 use plumbing::options::Narration;
+use plumbing::ordinary::Ordinary;
 
+use crate::manual;
 use crate::mapping::{Setgroups, Wanted};
 use crate::single_ids::SingleIds;
 use crate::values;
 
-const EXAMPLES: &str = "\
-Examples:
-  unshare-rs --uts --hostname lab -- sh                     a host name of its own
-  unshare-rs --user --map-root-user --pid --fork --mount-proc -- ps ax
-                                                            alone in the process list, without privilege
-  unshare-rs --map-root-user --map-auto -- cat /proc/self/uid_map
-                                                            root, and the users that /etc/subuid lends
-  unshare-rs --mount --pid --fork --kill-child -- chroot-rs --std ./rootfs -- sh
-                                                            the start of a container
-  unshare-rs --hold --name web --mount --pid --net | nsenter-rs --pipe --rm -- sh
-                                                            the same for a pipeline: a record names the namespaces
-
-Exit status: 125 our own failure, 126 command not runnable, 127 not found, else the command's; 128+N by signal N.";
-
 /// Create namespaces, and run a command in them or hold them open
-#[derive(Debug, Parser)]
-#[command(name = "unshare-rs", version, after_help = EXAMPLES, args_override_self = true, infer_long_args = true)]
+#[derive(Debug, Default, Parser, Ordinary)]
+#[command(name = "unshare-rs", version, after_help = manual::MANUAL.help(), args_override_self = true, infer_long_args = true)]
 pub struct Options {
     /// Own mount table; with FILE, of any kind: bind it there to keep it
     #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true,
@@ -174,9 +162,10 @@ pub struct Options {
 }
 
 /// `--propagation`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Propagation {
     /// Nothing travels
+    #[default]
     Private,
     /// Mounts travel in from outside, not out
     Slave,
@@ -189,4 +178,13 @@ pub(crate) enum Propagation {
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
     plumbing::options::command::<Options>()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_short_way_reads_what_clap_reads() {
+        let read = plumbing::ordinary::disagreement::<super::Options>();
+        assert!(read.clone().is_ok_and(|lines| lines > 500), "{read:?}");
+    }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
+use plumbing::gates::{Gates, Places};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::options::Narration;
 use plumbing::startup::Parsed;
@@ -15,7 +16,6 @@ use crate::command::Command;
 use crate::credentials::{self, Credentials};
 use crate::first_process::{Role, Tether};
 use crate::forward::Forward;
-use crate::gates::{self, Gates};
 use crate::mapping::{Caller, Request};
 use crate::options::{Options, Propagation};
 use crate::outside::{Errands, Outside};
@@ -60,7 +60,7 @@ pub struct Run {
     pub(crate) pid_file: Option<PathBuf>,
     pub(crate) init: bool,
     pub(crate) name: Option<OsString>,
-    pub(crate) gates: gates::Numbers,
+    pub(crate) gates: Places,
     pub(crate) command: Command,
 }
 
@@ -69,6 +69,7 @@ pub struct Run {
 pub struct Hold {
     pub(crate) narration: Narration,
     pub(crate) namespaces: Namespaces,
+    pub(crate) offsets: ClockOffsets,
     pub(crate) orders: init::Orders,
 }
 
@@ -101,7 +102,7 @@ impl Run {
         if self.init && kinds.contains(Kind::Pid) {
             sealed::ensure("the init stays, and the command must not reach a host file by /proc/1/exe")?;
         }
-        let gates = Gates::take(self.gates)?;
+        let gates = Gates::take(&self.gates)?;
         let maps = self.namespaces.mapping.resolve(Caller::now(), self.owner.is_some())?;
         let errands = Errands { maps: &maps, persist: &self.persist, pid_file: self.pid_file.as_deref() };
         let outside = Outside::station(errands)?;
@@ -129,7 +130,12 @@ impl Run {
     }
 
     fn fork(&self) -> Result<Role, Fault> {
-        let why = "the child is the first process of the new pid namespace, where there is one; pid_namespaces(7)";
+        let why = match self.fork {
+            Some(Forward::Termination) => {
+                "the child becomes the command, and TERM and INT are passed on to it; signalfd(2)"
+            }
+            _ => "the child is the first process of the new pid namespace, where there is one; pid_namespaces(7)",
+        };
         match self.fork {
             Some(forward) => first_process::fork(self.kill_child, forward, why),
             None => Ok(Role::First(Tether::default())),
@@ -152,11 +158,12 @@ impl Run {
         }
         if self.init {
             drop(tether);
-            match reaper::fork(self.kill_child, self.namespaces.kinds.contains(Kind::Pid))? {
+            let has_pid_namespace = self.namespaces.kinds.contains(Kind::Pid);
+            match reaper::fork(self.kill_child, has_pid_namespace, self.name.as_deref())? {
                 Role::First(_) => {}
                 Role::Waiting(command) => {
                     drop(gates);
-                    return reaper::run(command, self.name.as_deref());
+                    return reaper::run(command);
                 }
             }
         }
@@ -188,7 +195,8 @@ pub(crate) fn set_up(namespaces: &Namespaces) -> Result<(), Fault> {
     namespaces.domainname.as_deref().map_or(Ok(()), host_name::set_domain)
 }
 
-fn unshare(kinds: KindSet) -> Result<(), Fault> {
+/// Makes them, for this process and its children.
+pub(crate) fn unshare(kinds: KindSet) -> Result<(), Fault> {
     let why = format!("own {} namespaces from here on; {}", kinds.names(), manuals(kinds));
     plumbing::kernel::call(
         format!("create the {} namespaces", kinds.names()),

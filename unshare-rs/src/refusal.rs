@@ -14,6 +14,7 @@ use plumbing::namespace::{Kind, KindSet};
 use plumbing::privilege::is_mapped;
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
+use crate::security_module;
 use crate::status::{field, has_capability};
 
 /// `CAP_SYS_ADMIN` of <linux/capability.h>.
@@ -130,22 +131,13 @@ fn user_namespaces_forbidden(errno: Errno) -> Option<String> {
              with --map-root-user or --map-current-user"
         ));
     }
-    if let Some(remedy) = restricting_module() {
+    if let Some(remedy) = security_module::remedy() {
         return Some(remedy);
     }
     // Nothing else in the kernel refuses a user namespace in this way.
     (errno == Errno::EACCES).then(|| {
         let modules = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
         format!("a security module refuses it ({}); its log, dmesg or the audit log, says which rule", modules.trim())
-    })
-}
-
-/// AppArmor, where it lets only programs with a profile of theirs have privilege in a user namespace.
-pub(crate) fn restricting_module() -> Option<String> {
-    sysctl("kernel/apparmor_restrict_unprivileged_userns", "1").then(|| {
-        "kernel.apparmor_restrict_unprivileged_userns is 1 here: AppArmor allows it to programs whose profile has \
-         \"userns,\"; give unshare-rs one in /etc/apparmor.d, or set it to 0 with sysctl"
-            .into()
     })
 }
 

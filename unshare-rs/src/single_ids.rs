@@ -1,9 +1,13 @@
 //! `-r`, `-c`, `--map-user` and `--map-group`: which id the caller has inside. Of those that speak of the same id, the
 //! last one counts; which one that is, clap tells by their places on the command line.
 
+use std::ffi::{OsStr, OsString};
+
 use clap::error::Error;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
+
+use plumbing::ordinary::{Declared as Known, Name, Ordinary};
 
 use crate::mapping::Id;
 use crate::values;
@@ -15,7 +19,7 @@ pub(crate) struct SingleIds {
     pub(crate) group: Option<Id>,
 }
 
-#[derive(Args)]
+#[derive(Default, Args, Ordinary)]
 struct Declared {
     /// Map the calling user and group to root (implies --user, as all of this group)
     #[arg(short = 'r', long, help_heading = "Users and groups")]
@@ -31,6 +35,17 @@ struct Declared {
     map_group: Option<Id>,
 }
 
+fn both(id: Id) -> (Option<Id>, Option<Id>) {
+    (Some(id.clone()), Some(id))
+}
+
+impl SingleIds {
+    fn put(&mut self, (user, group): (Option<Id>, Option<Id>)) {
+        self.user = user.or(self.user.take());
+        self.group = group.or(self.group.take());
+    }
+}
+
 impl FromArgMatches for SingleIds {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let declared = Declared::from_arg_matches(matches)?;
@@ -38,7 +53,6 @@ impl FromArgMatches for SingleIds {
             Some(ValueSource::CommandLine) => matches.indices_of(option).and_then(|places| places.max()),
             _ => None,
         };
-        let both = |id: Id| (Some(id.clone()), Some(id));
         let mut said = [
             (place("map_root_user"), both(Id::Number(0))),
             (place("map_current_user"), both(Id::Own)),
@@ -47,9 +61,8 @@ impl FromArgMatches for SingleIds {
         ];
         said.sort_by_key(|(place, _)| *place);
         let mut last = SingleIds::default();
-        for (_, (user, group)) in said.into_iter().filter(|(place, _)| place.is_some()) {
-            last.user = user.or(last.user);
-            last.group = group.or(last.group);
+        for (_, ids) in said.into_iter().filter(|(place, _)| place.is_some()) {
+            last.put(ids);
         }
         Ok(last)
     }
@@ -67,5 +80,27 @@ impl Args for SingleIds {
 
     fn augment_args_for_update(command: Command) -> Command {
         Declared::augment_args_for_update(command)
+    }
+}
+
+/// Here the order is that of the calls.
+impl Ordinary for SingleIds {
+    fn declared(name: Name<'_>) -> Option<&'static Known> {
+        Declared::declared(name)
+    }
+
+    fn set(&mut self, id: &str, value: Option<&OsStr>) -> Option<()> {
+        let mut one = Declared::default();
+        one.set(id, value)?;
+        self.put(match (one.map_root_user, one.map_current_user) {
+            (true, _) => both(Id::Number(0)),
+            (_, true) => both(Id::Own),
+            _ => (one.map_user, one.map_group),
+        });
+        Some(())
+    }
+
+    fn take_rest(&mut self, _: &[OsString]) -> Option<&'static str> {
+        None
     }
 }

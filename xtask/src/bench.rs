@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: what each tool costs beside its peer, and a container beside those of bwrap, crun and runc.
 //!
 //! Only numbers of one table compare: its commands take turns in one run, from files that were all copied at the same
-//! time, on one CPU. Even so other load moves them, the median more than the tenth percentile.
+//! time, on one CPU. Even so other load moves them, the median more than the tenth percentile; least of all the CPU time,
+//! which leaves out whatever was waited for.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,10 +17,29 @@ use table::Table;
 mod alone;
 mod bundle;
 mod containers;
+mod enter;
 mod host;
+mod list;
 mod measure;
+mod root;
+mod same_calls;
 mod scene;
 mod table;
+mod unshare;
+
+type Tables = fn(&mut Scene) -> Result<Vec<Table>>;
+
+/// Each by its name on the command line.
+const BENCHES: [(&str, Tables); 5] = [
+    ("alone", |scene| alone::tables(scene)),
+    ("unshare", |scene| unshare::tables(scene)),
+    ("enter", enter::tables),
+    ("root", |scene| root::table(scene).map(|table| vec![table])),
+    ("containers", |scene| containers::tables(scene)),
+];
+
+/// The one that gathers a crowd of its own.
+const LIST: &str = "list";
 
 /// What `cargo xtask bench` is told.
 #[derive(Args)]
@@ -30,8 +50,9 @@ pub struct Options {
     /// Let the commands run on every CPU
     #[arg(long)]
     unpinned: bool,
-    /// Only tables whose title contains this text
-    filter: Option<String>,
+    /// Only this one
+    #[arg(value_parser = BENCHES.map(|(name, _)| name).into_iter().chain([LIST]).collect::<Vec<_>>())]
+    bench: Option<String>,
 }
 
 /// So long the machine rests before a command that changes cgroups: right after another one its wait for the kernel
@@ -67,18 +88,24 @@ fn build_floor() -> Result<()> {
 }
 
 fn measure_all(options: &Options, scene: &mut Scene) -> Result<Vec<table::Verdict>> {
-    let wanted = |table: &Table| options.filter.as_ref().is_none_or(|text| table.title.contains(text.as_str()));
-    let tables = [alone::table(scene)?, alone::cgroups(scene)?, containers::table(scene)?];
+    let mut tables = Vec::new();
+    for (_, bench) in BENCHES.iter().filter(|(name, _)| options.bench.as_ref().is_none_or(|only| only == name)) {
+        tables.extend(bench(scene)?);
+    }
     let host = host::Host::prepare(!options.unpinned)?;
     println!("{}", host.described());
     if !workspace::is_root()? {
         println!("not root: whatever the kernel refuses to this user is left out");
     }
     let mut goals = Vec::new();
-    for table in tables.into_iter().filter(wanted) {
+    for table in tables {
         let measured = measure::measure(&table, &host, options.rounds)?;
         print!("{}", table.text(&measured));
         goals.extend(table.verdicts(&measured));
+    }
+    // It fills the machine, so it comes last.
+    if options.bench.as_ref().is_none_or(|only| only == LIST) {
+        goals.extend(list::verdicts(scene, &host, options.rounds)?);
     }
     Ok(goals)
 }

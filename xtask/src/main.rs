@@ -7,6 +7,7 @@ mod demo;
 mod elf;
 mod lint;
 mod man;
+mod peer_tests;
 mod report;
 mod setup;
 mod static_build;
@@ -34,6 +35,8 @@ enum Task {
     Demo(demo::Options),
     /// Measure the tools, and containers made of them, beside their peers
     Bench(bench::Options),
+    /// Run the tests that util-linux has for unshare(1), with ours standing in for it
+    PeerTests,
     /// Check the rules of the house that no compiler checks
     Tidy,
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Man(options) => man::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::PeerTests => peer_tests::run(),
         Task::Tidy => tidy::run(),
     };
     done.unwrap_or_else(|error| {

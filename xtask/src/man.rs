@@ -4,24 +4,40 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Command};
 use clap_complete::Shell;
-use clap_mangen::Man;
+use plumbing::manual::{EXIT_STATUS, Manual};
 
-use crate::workspace;
+use crate::workspace::{self, TOOLS};
+
+mod page;
 
 /// A tool's name, and its command line as the tool itself declares it.
 pub type Declared = (&'static str, fn() -> Command);
 
-/// The five of them.
+/// The five of them; an option that has a command line of its own has a page of its own too.
 pub const COMMANDS: &[Declared] = &[
     ("unshare-rs", unshare_rs::command),
     ("cgexec-rs", cgexec_rs::command),
     ("chroot-rs", chroot_rs::command),
     ("netns-rs", netns_rs::command),
     ("nsenter-rs", nsenter_rs::command),
+    ("nsenter-rs-list", nsenter_rs::list::command),
 ];
+
+/// What their pages say beyond the options.
+fn manual_of(tool: &str) -> Result<&'static Manual> {
+    Ok(match tool {
+        "unshare-rs" => &unshare_rs::manual::MANUAL,
+        "cgexec-rs" => &cgexec_rs::manual::MANUAL,
+        "chroot-rs" => &chroot_rs::manual::MANUAL,
+        "netns-rs" => &netns_rs::manual::MANUAL,
+        "nsenter-rs" => &nsenter_rs::manual::MANUAL,
+        "nsenter-rs-list" => &nsenter_rs::list::manual::MANUAL,
+        tool => bail!("{tool} has no manual"),
+    })
+}
 
 const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Fish, Shell::Zsh];
 
@@ -57,9 +73,17 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// Fails when a page cannot be made, or leaves its reader without what every page has.
 pub fn check() -> Result<()> {
-    pages()?;
-    let lacks: Vec<String> =
+    let mut lacks: Vec<String> =
         COMMANDS.iter().flat_map(|(name, command)| lacking(name, &built(name, *command))).collect();
+    for (name, bytes) in pages()?.iter().filter(|(name, _)| name.ends_with(".1")) {
+        lacks.extend(page::lacking(name, &String::from_utf8_lossy(bytes)));
+    }
+    let documented = fs::read_to_string(workspace::root()?.join("docs/exit-status.md"))?;
+    for (status, meaning) in EXIT_STATUS {
+        if !documented.contains(&format!("| {status} | {meaning} |")) {
+            lacks.push(format!("docs/exit-status.md: does not say of {status}: {meaning}"));
+        }
+    }
     ensure!(lacks.is_empty(), "\n  {}", lacks.join("\n  "));
     Ok(())
 }
@@ -69,6 +93,9 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>> {
     let mut pages = Vec::new();
     for (name, command) in COMMANDS {
         manual(name, &built(name, *command), &mut pages)?;
+        if !TOOLS.contains(name) {
+            continue;
+        }
         for shell in SHELLS {
             let mut completion = Vec::new();
             clap_complete::generate(shell, &mut command(), *name, &mut completion);
@@ -80,11 +107,13 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>> {
 
 /// The page of a command and those of its subcommands, named as git's are: `netns-rs-exec.1`.
 fn manual(name: &str, command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
-    let mut page = Vec::new();
-    Man::new(command.clone()).render(&mut page).with_context(|| format!("{name}.1"))?;
+    let subcommands: Vec<&Command> = command.get_subcommands().filter(|it| !it.is_hide_set()).collect();
+    let page = page::of_tool(name, command, manual_of(name)?).with_context(|| format!("{name}.1"))?;
     pages.push((format!("{name}.1"), page));
-    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
-        manual(&format!("{name}-{}", subcommand.get_name()), subcommand, pages)?;
+    for subcommand in subcommands {
+        let whole = format!("{name}-{}", subcommand.get_name());
+        let page = page::of_subcommand(name, subcommand, manual_of(name)?).with_context(|| format!("{whole}.1"))?;
+        pages.push((format!("{whole}.1"), page));
     }
     Ok(())
 }

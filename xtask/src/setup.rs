@@ -12,19 +12,23 @@ const PACKAGES: &[&str] = &[
     "bubblewrap",
     "busybox-static",
     "cgroup-tools",
+    "containerd",
     "crun",
     "docker.io",
     "iproute2",
     "jq",
+    "lxc",
     "nftables",
+    "podman",
     "runc",
     "strace",
+    "systemd-container",
     "uidmap",
     "util-linux",
 ];
 
 /// The virtual machine is an x86_64 one.
-const VM_PACKAGES: &[&str] = &["kmod", "qemu-system-x86", "xz-utils"];
+const VM_PACKAGES: &[&str] = &["checkpolicy", "kmod", "qemu-system-x86", "xz-utils"];
 
 /// Of each kernel series, the packages that depend on its newest build. Which one does depends on the release of Debian.
 const KERNELS: &[(&str, &[&str])] = &[

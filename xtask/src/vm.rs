@@ -21,8 +21,9 @@ use crate::suite::Suite;
 use crate::test::part;
 use crate::workspace;
 
-/// The kernel series that Debian 12 and 13 ship.
-const SERIES: [&str; 2] = ["6.1", "6.12"];
+/// The kernel series that Debian 12 and 13 ship, and what each is told at boot: one has SELinux, the other one AppArmor,
+/// which is what Debian's kernels choose by themselves.
+const SERIES: [(&str, &str); 2] = [("6.1", "security=selinux"), ("6.12", "")];
 const QEMU: &str = "qemu-system-x86_64";
 
 /// Whether this machine's programs run in the virtual machine.
@@ -40,7 +41,7 @@ pub fn folder() -> Result<PathBuf> {
 /// The series whose package is not here yet.
 pub fn missing_kernels() -> Result<Vec<&'static str>> {
     let mut missing = Vec::new();
-    for series in SERIES {
+    for (series, _) in SERIES {
         if kernel::package(series)?.is_none() {
             missing.push(series);
         }
@@ -50,12 +51,12 @@ pub fn missing_kernels() -> Result<Vec<&'static str>> {
 
 /// Boots every kernel, and runs the suite inside.
 pub fn run(suite: &Suite, report: &mut Report) -> Result<()> {
-    for series in SERIES {
+    for (series, parameters) in SERIES {
         let name = format!("the suite in a virtual machine with Linux {series}");
         part(&name);
         match what_is_missing(series)? {
             Some(reason) => report.skip(&name, &reason),
-            None => report.add(&name, run_in(series, suite)),
+            None => report.add(&name, run_in(series, parameters, suite)),
         }
     }
     Ok(())
@@ -65,7 +66,13 @@ fn what_is_missing(series: &str) -> Result<Option<String>> {
     if !is_possible() {
         return Ok(Some(format!("the virtual machine is an x86_64 one, and this machine is {}", env::consts::ARCH)));
     }
-    let programs = [(QEMU, "qemu-system-x86"), ("depmod", "kmod"), ("xz", "xz-utils"), ("busybox", "busybox-static")];
+    let programs = [
+        (QEMU, "qemu-system-x86"),
+        ("depmod", "kmod"),
+        ("xz", "xz-utils"),
+        ("busybox", "busybox-static"),
+        ("checkpolicy", "checkpolicy"),
+    ];
     if let Some((program, package)) = programs.iter().find(|(program, _)| workspace::program(program).is_none()) {
         return Ok(Some(format!("{program} is not here (apt-get install {package})")));
     }
@@ -74,14 +81,15 @@ fn what_is_missing(series: &str) -> Result<Option<String>> {
 }
 
 /// What the guest says, and one test more: that it says it.
-fn run_in(series: &'static str, suite: &Suite) -> Result<Report> {
+fn run_in(series: &'static str, parameters: &str, suite: &Suite) -> Result<Report> {
     let kernel = kernel::unpack(series)?;
     let folder = folder()?;
     let archive = folder.join(format!("initramfs-{series}.cpio"));
     fs::write(&archive, initramfs::pack(&kernel, suite)?)?;
     let log = folder.join(format!("console-{series}.log"));
     let start = Instant::now();
-    let mut account = qemu::boot(&kernel.image, &archive, &log).with_context(|| format!("see {}", log.display()))?;
+    let mut account =
+        qemu::boot(&kernel.image, parameters, &archive, &log).with_context(|| format!("see {}", log.display()))?;
     let seconds = start.elapsed().as_secs();
     account.check(&format!("Linux {} boots, runs the suite and says so ({seconds} s)", kernel.release), Ok(()));
     Ok(account)

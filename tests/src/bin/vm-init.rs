@@ -97,6 +97,10 @@ fn mount_file_systems() -> Result<()> {
     let tight = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount_new("proc", "/proc", tight, None)?;
     mount_new("sysfs", "/sys", tight, None)?;
+    mount_new("securityfs", "/sys/kernel/security", tight, None)?;
+    if Path::new("/sys/fs/selinux").exists() {
+        mount_new("selinuxfs", "/sys/fs/selinux", MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC, None)?;
+    }
     mount_new("devtmpfs", "/dev", MsFlags::MS_NOSUID, Some("mode=755"))?;
     mount_new("devpts", "/dev/pts", MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC, Some("mode=620,ptmxmode=666"))?;
     mount_new("tmpfs", "/dev/shm", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=1777"))?;

@@ -111,7 +111,7 @@ fn what_contradicts_itself_is_refused_before_anything_happens() {
         &["--hold", "--fork"],
         &["--hold", "true"],
         &["--hold", "--net=/run/n"],
-        &["--hold", "-T", "--boottime", "1"],
+        &["--hold", "--boottime", "1"],
         &["--name", "x"],
         &["--ttl", "soon", "--hold"],
         &["--kill-child=NONE", "true"],

@@ -10,8 +10,13 @@ use super::table::{Goal, Row, Run, Table};
 
 const PAYLOAD: &str = "payload alone";
 
+/// Start-up and parsing, and the same for cgroups.
+pub fn tables(scene: &Scene) -> Result<Vec<Table>> {
+    Ok(vec![table(scene)?, cgroups(scene)?])
+}
+
 /// What start-up and parsing cost.
-pub fn table(scene: &Scene) -> Result<Table> {
+fn table(scene: &Scene) -> Result<Table> {
     let us = std::process::id();
     let network = |line: String| match &scene.network {
         Some(name) => scene.run(&line.replace("NAME", name)),
@@ -43,7 +48,7 @@ pub fn table(scene: &Scene) -> Result<Table> {
 }
 
 /// The same for cgroups, whose changes take longer on a machine at rest.
-pub fn cgroups(scene: &Scene) -> Result<Table> {
+fn cgroups(scene: &Scene) -> Result<Table> {
     let group = |line: &str| match &scene.group {
         Some(group) => scene.run(&line.replace("GROUP", group)),
         None => Run::NotHere("a cgroup of ours"),

@@ -1,5 +1,5 @@
-//! Runs the commands of a table in turn, each round in another order, and takes the time from spawn to the last wait.
-//! posix_spawn(3), wait4(2).
+//! Runs the commands of a table in turn, each round in another order, and takes the time from spawn to the last wait,
+//! and as a second witness the CPU time of all that was waited for. posix_spawn(3), wait4(2), getrusage(2).
 
 use std::io::{Read, pipe};
 use std::process::{Child, Command, Stdio};
@@ -7,6 +7,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 
 use super::host::{Host, View};
 use super::table::{Run, Stage, Table};
@@ -19,6 +21,8 @@ pub enum Measured {
     Times {
         median: f64,
         p10: f64,
+        /// The median of what the CPU spent, in the kernel too.
+        cpu: f64,
     },
     /// It did not run; why.
     Not(String),
@@ -27,7 +31,7 @@ pub enum Measured {
 /// Measures every row that runs here.
 pub fn measure(table: &Table, host: &Host, rounds: u32) -> Result<Vec<Measured>> {
     let runs: Vec<_> = table.rows.iter().map(|row| attempt(&row.run, host)).collect();
-    let mut times: Vec<Vec<Duration>> = vec![Vec::new(); runs.len()];
+    let mut times: Vec<Vec<Spent>> = vec![Vec::new(); runs.len()];
     for round in 0..WARM_UP + rounds as usize {
         for turn in 0..runs.len() {
             let place = (turn + round) % runs.len();
@@ -40,14 +44,24 @@ pub fn measure(table: &Table, host: &Host, rounds: u32) -> Result<Vec<Measured>>
             }
         }
     }
-    let sum_up = |(run, mut times): (Result<_, String>, Vec<Duration>)| match run {
+    let sum_up = |(run, mut times): (Result<_, String>, Vec<Spent>)| match run {
         Err(why) => Measured::Not(why),
         Ok(_) => {
-            times.sort_unstable();
-            Measured::Times { median: milliseconds(times[times.len() / 2]), p10: milliseconds(times[times.len() / 10]) }
+            times.sort_unstable_by_key(|spent| spent.cpu);
+            let cpu = milliseconds(times[times.len() / 2].cpu);
+            times.sort_unstable_by_key(|spent| spent.wall);
+            let wall = |place: usize| milliseconds(times[place].wall);
+            Measured::Times { median: wall(times.len() / 2), p10: wall(times.len() / 10), cpu }
         }
     };
     Ok(runs.into_iter().zip(times).map(sum_up).collect())
+}
+
+/// What one run took.
+#[derive(Clone, Copy)]
+struct Spent {
+    wall: Duration,
+    cpu: Duration,
 }
 
 fn milliseconds(time: Duration) -> f64 {
@@ -77,10 +91,18 @@ fn first(stages: &[Stage], host: &Host, view: View) -> Result<(), String> {
     attempt().map_err(|error| format!("does not run here: {error:#}"))
 }
 
-fn once(stages: &[Stage]) -> Result<Duration> {
-    let begin = Instant::now();
+fn once(stages: &[Stage]) -> Result<Spent> {
+    let (before, begin) = (cpu()?, Instant::now());
     wait(start(stages, || Ok(Stdio::inherit()))?)?;
-    Ok(begin.elapsed())
+    let wall = begin.elapsed();
+    Ok(Spent { wall, cpu: cpu()?.saturating_sub(before) })
+}
+
+/// Of all children so far, and theirs, as far as they were waited for.
+fn cpu() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let spent = usage.user_time() + usage.system_time();
+    Ok(Duration::from_micros(spent.num_microseconds().cast_unsigned()))
 }
 
 fn start(stages: &[Stage], stderr: impl Fn() -> Result<Stdio>) -> Result<Vec<Child>> {

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, id};
+use std::process::{Child, Command, id};
 
 use anyhow::{Context, Result, ensure};
 
@@ -15,7 +15,7 @@ use super::table::{Run, Stage};
 use crate::elf;
 use crate::workspace::{self, TOOLS};
 
-const PEERS: [&str; 8] = ["unshare", "nsenter", "chroot", "cgexec", "ip", "bwrap", "crun", "runc"];
+const PEERS: [&str; 9] = ["unshare", "nsenter", "lsns", "chroot", "cgexec", "ip", "bwrap", "crun", "runc"];
 const DIRECTORIES: [&str; 9] = ["bin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "var"];
 
 /// The set.
@@ -26,6 +26,8 @@ pub struct Scene {
     /// A network namespace by this name, where we may make one.
     pub network: Option<String>,
     made: Vec<PathBuf>,
+    /// Processes to be entered.
+    targets: Vec<Child>,
 }
 
 impl Scene {
@@ -33,7 +35,7 @@ impl Scene {
     pub fn set(ours: &Path) -> Result<Scene> {
         let folder = std::env::temp_dir().join(format!("xtask-bench-{}", id()));
         fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let mut scene = Scene { folder, group: None, network: None, made: Vec::new() };
+        let mut scene = Scene { folder, group: None, network: None, made: Vec::new(), targets: Vec::new() };
         match scene.fill(ours) {
             Ok(()) => Ok(scene),
             Err(error) => Err(scene.strike().err().unwrap_or(error)),
@@ -66,6 +68,39 @@ impl Scene {
         fs::copy(from, self.folder.join(to)).with_context(|| format!("cannot copy {}", from.display()))?;
         // On the disk, so that no writing back falls into somebody's turn.
         Ok(File::open(self.folder.join(to))?.sync_all()?)
+    }
+
+    /// Makes a static program of a source in C. `false` where there is no compiler.
+    pub fn compile(&self, name: &str, source: &str) -> Result<bool> {
+        let Some(cc) = workspace::program("cc") else { return Ok(false) };
+        let (file, program) = (self.folder.join(format!("{name}.c")), self.folder.join(name));
+        fs::write(&file, source).with_context(|| format!("cannot write {}", file.display()))?;
+        workspace::must(Command::new(cc).args(["-O2", "-static", "-s", "-o"]).arg(&program).arg(file))?;
+        // As all others are: a linker leaves the pages of its file otherwise than a copy does.
+        self.copy(&program, &format!("bin/{name}"))?;
+        Ok(true)
+    }
+
+    /// A process that waits in these namespaces of its own.
+    pub fn target(&mut self, namespaces: &str) -> Result<u32> {
+        let mut command = Command::new(self.folder.join("bin/unshare-rs"));
+        if !workspace::is_root()? {
+            command.args(["--user", "--map-root-user"]);
+        }
+        command.args(namespaces.split(' ')).args(["--fork", "--kill-child", "--", "sleep", "infinity"]);
+        let child = command.spawn().context("cannot start unshare-rs")?;
+        let children = format!("/proc/{0}/task/{0}/children", child.id());
+        self.targets.push(child);
+        for _ in 0..1000 {
+            // Once it sleeps it is where it shall be.
+            let inner = fs::read_to_string(&children).unwrap_or_default().trim().to_owned();
+            let name = fs::read_to_string(format!("/proc/{inner}/comm")).unwrap_or_default();
+            if name == "sleep\n" {
+                return Ok(inner.parse()?);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        anyhow::bail!("unshare-rs {namespaces} does not start sleep(1)")
     }
 
     /// Where root has none of these rights either, the rows that want them say so themselves.
@@ -119,6 +154,9 @@ impl Scene {
 
     /// Removes it all; what a command of ours left running or mounted there is an error.
     pub fn strike(&mut self) -> Result<()> {
+        for mut target in self.targets.drain(..) {
+            target.kill().and_then(|()| target.wait()).context("cannot end a process that was entered")?;
+        }
         if let Some(name) = self.network.take() {
             workspace::must(Command::new(self.folder.join("bin/netns-rs")).args(["delete", &name]))?;
         }

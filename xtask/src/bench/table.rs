@@ -62,15 +62,16 @@ impl Table {
             self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or_default().max(self.title.len());
         let floor = self.median(measured, self.floor);
         let mut text = String::new();
-        let heads = ["median ms", "p10 ms", "x peer", "x floor"].map(|head| format!("{head:>11}")).concat();
+        let heads = ["median ms", "p10 ms", "CPU ms", "x peer", "x floor"].map(|head| format!("{head:>11}")).concat();
         let mut line = |line: String| writeln!(text, "{}", line.trim_end()).unwrap_or_default();
         line(String::new());
         line(format!("{:width$}{heads}", self.title));
         for (row, measured_row) in self.rows.iter().zip(measured) {
             let cells = match measured_row {
-                Measured::Times { median, p10 } => {
+                Measured::Times { median, p10, cpu } => {
                     let peer = row.peer.and_then(|peer| self.median(measured, peer));
-                    [Some(*median), Some(*p10), peer.map(|peer| median / peer), floor.map(|floor| median / floor)]
+                    let ratios = [peer.map(|peer| median / peer), floor.map(|floor| median / floor)];
+                    [Some(*median), Some(*p10), Some(*cpu), ratios[0], ratios[1]]
                         .map(|cell| cell.map_or_else(|| format!("{:>11}", "-"), |number| format!("{number:>11.2}")))
                         .concat()
                 }
@@ -89,7 +90,7 @@ impl Table {
             let found = ratio.map_or_else(|| "cannot be told here".to_owned(), |ratio| format!("it is {ratio:.2}"));
             Verdict {
                 is_met: ratio.map(|ratio| ratio <= *at_most),
-                said: format!("`{row}` at most {at_most} of `{than}`: {found}"),
+                said: format!("{}: `{row}` at most {at_most} of `{than}`: {found}", self.title),
             }
         };
         self.goals.iter().map(judge).collect()

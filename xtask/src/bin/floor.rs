@@ -101,7 +101,7 @@ fn contain(root: &Path, program: &str, groups: &[PathBuf]) -> io::Result<()> {
     chdir("/")?;
     let capabilities = Some(DOCKER_CAPABILITIES.map(str::to_owned).to_vec());
     let confined = Process { capabilities, no_new_privs: true, ..Process::default() };
-    confined.apply().map_err(|fault| io::Error::other(fault.to_string()))?;
+    confined.apply(|| Ok(())).map_err(|fault| io::Error::other(fault.to_string()))?;
     let program = CString::new(program)?;
     execve(&program, &[&program], &[c"PATH=/bin"])?;
     Ok(())

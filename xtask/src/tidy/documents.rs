@@ -42,7 +42,11 @@ pub fn options(name: &str, text: &str, commands: &[Declared], findings: &mut Vec
                     tool = None;
                 } else if let (Some((tool, command)), Some(option)) = (tool, bare.strip_prefix("--")) {
                     let option = option.split(['=', '[']).next().unwrap_or_default();
-                    if !has_option(&command(), option) {
+                    // A page of its own describes what follows one of its options.
+                    let parts = commands
+                        .iter()
+                        .filter(|(part, _)| part.strip_prefix(*tool).is_some_and(|rest| rest.starts_with('-')));
+                    if !has_option(&command(), option) && !parts.clone().any(|(_, part)| has_option(&part(), option)) {
                         findings.push(format!(
                             "{name}:{number}: {tool} has no option --{option}; mend the document, or end the tool's part with `--`"
                         ));

@@ -34,12 +34,27 @@ pub fn pack(kernel: &Kernel, suite: &Suite) -> Result<Vec<u8>> {
     for (from, to) in programs::with_libraries()? {
         archive.executable(&to.to_string_lossy(), &from)?;
     }
+    archive.file("/tests/selinux.policy", 0o644, &selinux_policy()?)?;
     busybox(&mut archive)?;
-    let passwd = "root:x:0:0:root:/root:/bin/sh\nuser:x:54321:54321:user:/tmp:/bin/sh\n";
+    let passwd = "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/sh\nuser:x:54321:54321:user:/tmp:/bin/sh\n";
     archive.file("/etc/passwd", 0o644, passwd.as_bytes())?;
-    archive.file("/etc/group", 0o644, b"root:x:0:\nuser:x:54321:\n")?;
+    archive.file("/etc/group", 0o644, b"root:x:0:\ndaemon:x:1:\nuser:x:54321:\n")?;
+    archive.file("/etc/subuid", 0o644, b"")?;
+    archive.file("/etc/subgid", 0o644, b"")?;
     archive.folder("/root")?;
+    archive.folder("/home")?;
     archive.finish()
+}
+
+/// What the rows about SELinux load into the kernel.
+fn selinux_policy() -> Result<Vec<u8>> {
+    let compiled = super::folder()?.join("selinux.policy");
+    let source = workspace::root()?.join("tests/policy/selinux.conf");
+    let checkpolicy = workspace::program("checkpolicy").context("checkpolicy is not here")?;
+    // What the policy does not name, it allows.
+    let mut command = Command::new(checkpolicy);
+    workspace::must(command.args(["-U", "allow", "-o"]).arg(&compiled).arg(source))?;
+    fs::read(&compiled).with_context(|| format!("cannot read {}", compiled.display()))
 }
 
 fn busybox(archive: &mut Archive) -> Result<()> {
@@ -50,7 +65,8 @@ fn busybox(archive: &mut Archive) -> Result<()> {
             archive.link(&format!("/bin/{applet}"), "busybox")?;
         }
     }
-    Ok(())
+    // Where everybody expects it, and where a changed PATH does not matter.
+    archive.link("/usr/bin/env", "/bin/busybox")
 }
 
 const FOLDER: u32 = 0o040_000;

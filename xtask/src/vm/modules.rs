@@ -56,6 +56,7 @@ const WANTED: &[&str] = &[
     "loop",
     "squashfs",
     "fuse",
+    "binfmt_misc",
 ];
 
 /// A module, ready to be loaded.

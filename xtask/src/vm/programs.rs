@@ -12,8 +12,10 @@ use crate::workspace;
 
 /// What busybox has not, or has with too little in it. A row that needs one of these says so, and is skipped where
 /// this machine had none to give.
-const PROGRAMS: &[&str] =
-    &["bash", "ip", "jq", "nft", "nsenter", "pgrep", "setpriv", "strace", "tc", "timeout", "unshare"];
+const PROGRAMS: &[&str] = &[
+    "bash", "crun", "ip", "jq", "nft", "nsenter", "pgrep", "setpriv", "stat", "strace", "taskset", "tc", "timeout",
+    "unshare",
+];
 
 /// Where each file lies on this machine and in the guest, libraries included.
 pub fn with_libraries() -> Result<BTreeSet<(PathBuf, PathBuf)>> {

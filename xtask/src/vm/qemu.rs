@@ -12,15 +12,15 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::report::Report;
 
-const LIMIT: Duration = Duration::from_secs(15 * 60);
+const LIMIT: Duration = Duration::from_secs(25 * 60);
 /// What the kernel says when it cannot go on.
 const LAST_WORDS: [&str; 5] = ["Kernel panic", "Oops:", "BUG: ", "general protection fault", "blocked for more than"];
 
-/// Boots a kernel with an archive, and returns what the guest said that its suites came to. The whole console goes to
+/// Boots a kernel with further parameters and an archive, and returns what the guest said that its suites came to. The whole console goes to
 /// the log.
-pub fn boot(image: &Path, archive: &Path, log: &Path) -> Result<Report> {
+pub fn boot(image: &Path, parameters: &str, archive: &Path, log: &Path) -> Result<Report> {
     let mut log = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
-    let mut guest = Guest::start(image, archive)?;
+    let mut guest = Guest::start(image, parameters, archive)?;
     let mut verdicts = Vec::new();
     let mut is_shown = false;
     while let Some(line) = guest.line()? {
@@ -53,13 +53,14 @@ struct Guest {
 }
 
 impl Guest {
-    fn start(image: &Path, archive: &Path) -> Result<Self> {
+    fn start(image: &Path, parameters: &str, archive: &Path) -> Result<Self> {
         let mut qemu = Command::new(super::QEMU);
         qemu.args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "2048", "-nodefaults", "-no-user-config"]);
         qemu.args(["-display", "none", "-serial", "stdio", "-no-reboot"]);
         qemu.arg("-kernel").arg(image).arg("-initrd").arg(archive);
         // A panic reboots at once, and -no-reboot makes that the end. Mitigations guard nothing here, and are slow.
-        qemu.args(["-append", "console=ttyS0 panic=-1 loglevel=4 mitigations=off cgroup_no_v1=all"]);
+        let always = "console=ttyS0 panic=-1 loglevel=4 mitigations=off cgroup_no_v1=all";
+        qemu.arg("-append").arg(format!("{always} {parameters}"));
         let mut qemu = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start QEMU")?;
         let console = qemu.stdout.take().context("QEMU has no stdout")?;
         Ok(Self { qemu, lines: lines_of(console), deadline: Instant::now() + LIMIT })

@@ -4,52 +4,80 @@
 //! files at all, and v1 writes "unlimited" as the largest number of pages that fits, in bytes.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use plumbing::group::Group;
-use plumbing::hierarchy::Cgroup;
-use plumbing::text::Text;
-use plumbing::units::Limit;
-use plumbing::{Fault, narrate};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::limits::Limits;
+use crate::group::Group;
+use crate::hierarchy::{Cgroup, Hierarchies, Hierarchy};
+use crate::target::Target;
+use crate::text::Text;
+use crate::{Fault, narrate};
 
 /// A group, and the controllers that are asked of it; none on v2: there it is one group for all.
 #[derive(Debug)]
-pub(crate) struct Member {
-    pub(crate) controllers: Vec<String>,
-    pub(crate) group: Group,
+pub struct Member {
+    /// By name.
+    pub controllers: Vec<String>,
+    /// The group.
+    pub group: Group,
 }
 
 /// Bytes of memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Memory {
-    pub(crate) current: u64,
+pub struct Memory {
+    /// Now.
+    pub current: u64,
     /// `None`: no limit.
-    pub(crate) max: Option<u64>,
+    pub max: Option<u64>,
     /// Since the group was made; absent before Linux 5.19 on v2.
-    pub(crate) peak: Option<u64>,
+    pub peak: Option<u64>,
 }
 
 /// Processes and threads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Pids {
-    pub(crate) current: u64,
+pub struct Pids {
+    /// Now.
+    pub current: u64,
     /// `None`: no limit.
-    pub(crate) max: Option<u64>,
+    pub max: Option<u64>,
 }
 
 /// CPU time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Cpu {
-    pub(crate) usage_usec: u64,
+pub struct Cpu {
+    /// In microseconds, since the group was made.
+    pub usage_usec: u64,
+}
+
+/// The member `cgroup` with what the group uses.
+#[derive(Debug, Serialize)]
+pub struct Usage {
+    /// The groups, and their limits.
+    #[serde(flatten)]
+    pub cgroup: Cgroup,
+    /// Where the memory controller tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+    /// Where the pids controller tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pids: Option<Pids>,
+    /// Where the cpu controller tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Cpu>,
+}
+
+/// A group that a process is in.
+struct Place<'p> {
+    hierarchy: &'p Hierarchy,
+    controllers: &'p [String],
+    path: &'p Path,
 }
 
 /// The record's member `cgroup` for groups at hand, with the limits that the kernel says they have.
-pub(crate) fn describe<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result<Cgroup, Fault> {
+pub fn describe<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result<Cgroup, Fault> {
     let places =
         members.clone().map(|member| (member.group.version, member.controllers.as_slice(), member.group.path()));
     let mut cgroup = name(places)?;
@@ -61,7 +89,7 @@ pub(crate) fn describe<'m>(members: impl Iterator<Item = &'m Member> + Clone) ->
 }
 
 /// The member without limits, for groups by version, controllers and path.
-pub(crate) fn name<'p>(places: impl Iterator<Item = (u8, &'p [String], &'p Path)>) -> Result<Cgroup, Fault> {
+pub fn name<'p>(places: impl Iterator<Item = (u8, &'p [String], &'p Path)>) -> Result<Cgroup, Fault> {
     let (mut v2, mut paths) = (None, BTreeMap::new());
     for (version, controllers, path) in places {
         match version {
@@ -76,7 +104,7 @@ pub(crate) fn name<'p>(places: impl Iterator<Item = (u8, &'p [String], &'p Path)
 }
 
 /// The limits that hold, in one order whatever the version; none where there is no limit.
-pub(crate) fn limits<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result<Map<String, Value>, Fault> {
+pub fn limits<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result<Map<String, Value>, Fault> {
     let mut limits = Map::new();
     let of = |controller: &str| members.clone().find(|member| member.serves(controller));
     if let Some(member) = of("memory") {
@@ -93,28 +121,69 @@ pub(crate) fn limits<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> R
     Ok(limits)
 }
 
+impl Usage {
+    /// Of a process, by what the kernel says.
+    pub fn of_process(target: &Target) -> Result<Usage, Fault> {
+        let hierarchies = Hierarchies::of_process(target)?;
+        let told = |hierarchy: &&Hierarchy| hierarchy.version == 1 || is_needed(&hierarchies);
+        let mounted = hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()).filter(told);
+        let place = |hierarchy| Place { hierarchy, controllers: &hierarchy.controllers, path: hierarchy.own_path() };
+        Usage::of_places(&mounted.map(place).collect::<Vec<_>>())
+    }
+
+    /// Of groups that a record tells.
+    pub fn of_cgroup(cgroup: &Cgroup, hierarchies: &Hierarchies) -> Result<Usage, Fault> {
+        let controllers: Vec<_> = cgroup.paths.keys().cloned().collect();
+        let v2 = hierarchies.v2().filter(|_| cgroup.version == 2);
+        let v2 = v2.map(|hierarchy| Place { hierarchy, controllers: &[], path: Path::new(&cgroup.path.0) });
+        let v1 = controllers.iter().zip(cgroup.paths.values()).filter_map(|(controller, path)| {
+            let hierarchy = hierarchies.v1(controller)?;
+            Some(Place { hierarchy, controllers: std::slice::from_ref(controller), path: Path::new(&path.0) })
+        });
+        Usage::of_places(&v2.into_iter().chain(v1).collect::<Vec<_>>())
+    }
+
+    fn of_places(places: &[Place<'_>]) -> Result<Usage, Fault> {
+        let named = places.iter().map(|place| (place.hierarchy.version, place.controllers, place.path));
+        let mut usage = Usage { cgroup: name(named)?, memory: None, pids: None, cpu: None };
+        let mut members = Vec::new();
+        for place in places {
+            match place.hierarchy.open(place.path) {
+                Ok(group) => members.push(Member { controllers: place.controllers.to_vec(), group }),
+                // A group that cannot be seen from here is no reason to tell nothing of the others.
+                Err(fault) => narrate::remark(fault),
+            }
+        }
+        usage.cgroup.limits = limits(members.iter())?;
+        for member in &members {
+            usage.memory = member.memory()?.or(usage.memory);
+            usage.pids = member.pids()?.or(usage.pids);
+            // v1 counts CPU time in a hierarchy of its own, where the group may be another one.
+            if member.group.path() == usage.cpu_path() {
+                usage.cpu = member.cpu()?.or(usage.cpu);
+            }
+        }
+        Ok(usage)
+    }
+
+    fn cpu_path(&self) -> PathBuf {
+        self.cgroup.paths.get("cpu").unwrap_or(&self.cgroup.path).to_path()
+    }
+}
+
+/// Whether v2 has a controller that limits: on a hybrid machine its groups mostly tell nothing.
+fn is_needed(hierarchies: &Hierarchies) -> bool {
+    ["memory", "pids", "cpu"].iter().any(|controller| hierarchies.v1(controller).is_none())
+}
+
 impl Member {
-    fn serves(&self, controller: &str) -> bool {
+    /// Whether this controller is asked of it.
+    pub fn serves(&self, controller: &str) -> bool {
         self.group.version == 2 || self.controllers.iter().any(|name| name == controller)
     }
 
-    /// The same as they would be asked for.
-    pub(crate) fn limits(&self) -> Result<Limits, Fault> {
-        let (memory, swap) = self.memory_limits()?;
-        let cpus = self.cpu_limit()?.and_then(|limit| {
-            let (quota, period) = limit.split_once(' ')?;
-            quota.parse::<u64>().ok()?.checked_mul(1000)?.checked_div(period.parse().ok()?)
-        });
-        Ok(Limits {
-            memory: memory.map(Limit::Amount),
-            swap: swap.map(Limit::Amount),
-            pids: number(&self.group, "pids.max")?.map(Limit::Amount),
-            cpus: cpus.map(|thousandths| thousandths.max(1)),
-        })
-    }
-
     /// Of memory, and of swap.
-    fn memory_limits(&self) -> Result<(Option<u64>, Option<u64>), Fault> {
+    pub fn memory_limits(&self) -> Result<(Option<u64>, Option<u64>), Fault> {
         if self.group.version == 2 {
             return Ok((number(&self.group, "memory.max")?, number(&self.group, "memory.swap.max")?));
         }
@@ -124,7 +193,7 @@ impl Member {
     }
 
     /// Quota and period, as in v2's `cpu.max`.
-    fn cpu_limit(&self) -> Result<Option<String>, Fault> {
+    pub fn cpu_limit(&self) -> Result<Option<String>, Fault> {
         if self.group.version == 2 {
             return Ok(text(&self.group, "cpu.max")?.filter(|limit| !limit.starts_with("max")));
         }
@@ -132,8 +201,13 @@ impl Member {
         Ok(quota.zip(number(&self.group, "cpu.cfs_period_us")?).map(|(quota, period)| format!("{quota} {period}")))
     }
 
+    /// Processes and threads.
+    pub fn pids_limit(&self) -> Result<Option<u64>, Fault> {
+        number(&self.group, "pids.max")
+    }
+
     /// `None` where this group does not tell.
-    pub(crate) fn memory(&self) -> Result<Option<Memory>, Fault> {
+    pub fn memory(&self) -> Result<Option<Memory>, Fault> {
         let (current, peak) = match self.group.version {
             2 => ("memory.current", "memory.peak"),
             _ => ("memory.usage_in_bytes", "memory.max_usage_in_bytes"),
@@ -147,7 +221,7 @@ impl Member {
     }
 
     /// `None` where this group does not tell.
-    pub(crate) fn pids(&self) -> Result<Option<Pids>, Fault> {
+    pub fn pids(&self) -> Result<Option<Pids>, Fault> {
         match number(&self.group, "pids.current")? {
             Some(current) if self.serves("pids") => Ok(Some(Pids { current, max: number(&self.group, "pids.max")? })),
             _ => Ok(None),
@@ -155,7 +229,7 @@ impl Member {
     }
 
     /// `None` where this group does not tell.
-    pub(crate) fn cpu(&self) -> Result<Option<Cpu>, Fault> {
+    pub fn cpu(&self) -> Result<Option<Cpu>, Fault> {
         let usage_usec = match self.group.version {
             2 => text(&self.group, "cpu.stat")?.and_then(|stat| field(&stat, "usage_usec")),
             _ => number(&self.group, "cpuacct.usage")?.map(|nanoseconds| nanoseconds / 1000),

@@ -1,0 +1,68 @@
+//! What the manual page says beyond the options. Tests hold the calls against the narration, and run the examples.
+
+use plumbing::manual::Who::{Anyone, Root};
+use plumbing::manual::{Call, Example, Manual, call, example};
+
+/// The page.
+pub const MANUAL: Manual = Manual {
+    description: "Runs a command in a control group of its own, with limits, and removes the group when the command and \
+                  all that it started have ended. It works with cgroup v2, with v1, and with both beside each other; the \
+                  files that are written have the kernel's own names.",
+    calls: CALLS,
+    examples: EXAMPLES,
+    see_also: &["cgroups(7)", "cgroup_namespaces(7)", "cgexec(1)", "unshare-rs(1)", "nsenter-rs(1)"],
+};
+
+const CALLS: &[Call] = &[
+    call(
+        "clone3",
+        "",
+        "clone(2)",
+        "A guardian, before anything is made: whatever becomes of us, it removes the group when nobody is in it any more. \
+         Its parent ends at once, so that the command has no child that it did not start.",
+    ),
+    call("mkdirat", "", "cgroups(7)", "A group is a directory. On v1, one in each hierarchy that has a limit."),
+    call("write", "/sys/fs/cgroup/", "cgroups(7)", "The limits, before there is anybody in the group."),
+    call(
+        "write",
+        "\"0\"",
+        "cgroups(7)",
+        "Then the process moves itself: 0 means the writer. The command and its children begin there.",
+    ),
+    call(
+        "unshare",
+        "CLONE_NEWCGROUP",
+        "cgroup_namespaces(7)",
+        "In a pipe, a child in the group makes the namespace whose root the group is, and the container joins that.",
+    ),
+    call("execve", "", "execve(2)", "From here the command speaks."),
+    call("unlinkat", "", "rmdir(2)", "By the guardian, and only once the group is empty."),
+];
+
+const EXAMPLES: &[Example] = &[
+    example(
+        "no more than fifty processes, and 64 MiB of memory",
+        Root,
+        "$ cgexec-rs --memory 64M --pids 50 -- sh -c 'grep pids /proc/self/cgroup || cat /proc/self/cgroup'\n\
+         …/cgexec-rs-…\n",
+    ),
+    example("half of one CPU", Root, "$ cgexec-rs --cpus 50% -- echo slow\nslow\n"),
+    example(
+        "what a process may use, and what it uses",
+        Anyone,
+        "$ cgexec-rs --show --json | jq -r 'type'\n\
+         object\n",
+    ),
+    example(
+        "a container with a limit",
+        Root,
+        "$ unshare-rs --hold --mount --pid --cgroup | cgexec-rs --pipe --pids 20 | nsenter-rs --pipe --rm -- echo within\n\
+         within\n",
+    ),
+    example(
+        "a group that exists already",
+        Root,
+        "$ cgexec-rs -g '*:/' -- echo joined\n\
+         joined\n",
+    ),
+];

@@ -1,0 +1,150 @@
+//! Cgroups: whether the container can change its own limits, run a program on the host, or has no limits at all.
+//! `cgroups(7)`, `cgroup_namespaces(7)`.
+
+use std::path::{Path, PathBuf};
+
+use plumbing::Fault;
+
+use super::look::{MountInfo, is_writable, mounts, read, some};
+use super::{By, Finding, Probe, Severity};
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "cgroup-writable",
+        severity: Severity::High,
+        why: "a container that writes to its hierarchy lifts its limits; cgroups(7)",
+        by: By::Looking(writable),
+    },
+    Probe {
+        name: "cgroup-release-agent",
+        severity: Severity::Critical,
+        why: "the program named there runs as root on the host (CVE-2022-0492)",
+        by: By::Looking(release_agent),
+    },
+    Probe {
+        name: "cgroup-namespace",
+        severity: Severity::Low,
+        why: "without one, paths tell how the host arranges its containers; cgroup_namespaces(7)",
+        by: By::Looking(namespace),
+    },
+    Probe {
+        name: "memory-limit",
+        severity: Severity::Low,
+        why: "without a limit, one container takes the memory of all; cgroups(7)",
+        by: By::Looking(memory),
+    },
+    Probe {
+        name: "process-limit",
+        severity: Severity::Low,
+        why: "without a limit, a fork bomb takes all process ids; cgroups(7)",
+        by: By::Looking(processes),
+    },
+];
+
+/// Nothing tells of them: no /proc, or none mounted.
+const NONE: &str = "no cgroup file system is mounted here";
+
+fn hierarchies() -> Vec<MountInfo> {
+    mounts().unwrap_or_default().into_iter().filter(|mount| mount.kind.starts_with("cgroup")).collect()
+}
+
+/// Which mounts have a file of that name that opens for writing.
+fn with_writable(name: &str) -> Result<Finding, Fault> {
+    let hierarchies = hierarchies();
+    if hierarchies.is_empty() {
+        return Ok(Finding::not_here(NONE));
+    }
+    let points = hierarchies.into_iter().map(|mount| mount.point);
+    let open: Vec<_> = points.filter(|point| is_writable(Path::new(point).join(name))).collect();
+    Ok(Finding::none_of(&open, format!("no {name} opens for writing")))
+}
+
+fn writable() -> Result<Finding, Fault> {
+    with_writable("cgroup.procs")
+}
+
+fn release_agent() -> Result<Finding, Fault> {
+    with_writable("release_agent")
+}
+
+fn namespace() -> Result<Finding, Fault> {
+    let Some(groups) = read("/proc/self/cgroup") else { return Ok(Finding::unknown("there is no /proc to tell")) };
+    let paths: Vec<String> = groups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).map(str::to_owned).collect();
+    let outside: Vec<String> = paths.into_iter().filter(|path| path != "/").collect();
+    match (super::namespaces::is_initial("cgroup"), outside.is_empty()) {
+        (Some(true), _) => Ok(Finding::open("it is the host's cgroup namespace")),
+        (_, true) => Ok(Finding::held("every group is /")),
+        (_, false) => Ok(Finding::open(some(&outside))),
+    }
+}
+
+fn memory() -> Result<Finding, Fault> {
+    limit("memory", "memory.limit_in_bytes", "memory.max")
+}
+
+fn processes() -> Result<Finding, Fault> {
+    limit("pids", "pids.max", "pids.max")
+}
+
+/// A limit on our group, or on one above it that is mounted here too.
+fn limit(controller: &str, of_v1: &str, of_v2: &str) -> Result<Finding, Fault> {
+    let (hierarchies, groups) = (hierarchies(), read("/proc/self/cgroup").unwrap_or_default());
+    if hierarchies.is_empty() {
+        return Ok(Finding::unknown(NONE));
+    }
+    for mount in &hierarchies {
+        let is_v2 = mount.kind == "cgroup2";
+        if !is_v2 && !mount.parameters.split(',').any(|name| name == controller) {
+            continue;
+        }
+        let file = if is_v2 { of_v2 } else { of_v1 };
+        for directory in own(mount, &groups, if is_v2 { "" } else { controller }) {
+            let value = read(directory.join(file)).unwrap_or_default();
+            if is_limit(value.trim()) {
+                return Ok(Finding::held(format!("{file} is {}", value.trim())));
+            }
+        }
+    }
+    Ok(Finding::open(format!("no {controller} controller that is shown limits this group")))
+}
+
+/// Our group's directory and those above it, in this mount.
+fn own(mount: &MountInfo, groups: &str, controller: &str) -> Vec<PathBuf> {
+    let mut fields = groups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+    let ours = fields.find(|(controllers, _)| controllers.split(',').any(|name| name == controller));
+    let below = ours.map_or("/", |(_, path)| path);
+    // Without a namespace, both are paths of the host.
+    let below = below.strip_prefix(mount.root.as_str()).unwrap_or(below).trim_start_matches('/');
+    let directory = Path::new(&mount.point).join(below);
+    directory.ancestors().take_while(|above| above.starts_with(&mount.point)).map(Path::to_owned).collect()
+}
+
+/// v1 says "none" by a number near the largest.
+fn is_limit(value: &str) -> bool {
+    value.parse::<u64>().is_ok_and(|limit| limit < 1 << 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_number_is_no_limit() {
+        assert!(is_limit("268435456") && is_limit("100"));
+        assert!(!is_limit("9223372036854771712") && !is_limit("max") && !is_limit(""));
+    }
+
+    #[test]
+    fn our_group_is_found_with_and_without_a_namespace() {
+        let mount = |root: &str| MountInfo {
+            root: root.into(),
+            point: "/c/pids".into(),
+            options: "ro".into(),
+            kind: "cgroup".into(),
+            source: "cgroup".into(),
+            parameters: "rw,pids".into(),
+        };
+        assert_eq!(own(&mount("/docker/x"), "3:pids:/docker/x\n", "pids"), [Path::new("/c/pids")]);
+        assert_eq!(own(&mount("/"), "3:pids:/a\n0::/\n", "pids"), [Path::new("/c/pids/a"), Path::new("/c/pids")]);
+    }
+}

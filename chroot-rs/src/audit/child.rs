@@ -1,0 +1,88 @@
+//! A probe's own process: what it answers comes back through a pipe, and how it ended when it could not answer.
+//! `fork(2)`, `wait(2)`.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+use plumbing::kernel::{call, exit_now, fork, look};
+use plumbing::{Fault, Status, narrate};
+use rustix::pipe::{PipeFlags, pipe_with};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Some file of the kernel's may let its reader wait.
+const PATIENCE: u16 = 10_000;
+
+/// What is found where a filter ended it.
+pub(crate) const FILTERED: &str = "killed by SIGSYS";
+
+/// How a probe's process ended.
+pub(crate) enum Ended<T> {
+    /// With an answer.
+    Told(T),
+    /// With a fault, whose text this is.
+    Failed(String),
+    /// By a filter over system calls: SIGSYS.
+    Filtered,
+    /// It had to be ended.
+    Silent,
+}
+
+/// Does `work` in a child. Under `--dry-run` here, where it is only told.
+pub(crate) fn apart<T: Serialize + DeserializeOwned>(
+    goal: &str,
+    work: impl FnOnce() -> Result<T, Fault>,
+) -> Result<Ended<T>, Fault> {
+    if narrate::is_dry_run() {
+        return Ok(work().map_or_else(|fault| Ended::Failed(fault.to_string()), Ended::Told));
+    }
+    let goal = format!("try {goal}");
+    let (reader, writer) = look(&goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    let why = "whatever a probe does ends with its process; fork(2)";
+    match call(&goal, "clone(SIGCHLD)", why, fork)? {
+        None => {
+            drop(reader);
+            let answer = work().map_err(|fault| fault.to_string());
+            let told = serde_json::to_vec(&answer).is_ok_and(|text| tell(writer, &text));
+            exit_now(if told { Status::SUCCESS } else { Status::OURS })
+        }
+        Some(pid) => {
+            drop(writer);
+            hear(&goal, reader, Pid::from_raw(pid))
+        }
+    }
+}
+
+fn tell(writer: OwnedFd, text: &[u8]) -> bool {
+    std::fs::File::from(writer).write_all(text).is_ok()
+}
+
+fn hear<T: DeserializeOwned>(goal: &str, reader: OwnedFd, child: Pid) -> Result<Ended<T>, Fault> {
+    let mut ready = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+    let answers = look(goal, "poll(pipe)", || poll(&mut ready, PollTimeout::from(PATIENCE)))?;
+    if answers == 0 {
+        let text = format!("kill({child}, SIGKILL)");
+        call(goal, text, "a probe that waits is not waited for", || kill(child, Signal::SIGKILL))?;
+    }
+    let mut text = Vec::new();
+    look(goal, "read(pipe)", || std::fs::File::from(reader).read_to_end(&mut text))?;
+    let ended = loop {
+        match waitpid(child, None) {
+            Err(Errno::EINTR) => {}
+            answer => break look(goal, format!("waitpid({child})"), || answer)?,
+        }
+    };
+    Ok(match (ended, serde_json::from_slice::<Result<T, String>>(&text)) {
+        (_, _) if answers == 0 => Ended::Silent,
+        (_, Ok(Ok(answer))) => Ended::Told(answer),
+        (_, Ok(Err(fault))) => Ended::Failed(fault),
+        (WaitStatus::Signaled(_, Signal::SIGSYS, _), Err(_)) => Ended::Filtered,
+        (WaitStatus::Signaled(_, signal, _), Err(_)) => Ended::Failed(format!("killed by {signal}")),
+        (_, Err(error)) => Ended::Failed(format!("the answer is cut off: {error}")),
+    })
+}

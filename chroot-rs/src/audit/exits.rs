@@ -1,0 +1,144 @@
+//! Ways out of the root: up past it, through a descriptor, a directory or a program that was left from outside.
+//! `chroot(2)`, `pivot_root(2)`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use plumbing::kernel::{call, look};
+use plumbing::{Fault, narrate};
+use rustix::fs::{AtFlags, CWD, OFlags, SealFlags, StatxAttributes, StatxFlags, fcntl_get_seals, statx};
+
+use super::look::{link, named, open, place, processes, some};
+use super::{By, Finding, Probe, Severity, leaks};
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "chroot-escape",
+        severity: Severity::Critical,
+        why: "chroot(2) again, then .. from a descriptor of before, leads to the root of the mount namespace; chroot(2)",
+        by: By::Looking(escape),
+    },
+    Probe {
+        name: "root-mount",
+        severity: Severity::High,
+        why: "a root that is no mount was not pivoted to: the old root still lies around it; pivot_root(2)",
+        by: By::Looking(root_mount),
+    },
+    Probe {
+        name: "working-directory",
+        severity: Severity::Critical,
+        why: "a working directory outside of the root leads out by .. (CVE-2024-21626)",
+        by: By::Looking(working_directory),
+    },
+    Probe {
+        name: "descriptors",
+        severity: Severity::High,
+        why: "a descriptor that was left open reaches what it was opened for, a directory all around it (CVE-2024-21626)",
+        by: By::Looking(leaks::descriptors),
+    },
+    Probe {
+        name: "other-roots",
+        severity: Severity::Critical,
+        why: "/proc/PID/root of a process with another root is that root; proc_pid_root(5)",
+        by: By::Looking(other_roots),
+    },
+    Probe {
+        name: "foreign-programs",
+        severity: Severity::Critical,
+        why: "/proc/PID/exe of a program from outside can be written to once it has ended (CVE-2019-5736)",
+        by: By::Looking(foreign_programs),
+    },
+];
+
+/// The classic. All of it happens in this process, which ends with it.
+fn escape() -> Result<Finding, Fault> {
+    let directories = fs::read_dir("/").into_iter().flatten().flatten();
+    let below = directories.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path());
+    let Some(below) = below.min() else { return Ok(Finding::not_here("the root has no directory to go into")) };
+    let goal = "leave the root";
+    let root = open("/", OFlags::PATH).map_err(|errno| Fault::kernel(goal, "open(\"/\", O_PATH)", errno))?;
+    let before = place("/");
+    let why = "the root goes below a directory that stays open";
+    if let Err(fault) = change_root(goal, &below, why) {
+        let errno = fault.errno().map_or_else(|| fault.to_string(), |errno| format!("chroot: {errno:?}"));
+        return Ok(Finding::held(errno));
+    }
+    if narrate::is_dry_run() {
+        change_root(goal, Path::new("."), "from there, .. knows no root")?;
+        return Ok(Finding::unknown("only told"));
+    }
+    look(goal, "fchdir(fd)", || rustix::process::fchdir(&root))?;
+    for _ in 0..64 {
+        look(goal, "chdir(\"..\")", || rustix::process::chdir(".."))?;
+    }
+    change_root(goal, Path::new("."), "from there, .. knows no root")?;
+    Ok(match place("/") == before {
+        true => Finding::held("chroot succeeds, and .. ends at the root"),
+        false => Finding::open(format!("reached a root with {}", some(&listed("/")))),
+    })
+}
+
+fn change_root(goal: &str, to: &Path, why: &str) -> Result<(), Fault> {
+    call(goal, format!("chroot({:?})", to.to_string_lossy()), why, || rustix::process::chroot(to))
+}
+
+fn listed(directory: &str) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn root_mount() -> Result<Finding, Fault> {
+    let root = look("look at the root", "statx(\"/\")", || statx(CWD, "/", AtFlags::empty(), StatxFlags::empty()))?;
+    let root = (root.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT), root.stx_attributes);
+    Ok(match root {
+        (false, _) => Finding::unknown("this kernel does not tell what is a mount"),
+        (true, attributes) if attributes.contains(StatxAttributes::MOUNT_ROOT) => Finding::held("/ is a mount"),
+        _ => Finding::open("/ is a directory of another mount"),
+    })
+}
+
+fn working_directory() -> Result<Finding, Fault> {
+    Ok(match rustix::process::getcwd(Vec::new()) {
+        Ok(path) if path.as_bytes().starts_with(b"/") => Finding::held(path.to_string_lossy()),
+        Ok(path) => Finding::open(path.to_string_lossy()),
+        Err(rustix::io::Errno::NOENT) => Finding::held("it has been removed"),
+        Err(errno) => Finding::unknown(format!("getcwd: {errno}")),
+    })
+}
+
+fn other_roots() -> Result<Finding, Fault> {
+    let all = processes();
+    if all.is_empty() {
+        return Ok(Finding::not_here("there is no /proc"));
+    }
+    let ours = place("/");
+    let is_other = |pid: &i32| place(format!("/proc/{pid}/root/")).is_some_and(|root| Some(root) != ours);
+    let other: Vec<String> = all.into_iter().filter(is_other).map(named).collect();
+    Ok(Finding::none_of(&other, "no process has another root that can be seen"))
+}
+
+fn foreign_programs() -> Result<Finding, Fault> {
+    let all = processes();
+    if all.is_empty() {
+        return Ok(Finding::not_here("there is no /proc"));
+    }
+    let open: Vec<String> = all.into_iter().filter(|pid| is_open_program(*pid)).map(named).collect();
+    Ok(Finding::none_of(&open, "every program is one of this root, or cannot be written to"))
+}
+
+/// Whether the program lies outside and opens for writing. While it runs, that is refused with ETXTBSY, but only when
+/// it would be allowed otherwise.
+fn is_open_program(pid: i32) -> bool {
+    let program = PathBuf::from(format!("/proc/{pid}/exe"));
+    let Some(shown) = link(&program.to_string_lossy()) else { return false };
+    let Some(itself) = place(&program) else { return false };
+    if place(shown) == Some(itself) {
+        return false;
+    }
+    let is_sealed = open(&program, OFlags::RDONLY)
+        .is_ok_and(|fd| fcntl_get_seals(&fd).is_ok_and(|seals| seals.contains(SealFlags::WRITE)));
+    !is_sealed && matches!(open(&program, OFlags::WRONLY), Ok(_) | Err(Errno::ETXTBSY))
+}

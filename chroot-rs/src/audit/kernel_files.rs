@@ -1,0 +1,223 @@
+//! /proc and /sys: settings of the machine that can be changed, and files that tell of all of it. `proc(5)`, `sysfs(5)`.
+//!
+//! Docker's list of masked and read-only paths is the measure. What opens for writing is not written to.
+
+use std::fs;
+use std::path::Path;
+
+use plumbing::Fault;
+use plumbing::trial;
+use rustix::fs::OFlags;
+
+use super::look::{files_below, has_content, is_writable, mounts, open};
+use super::trials::{Answer, attempted};
+use super::{By, Finding, Probe, Severity};
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "proc-sys",
+        severity: Severity::Critical,
+        why: "a program named in core_pattern or modprobe runs as root on the host; proc_sys_kernel(5)",
+        by: By::Looking(settings),
+    },
+    Probe {
+        name: "proc-sysrq-trigger",
+        severity: Severity::High,
+        why: "a letter written there restarts the host; proc_sysrq-trigger(5)",
+        by: By::Looking(sysrq),
+    },
+    Probe {
+        name: "proc-read-only",
+        severity: Severity::Medium,
+        why: "interrupts, buses and file systems are the whole machine's; Docker shows them read-only",
+        by: By::Looking(read_only),
+    },
+    Probe {
+        name: "proc-kcore",
+        severity: Severity::Critical,
+        why: "it is the memory of the machine; proc_kcore(5)",
+        by: By::Looking(kcore),
+    },
+    Probe {
+        name: "proc-keys",
+        severity: Severity::Medium,
+        why: "keys are in no namespace: it lists those of the host; keyrings(7)",
+        by: By::Looking(keys),
+    },
+    Probe {
+        name: "proc-masked",
+        severity: Severity::Low,
+        why: "they tell of the whole machine, to the timing of other containers' work (CVE-2018-10892)",
+        by: By::Looking(masked),
+    },
+    Probe {
+        name: "sys-writable",
+        severity: Severity::High,
+        why: "a program named in uevent_helper runs as root on the host; the rest are settings of the machine",
+        by: By::Looking(sys_writable),
+    },
+    Probe {
+        name: "sys-firmware",
+        severity: Severity::Low,
+        why: "it tells of the machine's firmware, serial numbers among it; sysfs(5)",
+        by: By::Looking(firmware),
+    },
+    Probe {
+        name: "sys-power",
+        severity: Severity::Medium,
+        why: "energy counters tell what others compute (CVE-2020-8694)",
+        by: By::Looking(power),
+    },
+    Probe {
+        name: "kernel-file-systems",
+        severity: Severity::High,
+        why: "file systems for debugging, tracing, eBPF and security modules reach into the kernel",
+        by: By::Looking(file_systems),
+    },
+    Probe {
+        name: "kernel-log",
+        severity: Severity::Medium,
+        why: "the log is the whole machine's, and tells kernel addresses; syslog(2)",
+        by: By::Looking(log),
+    },
+];
+
+const SETTINGS: [&str; 9] = [
+    "kernel/core_pattern",
+    "kernel/modprobe",
+    "kernel/hotplug",
+    "kernel/sysrq",
+    "kernel/panic",
+    "kernel/randomize_va_space",
+    "vm/overcommit_memory",
+    "vm/drop_caches",
+    "fs/file-max",
+];
+
+const READ_ONLY: [&str; 4] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/asound"];
+
+const MASKED: [&str; 8] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+];
+
+const SYS: [&str; 8] = [
+    "/sys/kernel/uevent_helper",
+    "/sys/kernel/uevent_seqnum",
+    "/sys/kernel/mm/ksm/run",
+    "/sys/kernel/mm/transparent_hugepage/enabled",
+    "/sys/kernel/profiling",
+    "/sys/power/state",
+    "/sys/power/disk",
+    "/sys/devices/system/cpu/cpu1/online",
+];
+
+/// Nothing of these is made for a container.
+const FILE_SYSTEMS: [&str; 8] =
+    ["debugfs", "tracefs", "bpf", "securityfs", "efivarfs", "configfs", "pstore", "binfmt_misc"];
+
+fn settings() -> Result<Finding, Fault> {
+    if !Path::new("/proc/sys").exists() {
+        return Ok(Finding::not_here("there is no /proc/sys"));
+    }
+    let paths = SETTINGS.iter().map(|name| format!("/proc/sys/{name}"));
+    Ok(Finding::none_of(&paths.filter(|path| is_writable(path)).collect::<Vec<_>>(), "none opens for writing"))
+}
+
+fn sysrq() -> Result<Finding, Fault> {
+    let path = "/proc/sysrq-trigger";
+    Ok(match (Path::new(path).exists(), is_writable(path)) {
+        (false, _) => Finding::not_here("this kernel or root has none"),
+        (true, true) => Finding::open("it opens for writing"),
+        (true, false) => Finding::held("it does not open for writing"),
+    })
+}
+
+fn read_only() -> Result<Finding, Fault> {
+    if !READ_ONLY.iter().any(|path| Path::new(path).exists()) {
+        return Ok(Finding::not_here("there is no /proc, or not these"));
+    }
+    let files = READ_ONLY.iter().flat_map(|path| files_below(Path::new(path)));
+    let open: Vec<_> = files.filter(|path| is_writable(path)).map(|path| path.to_string_lossy().into_owned()).collect();
+    Ok(Finding::none_of(&open, "no file below opens for writing"))
+}
+
+fn kcore() -> Result<Finding, Fault> {
+    let path = "/proc/kcore";
+    Ok(match (Path::new(path).exists(), has_content(path)) {
+        (false, _) => Finding::not_here("this kernel or root has none"),
+        (true, true) => Finding::open("it can be read"),
+        (true, false) => Finding::held("it is masked or refused"),
+    })
+}
+
+fn keys() -> Result<Finding, Fault> {
+    let path = "/proc/keys";
+    Ok(match (Path::new(path).exists(), has_content(path)) {
+        (false, _) => Finding::not_here("this kernel or root has none"),
+        (true, true) => Finding::open("it can be read"),
+        (true, false) => Finding::held("it is masked or empty"),
+    })
+}
+
+fn masked() -> Result<Finding, Fault> {
+    if !Path::new("/proc/self").exists() {
+        return Ok(Finding::not_here("there is no /proc"));
+    }
+    Ok(with_content(&MASKED))
+}
+
+fn with_content(paths: &[&str]) -> Finding {
+    let open: Vec<_> = paths.iter().filter(|path| has_content(path)).map(|path| (*path).to_owned()).collect();
+    Finding::none_of(&open, "what there is of them is masked, empty or refused")
+}
+
+fn sys_writable() -> Result<Finding, Fault> {
+    if fs::read_dir("/sys").map_or(true, |mut entries| entries.next().is_none()) {
+        return Ok(Finding::not_here("there is no /sys"));
+    }
+    let paths = SYS.iter().filter(|path| is_writable(path)).map(|path| (*path).to_owned());
+    Ok(Finding::none_of(&paths.collect::<Vec<_>>(), "none of the settings opens for writing"))
+}
+
+fn firmware() -> Result<Finding, Fault> {
+    Ok(match Path::new("/sys/firmware").exists() {
+        false => Finding::not_here("there is no /sys/firmware"),
+        true => with_content(&["/sys/firmware"]),
+    })
+}
+
+fn power() -> Result<Finding, Fault> {
+    let mut paths = vec!["/sys/devices/virtual/powercap".to_owned()];
+    for cpu in fs::read_dir("/sys/devices/system/cpu").into_iter().flatten().flatten() {
+        paths.push(cpu.path().join("thermal_throttle").to_string_lossy().into_owned());
+    }
+    paths.retain(|path| Path::new(path).exists());
+    match paths.is_empty() {
+        true => Ok(Finding::not_here("this machine or root shows no counters")),
+        false => Ok(with_content(&paths.iter().map(String::as_str).collect::<Vec<_>>())),
+    }
+}
+
+fn file_systems() -> Result<Finding, Fault> {
+    let Some(mounts) = mounts() else { return Ok(Finding::unknown("there is no /proc to tell what is mounted")) };
+    let open = mounts.iter().filter(|mount| FILE_SYSTEMS.contains(&mount.kind.as_str()));
+    Ok(Finding::none_of(&open.map(|mount| mount.shown()).collect::<Vec<_>>(), "none is mounted"))
+}
+
+fn log() -> Result<Finding, Fault> {
+    let mut ways = Vec::new();
+    if let Answer::Answered(text) = attempted(&trial::SYSLOG)? {
+        ways.push(text);
+    }
+    if open("/dev/kmsg", OFlags::RDONLY).is_ok() {
+        ways.push("/dev/kmsg opens".to_owned());
+    }
+    Ok(Finding::none_of(&ways, "neither syslog nor /dev/kmsg answers"))
+}

@@ -1,0 +1,96 @@
+//! Mounts: whether more can be made, and what of the host is mounted already. `mount_namespaces(7)`.
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use plumbing::Fault;
+use plumbing::trial;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+use super::look::{MountInfo, mounts, place};
+use super::{By, Finding, Probe, Severity};
+
+pub(super) const PROBES: &[Probe] = &[
+    Probe {
+        name: "mount",
+        severity: Severity::High,
+        why: "who mounts can take masks and read-only views away; mount(2)",
+        by: By::Calling(&[trial::MOUNT, trial::UMOUNT, trial::PIVOT_ROOT]),
+    },
+    Probe {
+        name: "mount-api",
+        severity: Severity::High,
+        why: "the same by the newer calls, which filters forget; fsopen(2)",
+        by: By::Calling(&[trial::FSOPEN, trial::OPEN_TREE, trial::MOVE_MOUNT, trial::MOUNT_SETATTR]),
+    },
+    Probe {
+        name: "host-directories",
+        severity: Severity::Critical,
+        why: "a directory of the host's own, mounted inside, is changed or read for the host",
+        by: By::Looking(directories),
+    },
+    Probe {
+        name: "engine-sockets",
+        severity: Severity::Critical,
+        why: "who reaches an engine's socket starts a container with all of the host in it; unix(7)",
+        by: By::Looking(sockets),
+    },
+];
+
+/// Directories that a host lives by. To be read they are open too, where secrets lie in them.
+const LIVED_BY: [&str; 10] =
+    ["/usr", "/bin", "/sbin", "/lib", "/boot", "/var", "/var/lib", "/var/log", "/var/lib/docker", "/var/lib/kubelet"];
+const SECRET: [&str; 4] = ["/", "/etc", "/root", "/home"];
+
+const SOCKETS: [&str; 12] = [
+    "/run/docker.sock",
+    "/var/run/docker.sock",
+    "/run/containerd/containerd.sock",
+    "/run/docker/containerd/containerd.sock",
+    "/run/podman/podman.sock",
+    "/run/crio/crio.sock",
+    "/var/run/crio/crio.sock",
+    "/run/k3s/containerd/containerd.sock",
+    "/run/systemd/private",
+    "/run/dbus/system_bus_socket",
+    "/run/snapd.socket",
+    "/var/lib/lxd/unix.socket",
+];
+
+fn directories() -> Result<Finding, Fault> {
+    let Some(mounts) = mounts() else { return Ok(Finding::unknown("there is no /proc to tell what is mounted")) };
+    let shown = |mount: &MountInfo| format!("{} is {} of {}", mount.point, mount.root, mount.source);
+    let open: Vec<_> = mounts.iter().filter(|mount| is_the_hosts(mount)).map(shown).collect();
+    Ok(Finding::none_of(&open, "none of those that a host lives by"))
+}
+
+/// By the name that it has in its file system, or by what is in it.
+fn is_the_hosts(mount: &MountInfo) -> bool {
+    let on_disk = mount.source.starts_with("/dev/")
+        || ["overlay", "btrfs", "zfs", "9p", "virtiofs"].contains(&mount.kind.as_str());
+    if !on_disk || mount.point == "/" || !Path::new(&mount.point).is_dir() {
+        return false;
+    }
+    let root = mount.root.as_str();
+    let is_system = ["etc/passwd", "usr", "var"].iter().all(|name| Path::new(&mount.point).join(name).exists())
+        && place(&mount.point) != place("/");
+    match root {
+        "/" => is_system,
+        _ => is_system || SECRET.contains(&root) || LIVED_BY.contains(&root) && !mount.is_read_only(),
+    }
+}
+
+fn sockets() -> Result<Finding, Fault> {
+    let is_socket = |path: &str| std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
+    let mut open = Vec::new();
+    for path in SOCKETS.into_iter().filter(|path| is_socket(path)) {
+        let ours = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+        let address = SocketAddrUnix::new(path);
+        if let (Ok(ours), Ok(address)) = (ours, address)
+            && connect(&ours, &address).is_ok()
+        {
+            open.push(format!("{path} answers"));
+        }
+    }
+    Ok(Finding::none_of(&open, "none answers"))
+}

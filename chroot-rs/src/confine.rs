@@ -1,0 +1,180 @@
+//! The declared options of confinement: system calls, files, limits, environment. No I/O here, but in [`Files::read`].
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use clap::builder::TypedValueParser;
+use plumbing::Fault;
+use plumbing::kernel::look;
+use plumbing::ordinary::Ordinary;
+use plumbing::privilege::{Landlock, ResourceLimit, securebit_names};
+use plumbing::seccomp::Seccomp;
+use plumbing::text::Text;
+
+use crate::confinement::{self, OneSet};
+
+/// How the options confine the command beyond its capabilities.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Ordinary)]
+pub(crate) struct Confine {
+    /// Filter system calls: default (with --std), none, or a profile in OCI or Docker format
+    #[arg(long, value_name = "default|none|FILE", help_heading = "Confinement")]
+    pub(crate) seccomp: Option<Filter>,
+    /// Let no set-user-ID program or file capability work (with --std, unless --allow-new-privs)
+    #[arg(long, conflicts_with = "allow_new_privs", help_heading = "Confinement")]
+    pub(crate) no_new_privs: bool,
+    /// Set one of the five sets apart, as in ambient=NET_RAW; else all are as --capabilities says
+    #[arg(long, value_name = "SET=NAMES", value_parser = confinement::one_set, help_heading = "Confinement")]
+    pub(crate) capability_set: Vec<OneSet>,
+    /// Begin a session of its own, without a controlling terminal
+    #[arg(long, help_heading = "Confinement")]
+    pub(crate) new_session: bool,
+    /// Set what being root means: exactly these secure bits, as in noroot,noroot_locked
+    #[arg(long, value_name = "BIT,...", value_parser = Securebits::parse, help_heading = "Confinement")]
+    pub(crate) securebits: Option<Securebits>,
+    /// Let no file be reached but below these paths, and there read and execute only; Landlock
+    #[arg(long, value_name = "PATH", help_heading = "Confinement")]
+    pub(crate) landlock_ro: Vec<PathBuf>,
+    /// Let no file be reached but below these paths; Landlock
+    #[arg(long, value_name = "PATH", help_heading = "Confinement")]
+    pub(crate) landlock_rw: Vec<PathBuf>,
+    /// Limit a resource, as in nofile=1024:4096 (soft:hard), as=1G or core=0
+    #[arg(long, value_name = "NAME=LIMIT", value_parser = ResourceLimit::parse, help_heading = "Limits")]
+    pub(crate) rlimit: Vec<ResourceLimit>,
+    /// Set the permissions that new files do not get, in octal, as in 022
+    #[arg(long, value_name = "MASK", value_parser = umask, help_heading = "Limits")]
+    pub(crate) umask: Option<u32>,
+
+    /// Begin with nothing but PATH, HOME and TERM (with --std, unless --keep-env)
+    #[arg(long, conflicts_with = "keep_env", help_heading = "Environment")]
+    pub(crate) clear_env: bool,
+    /// Set the variables of a file of NAME=VALUE lines; a NAME alone is copied from the caller's
+    #[arg(long, value_name = "FILE", help_heading = "Environment")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// Remove a variable
+    #[arg(long, value_name = "NAME", help_heading = "Environment")]
+    pub(crate) unsetenv: Vec<OsString>,
+    /// Set a variable, after all that the other options do
+    #[arg(long, value_name = "NAME=VALUE", value_parser = clap::builder::OsStringValueParser::new().try_map(variable),
+          help_heading = "Environment")]
+    pub(crate) setenv: Vec<OsString>,
+}
+
+/// What `--securebits` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Securebits(pub(crate) Vec<String>);
+
+impl Securebits {
+    fn parse(text: &str) -> Result<Securebits, String> {
+        securebit_names(text).map(Securebits)
+    }
+}
+
+impl Confine {
+    /// What the two options on files make together.
+    pub(crate) fn landlock(&self) -> Option<Landlock> {
+        let texts = |paths: &[PathBuf]| paths.iter().map(|path| Text::from(path.as_path())).collect();
+        let is_asked = !(self.landlock_ro.is_empty() && self.landlock_rw.is_empty());
+        is_asked.then(|| Landlock { ro: texts(&self.landlock_ro), rw: texts(&self.landlock_rw) })
+    }
+}
+
+fn umask(text: &str) -> Result<u32, String> {
+    let valid = "valid are octal permissions, 000 to 777";
+    u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777).ok_or_else(|| valid.to_owned())
+}
+
+fn variable(text: OsString) -> Result<OsString, String> {
+    match text.as_bytes().iter().position(|byte| *byte == b'=') {
+        None | Some(0) => Err("valid is NAME=VALUE".to_owned()),
+        Some(_) => Ok(text),
+    }
+}
+
+/// What `--seccomp` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Filter {
+    Default,
+    None,
+    File(PathBuf),
+}
+
+impl From<OsString> for Filter {
+    fn from(text: OsString) -> Filter {
+        match text.to_str() {
+            Some("default") => Filter::Default,
+            Some("none") => Filter::None,
+            _ => Filter::File(text.into()),
+        }
+    }
+}
+
+/// What the files hold that the options name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Files {
+    pub(crate) profile: Option<Seccomp>,
+    /// `NAME=VALUE`.
+    pub(crate) variables: Vec<Text>,
+}
+
+impl Files {
+    /// Reads them.
+    pub(crate) fn read(options: &Confine) -> Result<Files, Fault> {
+        let profile = match &options.seccomp {
+            Some(Filter::File(path)) => {
+                let shown = path.to_string_lossy();
+                let goal = format!("read the seccomp profile {shown}");
+                let text = look(goal, format!("open({shown:?}, O_RDONLY)"), || std::fs::read(path))?;
+                Some(Seccomp::parse(&shown, &text)?)
+            }
+            _ => None,
+        };
+        let mut variables = Vec::new();
+        for path in &options.env_file {
+            let shown = path.to_string_lossy();
+            let goal = format!("read the environment file {shown}");
+            let text = look(goal, format!("open({shown:?}, O_RDONLY)"), || std::fs::read(path))?;
+            variables.extend(listed(&text, |name| std::env::var_os(name)));
+        }
+        Ok(Files { profile, variables })
+    }
+}
+
+/// The variables of an environment file: a line each, without lines that are empty or begin with `#`.
+fn listed(text: &[u8], callers: impl Fn(&OsStr) -> Option<OsString>) -> Vec<Text> {
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_start);
+    let entry = |line: &[u8]| match line.contains(&b'=') {
+        true => Some(Text::from(OsStr::from_bytes(line))),
+        false => {
+            let name = OsStr::from_bytes(line.trim_ascii_end());
+            let value = callers(name)?;
+            let entry: OsString = [name, OsStr::new("="), &value].into_iter().collect();
+            Some(Text::from(entry.as_os_str()))
+        }
+    };
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with(b"#") && !line.starts_with(b"="))
+        .filter_map(entry)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_file_lists_variables_and_names_of_the_callers() {
+        let text = b"# comment\nA=1\n\n  B=x y = z \nTERM\nGONE\n=no\n";
+        let read = listed(text, |name| (name == "TERM").then(|| "vt100".into()));
+        let expected: [Text; 3] = ["A=1".into(), "B=x y = z ".into(), "TERM=vt100".into()];
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn a_mask_is_octal() {
+        assert_eq!(umask("022"), Ok(0o22));
+        for wrong in ["9", "1000", "-1", ""] {
+            assert!(umask(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! `--oci`: the root, the mounts and the process of an OCI bundle. `config.json` is read whole before anything happens.
+//! <https://github.com/opencontainers/runtime-spec> has the specification; docs/oci.md says what is whose.
+//!
+//! The surprise: a bundle's `readonly` root is still written to, for mount points that it lacks; it becomes read-only
+//! when all is in it.
+
+mod config;
+mod mounts;
+mod process;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use plumbing::Fault;
+use plumbing::kernel::look;
+use plumbing::privilege::Process;
+use rustix::fs::FileType;
+
+use crate::asked::place;
+use crate::devices;
+use crate::entry::{Absent, Attributes, Bind, Device, Entry, Propagation, PropagationKind, What};
+use crate::facts::Facts;
+use crate::identity::{Identity, Request};
+use crate::root::Source;
+use config::Config;
+use mounts::Step;
+
+/// A bundle, understood.
+#[derive(Debug)]
+pub(crate) struct Bundle {
+    root: PathBuf,
+    read_only: bool,
+    steps: Vec<Step>,
+    devices: Vec<(PathBuf, Device)>,
+    masked: Vec<PathBuf>,
+    restricted: Vec<PathBuf>,
+    propagation: Option<Propagation>,
+    process: process::Wanted,
+}
+
+impl Bundle {
+    /// Reads `config.json`.
+    pub(crate) fn read(directory: &Path) -> Result<Bundle, Fault> {
+        let path = directory.join("config.json");
+        let shown = path.to_string_lossy();
+        let goal = format!("read {shown}");
+        let text = look(&goal, format!("open({shown:?}, O_RDONLY)"), || std::fs::read(&path))?;
+        let directory = look(&goal, "getcwd()", || std::path::absolute(directory))?;
+        let wrong = |wrong: String| Fault::new(format!("cannot use {shown}: {wrong}"));
+        let config: Config = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+        Bundle::understand(config, &directory).map_err(wrong)
+    }
+
+    fn understand(config: Config, directory: &Path) -> Result<Bundle, String> {
+        if !config.oci_version.starts_with("1.") {
+            return Err(format!("its ociVersion is {:?}, and 1 is what we know", config.oci_version));
+        }
+        let linux = config.linux.unwrap_or_default();
+        for (name, is_there) in [
+            ("linux.personality", linux.personality.is_some()),
+            ("linux.memoryPolicy", linux.memory_policy.is_some()),
+            ("linux.mountLabel", linux.mount_label.is_some_and(|label| !label.is_empty())),
+        ] {
+            refuse(name, is_there)?;
+        }
+        let mut steps = Vec::new();
+        for mount in &config.mounts {
+            let told = |wrong| format!("its mount on {:?}: {wrong}", mount.destination.to_string_lossy());
+            steps.extend(mounts::steps(mount, directory).map_err(told)?);
+        }
+        let within =
+            |paths: &[PathBuf]| paths.iter().map(|path| place(path.as_os_str())).collect::<Result<Vec<_>, _>>();
+        let propagation = match linux.rootfs_propagation.as_deref().unwrap_or("") {
+            "" => None,
+            word => Some(mounts::propagation(word)?.ok_or_else(|| format!("its rootfsPropagation is {word:?}"))?),
+        };
+        Ok(Bundle {
+            root: directory.join(config.root.path),
+            read_only: config.root.readonly,
+            steps,
+            devices: linux.devices.iter().map(device).collect::<Result<Vec<_>, _>>()?,
+            masked: within(&linux.masked_paths)?,
+            restricted: within(&linux.readonly_paths)?,
+            propagation,
+            process: process::Wanted::read(config.process, linux.seccomp)?,
+        })
+    }
+
+    pub(crate) fn source(&self) -> Source {
+        Source::Directory(self.root.clone())
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// What all mounts begin as. Only what was a slave from the beginning hears of later mounts outside.
+    pub(crate) fn begins_as(&self) -> PropagationKind {
+        let is_slave = self.propagation.is_some_and(|propagation| propagation.kind == PropagationKind::Slave);
+        let wants = is_slave || self.steps.iter().any(Step::wants_slave);
+        if wants { PropagationKind::Slave } else { PropagationKind::Private }
+    }
+
+    /// What the root's own mount becomes once all is in it.
+    pub(crate) fn propagation(&self) -> Option<Propagation> {
+        let kind = self.propagation.map_or(PropagationKind::Private, |propagation| propagation.kind);
+        let own = Propagation { kind, recursive: false };
+        (kind != self.begins_as()).then_some(own)
+    }
+
+    /// The list, in the order of runtimes: mounts, devices, what is hidden, what is read-only.
+    pub(crate) fn entries(&self, facts: &Facts) -> Vec<Entry> {
+        let mut list: Vec<Entry> = self.steps.iter().flat_map(|step| step.entries(facts)).collect();
+        let dev = Path::new("/dev");
+        let is_hosts = |entry: &Entry| entry.target == dev && matches!(entry.what, What::Bind(_));
+        if !list.iter().any(is_hosts) {
+            list.extend(devices::nodes(facts.makes_devices, dev));
+            list.extend(self.devices.iter().map(|(path, device)| node(facts, path, device)));
+        }
+        let masked = What::Mask(Absent::PassOver);
+        let restricted = What::Restrict(Attributes::MOUNT_ATTR_RDONLY, Absent::PassOver);
+        let entry = |path: &PathBuf, what: &What, why| Entry::new(path, what.clone(), why);
+        list.extend(self.masked.iter().map(|path| entry(path, &masked, "one of maskedPaths")));
+        list.extend(self.restricted.iter().map(|path| entry(path, &restricted, "one of readonlyPaths")));
+        list
+    }
+
+    pub(crate) fn identity(&self) -> Request {
+        self.process.identity()
+    }
+
+    pub(crate) fn process(&self, identity: Identity, setgroups_denied: bool) -> Process {
+        self.process.process(identity, setgroups_denied)
+    }
+
+    /// What to run where the command line does not say.
+    pub(crate) fn command(&self) -> Vec<OsString> {
+        self.process.args.iter().map(OsString::from).collect()
+    }
+}
+
+/// A restriction that cannot be made must not be left out.
+fn refuse(name: &str, is_there: bool) -> Result<(), String> {
+    if is_there { Err(format!("{name} is not supported")) } else { Ok(()) }
+}
+
+fn device(device: &config::Device) -> Result<(PathBuf, Device), String> {
+    let kind = match device.kind.as_str() {
+        "c" | "u" => FileType::CharacterDevice,
+        "b" => FileType::BlockDevice,
+        "p" => FileType::Fifo,
+        other => return Err(format!("there is no device type {other:?}")),
+    };
+    let config::Device { major, minor, .. } = *device;
+    let mode = device.file_mode.unwrap_or(0o666) & 0o7777;
+    let owner = (device.uid, device.gid);
+    Ok((place(device.path.as_os_str())?, Device { kind, major, minor, mode, owner }))
+}
+
+fn node(facts: &Facts, path: &Path, device: &Device) -> Entry {
+    let why = "one of the bundle's devices; mknod(2)";
+    match facts.makes_devices || device.kind == FileType::Fifo {
+        true => Entry::new(path, What::Device(*device), why),
+        false => {
+            let bind = Bind { source: path.to_owned(), ..Bind::device("null", (device.major, device.minor)) };
+            Entry::new(path, What::Bind(bind), "no device can be made here, so it is the host's")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(members: &str) -> Result<Bundle, String> {
+        let text = format!(r#"{{"ociVersion":"1.0.2","root":{{"path":"rootfs"}},{members}}}"#);
+        let config: Config = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        Bundle::understand(config, Path::new("/bundle"))
+    }
+
+    #[test]
+    fn what_is_not_known_or_not_done_is_named() {
+        for (members, named) in [
+            (r#""later":1"#, "later"),
+            (r#""linux":{"strict":true}"#, "strict"),
+            (r#""linux":{"personality":{"domain":"LINUX32"}}"#, "personality"),
+            (r#""linux":{"rootfsPropagation":"shared"}"#, "shared"),
+            (r#""linux":{"rootfsPropagation":"odd"}"#, "odd"),
+            (r#""linux":{"devices":[{"type":"x","path":"/dev/x"}]}"#, "\"x\""),
+            (r#""process":{"cwd":"/","apparmorProfile":"strict"}"#, "apparmorProfile"),
+            (r#""process":{"cwd":"/","capabilities":{"bounding":["CAP_FLY"]}}"#, "CAP_FLY"),
+            (r#""process":{"cwd":"here"}"#, "cwd"),
+            (r#""process":{"cwd":"/","rlimits":[{"type":"RLIMIT_FLY","soft":1,"hard":1}]}"#, "RLIMIT_FLY"),
+            (r#""mounts":[{"destination":"/d","type":"tmpfs","extra":1}]"#, "extra"),
+        ] {
+            let wrong = read(members).unwrap_err();
+            assert!(wrong.contains(named), "{members}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn what_others_own_is_left_to_them() {
+        let members = r#""hostname":"h","hooks":{},"annotations":{"a":"b"},"linux":{"namespaces":[{"type":"pid"}],
+            "resources":{"memory":{"limit":1}},"cgroupsPath":"/x","sysctl":{"net.a":"1"}},"process":{"cwd":"/","terminal":true}"#;
+        assert_eq!(read(members).unwrap().source(), Source::Directory("/bundle/rootfs".into()));
+    }
+
+    #[test]
+    fn devices_are_made_unless_dev_is_bound() {
+        let targets = |members: &str| {
+            let facts = Facts { makes_devices: true, ..Facts::default() };
+            let list = read(members).unwrap().entries(&facts);
+            list.into_iter().map(|entry| entry.target.display().to_string()).collect::<Vec<_>>()
+        };
+        let own = targets(
+            r#""linux":{"devices":[{"type":"c","path":"/dev/fuse","major":10,"minor":229}],"maskedPaths":["/proc/kcore"]}"#,
+        );
+        assert!(own.contains(&"/dev/null".to_owned()) && own.contains(&"/dev/fuse".to_owned()));
+        assert_eq!(own.last().map(String::as_str), Some("/proc/kcore"));
+        assert_eq!(targets(r#""mounts":[{"destination":"/dev","type":"bind","source":"/dev"}]"#), ["/dev"]);
+    }
+
+    #[test]
+    fn a_mount_that_hears_of_later_ones_begins_so() {
+        assert_eq!(read(r#""linux":{}"#).unwrap().begins_as(), PropagationKind::Private);
+        let slave =
+            read(r#""mounts":[{"destination":"/d","type":"bind","source":"/s","options":["rslave"]}]"#).unwrap();
+        assert_eq!(slave.begins_as(), PropagationKind::Slave);
+        assert_eq!(slave.propagation().map(|own| own.kind), Some(PropagationKind::Private));
+    }
+}

@@ -1,0 +1,261 @@
+//! A mount of `config.json`, as an entry of our list: the specification's option words, config.md. No I/O here.
+//!
+//! The surprise: `rbind` with `ro` makes only the topmost mount read-only; `rro` is for all of them.
+
+use std::path::{Path, PathBuf};
+
+use super::config::{Mount, Range};
+use crate::asked::place;
+use crate::entry::{Attributes, Bind, Change, Entry, Filesystem, Otherwise, Propagation, PropagationKind, What};
+use crate::facts::Facts;
+use crate::idmap::IdMap;
+use crate::std_mounts::cgroup_entries;
+
+/// What one mount becomes.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    Entry(Entry),
+    /// All hierarchies of this machine, below one directory.
+    Cgroups(PathBuf, Attributes),
+}
+
+const NONE: Attributes = Attributes::empty();
+/// The access time words are values of one field.
+const ATIME: Attributes = Attributes::MOUNT_ATTR__ATIME;
+
+/// Word, flags that it sets, flags that it clears.
+const FLAGS: [(&str, Attributes, Attributes); 17] = [
+    ("ro", Attributes::MOUNT_ATTR_RDONLY, NONE),
+    ("rw", NONE, Attributes::MOUNT_ATTR_RDONLY),
+    ("nosuid", Attributes::MOUNT_ATTR_NOSUID, NONE),
+    ("suid", NONE, Attributes::MOUNT_ATTR_NOSUID),
+    ("nodev", Attributes::MOUNT_ATTR_NODEV, NONE),
+    ("dev", NONE, Attributes::MOUNT_ATTR_NODEV),
+    ("noexec", Attributes::MOUNT_ATTR_NOEXEC, NONE),
+    ("exec", NONE, Attributes::MOUNT_ATTR_NOEXEC),
+    ("nosymfollow", Attributes::MOUNT_ATTR_NOSYMFOLLOW, NONE),
+    ("symfollow", NONE, Attributes::MOUNT_ATTR_NOSYMFOLLOW),
+    ("nodiratime", Attributes::MOUNT_ATTR_NODIRATIME, NONE),
+    ("diratime", NONE, Attributes::MOUNT_ATTR_NODIRATIME),
+    ("noatime", Attributes::MOUNT_ATTR_NOATIME, ATIME),
+    ("atime", NONE, ATIME),
+    ("relatime", NONE, ATIME),
+    ("norelatime", NONE, ATIME),
+    ("strictatime", Attributes::MOUNT_ATTR_STRICTATIME, ATIME),
+];
+
+/// What holds without being said, or says nothing to the kernel's mount calls.
+const SAID_ALREADY: [&str; 10] =
+    ["defaults", "loud", "silent", "async", "nomand", "nolazytime", "noiversion", "nostrictatime", "nocopy", "nofail"];
+
+const PROPAGATION: [(&str, PropagationKind, bool); 6] = [
+    ("private", PropagationKind::Private, false),
+    ("rprivate", PropagationKind::Private, true),
+    ("slave", PropagationKind::Slave, false),
+    ("rslave", PropagationKind::Slave, true),
+    ("unbindable", PropagationKind::Unbindable, false),
+    ("runbindable", PropagationKind::Unbindable, true),
+];
+
+/// Words of the specification that are not done here: better told than passed over.
+const NOT_DONE: [&str; 6] = ["remount", "tmpcopyup", "shared", "rshared", "iversion", "copy-symlink"];
+
+/// The words of one mount.
+#[derive(Default)]
+struct Words<'a> {
+    top: Option<Change>,
+    all: Option<Change>,
+    bind: Option<bool>,
+    idmap: Option<bool>,
+    propagation: Vec<Propagation>,
+    parameters: Vec<&'a str>,
+}
+
+/// Reads the propagation, which the root has, too.
+pub(super) fn propagation(word: &str) -> Result<Option<Propagation>, String> {
+    if NOT_DONE.contains(&word) {
+        return Err(format!("{word:?} is not supported"));
+    }
+    let found = PROPAGATION.iter().find(|(known, ..)| *known == word);
+    Ok(found.map(|(_, kind, recursive)| Propagation { kind: *kind, recursive: *recursive }))
+}
+
+/// The steps that a mount takes; sources are relative to the bundle.
+pub(super) fn steps(mount: &Mount, bundle: &Path) -> Result<Vec<Step>, String> {
+    let words = Words::read(&mount.options)?;
+    let target = place(mount.destination.as_os_str())?;
+    let kind = mount.kind.as_deref().unwrap_or("none");
+    let mut steps = match (words.bind, kind) {
+        (None, "bind") | (Some(_), _) => vec![Step::Entry(words.binding(mount, target.clone(), bundle)?)],
+        (None, "cgroup" | "cgroup2") => vec![Step::Cgroups(target.clone(), words.flags())],
+        (None, "none" | "") => return Err("it has no type, and is no bind".to_owned()),
+        (None, kind) => vec![Step::Entry(words.fresh(mount, target.clone(), kind)?)],
+    };
+    let why = "whether mounts made outside show here; mount_namespaces(7)";
+    let set = |propagation: &Propagation| Step::Entry(Entry::new(target.clone(), What::Propagation(*propagation), why));
+    // All is private before; a step that says so again would be one more call for each mount.
+    steps.extend(words.propagation.iter().filter(|one| one.kind != PropagationKind::Private).map(set));
+    Ok(steps)
+}
+
+impl Step {
+    pub(super) fn entries(&self, facts: &Facts) -> Vec<Entry> {
+        match self {
+            Step::Entry(entry) if facts.has_tty_group => vec![entry.clone()],
+            // Group 5 owns terminals in every bundle, and where it is not mapped the kernel would refuse it.
+            Step::Entry(entry) => vec![without_tty_group(entry.clone())],
+            Step::Cgroups(at, attributes) => cgroup_entries(at, facts, *attributes),
+        }
+    }
+
+    /// Whether a propagation was asked for that must be there from the beginning.
+    pub(super) fn wants_slave(&self) -> bool {
+        let Step::Entry(Entry { what: What::Propagation(propagation), .. }) = self else { return false };
+        propagation.kind == PropagationKind::Slave
+    }
+}
+
+fn without_tty_group(mut entry: Entry) -> Entry {
+    if let What::Fresh(filesystem, _) = &mut entry.what
+        && filesystem.kind == "devpts"
+    {
+        filesystem.parameters.retain(|(key, value)| !(key == "gid" && value.as_deref() == Some("5")));
+    }
+    entry
+}
+
+impl<'a> Words<'a> {
+    fn read(options: &'a [String]) -> Result<Words<'a>, String> {
+        let mut words = Words::default();
+        for word in options {
+            let flag = |word: &str| FLAGS.iter().find(|(known, ..)| *known == word);
+            if let Some((_, set, clear)) = flag(word) {
+                words.top = Some(words.top.unwrap_or(Change::NONE).then(*set, *clear));
+            } else if let Some((_, set, clear)) = word.strip_prefix('r').and_then(flag) {
+                words.all = Some(words.all.unwrap_or(Change::NONE).then(*set, *clear));
+            } else if let Some(propagation) = propagation(word)? {
+                words.propagation.push(propagation);
+            } else {
+                match word.as_str() {
+                    "bind" => words.bind = Some(words.bind.unwrap_or(false)),
+                    "rbind" => words.bind = Some(true),
+                    "idmap" => words.idmap = Some(false),
+                    "ridmap" => words.idmap = Some(true),
+                    word if SAID_ALREADY.contains(&word) => {}
+                    word => words.parameters.push(word),
+                }
+            }
+        }
+        Ok(words)
+    }
+
+    /// Of a new file system, with nothing below it.
+    fn flags(&self) -> Attributes {
+        self.top.unwrap_or(Change::NONE).set | self.all.unwrap_or(Change::NONE).set
+    }
+
+    fn binding(&self, mount: &Mount, target: PathBuf, bundle: &Path) -> Result<Entry, String> {
+        if let Some(word) = self.parameters.first() {
+            return Err(format!("{word:?} is no option of a bind"));
+        }
+        let source = mount.source.as_ref().ok_or("the source is missing")?;
+        let all = self.all.unwrap_or(Change::NONE);
+        if !(all.clear - ATIME).is_empty() {
+            return Err("flags of mounts below are not taken back here".to_owned());
+        }
+        let bind = Bind {
+            recursive: self.bind.unwrap_or(true),
+            attributes: all.set,
+            top: self.top.unwrap_or(Change::NONE),
+            idmap: self.id_map(mount)?,
+            ..Bind::read_only(bundle.join(source))
+        };
+        Ok(Entry::new(target, What::Bind(bind), "a part of the host's file system; open_tree(2)"))
+    }
+
+    fn id_map(&self, mount: &Mount) -> Result<Option<IdMap>, String> {
+        let is_mapped = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
+        match (is_mapped, self.idmap) {
+            (false, None) => Ok(None),
+            (false, Some(_)) => Err("idmap needs uidMappings and gidMappings beside it".to_owned()),
+            (true, Some(recursive)) if recursive != self.bind.unwrap_or(true) => {
+                Err("idmap goes with bind, and ridmap with rbind".to_owned())
+            }
+            (true, _) => {
+                let lines = |ranges: &[Range]| {
+                    ranges.iter().map(|range| format!("{} {} {}\n", range.container, range.host, range.size)).collect()
+                };
+                Ok(Some(IdMap::of_lines(lines(&mount.uid_mappings), lines(&mount.gid_mappings))))
+            }
+        }
+    }
+
+    fn fresh(&self, mount: &Mount, target: PathBuf, kind: &str) -> Result<Entry, String> {
+        if self.idmap.is_some() || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
+            return Err("only a bind can be id-mapped".to_owned());
+        }
+        let parameters: Vec<_> =
+            self.parameters.iter().map(|word| word.split_once('=').unwrap_or((word, ""))).collect();
+        let mut filesystem = Filesystem::new(kind, &parameters, self.flags());
+        if let (Some(source), Some(first)) = (&mount.source, filesystem.parameters.first_mut()) {
+            first.1 = Some(source.to_str().ok_or("the source is no text")?.to_owned());
+        }
+        // As runtimes do it for who has no network namespace of its own.
+        let otherwise = if kind == "sysfs" { Otherwise::Bind("/sys") } else { Otherwise::Refuse };
+        Ok(Entry::new(target, What::Fresh(filesystem, otherwise), "a file system of its own; fsopen(2)"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Step>, String> {
+        steps(&serde_json::from_str(text).unwrap(), Path::new("/bundle"))
+    }
+
+    fn entry(text: &str) -> Entry {
+        match read(text).unwrap().first() {
+            Some(Step::Entry(entry)) => entry.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_words_of_a_bind_are_about_the_topmost_mount_unless_they_say_otherwise() {
+        let text = r#"{"destination":"/d","source":"s","options":["rbind","ro","rnosuid","rprivate","noatime"]}"#;
+        let What::Bind(bind) = entry(text).what else { panic!("a bind") };
+        assert_eq!((bind.source.as_path(), bind.recursive), (Path::new("/bundle/s"), true));
+        assert_eq!(bind.attributes, Attributes::MOUNT_ATTR_NOSUID);
+        assert_eq!(bind.top.set, Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NOATIME);
+        assert_eq!(bind.top.clear, ATIME);
+        let text = r#"{"destination":"/d","type":"bind","source":"/s","options":["bind","ro","rw"]}"#;
+        let What::Bind(bind) = entry(text).what else { panic!("a bind") };
+        assert_eq!((bind.recursive, bind.top.set, bind.top.clear), (false, NONE, Attributes::MOUNT_ATTR_RDONLY));
+    }
+
+    #[test]
+    fn what_is_no_word_is_a_parameter_of_the_file_system() {
+        let text =
+            r#"{"destination":"/t","type":"tmpfs","source":"x","options":["nosuid","mode=755","size=64k","defaults"]}"#;
+        let What::Fresh(tmpfs, _) = entry(text).what else { panic!("a tmpfs") };
+        let told: Vec<_> = tmpfs.parameters.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
+        assert_eq!(told, [("source", Some("x")), ("mode", Some("755")), ("size", Some("64k"))]);
+    }
+
+    #[test]
+    fn what_is_not_done_is_named() {
+        for (text, named) in [
+            (r#"{"destination":"d","type":"tmpfs"}"#, "absolute"),
+            (r#"{"destination":"/d"}"#, "no type"),
+            (r#"{"destination":"/d","type":"bind"}"#, "source"),
+            (r#"{"destination":"/d","type":"bind","source":"s","options":["mode=1"]}"#, "mode=1"),
+            (r#"{"destination":"/d","type":"tmpfs","options":["tmpcopyup"]}"#, "tmpcopyup"),
+            (r#"{"destination":"/d","type":"bind","source":"s","options":["rshared"]}"#, "rshared"),
+            (r#"{"destination":"/d","type":"bind","source":"s","options":["idmap"]}"#, "uidMappings"),
+        ] {
+            let wrong = read(text).unwrap_err();
+            assert!(wrong.contains(named), "{text}: {wrong}");
+        }
+    }
+}

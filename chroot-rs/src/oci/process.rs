@@ -1,0 +1,167 @@
+//! `process` of a bundle, as the record's member `process`. No I/O here.
+
+use std::path::PathBuf;
+
+use plumbing::privilege::{FiveSets, Process, ResourceLimit, capability_set};
+use plumbing::seccomp::Seccomp;
+use plumbing::text::Text;
+use serde_json::Value;
+
+use super::{config, refuse};
+use crate::identity::{Identity, Request};
+
+/// Who the command is, and what it is confined to.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) args: Vec<String>,
+    env: Vec<String>,
+    cwd: PathBuf,
+    user: config::User,
+    sets: FiveSets,
+    rlimits: Vec<ResourceLimit>,
+    no_new_privs: bool,
+    oom_score_adj: Option<i32>,
+    seccomp: Option<Seccomp>,
+}
+
+impl Wanted {
+    pub(super) fn read(process: Option<config::Process>, seccomp: Option<Value>) -> Result<Wanted, String> {
+        let process = match process {
+            Some(process) => process,
+            None => {
+                let mut nothing_said = config::Process::default();
+                nothing_said.cwd = "/".into();
+                nothing_said
+            }
+        };
+        let is_named = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+        for (name, is_there) in [
+            ("process.apparmorProfile", is_named(&process.apparmor_profile)),
+            ("process.selinuxLabel", is_named(&process.selinux_label)),
+            ("process.scheduler", process.scheduler.is_some()),
+            ("process.ioPriority", process.io_priority.is_some()),
+            ("process.execCPUAffinity", process.exec_cpu_affinity.is_some()),
+        ] {
+            refuse(name, is_there)?;
+        }
+        if !process.cwd.is_absolute() {
+            return Err(format!("its process.cwd {:?} is not absolute", process.cwd.to_string_lossy()));
+        }
+        if let Some(entry) = process.env.iter().find(|entry| !entry.contains('=') || entry.starts_with('=')) {
+            return Err(format!("its process.env has {entry:?}, which is no NAME=VALUE"));
+        }
+        Ok(Wanted {
+            args: process.args,
+            env: process.env,
+            cwd: process.cwd,
+            user: process.user,
+            sets: sets(process.capabilities.unwrap_or_default())?,
+            rlimits: limits(&process.rlimits)?,
+            no_new_privs: process.no_new_privileges,
+            oom_score_adj: process.oom_score_adj,
+            seccomp: seccomp.map(filter).transpose()?,
+        })
+    }
+
+    /// By number: a bundle has no names.
+    pub(super) fn identity(&self) -> Request {
+        let number = |id: u32| format!("+{id}");
+        Request {
+            user: Some(number(self.user.uid)),
+            group: Some(number(self.user.gid)),
+            groups: Some(self.user.additional_gids.iter().map(|gid| number(*gid)).collect()),
+            dotted: None,
+        }
+    }
+
+    pub(super) fn process(&self, identity: Identity, setgroups_denied: bool) -> Process {
+        // Where the kernel forbids it for good, there is nothing to leave.
+        let groups = identity.groups.filter(|groups| !(groups.is_empty() && setgroups_denied));
+        let mut env: Vec<Text> = self.env.iter().map(|entry| Text::from(entry.as_str())).collect();
+        if !self.env.iter().any(|entry| entry.starts_with("HOME=")) {
+            // As runtimes do it, though the specification does not say so.
+            env.push(format!("HOME={}", identity.home.as_deref().unwrap_or("/")).as_str().into());
+        }
+        Process {
+            capability_sets: Some(self.sets.clone()),
+            no_new_privs: self.no_new_privs,
+            seccomp: self.seccomp.clone(),
+            uid: identity.uid,
+            gid: identity.gid,
+            groups,
+            rlimits: self.rlimits.clone(),
+            umask: self.user.umask,
+            session_keyring: true,
+            new_session: false,
+            oom_score_adj: self.oom_score_adj,
+            // TERM, which otherwise stays the caller's, is the bundle's to say.
+            env: Some(Vec::new()),
+            unsetenv: vec!["TERM".into()],
+            setenv: env,
+            cwd: Some(Text::from(self.cwd.as_path())),
+            ..Process::default()
+        }
+    }
+}
+
+/// All five are said: what is absent is empty.
+fn sets(capabilities: config::Capabilities) -> Result<FiveSets, String> {
+    let known = |names: Vec<String>| match capability_set(&names) {
+        Ok(_) => Ok(Some(names)),
+        Err(fault) => Err(format!("its process.capabilities: {fault}")),
+    };
+    Ok(FiveSets {
+        bounding: known(capabilities.bounding)?,
+        permitted: known(capabilities.permitted)?,
+        effective: known(capabilities.effective)?,
+        inheritable: known(capabilities.inheritable)?,
+        ambient: known(capabilities.ambient)?,
+    })
+}
+
+fn limits(limits: &[config::Limit]) -> Result<Vec<ResourceLimit>, String> {
+    let mut read: Vec<ResourceLimit> = Vec::new();
+    for config::Limit { kind, soft, hard } in limits {
+        let amount = |amount: &u64| if *amount == u64::MAX { "unlimited".to_owned() } else { amount.to_string() };
+        let limit = ResourceLimit::parse(&format!("{kind}={}:{}", amount(soft), amount(hard)))
+            .map_err(|wrong| format!("its process.rlimits has {kind:?}: {wrong}"))?;
+        if read.iter().any(|known| known.resource == limit.resource) {
+            return Err(format!("its process.rlimits has {kind:?} twice"));
+        }
+        read.push(limit);
+    }
+    Ok(read)
+}
+
+fn filter(profile: Value) -> Result<Seccomp, String> {
+    Seccomp::parse("of linux.seccomp", profile.to_string().as_bytes()).map_err(|fault| fault.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Wanted, String> {
+        Wanted::read(Some(serde_json::from_str(text).map_err(|error| error.to_string())?), None)
+    }
+
+    #[test]
+    fn a_process_is_taken_as_it_is_written() {
+        let text = r#"{"cwd":"/w","user":{"uid":5,"gid":6,"umask":63,"additionalGids":[7]},"env":["A=b"],
+            "capabilities":{"bounding":["CAP_KILL"]},"rlimits":[{"type":"RLIMIT_CORE","soft":0,"hard":18446744073709551615}]}"#;
+        let wanted = read(text).unwrap();
+        let identity = Identity { uid: Some(5), gid: Some(6), groups: Some(vec![7]), ..Identity::default() };
+        let process = wanted.process(identity, false);
+        assert_eq!((process.umask, process.rlimits[0].soft, process.rlimits[0].hard), (Some(63), Some(0), None));
+        assert_eq!(process.setenv, [Text::from("A=b"), "HOME=/".into()]);
+        let sets = process.capability_sets.unwrap();
+        assert_eq!((sets.bounding, sets.ambient), (Some(vec!["CAP_KILL".to_owned()]), Some(Vec::new())));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let limit = r#"{"type":"RLIMIT_CORE","soft":1,"hard":1}"#;
+        assert!(read(&format!(r#"{{"cwd":"/","rlimits":[{limit},{limit}]}}"#)).is_err());
+        assert!(read(r#"{"cwd":"/","env":["NAME"]}"#).is_err());
+    }
+}

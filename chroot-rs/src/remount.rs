@@ -1,0 +1,191 @@
+//! Flags of a mount and of all below it where there is no `mount_setattr(2)`: before Linux 5.12, and in sandboxes that
+//! do not know it. Each mount is remounted on its own; `mount(2)`, "Changing the mount flags".
+//!
+//! The surprise: a remount sets all flags, so those that are there must be told again. A mount that cannot be reached, for
+//! another covers it, makes the whole fail: nothing that was to be read-only is left writable.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use nix::mount::MsFlags;
+use plumbing::kernel::{call, look};
+use plumbing::{Fault, narrate};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, openat, statx};
+
+use crate::entry::{Attributes, Change, Propagation, PropagationKind};
+
+/// The words of mountinfo, the old flags, the new ones.
+const FLAGS: [(&str, MsFlags, Attributes); 7] = [
+    ("ro", MsFlags::MS_RDONLY, Attributes::MOUNT_ATTR_RDONLY),
+    ("nosuid", MsFlags::MS_NOSUID, Attributes::MOUNT_ATTR_NOSUID),
+    ("nodev", MsFlags::MS_NODEV, Attributes::MOUNT_ATTR_NODEV),
+    ("noexec", MsFlags::MS_NOEXEC, Attributes::MOUNT_ATTR_NOEXEC),
+    ("noatime", MsFlags::MS_NOATIME, Attributes::MOUNT_ATTR_NOATIME),
+    ("nodiratime", MsFlags::MS_NODIRATIME, Attributes::MOUNT_ATTR_NODIRATIME),
+    ("relatime", MsFlags::MS_RELATIME, Attributes::MOUNT_ATTR_RELATIME),
+];
+
+/// One line of mountinfo.
+#[derive(Debug, PartialEq, Eq)]
+struct Mounted {
+    id: u64,
+    parent: u64,
+    at: PathBuf,
+    flags: MsFlags,
+}
+
+/// Changes the flags of an attached mount, and with `recursive` of all below it.
+pub(crate) fn change(
+    goal: &str,
+    tree: BorrowedFd<'_>,
+    recursive: bool,
+    change: Change,
+    why: &str,
+) -> Result<(), Fault> {
+    if change.is_none() {
+        return Ok(());
+    }
+    let no_such = change.set & (Attributes::MOUNT_ATTR_NOSYMFOLLOW | Attributes::MOUNT_ATTR_STRICTATIME);
+    if !no_such.is_empty() {
+        return Err(Fault::new(format!("cannot {goal}: {no_such:?} needs mount_setattr(2), which is not here")));
+    }
+    if narrate::is_dry_run() {
+        return Ok(());
+    }
+    let text = look(goal, "read(\"/proc/self/mountinfo\")", || std::fs::read("/proc/self/mountinfo"))?;
+    let mounts: Vec<_> = text.split(|byte| *byte == b'\n').filter_map(mounted).collect();
+    let top = mount_id(goal, tree)?;
+    for mount in below(&mounts, top).into_iter().take(if recursive { usize::MAX } else { 1 }) {
+        if mount.id == top {
+            remount(goal, tree, mount.flags, change, why)?;
+        } else {
+            let opened = open(goal, tree, top, &mounts, mount)?;
+            remount(goal, opened.as_fd(), mount.flags, change, why)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets the propagation of an attached mount.
+pub(crate) fn propagate(goal: &str, tree: BorrowedFd<'_>, propagation: Propagation, why: &str) -> Result<(), Fault> {
+    let (name, flag) = match propagation.kind {
+        PropagationKind::Private => ("MS_PRIVATE", MsFlags::MS_PRIVATE),
+        PropagationKind::Slave => ("MS_SLAVE", MsFlags::MS_SLAVE),
+        PropagationKind::Unbindable => ("MS_UNBINDABLE", MsFlags::MS_UNBINDABLE),
+    };
+    let (prefix, recursive) = if propagation.recursive { ("MS_REC|", MsFlags::MS_REC) } else { ("", MsFlags::empty()) };
+    old_mount(goal, tree, &format!("{prefix}{name}"), recursive | flag, why)
+}
+
+fn remount(goal: &str, mount: BorrowedFd<'_>, now: MsFlags, change: Change, why: &str) -> Result<(), Fault> {
+    let of = |wanted: Attributes| {
+        let flags = FLAGS.iter().filter(|(.., new)| !new.is_empty() && wanted.contains(*new));
+        flags.fold(MsFlags::empty(), |flags, (_, old, _)| flags | *old)
+    };
+    let atime = MsFlags::MS_NOATIME | MsFlags::MS_RELATIME;
+    let cleared = if change.clear.intersects(Attributes::MOUNT_ATTR__ATIME) { atime } else { MsFlags::empty() };
+    let mut flags = (now - of(change.clear) - cleared) | of(change.set);
+    if !cleared.is_empty() && !flags.intersects(atime) {
+        flags |= MsFlags::MS_RELATIME;
+    }
+    let named = FLAGS.iter().filter(|(_, old, _)| flags.contains(*old));
+    let names: String = named.map(|(word, ..)| format!("|MS_{}", old_name(word))).collect();
+    let what = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | flags;
+    old_mount(goal, mount, &format!("MS_REMOUNT|MS_BIND{names}"), what, why)
+}
+
+fn old_name(word: &str) -> String {
+    if word == "ro" { "RDONLY".to_owned() } else { word.to_ascii_uppercase() }
+}
+
+/// By descriptor: the path leads through our own /proc to what was opened and nowhere else.
+fn old_mount(goal: &str, mount: BorrowedFd<'_>, names: &str, flags: MsFlags, why: &str) -> Result<(), Fault> {
+    let path = format!("/proc/self/fd/{}", mount.as_raw_fd());
+    let none = None::<&str>;
+    call(goal, format!("mount(NULL, {path:?}, NULL, {names}, NULL)"), why, || {
+        nix::mount::mount(none, path.as_str(), none, flags, none)
+    })
+}
+
+/// The mount with this id and all below it, from the top.
+fn below(mounts: &[Mounted], top: u64) -> Vec<&Mounted> {
+    let mut found: Vec<_> = mounts.iter().filter(|mount| mount.id == top).collect();
+    let mut next = 0;
+    while let Some(parent) = found.get(next).map(|mount| mount.id) {
+        found.extend(mounts.iter().filter(|mount| mount.parent == parent && mount.id != parent));
+        next += 1;
+    }
+    found
+}
+
+/// Opens a mount below the tree; the id tells whether it is the one that is meant.
+fn open(goal: &str, tree: BorrowedFd<'_>, top: u64, mounts: &[Mounted], mount: &Mounted) -> Result<OwnedFd, Fault> {
+    let place = mount.at.to_string_lossy().into_owned();
+    let prefix = mounts.iter().find(|mount| mount.id == top).map(|top| top.at.as_path());
+    let relative = prefix.and_then(|prefix| mount.at.strip_prefix(prefix).ok()).unwrap_or(&mount.at);
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let text = format!("openat(fd, {:?}, O_PATH|O_NOFOLLOW)", relative.to_string_lossy());
+    let opened = look(goal, text, || openat(tree, relative, flags, Mode::empty()))?;
+    match mount_id(goal, opened.as_fd())? == mount.id {
+        true => Ok(opened),
+        false => Err(Fault::new(format!("cannot {goal}: another mount covers the one on {place}"))
+            .with_remedy("without mount_setattr(2), since Linux 5.12, only what can be reached can be changed")),
+    }
+}
+
+fn mount_id(goal: &str, mount: BorrowedFd<'_>) -> Result<u64, Fault> {
+    let stat = look(goal, "statx(fd, STATX_MNT_ID)", || statx(mount, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID))?;
+    match stat.stx_mask & StatxFlags::MNT_ID.bits() != 0 {
+        true => Ok(stat.stx_mnt_id),
+        false => Err(Fault::new(format!("cannot {goal}: statx(2) tells no mount ID, as it does since Linux 5.8"))),
+    }
+}
+
+fn mounted(line: &[u8]) -> Option<Mounted> {
+    let mut words = line.split(|byte| *byte == b' ');
+    let mut number = || std::str::from_utf8(words.next()?).ok()?.parse().ok();
+    let (id, parent) = (number()?, number()?);
+    let at = PathBuf::from(OsString::from_vec(unescaped(words.nth(2)?)));
+    let options = std::str::from_utf8(words.next()?).ok()?;
+    let flags = options.split(',').filter_map(|word| FLAGS.iter().find(|(known, ..)| *known == word));
+    Some(Mounted { id, parent, at, flags: flags.fold(MsFlags::empty(), |flags, (_, old, _)| flags | *old) })
+}
+
+/// `\040` and its like: blanks, tabs, newlines and backslashes of names.
+fn unescaped(word: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(word.len());
+    let mut rest = word;
+    while let Some((first, behind)) = rest.split_first() {
+        let code = behind.get(..3).and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        match (first, code) {
+            (b'\\', Some(byte)) => {
+                plain.push(byte);
+                rest = &behind[3..];
+            }
+            _ => {
+                plain.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mounts_below_are_found_by_their_parents_whatever_their_names() {
+        let text = b"20 1 8:1 / / rw - ext4 d rw\n21 20 0:2 / /r rw,nosuid,relatime - tmpfs t rw\n\
+                     22 21 0:3 / /r/a\\040b\\134 ro,noexec - tmpfs t rw\n23 20 0:4 / /rest rw - tmpfs t rw\n\
+                     24 22 0:5 / /r/a\\040b\\134/c rw - tmpfs t rw\n";
+        let mounts: Vec<_> = text.split(|byte| *byte == b'\n').filter_map(mounted).collect();
+        let found = below(&mounts, 21);
+        assert_eq!(found.iter().map(|mount| mount.id).collect::<Vec<_>>(), [21, 22, 24]);
+        assert_eq!(found[1].at, PathBuf::from("/r/a b\\"));
+        assert_eq!(found[1].flags, MsFlags::MS_RDONLY | MsFlags::MS_NOEXEC);
+    }
+}

@@ -1,0 +1,128 @@
+#!/bin/sh
+# create, start, state, kill and delete of the OCI runtime specification, over the five tools.
+#
+#   oci-runtime.sh [--root DIR] create --bundle BUNDLE ID     everything is set up, and nothing runs yet
+#   oci-runtime.sh [--root DIR] start ID
+#   oci-runtime.sh [--root DIR] state ID                      as JSON
+#   oci-runtime.sh [--root DIR] exec ID COMMAND...
+#   oci-runtime.sh [--root DIR] kill ID [SIGNAL]
+#   oci-runtime.sh [--root DIR] delete [--force] ID
+#
+# It needs jq(1), to hand each tool its part of config.json: limits to cgexec-rs, a network to netns-rs, namespaces, id
+# maps and the host name to unshare-rs, namespaces that exist to nsenter-rs, and all else to chroot-rs, which waits at
+# a FIFO until `start` writes to it. Hooks, sysctl and terminals are left out.
+set -eu
+
+fail() { echo "oci-runtime.sh: $*" >&2; exit 1; }
+
+root=${XDG_RUNTIME_DIR:-/run}/oci-runtime
+[ "${1:-}" = --root ] && { root=$2; shift 2; }
+command=${1:-}; [ $# -gt 0 ] && shift
+
+# Field 22 of /proc/PID/stat. A name may have blanks and parentheses, so count from the last one.
+start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+
+open_state() {
+    case ${1:-} in ''|.|..|*/*) fail "\"${1:-}\" is no container id";; esac
+    id=$1 dir=$root/$1
+    [ -d "$dir" ] || fail "there is no container $id"
+    pid=$(cat "$dir/pid" 2>/dev/null || echo 0)
+    # A pid alone may be somebody else's by now.
+    began=$(start_time "$pid")
+    if [ -z "$began" ] || [ "$began" != "$(cat "$dir/start_time" 2>/dev/null)" ]; then
+        status=stopped pid=0
+    elif [ -p "$dir/start" ]; then
+        status=created
+    else
+        status=running
+    fi
+}
+
+# The tools and their options, a word a line; what jq is asked in it is the specification's config-linux.md.
+words='
+  def new(kind): any(.linux.namespaces[]?; .type == kind and .path == null);
+  def map(option; ranges; $own):
+    if ranges | length == 1 and .[0].size == 1 and .[0].hostID == $own
+    then "--map-\(option)", (ranges[0].containerID | tostring)
+    else ranges[]? | "--map-\(option)s", "\(.containerID):\(.hostID):\(.size)" end;
+  (.linux.resources // {}) as $limits
+  | [ ($limits.memory.limit // empty | select(. > 0) | "--memory", tostring),
+      ($limits.pids.limit // empty | select(. > 0) | "--pids", tostring),
+      (if ($limits.cpu.quota // 0) > 0 then "--cpus", ($limits.cpu.quota / ($limits.cpu.period // 100000) | tostring)
+       else empty end) ] as $limited
+  | [ .linux.namespaces[]? | select(.path != null)
+      | "--\({network: "net"}[.type] // .type)=\(.path)" ] as $joined
+  | (if $limited != [] then "cgexec-rs", $limited[], "--" else empty end),
+    (if $joined != [] then "nsenter-rs", $joined[], "--no-fork", "--" else empty end),
+    (if new("network") and (new("user") | not) then "netns-rs", "exec", "--new", "--" else empty end),
+    "unshare-rs", "--fork",
+    (("user", "mount", "pid", "ipc", "uts", "cgroup", "time") | select(. as $kind | $all | new($kind)) | "--\(.)"),
+    (if new("network") and new("user") then "--net" else empty end),
+    (map("user"; .linux.uidMappings; $uid), map("group"; .linux.gidMappings; $gid)),
+    (if new("uts") and .hostname != null then "--hostname", .hostname else empty end)'
+
+create() {
+    [ "${1:-}" = --bundle ] || fail "create needs --bundle BUNDLE ID"
+    bundle=$(realpath "$2") id=${3:-}
+    case $id in ''|.|..|*/*) fail "\"$id\" is no container id";; esac
+    dir=$root/$id
+    mkdir -p "$root"
+    mkdir -m 700 "$dir" || exit 1
+    trap 'rm -rf "$dir"' EXIT
+    mkfifo "$dir/start" "$dir/ready"
+    echo "$bundle" >"$dir/bundle"
+    lines=$(jq -r --argjson uid "$(id -u)" --argjson gid "$(id -g)" ". as \$all | $words" "$bundle/config.json")
+    # One word a line becomes one argument each.
+    IFS='
+'
+    set -f
+    set -- $lines --pid-file "$dir/pid" -- chroot-rs --oci "$bundle" --ready-fd 3 --exec-fifo "$dir/start"
+    unset IFS
+    # Its stdin is ours, which a shell in the background would not have by itself.
+    { "$@" 3>"$dir/ready" && code=0 || code=$?; [ ! -d "$dir" ] || echo "$code" >"$dir/exit_status"; } <&0 &
+    # An end of file in place of the line: the chain ended, and has said why.
+    read -r _ <"$dir/ready" || exit 1
+    start_time "$(cat "$dir/pid")" >"$dir/start_time"
+    rm "$dir/ready"
+    trap - EXIT
+}
+
+start() {
+    open_state "$@"
+    [ "$status" = created ] || fail "container $id is $status"
+    # Opened for both directions, so that nobody waits if the container has just ended.
+    echo 1<>"$dir/start"
+    rm "$dir/start"
+}
+
+delete() {
+    force=
+    [ "${1:-}" = --force ] && { force=yes; shift; }
+    open_state "$@"
+    if [ "$status" != stopped ]; then
+        [ "$force" ] || [ "$status" = created ] || fail "container $id is $status"
+        kill -KILL "$pid"
+        while open_state "$id" && [ "$status" != stopped ]; do sleep 0.05; done
+    fi
+    rm -r "$dir"
+}
+
+case $command in
+    create) create "$@";;
+    start) start "$@";;
+    state)
+        open_state "$@"
+        jq -n --arg id "$id" --arg status "$status" --argjson pid "$pid" --arg bundle "$(cat "$dir/bundle")" \
+            '{ociVersion: "1.0.2", id: $id, status: $status, pid: $pid, bundle: $bundle}';;
+    exec)
+        open_state "$@"; shift
+        [ "$status" = running ] || fail "container $id is $status"
+        exec nsenter-rs --target "$pid" --all -- "$@";;
+    kill)
+        open_state "$1"
+        [ "$status" != stopped ] || fail "container $id is stopped"
+        signal=${2:-TERM}
+        kill -s "${signal#SIG}" "$pid";;
+    delete) delete "$@";;
+    *) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2; exit 1;;
+esac

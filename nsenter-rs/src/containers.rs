@@ -1,0 +1,218 @@
+//! `--list --containers`: one line for each container that runs, as a table or as records. `namespaces(7)`.
+//!
+//! What a container has of its own, and what it shares with us, is the kernel's word; its name is its author's, so it
+//! is escaped before a terminal sees it.
+
+use std::ffi::OsString;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use plumbing::hierarchy::memberships;
+use plumbing::options::Narration;
+use plumbing::record::Record;
+use plumbing::target::Target;
+use plumbing::text::Text;
+use plumbing::{Fault, Status, startup};
+use serde::Serialize;
+
+use crate::find::{self, Container, Runtime};
+
+const EXAMPLES: &str = "\
+Examples:
+  nsenter-rs --list --containers                  what runs here, what each has of its own, and since when
+  nsenter-rs --list --containers --type podman    only podman's
+  nsenter-rs --list --containers --json | cgexec-rs --pipe --show | jq -r '[.name,.cgroup.memory.current]|@tsv'
+
+Exit status: 0, or 125 for our own failure.";
+
+/// List the containers that run here
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(name = "nsenter-rs --list --containers", display_name = "nsenter-rs", version, after_help = EXAMPLES,
+          override_usage = "nsenter-rs --list --containers [OPTIONS]")]
+pub(crate) struct Options {
+    /// Print records, as JSON, one a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only containers of this runtime: docker, podman, cri-o, containerd, nspawn, lxc, hold, crun, runc
+    #[arg(long = "type", value_name = "RUNTIME", value_parser = listed)]
+    pub(crate) runtime: Option<Runtime>,
+    #[command(flatten)]
+    pub(crate) narration: Narration,
+}
+
+/// Reads a runtime of containers; units and names of networks are none, and are not listed.
+fn listed(text: &str) -> Result<Runtime, String> {
+    match Runtime::read(text)? {
+        Runtime::Systemd | Runtime::Netns => Err(format!("what is of {text} is no container; see --target")),
+        runtime => Ok(runtime),
+    }
+}
+
+/// What `--list --containers` is followed by.
+pub(crate) fn own_argv(argv: &[OsString]) -> Option<Vec<OsString>> {
+    match argv {
+        [tool, list, containers, rest @ ..] if list == "--list" && containers == "--containers" => {
+            Some(std::iter::once(tool).chain(rest).cloned().collect())
+        }
+        _ => None,
+    }
+}
+
+/// What the kernel says of a container; these too are in the record's member `container`.
+#[derive(Debug, Serialize)]
+struct Facts {
+    /// RFC 3339, in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started: Option<String>,
+    /// Each line of /proc/PID/uid_map: the first id inside, the first outside, and how many.
+    uid_map: Vec<[u32; 3]>,
+    gid_map: Vec<[u32; 3]>,
+    /// Of its first process, as /proc/PID/cgroup has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cgroup: Option<Text>,
+}
+
+/// Lists them.
+pub(crate) fn print(options: &Options) -> Result<Status, Fault> {
+    let mut containers = find::all()?.all;
+    containers.retain(|container| options.runtime.is_none_or(|runtime| runtime == container.runtime));
+    let mut rows = Vec::new();
+    for container in &containers {
+        match row(container) {
+            // It ended while we looked.
+            Err(_) if container.target.has_ended()? => {}
+            told => rows.push(told?),
+        }
+    }
+    match options.json {
+        true => startup::print(&rows.iter().map(|(record, _)| record.to_line()).collect::<String>()),
+        false => startup::print(&table(rows.into_iter().map(|(_, cells)| cells))),
+    }
+}
+
+const HEAD: [&str; 9] = ["NAME", "RUNTIME", "PID", "IMAGE", "OWN", "SHARED", "USERS", "CGROUP", "SINCE"];
+
+fn row(container: &Container) -> Result<(Record, [String; 9]), Fault> {
+    let facts = Facts {
+        started: started(&container.target),
+        uid_map: id_map(container, "uid_map")?,
+        gid_map: id_map(container, "gid_map")?,
+        cgroup: cgroup(container)?,
+    };
+    let namespaces = container.namespaces();
+    let kinds = |private: bool| {
+        let kinds = namespaces.iter().filter(|(_, it)| it.private == private).map(|(kind, _)| kind.proc_name());
+        or_dash(kinds.collect::<Vec<_>>().join(","))
+    };
+    let runtime = match container.author {
+        0 => container.runtime.name().to_owned(),
+        user => format!("{}@{user}", container.runtime.name()),
+    };
+    let is_host = facts.uid_map == [[0, 0, u32::MAX]];
+    let users = facts.uid_map.iter().map(|[inside, outside, count]| format!("{inside}:{outside}:{count}"));
+    let name = container.pod.as_ref().map(|pod| Text::from(format!("{pod}/{}", container.shown()).as_str()));
+    let cells = [
+        or_dash(name.unwrap_or_else(|| container.name()).shown()),
+        runtime,
+        container.target.pid().to_string(),
+        or_dash(shown(container.image.as_deref())),
+        kinds(true),
+        kinds(false),
+        if is_host { "host".to_owned() } else { or_dash(users.collect::<Vec<_>>().join(",")) },
+        or_dash(facts.cgroup.as_ref().map(Text::shown).unwrap_or_default()),
+        or_dash(facts.started.clone().unwrap_or_default()),
+    ];
+    let mut record = container.record()?;
+    record.set("container", &facts)?;
+    Ok((record, cells))
+}
+
+fn shown(text: Option<&str>) -> String {
+    text.map(|text| Text::from(text).shown()).unwrap_or_default()
+}
+
+fn or_dash(text: String) -> String {
+    if text.is_empty() { "-".to_owned() } else { text }
+}
+
+fn id_map(container: &Container, file: &str) -> Result<Vec<[u32; 3]>, Fault> {
+    let of_line = |line: &str| {
+        let numbers: Vec<_> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        numbers.try_into().ok()
+    };
+    Ok(container.target.read(file)?.lines().filter_map(of_line).collect())
+}
+
+/// The deepest of its groups: the one that was made for it, whatever hierarchies there are.
+fn cgroup(container: &Container) -> Result<Option<Text>, Fault> {
+    let cgroup = container.target.read("cgroup")?;
+    let paths = memberships(cgroup.as_bytes()).map(|(_, path)| path);
+    let deepest =
+        paths.reduce(|best, path| if path.components().count() > best.components().count() { path } else { best });
+    Ok(deepest.map(|path| Text::from(path.as_path())))
+}
+
+/// When a process started: RFC 3339, in UTC. The kernel counts from boot, and that clock does not jump.
+pub(crate) fn started(process: &Target) -> Option<String> {
+    let ticks = process.init().start_time;
+    let since_boot = Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64);
+    let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let uptime = Duration::new(uptime.tv_sec.try_into().ok()?, uptime.tv_nsec.try_into().ok()?);
+    let started = SystemTime::now().checked_sub(uptime.checked_sub(since_boot)?)?;
+    Some(rfc3339(started.duration_since(UNIX_EPOCH).ok()?.as_secs()))
+}
+
+/// `2026-11-22T17:28:45Z`.
+fn rfc3339(seconds: u64) -> String {
+    let (days, second) = (seconds / 86400, seconds % 86400);
+    // Counted in years that begin with March, so that the day that not every year has comes last; 719468 days lie
+    // between the first of March of year 0 and 1970.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+}
+
+fn table(rows: impl Iterator<Item = [String; 9]>) -> String {
+    let rows: Vec<_> = std::iter::once(HEAD.map(str::to_owned)).chain(rows).collect();
+    let mut widths = [0; 9];
+    for (column, width) in widths.iter_mut().enumerate() {
+        *width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    }
+    let line = |row: &[String; 9]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_become_a_date() {
+        for (seconds, date) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_799, "2000-02-29T23:59:59Z"),
+            (1_704_067_199, "2023-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), date);
+        }
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let row = ["web"; 9].map(str::to_owned);
+        let text = table([row].into_iter());
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0].find("PID"), lines[1].match_indices("web").nth(2).map(|(place, _)| place));
+    }
+}

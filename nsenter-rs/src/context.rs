@@ -1,0 +1,76 @@
+//! The security label of the target for the command, from the moment it is executed. `selinux(8)`, `apparmor(7)`,
+//! `proc_pid_attr(5)`.
+//!
+//! Without SELinux there is none to follow, which is no failure. The same file means AppArmor where that rules, so we
+//! ask first.
+
+use std::os::fd::OwnedFd;
+
+use plumbing::Fault;
+use plumbing::kernel::{call, look};
+use plumbing::target::{Target, read_at};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+const EXEC: &str = "/proc/self/attr/exec";
+const APPARMOR_EXEC: &str = "/proc/self/attr/apparmor/exec";
+
+/// Has the command executed in the target's context. To be done outside, by the process that becomes the command.
+pub(crate) fn follow(target: &Target) -> Result<(), Fault> {
+    if rustix::fs::stat("/sys/fs/selinux/enforce").is_err() {
+        return Ok(());
+    }
+    let goal = format!("follow the SELinux context of process {}", target.pid());
+    let context = look(&goal, format!("read(\"/proc/{}/attr/current\")", target.pid()), || {
+        read_at(target.dir(), "attr/current")
+    })?;
+    take(&goal, EXEC, &context, "from the next execve(2) on; selinux(8)")
+}
+
+/// The same for whichever of SELinux and AppArmor labels processes here.
+pub(crate) fn follow_any(target: &Target) -> Result<(), Fault> {
+    follow(target)?;
+    // Linux before 5.8 has no directory for it, and says what the first security module says.
+    let Ok(label) = read_at(target.dir(), "attr/apparmor/current") else { return Ok(()) };
+    let own = std::fs::read("/proc/self/attr/apparmor/current").unwrap_or_default();
+    match profile(&label).filter(|_| label != own) {
+        Some(profile) => {
+            let goal = format!("follow the AppArmor profile of process {}", target.pid());
+            let order = format!("exec {profile}");
+            take(&goal, APPARMOR_EXEC, order.as_bytes(), "from the next execve(2) on; apparmor(7)")
+        }
+        None => Ok(()),
+    }
+}
+
+/// `docker-default (enforce)` is told, `docker-default` is the name.
+fn profile(label: &[u8]) -> Option<&str> {
+    let label = str::from_utf8(label).ok()?.trim_end_matches(['\n', '\0']);
+    let name = match label.rsplit_once(" (") {
+        Some((name, mode)) if mode.ends_with(')') => name,
+        _ => label,
+    };
+    (!name.is_empty()).then_some(name)
+}
+
+fn take(goal: &str, path: &str, text: &[u8], why: &str) -> Result<(), Fault> {
+    let file: OwnedFd = look(goal, format!("openat({path:?}, O_WRONLY)"), || {
+        openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+    })?;
+    // SELinux tells it with a NUL at its end, and takes it without.
+    let text = text.strip_suffix(b"\0").unwrap_or(text);
+    let shown = String::from_utf8_lossy(text);
+    call(goal, format!("write({path:?}, {shown:?})"), why, || rustix::io::write(&file, text).map(drop))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_told_with_its_mode() {
+        assert_eq!(profile(b"docker-default (enforce)\n"), Some("docker-default"));
+        assert_eq!(profile(b"unconfined\n"), Some("unconfined"));
+        assert_eq!(profile(b"a (b) (complain)"), Some("a (b)"));
+        assert_eq!(profile(b"\n"), None);
+    }
+}

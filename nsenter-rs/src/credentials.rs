@@ -1,0 +1,145 @@
+//! As whom the command runs. `setns(2)` into a user namespace changes no id, so nsenter(1) becomes its root.
+//! `credentials(7)`, `user_namespaces(7)`.
+//!
+//! The surprise is setgroups(2): a user namespace that an unprivileged user made forbids it, so groups that shall not
+//! come along are left before the namespace is entered.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use plumbing::Fault;
+use plumbing::kernel::look;
+use plumbing::privilege::{Process, hand_on_capabilities, keep_capabilities, setgroups_is_denied};
+use plumbing::target::{Target, read_at};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::thread::{CapabilitySet, capabilities};
+
+/// A user or a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Id {
+    /// This one, as it is called inside.
+    Number(u32),
+    /// The target's.
+    Follow,
+}
+
+impl Id {
+    /// Reads one from the command line.
+    pub(crate) fn read(text: &str) -> Result<Id, String> {
+        match text {
+            "follow" => Ok(Id::Follow),
+            // The last number means "none" to the kernel.
+            _ => text
+                .parse()
+                .ok()
+                .filter(|id| *id != u32::MAX)
+                .map(Id::Number)
+                .ok_or_else(|| "valid is a number from 0 to 4294967294, or the word follow".to_owned()),
+        }
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) uid: Option<Id>,
+    pub(crate) gid: Option<Id>,
+    /// Touch none of them.
+    pub(crate) preserve: bool,
+    /// Keep what the user namespace gives.
+    pub(crate) keep_capabilities: bool,
+}
+
+/// What is known of the user namespace that was entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entered {
+    pub(crate) setgroups_is_denied: bool,
+}
+
+/// Our own directory in /proc, as it is outside: it goes on telling of us when we are inside.
+pub(crate) struct Own(OwnedFd);
+
+impl Own {
+    pub(crate) fn open() -> Result<Own, Fault> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        look("look at ourselves", "openat(\"/proc/self\", O_PATH)", || openat(CWD, "/proc/self", flags, Mode::empty()))
+            .map(Own)
+    }
+
+    pub(crate) fn entered(&self) -> Result<Entered, Fault> {
+        let told = look("find out whether groups may be left", "read(\"/proc/self/setgroups\")", || {
+            read_at(self.0.as_fd(), "setgroups")
+        })?;
+        Ok(Entered { setgroups_is_denied: setgroups_is_denied(&String::from_utf8_lossy(&told)) })
+    }
+}
+
+impl Credentials {
+    /// Before a user namespace is entered: leaves the groups that perhaps cannot be left any more.
+    pub(crate) fn leave_groups(&self) -> Result<(), Fault> {
+        match self.preserve || !may_set_groups() {
+            true => Ok(()),
+            false => Process { groups: Some(Vec::new()), ..Process::default() }.apply(|| Ok(())),
+        }
+    }
+
+    /// After the namespaces are entered: `entered` tells of a user namespace, if there was one.
+    pub(crate) fn apply(&self, entered: Option<Entered>, target: Option<&Target>) -> Result<(), Fault> {
+        let changed = self.changed(entered, target)?;
+        let keep = self.keep_capabilities && entered.is_some();
+        if keep && changed.uid.is_some_and(|uid| uid != 0) {
+            keep_capabilities()?;
+        }
+        changed.apply(|| Ok(()))?;
+        if keep { hand_on_capabilities() } else { Ok(()) }
+    }
+
+    fn changed(&self, entered: Option<Entered>, target: Option<&Target>) -> Result<Process, Fault> {
+        if self.preserve {
+            return Ok(Process::default());
+        }
+        let root = entered.map(|_| Id::Number(0));
+        let uid = self.uid.or(root).map(|id| id.number("Uid", target)).transpose()?;
+        let gid = self.gid.or(root).map(|id| id.number("Gid", target)).transpose()?;
+        // Where an unprivileged owner had to give up setgroups, its own groups survive.
+        let denied = entered.is_some_and(|entered| entered.setgroups_is_denied);
+        let groups = (gid.is_some() && !denied).then(Vec::new);
+        Ok(Process { uid, gid, groups, ..Process::default() })
+    }
+}
+
+impl Id {
+    fn number(self, field: &str, target: Option<&Target>) -> Result<u32, Fault> {
+        let target = match (self, target) {
+            (Id::Number(number), _) => return Ok(number),
+            (Id::Follow, Some(target)) => target,
+            (Id::Follow, None) => return Err(Fault::new("cannot follow a target: none is named")),
+        };
+        // Read now, from our own /proc: the kernel tells the ids as the user namespace that we are in calls them.
+        let status = target.read("status")?;
+        effective(&status, field).ok_or_else(|| {
+            Fault::new(format!("cannot follow process {}: /proc/{0}/status tells no {field}", target.pid()))
+        })
+    }
+}
+
+/// The second of the four numbers that stand behind `Uid:` and `Gid:`; `proc_pid_status(5)`.
+fn effective(status: &str, field: &str) -> Option<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    line.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+fn may_set_groups() -> bool {
+    capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::SETGID))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_effective_id_is_followed() {
+        let status = "Name:\tsh\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n";
+        assert_eq!((effective(status, "Uid"), effective(status, "Gid")), (Some(2), Some(6)));
+        assert_eq!(effective("", "Uid"), None);
+    }
+}

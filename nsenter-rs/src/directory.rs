@@ -1,0 +1,154 @@
+//! The root and the working directory of the command, opened outside or inside. `chroot(2)`, `chdir(2)`.
+//!
+//! What is opened before setns(2) belongs to the mount table outside and is a way out of the new one; only a directory
+//! that was asked for by name may be that. Any other must lie in the new root, or the command starts in `/`.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use plumbing::kernel::{call, look};
+use plumbing::target::Target;
+use plumbing::{Fault, narrate};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+/// Which directories are asked for. `Some(None)`: the target's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Directories {
+    pub(crate) root: Option<Option<PathBuf>>,
+    /// As it is outside.
+    pub(crate) wd: Option<Option<PathBuf>>,
+    /// As it is inside.
+    pub(crate) wdns: Option<Option<PathBuf>>,
+}
+
+/// Directories, opened outside.
+#[derive(Default)]
+pub(crate) struct Opened {
+    root: Option<(String, OwnedFd)>,
+    wd: Option<Wd>,
+    wdns: Option<PathBuf>,
+}
+
+struct Wd {
+    shown: String,
+    fd: OwnedFd,
+    /// It was named, so it may lie outside.
+    may_lie_outside: bool,
+}
+
+impl Directories {
+    /// Whether one of them is to be asked of the target.
+    pub(crate) fn need_target(&self) -> bool {
+        [&self.root, &self.wd, &self.wdns].into_iter().any(|directory| *directory == Some(None))
+    }
+
+    /// Opens those that are meant as they are outside.
+    pub(crate) fn open(&self, target: Option<&Target>) -> Result<Opened, Fault> {
+        let root = self.root.as_ref().map(|path| open("root", path.as_deref(), target)).transpose()?;
+        let wd = match &self.wd {
+            None => None,
+            Some(path) => {
+                let (shown, fd) = open("cwd", path.as_deref(), target)?;
+                Some(Wd { shown, fd, may_lie_outside: path.is_some() })
+            }
+        };
+        let wdns = match (&self.wdns, target) {
+            (Some(None), Some(target)) => Some(path_inside(target)?),
+            (wdns, _) => wdns.clone().flatten(),
+        };
+        Ok(Opened { root, wd, wdns })
+    }
+}
+
+impl Opened {
+    /// Changes into them, inside.
+    pub(crate) fn enter(&self) -> Result<(), Fault> {
+        if let Some((shown, fd)) = &self.root {
+            change_root(shown, fd)?;
+        }
+        match (&self.wd, &self.wdns) {
+            (Some(wd), _) => wd.enter(),
+            (None, Some(path)) => enter_inside(path),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl Wd {
+    fn enter(&self) -> Result<(), Fault> {
+        let goal = format!("change to the directory {}", self.shown);
+        look(&goal, format!("fchdir({})", self.shown), || rustix::process::fchdir(&self.fd))?;
+        match self.may_lie_outside || narrate::is_dry_run() || is_inside()? {
+            true => Ok(()),
+            false => Err(outside(&goal)),
+        }
+    }
+}
+
+fn enter_inside(path: &Path) -> Result<(), Fault> {
+    let goal = format!("change to the directory {}", path.display());
+    if narrate::is_dry_run() {
+        return Ok(());
+    }
+    look(&goal, format!("chdir({path:?})"), || rustix::process::chdir(path))?;
+    if is_inside()? { Ok(()) } else { Err(outside(&goal)) }
+}
+
+/// Our working directory stays where it is if it lies in the new root.
+fn change_root(shown: &str, fd: &OwnedFd) -> Result<(), Fault> {
+    let goal = format!("change the root to {shown}");
+    let before = look(&goal, "openat(\".\", O_PATH)", || open_directory(Path::new(".")))?;
+    look(&goal, format!("fchdir({shown})"), || rustix::process::fchdir(fd))?;
+    call(&goal, "chroot(\".\")", "as a descriptor: its path may mean another by now; chroot(2)", || {
+        rustix::process::chroot(".")
+    })?;
+    if narrate::is_dry_run() {
+        return Ok(());
+    }
+    look(&goal, "fchdir(cwd)", || rustix::process::fchdir(&before))?;
+    match is_inside()? {
+        true => Ok(()),
+        false => look(&goal, "chdir(\"/\")", || rustix::process::chdir("/")),
+    }
+}
+
+/// A directory outside of our root shows as `(unreachable)…`, and one that is gone not at all.
+fn is_inside() -> Result<bool, Fault> {
+    match rustix::process::getcwd(Vec::new()) {
+        Ok(path) => Ok(path.as_bytes().starts_with(b"/")),
+        Err(rustix::io::Errno::NOENT) => Ok(false),
+        Err(error) => look("find the working directory", "getcwd()", || Err(error)),
+    }
+}
+
+fn outside(goal: &str) -> Fault {
+    Fault::new(format!("cannot {goal}: it lies outside of the root that is entered"))
+}
+
+fn open(name: &str, path: Option<&Path>, target: Option<&Target>) -> Result<(String, OwnedFd), Fault> {
+    let (shown, opened) = match (path, target) {
+        (Some(path), _) => (path.display().to_string(), open_directory(path)),
+        (None, Some(target)) => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            (format!("/proc/{}/{name}", target.pid()), openat(target.dir(), name, flags, Mode::empty()))
+        }
+        (None, None) => return Err(Fault::new("cannot find the target's directory: no target is named")),
+    };
+    let fd = look(format!("open the directory {shown}"), format!("openat({shown:?}, O_PATH)"), || opened)?;
+    Ok((shown, fd))
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd, rustix::io::Errno> {
+    openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// What the link says, to be looked up inside.
+fn path_inside(target: &Target) -> Result<PathBuf, Fault> {
+    let shown = format!("/proc/{}/cwd", target.pid());
+    let link = look(format!("read {shown}"), format!("readlink({shown:?})"), || {
+        rustix::fs::readlinkat(target.dir(), "cwd", Vec::new())
+    })?;
+    Ok(PathBuf::from(OsString::from_vec(link.into_bytes())))
+}

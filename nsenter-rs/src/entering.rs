@@ -1,0 +1,220 @@
+//! Entering what the options name, step by step, in the order in which the kernel wants it. `nsenter(1)`.
+//!
+//! All that is meant as it is outside is opened before the first namespace is joined: afterwards each path means
+//! something else. The surprise is our own executable, which a container could reach; so it is sealed first of all.
+
+use std::ffi::OsString;
+
+use nix::errno::Errno;
+use plumbing::environment::Environment;
+use plumbing::namespace::Kind;
+use plumbing::privilege::Process;
+use plumbing::target::{Target, own_namespace_inode};
+use plumbing::{Fault, Status};
+
+use crate::address::{Address, Opened};
+use crate::command::Command;
+use crate::credentials::{Credentials, Id};
+use crate::directory::Directories;
+use crate::enter::{self, Entry, Surroundings};
+use crate::entrance::{Asked, Entrances, Source};
+use crate::like_target::Like;
+use crate::options::{CommandAs, Namespaces};
+use crate::{environ, membership, plan};
+
+/// What is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Entering {
+    target: Option<Address>,
+    asked: Asked,
+    directories: Directories,
+    credentials: Credentials,
+    /// The target's environment.
+    environment: bool,
+    join_cgroup: bool,
+    follow_context: bool,
+    like_target: bool,
+    pub(crate) command: Command,
+}
+
+impl Entering {
+    /// From the options; refuses what contradicts itself.
+    pub(crate) fn of(
+        targets: Vec<Address>,
+        namespaces: Namespaces,
+        how: CommandAs,
+        words: Vec<OsString>,
+    ) -> Result<Entering, Fault> {
+        if targets.len() > 1 {
+            return Err(Fault::usage("option '--target' may be given once only"));
+        }
+        let (all, user_parent) = (namespaces.all, namespaces.user_parent);
+        let entering = Entering {
+            target: targets.into_iter().next(),
+            asked: Asked { all, sources: namespaces.sources(), user_parent },
+            directories: Directories { root: how.root, wd: how.wd, wdns: how.wdns },
+            credentials: Credentials {
+                uid: how.setuid,
+                gid: how.setgid,
+                preserve: how.preserve_credentials,
+                keep_capabilities: how.keep_caps,
+            },
+            environment: how.env,
+            join_cgroup: how.join_cgroup,
+            follow_context: how.follow_context,
+            like_target: how.like_target,
+            command: Command {
+                words,
+                preserve_fds: how.preserve_fds,
+                no_pty: how.no_pty,
+                no_fork: how.no_fork,
+                sealed_copy: how.sealed_copy,
+            },
+        };
+        entering.check().map(|()| entering)
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        let needs = |what: &str| Err(Fault::usage(format!("{what} needs '--target PID'")));
+        let enters = self.asked.all || !self.asked.sources.is_empty();
+        if let Some(text) = self.asked.sources.iter().find_map(|(_, source)| namespace_id(source)) {
+            return Err(Fault::usage(format!(
+                "'{text}' is neither a file nor an id; a file whose name begins with a colon is './{text}'"
+            )));
+        }
+        if self.target.is_none() {
+            if let Some((kind, _)) = self.asked.sources.iter().find(|(_, source)| *source == Source::Target) {
+                return needs(&format!("option '--{}' without a FILE", kind.option()));
+            }
+            if self.directories.need_target() {
+                return needs("option '--root', '--wd' or '--wdns' without a DIR");
+            }
+            if [self.credentials.uid, self.credentials.gid].contains(&Some(Id::Follow)) {
+                return needs("'follow'");
+            }
+        }
+        if self.asked.user_parent && !enters {
+            return Err(Fault::usage("option '--user-parent' needs a namespace that has an owner: --user, --net …"));
+        }
+        match self.target.is_some() && !enters && self.is_about_namespaces_only() {
+            true => Err(Fault::usage("option '--target' needs the namespaces to enter: --all, or --mount, --net …")),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a command can be run without doing anything for it.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.target.is_none() && self.asked.sources.is_empty() && self.is_about_namespaces_only()
+    }
+
+    fn is_about_namespaces_only(&self) -> bool {
+        let credentials = Credentials { keep_capabilities: false, preserve: false, ..self.credentials.clone() };
+        self.directories == Directories::default()
+            && credentials == Credentials::default()
+            && !(self.environment || self.join_cgroup || self.follow_context || self.like_target)
+    }
+
+    /// The target, and what is asked of it. A named network namespace is no process, but has a file.
+    fn open(&self) -> Result<(Option<Target>, Asked), Fault> {
+        let file = match self.target.as_ref().map(Address::open).transpose()? {
+            None => return Ok((None, self.asked.clone())),
+            Some(Opened::Process(target)) => return Ok((Some(target), self.asked.clone())),
+            Some(Opened::Network(file)) => file,
+        };
+        let (of_target, mut sources): (Vec<_>, Vec<_>) =
+            self.asked.sources.iter().cloned().partition(|(_, source)| !matches!(source, Source::File(_)));
+        let needs_process = self.directories.need_target()
+            || self.environment
+            || self.join_cgroup
+            || self.follow_context
+            || self.like_target
+            || [self.credentials.uid, self.credentials.gid].contains(&Some(Id::Follow))
+            || of_target.iter().any(|asked| *asked != (Kind::Net, Source::Target));
+        if needs_process {
+            return Err(Fault::new(format!(
+                "cannot take more than the network of {}: it is a named network namespace, which has no process",
+                file.display()
+            )));
+        }
+        if self.asked.all || !of_target.is_empty() {
+            sources.push((Kind::Net, Source::File(file)));
+        }
+        Ok((None, Asked { all: false, sources, user_parent: self.asked.user_parent }))
+    }
+
+    /// Does it.
+    pub(crate) fn apply(&self) -> Result<Status, Fault> {
+        // Now, so that the target is opened only once: by the process that enters.
+        let is_across = self.asked.is_across_border(self.target.as_ref().and_then(Address::pid));
+        if is_across {
+            plan::seal(&self.command)?;
+        }
+        let (target, asked) = self.open()?;
+        let entrances = asked.open(target.as_ref())?;
+        if entrances.cross_border() && !is_across {
+            // Whom a name means is known only now; and a pid may have passed to another process meanwhile.
+            plan::seal(&self.command)?;
+        }
+        let like = match &target {
+            Some(target) if self.like_target => Some(like(target, &entrances)?),
+            _ => None,
+        };
+        let groups = match (&target, self.join_cgroup || self.like_target) {
+            (Some(target), true) => membership::of_target(target)?,
+            _ => None,
+        };
+        // What is found in a root of the target's choice is the target's.
+        let is_host_program = !entrances.kinds().contains(Kind::Mnt) && self.directories.root.is_none();
+        let environment = match (&target, self.environment) {
+            (Some(target), true) => match environ::of(target, is_host_program) {
+                // It may be read by root of its user namespace, which we are about to become.
+                Err(fault) if is_forbidden(&fault) && entrances.kinds().contains(Kind::User) => {
+                    Surroundings::Inside { is_host_program }
+                }
+                environment => Surroundings::Known(environment?),
+            },
+            _ => Surroundings::Known(Environment::inherited()),
+        };
+        let stays = entrances.kinds().contains(Kind::Pid) && !self.command.no_fork;
+        let mut entry = Entry {
+            target: target.as_ref(),
+            entrances,
+            groups,
+            follow_context: self.follow_context,
+            directories: self.directories.open(target.as_ref())?,
+            credentials: self.credentials.clone(),
+            like,
+            process: Process::default(),
+            environment,
+            command: &self.command,
+            stdin: None,
+        };
+        match stays || (entry.needs_terminal() && !self.command.no_fork) {
+            true => enter::enter(&mut entry, || Ok(())),
+            false => enter::become_command(&entry),
+        }
+    }
+}
+
+fn is_forbidden(fault: &Fault) -> bool {
+    matches!(fault.errno(), Some(Errno::EACCES | Errno::EPERM))
+}
+
+fn like(target: &Target, entrances: &Entrances<'_>) -> Result<Like, Fault> {
+    let is_foreign = target.namespace_inode(Kind::User)? != own_namespace_inode(Kind::User);
+    match is_foreign && !entrances.kinds().contains(Kind::User) {
+        true => Err(Fault::new(format!(
+            "cannot be like process {}: its capabilities count in its user namespace only; enter that by --user or --all",
+            target.pid()
+        ))),
+        false => Like::of(target),
+    }
+}
+
+/// `:…`, but no number.
+fn namespace_id(source: &Source) -> Option<&str> {
+    match source {
+        Source::File(path) => path.to_str().filter(|text| text.starts_with(':')),
+        _ => None,
+    }
+}

@@ -1,0 +1,120 @@
+//! Docker's containers, by the files that its daemon keeps: `containers/ID/config.v2.json` in its data directory.
+//!
+//! Where that is, a running daemon's command line tells, else its configuration, else the default. The file outlives a
+//! crash and a boot; runc's own state beside it has the start time.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::claim::Claim;
+use super::place::Place;
+use super::reference::is_random;
+use super::{Runtime, Search, oci};
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(rename = "Name")]
+    name: String,
+    #[serde(rename = "State")]
+    state: State,
+    #[serde(rename = "Config")]
+    config: Option<Image>,
+}
+
+#[derive(Deserialize)]
+struct State {
+    #[serde(rename = "Pid")]
+    pid: i32,
+}
+
+#[derive(Deserialize)]
+struct Image {
+    #[serde(rename = "Image")]
+    image: Option<String>,
+}
+
+/// `daemon.json`.
+#[derive(Default, Deserialize)]
+struct Daemon {
+    #[serde(rename = "data-root")]
+    data_root: Option<PathBuf>,
+    #[serde(rename = "exec-root")]
+    exec_root: Option<PathBuf>,
+}
+
+/// What docker says.
+pub(super) fn claims(search: &Search) -> Vec<Claim> {
+    roots(search).iter().flat_map(|(data, exec)| of_root(search, data, exec)).collect()
+}
+
+/// The data and run directories of each daemon.
+fn roots(search: &Search) -> Vec<(PathBuf, PathBuf)> {
+    let mut roots = vec![root(search, Path::new("/etc/docker/daemon.json"), None, None)];
+    if search.own != 0
+        && let Some(home) = std::env::var_os("HOME")
+    {
+        // Rootless docker, of our own.
+        let run = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let run = run.unwrap_or_else(|| format!("/run/user/{}", search.own).into());
+        roots.push((PathBuf::from(home).join(".local/share/docker"), run.join("docker")));
+    }
+    for daemon in search.trusted("dockerd") {
+        let file = daemon.option(&["--config-file"]).map_or_else(|| "/etc/docker/daemon.json".into(), PathBuf::from);
+        let data = daemon.option(&["--data-root", "--graph", "-g"]).map(PathBuf::from);
+        let exec = daemon.option(&["--exec-root"]).map(PathBuf::from);
+        let root = root(search, &file, data, exec);
+        if !roots.contains(&root) {
+            roots.push(root);
+        }
+    }
+    roots
+}
+
+fn root(search: &Search, config: &Path, data: Option<PathBuf>, exec: Option<PathBuf>) -> (PathBuf, PathBuf) {
+    let place = config.parent().and_then(|parent| search.usable(Place::of_system(parent)));
+    let told: Option<Daemon> = match (place, config.file_name()) {
+        (Some(place), Some(name)) if [0, search.own].contains(&place.author) => search.usable(place.json(name)),
+        _ => None,
+    };
+    let told = told.unwrap_or_default();
+    let data = data.or(told.data_root).unwrap_or_else(|| "/var/lib/docker".into());
+    let exec = exec.or(told.exec_root).unwrap_or_else(|| "/run/docker".into());
+    (data, exec)
+}
+
+fn of_root(search: &Search, data: &Path, exec: &Path) -> Vec<Claim> {
+    let Some(place) = search.usable(Place::of_system(data)) else { return Vec::new() };
+    let names = search.usable(place.names()).unwrap_or_default();
+    // With --userns-remap all of it lies in a directory that is named after the ids, as 100000.100000.
+    let is_remapped = |name: &str| {
+        name.split_once('.').is_some_and(|(uid, gid)| uid.parse::<u32>().is_ok() && gid.parse::<u32>().is_ok())
+    };
+    let remapped = names.iter().filter_map(|name| name.to_str()).filter(|name| is_remapped(name));
+    let directories = remapped.map(|name| format!("{name}/containers")).chain(["containers".to_owned()]);
+    directories.flat_map(|directory| of_directory(search, &place, &directory, exec)).collect()
+}
+
+fn of_directory(search: &Search, data: &Place, directory: &str, exec: &Path) -> Vec<Claim> {
+    let Some(place) = search.usable(data.below(directory)) else { return Vec::new() };
+    let ids = search.usable(place.names()).unwrap_or_default();
+    let ids = ids.iter().filter_map(|id| id.to_str()).filter(|id| is_random(id));
+    let of_container = |id: &str| {
+        let config: Config = search.usable(place.json(format!("{id}/config.v2.json")))?;
+        if config.state.pid == 0 {
+            return None;
+        }
+        let name = config.name.strip_prefix('/').unwrap_or(&config.name);
+        let runc = search.usable(Place::of_system(&exec.join("runtime-runc/moby")));
+        let state = runc.and_then(|runc| search.usable(oci::state(&runc, id)));
+        // Another's state, or one from before a restart, says nothing of this process.
+        let start_time = state.filter(|state| state.pid == config.state.pid).and_then(|state| state.start_time);
+        Some(Claim {
+            id: Some(id.to_owned()),
+            start_time,
+            image: config.config.and_then(|config| config.image),
+            ..Claim::new(Runtime::Docker, name, config.state.pid, place.author)
+        })
+    };
+    ids.filter_map(of_container).collect()
+}

@@ -1,0 +1,29 @@
+//! LXC's containers (and those of LXD and Incus): each has a monitor that names it in its command line, `[lxc monitor]
+//! DIRECTORY NAME`, and whose child it is.
+
+use std::ffi::OsString;
+
+use super::claim::{Claim, Group};
+use super::processes::{LXC_MONITOR, Process};
+use super::{Runtime, Search};
+
+/// What the monitors say.
+pub(super) fn claims(search: &Search) -> Vec<Claim> {
+    search.processes.iter().filter_map(of_monitor).collect()
+}
+
+fn of_monitor(monitor: &Process) -> Option<Claim> {
+    let name: OsString = match monitor.program {
+        LXC_MONITOR => {
+            // A name has no space in it, a directory may.
+            let title = monitor.argv.first()?.to_str()?;
+            title.strip_prefix(LXC_MONITOR)?.rsplit_once(' ')?.1.into()
+        }
+        "lxc-start" | "lxc-execute" => monitor.option(&["--name", "-n"])?,
+        _ => return None,
+    };
+    let child = monitor.contained_child()?;
+    let start_time = Some(child.init().start_time);
+    let group = name.to_str().map(|name: &str| Group::Component(format!("lxc.payload.{name}")));
+    Some(Claim { start_time, group, ..Claim::new(Runtime::Lxc, name, child.pid(), monitor.author) })
+}

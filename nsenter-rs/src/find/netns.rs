@@ -1,0 +1,21 @@
+//! Network namespaces that `ip netns` names: files in /run/netns, on each of which a namespace is mounted. No process
+//! belongs to one, so it is entered by its file. `ip-netns(8)`.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+const DIRECTORY: &str = "/run/netns";
+
+/// `NSFS_MAGIC` of <linux/magic.h>.
+const NSFS_MAGIC: u64 = 0x6e73_6673;
+
+/// The file of the one with this name.
+pub(crate) fn named(name: &OsStr) -> Option<PathBuf> {
+    if name.as_bytes().contains(&b'/') || name == "." || name == ".." {
+        return None;
+    }
+    let path = Path::new(DIRECTORY).join(name);
+    let on = rustix::fs::statfs(&path).ok()?;
+    (u64::try_from(on.f_type) == Ok(NSFS_MAGIC)).then_some(path)
+}

@@ -1,0 +1,92 @@
+//! What runc, crun and those who imitate them keep of a running container: its pid, and when that process started.
+//!
+//! runc writes `/run/runc/ID/state.json`, crun `/run/crun/ID/status`; a user's lie in /run/user/UID.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::claim::Claim;
+use super::place::{Place, Unusable};
+use super::{Runtime, Search};
+
+/// What one of them says.
+pub(super) struct State {
+    pub(super) pid: i32,
+    pub(super) start_time: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Runc {
+    init_process_pid: i32,
+    /// A number; a string before runc 1.0.
+    init_process_start: Value,
+}
+
+#[derive(Deserialize)]
+struct Crun {
+    pid: i32,
+    #[serde(rename = "process-start-time")]
+    start_time: Option<u64>,
+}
+
+/// The state of a container in a runtime's directory.
+pub(super) fn state(root: &Place, id: &str) -> Result<State, Unusable> {
+    match root.json::<Crun>(format!("{id}/status")) {
+        Err(Unusable::Absent) => {}
+        told => return told.map(|Crun { pid, start_time }| State { pid, start_time }),
+    }
+    let Runc { init_process_pid: pid, init_process_start: start } = root.json(format!("{id}/state.json"))?;
+    let start_time = start.as_u64().or_else(|| start.as_str()?.parse().ok());
+    Ok(State { pid, start_time })
+}
+
+/// The directories in which both keep their containers, root's and each user's.
+pub(super) fn roots(search: &Search) -> Vec<(Runtime, Place)> {
+    let kinds = [(Runtime::Crun, "crun"), (Runtime::Runc, "runc")];
+    let mut roots = Vec::new();
+    for (runtime, name) in kinds {
+        let system = search.usable(Place::of_system(&PathBuf::from("/run").join(name)));
+        roots.extend(system.map(|place| (runtime, place)));
+    }
+    for user in users(search) {
+        roots.extend(kinds.iter().filter_map(|(runtime, name)| Some((*runtime, search.usable(user.below(name))?))));
+    }
+    roots
+}
+
+/// Each user's directory for what lasts as long as he is logged in.
+fn users(search: &Search) -> Vec<Place> {
+    let of_user = |name: std::ffi::OsString| {
+        let uid = name.to_str()?.parse().ok()?;
+        if uid == 0 || (search.own != 0 && search.own != uid) {
+            return None;
+        }
+        search.usable(Place::of_user(uid, &PathBuf::from("/run/user").join(name)))
+    };
+    let names = search.usable(Place::of_system("/run/user".as_ref()).and_then(|place| place.names()));
+    let mut users: Vec<_> = names.unwrap_or_default().into_iter().filter_map(of_user).collect();
+    let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|_| search.own != 0);
+    if let Some(own) = own.filter(|own| users.iter().all(|user| user.path != *own)) {
+        users.extend(search.usable(Place::of_user(search.own, &own)));
+    }
+    users
+}
+
+/// What they say.
+pub(super) fn claims(search: &Search) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for (runtime, root) in roots(search) {
+        let ids = search.usable(root.names()).unwrap_or_default();
+        for id in ids.iter().filter_map(|id| id.to_str()) {
+            let Some(state) = search.usable(state(&root, id)) else { continue };
+            claims.push(Claim {
+                id: Some(id.to_owned()),
+                start_time: state.start_time,
+                ..Claim::new(runtime, id, state.pid, root.author)
+            });
+        }
+    }
+    claims
+}

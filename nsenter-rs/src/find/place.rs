@@ -1,0 +1,172 @@
+//! A directory of state files, and whose word they are: its owner's. `openat2(2)`, `inode(7)`.
+//!
+//! What a user other than root owns is hostile ground for root: no symlink is followed there, no mount crossed (a FUSE
+//! file system could keep us waiting), nothing but a regular file is read, and no more of it than a runtime would write.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
+use rustix::io::Errno;
+use serde::de::DeserializeOwned;
+
+/// The longest state file that is read, in bytes.
+const LONGEST: u64 = 16 << 20;
+
+/// The most entries of a directory that are looked at.
+const MOST: usize = 1 << 16;
+
+/// A directory, open.
+pub(crate) struct Place {
+    dir: OwnedFd,
+    /// As it was opened, for sentences.
+    pub(crate) path: PathBuf,
+    /// Its owner.
+    pub(crate) author: u32,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// It is not there.
+    Absent,
+    /// It is there, and this is wrong with it.
+    Wrong(String),
+}
+
+impl Place {
+    /// A directory of the system. The way to it is the administrator's; whoever owns it is the author of what lies in
+    /// it, and one that everybody may write to has none.
+    pub(crate) fn of_system(path: &Path) -> Result<Place, Unusable> {
+        let dir =
+            openat2(CWD, path, directory(), Mode::empty(), ResolveFlags::empty()).map_err(|e| refused(path, e))?;
+        let stat = stat(path, dir.as_fd())?;
+        if stat.st_mode & 0o002 != 0 {
+            return Err(Unusable::Wrong(format!("{} can be written by everybody", path.display())));
+        }
+        Ok(Place { dir, path: path.to_owned(), author: stat.st_uid })
+    }
+
+    /// A directory of a user's, such as /run/user/UID, which nobody else may have put there.
+    pub(crate) fn of_user(uid: u32, path: &Path) -> Result<Place, Unusable> {
+        let place = Place::of_system(path)?;
+        match place.author == uid {
+            true => Ok(place),
+            false => Err(Unusable::Wrong(format!("{} does not belong to user {uid}", path.display()))),
+        }
+    }
+
+    /// A directory in it, with the same author.
+    pub(crate) fn below(&self, path: impl AsRef<Path>) -> Result<Place, Unusable> {
+        let dir = self.open(path.as_ref(), directory())?;
+        Ok(Place { dir, path: self.path.join(path), author: self.author })
+    }
+
+    /// The names in it.
+    pub(crate) fn names(&self) -> Result<Vec<OsString>, Unusable> {
+        let failed = |error| refused(&self.path, error);
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.dir).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = std::ffi::OsStr::from_bytes(entry.file_name().to_bytes());
+            if name != "." && name != ".." {
+                names.push(name.to_owned());
+            }
+            if names.len() == MOST {
+                break;
+            }
+        }
+        Ok(names)
+    }
+
+    /// Reads a file in it.
+    pub(crate) fn read(&self, path: impl AsRef<Path>) -> Result<Vec<u8>, Unusable> {
+        let path = path.as_ref();
+        let shown = self.path.join(path);
+        let wrong = |what: &str| Err(Unusable::Wrong(format!("{} {what}", shown.display())));
+        // NONBLOCK: a FIFO in its place must not keep us waiting.
+        let file = self.open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC)?;
+        let stat = stat(&shown, file.as_fd())?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return wrong("is not a regular file");
+        }
+        let mut bytes = Vec::new();
+        let read = File::from(file).take(LONGEST + 1).read_to_end(&mut bytes);
+        match read {
+            Ok(_) if bytes.len() as u64 > LONGEST => wrong("is larger than any state file"),
+            Ok(_) => Ok(bytes),
+            Err(error) => wrong(&format!("cannot be read: {error}")),
+        }
+    }
+
+    /// Reads a JSON file in it.
+    pub(crate) fn json<T: DeserializeOwned>(&self, path: impl AsRef<Path>) -> Result<T, Unusable> {
+        let bytes = self.read(path.as_ref())?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Unusable::Wrong(format!("{}: {error}", self.path.join(path).display())))
+    }
+
+    /// Reads a file in it that holds a pid.
+    pub(crate) fn pid(&self, path: impl AsRef<Path>) -> Result<i32, Unusable> {
+        let bytes = self.read(path.as_ref())?;
+        let pid = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok());
+        pid.ok_or_else(|| Unusable::Wrong(format!("{} holds no pid", self.path.join(path).display())))
+    }
+
+    fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Unusable> {
+        let careful =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        // Below root's own directories, mounts and symlinks are root's too.
+        let resolve = if self.author == 0 { ResolveFlags::NO_MAGICLINKS } else { careful };
+        openat2(&self.dir, path, flags, Mode::empty(), resolve).map_err(|error| refused(&self.path.join(path), error))
+    }
+}
+
+fn directory() -> OFlags {
+    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC
+}
+
+fn stat(path: &Path, file: impl AsFd) -> Result<Stat, Unusable> {
+    fstat(file).map_err(|error| refused(path, error))
+}
+
+fn refused(path: &Path, error: Errno) -> Unusable {
+    match error {
+        Errno::NOENT | Errno::NOTDIR => Unusable::Absent,
+        Errno::LOOP => Unusable::Wrong(format!("{} leads through a symbolic link", path.display())),
+        error => Unusable::Wrong(format!("{} cannot be opened: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As somebody else's directory is read.
+    fn strangers_place(name: &str) -> Place {
+        let path = std::env::temp_dir().join(format!("nsenter-rs-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Place { author: 4242, ..Place::of_system(&path).unwrap() }
+    }
+
+    #[test]
+    fn only_a_regular_file_of_sensible_size_is_read() {
+        let place = strangers_place("place");
+        std::fs::write(place.path.join("state.json"), "{\"pid\": 7}").unwrap();
+        let value: serde_json::Value = place.json("state.json").unwrap();
+        assert_eq!(value["pid"], 7);
+
+        std::os::unix::fs::symlink("state.json", place.path.join("link")).unwrap();
+        nix::unistd::mkfifo(&place.path.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        File::create(place.path.join("huge")).unwrap().set_len(LONGEST + 1).unwrap();
+        for name in ["link", "fifo", "huge", ".", "../x"] {
+            assert!(matches!(place.read(name), Err(Unusable::Wrong(_))), "{name}: {:?}", place.read(name));
+        }
+        assert_eq!(place.read("nothing"), Err(Unusable::Absent));
+        std::fs::remove_dir_all(&place.path).unwrap();
+    }
+}

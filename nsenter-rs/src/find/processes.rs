@@ -1,0 +1,153 @@
+//! The runtimes' own processes: daemons, which say where their files are, and monitors, whose child a container is.
+//!
+//! `proc_pid_cmdline(5)`. A process may call itself anything, so what it says counts as much as its user's word does;
+//! and that of a process in a container does not count at all, for root in there is not root here.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use plumbing::Fault;
+use plumbing::kernel::look;
+use plumbing::namespace::Kind;
+use plumbing::target::{Target, own_namespace_inode};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use super::claim;
+
+/// The most of a command line that is looked at, in bytes.
+const LONGEST: u64 = 64 << 10;
+
+/// What LXC's monitor makes of its command line.
+pub(crate) const LXC_MONITOR: &str = "[lxc monitor]";
+/// argv[0] of the init that `unshare-rs --hold` leaves.
+pub(crate) const HELD_INIT: &str = "unshare-rs-init";
+
+const PROGRAMS: &[&str] =
+    &["dockerd", "containerd", "conmon", "systemd-nspawn", "lxc-start", "lxc-execute", LXC_MONITOR, HELD_INIT];
+
+/// One of them.
+pub(crate) struct Process {
+    pub(crate) target: Target,
+    pub(crate) program: &'static str,
+    pub(crate) argv: Vec<OsString>,
+    /// Whose word its words are.
+    pub(crate) author: u32,
+}
+
+/// All that run.
+pub(crate) fn of_runtimes() -> Result<Vec<Process>, Fault> {
+    let mut found = Vec::new();
+    for entry in look("look through the processes", "readdir(\"/proc\")", || std::fs::read_dir("/proc"))? {
+        let entry = look("look through the processes", "readdir(\"/proc\")", || entry)?;
+        if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+            found.extend(of_runtime(pid));
+        }
+    }
+    Ok(found)
+}
+
+/// The process, if it is a runtime's; one that ended since, or may not be looked into, is none that we can use.
+fn of_runtime(pid: i32) -> Option<Process> {
+    program_of(&command_line(CWD, Path::new(&format!("/proc/{pid}/cmdline")))?)?;
+    let target = Target::of_pid(pid).ok()?;
+    let argv = command_line(target.dir(), Path::new("cmdline"))?;
+    let program = program_of(&argv)?;
+    if claim::is_contained(&target, program == HELD_INIT) {
+        return None;
+    }
+    let author = claim::author(&target)?;
+    Some(Process { target, program, argv, author })
+}
+
+fn command_line(dir: impl std::os::fd::AsFd, path: &Path) -> Option<Vec<OsString>> {
+    let file = openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut bytes = Vec::new();
+    File::from(file).take(LONGEST).read_to_end(&mut bytes).ok()?;
+    let whole = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+    Some(whole.split(|byte| *byte == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect())
+}
+
+fn program_of(argv: &[OsString]) -> Option<&'static str> {
+    let first = argv.first()?;
+    if first.as_bytes().starts_with(LXC_MONITOR.as_bytes()) {
+        return Some(LXC_MONITOR);
+    }
+    let name = Path::new(first).file_name()?;
+    PROGRAMS.iter().copied().find(|program| name == *program)
+}
+
+impl Process {
+    /// The value of an option, given as `--option VALUE` or `--option=VALUE`; of a letter as `-o VALUE` or `-oVALUE`.
+    pub(crate) fn option(&self, names: &[&str]) -> Option<OsString> {
+        let mut words = self.argv.iter().skip(1);
+        while let Some(word) = words.next() {
+            if word == "--" {
+                break;
+            }
+            for name in names {
+                let Some(rest) = word.as_bytes().strip_prefix(name.as_bytes()) else { continue };
+                let is_letter = !name.starts_with("--");
+                match rest {
+                    [] => return words.next().cloned(),
+                    [b'=', value @ ..] if !is_letter => return Some(OsStr::from_bytes(value).to_owned()),
+                    value if is_letter && name.len() == 2 => return Some(OsStr::from_bytes(value).to_owned()),
+                    _ => {}
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether it and we mean the same by a path.
+    pub(crate) fn shares_mounts(&self) -> bool {
+        self.target.namespace_inode(Kind::Mnt).is_ok_and(|inode| inode == own_namespace_inode(Kind::Mnt))
+    }
+
+    /// Its child in a pid namespace of its own, which is a container's first process.
+    pub(crate) fn contained_child(&self) -> Option<Target> {
+        let own = self.target.namespace_inode(Kind::Pid).ok()?;
+        self.children().find(|child| child.namespace_inode(Kind::Pid).is_ok_and(|inode| inode != own))
+    }
+
+    /// Its children, of whichever of its threads.
+    pub(crate) fn children(&self) -> impl Iterator<Item = Target> {
+        let parent = self.target.pid();
+        let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+        let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+        let pids: Vec<i32> = lists
+            .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+            .collect();
+        // Asked again once the child is held: its pid may have passed to another since.
+        pids.into_iter()
+            .filter_map(|pid| Target::of_pid(pid).ok())
+            .filter(move |child| parent_of(child) == Some(parent))
+    }
+}
+
+fn parent_of(process: &Target) -> Option<i32> {
+    let status = process.read("status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_in_each_spelling() {
+        let target = Target::of_pid(std::process::id().cast_signed()).unwrap();
+        let argv = ["/usr/sbin/dockerd", "--data-root", "/a", "--exec-root=/b", "-D", "-gx", "--", "--host=no"];
+        let argv = argv.map(OsString::from).to_vec();
+        let process = Process { target, program: "dockerd", argv, author: 0 };
+        assert_eq!(process.option(&["--data-root"]), Some("/a".into()));
+        assert_eq!(process.option(&["--exec-root"]), Some("/b".into()));
+        assert_eq!(process.option(&["-g"]), Some("x".into()));
+        assert_eq!(process.option(&["--host"]), None);
+        assert_eq!(program_of(&process.argv), Some("dockerd"));
+        assert_eq!(program_of(&["[lxc monitor] /var/lib/lxc web".into()]), Some(LXC_MONITOR));
+        assert_eq!(program_of(&["sh".into()]), None);
+    }
+}

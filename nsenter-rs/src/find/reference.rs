@@ -1,0 +1,134 @@
+//! How a person names a container: `NAME`, and where that is not enough `RUNTIME:NAME` or `RUNTIME@UID:NAME`.
+//!
+//! A user may call a container of his whatever he likes, `web` for instance. So a plain name means those of root and
+//! our own only; another user's is meant only where the user is named.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use plumbing::Fault;
+
+use super::{Container, Runtime};
+
+/// A container, or several, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reference {
+    /// Only of this runtime.
+    pub(crate) runtime: Option<Runtime>,
+    /// Of this user; otherwise of root and ourselves.
+    pub(crate) user: Option<u32>,
+    /// A name, an id, or the beginning of an id.
+    pub(crate) word: OsString,
+}
+
+impl Reference {
+    /// Reads one from the command line.
+    pub(crate) fn read(text: &OsStr) -> Result<Reference, String> {
+        let bytes = text.as_bytes();
+        let colon = bytes.iter().position(|byte| *byte == b':');
+        let kind = colon.and_then(|colon| std::str::from_utf8(&bytes[..colon]).ok());
+        let (runtime, user, word) = match (kind, colon) {
+            (Some(kind), Some(colon)) => {
+                let (runtime, user) = read_kind(kind)?;
+                (runtime, user, &bytes[colon + 1..])
+            }
+            _ => (None, None, bytes),
+        };
+        match word.is_empty() {
+            true => Err("valid is a container's name, its id, or the beginning of its id".to_owned()),
+            false => Ok(Reference { runtime, user, word: OsStr::from_bytes(word).to_owned() }),
+        }
+    }
+
+    /// Narrowed to a runtime by an option of its own.
+    pub(crate) fn of_runtime(self, wanted: Option<Runtime>) -> Result<Reference, Fault> {
+        match (self.runtime, wanted) {
+            (Some(named), Some(wanted)) if named != wanted => Err(Fault::usage(format!(
+                "'{}:{}' is of no use with '--type {}'",
+                named.name(),
+                self.word.to_string_lossy(),
+                wanted.name()
+            ))),
+            (named, wanted) => Ok(Reference { runtime: wanted.or(named), ..self }),
+        }
+    }
+
+    /// Whether this container bears the name, whoever gave it.
+    pub(crate) fn names(&self, container: &Container) -> bool {
+        self.runtime.is_none_or(|runtime| runtime == container.runtime)
+            && (container.names.contains(&self.word) || self.is_id(container.id.as_deref()))
+    }
+
+    /// Whether a name that this user gave is meant.
+    pub(crate) fn means_author(&self, author: u32, own: u32) -> bool {
+        match self.user {
+            Some(user) => user == author,
+            None => author == 0 || author == own,
+        }
+    }
+
+    fn is_id(&self, id: Option<&str>) -> bool {
+        let (Some(id), Some(word)) = (id, self.word.to_str()) else { return false };
+        // Only ids that nobody chose can be told by their beginning.
+        id == word || word.len() >= 4 && is_random(id) && id.starts_with(word)
+    }
+
+    /// For sentences.
+    pub(crate) fn shown(&self) -> String {
+        let word = self.word.to_string_lossy().escape_debug().to_string();
+        match (self.runtime, self.user) {
+            (None, None) => word,
+            (runtime, None) => format!("{}:{word}", kind_name(runtime)),
+            (runtime, Some(user)) => format!("{}@{user}:{word}", kind_name(runtime)),
+        }
+    }
+}
+
+/// `docker`, `podman@1000`, `name`, `name@1000`.
+fn read_kind(text: &str) -> Result<(Option<Runtime>, Option<u32>), String> {
+    let (runtime, user) = match text.split_once('@') {
+        Some((runtime, uid)) => {
+            let uid = uid.parse().map_err(|_| format!("'{uid}' is no user id: valid is RUNTIME@UID:NAME"))?;
+            (runtime, Some(uid))
+        }
+        None => (text, None),
+    };
+    match runtime {
+        "name" => Ok((None, user)),
+        runtime => Ok((Some(Runtime::read(runtime)?), user)),
+    }
+}
+
+fn kind_name(runtime: Option<Runtime>) -> &'static str {
+    runtime.map_or("name", Runtime::name)
+}
+
+/// 64 hexadecimal digits, as docker, podman and CRI make them.
+pub(crate) fn is_random(id: &str) -> bool {
+    id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_have_any_form() {
+        let read = |text: &str| Reference::read(OsStr::new(text));
+        assert_eq!(read("web"), Ok(Reference { runtime: None, user: None, word: "web".into() }));
+        assert_eq!(
+            read("docker:web:1"),
+            Ok(Reference { runtime: Some(Runtime::Docker), user: None, word: "web:1".into() })
+        );
+        assert_eq!(read("name:7"), Ok(Reference { runtime: None, user: None, word: "7".into() }));
+        assert_eq!(
+            read("podman@1000:a"),
+            Ok(Reference { runtime: Some(Runtime::Podman), user: Some(1000), word: "a".into() })
+        );
+        assert_eq!(read("getty@tty1.service").map(|it| it.word), Ok("getty@tty1.service".into()));
+        for wrong in ["", "docker:", "rkt:web", "1:x", "docker@root:web", ":web"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(read("podman@1000:a").map(|it| it.shown()), Ok("podman@1000:a".into()));
+    }
+}

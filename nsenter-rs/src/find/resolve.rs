@@ -1,0 +1,103 @@
+//! From what a person says to the one container that it means; where it means several, or none, the error lists what
+//! there is.
+
+use std::path::PathBuf;
+
+use plumbing::Fault;
+
+use super::claim::Refused;
+use super::{Container, Containers, Reference, Runtime, Search, all, netns, reference, unit};
+
+/// The most that an error lists.
+const MOST: usize = 8;
+
+/// What a name means.
+pub(crate) enum Found {
+    /// A container, by its first process.
+    Container(Box<Container>),
+    /// A network namespace, by its file.
+    Network(PathBuf),
+}
+
+/// Finds the one that is meant.
+pub(crate) fn resolve(reference: &Reference) -> Result<Found, Fault> {
+    let own = rustix::process::geteuid().as_raw();
+    let wants = |runtime: Runtime| reference.runtime.is_none_or(|wanted| wanted == runtime);
+    let network = netns::named(&reference.word).filter(|_| wants(Runtime::Netns) && reference.user.is_none());
+    let mut containers = all()?;
+    if reference.runtime == Some(Runtime::Systemd) || (wants(Runtime::Systemd) && unit::is_name(&reference.word)) {
+        containers.add_units(reference)?;
+    }
+    let named = std::mem::take(&mut containers.all).into_iter().filter(|it| reference.names(it));
+    let (mut meant, others): (Vec<_>, Vec<_>) = named.partition(|it| reference.means_author(it.author, own));
+    match (meant.pop(), network) {
+        (Some(only), None) if meant.is_empty() => Ok(Found::Container(Box::new(only))),
+        (None, Some(network)) => Ok(Found::Network(network)),
+        (None, None) => Err(not_found(reference, &containers, &others, own)),
+        (last, network) => {
+            meant.extend(last);
+            Err(ambiguous(reference, &meant, network, own))
+        }
+    }
+}
+
+impl Containers {
+    fn add_units(&mut self, reference: &Reference) -> Result<(), Fault> {
+        let search = Search::begin()?;
+        let mut found = Containers::default();
+        found.judge(&search, unit::claims(&search, &reference.word));
+        let known =
+            |unit: &Container| self.all.iter().any(|it| it.target.pid() == unit.target.pid() && reference.names(it));
+        found.all.retain(|unit| !known(unit));
+        // `.service` was understood.
+        found.all.iter_mut().for_each(|unit| unit.names.push(reference.word.clone()));
+        self.all.extend(found.all);
+        self.refused.extend(found.refused);
+        Ok(())
+    }
+}
+
+fn ambiguous(reference: &Reference, meant: &[Container], network: Option<PathBuf>, own: u32) -> Fault {
+    let mut candidates: Vec<_> = meant.iter().map(|it| it.told(own)).collect();
+    candidates.extend(network.map(|path| format!("the network namespace {} (netns)", path.display())));
+    let fault =
+        Fault::new(format!("cannot tell which container \"{}\" means: {}", reference.shown(), list(&candidates)));
+    fault.with_remedy("name it by its id, its pid, or as RUNTIME:NAME")
+}
+
+fn not_found(reference: &Reference, containers: &Containers, others: &[Container], own: u32) -> Fault {
+    let goal = format!("cannot find a container named \"{}\"", reference.shown());
+    if !others.is_empty() {
+        let told: Vec<_> = others.iter().map(|it| it.told(own)).collect();
+        let exact = |it: &Container| format!("{}@{}:{}", it.runtime.name(), it.author, it.shown());
+        let exact: Vec<_> = others.iter().map(exact).collect();
+        let remedy = format!("name it as {}, if you trust that user", exact[..exact.len().min(MOST)].join(" or "));
+        return Fault::new(format!("{goal}: only another user's is called so: {}", list(&told))).with_remedy(remedy);
+    }
+    let refused = containers.refused.iter().filter(|Refused { claim, .. }| {
+        let id = claim.id.as_deref();
+        let by_id = reference.word.to_str().is_some_and(|word| {
+            id.is_some_and(|id| id == word || reference::is_random(id) && word.len() >= 4 && id.starts_with(word))
+        });
+        by_id || claim.names.contains(&reference.word)
+    });
+    let refused: Vec<_> =
+        refused.map(|Refused { claim, why }| format!("the one of {} {why}", claim.runtime.name())).collect();
+    if !refused.is_empty() {
+        return Fault::new(format!("{goal}: {}", list(&refused)));
+    }
+    let among = match reference.runtime {
+        Some(runtime) => format!("none of {} has that name or id", runtime.name()),
+        None => "none that runs here has that name or id".to_owned(),
+    };
+    let passed_over = &containers.passed_over;
+    match passed_over.is_empty() {
+        true => Fault::new(format!("{goal}: {among}")),
+        false => Fault::new(format!("{goal}: {among}; passed over: {}", list(passed_over))),
+    }
+}
+
+fn list(all: &[String]) -> String {
+    let shown = all[..all.len().min(MOST)].join("; ");
+    if all.len() > MOST { format!("{shown}; and {} more", all.len() - MOST) } else { shown }
+}

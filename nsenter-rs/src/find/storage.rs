@@ -1,0 +1,168 @@
+//! The containers of podman and CRI-O, which keep them in the same kind of store: `DRIVER-containers/containers.json`
+//! has the names, `DRIVER-containers/ID/userdata` the configuration and the pid; `containers-storage.conf(5)`.
+//!
+//! Each of podman's has a monitor, conmon, whose command line tells its name and where the store is, and whose child it
+//! is. So another user's can be found without a look into his files.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::claim::Claim;
+use super::kubernetes::{self, Annotations};
+use super::place::Place;
+use super::{Runtime, Search, oci};
+
+/// One store: what lasts, and what does not outlive a boot.
+#[derive(Debug, PartialEq, Eq)]
+struct Store {
+    graph: PathBuf,
+    run: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    id: String,
+    names: Option<Vec<String>>,
+    /// JSON in a string.
+    metadata: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Metadata {
+    #[serde(rename = "image-name")]
+    image: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Config {
+    #[serde(default)]
+    annotations: Annotations,
+}
+
+/// CRI-O's `state.json`.
+#[derive(Deserialize)]
+struct State {
+    pid: i32,
+}
+
+/// What the stores say.
+pub(super) fn claims(search: &Search) -> Vec<Claim> {
+    let states = oci::roots(search);
+    stores(search).iter().flat_map(|store| of_store(search, store, &states)).collect()
+}
+
+/// What monitors say.
+pub(super) fn monitored(search: &Search) -> Vec<Claim> {
+    let of_monitor = |monitor: &super::Process| {
+        let (id, name) = (monitor.option(&["-c", "--cid"])?, monitor.option(&["-n", "--name"])?);
+        let child = monitor.children().next()?;
+        // CRI-O's names are made up of all that Kubernetes says.
+        let is_crio = name.to_str().is_some_and(|name| name.starts_with("k8s_"));
+        let runtime = if is_crio { Runtime::CriO } else { Runtime::Podman };
+        Some(Claim {
+            id: id.into_string().ok(),
+            start_time: Some(child.init().start_time),
+            ..Claim::new(runtime, name, child.pid(), monitor.author)
+        })
+    };
+    // With --exec it looks after one more command in a container, which is not its first process.
+    let monitors = search.processes.iter().filter(|it| it.program == "conmon");
+    let monitors = monitors.filter(|it| !it.argv.iter().any(|word| word == "-e" || word == "--exec"));
+    monitors.filter_map(of_monitor).collect()
+}
+
+fn stores(search: &Search) -> Vec<Store> {
+    let etc = search.usable(Place::of_system("/etc/containers".as_ref()));
+    let text = etc.and_then(|etc| search.usable(etc.read("storage.conf"))).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let mut stores = vec![Store {
+        graph: setting(text.lines(), "graphroot").unwrap_or_else(|| "/var/lib/containers/storage".into()),
+        run: setting(text.lines(), "runroot").unwrap_or_else(|| "/run/containers/storage".into()),
+    }];
+    if search.own != 0
+        && let Some(home) = std::env::var_os("HOME")
+    {
+        let run = format!("/run/user/{}", search.own);
+        let run = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(|| run.into(), PathBuf::from).join("containers");
+        stores.push(Store { graph: PathBuf::from(home).join(".local/share/containers/storage"), run });
+    }
+    for monitor in search.trusted("conmon") {
+        let store = monitor.option(&["-b", "--bundle"]).zip(monitor.option(&["-p", "--container-pidfile"]));
+        let store = store.and_then(|(graph, run)| Some(Store { graph: above(&graph, 3)?, run: above(&run, 4)? }));
+        stores.extend(store.filter(|store| !stores.contains(store)));
+    }
+    stores
+}
+
+fn above(path: &std::ffi::OsStr, steps: usize) -> Option<PathBuf> {
+    Path::new(path).ancestors().nth(steps).map(Path::to_owned)
+}
+
+/// `KEY = "VALUE"` in a TOML file, as far as paths need it.
+pub(super) fn setting<'a>(lines: impl IntoIterator<Item = &'a str>, key: &str) -> Option<PathBuf> {
+    let value = lines.into_iter().find_map(|line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='))?;
+    let quoted = value.trim().strip_prefix(['"', '\''])?;
+    let end = quoted.find(['"', '\''])?;
+    (end > 0).then(|| PathBuf::from(&quoted[..end]))
+}
+
+fn of_store(search: &Search, store: &Store, states: &[(Runtime, Place)]) -> Vec<Claim> {
+    let Some(graph) = search.usable(Place::of_system(&store.graph)) else { return Vec::new() };
+    let Some(run) = search.usable(Place::of_system(&store.run)) else { return Vec::new() };
+    let mut claims = Vec::new();
+    let drivers = search.usable(graph.names()).unwrap_or_default();
+    for driver in drivers.iter().filter_map(|name| name.to_str()).filter(|name| name.ends_with("-containers")) {
+        let entries: Option<Vec<Entry>> = search.usable(graph.json(format!("{driver}/containers.json")));
+        let entries = entries.unwrap_or_default();
+        let of_entry = |entry: Entry| of_entry(search, [&graph, &run], driver, entry, states);
+        claims.extend(entries.into_iter().filter_map(of_entry));
+    }
+    claims
+}
+
+fn of_entry(
+    search: &Search,
+    [graph, run]: [&Place; 2],
+    driver: &str,
+    entry: Entry,
+    states: &[(Runtime, Place)],
+) -> Option<Claim> {
+    let Entry { id, names, metadata } = entry;
+    // It becomes a part of paths.
+    if id.contains('/') || id.starts_with('.') {
+        return None;
+    }
+    let data = format!("{driver}/{id}/userdata");
+    let state = states.iter().find_map(|(_, root)| search.usable(oci::state(root, &id)));
+    let by_file = || search.usable(run.pid(format!("{data}/pidfile")));
+    let by_state = || search.usable(graph.json::<State>(format!("{data}/state.json"))).map(|state| state.pid);
+    let pid = state.as_ref().map(|state| state.pid).or_else(by_file).or_else(by_state)?;
+    let config: Option<Config> = search.usable(graph.json(format!("{data}/config.json")));
+    let config = config.or_else(|| search.usable(run.json(format!("{data}/config.json")))).unwrap_or_default();
+    let is_crio = config.annotations.get("io.container.manager").is_some_and(|manager| manager == "cri-o");
+    let metadata: Metadata = metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let mut claim = Claim {
+        start_time: state.and_then(|state| state.start_time),
+        image: metadata.image.filter(|image| !image.is_empty()),
+        ..Claim::new(if is_crio { Runtime::CriO } else { Runtime::Podman }, "", pid, graph.author)
+    };
+    let names = names.unwrap_or_default();
+    claim.names = if names.is_empty() { vec![id.clone().into()] } else { names.iter().map(Into::into).collect() };
+    claim.id = Some(id);
+    kubernetes::describe(&mut claim, &config.annotations, &kubernetes::CRIO);
+    Some(claim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_a_quoted_path() {
+        let text = "# graphroot = \"/no\"\n[storage]\n  graphroot=\"/a b\" # here\nrunroot = '/c'\nstate = \"\"\n";
+        assert_eq!(setting(text.lines(), "graphroot"), Some("/a b".into()));
+        assert_eq!(setting(text.lines(), "runroot"), Some("/c".into()));
+        assert_eq!(setting(text.lines(), "state"), None);
+    }
+}

@@ -1,0 +1,82 @@
+//! systemd's units: a unit that runs has a cgroup of its name. Its first process is the oldest one in there.
+//!
+//! `systemd.unit(5)`. Which process systemd takes for the main one, only systemd knows; where the oldest one has ended,
+//! it is another.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use plumbing::hierarchy::Hierarchy;
+use plumbing::target::Target;
+
+use super::claim::{Claim, Group};
+use super::place::Place;
+use super::{Runtime, Search};
+
+/// Units that have processes.
+const SUFFIXES: [&str; 3] = [".service", ".scope", ".slice"];
+/// How deep systemd nests its own groups: slices, a user's manager, its slices and units.
+const DEEPEST: usize = 8;
+
+/// Whether this is the name of a unit, and so not only of one.
+pub(super) fn is_name(word: &OsStr) -> bool {
+    SUFFIXES.iter().any(|suffix| word.as_bytes().ends_with(suffix.as_bytes()))
+}
+
+/// What systemd's hierarchy says of the unit of this name; `.service` is understood.
+pub(super) fn claims(search: &Search, word: &OsStr) -> Vec<Claim> {
+    let Some(word) = word.to_str() else { return Vec::new() };
+    let name = if is_name(word.as_ref()) { word.to_owned() } else { format!("{word}.service") };
+    let hierarchies = [search.hierarchies.v1("name=systemd"), search.hierarchies.v2()];
+    let mut claims = Vec::new();
+    for hierarchy in hierarchies.into_iter().flatten().filter(|hierarchy| hierarchy.is_mounted()) {
+        let Some(root) = hierarchy.mount_root() else { continue };
+        let Some(point) = hierarchy.open(root).ok().map(|group| group.shown().to_owned()) else { continue };
+        let mut found = Vec::new();
+        look_below(&point, &name, DEEPEST, &mut found);
+        claims.extend(found.iter().filter_map(|group| of_group(hierarchy, root, &point, group, &name)));
+    }
+    claims
+}
+
+fn look_below(directory: &Path, name: &str, depth: usize, found: &mut Vec<PathBuf>) {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        // systemd puts an underscore before names that the kernel would take for its own.
+        if entry.file_name().to_str().is_some_and(|own| own.strip_prefix('_').unwrap_or(own) == name) {
+            found.push(entry.path());
+        } else if depth > 0 && is_name(&entry.file_name()) {
+            look_below(&entry.path(), name, depth - 1, found);
+        }
+    }
+}
+
+fn of_group(hierarchy: &Hierarchy, root: &Path, point: &Path, group: &Path, name: &str) -> Option<Claim> {
+    let author = Place::of_system(group).ok()?.author;
+    let path = root.join(group.strip_prefix(point).ok()?);
+    let first = first_process(group)?;
+    let in_it = |cgroup: &str| {
+        plumbing::hierarchy::memberships(cgroup.as_bytes())
+            .any(|(controllers, own)| controllers == hierarchy.controllers && own.starts_with(&path))
+    };
+    // Asked again once the process is held.
+    first.read("cgroup").is_ok_and(|cgroup| in_it(&cgroup)).then(|| Claim {
+        start_time: Some(first.init().start_time),
+        group: Some(Group::Path(path.clone())),
+        ..Claim::new(Runtime::Systemd, name, first.pid(), author)
+    })
+}
+
+/// The oldest process in a group, or below it where a manager of its own has divided it.
+fn first_process(group: &Path) -> Option<Target> {
+    let procs = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let processes = procs.lines().filter_map(|pid| Target::of_pid(pid.parse().ok()?).ok());
+    let oldest = processes.min_by_key(|process| (process.init().start_time, process.pid()));
+    oldest.or_else(|| {
+        let below =
+            std::fs::read_dir(group).ok()?.flatten().filter(|it| it.file_type().is_ok_and(|kind| kind.is_dir()));
+        let oldest = below.filter_map(|entry| first_process(&entry.path()));
+        oldest.min_by_key(|process| (process.init().start_time, process.pid()))
+    })
+}

@@ -1,0 +1,182 @@
+//! `--inspect`: one page on how a process is kept apart from the host, and what of it is dangerous; `--diff`: what two
+//! processes have different. `namespaces(7)`, `proc(5)`.
+//!
+//! Everything is read from outside, through the verified process's directory in /proc: nothing is entered, no path of the
+//! process is followed, and what it can write there is text to be escaped and counted.
+
+mod capabilities;
+mod cgroup;
+mod confinement;
+mod descriptors;
+mod devices;
+mod diff;
+mod findings;
+mod id_maps;
+mod kernel_files;
+mod mount_table;
+mod mounts;
+mod namespaces;
+mod rules;
+mod seen;
+mod sensitive;
+mod sockets;
+mod status;
+mod subject;
+mod table;
+
+use plumbing::namespace::Kind;
+use plumbing::record::Record;
+use plumbing::target::Target;
+use plumbing::{Fault, Status, pipe, startup};
+use serde::Serialize;
+
+use self::capabilities::Capabilities;
+use self::cgroup::Group;
+use self::confinement::Confinement;
+use self::descriptors::Leak;
+use self::devices::Device;
+use self::findings::{Findings, Standing};
+use self::id_maps::Ids;
+use self::mount_table::MountTable;
+use self::mounts::{Judge, Mounts};
+use self::namespaces::Namespaces;
+use self::seen::{List, Seen};
+use self::sockets::Socket;
+pub(crate) use self::subject::Subject;
+
+/// The record's member `isolation`.
+#[derive(Debug, Serialize)]
+struct Isolation {
+    /// The process whose view is the host's.
+    host_pid: i32,
+    namespaces: Namespaces,
+    ids: Seen<Ids>,
+    capabilities: Seen<Capabilities>,
+    confinement: Seen<Confinement>,
+    cgroup: Seen<Group>,
+    mounts: Seen<Mounts>,
+    devices: Seen<List<Device>>,
+    listening: Seen<List<Socket>>,
+    leaks: Seen<List<Leak>>,
+    findings: Findings,
+}
+
+/// Prints the page about one, or its record with the member `isolation`.
+pub(crate) fn tell(subject: &Subject, json: bool) -> Result<Status, Fault> {
+    let (mut record, target) = subject.open()?;
+    let isolation = Isolation::of(&record, &target)?;
+    match json {
+        true => {
+            record.set("isolation", &isolation)?;
+            startup::print(&record.to_line())
+        }
+        false => startup::print(&table::page(&record, &target, &isolation)),
+    }
+}
+
+/// Adds it to every record of stdin.
+pub(crate) fn pass_on() -> Result<Status, Fault> {
+    pipe::inspect(|record, target| {
+        let isolation = Isolation::of(record, target)?;
+        record.set("isolation", &isolation)
+    })
+}
+
+/// Prints what two have different.
+pub(crate) fn compare(subjects: &[Subject; 2], json: bool) -> Result<Status, Fault> {
+    let [one, other] = subjects;
+    let (one, other) = (diff::Side::of(one)?, diff::Side::of(other)?);
+    startup::print(&diff::told(&one, &other, json)?)
+}
+
+impl Isolation {
+    fn of(record: &Record, target: &Target) -> Result<Isolation, Fault> {
+        let host = namespaces::host()?;
+        let mut findings = Findings::default();
+        let namespaces = Namespaces::of(target, &host)?;
+        let status = status::Status::of(target);
+        let ids = Seen::of(status.as_ref().map_err(Fault::clone).and_then(|status| Ids::of(target, status)));
+        let capabilities = Seen::of(status.as_ref().map(Capabilities::of).map_err(Fault::clone));
+        let confinement = Seen::of(status.as_ref().map(|status| Confinement::of(target, status)).map_err(Fault::clone));
+        let nothing = status::Status::nothing();
+        let standing = Standing::of(&namespaces, ids.told(), status.as_ref().unwrap_or(&nothing));
+        rules::of_namespaces(&namespaces, &standing, &mut findings);
+        if let Some(confinement) = confinement.told() {
+            rules::of_capabilities(&standing, confinement, &mut findings);
+            rules::of_confinement(confinement, &standing, &mut findings);
+        }
+        rules::of_tracing(&namespaces, &standing, &mut findings);
+        let cgroup = Seen::of(Group::of(record, target));
+        if let Some(group) = cgroup.told() {
+            rules::of_cgroup(group, &mut findings);
+        }
+        let files = Files::of(target, &host, &namespaces, &standing, &mut findings);
+        let listening = Seen::of(sockets::of(target));
+        findings.sort();
+        if target.has_ended()? {
+            let pid = target.pid();
+            return Err(Fault::new(format!("cannot inspect process {pid}: it ended while it was looked at")));
+        }
+        let Files { mounts, devices, leaks } = files;
+        let host_pid = host.pid();
+        Ok(Isolation {
+            host_pid,
+            namespaces,
+            ids,
+            capabilities,
+            confinement,
+            cgroup,
+            mounts,
+            devices,
+            listening,
+            leaks,
+            findings,
+        })
+    }
+}
+
+/// What is about files.
+struct Files {
+    mounts: Seen<Mounts>,
+    devices: Seen<List<Device>>,
+    leaks: Seen<List<Leak>>,
+}
+
+impl Files {
+    fn of(
+        target: &Target,
+        host: &Target,
+        namespaces: &Namespaces,
+        standing: &Standing,
+        findings: &mut Findings,
+    ) -> Files {
+        let tables = MountTable::of(target).and_then(|inside| Ok((inside, MountTable::of(host)?)));
+        let (inside, outside) = match tables {
+            Ok(tables) => tables,
+            Err(fault) => {
+                let (devices, leaks) = (Seen::of(Err(fault.clone())), Seen::of(Err(fault.clone())));
+                return Files { mounts: Seen::of(Err(fault)), devices, leaks };
+            }
+        };
+        // Among the host's own mounts there is nothing to judge: all of them are there. Their numbers tell them where the
+        // namespace is not ours to see.
+        let is_known = || inside.mounts.first().is_some_and(|mount| outside.has(mount.id));
+        if namespaces.is_host(Kind::Mnt).unwrap_or_else(is_known) {
+            let mounts = Mounts::all_of_host(&inside);
+            return Files {
+                mounts: Seen::Told(mounts),
+                devices: Seen::Told(List::new()),
+                leaks: Seen::Told(List::new()),
+            };
+        }
+        let own_pids = namespaces.is_host(Kind::Pid) == Some(false);
+        let judge = Judge { host: &outside, standing, own_pids, sockets: mounts::sockets_here() };
+        let mounts = Mounts::of(&inside, &judge, findings);
+        devices::of_making(target, &inside, standing, findings);
+        Files {
+            mounts: Seen::Told(mounts),
+            devices: Seen::of(devices::of(target, standing, findings)),
+            leaks: Seen::of(descriptors::of(target, &inside, &outside, findings)),
+        }
+    }
+}

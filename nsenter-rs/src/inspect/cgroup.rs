@@ -1,0 +1,69 @@
+//! The cgroups of the process: limits, use, and the limits that groups above set. `cgroups(7)`.
+//!
+//! The surprise: the init of a container that `--hold` made stays outside of the container's group, which the record tells.
+
+use plumbing::hierarchy::{Cgroup, Hierarchies};
+use plumbing::record::Record;
+use plumbing::target::Target;
+use plumbing::usage::{Member, Usage};
+use plumbing::{Fault, assembly};
+use serde::Serialize;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Group {
+    #[serde(flatten)]
+    pub(super) usage: Usage,
+    /// The smallest limits of the group and those above it that we can see.
+    pub(super) effective: Effective,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Effective {
+    #[serde(rename = "memory.max")]
+    pub(super) memory: Option<u64>,
+    #[serde(rename = "pids.max")]
+    pub(super) pids: Option<u64>,
+}
+
+impl Group {
+    pub(super) fn of(record: &Record, target: &Target) -> Result<Group, Fault> {
+        let told: Option<Cgroup> = record.get("cgroup")?;
+        let usage = match told {
+            Some(told) if assembly::has_mark(target).unwrap_or(false) => {
+                Usage::of_cgroup(&told, &Hierarchies::discover()?)?
+            }
+            _ => Usage::of_process(target)?,
+        };
+        let above = Effective::above(target)?;
+        let limit = |name: &str| usage.cgroup.limits.get(name).and_then(|limit| limit.as_u64());
+        let effective = Effective {
+            memory: smallest(above.memory, limit("memory.max")),
+            pids: smallest(above.pids, limit("pids.max")),
+        };
+        Ok(Group { usage, effective })
+    }
+}
+
+impl Effective {
+    fn above(target: &Target) -> Result<Effective, Fault> {
+        let mut effective = Effective::default();
+        for hierarchy in Hierarchies::of_process(target)?.iter().filter(|hierarchy| hierarchy.is_mounted()) {
+            for path in hierarchy.own_path().ancestors() {
+                // What lies above our own view cannot be asked.
+                let Ok(group) = hierarchy.open(path) else { continue };
+                let member = Member { controllers: hierarchy.controllers.clone(), group };
+                if member.serves("memory") {
+                    effective.memory = smallest(effective.memory, member.memory_limits()?.0);
+                }
+                if member.serves("pids") {
+                    effective.pids = smallest(effective.pids, member.pids_limit()?);
+                }
+            }
+        }
+        Ok(effective)
+    }
+}
+
+fn smallest(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
+}

@@ -1,0 +1,148 @@
+//! Devices in the process's /dev beside those that every container has, and whether it can make more. `mknod(2)`.
+//!
+//! The surprise: to look at a path in there can mean to wait for whoever serves it (FUSE), without end. So /dev is opened
+//! only as far as the kernel has it at hand already, and listed only where a file system without a server lies.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use plumbing::Fault;
+use plumbing::hierarchy::Hierarchies;
+use plumbing::kernel::look;
+use plumbing::mountinfo::Mount;
+use plumbing::target::Target;
+use plumbing::text::Text;
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
+use rustix::thread::CapabilitySet;
+use serde::Serialize;
+
+use super::descriptors::mount_of;
+use super::findings::{Findings, Severity, Standing};
+use super::mount_table::MountTable;
+use super::seen::{List, each_line};
+
+/// The most entries of /dev that are looked at.
+const MOST: usize = 4096;
+/// File systems that answer by themselves.
+const PLAIN: &[&str] = &["tmpfs", "devtmpfs", "ramfs", "ext4", "xfs", "btrfs"];
+
+const HELD: ResolveFlags = ResolveFlags::IN_ROOT
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::CACHED);
+const BESIDE: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
+#[derive(Debug, Serialize)]
+pub(super) struct Device {
+    pub(super) name: Text,
+    /// `block` or `char`.
+    #[serde(rename = "type")]
+    pub(super) kind: &'static str,
+    pub(super) major: u32,
+    pub(super) minor: u32,
+}
+
+/// Those in /dev that not every container has.
+pub(super) fn of(target: &Target, standing: &Standing, findings: &mut Findings) -> Result<List<Device>, Fault> {
+    let mut devices = List::new();
+    let Some(dev) = open(target)? else { return Ok(devices) };
+    let goal = format!("list the devices of process {}", target.pid());
+    let listed = look(&goal, "openat(\"dev\", O_RDONLY)", || {
+        openat(&dev, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).and_then(Dir::new)
+    })?;
+    for entry in listed.take(MOST) {
+        let entry = look(&goal, "getdents64(\"dev\")", || entry)?;
+        if !matches!(entry.file_type(), FileType::BlockDevice | FileType::CharacterDevice) {
+            continue;
+        }
+        // What is mounted over it was judged as a mount; what is gone by now is no device any more.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(device) = openat2(&dev, entry.file_name(), flags, Mode::empty(), BESIDE) else { continue };
+        let stat = look(&goal, "fstat(device)", || fstat(&device))?;
+        let Some(reason) = reason(&stat) else { continue };
+        let name = Text::from(&*entry.file_name().to_string_lossy());
+        let deed = standing.as_root().unwrap_or(Severity::Weakness);
+        let severity = if is_master_key(&stat) { deed } else { Severity::Weakness };
+        findings.add_at(severity, "host-device", reason, name.clone());
+        let is_block = FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice;
+        let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        devices.push(Device { name, kind: if is_block { "block" } else { "char" }, major, minor }, 64);
+    }
+    Ok(devices)
+}
+
+/// What the host loses by it; `None` for what every container has.
+pub(super) fn reason(stat: &Stat) -> Option<&'static str> {
+    let number = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+    match (FileType::from_raw_mode(stat.st_mode), number) {
+        (FileType::BlockDevice, _) => Some("a disk of the host, or a part of one: its files, past all permissions"),
+        // null, zero, full, random, urandom; tty, console, ptmx; pseudo-terminals.
+        (FileType::CharacterDevice, (1, 3 | 5 | 7 | 8 | 9) | (5, 0..=2) | (136..=143, _)) => None,
+        (FileType::CharacterDevice, (1, 1 | 2 | 4)) => Some("the host's memory, or its ports"),
+        (FileType::CharacterDevice, (1, 11)) => Some("the log of the host's kernel"),
+        (FileType::CharacterDevice, _) => Some("a device of the host, and with it its driver"),
+        _ => None,
+    }
+}
+
+/// Disks and memory: with them all else is open.
+pub(super) fn is_master_key(stat: &Stat) -> bool {
+    let number = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+    FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice || matches!(number, (1, 1 | 2 | 4))
+}
+
+/// Its /dev; `None` where it has none that can be listed without asking somebody inside.
+fn open(target: &Target) -> Result<Option<OwnedFd>, Fault> {
+    let goal = format!("open /dev of process {}", target.pid());
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = look(&goal, format!("openat(\"/proc/{}/root\", O_PATH)", target.pid()), || {
+        openat(target.dir(), "root", flags, Mode::empty())
+    })?;
+    let text = "openat2(\"dev\", O_PATH, RESOLVE_IN_ROOT|RESOLVE_CACHED)";
+    let opened = openat2(&root, "dev", flags | OFlags::NOFOLLOW, Mode::empty(), HELD);
+    if opened.as_ref().err() == Some(&rustix::io::Errno::NOENT) {
+        return Ok(None);
+    }
+    let dev = look(&goal, text, || opened)?;
+    let id = mount_of(dev.as_fd())?;
+    let mut mount = None;
+    // Read now: as long as we hold the mount, its number means no other.
+    each_line(target, "mountinfo", |line| mount = mount.take().or(Mount::parse(line).filter(|mount| mount.id == id)))?;
+    match mount {
+        Some(mount) if PLAIN.contains(&mount.fs_type.as_str()) => Ok((!mount.has("nodev")).then_some(dev)),
+        Some(mount) => Err(Fault::new(format!("its /dev lies on {}, which somebody inside may serve", mount.fs_type))),
+        None => Err(Fault::new("its /dev lies on a mount that it does not show")),
+    }
+}
+
+/// Whether it can make whatever device it likes, and use it.
+pub(super) fn of_making(target: &Target, table: &MountTable, standing: &Standing, findings: &mut Findings) {
+    if !standing.power.contains(CapabilitySet::MKNOD) || is_restricted(target) != Some(false) {
+        return;
+    }
+    let takes = |mount: &&Mount| {
+        let has_files = PLAIN.contains(&mount.fs_type.as_str()) || mount.fs_type == "overlay";
+        has_files && mount.fs_type != "devtmpfs" && !mount.is_read_only() && !mount.has("nodev")
+    };
+    for mount in table.mounts.iter().filter(takes) {
+        let reason =
+            "with CAP_MKNOD it makes the host's disks there: neither nodev nor its cgroup keeps it from using them";
+        findings.add_at(Severity::Danger, "device-creation", reason, Text::from(mount.point.as_path()));
+    }
+}
+
+/// Whether its cgroup restricts devices; `None` where we may not know. On v2 programs decide: what they allow shows
+/// nowhere, that there are any does.
+fn is_restricted(target: &Target) -> Option<bool> {
+    let hierarchies = Hierarchies::of_process(target).ok()?;
+    if let Some(devices) = hierarchies.v1("devices") {
+        // In use, and perhaps not mounted for us: then v2 does not decide, and we cannot tell.
+        let list = devices.open(devices.own_path()).and_then(|group| group.read("devices.list")).ok()?;
+        return Some(!list.lines().any(|line| line == "a *:* rwm"));
+    }
+    let v2 = hierarchies.v2()?;
+    let group = v2.open(v2.own_path()).ok()?;
+    plumbing::kernel::device_programs(group.dir()?).ok().map(|programs| programs > 0)
+}

@@ -1,0 +1,71 @@
+//! Who the process is outside: its user and group, the id maps, and whom root inside is. `user_namespaces(7)`.
+//!
+//! The surprise: the kernel tells a map in the reader's ids, but to a reader in the same namespace in its parent's.
+
+use plumbing::Fault;
+use plumbing::namespace::Kind;
+use plumbing::target::{Target, own_namespace_inode};
+use serde::Serialize;
+
+use super::status::Status;
+
+/// All of the ids that there are: the map of the first user namespace.
+const ALL: [u64; 3] = [0, 0, 4_294_967_295];
+
+#[derive(Debug, Serialize)]
+pub(super) struct Ids {
+    /// Effective, as we see it.
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) groups: Vec<u32>,
+    /// Inside, outside, how many.
+    pub(super) uid_map: Vec<[u64; 3]>,
+    pub(super) gid_map: Vec<[u64; 3]>,
+    /// Whom uid 0 inside is outside; `None`: nobody.
+    pub(super) root_outside: Option<u64>,
+    /// Whether the process is uid 0 inside, or can become it with what it holds.
+    pub(super) is_root: bool,
+}
+
+impl Ids {
+    pub(super) fn of(target: &Target, status: &Status) -> Result<Ids, Fault> {
+        let (uid_map, gid_map) = (map(&target.read("uid_map")?), map(&target.read("gid_map")?));
+        let root_outside = uid_map.iter().find(|[inside, ..]| *inside == 0).map(|[_, outside, _]| *outside);
+        let is_ours = target.namespace_inode(Kind::User).is_ok_and(|inode| inode == own_namespace_inode(Kind::User));
+        let root = if is_ours { Some(0) } else { root_outside };
+        Ok(Ids {
+            uid: status.uid.get(1).copied().unwrap_or_default(),
+            gid: status.gid.get(1).copied().unwrap_or_default(),
+            groups: status.groups.iter().copied().take(64).collect(),
+            is_root: root.is_some_and(|root| u32::try_from(root).is_ok_and(|root| status.is(root))),
+            root_outside,
+            uid_map,
+            gid_map,
+        })
+    }
+
+    /// Whether no id is another one outside.
+    pub(super) fn maps_all(&self) -> bool {
+        self.uid_map == [ALL]
+    }
+}
+
+fn map(text: &str) -> Vec<[u64; 3]> {
+    let line = |line: &str| {
+        let numbers: Vec<u64> = line.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect();
+        numbers.try_into().ok()
+    };
+    text.lines().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_is_lines_of_three_numbers() {
+        assert_eq!(map("         0     100000      65536\n 65536 5 1\n"), [[0, 100_000, 65_536], [65_536, 5, 1]]);
+        assert_eq!(map("         0          0 4294967295\n"), [ALL]);
+        assert!(map("").is_empty());
+    }
+}

@@ -1,0 +1,124 @@
+//! Which namespaces are the process's own, which are the host's, and with whom it shares the others. `namespaces(7)`.
+//!
+//! The host is what process 1 sees; where we may not look at that one, it is what we see ourselves.
+
+use std::collections::BTreeSet;
+
+use plumbing::Fault;
+use plumbing::kernel::look;
+use plumbing::namespace::Kind;
+use plumbing::target::Target;
+use plumbing::text::Text;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::seen::{List, Seen};
+
+/// The process whose view is the host's.
+pub(super) fn host() -> Result<Target, Fault> {
+    match Target::of_pid(1) {
+        Ok(first) if first.namespace_inode(Kind::Mnt).is_ok() => Ok(first),
+        _ => Target::of_pid(std::process::id().cast_signed()),
+    }
+}
+
+/// By kind; kinds that the kernel does not have are left out.
+#[derive(Debug)]
+pub(super) struct Namespaces(Vec<(Kind, Seen<Namespace>)>);
+
+#[derive(Debug, serde::Serialize)]
+pub(super) struct Namespace {
+    inode: u64,
+    /// Whether it is the host's.
+    pub(super) host: bool,
+    /// Of what is not the host's: processes in it that live elsewhere, by mount or pid namespace; one for each place.
+    pub(super) with: List<Sharer>,
+}
+
+#[derive(Debug, serde::Serialize)]
+pub(super) struct Sharer {
+    pub(super) pid: i32,
+    pub(super) comm: Text,
+}
+
+impl Namespaces {
+    pub(super) fn of(target: &Target, host: &Target) -> Result<Namespaces, Fault> {
+        let mut found = Vec::new();
+        for kind in Kind::ALL {
+            let namespace = |inode| -> Result<Namespace, Fault> {
+                let host = Some(inode) == host.namespace_inode(kind)?;
+                Ok(Namespace { inode, host, with: List::new() })
+            };
+            match target.namespace_inode(kind).and_then(|inode| inode.map(namespace).transpose()) {
+                Ok(None) => {}
+                Ok(Some(namespace)) => found.push((kind, Seen::Told(namespace))),
+                Err(fault) => found.push((kind, Seen::of(Err(fault)))),
+            }
+        }
+        let mut namespaces = Namespaces(found);
+        namespaces.find_sharers()?;
+        Ok(namespaces)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(Kind, Seen<Namespace>)> {
+        self.0.iter()
+    }
+
+    /// Whether this one is the host's, where that is known.
+    pub(super) fn is_host(&self, kind: Kind) -> Option<bool> {
+        let (_, seen) = self.iter().find(|(known, _)| *known == kind)?;
+        seen.told().map(|namespace| namespace.host)
+    }
+
+    fn inode(&self, kind: Kind) -> Option<u64> {
+        self.iter().find(|(known, _)| *known == kind)?.1.told().map(|namespace| namespace.inode)
+    }
+
+    /// Looks through the processes, once. One that has ended since, or that we may not look at, tells nothing.
+    fn find_sharers(&mut self) -> Result<(), Fault> {
+        let (Some(mnt), Some(pid)) = (self.inode(Kind::Mnt), self.inode(Kind::Pid)) else { return Ok(()) };
+        let own: Vec<_> = self.iter().filter_map(|(kind, _)| self.own_inode(*kind)).collect();
+        if own.is_empty() {
+            return Ok(());
+        }
+        let mut known = BTreeSet::new();
+        for entry in look("look through the processes", "readdir(\"/proc\")", || std::fs::read_dir("/proc"))?.flatten()
+        {
+            let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+            let inode = |kind: Kind| {
+                rustix::fs::stat(format!("/proc/{process}/ns/{}", kind.proc_name())).ok().map(|stat| stat.st_ino)
+            };
+            let (Some(its_mnt), Some(its_pid)) = (inode(Kind::Mnt), inode(Kind::Pid)) else { continue };
+            if (its_mnt, its_pid) == (mnt, pid) {
+                continue;
+            }
+            for (kind, own) in &own {
+                if inode(*kind) == Some(*own) && known.insert((*kind, its_mnt, its_pid)) {
+                    self.add_sharer(*kind, process);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn own_inode(&self, kind: Kind) -> Option<(Kind, u64)> {
+        (self.is_host(kind) == Some(false)).then(|| self.inode(kind).map(|inode| (kind, inode))).flatten()
+    }
+
+    fn add_sharer(&mut self, kind: Kind, pid: i32) {
+        let comm = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let comm = Text::from(&*String::from_utf8_lossy(comm.strip_suffix(b"\n").unwrap_or(&comm)));
+        if let Some((_, Seen::Told(namespace))) = self.0.iter_mut().find(|(known, _)| *known == kind) {
+            namespace.with.push(Sharer { pid, comm }, 64);
+        }
+    }
+}
+
+impl Serialize for Namespaces {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (kind, seen) in &self.0 {
+            map.serialize_entry(kind.proc_name(), seen)?;
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,110 @@
+//! Paths and file systems of a host that are no container's business, by their well-known names; `hier(7)`.
+//!
+//! The surprise: a directory is worse than its name says where a socket lies in it.
+
+/// Of container engines and other services that act for whoever may connect.
+pub(super) const SOCKETS: &[&str] = &[
+    "docker.sock",
+    "containerd.sock",
+    "containerd.sock.ttrpc",
+    "crio.sock",
+    "podman.sock",
+    "buildkitd.sock",
+    "cri-dockerd.sock",
+    "dockershim.sock",
+    "kubelet.sock",
+    "system_bus_socket",
+    "libvirt-sock",
+    "snapd.socket",
+];
+/// Where they are on a host, LXD's and systemd's too, whose names say little.
+pub(super) const SOCKET_PATHS: &[&str] = &[
+    "/run/docker.sock",
+    "/run/containerd/containerd.sock",
+    "/run/crio/crio.sock",
+    "/run/podman/podman.sock",
+    "/run/buildkit/buildkitd.sock",
+    "/run/cri-dockerd.sock",
+    "/run/k3s/containerd/containerd.sock",
+    "/run/dbus/system_bus_socket",
+    "/run/systemd/private",
+    "/run/libvirt/libvirt-sock",
+    "/var/lib/lxd/unix.socket",
+    "/var/lib/incus/unix.socket",
+    "/var/snap/lxd/common/lxd/unix.socket",
+];
+/// Whole directories, and files, that decide who rules the host; the programs among them only where they can be written.
+pub(super) const DIRECTORIES: &[&str] = &[
+    "/etc",
+    "/root",
+    "/home",
+    "/boot",
+    "/run",
+    "/var",
+    "/var/run",
+    "/var/lib",
+    "/var/lib/docker",
+    "/var/lib/containerd",
+    "/var/lib/containers",
+    "/var/lib/kubelet",
+    "/var/lib/incus",
+    "/var/lib/lxd",
+    "/var/spool/cron",
+    "/root/.ssh",
+    "/etc/shadow",
+    "/etc/sudoers",
+    "/etc/sudoers.d",
+    "/etc/ssh",
+    "/etc/cron.d",
+    "/etc/systemd",
+    "/etc/systemd/system",
+    "/etc/kubernetes",
+    "/etc/ld.so.preload",
+];
+pub(super) const PROGRAMS: &[&str] = &[
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib64",
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/lib",
+    "/usr/local",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/opt",
+    "/etc/passwd",
+    "/etc/group",
+];
+/// The kernel's own file systems that are not in a container, and what writing there does.
+pub(super) const KERNEL: &[(&str, &str)] = &[
+    ("debugfs", "the kernel's inside, made for debugging and not for walls"),
+    ("tracefs", "traces every process of the host"),
+    ("securityfs", "sets the host's security modules"),
+    ("efivarfs", "sets the host's firmware"),
+    ("configfs", "sets the host's kernel drivers"),
+    ("binfmt_misc", "names programs that run for the host's files"),
+    ("bpf", "holds programs of the host's kernel"),
+];
+/// Told elsewhere, or the same everywhere.
+pub(super) const NO_FILES: &[&str] = &[
+    "proc",
+    "sysfs",
+    "cgroup",
+    "cgroup2",
+    "devpts",
+    "mqueue",
+    "hugetlbfs",
+    "selinuxfs",
+    "fusectl",
+    "pstore",
+    "debugfs",
+    "tracefs",
+    "securityfs",
+    "efivarfs",
+    "configfs",
+    "binfmt_misc",
+    "bpf",
+    "devtmpfs",
+];

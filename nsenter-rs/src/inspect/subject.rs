@@ -1,0 +1,58 @@
+//! Whom an inspection is about: a process by its pid, a container by its name, or the host.
+//!
+//! A pid is never taken for a name. `host` is what process 1 sees, else what we see ourselves.
+
+use std::ffi::OsStr;
+
+use plumbing::Fault;
+use plumbing::namespace::Kind;
+use plumbing::record::{Namespace, Record};
+use plumbing::target::{Target, own_namespace_inode};
+
+use super::namespaces;
+use crate::address::Address;
+use crate::find::{self, Reference};
+
+/// `host`, `PID`, `PID:INODE`, or a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Host,
+    Process(Address),
+    Container(Reference),
+}
+
+impl Subject {
+    /// Reads one from the command line.
+    pub(crate) fn read(word: &OsStr) -> Result<Subject, Fault> {
+        let wrong = |reason| Fault::usage(format!("invalid subject '{}': {reason}", word.to_string_lossy()));
+        if word == "host" {
+            return Ok(Subject::Host);
+        }
+        match Address::read(word).map_err(wrong)? {
+            Address::Named(reference) => Ok(Subject::Container(reference)),
+            address => Ok(Subject::Process(address)),
+        }
+    }
+
+    /// Finds it, with a record to add to.
+    pub(super) fn open(&self) -> Result<(Record, Target), Fault> {
+        let target = match self {
+            Subject::Host => namespaces::host()?,
+            Subject::Process(address) => address.open()?.process()?,
+            Subject::Container(reference) => {
+                let container = find::container(reference)?;
+                return Ok((container.record()?, container.target));
+            }
+        };
+        let mut record = Record::new(None, target.init().clone())?;
+        let mut namespaces = Vec::new();
+        for kind in Kind::ALL {
+            // What is not ours to read is told as such on the page.
+            if let Ok(Some(inode)) = target.namespace_inode(kind) {
+                namespaces.push((kind, Namespace { inode, private: Some(inode) != own_namespace_inode(kind) }));
+            }
+        }
+        record.set_namespaces(&namespaces)?;
+        Ok((record, target))
+    }
+}

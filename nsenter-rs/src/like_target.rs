@@ -1,0 +1,174 @@
+//! Running the command as the target runs: what refuses something to the target refuses it to the command.
+//! `proc_pid_status(5)`, `proc_pid_limits(5)`.
+//!
+//! What is counted in the names of the machine outside is read and set there: groups, limits, CPUs, the OOM score. User,
+//! group and capabilities follow inside, and the filters last. Nothing tells the target's secure bits from outside.
+
+use plumbing::kernel::{call, look};
+use plumbing::privilege::ResourceLimit;
+use plumbing::privilege::likeness::{Filter, Likeness, Sets, prepare};
+use plumbing::target::Target;
+use plumbing::{Fault, narrate};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::Pid;
+use rustix::thread::{CapabilitySet, CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::{context, filters};
+
+/// What is read of the target while we are outside.
+pub(crate) struct Like {
+    groups: Vec<u32>,
+    limits: Vec<ResourceLimit>,
+    filters: Vec<Filter>,
+    cpus: CpuSet,
+    oom_score_adj: String,
+}
+
+impl Like {
+    /// Looks at the target; stops it for an instant where it has filters.
+    pub(crate) fn of(target: &Target) -> Result<Like, Fault> {
+        let status = Status::of(target)?;
+        let limits = target.read("limits")?;
+        Ok(Like {
+            groups: status.numbers("Groups", 10)?,
+            limits: limits.lines().filter_map(ResourceLimit::of_proc).collect(),
+            filters: filters::of(target, status.number("Seccomp")?)?,
+            cpus: cpus_of(target)?,
+            oom_score_adj: target.read("oom_score_adj")?.trim_end().to_owned(),
+        })
+    }
+
+    /// Before the border, in the process that crosses it, which is in the target's cgroups by now.
+    pub(crate) fn outside(&self, target: &Target) -> Result<(), Fault> {
+        self.take_cpus()?;
+        self.take_oom_score()?;
+        context::follow_any(target)?;
+        prepare(&self.groups, &self.limits)
+    }
+
+    /// Behind the border, as the last thing: `last` is done when user and group have changed.
+    pub(crate) fn inside(&self, target: &Target, last: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
+        // Again: the kernel tells the ids as the user namespace that we are in now calls them.
+        let status = Status::of(target)?;
+        status.likeness()?.apply(&self.limits, &self.filters, last)
+    }
+
+    fn take_cpus(&self) -> Result<(), Fault> {
+        let goal = "run on the target's CPUs";
+        if look(goal, "sched_getaffinity(0)", || sched_getaffinity(None))? == self.cpus {
+            return Ok(());
+        }
+        let list: Vec<_> =
+            (0..CpuSet::MAX_CPU).filter(|cpu| self.cpus.is_set(*cpu)).map(|cpu| cpu.to_string()).collect();
+        let text = format!("sched_setaffinity(0, {}, [{}])", CpuSet::MAX_CPU / 8, list.join(" "));
+        call(goal, text, "as the target; sched_setaffinity(2)", || sched_setaffinity(None, &self.cpus))
+    }
+
+    fn take_oom_score(&self) -> Result<(), Fault> {
+        const FILE: &str = "/proc/self/oom_score_adj";
+        let goal = "be killed as soon as the target when memory runs out";
+        let own = look(goal, format!("read({FILE:?})"), || std::fs::read_to_string(FILE))?;
+        if own.trim_end() == self.oom_score_adj {
+            return Ok(());
+        }
+        let file = look(goal, format!("openat({FILE:?}, O_WRONLY)"), || {
+            openat(CWD, FILE, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        })?;
+        let text = format!("write({FILE:?}, {:?})", self.oom_score_adj);
+        call(goal, text, "as the target; proc_pid_oom_score_adj(5)", || {
+            rustix::io::write(&file, self.oom_score_adj.as_bytes()).map(drop)
+        })
+    }
+}
+
+fn cpus_of(target: &Target) -> Result<CpuSet, Fault> {
+    let (goal, text) = ("read the target's CPUs", format!("sched_getaffinity({})", target.pid()));
+    let cpus = look(goal, &text, || sched_getaffinity(Pid::from_raw(target.pid())))?;
+    // As long as it has not ended its pid means it.
+    match target.has_ended()? {
+        true => Err(Fault::kernel(goal, text, nix::errno::Errno::ESRCH)),
+        false => Ok(cpus),
+    }
+}
+
+/// /proc/PID/status.
+struct Status {
+    pid: i32,
+    text: String,
+}
+
+impl Status {
+    fn of(target: &Target) -> Result<Status, Fault> {
+        Ok(Status { pid: target.pid(), text: target.read("status")? })
+    }
+
+    fn likeness(&self) -> Result<Likeness, Fault> {
+        let set = |field| {
+            let bits = u64::from_str_radix(self.word(field)?, 16).map_err(|wrong| self.odd(field, &wrong.to_string()));
+            bits.map(CapabilitySet::from_bits_retain)
+        };
+        Ok(Likeness {
+            uid: self.real_and_effective("Uid")?,
+            gid: self.real_and_effective("Gid")?,
+            sets: Sets {
+                inheritable: set("CapInh")?,
+                permitted: set("CapPrm")?,
+                effective: set("CapEff")?,
+                bounding: set("CapBnd")?,
+                ambient: set("CapAmb")?,
+            },
+            no_new_privs: self.number("NoNewPrivs")? != 0,
+            umask: self.numbers("Umask", 8)?.first().copied(),
+        })
+    }
+
+    fn real_and_effective(&self, field: &str) -> Result<[u32; 2], Fault> {
+        match self.numbers(field, 10)?[..] {
+            [real, effective, saved, of_files] => {
+                if !narrate::is_dry_run() && [saved, of_files] != [effective; 2] {
+                    narrate::remark(format!("the target's saved {field} is another; execve(2) keeps none"));
+                }
+                Ok([real, effective])
+            }
+            _ => Err(self.odd(field, "four numbers belong there")),
+        }
+    }
+
+    /// What stands behind `FIELD:`.
+    fn word(&self, field: &str) -> Result<&str, Fault> {
+        let line = self.text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.map(str::trim).ok_or_else(|| self.odd(field, "it is not there"))
+    }
+
+    fn numbers(&self, field: &str, radix: u32) -> Result<Vec<u32>, Fault> {
+        let words = self.word(field)?.split_ascii_whitespace();
+        words
+            .map(|word| u32::from_str_radix(word, radix).map_err(|wrong| self.odd(field, &wrong.to_string())))
+            .collect()
+    }
+
+    fn number(&self, field: &str) -> Result<u32, Fault> {
+        self.numbers(field, 10)?.first().copied().ok_or_else(|| self.odd(field, "no number is there"))
+    }
+
+    fn odd(&self, field: &str, wrong: &str) -> Fault {
+        Fault::new(format!("cannot be like process {}: /proc/{0}/status, {field}: {wrong}", self.pid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_of_a_process_is_understood() {
+        let text = "Umask:\t0027\nUid:\t1\t2\t2\t2\nGid:\t5\t5\t5\t5\nGroups:\t7 8 \nCapInh:\t00\nCapPrm:\t20\nCapEff:\t20\n\
+                    CapBnd:\t21\nCapAmb:\t0\nNoNewPrivs:\t1\nSeccomp:\t2\n";
+        let status = Status { pid: 1, text: text.to_owned() };
+        let likeness = status.likeness().unwrap();
+        assert_eq!((likeness.uid, likeness.gid, likeness.umask), ([1, 2], [5, 5], Some(0o27)));
+        assert!(likeness.no_new_privs && likeness.sets.effective == CapabilitySet::KILL);
+        assert_eq!(status.numbers("Groups", 10).unwrap(), [7, 8]);
+        assert!(status.number("Seccomp_filters").is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! `--list`: the namespaces of the machine, as `lsns(8)` lists them. `namespaces(7)`.
+//!
+//! First look around, then arrange what was found, then ask the kernel for what is shown of it, and only for that. The
+//! kernel has no list of namespaces: what no process, mount or descriptor that we may see leads to is not found.
+
+mod column;
+mod filter;
+mod holder;
+mod json;
+mod kin;
+mod line;
+pub mod manual;
+mod mount;
+mod netnsid;
+mod options;
+mod plan;
+mod print;
+mod process;
+mod survey;
+mod view;
+
+use plumbing::{Fault, Status, startup};
+
+use column::{Column, Type};
+use json::Object;
+use line::{Drawn, Lines, Relation};
+pub use options::command;
+pub(crate) use options::parse;
+pub(crate) use plan::Listing;
+use plan::{Style, Subject};
+use print::{Entry, Table};
+use survey::{Depth, Survey};
+use view::{Cell, View};
+
+impl Listing {
+    /// Lists them on stdout.
+    pub(crate) fn print(&self) -> Result<Status, Fault> {
+        let subject = match self.subject {
+            Subject::Columns => return startup::print(&self.columns_told()),
+            Subject::Namespaces => None,
+            Subject::ProcessesIn(inode) => Some(inode),
+        };
+        let survey = self.survey()?;
+        let view = View::new(&survey, self.filter.as_ref());
+        let mut lines = Lines::new(&view, self.tree);
+        match subject {
+            Some(inode) => {
+                if !survey.namespaces.contains_key(&inode) {
+                    return Err(Fault::new(format!(
+                        "cannot find the namespace {inode}: nothing that we may see leads to it"
+                    )));
+                }
+                survey
+                    .processes_in(inode)
+                    .for_each(|pid| lines.add_process(inode, pid, |pid| survey.is_in(pid, inode)));
+            }
+            None => {
+                let wanted = survey.namespaces.iter().filter(|(inode, namespace)| {
+                    let is_persistent = namespace.processes == 0;
+                    (!self.only_persistent || is_persistent) && self.task.is_none_or(|task| survey.is_in(task, **inode))
+                });
+                wanted.for_each(|(inode, _)| lines.add_namespace(*inode));
+            }
+        }
+        let drawn = if self.tree_column().is_some() { lines.drawn() } else { lines.flat() };
+        startup::print(&self.told(&view, &drawn))
+    }
+
+    fn survey(&self) -> Result<Survey, Fault> {
+        // A process' own namespaces, and the processes of one, are found at processes.
+        let (depth, kinds) = match (self.task, self.subject) {
+            (Some(_), _) | (_, Subject::ProcessesIn(_)) => (Depth::Processes, self.kinds),
+            _ => (Depth::Everything, self.kinds),
+        };
+        let mut survey = Survey::take(kinds, depth)?;
+        if let Subject::ProcessesIn(inode) = self.subject
+            && !survey.namespaces.contains_key(&inode)
+        {
+            survey = Survey::take(kinds, Depth::Everything)?;
+        }
+        let is_family = matches!(self.tree, Some(Relation::Owner | Relation::Parent));
+        let orphans = survey.namespaces.iter().filter(|(_, namespace)| is_family || namespace.processes == 0);
+        let orphans: Vec<_> = orphans.map(|(inode, _)| *inode).collect();
+        orphans.into_iter().for_each(|inode| kin::add_ancestors(&mut survey, inode));
+        Ok(survey)
+    }
+
+    /// Where the tree is drawn; without that column there is none to see.
+    fn tree_column(&self) -> Option<usize> {
+        let column = match self.tree? {
+            Relation::Process => Column::Command,
+            Relation::Owner | Relation::Parent => Column::Ns,
+        };
+        self.columns.iter().position(|shown| *shown == column)
+    }
+
+    fn told(&self, view: &View<'_>, drawn: &[Drawn]) -> String {
+        let cells = |drawn: &Drawn| -> Vec<Cell> {
+            self.columns.iter().map(|column| view.cell(*column, drawn.line.namespace, drawn.line.pid)).collect()
+        };
+        let separator = if self.may_wrap { b'\n' } else { b',' };
+        let objects = || drawn.iter().map(|drawn| Object { depth: drawn.depth, cells: cells(drawn) }).collect();
+        let entries = || -> Vec<Entry> {
+            let texts = |cell| match cell {
+                Cell::Empty => Vec::new(),
+                Cell::Number(number) => vec![number.to_string().into_bytes()],
+                Cell::Text(text) => vec![text],
+                Cell::Lines(lines) if self.may_wrap => lines,
+                Cell::Lines(lines) => vec![lines.join(&separator)],
+            };
+            let entry = |drawn: &Drawn| Entry {
+                depth: drawn.depth,
+                is_last: drawn.is_last,
+                cells: cells(drawn).into_iter().map(texts).collect(),
+            };
+            drawn.iter().map(entry).collect()
+        };
+        match self.style {
+            Style::JsonLines => json::lines(&self.columns, objects()),
+            Style::Json => json::document("namespaces", &self.columns, objects(), separator),
+            Style::Raw => print::raw(&self.columns, self.has_headings, &entries()),
+            Style::Table => self.table(&self.columns, self.tree_column()).text(&entries()),
+        }
+    }
+
+    fn columns_told(&self) -> String {
+        let facts = Column::all().map(|column| {
+            let holds = if column.holds() == Type::Number { "<integer>" } else { "<string>" };
+            [column.name(), holds, column.meaning()].map(str::to_owned)
+        });
+        match self.style {
+            Style::Table => facts.map(|[name, holds, meaning]| format!("{name:>9} {holds:<9} {meaning}\n")).collect(),
+            Style::Raw => facts.map(|fact| fact.map(|text| print::word(text.as_bytes())).join(" ") + "\n").collect(),
+            Style::Json => json::facts(facts, false),
+            Style::JsonLines => json::facts(facts, true),
+        }
+    }
+
+    fn table<'a>(&self, columns: &'a [Column], tree: Option<usize>) -> Table<'a> {
+        Table {
+            columns,
+            has_headings: self.has_headings,
+            width: self.may_cut.then(terminal_width).flatten(),
+            is_utf8: speaks_utf8(),
+            tree,
+        }
+    }
+}
+
+/// `None` where stdout is no terminal.
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
+    Some(size.ws_col.into()).filter(|width| *width > 0)
+}
+
+/// What the locale's name says; `locale(7)`.
+fn speaks_utf8() -> bool {
+    let names = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(std::env::var_os);
+    let chosen = names.map(|name| name.to_string_lossy().to_ascii_lowercase()).find(|name| !name.is_empty());
+    chosen.is_some_and(|name| name.contains("utf-8") || name.contains("utf8"))
+}

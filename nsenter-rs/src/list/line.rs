@@ -1,0 +1,224 @@
+//! Which lines there are, in which order, and which hangs below which; `lsns(8)`.
+//!
+//! The default tree follows processes: a namespace hangs below the line that its first process' parent had last. In the
+//! trees of owners and parents an ancestor comes before what it owns, whether it was asked for or not.
+
+use std::collections::HashMap;
+
+/// What a tree follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Relation {
+    Process,
+    Parent,
+    Owner,
+}
+
+impl Relation {
+    /// The value of `--tree`.
+    pub(crate) fn read(word: &str) -> Result<Relation, String> {
+        match word {
+            "process" => Ok(Relation::Process),
+            "parent" => Ok(Relation::Parent),
+            "owner" => Ok(Relation::Owner),
+            _ => Err("valid is one of process, parent, owner".to_owned()),
+        }
+    }
+}
+
+/// A line: a namespace, and a process in it if there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) namespace: u64,
+    pub(crate) pid: Option<i32>,
+    /// The line that it hangs below, by its place.
+    pub(crate) above: Option<usize>,
+}
+
+/// A line as it is drawn, from the top down.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Drawn {
+    pub(crate) line: Line,
+    /// How far below a root.
+    pub(crate) depth: usize,
+    /// Whether it is the last of its siblings.
+    pub(crate) is_last: bool,
+}
+
+/// What a namespace has to do with others, as far as it is known.
+pub(crate) trait Kinship {
+    /// The parent of this process.
+    fn parent_process(&self, pid: i32) -> Option<i32>;
+    /// The parent, or the owner, of this namespace.
+    fn relative(&self, namespace: u64, relation: Relation) -> Option<u64>;
+    /// The first process in it.
+    fn first_process(&self, namespace: u64) -> Option<i32>;
+    /// Whether this line is wanted.
+    fn is_wanted(&self, namespace: u64, pid: Option<i32>) -> bool;
+}
+
+/// The lines so far.
+pub(crate) struct Lines<'a, K> {
+    kin: &'a K,
+    tree: Option<Relation>,
+    lines: Vec<Line>,
+    of_process: HashMap<i32, usize>,
+    of_namespace: HashMap<u64, usize>,
+}
+
+impl<'a, K: Kinship> Lines<'a, K> {
+    /// None yet.
+    pub(crate) fn new(kin: &'a K, tree: Option<Relation>) -> Self {
+        Lines { kin, tree, lines: Vec::new(), of_process: HashMap::new(), of_namespace: HashMap::new() }
+    }
+
+    /// A line for a namespace, after those of the ancestors that the tree wants above it.
+    pub(crate) fn add_namespace(&mut self, namespace: u64) {
+        if self.of_namespace.contains_key(&namespace) {
+            return;
+        }
+        // Innermost first; a loop cannot be, but costs nothing to exclude.
+        let mut chain = vec![namespace];
+        while let Some(ancestor) = chain.last().and_then(|last| self.ancestor(*last)) {
+            if self.of_namespace.contains_key(&ancestor) || chain.contains(&ancestor) {
+                break;
+            }
+            chain.push(ancestor);
+        }
+        for namespace in chain.into_iter().rev() {
+            self.add(namespace, self.kin.first_process(namespace));
+        }
+    }
+
+    /// A line for a process in a namespace, after those of its ancestors there.
+    pub(crate) fn add_process(&mut self, namespace: u64, pid: i32, is_in: impl Fn(i32) -> bool) {
+        let mut chain = vec![pid];
+        while let Some(parent) = chain.last().and_then(|last| self.kin.parent_process(*last)) {
+            let is_above = self.tree == Some(Relation::Process) && is_in(parent);
+            if !is_above || self.of_process.contains_key(&parent) || chain.contains(&parent) {
+                break;
+            }
+            chain.push(parent);
+        }
+        for pid in chain.into_iter().rev() {
+            if !self.of_process.contains_key(&pid) {
+                self.add(namespace, Some(pid));
+            }
+        }
+    }
+
+    fn ancestor(&self, namespace: u64) -> Option<u64> {
+        match self.tree? {
+            Relation::Process => None,
+            Relation::Owner => self.kin.relative(namespace, Relation::Owner),
+            // What has no parent comes after its owner, though not below it.
+            Relation::Parent => {
+                self.kin.relative(namespace, Relation::Parent).or_else(|| self.kin.relative(namespace, Relation::Owner))
+            }
+        }
+    }
+
+    fn add(&mut self, namespace: u64, pid: Option<i32>) {
+        if !self.kin.is_wanted(namespace, pid) {
+            return;
+        }
+        let above = match self.tree {
+            None => None,
+            Some(Relation::Process) => pid
+                .and_then(|pid| self.kin.parent_process(pid))
+                .and_then(|parent| self.of_process.get(&parent).copied()),
+            Some(relation) => {
+                self.kin.relative(namespace, relation).and_then(|relative| self.of_namespace.get(&relative).copied())
+            }
+        };
+        let place = self.lines.len();
+        self.lines.push(Line { namespace, pid, above });
+        self.of_namespace.insert(namespace, place);
+        if let Some(pid) = pid {
+            self.of_process.insert(pid, place);
+        }
+    }
+
+    /// As they came.
+    pub(crate) fn flat(self) -> Vec<Drawn> {
+        self.lines.into_iter().map(|line| Drawn { line, depth: 0, is_last: true }).collect()
+    }
+
+    /// From the top down.
+    pub(crate) fn drawn(self) -> Vec<Drawn> {
+        let mut below: Vec<Vec<usize>> = vec![Vec::new(); self.lines.len()];
+        for (place, line) in self.lines.iter().enumerate() {
+            if let Some(above) = line.above {
+                below[above].push(place);
+            }
+        }
+        let roots = (0..self.lines.len()).rev().filter(|place| self.lines[*place].above.is_none());
+        let mut next: Vec<_> = roots.map(|place| (place, 0, true)).collect();
+        let mut drawn = Vec::with_capacity(self.lines.len());
+        while let Some((place, depth, is_last)) = next.pop() {
+            let children = below[place].iter().rev().enumerate();
+            next.extend(children.map(|(turn, child)| (*child, depth + 1, turn == 0)));
+            drawn.push(Drawn { line: self.lines[place], depth, is_last });
+        }
+        drawn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// User namespaces 1 and 2 (below 1), networks 3 (of 1) and 4 (of 2); process 10 in 1 and 3, its child 20 in 2 and 4.
+    struct Family;
+
+    impl Kinship for Family {
+        fn parent_process(&self, pid: i32) -> Option<i32> {
+            (pid == 20).then_some(10)
+        }
+
+        fn relative(&self, namespace: u64, relation: Relation) -> Option<u64> {
+            match (namespace, relation) {
+                (2, _) | (3, Relation::Owner) => Some(1),
+                (4, Relation::Owner) => Some(2),
+                _ => None,
+            }
+        }
+
+        fn first_process(&self, namespace: u64) -> Option<i32> {
+            Some(if namespace % 2 == 1 { 10 } else { 20 })
+        }
+
+        fn is_wanted(&self, _: u64, _: Option<i32>) -> bool {
+            true
+        }
+    }
+
+    fn drawn(tree: Option<Relation>, order: &[u64]) -> Vec<(u64, usize)> {
+        let mut lines = Lines::new(&Family, tree);
+        order.iter().for_each(|namespace| lines.add_namespace(*namespace));
+        lines.drawn().iter().map(|drawn| (drawn.line.namespace, drawn.depth)).collect()
+    }
+
+    #[test]
+    fn an_owner_comes_before_what_it_owns() {
+        assert_eq!(drawn(Some(Relation::Owner), &[4, 3, 2, 1]), [(1, 0), (2, 1), (4, 2), (3, 1)]);
+    }
+
+    #[test]
+    fn what_has_no_parent_stands_alone() {
+        assert_eq!(drawn(Some(Relation::Parent), &[4, 3, 2, 1]), [(1, 0), (2, 1), (4, 0), (3, 0)]);
+    }
+
+    #[test]
+    fn a_process_hangs_below_the_last_line_of_its_parent() {
+        assert_eq!(drawn(Some(Relation::Process), &[1, 2, 3, 4]), [(1, 0), (2, 1), (3, 0), (4, 1)]);
+        assert_eq!(drawn(None, &[1, 2, 3, 4]), [(1, 0), (2, 0), (3, 0), (4, 0)]);
+    }
+
+    #[test]
+    fn a_line_knows_whether_it_is_the_last_below_its_own() {
+        let mut lines = Lines::new(&Family, Some(Relation::Owner));
+        [1, 2, 3, 4].into_iter().for_each(|namespace| lines.add_namespace(namespace));
+        let last: Vec<_> = lines.drawn().into_iter().map(|drawn| drawn.is_last).collect();
+        assert_eq!(last, [true, false, true, true]);
+    }
+}

@@ -1,0 +1,34 @@
+//! What the manual page of `nsenter-rs --list` says beyond its options.
+
+use plumbing::manual::Who::{Anyone, Root};
+use plumbing::manual::{Example, Manual, example};
+
+/// The page.
+pub const MANUAL: Manual = Manual {
+    description: "Lists the namespaces of this machine: of every process that the caller may look at, and those that \
+                  only a mount, a descriptor, a socket or another namespace keeps alive. It reads, and changes nothing. \
+                  Its options are those of lsns(8), and more.",
+    calls: &[],
+    examples: EXAMPLES,
+    see_also: &["lsns(8)", "namespaces(7)", "ioctl_nsfs(2)", "proc_pid_ns(5)", "nsenter-rs(1)"],
+};
+
+const EXAMPLES: &[Example] = &[
+    example(
+        "a network namespace that lives by its file alone",
+        Root,
+        "$ unshare-rs --mount -- sh -c 'touch kept; unshare-rs --net=kept true; nsenter-rs --list -P -n -t net -o TYPE,HOLDER'\n\
+         net mount /…/kept\n",
+    ),
+    example(
+        "the namespaces of one process that are not those of process 1",
+        Anyone,
+        "$ unshare-rs --map-root-user --uts --ipc sh -c 'nsenter-rs --list -p $$ -n -r -o TYPE,NPROCS -Q \"NPROCS == 2\"'\n\
+         …\n",
+    ),
+    example(
+        "all that there is to know, for jq(1)",
+        Anyone,
+        "$ nsenter-rs --list --json | jq -r .type | sort -u | head -1\ncgroup\n",
+    ),
+];

@@ -1,0 +1,99 @@
+//! Namespaces that are mounted on files: `ip netns add` and `unshare --net=FILE` do that. `proc(5)` on mountinfo.
+//!
+//! A mount table tells kind and inode number of each, so that nothing has to be opened to list them. What is mounted on a
+//! path may change, and in a container's table its root decides: opening takes the path first, and looks what it is.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use plumbing::namespace::Kind;
+use plumbing::target::read_at;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+
+use super::process::inode_of;
+
+/// A namespace on a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    pub(crate) kind: Kind,
+    pub(crate) inode: u64,
+    pub(crate) point: Vec<u8>,
+}
+
+/// Those of a mount table; none where we may not read it.
+pub(crate) fn of_namespaces(dir: BorrowedFd<'_>, table: &str) -> Vec<Mount> {
+    let table = read_at(dir, table).unwrap_or_default();
+    table.split(|byte| *byte == b'\n').filter_map(read_line).collect()
+}
+
+/// `36 35 0:4 net:[4026532301] /run/netns/blue rw shared:1 - nsfs nsfs rw`
+fn read_line(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let root = fields.nth(3)?;
+    let point = fields.next()?;
+    let is_nsfs = fields.skip_while(|field| *field != b"-").nth(1)? == b"nsfs";
+    let (kind, _) = std::str::from_utf8(root).ok()?.split_once(":[").filter(|_| is_nsfs)?;
+    Some(Mount { kind: Kind::of_proc_name(kind)?, inode: inode_of(root)?, point: unescaped(point) })
+}
+
+/// The kernel writes blanks and backslashes as `\040`.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [first, tail @ ..] = rest {
+        let escaped = tail.get(..3).filter(|_| *first == b'\\');
+        let octal = escaped.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        plain.push(octal.unwrap_or(*first));
+        rest = if octal.is_some() { &tail[3..] } else { tail };
+    }
+    plain
+}
+
+/// Opens what is mounted there, in the mount table of `pid` if it is not ours, if it is a namespace.
+pub(crate) fn open(
+    proc: BorrowedFd<'_>,
+    pid: Option<i32>,
+    point: &[u8],
+    is_namespace: impl Fn(BorrowedFd<'_>) -> bool,
+) -> Option<OwnedFd> {
+    let path = Path::new(std::ffi::OsStr::from_bytes(point));
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let found = match pid {
+        None => openat(CWD, path, flags, Mode::empty()).ok()?,
+        Some(pid) => {
+            let root = openat(proc, format!("{pid}/root"), flags | OFlags::DIRECTORY, Mode::empty()).ok()?;
+            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            openat2(root, path, flags, Mode::empty(), resolve).ok()?
+        }
+    };
+    // What it is, is known before it is opened for real.
+    if !is_namespace(found.as_fd()) {
+        return None;
+    }
+    let again = format!("/proc/self/fd/{}", found.as_raw_fd());
+    openat(CWD, again, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_mount_table_names_the_namespace() {
+        let line = b"36 35 0:4 net:[4026532301] /run/a\\040\\134b rw shared:1 master:2 - nsfs nsfs rw";
+        let mount = Mount { kind: Kind::Net, inode: 4026532301, point: b"/run/a \\b".to_vec() };
+        assert_eq!(read_line(line), Some(mount));
+        for other in [
+            &b"36 35 0:4 net:[4026532301] /run/a rw - ext4 nsfs rw"[..],
+            b"36 35 0:4 odd:[4026532301] /run/a rw - nsfs nsfs rw",
+            b"36 35 0:4 / /run/a rw - nsfs nsfs rw",
+            b"36 35",
+            b"",
+        ] {
+            assert_eq!(read_line(other), None);
+        }
+        assert_eq!(unescaped(b"\\04"), b"\\04");
+        assert_eq!(unescaped(b"\\999"), b"\\999");
+    }
+}

@@ -1,0 +1,148 @@
+//! What a `--list` command line asks for, once it is read: which namespaces, which columns, in which shape.
+//!
+//! The defaults are those of `lsns(8)`, which depend on each other: a NAMESPACE and `--type net` have other columns, and
+//! all columns together come as a list instead of a tree.
+
+use plumbing::namespace::{Kind, KindSet};
+
+use super::column::Column;
+use super::filter::Expression;
+use super::line::Relation;
+use super::options::{Asked, Options};
+
+/// What to list, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listing {
+    pub(crate) kinds: KindSet,
+    pub(crate) task: Option<i32>,
+    pub(crate) only_persistent: bool,
+    pub(crate) filter: Option<Expression>,
+    pub(crate) subject: Subject,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) tree: Option<Relation>,
+    pub(crate) style: Style,
+    pub(crate) has_headings: bool,
+    pub(crate) may_cut: bool,
+    pub(crate) may_wrap: bool,
+}
+
+/// What there is a line for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Namespaces,
+    /// Each process in this one.
+    ProcessesIn(u64),
+    /// Each column that there is.
+    Columns,
+}
+
+/// The shape of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    Table,
+    Raw,
+    /// One object with an array, as lsns prints it.
+    Json,
+    /// One object a line.
+    JsonLines,
+}
+
+impl Listing {
+    /// Fills in what was not said. Pure.
+    pub(crate) fn of(options: Options) -> Listing {
+        let all: KindSet = Kind::ALL.into_iter().collect();
+        let asked: KindSet = options.types.iter().copied().collect();
+        let default = default_columns(options.namespace, asked.contains(Kind::Net));
+        let base = if options.output_all { Column::all().collect() } else { default };
+        let as_list = options.flat || options.json;
+        let is_tree = options.namespace.is_some() || !options.output_all;
+        Listing {
+            kinds: if asked.is_empty() { all } else { asked },
+            task: options.task,
+            only_persistent: options.persistent,
+            filter: options.filter,
+            subject: match (options.list_columns, options.namespace) {
+                (true, _) => Subject::Columns,
+                (false, Some(inode)) => Subject::ProcessesIn(inode),
+                (false, None) => Subject::Namespaces,
+            },
+            columns: match options.output {
+                Some(Asked { is_addition: true, columns }) => base.into_iter().chain(columns).collect(),
+                Some(Asked { columns, .. }) => columns,
+                None => base,
+            },
+            tree: match options.tree {
+                None if as_list || !is_tree => None,
+                None => Some(Relation::Process),
+                asked => asked,
+            },
+            style: match (options.json, options.lsns_json, options.raw) {
+                (true, ..) => Style::JsonLines,
+                (_, true, _) => Style::Json,
+                (.., true) => Style::Raw,
+                _ => Style::Table,
+            },
+            has_headings: !options.noheadings,
+            may_cut: !options.notruncate,
+            may_wrap: !options.nowrap && !options.raw,
+        }
+    }
+}
+
+fn default_columns(namespace: Option<u64>, is_about_net: bool) -> Vec<Column> {
+    use Column::{Command, Netnsid, Nprocs, Ns, Nsfs, Pid, Ppid, Type, User};
+    match (namespace, is_about_net) {
+        (Some(_), _) => vec![Pid, Ppid, User, Command],
+        (None, false) => vec![Ns, Type, Nprocs, Pid, User, Command],
+        (None, true) => vec![Ns, Type, Nprocs, Pid, User, Netnsid, Nsfs, Command],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plumbing::startup::Parsed;
+    use std::ffi::OsString;
+
+    fn listing(words: &str) -> Result<Listing, plumbing::Fault> {
+        let words = std::iter::once("nsenter-rs --list").chain(words.split_whitespace()).map(OsString::from).collect();
+        match super::super::options::parse(words)? {
+            Parsed::Plan((_, listing)) => Ok(listing),
+            Parsed::Text(text) => panic!("a listing, not {text}"),
+        }
+    }
+
+    fn names(listing: &Listing) -> String {
+        listing.columns.iter().map(|column| column.name()).collect::<Vec<_>>().join(",")
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_lsns() {
+        for (words, columns, tree) in [
+            ("", "NS,TYPE,NPROCS,PID,USER,COMMAND", Some(Relation::Process)),
+            ("-l -T", "NS,TYPE,NPROCS,PID,USER,COMMAND", Some(Relation::Owner)),
+            ("-l", "NS,TYPE,NPROCS,PID,USER,COMMAND", None),
+            ("--json", "NS,TYPE,NPROCS,PID,USER,COMMAND", None),
+            ("-t net", "NS,TYPE,NPROCS,PID,USER,NETNSID,NSFS,COMMAND", Some(Relation::Process)),
+            ("4026531837", "PID,PPID,USER,COMMAND", Some(Relation::Process)),
+            ("-T -o ns", "NS", Some(Relation::Owner)),
+            ("-Tparent -o ns,Type", "NS,TYPE", Some(Relation::Parent)),
+            ("-o +path", "NS,TYPE,NPROCS,PID,USER,COMMAND,PATH", Some(Relation::Process)),
+        ] {
+            let listing = listing(words).unwrap();
+            assert_eq!((names(&listing).as_str(), listing.tree), (columns, tree), "{words}");
+        }
+        assert_eq!(listing("--output-all").unwrap().tree, None);
+        assert!(!listing("-r").unwrap().may_wrap);
+    }
+
+    #[test]
+    fn what_lsns_refuses_is_refused() {
+        for words in ["-J -r", "-P -p 1", "-t foo", "-o foo", "-o NS,,PID", "-p 0", "-p x", "x", "-p 1 5", "-Tx"] {
+            assert!(listing(words).is_err(), "{words}");
+        }
+        for words in ["-Q", "-Q =", "-Q (NS", "-Q NS==", "--json -J", "--json -T"] {
+            assert!(listing(words).is_err(), "{words}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Lines on paper: a table, words for scripts, or JSON; `lsns(8)`.
+//!
+//! Names come from processes, which may put anything into them: nothing but what can be seen reaches a terminal.
+
+use std::fmt::Write;
+
+use super::column::Column;
+
+/// The names of columns and the cells of lines, cut to what is shown of them.
+pub(crate) struct Table<'a> {
+    pub(crate) columns: &'a [Column],
+    pub(crate) has_headings: bool,
+    /// How wide the terminal is, where lines may not be wider.
+    pub(crate) width: Option<usize>,
+    /// Whether letters beyond ASCII can be shown.
+    pub(crate) is_utf8: bool,
+    /// Which column the tree is drawn in, if it is drawn.
+    pub(crate) tree: Option<usize>,
+}
+
+/// A line of a table.
+pub(crate) struct Entry {
+    pub(crate) depth: usize,
+    pub(crate) is_last: bool,
+    /// For each column, what stands there, one below the other; none if it is empty.
+    pub(crate) cells: Vec<Vec<Vec<u8>>>,
+}
+
+/// One printed line, in front of which a tree may be drawn.
+type Shown = Vec<String>;
+
+impl Table<'_> {
+    /// The whole table; nothing if it has no lines.
+    pub(crate) fn text(&self, entries: &[Entry]) -> String {
+        if entries.is_empty() {
+            return String::new();
+        }
+        let mut lines: Vec<Shown> = Vec::new();
+        if self.has_headings {
+            lines.push(self.columns.iter().map(|column| column.name().to_owned()).collect());
+        }
+        let mut path = Vec::new();
+        for entry in entries {
+            path.truncate(entry.depth.saturating_sub(1));
+            if entry.depth > 0 {
+                path.push(entry.is_last);
+            }
+            self.add(entry, &path, &mut lines);
+        }
+        self.aligned(&lines)
+    }
+
+    fn add(&self, entry: &Entry, path: &[bool], lines: &mut Vec<Shown>) {
+        let height = entry.cells.iter().map(Vec::len).max().unwrap_or_default().max(1);
+        for row in 0..height {
+            let cell = |(place, cell): (usize, &Vec<Vec<u8>>)| {
+                let text = cell.get(row).map(|text| shown(text, self.is_utf8)).unwrap_or_default();
+                match self.tree {
+                    Some(tree) if tree == place => self.branches(path, row == 0) + &text,
+                    _ => text,
+                }
+            };
+            lines.push(entry.cells.iter().enumerate().map(cell).collect());
+        }
+    }
+
+    /// What leads to a line, or past the further rows of one.
+    fn branches(&self, path: &[bool], is_first: bool) -> String {
+        let [beside, past, last, passed] =
+            if self.is_utf8 { ["├─", "│ ", "└─", "  "] } else { ["|-", "| ", "`-", "  "] };
+        let Some((own, above)) = path.split_last() else { return String::new() };
+        let mut drawn: String = above.iter().map(|is_last| if *is_last { passed } else { past }).collect();
+        drawn.push_str(match (is_first, own) {
+            (true, false) => beside,
+            (true, true) => last,
+            (false, false) => past,
+            (false, true) => passed,
+        });
+        drawn
+    }
+
+    fn aligned(&self, lines: &[Shown]) -> String {
+        let mut widths: Vec<usize> = (0..self.columns.len())
+            .map(|place| lines.iter().map(|line| width_of(&line[place])).max().unwrap_or_default())
+            .collect();
+        let is_cut = self.cut(&mut widths);
+        let mut text = String::new();
+        for line in lines {
+            let start = text.len();
+            for (place, cell) in line.iter().enumerate() {
+                let cell = if is_cut[place] { cut(cell, widths[place]) } else { cell };
+                let gap = widths[place].saturating_sub(width_of(cell));
+                let is_right = self.columns[place].is_right() && self.tree != Some(place);
+                let (before, after) = if is_right { (gap, 0) } else { (0, gap) };
+                text.extend(std::iter::repeat_n(' ', before));
+                text.push_str(cell);
+                text.extend(std::iter::repeat_n(' ', after + 1));
+            }
+            text.truncate(start + text[start..].trim_end().len());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Makes commands narrower where lines are wider than the terminal; answers which columns are cut.
+    fn cut(&self, widths: &mut [usize]) -> Vec<bool> {
+        let mut is_cut = vec![false; widths.len()];
+        let Some(limit) = self.width else { return is_cut };
+        let mut excess = (widths.iter().sum::<usize>() + widths.len().saturating_sub(1)).saturating_sub(limit);
+        for (place, width) in widths.iter_mut().enumerate().rev() {
+            let least = Column::Command.name().len();
+            if self.columns[place] == Column::Command && excess > 0 && *width > least {
+                let less = excess.min(*width - least);
+                *width -= less;
+                excess -= less;
+                is_cut[place] = true;
+            }
+        }
+        is_cut
+    }
+}
+
+/// Words with single blanks between them; blanks within are written as `\x20`.
+pub(crate) fn raw(columns: &[Column], has_headings: bool, entries: &[Entry]) -> String {
+    let headings = (has_headings && !entries.is_empty())
+        .then(|| columns.iter().map(|column| column.name().to_owned()).collect::<Vec<_>>());
+    let rows = entries
+        .iter()
+        .map(|entry| entry.cells.iter().map(|cell| word(cell.first().map_or(&b""[..], Vec::as_slice))).collect());
+    headings.into_iter().chain(rows).fold(String::new(), |text, words: Vec<_>| text + &words.join(" ") + "\n")
+}
+
+/// Text as one word of ASCII.
+pub(crate) fn word(text: &[u8]) -> String {
+    text.iter().fold(String::new(), |mut word, byte| {
+        match byte {
+            b'!'..=b'~' if *byte != b'\\' => word.push((*byte).into()),
+            _ => escape(&mut word, *byte),
+        }
+        word
+    })
+}
+
+/// Text for a terminal: what cannot be seen, or turns the order of what is seen around, is written as its bytes.
+pub(crate) fn shown(text: &[u8], is_utf8: bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        for (place, letter) in chunk.valid().char_indices() {
+            let bytes = &chunk.valid().as_bytes()[place..place + letter.len_utf8()];
+            let would_mislead = letter == '\\' && chunk.valid()[place..].starts_with("\\x");
+            if is_visible(letter) && (is_utf8 || letter.is_ascii()) && !would_mislead {
+                shown.push(letter);
+            } else {
+                bytes.iter().for_each(|byte| escape(&mut shown, *byte));
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| escape(&mut shown, *byte));
+    }
+    shown
+}
+
+fn escape(text: &mut String, byte: u8) {
+    // Writing to a String cannot fail.
+    write!(text, "\\x{byte:02x}").unwrap_or_default();
+}
+
+fn is_visible(letter: char) -> bool {
+    let is_format = matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
+    !letter.is_control() && !is_format
+}
+
+fn width_of(text: &str) -> usize {
+    text.chars().map(letter_width).sum()
+}
+
+/// How many places of a terminal a letter takes.
+fn letter_width(letter: char) -> usize {
+    match letter {
+        '\u{300}'..='\u{36f}' => 0,
+        '\u{1100}'..='\u{115f}'
+        | '\u{2e80}'..='\u{a4cf}'
+        | '\u{ac00}'..='\u{d7a3}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{fe30}'..='\u{fe6f}'
+        | '\u{ff00}'..='\u{ff60}'
+        | '\u{1f300}'..='\u{1faff}'
+        | '\u{20000}'..='\u{3fffd}' => 2,
+        _ => 1,
+    }
+}
+
+/// As much of the text as fits.
+fn cut(text: &str, width: usize) -> &str {
+    let mut used = 0;
+    let end = text.char_indices().find(|(_, letter)| {
+        used += letter_width(*letter);
+        used > width
+    });
+    end.map_or(text, |(place, _)| &text[..place])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(depth: usize, is_last: bool, cells: &[&[&str]]) -> Entry {
+        let cells = cells.iter().map(|cell| cell.iter().map(|text| text.as_bytes().to_vec()).collect()).collect();
+        Entry { depth, is_last, cells }
+    }
+
+    fn table(is_utf8: bool, width: Option<usize>, tree: Option<usize>) -> Table<'static> {
+        Table { columns: &[Column::Pid, Column::Command, Column::Type], has_headings: true, width, is_utf8, tree }
+    }
+
+    #[test]
+    fn columns_are_aligned_and_trees_drawn() {
+        let entries = [
+            entry(0, true, &[&["1"], &["init"], &["net", "more"]]),
+            entry(1, false, &[&["22"], &["a"], &["pid", "x"]]),
+            entry(2, true, &[&["333"], &["b"], &[]]),
+            entry(1, true, &[&["4"], &["c"], &["uts"]]),
+        ];
+        let ascii = "PID COMMAND TYPE\n  1 init    net\n            more\n 22 |-a     pid\n    |       x\n333 | `-b\n  4 `-c     uts\n";
+        assert_eq!(table(false, None, Some(1)).text(&entries), ascii);
+        let drawn = table(true, None, Some(1)).text(&entries);
+        assert!(drawn.contains("22 ├─a     pid\n    │       x\n333 │ └─b\n  4 └─c "), "{drawn}");
+        assert_eq!(table(true, None, None).text(&[]), "");
+    }
+
+    #[test]
+    fn commands_are_cut_where_the_terminal_ends() {
+        let entries = [entry(0, true, &[&["1"], &["a very long command"], &["net"]])];
+        let told = |width| table(true, Some(width), None).text(&entries);
+        assert_eq!(
+            told(18),
+            "PID COMMAND    TYPE\n  1 a very lon net\n".replace("COMMAND    ", "COMMAND   ").replace("lon ", "lo ")
+        );
+        assert!(told(5).contains("  1 a very  net\n"), "{}", told(5));
+        assert!(told(80).contains("a very long command net\n"));
+    }
+
+    #[test]
+    fn no_name_steers_the_terminal_or_ends_the_line() {
+        assert_eq!(shown(b"a\x1b[2J\nb \xffc \\x41 \\d", true), "a\\x1b[2J\\x0ab \\xffc \\x5cx41 \\d");
+        assert_eq!(shown("ü\u{202e}".as_bytes(), true), "ü\\xe2\\x80\\xae");
+        assert_eq!(shown("ü".as_bytes(), false), "\\xc3\\xbc");
+        assert_eq!(word("a b\\ü".as_bytes()), "a\\x20b\\x5c\\xc3\\xbc");
+    }
+}

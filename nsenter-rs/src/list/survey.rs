@@ -1,0 +1,234 @@
+//! Every namespace that can be found: by the processes in it, by threads apart, by open descriptors and sockets, and by
+//! mounts, in our mount table and those of others. `namespaces(7)`, `pidfd_getfd(2)`, `proc(5)`.
+//!
+//! A namespace lives as long as anything refers to it, and no directory of the kernel lists them all. What vanishes while
+//! we look, and what we may not look into, is passed over: a list is of what could be seen.
+
+use std::collections::{BTreeMap, HashSet};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use plumbing::Fault;
+use plumbing::kernel::nsfs::{list_namespaces, namespace_by_id, namespace_flag};
+use plumbing::kernel::{look, socket_namespace};
+use plumbing::namespace::{Kind, KindSet};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, makedev, openat, statx};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use super::holder::Holder;
+use super::mount::{self, Mount};
+use super::process::{self, Process, numbers};
+
+/// A namespace.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    pub(crate) kind: Kind,
+    pub(crate) processes: u32,
+    /// Of the first process, or of what else keeps it alive.
+    pub(crate) holder: Holder,
+}
+
+/// What was found.
+pub(crate) struct Survey {
+    pub(crate) proc: OwnedFd,
+    pub(crate) kinds: KindSet,
+    /// In the order of their pids.
+    pub(crate) processes: Vec<Process>,
+    pub(crate) namespaces: BTreeMap<u64, Namespace>,
+    /// The device that all namespaces are on, as files.
+    device: u64,
+    sockets: HashSet<u64>,
+}
+
+/// Where to look.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// At processes alone.
+    Processes,
+    /// At all that can hold a namespace.
+    Everything,
+}
+
+impl Survey {
+    /// Looks around.
+    pub(crate) fn take(kinds: KindSet, depth: Depth) -> Result<Survey, Fault> {
+        const GOAL: &str = "look through the processes";
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let proc = look(GOAL, "openat(\"/proc\")", || openat(CWD, "/proc", flags, Mode::empty()))?;
+        let own = look("learn what a namespace looks like", "stat(\"/proc/self/ns/mnt\")", || {
+            rustix::fs::stat("/proc/self/ns/mnt")
+        })?;
+        let (processes, namespaces) = (Vec::new(), BTreeMap::new());
+        let mut survey = Survey { proc, kinds, processes, namespaces, device: own.st_dev, sockets: HashSet::new() };
+        survey.read_processes(depth);
+        if depth == Depth::Everything {
+            survey.read_mounts();
+            survey.read_listed();
+        }
+        Ok(survey)
+    }
+
+    fn read_processes(&mut self, depth: Depth) {
+        let mut wanted = self.kinds;
+        if depth == Depth::Everything {
+            // Whose mount table is whose.
+            wanted.insert(Kind::Mnt);
+        }
+        let mut pids = numbers(self.proc.as_fd());
+        pids.sort_unstable();
+        // Only what no process is in needs another holder; but a process may come to stand for it later on.
+        let mut held = Vec::new();
+        for pid in pids {
+            let Some(dir) = process::open(self.proc.as_fd(), pid) else { continue };
+            let process = Process::read(pid, dir.as_fd(), wanted);
+            for kind in self.kinds.iter() {
+                if let Some(inode) = process.namespace(kind) {
+                    self.add_process(inode, kind, pid);
+                }
+            }
+            if depth == Depth::Everything {
+                let apart = process::threads_apart(&process, dir.as_fd(), self.kinds);
+                held.extend(apart.into_iter().map(|(tid, kind, inode)| (inode, kind, Holder::Thread(pid, tid))));
+                self.read_descriptors(pid, dir.as_fd(), &mut held);
+            }
+            self.processes.push(process);
+        }
+        for (inode, kind, holder) in held {
+            self.add_holder(inode, kind, holder);
+        }
+    }
+
+    fn add_process(&mut self, inode: u64, kind: Kind, pid: i32) {
+        let holder = Holder::Process(pid);
+        self.namespaces.entry(inode).or_insert(Namespace { kind, processes: 0, holder }).processes += 1;
+    }
+
+    /// What no process is in; the first holder stands for all.
+    pub(crate) fn add_holder(&mut self, inode: u64, kind: Kind, holder: Holder) {
+        if self.kinds.contains(kind) {
+            self.namespaces.entry(inode).or_insert(Namespace { kind, processes: 0, holder });
+        }
+    }
+
+    fn read_descriptors(&mut self, pid: i32, dir: BorrowedFd<'_>, held: &mut Vec<(u64, Kind, Holder)>) {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Ok(opened) = openat(dir, "fd", flags, Mode::empty()) else { return };
+        let mut pidfd = None;
+        for fd in numbers(opened.as_fd()) {
+            // Without asking a file server, which may not answer.
+            let flags = AtFlags::STATX_DONT_SYNC;
+            let Ok(file) = statx(&opened, fd.to_string(), flags, StatxFlags::TYPE | StatxFlags::INO) else { continue };
+            if makedev(file.stx_dev_major, file.stx_dev_minor) == self.device {
+                if !self.namespaces.contains_key(&file.stx_ino) {
+                    let kind = reopened(opened.as_fd(), &fd.to_string()).and_then(|namespace| kind_of(&namespace));
+                    held.extend(kind.map(|kind| (file.stx_ino, kind, Holder::Descriptor(pid, fd))));
+                }
+            } else if FileType::from_raw_mode(file.stx_mode.into()) == FileType::Socket
+                && self.kinds.contains(Kind::Net)
+                && self.sockets.insert(file.stx_ino)
+            {
+                let pidfd = pidfd.get_or_insert_with(|| pidfd_of(pid));
+                let namespace = pidfd.as_ref().and_then(|pidfd| namespace_of_socket(pidfd.as_fd(), fd));
+                if let Some(inode) = namespace.and_then(|namespace| inode_of(&namespace)) {
+                    held.push((inode, Kind::Net, Holder::Socket(pid, fd)));
+                }
+            }
+        }
+    }
+
+    fn read_mounts(&mut self) {
+        for Mount { inode, kind, point } in mount::of_namespaces(CWD, "/proc/self/mountinfo") {
+            self.add_holder(inode, kind, Holder::Mount(None, point));
+        }
+        let own = plumbing::target::own_namespace_inode(Kind::Mnt);
+        let mut seen: HashSet<_> = own.into_iter().collect();
+        let others: Vec<_> = self
+            .processes
+            .iter()
+            .filter_map(|process| process.namespace(Kind::Mnt).filter(|table| seen.insert(*table)).map(|_| process.pid))
+            .collect();
+        for pid in others {
+            for Mount { inode, kind, point } in mount::of_namespaces(self.proc.as_fd(), &format!("{pid}/mountinfo")) {
+                self.add_holder(inode, kind, Holder::Mount(Some(pid), point));
+            }
+        }
+    }
+
+    /// What nothing else led to, where the kernel can list namespaces; `listns(2)`.
+    fn read_listed(&mut self) {
+        let mut ids = [0; 512];
+        let mut after = 0;
+        while let Ok(count @ 1..) = list_namespaces(self.kinds.clone_flags(), after, &mut ids) {
+            for id in &ids[..count] {
+                let Ok(namespace) = namespace_by_id(*id) else { continue };
+                if let Some(inode) = inode_of(&namespace).filter(|inode| !self.namespaces.contains_key(inode)) {
+                    kind_of(&namespace).into_iter().for_each(|kind| self.add_holder(inode, kind, Holder::Unknown(*id)));
+                }
+            }
+            // They come in the order of their ids; should they not, this ends all the same.
+            match ids[count - 1] {
+                last if last > after => after = last,
+                _ => break,
+            }
+        }
+    }
+
+    /// Whether the process is in the namespace.
+    pub(crate) fn is_in(&self, pid: i32, inode: u64) -> bool {
+        let kind = self.namespaces.get(&inode).map(|namespace| namespace.kind);
+        kind.is_some_and(|kind| self.process(pid).is_some_and(|process| process.namespace(kind) == Some(inode)))
+    }
+
+    /// The process with this pid.
+    pub(crate) fn process(&self, pid: i32) -> Option<&Process> {
+        self.processes.binary_search_by_key(&pid, |process| process.pid).ok().map(|place| &self.processes[place])
+    }
+
+    /// The processes in a namespace.
+    pub(crate) fn processes_in(&self, inode: u64) -> impl Iterator<Item = i32> {
+        self.processes.iter().map(|process| process.pid).filter(move |pid| self.is_in(*pid, inode))
+    }
+
+    /// The namespace itself, by way of what holds it; `None` when that has let go of it meanwhile, or is not for us.
+    pub(crate) fn open(&self, inode: u64) -> Option<OwnedFd> {
+        let namespace = self.namespaces.get(&inode)?;
+        let kind = namespace.kind.proc_name();
+        let opened = match &namespace.holder {
+            Holder::Process(pid) => reopened(self.proc.as_fd(), &format!("{pid}/ns/{kind}")),
+            Holder::Thread(pid, tid) => reopened(self.proc.as_fd(), &format!("{pid}/task/{tid}/ns/{kind}")),
+            Holder::Descriptor(pid, fd) => reopened(self.proc.as_fd(), &format!("{pid}/fd/{fd}")),
+            Holder::Socket(pid, fd) => pidfd_of(*pid).and_then(|pidfd| namespace_of_socket(pidfd.as_fd(), *fd)),
+            Holder::Mount(pid, point) => mount::open(self.proc.as_fd(), *pid, point, |file| self.is_namespace(file)),
+            Holder::Unknown(id) => namespace_by_id(*id).ok(),
+            Holder::Relative { of, relation } => super::kin::relative_of(self.open(*of)?.as_fd(), *relation),
+        };
+        opened.filter(|opened| self.is_namespace(opened.as_fd()) && inode_of(opened) == Some(inode))
+    }
+
+    fn is_namespace(&self, file: BorrowedFd<'_>) -> bool {
+        fstat(file).is_ok_and(|stat| stat.st_dev == self.device)
+    }
+}
+
+/// What a link of /proc leads to. Should it be something else by now, opening it must neither wait nor give us a terminal.
+fn reopened(dir: BorrowedFd<'_>, path: &str) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    openat(dir, path, flags, Mode::empty()).ok()
+}
+
+fn pidfd_of(pid: i32) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
+}
+
+fn namespace_of_socket(pidfd: BorrowedFd<'_>, fd: i32) -> Option<OwnedFd> {
+    socket_namespace(pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty()).ok()?).ok()
+}
+
+/// The kind of an open namespace.
+pub(crate) fn kind_of(namespace: &OwnedFd) -> Option<Kind> {
+    namespace_flag(namespace).ok().and_then(Kind::of_flag)
+}
+
+/// The inode number of an open namespace.
+pub(crate) fn inode_of(namespace: &OwnedFd) -> Option<u64> {
+    fstat(namespace).ok().map(|stat| stat.st_ino)
+}

@@ -1,0 +1,209 @@
+//! What stands in a cell: asked of the kernel when a line that is shown, or a filter, wants it, and not before. `proc(5)`.
+//!
+//! What vanished meanwhile, and what we may not know, is an empty cell.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use plumbing::namespace::Kind;
+use plumbing::target::Target;
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
+
+use super::column::Column;
+use super::filter::Expression;
+use super::kin::Memory;
+use super::line::{Kinship, Relation};
+use super::mount::{self, Mount};
+use super::netnsid::{self, Nsid};
+use super::process;
+use super::survey::Survey;
+use crate::find::{self, Containers};
+
+/// As much of a command line as is told; lsns has the same limit.
+const COMMAND: usize = 8192;
+
+/// One cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cell {
+    Empty,
+    Number(u64),
+    Text(Vec<u8>),
+    /// Several, one below the other.
+    Lines(Vec<Vec<u8>>),
+}
+
+/// A survey, and what was asked about it so far.
+pub(crate) struct View<'a> {
+    survey: &'a Survey,
+    filter: Option<&'a Expression>,
+    kin: Memory,
+    parents: RefCell<HashMap<i32, Option<i32>>>,
+    nsids: RefCell<HashMap<u64, Option<Nsid>>>,
+    netlink: OnceCell<Option<OwnedFd>>,
+    mounts: OnceCell<Vec<Mount>>,
+    users: OnceCell<HashMap<u32, Vec<u8>>>,
+    containers: OnceCell<Option<Containers>>,
+}
+
+impl<'a> View<'a> {
+    /// Nothing was asked yet.
+    pub(crate) fn new(survey: &'a Survey, filter: Option<&'a Expression>) -> Self {
+        View {
+            survey,
+            filter,
+            kin: Memory::default(),
+            parents: RefCell::default(),
+            nsids: RefCell::default(),
+            netlink: OnceCell::new(),
+            mounts: OnceCell::new(),
+            users: OnceCell::new(),
+            containers: OnceCell::new(),
+        }
+    }
+
+    /// What stands in this column, for a namespace and a process in it.
+    pub(crate) fn cell(&self, column: Column, inode: u64, pid: Option<i32>) -> Cell {
+        let Some(namespace) = self.survey.namespaces.get(&inode) else { return Cell::Empty };
+        let kind = namespace.kind;
+        let number = |number: Option<u64>| number.map_or(Cell::Empty, Cell::Number);
+        let text = |text: Option<Vec<u8>>| text.map_or(Cell::Empty, Cell::Text);
+        match column {
+            Column::Ns => Cell::Number(inode),
+            Column::Type => Cell::Text(kind.proc_name().into()),
+            Column::Path => text(pid.map(|pid| format!("/proc/{pid}/ns/{}", kind.proc_name()).into_bytes())),
+            Column::Nprocs => Cell::Number(namespace.processes.into()),
+            Column::Pid => number(pid.and_then(|pid| pid.try_into().ok())),
+            Column::Ppid => number(pid.and_then(|pid| self.parent(pid)?.try_into().ok())),
+            Column::Command => text(pid.and_then(|pid| self.command(pid))),
+            Column::Uid => number(self.uid(inode, pid).map(u64::from)),
+            Column::User => text(self.uid(inode, pid).map(|uid| self.user(uid))),
+            Column::Netnsid if kind == Kind::Net => text(self.nsid(inode).map(|nsid| match nsid {
+                Nsid::Number(number) => number.to_string().into_bytes(),
+                Nsid::Unassigned => b"unassigned".to_vec(),
+            })),
+            Column::Netnsid => Cell::Empty,
+            Column::Nsfs => self.mount_points(inode),
+            Column::Pns => Cell::Number(self.kin.of(self.survey, inode).parent.unwrap_or_default()),
+            Column::Ons => Cell::Number(self.kin.of(self.survey, inode).owner.unwrap_or_default()),
+            Column::Holder => text(Some(namespace.holder.told())),
+            Column::Container => text(pid.and_then(|pid| self.container(pid))),
+        }
+    }
+
+    fn open(&self, pid: i32, file: &str) -> Option<OwnedFd> {
+        openat(&self.survey.proc, format!("{pid}/{file}"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
+    }
+
+    fn parent(&self, pid: i32) -> Option<i32> {
+        *self.parents.borrow_mut().entry(pid).or_insert_with(|| {
+            let stat = first(self.open(pid, "stat")?, 1024)?;
+            // The name in front may hold blanks and parentheses: count from its end.
+            let after_name = stat.rsplit(|byte| *byte == b')').next()?;
+            std::str::from_utf8(after_name).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
+        })
+    }
+
+    /// The words with blanks between them; of a kernel thread, its name.
+    fn command(&self, pid: i32) -> Option<Vec<u8>> {
+        let mut line = first(self.open(pid, "cmdline")?, COMMAND)?;
+        if line.is_empty() {
+            line = first(self.open(pid, "comm")?, COMMAND)?;
+            return Some(line.strip_suffix(b"\n").unwrap_or(&line).to_vec());
+        }
+        line.pop_if(|last| *last == 0);
+        Some(line.into_iter().map(|byte| if byte == 0 { b' ' } else { byte }).collect())
+    }
+
+    /// Whose process it is; without one, who made the user namespace.
+    fn uid(&self, inode: u64, pid: Option<i32>) -> Option<u32> {
+        match pid {
+            Some(pid) => fstat(process::open(self.survey.proc.as_fd(), pid)?).ok().map(|stat| stat.st_uid),
+            None => self.kin.of(self.survey, inode).maker,
+        }
+    }
+
+    fn user(&self, uid: u32) -> Vec<u8> {
+        let users = self.users.get_or_init(|| users(&std::fs::read("/etc/passwd").unwrap_or_default()));
+        users.get(&uid).cloned().unwrap_or_else(|| uid.to_string().into_bytes())
+    }
+
+    fn container(&self, pid: i32) -> Option<Vec<u8>> {
+        let containers = self.containers.get_or_init(|| find::all().ok()).as_ref()?;
+        let container = containers.of(&Target::of_pid(pid).ok()?)?;
+        Some(container.name().0.as_bytes().to_vec())
+    }
+
+    fn nsid(&self, inode: u64) -> Option<Nsid> {
+        *self.nsids.borrow_mut().entry(inode).or_insert_with(|| {
+            let netlink = self.netlink.get_or_init(netnsid::open).as_ref()?;
+            netnsid::ask(netlink.as_fd(), self.survey.open(inode)?.as_fd())
+        })
+    }
+
+    fn mount_points(&self, inode: u64) -> Cell {
+        let mounts = self.mounts.get_or_init(|| mount::of_namespaces(CWD, "/proc/self/mountinfo"));
+        let mut points: Vec<Vec<u8>> = Vec::new();
+        for mount in mounts.iter().filter(|mount| mount.inode == inode) {
+            if !points.contains(&mount.point) {
+                points.push(mount.point.clone());
+            }
+        }
+        if points.is_empty() { Cell::Empty } else { Cell::Lines(points) }
+    }
+}
+
+impl Kinship for View<'_> {
+    fn parent_process(&self, pid: i32) -> Option<i32> {
+        self.parent(pid)
+    }
+
+    fn relative(&self, namespace: u64, relation: Relation) -> Option<u64> {
+        let kin = self.kin.of(self.survey, namespace);
+        let relative = if relation == Relation::Parent { kin.parent } else { kin.owner };
+        relative.filter(|relative| *relative != namespace && self.survey.namespaces.contains_key(relative))
+    }
+
+    fn first_process(&self, namespace: u64) -> Option<i32> {
+        self.survey.namespaces.get(&namespace)?.holder.pid()
+    }
+
+    fn is_wanted(&self, namespace: u64, pid: Option<i32>) -> bool {
+        self.filter.is_none_or(|filter| filter.holds(&|column| self.cell(column, namespace, pid)))
+    }
+}
+
+/// The first bytes of a file of /proc, which the kernel makes up whole for each read.
+fn first(file: OwnedFd, most: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; most];
+    let length = rustix::io::read(file, &mut bytes[..]).ok()?;
+    bytes.truncate(length);
+    Some(bytes)
+}
+
+/// Names by number; the first line of a number counts. `passwd(5)`.
+fn users(passwd: &[u8]) -> HashMap<u32, Vec<u8>> {
+    let mut users = HashMap::new();
+    for line in passwd.split(|byte| *byte == b'\n') {
+        let mut fields = line.split(|byte| *byte == b':');
+        let (name, uid) = (fields.next(), fields.nth(1));
+        let uid = uid.and_then(|uid| std::ffi::OsStr::from_bytes(uid).to_str()?.parse().ok());
+        if let (Some(name), Some(uid)) = (name, uid) {
+            users.entry(uid).or_insert_with(|| name.to_vec());
+        }
+    }
+    users
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_name_of_a_user_counts() {
+        let users = users(b"root:x:0:0::/:/bin/sh\ntoor:x:0:0::/:\n\nbad\nworse:x:y:\na:x:7:7");
+        assert_eq!(users.len(), 2);
+        assert_eq!((&users[&0][..], &users[&7][..]), (&b"root"[..], &b"a"[..]));
+    }
+}

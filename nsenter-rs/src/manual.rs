@@ -1,0 +1,123 @@
+//! What the manual page says beyond the options. Tests hold the calls against the narration, and run the examples.
+
+use plumbing::manual::Who::{Anyone, Root};
+use plumbing::manual::{Call, Example, Manual, call, example};
+
+/// The page.
+pub const MANUAL: Manual = Manual {
+    description: "Runs a command in namespaces that exist: of a process, of files, or of the container that a record on \
+                  stdin names. It crosses the border from what of itself nobody can write to, hands no descriptor on that was not \
+                  asked for, and takes no program, library or variable from inside.",
+    calls: CALLS,
+    examples: EXAMPLES,
+    see_also: &[
+        "nsenter(1)",
+        "setns(2)",
+        "pidfd_open(2)",
+        "namespaces(7)",
+        "proc_pid_ns(5)",
+        "unshare-rs(1)",
+        "cgexec-rs(1)",
+    ],
+};
+
+const CALLS: &[Call] = &[
+    call(
+        "fsopen",
+        "overlay",
+        "fsopen(2)",
+        "First, as long as nobody inside can see us: a view of our executable that nobody can write through, because a \
+         container must not reach a file of the host by /proc/PID/exe (CVE-2019-5736). Without the right to it, a sealed \
+         copy stands in.",
+    ),
+    call("fsconfig", "", "fsconfig(2)", "Its one layer holds our executable; there is none to write to."),
+    call("fsmount", "", "fsmount(2)", "It is attached nowhere."),
+    call("execveat", "", "memfd_create(2)", "From here the view, or the sealed copy, goes on."),
+    call(
+        "clone3",
+        "",
+        "clone(2)",
+        "A process crosses the border; the one outside waits, and passes signals and the terminal on.",
+    ),
+    call("prctl", "PR_SET_PDEATHSIG", "PR_SET_PDEATHSIG(2const)", "The command does not outlive nsenter-rs."),
+    call("prctl", "PR_SET_DUMPABLE", "PR_SET_DUMPABLE(2const)", "Until the command runs, nobody inside may trace us."),
+    call(
+        "setns",
+        "",
+        "setns(2)",
+        "Through a pidfd, all namespaces at once: the user namespace gives the right to the others.",
+    ),
+    call("chroot", "", "chroot(2)", "To a directory that was opened before."),
+    call("clone3", "", "pid_namespaces(7)", "A joined pid namespace holds for children only."),
+    call(
+        "prctl",
+        "PR_CAPBSET_DROP",
+        "PR_CAPBSET_DROP(2const)",
+        "What chroot-rs --std has put into the record, from here on.",
+    ),
+    call("keyctl", "", "keyctl(2)", "A keyring of the command's own."),
+    call(
+        "prctl",
+        "PR_SET_KEEPCAPS",
+        "PR_SET_KEEPCAPS(2const)",
+        "Otherwise a change of user takes the capabilities along.",
+    ),
+    call("setgroups", "", "setgroups(2)", "Groups first: the user could not change them."),
+    call("setresgid", "", "setresgid(2)", "Then the group."),
+    call("setresuid", "", "setresuid(2)", "Then the user."),
+    call(
+        "prctl",
+        "PR_CAP_AMBIENT",
+        "PR_CAP_AMBIENT(2const)",
+        "What is handed on: nothing unasked, all with --keep-caps.",
+    ),
+    call("capset", "", "capset(2)", "What is left of the capabilities."),
+    call(
+        "prctl",
+        "PR_SET_PDEATHSIG",
+        "PR_SET_PDEATHSIG(2const)",
+        "Once more: the kernel clears it when credentials change.",
+    ),
+    call(
+        "prctl",
+        "PR_SET_NO_NEW_PRIVS",
+        "PR_SET_NO_NEW_PRIVS(2const)",
+        "Before the filter, which takes it from whoever has no privilege.",
+    ),
+    call("seccomp", "", "seccomp(2)", "Last, since it would refuse some of the calls above."),
+    call("execve", "", "execve(2)", "From here the command speaks."),
+    call("pidfd_send_signal", "", "pidfd_send_signal(2)", "With --rm: a held container ends with the command."),
+];
+
+const EXAMPLES: &[Example] = &[
+    example(
+        "a container by the record that names it",
+        Anyone,
+        "$ unshare-rs --hold --ttl 60 --map-root-user --uts --hostname box --pid >box.json\n\
+         $ nsenter-rs --pipe -- hostname <box.json\n\
+         box\n\
+         $ nsenter-rs --pipe --rm -- true <box.json\n",
+    ),
+    example(
+        "all namespaces of a process",
+        Root,
+        "$ unshare-rs --uts --hostname box sleep 30 &\n\
+         $ until nsenter-rs --target $! --all -- hostname | grep box; do sleep 0.1; done; kill $!\n\
+         box\n",
+    ),
+    example(
+        "the end of a pipeline",
+        Anyone,
+        "$ unshare-rs --hold --map-root-user --mount --pid | nsenter-rs --pipe --rm -- sh -c 'readlink /proc/self/ns/pid'\n\
+         …\n",
+    ),
+    example(
+        "each step, and why",
+        Root,
+        "$ nsenter-rs --explain --target $$ --uts -- true\n\
+         …\n\
+         nsenter-rs: setns(…, CLONE_NEWUTS)… # …\n\
+         …\n\
+         nsenter-rs: execve(…\n",
+    ),
+];

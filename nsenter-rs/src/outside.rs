@@ -1,0 +1,169 @@
+//! What nsenter-rs does while its command runs inside: it hands signals on, stops and continues with it, and passes on
+//! what a terminal brings. `signalfd(2)`, `waitpid(2)`.
+//!
+//! The terminal signals both of us, but kill(1) only whoever it names; who sent a signal tells whether the command has
+//! it already.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use plumbing::kernel::{call, look};
+use plumbing::target::wait_readable;
+use plumbing::{Fault, Status};
+use rustix::process::{PidfdFlags, pidfd_open};
+
+use crate::terminal::Terminal;
+
+/// What is handed on. SIGTTIN and SIGTTOU only must not stop us while we set the terminal.
+const HANDED_ON: &[Signal] = &[
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGTERM,
+    Signal::SIGCONT,
+    Signal::SIGTSTP,
+    Signal::SIGWINCH,
+];
+
+/// Signals that wait for us to read them.
+pub(crate) struct Signals {
+    before: SigSet,
+    queue: SignalFd,
+}
+
+impl Signals {
+    /// From now on they wait.
+    pub(crate) fn hold() -> Result<Signals, Fault> {
+        let goal = "hold signals for the command";
+        let mut held: SigSet = HANDED_ON.iter().copied().collect();
+        let queue = {
+            held.add(Signal::SIGCHLD);
+            look(goal, "signalfd4()", || SignalFd::with_flags(&held, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK))?
+        };
+        held.add(Signal::SIGTTIN);
+        held.add(Signal::SIGTTOU);
+        let how = nix::sys::signal::SigmaskHow::SIG_BLOCK;
+        let before = look(goal, "rt_sigprocmask(SIG_BLOCK)", || held.thread_swap_mask(how))?;
+        Ok(Signals { before, queue })
+    }
+
+    /// In the process that becomes the command: as it was.
+    pub(crate) fn let_go(&self) -> Result<(), Fault> {
+        look("let signals through to the command", "rt_sigprocmask(SIG_SETMASK)", || self.before.thread_set_mask())
+    }
+}
+
+/// Stays until the command, our child, has ended.
+pub(crate) fn attend(pid: i32, signals: &Signals, mut terminal: Option<&mut Terminal>) -> Result<Status, Fault> {
+    let command = Command::open(pid)?;
+    if let Some(terminal) = &mut terminal {
+        terminal.take()?;
+    }
+    loop {
+        match command.state()? {
+            State::Runs => {}
+            State::Stopped => command.stop_with_it(&mut terminal)?,
+            State::Ended(status) => {
+                if let Some(terminal) = &mut terminal {
+                    terminal.drain();
+                    terminal.give_back()?;
+                }
+                return Ok(status);
+            }
+        }
+        let signalled = match &mut terminal {
+            Some(terminal) => terminal.relay(signals.queue.as_fd())?,
+            None => wait_readable(signals.queue.as_fd(), None)?,
+        };
+        if signalled {
+            command.hear(signals, &mut terminal)?;
+        }
+    }
+}
+
+enum State {
+    Runs,
+    Stopped,
+    Ended(Status),
+}
+
+struct Command {
+    pid: i32,
+    pidfd: OwnedFd,
+}
+
+impl Command {
+    fn open(pid: i32) -> Result<Command, Fault> {
+        // Nobody else collects our child, so until we do its pid means it.
+        let pidfd = look("watch the command", format!("pidfd_open({pid})"), || {
+            pidfd_open(rustix::process::Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH)?, PidfdFlags::empty())
+        })?;
+        Ok(Command { pid, pidfd })
+    }
+
+    fn state(&self) -> Result<State, Fault> {
+        let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
+        let told = look("wait for the command", format!("waitpid({})", self.pid), || {
+            waitpid(Pid::from_raw(self.pid), Some(flags))
+        })?;
+        Ok(match (told, Status::of_command(told)) {
+            (_, Some(status)) => State::Ended(status),
+            (WaitStatus::Stopped(..), _) => State::Stopped,
+            _ => State::Runs,
+        })
+    }
+
+    fn hear(&self, signals: &Signals, terminal: &mut Option<&mut Terminal>) -> Result<(), Fault> {
+        while let Some(told) = look("hear a signal", "read(signalfd)", || signals.queue.read_signal())? {
+            let Ok(signal) = Signal::try_from(told.ssi_signo.cast_signed()) else { continue };
+            // The kernel's own codes are above 0: it is the terminal that speaks, and the command hears it too; but not
+            // in a session of its own.
+            let has_it_already = told.ssi_code > 0 && terminal.is_none();
+            match (signal, terminal.as_mut()) {
+                (Signal::SIGCHLD, _) => {}
+                (Signal::SIGWINCH, Some(terminal)) => terminal.resize()?,
+                (Signal::SIGCONT, Some(terminal)) => terminal.take()?,
+                // A leader of a session does not stop by itself.
+                (Signal::SIGTSTP, Some(_)) => self.send(Signal::SIGSTOP, "stop with nsenter-rs")?,
+                _ if has_it_already => {}
+                (signal, _) => self.send(signal, "what is meant for nsenter-rs is meant for its command")?,
+            }
+        }
+        Ok(())
+    }
+
+    /// As one job: whoever waits for us sees a stop, and continues both of us.
+    fn stop_with_it(&self, terminal: &mut Option<&mut Terminal>) -> Result<(), Fault> {
+        if let Some(terminal) = terminal {
+            terminal.drain();
+            terminal.give_back()?;
+        }
+        let own = nix::unistd::getpid();
+        call("stop with the command", format!("kill({own}, SIGSTOP)"), "its stop is ours; waitpid(2)", || {
+            nix::sys::signal::kill(own, Signal::SIGSTOP)
+        })?;
+        if let Some(terminal) = terminal {
+            terminal.take()?;
+        }
+        self.send(Signal::SIGCONT, "we were continued, so the command is")
+    }
+
+    fn send(&self, signal: Signal, why: &str) -> Result<(), Fault> {
+        let text = format!("pidfd_send_signal(pidfd of {}, {signal})", self.pid);
+        let number = rustix::process::Signal::from_named_raw(signal as i32).ok_or(nix::errno::Errno::EINVAL);
+        let sent = call(format!("hand {signal} on to the command"), text, why, || {
+            rustix::process::pidfd_send_signal(&self.pidfd, number.map_err(|_| rustix::io::Errno::INVAL)?)
+        });
+        match sent {
+            // It has ended, or is another user's by now, who is signalled by nobody but itself.
+            Err(fault) if matches!(fault.errno(), Some(nix::errno::Errno::ESRCH | nix::errno::Errno::EPERM)) => Ok(()),
+            sent => sent,
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! A pseudo-terminal of our own for a command behind a border: its terminal is not the caller's. `pty(7)`.
+//!
+//! Who holds a terminal can type on it (TIOCSTI, `ioctl_tty(2)`), and so command the shell that reads it next. So
+//! wherever stdin, stdout or stderr is a terminal, the command gets the other end of a pair that we pass bytes along.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use plumbing::Fault;
+use plumbing::kernel::{look, place};
+use rustix::io::Errno;
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{
+    LocalModes, OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
+    tcsetwinsize,
+};
+
+/// The pair, and where it leads.
+pub(crate) struct Terminal {
+    /// The caller's.
+    outer: OwnedFd,
+    saved: Termios,
+    ours: OwnedFd,
+    /// The command's end, until it has it.
+    theirs: Option<OwnedFd>,
+    /// Which of the command's 0, 1 and 2 it stands in for.
+    stands_in: [bool; 3],
+    /// Whether the caller types for the command: until its terminal is gone.
+    input: bool,
+    /// Typed, but not taken yet.
+    pending: Vec<u8>,
+    is_raw: bool,
+}
+
+impl Terminal {
+    /// A pair, where one of these, which will be the command's stdin, stdout and stderr, is a terminal.
+    pub(crate) fn open(streams: [BorrowedFd<'_>; 3]) -> Result<Option<Terminal>, Fault> {
+        let stands_in = streams.map(isatty);
+        let Some(outer) = streams.into_iter().find(|stream| isatty(stream)) else { return Ok(None) };
+        let goal = "make a terminal for the command";
+        let explained =
+            |fault: Fault| fault.with_remedy("--no-pty hands the caller's terminal on, to be typed on from inside");
+        let outer = look(goal, "fcntl(F_DUPFD_CLOEXEC)", || rustix::io::fcntl_dupfd_cloexec(outer, 3))?;
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let ours = look(goal, "openat(\"/dev/ptmx\")", || openpt(flags)).map_err(explained)?;
+        look(goal, "grantpt()", || grantpt(&ours))?;
+        look(goal, "ioctl(TIOCSPTLCK)", || unlockpt(&ours))?;
+        let theirs = look(goal, "ioctl(TIOCGPTPEER)", || ioctl_tiocgptpeer(&ours, flags))?;
+        let saved = look(goal, "ioctl(TCGETS)", || tcgetattr(&outer))?;
+        look(goal, "fcntl(F_SETFL)", || rustix::io::ioctl_fionbio(&ours, true))?;
+        let mut terminal = Terminal {
+            outer,
+            saved,
+            ours,
+            theirs: Some(theirs),
+            stands_in,
+            input: stands_in[0],
+            pending: Vec::new(),
+            is_raw: false,
+        };
+        terminal.set_up()?;
+        Ok(Some(terminal))
+    }
+
+    /// The command's end begins as the caller's is. Where the caller's stays as it is, only one of them may echo and
+    /// end lines.
+    fn set_up(&mut self) -> Result<(), Fault> {
+        let mut modes = self.saved.clone();
+        if !self.may_be_raw() {
+            modes.local_modes.remove(LocalModes::ECHO);
+            modes.output_modes.remove(OutputModes::OPOST);
+        }
+        if let Some(theirs) = &self.theirs {
+            look("set up the command's terminal", "ioctl(TCSETS)", || tcsetattr(theirs, OptionalActions::Now, &modes))?;
+        }
+        self.resize()
+    }
+
+    /// Makes it the terminal of this process, the command to be.
+    pub(crate) fn give(&self) -> Result<(), Fault> {
+        let goal = "give the command its terminal";
+        let Some(theirs) = &self.theirs else { return Ok(()) };
+        look(goal, "setsid()", rustix::process::setsid)?;
+        look(goal, "ioctl(TIOCSCTTY)", || rustix::process::ioctl_tiocsctty(theirs))?;
+        for number in (0..3).filter(|number| self.stands_in[*number as usize]) {
+            look(goal, format!("dup2(pty, {number})"), || place(theirs, number))?;
+        }
+        Ok(())
+    }
+
+    /// Outside: the command has its end, and the caller's terminal passes every key on, ^C too.
+    pub(crate) fn take(&mut self) -> Result<(), Fault> {
+        self.theirs = None;
+        if !self.is_raw && self.may_be_raw() && self.is_foreground() {
+            self.read_lines();
+            let mut modes = self.saved.clone();
+            modes.make_raw();
+            self.set(&modes)?;
+            self.is_raw = true;
+        }
+        self.resize()
+    }
+
+    /// The caller's terminal becomes as it was.
+    pub(crate) fn give_back(&mut self) -> Result<(), Fault> {
+        if self.is_raw {
+            self.is_raw = false;
+            let saved = self.saved.clone();
+            self.set(&saved)?;
+        }
+        Ok(())
+    }
+
+    /// The command's window is as large as the caller's.
+    pub(crate) fn resize(&self) -> Result<(), Fault> {
+        // A terminal that is gone has no size.
+        let Ok(size) = tcgetwinsize(&self.outer) else { return Ok(()) };
+        look("tell the size of the window", "ioctl(TIOCSWINSZ)", || tcsetwinsize(&self.ours, size))
+    }
+
+    /// Waits for keys, output or a signal, and passes on what there is; answers whether there was a signal.
+    pub(crate) fn relay(&mut self, signals: BorrowedFd<'_>) -> Result<bool, Fault> {
+        let wanted = if self.pending.is_empty() { PollFlags::POLLIN } else { PollFlags::POLLIN | PollFlags::POLLOUT };
+        let mut watched = vec![PollFd::new(signals, PollFlags::POLLIN), PollFd::new(self.ours.as_fd(), wanted)];
+        let listens = self.input && self.pending.is_empty() && self.may_read();
+        if listens {
+            watched.push(PollFd::new(self.outer.as_fd(), PollFlags::POLLIN));
+        }
+        // A pager, say, may have taken the caller's terminal for a while: look again.
+        let patience =
+            if self.input && !listens && self.pending.is_empty() { 100_u16.into() } else { PollTimeout::NONE };
+        match poll(&mut watched, patience) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(Fault::kernel("wait for the command", "poll()", errno)),
+        }
+        let happened =
+            |at: usize| watched.get(at).is_some_and(|fd| fd.revents().is_some_and(|events| !events.is_empty()));
+        let hung_up = watched[1].revents().is_some_and(|events| events == PollFlags::POLLHUP);
+        let (signal, output, input) = (happened(0), happened(1), happened(2));
+        if input {
+            self.read_keys();
+        }
+        if output {
+            self.pass_on_output();
+            self.pass_on_keys();
+        }
+        if hung_up && !signal {
+            // Nobody has the other end open; the command is about to end, or runs without a terminal.
+            let mut only = [PollFd::new(signals, PollFlags::POLLIN)];
+            return Ok(poll(&mut only, 50_u16).is_ok_and(|ready| ready > 0));
+        }
+        Ok(signal)
+    }
+
+    /// Passes on what the command has written.
+    pub(crate) fn pass_on_output(&mut self) {
+        let mut buffer = [0; 16 << 10];
+        // Not for ever: keys and signals want their turn too.
+        for _ in 0..16 {
+            match rustix::io::read(&self.ours, &mut buffer) {
+                Ok(0) | Err(_) => return,
+                Ok(length) => self.show(&buffer[..length]),
+            }
+        }
+    }
+
+    /// After the end: all that is left.
+    pub(crate) fn drain(&mut self) {
+        let mut buffer = [0; 16 << 10];
+        while let Ok(length @ 1..) = rustix::io::read(&self.ours, &mut buffer) {
+            self.show(&buffer[..length]);
+        }
+    }
+
+    /// A caller's terminal that is gone takes nothing; the command hears of it by SIGHUP, not by us.
+    fn show(&self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            match rustix::io::write(&self.outer, bytes) {
+                Ok(length) => bytes = &bytes[length..],
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    let mut watched = [PollFd::new(self.outer.as_fd(), PollFlags::POLLOUT)];
+                    if poll(&mut watched, PollTimeout::NONE).is_err() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn read_keys(&mut self) {
+        let mut buffer = [0; 4096];
+        match rustix::io::read(&self.outer, &mut buffer) {
+            Ok(0) => self.pending.push(self.saved.special_codes[rustix::termios::SpecialCodeIndex::VEOF]),
+            Ok(length) => self.pending.extend_from_slice(&buffer[..length]),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(_) => self.input = false,
+        }
+        self.pass_on_keys();
+    }
+
+    /// What was typed in line mode is read in line mode: an end of file would else become a NUL.
+    fn read_lines(&mut self) {
+        let is_typed = |outer: &OwnedFd| {
+            let mut watched = [PollFd::new(outer.as_fd(), PollFlags::POLLIN)];
+            poll(&mut watched, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        };
+        while self.input && self.pending.is_empty() && is_typed(&self.outer) {
+            self.read_keys();
+        }
+    }
+
+    fn pass_on_keys(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        match rustix::io::write(&self.ours, &self.pending) {
+            Ok(length) => drop(self.pending.drain(..length)),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            // Nobody will take them.
+            Err(_) => self.pending.clear(),
+        }
+    }
+
+    /// Not where the output goes elsewhere: another program of a pipeline may have the terminal to itself.
+    fn may_be_raw(&self) -> bool {
+        self.stands_in[0] && self.stands_in[1]
+    }
+
+    /// A program that has left line mode reads for itself.
+    fn may_read(&self) -> bool {
+        let in_line_mode = || tcgetattr(&self.outer).is_ok_and(|modes| modes.local_modes.contains(LocalModes::ICANON));
+        self.is_foreground() && (self.is_raw || in_line_mode())
+    }
+
+    fn is_foreground(&self) -> bool {
+        tcgetpgrp(&self.outer).is_ok_and(|group| group == rustix::process::getpgrp())
+    }
+
+    fn set(&self, modes: &Termios) -> Result<(), Fault> {
+        match tcsetattr(&self.outer, OptionalActions::Drain, modes) {
+            // It is gone, which SIGHUP tells.
+            Err(Errno::IO) => Ok(()),
+            set => look("set the caller's terminal", "ioctl(TCSETSW)", || set),
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // On the way out of a fault: there is nobody to tell a second one.
+        if self.give_back().is_err() {}
+    }
+}

@@ -1,0 +1,184 @@
+//! One option: what its `#[arg(…)]` says, and the code that follows from it.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::{Error, Expr, ExprPath, Field, Ident, Lit, Meta, Result};
+
+use crate::shape::{self, Shape};
+use crate::{literal, metas};
+
+/// Said for help, or about what the short way leaves to clap anyway: repeated options and values that begin with a dash.
+const WITHOUT_EFFECT: [&str; 9] = [
+    "value_name",
+    "help_heading",
+    "help",
+    "hide",
+    "hide_possible_values",
+    "default_value",
+    "default_value_t",
+    "allow_negative_numbers",
+    "overrides_with",
+];
+
+const MUST_BE_GIVEN: &str = "the short way does not miss what must be given: leave this struct to clap";
+
+/// An option as it is declared.
+pub(crate) struct Declaration<'a> {
+    field: &'a Ident,
+    shape: Shape<'a>,
+    short: Option<char>,
+    long: Option<String>,
+    takes_the_rest: bool,
+    is_value_after_equals_only: bool,
+    missing_value: Option<Expr>,
+    parser: Option<Expr>,
+    requires: Vec<TokenStream>,
+    conflicts: Vec<TokenStream>,
+    is_for_clap_alone: bool,
+}
+
+impl<'a> Declaration<'a> {
+    pub(crate) fn read(field: &'a Field) -> Result<Declaration<'a>> {
+        let name = field.ident.as_ref().ok_or_else(|| Error::new_spanned(field, "options have names"))?;
+        let mut declaration = Declaration {
+            field: name,
+            shape: Shape::of(&field.ty),
+            short: None,
+            long: None,
+            takes_the_rest: false,
+            is_value_after_equals_only: false,
+            missing_value: None,
+            parser: None,
+            requires: Vec::new(),
+            conflicts: Vec::new(),
+            is_for_clap_alone: false,
+        };
+        let metas = metas(field, "arg")?;
+        let has_default = metas.iter().any(|meta| {
+            let path = meta.path();
+            path.is_ident("default_value") || path.is_ident("default_value_t")
+        });
+        if matches!(declaration.shape, Shape::Always(_)) && !has_default {
+            return Err(Error::new_spanned(field, MUST_BE_GIVEN));
+        }
+        metas.into_iter().try_for_each(|meta| declaration.learn(meta))?;
+        Ok(declaration)
+    }
+
+    fn learn(&mut self, meta: Meta) -> Result<()> {
+        let key = meta.path().to_token_stream().to_string();
+        let value = match &meta {
+            Meta::NameValue(pair) => Some(&pair.value),
+            _ => None,
+        };
+        match (key.as_str(), value) {
+            ("short", None) => self.short = self.field.to_string().chars().next(),
+            ("short", Some(value)) => match literal(value) {
+                Some(Lit::Char(letter)) => self.short = Some(letter.value()),
+                _ => self.is_for_clap_alone = true,
+            },
+            ("long", None) => self.long = Some(self.field.to_string().replace('_', "-")),
+            ("long", Some(value)) => match literal(value) {
+                Some(Lit::Str(name)) => self.long = Some(name.value()),
+                _ => self.is_for_clap_alone = true,
+            },
+            ("trailing_var_arg", Some(_)) => self.takes_the_rest = true,
+            // `num_args = 0..=1` is told by this one, or by the shape.
+            ("num_args", Some(value)) if value.to_token_stream().to_string() == "0 ..= 1" => {}
+            // What a list does anyway.
+            ("action", Some(Expr::Path(action))) if self.is_list() && ends_with(action, "Append") => {}
+            ("require_equals", Some(_)) => self.is_value_after_equals_only = true,
+            ("default_missing_value", Some(value)) => self.missing_value = Some(value.clone()),
+            ("value_parser", Some(value @ Expr::Path(_))) => self.parser = Some(value.clone()),
+            ("requires", Some(value)) => self.requires.push(quote!(&[#value])),
+            ("conflicts_with", Some(value)) => self.conflicts.push(quote!(&[#value])),
+            ("conflicts_with_all", Some(value)) => self.conflicts.push(quote!(&#value)),
+            ("required", _) => {
+                return Err(Error::new_spanned(meta, MUST_BE_GIVEN));
+            }
+            (other, _) if WITHOUT_EFFECT.contains(&other) => {}
+            _ => self.is_for_clap_alone = true,
+        }
+        Ok(())
+    }
+
+    /// clap's name of it.
+    pub(crate) fn id(&self) -> String {
+        self.field.to_string()
+    }
+
+    fn is_list(&self) -> bool {
+        matches!(self.shape, Shape::List(_))
+    }
+
+    /// The command at the end of the line.
+    pub(crate) fn takes_the_rest(&self) -> bool {
+        self.takes_the_rest && matches!(&self.shape, Shape::List(item) if shape::is(item, "OsString"))
+    }
+
+    /// A match arm from its names to what is declared; `None` where clap alone knows what to do.
+    pub(crate) fn to_declared(&self) -> Option<TokenStream> {
+        let names: Vec<_> =
+            [self.long.as_ref().map(|it| quote!(Name::Long(#it))), self.short.map(|it| quote!(Name::Short(#it)))]
+                .into_iter()
+                .flatten()
+                .collect();
+        if self.is_for_clap_alone || names.is_empty() || (self.value().is_none() && !matches!(self.shape, Shape::Flag))
+        {
+            return None;
+        }
+        let takes = match (&self.shape, self.is_value_after_equals_only) {
+            (Shape::Flag, _) => quote!(Nothing),
+            (Shape::MaybeWith(_), true) => quote!(MayTake),
+            (Shape::Maybe(_), true) if self.missing_value.is_some() => quote!(MayTake),
+            (Shape::MaybeWith(_), false) | (_, true) => return None,
+            (Shape::List(_), false) => quote!(Values),
+            (_, false) => quote!(Value),
+        };
+        let (id, requires, conflicts) = (self.id(), &self.requires, &self.conflicts);
+        Some(quote! {
+            #(#names)|* => Some(&Declared {
+                id: #id,
+                takes: Takes::#takes,
+                requires: &[#(#requires),*],
+                conflicts: &[#(#conflicts),*],
+            }),
+        })
+    }
+
+    /// A match arm from its id to what it changes.
+    pub(crate) fn to_setter(&self) -> TokenStream {
+        let (field, id, value) = (self.field, self.id(), self.value());
+        let missing = match &self.missing_value {
+            Some(text) => quote!(.or(Some(::std::ffi::OsStr::new(#text)))),
+            None => quote!(),
+        };
+        let change = match &self.shape {
+            Shape::Flag => quote!(self.#field = true),
+            Shape::Maybe(_) => quote!(let value = value #missing?; self.#field = Some(#value)),
+            Shape::MaybeWith(_) => {
+                quote!(self.#field = Some(match value #missing { Some(value) => Some(#value), None => None }))
+            }
+            Shape::List(_) => quote!(let value = value?; self.#field.push(#value)),
+            Shape::Always(_) => quote!(let value = value?; self.#field = #value),
+        };
+        quote!(#id => { #change; Some(()) })
+    }
+
+    /// From `value`, an `&OsStr`, to what the field holds; `None` where only clap can read it.
+    fn value(&self) -> Option<TokenStream> {
+        let (Shape::Maybe(ty) | Shape::MaybeWith(ty) | Shape::List(ty) | Shape::Always(ty)) = self.shape else {
+            return None;
+        };
+        match &self.parser {
+            Some(parser) => Some(quote!(#parser(value.to_str()?).ok()?)),
+            None if ["OsString", "PathBuf"].iter().any(|name| shape::is(ty, name)) => Some(quote!(value.into())),
+            None if shape::is(ty, "String") => Some(quote!(value.to_str()?.into())),
+            None => None,
+        }
+    }
+}
+
+fn ends_with(path: &ExprPath, name: &str) -> bool {
+    path.path.segments.last().is_some_and(|last| last.ident == name)
+}

@@ -1,0 +1,133 @@
+//! What a tool's manual page says beyond its options: the kernel calls that it makes, and examples; `man-pages(7)`.
+//!
+//! All of it is declared, so that tests can hold it against what the tool narrates and prints.
+
+/// What a page needs beside the declaration of the options.
+#[derive(Debug, Clone, Copy)]
+pub struct Manual {
+    /// A sentence, or a few.
+    pub description: &'static str,
+    /// In the order in which the kernel wants them.
+    pub calls: &'static [Call],
+    /// What to do with the tool.
+    pub examples: &'static [Example],
+    /// Manual pages, such as `unshare(2)`.
+    pub see_also: &'static [&'static str],
+}
+
+/// A kernel call that the tool makes.
+#[derive(Debug, Clone, Copy)]
+pub struct Call {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is about, a part of its arguments as they are narrated; empty where the name says it all.
+    pub about: &'static str,
+    /// Where to read on.
+    pub page: &'static str,
+    /// What for, and why then.
+    pub why: &'static str,
+}
+
+/// A row of [`Manual::calls`].
+pub const fn call(name: &'static str, about: &'static str, page: &'static str, why: &'static str) -> Call {
+    Call { name, about, page, why }
+}
+
+impl Call {
+    /// Whether a narrated call, such as `mount("proc", …)`, is this one.
+    pub fn is_told_by(&self, narrated: &str) -> bool {
+        narrated.split_once('(').is_some_and(|(name, rest)| name == self.name && rest.contains(self.about))
+    }
+}
+
+/// Who can do what an example shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// Every user for whom the kernel makes user namespaces.
+    Anyone,
+    /// Root only.
+    Root,
+}
+
+/// What a console shows: lines that begin with `$ ` are typed, those that begin with `> ` go on with them, and the rest
+/// is printed. There, `…` stands for anything, on a line of its own for any lines.
+#[derive(Debug, Clone, Copy)]
+pub struct Example {
+    /// What it shows.
+    pub what: &'static str,
+    /// Who can do it.
+    pub who: Who,
+    /// What the console shows.
+    pub console: &'static str,
+}
+
+/// A row of [`Manual::examples`].
+pub const fn example(what: &'static str, who: Who, console: &'static str) -> Example {
+    Example { what, who, console }
+}
+
+impl Example {
+    /// What is typed, as a script.
+    pub fn typed(&self) -> String {
+        let lines = self.console.lines().filter_map(|line| line.strip_prefix("$ ").or(line.strip_prefix("> ")));
+        lines.map(|line| format!("{line}\n")).collect()
+    }
+
+    /// What is printed.
+    pub fn printed(&self) -> Vec<&'static str> {
+        self.console.lines().filter(|line| !line.starts_with("$ ") && !line.starts_with("> ")).collect()
+    }
+}
+
+/// Every tool's exit status, and what it means.
+pub const EXIT_STATUS: [(&str, &str); 5] = [
+    ("0–124", "the command's own status"),
+    ("125", "our own failure: wrong usage, the kernel refused, the record was bad"),
+    ("126", "the command was found but could not be run"),
+    (
+        "127",
+        "the command was not found; or it was, but its interpreter or dynamic loader is missing in its root, which the \
+         message then says",
+    ),
+    ("128+N", "signal N ended the command"),
+];
+
+impl Manual {
+    /// The end of `--help`: what is typed in the examples that fit a line, and the exit status.
+    pub fn help(&self) -> String {
+        let mut text = "Examples:\n".to_owned();
+        for example in self.examples {
+            let typed = example.typed();
+            let line = typed.trim_end();
+            match line.len() {
+                _ if line.contains('\n') => {}
+                0..56 => text.push_str(&format!("  {line:<56}  {}\n", example.what)),
+                _ => text.push_str(&format!("  {line}\n  {:56}  {}\n", "", example.what)),
+            }
+        }
+        text.push_str(
+            "\nExit status: 125 our own failure, 126 command not runnable, 127 not found, else the command's; \
+             128+N by signal N.",
+        );
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_and_what_is_printed_are_told_apart() {
+        let console = example("", Who::Anyone, "$ echo a \\\n>   b\na b\n$ true\n");
+        assert_eq!(console.typed(), "echo a \\\n  b\ntrue\n");
+        assert_eq!(console.printed(), ["a b"]);
+    }
+
+    #[test]
+    fn a_narrated_call_is_found_by_its_name_and_what_it_is_about() {
+        let row = call("write", "uid_map", "", "");
+        assert!(row.is_told_by("write(\"/proc/self/uid_map\", \"0 0 1\")"));
+        assert!(!row.is_told_by("write(\"/proc/self/gid_map\", \"0 0 1\")") && !row.is_told_by("writev(uid_map)"));
+    }
+}

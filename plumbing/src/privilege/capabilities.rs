@@ -1,0 +1,206 @@
+//! The capability sets: bounding, permitted, effective, inheritable, ambient. `capabilities(7)`.
+//!
+//! The surprise is root's: what the bounding set holds comes back to uid 0 at every `execve(2)`, so the permitted set
+//! alone restrains nobody.
+
+use nix::errno::Errno;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
+    configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities,
+};
+
+use crate::Fault;
+use crate::kernel::{call, look};
+
+/// What Docker leaves to a container by default: enough for root inside to manage its own files, users and ports.
+pub const DOCKER_CAPABILITIES: [&str; 14] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FSETID",
+    "CAP_FOWNER",
+    "CAP_MKNOD",
+    "CAP_NET_RAW",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETFCAP",
+    "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SYS_CHROOT",
+    "CAP_KILL",
+    "CAP_AUDIT_WRITE",
+];
+
+/// What Podman leaves: Docker's without raw sockets, device files and writing to the audit log.
+pub const PODMAN_CAPABILITIES: [&str; 11] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+];
+
+/// The set that these names make. They may lack `CAP_`, and be in small letters.
+pub fn capability_set<S: AsRef<str>>(names: &[S]) -> Result<CapabilitySet, Fault> {
+    names.iter().try_fold(CapabilitySet::empty(), |set, name| {
+        let upper = name.as_ref().to_ascii_uppercase();
+        match CapabilitySet::from_name(upper.strip_prefix("CAP_").unwrap_or(&upper)) {
+            Some(capability) => Ok(set | capability),
+            None => Err(Fault::new(format!("there is no capability {:?}; capabilities(7) names them", name.as_ref()))),
+        }
+    })
+}
+
+/// The names of a set, as `CAP_CHOWN`; a capability newer than this program is its number.
+pub fn capability_names(set: CapabilitySet) -> Vec<String> {
+    let bits = (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit)).filter(|bit| set.contains(*bit));
+    bits.map(|bit| match bit.iter_names().next() {
+        Some((name, _)) => format!("CAP_{name}"),
+        None => format!("{:#x} /* CAP_??? */", bit.bits().trailing_zeros()),
+    })
+    .collect()
+}
+
+pub(super) fn held() -> Result<CapabilitySets, Fault> {
+    look("read our capabilities", "capget({version=_LINUX_CAPABILITY_VERSION_3, pid=0})", || capabilities(None))
+}
+
+/// Takes everything else out of the bounding set, also what only the kernel knows: it is asked one by one.
+pub(super) fn bound(wanted: CapabilitySet) -> Result<(), Fault> {
+    for bit in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << bit);
+        let is_in = match capability_is_in_bounding_set(capability) {
+            // Above cap_last_cap: this kernel has no more.
+            Err(rustix::io::Errno::INVAL) => return Ok(()),
+            answer => look("read the bounding set", format!("prctl(PR_CAPBSET_READ, {bit})"), || answer)?,
+        };
+        if is_in && !wanted.contains(capability) {
+            drop_from_bounding_set(capability)?;
+        }
+    }
+    Ok(())
+}
+
+/// The most that any program run from here on may have.
+pub(super) fn bounding() -> CapabilitySet {
+    let all = (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit));
+    all.filter(|capability| capability_is_in_bounding_set(*capability).unwrap_or(false)).collect()
+}
+
+fn drop_from_bounding_set(capability: CapabilitySet) -> Result<(), Fault> {
+    let name = shown_name(capability);
+    let text = format!("prctl(PR_CAPBSET_DROP, {name})");
+    call(format!("drop {name}"), text, "no program that is run later can have it; capabilities(7)", || {
+        remove_capability_from_bounding_set(capability)
+    })
+    .map_err(|fault| explain_missing(fault, CapabilitySet::SETPCAP))
+}
+
+/// Has the next change of user leave the permitted set as it is.
+pub fn keep_capabilities() -> Result<(), Fault> {
+    let why = "a user other than root shall have them, and setresuid(2) would take them away";
+    call("keep capabilities", "prctl(PR_SET_KEEPCAPS, 1)", why, || set_keep_capabilities(true))
+}
+
+/// Hands every capability that we hold on to the command, whoever it runs as: through the ambient set.
+pub fn hand_on_capabilities() -> Result<(), Fault> {
+    let permitted = held()?.permitted;
+    reduce(CapabilitySets { effective: permitted, permitted, inheritable: permitted })?;
+    raise_ambient(permitted)
+}
+
+pub(super) fn clear_ambient() -> Result<(), Fault> {
+    let text = "prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)";
+    call("clear the ambient set", text, "nothing is handed on unasked", clear_ambient_capability_set)
+}
+
+/// Sets the three sets, as far as we hold them: what was lost with root cannot come back.
+pub(super) fn reduce(wanted: CapabilitySets) -> Result<(), Fault> {
+    let held = held()?;
+    let permitted = wanted.permitted & held.permitted;
+    let sets = CapabilitySets {
+        effective: wanted.effective & permitted,
+        permitted,
+        inheritable: wanted.inheritable & (held.permitted | held.inheritable),
+    };
+    capset("reduce our capabilities", sets, "what the command keeps of root's power; capabilities(7)")
+}
+
+/// Sets all three, unless they are so already.
+pub(super) fn set_sets(sets: CapabilitySets) -> Result<(), Fault> {
+    let now = held()?;
+    if (now.effective, now.permitted, now.inheritable) == (sets.effective, sets.permitted, sets.inheritable) {
+        return Ok(());
+    }
+    capset("set our capabilities", sets, "what is needed until execve(2), and what it goes by; capabilities(7)")
+}
+
+fn capset(goal: &str, sets: CapabilitySets, why: &str) -> Result<(), Fault> {
+    let text = format!(
+        "capset({{version=_LINUX_CAPABILITY_VERSION_3, pid=0}}, {{effective={}, permitted={}, inheritable={}}})",
+        shown(sets.effective),
+        shown(sets.permitted),
+        shown(sets.inheritable)
+    );
+    call(goal, text, why, || set_capabilities(None, sets))
+}
+
+pub(super) fn raise_ambient(ambient: CapabilitySet) -> Result<(), Fault> {
+    let bits = (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit));
+    for capability in bits.filter(|bit| ambient.contains(*bit)) {
+        let name = shown_name(capability);
+        call(
+            format!("keep {name} across execve(2)"),
+            format!("prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, {name}, 0, 0)"),
+            "a user other than root keeps it through this set",
+            || configure_capability_in_ambient_set(capability, true),
+        )?;
+    }
+    Ok(())
+}
+
+/// In strace's notation.
+fn shown(set: CapabilitySet) -> String {
+    if set.is_empty() {
+        return "0".to_owned();
+    }
+    capability_names(set).iter().map(|name| format!("1<<{name}")).collect::<Vec<_>>().join("|")
+}
+
+pub(super) fn explain_missing(fault: Fault, right: CapabilitySet) -> Fault {
+    match (fault.errno(), capabilities(None)) {
+        (Some(Errno::EPERM), Ok(held)) if !held.effective.contains(right) => {
+            fault.with_remedy(format!("{} is missing here; be root, or enter a user namespace", shown_name(right)))
+        }
+        _ => fault,
+    }
+}
+
+fn shown_name(right: CapabilitySet) -> String {
+    capability_names(right).concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dockers_set_is_the_one_its_containers_show() {
+        assert_eq!(capability_set(&DOCKER_CAPABILITIES).unwrap().bits(), 0xa804_25fb);
+        assert_eq!(capability_set(&PODMAN_CAPABILITIES).unwrap().bits(), 0x8004_05fb);
+    }
+
+    #[test]
+    fn names_and_sets_go_both_ways() {
+        let set = capability_set(&["chown", "CAP_BPF"]).unwrap();
+        assert_eq!(capability_names(set), ["CAP_CHOWN", "CAP_BPF"]);
+        assert_eq!(shown(CapabilitySet::empty()), "0");
+        assert_eq!(capability_names(CapabilitySet::from_bits_retain(1 << 41)), ["0x29 /* CAP_??? */"]);
+        assert!(capability_set(&["CAP_FLY"]).unwrap_err().to_string().contains("CAP_FLY"));
+    }
+}

@@ -1,0 +1,102 @@
+//! User, group and supplementary groups. `credentials(7)`, `user_namespaces(7)`.
+//!
+//! Groups go first and the user last: who is no longer root may change neither.
+
+use nix::errno::Errno;
+use rustix::thread::{CapabilitySet, Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use super::capabilities::explain_missing;
+use crate::Fault;
+use crate::kernel::{call, look};
+
+/// Changes what is given.
+pub fn change(uid: Option<u32>, gid: Option<u32>, groups: Option<&[u32]>) -> Result<(), Fault> {
+    if let Some(groups) = groups {
+        set_groups(groups)?;
+    }
+    if let Some(gid) = gid {
+        let id = Gid::from_raw(gid);
+        let text = format!("setresgid({gid}, {gid}, {gid})");
+        call(format!("change to group {gid}"), text, "real, effective and saved group; credentials(7)", || {
+            set_thread_res_gid(id, id, id)
+        })
+        .map_err(|fault| explain_identity(fault, gid, "gid_map", CapabilitySet::SETGID))?;
+    }
+    if let Some(uid) = uid {
+        let id = Uid::from_raw(uid);
+        let text = format!("setresuid({uid}, {uid}, {uid})");
+        call(format!("change to user {uid}"), text, "real, effective and saved user; credentials(7)", || {
+            set_thread_res_uid(id, id, id)
+        })
+        .map_err(|fault| explain_identity(fault, uid, "uid_map", CapabilitySet::SETUID))?;
+    }
+    Ok(())
+}
+
+/// Whether a user namespace forbids setgroups(2) for good, from the text of /proc/PID/setgroups.
+///
+/// It does where an unprivileged user wrote the gid_map: a group can also *deny* access to a file, so leaving one would
+/// be a gain. Who only wants to start clean leaves `groups` out then; they appear as the overflow group inside.
+pub fn setgroups_is_denied(proc_setgroups: &str) -> bool {
+    proc_setgroups.trim_end() == "deny"
+}
+
+fn set_groups(groups: &[u32]) -> Result<(), Fault> {
+    let ids: Vec<Gid> = groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    let now = look("read our supplementary groups", "getgroups()", rustix::process::getgroups)?;
+    if ids.is_empty() && now.is_empty() {
+        return Ok(());
+    }
+    let listed: Vec<String> = groups.iter().map(u32::to_string).collect();
+    let text = format!("setgroups({}, [{}])", ids.len(), listed.join(", "));
+    let goal = match listed.is_empty() {
+        true => "leave the supplementary groups".to_owned(),
+        false => format!("change to the supplementary groups {}", listed.join(", ")),
+    };
+    call(goal, text, "the groups of whoever started us are not the command's; credentials(7)", || {
+        set_thread_groups(&ids)
+    })
+    .map_err(explain_groups)
+}
+
+fn explain_groups(fault: Fault) -> Fault {
+    let told = std::fs::read_to_string("/proc/self/setgroups").unwrap_or_default();
+    match fault.errno() {
+        Some(Errno::EPERM) if setgroups_is_denied(&told) => fault.with_remedy(
+            "/proc/self/setgroups is \"deny\" here, because an unprivileged user wrote the gid_map of this user \
+             namespace; map ids with newgidmap (--map-auto), or ask for no groups",
+        ),
+        Some(Errno::EINVAL) => fault.with_remedy("each group must be mapped in /proc/self/gid_map"),
+        _ => explain_missing(fault, CapabilitySet::SETGID),
+    }
+}
+
+fn explain_identity(fault: Fault, id: u32, map: &str, right: CapabilitySet) -> Fault {
+    let told = std::fs::read_to_string(format!("/proc/self/{map}")).unwrap_or_default();
+    match fault.errno() {
+        Some(Errno::EINVAL) if !told.is_empty() && !is_mapped(&told, id) => {
+            fault.with_remedy(format!("{id} is not mapped in this user namespace: /proc/self/{map} has no line for it"))
+        }
+        _ => explain_missing(fault, right),
+    }
+}
+
+/// Whether an id map (`inside outside count` a line) has this id inside; `user_namespaces(7)`.
+pub fn is_mapped(map: &str, id: u32) -> bool {
+    map.lines().any(|line| {
+        let numbers: Vec<u64> = line.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect();
+        matches!(numbers[..], [inside, _, count] if (inside..inside + count).contains(&id.into()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_map_is_read_as_ranges() {
+        let map = "         0       1000          1\n         1     100000      65536\n";
+        assert!(is_mapped(map, 0) && is_mapped(map, 65536) && !is_mapped(map, 65537));
+        assert!(is_mapped("0 0 4294967295", u32::MAX - 1));
+    }
+}

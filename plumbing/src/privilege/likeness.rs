@@ -1,0 +1,196 @@
+//! Becoming as another process is: ids, capability sets, limits, filters. `credentials(7)`, `capabilities(7)`.
+//!
+//! The surprise is `execve(2)`, which computes capabilities anew and forgets saved ids. So not the sets are made alike,
+//! but what execve(2) makes of ours; where it cannot yield all of them, the effective set counts: it is what is checked.
+
+use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
+use rustix::thread::{
+    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, Gid, Uid, set_no_new_privs, set_thread_res_gid,
+    set_thread_res_uid,
+};
+
+use super::capabilities::{
+    bound, bounding, clear_ambient, explain_missing, held, keep_capabilities, raise_ambient, set_sets,
+};
+use super::limits::{self, ResourceLimit};
+use super::{identity, securebits};
+use crate::kernel::{call, look, set_seccomp_filter};
+use crate::{Fault, narrate, seccomp};
+
+/// The five capability sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "capabilities(7) has the names")]
+pub struct Sets {
+    pub inheritable: CapabilitySet,
+    pub permitted: CapabilitySet,
+    pub effective: CapabilitySet,
+    pub bounding: CapabilitySet,
+    pub ambient: CapabilitySet,
+}
+
+/// A filter over system calls, as the kernel gave it.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// Its program.
+    pub program: Vec<libc::sock_filter>,
+    /// `SECCOMP_FILTER_FLAG_*`.
+    pub flags: u32,
+}
+
+/// What a process is like, in the words of the user namespace that we are in.
+#[derive(Debug, Clone)]
+pub struct Likeness {
+    /// Real and effective user ID: execve(2) makes the others of the second.
+    pub uid: [u32; 2],
+    /// Real and effective group ID.
+    pub gid: [u32; 2],
+    /// The capabilities.
+    pub sets: Sets,
+    /// `PR_SET_NO_NEW_PRIVS(2const)`.
+    pub no_new_privs: bool,
+    /// The permissions that new files do not get.
+    pub umask: Option<u32>,
+}
+
+/// What is changed outside, with rights that an entered user namespace does not give: supplementary groups, and how high
+/// limits may be.
+pub fn prepare(groups: &[u32], limits: &[ResourceLimit]) -> Result<(), Fault> {
+    let now = look("read our supplementary groups", "getgroups()", getgroups)?;
+    if !now.iter().map(|gid| gid.as_raw()).eq(groups.iter().copied()) {
+        identity::change(None, None, Some(groups))?;
+    }
+    limits.iter().try_for_each(ResourceLimit::allow)
+}
+
+impl Likeness {
+    /// Becomes so, for the command that we are about to become. `last` is done when the ids have changed; after it come
+    /// only what could stand in its way: the limits, and the filters, the oldest first.
+    pub fn apply(
+        &self,
+        limits: &[ResourceLimit],
+        filters: &[Filter],
+        last: impl FnOnce() -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let plan = self.sets.by_execve(self.uid.contains(&0));
+        if plan.is_inexact {
+            narrate::remark(
+                "the target's capabilities are not those of a program just executed: the command gets its effective \
+                 and bounding sets, the others differ",
+            );
+        }
+        let permitted = held()?.permitted;
+        if !narrate::is_dry_run() && !permitted.contains(plan.ambient) {
+            return Err(Fault::new("cannot hand on the target's capabilities: we do not have all of them"));
+        }
+        // Before the bounding set shrinks, which limits what may be made inheritable.
+        set_sets(CapabilitySets { effective: permitted, permitted, inheritable: plan.inheritable })?;
+        if bounding() != self.sets.bounding {
+            bound(self.sets.bounding)?;
+        }
+        if plan.without_root {
+            securebits::set(CapabilitiesSecureBits::NO_ROOT | CapabilitiesSecureBits::KEEP_CAPS)?;
+        }
+        self.change_ids(plan.without_root)?;
+        set_sets(CapabilitySets { effective: permitted, permitted, inheritable: plan.inheritable })?;
+        clear_ambient()?;
+        raise_ambient(plan.ambient)?;
+        self.umask.map_or(Ok(()), limits::set_umask)?;
+        last()?;
+        limits.iter().filter(|limit| !limit.holds()).try_for_each(ResourceLimit::set)?;
+        if self.no_new_privs {
+            let why = "the target has it too; PR_SET_NO_NEW_PRIVS(2const)";
+            call("set no_new_privs", "prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)", why, || set_no_new_privs(true))?;
+        }
+        filters.iter().try_for_each(Filter::enforce)
+    }
+
+    fn change_ids(&self, keeps: bool) -> Result<(), Fault> {
+        let [real, effective] = self.gid;
+        if [getgid().as_raw(), getegid().as_raw()] != self.gid {
+            let text = format!("setresgid({real}, {effective}, {effective})");
+            call(format!("change to group {effective}"), text, "as the target; credentials(7)", || {
+                set_thread_res_gid(Gid::from_raw(real), Gid::from_raw(effective), Gid::from_raw(effective))
+            })
+            .map_err(|fault| explain_missing(fault, CapabilitySet::SETGID))?;
+        }
+        let [real, effective] = self.uid;
+        if [getuid().as_raw(), geteuid().as_raw()] != self.uid {
+            if !keeps {
+                keep_capabilities()?;
+            }
+            let text = format!("setresuid({real}, {effective}, {effective})");
+            call(format!("change to user {effective}"), text, "as the target; credentials(7)", || {
+                set_thread_res_uid(Uid::from_raw(real), Uid::from_raw(effective), Uid::from_raw(effective))
+            })
+            .map_err(|fault| explain_missing(fault, CapabilitySet::SETUID))?;
+        }
+        Ok(())
+    }
+}
+
+/// What has to be in force for execve(2) to yield the sets.
+struct ByExecve {
+    inheritable: CapabilitySet,
+    ambient: CapabilitySet,
+    /// Root gets nothing for being root.
+    without_root: bool,
+    is_inexact: bool,
+}
+
+impl Sets {
+    /// execve(2) of a file without capabilities yields the ambient set; for root, all that the bounding or the
+    /// inheritable set has.
+    fn by_execve(&self, is_root: bool) -> ByExecve {
+        let Sets { inheritable, permitted, effective, bounding, ambient } = *self;
+        let yielded = if is_root { inheritable | bounding } else { ambient };
+        let is_exact = (permitted, effective) == (yielded, yielded);
+        match is_exact {
+            true => ByExecve { inheritable, ambient, without_root: false, is_inexact: false },
+            false => ByExecve {
+                inheritable: inheritable | effective,
+                ambient: effective,
+                without_root: is_root,
+                is_inexact: true,
+            },
+        }
+    }
+}
+
+impl Filter {
+    fn enforce(&self) -> Result<(), Fault> {
+        let flags = seccomp::flag_names(self.flags);
+        let text = format!("seccomp(SECCOMP_SET_MODE_FILTER, {flags}, {{len={}, filter=…}})", self.program.len());
+        let why = "a filter of the target's, instruction by instruction; seccomp(2)";
+        call("filter system calls as the target's are", text, why, || set_seccomp_filter(&self.program, self.flags))
+            .map_err(seccomp::explain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: CapabilitySet = CapabilitySet::empty();
+
+    fn sets(inheritable: CapabilitySet, permitted: CapabilitySet, bounding: CapabilitySet) -> Sets {
+        Sets { inheritable, permitted, effective: permitted, bounding, ambient: NONE }
+    }
+
+    #[test]
+    fn what_execve_yields_by_itself_is_exact() {
+        let (kill, chown) = (CapabilitySet::KILL, CapabilitySet::CHOWN);
+        assert!(!sets(NONE, kill | chown, kill | chown).by_execve(true).is_inexact);
+        assert!(!sets(kill, kill, NONE).by_execve(true).is_inexact);
+        assert!(!sets(kill, NONE, kill | chown).by_execve(false).is_inexact);
+        assert!(!Sets { ambient: kill, ..sets(kill, kill, chown) }.by_execve(false).is_inexact);
+    }
+
+    #[test]
+    fn the_effective_set_is_had_in_any_case() {
+        let (kill, chown) = (CapabilitySet::KILL, CapabilitySet::CHOWN);
+        let root = sets(NONE, kill, kill | chown).by_execve(true);
+        assert!(root.is_inexact && root.without_root && root.ambient == kill);
+        let user = Sets { effective: NONE, ..sets(NONE, kill, kill | chown) }.by_execve(false);
+        assert!(user.is_inexact && !user.without_root && user.ambient == NONE);
+    }
+}

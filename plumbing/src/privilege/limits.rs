@@ -1,0 +1,180 @@
+//! Resource limits and the file mode creation mask. `setrlimit(2)`, `umask(2)`.
+//!
+//! A hard limit is raised with CAP_SYS_RESOURCE only, so this comes before the capabilities go.
+
+use nix::errno::Errno;
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+
+use crate::Fault;
+use crate::kernel::call;
+use crate::units::{Limit as Size, size};
+
+const RESOURCES: [(&str, Resource); 16] = [
+    ("RLIMIT_AS", Resource::As),
+    ("RLIMIT_CORE", Resource::Core),
+    ("RLIMIT_CPU", Resource::Cpu),
+    ("RLIMIT_DATA", Resource::Data),
+    ("RLIMIT_FSIZE", Resource::Fsize),
+    ("RLIMIT_LOCKS", Resource::Locks),
+    ("RLIMIT_MEMLOCK", Resource::Memlock),
+    ("RLIMIT_MSGQUEUE", Resource::Msgqueue),
+    ("RLIMIT_NICE", Resource::Nice),
+    ("RLIMIT_NOFILE", Resource::Nofile),
+    ("RLIMIT_NPROC", Resource::Nproc),
+    ("RLIMIT_RSS", Resource::Rss),
+    ("RLIMIT_RTPRIO", Resource::Rtprio),
+    ("RLIMIT_RTTIME", Resource::Rttime),
+    ("RLIMIT_SIGPENDING", Resource::Sigpending),
+    ("RLIMIT_STACK", Resource::Stack),
+];
+
+/// What /proc/PID/limits calls them; `proc_pid_limits(5)`.
+const PROC_NAMES: [(&str, &str); 16] = [
+    ("Max cpu time", "RLIMIT_CPU"),
+    ("Max file size", "RLIMIT_FSIZE"),
+    ("Max data size", "RLIMIT_DATA"),
+    ("Max stack size", "RLIMIT_STACK"),
+    ("Max core file size", "RLIMIT_CORE"),
+    ("Max resident set", "RLIMIT_RSS"),
+    ("Max processes", "RLIMIT_NPROC"),
+    ("Max open files", "RLIMIT_NOFILE"),
+    ("Max locked memory", "RLIMIT_MEMLOCK"),
+    ("Max address space", "RLIMIT_AS"),
+    ("Max file locks", "RLIMIT_LOCKS"),
+    ("Max pending signals", "RLIMIT_SIGPENDING"),
+    ("Max msgqueue size", "RLIMIT_MSGQUEUE"),
+    ("Max nice priority", "RLIMIT_NICE"),
+    ("Max realtime priority", "RLIMIT_RTPRIO"),
+    ("Max realtime timeout", "RLIMIT_RTTIME"),
+];
+
+/// One resource limit of a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceLimit {
+    /// `RLIMIT_*`.
+    #[serde(rename = "type")]
+    pub resource: String,
+    /// What holds; null: no limit.
+    pub soft: Option<u64>,
+    /// What the soft limit may be raised to; null: no limit.
+    pub hard: Option<u64>,
+}
+
+impl ResourceLimit {
+    /// Reads `nofile=1024:4096`, `nofile=1024` for both, `core=unlimited`.
+    pub fn parse(text: &str) -> Result<ResourceLimit, String> {
+        let valid = || "valid is a limit as in nofile=1024:4096, as=1G or core=unlimited; getrlimit(2) names them";
+        let (name, value) = text.split_once('=').ok_or_else(valid)?;
+        let upper = name.to_ascii_uppercase();
+        let resource = format!("RLIMIT_{}", upper.strip_prefix("RLIMIT_").unwrap_or(&upper));
+        find(&resource).ok_or_else(valid)?;
+        let (soft, hard) = value.split_once(':').unwrap_or((value, value));
+        let (soft, hard) = (amount(soft)?, amount(hard)?);
+        match soft.unwrap_or(u64::MAX) <= hard.unwrap_or(u64::MAX) {
+            true => Ok(ResourceLimit { resource, soft, hard }),
+            false => Err("the soft limit is above the hard one".to_owned()),
+        }
+    }
+
+    /// Reads a line of /proc/PID/limits; `None` for its heading, and for a resource that we do not know.
+    pub fn of_proc(line: &str) -> Option<ResourceLimit> {
+        let (name, rest) = PROC_NAMES.iter().find_map(|(shown, name)| {
+            let rest = line.strip_prefix(shown)?;
+            rest.starts_with("  ").then_some((*name, rest))
+        })?;
+        let mut amounts = rest.split_ascii_whitespace().map(|word| match word {
+            "unlimited" => Some(None),
+            _ => word.parse().ok().map(Some),
+        });
+        let (soft, hard) = (amounts.next()??, amounts.next()??);
+        Some(ResourceLimit { resource: name.to_owned(), soft, hard })
+    }
+
+    /// Raises what the limit may be set to, where that is too low; the limit itself stays.
+    pub(super) fn allow(&self) -> Result<(), Fault> {
+        let Some(resource) = find(&self.resource) else { return Ok(()) };
+        let now = getrlimit(resource);
+        let at_most = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
+        match at_most(self.hard) > at_most(now.maximum) {
+            true => ResourceLimit { soft: now.current, ..self.clone() }.set(),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether it is so already.
+    pub(super) fn holds(&self) -> bool {
+        let now = find(&self.resource).map(getrlimit);
+        now.is_some_and(|now| (now.current, now.maximum) == (self.soft, self.hard))
+    }
+
+    pub(super) fn set(&self) -> Result<(), Fault> {
+        let ResourceLimit { resource: name, soft, hard } = self;
+        let resource = find(name).ok_or_else(|| Fault::new(format!("there is no resource limit {name:?}")))?;
+        let shown = |value: &Option<u64>| value.map_or("RLIM64_INFINITY".to_owned(), |value| value.to_string());
+        let text = format!("prlimit64(0, {name}, {{rlim_cur={}, rlim_max={}}}, NULL)", shown(soft), shown(hard));
+        call(format!("set {name}"), text, "a limit of the command and its children; setrlimit(2)", || {
+            setrlimit(resource, Rlimit { current: *soft, maximum: *hard })
+        })
+        .map_err(|fault| explain(fault, getrlimit(resource).maximum, *hard))
+    }
+}
+
+fn explain(fault: Fault, now: Option<u64>, wanted: Option<u64>) -> Fault {
+    match (fault.errno(), now) {
+        (Some(Errno::EPERM), Some(now)) if wanted.is_none_or(|wanted| wanted > now) => fault.with_remedy(format!(
+            "the hard limit is {now} here, and only CAP_SYS_RESOURCE of the first user namespace raises it"
+        )),
+        _ => fault,
+    }
+}
+
+fn find(name: &str) -> Option<Resource> {
+    RESOURCES.iter().find(|(known, _)| *known == name).map(|(_, resource)| *resource)
+}
+
+fn amount(text: &str) -> Result<Option<u64>, String> {
+    match (text, text.parse()) {
+        ("unlimited" | "infinity", _) => Ok(None),
+        (_, Ok(number)) => Ok(Some(number)),
+        _ => size(text).map(|size| match size {
+            Size::Amount(bytes) => Some(bytes),
+            Size::Max => None,
+        }),
+    }
+}
+
+/// Sets the mask.
+pub(super) fn set_umask(mask: u32) -> Result<(), Fault> {
+    let why = "the permissions that new files do not get; umask(2)";
+    call("set the file mode mask", format!("umask({:#05o})", mask).replace("0o", "0"), why, || {
+        rustix::process::umask(Mode::from_raw_mode(mask & 0o777));
+        Ok::<(), Errno>(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_of_proc_is_read() {
+        let own = std::fs::read_to_string("/proc/self/limits").unwrap();
+        let read: Vec<_> = own.lines().filter_map(ResourceLimit::of_proc).collect();
+        assert_eq!(read.len(), RESOURCES.len());
+        assert!(read.iter().all(ResourceLimit::holds), "{read:?}");
+    }
+
+    #[test]
+    fn a_limit_is_a_resource_and_one_or_two_amounts() {
+        let limit = |name: &str, soft, hard| Ok(ResourceLimit { resource: name.to_owned(), soft, hard });
+        assert_eq!(ResourceLimit::parse("nofile=1024:4096"), limit("RLIMIT_NOFILE", Some(1024), Some(4096)));
+        assert_eq!(ResourceLimit::parse("RLIMIT_CORE=0"), limit("RLIMIT_CORE", Some(0), Some(0)));
+        assert_eq!(ResourceLimit::parse("as=1G:unlimited"), limit("RLIMIT_AS", Some(1 << 30), None));
+        for wrong in ["nofile", "fly=1", "nofile=2:1", "nofile=unlimited:1", "nofile=", "nofile=x"] {
+            assert!(ResourceLimit::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! How soon the kernel ends a process when memory runs out. `proc_pid_oom_score_adj(5)`.
+//!
+//! It is written through /proc, so this comes before the root changes: a root may make its /proc anything.
+
+use std::io::Write;
+
+use nix::errno::Errno;
+
+use crate::Fault;
+use crate::kernel::call;
+
+/// Sets ours, which our children inherit.
+pub fn set_oom_score_adj(score: i32) -> Result<(), Fault> {
+    let path = "/proc/self/oom_score_adj";
+    let goal = format!("set the OOM score adjustment to {score}");
+    let text = format!("write({path:?}, \"{score}\")");
+    let why = "how soon the command is ended when memory runs out; proc_pid_oom_score_adj(5)";
+    call(goal, text, why, || {
+        let mut file = std::fs::OpenOptions::new().write(true).open(path)?;
+        file.write_all(score.to_string().as_bytes())
+    })
+    .map_err(|fault| match fault.errno() {
+        Some(Errno::EACCES) => {
+            fault.with_remedy("only CAP_SYS_RESOURCE of the first user namespace lowers it below what it was set to")
+        }
+        _ => fault,
+    })
+}

@@ -1,0 +1,142 @@
+//! The five capability sets, each by its own name: what `capabilities` says for all of them, one by one. `capabilities(7)`.
+//!
+//! The surprise: a user other than root keeps across `execve(2)` only what is in the ambient set, and that can hold only
+//! what is permitted and inheritable.
+
+use rustix::thread::{CapabilitySet, CapabilitySets};
+use serde::{Deserialize, Serialize};
+
+use super::capabilities::capability_set;
+use crate::Fault;
+
+/// The record's member `process.capability_sets`. An absent set is as `capabilities` says, or stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FiveSets {
+    /// The most that any later program may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bounding: Option<Vec<String>>,
+    /// What may be made effective.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permitted: Option<Vec<String>>,
+    /// What the kernel looks at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective: Option<Vec<String>>,
+    /// What a program with file capabilities may take over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inheritable: Option<Vec<String>>,
+    /// What every program keeps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ambient: Option<Vec<String>>,
+}
+
+/// The five names.
+pub const SET_NAMES: [&str; 5] = ["bounding", "permitted", "effective", "inheritable", "ambient"];
+
+impl FiveSets {
+    /// The set of this name; `None` for a name that is none of [`SET_NAMES`].
+    pub fn named(&mut self, name: &str) -> Option<&mut Option<Vec<String>>> {
+        match name {
+            "bounding" => Some(&mut self.bounding),
+            "permitted" => Some(&mut self.permitted),
+            "effective" => Some(&mut self.effective),
+            "inheritable" => Some(&mut self.inheritable),
+            "ambient" => Some(&mut self.ambient),
+            _ => None,
+        }
+    }
+}
+
+/// What is to be done; `None` leaves a set alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) bounding: Option<CapabilitySet>,
+    pub(super) sets: Option<CapabilitySets>,
+    pub(super) ambient: Option<CapabilitySet>,
+}
+
+impl Wanted {
+    /// `is_root`: whether the command gets its capabilities back at the `execve(2)` by being root.
+    pub(super) fn new(
+        all: Option<&[String]>,
+        five: Option<&FiveSets>,
+        held: impl FnOnce() -> Result<CapabilitySets, Fault>,
+        is_root: bool,
+    ) -> Result<Wanted, Fault> {
+        if all.is_none() && five.is_none() {
+            return Ok(Wanted { bounding: None, sets: None, ambient: None });
+        }
+        let held = held()?;
+        let read = |names: &Option<Vec<String>>| names.as_deref().map(capability_set).transpose();
+        let all = all.map(capability_set).transpose()?;
+        let none = FiveSets::default();
+        let five = five.unwrap_or(&none);
+        let permitted = read(&five.permitted)?.or(all).unwrap_or(held.permitted) & held.permitted;
+        let effective = read(&five.effective)?.or(all).unwrap_or(held.effective) & permitted;
+        let own = all.map(|all| if is_root { CapabilitySet::empty() } else { all & permitted });
+        let ambient = read(&five.ambient)?.or(own);
+        let inheritable = match (read(&five.inheritable)?, ambient) {
+            (Some(named), _) => named,
+            (None, Some(ambient)) => ambient,
+            (None, None) => held.inheritable,
+        };
+        Ok(Wanted {
+            bounding: read(&five.bounding)?.or(all),
+            sets: Some(CapabilitySets { effective, permitted, inheritable }),
+            ambient: ambient.map(|ambient| ambient & permitted & inheritable),
+        })
+    }
+
+    /// Whether a change to another user than root must leave the permitted set alone: what is inheritable or ambient
+    /// comes from there.
+    pub(super) fn outlives_root(&self) -> bool {
+        let inheritable = self.sets.is_some_and(|sets| !sets.inheritable.is_empty());
+        inheritable || self.ambient.is_some_and(|ambient| !ambient.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> Vec<String> {
+        text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn wanted(all: Option<&str>, five: FiveSets, is_root: bool) -> Wanted {
+        let held = CapabilitySet::CHOWN | CapabilitySet::KILL | CapabilitySet::MKNOD;
+        let held = CapabilitySets { effective: held, permitted: held, inheritable: CapabilitySet::empty() };
+        Wanted::new(all.map(names).as_deref(), Some(&five), || Ok(held), is_root).unwrap()
+    }
+
+    #[test]
+    fn one_list_means_all_sets_and_the_ambient_one_for_a_user_only() {
+        let root = wanted(Some("chown,sys_admin"), FiveSets::default(), true);
+        assert_eq!(root.bounding, Some(CapabilitySet::CHOWN | CapabilitySet::SYS_ADMIN));
+        assert_eq!(
+            root.sets.map(|sets| (sets.permitted, sets.inheritable)),
+            Some((CapabilitySet::CHOWN, CapabilitySet::empty()))
+        );
+        assert!(root.ambient == Some(CapabilitySet::empty()) && !root.outlives_root());
+        let user = wanted(Some("chown,sys_admin"), FiveSets::default(), false);
+        assert!(user.ambient == Some(CapabilitySet::CHOWN) && user.outlives_root());
+    }
+
+    #[test]
+    fn a_set_of_its_own_stands_beside_the_list() {
+        let five =
+            FiveSets { ambient: Some(names("kill")), bounding: Some(names("kill,mknod")), ..FiveSets::default() };
+        let wanted = wanted(Some("chown,kill"), five, true);
+        assert_eq!(wanted.bounding, Some(CapabilitySet::KILL | CapabilitySet::MKNOD));
+        assert_eq!(wanted.ambient, Some(CapabilitySet::KILL));
+        assert_eq!(wanted.sets.map(|sets| sets.inheritable), Some(CapabilitySet::KILL));
+    }
+
+    #[test]
+    fn without_a_list_only_what_is_named_changes() {
+        let five = FiveSets { bounding: Some(Vec::new()), ..FiveSets::default() };
+        let wanted = wanted(None, five, false);
+        assert_eq!((wanted.bounding, wanted.ambient), (Some(CapabilitySet::empty()), None));
+        assert_eq!(wanted.sets.map(|sets| sets.permitted.bits().count_ones()), Some(3));
+    }
+}

@@ -1,0 +1,209 @@
+//! Architectures and their system call numbers. `syscall(2)`, `seccomp(2)`.
+//!
+//! One machine runs programs of several: a filter that knows only one of them is passed by through the others, where the
+//! same number means another call. x32 shares x86_64's mark, and is told from it by bit 30 of the number alone.
+
+/// Where the numbers start with bit 30 set, as x32's do.
+pub(super) const X32: u32 = 0x4000_0000;
+
+/// One way to number the system calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Architecture {
+    X86_64,
+    X32,
+    I386,
+    Aarch64,
+    Arm,
+}
+
+use Architecture::{Aarch64, Arm, I386, X32 as OfX32, X86_64};
+
+/// Name in profiles, name in `includes` and `excludes`, `AUDIT_ARCH_*`.
+const ALL: [(Architecture, &str, &str, u32); 5] = [
+    (X86_64, "SCMP_ARCH_X86_64", "amd64", 0xc000_003e),
+    (OfX32, "SCMP_ARCH_X32", "x32", 0xc000_003e),
+    (I386, "SCMP_ARCH_X86", "x86", 0x4000_0003),
+    (Aarch64, "SCMP_ARCH_AARCH64", "arm64", 0xc000_00b7),
+    (Arm, "SCMP_ARCH_ARM", "arm", 0x4000_0028),
+];
+
+/// What profiles name, and this program cannot run on: nothing calls through them here.
+const ELSEWHERE: [&str; 18] = [
+    "LOONGARCH64",
+    "M68K",
+    "MIPS",
+    "MIPS64",
+    "MIPS64N32",
+    "MIPSEL",
+    "MIPSEL64",
+    "MIPSEL64N32",
+    "PARISC",
+    "PARISC64",
+    "PPC",
+    "PPC64",
+    "PPC64LE",
+    "RISCV64",
+    "S390",
+    "S390X",
+    "SH",
+    "SHEB",
+];
+
+const TABLE: &str = include_str!("syscalls.txt");
+
+impl Architecture {
+    /// What this program runs on.
+    pub(super) const NATIVE: Architecture = if cfg!(target_arch = "aarch64") { Aarch64 } else { X86_64 };
+
+    /// Reads a profile's name; nothing where it is one of another machine.
+    pub(super) fn parse(name: &str) -> Result<Option<Architecture>, String> {
+        let known = ALL.iter().find(|(_, known, ..)| *known == name).map(|(architecture, ..)| *architecture);
+        let is_elsewhere = name.strip_prefix("SCMP_ARCH_").is_some_and(|rest| ELSEWHERE.contains(&rest));
+        match known {
+            None if !is_elsewhere => Err(format!("there is no architecture {name:?}")),
+            known => Ok(known.filter(|known| known.is_on(Architecture::NATIVE))),
+        }
+    }
+
+    fn is_on(self, native: Architecture) -> bool {
+        matches!(self, X86_64 | OfX32 | I386) == matches!(native, X86_64)
+    }
+
+    fn row(self) -> &'static (Architecture, &'static str, &'static str, u32) {
+        &ALL[self as usize]
+    }
+
+    /// The name in `includes` and `excludes`.
+    pub(super) fn short_name(self) -> &'static str {
+        self.row().2
+    }
+
+    /// `AUDIT_ARCH_*`: what the kernel says of a call.
+    pub(super) fn audit(self) -> u32 {
+        self.row().3
+    }
+
+    /// Whether its arguments are 32 bits: the kernel cuts off what a register holds above, and a filter sees it.
+    pub(super) fn is_narrow(self) -> bool {
+        matches!(self, OfX32 | I386 | Arm)
+    }
+
+    /// The call of socketcall(2) or ipc(2) that does what `name` does, as its name and its first argument.
+    pub(super) fn multiplexed(self, name: &str) -> Option<(&'static str, u32)> {
+        let found = |calls: &[(&str, u32)]| calls.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
+        match self {
+            I386 => found(SOCKETCALL).map(|number| ("socketcall", number)).or(found(IPC).map(|call| ("ipc", call))),
+            _ => None,
+        }
+    }
+}
+
+/// `<linux/net.h>`.
+const SOCKETCALL: &[(&str, u32)] = &[
+    ("socket", 1),
+    ("bind", 2),
+    ("connect", 3),
+    ("listen", 4),
+    ("accept", 5),
+    ("getsockname", 6),
+    ("getpeername", 7),
+    ("socketpair", 8),
+    ("send", 9),
+    ("recv", 10),
+    ("sendto", 11),
+    ("recvfrom", 12),
+    ("shutdown", 13),
+    ("setsockopt", 14),
+    ("getsockopt", 15),
+    ("sendmsg", 16),
+    ("recvmsg", 17),
+    ("accept4", 18),
+    ("recvmmsg", 19),
+    ("sendmmsg", 20),
+];
+
+/// `<linux/ipc.h>`.
+const IPC: &[(&str, u32)] = &[
+    ("semop", 1),
+    ("semget", 2),
+    ("semctl", 3),
+    ("semtimedop", 4),
+    ("msgsnd", 11),
+    ("msgrcv", 12),
+    ("msgget", 13),
+    ("msgctl", 14),
+    ("shmat", 21),
+    ("shmdt", 22),
+    ("shmget", 23),
+    ("shmctl", 24),
+];
+
+/// The table, to look names up in.
+pub(super) struct Numbers(Vec<&'static str>);
+
+impl Numbers {
+    pub(super) fn read() -> Numbers {
+        Numbers(TABLE.lines().filter(|line| !line.starts_with('#')).collect())
+    }
+
+    /// The number of a call, where this architecture has it.
+    pub(super) fn find(&self, name: &str, architecture: Architecture) -> Option<u32> {
+        let at = self.0.binary_search_by(|line| line.split(' ').next().unwrap_or_default().cmp(name)).ok()?;
+        let column = match architecture {
+            X86_64 => 1,
+            OfX32 => 2,
+            I386 => 3,
+            Aarch64 => 4,
+            Arm => 5,
+        };
+        let number: u32 = self.0[at].split(' ').nth(column)?.parse().ok()?;
+        Some(if architecture == OfX32 { number | X32 } else { number })
+    }
+
+    #[cfg(test)]
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().filter_map(|line| line.split(' ').next())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_whole_and_right_about_our_own_machine() {
+        let numbers = Numbers::read();
+        assert!(numbers.0.is_sorted_by_key(|line| line.split(' ').next()));
+        assert!(numbers.0.iter().all(|line| line.split(' ').count() == 6));
+        for (name, number) in [
+            ("read", libc::SYS_read),
+            ("clone3", libc::SYS_clone3),
+            ("mount_setattr", libc::SYS_mount_setattr),
+            ("seccomp", libc::SYS_seccomp),
+            ("keyctl", libc::SYS_keyctl),
+            ("unshare", libc::SYS_unshare),
+            ("pivot_root", libc::SYS_pivot_root),
+            ("futex_waitv", libc::SYS_futex_waitv),
+        ] {
+            assert_eq!(numbers.find(name, Architecture::NATIVE).map(i64::from), Some(number), "{name}");
+        }
+    }
+
+    #[test]
+    fn each_architecture_has_numbers_of_its_own() {
+        let numbers = Numbers::read();
+        let all = ALL.map(|(architecture, ..)| numbers.find("ptrace", architecture));
+        assert_eq!(all, [Some(101), Some(X32 | 521), Some(26), Some(117), Some(26)]);
+        assert_eq!(numbers.find("no_such_call", X86_64), None);
+        assert_eq!(numbers.find("open", Aarch64), None);
+        assert_eq!(I386.multiplexed("socket"), Some(("socketcall", 1)));
+        assert_eq!(X86_64.multiplexed("socket"), None);
+    }
+
+    #[test]
+    fn what_is_of_another_machine_is_passed_over_and_what_is_unknown_is_not() {
+        assert_eq!(Architecture::parse("SCMP_ARCH_S390X"), Ok(None));
+        assert!(Architecture::parse("SCMP_ARCH_X86_64").is_ok());
+        assert!(Architecture::parse("SCMP_ARCH_PDP11").is_err());
+    }
+}

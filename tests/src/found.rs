@@ -1,0 +1,226 @@
+//! Finding containers by name: of each runtime that runs on this machine, a real one, started here and ended with the
+//! row. Each row has a /run of its own, so that no state of another one is seen or left.
+
+use std::time::{Duration, Instant};
+
+use crate::need::Need;
+use crate::row::Row;
+use crate::script::Outcome;
+use crate::world::World;
+
+const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
+const BASH: Need = Need::Program("bash", "bash");
+const JQ: Need = Need::Program("jq", "jq");
+const LXC: Need = Need::Program("lxc-start", "lxc");
+const NSPAWN: Need = Need::Program("systemd-nspawn", "systemd-container");
+const CTR: Need = Need::Program("ctr", "containerd");
+const RUNC: Need = Need::Program("runc", "runc");
+const CRUN: Need = Need::Program("crun", "crun");
+const PODMAN: Need = Need::Program("podman", "podman");
+const UNSHARE: Need = Need::Program("unshare", "util-linux");
+
+/// `until_ok COMMAND` waits for it to succeed; `sweep GROUP` notes which cgroups a runtime is about to leave behind, and
+/// `remove_swept` removes them; `bundle` makes a configuration ours; `field NAME FILTER` tells of what is found.
+const PREAMBLE: &str = r#"
+set -u
+mount -t tmpfs -o mode=755 none /run; mkdir -p /run/lock /run/netns /run/user
+until_ok() { for i in $(seq 200); do "$@" >/dev/null 2>&1 && return; sleep 0.05; done; echo "in vain: $*"; return 1; }
+groups() { find /sys/fs/cgroup ${MASKED-} -type d -name "$1" -print 2>/dev/null | sort -r; }
+sweep() { for name in "$@"; do [ "$(groups "$name")" ] || NEW="${NEW-} $name"; done; }
+# crun does not start where v2 is mounted beside v1. What is made in its place must not stay there.
+without_v2() { [ -d /sys/fs/cgroup/unified ] || return 0; umount /sys/fs/cgroup/unified; mount -t tmpfs none /sys/fs/cgroup/unified; MASKED='-path /sys/fs/cgroup/unified -prune -o'; }
+remove_once() { for group in $(groups "$1"); do find "$group" -depth -type d -exec rmdir {} + 2>/dev/null; done; ! [ "$(groups "$1")" ]; }
+remove_swept() { for name in ${NEW-}; do until_ok remove_once "$name"; done; }
+bundle() { cp -r $R rootfs; jq '.process.terminal=false | .process.args=["/bin/sleep","86454"] | .hostname="inside"' config.json >c && mv c config.json; }
+field() { nsenter-rs --find "$1" --json | jq -r "$2"; }
+"#;
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("containers of LXC and of systemd-nspawn are found by name", &[LXC, NSPAWN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+        run(world, "lxc", r#"
+            sweep lxc.pivot 'lxc.*.fnd-lxc'
+            trap 'lxc-stop -P $D -k -n fnd-lxc; kill $SPAWN; wait; remove_swept' EXIT
+            mkdir -p $D/fnd-lxc
+            printf 'lxc.uts.name = inside-lxc\nlxc.rootfs.path = dir:%s\nlxc.net.0.type = empty\nlxc.init.cmd = /bin/sleep 86451\nlxc.apparmor.profile = unconfined\nlxc.autodev = 0\n' $R >$D/fnd-lxc/config
+            lxc-start -P $D -n fnd-lxc -o $D/log || cat $D/log
+            systemd-nspawn --register=no --keep-unit -q -D $R --machine=fnd-nspawn /bin/sleep 86452 >$D/nspawn.log 2>&1 & SPAWN=$!
+            until_ok nsenter-rs --find fnd-nspawn --json || cat $D/nspawn.log
+            until_ok nsenter-rs --find fnd-lxc --json
+            nsenter-rs --target fnd-lxc --all -- hostname
+            nsenter-rs --target nspawn:fnd-nspawn --uts -- hostname
+            tr '\0' ' ' </proc/$(field fnd-nspawn .init.pid)/cmdline; echo
+            tr '\0' ' ' </proc/$(field lxc:fnd-lxc .init.pid)/cmdline; echo
+            nsenter-rs --target fnd-lxc --type nspawn --all -- true 2>&1; echo $?
+            nsenter-rs --list --containers | sed 's/  */ /g' | cut -d' ' -f1,2,5,6 | sort
+        "#)
+        .succeeds()
+        .stdout_is(
+            "inside-lxc\nfnd-nspawn\n/bin/sleep 86452 \n/bin/sleep 86451 \n\
+             nsenter-rs: cannot find a container named \"nspawn:fnd-lxc\": none of nspawn has that name or id\n125\n\
+             NAME RUNTIME OWN SHARED\nfnd-lxc lxc mnt,uts,ipc,net,pid,cgroup user,time\n\
+             fnd-nspawn nspawn mnt,uts,ipc,pid,cgroup user,net,time\n",
+        );
+    })
+    .root_only()
+    .host_only(),
+    Row::new("containers of containerd are found by id, and by what Kubernetes calls them", &[CTR, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+        run(world, "containerd", r#"
+            sweep fnd-pods
+            containerd --root $D/root --state $D/state --address $D/sock -l error >$D/log 2>&1 & DAEMON=$!
+            C="ctr -a $D/sock"
+            ALL="fnd-plain fnd-0001 fnd-0002 fnd-0003"
+            trap 'for c in $ALL; do $C task kill -s KILL $c; done; sleep 0.5; for c in $ALL; do $C task delete $c; $C container rm $c; done; kill $DAEMON; wait; remove_swept' EXIT
+            until_ok test -S $D/sock || cat $D/log
+            K=io.kubernetes.cri
+            pod() { # ID KIND CONTAINER POD
+                $C run --detach --cgroup /fnd-pods/$1 --rootfs --annotation $K.container-type=$2 --annotation $K.container-name=$3 --annotation $K.sandbox-name=$4 \
+                    --annotation $K.sandbox-namespace=fnd-space --annotation $K.image-name=registry/$3:1 $R $1 /bin/sleep 86453
+            }
+            $C run --detach --cgroup /fnd-pods/plain --rootfs $R fnd-plain /bin/sleep 86453
+            pod fnd-0001 sandbox '' fnd-one; pod fnd-0002 container web fnd-one; pod fnd-0003 container side fnd-two
+            told() { field "$1" '[.name,.container.runtime,.container.id,.container.pod,.container.image]|join(" ")'; }
+            told fnd-plain; told web; told fnd-one; told fnd-space/fnd-two/side; told fnd-two/side; told fnd-0001; told fnd-one/pause
+            nsenter-rs --list --containers --type containerd --json | cgexec-rs --pipe --show | jq -r '[.name,.cgroup.pids.current]|@tsv' | sort
+            nsenter-rs --target fnd-space/fnd-one --pid --mount -- /bin/sh -c 'echo $PPID'
+        "#)
+        .succeeds()
+        .stdout_is(
+            "fnd-plain containerd fnd-plain  \nweb containerd fnd-0002 fnd-space/fnd-one registry/web:1\n\
+             web containerd fnd-0002 fnd-space/fnd-one registry/web:1\nside containerd fnd-0003 fnd-space/fnd-two registry/side:1\n\
+             side containerd fnd-0003 fnd-space/fnd-two registry/side:1\npause containerd fnd-0001 fnd-space/fnd-one registry/:1\n\
+             pause containerd fnd-0001 fnd-space/fnd-one registry/:1\nfnd-plain\t1\npause\t1\nside\t1\nweb\t1\n0\n",
+        );
+    })
+    .root_only()
+    .host_only(),
+    Row::new("containers of crun are found by name, and not in a process that has their pid now", &[CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+        run(world, "crun", r#"
+            without_v2
+            trap 'kill $OTHER; cp $D/status /run/crun/fnd-crun/status; crun delete --force fnd-crun' EXIT
+            sleep 86455 & OTHER=$!
+            cd $D; crun spec; bundle; crun run --detach fnd-crun </dev/null >/dev/null 2>$D/log || cat $D/log
+            field fnd-crun '[.name,.container.runtime]|join(" ")'; nsenter-rs -t fnd-crun --all hostname
+            nsenter-rs --list --containers --type crun --json | cgexec-rs --pipe --show | jq -r '[.name,.cgroup.pids.current]|@tsv'
+            # As after a crash, when the pid has passed on.
+            cp /run/crun/fnd-crun/status $D/status
+            sed -i "s/\"pid\":[^,]*,/\"pid\": $OTHER,/" /run/crun/fnd-crun/status
+            nsenter-rs --target fnd-crun --all -- true 2>&1 | sed "s/$OTHER/PID/"
+        "#)
+        .succeeds()
+        .stdout_is(
+            "fnd-crun crun\ninside\nfnd-crun\t1\n\
+             nsenter-rs: cannot find a container named \"fnd-crun\": the one of crun does not run: its pid PID has passed to another process\n",
+        );
+    })
+    .root_only(),
+    Row::new("containers of runc are found by name, and not in a process that has their pid now", &[RUNC, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+        run(world, "runc", r#"
+            trap 'kill $OTHER; cp $D/state.json /run/runc/fnd-runc/state.json; runc delete --force fnd-runc' EXIT
+            sleep 86455 & OTHER=$!
+            cd $D; runc spec; bundle; runc run --detach fnd-runc </dev/null >/dev/null 2>$D/log || cat $D/log
+            field fnd-runc '[.name,.container.runtime]|join(" ")'; nsenter-rs -t fnd-runc --all hostname
+            nsenter-rs --find fnd-ru --json 2>&1; echo $?
+            cp /run/runc/fnd-runc/state.json $D/state.json
+            sed -i "s/\"init_process_pid\":[^,]*,/\"init_process_pid\": $OTHER,/" /run/runc/fnd-runc/state.json
+            nsenter-rs --target fnd-runc --all -- true 2>&1 | sed "s/$OTHER/PID/"
+        "#)
+        .succeeds()
+        .stdout_is(
+            "fnd-runc runc\ninside\n\
+             nsenter-rs: cannot find a container named \"fnd-ru\": none that runs here has that name or id\n125\n\
+             nsenter-rs: cannot find a container named \"fnd-runc\": the one of runc does not run: its pid PID has passed to another process\n",
+        );
+    })
+    .root_only()
+    .host_only(),
+    Row::new("containers of podman are found by name and id, with their monitor and without", &[PODMAN, CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+        run(world, "podman", &format!(r#"{PODMAN_SETUP}
+            sweep libpod_parent
+            trap '$P rm --force --time 0 fnd-podman >/dev/null 2>&1; remove_swept' EXIT
+            start --cgroup-manager cgroupfs
+            ID=$($P inspect --format '{{{{.Id}}}}' fnd-podman)
+            told() {{ field "$1" '[.name,.container.runtime,.container.id,.container.image]|join(" ")' | sed "s/$ID/ID/g"; }}
+            told fnd-podman; told $ID; told podman:${{ID:0:12}}; told ${{ID:0:3}} 2>&1 | cut -d: -f1
+            nsenter-rs -t fnd-podman --all /bin/sh -c 'echo $$ >/dev/null; hostname'
+            # Found by its monitor, the store at a place of its own is known no more without it: crun knows the id.
+            kill -KILL $(cat $D/run/vfs-containers/$ID/userdata/conmon.pid); sleep 0.2
+            told $ID
+            printf '[storage]\ngraphroot = "%s"\nrunroot = "%s"\n' $D/graph $D/run >$D/storage.conf
+            mount -t tmpfs -o mode=755 none /etc/containers; cp $D/storage.conf /etc/containers/; told fnd-podman; umount /etc/containers
+        "#))
+        .succeeds()
+        .stdout_is(
+            "fnd-podman podman ID localhost/fnd:busybox\nfnd-podman podman ID localhost/fnd:busybox\n\
+             fnd-podman podman ID localhost/fnd:busybox\nnsenter-rs\ninside\nID crun ID \n\
+             fnd-podman podman ID localhost/fnd:busybox\n",
+        );
+    })
+    .root_only()
+    .host_only(),
+    Row::new("another user's container is found only where the user is named", &[PODMAN, CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+        run(world, "rootless", &format!(r#"{PODMAN_SETUP}
+            chown -R 54321:54321 $D; mkdir -m 700 /run/user/54321; chown 54321:54321 /run/user/54321
+            cat >$D/as-user <<END
+export HOME=$D TMPDIR=$D XDG_RUNTIME_DIR=/run/user/54321 PATH=$PATH; cd $D
+D=$D; R=$R
+$(declare -f start until_ok)
+$(declare -p P)
+case \$1 in start) start --cgroups=disabled;; stop) \$P rm --force --time 0 fnd-podman; \$P system migrate;; esac >/dev/null 2>&1
+END
+            user() {{ setpriv --reuid 54321 --regid 54321 --clear-groups "$@"; }}
+            trap 'user bash $D/as-user stop' EXIT
+            user bash $D/as-user start
+            nsenter-rs --find fnd-podman --json 2>&1 | sed 's/podman [0-9a-f]* of/podman ID of/;s/pid [0-9]*/pid PID/'
+            field podman@54321:fnd-podman '[.name,.container.runtime,.container.user]|join(" ")'
+            nsenter-rs --list --containers --json | jq -c '[.name,.container.user,.container.uid_map]'
+            user nsenter-rs -t fnd-podman --all -- /bin/hostname
+        "#))
+        .succeeds()
+        .stdout_is(
+            "nsenter-rs: cannot find a container named \"fnd-podman\": only another user's is called so: fnd-podman (podman ID of user 54321, pid PID)\n\
+             nsenter-rs: remedy: name it as podman@54321:fnd-podman, if you trust that user\n\
+             fnd-podman podman 54321\n[\"fnd-podman\",54321,[[0,54321,1]]]\ninside\n",
+        );
+    })
+    .root_only()
+    .host_only(),
+];
+
+/// podman with a store of its own, and what starts a container.
+const PODMAN_SETUP: &str = r#"
+    without_v2
+    mkdir -p /var/lib/containers /var/lib/cni; mount -t tmpfs none /var/lib/containers; mount -t tmpfs none /var/lib/cni
+    P="podman --root $D/graph --runroot $D/run --tmpdir $D/tmp --storage-driver vfs --events-backend file --cgroup-manager cgroupfs"
+    start() {
+        tar --owner=0 --group=0 -C $R -c . | $P import - fnd:busybox >$D/log 2>&1 || cat $D/log
+        case $1 in --cgroups*) option=$1;; *) option=;; esac
+        $P run $option --detach --name fnd-podman --hostname inside --network none --ulimit nproc=1000:1000 --ulimit nofile=1024:1024 \
+            fnd:busybox /bin/sleep 86456 >$D/log 2>&1 || cat $D/log
+    }
+"#;
+
+/// Runs the lines in a mount namespace of their own; `$D` is a directory of theirs, `$R` the root of busybox.
+fn run(world: &World, name: &str, lines: &str) -> Outcome {
+    // Short: podman refuses a runroot of more than 50 characters.
+    let directory = world.directory(&format!("f-{name}"));
+    let root = world.busybox_root();
+    let head = format!("D={}; R={}\n", directory.display(), root.display());
+    let file = directory.join("script");
+    std::fs::write(&file, format!("{head}{PREAMBLE}{lines}")).expect("a file");
+    let line = format!("exec unshare --mount --propagation private bash {}", file.display());
+    let before = left(world);
+    let outcome = world.script(&line).within(Duration::from_secs(120)).run();
+    let deadline = Instant::now() + world.limit();
+    while left(world) != before {
+        assert!(Instant::now() < deadline, "left behind: {}\n{outcome}", left(world));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    outcome
+}
+
+/// Groups and processes that runtimes leave behind, which nobody else of the suite has.
+fn left(world: &World) -> String {
+    let groups = "find /sys/fs/cgroup -type d \\( -name '*fnd-*' -o -name libpod_parent -o -name lxc.pivot \\)";
+    world.sh(&format!("{groups} 2>/dev/null | sort; pgrep -a -f '^[^ ]*sleep 8645[0-9]'")).stdout
+}

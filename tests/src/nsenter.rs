@@ -1,0 +1,143 @@
+//! Entering: what the options that `nsenter` here is too old for do, and what happens to nsenter-rs meanwhile.
+
+use crate::need::Need;
+use crate::row::Row;
+use crate::script::Outcome;
+use crate::world::World;
+
+const SCRIPT: Need = Need::Program("script", "bsdutils");
+const PERL: Need = Need::Program("perl", "perl-base");
+const UNSHARE: Need = Need::Program("unshare", "util-linux");
+
+/// `contain OPTIONS` makes a container whose first process is `$P`, in a user namespace where we are not root, which `$U`
+/// is the option for; `state PID` tells its state in a letter; `child PID`
+/// its first child; `type` runs a line in a terminal of its own, on which nobody types.
+pub const PREAMBLE: &str = r#"
+[ "$(id -u)" = 0 ] && OWN= U= || OWN='-U -r' U=-U
+child() { for i in $(seq 500); do read -r first rest 2>/dev/null </proc/$1/task/$1/children; [ "$first" ] && break; sleep 0.01; done; echo $first; }
+contain() {
+    unshare $OWN "$@" --fork --kill-child sleep 86430 >/dev/null & OUTER=$!
+    trap 'kill -KILL $OUTER' EXIT
+    for i in $(seq 500); do P=$(child $OUTER); grep -qs '^sleep' /proc/$P/comm && break; sleep 0.01; done
+    export P
+}
+state() { sed 's/.*) \(.\) .*/\1/' /proc/$1/stat; }
+until_state() { for i in $(seq 300); do [ "$(state $1)" = $2 ] && return; sleep 0.01; done; echo "not $2 but $(state $1)"; }
+type_in() { sleep 2 | SHELL=$(command -v bash) script --quiet --return --command "$1" /dev/null | tr -d '\r'; }
+"#;
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("the target's environment does not steer a program of the host", &[UNSHARE], |world| {
+        let line = "EVIL=/evil PATH_WAS=$PATH; export LD_EVIL=1 EVIL PATH=$PATH:/evil; contain -m -u; export PATH=$PATH_WAS; unset LD_EVIL EVIL; ";
+        let show = "sh -c 'echo ${EVIL-none} ${LD_EVIL-none} ${PATH##*:}'";
+        run(world, &format!("{line} nsenter-rs -t $P $U -m --env {show}")).stdout_is("/evil 1 /evil\n");
+        let outside = run(world, &format!("{line} nsenter-rs -t $P $U -u -e {show}"));
+        assert!(outside.stdout.starts_with("/evil none ") && !outside.stdout.ends_with("/evil\n"), "{outside}");
+    }),
+    Row::new("an environment that only root of the user namespace may read is taken over there", &[UNSHARE, Need::Program("setpriv", "util-linux")], |world| {
+        let line = "AS='setpriv --reuid 54321 --regid 54321 --clear-groups'; \
+            INHERITED=yes $AS unshare -U --keep-caps bash -c 'until grep -q . /proc/self/uid_map; do sleep 0.01; done; exec setpriv --reuid 0 --regid 0 --clear-groups sleep 86443' & P=$!; \
+            trap 'kill -KILL $P' EXIT; until [ $(readlink /proc/$P/ns/user) != $(readlink /proc/self/ns/user) ]; do sleep 0.01; done; \
+            for map in gid_map uid_map; do printf '0 100000 10\\n10 54321 1\\n' >/proc/$P/$map; done; until grep -qs ^sleep /proc/$P/comm; do sleep 0.01; done; \
+            $AS cat /proc/$P/environ 2>/dev/null; $AS nsenter-rs --user --setuid=0 --setgid=0 --target=$P --env -- sh -c 'echo $INHERITED; id -u'";
+        run(world, line).stdout_is("yes\n0\n");
+    })
+    .root_only(),
+    Row::new("the command joins the target's cgroups from outside, with its own stdin and no descriptor of them", &[UNSHARE], |world| {
+        let line = "contain -m -p --mount-proc; echo kept | nsenter-rs -t $P -a -c sh -c 'cat; ls /proc/self/fd | wc -l; cat /proc/self/cgroup >/tmp/.nothing 2>/dev/null; cat /proc/self/cgroup'";
+        let told = run(world, &format!("cgexec-rs --pids 40 --name ent-join -- true; {line}"));
+        assert!(told.stdout.starts_with("kept\n4\n"), "{told}");
+        let joined = run(
+            world,
+            "cgexec-rs --pids 40 -- sleep 86431 & for i in $(seq 300); do grep -q '^sleep' /proc/$!/comm && break; sleep 0.01; done; \
+             nsenter-rs -t $! -u --join-cgroup cat /proc/self/cgroup >joined; cmp joined /proc/$!/cgroup && ! cmp -s joined /proc/self/cgroup; s=$?; kill $!; exit $s",
+        );
+        assert!(joined.status == 0, "{joined}");
+    })
+    .root_only(),
+    Row::new("the network of a socket can be had", &[UNSHARE, PERL], |world| {
+        let socket = "unshare -n perl -e 'use Socket; socket(S, AF_INET, SOCK_STREAM, 0) or die; sleep 60' & S=$!; \
+            for i in $(seq 300); do [ -S /proc/$S/fd/3 ] && break; sleep 0.01; done; \
+            nsenter-rs -t $S --net-socket 3 readlink /proc/self/ns/net >a; readlink /proc/$S/ns/net >b; kill $S; cmp a b";
+        run(world, socket).succeeds();
+    })
+    .root_only()
+    .host_only(),
+    Row::new("the owner of a namespace and the target's ids can be had", &[UNSHARE, Need::UserNamespaces], |world| {
+        run(
+            world,
+            "OWN='-U -r'; contain -n; nsenter-rs -t $P -n --user-parent sh -c 'readlink /proc/self/ns/user /proc/self/ns/net; id -u' >a; \
+             (readlink /proc/$P/ns/user /proc/$P/ns/net; echo 0) >b; cmp a b",
+        )
+        .succeeds();
+        run(world, "OWN='-U -r'; contain -n; nsenter-rs -t $P -U -S follow -G follow sh -c 'id -u; id -g'").stdout_is("0\n0\n");
+        let ambient = "OWN='-U -r'; contain; nsenter-rs -t $P -U --keep-caps grep CapAmb /proc/self/status >a; sed -n s/CapBnd/CapAmb/p /proc/$P/status >b; cmp a b";
+        run(world, ambient).succeeds();
+    }),
+    Row::new("what is sent to nsenter-rs reaches its command, and both stop and go on together", &[UNSHARE], |world| {
+        for (signal, number) in [("TERM", 15), ("HUP", 1), ("USR2", 12), ("USR1", 10)] {
+            let line = format!(
+                "contain -p -m; nsenter-rs -t $P -a sleep 86432 & N=$!; C=$(child $N); kill -{signal} $N; wait $N; echo $(($? - 128)); ls -d /proc/$C 2>/dev/null"
+            );
+            run(world, &line).stdout_is(&format!("{number}\n"));
+        }
+        run(
+            world,
+            "contain -p -m; nsenter-rs -t $P -a sleep 86433 & N=$!; for i in $(seq 300); do C=$(child $N); grep -qs ^sleep /proc/$C/comm && break; sleep 0.01; done
+             kill -STOP $C; until_state $N T; kill -CONT $N; until_state $N S; until_state $C S
+             kill -TSTP $N; until_state $C T; until_state $N T; kill -CONT $N; until_state $C S; kill $N; wait $N; echo $?",
+        )
+        .stdout_is("143\n");
+    }),
+    Row::new("the command's terminal is as large as the caller's, its own to control, and leaves no trace", &[UNSHARE, SCRIPT, PERL], |world| {
+        let session = "stty cols 123 rows 45; before=$(stty -g); \
+            nsenter-rs -t $P -a sh -c \"stty size; perl -MPOSIX -e \\\"print tcgetpgrp(0) == getpgrp() ? 1 : 0, qq(\\n)\\\"\"; \
+            [ \"$before\" = \"$(stty -g)\" ] && echo restored; \
+            (sleep 0.4; stty cols 99 rows 33 </dev/tty) & \
+            nsenter-rs -t $P -a sh -c \"trap \\\"stty size; exit 3\\\" WINCH; for i in 1 2 3 4 5 6 7 8 9; do sleep 0.2; done\"; echo $?";
+        std::fs::write(world.directory("sized").join("session"), session).expect("a file");
+        let told = run(world, "contain -m -p --mount-proc; type_in 'bash sized/session'");
+        assert!(told.stdout.contains("45 123\n1\nrestored\n33 99\n3\n"), "{told}");
+    })
+    .host_only(),
+    Row::new("a namespace is entered by its id", &[UNSHARE, Need::Program("perl", "perl-base"), Need::UserNamespaces], |world| {
+        // NS_GET_ID, and NS_GET_MNTNS_ID.
+        let id = r#"id() { perl -e 'open(F, "<", $ARGV[0]); my $b = "\0" x 8; ioctl(F, hex $ARGV[1], $b) or die $!; print unpack("Q", $b)' /proc/$P/ns/$1 $2; }"#;
+        let line = "contain -u -m; nsenter-rs --uts=:$(id uts 8008b70d) -m:$(id mnt 8008b705) ${U:+--user=/proc/$P/ns/user} -- \
+            readlink /proc/self/ns/uts /proc/self/ns/mnt >a; readlink /proc/$P/ns/uts /proc/$P/ns/mnt >b; cmp a b";
+        run(world, &format!("{id}\n{line}")).succeeds();
+        run(world, "nsenter-rs --uts=:99999999999 -- echo unreachable").fails_with(125).stdout_is("").stderr_has("no process that we may look into");
+    })
+    .host_only(),
+    Row::new("a copy in memory is entered with where it is asked for", &[UNSHARE, Need::UserNamespaces], |world| {
+        let line = "contain -m; nsenter-rs --explain --sealed-copy -t $P -a -- true 2>&1 | grep -c 'execveat(memfd'";
+        run(world, line).stdout_is("1\n");
+    }),
+    Row::new("interrupt and suspend reach the command", &[UNSHARE, Need::Program("perl", "perl-base")], |world| {
+        let line = "contain -p -m; env --default-signal=INT nsenter-rs -t $P -a sleep 86434 & N=$!; C=$(child $N); kill -INT $N; wait $N; echo $?; ls -d /proc/$C 2>/dev/null";
+        run(world, line).stdout_is("130\n");
+    })
+    .host_only(),
+    Row::new("all namespaces of a target in a user namespace of ours are entered without privilege", &[UNSHARE, Need::UserNamespaces], |world| {
+        let line = "OWN='-U -r'; contain -m -p --mount-proc; nsenter-rs -t $P -a sh -c 'for kind in user mnt pid uts net; do readlink /proc/self/ns/$kind; done' >a; \
+            (for kind in user mnt pid uts net; do readlink /proc/$P/ns/$kind; done) >b; cmp a b";
+        run(world, line).succeeds();
+    }),
+    Row::new("what a user namespace in between owns is joined by its rights", &[UNSHARE, Need::UserNamespaces], |world| {
+        // Three user namespaces, one in the other; the first owns the network and the name, the second the queues.
+        let nest = "unshare -U -r -n -u unshare -U -r -i unshare -U -r sleep 86435 & P=$!; trap 'kill -KILL $P' EXIT; \
+            for i in $(seq 500); do grep -qs '^sleep' /proc/$P/comm && break; sleep 0.01; done; ";
+        let line = "f=/proc/$P/ns; nsenter-rs --explain --user=$f/user --net=$f/net --uts=$f/uts --ipc=$f/ipc -- \
+            sh -c 'for kind in user net uts ipc; do readlink /proc/self/ns/$kind; done' >a 2>told; \
+            (for kind in user net uts ipc; do readlink $f/$kind; done) >b; cmp a b && grep -c 'setns(the owner of' told";
+        let told = run(world, &format!("{nest}{line}"));
+        // Root has the right to them from the start.
+        let owners = if world.is_root { "0\n" } else { "2\n" };
+        assert_eq!(told.stdout, owners, "{told}");
+    }),
+];
+
+pub fn run(world: &World, line: &str) -> Outcome {
+    world.script(&format!("{PREAMBLE}{line}")).run()
+}

@@ -1,0 +1,267 @@
+//! `nsenter-rs` does what `nsenter` does, invocation by invocation: what the command sees of namespaces, users, groups,
+//! capabilities, root, directory and environment, and how both end. Where docs/differences.md has a line, it is said.
+
+use std::path::Path;
+
+use crate::need::Need;
+use crate::row::Row;
+use crate::script::Outcome;
+use crate::world::World;
+
+const NSENTER: Need = Need::Program("nsenter", "util-linux");
+const NEEDS: &[Need] = &[NSENTER, Need::UserNamespaces];
+
+/// What a command tells of where and who it is. It is a program of the host, which all of these containers have.
+const PICTURE: &str = r#"
+for kind in cgroup ipc mnt net pid pid_for_children time user uts; do readlink /proc/self/ns/$kind; done
+pwd; stat -L -c %i / .
+grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp|NSpid)' /proc/self/status | sed 's/NSpid:.*\t/NSpid /; s/NSpid .*/NSpid/'
+echo "args $# $*"
+"#;
+
+/// What the command sees is the same, and so is the end. `$P` is a process in eight own namespaces of root's, `$U` one
+/// in a user namespace and five others, `$D` one whose user namespace denies setgroups, `$Q` shares all with us but the
+/// host name, in another directory.
+const SAME: &[&str] = &[
+    "-t $P -m",
+    "-t $P -u",
+    "-t $P -i",
+    "-t $P -n",
+    "-t $P -p",
+    "-t $P -C",
+    "-t $P -T",
+    "-t $P --mount",
+    "-t $P --uts",
+    "-t $P --ipc",
+    "-t $P --net",
+    "-t $P --pid",
+    "-t $P --cgroup",
+    "-t $P --time",
+    "--target $P --all",
+    "--target=$P -a",
+    "-t$P -a",
+    "-t $P -m -u -i -n -p",
+    "-t $P -m -u -i -n -p -C -T",
+    "-t $P -a -F",
+    "-t $P -p --no-fork",
+    "-t $P -p -F -m",
+    "--uts=/proc/$P/ns/uts",
+    "-u/proc/$P/ns/uts",
+    "-n/proc/$P/ns/net -i/proc/$P/ns/ipc",
+    "--mount=/proc/$P/ns/mnt --pid=/proc/$P/ns/pid",
+    "--cgroup=/proc/$P/ns/cgroup --time=/proc/$P/ns/time",
+    "-t $P -a -m/proc/self/ns/mnt",
+    "-t $P -a --uts=/proc/self/ns/uts",
+    "-t $Q -u",
+    "-t $Q -a -w",
+    "-t $Q -a -w -n/proc/$P/ns/net",
+    "-t $Q -u -w",
+    "-t $Q -u --wd",
+    "-t $Q -u -r",
+    "-t $Q -u --root --wd",
+    "-t $P -m -r",
+    "-t $P -m -w",
+    "-t $P -a -r -w",
+    "-t $P -m -w/usr",
+    "-t $P -m --wd=/usr/share",
+    "-t $P -m -W/usr",
+    "-t $P -m --wdns=/usr/share",
+    "-t $P -u -w/tmp",
+    "-w/usr",
+    "-W/usr",
+    "-r/ -W/usr",
+    "--root=/ --wd=/usr",
+    "-t $U -a",
+    "-t $U -U",
+    "-t $U --user",
+    "-t $U -U -m",
+    "-t $U -U -p -u",
+    "-t $U -m",
+    "-t $U -n -u",
+    "--user=/proc/$U/ns/user",
+    "-U/proc/$U/ns/user -m/proc/$U/ns/mnt",
+    "-t $U -U -S 5 -G 7",
+    "-t $U -a --setuid 5",
+    "-t $U -a --setgid=7",
+    "-t $U -a --preserve-credentials",
+    "-t $U -U --preserve-credentials",
+    "-t $D -a -w",
+    "-t $D -U -n",
+    "-t $D -U --preserve-credentials",
+    "-t $P -u -S 1000",
+    "-t $P -u -G 1000",
+    "-t $P -a -S 1000 -G 1000",
+    "-S 1000 -G 1000",
+    "-G 5",
+    "-S 12",
+    "-t $P -u -- ",
+    "-t $P -a -u -m",
+];
+
+/// The same for a user without privilege. `$P` is in eight own namespaces of that user's, as their root, `$Q` in a user
+/// and a uts namespace only, in another directory, and `$D` is mapped to that user instead of root. Where setgroups is
+/// denied, nsenter fails without `--preserve-credentials`; docs/differences.md.
+const SAME_AS_USER: &[&str] = &[
+    "-t $P -a --preserve-credentials",
+    "--target=$P --all --preserve-credentials",
+    "-t$P -U --preserve-credentials",
+    "-t $P --user --preserve-credentials",
+    "-t $P -U -m --preserve-credentials",
+    "-t $P -U -u --preserve-credentials",
+    "-t $P -U -i -n --preserve-credentials",
+    "-t $P -U -p --preserve-credentials",
+    "-t $P -U -p -F --preserve-credentials",
+    "-t $P -U -C --preserve-credentials",
+    "-t $P -U -T --preserve-credentials",
+    "-t $P -m -u -i -n -p -U --preserve-credentials",
+    "-t $P -U -m -r --preserve-credentials",
+    "-t $P -U -m -w --preserve-credentials",
+    "-t $P -U -m -w/usr --preserve-credentials",
+    "-t $P -U -m -W/usr --preserve-credentials",
+    "-t $P -a -r -w --preserve-credentials",
+    "-t $P -a -u -m --preserve-credentials",
+    "-t $P -U --preserve-credentials",
+    "-U/proc/$P/ns/user --preserve-credentials",
+    "--user=/proc/$P/ns/user --net=/proc/$P/ns/net --preserve-credentials",
+    "-U/proc/$P/ns/user -m/proc/$P/ns/mnt --preserve-credentials",
+    "-t $Q -U -u --preserve-credentials",
+    "-t $Q -U -u -w --preserve-credentials",
+    "-t $Q -U -r --preserve-credentials",
+    "-t $D -U --preserve-credentials",
+    "-t $D -U -n --preserve-credentials",
+    "-w/usr",
+    "-W/usr",
+];
+
+/// What is refused to that user.
+const REFUSED_TO_USER: &[&str] = &[
+    "-t $P -m",
+    "-t $P -u",
+    "-t $P -n",
+    "-t $P -p",
+    "--uts=/proc/$P/ns/uts",
+    "-t 1 -a",
+    "-t 1 -m",
+    "-t $P -U -S 5",
+    "-t $P -U -G 5",
+    "-t $P -a -S 70000",
+    "-t $D -U -S 0 -G 0",
+    "-S 0",
+    "-G 0",
+    "-r/",
+];
+
+/// Both refuse; ours with 125.
+const REFUSED: &[&str] = &[
+    "-t 2147483647 -a",
+    "-t x -a",
+    "-t $P -U",
+    "-t $U -a -S 70000",
+    "-t $U -a -G 70000",
+    "-m",
+    "--uts",
+    "-U",
+    "--mount=/no/such/file",
+    "-n/etc/passwd",
+    "-u/proc/$P/ns/net",
+    "-t $P -u -r/no/such/directory",
+    "-t $P -u -w/no/such/directory",
+    "-t $P -u -W/no/such/directory",
+    "-w",
+    "-r",
+    "-t $P -w/ -W/ -u",
+    "-t $P -u -S x",
+    "--no-such-option",
+];
+
+/// How commands end.
+const ENDS: &[(&str, i32)] = &[
+    ("-t $P -a sh -c 'exit 7'", 7),
+    ("-t $P -u sh -c 'exit 7'", 7),
+    ("-t $P -a -F sh -c 'exit 255'", 255),
+    ("-t $U -a false", 1),
+    ("-t $P -a sh -c 'kill -TERM $$'", 143),
+    ("-t $P -u sh -c 'kill -KILL $$'", 137),
+    ("-t $P -a /no/such/command", 127),
+    ("-t $P -a /etc", 126),
+    ("-t $P -u no-such-command", 127),
+    ("-S 1000 true", 0),
+];
+
+/// Makes the processes, ends them with the script.
+const CONTAINERS: &str = r#"
+first() { for i in $(seq 500); do read -r child rest </proc/$1/task/$1/children; [ "$child" ] && break; sleep 0.01; done; echo $child; }
+unshare -m -u -i -n -p -C -T --fork --kill-child --mount-proc sleep 86420 >/dev/null & OUTER1=$!
+unshare -U -m -u -i -n -p --fork --kill-child sleep 86421 >/dev/null & OUTER2=$!
+setpriv --reuid 1000 --regid 1000 --clear-groups unshare -U -r -n --fork --kill-child sleep 86422 >/dev/null & OUTER3=$!
+(cd /usr/bin; exec unshare -u sleep 86423 >/dev/null) & Q=$!
+trap 'kill -KILL $OUTER1 $OUTER2 $OUTER3 $Q' EXIT
+P=$(first $OUTER1) U=$(first $OUTER2) D=$(first $OUTER3)
+for pid in $P $U $D $Q; do for i in $(seq 500); do grep -q '^sleep' /proc/$pid/comm && break; sleep 0.01; done; done
+echo 0 100000 1000 >/proc/$U/uid_map; echo 0 100000 1000 >/proc/$U/gid_map
+export P U D Q
+"#;
+
+const CONTAINERS_OF_USER: &str = r#"
+first() { for i in $(seq 500); do read -r child rest </proc/$1/task/$1/children; [ "$child" ] && break; sleep 0.01; done; echo $child; }
+unshare -U -r -m -u -i -n -p -C -T --fork --kill-child --mount-proc sleep 86424 >/dev/null & OUTER1=$!
+(cd /usr/bin; exec unshare -U -r -u sleep 86425 >/dev/null) & Q=$!
+unshare -U -c -n sleep 86426 >/dev/null & D=$!
+trap 'kill -KILL $OUTER1 $Q $D' EXIT
+P=$(first $OUTER1)
+for pid in $P $Q $D; do for i in $(seq 500); do grep -q '^sleep' /proc/$pid/comm && break; sleep 0.01; done; done
+export P Q D
+"#;
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("nsenter-rs shows a command what nsenter shows it", NEEDS, |world| {
+        let same = if world.is_root { SAME } else { SAME_AS_USER };
+        let picture = world.directory("nsenter-agreement").join("picture");
+        std::fs::write(&picture, PICTURE).expect("a file");
+        let told = each(world, same.iter().map(|words| format!("{words} sh {} 'a b' c", picture.display())));
+        let mut wrong = Vec::new();
+        for (words, [theirs, ours]) in same.iter().zip(&told) {
+            if theirs != ours {
+                wrong.push(format!("{words}\n--- nsenter\n{theirs}\n--- nsenter-rs\n{ours}"));
+            }
+            assert!(theirs.contains("args 2 a b c"), "the invocation was to succeed: {words}\n{theirs}");
+        }
+        assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), same.len(), wrong.join("\n"));
+    })
+    .host_only(),
+    Row::new("nsenter-rs refuses what nsenter refuses, with 125", NEEDS, |world| {
+        let refused = if world.is_root { REFUSED } else { REFUSED_TO_USER };
+        let told = each(world, refused.iter().map(|words| format!("{words} echo unreachable")));
+        for (words, [theirs, ours]) in refused.iter().zip(&told) {
+            assert!(theirs.trim() != "status 0" && !theirs.contains("unreachable"), "{words}: nsenter: {theirs}");
+            assert_eq!(ours.trim(), "status 125", "{words}");
+        }
+    })
+    .host_only(),
+    Row::new("nsenter-rs ends as nsenter does", &[NSENTER], |world| {
+        let told = each(world, ENDS.iter().map(|(words, _)| (*words).to_owned()));
+        for ((words, status), [theirs, ours]) in ENDS.iter().zip(&told) {
+            assert_eq!(theirs.trim(), format!("status {status}"), "{words}: nsenter");
+            assert_eq!(ours.trim(), format!("status {status}"), "{words}: nsenter-rs");
+        }
+    })
+    .root_only()
+    .host_only(),
+];
+
+/// Runs each invocation with both; answers what they wrote to stdout, and their status.
+fn each(world: &World, invocations: impl Iterator<Item = String>) -> Vec<[String; 2]> {
+    const MARK: &str = "=====";
+    let containers = if world.is_root { CONTAINERS } else { CONTAINERS_OF_USER };
+    let mut script = format!("ulimit -c 0; cd {}\n{containers}", Path::new("/var").display());
+    for words in invocations {
+        for tool in ["nsenter", "nsenter-rs"] {
+            // A signal that ends nsenter itself is told by the inner shell alike.
+            script.push_str(&format!("( {tool} {words} ) 2>/dev/null </dev/null; echo status $?; echo {MARK}\n"));
+        }
+    }
+    let outcome: Outcome = world.script(&script).within(std::time::Duration::from_secs(60)).run();
+    let parts: Vec<_> = outcome.stdout.split(&format!("{MARK}\n")).map(str::to_owned).collect();
+    parts.chunks_exact(2).map(|pair| [pair[0].clone(), pair[1].clone()]).collect()
+}

@@ -1,0 +1,250 @@
+//! Somebody hostile inside gains nothing by our entering. Each attack is also tried where it must succeed: on `nsenter`,
+//! or with the protection switched off, so that none of these rows can hold for want of an attack.
+
+use crate::need::Need;
+use crate::nsenter::run;
+use crate::row::Row;
+use crate::script::Outcome;
+use crate::world::World;
+
+const SCRIPT: Need = Need::Program("script", "bsdutils");
+const PERL: Need = Need::Program("perl", "perl-base");
+const STRACE: Need = Need::Program("strace", "strace");
+const UNSHARE: Need = Need::Program("unshare", "util-linux");
+const NSENTER: Need = Need::Program("nsenter", "util-linux");
+
+/// A command of the container's choice, which is the program that enters: whoever runs it has become what it came from.
+/// While that runs, it is opened for reading; once it runs no more, for writing. `$1` is its name, `$2` is gone then.
+const OVERWRITE: &str = r#"
+for i in $(seq 2000); do
+    for p in /proc/[0-9]*; do
+        case $(readlink $p/exe) in */"$1"|/memfd:sealed*) exec 9<$p/exe && break 2;; esac
+    done
+done
+rm "$2"
+readlink /proc/self/fd/9 >/dev/null && echo opened
+for i in $(seq 300); do
+    [ "$(readlink $p/exe)" ] || break
+    sleep 0.01
+done
+(echo pwned >/proc/self/fd/9) 2>/dev/null && echo written
+(echo pwned >>/proc/self/fd/9) 2>/dev/null && echo appended
+touch "$3/at"
+mount --bind /proc/self/fd/9 "$3/at" 2>/dev/null && mount -o remount,bind,rw "$3/at" 2>/dev/null && echo mounted
+(echo pwned >"$3/at") 2>/dev/null
+echo tried
+"#;
+
+/// Looks for a process by its name `$1` and opens all of it that there is in /proc.
+const SPY: &str = r#"
+for i in $(seq 1000); do for p in /proc/[0-9]*; do grep -qs "^$1" $p/comm && break 2; done; sleep 0.005; done
+echo found
+readlink $p/fd/* >/dev/null 2>&1 && echo descriptors
+cat $p/environ >/dev/null 2>&1 && echo environment
+readlink $p/exe >/dev/null && echo executable
+(exec 9<>$p/mem) 2>/dev/null && echo memory
+ls $p/cwd/ $p/root/ >/dev/null 2>&1 && echo directories
+echo done
+"#;
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("a container cannot overwrite the program that enters it", &[UNSHARE, NSENTER, Need::UserNamespaces], |world| {
+        let outcome = overwrite(world, "nsenter", "-m -p $U --preserve-credentials");
+        assert!(outcome.stdout.starts_with("opened\n") && outcome.stdout.ends_with("changed\n"), "{outcome}");
+        let outcome = overwrite(world, "nsenter-rs", "-a");
+        // Whatever was opened, nothing was written.
+        let is_view = outcome.stderr.contains("execveat(view");
+        assert!(is_view || outcome.stderr.contains("execveat(memfd"), "{outcome}");
+        assert!(is_view || !world.is_root || world.in_vm, "root here has a right to the cheaper way\n{outcome}");
+        outcome.stdout_is("opened\ntried\nsame\n");
+    }),
+    Row::new("nobody can make the view of our executable writable", &[UNSHARE, PERL], |world| {
+        let file = world.directory("remounting").join("attack.pl");
+        std::fs::write(&file, REMOUNT).expect("a file");
+        // The command's interpreter is what it was entered with: so it holds a descriptor of the view.
+        let line = format!(
+            "contain -m -p --mount-proc; D={}; cp $(command -v nsenter-rs) $D/ours; cp $D/ours $D/before; \
+             printf '#!/proc/self/exe\\n' >$D/evil; chmod 755 $D/evil; \
+             nsenter -t $P -m -p perl {} $D/evil & A=$!; $D/ours -t $P -a $D/evil 2>/dev/null; wait $A; cmp $D/ours $D/before && echo same",
+            file.parent().expect("a directory").display(),
+            file.display()
+        );
+        run(world, &line).stdout_is("opened\nsame\n");
+    })
+    .root_only()
+    .host_only(),
+    Row::new(
+        "while we enter, root of the container can neither open our memory, nor read our /proc, nor trace us",
+        &[UNSHARE, STRACE, NSENTER, Need::UserNamespaces],
+        |world| {
+            let spied = |slow: &str, tool: &str, name: &str| {
+                let line = format!(
+                    "OWN='-U -r'; contain -m -p --mount-proc; strace -qq -f -o /dev/null {slow} {tool} & \
+                     nsenter --preserve-credentials -t $P -U -m -p bash -c '{}' - {name}; wait $!",
+                    SPY.replace('\'', "'\\''")
+                );
+                run(world, &line)
+            };
+            let slow = "-e trace=execve -e inject=execve:delay_enter=1000000";
+            let theirs = spied(slow, "nsenter --preserve-credentials -t $P -U -m -p true", "nsenter");
+            assert!(theirs.stdout.contains("environment\n") && theirs.stdout.contains("memory\n"), "{theirs}");
+            let slow = "-e trace=close_range -e inject=close_range:delay_enter=1500000";
+            spied(slow, "nsenter-rs -t $P -a true", "nsenter-rs").stdout_is("found\ndone\n");
+        },
+    )
+    .host_only(),
+    Row::new("what a container types on its terminal does not reach the caller's", &[UNSHARE, SCRIPT, PERL], |world| {
+        let typing = r#"perl -e 'for (split //, "HACKED\n") { ioctl(STDIN, 0x5412, my $c = $_) or print "refused\n"; }'"#;
+        let file = world.directory("typing").join("typing");
+        std::fs::write(&file, typing).expect("a file");
+        let file = file.display();
+        let session = |option: &str| {
+            format!(
+                "contain -m -p --mount-proc; type_in 'nsenter-rs {option} -t $P -a sh {file}; IFS= read -r -t 1 line; echo \"got [$line]\"'"
+            )
+        };
+        run(world, &session("")).stdout_has("got []").succeeds();
+        // The attack works where it may.
+        run(world, &session("--no-pty")).stdout_has("got [HACKED]");
+    })
+    .host_only(),
+    Row::new("no descriptor is carried inside, and no directory that lies outside", &[UNSHARE, NSENTER], |world| {
+        let line = |tool: &str| format!("contain -m -p --mount-proc; {tool} readlink /proc/self/fd/7 7</etc 9</");
+        run(world, &line("nsenter --preserve-credentials -t $P $U -m -p")).stdout_is("/etc\n");
+        run(world, &line("nsenter-rs -t $P -a")).fails_with(1).stdout_is("");
+        run(world, "contain -m -p --mount-proc; cd /tmp; nsenter-rs -t $P $U -m pwd").succeeds().stdout_is("/\n");
+    }),
+    Row::new("what is planted in a container is not looked up by nsenter-rs", &[UNSHARE, NSENTER, STRACE], |world| {
+        let plant = "mount -t tmpfs none /etc; printf '#!/bin/sh\necho sprung\n' >/etc/evil; chmod 755 /etc/evil; \
+            echo root:x:0:0::/:/etc/evil >/etc/passwd; echo passwd: files >/etc/nsswitch.conf; echo /evil.so >/etc/ld.so.preload";
+        let planted = format!("contain -m -u; nsenter -t $P -m sh -c {}", quote(plant));
+        // What looks up names, or is linked dynamically, is caught.
+        let caught = run(world, &format!("{planted}; nsenter -t $P -m getent passwd 0"));
+        assert!(caught.stdout.contains("/etc/evil") && caught.stderr.contains("/evil.so"), "{caught}");
+        let line = "env -u SHELL nsenter-rs -t $P -m -S 0 </dev/null";
+        run(world, &format!("{planted}; {line}")).succeeds().stdout_is("");
+        // Between joining and executing, nothing inside is opened at all; the command opens what was planted.
+        let trace = "strace -qq -f -o trace -e trace=setns,open,openat,openat2,execve nsenter-rs -t $P -m -u -- /bin/true 2>/dev/null; \
+            sed '1,/setns(/d' trace | sed '/execve(/,$d'; grep -c ld.so.preload trace";
+        run(world, &format!("{planted}; {trace}")).stdout_is("1\n");
+    })
+    .root_only()
+    .host_only(),
+    Row::new("a false /proc tells nsenter-rs nothing", &[UNSHARE, NSENTER, Need::UserNamespaces], |world| {
+        let plant = "mount -t tmpfs none /proc; mkdir -p /proc/self/ns; echo deny >/proc/self/setgroups; ln -s /evil /proc/self/exe";
+        let line = format!(
+            "OWN='-U -r'; contain -m -u; nsenter --preserve-credentials -t $P -U -m sh -c {}; \
+             nsenter-rs --explain -t $P -a -S follow -G follow -- cat /proc/self/setgroups 2>told; grep -c 'setres[ug]id(0' told",
+            quote(plant)
+        );
+        // The command is told what was planted, and we were not.
+        run(world, &line).stdout_is("deny\n2\n");
+    }),
+    Row::new("a pid that has passed to another process is refused by its inode", &[UNSHARE, PERL, Need::UserNamespaces], |world| {
+        let told = reuse(
+            world,
+            "nsenter-rs -t $P -u $U true && echo by pid; nsenter-rs -t $P:$I -u $U true 2>err || grep -o 'another process' err; \
+             nsenter-rs -t $P:$(inode $P) -u $U true && echo by inode",
+        );
+        told.stdout_is("reused\nby pid\nanother process\nby inode\n");
+    })
+    .host_only(),
+    Row::new(
+        "a pid that passes to another process while we enter is refused; it is opened once",
+        &[UNSHARE, STRACE, PERL, Need::UserNamespaces],
+        |world| {
+            // Between pidfd_open(2) and what follows, the target ends and another process gets its pid.
+            let told = reuse(
+                world,
+                "(sleep 0.7; again) & strace -qq -f -o trace -e trace=pidfd_open -e inject=pidfd_open:delay_exit=1500000:when=1 \
+                 nsenter-rs -t $P -u $U hostname 2>err; echo $?; wait; grep -o ESRCH err; grep -c \"pidfd_open($P\" trace",
+            );
+            told.stdout_is("reused\nreused\n125\nESRCH\n1\n");
+            // The same on who trusts a pid: the name is that of the second process.
+            let told = reuse(
+                world,
+                "(sleep 0.7; again) & strace -qq -f -o /dev/null -e trace=execve -e inject=execve:delay_exit=1500000:when=1 \
+                 nsenter-rs -t $P -u $U true; echo $?; wait",
+            );
+            told.stdout_is("reused\nreused\n0\n");
+        },
+    )
+    .host_only(),
+    Row::new("a border is crossed by a process that has opened its target once", &[UNSHARE, STRACE], |world| {
+        let line = "contain -m -p --mount-proc; strace -qq -f -o trace -e trace=pidfd_open,execve,execveat nsenter-rs -t $P -a -- true; \
+            grep -c \"pidfd_open($P,\" trace";
+        run(world, line).stdout_is("1\n");
+    })
+    .root_only(),
+];
+
+/// `$1` is the evil command, which is what it is entered with. Opens that, and tries to change the mount that it is on.
+const REMOUNT: &str = r#"
+use strict;
+my ($evil) = @ARGV;
+my $exe;
+for (1 .. 2000) {
+    for my $p (glob "/proc/[0-9]*") {
+        my $to = readlink("$p/exe") // next;
+        if ($to =~ m{/ours$|memfd:sealed}) { open($exe, "<", "$p/exe") and last }
+    }
+    last if $exe;
+}
+unlink $evil;
+print $exe ? "opened\n" : "not opened\n";
+sleep 1;
+my $fd = fileno $exe;
+my $empty = "\0";
+# mount_setattr(2): struct mount_attr { attr_set, attr_clr, propagation, userns_fd }, clearing MOUNT_ATTR_RDONLY.
+my $attr = pack("Q4", 0, 1, 0, 0);
+print "mount_setattr\n" if syscall(442, $fd, $empty, 0x1000, $attr, 32) == 0;
+# open_tree(2) with OPEN_TREE_CLONE, then the same on the clone.
+my $tree = syscall(428, $fd, $empty, 0x1000 | 1);
+print "cloned\n" if $tree >= 0;
+# fspick(2) with FSPICK_EMPTY_PATH, then FSCONFIG_SET_FLAG "rw" and FSCONFIG_CMD_RECONFIGURE.
+my $context = syscall(433, $fd, $empty, 8);
+if ($context >= 0) {
+    syscall(431, $context, 0, "rw\0", 0, 0);
+    print "reconfigured\n" if syscall(431, $context, 7, 0, 0, 0) == 0;
+}
+open(my $out, ">>", "/proc/self/fd/$fd") and print "written\n";
+"#;
+
+/// A copy of the tool enters a container that runs the tool itself.
+fn overwrite(world: &World, tool: &str, options: &str) -> Outcome {
+    let place = world.directory(&format!("overwriting-{tool}"));
+    let attack = place.join("attack");
+    std::fs::write(&attack, OVERWRITE).expect("a file");
+    let explain = if tool == "nsenter-rs" { "--explain" } else { "" };
+    let line = format!(
+        "contain -m -p --mount-proc; D={}; cp $(command -v {tool}) $D/victim; cp $D/victim $D/before; \
+         printf '#!/proc/self/exe\\n' >$D/evil; chmod 755 $D/evil; \
+         nsenter --preserve-credentials -t $P $U -m -p bash {} victim $D/evil $D 2>/dev/null & A=$!; \
+         $D/victim {explain} -t $P {options} $D/evil; wait $A; cmp -s $D/victim $D/before && echo same || echo changed",
+        place.display(),
+        attack.display()
+    );
+    run(world, &line)
+}
+
+/// In a pid namespace of its own: `$P` was the pid of a process with the inode `$I`, and is another's by now. `again`
+/// has it pass on once more.
+fn reuse(world: &World, then: &str) -> Outcome {
+    let inode =
+        r#"perl -e 'my $fd = syscall(434, $ARGV[0]+0, 0); open(my $h, "<&=", $fd) or die; print +(stat $h)[1]'"#;
+    let inside = format!(
+        "inode() {{ {inode} $1; }}
+         next() {{ unshare $OWN -u sleep 60 & P=$!; for i in $(seq 300); do grep -qs ^sleep /proc/$P/comm && break; sleep 0.01; done; }}
+         again() {{ kill -KILL $P; wait $P 2>/dev/null; until ! [ -d /proc/$P ]; do sleep 0.01; done; \
+             for i in 1 2 3 4 5; do echo $((P-1)) >/proc/sys/kernel/ns_last_pid; unshare $OWN -u sleep 60 & [ $! = $P ] && echo reused && break; kill $!; done; \
+             for i in $(seq 300); do grep -qs ^sleep /proc/$P/comm && break; sleep 0.01; done; }}
+         next; I=$(inode $P); again; {then}; kill -KILL $P"
+    );
+    let own = "unshare $OWN -p -m --fork --kill-child --mount-proc bash -c";
+    run(world, &format!("export U OWN; {own} {}", quote(&inside)))
+}
+
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}

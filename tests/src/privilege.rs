@@ -1,0 +1,136 @@
+//! What else a command can be confined to: limits, mask, environment, secure bits, files, keyring; the same in the chain
+//! and in the pipe, as root and as an unprivileged user.
+
+use std::fs;
+
+use crate::need::Need;
+use crate::row::Row;
+use crate::world::World;
+
+const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::UserNamespaces];
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("resource limits hold in the chain and in the pipe", NEEDS, |world| {
+        let options = "--rlimit nofile=64:128 --rlimit core=0 --rlimit as=1G";
+        let script = "ulimit -Sn; ulimit -Hn; ulimit -c; ulimit -v";
+        everywhere(world, options, script, "64\n128\n0\n1048576\n");
+    }),
+    Row::new("a limit that may not be raised is told with the reason", NEEDS, |world| {
+        world
+            .sh("ulimit -n 100; unshare-rs --user --map-root-user -- chroot-rs --rlimit nofile=200 --skip-chdir / true")
+            .fails_with(125)
+            .stderr_has(
+                "cannot set RLIMIT_NOFILE: prlimit64(0, RLIMIT_NOFILE, {rlim_cur=200, rlim_max=200}, NULL): EPERM",
+            )
+            .stderr_has("remedy: the hard limit is 100 here");
+    }),
+    Row::new("the file mode mask holds in the chain and in the pipe", NEEDS, |world| {
+        everywhere(world, "--umask 077", "umask; touch /tmp/x; stat -c %a /tmp/x", "0077\n600\n");
+    }),
+    Row::new("the environment is the one that was asked for, in the chain and in the pipe", NEEDS, |world| {
+        let file = world.directory("environment").join("variables");
+        fs::write(&file, "# who\nA=file\nB=b b\nSECRET\n").expect("a file");
+        let own = format!("--env-file {} --setenv A=line --setenv EMPTY= --unsetenv HOME", file.display());
+        let script = "env | grep -E \"^(A|B|SECRET|EMPTY|HOME|LEAK)=\" | sort";
+        let set = "SECRET=s LEAK=l";
+        everywhere_with(world, set, &own, script, "A=line\nB=b b\nEMPTY=\nSECRET=s\n");
+        let kept = "--keep-env --unsetenv SECRET --unsetenv HOME";
+        everywhere_with(world, set, kept, script, "LEAK=l\n");
+    }),
+    Row::new("a plain chroot changes the environment as it is told", &[], |world| {
+        let line = "A=1 B=2 chroot-rs --unsetenv A --setenv C=3 --skip-chdir / env";
+        let outcome = world.script(line).run();
+        if world.is_root {
+            let outcome = outcome.succeeds().stdout_has("B=2\n").stdout_has("C=3\n");
+            assert!(!outcome.lines().contains(&"A=1"), "{outcome}");
+            let clean = world.sh("LEAK=1 chroot-rs --clear-env --skip-chdir / env").succeeds().stdout_has("PATH=");
+            assert!(!clean.stdout.contains("LEAK"), "{clean}");
+        }
+    }),
+    Row::new("secure bits hold in the chain and in the pipe", NEEDS, |world| {
+        // Without the bit, root gets the bounding set back at the exec.
+        let options = "--securebits noroot,noroot_locked --capabilities chown,kill";
+        let expected = "CapEff:\t0000000000000021\nCapBnd:\t0000000000000021\nCapAmb:\t0000000000000021\n";
+        everywhere(world, options, "grep -E \"^Cap(Eff|Bnd|Amb)\" /proc/self/status", expected);
+    }),
+    Row::new(
+        "capabilities are those of a preset, or each set is as asked, in the chain and in the pipe",
+        NEEDS,
+        |world| {
+            let sets = "grep ^Cap /proc/self/status | cut -f2 | tr \"\\n\" \" \"";
+            let told = |inheritable: &str, rest: &str, bounding: &str, ambient: &str| {
+                let wide = |hex: &str| format!("{hex:0>16} ");
+                [inheritable, rest, rest, bounding, ambient].map(wide).concat()
+            };
+            for (options, expected) in [
+                ("--capabilities docker", told("0", "a80425fb", "a80425fb", "0")),
+                ("--capabilities default", told("0", "a80425fb", "a80425fb", "0")),
+                ("--capabilities podman", told("0", "800405fb", "800405fb", "0")),
+                ("--capabilities none", told("0", "0", "0", "0")),
+                ("--capabilities none --capability-set bounding=kill --securebits noroot", told("0", "0", "20", "0")),
+                ("--capabilities chown,kill --capability-set ambient=kill", told("20", "21", "21", "20")),
+                ("--capabilities chown,kill --capability-set inheritable=chown", told("1", "21", "21", "0")),
+            ] {
+                everywhere(world, options, sets, &expected);
+            }
+            if world.is_root {
+                let options = "--userspec +7:+8 --capabilities chown,kill --capability-set ambient=kill";
+                everywhere(world, options, sets, &told("20", "20", "21", "20"));
+                everywhere(
+                    world,
+                    "--userspec +7:+8 --capabilities podman --capability-set ambient=none",
+                    sets,
+                    &told("0", "0", "800405fb", "0"),
+                );
+            }
+        },
+    ),
+    Row::new("a session of its own is begun on request, in the chain and in the pipe", NEEDS, |world| {
+        let script = "[ $(cut -d\" \" -f6 /proc/self/stat) = $$ ] && echo own";
+        everywhere(world, "--new-session", script, "own\n");
+    }),
+    Row::new("Landlock leaves only the paths that were named, in the chain and in the pipe", NEEDS, |world| {
+        let options = "--landlock-ro /bin --landlock-ro /proc --landlock-rw /tmp --landlock-rw /dev/null";
+        let script = "ls / 2>/dev/null || echo refused; cat /etc/passwd 2>/dev/null || echo refused; \
+                      echo x >/tmp/x && cat /tmp/x; echo x >/dev/null && echo null; echo x 2>/dev/null >/bin/x || echo refused; \
+                      grep -c . /bin/busybox >/dev/null && echo read";
+        everywhere(world, options, script, "refused\nrefused\nx\nnull\nrefused\nread\n");
+        let failed = world.sh(&lines(world, "", "--landlock-ro /no/such", "true")[0]).fails_with(125);
+        failed.stderr_has("cannot allow access below /no/such: openat(AT_FDCWD, \"/no/such\", O_PATH): ENOENT");
+    }),
+    Row::new("a container leaves the session keyring of its starter, in the chain and in the pipe", NEEDS, |world| {
+        for line in lines(world, "", "--explain", "true") {
+            let line = line.replace("nsenter-rs --pipe", "nsenter-rs --explain --pipe");
+            world.sh(&line).succeeds().stderr_has("keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)");
+        }
+    }),
+];
+
+#[track_caller]
+fn everywhere(world: &World, options: &str, script: &str, expected: &str) {
+    everywhere_with(world, "", options, script, expected);
+}
+
+#[track_caller]
+fn everywhere_with(world: &World, variables: &str, options: &str, script: &str, expected: &str) {
+    for line in lines(world, variables, options, script) {
+        world.sh(&line).succeeds().stdout_is(expected);
+    }
+}
+
+/// The chain and the pipe.
+fn lines(world: &World, variables: &str, options: &str, script: &str) -> [String; 2] {
+    let root = world.busybox_root().display();
+    let user = if world.is_root { "" } else { "--user --map-root-user" };
+    let export = if variables.is_empty() { String::new() } else { format!("export {variables};") };
+    [
+        format!(
+            "{export} unshare-rs {user} --mount --pid --fork -- chroot-rs --std {options} {root} -- /bin/sh -c '{script}'"
+        ),
+        format!(
+            "{export} unshare-rs --hold --ttl 60 {user} --mount --pid | chroot-rs --pipe --std {options} {root} | \
+             nsenter-rs --pipe --rm -- /bin/sh -c '{script}'"
+        ),
+    ]
+}

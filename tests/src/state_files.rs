@@ -1,0 +1,237 @@
+//! Finding containers by what runtimes leave on disk: the layouts of those that cannot run here, with real processes in
+//! real cgroups, and state files that lie, are stale, or try to make us wait. Each row has a /run and a /var/lib of its
+//! own.
+
+use std::time::Duration;
+
+use crate::need::Need;
+use crate::row::Row;
+use crate::script::Outcome;
+use crate::world::World;
+
+const BASH: Need = Need::Program("bash", "bash");
+const JQ: Need = Need::Program("jq", "jq");
+const PERL: Need = Need::Program("perl", "perl-base");
+const PGREP: Need = Need::Program("pgrep", "procps");
+const IP: Need = Need::Program("ip", "iproute2");
+const SETPRIV: Need = Need::Program("setpriv", "util-linux");
+const UNSHARE: Need = Need::Program("unshare", "util-linux");
+
+/// `in_group GROUP [USER]` starts a process in a new cgroup below `$G` and sets `$P`; `id LETTER` is a container's id;
+/// `docker ID NAME PID` writes docker's file; `found NAME` tells what is found; `stop` ends all that was started.
+const PREAMBLE: &str = r#"
+set -u
+mount -t tmpfs -o mode=755 none /run; mkdir -p /run/netns /run/user /run/systemd/machines
+mkdir -p /var/lib; mount -t tmpfs -o mode=755 none /var/lib; mkdir -p /var/lib/docker/containers
+H=/sys/fs/cgroup; [ -d $H/systemd ] && H=$H/systemd
+G=$H/fnd-state.slice; mkdir $G; ALL=
+stop() { kill -KILL $ALL; for i in $(seq 100); do find $G -depth -type d -exec rmdir {} + 2>/dev/null; [ -d $G ] || break; sleep 0.05; done; }
+trap 'stop 2>/dev/null; wait' EXIT
+user() { setpriv --reuid 54321 --regid 54321 --clear-groups "$@"; }
+become_user() { exec setpriv --reuid 54321 --regid 54321 --clear-groups "$@"; }
+in_group() {
+    mkdir -p $G/$1
+    case ${2-} in user) become_user sleep 86461 & P=$!;; *) sleep 86461 & P=$!;; esac
+    ALL="$ALL $P"; for i in $(seq 200); do grep -q '^sleep' /proc/$P/comm && break; sleep 0.01; done
+    echo $P >$G/$1/cgroup.procs
+}
+id() { printf "$1%.0s" $(seq 64); }
+docker() { mkdir -p /var/lib/docker/containers/$1; printf '{"ID":"%s","Name":"/%s","State":{"Running":true,"Pid":%s},"Config":{"Image":"fnd:1"}}' $1 "$2" $3 >/var/lib/docker/containers/$1/config.v2.json; }
+found() { nsenter-rs --find "$1" --json 2>told | jq -r '[.init.pid,.container.runtime,.container.pod,.container.image]|map(select(.))|join(" ")' | sed "s/^$P /P /"; cat told; }
+"#;
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("docker's file is believed where the cgroup confirms it, and nowhere else", &[BASH, JQ, SETPRIV, UNSHARE], |world| {
+        run(world, "docker", r#"
+            A=$(id a) B=$(id b)
+            in_group docker-$A.scope; docker $A fnd-web $P
+            found fnd-web; found docker:$A; found aaaaa; found aaa | cut -d: -f2
+            # Its process moved on into a group below, as an init does.
+            mkdir $G/docker-$A.scope/init.scope; echo $P >$G/docker-$A.scope/init.scope/cgroup.procs; found fnd-web
+            docker $B fnd-stale $P; found fnd-stale | sed "s/$P/PID/g"
+            docker $B fnd-ended 4194303; found fnd-ended
+            # What lies in a container's group is that container's own doing.
+            in_group docker-$A.scope/docker-$B.scope; docker $B fnd-nested $P; found fnd-nested | sed "s/$P/PID/g"
+            # A user with a group of his own may make groups of any name.
+            mkdir $G/delegated; chown 54321 $G/delegated $G/delegated/cgroup.procs; user mkdir $G/delegated/docker-$B.scope
+            in_group delegated/docker-$B.scope user; docker $B fnd-fake $P; found fnd-fake | sed "s/$P/PID/g"
+            chown 0 $G/delegated/docker-$B.scope; found fnd-fake
+        "#)
+        .succeeds()
+        .stdout_is(
+            "P docker fnd:1\nP docker fnd:1\nP docker fnd:1\n cannot find a container named \"aaa\"\nP docker fnd:1\n\
+             nsenter-rs: cannot find a container named \"fnd-stale\": the one of docker is not process PID, which is in no cgroup of it, whatever its state says\n\
+             nsenter-rs: cannot find a container named \"fnd-ended\": the one of docker does not run: there is no process 4194303\n\
+             nsenter-rs: cannot find a container named \"fnd-nested\": the one of docker is not process PID, which is in no cgroup of it, whatever its state says\n\
+             nsenter-rs: cannot find a container named \"fnd-fake\": the one of docker is not process PID, which is in no cgroup of it, whatever its state says\n\
+             P docker fnd:1\n",
+        );
+    })
+    .root_only(),
+    Row::new("the files of CRI-O and systemd-machined, and the cgroups of systemd's units, lead to their processes", &[BASH, JQ, UNSHARE], |world| {
+        run(world, "layouts", r#"
+            C=$(id c) S=/var/lib/containers/storage/overlay-containers
+            mkdir -p $S/$C/userdata /run/containers/storage
+            printf '[{"id":"%s","names":["k8s_web_pod_space_uid_0"],"metadata":"{}"}]' $C >$S/containers.json
+            K=io.kubernetes
+            printf '{"annotations":{"io.container.manager":"cri-o","%s":"web","%s":"pod","%s":"space","%s":"container","%s":"registry/web:2"}}' \
+                $K.container.name $K.pod.name $K.pod.namespace $K.cri-o.ContainerType $K.cri-o.ImageName >$S/$C/userdata/config.json
+            in_group kubepods.slice/crio-$C.scope; printf '{"id":"%s","pid":%s,"status":"running"}' $C $P >$S/$C/userdata/state.json
+            found web; found space/pod/web; found pod/web; found cri-o:ccccc
+            in_group machine.slice/machine-fnd.scope
+            printf 'NAME=fnd-machine\nSCOPE=machine-fnd.scope\nSERVICE=systemd-nspawn\nID=00000000000000000000000000000000\nLEADER=%s\nCLASS=container\n' $P >/run/systemd/machines/fnd-machine
+            ln -s fnd-machine /run/systemd/machines/unit:machine-fnd.scope
+            found fnd-machine; found nspawn:fnd-machine
+            in_group fnd-unit.service; FIRST=$P; sleep 0.05; in_group fnd-unit.service; P=$FIRST
+            found fnd-unit.service; found systemd:fnd-unit; found fnd-unit | cut -d: -f2-
+            nsenter-rs --target fnd-unit --type systemd --uts -- echo entered
+        "#)
+        .succeeds()
+        .stdout_is(
+            "P cri-o space/pod registry/web:2\nP cri-o space/pod registry/web:2\nP cri-o space/pod registry/web:2\n\
+             P cri-o space/pod registry/web:2\nP nspawn\nP nspawn\nP systemd\nP systemd\n \
+             cannot find a container named \"fnd-unit\": none that runs here has that name or id\nentered\n",
+        );
+    })
+    .root_only(),
+    Row::new("no state file makes us wait, or reach for more than a state file", &[BASH, JQ, SETPRIV, UNSHARE], |world| {
+        run(world, "traps", r#"
+            D=/var/lib/docker/containers; for x in d e f; do mkdir $D/$(id $x); done
+            mkfifo $D/$(id d)/config.v2.json; truncate -s 8G $D/$(id e)/config.v2.json; echo '{"Name":' >$D/$(id f)/config.v2.json
+            U=/run/user/54321; mkdir -p $U /run/crun/fnd-root; chown 54321 $U
+            sleep 86462 & ALL="$ALL $!"; P=$!
+            printf '{"pid":%s,"process-start-time":%s}' $P $(sed 's/.*) //' /proc/$P/stat | cut -d' ' -f20) >/run/crun/fnd-root/status
+            # His links, mounts and pipes; and a root's process that he calls his own.
+            user ln -s /run/crun $U/crun; user mkdir -p $U/runc/fnd-his $U/runc/fnd-fifo
+            user mkfifo $U/runc/fnd-fifo/state.json
+            printf '{"init_process_pid":%s,"init_process_start":%s}' $P $(sed 's/.*) //' /proc/$P/stat | cut -d' ' -f20) >$U/runc/fnd-his/state.json
+            timeout 10 nsenter-rs --list --containers | sed 's/  */ /g' | cut -d' ' -f1,2; echo ${PIPESTATUS[0]}
+            found fnd-his | sed "s/$P/PID/g"
+            found fnd-nothing | tr ';' '\n' | sed "s,/[^ ]*/,,;s/passed over: //" | cut -c1-70 | sort
+        "#)
+        .succeeds()
+        .stdout_is(
+            "NAME RUNTIME\nfnd-root crun\n0\n\
+             nsenter-rs: cannot find a container named \"fnd-his\": the one of runc is not process PID, which is not of user 54321, who says so\n \
+             config.v2.json is larger than any state file\n config.v2.json is not a regular file\n config.v2.json: EOF while parsing a value at line 2 column 0\n \
+             crun leads through a symbolic link\n state.json is not a regular file\n\
+             nsenter-rs: cannot find a container named \"fnd-nothing\": none that run\n",
+        );
+    })
+    .root_only(),
+    Row::new("what an unprivileged user calls his own processes misleads no search of root's", &[BASH, JQ, PERL, PGREP, SETPRIV, UNSHARE], |world| {
+        run(world, "names", r#"
+            mkdir $D/data $D/data/containers; A=$(id a); in_group docker-$A.scope
+            docker $A fnd-web $P; mv /var/lib/docker/containers/$A $D/data/containers; chown -R 54321 $D/data
+            found fnd-web
+            # One who calls himself docker's daemon.
+            become_user bash -c "exec -a dockerd perl -e 'sleep 86463' run --data-root=$D/data" & DAEMON=$!
+            for i in $(seq 200); do tr '\0' ' ' </proc/$DAEMON/cmdline | grep -q ^dockerd && break; sleep 0.01; done
+            found fnd-web; kill $DAEMON
+            bash -c "exec -a dockerd perl -e 'sleep 86463' run --data-root=$D/data" & DAEMON=$!
+            for i in $(seq 200); do tr '\0' ' ' </proc/$DAEMON/cmdline | grep -q ^dockerd && break; sleep 0.01; done
+            chown -R 0 $D/data; found fnd-web; kill $DAEMON
+            # One who bears the mark of a held container, as himself and as a set-user-ID program.
+            cp $(readlink -f $(command -v cat)) $D/plain; cp $D/plain $D/setuid; chmod 4755 $D/setuid; mkfifo -m 666 $D/never
+            cat >$D/forge <<'END'
+                use POSIX; $^F = 9; my $fd = syscall(319, my $name = "held", 2); open(my $mark, "+<&=", $fd) or die;
+                syswrite($mark, "held by unshare-rs --hold, protocol 1\n"); fcntl($mark, 1033, 15) or die;
+                POSIX::dup2($fd, 3) or die; my $program = shift; exec { $program } "unshare-rs-init", "-", $ARGV[0];
+END
+            until_forged() { for i in $(seq 200); do pgrep -f "^unshare-rs-init - $1" >/dev/null && return; sleep 0.02; done; echo "no $1"; }
+            forged() { become_user perl $D/forge $D/$1 $2 <>$D/never 3<&- & ALL="$ALL $!"; until_forged $2; found $2 | sed 's/pid [0-9]*/pid PID/'; }
+            forged plain fnd-held
+            forged setuid fnd-raised
+            # Root's word counts, but not that of root in a container.
+            perl $D/forge $D/plain fnd-roots <>$D/never 3<&- & P=$!; ALL="$ALL $P"; until_forged fnd-roots; found fnd-roots
+            echo $P >$G/docker-$A.scope/cgroup.procs; found fnd-roots
+            unshare --pid --fork unshare --pid --fork perl $D/forge $D/plain fnd-deeper <>$D/never 3<&- & ALL="$ALL $!"; until_forged fnd-deeper; found fnd-deeper
+            ALL="$ALL $(pgrep -f fnd-deeper | tr '\n' ' ')"
+        "#)
+        .stdout_is(
+            "nsenter-rs: cannot find a container named \"fnd-web\": none that runs here has that name or id\n\
+             nsenter-rs: cannot find a container named \"fnd-web\": none that runs here has that name or id\n\
+             P docker fnd:1\n\
+             nsenter-rs: cannot find a container named \"fnd-held\": only another user's is called so: fnd-held (hold of user 54321, pid PID)\n\
+             nsenter-rs: remedy: name it as hold@54321:fnd-held, if you trust that user\n\
+             nsenter-rs: cannot find a container named \"fnd-raised\": none that runs here has that name or id\n\
+             P hold\n\
+             nsenter-rs: cannot find a container named \"fnd-roots\": none that runs here has that name or id\n\
+             nsenter-rs: cannot find a container named \"fnd-deeper\": none that runs here has that name or id\n",
+        );
+    })
+    .root_only()
+    .host_only(),
+    Row::new("names are shown so that no terminal obeys them, and mean what they say byte for byte", &[BASH, JQ, UNSHARE], |world| {
+        let told = run(world, "control", r#"
+            A=$(id a); in_group docker-$A.scope; docker $A 'f\u001b[2Jnd\nx' $P
+            nsenter-rs --list --containers | tail -1 | cut -d' ' -f1
+            nsenter-rs --list --containers --json | jq .name
+            found $'f\e[2Jnd\nx'; found $'no\e]0;x\a'
+        "#);
+        told.succeeds().stdout_is(
+            "f\\u{1b}[2Jnd\\nx\n\"f\\u001b[2Jnd\\nx\"\nP docker fnd:1\n\
+             nsenter-rs: cannot find a container named \"no\\u{1b}]0;x\\u{7}\": none that runs here has that name or id\n",
+        );
+    })
+    .root_only(),
+    Row::new("a network namespace of `ip netns` is entered by its name, and has no more than a network", &[BASH, IP, JQ, UNSHARE], |world| {
+        run(world, "netns", r#"
+            ip netns add fnd-blue; A=$(stat -Lc %i /run/netns/fnd-blue)
+            for how in "-t fnd-blue -n" "-t netns:fnd-blue -a" "-t fnd-blue --type netns --net"; do [ $(nsenter-rs $how -- stat -Lc %i /proc/self/ns/net) = $A ] && echo entered; done
+            nsenter-rs -t fnd-blue -m true 2>&1; nsenter-rs -t fnd-blue -a -c true 2>&1; nsenter-rs --find fnd-blue --json 2>&1
+            B=$(id b); in_group docker-$B.scope; docker $B fnd-blue $P
+            nsenter-rs -t fnd-blue -n true 2>&1 | sed "s/$P/PID/"
+            touch /run/netns/fnd-file; nsenter-rs -t fnd-file -n true 2>&1; nsenter-rs -t netns:../netns/fnd-blue -n true 2>&1
+            ip netns del fnd-blue
+        "#)
+        .succeeds()
+        .stdout_is(
+            "entered\nentered\nentered\n\
+             nsenter-rs: cannot take more than the network of /run/netns/fnd-blue: it is a named network namespace, which has no process\n\
+             nsenter-rs: cannot take more than the network of /run/netns/fnd-blue: it is a named network namespace, which has no process\n\
+             nsenter-rs: cannot take fnd-blue for a container: it is a named network namespace, which has no process of its own\n\
+             nsenter-rs: remedy: enter it with --net=/run/netns/fnd-blue\n\
+             nsenter-rs: cannot tell which container \"fnd-blue\" means: fnd-blue (docker bbbbbbbbbbbb, pid PID); the network namespace /run/netns/fnd-blue (netns)\n\
+             nsenter-rs: remedy: name it by its id, its pid, or as RUNTIME:NAME\n\
+             nsenter-rs: cannot find a container named \"fnd-file\": none that runs here has that name or id\n\
+             nsenter-rs: cannot find a container named \"netns:../netns/fnd-blue\": none of netns has that name or id\n",
+        );
+    })
+    .root_only(),
+    Row::new("a held container is found by its whole name; of two with one name the error tells both", &[BASH, JQ, Need::UserNamespaces], |world| {
+        let script = r#"
+            hold() { unshare-rs --hold --ttl 60 --name "$1" --user --map-root-user --uts --pid --hostname "$2" >$2; }
+            finish() { nsenter-rs --pipe --rm -- true <$1; }
+            trap 'for record in one two three; do finish $record; done 2>/dev/null' EXIT
+            cd $D
+            hold fnd-a-name-of-many-letters one; hold fnd-a-name-of-many two; hold fnd-twice three
+            nsenter-rs --target fnd-a-name-of-many-letters --all -- hostname
+            nsenter-rs --target fnd-a-name-of-many --all -- hostname
+            nsenter-rs --find hold:fnd-a-name-of-many --json | jq -c '[.init.pid,.name,.namespaces.uts.private]' | sed "s/$(jq .init.pid two)/PID/"
+            nsenter-rs --list --containers --type hold --json | jq -r 'select(.name|startswith("fnd-")).name' | sort
+            finish two; hold fnd-twice two
+            nsenter-rs --target fnd-twice --all -- true 2>&1 | sed "s/pid $(jq .init.pid two)\b/PID/; s/pid $(jq .init.pid three)\b/PID/; s/ of user [0-9]*//g" | tr ';' '\n' | sed 's/^ //' | sort
+            nsenter-rs --target $(jq .init.pid two) --all -- hostname
+        "#;
+        let directory = world.directory("state-hold");
+        let told = world.script(&format!("D={}; {script}", directory.display())).within(Duration::from_secs(120)).run();
+        told.succeeds().stdout_is(
+            "one\ntwo\n[PID,\"fnd-a-name-of-many\",true]\nfnd-a-name-of-many\nfnd-a-name-of-many-letters\nfnd-twice\n\
+             fnd-twice (hold, PID)\n\
+             nsenter-rs: cannot tell which container \"fnd-twice\" means: fnd-twice (hold, PID)\n\
+             nsenter-rs: remedy: name it by its id, its pid, or as RUNTIME:NAME\ntwo\n",
+        );
+    }),
+];
+
+/// Runs the lines in a mount namespace of their own; `$D` is a directory of theirs.
+fn run(world: &World, name: &str, lines: &str) -> Outcome {
+    let directory = world.directory(&format!("state-{name}"));
+    let file = directory.join("script");
+    let head = format!("D={}; cd $D\n", directory.display());
+    std::fs::write(&file, format!("{head}{PREAMBLE}{lines}")).expect("a file");
+    let line = format!("exec unshare --mount --propagation private bash {}", file.display());
+    world.script(&line).within(Duration::from_secs(120)).run()
+}

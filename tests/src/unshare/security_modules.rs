@@ -1,0 +1,91 @@
+//! Security modules that refuse user namespaces: which one it was is told, and what it wants, and with that it works.
+//! Of AppArmor and SELinux a kernel has one at a time; the virtual machines have one each.
+
+use std::fs;
+
+use super::apparmor_policy::profile;
+use crate::need::Need;
+use crate::row::Row;
+use crate::world::World;
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[Row::new(
+    "a security module that refuses user namespaces is told, with the rule that is missing",
+    &[Need::UserNamespaces],
+    |world| {
+        let modules = fs::read_to_string("/sys/kernel/security/lsm").expect("/sys/kernel/security/lsm");
+        let is_active = |name: &str| modules.split(',').any(|module| module.trim() == name);
+        assert!(is_active("apparmor") || is_active("selinux"), "neither AppArmor nor SELinux: {modules}");
+        if is_active("apparmor") {
+            apparmor(world);
+        } else {
+            selinux(world);
+        }
+    },
+)
+.root_only()
+.vm_only()];
+
+/// Command lines that make a user namespace, each in its own way.
+const LINES: [&str; 4] = [
+    "unshare-rs --user true",
+    "unshare-rs --map-root-user --mount --pid --fork true",
+    "unshare-rs --map-users 0:10:10 true",
+    "unshare-rs --hold --ttl 60 --map-root-user --net | { nsenter-rs --pipe --rm -- true; }",
+];
+
+fn apparmor(world: &World) {
+    const FOLDER: &str = "/sys/kernel/security/apparmor";
+    let load = |file: &str, leave| {
+        fs::write(format!("{FOLDER}/{file}"), profile("suite", leave)).expect("load the profile");
+    };
+    let confined = |line: &str| world.sh(&format!("echo changeprofile suite >/proc/self/attr/current && {line}"));
+    load(".load", false);
+    for line in LINES {
+        let told = "remedy: AppArmor confines us by the profile \"suite\", which has no rule \"userns,\"";
+        confined(line).fails_with(125).stderr_has("EACCES").stderr_has(told);
+    }
+    load(".replace", true);
+    // Not the last one: a profile names no sealed copy that is executed.
+    for line in &LINES[..3] {
+        confined(line).succeeds();
+    }
+    fs::write(format!("{FOLDER}/.remove"), "suite").expect("remove the profile");
+    restriction(world);
+}
+
+/// Ubuntu's switch, which other kernels do not have.
+fn restriction(world: &World) {
+    const SWITCH: &str = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
+    let Ok(old) = fs::read_to_string(SWITCH) else { return };
+    let as_user = |line: &str| world.sh(&format!("setpriv --reuid 54321 --regid 54321 --clear-groups {line}"));
+    for (value, status) in [("1", 125), ("0", 0)] {
+        fs::write(SWITCH, value).expect("set the switch");
+        for line in ["unshare-rs --user true", "unshare-rs -r true", "unshare-rs -r --mount --net true"] {
+            let outcome = as_user(line).fails_with(status);
+            assert_eq!(
+                outcome.stderr.contains("remedy: kernel.apparmor_restrict_unprivileged_userns is 1"),
+                value == "1"
+            );
+        }
+    }
+    fs::write(SWITCH, old).expect("set the switch back");
+}
+
+/// The policy is tests/policy/selinux.conf, compiled when the machine was packed. It cannot be unloaded; outside of its
+/// one domain it forbids nothing.
+fn selinux(world: &World) {
+    let policy = fs::read("/tests/selinux.policy").expect("the policy");
+    fs::write("/sys/fs/selinux/load", policy).expect("load the policy");
+    fs::write("/sys/fs/selinux/enforce", "1").expect("enforce the policy");
+    let within = |domain: &str, line: &str| {
+        world.sh(&format!("printf system_u:system_r:{domain} >/proc/self/attr/current && {line}"))
+    };
+    for line in LINES {
+        let told = "remedy: SELinux does not allow it to system_u:system_r:refused_t; add to the policy: \
+                    allow refused_t self:user_namespace create";
+        within("refused_t", line).fails_with(125).stderr_has("EACCES").stderr_has(told);
+        within("allowed_t", line).succeeds();
+    }
+    fs::write("/sys/fs/selinux/enforce", "0").expect("end the enforcement");
+}

@@ -1,0 +1,48 @@
+//! nsenter-rs beside nsenter(1), and beside a C program that makes the same calls and nothing else.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::alone::row;
+use super::scene::Scene;
+use super::table::{Goal, Run, Table};
+
+const SOURCE: &str = include_str!("enter.c");
+const FLOOR: &str = "floor: the same calls, in C";
+const SEALED: &str = "floor, sealed as nsenter-rs is";
+const PEER: &str = "nsenter -t PID -a";
+const OURS: &str = "nsenter-rs -t PID -a";
+
+/// One table with a border, one without.
+pub fn tables(scene: &mut Scene) -> Result<Vec<Table>> {
+    let has_floor = scene.compile("enter-floor", SOURCE)?;
+    let floor = |scene: &Scene, words: String| match has_floor {
+        true => scene.run(&format!("enter-floor {words} true")),
+        false => Run::NotHere("cc"),
+    };
+    let goal = |than, at_most| Goal { row: OURS, than, at_most };
+    let within = scene.target("--mount --uts --ipc --net --pid --cgroup")?;
+    let rows = vec![
+        row(FLOOR, floor(scene, format!("entire {within}")), None),
+        row(SEALED, floor(scene, format!("sealed {within}")), None),
+        row(OURS, scene.run(&format!("nsenter-rs -t {within} -a -- true")), Some(PEER)),
+        row(
+            "nsenter-rs --sealed-copy -t PID -a",
+            scene.run(&format!("nsenter-rs --sealed-copy -t {within} -a -- true")),
+            Some(PEER),
+        ),
+        row(PEER, scene.run(&format!("nsenter -t {within} -a true")), None),
+    ];
+    let goals = vec![goal(SEALED, 1.15), goal(PEER, 1.0)];
+    let crossing = Table { title: "enter all six namespaces", rest: Duration::ZERO, floor: FLOOR, rows, goals };
+    let beside = scene.target("--uts --ipc --net")?;
+    let rows = vec![
+        row(FLOOR, floor(scene, format!("flat {beside}")), None),
+        row(OURS, scene.run(&format!("nsenter-rs -t {beside} -a -- true")), Some(PEER)),
+        row(PEER, scene.run(&format!("nsenter -t {beside} -a true")), None),
+    ];
+    let goals = vec![goal(FLOOR, 1.15), goal(PEER, 0.85)];
+    let flat = Table { title: "enter without a border", rest: Duration::ZERO, floor: FLOOR, rows, goals };
+    Ok(vec![crossing, flat])
+}

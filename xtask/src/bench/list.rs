@@ -1,0 +1,116 @@
+//! `nsenter-rs --list` beside `lsns`, on a machine with two thousand processes in two hundred namespaces more.
+//!
+//! They sleep in groups, each of which shares a mount, a host name, an IPC and a network namespace; a group is ended
+//! whole, and by itself should nobody do so.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::host::Host;
+use super::measure;
+use super::scene::Scene;
+use super::table::{Goal, Row, Run, Stage, Table, Verdict};
+use crate::workspace;
+
+/// What the table is called.
+pub const TITLE: &str = "listing, beside 2000 sleepers";
+const GROUPS: usize = 50;
+const EACH: usize = 40;
+/// A run takes a second: fewer of them tell as much as many short ones.
+const ROUNDS: u32 = 20;
+const OURS: &str = "nsenter-rs --list";
+const PEER: &str = "lsns";
+
+/// Gathers the sleepers, measures, and ends them.
+pub fn verdicts(scene: &Scene, host: &Host, rounds: u32) -> Result<Vec<Verdict>> {
+    let rows = vec![
+        row(OURS, quiet(scene, "nsenter-rs", "--list"), Some(PEER)),
+        row(PEER, quiet(scene, "lsns", ""), None),
+        row("nsenter-rs --list -t net", quiet(scene, "nsenter-rs", "--list -t net"), Some("lsns -t net")),
+        row("lsns -t net", quiet(scene, "lsns", "-t net"), None),
+        row(
+            "nsenter-rs --list, all columns",
+            quiet(scene, "nsenter-rs", "--list --output-all"),
+            Some("lsns, all columns"),
+        ),
+        row("lsns, all columns", quiet(scene, "lsns", "--output-all"), None),
+    ];
+    let goals = vec![Goal { row: OURS, than: PEER, at_most: 1.0 }];
+    let table = Table { title: TITLE, rest: Duration::ZERO, floor: "none", rows, goals };
+    let crowd = Crowd::gather(scene)?;
+    let measured = measure::measure(&table, host, rounds.min(ROUNDS));
+    crowd.disperse()?;
+    let measured = measured?;
+    print!("{}", table.text(&measured));
+    Ok(table.verdicts(&measured))
+}
+
+fn row(name: &str, run: Run, peer: Option<&'static str>) -> Row {
+    Row { name: name.to_owned(), run, peer }
+}
+
+/// By a shell, which sends the list to where nobody reads it.
+fn quiet(scene: &Scene, program: &'static str, arguments: &str) -> Run {
+    let path = scene.path(&format!("bin/{program}"));
+    if !std::path::Path::new(&path).exists() {
+        return Run::NotHere(program);
+    }
+    let line = format!("exec '{path}' {arguments} >/dev/null");
+    Run::Stages(vec![Stage { program: "/bin/sh".into(), arguments: vec!["-c".to_owned(), line] }])
+}
+
+struct Crowd(Vec<Child>);
+
+impl Crowd {
+    fn gather(scene: &Scene) -> Result<Crowd> {
+        let before = processes()?;
+        let mut crowd = Crowd(Vec::new());
+        let sleepers = format!("for i in $(seq {}); do sleep 300 & done; exec sleep 300", EACH - 1);
+        for _ in 0..GROUPS {
+            let mut leader = Command::new(scene.path("bin/unshare-rs"));
+            if !workspace::is_root()? {
+                leader.args(["--user", "--map-root-user"]);
+            }
+            leader.args(["--mount", "--uts", "--ipc", "--net", "--", "sh", "-c", &sleepers]);
+            leader.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+            crowd.0.push(leader.spawn().context("cannot start unshare-rs")?);
+        }
+        let patience = Instant::now() + Duration::from_secs(60);
+        while processes()? < before + GROUPS * EACH {
+            ensure!(Instant::now() < patience, "the sleepers did not come together");
+            sleep(Duration::from_millis(100));
+        }
+        Ok(crowd)
+    }
+
+    fn disperse(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        for mut leader in self.0.drain(..) {
+            killpg(Pid::from_raw(leader.id().cast_signed()), Signal::SIGKILL)?;
+            leader.wait()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            eprintln!("xtask: cannot end the sleepers: {error:#}");
+        }
+    }
+}
+
+fn processes() -> Result<usize> {
+    let is_pid = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    Ok(std::fs::read_dir("/proc")?.flatten().filter(|entry| is_pid(&entry.file_name())).count())
+}

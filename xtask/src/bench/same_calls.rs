@@ -1,0 +1,86 @@
+//! Whether two programs change the same in the kernel, process by process: what strace(1) sees of them.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, id};
+
+use anyhow::{Context, Result, bail};
+
+use super::table::Stage;
+use crate::workspace;
+
+/// The calls that make namespaces, fill them, and make processes.
+const TRACED: &str = "unshare,clone,clone3,fork,vfork,mount,write,execve";
+
+/// Fails where they do not. Says so where that cannot be told here.
+pub fn check(one: &Stage, other: &Stage) -> Result<()> {
+    let Some(strace) = workspace::program("strace") else {
+        println!("the calls of the floor are not compared: strace is not installed");
+        return Ok(());
+    };
+    let (ones, others) = (calls(&strace, one)?, calls(&strace, other)?);
+    if ones != others {
+        bail!("{} makes {ones:#?}, but {} makes {others:#?}", one.program.display(), other.program.display());
+    }
+    Ok(())
+}
+
+/// Of each process in the order of their births.
+fn calls(strace: &Path, stage: &Stage) -> Result<Vec<Vec<String>>> {
+    let folder = std::env::temp_dir().join(format!("xtask-bench-{}-strace", id()));
+    fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut command = Command::new(strace);
+    command.args(["-ff", "-qq", "-e", "signal=none", "-e", &format!("trace={TRACED}"), "-o"]).arg(folder.join("of"));
+    command.arg(&stage.program).args(&stage.arguments);
+    let status = command.status();
+    let seen = read(&folder);
+    fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    // What the kernel refuses to this user, the table says.
+    if !status.context("cannot start strace")?.success() {
+        return Ok(Vec::new());
+    }
+    seen
+}
+
+fn read(folder: &Path) -> Result<Vec<Vec<String>>> {
+    let mut processes = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let pid: u32 = path.extension().unwrap_or_default().to_string_lossy().parse()?;
+        processes.push((pid, fs::read_to_string(&path)?));
+    }
+    processes.sort();
+    let mut calls: Vec<Vec<String>> =
+        processes.iter().map(|(_, text)| text.lines().map(|line| essence(line).to_owned()).collect()).collect();
+    if let Some(first) = calls.first_mut() {
+        // How strace started it.
+        first.remove(0);
+    }
+    Ok(calls)
+}
+
+/// Without the answer, and without the ways to fork and the numbers in them.
+fn essence(line: &str) -> &str {
+    let call = line.rsplit_once(" = ").map_or(line, |(call, _)| call).trim_end();
+    match call.split_once('(') {
+        Some(("clone" | "clone3" | "fork" | "vfork", _)) => "fork",
+        // Without the address of the environment.
+        Some(("execve", arguments)) => arguments.split(", 0x").next().unwrap_or(arguments),
+        _ => call,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::essence;
+
+    #[test]
+    fn the_essence_of_a_call_has_no_addresses() {
+        assert_eq!(essence("clone3({flags=CLONE_PIDFD, stack=NULL} => {pidfd=[3]}, 88) = 7"), "fork");
+        assert_eq!(
+            essence("execve(\"/b/true\", [\"/b/true\"], 0x7ffd /* 35 vars */) = 0"),
+            "\"/b/true\", [\"/b/true\"]"
+        );
+        assert_eq!(essence("write(3, \"0 0 1\", 5)  = 5"), "write(3, \"0 0 1\", 5)");
+    }
+}

@@ -1,0 +1,52 @@
+//! unshare-rs beside unshare(1), and beside a C program that makes the same calls and nothing else.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::alone::row;
+use super::same_calls;
+use super::scene::Scene;
+use super::table::{Goal, Row, Run, Table};
+
+const SOURCE: &str = include_str!("unshare.c");
+const FLOOR: &str = "floor: the same calls, in C";
+const PEER: &str = "unshare";
+const OURS: &str = "unshare-rs";
+
+const PROC: &str = "--fork --pid --mount-proc";
+const ALL: &str = "--mount --uts --ipc --net --pid --user --cgroup --time --map-root-user --fork";
+
+/// One table for each case.
+pub fn tables(scene: &Scene) -> Result<Vec<Table>> {
+    let has_floor = scene.compile("unshare-floor", SOURCE)?;
+    let table = |title, word: &str, options: &str| -> Result<Table> {
+        let floor = match has_floor {
+            true => scene.run(&format!("unshare-floor {word} true")),
+            false => Run::NotHere("cc"),
+        };
+        let rows = vec![
+            row(FLOOR, floor, None),
+            row(OURS, scene.run(&format!("unshare-rs {options} -- true")), Some(PEER)),
+            row(PEER, scene.run(&format!("unshare {options} true")), None),
+        ];
+        compare(&rows)?;
+        let goal = |than, at_most| Goal { row: OURS, than, at_most };
+        let goals = vec![goal(FLOOR, 1.15), goal(PEER, 0.85)];
+        Ok(Table { title, rest: Duration::ZERO, floor: FLOOR, rows, goals })
+    };
+    Ok(vec![
+        table("unshare --fork --pid --mount-proc", "proc", PROC)?,
+        table("unshare with all eight namespaces", "all", ALL)?,
+    ])
+}
+
+/// A floor that did less would be no floor.
+fn compare(rows: &[Row]) -> Result<()> {
+    match rows {
+        [Row { run: Run::Stages(floor), .. }, Row { run: Run::Stages(ours), .. }, ..] => {
+            same_calls::check(&floor[0], &ours[0])
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,173 @@
+//! One manual page, in the language of man(7): from the declared options what clap_mangen makes of them, the rest from
+//! what the tool declares of itself.
+//!
+//! The sections come in the order of man-pages(7), which has none for kernel calls: they stand behind the options.
+
+use anyhow::Result;
+use clap::Command;
+use clap_mangen::Man;
+use plumbing::manual::{Call, EXIT_STATUS, Example, Manual};
+
+/// What every page has, in this order.
+const SECTIONS: [&str; 8] =
+    ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "KERNEL CALLS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"];
+
+/// The page of a tool.
+pub fn of_tool(name: &str, command: &Command, manual: &Manual) -> Result<Vec<u8>> {
+    let mut page = beginning(command, manual.description)?;
+    page.extend(options(command)?);
+    if command.has_subcommands() {
+        let mut subcommands = Vec::new();
+        Man::new(command.clone()).render_subcommands_section(&mut subcommands)?;
+        page.extend(below_options(&subcommands));
+    }
+    page.extend(calls(&manual.calls.iter().collect::<Vec<_>>()).bytes());
+    page.extend(exit_status().bytes());
+    page.extend(examples(&manual.examples.iter().collect::<Vec<_>>()).bytes());
+    let mut related: Vec<String> = manual.see_also.iter().map(|page| (*page).to_owned()).collect();
+    related.extend(
+        command.get_subcommands().filter(|it| !it.is_hide_set()).map(|it| format!("{name}-{}(1)", it.get_name())),
+    );
+    page.extend(see_also(&related).bytes());
+    Ok(page)
+}
+
+/// The page of a subcommand: the calls that its own examples show, and those examples; the rest is the tool's.
+pub fn of_subcommand(tool: &str, command: &Command, manual: &Manual) -> Result<Vec<u8>> {
+    let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
+    let mut page = beginning(command, &about)?;
+    page.extend(options(command)?);
+    let typed = format!("{tool} {}", command.get_name());
+    let own: Vec<&Example> = manual.examples.iter().filter(|example| example.typed().contains(&typed)).collect();
+    page.extend(section("KERNEL CALLS").bytes());
+    page.extend(
+        format!("Those of {tool}(1) that this takes; \\fB{typed} \\-\\-dry\\-run\\fR tells which, and why.\n").bytes(),
+    );
+    page.extend(exit_status().bytes());
+    match own.is_empty() {
+        true => page.extend(format!("{}See {tool}(1).\n", section("EXAMPLES")).bytes()),
+        false => page.extend(examples(&own).bytes()),
+    }
+    page.extend(see_also(&[format!("{tool}(1)")]).bytes());
+    Ok(page)
+}
+
+fn beginning(command: &Command, description: &str) -> Result<Vec<u8>> {
+    let man = Man::new(command.clone());
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    page.extend(format!("{}{}\n", section("DESCRIPTION"), escaped(description)).bytes());
+    Ok(page)
+}
+
+/// clap_mangen gives each group of options a section; here they are parts of one.
+fn options(command: &Command) -> Result<Vec<u8>> {
+    let mut rendered = Vec::new();
+    Man::new(command.clone()).render_options_section(&mut rendered)?;
+    let text = String::from_utf8(rendered)?;
+    let mut page = section("OPTIONS");
+    for line in text.lines().filter(|line| *line != ".SH OPTIONS") {
+        page.push_str(&line.strip_prefix(".SH ").map_or(line.to_owned(), |group| format!(".SS {group}")));
+        page.push('\n');
+    }
+    Ok(page.into_bytes())
+}
+
+fn below_options(section: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(section).replace(".SH ", ".SS ").into_bytes()
+}
+
+fn calls(rows: &[&Call]) -> String {
+    let mut text = section("KERNEL CALLS");
+    if rows.is_empty() {
+        text.push_str("None that changes anything: it only reads.\n");
+        return text;
+    }
+    text.push_str("In the order in which the kernel wants them, as far as the options ask for them. \\-\\-explain tells each one before it is made.\n");
+    for row in rows {
+        let about = row.about.trim_matches('"');
+        let about = if about.is_empty() { String::new() } else { format!(" {}", escaped(about)) };
+        let (name, page, why) = (escaped(row.name), escaped(row.page), escaped(row.why));
+        text.push_str(&format!(".TP\n\\fB{name}\\fR{about}; {page}\n{why}\n"));
+    }
+    text
+}
+
+/// The same text in every page.
+fn exit_status() -> String {
+    let rows =
+        EXIT_STATUS.iter().map(|(status, meaning)| format!(".TP\n\\fB{}\\fR\n{}\n", escaped(status), escaped(meaning)));
+    format!("{}{}", section("EXIT STATUS"), rows.collect::<String>())
+}
+
+fn examples(shown: &[&Example]) -> String {
+    let mut text = section("EXAMPLES");
+    for example in shown {
+        let mut what = example.what.chars();
+        let begun: String = what.next().into_iter().flat_map(char::to_uppercase).chain(what).collect();
+        let console: String = example.console.lines().map(|line| format!("{}\n", escaped(line))).collect();
+        text.push_str(&format!(".PP\n{}:\n.PP\n.RS 4\n.nf\n{console}.fi\n.RE\n", escaped(&begun)));
+    }
+    text
+}
+
+fn see_also(pages: &[String]) -> String {
+    let shown: Vec<String> = pages
+        .iter()
+        .map(|page| match page.split_once('(') {
+            Some((name, number)) => format!("\\fB{}\\fR({number}", escaped(name)),
+            None => escaped(page),
+        })
+        .collect();
+    format!("{}{}\n", section("SEE ALSO"), shown.join(",\n"))
+}
+
+fn section(name: &str) -> String {
+    let quoted = if name.contains(' ') { format!("\"{name}\"") } else { name.to_owned() };
+    format!(".SH {quoted}\n")
+}
+
+/// A hyphen that is to be copied, a backslash, and what would be a request at the beginning of a line.
+fn escaped(text: &str) -> String {
+    let plain = text.replace('\\', "\\e").replace('-', "\\-").replace('…', "\\&...").replace('–', "\\(en");
+    if plain.starts_with(['.', '\'']) { format!("\\&{plain}") } else { plain }
+}
+
+/// What a page lacks, or has at another place.
+pub fn lacking(name: &str, page: &str) -> Vec<String> {
+    let found: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix(".SH ")).map(|title| title.trim_matches('"')).collect();
+    let mut lacks = Vec::new();
+    if found != SECTIONS {
+        lacks.push(format!("{name}: has the sections {found:?}, not {SECTIONS:?}"));
+    }
+    for title in SECTIONS {
+        let rest = page.split(&section(title)).nth(1).unwrap_or_default();
+        let body = rest.split(".SH ").next().unwrap_or_default();
+        if body.trim().is_empty() {
+            lacks.push(format!("{name}: has nothing in its section {title}"));
+        }
+    }
+    lacks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_with_a_section_missing_empty_or_misplaced_is_found_out() {
+        let whole: String = SECTIONS.iter().map(|title| format!("{}text\n", section(title))).collect();
+        assert_eq!(lacking("a.1", &whole), [""; 0]);
+        assert_eq!(lacking("a.1", &whole.replace(".SH \"EXIT STATUS\"\ntext\n", "")).len(), 2);
+        assert_eq!(lacking("a.1", &whole.replace(".SH OPTIONS\ntext\n", ".SH OPTIONS\n")).len(), 1);
+        assert_eq!(lacking("a.1", &whole.replace("OPTIONS", "OPPOSITES")).len(), 2);
+    }
+
+    #[test]
+    fn text_begins_no_request() {
+        assert_eq!(escaped(".SH a-b\\"), "\\&.SH a\\-b\\e");
+    }
+}

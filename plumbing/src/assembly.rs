@@ -85,7 +85,7 @@ impl Hold {
         }
         let doorbell = match pidfd_getfd(target.pidfd(), DOORBELL_FD, PidfdGetfdFlags::empty()) {
             Ok(doorbell) => doorbell,
-            Err(rustix::io::Errno::BADF) => return Ok(Hold::InUse),
+            Err(rustix::io::Errno::BADF) if !target.is_exiting()? => return Ok(Hold::InUse),
             Err(error) => return Err(unreachable(target, "pidfd_getfd(pidfd, doorbell)", error.into_errno())),
         };
         let (ours, theirs) = lease_pair()?;
@@ -100,9 +100,7 @@ impl Hold {
             Some([word, _]) if word == Answer::Unfinished as u8 => Ok(Hold::Unfinished(lease)),
             // The lease came too late: it was closed unanswered.
             None if !target.has_ended()? => Ok(Hold::InUse),
-            _ => {
-                Err(Fault::new(format!("cannot take up the container of process {}: it has just ended", target.pid())))
-            }
+            _ => Err(gone(target)),
         }
     }
 }
@@ -111,7 +109,7 @@ impl Hold {
 pub fn has_mark(target: &Target) -> Result<bool, Fault> {
     let mark = match pidfd_getfd(target.pidfd(), MARK_FD, PidfdGetfdFlags::empty()) {
         Ok(mark) => mark,
-        Err(rustix::io::Errno::BADF) => return Ok(false),
+        Err(rustix::io::Errno::BADF) if !target.is_exiting()? => return Ok(false),
         // Not "false" where we may not look: who takes an unfinished container for a stranger's would leave it behind.
         Err(error) => {
             let fault = unreachable(target, "pidfd_getfd(pidfd, mark)", error.into_errno());
@@ -280,5 +278,13 @@ pub fn receive(socket: BorrowedFd<'_>) -> Result<Option<Message>, Errno> {
 }
 
 fn unreachable(target: &Target, call: &str, errno: Errno) -> Fault {
+    // A process that was killed and is not a zombie yet has no descriptors any more: ESRCH, before Linux 6.9 EBADF.
+    if matches!(errno, Errno::ESRCH | Errno::EBADF) {
+        return gone(target);
+    }
     Fault::kernel(format!("reach the container's init, process {}", target.pid()), call, errno)
+}
+
+fn gone(target: &Target) -> Fault {
+    Fault::new(format!("cannot take up the container of process {}: that process is gone", target.pid()))
 }

@@ -98,6 +98,20 @@ impl Target {
         self.wait(Duration::ZERO)
     }
 
+    /// Whether it has ended or is about to, killed, with its descriptors and namespaces gone already.
+    pub fn is_exiting(&self) -> Result<bool, Fault> {
+        /// Of <linux/sched.h>.
+        const PF_EXITING: u64 = 4;
+        match read_at(self.dir(), "stat") {
+            Ok(stat) => Ok(stat_field(&String::from_utf8_lossy(&stat), 9).is_none_or(|flags| flags & PF_EXITING != 0)),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(true),
+            Err(error) => {
+                let call = format!("read(\"/proc/{}/stat\")", self.pid());
+                look(format!("read the flags of process {}", self.pid()), call, || Err(error))
+            }
+        }
+    }
+
     /// Waits until it has ended, for at most `patience`; answers whether it has.
     pub fn wait(&self, patience: Duration) -> Result<bool, Fault> {
         wait_readable(self.pidfd(), Some(patience))
@@ -183,14 +197,15 @@ pub fn read_at(dir: BorrowedFd<'_>, path: &str) -> Result<Vec<u8>, std::io::Erro
 fn start_time(dir: BorrowedFd<'_>, pid: i32) -> Result<u64, Fault> {
     let call = format!("read(\"/proc/{pid}/stat\")");
     let stat = look(format!("read the start time of process {pid}"), &call, || read_at(dir, "stat"))?;
-    start_time_of(&String::from_utf8_lossy(&stat))
+    stat_field(&String::from_utf8_lossy(&stat), 22)
         .ok_or_else(|| Fault::new(format!("cannot read the start time of process {pid}: {call}: no field 22")))
 }
 
-/// Field 22 of a stat line. The second field, the name, may hold spaces and parentheses: count from its end.
-fn start_time_of(stat: &str) -> Option<u64> {
+/// A field of a stat line, counted from 1 as `proc(5)` does. The second field, the name, may hold spaces and
+/// parentheses: count from its end.
+fn stat_field(stat: &str, number: usize) -> Option<u64> {
     let after_name = &stat[stat.rfind(')')? + 1..];
-    after_name.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+    after_name.split_ascii_whitespace().nth(number - 3)?.parse().ok()
 }
 
 fn boot_id() -> Result<String, Fault> {
@@ -218,7 +233,8 @@ mod tests {
     #[test]
     fn a_process_name_cannot_shift_the_fields() {
         let stat = "7 (a) b ) 1 2) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 8812345 1 1 18446744073709551615";
-        assert_eq!(start_time_of(stat), Some(8812345));
+        assert_eq!(stat_field(stat, 22), Some(8812345));
+        assert_eq!(stat_field(stat, 9), Some(4194560));
     }
 
     #[test]

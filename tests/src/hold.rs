@@ -52,6 +52,9 @@ pub const ROWS: &[Row] = &[
         // The suite, which adopted it, collects it later.
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(container.pid), nix::sys::signal::Signal::SIGKILL)
             .expect("kill");
+        while container.is_alive() {
+            std::thread::yield_now();
+        }
         for stage in ["nsenter-rs --pipe -- true", "cgexec-rs --pipe --show", "netns-rs show --pipe"] {
             world.script(stage).stdin(container.record.clone()).run().fails_with(125).stderr_has("gone");
         }

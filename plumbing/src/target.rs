@@ -67,7 +67,7 @@ impl Target {
             pidfd_inode: pidfd_inode(pidfd.as_fd())?,
         };
         let target = Target { init, pidfd, dir };
-        if target.has_ended()? {
+        if target.has_ended()? || target.is_exiting()? {
             return Err(Fault::kernel(format!("open process {pid}"), "poll(pidfd)", nix::errno::Errno::ESRCH));
         }
         Ok(target)

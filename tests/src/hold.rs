@@ -59,6 +59,14 @@ pub const ROWS: &[Row] = &[
             world.script(stage).stdin(container.record.clone()).run().fails_with(125).stderr_has("gone");
         }
     }),
+    Row::new("an init that is still ending makes a stale record", &[], |world| {
+        let container = Held::new(world, "ending");
+        // It waits for all of these to end, without descriptors of its own by then.
+        let crowd = "nsenter-rs --pipe -- sh -c 'for i in $(seq 150); do sleep 100 </dev/null >/dev/null 2>&1 & done'";
+        world.script(crowd).stdin(container.record.clone()).run().succeeds();
+        let end_and_enter = format!("kill -KILL {}; nsenter-rs --pipe -- true", container.pid);
+        world.script(&end_and_enter).stdin(container.record.clone()).run().fails_with(125).stderr_has("gone");
+    }),
     Row::new("the init reaps what is orphaned to it", &[], |world| {
         let container = Held::new(world, "orphans");
         let orphan = "nsenter-rs --pipe -- sh -c '(sleep 0.1 & ) ; (exit 3 &) ; sleep 0.5'";

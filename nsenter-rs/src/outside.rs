@@ -57,6 +57,24 @@ impl Signals {
     pub(crate) fn let_go(&self) -> Result<(), Fault> {
         look("let signals through to the command", "rt_sigprocmask(SIG_SETMASK)", || self.before.thread_set_mask())
     }
+
+    /// What the key does on the caller's terminal. A group that nobody could continue is not stopped by it.
+    fn stop_job(&self) -> Result<(), Fault> {
+        let goal = "stop with the command";
+        let stop: SigSet = [Signal::SIGTSTP].into_iter().collect();
+        look(goal, "rt_sigprocmask(SIG_UNBLOCK, [TSTP])", || stop.thread_unblock())?;
+        call(goal, "kill(0, SIGTSTP)", "the whole job, as the terminal would; setpgid(2)", || {
+            nix::sys::signal::kill(Pid::from_raw(0), Signal::SIGTSTP)
+        })?;
+        look(goal, "rt_sigprocmask(SIG_BLOCK, [TSTP])", || stop.thread_block())
+    }
+}
+
+fn stop_ourselves() -> Result<(), Fault> {
+    let own = nix::unistd::getpid();
+    call("stop with the command", format!("kill({own}, SIGSTOP)"), "its stop is ours; waitpid(2)", || {
+        nix::sys::signal::kill(own, Signal::SIGSTOP)
+    })
 }
 
 /// Stays until the command, our child, has ended.
@@ -65,10 +83,11 @@ pub(crate) fn attend(pid: i32, signals: &Signals, mut terminal: Option<&mut Term
     if let Some(terminal) = &mut terminal {
         terminal.take()?;
     }
+    let mut is_typed = false;
     loop {
         match command.state()? {
             State::Runs => {}
-            State::Stopped => command.stop_with_it(&mut terminal)?,
+            State::Stopped => command.stop_with_it(signals, &mut terminal, std::mem::take(&mut is_typed))?,
             State::Ended(status) => {
                 if let Some(terminal) = &mut terminal {
                     terminal.drain();
@@ -83,6 +102,9 @@ pub(crate) fn attend(pid: i32, signals: &Signals, mut terminal: Option<&mut Term
         };
         if signalled {
             command.hear(signals, &mut terminal)?;
+        }
+        if let Some(group) = terminal.as_mut().and_then(|terminal| terminal.stop_typed()) {
+            is_typed = command.stop_where_the_kernel_does_not(group)?;
         }
     }
 }
@@ -124,14 +146,15 @@ impl Command {
             let Ok(signal) = Signal::try_from(told.ssi_signo.cast_signed()) else { continue };
             // The kernel's own codes are above 0: it is the terminal that speaks, and the command hears it too; but not
             // in a session of its own.
-            let has_it_already = told.ssi_code > 0 && terminal.is_none();
+            let is_typed = told.ssi_code > 0;
             match (signal, terminal.as_mut()) {
                 (Signal::SIGCHLD, _) => {}
                 (Signal::SIGWINCH, Some(terminal)) => terminal.resize()?,
                 (Signal::SIGCONT, Some(terminal)) => terminal.take()?,
                 // A leader of a session does not stop by itself.
-                (Signal::SIGTSTP, Some(_)) => self.send(Signal::SIGSTOP, "stop with nsenter-rs")?,
-                _ if has_it_already => {}
+                (Signal::SIGINT | Signal::SIGQUIT, Some(terminal)) if is_typed => terminal.signal(signal)?,
+                (Signal::SIGTSTP, Some(_)) => self.send_to_session(Signal::SIGSTOP, "stop with nsenter-rs")?,
+                (_, None) if is_typed => {}
                 (signal, _) => self.send(signal, "what is meant for nsenter-rs is meant for its command")?,
             }
         }
@@ -139,19 +162,55 @@ impl Command {
     }
 
     /// As one job: whoever waits for us sees a stop, and continues both of us.
-    fn stop_with_it(&self, terminal: &mut Option<&mut Terminal>) -> Result<(), Fault> {
+    fn stop_with_it(
+        &self,
+        signals: &Signals,
+        terminal: &mut Option<&mut Terminal>,
+        is_typed: bool,
+    ) -> Result<(), Fault> {
         if let Some(terminal) = terminal {
             terminal.drain();
             terminal.give_back()?;
         }
-        let own = nix::unistd::getpid();
-        call("stop with the command", format!("kill({own}, SIGSTOP)"), "its stop is ours; waitpid(2)", || {
-            nix::sys::signal::kill(own, Signal::SIGSTOP)
-        })?;
-        if let Some(terminal) = terminal {
-            terminal.take()?;
+        if is_typed { signals.stop_job()? } else { stop_ourselves()? }
+        let why = "we were continued, so the command is";
+        match terminal {
+            Some(terminal) => {
+                terminal.take()?;
+                self.send_to_session(Signal::SIGCONT, why)
+            }
+            None => self.send(Signal::SIGCONT, why),
         }
-        self.send(Signal::SIGCONT, "we were continued, so the command is")
+    }
+
+    /// A stop was typed for `group`. The kernel lets no terminal stop the group of a session's leader, which nobody in
+    /// the session could continue; we can. A shell there does not want to be stopped, and says so.
+    fn stop_where_the_kernel_does_not(&self, group: i32) -> Result<bool, Fault> {
+        if group != self.pid || !self.stops_by_default() {
+            return Ok(false);
+        }
+        let why = "what was typed stops no leader of a session by itself; setpgid(2)";
+        self.send_to_session(Signal::SIGSTOP, why).map(|()| true)
+    }
+
+    /// Whether the command neither ignores SIGTSTP, nor blocks it, nor does something else about it.
+    fn stops_by_default(&self) -> bool {
+        let Ok(status) = std::fs::read_to_string(format!("/proc/{}/status", self.pid)) else { return false };
+        let stop = 1_u64 << (Signal::SIGTSTP as i32 - 1);
+        ["SigBlk:", "SigIgn:", "SigCgt:"].iter().all(|set| {
+            let line = status.lines().find_map(|line| line.strip_prefix(set));
+            line.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).is_some_and(|set| set & stop == 0)
+        })
+    }
+
+    /// To all that the command, the leader of a session of its own, has in its process group.
+    fn send_to_session(&self, signal: Signal, why: &str) -> Result<(), Fault> {
+        // Our child is not collected yet, so its group cannot be another's.
+        let text = format!("kill(-{}, {signal})", self.pid);
+        let sent = call(format!("hand {signal} on to the command"), text, why, || {
+            nix::sys::signal::killpg(Pid::from_raw(self.pid), signal)
+        });
+        unless_out_of_reach(sent)
     }
 
     fn send(&self, signal: Signal, why: &str) -> Result<(), Fault> {
@@ -160,10 +219,14 @@ impl Command {
         let sent = call(format!("hand {signal} on to the command"), text, why, || {
             rustix::process::pidfd_send_signal(&self.pidfd, number.map_err(|_| rustix::io::Errno::INVAL)?)
         });
-        match sent {
-            // It has ended, or is another user's by now, who is signalled by nobody but itself.
-            Err(fault) if matches!(fault.errno(), Some(nix::errno::Errno::ESRCH | nix::errno::Errno::EPERM)) => Ok(()),
-            sent => sent,
-        }
+        unless_out_of_reach(sent)
+    }
+}
+
+/// It has ended, or is another user's by now, who is signalled by nobody but itself.
+fn unless_out_of_reach(sent: Result<(), Fault>) -> Result<(), Fault> {
+    match sent {
+        Err(fault) if matches!(fault.errno(), Some(nix::errno::Errno::ESRCH | nix::errno::Errno::EPERM)) => Ok(()),
+        sent => sent,
     }
 }

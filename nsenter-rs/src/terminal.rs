@@ -6,12 +6,13 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 use plumbing::Fault;
-use plumbing::kernel::{look, place};
+use plumbing::kernel::{call, look, place, signal_foreground};
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{
-    LocalModes, OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
+    LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
     tcsetwinsize,
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct Terminal {
     /// Typed, but not taken yet.
     pending: Vec<u8>,
     is_raw: bool,
+    /// The key that stops a job was typed, and nobody has dealt with it yet.
+    asks_to_stop: bool,
 }
 
 impl Terminal {
@@ -57,15 +60,19 @@ impl Terminal {
             input: stands_in[0],
             pending: Vec::new(),
             is_raw: false,
+            asks_to_stop: false,
         };
         terminal.set_up()?;
         Ok(Some(terminal))
     }
 
-    /// The command's end begins as the caller's is. Where the caller's stays as it is, only one of them may echo and
-    /// end lines.
+    /// The command's end begins as the caller's is, but for what a shell makes of it that reads while we are in the
+    /// background. Where the caller's stays as it is, only one of them may echo and end lines.
     fn set_up(&mut self) -> Result<(), Fault> {
-        let mut modes = self.saved.clone();
+        let mut modes = match (&self.theirs, self.is_foreground()) {
+            (Some(theirs), false) => look("see the command's terminal", "ioctl(TCGETS)", || tcgetattr(theirs))?,
+            _ => self.saved.clone(),
+        };
         if !self.may_be_raw() {
             modes.local_modes.remove(LocalModes::ECHO);
             modes.output_modes.remove(OutputModes::OPOST);
@@ -93,6 +100,7 @@ impl Terminal {
         self.theirs = None;
         if !self.is_raw && self.may_be_raw() && self.is_foreground() {
             self.read_lines();
+            self.saved = look("see the caller's terminal", "ioctl(TCGETS)", || tcgetattr(&self.outer))?;
             let mut modes = self.saved.clone();
             modes.make_raw();
             self.set(&modes)?;
@@ -118,8 +126,26 @@ impl Terminal {
         look("tell the size of the window", "ioctl(TIOCSWINSZ)", || tcsetwinsize(&self.ours, size))
     }
 
+    /// What the caller's terminal has made of a key, and its own would have.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), Fault> {
+        let why = "it was typed, so it is for all that run in the foreground; ioctl_tty(2)";
+        call(format!("hand {signal} on"), format!("ioctl(ptm, TIOCSIG, {signal})"), why, || {
+            signal_foreground(&self.ours, signal)
+        })
+    }
+
+    /// Which process group a stop was typed for, once for each time.
+    pub(crate) fn stop_typed(&mut self) -> Option<i32> {
+        let asks = std::mem::take(&mut self.asks_to_stop);
+        tcgetpgrp(&self.ours).ok().filter(|_| asks).map(|group| group.as_raw_nonzero().get())
+    }
+
     /// Waits for keys, output or a signal, and passes on what there is; answers whether there was a signal.
     pub(crate) fn relay(&mut self, signals: BorrowedFd<'_>) -> Result<bool, Fault> {
+        // A shell has brought us to the foreground, which nobody is told.
+        if self.input && !self.is_raw && self.may_be_raw() && self.may_read() {
+            self.take()?;
+        }
         let wanted = if self.pending.is_empty() { PollFlags::POLLIN } else { PollFlags::POLLIN | PollFlags::POLLOUT };
         let mut watched = vec![PollFd::new(signals, PollFlags::POLLIN), PollFd::new(self.ours.as_fd(), wanted)];
         let listens = self.input && self.pending.is_empty() && self.may_read();
@@ -192,12 +218,24 @@ impl Terminal {
     fn read_keys(&mut self) {
         let mut buffer = [0; 4096];
         match rustix::io::read(&self.outer, &mut buffer) {
-            Ok(0) => self.pending.push(self.saved.special_codes[rustix::termios::SpecialCodeIndex::VEOF]),
-            Ok(length) => self.pending.extend_from_slice(&buffer[..length]),
+            Ok(0) => self.pending.push(self.saved.special_codes[SpecialCodeIndex::VEOF]),
+            Ok(length) => {
+                self.asks_to_stop |= self.stops(&buffer[..length]);
+                self.pending.extend_from_slice(&buffer[..length]);
+            }
             Err(Errno::INTR | Errno::AGAIN) => {}
             Err(_) => self.input = false,
         }
         self.pass_on_keys();
+    }
+
+    /// Whether the command's terminal makes a SIGTSTP of one of these keys.
+    fn stops(&self, keys: &[u8]) -> bool {
+        // Of either end the kernel tells the command's modes.
+        tcgetattr(&self.ours).is_ok_and(|modes| {
+            let stop = modes.special_codes[SpecialCodeIndex::VSUSP];
+            stop != 0 && modes.local_modes.contains(LocalModes::ISIG) && keys.contains(&stop)
+        })
     }
 
     /// What was typed in line mode is read in line mode: an end of file would else become a NUL.

@@ -12,6 +12,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 pub(crate) use landlock::{landlock_add_path, landlock_create_ruleset, landlock_restrict_self, landlock_version};
 pub use mounts::{mount_idmap, mount_setattr};
 pub use nsfs::{namespace_by_id, namespace_id, namespace_owner, socket_namespace};
+pub use pty::signal_foreground;
 pub use tracing::{seccomp_filter_of, seccomp_flags_of};
 
 use crate::fault::IntoErrno;
@@ -23,6 +24,7 @@ use crate::{Fault, narrate};
 mod landlock;
 mod mounts;
 pub mod nsfs;
+mod pty;
 mod tracing;
 
 /// Makes a state-changing call, told beforehand under `--explain` and only told under `--dry-run`.

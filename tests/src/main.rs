@@ -34,6 +34,7 @@ mod nsenter;
 mod nsenter_agreement;
 mod nsenter_attacks;
 mod nsenter_like;
+mod nsenter_terminal;
 mod oci;
 mod older_kernels;
 mod parsing;
@@ -95,6 +96,7 @@ const TOPICS: &[&[Row]] = &[
     unshare::security_modules::ROWS,
     nsenter::ROWS,
     nsenter_attacks::ROWS,
+    nsenter_terminal::ROWS,
     nsenter_like::ROWS,
 ];
 

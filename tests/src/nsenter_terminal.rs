@@ -1,0 +1,111 @@
+//! The terminal of a command behind a border: what is typed, who is stopped by it, and what is left of it afterwards.
+//! Where that can tell a difference it is tried with the caller's own terminal, too: there it is the kernel that does it.
+
+use crate::need::Need;
+use crate::nsenter::{PREAMBLE as SHARED, run};
+use crate::row::Row;
+use crate::script::Outcome;
+use crate::world::World;
+
+const NEEDS: &[Need] = &[
+    Need::Program("script", "bsdutils"),
+    Need::Program("unshare", "util-linux"),
+    Need::Program("nsenter", "util-linux"),
+    Need::Program("pgrep", "procps"),
+    Need::UserNamespaces,
+];
+
+/// `at_terminal TYPIST` runs the file `session` in a terminal while TYPIST types; `sleeps N` waits for a command
+/// `sleep N` and tells its pid.
+const PREAMBLE: &str = r#"
+sleeps() { for i in $(seq 500); do pid=$(pgrep -xf "sleep $1") && [ "$(state $pid)" = S ] && break; sleep 0.02; done; sleep 0.2; echo $pid; }
+export -f sleeps state until_state child
+at_terminal() {
+    rm -f ended
+    (eval "$1"; until [ -e ended ]; do sleep 0.05; done) |
+        SHELL=$(command -v bash) script --quiet --return --command 'bash session; touch ended' /dev/null | tr -d '\r\004\b'
+}
+"#;
+
+/// How each tool enters.
+const TOOLS: [&str; 2] = ["nsenter-rs -t $P -a", "nsenter --preserve-credentials -t $P $U -m -p"];
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("the key that stops a job stops a command behind a border, and its shell goes on with both", NEEDS, |world| {
+        for (number, tool) in [TOOLS[0], "nsenter-rs --no-pty -t $P -a"].into_iter().enumerate() {
+            for (place, command) in ["sleep N", "sh -c 'sleep N; :'"].iter().enumerate() {
+                let number = 86470 + 10 * place + number;
+                let command = command.replace('N', &number.to_string());
+                let session = format!(
+                    "set -m; before=$(stty -g); {tool} {command}; echo \"left $(($? > 128))\"; \
+                     state $(pgrep -xf 'sleep {number}'); [ \"$before\" = \"$(stty -g)\" ] && echo restored; \
+                     touch left; fg >/dev/null; echo \"ended $?\"; [ \"$before\" = \"$(stty -g)\" ] && echo restored; \
+                     pgrep -xf 'sleep {number}'"
+                );
+                let typist = format!(
+                    "C=$(sleeps {number}); printf '\\032'; until [ -e left ]; do sleep 0.05; done; until_state $C S; sleep 0.3; printf '\\003'"
+                );
+                let told = typed(world, &session, &typist);
+                told.stdout_is("^Zleft 1\nT\nrestored\n^Cended 130\nrestored\n");
+            }
+        }
+    })
+    .host_only(),
+    Row::new("the same key does nothing where nobody could continue the job", NEEDS, |world| {
+        for (number, tool) in TOOLS.iter().enumerate() {
+            let number = 86474 + number;
+            // The tool itself leads the session of its terminal.
+            let session = format!("exec {tool} sh -c 'sleep {number}; touch ended'");
+            let typist = format!("C=$(sleeps {number}); printf '\\032'; sleep 0.5; state $C >&2; kill -KILL $C");
+            let told = typed(world, &session, &typist);
+            assert_eq!(told.stderr.lines().find(|line| line.len() == 1), Some("S"), "{told}");
+        }
+    })
+    .host_only(),
+    Row::new("a key that interrupts reaches all that the command runs, though its stdin comes from a pipe", NEEDS, |world| {
+        let tool = TOOLS[0];
+        let session = format!(
+            "set -m; (trap '' INT; exec seq 100000) | {tool} sh -c 'sleep 86478 </dev/tty; echo unreachable'; \
+             echo \"ended $?\"; pgrep -xf 'sleep 86478'"
+        );
+        typed(world, &session, "C=$(sleeps 86478); printf '\\003'").stdout_is("^Cended 130\n");
+    })
+    .host_only(),
+    Row::new("a command that was started in the background is typed to once it is in the foreground", NEEDS, |world| {
+        // As a shell with a line editor does, the caller reads keys when it starts the job, and lines when it waits.
+        let session = "set -m; stty -icanon -echo; nsenter-rs -t $P -a cat & sleep 0.7; stty sane; fg >/dev/null; \
+                       echo \"ended $?\"";
+        let typist = "sleep 1.7; printf 'typed\\n'; sleep 0.5; printf '\\004'";
+        typed(world, session, typist).stdout_is("typed\ntyped\nended 0\n");
+    })
+    .host_only(),
+    Row::new("the caller's terminal is as before when the command was killed, or nsenter-rs was signalled", NEEDS, |world| {
+        let tool = TOOLS[0];
+        for (number, (signal, of)) in [("KILL", "C"), ("TERM", "N"), ("HUP", "N"), ("QUIT", "N")].into_iter().enumerate() {
+            let number = 86480 + number;
+            let session = format!(
+                "before=$(stty -g); (C=$(sleeps {number}); N=$(pgrep -f '^nsenter-rs .*sleep {number}'); stty -a </dev/tty | grep -ow -- '-icanon'; kill -{signal} ${of}) & \
+                 {tool} sleep {number}; echo $(($? > 128)); [ \"$before\" = \"$(stty -g)\" ] && echo restored; pgrep -xf 'sleep {number}'"
+            );
+            typed(world, &session, "").stdout_is("-icanon\n1\nrestored\n");
+        }
+    })
+    .host_only(),
+    Row::new("a command hears of it when the caller's terminal is gone", NEEDS, |world| {
+        let line = "contain -m -p --mount-proc; export P; \
+            (C=$(sleeps 86490); kill -KILL $(pgrep -f '^script .*86490'); echo gone; for i in $(seq 300); do [ -d /proc/$C ] || break; sleep 0.01; done; ls -d /proc/$C 2>/dev/null) & \
+            sleep 2 | script --quiet --command 'nsenter-rs -t $P -a sleep 86490' /dev/null >/dev/null 2>&1; wait $!";
+        let told = run(world, &format!("{PREAMBLE}{line}"));
+        assert_eq!(told.stdout, "gone\n", "{told}");
+    })
+    .host_only(),
+];
+
+fn typed(world: &World, session: &str, typist: &str) -> Outcome {
+    let line = format!(
+        "{SHARED}{PREAMBLE}cd $(mktemp -d -p .); printf %s \"$SESSION\" >session; contain -m -p --mount-proc; \
+         export P U; at_terminal \"$TYPIST\""
+    );
+    world.script(&line).variable("SESSION", session).variable("TYPIST", typist).run()
+}

@@ -6,8 +6,10 @@
 
 use std::os::fd::OwnedFd;
 
+use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::kernel::{call, look};
+use plumbing::sealed::confining_profile;
 use plumbing::target::{Target, read_at};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
@@ -36,7 +38,13 @@ pub(crate) fn follow_any(target: &Target) -> Result<(), Fault> {
         Some(profile) => {
             let goal = format!("follow the AppArmor profile of process {}", target.pid());
             let order = format!("exec {profile}");
-            take(&goal, APPARMOR_EXEC, order.as_bytes(), "from the next execve(2) on; apparmor(7)")
+            let taken = take(&goal, APPARMOR_EXEC, order.as_bytes(), "from the next execve(2) on; apparmor(7)");
+            taken.map_err(|fault| match (fault.errno(), confining_profile()) {
+                (Some(Errno::EACCES), Some(own)) => fault.with_remedy(format!(
+                    "AppArmor confines us by the profile {own:?}, which has no rule \"change_profile -> {profile},\""
+                )),
+                _ => fault,
+            })
         }
         None => Ok(()),
     }

@@ -172,7 +172,11 @@ impl Command {
             terminal.drain();
             terminal.give_back()?;
         }
-        if is_typed { signals.stop_job()? } else { stop_ourselves()? }
+        if is_typed {
+            signals.stop_job()?
+        } else {
+            stop_ourselves()?
+        }
         let why = "we were continued, so the command is";
         match terminal {
             Some(terminal) => {

@@ -10,6 +10,7 @@ use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
+use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::unistd::execveat;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
@@ -115,10 +116,24 @@ fn exec(
 ) -> Result<(), Fault> {
     let words: Vec<CString> = argv.iter().filter_map(|word| CString::new(word.clone().into_vec()).ok()).collect();
     let goal = "run what of us cannot be written";
-    call(goal, text, why, || {
+    let executed = call(goal, text, why, || {
         startup::hand_on();
         execveat(executable.as_fd(), c"", &words, environment.entries(), AtFlags::AT_EMPTY_PATH).map(|_| ())
+    });
+    executed.map_err(|fault| match (fault.errno(), confining_profile()) {
+        (Some(Errno::EACCES), Some(profile)) => fault.with_remedy(format!(
+            "AppArmor confines us by the profile {profile:?}, which does not reach what is mounted nowhere, as this is; give \
+             it the flag attach_disconnected, and load it again with apparmor_parser --replace"
+        )),
+        _ => fault,
     })
+}
+
+/// The AppArmor profile that forbids us something, if one does; `apparmor(7)`.
+pub fn confining_profile() -> Option<String> {
+    let label = std::fs::read_to_string("/proc/self/attr/apparmor/current").ok()?;
+    let profile = label.trim_end_matches(['\0', '\n']).strip_suffix(" (enforce)")?;
+    Some(profile.to_owned())
 }
 
 /// MFD_EXEC says that the copy is meant to be run, which some systems demand; Linux before 6.3 does not know it.

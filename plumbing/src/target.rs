@@ -149,12 +149,12 @@ impl Target {
     /// The inode of its namespace of this kind; `None` where the kernel does not know the kind.
     pub fn namespace_inode(&self, kind: Kind) -> Result<Option<u64>, Fault> {
         let path = format!("ns/{}", kind.proc_name());
-        match rustix::fs::statat(&self.dir, &path, rustix::fs::AtFlags::empty()) {
-            Ok(stat) => Ok(Some(stat.st_ino)),
+        match linked(self.dir(), &path) {
+            Ok(inode) => Ok(Some(inode)),
             Err(rustix::io::Errno::NOENT) if !self.has_ended()? => Ok(None),
             Err(error) => {
                 let goal = format!("read the {} namespace of process {}", kind.option(), self.pid());
-                look(goal, format!("stat(\"/proc/{}/{path}\")", self.pid()), || Err(error))
+                look(goal, format!("readlink(\"/proc/{}/{path}\")", self.pid()), || Err(error))
             }
         }
     }
@@ -162,7 +162,21 @@ impl Target {
 
 /// The inode of our own namespace of this kind; `None` where the kernel does not know the kind.
 pub fn own_namespace_inode(kind: Kind) -> Option<u64> {
-    rustix::fs::stat(format!("/proc/self/ns/{}", kind.proc_name())).ok().map(|stat| stat.st_ino)
+    linked(rustix::fs::CWD, &format!("/proc/self/ns/{}", kind.proc_name())).ok()
+}
+
+/// The same of whichever process this pid means at the moment.
+pub fn namespace_inode_of(pid: i32, kind: Kind) -> Option<u64> {
+    linked(rustix::fs::CWD, &format!("/proc/{pid}/ns/{}", kind.proc_name())).ok()
+}
+
+/// The number in `net:[4026531833]`, which a link of /proc says. Not stat(2) of what it leads to: that lies on no mounted
+/// file system, where AppArmor lets nobody look whose profile is without attach_disconnected.
+fn linked(dir: BorrowedFd<'_>, path: &str) -> Result<u64, rustix::io::Errno> {
+    let mut buffer = [0; 64];
+    let length = rustix::fs::readlinkat_raw(dir, path, &mut buffer[..])?;
+    let text = std::str::from_utf8(&buffer[..length]).ok().and_then(|link| link.split_once(":[")?.1.strip_suffix(']'));
+    text.and_then(|number| number.parse().ok()).ok_or(rustix::io::Errno::INVAL)
 }
 
 /// Waits until `fd` is readable (for a pidfd: until the process has ended); without `patience`, for ever.

@@ -33,6 +33,7 @@ mod notation;
 mod nsenter;
 mod nsenter_agreement;
 mod nsenter_attacks;
+mod nsenter_labels;
 mod nsenter_like;
 mod nsenter_terminal;
 mod oci;
@@ -98,6 +99,7 @@ const TOPICS: &[&[Row]] = &[
     nsenter_attacks::ROWS,
     nsenter_terminal::ROWS,
     nsenter_like::ROWS,
+    nsenter_labels::ROWS,
 ];
 
 /// Topics of one tool: its options, and its agreement with the tool that it replaces. They compare with what is

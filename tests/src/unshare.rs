@@ -1,7 +1,7 @@
 //! What unshare-rs makes, option by option: the kernel is asked from inside whether it is so. How it compares with
 //! unshare(1) is another topic.
 
-mod apparmor_policy;
+pub mod apparmor_policy;
 pub mod explained;
 pub mod init;
 pub mod maps;

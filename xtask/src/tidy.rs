@@ -19,6 +19,7 @@ const WRAPPERS: [&str; 6] = [
     "plumbing/src/kernel/landlock.rs",
     "plumbing/src/kernel/mounts.rs",
     "plumbing/src/kernel/nsfs.rs",
+    "plumbing/src/kernel/pty.rs",
     "plumbing/src/kernel/tracing.rs",
     "plumbing/src/startup.rs",
 ];

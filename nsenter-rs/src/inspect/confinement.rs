@@ -40,8 +40,17 @@ impl Confinement {
     /// Whether a label is there that confines nothing.
     pub(super) fn is_unconfined(&self) -> bool {
         let Some(Some(label)) = self.label.told() else { return false };
-        label.0.to_str().is_some_and(|label| label == "unconfined" || label.contains("unconfined_t"))
+        label.0.to_str().is_some_and(confines_nothing)
+            || std::fs::read("/sys/fs/selinux/enforce").is_ok_and(|enforce| enforce == b"0")
     }
+}
+
+/// AppArmor says in parentheses when it only writes down what a profile forbids, or not even that.
+fn confines_nothing(label: &str) -> bool {
+    label == "unconfined"
+        || label.ends_with(" (unconfined)")
+        || label.ends_with(" (complain)")
+        || label.split(':').nth(2) == Some("unconfined_t")
 }
 
 fn label(target: &Target) -> Result<Option<Text>, Fault> {
@@ -49,5 +58,24 @@ fn label(target: &Target) -> Result<Option<Text>, Fault> {
         Ok(label) => Ok(Some(Text::from(label.trim_end_matches(['\0', '\n']))).filter(|label| !label.0.is_empty())),
         Err(fault) if matches!(fault.errno(), Some(Errno::EINVAL | Errno::ENOENT | Errno::EOPNOTSUPP)) => Ok(None),
         Err(fault) => Err(fault),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_that_only_watches_confines_nothing() {
+        for label in
+            ["unconfined", "tool (complain)", "browser (unconfined)", "unconfined_u:unconfined_r:unconfined_t:s0"]
+        {
+            assert!(confines_nothing(label), "{label}");
+        }
+        for label in
+            ["docker-default (enforce)", "a (complain) (enforce)", "system_u:system_r:container_t:s0:c1,c2", "x (kill)"]
+        {
+            assert!(!confines_nothing(label), "{label}");
+        }
     }
 }

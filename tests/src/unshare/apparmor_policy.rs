@@ -4,18 +4,49 @@
 //! Tagged values, little-endian, and in them state machines in flex's table form, big-endian: see
 //! security/apparmor/policy_unpack.c and match.c of the kernel. A class of rules that has no state is not mediated.
 
+use std::fs;
+
 /// The class of rules about namespaces, and the permission to make a user namespace.
 const NAMESPACES: usize = 21;
 const CREATE_USER_NAMESPACE: u32 = 1 << 3;
 /// All that a file may be used for, by its owner and by others; what is executed inherits the profile.
 const EVERYTHING: u32 = 0x27f | 0x27f << 14;
 
-/// The profile of this name.
-pub fn profile(name: &str, may_make_user_namespaces: bool) -> Vec<u8> {
+/// What is mounted nowhere is told by a path, too; `attach_disconnected` in apparmor.d(5).
+const CONNECT_PATH: u32 = 4;
+
+/// What a profile is like beside allowing everything.
+#[derive(Default)]
+pub struct Profile {
+    pub may_make_user_namespaces: bool,
+    /// The flag `attach_disconnected`.
+    pub attaches_disconnected: bool,
+    /// The flag `complain`: what it forbids is logged, and allowed.
+    pub complains: bool,
+}
+
+const FOLDER: &str = "/sys/kernel/security/apparmor";
+
+impl Profile {
+    /// Has the kernel confine by this profile whoever has this one's name, from now on.
+    pub fn load(&self, name: &str) {
+        fs::write(format!("{FOLDER}/.replace"), compiled(name, self)).expect("load the profile");
+    }
+}
+
+/// Whoever had the profile is unconfined.
+pub fn remove(name: &str) {
+    fs::write(format!("{FOLDER}/.remove"), name).expect("remove the profile");
+}
+
+fn compiled(name: &str, profile: &Profile) -> Vec<u8> {
     let mut policy = Policy::default();
     policy.name("version").number(9);
     policy.structure("profile").string(name);
-    policy.structure("flags").number(0).number(0).number(0).end();
+    policy.structure("flags").number(0).number(profile.complains.into()).number(0).end();
+    if profile.attaches_disconnected {
+        policy.name("path_flags").number(CONNECT_PATH);
+    }
     for all_audit_quiet_extended in [u32::MAX, 0, 0, 0] {
         policy.number(all_audit_quiet_extended);
     }
@@ -23,7 +54,7 @@ pub fn profile(name: &str, may_make_user_namespaces: bool) -> Vec<u8> {
     // State 0 matches nothing. From 1, the start, the class of namespaces leads to 2, every other one to 0.
     let (mut next, mut check) = ([0; 256], [0; 256]);
     (next[NAMESPACES], check[NAMESPACES]) = (2, 1);
-    let permission = if may_make_user_namespaces { CREATE_USER_NAMESPACE } else { 0 };
+    let permission = if profile.may_make_user_namespaces { CREATE_USER_NAMESPACE } else { 0 };
     policy.structure("policydb").machine(&[0, 0, permission], &next, &check).end();
     // Files: whatever comes, the start is where it ends.
     policy.machine(&[0, EVERYTHING], &[1; 256], &[1; 256]);

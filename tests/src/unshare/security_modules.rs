@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::apparmor_policy::profile;
+use super::apparmor_policy::{Profile, remove};
 use crate::need::Need;
 use crate::row::Row;
 use crate::world::World;
@@ -13,10 +13,7 @@ pub const ROWS: &[Row] = &[Row::new(
     "a security module that refuses user namespaces is told, with the rule that is missing",
     &[Need::UserNamespaces],
     |world| {
-        let modules = fs::read_to_string("/sys/kernel/security/lsm").expect("/sys/kernel/security/lsm");
-        let is_active = |name: &str| modules.split(',').any(|module| module.trim() == name);
-        assert!(is_active("apparmor") || is_active("selinux"), "neither AppArmor nor SELinux: {modules}");
-        if is_active("apparmor") {
+        if is_apparmor() {
             apparmor(world);
         } else {
             selinux(world);
@@ -25,6 +22,24 @@ pub const ROWS: &[Row] = &[Row::new(
 )
 .root_only()
 .vm_only()];
+
+/// Which one this machine has.
+pub fn is_apparmor() -> bool {
+    let modules = fs::read_to_string("/sys/kernel/security/lsm").expect("/sys/kernel/security/lsm");
+    let is_active = |name: &str| modules.split(',').any(|module| module.trim() == name);
+    assert!(is_active("apparmor") || is_active("selinux"), "neither AppArmor nor SELinux: {modules}");
+    is_active("apparmor")
+}
+
+/// Has SELinux forbid what the policy forbids, as long as `during` runs. The policy is tests/policy/selinux.conf, compiled
+/// when the machine was packed. It cannot be unloaded; outside of its domains it forbids nothing.
+pub fn enforcing(during: impl FnOnce()) {
+    let policy = fs::read("/tests/selinux.policy").expect("the policy");
+    fs::write("/sys/fs/selinux/load", policy).expect("load the policy");
+    fs::write("/sys/fs/selinux/enforce", "1").expect("enforce the policy");
+    during();
+    fs::write("/sys/fs/selinux/enforce", "0").expect("end the enforcement");
+}
 
 /// Command lines that make a user namespace, each in its own way.
 const LINES: [&str; 4] = [
@@ -35,22 +50,28 @@ const LINES: [&str; 4] = [
 ];
 
 fn apparmor(world: &World) {
-    const FOLDER: &str = "/sys/kernel/security/apparmor";
-    let load = |file: &str, leave| {
-        fs::write(format!("{FOLDER}/{file}"), profile("suite", leave)).expect("load the profile");
-    };
     let confined = |line: &str| world.sh(&format!("echo changeprofile suite >/proc/self/attr/current && {line}"));
-    load(".load", false);
+    Profile::default().load("suite");
     for line in LINES {
         let told = "remedy: AppArmor confines us by the profile \"suite\", which has no rule \"userns,\"";
         confined(line).fails_with(125).stderr_has("EACCES").stderr_has(told);
     }
-    load(".replace", true);
-    // Not the last one: a profile names no sealed copy that is executed.
-    for line in &LINES[..3] {
+    let mut profile = Profile { may_make_user_namespaces: true, ..Profile::default() };
+    profile.load("suite");
+    let (held, others) = LINES.split_last().expect("lines");
+    for line in others {
         confined(line).succeeds();
     }
-    fs::write(format!("{FOLDER}/.remove"), "suite").expect("remove the profile");
+    // Its init runs from a sealed copy, which lies nowhere in the tree of files.
+    confined(held)
+        .fails_with(125)
+        .stderr_has("EACCES")
+        .stderr_has("remedy: AppArmor")
+        .stderr_has("attach_disconnected");
+    profile.attaches_disconnected = true;
+    profile.load("suite");
+    confined(held).succeeds();
+    remove("suite");
     restriction(world);
 }
 
@@ -72,20 +93,16 @@ fn restriction(world: &World) {
     fs::write(SWITCH, old).expect("set the switch back");
 }
 
-/// The policy is tests/policy/selinux.conf, compiled when the machine was packed. It cannot be unloaded; outside of its
-/// one domain it forbids nothing.
 fn selinux(world: &World) {
-    let policy = fs::read("/tests/selinux.policy").expect("the policy");
-    fs::write("/sys/fs/selinux/load", policy).expect("load the policy");
-    fs::write("/sys/fs/selinux/enforce", "1").expect("enforce the policy");
     let within = |domain: &str, line: &str| {
         world.sh(&format!("printf system_u:system_r:{domain} >/proc/self/attr/current && {line}"))
     };
-    for line in LINES {
-        let told = "remedy: SELinux does not allow it to system_u:system_r:refused_t; add to the policy: \
-                    allow refused_t self:user_namespace create";
-        within("refused_t", line).fails_with(125).stderr_has("EACCES").stderr_has(told);
-        within("allowed_t", line).succeeds();
-    }
-    fs::write("/sys/fs/selinux/enforce", "0").expect("end the enforcement");
+    enforcing(|| {
+        for line in LINES {
+            let told = "remedy: SELinux does not allow it to system_u:system_r:refused_t; add to the policy: \
+                        allow refused_t self:user_namespace create";
+            within("refused_t", line).fails_with(125).stderr_has("EACCES").stderr_has(told);
+            within("allowed_t", line).succeeds();
+        }
+    });
 }

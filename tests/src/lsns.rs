@@ -116,6 +116,25 @@ pub const ROWS: &[Row] = &[
         );
     })
     .host_only(),
+    Row::new("a process whose words lie in a file that nobody serves makes no list wait", &[PERL], |world| {
+        let file = world.directory("unserved").join("unserved.pl");
+        std::fs::write(&file, UNSERVED).expect("a file");
+        let told = run(
+            world,
+            &format!(
+                "unshare-rs --mount --uts perl {} $PWD/words & S=$!; \
+                 for i in $(seq 500); do [ -e asleep ] && break; sleep 0.01; done; \
+                 timeout --signal KILL 1 head -c 1 /proc/$S/root$PWD/words; echo $?; \
+                 list $(has /proc/$S/ns/uts) -o COMMAND -Q \"PID == $S\"; \
+                 nsenter-rs --find no-such-name 2>/dev/null; echo $?; nsenter-rs --inspect $S >/dev/null && echo inspected; \
+                 kill -KILL $S $(cat asleep)",
+                file.display()
+            ),
+        );
+        told.stdout_is("137\nperl\n125\ninspected\n");
+    })
+    .root_only()
+    .host_only(),
     Row::new("processes that come and go spoil no list", &[], |world| {
         let told = run(
             world,
@@ -169,6 +188,38 @@ pub const ROWS: &[Row] = &[
         }
     }),
 ];
+
+/// Mounts a file system whose root is a file, `$0`, answers all but what reads it, and maps that over its own words.
+const UNSERVED: &str = r#"
+use strict;
+my ($path) = @ARGV;
+open(my $point, ">", $path);
+sysopen(my $server, "/dev/fuse", 2) or die;
+my $options = sprintf "fd=%d,rootmode=100644,user_id=0,group_id=0\0", fileno $server;
+my ($none, $type, $at) = ("none\0", "fuse\0", "$path\0");
+syscall(165, $none, $at, $type, 0, $options) == 0 or die "mount: $!";
+if (my $served = fork()) {
+    close($server);
+    sysopen(my $words, $path, 0) or die "open: $!";
+    open(my $stat, "<", "/proc/self/stat");
+    my $start = (split " ", (split /\) /, <$stat>)[1])[45];
+    # mmap(2): a page, PROT_READ, MAP_PRIVATE|MAP_FIXED.
+    my $mapped = syscall(9, $start & ~4095, 4096, 1, 0x12, fileno $words, 0);
+    open(my $note, ">", "asleep");
+    syswrite($note, "$served\n");
+    sleep 600;
+}
+# struct fuse_in_header; then INIT, OPEN, GETATTR, READ.
+while (sysread($server, my $request, 1 << 20)) {
+    my ($length, $call, $number) = unpack("LLQ", $request);
+    next if $call == 15;
+    my $answer = $call == 26 ? pack("LLLLSSLLSSLx28", 7, 31, 0, 0, 10, 5, 131072, 1, 0, 0, 0)
+        : $call == 14 ? pack("QLL", 1, 0, 0)
+        : $call == 3 ? pack("QLL", 3600, 0, 0) . pack("Q6L10", 1, 4096, 8, 0, 0, 0, 0, 0, 0, 0100644, 1, 0, 0, 0, 4096, 0)
+        : undef;
+    syswrite($server, pack("LlQ", 16 + length($answer // ""), defined $answer ? 0 : -38, $number) . ($answer // ""));
+}
+"#;
 
 fn run(world: &World, line: &str) -> Outcome {
     let suite = std::env::current_exe().expect("this program");

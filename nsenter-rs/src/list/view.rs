@@ -105,7 +105,8 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The words with blanks between them; of a kernel thread, its name.
+    /// The words with blanks between them; of a kernel thread, its name. A process that has laid a file over its words, so
+    /// that whoever serves the file could have us wait, is shown as having none (Linux 4.17; CVE-2018-1120).
     fn command(&self, pid: i32) -> Option<Vec<u8>> {
         let mut line = first(self.open(pid, "cmdline")?, COMMAND)?;
         if line.is_empty() {

@@ -13,12 +13,12 @@ use crate::scan::Scan;
 use crate::script::{Outcome, Running};
 use crate::world::World;
 
-const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::UserNamespaces, Need::NetworkNamespaces];
+pub const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::UserNamespaces, Need::NetworkNamespaces];
 
 const TERMINAL: &[Need] = &[Need::Program("script", "bsdutils")];
 
 /// All namespaces, as in the README.
-const ALL: &str = "--mount --pid --ipc --uts --net --cgroup";
+pub const ALL: &str = "--mount --pid --ipc --uts --net --cgroup";
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
@@ -293,7 +293,7 @@ pub const ROWS: &[Row] = &[
 ];
 
 /// A container that sleeps, ended with the row.
-struct Container<'a> {
+pub struct Container<'a> {
     world: &'a World,
     pid: i32,
     running: Option<Running>,
@@ -301,14 +301,14 @@ struct Container<'a> {
 
 impl<'a> Container<'a> {
     /// In new namespaces, in a user namespace where we are not root; `inner` stands in front of its command.
-    fn new(world: &'a World, name: &str, namespaces: &str, inner: &str) -> Self {
+    pub fn new(world: &'a World, name: &str, namespaces: &str, inner: &str) -> Self {
         let user = if world.is_root || namespaces.is_empty() { "" } else { "--user --map-root-user" };
         let how = "--fork --kill-child";
         Self::of(world, name, &format!("unshare-rs --pid-file $D/pid {user} {how} {namespaces} -- {inner}"))
     }
 
     /// `chain` writes its pid to `$D/pid` and becomes the rest of the line; `$R` is a root directory.
-    fn of(world: &'a World, name: &str, chain: &str) -> Self {
+    pub fn of(world: &'a World, name: &str, chain: &str) -> Self {
         let directory = world.directory(name);
         let root = world.busybox_root().display().to_string();
         let script = world.script(&format!("{chain} busybox sleep 86416"));
@@ -333,7 +333,8 @@ impl<'a> Container<'a> {
         self.world.sh(&format!("nsenter-rs --inspect {}", self.pid)).succeeds()
     }
 
-    fn isolation(&self) -> Value {
+    /// The record's member `isolation`.
+    pub fn isolation(&self) -> Value {
         let outcome = self.world.sh(&format!("nsenter-rs --inspect {} --json", self.pid)).succeeds();
         assert_eq!(outcome.lines().len(), 1, "{outcome}");
         let mut record: Value = serde_json::from_str(&outcome.stdout).expect("a record");
@@ -366,8 +367,9 @@ pub fn dangers(isolation: &Value) -> Vec<String> {
     dangers.filter_map(|finding| finding["id"].as_str().map(str::to_owned)).collect()
 }
 
+/// What was found under this id.
 #[track_caller]
-fn finding<'v>(isolation: &'v Value, id: &str) -> &'v Value {
+pub fn finding<'v>(isolation: &'v Value, id: &str) -> &'v Value {
     let findings = isolation["findings"].as_array().expect("findings");
     findings.iter().find(|finding| finding["id"] == id).unwrap_or_else(|| panic!("no {id} in {findings:#?}"))
 }

@@ -23,6 +23,7 @@ mod held;
 mod hold;
 mod hostile_roots;
 mod inspect;
+mod inspect_walls;
 mod lsns;
 mod lsns_agreement;
 mod manual;
@@ -76,6 +77,7 @@ const TOPICS: &[&[Row]] = &[
     hold::ROWS,
     all_or_nothing::ROWS,
     inspect::ROWS,
+    inspect_walls::ROWS,
     docker::ROWS,
     state_files::ROWS,
     found::ROWS,

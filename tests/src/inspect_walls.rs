@@ -1,0 +1,94 @@
+//! What `--inspect` finds of each wall that is missing in a container, beside a container that has it.
+
+use crate::inspect::{ALL, Container, NEEDS, finding, ids};
+use crate::row::Row;
+
+/// A finding, how bad it is, and the chain up to the container's command where it is found, and where it is not.
+struct Wall {
+    id: &'static str,
+    severity: &'static str,
+    missing: [&'static str; 2],
+    there: [&'static str; 2],
+}
+
+const ALL_BUT_PID: &str = "--mount --ipc --uts --net --cgroup";
+
+const WALLS: &[Wall] = &[
+    Wall {
+        id: "traces-host",
+        severity: "danger",
+        missing: [ALL_BUT_PID, "chroot-rs --std --capabilities SYS_PTRACE $R --"],
+        there: [ALL, "chroot-rs --std --capabilities SYS_PTRACE $R --"],
+    },
+    Wall {
+        id: "device-creation",
+        severity: "danger",
+        missing: [ALL, "chroot-rs --std --capabilities MKNOD --tmpfs /srv:dev $R --"],
+        there: [ALL, "chroot-rs --std --capabilities MKNOD --tmpfs /srv $R --"],
+    },
+    Wall {
+        id: "host-devices",
+        severity: "danger",
+        missing: [ALL, "chroot-rs --std --bind /dev:/srv:dev $R --"],
+        there: [ALL, "chroot-rs --std --bind /dev:/srv $R --"],
+    },
+    Wall {
+        id: "host-proc",
+        severity: "danger",
+        missing: [ALL, "chroot-rs --std --bind /proc:/srv $R --"],
+        there: [ALL, "chroot-rs --std --proc /srv $R --"],
+    },
+    Wall {
+        id: "unmasked-kernel-file",
+        severity: "weakness",
+        missing: [ALL, "chroot-rs --pivot --proc /proc $R --"],
+        there: [ALL, "chroot-rs --std $R --"],
+    },
+    Wall {
+        id: "writable-cgroup",
+        severity: "weakness",
+        missing: [ALL, "chroot-rs --std --mount type=cgroup2,target=/srv $R --"],
+        there: [ALL, "chroot-rs --std --mount type=cgroup2,target=/srv,ro $R --"],
+    },
+    Wall {
+        id: "not-all-read",
+        severity: "weakness",
+        missing: [
+            ALL,
+            "chroot-rs --std --capabilities all --seccomp none $R -- /bin/sh -c 'for i in $(seq 300); do mount -t proc none /srv; done; exec \"$@\"' --",
+        ],
+        there: [ALL, "chroot-rs --std $R --"],
+    },
+];
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("each further wall that is missing is found, and is not where it stands", NEEDS, |world| {
+        for Wall { id, severity, missing: [namespaces, inner], there: [sound_namespaces, sound] } in WALLS {
+            let bad = Container::new(world, &format!("inspect-no-{id}"), namespaces, inner).isolation();
+            assert_eq!(finding(&bad, id)["severity"], *severity, "{id}: {bad}");
+            let good = Container::new(world, &format!("inspect-{id}"), sound_namespaces, sound).isolation();
+            assert!(!ids(&good).contains(&(*id).to_owned()), "{id}: {good}");
+        }
+    })
+    .root_only()
+    .host_only(),
+    Row::new("a mount that travels to the host is found", NEEDS, |world| {
+        let isolation = |name: &str, propagation: &str| {
+            let chain = format!(
+                "sh -c 'mkdir -p $D/s && mount -t tmpfs none $D/s && mount --make-shared $D/s && exec unshare-rs \
+                 --pid-file $D/pid --mount --pid --propagation {propagation} --fork --kill-child -- \"$@\"' --"
+            );
+            let isolation = Container::of(world, name, &chain).isolation();
+            world.sh(&format!("umount {}", world.shared_directory(name).join("s").display())).succeeds();
+            isolation
+        };
+        assert_eq!(
+            finding(&isolation("inspect-shared-mount", "unchanged"), "propagates-to-host")["severity"],
+            "danger"
+        );
+        assert!(!ids(&isolation("inspect-private-mount", "private")).contains(&"propagates-to-host".to_owned()));
+    })
+    .root_only()
+    .host_only(),
+];

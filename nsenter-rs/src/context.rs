@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::kernel::{call, look};
 use plumbing::sealed::confining_profile;
+use plumbing::selinux;
 use plumbing::target::{Target, read_at};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
@@ -25,7 +26,26 @@ pub(crate) fn follow(target: &Target) -> Result<(), Fault> {
     let context = look(&goal, format!("read(\"/proc/{}/attr/current\")", target.pid()), || {
         read_at(target.dir(), "attr/current")
     })?;
+    may_have(&String::from_utf8_lossy(&context)).map_err(|remedy| {
+        Fault::new(format!("cannot {goal}: SELinux does not let us execute in it")).with_remedy(remedy)
+    })?;
     take(&goal, EXEC, &context, "from the next execve(2) on; selinux(8)")
+}
+
+/// Asked before: from execve(2), inside, nobody would learn what it was that the kernel refused.
+fn may_have(context: &str) -> Result<(), String> {
+    let own = std::fs::read_to_string("/proc/self/attr/current").unwrap_or_default();
+    let [own, context] = [own.as_str(), context].map(|label| label.trim_end_matches(['\0', '\n']));
+    if own == context || !selinux::is_enforcing() {
+        return Ok(());
+    }
+    match selinux::is_allowed(own, context, "process", "transition") {
+        Some(false) => {
+            let domain = |label| str::split(label, ':').nth(2).unwrap_or(label);
+            Err(format!("add to the policy: allow {} {}:process transition", domain(own), domain(context)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The same for whichever of SELinux and AppArmor labels processes here.

@@ -26,6 +26,7 @@ mod record_in;
 pub mod record_out;
 pub mod sealed;
 pub mod seccomp;
+pub mod selinux;
 pub mod startup;
 pub mod status;
 pub mod target;

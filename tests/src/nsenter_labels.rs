@@ -80,7 +80,8 @@ pub const ROWS: &[Row] = &[
             enforcing(|| {
                 for option in ["--like-target", "--follow-context"] {
                     let line = format!("labelled system_u:system_r:apart_t; nsenter-rs -t $P -u {option} -- echo unreachable");
-                    in_preamble(world, &line).fails_with(126).stdout_is("").stderr_has("EACCES");
+                    let told = in_preamble(world, &line).fails_with(125).stdout_is("");
+                    told.stderr_has("remedy: add to the policy: allow allowed_t apart_t:process transition");
                 }
             });
         }

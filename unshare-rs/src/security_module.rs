@@ -5,7 +5,8 @@
 //! is its profile; SELinux answers the question itself, once more.
 
 use std::fs;
-use std::io::{Read, Write};
+
+use plumbing::selinux;
 
 /// What is in the way, and what to do about it.
 pub(crate) fn remedy() -> Option<String> {
@@ -38,28 +39,13 @@ fn apparmor() -> Option<String> {
 /// SELinux knows of user namespaces where its policy has a class for them, and allows what the policy does not know.
 fn selinux() -> Option<String> {
     let context = attribute("current")?;
-    let is_enforcing = fs::read_to_string("/sys/fs/selinux/enforce").is_ok_and(|value| value.trim() == "1");
-    (is_enforcing && !is_allowed(&context)?).then(|| {
+    (selinux::is_enforcing() && !selinux::is_allowed(&context, &context, "user_namespace", "create")?).then(|| {
         let domain = context.split(':').nth(2).unwrap_or(&context);
         format!(
             "SELinux does not allow it to {context}; add to the policy: allow {domain} self:user_namespace create; \
              audit2allow(1) makes a module of that"
         )
     })
-}
-
-/// Asks SELinux: `SUBJECT OBJECT CLASS` is answered by what is allowed, a bit for each permission of the class.
-fn is_allowed(context: &str) -> Option<bool> {
-    let number = |file: &str| -> Option<u32> {
-        fs::read_to_string(format!("/sys/fs/selinux/class/user_namespace/{file}")).ok()?.trim().parse().ok()
-    };
-    let (class, create) = (number("index")?, number("perms/create")?);
-    let mut question = fs::OpenOptions::new().read(true).write(true).open("/sys/fs/selinux/access").ok()?;
-    question.write_all(format!("{context} {context} {class}").as_bytes()).ok()?;
-    let mut answer = String::new();
-    question.read_to_string(&mut answer).ok()?;
-    let allowed = u32::from_str_radix(answer.split(' ').next()?, 16).ok()?;
-    Some(allowed & 1 << create.checked_sub(1)? != 0)
 }
 
 /// What a security module makes of us. The files end with a NUL or a new line, or with neither.

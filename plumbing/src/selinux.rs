@@ -1,0 +1,49 @@
+//! Questions to SELinux: what it would say. `selinux(8)`; the kernel's `security/selinux/selinuxfs.c`.
+//!
+//! It gives its reasons in its log only; but it answers the question itself, once more.
+
+use std::fs;
+use std::io::{Read, Write};
+
+const FOLDER: &str = "/sys/fs/selinux";
+
+/// Whether it refuses what its policy refuses; not where there is no SELinux.
+pub fn is_enforcing() -> bool {
+    fs::read_to_string(format!("{FOLDER}/enforce")).is_ok_and(|value| value.trim() == "1")
+}
+
+/// Whether the policy allows this to `subject`. `None` where it does not know the class, and where there is no answer.
+pub fn is_allowed(subject: &str, object: &str, class: &str, permission: &str) -> Option<bool> {
+    let number = |file: &str| -> Option<u32> {
+        fs::read_to_string(format!("{FOLDER}/class/{class}/{file}")).ok()?.trim().parse().ok()
+    };
+    let (index, permission) = (number("index")?, number(&format!("perms/{permission}"))?);
+    let mut question = fs::OpenOptions::new().read(true).write(true).open(format!("{FOLDER}/access")).ok()?;
+    question.write_all(format!("{subject} {object} {index}").as_bytes()).ok()?;
+    let mut answer = String::new();
+    question.read_to_string(&mut answer).ok()?;
+    allows(&answer, permission)
+}
+
+/// `allowed decided auditallow auditdeny seqno flags`, a bit for each permission of the class.
+fn allows(answer: &str, permission: u32) -> Option<bool> {
+    /// `AVD_FLAGS_PERMISSIVE`: of this domain everything is only written down.
+    const PERMISSIVE: u32 = 1;
+    let mut words = answer.split_ascii_whitespace();
+    let allowed = u32::from_str_radix(words.next()?, 16).ok()?;
+    let flags = words.nth(4).and_then(|flags| u32::from_str_radix(flags, 16).ok()).unwrap_or(0);
+    Some(flags & PERMISSIVE != 0 || allowed & 1 << permission.checked_sub(1)? != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bit_of_a_permission_is_found() {
+        assert_eq!(allows("2 ffffffff 0 ffffffff 1 0", 2), Some(true));
+        assert_eq!(allows("2 ffffffff 0 ffffffff 1 0", 1), Some(false));
+        assert_eq!(allows("0 ffffffff 0 ffffffff 1 1", 1), Some(true));
+        assert_eq!(allows("", 1), None);
+    }
+}

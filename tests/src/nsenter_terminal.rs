@@ -15,10 +15,11 @@ const NEEDS: &[Need] = &[
     Need::UserNamespaces,
 ];
 
-/// `at_terminal TYPIST` runs the file `session` in a terminal while TYPIST types; `sleeps N` waits for a command
-/// `sleep N` and tells its pid.
+/// `at_terminal TYPIST` runs the file `session` in a terminal while TYPIST types; `sleeps` waits for a command
+/// `sleep $N` and tells its pid; no other row, nor another run, has this number.
 const PREAMBLE: &str = r#"
-sleeps() { for i in $(seq 500); do pid=$(pgrep -xf "sleep $1") && [ "$(state $pid)" = S ] && break; sleep 0.02; done; sleep 0.2; echo $pid; }
+sleeps() { for i in $(seq 500); do pid=$(pgrep -xf "sleep $N") && [ "$(state $pid)" = S ] && break; sleep 0.02; done; sleep 0.2; echo $pid; }
+export N=86400$$
 export -f sleeps state until_state child
 at_terminal() {
     rm -f ended
@@ -33,32 +34,27 @@ const TOOLS: [&str; 2] = ["nsenter-rs -t $P -a", "nsenter --preserve-credentials
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new("the key that stops a job stops a command behind a border, and its shell goes on with both", NEEDS, |world| {
-        for (number, tool) in [TOOLS[0], "nsenter-rs --no-pty -t $P -a"].into_iter().enumerate() {
-            for (place, command) in ["sleep N", "sh -c 'sleep N; :'"].iter().enumerate() {
-                let number = 86470 + 10 * place + number;
-                let command = command.replace('N', &number.to_string());
+        for tool in [TOOLS[0], "nsenter-rs --no-pty -t $P -a"] {
+            for command in ["sleep $N", "sh -c 'sleep $N; :'"] {
                 let session = format!(
                     "set -m; before=$(stty -g); {tool} {command}; echo \"left $(($? > 128))\"; \
-                     state $(pgrep -xf 'sleep {number}'); [ \"$before\" = \"$(stty -g)\" ] && echo restored; \
+                     state $(pgrep -xf \"sleep $N\"); [ \"$before\" = \"$(stty -g)\" ] && echo restored; \
                      touch left; fg >/dev/null; echo \"ended $?\"; [ \"$before\" = \"$(stty -g)\" ] && echo restored; \
-                     pgrep -xf 'sleep {number}'"
+                     pgrep -xf \"sleep $N\""
                 );
-                let typist = format!(
-                    "C=$(sleeps {number}); printf '\\032'; until [ -e left ]; do sleep 0.05; done; until_state $C S; sleep 0.3; printf '\\003'"
-                );
-                let told = typed(world, &session, &typist);
-                told.stdout_is("^Zleft 1\nT\nrestored\n^Cended 130\nrestored\n");
+                let typist = "C=$(sleeps); printf '\\032'; until [ -e left ]; do sleep 0.05; done; until_state $C S; \
+                              sleep 0.3; printf '\\003'";
+                typed(world, &session, typist).stdout_is("^Zleft 1\nT\nrestored\n^Cended 130\nrestored\n");
             }
         }
     })
     .host_only(),
     Row::new("the same key does nothing where nobody could continue the job", NEEDS, |world| {
-        for (number, tool) in TOOLS.iter().enumerate() {
-            let number = 86474 + number;
+        for tool in TOOLS {
             // The tool itself leads the session of its terminal.
-            let session = format!("exec {tool} sh -c 'sleep {number}; touch ended'");
-            let typist = format!("C=$(sleeps {number}); printf '\\032'; sleep 0.5; state $C >&2; kill -KILL $C");
-            let told = typed(world, &session, &typist);
+            let session = format!("exec {tool} sh -c 'sleep $N; touch ended'");
+            let typist = "C=$(sleeps); printf '\\032'; sleep 0.5; state $C >&2; kill -KILL $C";
+            let told = typed(world, &session, typist);
             assert_eq!(told.stderr.lines().find(|line| line.len() == 1), Some("S"), "{told}");
         }
     })
@@ -66,10 +62,10 @@ pub const ROWS: &[Row] = &[
     Row::new("a key that interrupts reaches all that the command runs, though its stdin comes from a pipe", NEEDS, |world| {
         let tool = TOOLS[0];
         let session = format!(
-            "set -m; (trap '' INT; exec seq 100000) | {tool} sh -c 'sleep 86478 </dev/tty; echo unreachable'; \
-             echo \"ended $?\"; pgrep -xf 'sleep 86478'"
+            "set -m; (trap '' INT; exec seq 100000) | {tool} sh -c 'sleep $N </dev/tty; echo unreachable'; \
+             echo \"ended $?\"; pgrep -xf \"sleep $N\""
         );
-        typed(world, &session, "C=$(sleeps 86478); printf '\\003'").stdout_is("^Cended 130\n");
+        typed(world, &session, "C=$(sleeps); printf '\\003'").stdout_is("^Cended 130\n");
     })
     .host_only(),
     Row::new("a command that was started in the background is typed to once it is in the foreground", NEEDS, |world| {
@@ -82,11 +78,10 @@ pub const ROWS: &[Row] = &[
     .host_only(),
     Row::new("the caller's terminal is as before when the command was killed, or nsenter-rs was signalled", NEEDS, |world| {
         let tool = TOOLS[0];
-        for (number, (signal, of)) in [("KILL", "C"), ("TERM", "N"), ("HUP", "N"), ("QUIT", "N")].into_iter().enumerate() {
-            let number = 86480 + number;
+        for (signal, of) in [("KILL", "C"), ("TERM", "T"), ("HUP", "T"), ("QUIT", "T")] {
             let session = format!(
-                "before=$(stty -g); (C=$(sleeps {number}); N=$(pgrep -f '^nsenter-rs .*sleep {number}'); stty -a </dev/tty | grep -ow -- '-icanon'; kill -{signal} ${of}) & \
-                 {tool} sleep {number}; echo $(($? > 128)); [ \"$before\" = \"$(stty -g)\" ] && echo restored; pgrep -xf 'sleep {number}'"
+                "before=$(stty -g); (C=$(sleeps); T=$(pgrep -f \"^nsenter-rs .*sleep $N\"); stty -a </dev/tty | grep -ow -- '-icanon'; kill -{signal} ${of}) & \
+                 {tool} sleep $N; echo $(($? > 128)); [ \"$before\" = \"$(stty -g)\" ] && echo restored; pgrep -xf \"sleep $N\""
             );
             typed(world, &session, "").stdout_is("-icanon\n1\nrestored\n");
         }
@@ -94,8 +89,8 @@ pub const ROWS: &[Row] = &[
     .host_only(),
     Row::new("a command hears of it when the caller's terminal is gone", NEEDS, |world| {
         let line = "contain -m -p --mount-proc; export P; \
-            (C=$(sleeps 86490); kill -KILL $(pgrep -f '^script .*86490'); echo gone; for i in $(seq 300); do [ -d /proc/$C ] || break; sleep 0.01; done; ls -d /proc/$C 2>/dev/null) & \
-            sleep 2 | script --quiet --command 'nsenter-rs -t $P -a sleep 86490' /dev/null >/dev/null 2>&1; wait $!";
+            (C=$(sleeps); kill -KILL $(pgrep -f \"^script .*sleep $N\"); echo gone; for i in $(seq 300); do [ -d /proc/$C ] || break; sleep 0.01; done; ls -d /proc/$C 2>/dev/null) & \
+            sleep 2 | script --quiet --command \"nsenter-rs -t $P -a sleep $N\" /dev/null >/dev/null 2>&1; wait $!";
         let told = run(world, &format!("{PREAMBLE}{line}"));
         assert_eq!(told.stdout, "gone\n", "{told}");
     })

@@ -44,7 +44,10 @@ pub const ROWS: &[Row] = &[
                 );
                 let typist = "C=$(sleeps); printf '\\032'; until [ -e left ]; do sleep 0.05; done; until_state $C S; \
                               sleep 0.3; printf '\\003'";
-                typed(world, &session, typist).stdout_is("^Zleft 1\nT\nrestored\n^Cended 130\nrestored\n");
+                let told = typed(world, &session, typist);
+                // The echo of the key may come before the stop or after it.
+                let seen = told.stdout.replace("^Z", "");
+                assert_eq!(seen, "left 1\nT\nrestored\n^Cended 130\nrestored\n", "{told}");
             }
         }
     })

@@ -1,7 +1,7 @@
 //! What the manual page says beyond the options. Tests hold the calls against the narration, and run the examples.
 
 use plumbing::manual::Who::{Anyone, Root};
-use plumbing::manual::{Call, Example, Manual, call, example};
+use plumbing::manual::{Call, Example, Manual, call, example, shared};
 
 /// The page.
 pub const MANUAL: Manual = Manual {
@@ -93,18 +93,18 @@ const CALLS: &[Call] = &[
     ),
     call("umask", "", "umask(2)", "What new files do not permit."),
     call("prlimit64", "", "prlimit(2)", "Limits of resources, before the user changes."),
-    call("setgroups", "", "setgroups(2)", "Groups first: the user could not change them."),
-    call("setresgid", "", "setresgid(2)", "Then the group."),
-    call("setresuid", "", "setresuid(2)", "Then the user."),
+    shared::GROUPS,
+    shared::GROUP,
+    shared::USER,
     call("prctl", "PR_CAP_AMBIENT", "PR_CAP_AMBIENT(2const)", "Nothing is handed on unasked."),
-    call("capset", "", "capset(2)", "What is left of the capabilities."),
+    shared::CAPABILITIES,
     call("prctl", "PR_SET_NO_NEW_PRIVS", "PR_SET_NO_NEW_PRIVS(2const)", "No set-user-ID program gives any of it back."),
     call("landlock_create_ruleset", "", "landlock(7)", "Which access to files is ruled at all."),
     call("landlock_add_rule", "", "landlock(7)", "Below which paths it is allowed."),
     call("landlock_restrict_self", "", "landlock(7)", "For us and all that we become."),
-    call("keyctl", "", "keyctl(2)", "A keyring of its own: that of the caller is not the command's."),
-    call("seccomp", "", "seccomp(2)", "Last: it would refuse some of the calls above."),
-    call("execve", "", "execve(2)", "From here the command speaks."),
+    shared::KEYRING,
+    shared::FILTER,
+    shared::COMMAND,
 ];
 
 const EXAMPLES: &[Example] = &[

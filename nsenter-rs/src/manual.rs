@@ -1,7 +1,7 @@
 //! What the manual page says beyond the options. Tests hold the calls against the narration, and run the examples.
 
 use plumbing::manual::Who::{Anyone, Root};
-use plumbing::manual::{Call, Example, Manual, call, example};
+use plumbing::manual::{Call, Example, Manual, call, example, shared};
 
 /// The page.
 pub const MANUAL: Manual = Manual {
@@ -55,37 +55,27 @@ const CALLS: &[Call] = &[
         "PR_CAPBSET_DROP(2const)",
         "What chroot-rs --std has put into the record, from here on.",
     ),
-    call("keyctl", "", "keyctl(2)", "A keyring of the command's own."),
-    call(
-        "prctl",
-        "PR_SET_KEEPCAPS",
-        "PR_SET_KEEPCAPS(2const)",
-        "Otherwise a change of user takes the capabilities along.",
-    ),
-    call("setgroups", "", "setgroups(2)", "Groups first: the user could not change them."),
-    call("setresgid", "", "setresgid(2)", "Then the group."),
-    call("setresuid", "", "setresuid(2)", "Then the user."),
+    shared::KEYRING,
+    shared::KEEP_CAPABILITIES,
+    shared::GROUPS,
+    shared::GROUP,
+    shared::USER,
     call(
         "prctl",
         "PR_CAP_AMBIENT",
         "PR_CAP_AMBIENT(2const)",
         "What is handed on: nothing unasked, all with --keep-caps.",
     ),
-    call("capset", "", "capset(2)", "What is left of the capabilities."),
-    call(
-        "prctl",
-        "PR_SET_PDEATHSIG",
-        "PR_SET_PDEATHSIG(2const)",
-        "Once more: the kernel clears it when credentials change.",
-    ),
+    shared::CAPABILITIES,
+    shared::DEATH_SIGNAL_AGAIN,
     call(
         "prctl",
         "PR_SET_NO_NEW_PRIVS",
         "PR_SET_NO_NEW_PRIVS(2const)",
         "Before the filter, which takes it from whoever has no privilege.",
     ),
-    call("seccomp", "", "seccomp(2)", "Last, since it would refuse some of the calls above."),
-    call("execve", "", "execve(2)", "From here the command speaks."),
+    shared::FILTER,
+    shared::COMMAND,
     call("pidfd_send_signal", "", "pidfd_send_signal(2)", "With --rm: a held container ends with the command."),
 ];
 

@@ -7,11 +7,10 @@
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
-use plumbing::kernel::{Cloned, call, clone3, exit_now, look};
+use plumbing::kernel::{Cloned, exit_now, fork, look};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::privilege::{Process, is_mapped};
+use plumbing::status::wait_for;
 use plumbing::target::Target;
 use plumbing::{Fault, Status, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -37,11 +36,12 @@ pub(crate) fn inside<T: Serialize + DeserializeOwned>(
         .with_remedy("give the container its own: unshare-rs --hold --mount"));
     }
     let (reader, writer) = look(GOAL, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
-    match fork("a child does the work: who joins a pid namespace must fork once more, and we stay where we are")? {
+    let why = "a child does the work: who joins a pid namespace must fork once more, and we stay where we are";
+    match fork(GOAL, why)? {
         Cloned::Child if narrate::is_dry_run() => {
             enter(target, foreign)?;
             if foreign.contains(Kind::Pid) {
-                fork(ONCE_MORE)?;
+                fork(GOAL, ONCE_MORE)?;
             }
             work(foreign)
         }
@@ -54,10 +54,6 @@ pub(crate) fn inside<T: Serialize + DeserializeOwned>(
             hear(reader, pid)
         }
     }
-}
-
-fn fork(why: &str) -> Result<Cloned, Fault> {
-    call(GOAL, "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY))
 }
 
 /// Joins, and becomes root there: a user who is not mapped inside could make no file.
@@ -76,9 +72,9 @@ fn descend(foreign: KindSet, last: impl FnOnce() -> Result<Status, Fault>) -> Re
     if !foreign.contains(Kind::Pid) {
         return last();
     }
-    match fork(ONCE_MORE)? {
+    match fork(GOAL, ONCE_MORE)? {
         Cloned::Child => exit_now(last().unwrap_or_else(|fault| fault.report(narrate::tool()))),
-        Cloned::Parent { pid, .. } => wait(pid),
+        Cloned::Parent { pid, .. } => wait_for(pid),
     }
 }
 
@@ -91,15 +87,10 @@ fn answer<T: Serialize>(writer: OwnedFd, work: impl FnOnce() -> Result<T, Fault>
 fn hear<T: DeserializeOwned>(reader: OwnedFd, pid: i32) -> Result<T, Fault> {
     let mut text = Vec::new();
     look(GOAL, "read(pipe)", || std::fs::File::from(reader).read_to_end(&mut text))?;
-    match wait(pid)? {
+    match wait_for(pid)? {
         Status::SUCCESS => serde_json::from_slice(&text)
             .map_err(|error| Fault::new(format!("cannot {GOAL}: its answer is cut off: {error}"))),
         Status::OURS => Err(Fault::already_told(Status::OURS)),
         Status(code) => Err(Fault::new(format!("cannot {GOAL}: the process that did it ended with status {code}"))),
     }
-}
-
-fn wait(pid: i32) -> Result<Status, Fault> {
-    let ended = look(GOAL, format!("waitpid({pid})"), || waitpid(Pid::from_raw(pid), None))?;
-    Ok(Status::of_command(ended).unwrap_or(Status::OURS))
 }

@@ -9,8 +9,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::unistd::execve;
-use plumbing::kernel::{Cloned, call, clone3, exit_now};
-use plumbing::namespace::KindSet;
+use plumbing::kernel::{Cloned, call, exit_now, fork};
 use plumbing::status::wait_for;
 use plumbing::{Fault, Status, narrate};
 
@@ -49,9 +48,7 @@ fn write_by_helper(pid: i32, sort: Sort, map: &[Extent]) -> Result<(), Fault> {
     let mut words = vec![name.to_owned(), pid.to_string()];
     words.extend(map.iter().flat_map(|line| [line.inner, line.outer, line.count]).map(|number| number.to_string()));
     let why = "a process of its own for the helper; newuidmap(1)";
-    match call(format!("run {name}"), "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || {
-        clone3(KindSet::EMPTY)
-    })? {
+    match fork(format!("run {name}"), why)? {
         Cloned::Child => match run(&path, &words) {
             Ok(()) => Ok(()),
             Err(fault) => exit_now(fault.report(narrate::tool())),

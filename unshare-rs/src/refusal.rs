@@ -9,7 +9,7 @@ use nix::sched::CloneFlags;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use plumbing::Fault;
-use plumbing::kernel::{Cloned, call, clone3, exit_now};
+use plumbing::kernel::{Cloned, call, exit_now, fork};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::privilege::is_mapped;
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
@@ -91,8 +91,7 @@ fn exhausted(kinds: KindSet) -> Option<String> {
 /// Tries to make these kinds, in a child that ends at once; the errno when that is refused.
 fn attempt(kinds: KindSet) -> Option<Errno> {
     let why = "which of the kinds was it? One after the other is tried in a child that ends at once";
-    let forked = call("try again", "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY));
-    match forked.ok()? {
+    match fork("try again", why).ok()? {
         Cloned::Child => {
             let text = format!("unshare({})", kinds.flag_names());
             let refused = call("try again", text, "this one?", || nix::sched::unshare(kinds.flags())).err();

@@ -18,7 +18,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, chdir, execve, pivot_root, sethostname};
-use plumbing::kernel::{Cloned, clone3};
+use plumbing::kernel::{Cloned, fork_into};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::privilege::{DOCKER_CAPABILITIES, Process};
 
@@ -75,7 +75,7 @@ fn run(root: &Path, program: &str, limits: &[String]) -> io::Result<()> {
         fs::write(file, value)?;
     }
     let namespaces = KindSet::from_iter([Kind::Mnt, Kind::Uts, Kind::Ipc, Kind::Pid]);
-    match clone3(namespaces)? {
+    match fork_into(namespaces, "begin", "the container").map_err(io::Error::other)? {
         Cloned::Child => contain(root, program, &groups),
         Cloned::Parent { pid, .. } => {
             waitpid(Pid::from_raw(pid), None)?;

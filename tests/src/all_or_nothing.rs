@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::pipeline::{Pipeline, STAGES};
 use crate::row::Row;
 use crate::scan::Scan;
 use crate::script::Outcome;
 use crate::world::World;
 
-const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::NetworkNamespaces];
+const NEEDS: &[Need] = &[BUSYBOX, Need::NetworkNamespaces];
 
 /// The guardians need far less; this is for a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(10);

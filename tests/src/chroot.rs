@@ -3,15 +3,14 @@
 
 use crate::explain::script;
 use crate::narration::compare;
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::script::Outcome;
 use crate::trace::{self, place};
 use crate::world::World;
 
-const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::UserNamespaces];
-const STRACE: &[Need] =
-    &[Need::Program("strace", "strace"), Need::Program("busybox", "busybox-static"), Need::UserNamespaces];
+const NEEDS: &[Need] = &[BUSYBOX, Need::UserNamespaces];
+const STRACE: &[Need] = &[Need::Program("strace", "strace"), BUSYBOX, Need::UserNamespaces];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
@@ -182,7 +181,7 @@ fn source(world: &World, name: &str) -> std::path::PathBuf {
 
 /// Runs a line in which `$S` is that directory, `$ROOT` the root, `$C` the command's script.
 fn shell(world: &World, at: &std::path::Path, line: &str, script: &str) -> Outcome {
-    let own = if world.is_root { "" } else { "--user --map-root-user" };
+    let own = world.as_root();
     let script = world.script(line).variable("C", script).variable("OWN", own).variable("S", at.display().to_string());
     script.variable("ROOT", world.busybox_root().display().to_string()).run()
 }

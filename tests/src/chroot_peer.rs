@@ -3,14 +3,13 @@
 
 use std::fs;
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::script::Outcome;
 use crate::world::World;
 
-const NEEDS: &[Need] = &[Need::Program("chroot", "coreutils"), Need::Program("busybox", "busybox-static")];
-const USER_NEEDS: &[Need] =
-    &[Need::Program("chroot", "coreutils"), Need::Program("busybox", "busybox-static"), Need::UserNamespaces];
+const NEEDS: &[Need] = &[Need::Program("chroot", "coreutils"), BUSYBOX];
+const USER_NEEDS: &[Need] = &[Need::Program("chroot", "coreutils"), BUSYBOX, Need::UserNamespaces];
 
 /// `$R` is a root with the users root, user (1000, in groups 1000 and 77) and a.b (1001).
 const CASES: &[&str] = &[

@@ -5,11 +5,9 @@ use std::path::Path;
 
 use crate::explain::script;
 use crate::narration::TOOLS;
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::world::World;
-
-const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
 
 /// What is provoked, and what is said: operation and object, call, errno, and the remedy (none when empty).
 type Provoked = (&'static str, &'static str, &'static str, &'static str, &'static str);

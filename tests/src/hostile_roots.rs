@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::script::Outcome;
 use crate::world::World;
 
-const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::UserNamespaces];
+const NEEDS: &[Need] = &[BUSYBOX, Need::UserNamespaces];
 
 /// What a container's root is mounted on: the standard places, and those that the options below name.
 const PLACES: [&str; 9] = ["proc", "sys", "dev", "tmp", "run", "srv", "var", "etc", "data"];
@@ -213,7 +213,7 @@ impl Stage {
     }
 
     fn run(&self, world: &World, line: &str, options: &str, root: &Path) -> Outcome {
-        let own = if world.is_root { "" } else { "--user --map-root-user" };
+        let own = world.as_root();
         let script = world.script(&line.replace("$OPTIONS", options)).variable("OWN", own);
         let script = script.variable("S", self.at.join("source").display().to_string());
         script.variable("W", self.witness.display().to_string()).variable("R", root.display().to_string()).run()

@@ -47,10 +47,12 @@ mod scan;
 mod script;
 mod seccomp;
 mod smoke;
+mod stat;
 mod state_files;
 mod trace;
 mod transparency;
 mod unshare;
+mod waiting;
 mod world;
 
 use std::process::ExitCode;

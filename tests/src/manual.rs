@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use plumbing::manual::{Example, Manual, Who};
 
 use crate::narration::told_call;
-use crate::need::Need;
+use crate::need::{BUSYBOX, JQ, Need};
 use crate::row::Row;
 use crate::script::Outcome;
 use crate::unshare::explained;
@@ -56,12 +56,7 @@ const PAGES: &[Page] = &[
 /// A guardian has let go of the terminal by the time that it removes something. What it tells, strace sees: `explain`.
 const BY_GUARDIANS: [&str; 2] = ["unlinkat", "unlink"];
 
-const NEEDS: &[Need] = &[
-    Need::UserNamespaces,
-    Need::NetworkNamespaces,
-    Need::Program("busybox", "busybox-static"),
-    Need::Program("jq", "jq"),
-];
+const NEEDS: &[Need] = &[Need::UserNamespaces, Need::NetworkNamespaces, BUSYBOX, JQ];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[

@@ -1,17 +1,11 @@
 //! Somebody hostile inside gains nothing by our entering. Each attack is also tried where it must succeed: on `nsenter`,
 //! or with the protection switched off, so that none of these rows can hold for want of an attack.
 
-use crate::need::Need;
+use crate::need::{NSENTER, Need, PERL, SCRIPT, STRACE, UNSHARE};
 use crate::nsenter::run;
 use crate::row::Row;
 use crate::script::Outcome;
 use crate::world::World;
-
-const SCRIPT: Need = Need::Program("script", "bsdutils");
-const PERL: Need = Need::Program("perl", "perl-base");
-const STRACE: Need = Need::Program("strace", "strace");
-const UNSHARE: Need = Need::Program("unshare", "util-linux");
-const NSENTER: Need = Need::Program("nsenter", "util-linux");
 
 /// A command of the container's choice, which is the program that enters: whoever runs it has become what it came from.
 /// While that runs, it is opened for reading; once it runs no more, for writing. `$1` is its name, `$2` is gone then.

@@ -9,12 +9,12 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::truncate;
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::script::Outcome;
 use crate::world::World;
 
-const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::UserNamespaces];
+const NEEDS: &[Need] = &[BUSYBOX, Need::UserNamespaces];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
@@ -111,7 +111,7 @@ fn without(world: &World, name: &str, call: &str, options: &str, script: &str) -
 }
 
 fn run(world: &World, at: &Path, call: &str, line: &str) -> Outcome {
-    let own = if world.is_root { "" } else { "--user --map-root-user" };
+    let own = world.as_root();
     let calls = if call.is_empty() {
         "[]".to_owned()
     } else {

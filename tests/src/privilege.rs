@@ -3,11 +3,11 @@
 
 use std::fs;
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::world::World;
 
-const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::UserNamespaces];
+const NEEDS: &[Need] = &[BUSYBOX, Need::UserNamespaces];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
@@ -122,7 +122,7 @@ fn everywhere_with(world: &World, variables: &str, options: &str, script: &str, 
 /// The chain and the pipe.
 fn lines(world: &World, variables: &str, options: &str, script: &str) -> [String; 2] {
     let root = world.busybox_root().display();
-    let user = if world.is_root { "" } else { "--user --map-root-user" };
+    let user = world.as_root();
     let export = if variables.is_empty() { String::new() } else { format!("export {variables};") };
     [
         format!(

@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::scan::Scan;
 use crate::world::World;
 
 const TOOLS: [&str; 5] = ["unshare-rs", "cgexec-rs", "chroot-rs", "netns-rs", "nsenter-rs"];
-const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[

@@ -1,7 +1,7 @@
 //! Each way in which the kernel refuses namespaces, provoked: the cause is told, and nothing that is not one.
 
 use super::{own, staged};
-use crate::need::Need;
+use crate::need::{BWRAP, Need};
 use crate::row::Row;
 
 const OURS: &[Need] = &[Need::UserNamespaces];
@@ -64,7 +64,7 @@ pub const ROWS: &[Row] = &[
     .user_only(),
     Row::new(
         "a seccomp filter is told",
-        &[Need::UserNamespaces, Need::Program("bwrap", "bubblewrap")],
+        &[Need::UserNamespaces, BWRAP],
         |world| {
             // BPF: load the call's number; unshare(2) and clone3(2) are answered by EPERM, all else is allowed.
             let number = if cfg!(target_arch = "x86_64") { "\\x10\\x01" } else { "\\x61\\x00" };

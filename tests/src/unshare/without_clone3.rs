@@ -3,7 +3,7 @@
 
 use crate::explain::script;
 use crate::narration::compare;
-use crate::need::Need;
+use crate::need::{BWRAP, Need, SETPRIV, STRACE};
 use crate::row::Row;
 use crate::trace::{self, place};
 
@@ -15,12 +15,7 @@ const FILTER: &str = "printf '\\x20\\0\\0\\0\\0\\0\\0\\0\\x15\\0\\0\\x01\\xb3\\x
 /// Its last instruction.
 const ALLOW: &str = "\\x06\\0\\0\\0\\0\\0\\xff\\x7f";
 
-const NEEDS: &[Need] = &[
-    Need::UserNamespaces,
-    Need::Program("bwrap", "bubblewrap"),
-    Need::Program("strace", "strace"),
-    Need::Program("setpriv", "util-linux"),
-];
+const NEEDS: &[Need] = &[Need::UserNamespaces, BWRAP, STRACE, SETPRIV];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[

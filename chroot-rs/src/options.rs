@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
+use plumbing::manual::after_help;
 use plumbing::options::Narration;
 use plumbing::ordinary::Ordinary;
 
@@ -11,8 +12,7 @@ use crate::confine::Confine;
 use crate::confinement::{self, Capabilities};
 use crate::root_options::RootOptions;
 
-const EXAMPLES: &str = "\
-Examples:
+const EXAMPLES: &str = "
   chroot-rs /mnt/rescue /bin/bash
   chroot-rs --userspec www-data /srv/site /bin/sh
   unshare-rs --mount --pid --ipc --uts --fork -- chroot-rs --std ./rootfs -- /bin/sh
@@ -21,7 +21,8 @@ Examples:
   chroot-rs --overlay ./layer2:./layer1 --proc /proc --dev /dev -- /bin/sh
   unshare-rs --mount --pid --net --fork -- chroot-rs --oci ./bundle --exec-fifo ./start
   chroot-rs --audit --json | jq -r '.probes[] | select(.outcome == \"open\") | .name'
-  unshare-rs --hold --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/sh";
+  unshare-rs --hold --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/sh
+";
 
 /// Change the root: plainly, or with a container's own mounts and few privileges
 ///
@@ -29,7 +30,7 @@ Examples:
 /// /dev, masked and read-only where they speak for the whole machine, pivoted so that there is no way back, with
 /// Docker's default capabilities, no_new_privs and a clean environment.
 #[derive(Debug, Default, Parser, Ordinary)]
-#[command(name = "chroot-rs", version, infer_long_args = true, after_help = EXAMPLES)]
+#[command(name = "chroot-rs", version, infer_long_args = true, after_help = after_help(EXAMPLES))]
 #[command(override_usage = "chroot-rs [OPTIONS] NEWROOT [COMMAND [ARGUMENT]...]
        chroot-rs --std [OPTIONS] NEWROOT|--host-root|--overlay... -- [COMMAND [ARGUMENT]...]
        chroot-rs --oci BUNDLE [OPTIONS] [-- COMMAND [ARGUMENT]...]
@@ -108,7 +109,7 @@ pub(crate) struct Audit {
 
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
-    Options::command()
+    plumbing::options::command::<Options>()
 }
 
 #[cfg(test)]

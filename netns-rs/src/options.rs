@@ -4,12 +4,21 @@ use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 
 use clap::builder::{TypedValueParser, ValueParserFactory};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use plumbing::manual::after_help;
 use plumbing::options::Narration;
 use plumbing::ordinary::{self, Choice, Ordinary};
 
 use crate::name::Name;
 use crate::network::{self, Address};
+
+const EXAMPLES: &str = "
+  netns-rs exec --new -- ip link                    a namespace with loopback and nothing else
+  netns-rs exec --new --bridge box0 --address 10.88.0.2/24 --gateway 10.88.0.1 --nat -- bash
+  … | netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24 | …
+  netns-rs show $(pidof nginx)                      interfaces, addresses, and where the cables lead
+  netns-rs add web; netns-rs exec web -- ip address; netns-rs delete web
+";
 
 /// Network namespaces: run in them, name them, connect them, look into them
 #[derive(Debug, Default, Parser, Ordinary)]
@@ -18,13 +27,7 @@ use crate::network::{self, Address};
     version,
     mut_arg("explain", |arg| arg.global(true)),
     mut_arg("dry_run", |arg| arg.global(true)),
-    after_help = "\
-Examples:
-  netns-rs exec --new -- ip link                    a namespace with loopback and nothing else
-  netns-rs exec --new --bridge box0 --address 10.88.0.2/24 --gateway 10.88.0.1 --nat -- bash
-  … | netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24 | …
-  netns-rs show $(pidof nginx)                      interfaces, addresses, and where the cables lead
-  netns-rs add web; netns-rs exec web -- ip address; netns-rs delete web"
+    after_help = after_help(EXAMPLES)
 )]
 pub struct Options {
     #[command(flatten)]
@@ -137,7 +140,7 @@ pub(crate) struct Show {
 
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
-    Options::command()
+    plumbing::options::command::<Options>()
 }
 
 /// Names are bytes, so they are read from an `OsStr`.

@@ -128,10 +128,18 @@ pub const EXIT_STATUS: [(&str, &str); 5] = [
     ("128+N", "signal N ended the command"),
 ];
 
+/// The end of `--help`: a new line and examples, then the exit status, which is told in the same words by all five tools.
+pub fn after_help(examples: &str) -> String {
+    format!(
+        "Examples:{examples}\nExit status: 125 our own failure, 126 command not runnable, 127 not found, else the \
+         command's; 128+N by signal N."
+    )
+}
+
 impl Manual {
     /// The end of `--help`: what is typed in the examples that fit a line, and the exit status.
     pub fn help(&self) -> String {
-        let mut text = "Examples:\n".to_owned();
+        let mut text = "\n".to_owned();
         for example in self.examples {
             let typed = example.typed();
             let line = typed.trim_end();
@@ -141,11 +149,7 @@ impl Manual {
                 _ => text.push_str(&format!("  {line}\n  {:56}  {}\n", "", example.what)),
             }
         }
-        text.push_str(
-            "\nExit status: 125 our own failure, 126 command not runnable, 127 not found, else the command's; \
-             128+N by signal N.",
-        );
-        text
+        after_help(&text)
     }
 }
 

@@ -29,9 +29,9 @@ impl Narration {
 
 /// The command line that `O` declares, with help of one line an option: a group fits a screen.
 pub fn command<O: Parser>() -> clap::Command {
-    let help =
-        Arg::new("help").short('h').long("help").action(ArgAction::HelpShort).global(true).help("Print this help");
-    O::command().disable_help_flag(true).arg(help)
+    let help = Arg::new("help").short('h').long("help").action(ArgAction::HelpShort).global(true);
+    // Under no heading: that of the last group of options would hold for it, too.
+    O::command().disable_help_flag(true).arg(help.help("Print this help").help_heading(None))
 }
 
 /// Reads argv into the declared options `O`, or into the text that `--help` and `--version` ask for.

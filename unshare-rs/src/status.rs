@@ -6,9 +6,3 @@ pub(crate) fn field(name: &str) -> Option<String> {
     let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     Some(value.trim().to_owned())
 }
-
-/// Whether the effective set has this capability, by its number in <linux/capability.h>.
-pub(crate) fn has_capability(number: u32) -> Option<bool> {
-    let bits = u64::from_str_radix(&field("CapEff")?, 16).ok()?;
-    Some(bits & (1 << number) != 0)
-}

@@ -20,7 +20,8 @@ use crate::{Fault, startup};
 
 const OWN_FILE: &str = "/proc/self/exe";
 
-fn seals() -> SealFlags {
+/// Against every change.
+pub(crate) fn seals() -> SealFlags {
     SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE
 }
 
@@ -101,8 +102,7 @@ fn seal(copy: impl AsFd) -> Result<(), rustix::io::Errno> {
 /// Executes a sealed copy with these arguments and an empty environment: an init shows its own to the container.
 /// Comes back only from a dry run.
 pub fn exec_without_environment(copy: &OwnedFd, argv: &[OsString], why: &str) -> Result<(), Fault> {
-    let shown: Vec<_> = argv.iter().map(|word| format!("{:?}", word.to_string_lossy())).collect();
-    let text = format!("execveat(memfd, \"\", [{}], AT_EMPTY_PATH)", shown.join(", "));
+    let text = format!("execveat(memfd, \"\", [{}], AT_EMPTY_PATH)", crate::chain::words(argv));
     exec(copy, argv, &Environment::empty(), &text, why)
 }
 

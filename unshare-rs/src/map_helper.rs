@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::unistd::execve;
 use plumbing::kernel::{Cloned, call, exit_now, fork};
 use plumbing::status::wait_for;
-use plumbing::{Fault, Status, narrate};
+use plumbing::{Fault, Status, chain, narrate};
 
 use crate::id_map::{self, Extent};
 use crate::map_refusal;
@@ -63,8 +63,7 @@ fn helper(sort: Sort) -> &'static str {
 
 /// With an empty environment: it has privilege, and ours is the user's. Comes back only from a dry run.
 fn run(path: &str, words: &[String]) -> Result<(), Fault> {
-    let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
-    let text = format!("execve({path:?}, [{}])", quoted.join(", "));
+    let text = chain::told(path, words);
     let why = "it checks the ranges against /etc/subuid or /etc/subgid, and writes the map; newuidmap(1)";
     call(format!("run {path}"), text, why, || {
         let c_string = |word: &str| CString::new(word).map_err(|_| Errno::EINVAL);

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
+use plumbing::columns::aligned;
 use plumbing::hierarchy::memberships;
 use plumbing::options::Narration;
 use plumbing::record::Record;
@@ -180,15 +181,7 @@ fn rfc3339(seconds: u64) -> String {
 
 fn table(rows: impl Iterator<Item = [String; 9]>) -> String {
     let rows: Vec<_> = std::iter::once(HEAD.map(str::to_owned)).chain(rows).collect();
-    let mut widths = [0; 9];
-    for (column, width) in widths.iter_mut().enumerate() {
-        *width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    }
-    let line = |row: &[String; 9]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
+    aligned(&rows)
 }
 
 #[cfg(test)]

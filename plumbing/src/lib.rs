@@ -6,6 +6,7 @@
 
 pub mod assembly;
 pub mod chain;
+pub mod columns;
 pub mod environment;
 pub mod fault;
 pub mod gates;

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::Fault;
 use crate::kernel::{call, set_seccomp_filter};
+use crate::target::status_field;
 use policy::Policy;
 use profile::{Profile, Setting, version};
 
@@ -96,7 +97,7 @@ pub(crate) fn flag_names(flags: u32) -> String {
 pub(crate) fn explain(fault: Fault) -> Fault {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     match fault.errno() {
-        Some(Errno::EACCES) if status.contains("NoNewPrivs:\t0") => fault.with_remedy(
+        Some(Errno::EACCES) if status_field(&status, "NoNewPrivs") == Some("0") => fault.with_remedy(
             "CAP_SYS_ADMIN is missing here, and without it a filter needs no_new_privs: add --no-new-privs",
         ),
         _ => fault,

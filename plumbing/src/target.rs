@@ -201,6 +201,11 @@ fn start_time(dir: BorrowedFd<'_>, pid: i32) -> Result<u64, Fault> {
         .ok_or_else(|| Fault::new(format!("cannot read the start time of process {pid}: {call}: no field 22")))
 }
 
+/// What stands behind `NAME:` in a text of /proc/PID/status; `proc_pid_status(5)`.
+pub fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
 /// A field of a stat line, counted from 1 as `proc(5)` does. The second field, the name, may hold spaces and
 /// parentheses: count from its end.
 fn stat_field(stat: &str, number: usize) -> Option<u64> {
@@ -235,6 +240,14 @@ mod tests {
         let stat = "7 (a) b ) 1 2) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 8812345 1 1 18446744073709551615";
         assert_eq!(stat_field(stat, 22), Some(8812345));
         assert_eq!(stat_field(stat, 9), Some(4194560));
+    }
+
+    #[test]
+    fn a_field_of_the_status_has_its_whole_name() {
+        let status = "Uid:\t1\t2\nSeccomp:\t2\nSeccomp_filters:\t3\n";
+        assert_eq!(status_field(status, "Uid"), Some("1\t2"));
+        assert_eq!(status_field(status, "Seccomp"), Some("2"));
+        assert_eq!(status_field(status, "Sec"), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use plumbing::Fault;
 use plumbing::privilege::{self, DOCKER_CAPABILITIES, capability_names, capability_set};
+use plumbing::target::status_field;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::thread::{CapabilitySet, capabilities, capability_is_in_ambient_set, no_new_privs};
 
@@ -67,8 +68,7 @@ fn beyond_dockers() -> Result<CapabilitySet, Fault> {
 
 fn has_filter() -> Option<bool> {
     let status = read("/proc/self/status")?;
-    let mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:"))?;
-    Some(mode.trim() != "0")
+    status_field(&status, "Seccomp").map(|mode| mode != "0")
 }
 
 fn root() -> Result<Finding, Fault> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use plumbing::hierarchy::{Hierarchies, memberships};
 use plumbing::kernel::nsfs::namespace_owner_uid;
 use plumbing::namespace::Kind;
-use plumbing::target::{Target, own_namespace_inode};
+use plumbing::target::{Target, own_namespace_inode, status_field};
 use rustix::fs::{Mode, OFlags, openat};
 
 use super::reference::is_random;
@@ -173,8 +173,7 @@ fn container_group(path: &Path) -> Option<PathBuf> {
 /// to ours may be a container that says so of itself.
 pub(crate) fn is_contained(target: &Target, may_be_first: bool) -> bool {
     let (Ok(status), Ok(cgroup)) = (target.read("status"), target.read("cgroup")) else { return true };
-    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
-    let pids: Vec<_> = pids.split_whitespace().collect();
+    let pids: Vec<_> = status_field(&status, "NSpid").unwrap_or_default().split_whitespace().collect();
     let is_in_another = match pids[..] {
         [_] => false,
         [_, inside] => !(may_be_first && inside == "1"),
@@ -216,8 +215,7 @@ fn maker(target: &Target) -> Option<u32> {
 /// Real, effective, saved, file system's.
 fn uids(target: &Target) -> Option<[u32; 4]> {
     let status = target.read("status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    let uids: Vec<u32> = line.split_whitespace().filter_map(|uid| uid.parse().ok()).collect();
+    let uids: Vec<u32> = status_field(&status, "Uid")?.split_whitespace().filter_map(|uid| uid.parse().ok()).collect();
     uids.try_into().ok()
 }
 

@@ -80,16 +80,15 @@ impl Seccomp {
     }
 }
 
+/// Those of a filter that can be set here.
+const FLAGS: [(&str, u32); 2] = [
+    ("SECCOMP_FILTER_FLAG_LOG", libc::SECCOMP_FILTER_FLAG_LOG as u32),
+    ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32),
+];
+
 /// As strace writes them.
 pub(crate) fn flag_names(flags: u32) -> String {
-    let named: Vec<_> = [
-        (libc::SECCOMP_FILTER_FLAG_LOG, "SECCOMP_FILTER_FLAG_LOG"),
-        (libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW, "SECCOMP_FILTER_FLAG_SPEC_ALLOW"),
-    ]
-    .iter()
-    .filter(|(flag, _)| u64::from(flags) & *flag != 0)
-    .map(|(_, name)| *name)
-    .collect();
+    let named: Vec<_> = FLAGS.iter().filter(|(_, flag)| flags & flag != 0).map(|(name, _)| *name).collect();
     if named.is_empty() { "0".to_owned() } else { named.join("|") }
 }
 

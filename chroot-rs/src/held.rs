@@ -62,9 +62,8 @@ fn enter(target: &Target, foreign: KindSet) -> Result<(), Fault> {
     if !foreign.contains(Kind::User) {
         return Ok(());
     }
-    let maps = |map: &str| is_mapped(&target.read(map).unwrap_or_default(), 0);
-    let root = |map: &str| maps(map).then_some(0);
-    Process { uid: root("uid_map"), gid: root("gid_map"), ..Process::default() }.apply(|| Ok(()))
+    let root = |map: &str| target.read(map).map(|text| is_mapped(&text, 0).then_some(0));
+    Process { uid: root("uid_map")?, gid: root("gid_map")?, ..Process::default() }.apply(|| Ok(()))
 }
 
 /// Does the last step in the pid namespace that was joined.

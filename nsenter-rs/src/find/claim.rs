@@ -8,6 +8,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use plumbing::hierarchy::{Hierarchies, memberships};
 use plumbing::kernel::nsfs::namespace_owner_uid;
 use plumbing::namespace::Kind;
@@ -93,7 +94,10 @@ impl Claim {
         if pid <= 0 {
             return Err("does not run".to_owned());
         }
-        let target = Target::of_pid(pid).map_err(|_| format!("does not run: there is no process {pid}"))?;
+        let target = Target::of_pid(pid).map_err(|fault| match fault.errno() {
+            Some(Errno::ESRCH | Errno::ENOENT) => format!("does not run: there is no process {pid}"),
+            _ => format!("cannot be looked into: {fault}"),
+        })?;
         let group = self.own_group(&target, hierarchies);
         match self.start_time {
             Some(told) if told != target.init().start_time => {

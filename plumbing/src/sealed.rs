@@ -75,7 +75,7 @@ fn is_copy(path: &Path) -> Result<bool, Fault> {
     if !path.as_os_str().as_bytes().starts_with(b"/memfd:") {
         return Ok(false);
     }
-    let seals_of_it = own_file().map(|file| fcntl_get_seals(file))?;
+    let seals_of_it = own_file().map(fcntl_get_seals)?;
     Ok(seals_of_it.is_ok_and(|seals_of_it| seals_of_it.contains(seals())))
 }
 

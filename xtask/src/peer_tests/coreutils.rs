@@ -12,11 +12,12 @@ use super::{LIMIT, Place, Verdict, archive, outcome, replace};
 use crate::report::Report;
 use crate::workspace;
 
-/// The first two are about chroot. The others change their user by it, and test the machine's own cp and so on; further
+/// The first three are about chroot. The others change their user by it, and test the machine's own cp and so on; further
 /// scripts that do so want programs that only a whole build of coreutils has.
-const SCRIPTS: [&str; 8] = [
+const SCRIPTS: [&str; 9] = [
     "chroot/chroot-credentials",
     "chroot/chroot-fail",
+    "help/help-version",
     "cp/preserve-gid",
     "cp/special-bits",
     "mv/sticky-to-xpart",
@@ -56,6 +57,7 @@ fn run_script(root: &Path, script: &str) -> Result<Verdict> {
         ("srcdir", "."),
         ("top_srcdir", "."),
         ("built_programs", "chroot cp mv rm touch truncate pwd"),
+        ("VERSION", env!("CARGO_PKG_VERSION")),
         ("PACKAGE_VERSION", &version()?),
     ] {
         shell.env(name, value);

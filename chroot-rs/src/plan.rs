@@ -120,7 +120,7 @@ impl Plan {
             std: options.std,
             read_only: options.root.read_only,
             mounts: options.root.mounts.0,
-            identity: Request::parse(options.userspec.as_deref(), options.groups.as_deref())?,
+            identity: Request::parse(options.userspec.as_deref(), options.group.as_deref(), options.groups.as_deref())?,
             confinement: Confinement {
                 std: options.std,
                 capabilities: options.capabilities,
@@ -351,6 +351,10 @@ mod tests {
             &["--std", "--skip-chdir", "/"],
             &["--capabilities", "fly", "/new"],
             &["--groups", ",", "/new"],
+            &["--group", "1,2", "/new"],
+            &["--userspec", "a:b", "--group", "c", "/new"],
+            &["--oci", "/bundle", "--group", "c"],
+            &["--audit", "--group", "c"],
             &["--oci", "/bundle", "--std"],
             &["--oci", "/bundle", "--capabilities", "none"],
             &["--oci", "/bundle", "--tmpfs-root"],
@@ -365,5 +369,6 @@ mod tests {
     fn the_last_of_two_userspecs_wins_and_prefixes_are_understood() {
         let plan = plan(&["--user=a", "--userspec=b:c", "/new"]).unwrap();
         assert_eq!(plan.identity.user.as_deref(), Some("b"));
+        assert_eq!(plan.identity.group.as_deref(), Some("c"));
     }
 }

@@ -13,10 +13,11 @@ use crate::asked::{self, Asked};
 use crate::root::Source;
 
 /// What a bundle says itself.
-const OF_A_BUNDLE: [&str; 21] = [
+const OF_A_BUNDLE: [&str; 22] = [
     "std",
     "read_only",
     "userspec",
+    "group",
     "groups",
     "skip_chdir",
     "capabilities",

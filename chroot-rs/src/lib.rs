@@ -12,6 +12,7 @@ mod audit;
 mod built;
 mod confine;
 mod confinement;
+mod cover;
 mod devices;
 mod entry;
 mod explain;

@@ -262,7 +262,7 @@ impl Plan {
         }
         root::pivot(&root)?;
         rustix::process::umask(mask);
-        Ok(Built { root: Root::of(source, read_only, mounts), process })
+        Ok(Built { root: Root::of(source, read_only, &root.covers().paths(), mounts), process })
     }
 
     /// The flags of the root's own mount.

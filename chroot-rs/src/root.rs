@@ -74,7 +74,7 @@ pub(crate) fn chroot(path: &Path, skip_chdir: bool) -> Result<(), Fault> {
 
 /// The root in a directory, to be looked into.
 pub(crate) fn open(path: &Path) -> Result<InRoot, Fault> {
-    Ok(InRoot::new(open_directory(path, &format!("open the new root {}", path.display()))?, false))
+    Ok(InRoot::new(open_directory(path, &format!("open the new root {}", path.display()))?, false, Attributes::empty()))
 }
 
 /// Goes into a mount namespace of our own, so that whatever happens, no mount of ours can reach the caller's.
@@ -116,9 +116,9 @@ pub(crate) fn attach(source: &Source, attributes: Attributes) -> Result<InRoot, 
         _ => Attributes::empty(),
     };
     attach_over_root_changed(&mount, own)?;
-    let root = InRoot::new(mount, !source.is_given());
+    let root = InRoot::new(mount, !source.is_given(), own);
     if let Source::Overlay { lower, .. } = source {
-        root.note(Path::new("/"), Told::Host(lower.first().cloned().unwrap_or_default()));
+        root.note(Path::new("/"), Told::Host(lower.first().cloned().unwrap_or_default(), Attributes::empty()));
     }
     Ok(root)
 }
@@ -140,7 +140,7 @@ fn attach_directory(path: &Path, attributes: Attributes) -> Result<InRoot, Fault
     let mount = attach::clone_of(&goal, onto.as_fd(), true, OWN_MOUNT)?;
     let changes = [(true, Change::add(attributes))];
     attach::attach_changed(ATTACH, mount.as_fd(), &changes, onto.as_fd(), path, ATTACHED_FIRST)?;
-    Ok(InRoot::new(if narrate::is_dry_run() { onto } else { mount }, false))
+    Ok(InRoot::new(if narrate::is_dry_run() { onto } else { mount }, false, attributes))
 }
 
 /// A directory that was opened in another mount namespace cannot be cloned in ours, but the same directory here can; and

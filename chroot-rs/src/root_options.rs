@@ -131,7 +131,7 @@ pub(crate) struct RootOptions {
     /// Leave the old root by pivot_root(2), as --std does, and not by chroot(2)
     #[arg(long, help_heading = "Container root")]
     pub(crate) pivot: bool,
-    /// Make the root read-only
+    /// Make the root read-only; mount points that it lacks are made without writing to it
     #[arg(long, help_heading = "Container root")]
     pub(crate) read_only: bool,
     #[command(flatten)]

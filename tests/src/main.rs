@@ -40,6 +40,7 @@ mod parsing;
 mod pipeline;
 mod pipelines;
 mod privilege;
+mod read_only_roots;
 mod readme;
 mod records;
 mod row;
@@ -103,6 +104,7 @@ const TOPICS: &[&[Row]] = &[
 const HOST_TOPICS: &[&[Row]] = &[
     chroot::ROWS,
     chroot_peer::ROWS,
+    read_only_roots::ROWS,
     hostile_roots::ROWS,
     agreement::ROWS,
     nsenter_agreement::ROWS,

@@ -215,6 +215,7 @@ impl Plan {
 
     fn build_held(&self, stage: &mut Stage, mut work: Work) -> Result<(), Fault> {
         stage.require_unfinished("change the root of")?;
+        held::require_own_mounts(stage)?;
         // The container's mount namespace begins as a copy of ours, but a working directory is not joined.
         look("name the new root", "getcwd()", || work.source.make_absolute())?;
         look("name what is mounted", "getcwd()", || work.asked.iter_mut().try_for_each(Asked::make_absolute))?;

@@ -64,6 +64,11 @@ impl InRoot {
         self.covers.top().unwrap_or(&self.fd).as_fd()
     }
 
+    /// The directory that it was made of, below all that lies over it.
+    pub(crate) fn bottom(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
     /// The directories that were shown anew, to have mount points in them.
     pub(crate) fn covers(&self) -> &Covers {
         &self.covers

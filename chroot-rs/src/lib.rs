@@ -33,6 +33,7 @@ mod resolve;
 mod root;
 mod root_options;
 mod std_mounts;
+mod switch;
 mod told;
 mod tree;
 

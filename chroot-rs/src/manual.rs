@@ -80,7 +80,7 @@ const CALLS: &[Call] = &[
         "chroot",
         "",
         "chroot(2)",
-        "Without --std and --pivot: from here on, / is there, and the old root only out of sight.",
+        "Where nothing is mounted, or with --no-pivot: from here on, / is there, and the old root only out of sight.",
     ),
     call(
         "pivot_root",

@@ -144,6 +144,7 @@ pub const ROWS: &[Row] = &[
     }),
     Row::new("mounts that were asked for are made by the calls that are told, and no others", STRACE, |world| {
         let prefix = place(world, "explain-mounts");
+        let as_root = ["--no-pivot --tmpfs /tmp:size=1m $ROOT", "--no-pivot --read-only --tmpfs /missing $ROOT"];
         for (at, options) in [
             "--bind /bin:/srv/bin:ro --tmpfs /tmp:size=1m --proc /proc --dev /dev --mask /etc --readonly-path /bin $ROOT",
             "--overlay $ROOT --tmpfs /new --read-only",
@@ -153,6 +154,7 @@ pub const ROWS: &[Row] = &[
             "--tmpfs-root --bind $ROOT/bin:/bin:ro --bind $ROOT:/m:ro --tmpfs /m/missing/twice --tmpfs /m/missing/too",
         ]
         .iter()
+        .chain(as_root.iter().filter(|_| world.is_root))
         .enumerate()
         {
             let line = |mode: &str| {

@@ -39,6 +39,7 @@ mod older_kernels;
 mod parsing;
 mod pipeline;
 mod pipelines;
+mod pivot;
 mod privilege;
 mod read_only_roots;
 mod readme;
@@ -104,6 +105,7 @@ const TOPICS: &[&[Row]] = &[
 const HOST_TOPICS: &[&[Row]] = &[
     chroot::ROWS,
     chroot_peer::ROWS,
+    pivot::ROWS,
     read_only_roots::ROWS,
     hostile_roots::ROWS,
     agreement::ROWS,

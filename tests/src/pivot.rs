@@ -18,10 +18,10 @@ pub const ROWS: &[Row] = &[
             ("std", "--std", "root", ("held", "held")),
             ("mounts", "--bind $S/data:/data", "root", ("held", "held")),
             ("option", "--read-only", "root", ("held", "held")),
-            ("anew", "--read-only --tmpfs /none", "root", ("held", "held")),
+            ("anew", "--read-only --tmpfs /anew", "root", ("held", "held")),
             ("layers", "--overlay $S/root", "", ("held", "held")),
             ("not", "--no-pivot --bind $S/data:/data", "root", ("held", "held")),
-            ("not-anew", "--no-pivot --read-only --tmpfs /none", "root", ("held", "held")),
+            ("not-anew", "--no-pivot --read-only --tmpfs /anew", "root", ("held", "held")),
             ("not-layers", "--no-pivot --overlay $S/root", "", ("held", "held")),
         ]
         .into_iter()
@@ -47,7 +47,7 @@ pub const ROWS: &[Row] = &[
         NEEDS,
         |world| {
             for (number, options) in
-                ["--std", "--pivot", "--no-pivot", "--read-only --tmpfs /none", ""].iter().enumerate()
+                ["--std", "--pivot", "--no-pivot", "--read-only --tmpfs /anew", ""].iter().enumerate()
             {
                 let line = format!(
                     "unshare-rs $OWN --mount --propagation shared -- sh -c '{}'",
@@ -128,7 +128,7 @@ fn around(line: &str) -> String {
 fn shell(world: &World, name: &str, line: &str) -> Outcome {
     let at = world.directory(&format!("pivot-{name}"));
     let own = if world.is_root { "" } else { "--user --map-root-user" };
-    let make = "cp -r $ROOT $S/root && cp $(command -v chroot-rs) $S/root && mkdir $S/root/data $S/data";
+    let make = "cp -r $ROOT $S/root && cp $(command -v chroot-rs) $S/root && mkdir -p $S/root/data $S/data";
     let script = world.script(&format!("{make} && export S && {line}")).variable("OWN", own);
     script.variable("S", at.display().to_string()).variable("ROOT", world.busybox_root().display().to_string()).run()
 }

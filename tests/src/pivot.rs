@@ -57,6 +57,19 @@ pub const ROWS: &[Row] = &[
             }
         },
     ),
+    Row::new("what a command mounts in a plain root stays there, as with GNU chroot", NEEDS, |world| {
+        for (name, tool, expected) in [
+            ("gnu", "chroot", "mounted\n"),
+            ("plain", "chroot-rs", "mounted\n"),
+            ("pivot", "chroot-rs --pivot", "gone\n"),
+        ] {
+            let line = format!(
+                "unshare-rs $OWN --mount -- sh -c '{tool} $S/root /bin/busybox mount -t tmpfs none /data && \
+                 [ $(stat -c %d $S/root) = $(stat -c %d $S/root/data) ] && echo gone || echo mounted'"
+            );
+            shell(world, &format!("mounts-{name}"), &line).succeeds().stdout_is(expected);
+        }
+    }),
     Row::new(
         "a container without a mount namespace of its own is not pivoted, whoever else is in it",
         NEEDS,

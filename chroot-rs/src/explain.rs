@@ -125,7 +125,7 @@ pub(crate) fn no_root_mount(fault: Fault) -> Fault {
         ),
         (Some(Errno::EINVAL), Some(mount)) if mount.fs_type == "rootfs" => fault.with_remedy(
             "the root is the initramfs, which pivot_root(2) cannot leave before Linux 7.0; switch_root(8) to another \
-             root first",
+             root first, or take --no-pivot",
         ),
         _ => missing_admin(fault),
     }

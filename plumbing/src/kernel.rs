@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 pub use children::{Cloned, fork, fork_into, fork_plainly, fork_sibling};
+pub(crate) use executable::run_from;
 pub(crate) use landlock::{landlock_add_path, landlock_create_ruleset, landlock_restrict_self, landlock_version};
 pub use mounts::{mount_idmap, mount_setattr};
 pub use nsfs::{namespace_by_id, namespace_id, namespace_owner, socket_namespace};
@@ -21,6 +22,7 @@ use crate::trial::{Argument, Trial};
 use crate::{Fault, narrate};
 
 mod children;
+mod executable;
 mod landlock;
 mod mounts;
 pub mod nsfs;

@@ -100,7 +100,7 @@ impl Claim {
         })?;
         let group = self.own_group(&target, hierarchies);
         match self.start_time {
-            Some(told) if told != target.init().start_time => {
+            Some(told) if target.start_time().ok() != Some(told) => {
                 return Err(format!("does not run: its pid {pid} has passed to another process"));
             }
             Some(_) => {}

@@ -44,7 +44,7 @@ impl Subject {
                 return Ok((container.record()?, container.target));
             }
         };
-        let mut record = Record::new(None, target.init().clone())?;
+        let mut record = Record::new(None, target.identity()?)?;
         let mut namespaces = Vec::new();
         for kind in Kind::ALL {
             // What is not ours to read is told as such on the page.

@@ -60,6 +60,7 @@ impl Choice for Action {
     fn choose(words: &[OsString]) -> Option<Action> {
         Some(match words.first()?.to_str()? {
             "exec" => Action::Exec(ordinary::read(words)?),
+            "connect" => Action::Connect(ordinary::read(words)?),
             "list" => Action::List(ordinary::read(words)?),
             "show" => Action::Show(ordinary::read(words)?),
             _ => return None,
@@ -113,7 +114,7 @@ pub(crate) struct List {
     pub(crate) json: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args, Ordinary)]
 pub(crate) struct Connect {
     /// Read the container's record from stdin, and pass it on with what was made
     #[arg(long, required = true)]

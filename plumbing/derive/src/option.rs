@@ -43,6 +43,7 @@ pub(crate) struct Declaration<'a> {
     requires: Vec<TokenStream>,
     conflicts: Vec<TokenStream>,
     is_for_clap_alone: bool,
+    is_required: bool,
 }
 
 impl<'a> Declaration<'a> {
@@ -60,6 +61,7 @@ impl<'a> Declaration<'a> {
             requires: Vec::new(),
             conflicts: Vec::new(),
             is_for_clap_alone: false,
+            is_required: false,
         };
         let metas = metas(field, "arg")?;
         let has_default = metas.iter().any(|meta| {
@@ -104,6 +106,9 @@ impl<'a> Declaration<'a> {
             ("requires", Some(value)) => self.requires.push(quote!(&[#value])),
             ("conflicts_with", Some(value)) => self.conflicts.push(quote!(&[#value])),
             ("conflicts_with_all", Some(value)) => self.conflicts.push(quote!(&#value)),
+            ("required", Some(value)) if matches!(literal(value), Some(Lit::Bool(yes)) if yes.value) => {
+                self.is_required = true;
+            }
             ("required", _) => {
                 return Err(Error::new_spanned(meta, MUST_BE_GIVEN));
             }
@@ -116,6 +121,11 @@ impl<'a> Declaration<'a> {
     /// clap's name of it.
     pub(crate) fn id(&self) -> String {
         self.field.to_string()
+    }
+
+    /// Whether a line without it is clap's to complain of.
+    pub(crate) fn is_required(&self) -> bool {
+        self.is_required
     }
 
     fn is_list(&self) -> bool {

@@ -43,10 +43,13 @@ use self::namespaces::Namespaces;
 use self::seen::{List, Seen};
 use self::sockets::Socket;
 pub(crate) use self::subject::Subject;
+use crate::find;
 
 /// The record's member `isolation`.
 #[derive(Debug, Serialize)]
 struct Isolation {
+    /// The process that was looked at.
+    pid: i32,
     /// The process whose view is the host's.
     host_pid: i32,
     namespaces: Namespaces,
@@ -77,7 +80,8 @@ pub(crate) fn tell(subject: &Subject, json: bool) -> Result<Status, Fault> {
 /// Adds it to every record of stdin.
 pub(crate) fn pass_on() -> Result<Status, Fault> {
     pipe::inspect(|record, target| {
-        let isolation = Isolation::of(record, target)?;
+        let command = find::command_of(target);
+        let isolation = Isolation::of(record, command.as_ref().unwrap_or(target))?;
         record.set("isolation", &isolation)
     })
 }
@@ -120,6 +124,7 @@ impl Isolation {
         let Files { mounts, devices, leaks } = files;
         let host_pid = host.pid();
         Ok(Isolation {
+            pid: target.pid(),
             host_pid,
             namespaces,
             ids,

@@ -27,7 +27,7 @@ mod table;
 use plumbing::namespace::Kind;
 use plumbing::record::Record;
 use plumbing::target::Target;
-use plumbing::{Fault, Status, pipe, startup};
+use plumbing::{Fault, Status, folding, pipe, startup};
 use serde::Serialize;
 
 use self::capabilities::Capabilities;
@@ -73,7 +73,7 @@ pub(crate) fn tell(subject: &Subject, json: bool) -> Result<Status, Fault> {
             record.set("isolation", &isolation)?;
             startup::print(&record.to_line())
         }
-        false => startup::print(&table::page(&record, &target, &isolation)),
+        false => startup::print(&folding::for_terminal(&table::page(&record, &target, &isolation))),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod assembly;
 pub mod chain;
 pub mod environment;
 pub mod fault;
+pub mod folding;
 pub mod gates;
 pub mod group;
 pub mod guardian;

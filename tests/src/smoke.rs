@@ -11,6 +11,8 @@ use crate::world::World;
 const TOOLS: [&str; 5] = ["unshare-rs", "cgexec-rs", "chroot-rs", "netns-rs", "nsenter-rs"];
 const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
 
+const SCRIPT: &[Need] = &[Need::Program("script", "bsdutils")];
+
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new("every tool says its name and version", &[], |world| {
@@ -23,6 +25,25 @@ pub const ROWS: &[Row] = &[
             world.sh(&format!("{tool} --help")).succeeds().stdout_has("Usage: ").stdout_has("xamples");
         }
     }),
+    Row::new("help is folded to fit a terminal, and has whole lines for anybody else", SCRIPT, |world| {
+        for tool in TOOLS {
+            let explained = |columns: u32| {
+                let script = format!("script -qec 'stty cols {columns}; {tool} --help' /dev/null </dev/null");
+                world.sh(&script).succeeds().stdout.replace('\r', "")
+            };
+            let whole = world.sh(&format!("{tool} --help")).succeeds().stdout;
+            assert_eq!(explained(500), whole, "{tool}");
+            let folded = explained(70);
+            assert_ne!(folded, whole, "{tool}");
+            // Commands can be copied whole; nothing else is too wide.
+            let options = folded.lines().filter(|line| line.trim_start().starts_with('-'));
+            let wide: Vec<_> = options.filter(|line| line.chars().count() > 70).collect();
+            assert!(wide.is_empty(), "{tool}: {wide:#?}");
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(words(&folded), words(&whole), "{tool}");
+        }
+    })
+    .host_only(),
     Row::new("a pipeline fails when any of its stages fails", &[], |world| {
         world.sh("exit 3 | cat").fails_with(3);
     }),

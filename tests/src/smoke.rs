@@ -25,6 +25,28 @@ pub const ROWS: &[Row] = &[
             world.sh(&format!("{tool} --help")).succeeds().stdout_has("Usage: ").stdout_has("xamples");
         }
     }),
+    Row::new("every example of --help is understood, and a pipeline of them leaves nothing", &[], |world| {
+        let mut seen = 0;
+        for help in TOOLS.iter().copied().chain(["nsenter-rs --list", "nsenter-rs --list --containers"]) {
+            let text = world.sh(&format!("{help} --help")).succeeds().stdout;
+            let examples = text.lines().skip_while(|line| !line.starts_with("Examples:")).skip(1);
+            // What stands beside one, or below it, explains it.
+            let commands = examples.take_while(|line| !line.is_empty()).filter_map(|line| line.strip_prefix("  "));
+            for command in commands.filter(|line| !line.starts_with(' ')) {
+                let command = command.split("  ").next().unwrap_or_default().trim_matches(['…', '|', ' ']);
+                assert!(!command.contains("--hold") || command.contains("--rm"), "{command}");
+                // In a chain, each tool reads its own part.
+                let is_ours = |part: &&str| TOOLS.iter().any(|tool| part.starts_with(tool));
+                for part in command.split(" -- ").filter(is_ours) {
+                    let outcome = world.sh(&format!("{DRY}; {part}"));
+                    assert!(!outcome.stderr.contains("see --help") || is_cut(part, &outcome), "{command}\n{outcome}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 40, "{seen}");
+        world.sh(&format!("{DRY}; cgexec-rs --show 4242 --json")).fails_with(125).stderr_has("see --help");
+    }),
     Row::new("help is folded to fit a terminal, and has whole lines for anybody else", SCRIPT, |world| {
         for tool in TOOLS {
             let explained = |columns: u32| {
@@ -86,6 +108,15 @@ const NETWORK: &str = "
     nft add chain inet t nat { type nat hook postrouting priority srcnat \\; }
     nft add rule inet t nat masquerade
     nft list ruleset";
+
+/// Has every tool tell what it would do; a listing is one of those that do nothing else.
+const DRY: &str = "for tool in unshare-rs cgexec-rs chroot-rs netns-rs nsenter-rs; do \
+    eval \"$tool() { case \\$1 in --list) command $tool \\\"\\$@\\\";; *) command $tool --dry-run \\\"\\$@\\\";; esac; }\"; done";
+
+/// Whether the command is all that is missing: it stands behind the `--`.
+fn is_cut(part: &str, outcome: &crate::script::Outcome) -> bool {
+    !part.contains('|') && outcome.stderr.contains("a command is missing")
+}
 
 const ALL_OF_CGROUP_V2: &[Need] =
     &[Need::CgroupV2("cpu"), Need::CgroupV2("memory"), Need::CgroupV2("pids"), Need::CgroupV2("io")];

@@ -75,6 +75,17 @@ pub fn command() -> clap::Command {
 #[cfg(test)]
 mod tests {
     #[test]
+    fn a_common_line_is_not_left_to_clap() {
+        let lines = [
+            "cgexec-rs true",
+            "cgexec-rs --memory 256M --pids 100 -- sh",
+            "cgexec-rs -g memory:box true",
+            "cgexec-rs --pipe --show",
+        ];
+        assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
+    }
+
+    #[test]
     fn the_short_way_reads_what_clap_reads() {
         let read = plumbing::ordinary::disagreement::<super::Options>();
         assert!(read.clone().is_ok_and(|lines| lines > 300), "{read:?}");

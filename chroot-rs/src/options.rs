@@ -114,6 +114,18 @@ pub fn command() -> clap::Command {
 #[cfg(test)]
 mod tests {
     #[test]
+    fn a_common_line_is_not_left_to_clap() {
+        let lines = [
+            "chroot-rs . true",
+            "chroot-rs --userspec=0:0 --groups 0 . true",
+            "chroot-rs --std . -- sh",
+            "chroot-rs --std --read-only --bind /usr:/usr:ro --tmpfs /var --setenv A=b . sh",
+            "chroot-rs --pipe --std .",
+        ];
+        assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
+    }
+
+    #[test]
     fn the_short_way_reads_what_clap_reads() {
         let read = plumbing::ordinary::disagreement::<super::Options>();
         assert!(read.clone().is_ok_and(|lines| lines > 300), "{read:?}");

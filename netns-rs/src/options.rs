@@ -172,6 +172,17 @@ impl ValueParserFactory for Name {
 #[cfg(test)]
 mod tests {
     #[test]
+    fn a_common_line_is_not_left_to_clap() {
+        let lines = [
+            "netns-rs exec blue true",
+            "netns-rs exec --new --bridge box0 --address 10.88.0.2/24 --gateway 10.88.0.1 --nat -- sh",
+            "netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24",
+            "netns-rs show --pipe",
+        ];
+        assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
+    }
+
+    #[test]
     fn the_short_way_reads_what_clap_reads() {
         let read = plumbing::ordinary::disagreement::<super::Options>();
         assert!(read.clone().is_ok_and(|lines| lines > 300), "{read:?}");

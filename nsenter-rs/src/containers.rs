@@ -155,7 +155,7 @@ fn cgroup(container: &Container) -> Result<Option<Text>, Fault> {
 
 /// When a process started: RFC 3339, in UTC. The kernel counts from boot, and that clock does not jump.
 pub(crate) fn started(process: &Target) -> Option<String> {
-    let ticks = process.init().start_time;
+    let ticks = process.start_time().ok()?;
     let since_boot = Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64);
     let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let uptime = Duration::new(uptime.tv_sec.try_into().ok()?, uptime.tv_nsec.try_into().ok()?);

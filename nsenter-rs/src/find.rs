@@ -145,7 +145,7 @@ impl Container {
 
     /// The record that names it.
     pub(crate) fn record(&self) -> Result<Record, Fault> {
-        let mut record = Record::new(Some(&self.name()), self.target.init().clone())?;
+        let mut record = Record::new(Some(&self.name()), self.target.identity()?)?;
         record.set_namespaces(&self.namespaces())?;
         let Container { id, image, pod, .. } = self;
         let (id, image, pod) = (id.as_deref(), image.as_deref(), pod.as_deref());

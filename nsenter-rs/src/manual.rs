@@ -23,15 +23,19 @@ pub const MANUAL: Manual = Manual {
 
 const CALLS: &[Call] = &[
     call(
-        "fsopen",
-        "overlay",
-        "fsopen(2)",
+        "open_tree",
+        "",
+        "open_tree(2)",
         "First, as long as nobody inside can see us: a view of our executable that nobody can write through, because a \
          container must not reach a file of the host by /proc/PID/exe (CVE-2019-5736). Without the right to it, a sealed \
          copy stands in.",
     ),
-    call("fsconfig", "", "fsconfig(2)", "Its one layer holds our executable; there is none to write to."),
-    call("fsmount", "", "fsmount(2)", "It is attached nowhere."),
+    call(
+        "mount_setattr",
+        "",
+        "mount_setattr(2)",
+        "Read-only; once we run from it, it belongs to no mount namespace in which that could be undone.",
+    ),
     call("execveat", "", "memfd_create(2)", "From here the view, or the sealed copy, goes on."),
     call(
         "clone3",

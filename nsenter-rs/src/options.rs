@@ -5,9 +5,8 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use clap::Parser;
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use plumbing::namespace::Kind;
-use plumbing::options::Narration;
+use plumbing::options::{Narration, of_os};
 use plumbing::ordinary::Ordinary;
 
 use crate::address::Address;
@@ -38,7 +37,7 @@ Exit status: 125 our own failure, 126 command not runnable, 127 not found, else 
 pub struct Options {
     /// Enter namespaces of this process (with its pidfd's inode: of no other that got its pid), or of this container
     #[arg(short, long, value_name = "PID[:INODE]|NAME", help_heading = "Target",
-          value_parser = OsStringValueParser::new().try_map(|name| Address::read(&name)),
+          value_parser = of_os(Address::read),
           action = clap::ArgAction::Append, conflicts_with_all = ["pipe", "find"])]
     pub(crate) target: Vec<Address>,
     /// Enter the container whose record comes in on stdin
@@ -46,7 +45,7 @@ pub struct Options {
     pub(crate) pipe: bool,
     /// Print the record of the container with this name or id, and enter nothing (needs --json)
     #[arg(long, value_name = "NAME", requires = "json", group = "answer", help_heading = "Target", conflicts_with = "command",
-          value_parser = OsStringValueParser::new().try_map(|name| Reference::read(&name)))]
+          value_parser = of_os(Reference::read))]
     pub(crate) find: Option<Reference>,
     /// Only containers of this runtime: docker, podman, cri-o, containerd, nspawn, lxc, hold, crun, runc, systemd, netns
     #[arg(long = "type", value_name = "RUNTIME", value_parser = Runtime::read, help_heading = "Target",
@@ -240,6 +239,21 @@ pub fn command() -> clap::Command {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_common_line_is_not_left_to_clap() {
+        let lines = [
+            "nsenter-rs -- true",
+            "nsenter-rs -t 4242 -a true",
+            "nsenter-rs --target=web --all -- true",
+            "nsenter-rs -t 4242:4711 -m -- true",
+            "nsenter-rs --net=/run/netns/blue true",
+            "nsenter-rs -t 1 -a --join-cgroup --env -- sh",
+            "nsenter-rs --pipe --rm -- sh",
+            "nsenter-rs --find web --json",
+        ];
+        assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
+    }
+
     #[test]
     fn the_short_way_reads_what_clap_reads() {
         let read = plumbing::ordinary::disagreement::<super::Options>();

@@ -1,7 +1,8 @@
 //! The options that all five tools share, and the way from argv to a plan: clap reads it, one line tells what is wrong.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Parser};
 
@@ -32,6 +33,14 @@ pub fn command<O: Parser>() -> clap::Command {
     let help =
         Arg::new("help").short('h').long("help").action(ArgAction::HelpShort).global(true).help("Print this help");
     O::command().disable_help_flag(true).arg(help)
+}
+
+/// A `value_parser` for values that may be any bytes, as names of files are.
+pub fn of_os<T>(read: fn(&OsStr) -> Result<T, String>) -> impl TypedValueParser<Value = T>
+where
+    T: Clone + Send + Sync + 'static,
+{
+    OsStringValueParser::new().try_map(move |word| read(&word))
 }
 
 /// Reads argv into the declared options `O`, or into the text that `--help` and `--version` ask for.

@@ -14,7 +14,7 @@ pub use plumbing_derive::Ordinary;
 
 mod proof;
 
-pub use proof::disagreement;
+pub use proof::{disagreement, left_to_clap};
 
 /// Options that the short way can read; beginning with none given.
 pub trait Ordinary: Default {

@@ -8,7 +8,8 @@ mod view;
 
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::AtFlags;
 use nix::unistd::execveat;
@@ -27,7 +28,7 @@ fn seals() -> SealFlags {
 /// Goes on in a sealed copy with the same arguments, unless this is one already. Comes back in that case, and from a
 /// dry run.
 pub fn ensure(why: &str) -> Result<(), Fault> {
-    if is_sealed()? {
+    if is_copy(&own_path()?)? {
         return take_name();
     }
     go_on_in(&copy_of_self()?, "memfd", why)
@@ -39,11 +40,10 @@ pub fn ensure(why: &str) -> Result<(), Fault> {
 /// A view shares the pages of the file, so it does not stop who can write into a page of a file that is open for
 /// reading: that takes a defect of the kernel (CVE-2022-0847, CVE-2026-31431), from which only a copy is safe.
 pub fn ensure_view(why: &str) -> Result<(), Fault> {
-    let executable = own_file()?;
-    if is_copy(&executable) || view::is_view(&executable)? {
+    let path = own_path()?;
+    if view::is_view(&path)? || is_copy(&path)? {
         return take_name();
     }
-    drop(executable);
     match view::open()? {
         Some(view) => go_on_in(&view, "view", why),
         None => go_on_in(&copy_of_self()?, "memfd", why),
@@ -61,17 +61,22 @@ fn go_on_in(executable: &OwnedFd, shown: &str, why: &str) -> Result<(), Fault> {
     exec(executable, &startup::arguments(), &Environment::inherited(), &text, why)
 }
 
-/// Whether this process runs from a sealed copy.
-pub fn is_sealed() -> Result<bool, Fault> {
-    own_file().map(|file| is_copy(&file))
+/// What the kernel calls the file that we run from: `/memfd:…` and `/` are none that could be installed.
+fn own_path() -> Result<PathBuf, Fault> {
+    look("find our own executable", format!("readlink({OWN_FILE:?})"), || std::fs::read_link(OWN_FILE))
 }
 
 fn own_file() -> Result<std::fs::File, Fault> {
     look("open our own executable", format!("open(\"{OWN_FILE}\")"), || std::fs::File::open(OWN_FILE))
 }
 
-fn is_copy(executable: &std::fs::File) -> bool {
-    fcntl_get_seals(executable).is_ok_and(|seals_of_it| seals_of_it.contains(seals()))
+/// Whether we run from a sealed copy.
+fn is_copy(path: &Path) -> Result<bool, Fault> {
+    if !path.as_os_str().as_bytes().starts_with(b"/memfd:") {
+        return Ok(false);
+    }
+    let seals_of_it = own_file().map(fcntl_get_seals)?;
+    Ok(seals_of_it.is_ok_and(|seals_of_it| seals_of_it.contains(seals())))
 }
 
 /// Copies our executable into a sealed memfd.

@@ -96,9 +96,9 @@ pub const ROWS: &[Row] = &[
     .root_only(),
     Row::new("an unfinished container that nobody enters ends by its --ttl, guardians and all", NEEDS, |world| {
         let before = Scan::take();
-        let pipeline = Pipeline::new(world).with(0, |words| format!("{words} --ttl 1")).with(4, |_| "cat".to_owned());
+        let pipeline = Pipeline::new(world).with(0, |words| format!("{words} --ttl 5")).with(4, |_| "cat".to_owned());
         world.sh(&pipeline.script()).succeeds().stdout_has("\"record\":1");
-        before.wait_until_same(PATIENCE + Duration::from_secs(1));
+        before.wait_until_same(PATIENCE + Duration::from_secs(5));
     })
     .root_only(),
     Row::new("a chain that ends, fails or is killed leaves nothing behind", NEEDS, |world| {

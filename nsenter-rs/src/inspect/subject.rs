@@ -45,7 +45,7 @@ impl Subject {
                 return Ok((record, container.command().unwrap_or(container.target)));
             }
         };
-        let mut record = Record::new(None, target.init().clone())?;
+        let mut record = Record::new(None, target.identity()?)?;
         let mut namespaces = Vec::new();
         for kind in Kind::ALL {
             // What is not ours to read is told as such on the page.

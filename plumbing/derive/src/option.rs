@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::{Error, Expr, ExprPath, Field, Ident, Lit, Meta, Result};
+use syn::{Error, Expr, ExprCall, ExprPath, Field, Ident, Lit, Meta, Result};
 
 use crate::shape::{self, Shape};
 use crate::{literal, metas};
@@ -22,6 +22,14 @@ const WITHOUT_EFFECT: [&str; 9] = [
 
 const MUST_BE_GIVEN: &str = "the short way does not miss what must be given: leave this struct to clap";
 
+/// What makes a value of a word.
+enum Parser {
+    /// `value_parser = read`, of text.
+    Text(Expr),
+    /// `value_parser = of_os(read)`, of any bytes.
+    Any(Expr),
+}
+
 /// An option as it is declared.
 pub(crate) struct Declaration<'a> {
     field: &'a Ident,
@@ -31,7 +39,7 @@ pub(crate) struct Declaration<'a> {
     takes_the_rest: bool,
     is_value_after_equals_only: bool,
     missing_value: Option<Expr>,
-    parser: Option<Expr>,
+    parser: Option<Parser>,
     requires: Vec<TokenStream>,
     conflicts: Vec<TokenStream>,
     is_for_clap_alone: bool,
@@ -89,7 +97,10 @@ impl<'a> Declaration<'a> {
             ("action", Some(Expr::Path(action))) if self.is_list() && ends_with(action, "Append") => {}
             ("require_equals", Some(_)) => self.is_value_after_equals_only = true,
             ("default_missing_value", Some(value)) => self.missing_value = Some(value.clone()),
-            ("value_parser", Some(value @ Expr::Path(_))) => self.parser = Some(value.clone()),
+            ("value_parser", Some(value @ Expr::Path(_))) => self.parser = Some(Parser::Text(value.clone())),
+            ("value_parser", Some(Expr::Call(call))) if is_of_os(call) => {
+                self.parser = call.args.first().cloned().map(Parser::Any);
+            }
             ("requires", Some(value)) => self.requires.push(quote!(&[#value])),
             ("conflicts_with", Some(value)) => self.conflicts.push(quote!(&[#value])),
             ("conflicts_with_all", Some(value)) => self.conflicts.push(quote!(&#value)),
@@ -171,12 +182,17 @@ impl<'a> Declaration<'a> {
             return None;
         };
         match &self.parser {
-            Some(parser) => Some(quote!(#parser(value.to_str()?).ok()?)),
+            Some(Parser::Text(read)) => Some(quote!(#read(value.to_str()?).ok()?)),
+            Some(Parser::Any(read)) => Some(quote!(#read(value).ok()?)),
             None if ["OsString", "PathBuf"].iter().any(|name| shape::is(ty, name)) => Some(quote!(value.into())),
             None if shape::is(ty, "String") => Some(quote!(value.to_str()?.into())),
             None => None,
         }
     }
+}
+
+fn is_of_os(call: &ExprCall) -> bool {
+    matches!(&*call.func, Expr::Path(function) if ends_with(function, "of_os"))
 }
 
 fn ends_with(path: &ExprPath, name: &str) -> bool {

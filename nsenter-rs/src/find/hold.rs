@@ -40,7 +40,9 @@ pub(crate) fn command(init: &Target) -> Option<Target> {
     // Asked first, since it is a single call.
     let is_inside = |pid: &i32| rustix::fs::stat(format!("/proc/{pid}/ns/pid")).is_ok_and(|it| it.st_ino == own);
     let others = pids.filter(|pid| *pid != init.pid()).filter(is_inside).filter_map(|pid| Target::of_pid(pid).ok());
-    others.filter(|other| shares(init, other, kinds)).min_by_key(|other| (other.init().start_time, other.pid()))
+    let commands = others.filter(|other| shares(init, other, kinds));
+    let by_age = commands.filter_map(|command| Some((command.start_time().ok()?, command.pid(), command)));
+    by_age.min_by_key(|(start_time, pid, _)| (*start_time, *pid)).map(|(_, _, command)| command)
 }
 
 fn shares(one: &Target, other: &Target, kinds: KindSet) -> bool {

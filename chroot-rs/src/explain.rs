@@ -130,7 +130,7 @@ pub(crate) fn no_root_mount(fault: Fault) -> Fault {
         ),
         (Some(Errno::EINVAL), Some(line)) if line.contains(" - rootfs ") => fault.with_remedy(
             "the root is the initramfs, which pivot_root(2) cannot leave before Linux 7.0; switch_root(8) to another \
-             root first",
+             root first, or take --no-pivot",
         ),
         _ => missing_admin(fault),
     }

@@ -11,6 +11,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use plumbing::kernel::{Cloned, call, clone3, exit_now, look};
 use plumbing::namespace::{Kind, KindSet};
+use plumbing::pipe::Stage;
 use plumbing::privilege::{Process, is_mapped};
 use plumbing::target::Target;
 use plumbing::{Fault, Status, narrate};
@@ -29,13 +30,6 @@ pub(crate) fn inside<T: Serialize + DeserializeOwned>(
     work: impl FnOnce(KindSet) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
     let foreign = target.foreign_kinds()?;
-    if !foreign.contains(Kind::Mnt) {
-        return Err(Fault::new(format!(
-            "cannot change the root of process {}: it shares our mount namespace, so it would be changed for us, too",
-            target.pid()
-        ))
-        .with_remedy("give the container its own: unshare-rs --hold --mount"));
-    }
     let (reader, writer) = look(GOAL, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     match fork("a child does the work: who joins a pid namespace must fork once more, and we stay where we are")? {
         Cloned::Child if narrate::is_dry_run() => {
@@ -54,6 +48,32 @@ pub(crate) fn inside<T: Serialize + DeserializeOwned>(
             hear(reader, pid)
         }
     }
+}
+
+/// A pivot moves the root of every process in a mount namespace, and no call tells who is in one: it must have been made
+/// for this container. Where the record lies, those whom it would hit first are looked at.
+pub(crate) fn require_own_mounts(stage: &Stage) -> Result<(), Fault> {
+    let told = stage.record.namespaces()?;
+    let is_own = told.iter().any(|(kind, namespace)| *kind == Kind::Mnt && namespace.private);
+    let itself = stage.target.namespace_inode(Kind::Mnt)?;
+    let parent = rustix::process::getppid().map_or(0, |parent| parent.as_raw_nonzero().get());
+    let others = [(std::process::id(), "ours"), (parent.unsigned_abs(), "our parent's"), (1, "process 1's")];
+    // One of a process that we may not look at is none that we may change.
+    let shared = others.iter().find(|(pid, _)| itself.is_some() && mount_namespace(*pid) == itself);
+    let whose = match (shared, is_own) {
+        (None, true) => return Ok(()),
+        (Some((_, whose)), _) => whose,
+        (None, false) => "its maker's",
+    };
+    let pid = stage.target.pid();
+    Err(Fault::new(format!(
+        "cannot change the root of process {pid}: its mount namespace is {whose}, too, whose root would be changed with it"
+    ))
+    .with_remedy("give the container its own: unshare-rs --hold --mount"))
+}
+
+fn mount_namespace(pid: u32) -> Option<u64> {
+    rustix::fs::stat(format!("/proc/{pid}/ns/mnt")).ok().map(|stat| stat.st_ino)
 }
 
 fn fork(why: &str) -> Result<Cloned, Fault> {

@@ -12,6 +12,7 @@ mod audit;
 mod built;
 mod confine;
 mod confinement;
+mod cover;
 mod devices;
 mod entry;
 mod explain;
@@ -32,6 +33,7 @@ mod resolve;
 mod root;
 mod root_options;
 mod std_mounts;
+mod switch;
 mod told;
 mod tree;
 

@@ -61,7 +61,12 @@ const CALLS: &[Call] = &[
     call("fsopen", "", "fsopen(2)", "A new file system: proc, sysfs, tmpfs, devpts, mqueue, overlay."),
     call("fsconfig", "", "fsconfig(2)", "Its parameters one by one, then its superblock."),
     call("fsmount", "", "fsmount(2)", "A mount of it, with its flags, still detached."),
-    call("mkdirat", "", "mkdir(2)", "A place to mount on, where there is none."),
+    call(
+        "mkdirat",
+        "",
+        "mkdir(2)",
+        "A place to mount on, where there is none; in a read-only root, in a directory of memory that lies over its own.",
+    ),
     call(
         "mknodat",
         "",
@@ -69,13 +74,13 @@ const CALLS: &[Call] = &[
         "The devices that every program may expect; in a user namespace, files to mount the host's on.",
     ),
     call("openat", "O_CREAT", "open(2)", "Files of its own in /etc, where --host-root makes the root on the spot."),
-    call("symlinkat", "", "symlink(2)", "Names that programs expect in /dev."),
+    call("symlinkat", "", "symlink(2)", "Names that programs expect in /dev; links of a directory that is shown anew."),
     call("move_mount", "", "move_mount(2)", "The tree appears in its place, whole."),
     call(
         "chroot",
         "",
         "chroot(2)",
-        "Without --std and --pivot: from here on, / is there, and the old root only out of sight.",
+        "Where nothing is mounted, or with --no-pivot: from here on, / is there, and the old root only out of sight.",
     ),
     call(
         "pivot_root",

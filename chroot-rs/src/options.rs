@@ -14,7 +14,7 @@ use crate::root_options::RootOptions;
 const EXAMPLES: &str = "\
 Examples:
   chroot-rs /mnt/rescue /bin/bash
-  chroot-rs --userspec www-data /srv/site /bin/sh
+  chroot-rs --user www-data --group adm /srv/site /bin/sh
   unshare-rs --mount --pid --ipc --uts --fork -- chroot-rs --std ./rootfs -- /bin/sh
   unshare-rs --user --map-root-user --mount --pid --fork -- chroot-rs --std --host-root -- ps aux
   chroot-rs --read-only --bind ./src:/src --tmpfs /tmp:size=64m ./rootfs -- make -C /src
@@ -43,8 +43,17 @@ pub struct Options {
     pub(crate) root: RootOptions,
 
     /// Run as this user and group, by name or number; names of NEWROOT come first
-    #[arg(long, value_name = "USER[:GROUP]", overrides_with = "userspec", help_heading = "Identity")]
+    #[arg(
+        long,
+        visible_alias = "user",
+        value_name = "USER[:GROUP]",
+        overrides_with = "userspec",
+        help_heading = "Identity"
+    )]
     pub(crate) userspec: Option<String>,
+    /// Run with this primary group, by name or number; the others are those of --groups
+    #[arg(long, value_name = "GROUP", overrides_with = "group", help_heading = "Identity")]
+    pub(crate) group: Option<String>,
     /// Run with these supplementary groups
     #[arg(long, value_name = "GROUP,...", overrides_with = "groups", help_heading = "Identity")]
     pub(crate) groups: Option<String>,
@@ -98,7 +107,7 @@ pub struct Options {
 #[derive(Debug, Default, clap::Args, Ordinary)]
 pub(crate) struct Audit {
     /// Try the ways out of the container that this runs in, and tell which are open; exits with 1 if any is
-    #[arg(long, conflicts_with_all = ["std", "pipe", "keep_on_error", "userspec", "groups", "skip_chdir", "capabilities",
+    #[arg(long, conflicts_with_all = ["std", "pipe", "keep_on_error", "userspec", "group", "groups", "skip_chdir", "capabilities",
           "allow_new_privs", "keep_env", "preserve_fds"], help_heading = "Audit")]
     pub(crate) audit: bool,
     /// Tell it as JSON

@@ -13,10 +13,11 @@ use crate::asked::{self, Asked};
 use crate::root::Source;
 
 /// What a bundle says itself.
-const OF_A_BUNDLE: [&str; 21] = [
+const OF_A_BUNDLE: [&str; 22] = [
     "std",
     "read_only",
     "userspec",
+    "group",
     "groups",
     "skip_chdir",
     "capabilities",
@@ -134,10 +135,13 @@ pub(crate) struct RootOptions {
     /// Take root, mounts and process from BUNDLE/config.json, as OCI runtimes do; takes no NEWROOT
     #[arg(long, value_name = "BUNDLE", help_heading = "Container root", group = "made", conflicts_with_all = OF_A_BUNDLE)]
     pub(crate) oci: Option<PathBuf>,
-    /// Leave the old root by pivot_root(2), as --std does, and not by chroot(2)
+    /// Leave the old root by pivot_root(2), in a mount namespace of our own: as --std and all mounts do, also without them
     #[arg(long, help_heading = "Container root")]
     pub(crate) pivot: bool,
-    /// Make the root read-only
+    /// Lay the new root over the old one and chroot(2), where pivot_root(2) cannot be, as in an initramfs
+    #[arg(long, conflicts_with_all = ["pivot", "pipe"], help_heading = "Container root")]
+    pub(crate) no_pivot: bool,
+    /// Make the root read-only; mount points that it lacks are made without writing to it
     #[arg(long, help_heading = "Container root")]
     pub(crate) read_only: bool,
     #[command(flatten)]

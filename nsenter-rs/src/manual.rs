@@ -34,9 +34,15 @@ const CALLS: &[Call] = &[
         "mount_setattr",
         "",
         "mount_setattr(2)",
-        "Read-only; once we run from it, it belongs to no mount namespace in which that could be undone.",
+        "Read-only; once only we have it, it belongs to no mount namespace in which that could be undone.",
     ),
-    call("execveat", "", "memfd_create(2)", "From here the view, or the sealed copy, goes on."),
+    call(
+        "prctl",
+        "PR_SET_MM",
+        "PR_SET_MM(2const)",
+        "From here the view is our executable; without the right to it, a sealed copy.",
+    ),
+    call("execveat", "", "memfd_create(2)", "The sealed copy goes on."),
     call(
         "clone3",
         "",

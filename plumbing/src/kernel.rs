@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
+pub(crate) use executable::run_from;
 pub(crate) use landlock::{landlock_add_path, landlock_create_ruleset, landlock_restrict_self, landlock_version};
 pub use mounts::{mount_idmap, mount_setattr};
 pub use nsfs::{namespace_by_id, namespace_id, namespace_owner, socket_namespace};
@@ -20,6 +21,7 @@ use crate::startup::Argv;
 use crate::trial::{Argument, Trial};
 use crate::{Fault, narrate};
 
+mod executable;
 mod landlock;
 mod mounts;
 pub mod nsfs;

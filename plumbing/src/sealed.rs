@@ -1,8 +1,8 @@
 //! Running from a sealed copy of ourselves: what a container can reach as /proc/PID/exe cannot be written.
 //!
 //! A process that crosses into a container shows the container its executable file (CVE-2019-5736). So the tool copies
-//! itself into a memfd, seals it against every change and executes that before it crosses; or it executes a view of
-//! itself that cannot be written through, which is cheaper. `memfd_create(2)`.
+//! itself into a memfd, seals it against every change and executes that before it crosses; or it goes on from a view of
+//! itself that cannot be written through, which is much cheaper. `memfd_create(2)`.
 
 mod view;
 
@@ -31,22 +31,21 @@ pub fn ensure(why: &str) -> Result<(), Fault> {
     if is_copy(&own_path()?)? {
         return take_name();
     }
-    go_on_in(&copy_of_self()?, "memfd", why)
+    go_on_in(&copy_of_self()?, why)
 }
 
-/// The same with a view of our executable that nobody can write through, where the kernel lets us make one; a copy
-/// takes five times as long.
+/// The same with a view of our executable that nobody can write through, where the kernel lets us make one; that takes
+/// no new start.
 ///
 /// A view shares the pages of the file, so it does not stop who can write into a page of a file that is open for
 /// reading: that takes a defect of the kernel (CVE-2022-0847, CVE-2026-31431), from which only a copy is safe.
 pub fn ensure_view(why: &str) -> Result<(), Fault> {
-    let path = own_path()?;
-    if view::is_view(&path)? || is_copy(&path)? {
+    if is_copy(&own_path()?)? {
         return take_name();
     }
-    match view::open()? {
-        Some(view) => go_on_in(&view, "view", why),
-        None => go_on_in(&copy_of_self()?, "memfd", why),
+    match view::take_place() {
+        true => Ok(()),
+        false => go_on_in(&copy_of_self()?, why),
     }
 }
 
@@ -56,9 +55,8 @@ fn take_name() -> Result<(), Fault> {
     look("name ourselves", "prctl(PR_SET_NAME)", || nix::sys::prctl::set_name(&name))
 }
 
-fn go_on_in(executable: &OwnedFd, shown: &str, why: &str) -> Result<(), Fault> {
-    let text = format!("execveat({shown}, \"\", AT_EMPTY_PATH)");
-    exec(executable, &startup::arguments(), &Environment::inherited(), &text, why)
+fn go_on_in(copy: &OwnedFd, why: &str) -> Result<(), Fault> {
+    exec(copy, &startup::arguments(), &Environment::inherited(), "execveat(memfd, \"\", AT_EMPTY_PATH)", why)
 }
 
 /// What the kernel calls the file that we run from: `/memfd:…` and `/` are none that could be installed.

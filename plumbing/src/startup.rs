@@ -11,6 +11,7 @@ use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use rustix::fs::{Mode, OFlags, open};
 
@@ -112,10 +113,14 @@ pub fn run<P>(
 
 /// Writes text for a person or a record to stdout, whole.
 pub fn print(text: &str) -> Result<Status, Fault> {
+    let (goal, call) = ("write the answer", "write(stdout)");
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
-        let written =
-            kernel::look("write the answer", "write(stdout)", || rustix::io::write(rustix::stdio::stdout(), rest))?;
+        // What stands in for it would take all, and we would tell of a success.
+        if was_closed(1) {
+            return Err(Fault::kernel(goal, call, Errno::EBADF));
+        }
+        let written = kernel::look(goal, call, || rustix::io::write(rustix::stdio::stdout(), rest))?;
         rest = &rest[written..];
     }
     Ok(Status::SUCCESS)

@@ -214,7 +214,7 @@ pub fn read_at(dir: BorrowedFd<'_>, path: &str) -> Result<Vec<u8>, std::io::Erro
 
 /// A field of a stat line, counted from 1 as `proc(5)` does. The second field, the name, may hold spaces and
 /// parentheses: count from its end.
-fn stat_field(stat: &str, number: usize) -> Option<u64> {
+pub(crate) fn stat_field(stat: &str, number: usize) -> Option<u64> {
     let after_name = &stat[stat.rfind(')')? + 1..];
     after_name.split_ascii_whitespace().nth(number - 3)?.parse().ok()
 }

@@ -50,6 +50,7 @@ const ROOT: &[&str] = &[
     "netns-rs add dry && $TRACE netns-rs delete $MODE dry; s=$?; [ $MODE = --explain ] || netns-rs delete dry; exit $s",
     "$TRACE chroot-rs $MODE --skip-chdir / true",
     "$TRACE chroot-rs $MODE --userspec 1000:1000 --groups 5,6 $ROOT /bin/true",
+    "$TRACE chroot-rs $MODE --user 1000 --group 5 $ROOT /bin/true",
     "$TRACE chroot-rs $MODE --capabilities chown,kill / true",
 ];
 

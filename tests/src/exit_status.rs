@@ -142,6 +142,8 @@ pub const ROWS: &[Row] = &[
     Row::new("help that nobody can read is a failure of ours", &[], |world| {
         for tool in crate::narration::TOOLS {
             world.sh(&format!("{tool} --help >/dev/full")).fails_with(125).stderr_has("ENOSPC");
+            world.sh(&format!("{tool} --help >&-")).fails_with(125).stderr_has("EBADF");
+            world.sh(&format!("{tool} --help >/dev/null")).succeeds();
         }
     }),
     Row::new(

@@ -132,7 +132,10 @@ pub const ROWS: &[Row] = &[
             let line = "for i in 1 2 3 4 5 6 7 8; do unshare-rs $OWN --mount --pid --net --fork -- chroot-rs $OPTIONS $R -- /bin/true 7<$W; echo $?; done";
             let options =
                 OPTIONS.replace("--mask /etc/passwd --readonly-path /tmp", "--bind $S:/data/new/dir --tmpfs /srv/x/y");
-            let outcomes: Vec<_> = (0..6).map(|_| stage.run(world, line, &options, &root)).collect();
+            // Every other one must not be written to: there it is the root's top that is shown anew meanwhile.
+            let options = [options.clone(), format!("{options} --read-only --tmpfs /new")];
+            let outcomes: Vec<_> =
+                options.iter().cycle().take(6).map(|options| stage.run(world, line, options, &root)).collect();
             is_over.store(true, Ordering::Relaxed);
             swaps = swapping.join().expect("the swapping thread");
             for outcome in &outcomes {

@@ -40,7 +40,9 @@ mod older_kernels;
 mod parsing;
 mod pipeline;
 mod pipelines;
+mod pivot;
 mod privilege;
+mod read_only_roots;
 mod readme;
 mod records;
 mod row;
@@ -105,6 +107,8 @@ const TOPICS: &[&[Row]] = &[
 const HOST_TOPICS: &[&[Row]] = &[
     chroot::ROWS,
     chroot_peer::ROWS,
+    pivot::ROWS,
+    read_only_roots::ROWS,
     hostile_roots::ROWS,
     agreement::ROWS,
     nsenter_agreement::ROWS,

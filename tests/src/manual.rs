@@ -48,6 +48,7 @@ const PAGES: &[Page] = &[
             "unshare-rs --hold --ttl 60 --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/true",
             "unshare-rs --user --map-users 0:0:10 --map-groups 0:0:10 sleep 5 & sleep 0.2; \
              setpriv --groups 5,6 nsenter-rs --target $! --user --keep-caps -S 1 -G 1 --root -- true; kill $!",
+            "unshare-rs --mount sleep 5 & sleep 0.2; nsenter-rs --target $! --mount --sealed-copy -- true; kill $!",
         ],
     },
     Page { tool: "nsenter-rs", manual: &nsenter_rs::list::manual::MANUAL, more: &[] },

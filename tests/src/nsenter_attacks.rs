@@ -54,7 +54,7 @@ pub const ROWS: &[Row] = &[
         assert!(outcome.stdout.starts_with("opened\n") && outcome.stdout.ends_with("changed\n"), "{outcome}");
         let outcome = overwrite(world, "nsenter-rs", "-a");
         // Whatever was opened, nothing was written.
-        let is_view = outcome.stderr.contains("execveat(view");
+        let is_view = outcome.stderr.contains("exe_fd=view");
         assert!(is_view || outcome.stderr.contains("execveat(memfd"), "{outcome}");
         assert!(is_view || !world.is_root || world.in_vm, "root here has a right to the cheaper way\n{outcome}");
         outcome.stdout_is("opened\ntried\nsame\n");

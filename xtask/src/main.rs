@@ -35,7 +35,7 @@ enum Task {
     Demo(demo::Options),
     /// Measure the tools, and containers made of them, beside their peers
     Bench(bench::Options),
-    /// Run the tests that util-linux has for unshare(1), with ours standing in for it
+    /// Run the tests that util-linux and two coreutils have for what we replace, with ours standing in for it
     PeerTests,
     /// Check format, lints, documentation, manual pages and the rules of the house
     Lint,

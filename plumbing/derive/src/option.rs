@@ -35,7 +35,7 @@ pub(crate) struct Declaration<'a> {
     field: &'a Ident,
     shape: Shape<'a>,
     short: Option<char>,
-    long: Option<String>,
+    longs: Vec<String>,
     takes_the_rest: bool,
     is_value_after_equals_only: bool,
     missing_value: Option<Expr>,
@@ -52,7 +52,7 @@ impl<'a> Declaration<'a> {
             field: name,
             shape: Shape::of(&field.ty),
             short: None,
-            long: None,
+            longs: Vec::new(),
             takes_the_rest: false,
             is_value_after_equals_only: false,
             missing_value: None,
@@ -85,9 +85,9 @@ impl<'a> Declaration<'a> {
                 Some(Lit::Char(letter)) => self.short = Some(letter.value()),
                 _ => self.is_for_clap_alone = true,
             },
-            ("long", None) => self.long = Some(self.field.to_string().replace('_', "-")),
-            ("long", Some(value)) => match literal(value) {
-                Some(Lit::Str(name)) => self.long = Some(name.value()),
+            ("long", None) => self.longs.push(self.field.to_string().replace('_', "-")),
+            ("long" | "visible_alias", Some(value)) => match literal(value) {
+                Some(Lit::Str(name)) => self.longs.push(name.value()),
                 _ => self.is_for_clap_alone = true,
             },
             ("trailing_var_arg", Some(_)) => self.takes_the_rest = true,
@@ -129,11 +129,8 @@ impl<'a> Declaration<'a> {
 
     /// A match arm from its names to what is declared; `None` where clap alone knows what to do.
     pub(crate) fn to_declared(&self) -> Option<TokenStream> {
-        let names: Vec<_> =
-            [self.long.as_ref().map(|it| quote!(Name::Long(#it))), self.short.map(|it| quote!(Name::Short(#it)))]
-                .into_iter()
-                .flatten()
-                .collect();
+        let longs = self.longs.iter().map(|it| quote!(Name::Long(#it)));
+        let names: Vec<_> = longs.chain(self.short.map(|it| quote!(Name::Short(#it)))).collect();
         if self.is_for_clap_alone || names.is_empty() || (self.value().is_none() && !matches!(self.shape, Shape::Flag))
         {
             return None;

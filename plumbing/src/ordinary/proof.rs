@@ -48,7 +48,7 @@ pub fn disagreement<O: Parser + Ordinary + Debug>() -> Result<u32, String> {
     let subcommands: Vec<String> = command.get_subcommands().map(|it| it.get_name().to_owned()).collect();
     let mut options = Vec::new();
     for arg in command.get_subcommands().chain([&command]).flat_map(clap::Command::get_arguments) {
-        options.extend(arg.get_long().map(|name| format!("--{name}")));
+        options.extend(arg.get_long_and_visible_aliases().into_iter().flatten().map(|name| format!("--{name}")));
         options.extend(arg.get_short().map(|letter| format!("-{letter}")));
     }
     words.extend(options.iter().flat_map(|option| WORDS.map(|value| format!("{option}={value}"))));

@@ -1,39 +1,30 @@
-//! A read-only view of our executable: a clone of the mount that it lies on, attached nowhere. `open_tree(2)`.
+//! Going on from a read-only view of our executable: a clone of the mount that it lies on, attached nowhere.
+//! `open_tree(2)`.
 //!
 //! That a mount is read-only can be undone by who has the right to change mounts, but only as long as the mount belongs
 //! to a mount namespace. A detached one belongs to none from the moment on in which the last descriptor of its tree is
-//! closed, as execveat(2) does with ours: what keeps it then is the executable file of a process, and the kernel refuses
-//! to change, clone or attach it (EINVAL), whoever asks.
+//! closed: what keeps it then is the executable file of a process, and the kernel refuses to change, clone or attach it
+//! (EINVAL), whoever asks.
 
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::OWN_FILE;
 use crate::Fault;
-use crate::kernel::{call, look, mount_setattr};
+use crate::fault::IntoErrno;
+use crate::kernel::{call, mount_setattr, run_from};
+use crate::target::stat_field;
 
-const GOAL: &str = "make a read-only view of our executable";
+const GOAL: &str = "go on from a read-only view of our executable";
 
-/// Whether we run from a view: nothing else that is executed is the root of a mount which is attached nowhere.
-pub(super) fn is_view(path: &Path) -> Result<bool, Fault> {
-    if path != Path::new("/") {
-        return Ok(false);
-    }
-    let on = look("look at our own executable", format!("statfs({OWN_FILE:?})"), || statvfs(OWN_FILE))?;
-    Ok(on.f_flag.contains(StatVfsMountFlags::RDONLY))
-}
-
-/// Makes one; `None` where our rights or this kernel do not suffice, for a copy does as well.
-pub(super) fn open() -> Result<Option<OwnedFd>, Fault> {
-    if !capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::SYS_ADMIN)) {
-        return Ok(None);
-    }
-    // Before Linux 5.12, or on a mount that may not be cloned.
-    Ok(clone_of_own_mount().ok())
+/// Goes on from one; `false` where our rights or this kernel do not suffice, for a copy does as well.
+pub(super) fn take_place() -> bool {
+    let may_mount = capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::SYS_ADMIN));
+    // An error: Linux before 5.12, or without CONFIG_CHECKPOINT_RESTORE, or a mount that may not be cloned.
+    may_mount && clone_of_own_mount().and_then(go_on_from).is_ok()
 }
 
 fn clone_of_own_mount() -> Result<OwnedFd, Fault> {
@@ -43,7 +34,18 @@ fn clone_of_own_mount() -> Result<OwnedFd, Fault> {
             open_tree(rustix::fs::CWD, OWN_FILE, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
         })?;
     let text = "mount_setattr(tree, \"\", AT_EMPTY_PATH, {attr_set=MOUNT_ATTR_RDONLY})";
-    let why = "nobody can undo it once we run from it: the mount belongs to no namespace then; mount_setattr(2)";
+    let why = "nobody can undo it once only we have it: it belongs to no namespace then; mount_setattr(2)";
     call(GOAL, text, why, || mount_setattr(&tree, false, libc::MOUNT_ATTR_RDONLY, 0, 0))?;
     Ok(tree)
+}
+
+/// To execute the view would do the same, but a program's start is what takes the time: to find out what the processor
+/// can do, the C library asks it things that a hypervisor answers.
+fn go_on_from(tree: OwnedFd) -> Result<(), Fault> {
+    let why = "what the container will see as our executable cannot be written; PR_SET_MM(2const)";
+    call(GOAL, "prctl(PR_SET_MM, PR_SET_MM_MAP, {exe_fd=view})", why, || {
+        let view = File::open(format!("/proc/self/fd/{}", tree.as_raw_fd())).map_err(IntoErrno::into_errno)?;
+        let stat = std::fs::read_to_string("/proc/self/stat").map_err(IntoErrno::into_errno)?;
+        run_from(&view, |field| stat_field(&stat, field))
+    })
 }

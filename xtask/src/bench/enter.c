@@ -1,7 +1,7 @@
 /*
  * What `nsenter-rs -t PID -a COMMAND` asks of the kernel where PID has mount, uts, ipc, net, pid and cgroup namespaces of
- * its own, and nothing else: the floor that the table measures above. "sealed" goes on in a read-only view of this very
- * program first, as nsenter-rs does; "flat" is for a PID whose mount and pid namespaces are ours.
+ * its own, and nothing else: the floor that the table measures above. "sealed" executes a read-only view of this very
+ * program first, which is as safe as what nsenter-rs does; "flat" is for a PID whose mount and pid namespaces are ours.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

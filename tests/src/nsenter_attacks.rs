@@ -59,6 +59,19 @@ pub const ROWS: &[Row] = &[
         assert!(is_view || !world.is_root || world.in_vm, "root here has a right to the cheaper way\n{outcome}");
         outcome.stdout_is("opened\ntried\nsame\n");
     }),
+    Row::new("nothing of nsenter-rs is mapped from a file that a container could write to", &[UNSHARE], |world| {
+        let line = "contain -m -p --mount-proc; nsenter-rs -t $P -m -p sleep 60 & N=$!; runs() { grep -q sleep /proc/$(child $N)/comm; }; \
+            until runs; do sleep 0.05; done; readlink /proc/$N/exe; awk '{print $2, $6}' /proc/$N/maps; kill $N; wait $N";
+        let outcome = run(world, line);
+        let (executable, maps) = outcome.stdout.split_once('\n').expect("lines");
+        assert_eq!(executable, "/", "{outcome}");
+        let files: Vec<_> = maps.lines().filter(|line| line.contains('/')).collect();
+        assert_eq!(files, ["r--p /", "r-xp /"], "{outcome}");
+        let writable_code = maps.lines().find(|line| line.contains('w') && line.contains('x'));
+        assert!(writable_code.is_none(), "{outcome}");
+    })
+    .root_only()
+    .host_only(),
     Row::new("nobody can make the view of our executable writable", &[UNSHARE, PERL], |world| {
         let file = world.directory("remounting").join("attack.pl");
         std::fs::write(&file, REMOUNT).expect("a file");

@@ -4,6 +4,7 @@
 //! The kernel allows it once nothing of the old file is mapped any more. So all that was loaded from it is mapped anew,
 //! in place, under the very code that does so: the contents are the same, and we are the only thread.
 
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::{null, null_mut};
 
@@ -43,14 +44,15 @@ pub(crate) fn run_from(file: impl AsFd, stat: impl Fn(usize) -> Option<u64>) -> 
     for segment in &segments {
         if segment.is_writable { segment.copy_in_place()? } else { segment.map_from(file)? }
     }
-    let (start, length) = sealed;
-    // SAFETY: what the C library made read-only once it had relocated us, before it was copied.
-    Errno::result(unsafe { libc::mprotect(start as *mut _, length, libc::PROT_READ) })?;
+    if let Some(sealed) = sealed {
+        // SAFETY: what the C library made read-only once it had relocated us, before it was copied.
+        Errno::result(unsafe { libc::mprotect(sealed.start as *mut _, sealed.len(), libc::PROT_READ) })?;
+    }
     name_executable(file, stat)
 }
 
-/// What was loaded, and what of it was made read-only later (`PT_GNU_RELRO`), as start and length.
-fn loaded() -> Option<(Vec<Segment>, (usize, usize))> {
+/// What was loaded, and what of it was made read-only later (`PT_GNU_RELRO`).
+fn loaded() -> Option<(Vec<Segment>, Option<Range<usize>>)> {
     // SAFETY: the vector that the kernel gave us is always there.
     let of_kernel = |key| unsafe { libc::getauxval(key) } as usize;
     let (table, count, page) = (of_kernel(libc::AT_PHDR), of_kernel(libc::AT_PHNUM), of_kernel(libc::AT_PAGESZ));
@@ -73,9 +75,9 @@ fn loaded() -> Option<(Vec<Segment>, (usize, usize))> {
             is_code: header.p_flags & libc::PF_X != 0,
         }
     };
-    let sealed = headers.iter().find(|header| header.p_type == libc::PT_GNU_RELRO).map_or((table, 0), |header| {
+    let sealed = headers.iter().find(|header| header.p_type == libc::PT_GNU_RELRO).map(|header| {
         let start = moved_by + header.p_vaddr as usize;
-        (down(start), down(start + header.p_memsz as usize) - down(start))
+        down(start)..down(start + header.p_memsz as usize)
     });
     Some((headers.iter().filter(load).map(segment).collect(), sealed))
 }

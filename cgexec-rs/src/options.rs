@@ -12,8 +12,8 @@ const EXAMPLES: &str = "
   cgexec-rs --memory 256M --pids 100 -- make        limit a build; the group goes when the build is over
   cgexec-rs --cpus 50% -- ffmpeg -i a.mkv b.webm    half of one CPU
   cgexec-rs -g memory,cpu:/batch -- ./job           run in a group that exists already
-  unshare-rs --hold --mount --pid --cgroup | cgexec-rs --pipe --memory 1G | nsenter-rs --pipe -- sh
-  cgexec-rs --show 4242 --json                      what a process may use, and what it uses
+  unshare-rs --hold --mount --pid --cgroup | cgexec-rs --pipe --memory 1G | nsenter-rs --pipe --rm -- sh
+  cgexec-rs --show --json 4242                      what a process may use, and what it uses
 ";
 
 const LIMITS: [&str; 4] = ["memory", "swap", "pids", "cpus"];

@@ -68,7 +68,7 @@ struct Facts {
     /// Each line of /proc/PID/uid_map: the first id inside, the first outside, and how many.
     uid_map: Vec<[u32; 3]>,
     gid_map: Vec<[u32; 3]>,
-    /// Of its first process, as /proc/PID/cgroup has it.
+    /// Of its first process, or of a hold's command, as /proc/PID/cgroup has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     cgroup: Option<Text>,
 }
@@ -146,7 +146,8 @@ fn id_map(container: &Container, file: &str) -> Result<Vec<[u32; 3]>, Fault> {
 
 /// The deepest of its groups: the one that was made for it, whatever hierarchies there are.
 fn cgroup(container: &Container) -> Result<Option<Text>, Fault> {
-    let cgroup = container.target.read("cgroup")?;
+    let command = container.command();
+    let cgroup = command.as_ref().unwrap_or(&container.target).read("cgroup")?;
     let paths = memberships(cgroup.as_bytes()).map(|(_, path)| path);
     let deepest =
         paths.reduce(|best, path| if path.components().count() > best.components().count() { path } else { best });

@@ -33,6 +33,7 @@ use plumbing::{Fault, Status, startup};
 use serde::Serialize;
 
 use claim::{Claim, Refused};
+pub(crate) use hold::command as command_of;
 use place::Unusable;
 use processes::Process;
 pub(crate) use reference::Reference;
@@ -149,7 +150,16 @@ impl Container {
         let Container { id, image, pod, .. } = self;
         let (id, image, pod) = (id.as_deref(), image.as_deref(), pod.as_deref());
         record.set("container", &Origin { runtime: self.runtime.name(), id, image, pod, user: self.author })?;
+        // Of any other container, the kernel tells by its first process.
+        if let Some(group) = self.command().and_then(|command| hold::groups(&self.target, &command).transpose()) {
+            record.set("cgroup", &group?)?;
+        }
         Ok(record)
+    }
+
+    /// The command by which to judge a container whose first process is none.
+    pub(crate) fn command(&self) -> Option<Target> {
+        if self.runtime == Runtime::Hold { command_of(&self.target) } else { None }
     }
 
     /// Its namespaces, and which of them are not ours.

@@ -9,6 +9,7 @@ pub mod chain;
 pub mod columns;
 pub mod environment;
 pub mod fault;
+pub mod folding;
 pub mod gates;
 pub mod group;
 pub mod guardian;

@@ -104,6 +104,8 @@ fn one_line(message: &str) -> String {
         .map(|line| line.strip_prefix("tip: ").unwrap_or(line))
         .collect::<Vec<_>>()
         .join("; ")
+        // Behind a colon a list follows, a line for each.
+        .replace(":; ", ": ")
 }
 
 #[cfg(test)]
@@ -142,6 +144,12 @@ mod tests {
         let argv = vec!["tool".into(), "--size".into(), not_text];
         let Err(fault) = parse::<Options>(argv) else { panic!("a fault") };
         assert_eq!(fault.to_string(), "invalid value '1\u{fffd}' for '--size': valid is UTF-8 text");
+    }
+
+    #[test]
+    fn a_list_of_what_is_missing_reads_as_one_line() {
+        let message = "error: the following required arguments were not provided:\n  --pipe\n\nUsage: tool --pipe\n";
+        assert_eq!(one_line(message), "the following required arguments were not provided: --pipe");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use rustix::fs::{Mode, OFlags, open};
 
-use crate::{Fault, Status, kernel, narrate};
+use crate::{Fault, Status, folding, kernel, narrate};
 
 /// Bits 0 to 2: that descriptor was closed. Bits 3 and 4: that signal was ignored.
 static INHERITED: AtomicU8 = AtomicU8::new(0);
@@ -106,7 +106,7 @@ pub fn run<P>(
     let arguments = ARGUMENTS.get_or_init(|| kernel::arguments(argv));
     let outcome = remember().and_then(|()| parse(arguments.clone())).and_then(|parsed| match parsed {
         Parsed::Plan(plan) => apply(&plan),
-        Parsed::Text(text) => print(&text),
+        Parsed::Text(text) => print(&folding::for_terminal(&text)),
     });
     outcome.unwrap_or_else(|fault| fault.report(tool)).0.into()
 }

@@ -23,6 +23,7 @@ mod held;
 mod hold;
 mod hostile_roots;
 mod inspect;
+mod inspect_held;
 mod lsns;
 mod lsns_agreement;
 mod manual;
@@ -78,6 +79,7 @@ const TOPICS: &[&[Row]] = &[
     hold::ROWS,
     all_or_nothing::ROWS,
     inspect::ROWS,
+    inspect_held::ROWS,
     docker::ROWS,
     state_files::ROWS,
     found::ROWS,

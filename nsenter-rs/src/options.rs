@@ -236,7 +236,6 @@ mod tests {
             "nsenter-rs --net=/run/netns/blue true",
             "nsenter-rs -t 1 -a --join-cgroup --env -- sh",
             "nsenter-rs --pipe --rm -- sh",
-            "nsenter-rs --find web --json",
         ];
         assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
     }

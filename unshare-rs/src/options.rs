@@ -188,7 +188,6 @@ mod tests {
             "unshare-rs -- true",
             "unshare-rs --fork --pid --mount-proc true",
             "unshare-rs --user --map-root-user --mount --pid --ipc --uts --net --cgroup --fork --kill-child --hostname web -- sh",
-            "unshare-rs -Urm --propagation slave true",
             "unshare-rs --hold --name web --mount --pid --ttl 5",
         ];
         assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);

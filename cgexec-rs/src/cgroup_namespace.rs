@@ -8,13 +8,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 use plumbing::assembly::{self, Hold, Word};
 use plumbing::hierarchy::Cgroup;
-use plumbing::kernel::{Cloned, call, clone3, exit_now, look};
+use plumbing::kernel::{Cloned, call, exit_now, fork, look};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::pipe::Stage;
+use plumbing::status::wait_for;
 use plumbing::target::Target;
 use plumbing::{Fault, Status, narrate};
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -43,7 +42,7 @@ fn born_in(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<Option<
     let goal = "make a cgroup namespace";
     let (ours, theirs) = assembly::lease_pair()?;
     let why = "a child makes the namespace: we stay in our group";
-    match call(goal, "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY))? {
+    match fork(goal, why)? {
         Cloned::Child if narrate::is_dry_run() => {
             create(target, foreign, cgroup)?;
             Ok(None)
@@ -55,7 +54,7 @@ fn born_in(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<Option<
         Cloned::Parent { pid, .. } => {
             drop(theirs);
             let received = look(goal, "recvmsg(socket)", || assembly::receive(ours.as_fd()));
-            look(goal, format!("waitpid({pid})"), || waitpid(Pid::from_raw(pid), None))?;
+            wait_for(pid)?;
             match received? {
                 Some((_, Some(namespace))) => Ok(Some(namespace)),
                 _ => Err(Fault::already_told(Status::OURS)),

@@ -1,7 +1,7 @@
 //! What the manual page says beyond the options. Tests hold the calls against the narration, and run the examples.
 
 use plumbing::manual::Who::{Anyone, Root};
-use plumbing::manual::{Call, Example, Manual, call, example};
+use plumbing::manual::{Call, Example, Manual, call, example, shared};
 
 /// The page.
 pub const MANUAL: Manual = Manual {
@@ -35,7 +35,7 @@ const CALLS: &[Call] = &[
         "cgroup_namespaces(7)",
         "In a pipe, a child in the group makes the namespace whose root the group is, and the container joins that.",
     ),
-    call("execve", "", "execve(2)", "From here the command speaks."),
+    shared::COMMAND,
     call("unlinkat", "", "rmdir(2)", "By the guardian, and only once the group is empty."),
 ];
 

@@ -2,20 +2,19 @@
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
+use plumbing::manual::after_help;
 use plumbing::options::Narration;
 use plumbing::ordinary::Ordinary;
 use plumbing::units::{self, Limit};
 
-const EXAMPLES: &str = "\
-Examples:
+const EXAMPLES: &str = "
   cgexec-rs --memory 256M --pids 100 -- make        limit a build; the group goes when the build is over
   cgexec-rs --cpus 50% -- ffmpeg -i a.mkv b.webm    half of one CPU
   cgexec-rs -g memory,cpu:/batch -- ./job           run in a group that exists already
-  unshare-rs --hold --mount --pid --cgroup | cgexec-rs --pipe --memory 1G | nsenter-rs --pipe -- sh
-  cgexec-rs --show 4242 --json                      what a process may use, and what it uses
-
-Exit status: the command's; 125 our own failure, 126 not runnable, 127 not found.";
+  unshare-rs --hold --mount --pid --cgroup | cgexec-rs --pipe --memory 1G | nsenter-rs --pipe --rm -- sh
+  cgexec-rs --show --json 4242                      what a process may use, and what it uses
+";
 
 const LIMITS: [&str; 4] = ["memory", "swap", "pids", "cpus"];
 
@@ -24,7 +23,7 @@ const LIMITS: [&str; 4] = ["memory", "swap", "pids", "cpus"];
 /// Limits make a group below our own for the command alone. When the command and all that it started have ended, the
 /// group is removed. Without limits nothing is changed.
 #[derive(Debug, Default, Parser, Ordinary)]
-#[command(name = "cgexec-rs", version, after_help = EXAMPLES)]
+#[command(name = "cgexec-rs", version, after_help = after_help(EXAMPLES))]
 pub struct Options {
     /// At most so much memory: 256M, 1.5G, max
     #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Limits")]
@@ -69,11 +68,22 @@ pub struct Options {
 
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
-    Options::command()
+    plumbing::options::command::<Options>()
 }
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_common_line_is_not_left_to_clap() {
+        let lines = [
+            "cgexec-rs true",
+            "cgexec-rs --memory 256M --pids 100 -- sh",
+            "cgexec-rs -g memory:box true",
+            "cgexec-rs --pipe --show",
+        ];
+        assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
+    }
+
     #[test]
     fn the_short_way_reads_what_clap_reads() {
         let read = plumbing::ordinary::disagreement::<super::Options>();

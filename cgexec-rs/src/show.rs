@@ -5,6 +5,7 @@
 
 use plumbing::Fault;
 use plumbing::assembly;
+use plumbing::columns::aligned;
 use plumbing::hierarchy::{Cgroup, Hierarchies};
 use plumbing::record::Record;
 use plumbing::target::Target;
@@ -61,25 +62,4 @@ fn table(shown: &Usage) -> String {
         rows.push(["-".to_owned(), none(), none(), none(), path]);
     }
     aligned(&rows)
-}
-
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..N).map(width).collect();
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_line_up() {
-        let rows = [["A", "LONG"], ["wide", "x"]].map(|row| row.map(str::to_owned));
-        assert_eq!(aligned(&rows), "A     LONG\nwide  x\n");
-    }
 }

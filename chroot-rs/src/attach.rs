@@ -9,7 +9,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::mount::MsFlags;
 use plumbing::Fault;
 use plumbing::kernel::{call, mount_setattr};
 use rustix::fs::CWD;
@@ -18,7 +17,7 @@ use rustix::mount::{
     fsmount, fsopen, move_mount, open_tree,
 };
 
-use crate::entry::{Attributes, Change, Filesystem, Propagation, PropagationKind, flag_names, quoted, shown};
+use crate::entry::{Attributes, Change, Filesystem, Propagation, flag_names, quoted, shown};
 use crate::{explain, remount};
 
 const RESTRICTED: &str = "on this view of it, and where asked on all below; mount_setattr(2)";
@@ -156,11 +155,7 @@ fn is_missing(fault: &Fault) -> bool {
 
 /// Sets the propagation.
 pub(crate) fn propagate(goal: &str, tree: BorrowedFd<'_>, propagation: Propagation, why: &str) -> Result<(), Fault> {
-    let (name, flag) = match propagation.kind {
-        PropagationKind::Private => ("MS_PRIVATE", MsFlags::MS_PRIVATE),
-        PropagationKind::Slave => ("MS_SLAVE", MsFlags::MS_SLAVE),
-        PropagationKind::Unbindable => ("MS_UNBINDABLE", MsFlags::MS_UNBINDABLE),
-    };
+    let (name, flag) = propagation.kind.flag();
     let at = if propagation.recursive { "AT_EMPTY_PATH|AT_RECURSIVE" } else { "AT_EMPTY_PATH" };
     let text = format!("mount_setattr(fd, \"\", {at}, {{propagation={name}}})");
     match call(goal, text, why, || mount_setattr(tree, propagation.recursive, 0, 0, flag.bits())) {

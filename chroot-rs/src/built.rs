@@ -23,13 +23,16 @@ pub(crate) struct Root {
     tmpfs: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     read_only: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    covered: Vec<Text>,
     mounts: Vec<Mount>,
 }
 
 impl Root {
-    pub(crate) fn of(source: &Source, read_only: bool, mounts: Vec<Mount>) -> Root {
+    pub(crate) fn of(source: &Source, read_only: bool, covered: &[PathBuf], mounts: Vec<Mount>) -> Root {
         let text = |path: &PathBuf| Text::from(path.as_path());
-        let mut root = Root { read_only, mounts, ..Root::default() };
+        let covered = covered.iter().map(text).collect();
+        let mut root = Root { read_only, covered, mounts, ..Root::default() };
         match source {
             Source::Directory(path) => root.path = Some(text(path)),
             Source::Host => root.host_root = true,

@@ -4,9 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use clap::builder::TypedValueParser;
 use plumbing::Fault;
 use plumbing::kernel::look;
+use plumbing::options::of_os;
 use plumbing::ordinary::Ordinary;
 use plumbing::privilege::{Landlock, ResourceLimit, securebit_names};
 use plumbing::seccomp::Seccomp;
@@ -55,7 +55,7 @@ pub(crate) struct Confine {
     #[arg(long, value_name = "NAME", help_heading = "Environment")]
     pub(crate) unsetenv: Vec<OsString>,
     /// Set a variable, after all that the other options do
-    #[arg(long, value_name = "NAME=VALUE", value_parser = clap::builder::OsStringValueParser::new().try_map(variable),
+    #[arg(long, value_name = "NAME=VALUE", value_parser = of_os(variable),
           help_heading = "Environment")]
     pub(crate) setenv: Vec<OsString>,
 }
@@ -84,10 +84,10 @@ fn umask(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777).ok_or_else(|| valid.to_owned())
 }
 
-fn variable(text: OsString) -> Result<OsString, String> {
+fn variable(text: &OsStr) -> Result<OsString, String> {
     match text.as_bytes().iter().position(|byte| *byte == b'=') {
         None | Some(0) => Err("valid is NAME=VALUE".to_owned()),
-        Some(_) => Ok(text),
+        Some(_) => Ok(text.to_owned()),
     }
 }
 

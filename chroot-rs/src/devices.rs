@@ -10,10 +10,12 @@ use std::path::Path;
 use crate::entry::{Attributes, Bind, Device, Entry, Filesystem, Otherwise, What};
 use crate::facts::Facts;
 
-const DEVICES: [(&str, u32, u32); 6] =
+/// Name, major and minor number.
+pub const DEVICES: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
-const LINKS: [(&str, &str); 6] = [
+/// Name, and where it leads.
+pub const LINKS: [(&str, &str); 6] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::mount::MsFlags;
 use plumbing::text::Text;
 use rustix::fs::FileType;
 use rustix::mount::MountAttrFlags;
@@ -83,6 +84,17 @@ pub(crate) enum PropagationKind {
     Private,
     Slave,
     Unbindable,
+}
+
+impl PropagationKind {
+    /// As `mount(2)` and `mount_setattr(2)` have it.
+    pub(crate) fn flag(self) -> (&'static str, MsFlags) {
+        match self {
+            PropagationKind::Private => ("MS_PRIVATE", MsFlags::MS_PRIVATE),
+            PropagationKind::Slave => ("MS_SLAVE", MsFlags::MS_SLAVE),
+            PropagationKind::Unbindable => ("MS_UNBINDABLE", MsFlags::MS_UNBINDABLE),
+        }
+    }
 }
 
 /// Flags to set and to clear, where not all of them are to be added only.

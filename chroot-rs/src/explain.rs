@@ -2,11 +2,13 @@
 //! `mount_namespaces(7)`, `user_namespaces(7)`.
 
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use nix::errno::Errno;
 use plumbing::Fault;
-use plumbing::privilege::capability_names;
-use rustix::thread::{CapabilitySet, capabilities};
+use plumbing::mountinfo::{self, Mount};
+use plumbing::privilege::{capability_names, holds};
+use rustix::thread::CapabilitySet;
 
 /// What makes a namespace ours, for the file systems that show one.
 const OWNERS: [(&str, &str, &str); 5] = [
@@ -35,7 +37,7 @@ pub(crate) fn locked_below(fault: Fault, recursive: bool) -> Fault {
 /// `mount_setattr(2)` does not take back a flag that came along into a user namespace.
 pub(crate) fn locked_flags(fault: Fault) -> Fault {
     match fault.errno() {
-        Some(Errno::EPERM) if holds(CapabilitySet::SYS_ADMIN) && in_user_namespace() => fault.with_remedy(
+        Some(Errno::EPERM) if holds(CapabilitySet::SYS_ADMIN) == Some(true) && in_user_namespace() => fault.with_remedy(
             "flags that a mount brought along into a user namespace are locked: ask for them (ro, nosuid, nodev, noexec, \
              noatime), or do it outside",
         ),
@@ -45,7 +47,7 @@ pub(crate) fn locked_flags(fault: Fault) -> Fault {
 
 /// A call that needs a capability which we may lack.
 pub(crate) fn missing(fault: Fault, right: CapabilitySet) -> Fault {
-    if fault.errno() != Some(Errno::EPERM) || holds(right) {
+    if fault.errno() != Some(Errno::EPERM) || holds(right) != Some(false) {
         return fault;
     }
     let name = capability_names(right).concat();
@@ -67,7 +69,7 @@ pub(crate) fn refused_by_owner(fault: Fault, kind: &str) -> Fault {
     let owner = OWNERS.iter().find(|(known, ..)| *known == kind);
     match (fault.errno(), owner) {
         (Some(Errno::EPERM), Some((_, namespace, options)))
-            if holds(CapabilitySet::SYS_ADMIN) && in_user_namespace() =>
+            if holds(CapabilitySet::SYS_ADMIN) == Some(true) && in_user_namespace() =>
         {
             fault.with_remedy(format!(
                 "{kind} shows the {namespace} namespace, and that belongs to another user namespace than ours; make an \
@@ -83,7 +85,7 @@ pub(crate) fn too_revealing(fault: Fault, kind: &str) -> Fault {
     if fault.errno() != Some(Errno::EPERM) || !in_user_namespace() {
         return fault;
     }
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let Ok(mounts) = mountinfo::own() else { return fault };
     match covers(&mounts, kind) {
         Covers::NoneMounted => fault.with_remedy(format!(
             "in a user namespace a new {kind} needs a wholly visible one in this mount namespace, and there is none"
@@ -102,35 +104,28 @@ enum Covers {
     By(Vec<String>),
 }
 
-/// What is mounted on the mounts of this kind, from a mountinfo text; `proc_pid_mountinfo(5)`.
-fn covers(mountinfo: &str, kind: &str) -> Covers {
-    let fields = |line: &str| -> Option<(String, String, String, String)> {
-        let (before, after) = line.split_once(" - ")?;
-        let mut words = before.split(' ');
-        let (id, parent) = (words.next()?, words.next()?);
-        Some((id.into(), parent.into(), words.nth(2)?.into(), after.split(' ').next()?.into()))
-    };
-    let mounts: Vec<_> = mountinfo.lines().filter_map(fields).collect();
-    let ids: Vec<_> = mounts.iter().filter(|(.., of)| of == kind).map(|(id, ..)| id).collect();
+/// What is mounted on the mounts of this kind.
+fn covers(mounts: &[Mount], kind: &str) -> Covers {
+    let ids: Vec<_> = mounts.iter().filter(|mount| mount.fs_type == kind).map(|mount| mount.id).collect();
     if ids.is_empty() {
         return Covers::NoneMounted;
     }
-    let over = mounts.iter().filter(|(_, parent, ..)| ids.contains(&parent)).map(|(_, _, at, _)| at.clone());
-    Covers::By(over.collect())
+    let over = mounts.iter().filter(|mount| ids.contains(&mount.parent));
+    Covers::By(over.map(|mount| mount.point.display().to_string()).collect())
 }
 
 /// `pivot_root(2)`, and a change of propagation from "/" on, answer EINVAL where "/" is no mount that can be left.
 pub(crate) fn no_root_mount(fault: Fault) -> Fault {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/"));
+    let Ok(mounts) = mountinfo::own() else { return missing_admin(fault) };
+    let root = mounts.iter().find(|mount| mount.point == Path::new("/"));
     match (fault.errno(), root) {
         (Some(Errno::EINVAL), None) => fault.with_remedy(
             "the root of this process is not a mount point, so it was set by chroot(2); go through pivot_root(2), or \
              start outside of that chroot",
         ),
-        (Some(Errno::EINVAL), Some(line)) if line.contains(" - rootfs ") => fault.with_remedy(
+        (Some(Errno::EINVAL), Some(mount)) if mount.fs_type == "rootfs" => fault.with_remedy(
             "the root is the initramfs, which pivot_root(2) cannot leave before Linux 7.0; switch_root(8) to another \
-             root first",
+             root first, or take --no-pivot",
         ),
         _ => missing_admin(fault),
     }
@@ -154,19 +149,15 @@ pub(crate) fn in_user_namespace() -> bool {
     map.split_ascii_whitespace().ne(["0", "0", "4294967295"])
 }
 
-/// Whether the capability is effective.
-pub(crate) fn holds(right: CapabilitySet) -> bool {
-    capabilities(None).is_ok_and(|held| held.effective.contains(right))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_covers_a_proc_is_found_in_mountinfo() {
-        let text = "22 27 0:21 / /proc rw - proc proc rw\n23 22 0:5 /null /proc/kcore rw shared:2 - tmpfs dev rw\n";
-        assert!(matches!(covers(text, "proc"), Covers::By(over) if over == ["/proc/kcore"]));
-        assert!(matches!(covers(text, "sysfs"), Covers::NoneMounted));
+        let text = b"22 27 0:21 / /proc rw - proc proc rw\n23 22 0:5 /null /proc/kcore rw shared:2 - tmpfs dev rw\n";
+        let mounts = mountinfo::parse(text);
+        assert!(matches!(covers(&mounts, "proc"), Covers::By(over) if over == ["/proc/kcore"]));
+        assert!(matches!(covers(&mounts, "sysfs"), Covers::NoneMounted));
     }
 }

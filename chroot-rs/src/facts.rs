@@ -1,11 +1,13 @@
 //! What the lists of mounts depend on, read once before the root changes: who we are here, and what the host has.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use plumbing::Fault;
 use plumbing::kernel::look;
+use plumbing::mountinfo::{self, Mount};
 use plumbing::namespace::{Kind, KindSet};
-use plumbing::privilege::setgroups_is_denied;
+use plumbing::privilege::{holds, setgroups_is_denied};
 use rustix::thread::CapabilitySet;
 
 use crate::explain;
@@ -42,16 +44,16 @@ impl Facts {
     /// Looks around, in a container whose namespaces `joined` we have entered, or in a dry run would have.
     pub(crate) fn gather(joined: KindSet) -> Result<Facts, Fault> {
         let gid_map = read("/proc/self/gid_map")?;
-        let mountinfo = read("/proc/self/mountinfo")?;
+        let mounts = mountinfo::own()?;
         let is_first = in_first_cgroup_namespace() && !joined.contains(Kind::Cgroup);
-        let makes_devices = !explain::in_user_namespace() && explain::holds(CapabilitySet::MKNOD);
+        let makes_devices = !explain::in_user_namespace() && holds(CapabilitySet::MKNOD) == Some(true);
         Ok(Facts {
             makes_devices,
             has_tty_group: plumbing::privilege::is_mapped(&gid_map, 5),
             setgroups_denied: setgroups_is_denied(&read("/proc/self/setgroups")?),
             cgroups: read("/proc/self/cgroup")?,
-            cgroup2_options: cgroup2_options(&mountinfo),
-            cgroup2_at: (is_first && !explain::in_user_namespace()).then(|| cgroup2_at(&mountinfo)).flatten(),
+            cgroup2_options: cgroup2_options(&mounts),
+            cgroup2_at: (is_first && !explain::in_user_namespace()).then(|| cgroup2_at(&mounts)).flatten(),
             throttled: throttled()?,
             top: TOP.iter().filter_map(|path| top_entry(path)).collect(),
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -61,11 +63,14 @@ impl Facts {
     }
 }
 
-/// From `… - cgroup2 cgroup2 rw,nsdelegate`; `proc_pid_mountinfo(5)`.
-fn cgroup2_options(mountinfo: &str) -> Vec<String> {
-    let options = mountinfo.lines().find_map(|line| line.split_once(" - cgroup2 ")?.1.split(' ').nth(1));
-    let options = options.unwrap_or_default().split(',').filter(|option| !matches!(*option, "rw" | "ro" | ""));
-    options.map(str::to_owned).collect()
+fn cgroup2(mounts: &[Mount]) -> Option<&Mount> {
+    mounts.iter().find(|mount| mount.fs_type == "cgroup2")
+}
+
+/// The hierarchy's own, such as `nsdelegate`.
+fn cgroup2_options(mounts: &[Mount]) -> Vec<String> {
+    let options = cgroup2(mounts).map_or("", |mount| &mount.super_options).split(',');
+    options.filter(|option| !matches!(*option, "rw" | "ro" | "")).map(str::to_owned).collect()
 }
 
 /// PROC_CGROUP_INIT_INO of <linux/proc_ns.h>.
@@ -76,11 +81,10 @@ fn in_first_cgroup_namespace() -> bool {
 }
 
 /// A mount of the whole hierarchy with a plain name.
-fn cgroup2_at(mountinfo: &str) -> Option<String> {
-    let line = mountinfo.lines().find(|line| line.contains(" - cgroup2 "))?;
-    let mut words = line.split(' ').skip(3);
-    let (root, at) = (words.next()?, words.next()?);
-    (root == "/" && !at.contains('\\')).then(|| at.to_owned())
+fn cgroup2_at(mounts: &[Mount]) -> Option<String> {
+    let mount = cgroup2(mounts).filter(|mount| mount.root == Path::new("/"))?;
+    let is_plain = |name: &&str| !name.contains([' ', '\t', '\n', '\\']);
+    mount.point.to_str().filter(is_plain).map(str::to_owned)
 }
 
 fn read(path: &str) -> Result<String, Fault> {
@@ -117,13 +121,13 @@ mod tests {
 
     #[test]
     fn the_options_of_cgroup_v2_stand_at_the_end_of_its_line() {
-        let line =
-            "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n";
-        assert_eq!(cgroup2_options(line), ["nsdelegate", "memory_recursiveprot"]);
-        assert_eq!(cgroup2_at(line).as_deref(), Some("/sys/fs/cgroup"));
-        assert_eq!(cgroup2_at("29 23 0:26 /box /sys/fs/cgroup rw - cgroup2 none rw\n"), None);
-        assert!(
-            cgroup2_options("29 23 0:26 / /a rw - cgroup2 none rw\n30 23 0:27 / /b rw - tmpfs none rw\n").is_empty()
+        let mounts = mountinfo::parse(
+            b"29 23 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n",
         );
+        assert_eq!(cgroup2_options(&mounts), ["nsdelegate", "memory_recursiveprot"]);
+        assert_eq!(cgroup2_at(&mounts).as_deref(), Some("/sys/fs/cgroup"));
+        assert_eq!(cgroup2_at(&mountinfo::parse(b"29 23 0:26 /box /sys/fs/cgroup rw - cgroup2 none rw\n")), None);
+        let bare = mountinfo::parse(b"29 23 0:26 / /a rw - cgroup2 none rw\n30 23 0:27 / /b rw - tmpfs none rw\n");
+        assert!(cgroup2_options(&bare).is_empty());
     }
 }

@@ -7,11 +7,11 @@
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
-use plumbing::kernel::{Cloned, call, clone3, exit_now, look};
+use plumbing::kernel::{Cloned, exit_now, fork, look};
 use plumbing::namespace::{Kind, KindSet};
+use plumbing::pipe::Stage;
 use plumbing::privilege::{Process, is_mapped};
+use plumbing::status::wait_for;
 use plumbing::target::Target;
 use plumbing::{Fault, Status, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -29,19 +29,13 @@ pub(crate) fn inside<T: Serialize + DeserializeOwned>(
     work: impl FnOnce(KindSet) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
     let foreign = target.foreign_kinds()?;
-    if !foreign.contains(Kind::Mnt) {
-        return Err(Fault::new(format!(
-            "cannot change the root of process {}: it shares our mount namespace, so it would be changed for us, too",
-            target.pid()
-        ))
-        .with_remedy("give the container its own: unshare-rs --hold --mount"));
-    }
     let (reader, writer) = look(GOAL, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
-    match fork("a child does the work: who joins a pid namespace must fork once more, and we stay where we are")? {
+    let why = "a child does the work: who joins a pid namespace must fork once more, and we stay where we are";
+    match fork(GOAL, why)? {
         Cloned::Child if narrate::is_dry_run() => {
             enter(target, foreign)?;
             if foreign.contains(Kind::Pid) {
-                fork(ONCE_MORE)?;
+                fork(GOAL, ONCE_MORE)?;
             }
             work(foreign)
         }
@@ -56,8 +50,30 @@ pub(crate) fn inside<T: Serialize + DeserializeOwned>(
     }
 }
 
-fn fork(why: &str) -> Result<Cloned, Fault> {
-    call(GOAL, "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY))
+/// A pivot moves the root of every process in a mount namespace, and no call tells who is in one: it must have been made
+/// for this container. Where the record lies, those whom it would hit first are looked at.
+pub(crate) fn require_own_mounts(stage: &Stage) -> Result<(), Fault> {
+    let told = stage.record.namespaces()?;
+    let is_own = told.iter().any(|(kind, namespace)| *kind == Kind::Mnt && namespace.private);
+    let itself = stage.target.namespace_inode(Kind::Mnt)?;
+    let parent = rustix::process::getppid().map_or(0, |parent| parent.as_raw_nonzero().get());
+    let others = [(std::process::id(), "ours"), (parent.unsigned_abs(), "our parent's"), (1, "process 1's")];
+    // One of a process that we may not look at is none that we may change.
+    let shared = others.iter().find(|(pid, _)| itself.is_some() && mount_namespace(*pid) == itself);
+    let whose = match (shared, is_own) {
+        (None, true) => return Ok(()),
+        (Some((_, whose)), _) => whose,
+        (None, false) => "its maker's",
+    };
+    let pid = stage.target.pid();
+    Err(Fault::new(format!(
+        "cannot change the root of process {pid}: its mount namespace is {whose}, too, whose root would be changed with it"
+    ))
+    .with_remedy("give the container its own: unshare-rs --hold --mount"))
+}
+
+fn mount_namespace(pid: u32) -> Option<u64> {
+    rustix::fs::stat(format!("/proc/{pid}/ns/mnt")).ok().map(|stat| stat.st_ino)
 }
 
 /// Joins, and becomes root there: a user who is not mapped inside could make no file.
@@ -66,9 +82,8 @@ fn enter(target: &Target, foreign: KindSet) -> Result<(), Fault> {
     if !foreign.contains(Kind::User) {
         return Ok(());
     }
-    let maps = |map: &str| is_mapped(&target.read(map).unwrap_or_default(), 0);
-    let root = |map: &str| maps(map).then_some(0);
-    Process { uid: root("uid_map"), gid: root("gid_map"), ..Process::default() }.apply(|| Ok(()))
+    let root = |map: &str| target.read(map).map(|text| is_mapped(&text, 0).then_some(0));
+    Process { uid: root("uid_map")?, gid: root("gid_map")?, ..Process::default() }.apply(|| Ok(()))
 }
 
 /// Does the last step in the pid namespace that was joined.
@@ -76,9 +91,9 @@ fn descend(foreign: KindSet, last: impl FnOnce() -> Result<Status, Fault>) -> Re
     if !foreign.contains(Kind::Pid) {
         return last();
     }
-    match fork(ONCE_MORE)? {
+    match fork(GOAL, ONCE_MORE)? {
         Cloned::Child => exit_now(last().unwrap_or_else(|fault| fault.report(narrate::tool()))),
-        Cloned::Parent { pid, .. } => wait(pid),
+        Cloned::Parent { pid, .. } => wait_for(pid),
     }
 }
 
@@ -91,15 +106,10 @@ fn answer<T: Serialize>(writer: OwnedFd, work: impl FnOnce() -> Result<T, Fault>
 fn hear<T: DeserializeOwned>(reader: OwnedFd, pid: i32) -> Result<T, Fault> {
     let mut text = Vec::new();
     look(GOAL, "read(pipe)", || std::fs::File::from(reader).read_to_end(&mut text))?;
-    match wait(pid)? {
+    match wait_for(pid)? {
         Status::SUCCESS => serde_json::from_slice(&text)
             .map_err(|error| Fault::new(format!("cannot {GOAL}: its answer is cut off: {error}"))),
         Status::OURS => Err(Fault::already_told(Status::OURS)),
         Status(code) => Err(Fault::new(format!("cannot {GOAL}: the process that did it ended with status {code}"))),
     }
-}
-
-fn wait(pid: i32) -> Result<Status, Fault> {
-    let ended = look(GOAL, format!("waitpid({pid})"), || waitpid(Pid::from_raw(pid), None))?;
-    Ok(Status::of_command(ended).unwrap_or(Status::OURS))
 }

@@ -1,4 +1,4 @@
-//! `--userspec` and `--groups`: who the command runs as. Names are looked up in the new root's passwd and group files,
+//! `--userspec`, `--group` and `--groups`: who the command runs as. Names are looked up in the new root's passwd and group files,
 //! then in the host's; `passwd(5)`, `group(5)`.
 //!
 //! They are read as files, never through NSS: chroot(8) would load libraries from the new root as root for that.
@@ -41,14 +41,22 @@ struct User<'a> {
 }
 
 impl Request {
-    /// Reads `--userspec` and `--groups`.
-    pub(crate) fn parse(userspec: Option<&str>, groups: Option<&str>) -> Result<Request, Fault> {
-        let (user, group) = userspec.map_or(("", ""), |spec| spec.split_once(':').unwrap_or((spec, "")));
+    /// Reads `--userspec`, `--group` and `--groups`.
+    pub(crate) fn parse(userspec: Option<&str>, group: Option<&str>, groups: Option<&str>) -> Result<Request, Fault> {
+        let (user, its_group) = userspec.map_or(("", None), |spec| match spec.split_once(':') {
+            Some((user, group)) => (user, Some(group)),
+            None => (spec, None),
+        });
+        let group = match (its_group, group) {
+            (Some(_), Some(group)) => return Err(two_groups(user, group)),
+            (its_group, group) => its_group.or(group.map(primary).transpose()?),
+        };
         let named = |name: &str| (!name.is_empty()).then(|| name.to_owned());
-        let dotted = userspec.filter(|spec| !spec.contains(':')).and_then(|spec| spec.split_once('.'));
+        // With a group told, in whichever way, a dot is a part of the user's name.
+        let dotted = userspec.filter(|_| group.is_none()).and_then(|spec| spec.split_once('.'));
         Ok(Request {
             user: named(user),
-            group: named(group),
+            group: group.and_then(named),
             groups: groups.map(group_list).transpose()?,
             dotted: dotted.map(|(user, group)| (user.to_owned(), group.to_owned())),
         })
@@ -117,6 +125,24 @@ impl Identity {
         if self.is_dotted {
             narrate::remark("warning: in --userspec a . should be a :");
         }
+    }
+}
+
+fn two_groups(user: &str, group: &str) -> Fault {
+    Fault::usage(format!(
+        "--userspec names a group, and so does --group: valid is one of them, as in --userspec {user}:{group} or \
+         --userspec {user} --group {group}"
+    ))
+}
+
+/// chroot(8) takes `--group` for an abbreviation of `--groups`: who means that should hear of it.
+fn primary(group: &str) -> Result<&str, Fault> {
+    match group.is_empty() || group.contains(',') {
+        true => Err(Fault::usage(format!(
+            "invalid value {group:?} for --group: valid is the name or number of the primary group; the others are told \
+             with --groups"
+        ))),
+        false => Ok(group),
     }
 }
 
@@ -221,7 +247,7 @@ mod tests {
     }
 
     fn resolve(userspec: Option<&str>, groups: Option<&str>) -> Result<Identity, Fault> {
-        Request::parse(userspec, groups)?.resolve(&inside(), &outside())
+        Request::parse(userspec, None, groups)?.resolve(&inside(), &outside())
     }
 
     fn ids(userspec: Option<&str>, groups: Option<&str>) -> (Option<u32>, Option<u32>, Option<Vec<u32>>) {
@@ -246,6 +272,25 @@ mod tests {
     }
 
     #[test]
+    fn a_group_of_its_own_option_is_that_of_the_userspec() {
+        let request = |userspec, group, groups| Request::parse(userspec, Some(group), groups);
+        for (userspec, group, groups, same) in [
+            (Some("web"), "log", None, "web:log"),
+            (Some("web"), "+30", Some("5"), "web:+30"),
+            (None, "log", None, ":log"),
+            (Some(""), "log", None, ":log"),
+            (Some("4000"), "5", None, "4000:5"),
+        ] {
+            assert_eq!(request(userspec, group, groups).unwrap(), Request::parse(Some(same), None, groups).unwrap());
+        }
+        for (userspec, group) in [(Some("web:log"), "web"), (Some("web:"), "web"), (None, ""), (None, "30,33")] {
+            assert!(request(userspec, group, None).is_err(), "{userspec:?} {group:?}");
+        }
+        // Not the old form: the group is told.
+        assert!(request(Some("web.log"), "web", None).unwrap().resolve(&inside(), &outside()).is_err());
+    }
+
+    #[test]
     fn the_old_form_with_a_dot_is_understood_where_no_user_has_that_name() {
         assert_eq!(ids(Some("web.log"), None), (Some(900), Some(30), ids(Some("web:log"), None).2));
         assert!(resolve(Some("web.log"), None).unwrap().is_dotted);
@@ -254,7 +299,7 @@ mod tests {
         assert_eq!(ids(Some(".log"), None).1, Some(30));
         let mut dotted = inside();
         dotted.passwd.push_str("web.log:x:44:45::/:\n");
-        let request = Request::parse(Some("web.log"), None).unwrap();
+        let request = Request::parse(Some("web.log"), None, None).unwrap();
         assert_eq!(request.resolve(&dotted, &outside()).unwrap().uid, Some(44));
         for wrong in ["web.nobody-here", "nobody-here.log", "900.", "."] {
             assert!(resolve(Some(wrong), None).is_err(), "{wrong}");

@@ -8,10 +8,9 @@ use std::io::Write;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
-use plumbing::kernel::{Cloned, call, clone3, exit_now, look, mount_idmap};
+use plumbing::kernel::{Cloned, call, exit_now, fork_into, look, mount_idmap};
 use plumbing::namespace::{Kind, KindSet};
+use plumbing::status::wait_for;
 use plumbing::{Fault, Status, narrate};
 use rustix::fs::{CWD, Mode, OFlags, fstatfs, openat};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -83,14 +82,13 @@ fn refused(fault: Fault, mount: BorrowedFd<'_>) -> Fault {
 fn user_namespace(goal: &str, map: &IdMap) -> Result<OwnedFd, Fault> {
     let (reader, writer) = look(goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     let own = KindSet::from_iter([Kind::User]);
-    let text = "clone3({flags=CLONE_PIDFD|CLONE_NEWUSER, exit_signal=SIGCHLD})";
     let why = "a user namespace that is nothing but an id map; user_namespaces(7)";
-    let cloned = match narrate::is_dry_run() {
-        true => {
-            narrate::before(&text, why);
+    let cloned = match fork_into(own, goal, why)? {
+        // The steps that there are to tell are the parent's.
+        Cloned::Child if narrate::is_dry_run() => {
             Cloned::Parent { pid: 0, pidfd: look(goal, "dup(pipe)", || reader.try_clone())? }
         }
-        false => call(goal, text, why, || clone3(own))?,
+        cloned => cloned,
     };
     match cloned {
         Cloned::Child => {
@@ -105,7 +103,7 @@ fn user_namespace(goal: &str, map: &IdMap) -> Result<OwnedFd, Fault> {
                 .and_then(|pid| write_maps(goal, pid, map).and_then(|()| open_namespace(goal, pid)));
             drop(writer);
             if !narrate::is_dry_run() {
-                look(goal, format!("waitpid({pid})"), || waitpid(Pid::from_raw(pid), None))?;
+                wait_for(pid)?;
             }
             namespace
         }

@@ -14,10 +14,12 @@ use plumbing::fault::IntoErrno;
 use plumbing::kernel::{call, look};
 use plumbing::{Fault, narrate};
 use rustix::fs::{
-    AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, makedev, mkdirat, mknodat, openat, symlinkat,
+    AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, makedev, mkdirat, mknodat, openat, statat,
+    symlinkat,
 };
 
-use crate::entry::{Device, quoted, shown};
+use crate::cover::{self, Covers};
+use crate::entry::{Attributes, Device, quoted, shown};
 use crate::resolve::{self, Links};
 use crate::told::{Telling, Told, Where};
 
@@ -28,18 +30,22 @@ const LONGEST: u64 = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct InRoot {
     fd: OwnedFd,
+    covers: Covers,
+    /// The flags that its mount was to get: in a dry run it has not got them.
+    flags: Attributes,
     telling: Telling,
     follows: bool,
 }
 
 impl InRoot {
-    /// The root whose top directory `fd` is. `is_new`: it was made just now, so there is nothing in it.
-    pub(crate) fn new(fd: OwnedFd, is_new: bool) -> InRoot {
+    /// The root whose top directory `fd` is, by a mount with these flags. `is_new`: it was made just now, so there is
+    /// nothing in it.
+    pub(crate) fn new(fd: OwnedFd, is_new: bool, flags: Attributes) -> InRoot {
         let telling = Telling::default();
         if narrate::is_dry_run() && is_new {
             telling.note(Path::new("/"), Told::Empty);
         }
-        InRoot { fd, telling, follows: false }
+        InRoot { fd, covers: Covers::default(), flags, telling, follows: false }
     }
 
     /// The same, where links on the way to a target lead on inside the root, as OCI runtimes do it. What speaks for the
@@ -55,7 +61,17 @@ impl InRoot {
 
     /// Its top directory.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.covers.top().unwrap_or(&self.fd).as_fd()
+    }
+
+    /// The directory that it was made of, below all that lies over it.
+    pub(crate) fn bottom(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    /// The directories that were shown anew, to have mount points in them.
+    pub(crate) fn covers(&self) -> &Covers {
+        &self.covers
     }
 
     /// Notes what a dry run told.
@@ -188,7 +204,7 @@ impl InRoot {
         // A FIFO there must not make us wait, nor a terminal become ours.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let text = format!("openat2(root, {})", quoted(path));
-        let file = match resolve::open(self.fd.as_fd(), path, flags, Links::Inside) {
+        let file = match resolve::open(self.as_fd(), path, flags, Links::Inside) {
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
             answer => look(&goal, text, || answer)?,
         };
@@ -210,18 +226,41 @@ impl InRoot {
         let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Fault::new(format!("cannot {}: it is not the name of a file", reach(path))));
         };
-        let dir = self.directory(above)?;
+        let dir = self.with_room(above, name, self.directory(above)?)?;
         self.note(path, Told::Made);
         Ok((shown(above), name, dir))
+    }
+
+    /// The directory, shown anew if it is read-only and has nothing of that name.
+    fn with_room(&self, above: &Path, name: &OsStr, dir: OwnedFd) -> Result<OwnedFd, Fault> {
+        let flags = self.flags_at(above, &dir)?;
+        if !flags.contains(Attributes::MOUNT_ATTR_RDONLY) || statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            return Ok(dir);
+        }
+        self.covers.show(self.as_fd(), dir, above, flags)
+    }
+
+    /// The flags of the mount that a directory is seen by, or in a dry run would be.
+    fn flags_at(&self, path: &Path, dir: &OwnedFd) -> Result<Attributes, Fault> {
+        let flags = look(reach(path), "fstatvfs(fd)", || cover::flags_of(dir))?;
+        if !narrate::is_dry_run() {
+            return Ok(flags);
+        }
+        Ok(match self.telling.find(path) {
+            _ if self.covers.has(path) => Attributes::empty(),
+            Where::Root => flags | self.flags,
+            Where::Host(_, more) => flags | more,
+            Where::There | Where::Nowhere => Attributes::empty(),
+        })
     }
 
     fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Fault> {
         let told = if narrate::is_dry_run() { self.telling.find(path) } else { Where::Root };
         let opened = match told {
-            Where::Root => resolve::open(self.fd.as_fd(), path, flags, self.links(path)),
+            Where::Root => resolve::open(self.as_fd(), path, flags, self.links(path)),
             Where::There => openat(&self.fd, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()),
             Where::Nowhere => Err(rustix::io::Errno::NOENT),
-            Where::Host(same) => openat(CWD, same, flags | OFlags::CLOEXEC, Mode::empty()),
+            Where::Host(same, _) => openat(CWD, same, flags | OFlags::CLOEXEC, Mode::empty()),
         };
         let resolve =
             if self.links(path) == Links::Refuse { "RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS" } else { "RESOLVE_IN_ROOT" };
@@ -238,7 +277,7 @@ impl InRoot {
         parts.reverse();
         for part in parts {
             let flags = OFlags::PATH | OFlags::NOFOLLOW;
-            let kind = resolve::open(self.fd.as_fd(), part, flags, Links::Inside)
+            let kind = resolve::open(self.as_fd(), part, flags, Links::Inside)
                 .and_then(rustix::fs::fstat)
                 .map(|stat| FileType::from_raw_mode(stat.st_mode));
             let part = shown(part);
@@ -262,8 +301,8 @@ impl InRoot {
 fn not_made(fault: Fault, above: &str) -> Fault {
     match fault.errno() {
         Some(Errno::EROFS) => fault.with_remedy(format!(
-            "{above} is on a read-only file system: make the mount point in it beforehand, or put a layer over the root \
-             that takes it (--overlay)"
+            "{above} is on a read-only file system and cannot be shown anew with a mount point in it: its entries are too \
+             many, not ours to list, or the kernel's own; make the mount point beforehand"
         )),
         Some(Errno::EACCES) => fault.with_remedy(format!("{above} is not ours to write in: let its owner make it")),
         _ => fault,
@@ -295,7 +334,7 @@ mod tests {
 
         fn root(&self) -> InRoot {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            InRoot::new(openat(CWD, self.top.join("root"), flags, Mode::empty()).unwrap(), false)
+            InRoot::new(openat(CWD, self.top.join("root"), flags, Mode::empty()).unwrap(), false, Attributes::empty())
         }
 
         fn link(&self, path: &str, to: impl AsRef<Path>) {

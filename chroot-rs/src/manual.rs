@@ -1,7 +1,7 @@
 //! What the manual page says beyond the options. Tests hold the calls against the narration, and run the examples.
 
 use plumbing::manual::Who::{Anyone, Root};
-use plumbing::manual::{Call, Example, Manual, call, example};
+use plumbing::manual::{Call, Example, Manual, call, example, shared};
 
 /// The page.
 pub const MANUAL: Manual = Manual {
@@ -61,7 +61,12 @@ const CALLS: &[Call] = &[
     call("fsopen", "", "fsopen(2)", "A new file system: proc, sysfs, tmpfs, devpts, mqueue, overlay."),
     call("fsconfig", "", "fsconfig(2)", "Its parameters one by one, then its superblock."),
     call("fsmount", "", "fsmount(2)", "A mount of it, with its flags, still detached."),
-    call("mkdirat", "", "mkdir(2)", "A place to mount on, where there is none."),
+    call(
+        "mkdirat",
+        "",
+        "mkdir(2)",
+        "A place to mount on, where there is none; in a read-only root, in a directory of memory that lies over its own.",
+    ),
     call(
         "mknodat",
         "",
@@ -69,13 +74,13 @@ const CALLS: &[Call] = &[
         "The devices that every program may expect; in a user namespace, files to mount the host's on.",
     ),
     call("openat", "O_CREAT", "open(2)", "Files of its own in /etc, where --host-root makes the root on the spot."),
-    call("symlinkat", "", "symlink(2)", "Names that programs expect in /dev."),
+    call("symlinkat", "", "symlink(2)", "Names that programs expect in /dev; links of a directory that is shown anew."),
     call("move_mount", "", "move_mount(2)", "The tree appears in its place, whole."),
     call(
         "chroot",
         "",
         "chroot(2)",
-        "Without --std and --pivot: from here on, / is there, and the old root only out of sight.",
+        "Where nothing is mounted, or with --no-pivot: from here on, / is there, and the old root only out of sight.",
     ),
     call(
         "pivot_root",
@@ -93,18 +98,18 @@ const CALLS: &[Call] = &[
     ),
     call("umask", "", "umask(2)", "What new files do not permit."),
     call("prlimit64", "", "prlimit(2)", "Limits of resources, before the user changes."),
-    call("setgroups", "", "setgroups(2)", "Groups first: the user could not change them."),
-    call("setresgid", "", "setresgid(2)", "Then the group."),
-    call("setresuid", "", "setresuid(2)", "Then the user."),
+    shared::GROUPS,
+    shared::GROUP,
+    shared::USER,
     call("prctl", "PR_CAP_AMBIENT", "PR_CAP_AMBIENT(2const)", "Nothing is handed on unasked."),
-    call("capset", "", "capset(2)", "What is left of the capabilities."),
+    shared::CAPABILITIES,
     call("prctl", "PR_SET_NO_NEW_PRIVS", "PR_SET_NO_NEW_PRIVS(2const)", "No set-user-ID program gives any of it back."),
     call("landlock_create_ruleset", "", "landlock(7)", "Which access to files is ruled at all."),
     call("landlock_add_rule", "", "landlock(7)", "Below which paths it is allowed."),
     call("landlock_restrict_self", "", "landlock(7)", "For us and all that we become."),
-    call("keyctl", "", "keyctl(2)", "A keyring of its own: that of the caller is not the command's."),
-    call("seccomp", "", "seccomp(2)", "Last: it would refuse some of the calls above."),
-    call("execve", "", "execve(2)", "From here the command speaks."),
+    shared::KEYRING,
+    shared::FILTER,
+    shared::COMMAND,
 ];
 
 const EXAMPLES: &[Example] = &[

@@ -7,7 +7,8 @@
 use crate::entry::{Absent, Attributes, Entry, What};
 use crate::facts::Facts;
 
-const MASKED: [&str; 12] = [
+/// Nothing of these is seen.
+pub const MASKED: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -22,7 +23,8 @@ const MASKED: [&str; 12] = [
     "/sys/firmware",
 ];
 
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+/// Nothing of these is changed.
+pub const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// The list. It comes after all mounts, since each of them works on what is mounted there.
 pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {

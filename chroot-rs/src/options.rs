@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
+use plumbing::manual::after_help;
 use plumbing::options::Narration;
 use plumbing::ordinary::Ordinary;
 
@@ -11,17 +12,17 @@ use crate::confine::Confine;
 use crate::confinement::{self, Capabilities};
 use crate::root_options::RootOptions;
 
-const EXAMPLES: &str = "\
-Examples:
+const EXAMPLES: &str = "
   chroot-rs /mnt/rescue /bin/bash
-  chroot-rs --userspec www-data /srv/site /bin/sh
+  chroot-rs --user www-data --group adm /srv/site /bin/sh
   unshare-rs --mount --pid --ipc --uts --fork -- chroot-rs --std ./rootfs -- /bin/sh
   unshare-rs --user --map-root-user --mount --pid --fork -- chroot-rs --std --host-root -- ps aux
   chroot-rs --read-only --bind ./src:/src --tmpfs /tmp:size=64m ./rootfs -- make -C /src
   chroot-rs --overlay ./layer2:./layer1 --proc /proc --dev /dev -- /bin/sh
   unshare-rs --mount --pid --net --fork -- chroot-rs --oci ./bundle --exec-fifo ./start
   chroot-rs --audit --json | jq -r '.probes[] | select(.outcome == \"open\") | .name'
-  unshare-rs --hold --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/sh";
+  unshare-rs --hold --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/sh
+";
 
 /// Change the root: plainly, or with a container's own mounts and few privileges
 ///
@@ -29,7 +30,7 @@ Examples:
 /// /dev, masked and read-only where they speak for the whole machine, pivoted so that there is no way back, with
 /// Docker's default capabilities, no_new_privs and a clean environment.
 #[derive(Debug, Default, Parser, Ordinary)]
-#[command(name = "chroot-rs", version, infer_long_args = true, after_help = EXAMPLES)]
+#[command(name = "chroot-rs", version, infer_long_args = true, after_help = after_help(EXAMPLES))]
 #[command(override_usage = "chroot-rs [OPTIONS] NEWROOT [COMMAND [ARGUMENT]...]
        chroot-rs --std [OPTIONS] NEWROOT|--host-root|--overlay... -- [COMMAND [ARGUMENT]...]
        chroot-rs --oci BUNDLE [OPTIONS] [-- COMMAND [ARGUMENT]...]
@@ -43,8 +44,17 @@ pub struct Options {
     pub(crate) root: RootOptions,
 
     /// Run as this user and group, by name or number; names of NEWROOT come first
-    #[arg(long, value_name = "USER[:GROUP]", overrides_with = "userspec", help_heading = "Identity")]
+    #[arg(
+        long,
+        visible_alias = "user",
+        value_name = "USER[:GROUP]",
+        overrides_with = "userspec",
+        help_heading = "Identity"
+    )]
     pub(crate) userspec: Option<String>,
+    /// Run with this primary group, by name or number; the others are those of --groups
+    #[arg(long, value_name = "GROUP", overrides_with = "group", help_heading = "Identity")]
+    pub(crate) group: Option<String>,
     /// Run with these supplementary groups
     #[arg(long, value_name = "GROUP,...", overrides_with = "groups", help_heading = "Identity")]
     pub(crate) groups: Option<String>,
@@ -98,7 +108,7 @@ pub struct Options {
 #[derive(Debug, Default, clap::Args, Ordinary)]
 pub(crate) struct Audit {
     /// Try the ways out of the container that this runs in, and tell which are open; exits with 1 if any is
-    #[arg(long, conflicts_with_all = ["std", "pipe", "keep_on_error", "userspec", "groups", "skip_chdir", "capabilities",
+    #[arg(long, conflicts_with_all = ["std", "pipe", "keep_on_error", "userspec", "group", "groups", "skip_chdir", "capabilities",
           "allow_new_privs", "keep_env", "preserve_fds"], help_heading = "Audit")]
     pub(crate) audit: bool,
     /// Tell it as JSON
@@ -108,11 +118,23 @@ pub(crate) struct Audit {
 
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
-    Options::command()
+    plumbing::options::command::<Options>()
 }
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_common_line_is_not_left_to_clap() {
+        let lines = [
+            "chroot-rs . true",
+            "chroot-rs --userspec=0:0 --groups 0 . true",
+            "chroot-rs --std . -- sh",
+            "chroot-rs --std --read-only --bind /usr:/usr:ro --tmpfs /var --setenv A=b . sh",
+            "chroot-rs --pipe --std .",
+        ];
+        assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
+    }
+
     #[test]
     fn the_short_way_reads_what_clap_reads() {
         let read = plumbing::ordinary::disagreement::<super::Options>();

@@ -25,7 +25,7 @@ use crate::in_root::InRoot;
 use crate::oci::Bundle;
 use crate::options::Options;
 use crate::root::{self, Source};
-use crate::{attach, audit, held, host_root, std_mounts, tree};
+use crate::{attach, audit, held, host_root, std_mounts, switch, tree};
 
 /// What to do.
 #[derive(Debug)]
@@ -58,11 +58,20 @@ enum Form {
     /// As chroot(8).
     Plain { skip_chdir: bool },
     /// `--std`, `--pivot` or mounts: this process gets a root of its own, and becomes the command.
-    Container { preserve_fds: u32 },
+    Container { preserve_fds: u32, leave: Leave },
     /// `--std --pipe`: a held container gets it.
     Held { keep_on_error: bool },
     /// `--audit`: no root is changed, the one that we are in is looked at.
     Audit { as_json: bool },
+}
+
+/// How the old root is left, where a mount namespace of our own has been made or joined: in the caller's it is never done
+/// by `pivot_root(2)`, which moves the root of all who are in it.
+#[derive(Debug, PartialEq, Eq)]
+enum Leave {
+    ByPivot,
+    /// `--no-pivot`.
+    ByChroot,
 }
 
 impl Plan {
@@ -104,7 +113,10 @@ impl Plan {
                     "--skip-chdir is for a plain chroot: with mounts, the working directory is left behind",
                 ));
             }
-            (false, true) => Form::Container { preserve_fds: options.preserve_fds.unwrap_or(0) },
+            (false, true) => Form::Container {
+                preserve_fds: options.preserve_fds.unwrap_or(0),
+                leave: if options.root.no_pivot { Leave::ByChroot } else { Leave::ByPivot },
+            },
             (false, false) if options.preserve_fds.is_some() => {
                 return Err(Fault::usage(
                     "--preserve-fds needs --std, --oci or mounts: a plain chroot keeps all descriptors",
@@ -120,7 +132,7 @@ impl Plan {
             std: options.std,
             read_only: options.root.read_only,
             mounts: options.root.mounts.0,
-            identity: Request::parse(options.userspec.as_deref(), options.groups.as_deref())?,
+            identity: Request::parse(options.userspec.as_deref(), options.group.as_deref(), options.groups.as_deref())?,
             confinement: Confinement {
                 std: options.std,
                 capabilities: options.capabilities,
@@ -135,7 +147,7 @@ impl Plan {
     }
 
     fn of_audit(options: Options) -> Result<Plan, Fault> {
-        let asks_for_more = options.root.want_mounts() || options.root.source().is_some();
+        let asks_for_more = options.root.want_mounts() || options.root.no_pivot || options.root.source().is_some();
         if asks_for_more || options.confine != Confine::default() || !options.operands.is_empty() {
             return Err(Fault::usage("--audit looks at the root that it runs in: it takes nothing but --json"));
         }
@@ -170,7 +182,7 @@ impl Plan {
         match (&self.form, &work.source) {
             (Form::Plain { skip_chdir }, Source::Directory(path)) => self.chroot(path, *skip_chdir, gates),
             (Form::Held { keep_on_error }, _) => pipe::filter(*keep_on_error, |stage| self.build_held(stage, work)),
-            (Form::Container { preserve_fds }, _) => self.become_container(*preserve_fds, &work, gates),
+            (Form::Container { preserve_fds, .. }, _) => self.become_container(*preserve_fds, &work, gates),
             (Form::Plain { .. } | Form::Audit { .. }, _) => {
                 Err(Fault::new("cannot make a root: a plan without mounts has only a directory"))
             }
@@ -215,6 +227,7 @@ impl Plan {
 
     fn build_held(&self, stage: &mut Stage, mut work: Work) -> Result<(), Fault> {
         stage.require_unfinished("change the root of")?;
+        held::require_own_mounts(stage)?;
         // The container's mount namespace begins as a copy of ours, but a working directory is not joined.
         look("name the new root", "getcwd()", || work.source.make_absolute())?;
         look("name what is mounted", "getcwd()", || work.asked.iter_mut().try_for_each(Asked::make_absolute))?;
@@ -260,9 +273,12 @@ impl Plan {
         if let (Some(score), Form::Container { .. }) = (process.oom_score_adj, &self.form) {
             set_oom_score_adj(score)?;
         }
-        root::pivot(&root)?;
+        match self.form {
+            Form::Container { leave: Leave::ByChroot, .. } => switch::root(&root, source)?,
+            _ => root::pivot(&root)?,
+        }
         rustix::process::umask(mask);
-        Ok(Built { root: Root::of(source, read_only, mounts), process })
+        Ok(Built { root: Root::of(source, read_only, &root.covers().paths(), mounts), process })
     }
 
     /// The flags of the root's own mount.
@@ -318,6 +334,22 @@ mod tests {
     }
 
     #[test]
+    fn whatever_makes_a_mount_namespace_pivots_unless_told_not_to() {
+        for (words, leave) in [
+            (&["--std", "/new"][..], Leave::ByPivot),
+            (&["--pivot", "/new"], Leave::ByPivot),
+            (&["--read-only", "/new"], Leave::ByPivot),
+            (&["--tmpfs-root"], Leave::ByPivot),
+            (&["--tmpfs", "/t", "--no-pivot", "/new"], Leave::ByChroot),
+        ] {
+            assert_eq!(plan(words).unwrap().form, Form::Container { preserve_fds: 0, leave }, "{words:?}");
+        }
+        for words in [&["/new"][..], &["--no-pivot", "/new"]] {
+            assert_eq!(plan(words).unwrap().form, Form::Plain { skip_chdir: false }, "{words:?}");
+        }
+    }
+
+    #[test]
     fn options_end_at_the_new_root() {
         let plan = plan(&["--userspec=web", "/new", "ls", "--std", "--", "x"]).unwrap();
         assert_eq!(plan.source, Some(Source::Directory("/new".into())));
@@ -351,11 +383,18 @@ mod tests {
             &["--std", "--skip-chdir", "/"],
             &["--capabilities", "fly", "/new"],
             &["--groups", ",", "/new"],
+            &["--group", "1,2", "/new"],
+            &["--userspec", "a:b", "--group", "c", "/new"],
+            &["--oci", "/bundle", "--group", "c"],
+            &["--audit", "--group", "c"],
             &["--oci", "/bundle", "--std"],
             &["--oci", "/bundle", "--capabilities", "none"],
             &["--oci", "/bundle", "--tmpfs-root"],
             &["--pipe", "--bind", "/a:/b", "/new"],
             &["--exec-fifo", "/f", "--std", "--pipe", "/new"],
+            &["--no-pivot", "--pivot", "/new"],
+            &["--no-pivot", "--std", "--pipe", "/new"],
+            &["--no-pivot", "--audit"],
         ] {
             assert!(plan(words).is_err(), "{words:?}");
         }
@@ -365,5 +404,6 @@ mod tests {
     fn the_last_of_two_userspecs_wins_and_prefixes_are_understood() {
         let plan = plan(&["--user=a", "--userspec=b:c", "/new"]).unwrap();
         assert_eq!(plan.identity.user.as_deref(), Some("b"));
+        assert_eq!(plan.identity.group.as_deref(), Some("c"));
     }
 }

@@ -4,17 +4,15 @@
 //! The surprise: a remount sets all flags, so those that are there must be told again. A mount that cannot be reached, for
 //! another covers it, makes the whole fail: nothing that was to be read-only is left writable.
 
-use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
 
 use nix::mount::MsFlags;
 use plumbing::kernel::{call, look};
+use plumbing::mountinfo::{self, Mount};
 use plumbing::{Fault, narrate};
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, openat, statx};
 
-use crate::entry::{Attributes, Change, Propagation, PropagationKind};
+use crate::entry::{Attributes, Change, Propagation};
 
 /// The words of mountinfo, the old flags, the new ones.
 const FLAGS: [(&str, MsFlags, Attributes); 7] = [
@@ -26,15 +24,6 @@ const FLAGS: [(&str, MsFlags, Attributes); 7] = [
     ("nodiratime", MsFlags::MS_NODIRATIME, Attributes::MOUNT_ATTR_NODIRATIME),
     ("relatime", MsFlags::MS_RELATIME, Attributes::MOUNT_ATTR_RELATIME),
 ];
-
-/// One line of mountinfo.
-#[derive(Debug, PartialEq, Eq)]
-struct Mounted {
-    id: u64,
-    parent: u64,
-    at: PathBuf,
-    flags: MsFlags,
-}
 
 /// Changes the flags of an attached mount, and with `recursive` of all below it.
 pub(crate) fn change(
@@ -54,15 +43,14 @@ pub(crate) fn change(
     if narrate::is_dry_run() {
         return Ok(());
     }
-    let text = look(goal, "read(\"/proc/self/mountinfo\")", || std::fs::read("/proc/self/mountinfo"))?;
-    let mounts: Vec<_> = text.split(|byte| *byte == b'\n').filter_map(mounted).collect();
+    let mounts = mountinfo::own()?;
     let top = mount_id(goal, tree)?;
     for mount in below(&mounts, top).into_iter().take(if recursive { usize::MAX } else { 1 }) {
         if mount.id == top {
-            remount(goal, tree, mount.flags, change, why)?;
+            remount(goal, tree, flags_of(mount), change, why)?;
         } else {
             let opened = open(goal, tree, top, &mounts, mount)?;
-            remount(goal, opened.as_fd(), mount.flags, change, why)?;
+            remount(goal, opened.as_fd(), flags_of(mount), change, why)?;
         }
     }
     Ok(())
@@ -70,11 +58,7 @@ pub(crate) fn change(
 
 /// Sets the propagation of an attached mount.
 pub(crate) fn propagate(goal: &str, tree: BorrowedFd<'_>, propagation: Propagation, why: &str) -> Result<(), Fault> {
-    let (name, flag) = match propagation.kind {
-        PropagationKind::Private => ("MS_PRIVATE", MsFlags::MS_PRIVATE),
-        PropagationKind::Slave => ("MS_SLAVE", MsFlags::MS_SLAVE),
-        PropagationKind::Unbindable => ("MS_UNBINDABLE", MsFlags::MS_UNBINDABLE),
-    };
+    let (name, flag) = propagation.kind.flag();
     let (prefix, recursive) = if propagation.recursive { ("MS_REC|", MsFlags::MS_REC) } else { ("", MsFlags::empty()) };
     old_mount(goal, tree, &format!("{prefix}{name}"), recursive | flag, why)
 }
@@ -110,7 +94,7 @@ fn old_mount(goal: &str, mount: BorrowedFd<'_>, names: &str, flags: MsFlags, why
 }
 
 /// The mount with this id and all below it, from the top.
-fn below(mounts: &[Mounted], top: u64) -> Vec<&Mounted> {
+fn below(mounts: &[Mount], top: u64) -> Vec<&Mount> {
     let mut found: Vec<_> = mounts.iter().filter(|mount| mount.id == top).collect();
     let mut next = 0;
     while let Some(parent) = found.get(next).map(|mount| mount.id) {
@@ -121,10 +105,10 @@ fn below(mounts: &[Mounted], top: u64) -> Vec<&Mounted> {
 }
 
 /// Opens a mount below the tree; the id tells whether it is the one that is meant.
-fn open(goal: &str, tree: BorrowedFd<'_>, top: u64, mounts: &[Mounted], mount: &Mounted) -> Result<OwnedFd, Fault> {
-    let place = mount.at.to_string_lossy().into_owned();
-    let prefix = mounts.iter().find(|mount| mount.id == top).map(|top| top.at.as_path());
-    let relative = prefix.and_then(|prefix| mount.at.strip_prefix(prefix).ok()).unwrap_or(&mount.at);
+fn open(goal: &str, tree: BorrowedFd<'_>, top: u64, mounts: &[Mount], mount: &Mount) -> Result<OwnedFd, Fault> {
+    let place = mount.point.to_string_lossy().into_owned();
+    let prefix = mounts.iter().find(|mount| mount.id == top).map(|top| top.point.as_path());
+    let relative = prefix.and_then(|prefix| mount.point.strip_prefix(prefix).ok()).unwrap_or(&mount.point);
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let text = format!("openat(fd, {:?}, O_PATH|O_NOFOLLOW)", relative.to_string_lossy());
     let opened = look(goal, text, || openat(tree, relative, flags, Mode::empty()))?;
@@ -143,38 +127,15 @@ fn mount_id(goal: &str, mount: BorrowedFd<'_>) -> Result<u64, Fault> {
     }
 }
 
-fn mounted(line: &[u8]) -> Option<Mounted> {
-    let mut words = line.split(|byte| *byte == b' ');
-    let mut number = || std::str::from_utf8(words.next()?).ok()?.parse().ok();
-    let (id, parent) = (number()?, number()?);
-    let at = PathBuf::from(OsString::from_vec(unescaped(words.nth(2)?)));
-    let options = std::str::from_utf8(words.next()?).ok()?;
-    let flags = options.split(',').filter_map(|word| FLAGS.iter().find(|(known, ..)| *known == word));
-    Some(Mounted { id, parent, at, flags: flags.fold(MsFlags::empty(), |flags, (_, old, _)| flags | *old) })
-}
-
-/// `\040` and its like: blanks, tabs, newlines and backslashes of names.
-fn unescaped(word: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(word.len());
-    let mut rest = word;
-    while let Some((first, behind)) = rest.split_first() {
-        let code = behind.get(..3).and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        match (first, code) {
-            (b'\\', Some(byte)) => {
-                plain.push(byte);
-                rest = &behind[3..];
-            }
-            _ => {
-                plain.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    plain
+fn flags_of(mount: &Mount) -> MsFlags {
+    let set = FLAGS.iter().filter(|(word, ..)| mount.has(word));
+    set.fold(MsFlags::empty(), |flags, (_, old, _)| flags | *old)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -182,10 +143,10 @@ mod tests {
         let text = b"20 1 8:1 / / rw - ext4 d rw\n21 20 0:2 / /r rw,nosuid,relatime - tmpfs t rw\n\
                      22 21 0:3 / /r/a\\040b\\134 ro,noexec - tmpfs t rw\n23 20 0:4 / /rest rw - tmpfs t rw\n\
                      24 22 0:5 / /r/a\\040b\\134/c rw - tmpfs t rw\n";
-        let mounts: Vec<_> = text.split(|byte| *byte == b'\n').filter_map(mounted).collect();
+        let mounts = mountinfo::parse(text);
         let found = below(&mounts, 21);
         assert_eq!(found.iter().map(|mount| mount.id).collect::<Vec<_>>(), [21, 22, 24]);
-        assert_eq!(found[1].at, PathBuf::from("/r/a b\\"));
-        assert_eq!(found[1].flags, MsFlags::MS_RDONLY | MsFlags::MS_NOEXEC);
+        assert_eq!(found[1].point, PathBuf::from("/r/a b\\"));
+        assert_eq!(flags_of(found[1]), MsFlags::MS_RDONLY | MsFlags::MS_NOEXEC);
     }
 }

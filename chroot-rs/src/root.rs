@@ -15,13 +15,13 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, fstat, openat, statx};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::thread::CapabilitySet;
 
-use crate::entry::{Attributes, Change, Filesystem, Propagation, PropagationKind, shown};
+use crate::entry::{Attributes, Change, Filesystem, Propagation, PropagationKind, quoted, shown};
 use crate::in_root::InRoot;
 use crate::told::Told;
 use crate::{attach, explain, host_root, overlay};
 
 /// More than anybody has mounted over "/" in good faith.
-const MOST_COVERS: u32 = 64;
+pub(crate) const MOST_COVERS: u32 = 64;
 const OWN_MOUNT: &str =
     "pivot_root(2) wants a mount of its own; this one has all that is mounted below, too; open_tree(2)";
 const ATTACH: &str = "attach the new root";
@@ -74,7 +74,7 @@ pub(crate) fn chroot(path: &Path, skip_chdir: bool) -> Result<(), Fault> {
 
 /// The root in a directory, to be looked into.
 pub(crate) fn open(path: &Path) -> Result<InRoot, Fault> {
-    Ok(InRoot::new(open_directory(path, &format!("open the new root {}", path.display()))?, false))
+    Ok(InRoot::new(open_directory(path, &format!("open the new root {}", path.display()))?, false, Attributes::empty()))
 }
 
 /// Goes into a mount namespace of our own, so that whatever happens, no mount of ours can reach the caller's.
@@ -116,9 +116,9 @@ pub(crate) fn attach(source: &Source, attributes: Attributes) -> Result<InRoot, 
         _ => Attributes::empty(),
     };
     attach_over_root_changed(&mount, own)?;
-    let root = InRoot::new(mount, !source.is_given());
+    let root = InRoot::new(mount, !source.is_given(), own);
     if let Source::Overlay { lower, .. } = source {
-        root.note(Path::new("/"), Told::Host(lower.first().cloned().unwrap_or_default()));
+        root.note(Path::new("/"), Told::Host(lower.first().cloned().unwrap_or_default(), Attributes::empty()));
     }
     Ok(root)
 }
@@ -140,7 +140,7 @@ fn attach_directory(path: &Path, attributes: Attributes) -> Result<InRoot, Fault
     let mount = attach::clone_of(&goal, onto.as_fd(), true, OWN_MOUNT)?;
     let changes = [(true, Change::add(attributes))];
     attach::attach_changed(ATTACH, mount.as_fd(), &changes, onto.as_fd(), path, ATTACHED_FIRST)?;
-    Ok(InRoot::new(if narrate::is_dry_run() { onto } else { mount }, false))
+    Ok(InRoot::new(if narrate::is_dry_run() { onto } else { mount }, false, attributes))
 }
 
 /// A directory that was opened in another mount namespace cannot be cloned in ours, but the same directory here can; and
@@ -197,16 +197,16 @@ fn let_go() -> Result<(), Fault> {
     for _ in 0..MOST_COVERS {
         call(GOAL, "umount2(\".\", MNT_DETACH)", why, || unmount(".", UnmountFlags::DETACH))?;
         // From the root, `..` leads to the topmost of what lies over it.
-        if narrate::is_dry_run() || mount_id(".")? == mount_id("..")? {
+        if narrate::is_dry_run() || mount_id(Path::new("."))? == mount_id(Path::new(".."))? {
             return Ok(());
         }
     }
     Err(Fault::new(format!("cannot {GOAL}: {MOST_COVERS} mounts lay over it, and there are more")))
 }
 
-fn mount_id(path: &str) -> Result<u64, Fault> {
+pub(crate) fn mount_id(path: &Path) -> Result<u64, Fault> {
     let goal = "make sure that the old root is gone";
-    let stat = look(goal, format!("statx(AT_FDCWD, {path:?}, STATX_MNT_ID)"), || {
+    let stat = look(goal, format!("statx(AT_FDCWD, {}, STATX_MNT_ID)", quoted(path)), || {
         statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)
     })?;
     match stat.stx_mask & StatxFlags::MNT_ID.bits() != 0 {

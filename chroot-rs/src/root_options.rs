@@ -7,16 +7,17 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use plumbing::ordinary::{Declared, Name, Ordinary};
+use plumbing::ordinary::{Declared, Name, Ordinary, Takes};
 
 use crate::asked::{self, Asked};
 use crate::root::Source;
 
 /// What a bundle says itself.
-const OF_A_BUNDLE: [&str; 21] = [
+const OF_A_BUNDLE: [&str; 22] = [
     "std",
     "read_only",
     "userspec",
+    "group",
     "groups",
     "skip_chdir",
     "capabilities",
@@ -41,21 +42,25 @@ const HEADING: &str = "Mounts, in command-line order";
 
 type Read = fn(OsString) -> Result<Asked, String>;
 
-/// Name, value, help, reader.
-const MOUNTS: [(&str, &str, &str, Read); 7] = [
+/// Value, help, reader.
+static MOUNTS: [(Declared, &str, &str, Read); 7] = [
     (
-        "bind",
+        named("bind"),
         "SRC:DST[:OPTS]",
         "Show SRC of the host at DST: ro, rec (default), norec, suid, dev, noexec, try, idmap=MAP",
         asked::bind,
     ),
-    ("tmpfs", "DST[:OPTS]", "An empty file system in memory: size=, mode=, ro, exec", asked::tmpfs),
-    ("proc", "DST[:OPTS]", "The processes of our pid namespace: hidepid=, subset=pid", asked::proc),
-    ("dev", "DST", "The few devices that every program may expect", asked::dev),
-    ("mask", "PATH", "Hide what is at PATH", asked::mask),
-    ("readonly-path", "PATH", "Make what is at PATH and all below read-only", asked::read_only),
-    ("mount", "type=T,target=DST,...", "Any of these, and more, in the words of mount(8)", asked::mount),
+    (named("tmpfs"), "DST[:OPTS]", "An empty file system in memory: size=, mode=, ro, exec", asked::tmpfs),
+    (named("proc"), "DST[:OPTS]", "The processes of our pid namespace: hidepid=, subset=pid", asked::proc),
+    (named("dev"), "DST", "The few devices that every program may expect", asked::dev),
+    (named("mask"), "PATH", "Hide what is at PATH", asked::mask),
+    (named("readonly-path"), "PATH", "Make what is at PATH and all below read-only", asked::read_only),
+    (named("mount"), "type=T,target=DST,...", "Any of these, and more, in the words of mount(8)", asked::mount),
 ];
+
+const fn named(id: &'static str) -> Declared {
+    Declared { id, takes: Takes::Values, requires: &[], conflicts: &[] }
+}
 
 /// The mount options, in the order in which they stood.
 #[derive(Debug, Clone, Default)]
@@ -63,9 +68,9 @@ pub(crate) struct AskedMounts(pub(crate) Vec<Asked>);
 
 impl Args for AskedMounts {
     fn augment_args(command: Command) -> Command {
-        MOUNTS.iter().fold(command, |command, (name, value, help, read)| {
+        MOUNTS.iter().fold(command, |command, (Declared { id, .. }, value, help, read)| {
             let parser = ValueParser::new(OsStringValueParser::new().try_map(*read));
-            let arg = Arg::new(*name).long(*name).value_name(*value).help(*help);
+            let arg = Arg::new(*id).long(*id).value_name(*value).help(*help);
             command.arg(arg.action(ArgAction::Append).value_parser(parser).help_heading(HEADING))
         })
     }
@@ -78,9 +83,9 @@ impl Args for AskedMounts {
 impl FromArgMatches for AskedMounts {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut asked = Vec::new();
-        for (name, ..) in MOUNTS {
-            let values = matches.get_many::<Asked>(name).unwrap_or_default();
-            asked.extend(matches.indices_of(name).unwrap_or_default().zip(values.cloned()));
+        for (Declared { id, .. }, ..) in &MOUNTS {
+            let values = matches.get_many::<Asked>(id).unwrap_or_default();
+            asked.extend(matches.indices_of(id).unwrap_or_default().zip(values.cloned()));
         }
         asked.sort_by_key(|(place, _)| *place);
         Ok(AskedMounts(asked.into_iter().map(|(_, asked)| asked).collect()))
@@ -92,14 +97,16 @@ impl FromArgMatches for AskedMounts {
     }
 }
 
-/// clap alone keeps their order.
 impl Ordinary for AskedMounts {
-    fn declared(_: Name<'_>) -> Option<&'static Declared> {
-        None
+    fn declared(name: Name<'_>) -> Option<&'static Declared> {
+        let Name::Long(long) = name else { return None };
+        MOUNTS.iter().map(|(declared, ..)| declared).find(|declared| declared.id == long)
     }
 
-    fn set(&mut self, _: &str, _: Option<&OsStr>) -> Option<()> {
-        None
+    fn set(&mut self, id: &str, value: Option<&OsStr>) -> Option<()> {
+        let (.., read) = MOUNTS.iter().find(|(declared, ..)| declared.id == id)?;
+        self.0.push(read(value?.to_owned()).ok()?);
+        Some(())
     }
 
     fn take_rest(&mut self, _: &[OsString]) -> Option<&'static str> {
@@ -128,10 +135,13 @@ pub(crate) struct RootOptions {
     /// Take root, mounts and process from BUNDLE/config.json, as OCI runtimes do; takes no NEWROOT
     #[arg(long, value_name = "BUNDLE", help_heading = "Container root", group = "made", conflicts_with_all = OF_A_BUNDLE)]
     pub(crate) oci: Option<PathBuf>,
-    /// Leave the old root by pivot_root(2), as --std does, and not by chroot(2)
+    /// Leave the old root by pivot_root(2), in a mount namespace of our own: as --std and all mounts do, also without them
     #[arg(long, help_heading = "Container root")]
     pub(crate) pivot: bool,
-    /// Make the root read-only
+    /// Lay the new root over the old one and chroot(2), where pivot_root(2) cannot be, as in an initramfs
+    #[arg(long, conflicts_with_all = ["pivot", "pipe"], help_heading = "Container root")]
+    pub(crate) no_pivot: bool,
+    /// Make the root read-only; mount points that it lacks are made without writing to it
     #[arg(long, help_heading = "Container root")]
     pub(crate) read_only: bool,
     #[command(flatten)]

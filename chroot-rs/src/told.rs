@@ -7,6 +7,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::entry::Attributes;
+
 /// What stands at a path now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Told {
@@ -14,8 +16,8 @@ pub(crate) enum Told {
     Made,
     /// A new file system with nothing in it.
     Empty,
-    /// What the host has at this path of its own.
-    Host(PathBuf),
+    /// What the host has at this path of its own, by a mount with these flags.
+    Host(PathBuf, Attributes),
 }
 
 /// Where to look for a path.
@@ -25,8 +27,8 @@ pub(crate) enum Where {
     There,
     /// It was not told, and nothing else can be there.
     Nowhere,
-    /// The host has it, at this path.
-    Host(PathBuf),
+    /// The host has it, at this path; it is seen by a mount with these flags.
+    Host(PathBuf, Attributes),
     /// In the root itself: no step has come near it.
     Root,
 }
@@ -45,14 +47,14 @@ impl Telling {
     pub(crate) fn find(&self, path: &Path) -> Where {
         let told = self.0.borrow();
         match told.get(path) {
-            Some(Told::Host(same)) => return Where::Host(same.clone()),
+            Some(Told::Host(same, flags)) => return Where::Host(same.clone(), *flags),
             Some(_) => return Where::There,
             None => {}
         }
         let mut known = path.ancestors().filter_map(|dir| Some((dir, told.get(dir)?)));
         match known.find(|(_, told)| **told != Told::Made) {
-            Some((dir, Told::Host(same))) => {
-                Where::Host(path.strip_prefix(dir).map_or(same.clone(), |below| same.join(below)))
+            Some((dir, Told::Host(same, flags))) => {
+                Where::Host(path.strip_prefix(dir).map_or(same.clone(), |below| same.join(below)), *flags)
             }
             Some(_) => Where::Nowhere,
             None => Where::Root,
@@ -71,12 +73,12 @@ mod tests {
         assert_eq!(find("/dev"), Where::Root);
         telling.note(Path::new("/dev"), Told::Empty);
         telling.note(Path::new("/dev/pts"), Told::Made);
-        telling.note(Path::new("/data"), Told::Host("/srv".into()));
+        telling.note(Path::new("/data"), Told::Host("/srv".into(), Attributes::MOUNT_ATTR_RDONLY));
         assert_eq!(find("/dev"), Where::There);
         assert_eq!(find("/dev/pts"), Where::There);
         assert_eq!(find("/dev/shm"), Where::Nowhere);
-        assert_eq!(find("/data/a/b"), Where::Host("/srv/a/b".into()));
-        assert_eq!(find("/data"), Where::Host("/srv".into()));
+        assert_eq!(find("/data/a/b"), Where::Host("/srv/a/b".into(), Attributes::MOUNT_ATTR_RDONLY));
+        assert_eq!(find("/data"), Where::Host("/srv".into(), Attributes::MOUNT_ATTR_RDONLY));
         assert_eq!(find("/etc"), Where::Root);
     }
 }

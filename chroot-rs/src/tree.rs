@@ -46,6 +46,7 @@ pub(crate) fn make(root: &InRoot, entries: &[Entry]) -> Result<Vec<Mount>, Fault
             }
         }
     }
+    root.covers().close()?;
     Ok(mounts)
 }
 
@@ -73,8 +74,8 @@ fn fresh(
     let onto = root.directory(target)?;
     attach::attach(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
     let told = match kind {
-        "proc" => Told::Host("/proc".into()),
-        "sysfs" => Told::Host("/sys".into()),
+        "proc" => Told::Host("/proc".into(), filesystem.attributes),
+        "sysfs" => Told::Host("/sys".into(), filesystem.attributes),
         _ => Told::Empty,
     };
     root.note(target, told);
@@ -141,7 +142,7 @@ fn bind(root: &InRoot, target: &Path, bind: &Bind, why: &str) -> Result<Option<M
     let onto = if is_directory { root.directory(target)? } else { file(root, target, &goal)? };
     let changes = [(bind.recursive, Change::add(bind.attributes)), (false, bind.top)];
     attach::attach_changed(&goal, mount.as_fd(), &changes, onto.as_fd(), target, why)?;
-    root.note(target, Told::Host(source.clone()));
+    root.note(target, Told::Host(source.clone(), bind.attributes | bind.top.set));
     Ok(Some(Mount::bind(target, bind)))
 }
 

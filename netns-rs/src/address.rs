@@ -45,11 +45,7 @@ fn own_ip(message: &AddressMessage) -> Option<IpAddr> {
 
 /// Gives an address to the interface `name`.
 pub fn add(netlink: &Netlink, name: &str, index: u32, address: Address, why: &str) -> Result<(), Fault> {
-    let mut message = AddressMessage::default();
-    message.header.family = family(address.ip);
-    message.header.prefix_len = address.prefix;
-    message.header.index = index;
-    message.attributes = vec![AddressAttribute::Local(address.ip), AddressAttribute::Address(address.ip)];
+    let mut message = message(index, address);
     let mut flags = "";
     match address.ip {
         IpAddr::V4(ip) if address.prefix < 31 => {
@@ -81,17 +77,21 @@ pub struct Given {
 /// Takes an address away again.
 pub fn remove(netlink: &Netlink, index: u32, given: &Given) -> Result<(), Fault> {
     let Given { name, address } = given;
+    netlink.change(
+        format!("take {address} from {name}"),
+        &format!("RTM_DELADDR, IFA_LOCAL \"{}\"", address.ip),
+        "given in vain",
+        change_request(RouteNetlinkMessage::DelAddress(message(index, *address)), 0),
+    )
+}
+
+fn message(index: u32, address: Address) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = family(address.ip);
     message.header.prefix_len = address.prefix;
     message.header.index = index;
     message.attributes = vec![AddressAttribute::Local(address.ip), AddressAttribute::Address(address.ip)];
-    netlink.change(
-        format!("take {address} from {name}"),
-        &format!("RTM_DELADDR, IFA_LOCAL \"{}\"", address.ip),
-        "given in vain",
-        change_request(RouteNetlinkMessage::DelAddress(message), 0),
-    )
+    message
 }
 
 /// The family of an address, for message headers.

@@ -1,7 +1,7 @@
 //! What the manual page says beyond the options. Tests hold the calls against the narration, and run the examples.
 
 use plumbing::manual::Who::{Anyone, Root};
-use plumbing::manual::{Call, Example, Manual, call, example};
+use plumbing::manual::{Call, Example, Manual, call, example, shared};
 
 /// The page.
 pub const MANUAL: Manual = Manual {
@@ -64,7 +64,7 @@ const CALLS: &[Call] = &[
         "ip_sysctl of the kernel's documentation",
         "A host that does not forward drops what containers send elsewhere.",
     ),
-    call("execve", "", "execve(2)", "From here the command speaks."),
+    shared::COMMAND,
     call("umount2", "", "umount2(2)", "When a name is deleted: whoever is in the namespace stays there."),
     call("unlink", "", "unlink(2)", "Then the file of the name goes."),
 ];

@@ -4,12 +4,21 @@ use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 
 use clap::builder::{TypedValueParser, ValueParserFactory};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use plumbing::manual::after_help;
 use plumbing::options::Narration;
 use plumbing::ordinary::{self, Choice, Ordinary};
 
 use crate::name::Name;
 use crate::network::{self, Address};
+
+const EXAMPLES: &str = "
+  netns-rs exec --new -- ip link                    a namespace with loopback and nothing else
+  netns-rs exec --new --bridge box0 --address 10.88.0.2/24 --gateway 10.88.0.1 --nat -- bash
+  … | netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24 | …
+  netns-rs show $(pidof nginx)                      interfaces, addresses, and where the cables lead
+  netns-rs add web; netns-rs exec web -- ip address; netns-rs delete web
+";
 
 /// Network namespaces: run in them, name them, connect them, look into them
 #[derive(Debug, Default, Parser, Ordinary)]
@@ -18,13 +27,7 @@ use crate::network::{self, Address};
     version,
     mut_arg("explain", |arg| arg.global(true)),
     mut_arg("dry_run", |arg| arg.global(true)),
-    after_help = "\
-Examples:
-  netns-rs exec --new -- ip link                    a namespace with loopback and nothing else
-  netns-rs exec --new --bridge box0 --address 10.88.0.2/24 --gateway 10.88.0.1 --nat -- bash
-  … | netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24 | …
-  netns-rs show $(pidof nginx)                      interfaces, addresses, and where the cables lead
-  netns-rs add web; netns-rs exec web -- ip address; netns-rs delete web"
+    after_help = after_help(EXAMPLES)
 )]
 pub struct Options {
     #[command(flatten)]
@@ -57,6 +60,7 @@ impl Choice for Action {
     fn choose(words: &[OsString]) -> Option<Action> {
         Some(match words.first()?.to_str()? {
             "exec" => Action::Exec(ordinary::read(words)?),
+            "connect" => Action::Connect(ordinary::read(words)?),
             "list" => Action::List(ordinary::read(words)?),
             "show" => Action::Show(ordinary::read(words)?),
             _ => return None,
@@ -110,7 +114,7 @@ pub(crate) struct List {
     pub(crate) json: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args, Ordinary)]
 pub(crate) struct Connect {
     /// Read the container's record from stdin, and pass it on with what was made
     #[arg(long, required = true)]
@@ -137,7 +141,7 @@ pub(crate) struct Show {
 
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
-    Options::command()
+    plumbing::options::command::<Options>()
 }
 
 /// Names are bytes, so they are read from an `OsStr`.
@@ -171,6 +175,17 @@ impl ValueParserFactory for Name {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_common_line_is_not_left_to_clap() {
+        let lines = [
+            "netns-rs exec blue true",
+            "netns-rs exec --new --bridge box0 --address 10.88.0.2/24 --gateway 10.88.0.1 --nat -- sh",
+            "netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24",
+            "netns-rs show --pipe",
+        ];
+        assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
+    }
+
     #[test]
     fn the_short_way_reads_what_clap_reads() {
         let read = plumbing::ordinary::disagreement::<super::Options>();

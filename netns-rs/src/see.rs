@@ -8,8 +8,9 @@ use std::io::{Read, Write};
 use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use plumbing::kernel::{Cloned, call, clone3, exit_now, look};
-use plumbing::namespace::{Kind, KindSet};
+use plumbing::kernel::{Cloned, exit_now, fork, look};
+use plumbing::namespace::Kind;
+use plumbing::status::wait_for;
 use plumbing::target::{Target, own_namespace_inode};
 use plumbing::{Fault, Status, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -51,8 +52,7 @@ pub fn from_inside(inspected: BorrowedFd<'_>, whose: &str, target: Option<&Targe
 fn by_child(target: &Target) -> Result<Option<Seen>, Fault> {
     let goal = format!("look into the network namespace of process {}", target.pid());
     let (reader, writer) = look(&goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
-    let text = "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})";
-    match call(&goal, text, "a child, since there is no way back out of a user namespace", || clone3(KindSet::EMPTY))? {
+    match fork(&goal, "a child, since there is no way back out of a user namespace")? {
         Cloned::Child if narrate::is_dry_run() => join(target).map(|()| None),
         Cloned::Child => exit_now(match join(target).and_then(|()| tell(writer)) {
             Ok(()) => Status::SUCCESS,
@@ -62,7 +62,7 @@ fn by_child(target: &Target) -> Result<Option<Seen>, Fault> {
             drop(writer);
             let mut told = Vec::new();
             look(&goal, "read(pipe)", || std::fs::File::from(reader).read_to_end(&mut told))?;
-            look(&goal, format!("waitpid({pid})"), || nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None))?;
+            wait_for(pid)?;
             if told.is_empty() {
                 return Err(Fault::already_told(Status::OURS));
             }

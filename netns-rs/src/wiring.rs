@@ -215,13 +215,15 @@ impl Outside {
             None => Ok(()),
         };
         let removed = self.remove();
-        let unmarked = if std::mem::take(&mut self.is_bridge_unmarked) {
-            let bridge = link::find(&self.netlink, &self.bridge)?.filter(|found| found.alias.is_none());
-            bridge.map_or(Ok(()), |found| link::delete(&self.netlink, &self.bridge, found.index, "made in vain"))
-        } else {
-            Ok(())
-        };
-        removed.and(address).and(unmarked)
+        removed.and(address).and(self.remove_unmarked_bridge())
+    }
+
+    fn remove_unmarked_bridge(&mut self) -> Result<(), Fault> {
+        if !std::mem::take(&mut self.is_bridge_unmarked) {
+            return Ok(());
+        }
+        let bridge = link::find(&self.netlink, &self.bridge)?.filter(|found| found.alias.is_none());
+        bridge.map_or(Ok(()), |found| link::delete(&self.netlink, &self.bridge, found.index, "made in vain"))
     }
 
     /// Removes all that is ours: the pair, the table, the bridge when nobody uses it any more. Each as far as it still
@@ -229,11 +231,10 @@ impl Outside {
     fn remove(&mut self) -> Result<(), Fault> {
         let pair = self.remove_pair();
         let table = self.remove_table();
-        let survey = Survey::take(&self.netlink)?;
-        let bridge = match survey.idle_bridge(&self.bridge) {
+        let bridge = Survey::take(&self.netlink).and_then(|survey| match survey.idle_bridge(&self.bridge) {
             Some(bridge) => link::delete(&self.netlink, &bridge.name, bridge.index, "no port is left on it"),
             None => Ok(()),
-        };
+        });
         pair.and(table).and(bridge)
     }
 

@@ -95,7 +95,7 @@ impl Address {
         };
         let target = Target::of_pid(pid)?;
         let Some(told) = told else { return Ok(Opened::Process(target)) };
-        match target.init().pidfd_inode {
+        match target.pidfd_inode()? {
             Some(real) if real == told => Ok(Opened::Process(target)),
             Some(real) => Err(Fault::new(format!(
                 "cannot enter process {pid}: its pidfd has the inode {real}, not {told}; the pid belongs to another process"

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
+use plumbing::columns::aligned;
 use plumbing::hierarchy::memberships;
 use plumbing::options::Narration;
 use plumbing::record::Record;
@@ -67,7 +68,7 @@ struct Facts {
     /// Each line of /proc/PID/uid_map: the first id inside, the first outside, and how many.
     uid_map: Vec<[u32; 3]>,
     gid_map: Vec<[u32; 3]>,
-    /// Of its first process, as /proc/PID/cgroup has it.
+    /// Of its first process, or of a hold's command, as /proc/PID/cgroup has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     cgroup: Option<Text>,
 }
@@ -145,7 +146,8 @@ fn id_map(container: &Container, file: &str) -> Result<Vec<[u32; 3]>, Fault> {
 
 /// The deepest of its groups: the one that was made for it, whatever hierarchies there are.
 fn cgroup(container: &Container) -> Result<Option<Text>, Fault> {
-    let cgroup = container.target.read("cgroup")?;
+    let command = container.command();
+    let cgroup = command.as_ref().unwrap_or(&container.target).read("cgroup")?;
     let paths = memberships(cgroup.as_bytes()).map(|(_, path)| path);
     let deepest =
         paths.reduce(|best, path| if path.components().count() > best.components().count() { path } else { best });
@@ -154,7 +156,7 @@ fn cgroup(container: &Container) -> Result<Option<Text>, Fault> {
 
 /// When a process started: RFC 3339, in UTC. The kernel counts from boot, and that clock does not jump.
 pub(crate) fn started(process: &Target) -> Option<String> {
-    let ticks = process.init().start_time;
+    let ticks = process.start_time().ok()?;
     let since_boot = Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64);
     let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let uptime = Duration::new(uptime.tv_sec.try_into().ok()?, uptime.tv_nsec.try_into().ok()?);
@@ -180,15 +182,7 @@ fn rfc3339(seconds: u64) -> String {
 
 fn table(rows: impl Iterator<Item = [String; 9]>) -> String {
     let rows: Vec<_> = std::iter::once(HEAD.map(str::to_owned)).chain(rows).collect();
-    let mut widths = [0; 9];
-    for (column, width) in widths.iter_mut().enumerate() {
-        *width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    }
-    let line = |row: &[String; 9]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
+    aligned(&rows)
 }
 
 #[cfg(test)]

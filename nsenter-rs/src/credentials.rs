@@ -8,10 +8,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use plumbing::Fault;
 use plumbing::kernel::look;
-use plumbing::privilege::{Process, hand_on_capabilities, keep_capabilities, setgroups_is_denied};
-use plumbing::target::{Target, read_at};
+use plumbing::privilege::{Process, hand_on_capabilities, holds, keep_capabilities, setgroups_is_denied};
+use plumbing::target::{Target, read_at, status_field};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::thread::{CapabilitySet, capabilities};
+use rustix::thread::CapabilitySet;
 
 /// A user or a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,14 +122,13 @@ impl Id {
     }
 }
 
-/// The second of the four numbers that stand behind `Uid:` and `Gid:`; `proc_pid_status(5)`.
+/// The second of the four numbers that stand behind `Uid:` and `Gid:`.
 fn effective(status: &str, field: &str) -> Option<u32> {
-    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
-    line.split_ascii_whitespace().nth(1)?.parse().ok()
+    status_field(status, field)?.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 fn may_set_groups() -> bool {
-    capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::SETGID))
+    holds(CapabilitySet::SETGID) == Some(true)
 }
 
 #[cfg(test)]

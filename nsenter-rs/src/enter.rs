@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use plumbing::environment::Environment;
-use plumbing::kernel::{Cloned, call, clone3, clone3_sibling, close_range, exit_now, look, place};
-use plumbing::namespace::{Kind, KindSet};
+use plumbing::kernel::{Cloned, call, close_range, exit_now, fork, fork_sibling, look, place};
+use plumbing::namespace::Kind;
 use plumbing::privilege::Process;
 use plumbing::status::wait_for;
 use plumbing::target::{Target, wait_readable};
@@ -74,7 +74,7 @@ pub(crate) fn enter(entry: &mut Entry<'_>, entered: impl FnOnce() -> Result<(), 
     let signals = Signals::hold()?;
     let is_hidden = bear_inside(entry)?;
     let entry: &Entry<'_> = entry;
-    match fork("this process crosses the border; the one outside waits")? {
+    match fork("fork", "this process crosses the border; the one outside waits")? {
         Cloned::Child => {
             let inside = Inside { entry, terminal: terminal.as_ref(), signals: &signals, watch: &watch, is_hidden };
             let crossed = inside.cross(starting.as_fd());
@@ -164,7 +164,7 @@ impl Inside<'_> {
             return self.run(entered);
         }
         let why = "a joined pid namespace holds for children only, and this one is nsenter-rs's own; pid_namespaces(7)";
-        match call("fork", "clone3({flags=CLONE_PARENT|CLONE_PIDFD})", why, clone3_sibling)? {
+        match fork_sibling("fork", why)? {
             Cloned::Child => in_child(self.run(entered), starting),
             Cloned::Parent { pid, .. } => {
                 look("tell who runs the command", "write(pipe)", || {
@@ -286,8 +286,4 @@ fn bear_inside(entry: &mut Entry<'_>) -> Result<bool, Fault> {
     hide()?;
     entry.entrances.join_pid_for_children()?;
     Ok(true)
-}
-
-fn fork(why: &str) -> Result<Cloned, Fault> {
-    call("fork", "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY))
 }

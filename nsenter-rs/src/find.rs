@@ -33,6 +33,7 @@ use plumbing::{Fault, Status, startup};
 use serde::Serialize;
 
 use claim::{Claim, Refused};
+pub(crate) use hold::command as command_of;
 use place::Unusable;
 use processes::Process;
 pub(crate) use reference::Reference;
@@ -144,12 +145,21 @@ impl Container {
 
     /// The record that names it.
     pub(crate) fn record(&self) -> Result<Record, Fault> {
-        let mut record = Record::new(Some(&self.name()), self.target.init().clone())?;
+        let mut record = Record::new(Some(&self.name()), self.target.identity()?)?;
         record.set_namespaces(&self.namespaces())?;
         let Container { id, image, pod, .. } = self;
         let (id, image, pod) = (id.as_deref(), image.as_deref(), pod.as_deref());
         record.set("container", &Origin { runtime: self.runtime.name(), id, image, pod, user: self.author })?;
+        // Of any other container, the kernel tells by its first process.
+        if let Some(group) = self.command().and_then(|command| hold::groups(&self.target, &command).transpose()) {
+            record.set("cgroup", &group?)?;
+        }
         Ok(record)
+    }
+
+    /// The command by which to judge a container whose first process is none.
+    pub(crate) fn command(&self) -> Option<Target> {
+        if self.runtime == Runtime::Hold { command_of(&self.target) } else { None }
     }
 
     /// Its namespaces, and which of them are not ours.

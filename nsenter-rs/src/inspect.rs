@@ -27,7 +27,7 @@ mod table;
 use plumbing::namespace::Kind;
 use plumbing::record::Record;
 use plumbing::target::Target;
-use plumbing::{Fault, Status, pipe, startup};
+use plumbing::{Fault, Status, folding, pipe, startup};
 use serde::Serialize;
 
 use self::capabilities::Capabilities;
@@ -43,10 +43,13 @@ use self::namespaces::Namespaces;
 use self::seen::{List, Seen};
 use self::sockets::Socket;
 pub(crate) use self::subject::Subject;
+use crate::find;
 
 /// The record's member `isolation`.
 #[derive(Debug, Serialize)]
 struct Isolation {
+    /// The process that was looked at.
+    pid: i32,
     /// The process whose view is the host's.
     host_pid: i32,
     namespaces: Namespaces,
@@ -70,14 +73,15 @@ pub(crate) fn tell(subject: &Subject, json: bool) -> Result<Status, Fault> {
             record.set("isolation", &isolation)?;
             startup::print(&record.to_line())
         }
-        false => startup::print(&table::page(&record, &target, &isolation)),
+        false => startup::print(&folding::for_terminal(&table::page(&record, &target, &isolation))),
     }
 }
 
 /// Adds it to every record of stdin.
 pub(crate) fn pass_on() -> Result<Status, Fault> {
     pipe::inspect(|record, target| {
-        let isolation = Isolation::of(record, target)?;
+        let command = find::command_of(target);
+        let isolation = Isolation::of(record, command.as_ref().unwrap_or(target))?;
         record.set("isolation", &isolation)
     })
 }
@@ -120,6 +124,7 @@ impl Isolation {
         let Files { mounts, devices, leaks } = files;
         let host_pid = host.pid();
         Ok(Isolation {
+            pid: target.pid(),
             host_pid,
             namespaces,
             ids,

@@ -1,7 +1,7 @@
 //! What the manual page says beyond the options. Tests hold the calls against the narration, and run the examples.
 
 use plumbing::manual::Who::{Anyone, Root};
-use plumbing::manual::{Call, Example, Manual, call, example};
+use plumbing::manual::{Call, Example, Manual, call, example, shared};
 
 /// The page.
 pub const MANUAL: Manual = Manual {
@@ -23,16 +23,26 @@ pub const MANUAL: Manual = Manual {
 
 const CALLS: &[Call] = &[
     call(
-        "fsopen",
-        "overlay",
-        "fsopen(2)",
+        "open_tree",
+        "",
+        "open_tree(2)",
         "First, as long as nobody inside can see us: a view of our executable that nobody can write through, because a \
          container must not reach a file of the host by /proc/PID/exe (CVE-2019-5736). Without the right to it, a sealed \
          copy stands in.",
     ),
-    call("fsconfig", "", "fsconfig(2)", "Its one layer holds our executable; there is none to write to."),
-    call("fsmount", "", "fsmount(2)", "It is attached nowhere."),
-    call("execveat", "", "memfd_create(2)", "From here the view, or the sealed copy, goes on."),
+    call(
+        "mount_setattr",
+        "",
+        "mount_setattr(2)",
+        "Read-only; once only we have it, it belongs to no mount namespace in which that could be undone.",
+    ),
+    call(
+        "prctl",
+        "PR_SET_MM",
+        "PR_SET_MM(2const)",
+        "From here the view is our executable; without the right to it, a sealed copy.",
+    ),
+    call("execveat", "", "memfd_create(2)", "The sealed copy goes on."),
     call(
         "clone3",
         "",
@@ -55,37 +65,27 @@ const CALLS: &[Call] = &[
         "PR_CAPBSET_DROP(2const)",
         "What chroot-rs --std has put into the record, from here on.",
     ),
-    call("keyctl", "", "keyctl(2)", "A keyring of the command's own."),
-    call(
-        "prctl",
-        "PR_SET_KEEPCAPS",
-        "PR_SET_KEEPCAPS(2const)",
-        "Otherwise a change of user takes the capabilities along.",
-    ),
-    call("setgroups", "", "setgroups(2)", "Groups first: the user could not change them."),
-    call("setresgid", "", "setresgid(2)", "Then the group."),
-    call("setresuid", "", "setresuid(2)", "Then the user."),
+    shared::KEYRING,
+    shared::KEEP_CAPABILITIES,
+    shared::GROUPS,
+    shared::GROUP,
+    shared::USER,
     call(
         "prctl",
         "PR_CAP_AMBIENT",
         "PR_CAP_AMBIENT(2const)",
         "What is handed on: nothing unasked, all with --keep-caps.",
     ),
-    call("capset", "", "capset(2)", "What is left of the capabilities."),
-    call(
-        "prctl",
-        "PR_SET_PDEATHSIG",
-        "PR_SET_PDEATHSIG(2const)",
-        "Once more: the kernel clears it when credentials change.",
-    ),
+    shared::CAPABILITIES,
+    shared::DEATH_SIGNAL_AGAIN,
     call(
         "prctl",
         "PR_SET_NO_NEW_PRIVS",
         "PR_SET_NO_NEW_PRIVS(2const)",
         "Before the filter, which takes it from whoever has no privilege.",
     ),
-    call("seccomp", "", "seccomp(2)", "Last, since it would refuse some of the calls above."),
-    call("execve", "", "execve(2)", "From here the command speaks."),
+    shared::FILTER,
+    shared::COMMAND,
     call("pidfd_send_signal", "", "pidfd_send_signal(2)", "With --rm: a held container ends with the command."),
 ];
 

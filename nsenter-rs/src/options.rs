@@ -5,9 +5,9 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use clap::Parser;
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use plumbing::manual::after_help;
 use plumbing::namespace::Kind;
-use plumbing::options::Narration;
+use plumbing::options::{Narration, of_os};
 use plumbing::ordinary::Ordinary;
 
 use crate::address::Address;
@@ -15,8 +15,7 @@ use crate::credentials::Id;
 use crate::entrance::Source;
 use crate::find::{Reference, Runtime};
 
-const EXAMPLES: &str = "\
-Examples:
+const EXAMPLES: &str = "
   nsenter-rs --target 4242 --all -- sh                      enter every namespace of a process
   nsenter-rs --target 4242 --net -- ss -tln                 the host's tools, in the network of a container
   nsenter-rs --net=/run/netns/blue -- ip address            a namespace by its file
@@ -29,16 +28,15 @@ Examples:
   nsenter-rs --find web --json | cgexec-rs --pipe --show    find a container by name, and look into it
   nsenter-rs --inspect web                                  what keeps a container apart from the host, and what does not
   nsenter-rs --diff web host                                what it has otherwise than the host
-
-Exit status: 125 our own failure, 126 command not runnable, 127 not found, else the command's; 128+N by signal N.";
+";
 
 /// Enter namespaces, and find the containers that they belong to
 #[derive(Debug, Default, Parser, Ordinary)]
-#[command(name = "nsenter-rs", version, after_help = EXAMPLES, args_override_self = true)]
+#[command(name = "nsenter-rs", version, after_help = after_help(EXAMPLES), args_override_self = true)]
 pub struct Options {
     /// Enter namespaces of this process (with its pidfd's inode: of no other that got its pid), or of this container
     #[arg(short, long, value_name = "PID[:INODE]|NAME", help_heading = "Target",
-          value_parser = OsStringValueParser::new().try_map(|name| Address::read(&name)),
+          value_parser = of_os(Address::read),
           action = clap::ArgAction::Append, conflicts_with_all = ["pipe", "find"])]
     pub(crate) target: Vec<Address>,
     /// Enter the container whose record comes in on stdin
@@ -46,7 +44,7 @@ pub struct Options {
     pub(crate) pipe: bool,
     /// Print the record of the container with this name or id, and enter nothing (needs --json)
     #[arg(long, value_name = "NAME", requires = "json", group = "answer", help_heading = "Target", conflicts_with = "command",
-          value_parser = OsStringValueParser::new().try_map(|name| Reference::read(&name)))]
+          value_parser = of_os(Reference::read))]
     pub(crate) find: Option<Reference>,
     /// Only containers of this runtime: docker, podman, cri-o, containerd, nspawn, lxc, hold, crun, runc, systemd, netns
     #[arg(long = "type", value_name = "RUNTIME", value_parser = Runtime::read, help_heading = "Target",
@@ -86,124 +84,112 @@ pub struct Options {
     pub(crate) narration: Narration,
 
     /// The command, and its arguments; a shell when there is none
-    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND", help_heading = None)]
     pub(crate) command: Vec<OsString>,
 }
 
 /// A page about a container instead of a way into it.
 #[derive(Debug, Default, clap::Args, Ordinary)]
+#[command(next_help_heading = "Inspection")]
 pub(crate) struct Inspection {
     /// Print how a process or container is isolated, and what of it is dangerous; with --pipe, add it to each record
-    #[arg(long, value_name = "PID|NAME|host", num_args = 0..=1, group = "answer", conflicts_with = "command",
-          help_heading = "Inspection")]
+    #[arg(long, value_name = "PID|NAME|host", num_args = 0..=1, group = "answer", conflicts_with = "command")]
     pub(crate) inspect: Option<Option<OsString>>,
     /// Print what two of them have different
-    #[arg(long, value_names = ["A", "B"], num_args = 2, group = "answer", conflicts_with_all = ["command", "pipe"],
-          help_heading = "Inspection")]
+    #[arg(long, value_names = ["A", "B"], num_args = 2, group = "answer", conflicts_with_all = ["command", "pipe"])]
     pub(crate) diff: Option<Vec<OsString>>,
 }
 
 /// Which namespaces, and whose. `Some(None)`: the target's.
 #[derive(Debug, Default, clap::Args, Ordinary)]
+#[command(next_help_heading = "Namespaces, of the target, of a FILE or with an ID")]
 pub(crate) struct Namespaces {
     /// All namespaces of the target that are not ours already
-    #[arg(short, long, requires = "target", help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    #[arg(short, long, requires = "target")]
     pub(crate) all: bool,
     /// The mount table
-    #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
-          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     mount: Option<Option<PathBuf>>,
     /// The host name
-    #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
-          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     uts: Option<Option<PathBuf>>,
     /// System V IPC and POSIX message queues
-    #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
-          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     ipc: Option<Option<PathBuf>>,
     /// The network
-    #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
-          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     net: Option<Option<PathBuf>>,
     /// The process ids
-    #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
-          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     pid: Option<Option<PathBuf>>,
     /// Users and groups
-    #[arg(short = 'U', long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
-          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    #[arg(short = 'U', long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     user: Option<Option<PathBuf>>,
     /// The view of the cgroups
-    #[arg(short = 'C', long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
-          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    #[arg(short = 'C', long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     cgroup: Option<Option<PathBuf>>,
     /// The clocks
-    #[arg(short = 'T', long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true,
-          help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    #[arg(short = 'T', long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     time: Option<Option<PathBuf>>,
     /// The user namespace that owns the others, or the parent of the one that --user names
-    #[arg(long, conflicts_with = "pipe", help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+    #[arg(long, conflicts_with = "pipe")]
     pub(crate) user_parent: bool,
     /// The network of a socket, which is this descriptor of the target
     #[arg(short = 'N', long, value_name = "FD", requires = "target", conflicts_with = "net",
-          value_parser = clap::value_parser!(i32).range(0..), help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+          value_parser = clap::value_parser!(i32).range(0..))]
     pub(crate) net_socket: Option<RawFd>,
 }
 
 /// As whom and where the command runs.
 #[derive(Debug, Default, clap::Args, Ordinary)]
+#[command(next_help_heading = "Command")]
 pub(crate) struct CommandAs {
     /// As this user; in a user namespace 0 by default; `follow` means as the target
-    #[arg(short = 'S', long, value_name = "UID|follow", value_parser = Id::read, conflicts_with = "pipe",
-          help_heading = "Command")]
+    #[arg(short = 'S', long, value_name = "UID|follow", value_parser = Id::read, conflicts_with = "pipe")]
     pub(crate) setuid: Option<Id>,
     /// As this group, without supplementary groups; in a user namespace 0 by default
-    #[arg(short = 'G', long, value_name = "GID|follow", value_parser = Id::read, conflicts_with = "pipe",
-          help_heading = "Command")]
+    #[arg(short = 'G', long, value_name = "GID|follow", value_parser = Id::read, conflicts_with = "pipe")]
     pub(crate) setgid: Option<Id>,
     /// Leave user, group and supplementary groups as they are
-    #[arg(long, conflicts_with_all = ["setuid", "setgid", "pipe"], help_heading = "Command")]
+    #[arg(long, conflicts_with_all = ["setuid", "setgid", "pipe"])]
     pub(crate) preserve_credentials: bool,
     /// Keep the capabilities that an entered user namespace gives, whatever the user is
-    #[arg(long, conflicts_with = "pipe", help_heading = "Command")]
+    #[arg(long, conflicts_with = "pipe")]
     pub(crate) keep_caps: bool,
     /// In this root directory, or in the target's
-    #[arg(short, long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with = "pipe",
-          help_heading = "Command")]
+    #[arg(short, long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with = "pipe")]
     pub(crate) root: Option<Option<PathBuf>>,
     /// In this directory as it is outside, which stays a way out; or in the target's
     #[arg(short, long, value_name = "DIR", num_args = 0..=1, require_equals = true,
-          conflicts_with_all = ["pipe", "wdns"], help_heading = "Command")]
+          conflicts_with_all = ["pipe", "wdns"])]
     pub(crate) wd: Option<Option<PathBuf>>,
     /// In this directory as it is inside, or in the target's
-    #[arg(short = 'W', long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with = "pipe",
-          help_heading = "Command")]
+    #[arg(short = 'W', long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with = "pipe")]
     pub(crate) wdns: Option<Option<PathBuf>>,
     /// With the target's environment; a program of the host is not given its PATH, LD_* and the like
-    #[arg(short, long, requires = "target", help_heading = "Command")]
+    #[arg(short, long, requires = "target")]
     pub(crate) env: bool,
     /// In the cgroups of the target
-    #[arg(short = 'c', long, requires = "target", help_heading = "Command")]
+    #[arg(short = 'c', long, requires = "target")]
     pub(crate) join_cgroup: bool,
     /// With the SELinux context of the target
-    #[arg(short = 'Z', long, requires = "target", help_heading = "Command")]
+    #[arg(short = 'Z', long, requires = "target")]
     pub(crate) follow_context: bool,
     /// As the target: ids, capabilities, limits, cgroups, filters …; stops it for an instant to read its filters
-    #[arg(long, requires = "target", help_heading = "Command",
+    #[arg(long, requires = "target",
           conflicts_with_all = ["setuid", "setgid", "preserve_credentials", "keep_caps", "follow_context"])]
     pub(crate) like_target: bool,
     /// Become the command instead of waiting for it, even when a pid namespace is entered
-    #[arg(short = 'F', long, conflicts_with = "pipe", help_heading = "Command")]
+    #[arg(short = 'F', long, conflicts_with = "pipe")]
     pub(crate) no_fork: bool,
     /// Cross the border in a copy of nsenter-rs in memory, even where a view of it that cannot be written would do
-    #[arg(long, help_heading = "Command")]
+    #[arg(long)]
     pub(crate) sealed_copy: bool,
     /// Hand a terminal on as it is, though the border of a container is crossed
-    #[arg(long, help_heading = "Command")]
+    #[arg(long)]
     pub(crate) no_pty: bool,
     /// Hand descriptors 3 to N+2 on to the command
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1024),
-          help_heading = "Command")]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1024))]
     pub(crate) preserve_fds: u32,
 }
 
@@ -240,6 +226,20 @@ pub fn command() -> clap::Command {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_common_line_is_not_left_to_clap() {
+        let lines = [
+            "nsenter-rs -- true",
+            "nsenter-rs -t 4242 -a true",
+            "nsenter-rs --target=web --all -- true",
+            "nsenter-rs -t 4242:4711 -m -- true",
+            "nsenter-rs --net=/run/netns/blue true",
+            "nsenter-rs -t 1 -a --join-cgroup --env -- sh",
+            "nsenter-rs --pipe --rm -- sh",
+        ];
+        assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
+    }
+
     #[test]
     fn the_short_way_reads_what_clap_reads() {
         let read = plumbing::ordinary::disagreement::<super::Options>();

@@ -12,7 +12,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use rustix::fs::SealFlags;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
@@ -22,6 +21,7 @@ use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 use crate::Fault;
 use crate::fault::IntoErrno;
 use crate::kernel::look;
+use crate::sealed::seals;
 use crate::target::{Target, wait_readable};
 
 /// Where the init keeps its mark: a memfd that holds [`MARK`], sealed against every change.
@@ -123,7 +123,7 @@ pub fn has_mark(target: &Target) -> Result<bool, Fault> {
         }
     };
     // Only a memfd has seals: nothing is read from a descriptor that could be a stranger's pipe.
-    let sealed = rustix::fs::fcntl_get_seals(&mark).is_ok_and(|seals| seals.contains(mark_seals()));
+    let sealed = rustix::fs::fcntl_get_seals(&mark).is_ok_and(|its| its.contains(seals()));
     let mut content = [0; MARK.len() + 1];
     Ok(sealed && matches!(rustix::io::pread(&mark, &mut content, 0), Ok(length) if content[..length] == *MARK))
 }
@@ -134,12 +134,8 @@ pub fn make_mark() -> Result<OwnedFd, Fault> {
     let flags = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING;
     let mark = look(goal, "memfd_create(MFD_ALLOW_SEALING)", || rustix::fs::memfd_create("held", flags))?;
     look(goal, "write(memfd)", || rustix::io::pwrite(&mark, MARK, 0))?;
-    look(goal, "fcntl(memfd, F_ADD_SEALS)", || rustix::fs::fcntl_add_seals(&mark, mark_seals()))?;
+    look(goal, "fcntl(memfd, F_ADD_SEALS)", || rustix::fs::fcntl_add_seals(&mark, seals()))?;
     Ok(mark)
-}
-
-fn mark_seals() -> SealFlags {
-    SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE
 }
 
 /// A stage's claim on an unfinished container. Dropped without a word, it ends the container.
@@ -203,7 +199,7 @@ impl Lease {
         if is_void { Ok(true) } else { target.wait(PATIENCE) }
     }
 
-    /// Waits for the init's first word: it is set up. `None` when it ended instead.
+    /// Waits for the init's first word, and answers whether it is set up; it may have ended instead.
     pub fn hear_ready(&self) -> Result<bool, Fault> {
         let heard = look("hear from the container's init", "recvmsg(lease)", || receive(self.socket.as_fd()))?;
         Ok(matches!(heard, Some((words, _)) if words[0] == Answer::Unfinished as u8))

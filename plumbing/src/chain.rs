@@ -119,9 +119,14 @@ fn no_interpreter(program: &OsStr) -> Fault {
         .with_remedy("the file exists, but its interpreter or dynamic loader is missing in this root")
 }
 
-fn told(path: &OsStr, command: &[OsString]) -> String {
-    let args: Vec<_> = command.iter().map(|arg| format!("{:?}", arg.to_string_lossy())).collect();
-    format!("execve({:?}, [{}])", path.to_string_lossy(), args.join(", "))
+/// The call in strace's notation.
+pub fn told(path: impl AsRef<OsStr>, argv: &[impl AsRef<OsStr>]) -> String {
+    format!("execve({:?}, [{}])", path.as_ref().to_string_lossy(), words(argv))
+}
+
+/// The words of a command in strace's notation.
+pub(crate) fn words(argv: &[impl AsRef<OsStr>]) -> String {
+    argv.iter().map(|word| format!("{:?}", word.as_ref().to_string_lossy())).collect::<Vec<_>>().join(", ")
 }
 
 fn c_strings(words: &[OsString]) -> Result<Vec<CString>, Fault> {

@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::kernel::{Cloned, call, clone3, close_range, exit_now, forget_text, look, place};
-use crate::namespace::KindSet;
+use crate::kernel::{Cloned, close_range, exit_now, forget_text, fork, look, place};
+use crate::status::wait_for;
 use crate::target::wait_readable;
 use crate::{Fault, Status, narrate};
 
@@ -36,32 +36,27 @@ pub fn spawn_keeping<R: FnOnce() -> Result<(), Fault>>(
     make: impl FnOnce() -> Result<(String, R), Fault>,
 ) -> Result<String, Fault> {
     if narrate::is_dry_run() {
-        return fork(OUTLIVES).and_then(|_| fork(UNKNOWN_CHILD)).and_then(|_| make()).map(|(told, _)| told);
+        return fork(GOAL, OUTLIVES).and_then(|_| fork(GOAL, UNKNOWN_CHILD)).and_then(|_| make()).map(|(told, _)| told);
     }
-    let (reader, writer) = look("start a guardian", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
-    match fork(OUTLIVES)? {
+    let (reader, writer) = look(GOAL, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    match fork(GOAL, OUTLIVES)? {
         // Forked twice, so that the command we become finds no child that it did not start.
-        Cloned::Child => match fork(UNKNOWN_CHILD) {
+        Cloned::Child => match fork(GOAL, UNKNOWN_CHILD) {
             Ok(Cloned::Child) => guard(watched, writer, keep, make),
             Ok(Cloned::Parent { .. }) => exit_now(Status::SUCCESS),
             Err(fault) => exit_now(fault.report(narrate::tool())),
         },
         Cloned::Parent { pid, .. } => {
             drop(writer);
-            look("start a guardian", format!("waitpid({pid})"), || {
-                nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None)
-            })?;
+            wait_for(pid)?;
             hear(reader)
         }
     }
 }
 
+const GOAL: &str = "start a guardian";
 const OUTLIVES: &str = "a guardian outlives us: it removes what is made here when the container ends";
 const UNKNOWN_CHILD: &str = "its parent exits, so that the command has no child it does not know";
-
-fn fork(why: &str) -> Result<Cloned, Fault> {
-    call("start a guardian", "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY))
-}
 
 /// What the guardian's first byte says.
 const MADE: u8 = b'+';

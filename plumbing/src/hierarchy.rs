@@ -80,7 +80,7 @@ impl Hierarchies {
 
     /// What the two files tell; pure.
     pub fn parse(cgroup: &[u8], mountinfo: &[u8]) -> Hierarchies {
-        let mounts: Vec<Mount> = mountinfo.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect();
+        let mounts: Vec<Mount> = mountinfo::parse(mountinfo).into_iter().filter_map(Mount::of_cgroups).collect();
         let of_line = |(controllers, own_path): (Vec<String>, PathBuf)| {
             let version = if controllers.is_empty() { 2 } else { 1 };
             let shows = |mount: &&Mount| {
@@ -190,8 +190,7 @@ impl Hierarchy {
 }
 
 impl Mount {
-    fn parse(line: &[u8]) -> Option<Mount> {
-        let mount = mountinfo::Mount::parse(line)?;
+    fn of_cgroups(mount: mountinfo::Mount) -> Option<Mount> {
         let version = match mount.fs_type.as_str() {
             "cgroup2" => 2,
             "cgroup" => 1,

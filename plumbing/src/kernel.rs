@@ -9,6 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
+pub use children::{Cloned, fork, fork_into, fork_plainly, fork_sibling};
+pub(crate) use executable::run_from;
 pub(crate) use landlock::{landlock_add_path, landlock_create_ruleset, landlock_restrict_self, landlock_version};
 pub use mounts::{mount_idmap, mount_setattr};
 pub use nsfs::{namespace_by_id, namespace_id, namespace_owner, socket_namespace};
@@ -16,11 +18,12 @@ pub use pty::signal_foreground;
 pub use tracing::{seccomp_filter_of, seccomp_flags_of};
 
 use crate::fault::IntoErrno;
-use crate::namespace::{Kind, KindSet};
 use crate::startup::Argv;
 use crate::trial::{Argument, Trial};
 use crate::{Fault, narrate};
 
+mod children;
+mod executable;
 mod landlock;
 mod mounts;
 pub mod nsfs;
@@ -96,108 +99,6 @@ impl<A: Pretend, B: Pretend> Pretend for (A, B) {
     fn pretend() -> Result<Self, Fault> {
         Ok((A::pretend()?, B::pretend()?))
     }
-}
-
-/// Which of the two processes goes on after [`clone3`].
-#[derive(Debug)]
-pub enum Cloned {
-    /// The new process.
-    Child,
-    /// The old one, with the child's pid and a pidfd of it.
-    Parent {
-        /// The child's pid, as seen by the parent.
-        pid: i32,
-        /// A descriptor of the child that no pid reuse can mislead; `pidfd_open(2)`.
-        pidfd: OwnedFd,
-    },
-}
-
-/// A dry run goes on as the child: that is the process whose further steps there are to tell.
-impl Pretend for Cloned {
-    fn pretend() -> Result<Self, Fault> {
-        Ok(Cloned::Child)
-    }
-}
-
-/// `clone3(2)` in the manner of fork: no shared memory, the child goes on from here, SIGCHLD at its end.
-///
-/// `namespaces` are `CLONE_NEW*` flags; the type keeps out the flags that would share memory or a stack.
-pub fn clone3(namespaces: KindSet) -> Result<Cloned, Errno> {
-    clone3_with(namespaces, Parent::Us)
-}
-
-/// As [`clone3`], but the child is our parent's child, who waits for it (`CLONE_PARENT`); in the pid namespace that we
-/// joined for our children.
-pub fn clone3_sibling() -> Result<Cloned, Errno> {
-    clone3_with(KindSet::EMPTY, Parent::Ours)
-}
-
-/// Whose child the new process is.
-#[derive(Clone, Copy, PartialEq)]
-enum Parent {
-    Us,
-    Ours,
-}
-
-fn clone3_with(namespaces: KindSet, parent: Parent) -> Result<Cloned, Errno> {
-    // As a sibling, its exit signal is ours; the kernel refuses to be told one.
-    let (flag, exit_signal) = match parent {
-        Parent::Us => (0, libc::SIGCHLD as u64),
-        Parent::Ours => (libc::CLONE_PARENT as u64, 0),
-    };
-    let mut pidfd: RawFd = -1;
-    let args = libc::clone_args {
-        flags: namespaces.clone_flags() as u64 | flag | libc::CLONE_PIDFD as u64,
-        pidfd: (&raw mut pidfd) as u64,
-        child_tid: 0,
-        parent_tid: 0,
-        exit_signal,
-        stack: 0,
-        stack_size: 0,
-        tls: 0,
-        set_tid: 0,
-        set_tid_size: 0,
-        cgroup: 0,
-    };
-    // SAFETY: `args` is a whole clone_args of the size given; its flags are CLONE_NEW* (a KindSet holds no others) and
-    // CLONE_PARENT, so without CLONE_VM the child runs on its own copy of this memory, and the process is single-threaded by
-    // invariant.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
-    let pid = match Errno::result(pid) {
-        // Older container engines hide clone3(2) from their containers: a filter cannot look into its arguments.
-        Err(Errno::ENOSYS) => clone_without_3(namespaces, parent, args.flags | exit_signal, &raw mut pidfd)?,
-        answer => answer?,
-    };
-    match pid {
-        0 => Ok(Cloned::Child),
-        pid => Ok(Cloned::Parent { pid: pid as i32, pidfd: adopt(pidfd) }),
-    }
-}
-
-/// The same by `clone(2)`, which takes the exit signal where clone3(2) has CLONE_NEWTIME.
-fn clone_without_3(kinds: KindSet, parent: Parent, flags: u64, pidfd: *mut RawFd) -> Result<libc::c_long, Errno> {
-    if kinds.contains(Kind::Time) {
-        return Err(Errno::ENOSYS);
-    }
-    let ends = if parent == Parent::Us { "SIGCHLD" } else { "CLONE_PARENT" };
-    let names = kinds.iter().map(|kind| KindSet::from_iter([kind]).flag_names() + "|").collect::<String>();
-    narrate::before(
-        &format!("clone(child_stack=NULL, flags=CLONE_PIDFD|{names}{ends})"),
-        "there is no clone3(2) here, as behind the seccomp filters of older container engines; clone(2)",
-    );
-    let nothing: *const libc::c_void = std::ptr::null();
-    // SAFETY: as for clone3(2): without CLONE_VM no stack is shared. `pidfd` points to a live integer of the caller's,
-    // which CLONE_PIDFD has filled; the last two arguments belong to flags that are not set.
-    Errno::result(unsafe { libc::syscall(libc::SYS_clone, flags, nothing, pidfd, nothing, nothing) })
-}
-
-/// `clone(2)` in the manner of fork, for where a filter refuses `clone3(2)`, as Docker's does: the child's pid, and
-/// nothing in the child.
-pub fn fork() -> Result<Option<i32>, Errno> {
-    // SAFETY: SIGCHLD and no flag: the child runs on its own copy of this memory, and the process is single-threaded by
-    // invariant.
-    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0_usize, 0_usize, 0_usize, 0_usize) };
-    Errno::result(pid).map(|pid| (pid != 0).then_some(pid as i32))
 }
 
 /// Makes a call of which nothing can come; in a child, since what it answers may be a descriptor.

@@ -6,8 +6,10 @@
 
 pub mod assembly;
 pub mod chain;
+pub mod columns;
 pub mod environment;
 pub mod fault;
+pub mod folding;
 pub mod gates;
 pub mod group;
 pub mod guardian;

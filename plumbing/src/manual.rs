@@ -33,6 +33,42 @@ pub const fn call(name: &'static str, about: &'static str, page: &'static str, w
     Call { name, about, page, why }
 }
 
+/// Rows that more than one page has: what privilege is given up by, and how every tool ends.
+pub mod shared {
+    use super::{Call, call};
+
+    /// Before a change of user.
+    pub const KEEP_CAPABILITIES: Call = call(
+        "prctl",
+        "PR_SET_KEEPCAPS",
+        "PR_SET_KEEPCAPS(2const)",
+        "Otherwise a change of user from root takes all capabilities along.",
+    );
+    /// First of the three that change who we are.
+    pub const GROUPS: Call = call("setgroups", "", "setgroups(2)", "Groups first: the user could not change them.");
+    /// Second.
+    pub const GROUP: Call =
+        call("setresgid", "", "setresgid(2)", "Then the group, which the user could not change either.");
+    /// Third.
+    pub const USER: Call = call("setresuid", "", "setresuid(2)", "Then the user.");
+    /// After the user.
+    pub const CAPABILITIES: Call = call("capset", "", "capset(2)", "What is left of the capabilities.");
+    /// After the user, for whoever asked for it before.
+    pub const DEATH_SIGNAL_AGAIN: Call = call(
+        "prctl",
+        "PR_SET_PDEATHSIG",
+        "PR_SET_PDEATHSIG(2const)",
+        "Once more: the kernel clears it when credentials change.",
+    );
+    /// For a command of another owner.
+    pub const KEYRING: Call =
+        call("keyctl", "", "keyctl(2)", "A keyring of the command's own: the caller's is not for it.");
+    /// Of the steps that confine.
+    pub const FILTER: Call = call("seccomp", "", "seccomp(2)", "Last: it would refuse some of the calls above.");
+    /// Of all.
+    pub const COMMAND: Call = call("execve", "", "execve(2)", "From here the command speaks.");
+}
+
 impl Call {
     /// Whether a narrated call, such as `mount("proc", …)`, is this one.
     pub fn is_told_by(&self, narrated: &str) -> bool {
@@ -92,10 +128,18 @@ pub const EXIT_STATUS: [(&str, &str); 5] = [
     ("128+N", "signal N ended the command"),
 ];
 
+/// The end of `--help`: a new line and examples, then the exit status, which is told in the same words by all five tools.
+pub fn after_help(examples: &str) -> String {
+    format!(
+        "Examples:{examples}\nExit status: 125 our own failure, 126 command not runnable, 127 not found, else the \
+         command's; 128+N by signal N."
+    )
+}
+
 impl Manual {
     /// The end of `--help`: what is typed in the examples that fit a line, and the exit status.
     pub fn help(&self) -> String {
-        let mut text = "Examples:\n".to_owned();
+        let mut text = "\n".to_owned();
         for example in self.examples {
             let typed = example.typed();
             let line = typed.trim_end();
@@ -105,11 +149,7 @@ impl Manual {
                 _ => text.push_str(&format!("  {line}\n  {:56}  {}\n", "", example.what)),
             }
         }
-        text.push_str(
-            "\nExit status: 125 our own failure, 126 command not runnable, 127 not found, else the command's; \
-             128+N by signal N.",
-        );
-        text
+        after_help(&text)
     }
 }
 

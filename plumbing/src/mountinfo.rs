@@ -7,6 +7,23 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use rustix::fs::CWD;
+
+use crate::Fault;
+use crate::kernel::look;
+use crate::target::read_at;
+
+/// The mounts that this process sees, in the kernel's order.
+pub fn own() -> Result<Vec<Mount>, Fault> {
+    const PATH: &str = "/proc/self/mountinfo";
+    look("read our mounts", format!("read({PATH:?})"), || read_at(CWD, PATH)).map(|table| parse(&table))
+}
+
+/// Those of a table.
+pub fn parse(table: &[u8]) -> Vec<Mount> {
+    table.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect()
+}
+
 /// A mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
@@ -26,6 +43,8 @@ pub struct Mount {
     pub peer_group: Option<u64>,
     /// `ext4`, `proc`.
     pub fs_type: String,
+    /// What was mounted: `/dev/sda1`, or any word.
+    pub source: String,
     /// Of the file system: `rw`, `size=64k`.
     pub super_options: String,
 }
@@ -44,7 +63,7 @@ impl Mount {
             peer_group = optional.strip_prefix(b"shared:").and_then(number).or(peer_group);
         }
         let fs_type = fields.next()?;
-        let super_options = fields.nth(1)?;
+        let (source, super_options) = (fields.next()?, fields.next()?);
         Some(Mount {
             id,
             parent,
@@ -54,6 +73,7 @@ impl Mount {
             options: text(options),
             peer_group,
             fs_type: text(fs_type),
+            source: text(source),
             super_options: text(super_options),
         })
     }
@@ -103,11 +123,19 @@ mod tests {
         let mount = Mount::parse(line).unwrap();
         assert_eq!((mount.id, mount.parent, mount.device, mount.peer_group), (36, 35, (98, 0), Some(7)));
         assert_eq!((mount.root, mount.point), (PathBuf::from("/mnt1"), PathBuf::from("/mnt two")));
-        assert_eq!((mount.fs_type.as_str(), mount.super_options.as_str()), ("ext3", "rw,errors=continue"));
+        assert_eq!((mount.fs_type.as_str(), mount.source.as_str()), ("ext3", "/dev/root"));
+        assert_eq!(mount.super_options, "rw,errors=continue");
         let bare = Mount::parse(b"1 1 0:2 / / rw - rootfs  ro").unwrap();
         assert!(bare.is_read_only() && bare.has("rw") && bare.peer_group.is_none());
         for line in [&b""[..], b"36", b"a b c", b"1 1 0:2 / / rw shared:1"] {
             assert_eq!(Mount::parse(line), None);
+        }
+    }
+
+    #[test]
+    fn what_is_no_escape_stays() {
+        for (field, name) in [("a\\040\\134b", "a \\b"), ("\\04", "\\04"), ("\\999", "\\999"), ("\\400", "\\400")] {
+            assert_eq!(unescape(field.as_bytes()), PathBuf::from(name));
         }
     }
 }

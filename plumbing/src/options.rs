@@ -1,7 +1,8 @@
 //! The options that all five tools share, and the way from argv to a plan: clap reads it, one line tells what is wrong.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Parser};
 
@@ -29,9 +30,17 @@ impl Narration {
 
 /// The command line that `O` declares, with help of one line an option: a group fits a screen.
 pub fn command<O: Parser>() -> clap::Command {
-    let help =
-        Arg::new("help").short('h').long("help").action(ArgAction::HelpShort).global(true).help("Print this help");
-    O::command().disable_help_flag(true).arg(help)
+    let help = Arg::new("help").short('h').long("help").action(ArgAction::HelpShort).global(true);
+    // Under no heading: that of the last group of options would hold for it, too.
+    O::command().disable_help_flag(true).arg(help.help("Print this help").help_heading(None))
+}
+
+/// A `value_parser` for values that may be any bytes, as names of files are.
+pub fn of_os<T>(read: fn(&OsStr) -> Result<T, String>) -> impl TypedValueParser<Value = T>
+where
+    T: Clone + Send + Sync + 'static,
+{
+    OsStringValueParser::new().try_map(move |word| read(&word))
 }
 
 /// Reads argv into the declared options `O`, or into the text that `--help` and `--version` ask for.
@@ -95,6 +104,8 @@ fn one_line(message: &str) -> String {
         .map(|line| line.strip_prefix("tip: ").unwrap_or(line))
         .collect::<Vec<_>>()
         .join("; ")
+        // Behind a colon a list follows, a line for each.
+        .replace(":; ", ": ")
 }
 
 #[cfg(test)]
@@ -133,6 +144,12 @@ mod tests {
         let argv = vec!["tool".into(), "--size".into(), not_text];
         let Err(fault) = parse::<Options>(argv) else { panic!("a fault") };
         assert_eq!(fault.to_string(), "invalid value '1\u{fffd}' for '--size': valid is UTF-8 text");
+    }
+
+    #[test]
+    fn a_list_of_what_is_missing_reads_as_one_line() {
+        let message = "error: the following required arguments were not provided:\n  --pipe\n\nUsage: tool --pipe\n";
+        assert_eq!(one_line(message), "the following required arguments were not provided: --pipe");
     }
 
     #[test]

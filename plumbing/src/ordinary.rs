@@ -14,7 +14,7 @@ pub use plumbing_derive::Ordinary;
 
 mod proof;
 
-pub use proof::disagreement;
+pub use proof::{disagreement, left_to_clap};
 
 /// Options that the short way can read; beginning with none given.
 pub trait Ordinary: Default {
@@ -22,6 +22,10 @@ pub trait Ordinary: Default {
     fn declared(name: Name<'_>) -> Option<&'static Declared>;
     /// Gives it to us. `None` where the value is not a plain one.
     fn set(&mut self, id: &str, value: Option<&OsStr>) -> Option<()>;
+    /// Whether all is given that has to be: where nothing has to, it is.
+    fn has_required(_is_given: &dyn Fn(&str) -> bool) -> bool {
+        true
+    }
     /// Takes the rest of the line, from the first word that is no option on, and tells clap's name of it.
     fn take_rest(&mut self, words: &[OsString]) -> Option<&'static str>;
 }
@@ -81,7 +85,7 @@ pub fn read<O: Ordinary>(argv: &[OsString]) -> Option<O> {
         option.requires.iter().copied().flatten().all(is_there)
             && !option.conflicts.iter().copied().flatten().any(is_there)
     };
-    given.iter().all(fits).then_some(options)
+    (given.iter().all(fits) && O::has_required(&|id| is_given(&id))).then_some(options)
 }
 
 struct Line<'a, O> {

@@ -136,11 +136,11 @@ impl Stage {
     pub fn abandon(self, keep_on_error: bool, fault: Fault) -> Fault {
         let Hold::Unfinished(lease) = self.hold else { return fault };
         if keep_on_error {
-            return match lease.release(&self.target) {
-                Ok(()) => fault,
-                Err(_) if fault.errno().is_some() => fault,
-                Err(release) => release,
-            };
+            // Two things went wrong then, and neither tells of the other.
+            if let Err(release) = lease.release(&self.target) {
+                release.report(narrate::tool());
+            }
+            return fault;
         }
         match lease.abandon(&self.target) {
             Ok(true) => fault,

@@ -26,9 +26,10 @@ use crate::kernel::{call, look};
 use crate::seccomp::Seccomp;
 use crate::text::Text;
 pub use capabilities::{
-    DOCKER_CAPABILITIES, PODMAN_CAPABILITIES, capability_names, capability_set, hand_on_capabilities, keep_capabilities,
+    DOCKER_CAPABILITIES, PODMAN_CAPABILITIES, bounding, capability_names, capability_set, hand_on_capabilities, holds,
+    keep_capabilities,
 };
-use capabilities::{bound, bounding, clear_ambient, held, raise_ambient, reduce};
+use capabilities::{bound, clear_ambient, held, raise_ambient, reduce};
 pub use identity::{change as change_identity, is_mapped, setgroups_is_denied};
 pub use landlock::Landlock;
 pub use limits::ResourceLimit;

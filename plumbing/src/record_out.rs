@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags};
+use nix::poll::{PollFd, PollFlags, ppoll};
 use rustix::fs::FileType;
 
 use crate::kernel::look;
@@ -34,8 +34,7 @@ pub fn pass_on(record: &Record, lease: Option<BorrowedFd<'_>>) -> Result<(), Fau
         }
         let mut watched = vec![PollFd::new(stdout, PollFlags::empty())];
         watched.extend(lease.map(|lease| PollFd::new(lease, PollFlags::empty())));
-        let timeout = rustix::time::Timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() };
-        wait_events(&mut watched, timeout)?;
+        wait_events(&mut watched, pause)?;
         let ended = |watched: &PollFd<'_>| watched.any().unwrap_or(false);
         let (reader_ended, container_ended) = (ended(&watched[0]), watched.get(1).is_some_and(ended));
         // Taken since we last looked: then the next stage is responsible, and may have ended both already.
@@ -48,9 +47,8 @@ pub fn pass_on(record: &Record, lease: Option<BorrowedFd<'_>>) -> Result<(), Fau
 }
 
 /// `ppoll(2)`, since the pauses are shorter than a millisecond.
-fn wait_events(watched: &mut [PollFd<'_>], timeout: rustix::time::Timespec) -> Result<(), Fault> {
-    let timeout = nix::sys::time::TimeSpec::new(timeout.tv_sec, timeout.tv_nsec as _);
-    match nix::poll::ppoll(watched, Some(timeout), None) {
+fn wait_events(watched: &mut [PollFd<'_>], timeout: Duration) -> Result<(), Fault> {
+    match ppoll(watched, Some(timeout.into()), None) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(errno) => Err(Fault::kernel("wait for the next stage", "ppoll(stdout)", errno)),
     }

@@ -1,14 +1,15 @@
 //! Running from a sealed copy of ourselves: what a container can reach as /proc/PID/exe cannot be written.
 //!
 //! A process that crosses into a container shows the container its executable file (CVE-2019-5736). So the tool copies
-//! itself into a memfd, seals it against every change and executes that before it crosses; or it executes a view of
-//! itself that cannot be written through, which is cheaper. `memfd_create(2)`.
+//! itself into a memfd, seals it against every change and executes that before it crosses; or it goes on from a view of
+//! itself that cannot be written through, which is much cheaper. `memfd_create(2)`.
 
 mod view;
 
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
@@ -21,33 +22,32 @@ use crate::{Fault, startup};
 
 const OWN_FILE: &str = "/proc/self/exe";
 
-fn seals() -> SealFlags {
+/// Against every change.
+pub(crate) fn seals() -> SealFlags {
     SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE
 }
 
 /// Goes on in a sealed copy with the same arguments, unless this is one already. Comes back in that case, and from a
 /// dry run.
 pub fn ensure(why: &str) -> Result<(), Fault> {
-    if is_sealed()? {
+    if is_copy(&own_path()?)? {
         return take_name();
     }
-    go_on_in(&copy_of_self()?, "memfd", why)
+    go_on_in(&copy_of_self()?, why)
 }
 
-/// The same with a view of our executable that nobody can write through, where the kernel lets us make one; a copy
-/// takes five times as long.
+/// The same with a view of our executable that nobody can write through, where the kernel lets us make one; that takes
+/// no new start.
 ///
 /// A view shares the pages of the file, so it does not stop who can write into a page of a file that is open for
 /// reading: that takes a defect of the kernel (CVE-2022-0847, CVE-2026-31431), from which only a copy is safe.
 pub fn ensure_view(why: &str) -> Result<(), Fault> {
-    let executable = own_file()?;
-    if is_copy(&executable) || view::is_view(&executable)? {
+    if is_copy(&own_path()?)? {
         return take_name();
     }
-    drop(executable);
-    match view::open()? {
-        Some(view) => go_on_in(&view, "view", why),
-        None => go_on_in(&copy_of_self()?, "memfd", why),
+    match view::take_place() {
+        true => Ok(()),
+        false => go_on_in(&copy_of_self()?, why),
     }
 }
 
@@ -57,22 +57,26 @@ fn take_name() -> Result<(), Fault> {
     look("name ourselves", "prctl(PR_SET_NAME)", || nix::sys::prctl::set_name(&name))
 }
 
-fn go_on_in(executable: &OwnedFd, shown: &str, why: &str) -> Result<(), Fault> {
-    let text = format!("execveat({shown}, \"\", AT_EMPTY_PATH)");
-    exec(executable, &startup::arguments(), &Environment::inherited(), &text, why)
+fn go_on_in(copy: &OwnedFd, why: &str) -> Result<(), Fault> {
+    exec(copy, &startup::arguments(), &Environment::inherited(), "execveat(memfd, \"\", AT_EMPTY_PATH)", why)
 }
 
-/// Whether this process runs from a sealed copy.
-pub fn is_sealed() -> Result<bool, Fault> {
-    own_file().map(|file| is_copy(&file))
+/// What the kernel calls the file that we run from: `/memfd:…` and `/` are none that could be installed.
+fn own_path() -> Result<PathBuf, Fault> {
+    look("find our own executable", format!("readlink({OWN_FILE:?})"), || std::fs::read_link(OWN_FILE))
 }
 
 fn own_file() -> Result<std::fs::File, Fault> {
     look("open our own executable", format!("open(\"{OWN_FILE}\")"), || std::fs::File::open(OWN_FILE))
 }
 
-fn is_copy(executable: &std::fs::File) -> bool {
-    fcntl_get_seals(executable).is_ok_and(|seals_of_it| seals_of_it.contains(seals()))
+/// Whether we run from a sealed copy.
+fn is_copy(path: &Path) -> Result<bool, Fault> {
+    if !path.as_os_str().as_bytes().starts_with(b"/memfd:") {
+        return Ok(false);
+    }
+    let seals_of_it = own_file().map(fcntl_get_seals)?;
+    Ok(seals_of_it.is_ok_and(|seals_of_it| seals_of_it.contains(seals())))
 }
 
 /// Copies our executable into a sealed memfd.
@@ -102,8 +106,7 @@ fn seal(copy: impl AsFd) -> Result<(), rustix::io::Errno> {
 /// Executes a sealed copy with these arguments and an empty environment: an init shows its own to the container.
 /// Comes back only from a dry run.
 pub fn exec_without_environment(copy: &OwnedFd, argv: &[OsString], why: &str) -> Result<(), Fault> {
-    let shown: Vec<_> = argv.iter().map(|word| format!("{:?}", word.to_string_lossy())).collect();
-    let text = format!("execveat(memfd, \"\", [{}], AT_EMPTY_PATH)", shown.join(", "));
+    let text = format!("execveat(memfd, \"\", [{}], AT_EMPTY_PATH)", crate::chain::words(argv));
     exec(copy, argv, &Environment::empty(), &text, why)
 }
 

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::Fault;
 use crate::kernel::{call, set_seccomp_filter};
+use crate::target::status_field;
 use policy::Policy;
 use profile::{Profile, Setting, version};
 
@@ -79,16 +80,15 @@ impl Seccomp {
     }
 }
 
+/// Those of a filter that can be set here.
+const FLAGS: [(&str, u32); 2] = [
+    ("SECCOMP_FILTER_FLAG_LOG", libc::SECCOMP_FILTER_FLAG_LOG as u32),
+    ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32),
+];
+
 /// As strace writes them.
 pub(crate) fn flag_names(flags: u32) -> String {
-    let named: Vec<_> = [
-        (libc::SECCOMP_FILTER_FLAG_LOG, "SECCOMP_FILTER_FLAG_LOG"),
-        (libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW, "SECCOMP_FILTER_FLAG_SPEC_ALLOW"),
-    ]
-    .iter()
-    .filter(|(flag, _)| u64::from(flags) & *flag != 0)
-    .map(|(_, name)| *name)
-    .collect();
+    let named: Vec<_> = FLAGS.iter().filter(|(_, flag)| flags & flag != 0).map(|(name, _)| *name).collect();
     if named.is_empty() { "0".to_owned() } else { named.join("|") }
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn flag_names(flags: u32) -> String {
 pub(crate) fn explain(fault: Fault) -> Fault {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     match fault.errno() {
-        Some(Errno::EACCES) if status.contains("NoNewPrivs:\t0") => fault.with_remedy(
+        Some(Errno::EACCES) if status_field(&status, "NoNewPrivs") == Some("0") => fault.with_remedy(
             "CAP_SYS_ADMIN is missing here, and without it a filter needs no_new_privs: add --no-new-privs",
         ),
         _ => fault,

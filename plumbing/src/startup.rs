@@ -11,10 +11,11 @@ use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use rustix::fs::{Mode, OFlags, open};
 
-use crate::{Fault, Status, kernel, narrate};
+use crate::{Fault, Status, folding, kernel, narrate};
 
 /// Bits 0 to 2: that descriptor was closed. Bits 3 and 4: that signal was ignored.
 static INHERITED: AtomicU8 = AtomicU8::new(0);
@@ -105,17 +106,21 @@ pub fn run<P>(
     let arguments = ARGUMENTS.get_or_init(|| kernel::arguments(argv));
     let outcome = remember().and_then(|()| parse(arguments.clone())).and_then(|parsed| match parsed {
         Parsed::Plan(plan) => apply(&plan),
-        Parsed::Text(text) => print(&text),
+        Parsed::Text(text) => print(&folding::for_terminal(&text)),
     });
     outcome.unwrap_or_else(|fault| fault.report(tool)).0.into()
 }
 
 /// Writes text for a person or a record to stdout, whole.
 pub fn print(text: &str) -> Result<Status, Fault> {
+    let (goal, call) = ("write the answer", "write(stdout)");
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
-        let written =
-            kernel::look("write the answer", "write(stdout)", || rustix::io::write(rustix::stdio::stdout(), rest))?;
+        // What stands in for it would take all, and we would tell of a success.
+        if was_closed(1) {
+            return Err(Fault::kernel(goal, call, Errno::EBADF));
+        }
+        let written = kernel::look(goal, call, || rustix::io::write(rustix::stdio::stdout(), rest))?;
         rest = &rest[written..];
     }
     Ok(Status::SUCCESS)

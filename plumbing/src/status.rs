@@ -31,12 +31,14 @@ impl Status {
     }
 }
 
-/// Waits for a child, which is the command or will be, and tells how it ended.
+/// Waits for the end of a child, and tells how it ended.
 pub fn wait_for(pid: i32) -> Result<Status, Fault> {
     loop {
         match waitpid(Pid::from_raw(pid), None) {
             Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Fault::kernel("wait for the command", format!("waitpid({pid})"), errno)),
+            Err(errno) => {
+                return Err(Fault::kernel(format!("wait for process {pid}"), format!("waitpid({pid})"), errno));
+            }
             Ok(ended) => {
                 if let Some(status) = Status::of_command(ended) {
                     return Ok(status);

@@ -4,10 +4,12 @@
 //! /proc/PID was opened proves that both mean the same process.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::{read, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::Fault;
@@ -21,7 +23,7 @@ const PID_FS_MAGIC: u64 = 0x5049_4446;
 /// A verified process.
 #[derive(Debug)]
 pub struct Target {
-    init: Init,
+    pid: i32,
     pidfd: OwnedFd,
     /// /proc/PID
     dir: OwnedFd,
@@ -34,7 +36,10 @@ impl Target {
             Some(nix::errno::Errno::ESRCH | nix::errno::Errno::ENOENT) => stale(told, "that process is gone"),
             _ => fault,
         })?;
-        let real = &target.init;
+        let real = target.identity()?;
+        if target.is_exiting()? {
+            return Err(stale(told, "that process is gone"));
+        }
         if real.boot_id != told.boot_id {
             return Err(stale(told, "it is of another boot"));
         }
@@ -60,27 +65,39 @@ impl Target {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             openat(rustix::fs::CWD, &path, flags, Mode::empty())
         })?;
-        let init = Init {
-            pid,
-            start_time: start_time(dir.as_fd(), pid)?,
-            boot_id: boot_id()?,
-            pidfd_inode: pidfd_inode(pidfd.as_fd())?,
-        };
-        let target = Target { init, pidfd, dir };
-        if target.has_ended()? || target.is_exiting()? {
+        let target = Target { pid, pidfd, dir };
+        if target.has_ended()? {
             return Err(Fault::kernel(format!("open process {pid}"), "poll(pidfd)", nix::errno::Errno::ESRCH));
         }
         Ok(target)
     }
 
     /// What a record says of it.
-    pub fn init(&self) -> &Init {
-        &self.init
+    pub fn identity(&self) -> Result<Init, Fault> {
+        Ok(Init {
+            pid: self.pid,
+            start_time: self.start_time()?,
+            boot_id: boot_id()?,
+            pidfd_inode: self.pidfd_inode()?,
+        })
+    }
+
+    /// When it started, in clock ticks since boot.
+    pub fn start_time(&self) -> Result<u64, Fault> {
+        let stat = self.read("stat")?;
+        stat_field(&stat, 22).ok_or_else(|| {
+            Fault::new(format!("cannot read the start time of process {}: /proc/{0}/stat has no field 22", self.pid))
+        })
+    }
+
+    /// The inode of its pidfd, which no other process of this boot has; `None` before Linux 6.9.
+    pub fn pidfd_inode(&self) -> Result<Option<u64>, Fault> {
+        pidfd_inode(self.pidfd())
     }
 
     /// Its pid.
     pub fn pid(&self) -> i32 {
-        self.init.pid
+        self.pid
     }
 
     /// Its pidfd.
@@ -102,13 +119,10 @@ impl Target {
     pub fn is_exiting(&self) -> Result<bool, Fault> {
         /// Of <linux/sched.h>.
         const PF_EXITING: u64 = 4;
-        match read_at(self.dir(), "stat") {
-            Ok(stat) => Ok(stat_field(&String::from_utf8_lossy(&stat), 9).is_none_or(|flags| flags & PF_EXITING != 0)),
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(true),
-            Err(error) => {
-                let call = format!("read(\"/proc/{}/stat\")", self.pid());
-                look(format!("read the flags of process {}", self.pid()), call, || Err(error))
-            }
+        match self.read("stat") {
+            Ok(stat) => Ok(stat_field(&stat, 9).is_none_or(|flags| flags & PF_EXITING != 0)),
+            Err(fault) if fault.errno() == Some(nix::errno::Errno::ESRCH) => Ok(true),
+            Err(fault) => Err(fault),
         }
     }
 
@@ -181,18 +195,19 @@ fn linked(dir: BorrowedFd<'_>, path: &str) -> Result<u64, rustix::io::Errno> {
 
 /// Waits until `fd` is readable (for a pidfd: until the process has ended); without `patience`, for ever.
 pub fn wait_readable(fd: BorrowedFd<'_>, patience: Option<Duration>) -> Result<bool, Fault> {
-    let deadline = patience.map(|patience| std::time::Instant::now() + patience);
+    let deadline = patience.filter(|patience| !patience.is_zero()).map(|patience| Instant::now() + patience);
     loop {
-        let timeout = match deadline {
-            None => PollTimeout::NONE,
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(std::time::Instant::now());
+        let timeout = match (patience, deadline) {
+            (None, _) => PollTimeout::NONE,
+            (_, None) => PollTimeout::ZERO,
+            (_, Some(deadline)) => {
+                let left = deadline.saturating_duration_since(Instant::now());
                 PollTimeout::try_from(left + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX)
             }
         };
         let mut watched = [PollFd::new(fd, PollFlags::POLLIN)];
         match poll(&mut watched, timeout) {
-            Ok(0) if deadline.is_some_and(|deadline| std::time::Instant::now() >= deadline) => return Ok(false),
+            Ok(0) if deadline.is_none_or(|deadline| Instant::now() >= deadline) => return Ok(false),
             Ok(0) | Err(nix::errno::Errno::EINTR) => {}
             Ok(_) => return Ok(true),
             Err(errno) => return Err(Fault::kernel("wait for a process", "poll(pidfd, POLLIN)", errno)),
@@ -203,21 +218,22 @@ pub fn wait_readable(fd: BorrowedFd<'_>, patience: Option<Duration>) -> Result<b
 /// Reads a whole file below a directory descriptor.
 pub fn read_at(dir: BorrowedFd<'_>, path: &str) -> Result<Vec<u8>, std::io::Error> {
     let file = openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut std::fs::File::from(file), &mut bytes)?;
+    // Files of /proc have no size to ask for.
+    let mut bytes = Vec::with_capacity(1024);
+    while retry_on_intr(|| read(&file, spare_capacity(&mut bytes)))? > 0 {
+        bytes.reserve(1024);
+    }
     Ok(bytes)
 }
 
-fn start_time(dir: BorrowedFd<'_>, pid: i32) -> Result<u64, Fault> {
-    let call = format!("read(\"/proc/{pid}/stat\")");
-    let stat = look(format!("read the start time of process {pid}"), &call, || read_at(dir, "stat"))?;
-    stat_field(&String::from_utf8_lossy(&stat), 22)
-        .ok_or_else(|| Fault::new(format!("cannot read the start time of process {pid}: {call}: no field 22")))
+/// What stands behind `NAME:` in a text of /proc/PID/status; `proc_pid_status(5)`.
+pub fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
 /// A field of a stat line, counted from 1 as `proc(5)` does. The second field, the name, may hold spaces and
 /// parentheses: count from its end.
-fn stat_field(stat: &str, number: usize) -> Option<u64> {
+pub(crate) fn stat_field(stat: &str, number: usize) -> Option<u64> {
     let after_name = &stat[stat.rfind(')')? + 1..];
     after_name.split_ascii_whitespace().nth(number - 3)?.parse().ok()
 }
@@ -252,8 +268,16 @@ mod tests {
     }
 
     #[test]
+    fn a_field_of_the_status_has_its_whole_name() {
+        let status = "Uid:\t1\t2\nSeccomp:\t2\nSeccomp_filters:\t3\n";
+        assert_eq!(status_field(status, "Uid"), Some("1\t2"));
+        assert_eq!(status_field(status, "Seccomp"), Some("2"));
+        assert_eq!(status_field(status, "Sec"), None);
+    }
+
+    #[test]
     fn our_own_process_verifies_and_a_lie_does_not() {
-        let own = Target::of_pid(std::process::id() as i32).unwrap().init().clone();
+        let own = Target::of_pid(std::process::id() as i32).unwrap().identity().unwrap();
         assert!(Target::open(&own).is_ok());
         let lies = [
             Init { start_time: own.start_time + 1, ..own.clone() },

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::pipeline::{Pipeline, STAGES};
 use crate::row::Row;
 use crate::scan::Scan;
-use crate::script::Outcome;
+use crate::script::{Outcome, Running};
 use crate::world::World;
 
-const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::NetworkNamespaces];
+const NEEDS: &[Need] = &[BUSYBOX, Need::NetworkNamespaces];
 
 /// The guardians need far less; this is for a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ pub const ROWS: &[Row] = &[
         let before = Scan::take();
         let neighbour = Pipeline::new(world).with(4, |_| "nsenter-rs --pipe --rm -- /bin/sleep 86411".to_owned());
         let neighbour = world.script(&neighbour.script()).start();
-        await_address(world);
+        await_command(world);
         let outcome = world.sh(&Pipeline::new(world).script());
         tells_once(outcome, "10.91.0.2");
         drop(neighbour);
@@ -69,23 +69,11 @@ pub const ROWS: &[Row] = &[
     })
     .root_only(),
     Row::new("kill -9 of nsenter-rs while its command runs leaves nothing behind", NEEDS, |world| {
-        let before = Scan::take();
-        let pipeline = Pipeline::new(world).with(4, |_| "nsenter-rs --pipe --rm -- /bin/sleep 86411".to_owned());
-        let running = world.script(&pipeline.script()).start();
-        await_address(world);
-        world.sh(&format!("kill -9 $(pgrep -x nsenter-rs -P {})", running.pid)).succeeds();
-        running.wait().fails_with(137);
-        before.wait_until_same(PATIENCE);
+        kill_while_it_runs(world, |running| format!("pgrep -x nsenter-rs -P {}", running.pid));
     })
     .root_only(),
     Row::new("kill -9 of the container's init leaves nothing behind", NEEDS, |world| {
-        let before = Scan::take();
-        let pipeline = Pipeline::new(world).with(4, |_| "nsenter-rs --pipe --rm -- /bin/sleep 86411".to_owned());
-        let running = world.script(&pipeline.script()).start();
-        await_address(world);
-        world.sh("kill -9 $(pgrep -x all-or-nothing)").succeeds();
-        running.wait().fails_with(137);
-        before.wait_until_same(PATIENCE);
+        kill_while_it_runs(world, |_| "pgrep -x all-or-nothing".to_owned());
     })
     .root_only(),
     Row::new("a container that ends by itself leaves nothing behind", NEEDS, |world| {
@@ -96,9 +84,9 @@ pub const ROWS: &[Row] = &[
     .root_only(),
     Row::new("an unfinished container that nobody enters ends by its --ttl, guardians and all", NEEDS, |world| {
         let before = Scan::take();
-        let pipeline = Pipeline::new(world).with(0, |words| format!("{words} --ttl 1")).with(4, |_| "cat".to_owned());
+        let pipeline = Pipeline::new(world).with(0, |words| format!("{words} --ttl 5")).with(4, |_| "cat".to_owned());
         world.sh(&pipeline.script()).succeeds().stdout_has("\"record\":1");
-        before.wait_until_same(PATIENCE + Duration::from_secs(1));
+        before.wait_until_same(PATIENCE + Duration::from_secs(5));
     })
     .root_only(),
     Row::new("a chain that ends, fails or is killed leaves nothing behind", NEEDS, |world| {
@@ -132,6 +120,17 @@ fn leaves_nothing(world: &World, script: &str, judge: impl FnOnce(Outcome)) {
     before.wait_until_same(PATIENCE);
 }
 
+/// Kills the process that these words find while the pipeline's command runs; nothing is left then.
+fn kill_while_it_runs(world: &World, find: impl FnOnce(&Running) -> String) {
+    let before = Scan::take();
+    let pipeline = Pipeline::new(world).with(4, |_| "nsenter-rs --pipe --rm -- /bin/sleep 86411".to_owned());
+    let running = world.script(&pipeline.script()).start();
+    await_command(world);
+    world.sh(&format!("kill -9 $({})", find(&running))).succeeds();
+    running.wait().fails_with(137);
+    before.wait_until_same(PATIENCE);
+}
+
 /// Status 125, and exactly one line that is not a consequence of the failure or its remedy.
 #[track_caller]
 fn tells_once(outcome: Outcome, what: &str) {
@@ -143,7 +142,7 @@ fn tells_once(outcome: Outcome, what: &str) {
 }
 
 /// Waits until the container's command runs: the last thing that is made is there.
-fn await_address(world: &World) {
+fn await_command(world: &World) {
     world
         .sh("for i in $(seq 500); do pgrep -f '^/bin/sleep 86411' >/dev/null && exit; sleep 0.02; done; exit 1")
         .succeeds();

@@ -10,14 +10,13 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::docker::{self, Docker};
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need, SCRIPT};
 use crate::readme;
 use crate::row::Row;
 use crate::script::{Outcome, Script};
 use crate::world::World;
 
 const DOCUMENT: &str = include_str!("../../docs/audit.md");
-const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
@@ -74,29 +73,25 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new(
-        "every probe of the audit can be made to bite",
-        &[BUSYBOX, Need::Program("script", "bsdutils")],
-        |world| {
-            let place = place(world);
-            let _listening = craft(&place);
-            let mut open = BTreeSet::new();
-            let mut all = BTreeSet::new();
-            for (line, names) in PROVOCATIONS {
-                let outcome = script(world, &place, line).run();
-                let audit = Audit::of(outcome);
-                for name in *names {
-                    assert_eq!(audit.0[*name].0, "open", "{name}: {}\n{line}", audit.0[*name].1);
-                    open.insert((*name).to_owned());
-                }
-                all.extend(audit.0.into_keys());
+    Row::new("every probe of the audit can be made to bite", &[BUSYBOX, SCRIPT], |world| {
+        let place = place(world);
+        let _listening = craft(&place);
+        let mut open = BTreeSet::new();
+        let mut all = BTreeSet::new();
+        for (line, names) in PROVOCATIONS {
+            let outcome = script(world, &place, line).run();
+            let audit = Audit::of(outcome);
+            for name in *names {
+                assert_eq!(audit.0[*name].0, "open", "{name}: {}\n{line}", audit.0[*name].1);
+                open.insert((*name).to_owned());
             }
-            open.extend(OPEN_IN_NAIVE.iter().map(|name| (*name).to_owned()));
-            open.extend(OPEN_IN_VM.iter().map(|name| (*name).to_owned()));
-            let tame: Vec<_> = all.difference(&open).collect();
-            assert!(tame.is_empty(), "nothing made these bite: {tame:?}");
-        },
-    )
+            all.extend(audit.0.into_keys());
+        }
+        open.extend(OPEN_IN_NAIVE.iter().map(|name| (*name).to_owned()));
+        open.extend(OPEN_IN_VM.iter().map(|name| (*name).to_owned()));
+        let tame: Vec<_> = all.difference(&open).collect();
+        assert!(tame.is_empty(), "nothing made these bite: {tame:?}");
+    })
     .root_only()
     .host_only(),
     Row::new("the audit works where there is nothing but itself", &[BUSYBOX, Need::UserNamespaces], |world| {
@@ -286,7 +281,7 @@ fn documented() -> BTreeMap<String, [String; 3]> {
 }
 
 fn script<'a>(world: &'a World, place: &Path, line: &str) -> Script<'a> {
-    let own = if world.is_root { "" } else { "--user --map-root-user" };
+    let own = world.as_root();
     world.script(&format!("cd {}; {line}", place.display())).variable("OWN", own)
 }
 

@@ -3,20 +3,23 @@
 
 use std::fs;
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::script::Outcome;
 use crate::world::World;
 
-const NEEDS: &[Need] = &[Need::Program("chroot", "coreutils"), Need::Program("busybox", "busybox-static")];
-const USER_NEEDS: &[Need] =
-    &[Need::Program("chroot", "coreutils"), Need::Program("busybox", "busybox-static"), Need::UserNamespaces];
+const NEEDS: &[Need] = &[Need::Program("chroot", "coreutils"), BUSYBOX];
+const USER_NEEDS: &[Need] = &[Need::Program("chroot", "coreutils"), BUSYBOX, Need::UserNamespaces];
 
 /// `$R` is a root with the users root, user (1000, in groups 1000 and 77) and a.b (1001).
 const CASES: &[&str] = &[
     "",
     "--",
     "--nope",
+    "--help >/dev/full",
+    "--help >&-",
+    "--version >/dev/full",
+    "--version >&-",
     "--userspec",
     "$R",
     "$R /bin/true",
@@ -34,9 +37,14 @@ const CASES: &[&str] = &[
     "$R .",
     "$R /etc/passwd",
     "$R pwd -P",
+    "$R id",
+    "$R/tmp",
+    "$R /no/such",
+    "$R /odd",
     "$R/none /bin/sh",
     "$R/etc/passwd /bin/sh",
     "'' /bin/sh",
+    "$(printf %256s | tr ' ' a) /bin/sh",
     "/ pwd",
     "/ ''",
     "/. sh -c 'cd /tmp; pwd'",
@@ -46,6 +54,8 @@ const CASES: &[&str] = &[
     "--skip-chdir /. pwd",
     "--skip-chdir $R/../slash pwd",
     "--skip-chdir $R /bin/pwd",
+    "--skip-chdir $R/none /bin/pwd",
+    "/ --skip-chdir",
     "--userspec=user $R id",
     "--userspec user $R id",
     "--user=user $R id",
@@ -59,6 +69,10 @@ const CASES: &[&str] = &[
     "--userspec=no-such.root $R id",
     "--userspec=user.no-such $R id",
     "--userspec=no-such $R id",
+    "--userspec=no-such: $R id",
+    "--userspec=:no-such $R id",
+    "--user=user:+65535 $R pwd",
+    "$R --user no-such --groups no,such --userspec=user:root",
     "--userspec=no-such:root $R id",
     "--userspec=user:no-such $R id",
     "--userspec=:user $R id",
@@ -71,6 +85,7 @@ const CASES: &[&str] = &[
     "--userspec=+user $R id",
     "--userspec=5555 $R id",
     "--userspec=5555:6 $R id",
+    "--userspec=5555 --groups=root $R id",
     "--userspec=5555:6 --groups= $R id",
     "--userspec=4294967295:0 $R id",
     "--userspec=4294967296:0 $R id",
@@ -139,6 +154,7 @@ fn root(world: &World, name: &str) -> String {
     std::os::unix::fs::symlink("/", at.join("slash")).expect("a link");
     let passwd = "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/:/bin/sh\na.b:x:1001:77::/:/bin/sh\n";
     fs::write(root.join("etc/passwd"), passwd).expect("passwd");
+    fs::write(root.join("odd"), "#!/bin/sh\necho not executable\n").expect("a script");
     fs::write(root.join("etc/group"), "root:x:0:\nuser:x:1000:\nmore:x:77:user\n").expect("group");
     root.display().to_string()
 }

@@ -7,19 +7,15 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::inspect::{dangers, ids};
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::scan::Scan;
 use crate::script::Running;
 use crate::world::World;
 
 /// What it takes to start the daemon.
-pub const NEEDS: &[Need] = &[
-    Need::Program("dockerd", "docker.io"),
-    Need::Program("docker", "docker.io"),
-    Need::Program("busybox", "busybox-static"),
-    Need::NetworkNamespaces,
-];
+pub const NEEDS: &[Need] =
+    &[Need::Program("dockerd", "docker.io"), Need::Program("docker", "docker.io"), BUSYBOX, Need::NetworkNamespaces];
 
 /// Its number; capabilities(7).
 const CAP_SYS_RESOURCE: u32 = 24;

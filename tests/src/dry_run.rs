@@ -5,14 +5,11 @@ use std::time::Duration;
 
 use crate::explain::script;
 use crate::narration::{changes, told_calls};
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need, STRACE};
 use crate::row::Row;
 use crate::scan::Scan;
 use crate::trace::{self, place};
 use crate::world::World;
-
-const STRACE: Need = Need::Program("strace", "strace");
-const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
 
 /// `$MODE` is `--explain` or `--dry-run`; the rest is as in `explain`. What a tool does when the kernel has refused its
 /// first choice cannot be foreseen, and so a user's sysfs and cgroups cannot: see [`UNFORESEEN`].
@@ -50,6 +47,7 @@ const ROOT: &[&str] = &[
     "netns-rs add dry && $TRACE netns-rs delete $MODE dry; s=$?; [ $MODE = --explain ] || netns-rs delete dry; exit $s",
     "$TRACE chroot-rs $MODE --skip-chdir / true",
     "$TRACE chroot-rs $MODE --userspec 1000:1000 --groups 5,6 $ROOT /bin/true",
+    "$TRACE chroot-rs $MODE --user 1000 --group 5 $ROOT /bin/true",
     "$TRACE chroot-rs $MODE --capabilities chown,kill / true",
 ];
 

@@ -4,17 +4,13 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::explain::script;
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::scan::Scan;
 use crate::script::Outcome;
 use crate::world::World;
-
-const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
 
 /// A way to run a command.
 struct Form {
@@ -142,6 +138,8 @@ pub const ROWS: &[Row] = &[
     Row::new("help that nobody can read is a failure of ours", &[], |world| {
         for tool in crate::narration::TOOLS {
             world.sh(&format!("{tool} --help >/dev/full")).fails_with(125).stderr_has("ENOSPC");
+            world.sh(&format!("{tool} --help >&-")).fails_with(125).stderr_has("EBADF");
+            world.sh(&format!("{tool} --help >/dev/null")).succeeds();
         }
     }),
     Row::new(
@@ -162,11 +160,8 @@ fn in_all<'a>(world: &World, forms: impl Iterator<Item = &'a Form>, act: impl Fn
     // On emulated processors a sample of them.
     let step = if world.in_vm { 4 } else { 1 };
     forms.filter(|form| world.is_root || !form.for_root).step_by(step).for_each(act);
-    let deadline = Instant::now() + world.limit();
-    while before.difference(&Scan::take()).iter().any(|line| line.starts_with("new: process ")) {
-        assert!(Instant::now() < deadline, "processes of a command that has ended are left");
-        thread::sleep(Duration::from_millis(10));
-    }
+    let has_new = || before.difference(&Scan::take()).iter().any(|line| line.starts_with("new: process "));
+    world.eventually(|| (!has_new()).then_some(())).expect("processes of a command that has ended are left");
 }
 
 /// How each of the commands ended, all run in this form by one shell.

@@ -6,16 +6,13 @@ mod runs;
 use std::path::Path;
 
 use crate::narration::{Verdict, compare, told_call};
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need, STRACE};
 use crate::notation::scan;
 use crate::row::Row;
 use crate::script::Script;
 use crate::trace::{self, Process, place, strace};
 use crate::world::World;
 use runs::{AUDIT, CGEXEC, CHROOT, INTERPRETERS, LIKE, NETNS, NSENTER, RANGES, ROOTS, Run, UNSHARE};
-
-const STRACE: Need = Need::Program("strace", "strace");
-const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
 
 /// `$TRACE` is strace with its options, `$ROOT` a root file system, `$OWN` what an unprivileged user needs beside. Between
 /// `hold` and `finish`, `$pid` is the init of a held container. What is not traced sets the stage.

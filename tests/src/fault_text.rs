@@ -5,11 +5,9 @@ use std::path::Path;
 
 use crate::explain::script;
 use crate::narration::TOOLS;
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::world::World;
-
-const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
 
 /// What is provoked, and what is said: operation and object, call, errno, and the remedy (none when empty).
 type Provoked = (&'static str, &'static str, &'static str, &'static str, &'static str);
@@ -157,6 +155,15 @@ const USER: &[Provoked] = &[
     ),
 ];
 
+/// What takes a map of several ids.
+const ROOT: &[Provoked] = &[(
+    "unshare-rs --map-users 0:0:10 --map-groups 0:0:10 -- chroot-rs --groups 5,77 / true",
+    "change to the supplementary groups 5, 77",
+    "setgroups(2, [5, 77])",
+    "EINVAL",
+    "77 is not mapped",
+)];
+
 /// Where the machine's groups are root's.
 const USER_ON_HOST: &[Provoked] = &[(
     "cgexec-rs --pids 10 true",
@@ -189,6 +196,10 @@ pub const ROWS: &[Row] = &[
         },
     ),
     Row::new("a missing right is told by its name", &[BUSYBOX], |world| provoke(world, USER)).user_only(),
+    Row::new("of several groups the one that is not mapped is told", &[Need::UserNamespaces], |world| {
+        provoke(world, ROOT)
+    })
+    .root_only(),
     Row::new("whose the cgroups are is told to a user who may not use them", &[], |world| provoke(world, USER_ON_HOST))
         .user_only()
         .host_only(),

@@ -1,23 +1,18 @@
 //! Finding containers by name: of each runtime that runs on this machine, a real one, started here and ended with the
 //! row. Each row has a /run of its own, so that no state of another one is seen or left.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::need::Need;
+use crate::need::{BASH, BUSYBOX, CRUN, JQ, Need, UNSHARE};
 use crate::row::Row;
 use crate::script::Outcome;
 use crate::world::World;
 
-const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
-const BASH: Need = Need::Program("bash", "bash");
-const JQ: Need = Need::Program("jq", "jq");
 const LXC: Need = Need::Program("lxc-start", "lxc");
 const NSPAWN: Need = Need::Program("systemd-nspawn", "systemd-container");
 const CTR: Need = Need::Program("ctr", "containerd");
 const RUNC: Need = Need::Program("runc", "runc");
-const CRUN: Need = Need::Program("crun", "crun");
 const PODMAN: Need = Need::Program("podman", "podman");
-const UNSHARE: Need = Need::Program("unshare", "util-linux");
 
 /// `until_ok COMMAND` waits for it to succeed; `sweep GROUP` notes which cgroups a runtime is about to leave behind, and
 /// `remove_swept` removes them; `bundle` makes a configuration ours; `field NAME FILTER` tells of what is found.
@@ -203,19 +198,11 @@ const PODMAN_SETUP: &str = r#"
 /// Runs the lines in a mount namespace of their own; `$D` is a directory of theirs, `$R` the root of busybox.
 fn run(world: &World, name: &str, lines: &str) -> Outcome {
     // Short: podman refuses a runroot of more than 50 characters.
-    let directory = world.directory(&format!("f-{name}"));
-    let root = world.busybox_root();
-    let head = format!("D={}; R={}\n", directory.display(), root.display());
-    let file = directory.join("script");
-    std::fs::write(&file, format!("{head}{PREAMBLE}{lines}")).expect("a file");
-    let line = format!("exec unshare --mount --propagation private bash {}", file.display());
+    let script = world.apart(&format!("f-{name}"), &format!("R={}\n{PREAMBLE}{lines}", world.busybox_root().display()));
     let before = left(world);
-    let outcome = world.script(&line).within(Duration::from_secs(120)).run();
-    let deadline = Instant::now() + world.limit();
-    while left(world) != before {
-        assert!(Instant::now() < deadline, "left behind: {}\n{outcome}", left(world));
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let outcome = script.within(Duration::from_secs(120)).run();
+    let is_clean = world.eventually(|| (left(world) == before).then_some(()));
+    assert!(is_clean.is_some(), "left behind: {}\n{outcome}", left(world));
     outcome
 }
 

@@ -1,9 +1,8 @@
 //! A held container for rows that need one: made by the tool, ended with the row.
 
-use std::fs;
-
 use serde_json::Value;
 
+use crate::stat::Stat;
 use crate::world::World;
 
 /// A container that is being assembled.
@@ -18,7 +17,7 @@ pub struct Held<'a> {
 impl<'a> Held<'a> {
     /// Makes one with this name, in a user namespace where we are not root.
     pub fn new(world: &'a World, name: &str) -> Self {
-        let user = if world.is_root { "" } else { "--user --map-root-user" };
+        let user = world.as_root();
         // The substitution waits until nobody holds the pipe any more: an init that did would be found out here.
         let script = format!(
             "record=$(unshare-rs --hold --name {name} --hostname {name} {user} --mount --pid --uts --ipc --net --ttl 120) && \
@@ -32,8 +31,7 @@ impl<'a> Held<'a> {
 
     /// Whether its init is there, and not a zombie.
     pub fn is_alive(&self) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+        Stat::of(self.pid).is_some_and(|stat| stat.is_alive())
     }
 }
 

@@ -5,9 +5,10 @@ use std::fs;
 use std::time::Duration;
 
 use crate::held::Held;
-use crate::need::Need;
+use crate::need::{BUSYBOX, SCRIPT};
 use crate::row::Row;
 use crate::scan::Scan;
+use crate::stat::Stat;
 use crate::world::World;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,10 +34,9 @@ pub const ROWS: &[Row] = &[
         let proc = format!("/proc/{}", container.pid);
         assert_eq!(fs::read(format!("{proc}/environ")).expect("environ"), b"", "the environment of the host is shown");
         assert_eq!(fs::read_to_string(format!("{proc}/comm")).expect("comm"), "bare\n");
-        let stat = fs::read_to_string(format!("{proc}/stat")).expect("stat");
-        let fields: Vec<_> = stat.rsplit_once(") ").expect("stat").1.split(' ').collect();
-        assert_eq!(fields[3], container.pid.to_string(), "it is in a session of somebody else's");
-        assert_eq!(fields[4], "0", "it has a controlling terminal");
+        let stat = Stat::of(container.pid).expect("stat");
+        assert_eq!(stat.field(6), container.pid.to_string(), "it is in a session of somebody else's");
+        assert_eq!(stat.field(7), "0", "it has a controlling terminal");
     }),
     Row::new("the init survives every signal of a terminal, from inside and outside", &[], |world| {
         let container = Held::new(world, "tough");
@@ -97,8 +97,8 @@ pub const ROWS: &[Row] = &[
         world.script(script).stdin(container.record.clone()).run().fails_with(125).stderr_has("'--stdin'");
     })
     .host_only(),
-    Row::new("with a terminal the command gets it as stdin", &[Need::Program("script", "bsdutils")], |world| {
-        let user = if world.is_root { "" } else { "--user --map-root-user" };
+    Row::new("with a terminal the command gets it as stdin", &[SCRIPT], |world| {
+        let user = world.as_root();
         let pipeline =
             format!("unshare-rs --hold {user} --pid --mount | nsenter-rs --pipe --rm -- sh -c \"tty; stty size\"");
         let outcome = world.sh(&format!("script --quiet --return --command '{pipeline}' /dev/null")).succeeds();
@@ -143,7 +143,7 @@ pub const ROWS: &[Row] = &[
         }
     }),
     Row::new("a late stage finds its container, and one that fails late leaves nothing behind", &[], |world| {
-        let user = if world.is_root { "" } else { "--user --map-root-user" };
+        let user = world.as_root();
         let hold = format!("unshare-rs --hold --name late {user} --pid --mount");
         for late in ["sleep 0.01", "sleep 0.05", "sleep 0.3"] {
             let before = Scan::take();
@@ -154,26 +154,22 @@ pub const ROWS: &[Row] = &[
             before.wait_until_same(PATIENCE);
         }
     }),
-    Row::new(
-        "a guardian costs less than a mebibyte of private memory",
-        &[Need::Program("busybox", "busybox-static")],
-        |world| {
-            let before = Scan::take();
-            let running = world.script(&guarded(world)).start();
-            // Orphans, which guardians are, are adopted by this program.
-            let guardians = format!("pgrep -x 'cgexec-rs|netns-rs' -P {}", std::process::id());
-            let ready = format!("[ $({guardians} | wc -l) = 2 ] && pgrep -f '^/bin/sleep 86416' >/dev/null");
-            let sum = "awk '/^Private/ { sum += $2 } END { print sum }' /proc/$pid/smaps_rollup";
-            let sum = format!(
-                "for i in $(seq 500); do {ready} && break; sleep 0.02; done; for pid in $({guardians}); do {sum}; done"
-            );
-            let outcome = world.sh(&sum).succeeds();
-            drop(running);
-            before.wait_until_same(PATIENCE);
-            let sizes: Vec<u64> = outcome.stdout.lines().map(|line| line.parse().expect("a size in kB")).collect();
-            assert!(sizes.len() == 2 && sizes.iter().all(|size| (1..1024).contains(size)), "{sizes:?} kB\n{outcome}");
-        },
-    )
+    Row::new("a guardian costs less than a mebibyte of private memory", &[BUSYBOX], |world| {
+        let before = Scan::take();
+        let running = world.script(&guarded(world)).start();
+        // Orphans, which guardians are, are adopted by this program.
+        let guardians = format!("pgrep -x 'cgexec-rs|netns-rs' -P {}", std::process::id());
+        let ready = format!("[ $({guardians} | wc -l) = 2 ] && pgrep -f '^/bin/sleep 86416' >/dev/null");
+        let sum = "awk '/^Private/ { sum += $2 } END { print sum }' /proc/$pid/smaps_rollup";
+        let sum = format!(
+            "for i in $(seq 500); do {ready} && break; sleep 0.02; done; for pid in $({guardians}); do {sum}; done"
+        );
+        let outcome = world.sh(&sum).succeeds();
+        drop(running);
+        before.wait_until_same(PATIENCE);
+        let sizes: Vec<u64> = outcome.stdout.lines().map(|line| line.parse().expect("a size in kB")).collect();
+        assert!(sizes.len() == 2 && sizes.iter().all(|size| (1..1024).contains(size)), "{sizes:?} kB\n{outcome}");
+    })
     .root_only(),
 ];
 

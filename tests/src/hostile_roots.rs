@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::script::Outcome;
 use crate::world::World;
 
-const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::UserNamespaces];
+const NEEDS: &[Need] = &[BUSYBOX, Need::UserNamespaces];
 
 /// What a container's root is mounted on: the standard places, and those that the options below name.
 const PLACES: [&str; 9] = ["proc", "sys", "dev", "tmp", "run", "srv", "var", "etc", "data"];
@@ -132,7 +132,10 @@ pub const ROWS: &[Row] = &[
             let line = "for i in 1 2 3 4 5 6 7 8; do unshare-rs $OWN --mount --pid --net --fork -- chroot-rs $OPTIONS $R -- /bin/true 7<$W; echo $?; done";
             let options =
                 OPTIONS.replace("--mask /etc/passwd --readonly-path /tmp", "--bind $S:/data/new/dir --tmpfs /srv/x/y");
-            let outcomes: Vec<_> = (0..6).map(|_| stage.run(world, line, &options, &root)).collect();
+            // Every other one must not be written to: there it is the root's top that is shown anew meanwhile.
+            let options = [options.clone(), format!("{options} --read-only --tmpfs /new")];
+            let outcomes: Vec<_> =
+                options.iter().cycle().take(6).map(|options| stage.run(world, line, options, &root)).collect();
             is_over.store(true, Ordering::Relaxed);
             swaps = swapping.join().expect("the swapping thread");
             for outcome in &outcomes {
@@ -213,7 +216,7 @@ impl Stage {
     }
 
     fn run(&self, world: &World, line: &str, options: &str, root: &Path) -> Outcome {
-        let own = if world.is_root { "" } else { "--user --map-root-user" };
+        let own = world.as_root();
         let script = world.script(&line.replace("$OPTIONS", options)).variable("OWN", own);
         let script = script.variable("S", self.at.join("source").display().to_string());
         script.variable("W", self.witness.display().to_string()).variable("R", root.display().to_string()).run()

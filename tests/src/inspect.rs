@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::held::Held;
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need, SCRIPT};
 use crate::row::Row;
 use crate::scan::Scan;
 use crate::script::{Outcome, Running};
 use crate::world::World;
 
-pub const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::UserNamespaces, Need::NetworkNamespaces];
+pub const NEEDS: &[Need] = &[BUSYBOX, Need::UserNamespaces, Need::NetworkNamespaces];
 
-const TERMINAL: &[Need] = &[Need::Program("script", "bsdutils")];
+const TERMINAL: &[Need] = &[SCRIPT];
 
 /// All namespaces, as in the README.
 pub const ALL: &str = "--mount --pid --ipc --uts --net --cgroup";

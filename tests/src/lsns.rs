@@ -5,16 +5,11 @@ use std::process::ExitCode;
 
 use nix::sched::{CloneFlags, unshare};
 
-use crate::need::Need;
+use crate::need::{BASH, IP, JQ, Need, PERL, SETPRIV};
 use crate::row::Row;
 use crate::script::Outcome;
+use crate::waiting::WAITING;
 use crate::world::World;
-
-const BASH: Need = Need::Program("bash", "bash");
-const IP: Need = Need::Program("ip", "iproute2");
-const JQ: Need = Need::Program("jq", "jq");
-const PERL: Need = Need::Program("perl", "perl-base");
-const SETPRIV: Need = Need::Program("setpriv", "util-linux");
 
 /// `contain OPTIONS` leaves a process in new namespaces, `$P`; `has FILE` is the number of a namespace; `list` lists in
 /// words.
@@ -22,7 +17,7 @@ const PREAMBLE: &str = r#"
 contain() {
     unshare-rs "$@" --fork --kill-child sleep 86450 >/dev/null & OUTER=$!
     trap 'kill -KILL $OUTER' EXIT
-    for i in $(seq 500); do read -r P rest 2>/dev/null </proc/$OUTER/task/$OUTER/children; grep -qs '^sleep' /proc/$P/comm && break; sleep 0.01; done
+    P=$(child $OUTER); asleep $P
 }
 has() { stat -Lc %i $1; }
 list() { nsenter-rs --list --raw --noheadings "$@"; }
@@ -72,7 +67,7 @@ pub const ROWS: &[Row] = &[
                 print +(stat \"/proc/self/ns/net\")[1], \"\\n\"; $| = 1; print \"\"; \
                 exec \"nsenter-rs\", \"--net=/proc/$ENV{OUT}/ns/net\", \"--preserve-fds\", 1, \"-F\", \"sleep\", 86451;' >inode & S=$!; \
              trap 'kill -KILL $S' EXIT; \
-             for i in $(seq 500); do grep -qs '^sleep' /proc/$S/comm && break; sleep 0.01; done; \
+             asleep $S; \
              list -Q \"NS == $(cat inode)\" -o TYPE,NPROCS,PID,USER,COMMAND,HOLDER | sed s/$S/PID/; list -P -t uts -Q \"NS == $(cat inode)\"",
         );
         told.stdout_is("net 0  root  socket\\x203\\x20of\\x20process\\x20PID\n");
@@ -85,7 +80,7 @@ pub const ROWS: &[Row] = &[
             "unshare-rs --mount --uts sh -c 'touch held; mount --bind /proc/self/ns/uts held; stat -Lc %i held >number; \
                 exec nsenter-rs --uts=/proc/'$$'/ns/uts -F -- sleep 86452' & S=$!; \
              trap 'kill -KILL $S' EXIT; \
-             for i in $(seq 500); do grep -qs '^sleep' /proc/$S/comm && break; sleep 0.01; done; \
+             asleep $S; \
              list -Q \"NS == $(cat number)\" -o TYPE,NPROCS,USER,HOLDER,ONS | sed \"s/$S/PID/; s/mount.*held/mount held/; s/$(has /proc/self/ns/user)/OWNER/\"",
         );
         told.stdout_is("uts 0 root mount held\\x20of\\x20process\\x20PID OWNER\n");
@@ -105,7 +100,7 @@ pub const ROWS: &[Row] = &[
         let told = run(
             world,
             "contain --user --map-root-user --uts; exec -a $'evil\\e[2J\\nname \\xff' sleep 86453 & S=$!; trap 'kill -KILL $S $OUTER' EXIT; \
-             for i in $(seq 500); do grep -qs '^sleep' /proc/$S/comm && break; sleep 0.01; done; \
+             asleep $S; \
              N=$(has /proc/self/ns/uts); LC_ALL=C.UTF-8 nsenter-rs --list $N -l -n -o COMMAND -Q \"PID == $S\"; \
              list $N -o COMMAND -Q \"PID == $S\"; nsenter-rs --list $N --json -Q \"PID == $S\" -o COMMAND | jq -c .command; \
              nsenter-rs --list $N -J -Q \"PID == $S\" -o COMMAND | jq -c '.namespaces[0].command'",
@@ -223,8 +218,10 @@ while (sysread($server, my $request, 1 << 20)) {
 
 fn run(world: &World, line: &str) -> Outcome {
     let suite = std::env::current_exe().expect("this program");
-    let told =
-        world.sh(&format!("SUITE={}; d=$(mktemp -d -p .); chmod 755 $d; cd $d; {PREAMBLE}\n{line}", suite.display()));
+    let told = world.sh(&format!(
+        "SUITE={}; d=$(mktemp -d -p .); chmod 755 $d; cd $d; {WAITING}{PREAMBLE}\n{line}",
+        suite.display()
+    ));
     assert!(!told.stderr.contains("nsenter-rs:"), "{told}");
     told
 }

@@ -1,12 +1,12 @@
 //! `nsenter-rs --list` lists what `lsns` lists, invocation by invocation. Where docs/differences.md has a line, the
 //! difference is taken out of what both wrote, here and nowhere else.
 
-use crate::need::Need;
+use crate::need::{IP, Need};
 use crate::row::Row;
+use crate::waiting::WAITING;
 use crate::world::World;
 
 const LSNS: Need = Need::Program("lsns", "util-linux");
-const IP: Need = Need::Program("ip", "iproute2");
 
 /// What both list alike. `$P` is a process in eight own namespaces, `$U` one in an own user namespace and five others,
 /// `$D` the child of `$C` in a user namespace of another user; `$userns`, `$pidns` and `$netns` are namespaces of theirs
@@ -81,8 +81,6 @@ const REFUSED: &[&str] =
 
 /// Makes it all, in a pid namespace of our own, where nobody else's processes come and go.
 const CONTAINERS: &str = r#"
-first() { for i in $(seq 500); do read -r child rest </proc/$1/task/$1/children; [ "$child" ] && break; sleep 0.01; done; echo $child; }
-ready() { for pid in "$@"; do for i in $(seq 500); do grep -q '^sleep' /proc/$pid/comm && break; sleep 0.01; done; done; }
 inode() { stat -Lc %i "$1"; }
 "#;
 
@@ -91,7 +89,7 @@ const OF_ROOT: &str = r#"
 unshare -m -u -i -n -p -C -T --fork --kill-child sleep 86440 >/dev/null & A=$!
 unshare -U -r -m -u -i -n -p --fork --kill-child sleep 86441 >/dev/null & B=$!
 setpriv --reuid 1000 --regid 1000 --clear-groups unshare -U -r -n --fork --kill-child sleep 86442 >/dev/null & C=$!
-P=$(first $A) U=$(first $B) D=$(first $C); ready $P $U $D
+P=$(child $A) U=$(child $B) D=$(child $C); asleep $P $U $D
 userns=$(inode /proc/$U/ns/user) pidns=$(inode /proc/$P/ns/pid) netns=$(inode /proc/$P/ns/net)
 mount -t tmpfs none /run; ip netns attach lsns-one $P; ip netns set lsns-one 77; ip netns attach lsns-two $U
 touch twice; mount --bind /run/netns/lsns-one twice
@@ -102,7 +100,7 @@ const OF_USER: &str = r#"
 unshare -U -r -m -u -i -n -p -C -T --fork --kill-child sleep 86440 >/dev/null & A=$!
 unshare -U -r -m -u -i -n -p --fork --kill-child sleep 86441 >/dev/null & B=$!
 unshare -U -r -n --fork --kill-child sleep 86442 >/dev/null & C=$!
-P=$(first $A) U=$(first $B) D=$(first $C); ready $P $U $D
+P=$(child $A) U=$(child $B) D=$(child $C); asleep $P $U $D
 userns=$(inode /proc/$U/ns/user) pidns=$(inode /proc/$P/ns/pid) netns=$(inode /proc/$P/ns/net)
 "#;
 
@@ -183,13 +181,13 @@ const MARK: &str = "=====";
 /// Runs each invocation with both, in a new pid namespace; answers the namespaces that no process is in, and what both
 /// wrote to stdout, and their status.
 fn each(world: &World, containers: &str, invocations: &[&str]) -> (Vec<String>, Vec<[String; 2]>) {
-    let user = if world.is_root { "" } else { "--user --map-root-user" };
+    let user = world.as_root();
     let runner = format!("timeout 50 unshare {user} --mount --pid --mount-proc --fork --kill-child bash ./script");
     outcome(world, &each_of(containers, invocations), &runner, invocations.len())
 }
 
 fn each_of(containers: &str, invocations: &[&str]) -> String {
-    let mut script = format!("{CONTAINERS}{containers}\nnsenter-rs --list -P -rn -o NS; echo {MARK}\n");
+    let mut script = format!("{WAITING}{CONTAINERS}{containers}\nnsenter-rs --list -P -rn -o NS; echo {MARK}\n");
     for words in invocations {
         for tool in ["lsns", "nsenter-rs --list"] {
             script.push_str(&format!("( exec {tool} {words} ) 2>/dev/null </dev/null; echo status $?; echo {MARK}\n"));

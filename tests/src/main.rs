@@ -23,6 +23,7 @@ mod held;
 mod hold;
 mod hostile_roots;
 mod inspect;
+mod inspect_held;
 mod inspect_walls;
 mod lsns;
 mod lsns_agreement;
@@ -42,7 +43,9 @@ mod older_kernels;
 mod parsing;
 mod pipeline;
 mod pipelines;
+mod pivot;
 mod privilege;
+mod read_only_roots;
 mod readme;
 mod records;
 mod row;
@@ -50,10 +53,12 @@ mod scan;
 mod script;
 mod seccomp;
 mod smoke;
+mod stat;
 mod state_files;
 mod trace;
 mod transparency;
 mod unshare;
+mod waiting;
 mod world;
 
 use std::process::ExitCode;
@@ -78,6 +83,7 @@ const TOPICS: &[&[Row]] = &[
     all_or_nothing::ROWS,
     inspect::ROWS,
     inspect_walls::ROWS,
+    inspect_held::ROWS,
     docker::ROWS,
     state_files::ROWS,
     found::ROWS,
@@ -109,6 +115,8 @@ const TOPICS: &[&[Row]] = &[
 const HOST_TOPICS: &[&[Row]] = &[
     chroot::ROWS,
     chroot_peer::ROWS,
+    pivot::ROWS,
+    read_only_roots::ROWS,
     hostile_roots::ROWS,
     agreement::ROWS,
     nsenter_agreement::ROWS,

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use plumbing::manual::{Example, Manual, Who};
 
 use crate::narration::told_call;
-use crate::need::Need;
+use crate::need::{BUSYBOX, JQ, Need};
 use crate::row::Row;
 use crate::script::Outcome;
 use crate::unshare::explained;
@@ -48,6 +48,7 @@ const PAGES: &[Page] = &[
             "unshare-rs --hold --ttl 60 --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/true",
             "unshare-rs --user --map-users 0:0:10 --map-groups 0:0:10 sleep 5 & sleep 0.2; \
              setpriv --groups 5,6 nsenter-rs --target $! --user --keep-caps -S 1 -G 1 --root -- true; kill $!",
+            "unshare-rs --mount sleep 5 & sleep 0.2; nsenter-rs --target $! --mount --sealed-copy -- true; kill $!",
         ],
     },
     Page { tool: "nsenter-rs", manual: &nsenter_rs::list::manual::MANUAL, more: &[] },
@@ -56,12 +57,7 @@ const PAGES: &[Page] = &[
 /// A guardian has let go of the terminal by the time that it removes something. What it tells, strace sees: `explain`.
 const BY_GUARDIANS: [&str; 2] = ["unlinkat", "unlink"];
 
-const NEEDS: &[Need] = &[
-    Need::UserNamespaces,
-    Need::NetworkNamespaces,
-    Need::Program("busybox", "busybox-static"),
-    Need::Program("jq", "jq"),
-];
+const NEEDS: &[Need] = &[Need::UserNamespaces, Need::NetworkNamespaces, BUSYBOX, JQ];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[

@@ -8,8 +8,6 @@ pub struct Mount {
     pub point: String,
     /// The type of its file system, such as `cgroup2`.
     pub kind: String,
-    /// The options of its super block, in which cgroup v1 names its controllers.
-    pub options: String,
 }
 
 /// All of them, in the kernel's order.
@@ -27,8 +25,7 @@ impl Mount {
     /// Reads `36 35 98:0 /root /point options tags… - type source options`.
     fn parse(line: &str) -> Option<Self> {
         let (place, source) = line.split_once(" - ")?;
-        let mut source = source.split(' ');
-        let (kind, options) = (source.next()?.to_owned(), source.nth(1)?.to_owned());
-        Some(Self { point: place.split(' ').nth(4)?.to_owned(), kind, options })
+        let kind = source.split(' ').next()?.to_owned();
+        Some(Self { point: place.split(' ').nth(4)?.to_owned(), kind })
     }
 }

@@ -16,17 +16,39 @@ pub enum Need {
     /// A program in PATH, and the Debian package that has it.
     Program(&'static str, &'static str),
     /// The right to create user namespaces, which root needs as well to test them.
-    #[allow(dead_code, reason = "part of the vocabulary of rows")]
     UserNamespaces,
     /// The right to create network namespaces: in a user namespace of our own where we are not root.
-    #[allow(dead_code, reason = "part of the vocabulary of rows")]
     NetworkNamespaces,
     /// A controller of cgroup v2 that is ours to use in the root of the hierarchy.
     CgroupV2(&'static str),
-    /// A controller of cgroup v1 that is mounted.
-    #[allow(dead_code, reason = "part of the vocabulary of rows")]
-    CgroupV1(&'static str),
 }
+
+/// bash(1).
+pub const BASH: Need = Need::Program("bash", "bash");
+/// busybox(1).
+pub const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
+/// bwrap(1).
+pub const BWRAP: Need = Need::Program("bwrap", "bubblewrap");
+/// crun(1).
+pub const CRUN: Need = Need::Program("crun", "crun");
+/// ip(8).
+pub const IP: Need = Need::Program("ip", "iproute2");
+/// jq(1).
+pub const JQ: Need = Need::Program("jq", "jq");
+/// newuidmap(1).
+pub const NEWUIDMAP: Need = Need::Program("newuidmap", "uidmap");
+/// nsenter(1).
+pub const NSENTER: Need = Need::Program("nsenter", "util-linux");
+/// perl(1).
+pub const PERL: Need = Need::Program("perl", "perl-base");
+/// script(1).
+pub const SCRIPT: Need = Need::Program("script", "bsdutils");
+/// setpriv(1).
+pub const SETPRIV: Need = Need::Program("setpriv", "util-linux");
+/// strace(1).
+pub const STRACE: Need = Need::Program("strace", "strace");
+/// unshare(1).
+pub const UNSHARE: Need = Need::Program("unshare", "util-linux");
 
 /// A namespace that `suite --probe` tries to create. It takes a process of its own: what unshare(2) gave cannot be
 /// given back.
@@ -51,7 +73,6 @@ impl Need {
             Self::NetworkNamespaces if world.is_root => Probe::Net.refused("network namespaces"),
             Self::NetworkNamespaces => Probe::UserNet.refused("network namespaces in a user namespace"),
             Self::CgroupV2(controller) => lacks_v2(controller),
-            Self::CgroupV1(controller) => lacks_v1(controller),
         }
     }
 }
@@ -95,9 +116,4 @@ fn lacks_v2(controller: &str) -> Option<String> {
         Ok(list) => Some(format!("cgroup v2 at {point} has no {controller} controller, only: {}", list.trim())),
         Err(error) => Some(format!("{point}/cgroup.controllers: {error}")),
     }
-}
-
-fn lacks_v1(controller: &str) -> Option<String> {
-    let mounted = mounts_of("cgroup").iter().any(|mount| mount.options.split(',').any(|name| name == controller));
-    (!mounted).then(|| format!("cgroup v1 has no {controller} hierarchy mounted"))
 }

@@ -1,24 +1,19 @@
 //! Entering: what the options that `nsenter` here is too old for do, and what happens to nsenter-rs meanwhile.
 
-use crate::need::Need;
+use crate::need::{Need, PERL, SCRIPT, SETPRIV, UNSHARE};
 use crate::row::Row;
 use crate::script::Outcome;
+use crate::waiting::WAITING;
 use crate::world::World;
 
-const SCRIPT: Need = Need::Program("script", "bsdutils");
-const PERL: Need = Need::Program("perl", "perl-base");
-const UNSHARE: Need = Need::Program("unshare", "util-linux");
-
 /// `contain OPTIONS` makes a container whose first process is `$P`, in a user namespace where we are not root, which `$U`
-/// is the option for; `state PID` tells its state in a letter; `child PID`
-/// its first child; `type` runs a line in a terminal of its own, on which nobody types.
+/// is the option for; `state PID` tells its state in a letter; `type_in` runs a line in a terminal of its own, on which nobody types.
 pub const PREAMBLE: &str = r#"
 [ "$(id -u)" = 0 ] && OWN= U= || OWN='-U -r' U=-U
-child() { for i in $(seq 500); do read -r first rest 2>/dev/null </proc/$1/task/$1/children; [ "$first" ] && break; sleep 0.01; done; echo $first; }
 contain() {
     unshare $OWN "$@" --fork --kill-child sleep 86430 >/dev/null & OUTER=$!
     trap 'kill -KILL $OUTER' EXIT
-    for i in $(seq 500); do P=$(child $OUTER); grep -qs '^sleep' /proc/$P/comm && break; sleep 0.01; done
+    P=$(child $OUTER); asleep $P
     export P
 }
 state() { sed 's/.*) \(.\) .*/\1/' /proc/$1/stat; }
@@ -35,7 +30,7 @@ pub const ROWS: &[Row] = &[
         let outside = run(world, &format!("{line} nsenter-rs -t $P $U -u -e {show}"));
         assert!(outside.stdout.starts_with("/evil none ") && !outside.stdout.ends_with("/evil\n"), "{outside}");
     }),
-    Row::new("an environment that only root of the user namespace may read is taken over there", &[UNSHARE, Need::Program("setpriv", "util-linux")], |world| {
+    Row::new("an environment that only root of the user namespace may read is taken over there", &[UNSHARE, SETPRIV], |world| {
         let line = "AS='setpriv --reuid 54321 --regid 54321 --clear-groups'; \
             INHERITED=yes $AS unshare -U --keep-caps bash -c 'until grep -q . /proc/self/uid_map; do sleep 0.01; done; exec setpriv --reuid 0 --regid 0 --clear-groups sleep 86443' & P=$!; \
             trap 'kill -KILL $P' EXIT; until [ $(readlink /proc/$P/ns/user) != $(readlink /proc/self/ns/user) ]; do sleep 0.01; done; \
@@ -50,7 +45,7 @@ pub const ROWS: &[Row] = &[
         assert!(told.stdout.starts_with("kept\n4\n"), "{told}");
         let joined = run(
             world,
-            "cgexec-rs --pids 40 -- sleep 86431 & for i in $(seq 300); do grep -q '^sleep' /proc/$!/comm && break; sleep 0.01; done; \
+            "cgexec-rs --pids 40 -- sleep 86431 & asleep $!; \
              nsenter-rs -t $! -u --join-cgroup cat /proc/self/cgroup >joined; cmp joined /proc/$!/cgroup && ! cmp -s joined /proc/self/cgroup; s=$?; kill $!; exit $s",
         );
         assert!(joined.status == 0, "{joined}");
@@ -101,7 +96,7 @@ pub const ROWS: &[Row] = &[
         assert!(told.stdout.contains("45 123\n1\nrestored\n33 99\n3\n"), "{told}");
     })
     .host_only(),
-    Row::new("a namespace is entered by its id", &[UNSHARE, Need::Program("perl", "perl-base"), Need::UserNamespaces], |world| {
+    Row::new("a namespace is entered by its id", &[UNSHARE, PERL, Need::UserNamespaces], |world| {
         // NS_GET_ID, and NS_GET_MNTNS_ID.
         let id = r#"id() { perl -e 'open(F, "<", $ARGV[0]); my $b = "\0" x 8; ioctl(F, hex $ARGV[1], $b) or die $!; print unpack("Q", $b)' /proc/$P/ns/$1 $2; }"#;
         let line = "contain -u -m; nsenter-rs --uts=:$(id uts 8008b70d) -m:$(id mnt 8008b705) ${U:+--user=/proc/$P/ns/user} -- \
@@ -114,7 +109,7 @@ pub const ROWS: &[Row] = &[
         let line = "contain -m; nsenter-rs --explain --sealed-copy -t $P -a -- true 2>&1 | grep -c 'execveat(memfd'";
         run(world, line).stdout_is("1\n");
     }),
-    Row::new("interrupt and suspend reach the command", &[UNSHARE, Need::Program("perl", "perl-base")], |world| {
+    Row::new("interrupt and suspend reach the command", &[UNSHARE, PERL], |world| {
         let line = "contain -p -m; env --default-signal=INT nsenter-rs -t $P -a sleep 86434 & N=$!; C=$(child $N); kill -INT $N; wait $N; echo $?; ls -d /proc/$C 2>/dev/null";
         run(world, line).stdout_is("130\n");
     })
@@ -127,7 +122,7 @@ pub const ROWS: &[Row] = &[
     Row::new("what a user namespace in between owns is joined by its rights", &[UNSHARE, Need::UserNamespaces], |world| {
         // Three user namespaces, one in the other; the first owns the network and the name, the second the queues.
         let nest = "unshare -U -r -n -u unshare -U -r -i unshare -U -r sleep 86435 & P=$!; trap 'kill -KILL $P' EXIT; \
-            for i in $(seq 500); do grep -qs '^sleep' /proc/$P/comm && break; sleep 0.01; done; ";
+            asleep $P; ";
         let line = "f=/proc/$P/ns; nsenter-rs --explain --user=$f/user --net=$f/net --uts=$f/uts --ipc=$f/ipc -- \
             sh -c 'for kind in user net uts ipc; do readlink /proc/self/ns/$kind; done' >a 2>told; \
             (for kind in user net uts ipc; do readlink $f/$kind; done) >b; cmp a b && grep -c 'setns(the owner of' told";
@@ -139,5 +134,5 @@ pub const ROWS: &[Row] = &[
 ];
 
 pub fn run(world: &World, line: &str) -> Outcome {
-    world.script(&format!("{PREAMBLE}{line}")).run()
+    world.script(&format!("{WAITING}{PREAMBLE}{line}")).run()
 }

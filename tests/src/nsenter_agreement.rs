@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use crate::need::Need;
+use crate::need::{NSENTER, Need};
 use crate::row::Row;
 use crate::script::Outcome;
+use crate::waiting::WAITING;
 use crate::world::World;
 
-const NSENTER: Need = Need::Program("nsenter", "util-linux");
 const NEEDS: &[Need] = &[NSENTER, Need::UserNamespaces];
 
 /// What a command tells of where and who it is. It is a program of the host, which all of these containers have.
@@ -190,26 +190,24 @@ const ENDS: &[(&str, i32)] = &[
 
 /// Makes the processes, ends them with the script.
 const CONTAINERS: &str = r#"
-first() { for i in $(seq 500); do read -r child rest </proc/$1/task/$1/children; [ "$child" ] && break; sleep 0.01; done; echo $child; }
 unshare -m -u -i -n -p -C -T --fork --kill-child --mount-proc sleep 86420 >/dev/null & OUTER1=$!
 unshare -U -m -u -i -n -p --fork --kill-child sleep 86421 >/dev/null & OUTER2=$!
 setpriv --reuid 1000 --regid 1000 --clear-groups unshare -U -r -n --fork --kill-child sleep 86422 >/dev/null & OUTER3=$!
 (cd /usr/bin; exec unshare -u sleep 86423 >/dev/null) & Q=$!
 trap 'kill -KILL $OUTER1 $OUTER2 $OUTER3 $Q' EXIT
-P=$(first $OUTER1) U=$(first $OUTER2) D=$(first $OUTER3)
-for pid in $P $U $D $Q; do for i in $(seq 500); do grep -q '^sleep' /proc/$pid/comm && break; sleep 0.01; done; done
+P=$(child $OUTER1) U=$(child $OUTER2) D=$(child $OUTER3)
+asleep $P $U $D $Q
 echo 0 100000 1000 >/proc/$U/uid_map; echo 0 100000 1000 >/proc/$U/gid_map
 export P U D Q
 "#;
 
 const CONTAINERS_OF_USER: &str = r#"
-first() { for i in $(seq 500); do read -r child rest </proc/$1/task/$1/children; [ "$child" ] && break; sleep 0.01; done; echo $child; }
 unshare -U -r -m -u -i -n -p -C -T --fork --kill-child --mount-proc sleep 86424 >/dev/null & OUTER1=$!
 (cd /usr/bin; exec unshare -U -r -u sleep 86425 >/dev/null) & Q=$!
 unshare -U -c -n sleep 86426 >/dev/null & D=$!
 trap 'kill -KILL $OUTER1 $Q $D' EXIT
-P=$(first $OUTER1)
-for pid in $P $Q $D; do for i in $(seq 500); do grep -q '^sleep' /proc/$pid/comm && break; sleep 0.01; done; done
+P=$(child $OUTER1)
+asleep $P $Q $D
 export P Q D
 "#;
 
@@ -254,7 +252,7 @@ pub const ROWS: &[Row] = &[
 fn each(world: &World, invocations: impl Iterator<Item = String>) -> Vec<[String; 2]> {
     const MARK: &str = "=====";
     let containers = if world.is_root { CONTAINERS } else { CONTAINERS_OF_USER };
-    let mut script = format!("ulimit -c 0; cd {}\n{containers}", Path::new("/var").display());
+    let mut script = format!("ulimit -c 0; cd {}\n{WAITING}{containers}", Path::new("/var").display());
     for words in invocations {
         for tool in ["nsenter", "nsenter-rs"] {
             // A signal that ends nsenter itself is told by the inner shell alike.

@@ -1,24 +1,18 @@
 //! Somebody hostile inside gains nothing by our entering. Each attack is also tried where it must succeed: on `nsenter`,
 //! or with the protection switched off, so that none of these rows can hold for want of an attack.
 
-use crate::need::Need;
+use crate::need::{NSENTER, Need, PERL, SCRIPT, STRACE, UNSHARE};
 use crate::nsenter::run;
 use crate::row::Row;
 use crate::script::Outcome;
 use crate::world::World;
-
-const SCRIPT: Need = Need::Program("script", "bsdutils");
-const PERL: Need = Need::Program("perl", "perl-base");
-const STRACE: Need = Need::Program("strace", "strace");
-const UNSHARE: Need = Need::Program("unshare", "util-linux");
-const NSENTER: Need = Need::Program("nsenter", "util-linux");
 
 /// A command of the container's choice, which is the program that enters: whoever runs it has become what it came from.
 /// While that runs, it is opened for reading; once it runs no more, for writing. `$1` is its name, `$2` is gone then.
 const OVERWRITE: &str = r#"
 for i in $(seq 2000); do
     for p in /proc/[0-9]*; do
-        case $(readlink $p/exe) in */"$1"|/memfd:sealed*) exec 9<$p/exe && break 2;; esac
+        case $(readlink $p/exe) in */"$1"|/memfd:sealed*|/) exec 9<$p/exe && break 2;; esac
     done
 done
 rm "$2"
@@ -54,11 +48,24 @@ pub const ROWS: &[Row] = &[
         assert!(outcome.stdout.starts_with("opened\n") && outcome.stdout.ends_with("changed\n"), "{outcome}");
         let outcome = overwrite(world, "nsenter-rs", "-a");
         // Whatever was opened, nothing was written.
-        let is_view = outcome.stderr.contains("execveat(view");
+        let is_view = outcome.stderr.contains("exe_fd=view");
         assert!(is_view || outcome.stderr.contains("execveat(memfd"), "{outcome}");
         assert!(is_view || !world.is_root || world.in_vm, "root here has a right to the cheaper way\n{outcome}");
         outcome.stdout_is("opened\ntried\nsame\n");
     }),
+    Row::new("nothing of nsenter-rs is mapped from a file that a container could write to", &[UNSHARE], |world| {
+        let line = "contain -m -p --mount-proc; nsenter-rs -t $P -m -p sleep 60 & N=$!; runs() { grep -q sleep /proc/$(child $N)/comm; }; \
+            until runs; do sleep 0.05; done; readlink /proc/$N/exe; awk '{print $2, $6}' /proc/$N/maps; kill $N; wait $N";
+        let outcome = run(world, line);
+        let (executable, maps) = outcome.stdout.split_once('\n').expect("lines");
+        assert_eq!(executable, "/", "{outcome}");
+        let files: Vec<_> = maps.lines().filter(|line| line.contains('/')).collect();
+        assert_eq!(files, ["r--p /", "r-xp /"], "{outcome}");
+        let writable_code = maps.lines().find(|line| line.contains('w') && line.contains('x'));
+        assert!(writable_code.is_none(), "{outcome}");
+    })
+    .root_only()
+    .host_only(),
     Row::new("nobody can make the view of our executable writable", &[UNSHARE, PERL], |world| {
         let file = world.directory("remounting").join("attack.pl");
         std::fs::write(&file, REMOUNT).expect("a file");
@@ -70,7 +77,15 @@ pub const ROWS: &[Row] = &[
             file.parent().expect("a directory").display(),
             file.display()
         );
-        run(world, &line).stdout_is("opened\nsame\n");
+        run(world, &line).stdout_is("opened\ntried\nsame\n");
+        // The attack works on a mount that is read-only, and attached.
+        let line = format!(
+            "cd {}; touch evil attached; unshare -m sh -c 'mount --bind attached attached && \
+             mount -o remount,bind,ro attached && perl {} evil attached'",
+            file.parent().expect("a directory").display(),
+            file.display()
+        );
+        run(world, &line).stdout_has("mount_setattr\n").stdout_has("written\n");
     })
     .root_only()
     .host_only(),
@@ -182,12 +197,13 @@ pub const ROWS: &[Row] = &[
 /// `$1` is the evil command, which is what it is entered with. Opens that, and tries to change the mount that it is on.
 const REMOUNT: &str = r#"
 use strict;
-my ($evil) = @ARGV;
+my ($evil, $attached) = @ARGV;
 my $exe;
-for (1 .. 2000) {
+open($exe, "<", $attached) if $attached;
+for ($exe ? () : 1 .. 2000) {
     for my $p (glob "/proc/[0-9]*") {
         my $to = readlink("$p/exe") // next;
-        if ($to =~ m{/ours$|memfd:sealed}) { open($exe, "<", "$p/exe") and last }
+        if ($to =~ m{/ours$|memfd:sealed|^/$}) { open($exe, "<", "$p/exe") and last }
     }
     last if $exe;
 }
@@ -202,13 +218,11 @@ print "mount_setattr\n" if syscall(442, $fd, $empty, 0x1000, $attr, 32) == 0;
 # open_tree(2) with OPEN_TREE_CLONE, then the same on the clone.
 my $tree = syscall(428, $fd, $empty, 0x1000 | 1);
 print "cloned\n" if $tree >= 0;
-# fspick(2) with FSPICK_EMPTY_PATH, then FSCONFIG_SET_FLAG "rw" and FSCONFIG_CMD_RECONFIGURE.
-my $context = syscall(433, $fd, $empty, 8);
-if ($context >= 0) {
-    syscall(431, $context, 0, "rw\0", 0, 0);
-    print "reconfigured\n" if syscall(431, $context, 7, 0, 0, 0) == 0;
-}
+# move_mount(2) to where it could be remounted.
+my $place = "/mnt\0";
+print "attached\n" if syscall(429, $fd, $empty, -100, $place, 4) == 0;
 open(my $out, ">>", "/proc/self/fd/$fd") and print "written\n";
+print "tried\n";
 "#;
 
 /// A copy of the tool enters a container that runs the tool itself.

@@ -1,7 +1,7 @@
 //! `--like-target`: the command runs as the target runs, line by line of what the kernel tells of both, and what is
 //! refused to one is refused to the other.
 
-use crate::need::Need;
+use crate::need::{Need, SETPRIV, UNSHARE};
 use crate::nsenter::run;
 use crate::row::Row;
 use crate::script::Outcome;
@@ -29,7 +29,7 @@ same() {
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("a command like the target is like it in every line", &[Need::Program("unshare", "util-linux")], |world| {
+    Row::new("a command like the target is like it in every line", &[UNSHARE], |world| {
         for options in [
             "--skip-chdir",
             "--skip-chdir --umask 027 --rlimit nofile=77:99 --rlimit core=0 --rlimit nproc=100:200 --rlimit fsize=1M:2M --rlimit stack=1M:4M",
@@ -49,13 +49,13 @@ pub const ROWS: &[Row] = &[
         like(world, group, "--skip-chdir --no-new-privs", "").stdout_is("0\nsame\n");
     })
     .root_only(),
-    Row::new("a command like a target in a user namespace is like it there", &[Need::Program("unshare", "util-linux"), Need::UserNamespaces], |world| {
+    Row::new("a command like a target in a user namespace is like it there", &[UNSHARE, Need::UserNamespaces], |world| {
         let around = "unshare -U -r -m -p --fork --kill-child --mount-proc";
         like(world, around, "--skip-chdir --capabilities chown,kill --no-new-privs --seccomp default", "-a").stdout_is("0\nsame\n");
         like(world, around, "--skip-chdir --umask 077 --rlimit nofile=50", "-a").stdout_is("0\nsame\n");
     })
     .root_only(),
-    Row::new("what execve(2) cannot yield is said, and the effective set counts", &[Need::Program("setpriv", "util-linux")], |world| {
+    Row::new("what execve(2) cannot yield is said, and the effective set counts", &[SETPRIV], |world| {
         // Root with fewer capabilities than its bounding set: by secure bits, which nobody can read from outside.
         let line = "setpriv --securebits=+noroot --ambient-caps -all --inh-caps -all sleep 86441 & P=$!; trap 'kill $P' EXIT; \
             until grep -qs ^sleep /proc/$P/comm; do sleep 0.01; done; \
@@ -63,7 +63,7 @@ pub const ROWS: &[Row] = &[
         run(world, line).stdout_is("same\n").stderr_has("the target's capabilities are not those of a program just executed");
     })
     .root_only(),
-    Row::new("what a target's filter refuses is refused to a command like it", &[Need::Program("unshare", "util-linux")], |world| {
+    Row::new("what a target's filter refuses is refused to a command like it", &[UNSHARE], |world| {
         let place = world.directory("like-filter");
         let (first, second) = (place.join("first.json"), place.join("second.json"));
         let refuse = |name: &str, number: u32| {
@@ -84,7 +84,7 @@ pub const ROWS: &[Row] = &[
         assert!(refused && told.stdout.ends_with("touched\nelse\nState:\tS (sleeping)\nTracerPid:\t0\n"), "{told}");
     })
     .root_only(),
-    Row::new("a target that stopped, or was signalled just now, is as before", &[Need::Program("unshare", "util-linux")], |world| {
+    Row::new("a target that stopped, or was signalled just now, is as before", &[UNSHARE], |world| {
         let line = "AROUND=; target --skip-chdir --no-new-privs --seccomp default; kill -STOP $P; until_state $P T; \
             nsenter-rs -t $P --like-target -- grep Seccomp: /proc/self/status; state $P; kill -CONT $P; until_state $P S; \
             grep TracerPid /proc/$P/status";

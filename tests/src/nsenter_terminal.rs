@@ -5,6 +5,7 @@ use crate::need::Need;
 use crate::nsenter::{PREAMBLE as SHARED, run};
 use crate::row::Row;
 use crate::script::Outcome;
+use crate::waiting::WAITING;
 use crate::world::World;
 
 const NEEDS: &[Need] = &[
@@ -102,7 +103,7 @@ pub const ROWS: &[Row] = &[
 
 fn typed(world: &World, session: &str, typist: &str) -> Outcome {
     let line = format!(
-        "{SHARED}{PREAMBLE}cd $(mktemp -d -p .); printf %s \"$SESSION\" >session; contain -m -p --mount-proc; \
+        "{WAITING}{SHARED}{PREAMBLE}cd $(mktemp -d -p .); printf %s \"$SESSION\" >session; contain -m -p --mount-proc; \
          export P U; at_terminal \"$TYPIST\""
     );
     world.script(&line).variable("SESSION", session).variable("TYPIST", typist).run()

@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, CRUN, JQ, Need};
 use crate::row::Row;
 use crate::script::{Outcome, Script};
 use crate::world::World;
 
-const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::UserNamespaces];
-const SCRIPT: &[Need] =
-    &[Need::Program("busybox", "busybox-static"), Need::Program("jq", "jq"), Need::NetworkNamespaces];
+const NEEDS: &[Need] = &[BUSYBOX, Need::UserNamespaces];
+const SCRIPT: &[Need] = &[BUSYBOX, JQ, Need::NetworkNamespaces];
 
 const RUNTIME: &str = include_str!("../../examples/oci-runtime.sh");
 
@@ -24,38 +23,34 @@ const LOOK: &str = "cat /proc/self/mountinfo; echo ==; grep -E '^(Cap|NoNew|Secc
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new(
-        "a bundle is the same container under chroot-rs as under crun",
-        &[Need::Program("busybox", "busybox-static"), Need::Program("crun", "crun")],
-        |world| {
-            for (number, change) in CHANGES.iter().enumerate() {
-                let bundle = bundle(world, &format!("oci-crun-{number}"), json!(["/bin/sh", "-c", LOOK]), *change);
-                // crun refuses a machine that has cgroup v2 mounted beside v1: it is shown one without.
-                let theirs = format!(
-                    "unshare-rs --mount -- sh -c 'for at in $(findmnt -rno TARGET -t cgroup2); do umount $at; done; \
+    Row::new("a bundle is the same container under chroot-rs as under crun", &[BUSYBOX, CRUN], |world| {
+        for (number, change) in CHANGES.iter().enumerate() {
+            let bundle = bundle(world, &format!("oci-crun-{number}"), json!(["/bin/sh", "-c", LOOK]), *change);
+            // crun refuses a machine that has cgroup v2 mounted beside v1: it is shown one without.
+            let theirs = format!(
+                "unshare-rs --mount -- sh -c 'for at in $(findmnt -rno TARGET -t cgroup2); do umount $at; done; \
                      exec crun --cgroup-manager=disabled run --bundle $B suite-oci-{}-{number}' 2>&1",
-                    std::process::id()
-                );
-                let ours = "unshare-rs --mount --pid --ipc --uts --net --hostname h --fork -- chroot-rs --oci $B 2>&1";
-                let theirs = within(world, &theirs, &bundle).run();
-                let ours = within(world, ours, &bundle).run();
-                assert!(theirs.lines().len() > 40, "{theirs}");
-                let (one, other) = (normal(&theirs), normal(&ours));
-                let differences: Vec<_> = one
-                    .iter()
-                    .filter(|line| !other.contains(line))
-                    .map(|line| format!("crun: {line}"))
-                    .chain(other.iter().filter(|line| !one.contains(line)).map(|line| format!("ours: {line}")))
-                    .collect();
-                assert!(differences.is_empty(), "bundle {number}\n{}\n{theirs}\n{ours}", differences.join("\n"));
-                assert_eq!(theirs.status, ours.status, "{theirs}\n{ours}");
-            }
-        },
-    )
+                std::process::id()
+            );
+            let ours = "unshare-rs --mount --pid --ipc --uts --net --hostname h --fork -- chroot-rs --oci $B 2>&1";
+            let theirs = within(world, &theirs, &bundle).run();
+            let ours = within(world, ours, &bundle).run();
+            assert!(theirs.lines().len() > 40, "{theirs}");
+            let (one, other) = (normal(&theirs), normal(&ours));
+            let differences: Vec<_> = one
+                .iter()
+                .filter(|line| !other.contains(line))
+                .map(|line| format!("crun: {line}"))
+                .chain(other.iter().filter(|line| !one.contains(line)).map(|line| format!("ours: {line}")))
+                .collect();
+            assert!(differences.is_empty(), "bundle {number}\n{}\n{theirs}\n{ours}", differences.join("\n"));
+            assert_eq!(theirs.status, ours.status, "{theirs}\n{ours}");
+        }
+    })
     .root_only()
     .host_only(),
     Row::new("a bundle gives the same container in the chain and in the pipe", NEEDS, |world| {
-        let own = if world.is_root { "" } else { "--user --map-root-user" };
+        let own = world.as_root();
         let look =
             "grep -E '^(CapBnd|NoNewPrivs)' /proc/self/status; pwd; umask; echo $A $TERM; ulimit -n; cat /data/file";
         let bundle = bundle(world, "oci-pipe", json!(["/bin/sh", "-c", look]), |config| {
@@ -73,7 +68,7 @@ pub const ROWS: &[Row] = &[
         within(world, &pipe, &bundle).run().succeeds().stdout_is(&format!("{expected}400\n"));
     }),
     Row::new("links of a bundle's root lead to places inside it, and /proc is where its name says", NEEDS, |world| {
-        let own = if world.is_root { "" } else { "--user --map-root-user" };
+        let own = world.as_root();
         let bundle = bundle(world, "oci-links", json!(["/bin/cat", "/run/new/file"]), |config| {
             config["mounts"][5]["destination"] = json!("/var/run/new");
         });
@@ -108,7 +103,7 @@ pub const ROWS: &[Row] = &[
         world.sh("chroot-rs --oci . --std").fails_with(125).stderr_has("cannot be used with");
     }),
     Row::new("a command waits for the word, from a FIFO or a descriptor, when all is set up", NEEDS, |world| {
-        let own = if world.is_root { "" } else { "--user --map-root-user" };
+        let own = world.as_root();
         let at = world.directory("oci-start");
         let line = format!(
             "cd $B; mkfifo fifo ready; unshare-rs {own} --mount --pid --fork -- chroot-rs --std --ready-fd 3 --exec-fifo fifo \

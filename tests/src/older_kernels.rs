@@ -9,12 +9,12 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::truncate;
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::script::Outcome;
 use crate::world::World;
 
-const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::UserNamespaces];
+const NEEDS: &[Need] = &[BUSYBOX, Need::UserNamespaces];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
@@ -26,6 +26,13 @@ pub const ROWS: &[Row] = &[
                         /w rw,nosuid,nodev,noexec,relatime\n/w/a\\040b\\134 rw,nosuid,nodev,noexec,relatime\n";
         without(world, "restricted", "mount_setattr", options, script).succeeds().stdout_is(expected);
         without(world, "read-only", "mount_setattr", "--read-only", "touch /x || echo ro").succeeds().stdout_is("ro\n");
+        for call in ["mount_setattr", "openat2"] {
+            let options = "--read-only --tmpfs /new --bind $S/file:/etc/new/file --proc /p";
+            let script = "cat /etc/new/file; touch /new/x && echo rw; for at in / /etc /etc/new /bin; do touch $at/x || echo ro; done; \
+                          grep -cE ' (/|/etc) ro,.* - tmpfs ' /p/self/mountinfo";
+            let outcome = without(world, &format!("new-{call}"), call, options, script).succeeds();
+            outcome.stdout_is("hi\nrw\nro\nro\nro\nro\n2\n");
+        }
     }),
     Row::new("without mount_setattr(2) a container is as tight, and ids of a bind are not mapped", NEEDS, |world| {
         let script = "grep -E ' /(sys|proc/sys|dev/pts) ' /proc/self/mountinfo | cut -d' ' -f5,6; echo x >/proc/sys/kernel/domainname";
@@ -111,7 +118,7 @@ fn without(world: &World, name: &str, call: &str, options: &str, script: &str) -
 }
 
 fn run(world: &World, at: &Path, call: &str, line: &str) -> Outcome {
-    let own = if world.is_root { "" } else { "--user --map-root-user" };
+    let own = world.as_root();
     let calls = if call.is_empty() {
         "[]".to_owned()
     } else {

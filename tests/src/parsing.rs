@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::explain::script;
 use crate::narration::{TOOLS, changes};
-use crate::need::Need;
+use crate::need::STRACE;
 use crate::row::Row;
 use crate::scan::Scan;
 use crate::trace::{self, place};
@@ -117,6 +117,9 @@ const WRONG: &[Wrong] = &[
     ("chroot-rs --std --pipe / true", "--pipe", "command"),
     ("chroot-rs --keep-on-error / true", "--pipe", "--help"),
     ("chroot-rs --capabilities fly / true", "'fly'", "CHOWN"),
+    ("chroot-rs --group 1,2 / true", "\"1,2\"", "--groups"),
+    ("chroot-rs --group= / true", "--group", "number"),
+    ("chroot-rs --user a:b --group c / true", "--group", "--userspec a:c"),
     ("chroot-rs --rlimit nofile / true", "'nofile'", "nofile=1024:4096"),
     ("chroot-rs --rlimit nofile=2:1 / true", "'nofile=2:1'", "soft"),
     ("chroot-rs --umask 9 / true", "'9'", "octal"),
@@ -153,25 +156,20 @@ pub const ROWS: &[Row] = &[
         assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), WRONG.len(), wrong.join("\n"));
         before.wait_until_same(Duration::from_secs(10));
     }),
-    Row::new(
-        "until the words are understood, no call changes anything",
-        &[Need::Program("strace", "strace")],
-        |world| {
-            let prefix = place(world, "parsing");
-            let questions = TOOLS
-                .iter()
-                .flat_map(|tool| ["--help", "--version"].map(|option| format!("{tool} {option} >/dev/null")));
-            // On emulated processors a sample of them.
-            let step = if world.in_vm { 9 } else { 1 };
-            for line in WRONG.iter().map(|(line, ..)| (*line).to_owned()).chain(questions).step_by(step) {
-                let outcome = script(world, &format!("$TRACE {line}"), &prefix).run();
-                let processes = trace::read(&prefix);
-                assert!(processes.len() == 1, "{} processes\n{outcome}", processes.len());
-                let made = changes(&processes);
-                assert!(made.is_empty(), "{made:#?}\n{outcome}");
-            }
-        },
-    ),
+    Row::new("until the words are understood, no call changes anything", &[STRACE], |world| {
+        let prefix = place(world, "parsing");
+        let questions =
+            TOOLS.iter().flat_map(|tool| ["--help", "--version"].map(|option| format!("{tool} {option} >/dev/null")));
+        // On emulated processors a sample of them.
+        let step = if world.in_vm { 9 } else { 1 };
+        for line in WRONG.iter().map(|(line, ..)| (*line).to_owned()).chain(questions).step_by(step) {
+            let outcome = script(world, &format!("$TRACE {line}"), &prefix).run();
+            let processes = trace::read(&prefix);
+            assert!(processes.len() == 1, "{} processes\n{outcome}", processes.len());
+            let made = changes(&processes);
+            assert!(made.is_empty(), "{made:#?}\n{outcome}");
+        }
+    }),
     Row::new("what is the command's is left to the command", &[], |world| {
         for form in ["unshare-rs", "unshare-rs --", "nsenter-rs", "nsenter-rs --", "cgexec-rs", "cgexec-rs --"] {
             for words in ["--mount --no-such-option -- x", "-- --", "'' -x --help", "--version"] {

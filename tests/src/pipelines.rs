@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::world::World;
 
-const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::NetworkNamespaces, Need::UserNamespaces];
+const NEEDS: &[Need] = &[BUSYBOX, Need::NetworkNamespaces, Need::UserNamespaces];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[

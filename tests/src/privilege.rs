@@ -3,11 +3,11 @@
 
 use std::fs;
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::world::World;
 
-const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::UserNamespaces];
+const NEEDS: &[Need] = &[BUSYBOX, Need::UserNamespaces];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
@@ -86,6 +86,22 @@ pub const ROWS: &[Row] = &[
             }
         },
     ),
+    Row::new("user, primary group and other groups are as told, in the chain and in the pipe", NEEDS, |world| {
+        let script = "id -u; id -g; id -G";
+        everywhere(world, "--group root", "id -u; id -g", "0\n0\n");
+        if world.is_root {
+            // The root's own passwd and group files have the names user and its group.
+            everywhere(world, "--user user --group root", script, "1000\n0\n0\n");
+            everywhere(world, "--user +7 --group user --groups 5,root", script, "7\n1000\n1000 0 5\n");
+            everywhere(world, "--group 9 --groups 5", script, "0\n9\n9 5\n");
+            let root = world.busybox_root().display();
+            let alone = world.sh(&format!("setpriv --groups 5,6 chroot-rs --group user {root} /bin/id -G"));
+            alone.succeeds().stdout_is("1000 5 6\n");
+        }
+        for line in lines(world, "", "--group no-such", "true") {
+            world.sh(&line).fails_with(125).stderr_has("there is no group \"no-such\"");
+        }
+    }),
     Row::new("a session of its own is begun on request, in the chain and in the pipe", NEEDS, |world| {
         let script = "[ $(cut -d\" \" -f6 /proc/self/stat) = $$ ] && echo own";
         everywhere(world, "--new-session", script, "own\n");
@@ -122,7 +138,7 @@ fn everywhere_with(world: &World, variables: &str, options: &str, script: &str, 
 /// The chain and the pipe.
 fn lines(world: &World, variables: &str, options: &str, script: &str) -> [String; 2] {
     let root = world.busybox_root().display();
-    let user = if world.is_root { "" } else { "--user --map-root-user" };
+    let user = world.as_root();
     let export = if variables.is_empty() { String::new() } else { format!("export {variables};") };
     [
         format!(

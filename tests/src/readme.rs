@@ -1,19 +1,14 @@
 //! The README, run: every block of commands in it does what it says, in both languages the same.
 
 use crate::held::Held;
-use crate::need::Need;
+use crate::need::{BUSYBOX, JQ, Need};
 use crate::row::Row;
 use crate::scan::Scan;
 
 const README: &str = include_str!("../../README.md");
 const TRANSLATED: &str = include_str!("../../README.zh-CN.md");
 
-const NEEDS: &[Need] = &[
-    Need::Program("busybox", "busybox-static"),
-    Need::Program("jq", "jq"),
-    Need::UserNamespaces,
-    Need::NetworkNamespaces,
-];
+const NEEDS: &[Need] = &[BUSYBOX, JQ, Need::UserNamespaces, Need::NetworkNamespaces];
 
 /// What `cargo xtask test` itself runs, being what runs this.
 const BY_XTASK: &[&str] =

@@ -7,11 +7,10 @@ use std::os::fd::{AsFd, AsRawFd};
 use serde_json::{Value, json};
 
 use crate::held::Held;
-use crate::need::Need;
+use crate::need::BUSYBOX;
 use crate::row::Row;
+use crate::stat::Stat;
 use crate::world::World;
-
-const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
@@ -57,7 +56,7 @@ pub const ROWS: &[Row] = &[
         let template = Held::new(world, "template");
         // In namespaces of its own, like a container; but nobody's hold.
         let foreign = world.script("exec unshare --mount --pid --net --uts --fork --kill-child sleep 86412").start();
-        let pid = eventually(|| child_of(foreign.pid.as_raw()));
+        let pid = world.eventually(|| child_of(foreign.pid.as_raw())).expect("a child");
         let record = forge(&template.record, pid);
         let before = picture(pid);
         for stage in failing_stages(world) {
@@ -70,9 +69,10 @@ pub const ROWS: &[Row] = &[
     Row::new("a forged record harms no held container that is in use, however a stage fails", &[BUSYBOX], |world| {
         let container = Held::new(world, "in-use");
         let busy = world.script("nsenter-rs --pipe -- sleep 86413").stdin(container.record.clone()).start();
-        eventually(|| child_of(busy.pid.as_raw()));
+        world.eventually(|| child_of(busy.pid.as_raw())).expect("a child");
         let record = forge(&container.record, container.pid);
-        eventually(|| (fs::read_dir(format!("/proc/{}/fd", container.pid)).ok()?.count() == 4).then_some(()));
+        let has_closed = || (fs::read_dir(format!("/proc/{}/fd", container.pid)).ok()?.count() == 4).then_some(());
+        world.eventually(has_closed).expect("an init without doorbell");
         let before = picture(container.pid);
         for stage in failing_stages(world).into_iter().filter(|stage| !stage.contains("--rm")) {
             let outcome = world.script(&stage).stdin(record.clone()).run();
@@ -158,9 +158,7 @@ fn broken_records(good: &str) -> Vec<(Vec<u8>, &'static str)> {
 /// A whole record, as a pipeline makes it, that names `pid` with everything right that can be known of it.
 fn forge(template: &str, pid: i32) -> Vec<u8> {
     let mut record: Value = serde_json::from_str(template).expect("a record");
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("/proc/PID/stat");
-    let start: u64 =
-        stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(19)?.parse().ok()).expect("field 22");
+    let start: u64 = Stat::of(pid).and_then(|stat| stat.field(22).parse().ok()).expect("field 22");
     record["init"]["pid"] = pid.into();
     record["init"]["start_time"] = start.into();
     if record["init"].get("pidfd_inode").is_some() {
@@ -199,10 +197,9 @@ fn picture(pid: i32) -> String {
     };
     let interfaces: Vec<_> =
         read("net/dev").lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect();
-    let stat = read("stat");
-    let fields: Vec<_> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
-    assert!(fields.first() != Some(&"Z"), "process {pid} was ended");
-    format!("{:?} {:?} {} {} {}", interfaces, fields.get(19), read("cgroup"), read("mountinfo"), read("net/route"))
+    let stat = Stat::of(pid).unwrap_or_else(|| panic!("{pid} is gone"));
+    assert!(stat.is_alive(), "process {pid} was ended");
+    format!("{:?} {} {} {} {}", interfaces, stat.field(22), read("cgroup"), read("mountinfo"), read("net/route"))
 }
 
 fn child_of(pid: i32) -> Option<i32> {
@@ -216,14 +213,4 @@ fn ended_pid() -> u32 {
     let pid = child.id();
     child.wait().expect("wait");
     pid
-}
-
-fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..1000 {
-        if let Some(found) = look() {
-            return found;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    panic!("it did not come about within ten seconds")
 }

@@ -54,14 +54,12 @@ impl Row {
     }
 
     /// The sentence is about an unprivileged user.
-    #[allow(dead_code, reason = "part of the vocabulary of rows")]
     pub const fn user_only(mut self) -> Self {
         self.who = Who::User;
         self
     }
 
     /// The sentence is about the machine outside (its daemons, its cgroup v1, its packages).
-    #[allow(dead_code, reason = "part of the vocabulary of rows")]
     pub const fn host_only(mut self) -> Self {
         self.place = Place::Host;
         self

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 
 use crate::children;
 use crate::mounts::mounts_of;
+use crate::stat::Stat;
 
 /// A snapshot: what identifies each object, and what else to say of it (a process changes its name as it lives).
 pub struct Scan {
@@ -102,14 +103,11 @@ struct Process {
 }
 
 impl Process {
-    fn parse(stat: &str) -> Option<Self> {
-        // The name stands in parentheses and may itself have any character in it.
-        let (head, tail) = stat.rsplit_once(") ")?;
-        let (pid, name) = head.split_once(" (")?;
-        let fields: Vec<&str> = tail.split(' ').collect();
-        let (state, parent, start) = (*fields.first()?, fields.get(1)?.parse().ok()?, *fields.get(19)?);
-        let is_alive = state != "Z" && state != "X";
-        is_alive.then_some(Self { pid: pid.parse().ok()?, parent, name: name.to_owned(), start: start.to_owned() })
+    /// One that lives.
+    fn of(pid: i32) -> Option<Self> {
+        let stat = Stat::of(pid).filter(Stat::is_alive)?;
+        let (parent, start) = (stat.field(4).parse().ok()?, stat.field(22).to_owned());
+        Some(Self { pid, parent, name: stat.name, start })
     }
 
     /// What identifies it (a pid used again has another start time), and its name of the moment.
@@ -126,9 +124,8 @@ impl Process {
 
 /// Every living process below this one.
 fn descendants() -> Vec<Process> {
-    let numbered = names_in("/proc").into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-    let stats = numbered.filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok());
-    let mut rest: Vec<Process> = stats.filter_map(|stat| Process::parse(&stat)).collect();
+    let pids = names_in("/proc").into_iter().filter_map(|name| name.parse().ok());
+    let mut rest: Vec<Process> = pids.filter_map(Process::of).collect();
     let mut family = BTreeSet::from([std::process::id().cast_signed()]);
     let mut found = Vec::new();
     loop {

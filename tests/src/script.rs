@@ -58,21 +58,18 @@ impl<'a> Script<'a> {
     }
 
     /// What the script finds on stdin.
-    #[allow(dead_code, reason = "part of the vocabulary of rows")]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
         self
     }
 
     /// Sets a variable of the environment.
-    #[allow(dead_code, reason = "part of the vocabulary of rows")]
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
         self
     }
 
     /// Another limit of time than the world's.
-    #[allow(dead_code, reason = "part of the vocabulary of rows")]
     pub fn within(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -196,7 +193,6 @@ impl Outcome {
 
     /// stdout is this text and nothing else.
     #[track_caller]
-    #[allow(dead_code, reason = "part of the vocabulary of rows")]
     pub fn stdout_is(self, text: &str) -> Self {
         assert!(self.stdout == text, "expected stdout {text:?}\n{self}");
         self
@@ -211,7 +207,6 @@ impl Outcome {
 
     /// stderr is this text and nothing else.
     #[track_caller]
-    #[allow(dead_code, reason = "part of the vocabulary of rows")]
     pub fn stderr_is(self, text: &str) -> Self {
         assert!(self.stderr == text, "expected stderr {text:?}\n{self}");
         self
@@ -219,14 +214,12 @@ impl Outcome {
 
     /// stderr has this text somewhere.
     #[track_caller]
-    #[allow(dead_code, reason = "part of the vocabulary of rows")]
     pub fn stderr_has(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "expected stderr with {text:?}\n{self}");
         self
     }
 
     /// The lines of stdout.
-    #[allow(dead_code, reason = "part of the vocabulary of rows")]
     pub fn lines(&self) -> Vec<&str> {
         self.stdout.lines().collect()
     }

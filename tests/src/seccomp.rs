@@ -6,17 +6,15 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, CRUN, Need};
 use crate::row::Row;
 use crate::world::World;
-
-const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new(
         "a profile answers under chroot-rs as it does under crun, number by number",
-        &[BUSYBOX, Need::Program("crun", "crun"), Need::Program("cc", "gcc")],
+        &[BUSYBOX, CRUN, Need::Program("cc", "gcc")],
         |world| {
             let place = world.directory("seccomp-crun");
             let root = place.join("root");
@@ -96,7 +94,7 @@ pub const ROWS: &[Row] = &[
 /// The same by chain and by pipe.
 fn both(world: &World, options: &str, script: &str) -> [String; 2] {
     let root = world.busybox_root().display();
-    let user = if world.is_root { "" } else { "--user --map-root-user" };
+    let user = world.as_root();
     [
         format!("unshare-rs {user} --mount --pid --fork -- chroot-rs --std {options} {root} -- /bin/sh -c '{script}'"),
         format!(

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::scan::Scan;
 use crate::world::World;
 
 const TOOLS: [&str; 5] = ["unshare-rs", "cgexec-rs", "chroot-rs", "netns-rs", "nsenter-rs"];
-const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
+
+const SCRIPT: &[Need] = &[Need::Program("script", "bsdutils")];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
@@ -23,6 +24,47 @@ pub const ROWS: &[Row] = &[
             world.sh(&format!("{tool} --help")).succeeds().stdout_has("Usage: ").stdout_has("xamples");
         }
     }),
+    Row::new("every example of --help is understood, and a pipeline of them leaves nothing", &[], |world| {
+        let mut seen = 0;
+        for help in TOOLS.iter().copied().chain(["nsenter-rs --list", "nsenter-rs --list --containers"]) {
+            let text = world.sh(&format!("{help} --help")).succeeds().stdout;
+            let examples = text.lines().skip_while(|line| !line.starts_with("Examples:")).skip(1);
+            // What stands beside one, or below it, explains it.
+            let commands = examples.take_while(|line| !line.is_empty()).filter_map(|line| line.strip_prefix("  "));
+            for command in commands.filter(|line| !line.starts_with(' ')) {
+                let command = command.split("  ").next().unwrap_or_default().trim_matches(['…', '|', ' ']);
+                assert!(!command.contains("--hold") || command.contains("--rm"), "{command}");
+                // In a chain, each tool reads its own part.
+                let is_ours = |part: &&str| TOOLS.iter().any(|tool| part.starts_with(tool));
+                for part in command.split(" -- ").filter(is_ours) {
+                    let outcome = world.sh(&format!("{DRY}; {part}"));
+                    assert!(!outcome.stderr.contains("see --help") || is_cut(part, &outcome), "{command}\n{outcome}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 40, "{seen}");
+        world.sh(&format!("{DRY}; cgexec-rs --show 4242 --json")).fails_with(125).stderr_has("see --help");
+    }),
+    Row::new("help is folded to fit a terminal, and has whole lines for anybody else", SCRIPT, |world| {
+        for tool in TOOLS {
+            let explained = |columns: u32| {
+                let script = format!("script -qec 'stty cols {columns}; {tool} --help' /dev/null </dev/null");
+                world.sh(&script).succeeds().stdout.replace('\r', "")
+            };
+            let whole = world.sh(&format!("{tool} --help")).succeeds().stdout;
+            assert_eq!(explained(500), whole, "{tool}");
+            let folded = explained(70);
+            assert_ne!(folded, whole, "{tool}");
+            // Commands can be copied whole; nothing else is too wide.
+            let options = folded.lines().filter(|line| line.trim_start().starts_with('-'));
+            let wide: Vec<_> = options.filter(|line| line.chars().count() > 70).collect();
+            assert!(wide.is_empty(), "{tool}: {wide:#?}");
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(words(&folded), words(&whole), "{tool}");
+        }
+    })
+    .host_only(),
     Row::new("a pipeline fails when any of its stages fails", &[], |world| {
         world.sh("exit 3 | cat").fails_with(3);
     }),
@@ -65,6 +107,15 @@ const NETWORK: &str = "
     nft add chain inet t nat { type nat hook postrouting priority srcnat \\; }
     nft add rule inet t nat masquerade
     nft list ruleset";
+
+/// Has every tool tell what it would do; a listing is one of those that do nothing else.
+const DRY: &str = "for tool in unshare-rs cgexec-rs chroot-rs netns-rs nsenter-rs; do \
+    eval \"$tool() { case \\$1 in --list) command $tool \\\"\\$@\\\";; *) command $tool --dry-run \\\"\\$@\\\";; esac; }\"; done";
+
+/// Whether the command is all that is missing: it stands behind the `--`.
+fn is_cut(part: &str, outcome: &crate::script::Outcome) -> bool {
+    !part.contains('|') && outcome.stderr.contains("a command is missing")
+}
 
 const ALL_OF_CGROUP_V2: &[Need] =
     &[Need::CgroupV2("cpu"), Need::CgroupV2("memory"), Need::CgroupV2("pids"), Need::CgroupV2("io")];

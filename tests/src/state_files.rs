@@ -4,18 +4,13 @@
 
 use std::time::Duration;
 
-use crate::need::Need;
+use crate::need::{BASH, IP, JQ, Need, PERL, SETPRIV, UNSHARE};
 use crate::row::Row;
 use crate::script::Outcome;
+use crate::waiting::WAITING;
 use crate::world::World;
 
-const BASH: Need = Need::Program("bash", "bash");
-const JQ: Need = Need::Program("jq", "jq");
-const PERL: Need = Need::Program("perl", "perl-base");
 const PGREP: Need = Need::Program("pgrep", "procps");
-const IP: Need = Need::Program("ip", "iproute2");
-const SETPRIV: Need = Need::Program("setpriv", "util-linux");
-const UNSHARE: Need = Need::Program("unshare", "util-linux");
 
 /// `in_group GROUP [USER]` starts a process in a new cgroup below `$G` and sets `$P`; `id LETTER` is a container's id;
 /// `docker ID NAME PID` writes docker's file; `found NAME` tells what is found; `stop` ends all that was started.
@@ -32,7 +27,7 @@ become_user() { exec setpriv --reuid 54321 --regid 54321 --clear-groups "$@"; }
 in_group() {
     mkdir -p $G/$1
     case ${2-} in user) become_user sleep 86461 & P=$!;; *) sleep 86461 & P=$!;; esac
-    ALL="$ALL $P"; for i in $(seq 200); do grep -q '^sleep' /proc/$P/comm && break; sleep 0.01; done
+    ALL="$ALL $P"; asleep $P
     echo $P >$G/$1/cgroup.procs
 }
 id() { printf "$1%.0s" $(seq 64); }
@@ -228,10 +223,6 @@ END
 
 /// Runs the lines in a mount namespace of their own; `$D` is a directory of theirs.
 fn run(world: &World, name: &str, lines: &str) -> Outcome {
-    let directory = world.directory(&format!("state-{name}"));
-    let file = directory.join("script");
-    let head = format!("D={}; cd $D\n", directory.display());
-    std::fs::write(&file, format!("{head}{PREAMBLE}{lines}")).expect("a file");
-    let line = format!("exec unshare --mount --propagation private bash {}", file.display());
-    world.script(&line).within(Duration::from_secs(120)).run()
+    let script = world.apart(&format!("state-{name}"), &format!("cd $D\n{WAITING}{PREAMBLE}{lines}"));
+    script.within(Duration::from_secs(120)).run()
 }

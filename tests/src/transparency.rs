@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::children;
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
+use crate::stat::Stat;
 use crate::world::World;
 
-const BUSYBOX: Need = Need::Program("busybox", "busybox-static");
 const SLEEP: [&str; 3] = ["busybox", "sleep", "86415"];
 
 /// Every tool with nothing to do; netns-rs, which always has something, with a network namespace and no more.
@@ -234,10 +234,8 @@ fn describe(pid: &str, leader: i32) -> BTreeMap<String, String> {
             );
         }
     }
-    let stat = read("stat");
-    let fields: Vec<_> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
-    // proc_pid_stat(5) counts from 1, and two stand before the name's end.
-    let field = |number: usize| fields.get(number - 3).copied().unwrap_or_default().to_owned();
+    let stat = Stat::parse(&read("stat")).unwrap_or_default();
+    let field = |number: usize| stat.field(number).to_owned();
     let own =
         |number: usize| if field(number) == leader.to_string() { "the script's".to_owned() } else { field(number) };
     seen.insert("parent".to_owned(), own(4));

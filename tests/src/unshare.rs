@@ -11,7 +11,7 @@ pub mod without_clone3;
 
 use std::time::Duration;
 
-use crate::need::Need;
+use crate::need::{BUSYBOX, Need};
 use crate::row::Row;
 use crate::scan::Scan;
 use crate::script::Outcome;
@@ -61,7 +61,7 @@ pub const ROWS: &[Row] = &[
         run(world, &format!("--uts --hostname inside --domainname dom -- {show}")).stdout_is("inside\ndom\n");
         world.sh(show).stdout_is(&before);
     }),
-    Row::new("root and directory are changed in this order", &[Need::Program("busybox", "busybox-static")], |world| {
+    Row::new("root and directory are changed in this order", &[BUSYBOX], |world| {
         let root = world.busybox_root().display();
         run(world, &format!("--root {root} --wd /usr -- /bin/pwd")).stdout_is("/usr\n");
         run(world, &format!("-R {root} -- /bin/pwd")).stdout_is("/\n");

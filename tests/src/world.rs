@@ -8,7 +8,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -55,13 +56,37 @@ impl World {
         Script::new(self, script)
     }
 
+    /// Lines for bash in a mount namespace of their own; `$D` is a directory of theirs, of this name.
+    pub fn apart(&self, name: &str, lines: &str) -> Script<'_> {
+        let directory = self.directory(name);
+        let file = directory.join("script");
+        fs::write(&file, format!("D={}\n{lines}", directory.display())).expect("a file");
+        self.script(&format!("exec unshare --mount --propagation private bash {}", file.display()))
+    }
+
+    /// The options of unshare-rs that make us root of what it makes.
+    pub fn as_root(&self) -> &'static str {
+        if self.is_root { "" } else { "--user --map-root-user" }
+    }
+
+    /// Looks again and again, until there is something to see or the limit of time has passed.
+    pub fn eventually<T>(&self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        let deadline = Instant::now() + self.limit();
+        loop {
+            let seen = look();
+            if seen.is_some() || Instant::now() > deadline {
+                return seen;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// The limit of time for a script that names none. Emulated processors are about twenty times slower.
     pub fn limit(&self) -> Duration {
         Duration::from_secs(if self.in_vm { 180 } else { 20 })
     }
 
     /// An empty directory that nobody else uses, gone when the run ends.
-    #[allow(dead_code, reason = "part of the vocabulary of rows")]
     pub fn directory(&self, name: &str) -> PathBuf {
         let path = self.scratch.join(name);
         fs::create_dir(&path).unwrap_or_else(|error| panic!("cannot create {}: {error}", path.display()));

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
-use plumbing::kernel::{Cloned, call, clone3, look};
-use plumbing::namespace::KindSet;
+use plumbing::kernel::{self, Cloned, call, look};
 use plumbing::target::wait_readable;
 use plumbing::{Fault, Status};
 use rustix::process::PidfdFlags;
@@ -38,7 +37,7 @@ pub(crate) struct Child {
 pub(crate) fn fork(kill_child: Option<Signal>, forward: Forward, why: &str) -> Result<Role, Fault> {
     let tether = Tether::to_this_process(kill_child)?;
     let signals = Signals::block(forward)?;
-    match call("fork", "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY))? {
+    match kernel::fork("fork", why)? {
         Cloned::Child => {
             signals.restore()?;
             tether.tie()?;

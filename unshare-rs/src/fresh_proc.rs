@@ -4,9 +4,9 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::mount::MsFlags;
-use plumbing::Fault;
 use plumbing::kernel::call;
 use plumbing::namespace::{Kind, KindSet};
+use plumbing::{Fault, mountinfo};
 
 use crate::options::Propagation;
 use crate::propagation;
@@ -51,10 +51,10 @@ pub(crate) fn explain(fault: Fault, kinds: KindSet, has_forked: bool) -> Fault {
     }
 }
 
-/// A mount upon a part of /proc, from mountinfo; `proc_pid_mountinfo(5)`.
+/// A mount upon a part of /proc.
 fn covered() -> Option<String> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
-    let mut covered = points.filter(|point| point.starts_with("/proc/") && *point != crate::binfmt::DEFAULT);
-    covered.next().map(str::to_owned)
+    let is_below_proc = |point: &Path| point.starts_with("/proc") && point != Path::new("/proc");
+    let mut points = mountinfo::own().ok()?.into_iter().map(|mount| mount.point);
+    let covered = points.find(|point| is_below_proc(point) && point != Path::new(crate::binfmt::DEFAULT))?;
+    Some(covered.display().to_string())
 }

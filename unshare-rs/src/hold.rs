@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use plumbing::assembly::{self, Lease};
-use plumbing::kernel::{Cloned, call, clone3, close_range, exit_now, look};
+use plumbing::kernel::{Cloned, close_range, exit_now, fork_into, look};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::record::{Namespace, Record};
 use plumbing::target::{Target, own_namespace_inode};
@@ -111,11 +111,8 @@ fn await_maps(maps: &Maps, mapped: OwnedFd, map: OwnedFd) -> Result<(), Fault> {
 }
 
 fn clone(kinds: KindSet) -> Result<Cloned, Fault> {
-    let namespaces = kinds.iter().map(|kind| KindSet::from_iter([kind]).flag_names());
-    let flags = std::iter::once("CLONE_PIDFD".to_owned()).chain(namespaces).collect::<Vec<_>>().join("|");
     let why = format!("an init in {} namespaces of its own; {}", kinds.names(), manuals(kinds));
-    let text = format!("clone3({{flags={flags}, exit_signal=SIGCHLD}})");
-    call(format!("create the {} namespaces", kinds.names()), text, &why, || clone3(kinds))
+    fork_into(kinds, format!("create the {} namespaces", kinds.names()), &why)
 }
 
 fn hand_over(plan: &Hold, target: Target, lease: Lease, ours: &OwnNamespaces) -> Result<Status, Fault> {
@@ -131,7 +128,7 @@ fn hand_over(plan: &Hold, target: Target, lease: Lease, ours: &OwnNamespaces) ->
 
 fn record_of(plan: &Hold, target: &Target, ours: &OwnNamespaces) -> Result<Record, Fault> {
     let name = Some(Text(plan.orders.name.clone())).filter(|name| !name.0.is_empty());
-    let mut record = Record::new(name.as_ref(), target.init().clone())?;
+    let mut record = Record::new(name.as_ref(), target.identity()?)?;
     let mut namespaces = Vec::new();
     for kind in Kind::ALL {
         if let Some(inode) = target.namespace_inode(kind)? {

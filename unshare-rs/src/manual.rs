@@ -1,7 +1,7 @@
 //! What the manual page says beyond the options. Tests hold the calls against the narration, and run the examples.
 
 use plumbing::manual::Who::{Anyone, Root};
-use plumbing::manual::{Call, Example, Manual, call, example};
+use plumbing::manual::{Call, Example, Manual, call, example, shared};
 
 /// The page.
 pub const MANUAL: Manual = Manual {
@@ -134,23 +134,13 @@ const CALLS: &[Call] = &[
         "binfmt_misc of the kernel's admin guide",
         "An interpreter that is found in the new root.",
     ),
-    call(
-        "prctl",
-        "PR_SET_KEEPCAPS",
-        "PR_SET_KEEPCAPS(2const)",
-        "Otherwise a change of user from root takes all capabilities along.",
-    ),
-    call("setgroups", "", "setgroups(2)", "As long as we may."),
-    call("setresgid", "", "setresgid(2)", "Before the user, who could not change it."),
+    shared::KEEP_CAPABILITIES,
+    shared::GROUPS,
+    shared::GROUP,
     call("setresuid", "", "setresuid(2)", "After everything that takes root's rights."),
     call("capset", "", "capabilities(7)", "What is permitted becomes inheritable, so that it can become ambient."),
     call("prctl", "PR_CAP_AMBIENT", "PR_CAP_AMBIENT(2const)", "Ambient capabilities are those that a command keeps."),
-    call(
-        "prctl",
-        "PR_SET_PDEATHSIG",
-        "PR_SET_PDEATHSIG(2const)",
-        "Once more: the kernel clears it when credentials change.",
-    ),
+    shared::DEATH_SIGNAL_AGAIN,
     call(
         "mount",
         "MS_BIND",
@@ -176,7 +166,7 @@ const CALLS: &[Call] = &[
         "read(2)",
         "From --block-fd: whoever started us can look, or add something, before the command runs.",
     ),
-    call("execve", "", "execve(2)", "From here the command speaks."),
+    shared::COMMAND,
     call(
         "execveat",
         "",

@@ -9,10 +9,9 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::unistd::execve;
-use plumbing::kernel::{Cloned, call, clone3, exit_now};
-use plumbing::namespace::KindSet;
+use plumbing::kernel::{Cloned, call, exit_now, fork};
 use plumbing::status::wait_for;
-use plumbing::{Fault, Status, narrate};
+use plumbing::{Fault, Status, chain, narrate};
 
 use crate::id_map::{self, Extent};
 use crate::map_refusal;
@@ -49,9 +48,7 @@ fn write_by_helper(pid: i32, sort: Sort, map: &[Extent]) -> Result<(), Fault> {
     let mut words = vec![name.to_owned(), pid.to_string()];
     words.extend(map.iter().flat_map(|line| [line.inner, line.outer, line.count]).map(|number| number.to_string()));
     let why = "a process of its own for the helper; newuidmap(1)";
-    match call(format!("run {name}"), "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || {
-        clone3(KindSet::EMPTY)
-    })? {
+    match fork(format!("run {name}"), why)? {
         Cloned::Child => match run(&path, &words) {
             Ok(()) => Ok(()),
             Err(fault) => exit_now(fault.report(narrate::tool())),
@@ -66,8 +63,7 @@ fn helper(sort: Sort) -> &'static str {
 
 /// With an empty environment: it has privilege, and ours is the user's. Comes back only from a dry run.
 fn run(path: &str, words: &[String]) -> Result<(), Fault> {
-    let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
-    let text = format!("execve({path:?}, [{}])", quoted.join(", "));
+    let text = chain::told(path, words);
     let why = "it checks the ranges against /etc/subuid or /etc/subgid, and writes the map; newuidmap(1)";
     call(format!("run {path}"), text, why, || {
         let c_string = |word: &str| CString::new(word).map_err(|_| Errno::EINVAL);

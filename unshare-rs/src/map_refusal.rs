@@ -4,7 +4,8 @@
 
 use nix::errno::Errno;
 use plumbing::Fault;
-use plumbing::kernel::look;
+use plumbing::privilege::{capability_names, holds};
+use rustix::thread::CapabilitySet;
 
 use crate::id_map::{Extent, Span, minus};
 use crate::mapping::{Sort, own_ids};
@@ -24,11 +25,8 @@ pub(crate) fn explain_inside(fault: Fault, map: &[Extent], may_map_root: bool) -
 }
 
 /// Whether we hold CAP_SETFCAP. Asked before the user namespace is made: inside we hold everything.
-pub(crate) fn may_map_root() -> Result<bool, Fault> {
-    let held = look("read our capabilities", "capget({version=_LINUX_CAPABILITY_VERSION_3, pid=0})", || {
-        rustix::thread::capabilities(None)
-    })?;
-    Ok(held.effective.contains(rustix::thread::CapabilitySet::SETFCAP))
+pub(crate) fn may_map_root() -> bool {
+    holds(CapabilitySet::SETFCAP) != Some(false)
 }
 
 fn maps_root(map: &[Extent]) -> bool {
@@ -59,12 +57,12 @@ pub(crate) fn explain_outside(fault: Fault, sort: Sort, map: &[Extent]) -> Fault
             sort.file()
         ));
     }
-    if maps_root(map) && may_map_root().is_ok_and(|may| !may) {
+    if maps_root(map) && !may_map_root() {
         return fault.with_remedy(NEEDS_SETFCAP);
     }
-    let right = if sort == Sort::Users { ("CAP_SETUID", 7) } else { ("CAP_SETGID", 6) };
-    match status::has_capability(right.1) {
-        Some(false) => fault.with_remedy(format!("{} is missing here", right.0)),
+    let right = if sort == Sort::Users { CapabilitySet::SETUID } else { CapabilitySet::SETGID };
+    match holds(right) {
+        Some(false) => fault.with_remedy(format!("{} is missing here", capability_names(right).concat())),
         _ => fault,
     }
 }

@@ -183,6 +183,17 @@ pub fn command() -> clap::Command {
 #[cfg(test)]
 mod tests {
     #[test]
+    fn a_common_line_is_not_left_to_clap() {
+        let lines = [
+            "unshare-rs -- true",
+            "unshare-rs --fork --pid --mount-proc true",
+            "unshare-rs --user --map-root-user --mount --pid --ipc --uts --net --cgroup --fork --kill-child --hostname web -- sh",
+            "unshare-rs --hold --name web --mount --pid --ttl 5",
+        ];
+        assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
+    }
+
+    #[test]
     fn the_short_way_reads_what_clap_reads() {
         let read = plumbing::ordinary::disagreement::<super::Options>();
         assert!(read.clone().is_ok_and(|lines| lines > 500), "{read:?}");

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use plumbing::fault::IntoErrno;
-use plumbing::kernel::{Cloned, call, clone3, exit_now, look};
-use plumbing::namespace::{Kind, KindSet};
+use plumbing::kernel::{Cloned, exit_now, fork, look};
+use plumbing::namespace::Kind;
 use plumbing::status::wait_for;
 use plumbing::{Fault, Status, narrate};
 use rustix::net::{
@@ -84,7 +84,7 @@ impl<'a> Outside<'a> {
         // So that each word tells who says it, in the numbers of the pid namespace outside.
         look(goal, "setsockopt(SO_PASSCRED)", || sockopt::set_socket_passcred(&theirs, true))?;
         let why = "it acts for us where we cannot any more: in the old namespaces, with the old rights";
-        match call(goal, "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY))? {
+        match fork(goal, why)? {
             Cloned::Child if narrate::is_dry_run() => Ok(Outside { errands, pid, post: None }),
             Cloned::Child => {
                 drop(ours);

@@ -8,9 +8,12 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use plumbing::Fault;
 use plumbing::kernel::call;
 use plumbing::namespace::Kind;
+use plumbing::privilege::holds;
+use plumbing::{Fault, mountinfo};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::thread::CapabilitySet;
 
 /// Binds namespaces of process `pid`; all of them, or none.
 pub(crate) fn bind(pid: i32, targets: &[(Kind, PathBuf)]) -> Result<(), Fault> {
@@ -49,16 +52,19 @@ fn explain(fault: Fault, kind: Kind, file: &Path) -> Fault {
         Some(Errno::ENOENT) if !file.exists() => {
             fault.with_remedy(format!("{} must exist: touch it first", file.display()))
         }
-        Some(Errno::EINVAL) if kind == Kind::Mnt && is_on_shared_mount(file) => fault.with_remedy(format!(
-            "{} lies on a shared mount, from which the mount namespace would be copied into itself; use a file below a \
-             private one: mount --bind DIR DIR && mount --make-private DIR",
-            file.display()
-        )),
-        Some(Errno::EINVAL) if kind == Kind::Mnt => fault.with_remedy(
-            "the file lies on a private mount, as it has to; Linux 6.18 refuses this by chance all the same, since it \
-             numbers mount namespaces by processor: run it again, or on one processor with taskset(1)",
-        ),
-        Some(Errno::EPERM) if crate::status::has_capability(crate::refusal::CAP_SYS_ADMIN) == Some(false) => fault
+        Some(Errno::EINVAL) if kind == Kind::Mnt => match is_on_shared_mount(file) {
+            Some(true) => fault.with_remedy(format!(
+                "{} lies on a shared mount, from which the mount namespace would be copied into itself; use a file below \
+                 a private one: mount --bind DIR DIR && mount --make-private DIR",
+                file.display()
+            )),
+            Some(false) => fault.with_remedy(
+                "the file lies on a private mount, as it has to; Linux 6.18 refuses this by chance all the same, since \
+                 it numbers mount namespaces by processor: run it again, or on one processor with taskset(1)",
+            ),
+            None => fault,
+        },
+        Some(Errno::EPERM) if holds(CapabilitySet::SYS_ADMIN) == Some(false) => fault
             .with_remedy(
                 "CAP_SYS_ADMIN is missing here, and to mount takes it; be root, or start from a namespace of your own",
             ),
@@ -66,12 +72,8 @@ fn explain(fault: Fault, kind: Kind, file: &Path) -> Fault {
     }
 }
 
-/// From the mount's line in mountinfo: `36 35 98:0 / /point rw shared:1 - …`; `proc_pid_mountinfo(5)`.
-fn is_on_shared_mount(file: &Path) -> bool {
-    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
-    let Ok(stat) = statx(CWD, file, AtFlags::empty(), StatxFlags::MNT_ID) else { return false };
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let id = format!("{} ", stat.stx_mnt_id);
-    let line = mounts.lines().find(|line| line.starts_with(&id));
-    line.and_then(|line| line.split(" - ").next()).is_some_and(|front| front.contains(" shared:"))
+/// `None` where nothing tells.
+fn is_on_shared_mount(file: &Path) -> Option<bool> {
+    let id = statx(CWD, file, AtFlags::empty(), StatxFlags::MNT_ID).ok()?.stx_mnt_id;
+    mountinfo::own().ok()?.iter().find(|mount| mount.id == id).map(|mount| mount.peer_group.is_some())
 }

@@ -9,16 +9,15 @@ use nix::sched::CloneFlags;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use plumbing::Fault;
-use plumbing::kernel::{Cloned, call, clone3, exit_now};
+use plumbing::kernel::{Cloned, call, exit_now, fork};
 use plumbing::namespace::{Kind, KindSet};
-use plumbing::privilege::is_mapped;
+use plumbing::privilege::{holds, is_mapped};
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+use rustix::thread::CapabilitySet;
 
 use crate::security_module;
-use crate::status::{field, has_capability};
+use crate::status::field;
 
-/// `CAP_SYS_ADMIN` of <linux/capability.h>.
-pub(crate) const CAP_SYS_ADMIN: u32 = 21;
 /// How deep the kernel nests user and pid namespaces below the first one.
 const DEEPEST: usize = 32;
 /// A bit that unshare(2) never takes: it is refused before anything is made.
@@ -36,7 +35,7 @@ fn cause(kinds: KindSet, errno: Option<Errno>) -> Option<String> {
     match errno? {
         Errno::ENOSPC => exhausted(kinds),
         Errno::EINVAL => unknown_kind(kinds),
-        Errno::EPERM if !kinds.contains(Kind::User) && has_capability(CAP_SYS_ADMIN) == Some(false) => Some(
+        Errno::EPERM if !kinds.contains(Kind::User) && holds(CapabilitySet::SYS_ADMIN) == Some(false) => Some(
             "CAP_SYS_ADMIN is missing here; add --user --map-root-user to have it in a namespace of your own".into(),
         ),
         Errno::EPERM | Errno::EACCES | Errno::ENOSYS if is_filtered(kinds) => Some(
@@ -91,8 +90,7 @@ fn exhausted(kinds: KindSet) -> Option<String> {
 /// Tries to make these kinds, in a child that ends at once; the errno when that is refused.
 fn attempt(kinds: KindSet) -> Option<Errno> {
     let why = "which of the kinds was it? One after the other is tried in a child that ends at once";
-    let forked = call("try again", "clone3({flags=CLONE_PIDFD, exit_signal=SIGCHLD})", why, || clone3(KindSet::EMPTY));
-    match forked.ok()? {
+    match fork("try again", why).ok()? {
         Cloned::Child => {
             let text = format!("unshare({})", kinds.flag_names());
             let refused = call("try again", text, "this one?", || nix::sched::unshare(kinds.flags())).err();
@@ -117,7 +115,7 @@ fn is_filtered(kinds: KindSet) -> bool {
 }
 
 fn user_namespaces_forbidden(errno: Errno) -> Option<String> {
-    if sysctl("kernel/unprivileged_userns_clone", "0") && has_capability(CAP_SYS_ADMIN) == Some(false) {
+    if sysctl("kernel/unprivileged_userns_clone", "0") && holds(CapabilitySet::SYS_ADMIN) == Some(false) {
         return Some("kernel.unprivileged_userns_clone is 0 here; set it to 1 with sysctl".into());
     }
     if is_chrooted() {

@@ -1,14 +1,9 @@
 //! What /proc/self/status says of this process: the facts behind refusals. `proc_pid_status(5)`.
 
+use plumbing::target::status_field;
+
 /// The value of a field such as `Seccomp`.
 pub(crate) fn field(name: &str) -> Option<String> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    Some(value.trim().to_owned())
-}
-
-/// Whether the effective set has this capability, by its number in <linux/capability.h>.
-pub(crate) fn has_capability(number: u32) -> Option<bool> {
-    let bits = u64::from_str_radix(&field("CapEff")?, 16).ok()?;
-    Some(bits & (1 << number) != 0)
+    status_field(&status, name).map(str::to_owned)
 }

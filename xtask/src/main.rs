@@ -35,8 +35,10 @@ enum Task {
     Demo(demo::Options),
     /// Measure the tools, and containers made of them, beside their peers
     Bench(bench::Options),
-    /// Run the tests that util-linux has for unshare(1), with ours standing in for it
+    /// Run the tests that util-linux and two coreutils have for what we replace, with ours standing in for it
     PeerTests,
+    /// Check format, lints, documentation, manual pages and the rules of the house
+    Lint,
     /// Check the rules of the house that no compiler checks
     Tidy,
 }
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::PeerTests => peer_tests::run(),
+        Task::Lint => lint::run_alone(),
         Task::Tidy => tidy::run(),
     };
     done.unwrap_or_else(|error| {

@@ -1,9 +1,10 @@
-//! `cargo xtask peer-tests`: the test scripts that util-linux has for unshare(1), with ours standing in for it. Their
-//! licence is another one than ours, so they are fetched from Debian's source archive, into target, and never copied.
+//! `cargo xtask peer-tests`: the tests that the replaced tools have of their own, with ours standing in for them. Their
+//! licences are others than ours, so they are fetched, into target, and never copied.
 //!
-//! Debian 12's own util-linux is older than these scripts: it is the newest source that is asked for.
+//! The words of a message are each tool's own: where a test compares them, it is made to ask for any.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -12,105 +13,125 @@ use anyhow::{Context, Result, ensure};
 use crate::report::Report;
 use crate::workspace;
 
-const NAME: &str = "util-linux's own tests of unshare";
+mod archive;
+mod coreutils;
+mod util_linux;
+mod uutils;
 
-/// Fetches what is missing, and runs the scripts with the tools of a debug build.
+type Tests = fn(&Place) -> Result<Report>;
+
+const PROJECTS: [(&str, Tests); 3] = [
+    ("util-linux's tests of unshare, nsenter and lsns", util_linux::run),
+    ("GNU coreutils' tests of chroot, and those that change their user by it", coreutils::run),
+    ("uutils coreutils' tests of chroot", uutils::run),
+];
+const TOOLS: [&str; 3] = ["unshare-rs", "nsenter-rs", "chroot-rs"];
+/// Programs that fetch, build and run the tests, and their packages in Debian.
+const NEEDS: [(&str, &str); 5] =
+    [("cc", "gcc"), ("make", "make"), ("ip", "iproute2"), ("setpriv", "util-linux"), ("timeout", "coreutils")];
+/// For one script: none takes a tenth of it.
+const LIMIT: &str = "120";
+
+/// How one of the tests ended.
+enum Verdict {
+    Passed,
+    /// It says itself that it cannot tell, and why: a tool that does nothing at all makes some say so.
+    Skipped(String),
+    /// The tool that it was written for fails it here, too.
+    Unpassable(String),
+    Failed(String),
+}
+
+/// A folder that every user can read, with the tools in it; gone in the end.
+struct Place {
+    folder: PathBuf,
+}
+
+/// Fetches what is missing, and runs the tests with the tools of a debug build.
 pub fn run() -> Result<ExitCode> {
-    ensure!(workspace::is_root()?, "the scripts skip themselves for a user who is not root");
-    ensure!(workspace::program("cc").is_some(), "cc is not here (apt-get install gcc)");
-    setup()?;
-    workspace::must(workspace::cargo()?.args(["build", "--package", "unshare-rs"]))?;
+    ensure!(workspace::is_root()?, "most of the tests skip themselves for a user who is not root");
+    for (program, package) in NEEDS {
+        ensure!(workspace::program(program).is_some(), "{program} is not here (apt-get install {package})");
+    }
+    let mut cargo = workspace::cargo()?;
+    workspace::must(cargo.arg("build").args(TOOLS.iter().flat_map(|tool| ["--package", tool])))?;
+    let place = Place::new()?;
     let mut report = Report::default();
-    report.add(NAME, scripts(&workspace::executables(&workspace::host_triple()?, "debug")?));
+    for (name, tests) in PROJECTS {
+        report.add(name, tests(&place));
+    }
     println!("{report}");
     Ok(if report.failed + report.skipped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Fetches the source by apt-get, which checks its signature, from lists of its own: those of the machine stay as they
-/// are.
-pub fn setup() -> Result<()> {
-    if archive()?.is_some() {
-        return Ok(());
+impl Verdict {
+    fn add_to(self, report: &mut Report, name: &str) {
+        match self {
+            Verdict::Passed => report.check(name, Ok(())),
+            Verdict::Skipped(why) => report.skip(name, &why),
+            Verdict::Unpassable(why) => println!("left out {name}: {why}"),
+            Verdict::Failed(said) => report.check(name, Err(anyhow::anyhow!(said))),
+        }
     }
-    let folder = folder()?;
-    let lists = folder.join("lists");
-    fs::create_dir_all(lists.join("partial"))?;
-    let sources = folder.join("sources.list");
-    let source = format!("deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {} sid main\n", mirror()?);
-    fs::write(&sources, source).with_context(|| format!("cannot write {}", sources.display()))?;
-    for words in [&["update"][..], &["source", "--download-only", "--tar-only", "util-linux"]] {
-        let mut apt_get = Command::new("apt-get");
-        apt_get.arg("--quiet").args(["-o", "Dir::Etc::SourceParts=/dev/null", "-o", "APT::Sandbox::User=root"]);
-        // Caches are of these lists, and would be taken for the machine's.
-        apt_get.args(["-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="]);
-        apt_get.arg("-o").arg(format!("Dir::Etc::SourceList={}", sources.display()));
-        apt_get.arg("-o").arg(format!("Dir::State::Lists={}", lists.display()));
-        workspace::must(apt_get.args(words).current_dir(&folder))?;
-    }
-    Ok(())
 }
 
-/// Where this machine's own packages come from.
-fn mirror() -> Result<String> {
-    let known = workspace::stdout_of(Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)"]))?;
-    let mirror = known.lines().find(|line| line.trim_end_matches('/').ends_with("/debian"));
-    Ok(mirror.context("apt-get knows no mirror of Debian's main archive")?.to_owned())
+impl Place {
+    fn new() -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("peer-tests-{}", std::process::id()));
+        fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let place = Self { folder };
+        fs::set_permissions(&place.folder, fs::Permissions::from_mode(0o755))?;
+        let built = workspace::executables(&workspace::host_triple()?, "debug")?;
+        for tool in TOOLS {
+            fs::copy(built.join(tool), place.tool(tool)).with_context(|| format!("cannot copy {tool}"))?;
+        }
+        Ok(place)
+    }
+
+    fn tool(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// A folder in here.
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder.join(name);
+        fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(folder)
+    }
 }
 
-fn folder() -> Result<PathBuf> {
-    let folder = workspace::target()?.join("util-linux");
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.folder) {
+            eprintln!("xtask: cannot remove {}: {error}", self.folder.display());
+        }
+    }
+}
+
+/// What is fetched and built stays here.
+fn cache() -> Result<PathBuf> {
+    let folder = workspace::target()?.join("peer-tests");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)
 }
 
-fn archive() -> Result<Option<PathBuf>> {
-    let folder = folder()?;
-    let names = fs::read_dir(&folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-    let names = names.collect::<Result<Vec<_>>>()?;
-    let name = names.into_iter().find(|name| name.starts_with("util-linux_") && name.ends_with(".orig.tar.xz"));
-    Ok(name.map(|name| folder.join(name)))
+/// A script that runs something else in its place.
+fn write_program(path: &Path, line: &str) -> Result<()> {
+    fs::write(path, format!("#!/bin/sh\n{line}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    Ok(())
 }
 
-fn scripts(tools: &Path) -> Result<Report> {
-    let root = unpacked()?;
-    let mut names: Vec<PathBuf> = fs::read_dir(root.join("tests/ts/unshare"))
-        .context("this util-linux has no tests of unshare")?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<_>>()?;
-    names.sort();
-    ensure!(!names.is_empty(), "this util-linux has no tests of unshare");
-    let mut report = Report::default();
-    for script in names {
-        let mut bash = Command::new("bash");
-        bash.arg(&script).env("TS_CMD_UNSHARE", tools.join("unshare-rs")).current_dir(&root);
-        let said = workspace::stdout_of(&mut bash);
-        // A script that skips itself ends with 0, too.
-        let is_passed = said.and_then(|said| {
-            ensure!(said.trim_end().ends_with("OK"), "{}", said.trim());
-            Ok(())
-        });
-        let name = script.file_name().unwrap_or_default().to_string_lossy();
-        report.check(&format!("util-linux's test unshare/{name}, with unshare-rs"), is_passed);
-    }
-    Ok(report)
+/// Puts other words into a file that was fetched, where it still has the old ones.
+fn replace(path: &Path, old: &str, new: &str) -> Result<()> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    ensure!(text.contains(old), "{} does not say {old:?} any more", path.display());
+    fs::write(path, text.replace(old, new)).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The scripts and the one helper that they need, built; the rest of the source is left out.
-fn unpacked() -> Result<PathBuf> {
-    let (archive, root) = (archive()?.context("no source")?, folder()?.join("source"));
-    fs::create_dir_all(&root)?;
-    let mut tar = Command::new("tar");
-    tar.arg("--extract").arg("--file").arg(&archive).arg("--directory").arg(&root);
-    tar.args(["--strip-components=1", "--wildcards", "*/tests/*", "*/include/*", "*/lib/*"]);
-    workspace::must(&mut tar)?;
-    let mut cc = Command::new("cc");
-    cc.args(["-D_GNU_SOURCE", "-DHAVE_NANOSLEEP", "-DHAVE_REALLOCARRAY", "-DHAVE_ERR_H", "-Iinclude"]);
-    cc.args(["tests/helpers/test_sigreceive.c", "lib/strutils.c", "-o", "test_sigreceive"]);
-    workspace::must(cc.current_dir(&root))?;
-    // It tells what the machine is like, which these scripts do not ask.
-    std::os::unix::fs::symlink("/bin/true", root.join("test_sysinfo")).or_else(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => Ok(()),
-        _ => Err(error),
-    })?;
-    Ok(root)
+/// Runs a test to its end: whether it succeeded, its status, and what it said.
+fn outcome(program: &mut Command) -> Result<(bool, Option<i32>, String)> {
+    let output = program.output().with_context(|| format!("cannot start {program:?}"))?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok((output.status.success(), output.status.code(), String::from_utf8_lossy(&said).trim().to_owned()))
 }

@@ -13,9 +13,13 @@ mod documents;
 
 const MODULE_LIMIT: usize = 400;
 const MAIN_LIMIT: usize = 25;
+/// Whoever opens it wants to see it whole.
+const README_LIMIT: usize = 100;
 /// The only files in which a kernel call may be made without a safe wrapper.
-const WRAPPERS: [&str; 7] = [
+const WRAPPERS: [&str; 9] = [
     "plumbing/src/kernel.rs",
+    "plumbing/src/kernel/children.rs",
+    "plumbing/src/kernel/executable.rs",
     "plumbing/src/kernel/landlock.rs",
     "plumbing/src/kernel/mounts.rs",
     "plumbing/src/kernel/nsfs.rs",
@@ -47,6 +51,7 @@ pub fn check() -> Result<()> {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("rs") => module(&name, &text, &mut findings),
             Some("md") => {
+                readme(&name, &text, &mut findings);
                 documents::links(&path, &name, &text, &mut findings);
                 documents::options(&name, &text, COMMANDS, &mut findings);
             }
@@ -80,6 +85,13 @@ fn files(folder: &Path, target: &Path) -> Result<Vec<PathBuf>> {
 fn workplace(name: &str, text: &str, findings: &mut Vec<String>) {
     for (number, _) in numbered(text).filter(|(_, line)| line.contains(WORKPLACE)) {
         findings.push(format!("{name}:{number}: names a folder of one machine; write it relative to the checkout"));
+    }
+}
+
+fn readme(name: &str, text: &str, findings: &mut Vec<String>) {
+    let length = text.lines().count();
+    if name.starts_with("README") && length >= README_LIMIT {
+        findings.push(format!("{name}:{README_LIMIT}: has {length} lines; what is left out is for docs/"));
     }
 }
 
@@ -120,6 +132,15 @@ mod tests {
         assert!(is_unsafe(concat!("    un", "safe { close(fd) }")));
         assert!(!is_unsafe(concat!("#![forbid(un", "safe_code)]")));
         assert!(!is_unsafe(concat!("// not un", "safe at all")));
+    }
+
+    #[test]
+    fn a_readme_that_grows_is_found() {
+        let mut findings = Vec::new();
+        readme("README.md", &"\n".repeat(99), &mut findings);
+        readme("docs/record.md", &"\n".repeat(100), &mut findings);
+        readme("README.zh-CN.md", &"\n".repeat(100), &mut findings);
+        assert_eq!(findings.len(), 1, "{findings:?}");
     }
 
     #[test]

@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
+use plumbing::mountinfo::Mount;
 
-use super::look::{MountInfo, is_writable, mounts, read, some};
+use super::look::{is_writable, mounts, read, some};
 use super::{By, Finding, Probe, Severity};
 
 pub(super) const PROBES: &[Probe] = &[
@@ -44,8 +45,8 @@ pub(super) const PROBES: &[Probe] = &[
 /// Nothing tells of them: no /proc, or none mounted.
 const NONE: &str = "no cgroup file system is mounted here";
 
-fn hierarchies() -> Vec<MountInfo> {
-    mounts().unwrap_or_default().into_iter().filter(|mount| mount.kind.starts_with("cgroup")).collect()
+fn hierarchies() -> Vec<Mount> {
+    mounts().unwrap_or_default().into_iter().filter(|mount| mount.fs_type.starts_with("cgroup")).collect()
 }
 
 /// Which mounts have a file of that name that opens for writing.
@@ -55,7 +56,8 @@ fn with_writable(name: &str) -> Result<Finding, Fault> {
         return Ok(Finding::not_here(NONE));
     }
     let points = hierarchies.into_iter().map(|mount| mount.point);
-    let open: Vec<_> = points.filter(|point| is_writable(Path::new(point).join(name))).collect();
+    let open = points.filter(|point| is_writable(point.join(name)));
+    let open: Vec<_> = open.map(|point| point.display().to_string()).collect();
     Ok(Finding::none_of(&open, format!("no {name} opens for writing")))
 }
 
@@ -93,8 +95,8 @@ fn limit(controller: &str, of_v1: &str, of_v2: &str) -> Result<Finding, Fault> {
         return Ok(Finding::unknown(NONE));
     }
     for mount in &hierarchies {
-        let is_v2 = mount.kind == "cgroup2";
-        if !is_v2 && !mount.parameters.split(',').any(|name| name == controller) {
+        let is_v2 = mount.fs_type == "cgroup2";
+        if !is_v2 && !mount.super_options.split(',').any(|name| name == controller) {
             continue;
         }
         let file = if is_v2 { of_v2 } else { of_v1 };
@@ -109,13 +111,13 @@ fn limit(controller: &str, of_v1: &str, of_v2: &str) -> Result<Finding, Fault> {
 }
 
 /// Our group's directory and those above it, in this mount.
-fn own(mount: &MountInfo, groups: &str, controller: &str) -> Vec<PathBuf> {
+fn own(mount: &Mount, groups: &str, controller: &str) -> Vec<PathBuf> {
     let mut fields = groups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     let ours = fields.find(|(controllers, _)| controllers.split(',').any(|name| name == controller));
-    let below = ours.map_or("/", |(_, path)| path);
+    let group = Path::new(ours.map_or("/", |(_, path)| path));
     // Without a namespace, both are paths of the host.
-    let below = below.strip_prefix(mount.root.as_str()).unwrap_or(below).trim_start_matches('/');
-    let directory = Path::new(&mount.point).join(below);
+    let below = group.strip_prefix(&mount.root).or(group.strip_prefix("/")).unwrap_or(group);
+    let directory = mount.point.join(below);
     directory.ancestors().take_while(|above| above.starts_with(&mount.point)).map(Path::to_owned).collect()
 }
 
@@ -136,13 +138,8 @@ mod tests {
 
     #[test]
     fn our_group_is_found_with_and_without_a_namespace() {
-        let mount = |root: &str| MountInfo {
-            root: root.into(),
-            point: "/c/pids".into(),
-            options: "ro".into(),
-            kind: "cgroup".into(),
-            source: "cgroup".into(),
-            parameters: "rw,pids".into(),
+        let mount = |root: &str| {
+            Mount::parse(format!("31 23 0:28 {root} /c/pids ro - cgroup cgroup rw,pids").as_bytes()).expect("a line")
         };
         assert_eq!(own(&mount("/docker/x"), "3:pids:/docker/x\n", "pids"), [Path::new("/c/pids")]);
         assert_eq!(own(&mount("/"), "3:pids:/a\n0::/\n", "pids"), [Path::new("/c/pids/a"), Path::new("/c/pids")]);

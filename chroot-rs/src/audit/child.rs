@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
-use plumbing::kernel::{call, exit_now, fork, look};
+use plumbing::kernel::{Cloned, call, exit_now, fork_plainly, look};
 use plumbing::{Fault, Status, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::Serialize;
@@ -44,14 +44,14 @@ pub(crate) fn apart<T: Serialize + DeserializeOwned>(
     let goal = format!("try {goal}");
     let (reader, writer) = look(&goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     let why = "whatever a probe does ends with its process; fork(2)";
-    match call(&goal, "clone(SIGCHLD)", why, fork)? {
-        None => {
+    match fork_plainly(&goal, why)? {
+        Cloned::Child => {
             drop(reader);
             let answer = work().map_err(|fault| fault.to_string());
             let told = serde_json::to_vec(&answer).is_ok_and(|text| tell(writer, &text));
             exit_now(if told { Status::SUCCESS } else { Status::OURS })
         }
-        Some(pid) => {
+        Cloned::Parent { pid, .. } => {
             drop(writer);
             hear(&goal, reader, Pid::from_raw(pid))
         }

@@ -69,7 +69,7 @@ fn candidates() -> Vec<(FileType, Dev)> {
 fn make() -> Result<Finding, Fault> {
     let mut places: Vec<PathBuf> = ["/dev", "/tmp", "/run", "/"].map(PathBuf::from).into();
     let writable = mounts().unwrap_or_default().into_iter().filter(|mount| !mount.is_read_only());
-    places.extend(writable.filter(|mount| !mount.options.contains("nodev")).map(|mount| mount.point.into()));
+    places.extend(writable.filter(|mount| !mount.has("nodev")).map(|mount| mount.point));
     places.retain(|place| place.is_dir());
     places.sort();
     places.dedup();
@@ -127,9 +127,12 @@ fn inodes() -> Result<Finding, Fault> {
     let me = rustix::process::geteuid().as_raw();
     let open = mounts.into_iter().filter(|mount| {
         let is_ours = || fs::symlink_metadata(&mount.point).is_ok_and(|meta| meta.uid() == me);
-        mount.kind == "devtmpfs" && !mount.is_read_only() && is_ours()
+        mount.fs_type == "devtmpfs" && !mount.is_read_only() && is_ours()
     });
-    Ok(Finding::none_of(&open.map(|mount| mount.point).collect::<Vec<_>>(), "none of the host's that could be changed"))
+    Ok(Finding::none_of(
+        &open.map(|mount| mount.point.display().to_string()).collect::<Vec<_>>(),
+        "none of the host's that could be changed",
+    ))
 }
 
 fn nodev() -> Result<Finding, Fault> {

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use plumbing::Fault;
+use plumbing::mountinfo::Mount;
 use plumbing::trial;
 use rustix::fs::OFlags;
 
@@ -207,8 +208,9 @@ fn power() -> Result<Finding, Fault> {
 
 fn file_systems() -> Result<Finding, Fault> {
     let Some(mounts) = mounts() else { return Ok(Finding::unknown("there is no /proc to tell what is mounted")) };
-    let open = mounts.iter().filter(|mount| FILE_SYSTEMS.contains(&mount.kind.as_str()));
-    Ok(Finding::none_of(&open.map(|mount| mount.shown()).collect::<Vec<_>>(), "none is mounted"))
+    let shown = |mount: &Mount| format!("{} ({})", mount.point.display(), mount.fs_type);
+    let open = mounts.iter().filter(|mount| FILE_SYSTEMS.contains(&mount.fs_type.as_str()));
+    Ok(Finding::none_of(&open.map(shown).collect::<Vec<_>>(), "none is mounted"))
 }
 
 fn log() -> Result<Finding, Fault> {

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use nix::errno::Errno;
+use plumbing::mountinfo::{self, Mount};
 use rustix::fs::{Mode, OFlags};
 
 /// Lists grow long on a host; the first of them tell enough.
@@ -100,46 +101,9 @@ pub(crate) fn named(pid: i32) -> String {
     format!("{pid} ({})", read(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end())
 }
 
-/// A line of mountinfo.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct MountInfo {
-    /// What of its file system is mounted.
-    pub(crate) root: String,
-    pub(crate) point: String,
-    pub(crate) options: String,
-    pub(crate) kind: String,
-    pub(crate) source: String,
-    pub(crate) parameters: String,
-}
-
-impl MountInfo {
-    pub(crate) fn is_read_only(&self) -> bool {
-        self.options.split(',').any(|option| option == "ro")
-    }
-
-    pub(crate) fn shown(&self) -> String {
-        format!("{} ({})", self.point, self.kind)
-    }
-
-    /// `proc_pid_mountinfo(5)`.
-    fn parse(line: &str) -> Option<MountInfo> {
-        let (mount, superblock) = line.split_once(" - ")?;
-        let mut mount = mount.split(' ').skip(3).map(str::to_owned);
-        let mut superblock = superblock.split(' ').map(str::to_owned);
-        Some(MountInfo {
-            root: mount.next()?,
-            point: mount.next()?.replace("\\040", " "),
-            options: mount.next()?,
-            kind: superblock.next()?,
-            source: superblock.next()?,
-            parameters: superblock.next()?,
-        })
-    }
-}
-
 /// What is mounted below our root, where /proc tells.
-pub(crate) fn mounts() -> Option<Vec<MountInfo>> {
-    Some(read("/proc/self/mountinfo")?.lines().filter_map(MountInfo::parse).collect())
+pub(crate) fn mounts() -> Option<Vec<Mount>> {
+    mountinfo::own().ok()
 }
 
 #[cfg(test)]
@@ -151,13 +115,5 @@ mod tests {
         let list: Vec<_> = (0..6).map(|number| number.to_string()).collect();
         assert_eq!(some(&list), "0, 1, 2, 3 and 2 more");
         assert_eq!(some(&list[..2]), "0, 1");
-    }
-
-    #[test]
-    fn a_line_of_mountinfo_is_read() {
-        let line = "31 23 0:28 /box /sys/fs/my\\040group ro,nosuid shared:9 - cgroup2 none rw,nsdelegate";
-        let mount = MountInfo::parse(line).unwrap();
-        assert_eq!((mount.root.as_str(), mount.point.as_str()), ("/box", "/sys/fs/my group"));
-        assert!(mount.is_read_only() && mount.kind == "cgroup2" && mount.parameters == "rw,nsdelegate");
     }
 }

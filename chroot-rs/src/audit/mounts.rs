@@ -4,10 +4,11 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use plumbing::Fault;
+use plumbing::mountinfo::Mount;
 use plumbing::trial;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use super::look::{MountInfo, mounts, place};
+use super::look::{mounts, place};
 use super::{By, Finding, Probe, Severity};
 
 pub(super) const PROBES: &[Probe] = &[
@@ -59,24 +60,24 @@ const SOCKETS: [&str; 12] = [
 
 fn directories() -> Result<Finding, Fault> {
     let Some(mounts) = mounts() else { return Ok(Finding::unknown("there is no /proc to tell what is mounted")) };
-    let shown = |mount: &MountInfo| format!("{} is {} of {}", mount.point, mount.root, mount.source);
+    let shown = |mount: &Mount| format!("{} is {} of {}", mount.point.display(), mount.root.display(), mount.source);
     let open: Vec<_> = mounts.iter().filter(|mount| is_the_hosts(mount)).map(shown).collect();
     Ok(Finding::none_of(&open, "none of those that a host lives by"))
 }
 
 /// By the name that it has in its file system, or by what is in it.
-fn is_the_hosts(mount: &MountInfo) -> bool {
+fn is_the_hosts(mount: &Mount) -> bool {
     let on_disk = mount.source.starts_with("/dev/")
-        || ["overlay", "btrfs", "zfs", "9p", "virtiofs"].contains(&mount.kind.as_str());
-    if !on_disk || mount.point == "/" || !Path::new(&mount.point).is_dir() {
+        || ["overlay", "btrfs", "zfs", "9p", "virtiofs"].contains(&mount.fs_type.as_str());
+    if !on_disk || mount.point == Path::new("/") || !mount.point.is_dir() {
         return false;
     }
-    let root = mount.root.as_str();
-    let is_system = ["etc/passwd", "usr", "var"].iter().all(|name| Path::new(&mount.point).join(name).exists())
+    let is_system = ["etc/passwd", "usr", "var"].iter().all(|name| mount.point.join(name).exists())
         && place(&mount.point) != place("/");
-    match root {
-        "/" => is_system,
-        _ => is_system || SECRET.contains(&root) || LIVED_BY.contains(&root) && !mount.is_read_only(),
+    let is_one_of = |paths: &[&str]| paths.iter().any(|path| mount.root == Path::new(path));
+    match mount.root == Path::new("/") {
+        true => is_system,
+        false => is_system || is_one_of(&SECRET) || is_one_of(&LIVED_BY) && !mount.is_read_only(),
     }
 }
 

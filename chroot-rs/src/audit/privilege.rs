@@ -2,11 +2,10 @@
 //! `capabilities(7)`, `credentials(7)`.
 
 use plumbing::Fault;
-use plumbing::privilege::{DOCKER_CAPABILITIES, capability_names, capability_set};
+use plumbing::privilege::{self, DOCKER_CAPABILITIES, capability_names, capability_set};
+use plumbing::target::status_field;
 use rustix::fs::{StatVfsMountFlags, statvfs};
-use rustix::thread::{
-    CapabilitySet, capabilities, capability_is_in_ambient_set, capability_is_in_bounding_set, no_new_privs,
-};
+use rustix::thread::{CapabilitySet, capabilities, capability_is_in_ambient_set, no_new_privs};
 
 use super::look::{read, some};
 use super::{By, Finding, Probe, Severity, leaks};
@@ -62,20 +61,14 @@ pub(super) const PROBES: &[Probe] = &[
     },
 ];
 
-/// Bounding set, which is what root gets back at every execve(2).
-fn bounding_set() -> CapabilitySet {
-    let all = (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit));
-    all.filter(|bit| capability_is_in_bounding_set(*bit).unwrap_or(false)).collect()
-}
-
+/// Of the bounding set, which is what root gets back at every execve(2).
 fn beyond_dockers() -> Result<CapabilitySet, Fault> {
-    Ok(bounding_set() - capability_set(&DOCKER_CAPABILITIES)?)
+    Ok(privilege::bounding() - capability_set(&DOCKER_CAPABILITIES)?)
 }
 
 fn has_filter() -> Option<bool> {
     let status = read("/proc/self/status")?;
-    let mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:"))?;
-    Some(mode.trim() != "0")
+    status_field(&status, "Seccomp").map(|mode| mode != "0")
 }
 
 fn root() -> Result<Finding, Fault> {
@@ -97,7 +90,7 @@ fn bounding() -> Result<Finding, Fault> {
     let beyond = capability_names(beyond_dockers()?);
     // Where a user namespace is ours, they are rights over it alone.
     let is_mapped = read("/proc/self/uid_map").is_some_and(|map| map.split_whitespace().nth(1) != Some("0"));
-    let held = format!("{} of Docker's {}", bounding_set().iter().count(), DOCKER_CAPABILITIES.len());
+    let held = format!("{} of Docker's {}", privilege::bounding().iter().count(), DOCKER_CAPABILITIES.len());
     Ok(match (beyond.is_empty(), is_mapped) {
         (true, _) => Finding::held(held),
         (false, false) => Finding::open(some(&beyond)),

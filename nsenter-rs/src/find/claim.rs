@@ -8,10 +8,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use plumbing::hierarchy::{Hierarchies, memberships};
 use plumbing::kernel::nsfs::namespace_owner_uid;
 use plumbing::namespace::Kind;
-use plumbing::target::{Target, own_namespace_inode};
+use plumbing::target::{Target, own_namespace_inode, status_field};
 use rustix::fs::{Mode, OFlags, openat};
 
 use super::reference::is_random;
@@ -93,10 +94,13 @@ impl Claim {
         if pid <= 0 {
             return Err("does not run".to_owned());
         }
-        let target = Target::of_pid(pid).map_err(|_| format!("does not run: there is no process {pid}"))?;
+        let target = Target::of_pid(pid).map_err(|fault| match fault.errno() {
+            Some(Errno::ESRCH | Errno::ENOENT) => format!("does not run: there is no process {pid}"),
+            _ => format!("cannot be looked into: {fault}"),
+        })?;
         let group = self.own_group(&target, hierarchies);
         match self.start_time {
-            Some(told) if told != target.init().start_time => {
+            Some(told) if target.start_time().ok() != Some(told) => {
                 return Err(format!("does not run: its pid {pid} has passed to another process"));
             }
             Some(_) => {}
@@ -173,8 +177,7 @@ fn container_group(path: &Path) -> Option<PathBuf> {
 /// to ours may be a container that says so of itself.
 pub(crate) fn is_contained(target: &Target, may_be_first: bool) -> bool {
     let (Ok(status), Ok(cgroup)) = (target.read("status"), target.read("cgroup")) else { return true };
-    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
-    let pids: Vec<_> = pids.split_whitespace().collect();
+    let pids: Vec<_> = status_field(&status, "NSpid").unwrap_or_default().split_whitespace().collect();
     let is_in_another = match pids[..] {
         [_] => false,
         [_, inside] => !(may_be_first && inside == "1"),
@@ -216,8 +219,7 @@ fn maker(target: &Target) -> Option<u32> {
 /// Real, effective, saved, file system's.
 fn uids(target: &Target) -> Option<[u32; 4]> {
     let status = target.read("status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    let uids: Vec<u32> = line.split_whitespace().filter_map(|uid| uid.parse().ok()).collect();
+    let uids: Vec<u32> = status_field(&status, "Uid")?.split_whitespace().filter_map(|uid| uid.parse().ok()).collect();
     uids.try_into().ok()
 }
 

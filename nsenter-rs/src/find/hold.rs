@@ -1,7 +1,14 @@
 //! The containers that `unshare-rs --hold` keeps: each init bears the mark of a hold, and its orders, the name among
-//! them, in its command line. Nothing of it is on disk.
+//! them, in its command line. Nothing of it is on disk. `pid_namespaces(7)`.
+//!
+//! The surprise: such an init is neither confined nor in the container's cgroup. What the container is like shows by
+//! the first of the commands that run in it.
 
 use plumbing::assembly::has_mark;
+use plumbing::hierarchy::{Cgroup, memberships};
+use plumbing::namespace::{Kind, KindSet};
+use plumbing::target::Target;
+use plumbing::{Fault, usage};
 
 use super::claim::Claim;
 use super::processes::{HELD_INIT, Process};
@@ -15,6 +22,42 @@ pub(super) fn claims(search: &Search) -> Vec<Claim> {
 
 fn of_init(init: &Process) -> Option<Claim> {
     let [_, _, name] = &init.argv[..] else { return None };
-    let start_time = Some(init.target.init().start_time);
+    let start_time = Some(init.target.start_time().ok()?);
     Some(Claim { start_time, ..Claim::new(Runtime::Hold, name, init.target.pid(), init.author) })
+}
+
+/// The first that was started of the commands in the container of this init; none of any other process's. Where its pids
+/// are the host's, nothing tells a command from what entered it.
+pub(crate) fn command(init: &Target) -> Option<Target> {
+    let mut kinds = init.foreign_kinds().ok()?;
+    // The init may have been put into another one than the command.
+    kinds.remove(Kind::Cgroup);
+    if !kinds.contains(Kind::Pid) || !has_mark(init).unwrap_or(false) {
+        return None;
+    }
+    let pids = std::fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let own = init.namespace_inode(Kind::Pid).ok()??;
+    // Asked first, since it is a single call.
+    let is_inside = |pid: &i32| rustix::fs::stat(format!("/proc/{pid}/ns/pid")).is_ok_and(|it| it.st_ino == own);
+    let others = pids.filter(|pid| *pid != init.pid()).filter(is_inside).filter_map(|pid| Target::of_pid(pid).ok());
+    let commands = others.filter(|other| shares(init, other, kinds));
+    let by_age = commands.filter_map(|command| Some((command.start_time().ok()?, command.pid(), command)));
+    by_age.min_by_key(|(start_time, pid, _)| (*start_time, *pid)).map(|(_, _, command)| command)
+}
+
+fn shares(one: &Target, other: &Target, kinds: KindSet) -> bool {
+    let inode = |target: &Target, kind| target.namespace_inode(kind).ok().flatten();
+    kinds.iter().all(|kind| inode(one, kind).is_some_and(|its| inode(other, kind) == Some(its)))
+}
+
+/// The groups that the command is in and the init is not: those that were made for the container.
+pub(super) fn groups(init: &Target, command: &Target) -> Result<Option<Cgroup>, Fault> {
+    let around = init.read("cgroup")?;
+    let is_own = |group: &_| !memberships(around.as_bytes()).any(|it| it == *group);
+    let own: Vec<_> = memberships(command.read("cgroup")?.as_bytes()).filter(is_own).collect();
+    let places = own.iter().map(|(controllers, path)| {
+        let version = if controllers.is_empty() { 2 } else { 1 };
+        (version, controllers.as_slice(), path.as_path())
+    });
+    if own.is_empty() { Ok(None) } else { usage::name(places).map(Some) }
 }

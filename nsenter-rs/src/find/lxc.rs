@@ -23,7 +23,7 @@ fn of_monitor(monitor: &Process) -> Option<Claim> {
         _ => return None,
     };
     let child = monitor.contained_child()?;
-    let start_time = Some(child.init().start_time);
+    let start_time = Some(child.start_time().ok()?);
     let group = name.to_str().map(|name: &str| Group::Component(format!("lxc.payload.{name}")));
     Some(Claim { start_time, group, ..Claim::new(Runtime::Lxc, name, child.pid(), monitor.author) })
 }

@@ -43,7 +43,7 @@ pub(super) fn unregistered(search: &Search) -> Vec<Claim> {
 fn of_spawner(spawner: &Process) -> Option<Claim> {
     let child = spawner.contained_child()?;
     let name = spawner.option(&["--machine", "-M"]).or_else(|| named_after_root(spawner))?;
-    let start_time = Some(child.init().start_time);
+    let start_time = Some(child.start_time().ok()?);
     Some(Claim { start_time, ..Claim::new(Runtime::Nspawn, name, child.pid(), spawner.author) })
 }
 

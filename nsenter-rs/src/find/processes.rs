@@ -12,7 +12,7 @@ use std::path::Path;
 use plumbing::Fault;
 use plumbing::kernel::look;
 use plumbing::namespace::Kind;
-use plumbing::target::{Target, own_namespace_inode};
+use plumbing::target::{Target, own_namespace_inode, status_field};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::claim;
@@ -129,7 +129,7 @@ impl Process {
 
 fn parent_of(process: &Target) -> Option<i32> {
     let status = process.read("status").ok()?;
-    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+    status_field(&status, "PPid")?.parse().ok()
 }
 
 #[cfg(test)]

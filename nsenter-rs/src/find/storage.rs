@@ -62,7 +62,7 @@ pub(super) fn monitored(search: &Search) -> Vec<Claim> {
         let runtime = if is_crio { Runtime::CriO } else { Runtime::Podman };
         Some(Claim {
             id: id.into_string().ok(),
-            start_time: Some(child.init().start_time),
+            start_time: Some(child.start_time().ok()?),
             ..Claim::new(runtime, name, child.pid(), monitor.author)
         })
     };

@@ -61,8 +61,9 @@ fn of_group(hierarchy: &Hierarchy, root: &Path, point: &Path, group: &Path, name
             .any(|(controllers, own)| controllers == hierarchy.controllers && own.starts_with(&path))
     };
     // Asked again once the process is held.
-    first.read("cgroup").is_ok_and(|cgroup| in_it(&cgroup)).then(|| Claim {
-        start_time: Some(first.init().start_time),
+    first.read("cgroup").is_ok_and(|cgroup| in_it(&cgroup)).then_some(())?;
+    Some(Claim {
+        start_time: Some(first.start_time().ok()?),
         group: Some(Group::Path(path.clone())),
         ..Claim::new(Runtime::Systemd, name, first.pid(), author)
     })
@@ -72,11 +73,14 @@ fn of_group(hierarchy: &Hierarchy, root: &Path, point: &Path, group: &Path, name
 fn first_process(group: &Path) -> Option<Target> {
     let procs = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     let processes = procs.lines().filter_map(|pid| Target::of_pid(pid.parse().ok()?).ok());
-    let oldest = processes.min_by_key(|process| (process.init().start_time, process.pid()));
-    oldest.or_else(|| {
+    oldest(processes).or_else(|| {
         let below =
             std::fs::read_dir(group).ok()?.flatten().filter(|it| it.file_type().is_ok_and(|kind| kind.is_dir()));
-        let oldest = below.filter_map(|entry| first_process(&entry.path()));
-        oldest.min_by_key(|process| (process.init().start_time, process.pid()))
+        oldest(below.filter_map(|entry| first_process(&entry.path())))
     })
+}
+
+fn oldest(processes: impl Iterator<Item = Target>) -> Option<Target> {
+    let aged = processes.filter_map(|process| Some((process.start_time().ok()?, process)));
+    aged.min_by_key(|(start, process)| (*start, process.pid())).map(|(_, process)| process)
 }

@@ -14,6 +14,7 @@ use super::table::capped;
 
 /// Members that say when or which, and not how; of `namespaces`, each kind's.
 const PASSING: &[&str] = &[
+    "pid",
     "host_pid",
     "namespaces.inode",
     "namespaces.with",

@@ -34,17 +34,18 @@ impl Subject {
         }
     }
 
-    /// Finds it, with a record to add to.
+    /// Finds the process to look at, with a record to add to.
     pub(super) fn open(&self) -> Result<(Record, Target), Fault> {
         let target = match self {
             Subject::Host => namespaces::host()?,
             Subject::Process(address) => address.open()?.process()?,
             Subject::Container(reference) => {
                 let container = find::container(reference)?;
-                return Ok((container.record()?, container.target));
+                let record = container.record()?;
+                return Ok((record, container.command().unwrap_or(container.target)));
             }
         };
-        let mut record = Record::new(None, target.init().clone())?;
+        let mut record = Record::new(None, target.identity()?)?;
         let mut namespaces = Vec::new();
         for kind in Kind::ALL {
             // What is not ours to read is told as such on the page.

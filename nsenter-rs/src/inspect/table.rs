@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 
+use plumbing::assembly;
 use plumbing::record::Record;
 use plumbing::target::Target;
 use plumbing::text::Text;
@@ -26,6 +27,9 @@ const PLAIN: &str = "\x1b[0m";
 pub(super) fn page(record: &Record, target: &Target, isolation: &Isolation) -> String {
     let mut rows = Rows(Vec::new());
     rows.add("process", process(record, target));
+    if assembly::has_mark(target).unwrap_or(false) {
+        rows.add("command", "none found: this is the init of a hold, which nothing confines".to_owned());
+    }
     for (kind, seen) in isolation.namespaces.iter() {
         rows.add(&format!("{} namespace", kind.option()), seen.shown(namespace));
     }

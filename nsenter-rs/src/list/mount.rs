@@ -4,14 +4,17 @@
 //! path may change, and in a container's table its root decides: opening takes the path first, and looks what it is.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use plumbing::mountinfo;
 use plumbing::namespace::Kind;
 use plumbing::target::read_at;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
 use super::process::inode_of;
+
+const NSFS: &[u8] = b" - nsfs ";
 
 /// A namespace on a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,25 +32,12 @@ pub(crate) fn of_namespaces(dir: BorrowedFd<'_>, table: &str) -> Vec<Mount> {
 
 /// `36 35 0:4 net:[4026532301] /run/netns/blue rw shared:1 - nsfs nsfs rw`
 fn read_line(line: &[u8]) -> Option<Mount> {
-    let mut fields = line.split(|byte| *byte == b' ');
-    let root = fields.nth(3)?;
-    let point = fields.next()?;
-    let is_nsfs = fields.skip_while(|field| *field != b"-").nth(1)? == b"nsfs";
-    let (kind, _) = std::str::from_utf8(root).ok()?.split_once(":[").filter(|_| is_nsfs)?;
-    Some(Mount { kind: Kind::of_proc_name(kind)?, inode: inode_of(root)?, point: unescaped(point) })
-}
-
-/// The kernel writes blanks and backslashes as `\040`.
-fn unescaped(field: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [first, tail @ ..] = rest {
-        let escaped = tail.get(..3).filter(|_| *first == b'\\');
-        let octal = escaped.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        plain.push(octal.unwrap_or(*first));
-        rest = if octal.is_some() { &tail[3..] } else { tail };
-    }
-    plain
+    // Most are no namespace's, and there are as many tables as processes: those are not taken apart.
+    let may_be = line.windows(NSFS.len()).any(|part| part == NSFS);
+    let mount = may_be.then(|| mountinfo::Mount::parse(line)).flatten().filter(|mount| mount.fs_type == "nsfs")?;
+    let (kind, _) = mount.root.to_str()?.split_once(":[")?;
+    let (kind, inode) = (Kind::of_proc_name(kind)?, inode_of(mount.root.as_os_str().as_bytes())?);
+    Some(Mount { kind, inode, point: mount.point.into_os_string().into_vec() })
 }
 
 /// Opens what is mounted there, in the mount table of `pid` if it is not ours, if it is a namespace.
@@ -93,7 +83,5 @@ mod tests {
         ] {
             assert_eq!(read_line(other), None);
         }
-        assert_eq!(unescaped(b"\\04"), b"\\04");
-        assert_eq!(unescaped(b"\\999"), b"\\999");
     }
 }

@@ -19,14 +19,14 @@ use super::plan::Listing;
 
 const EXAMPLES: &str = "\
 Examples:
-  nsenter-rs --list                                    every namespace, with the first process in it
-  nsenter-rs --list -t net -o +CONTAINER               networks: whose, and by which name they are mounted
-  nsenter-rs --list -p 4242                            the namespaces of one process
-  nsenter-rs --list 4026531837                         the processes in one namespace
-  nsenter-rs --list -P -o NS,TYPE,HOLDER,USER          what lives without a process, and what keeps it alive
-  nsenter-rs --list --tree                             which user namespace owns what
-  nsenter-rs --list -Q 'NPROCS > 1 and USER != \"root\"' only what a condition holds for
-  nsenter-rs --list --json --output-all                one JSON object a line, with all that there is to know
+  nsenter-rs --list                                     every namespace, with the first process in it
+  nsenter-rs --list -t net -o +CONTAINER                networks: whose, and by which name they are mounted
+  nsenter-rs --list -p 4242                             the namespaces of one process
+  nsenter-rs --list 4026531837                          the processes in one namespace
+  nsenter-rs --list -P -o NS,TYPE,HOLDER,USER           what lives without a process, and what keeps it alive
+  nsenter-rs --list --tree                              which user namespace owns what
+  nsenter-rs --list -Q 'NPROCS > 1 and USER != \"root\"'  only what a condition holds for
+  nsenter-rs --list --json --output-all                 one JSON object a line, with all that there is to know
 
 All options mean what they mean to lsns(8). Exit status: 0, or 125 for our own failure.";
 

@@ -28,6 +28,7 @@ fn implement(input: &DeriveInput) -> Result<TokenStream> {
         return Err(Error::new_spanned(input, "options have names"));
     };
     let (mut declared, mut set, mut nested, mut rest) = (Vec::new(), Vec::new(), Vec::new(), quote!(None));
+    let mut required = Vec::new();
     for field in &fields.named {
         let name = &field.ident;
         if is(field, "flatten")? {
@@ -43,13 +44,16 @@ fn implement(input: &DeriveInput) -> Result<TokenStream> {
             let id = declaration.id();
             rest = quote!({ self.#name = words.to_vec(); Some(#id) });
         }
+        if declaration.is_required() {
+            required.push(declaration.id());
+        }
         if let Some(known) = declaration.to_declared() {
             declared.push(known);
             set.push(declaration.to_setter());
         }
     }
     let (struct_name, nested_names) = (&input.ident, nested.iter().map(|(name, _)| name));
-    let nested_types = nested.iter().map(|(_, ty)| ty);
+    let nested_types: Vec<_> = nested.iter().map(|(_, ty)| ty).collect();
     Ok(quote! {
         impl ::plumbing::ordinary::Ordinary for #struct_name {
             fn declared(name: ::plumbing::ordinary::Name<'_>) -> Option<&'static ::plumbing::ordinary::Declared> {
@@ -65,6 +69,10 @@ fn implement(input: &DeriveInput) -> Result<TokenStream> {
                     #(#set)*
                     _ => None #(.or_else(|| self.#nested_names.set(id, value)))*,
                 }
+            }
+
+            fn has_required(is_given: &dyn Fn(&str) -> bool) -> bool {
+                #(is_given(#required) &&)* #(<#nested_types as ::plumbing::ordinary::Ordinary>::has_required(is_given) &&)* true
             }
 
             fn take_rest(&mut self, words: &[::std::ffi::OsString]) -> Option<&'static str> {

@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::{Error, Expr, ExprPath, Field, Ident, Lit, Meta, Result};
+use syn::{Error, Expr, ExprCall, ExprPath, Field, Ident, Lit, Meta, Result};
 
 use crate::shape::{self, Shape};
 use crate::{literal, metas};
@@ -22,19 +22,28 @@ const WITHOUT_EFFECT: [&str; 9] = [
 
 const MUST_BE_GIVEN: &str = "the short way does not miss what must be given: leave this struct to clap";
 
+/// What makes a value of a word.
+enum Parser {
+    /// `value_parser = read`, of text.
+    Text(Expr),
+    /// `value_parser = of_os(read)`, of any bytes.
+    Any(Expr),
+}
+
 /// An option as it is declared.
 pub(crate) struct Declaration<'a> {
     field: &'a Ident,
     shape: Shape<'a>,
     short: Option<char>,
-    long: Option<String>,
+    longs: Vec<String>,
     takes_the_rest: bool,
     is_value_after_equals_only: bool,
     missing_value: Option<Expr>,
-    parser: Option<Expr>,
+    parser: Option<Parser>,
     requires: Vec<TokenStream>,
     conflicts: Vec<TokenStream>,
     is_for_clap_alone: bool,
+    is_required: bool,
 }
 
 impl<'a> Declaration<'a> {
@@ -44,7 +53,7 @@ impl<'a> Declaration<'a> {
             field: name,
             shape: Shape::of(&field.ty),
             short: None,
-            long: None,
+            longs: Vec::new(),
             takes_the_rest: false,
             is_value_after_equals_only: false,
             missing_value: None,
@@ -52,6 +61,7 @@ impl<'a> Declaration<'a> {
             requires: Vec::new(),
             conflicts: Vec::new(),
             is_for_clap_alone: false,
+            is_required: false,
         };
         let metas = metas(field, "arg")?;
         let has_default = metas.iter().any(|meta| {
@@ -77,9 +87,9 @@ impl<'a> Declaration<'a> {
                 Some(Lit::Char(letter)) => self.short = Some(letter.value()),
                 _ => self.is_for_clap_alone = true,
             },
-            ("long", None) => self.long = Some(self.field.to_string().replace('_', "-")),
-            ("long", Some(value)) => match literal(value) {
-                Some(Lit::Str(name)) => self.long = Some(name.value()),
+            ("long", None) => self.longs.push(self.field.to_string().replace('_', "-")),
+            ("long" | "visible_alias", Some(value)) => match literal(value) {
+                Some(Lit::Str(name)) => self.longs.push(name.value()),
                 _ => self.is_for_clap_alone = true,
             },
             ("trailing_var_arg", Some(_)) => self.takes_the_rest = true,
@@ -89,10 +99,16 @@ impl<'a> Declaration<'a> {
             ("action", Some(Expr::Path(action))) if self.is_list() && ends_with(action, "Append") => {}
             ("require_equals", Some(_)) => self.is_value_after_equals_only = true,
             ("default_missing_value", Some(value)) => self.missing_value = Some(value.clone()),
-            ("value_parser", Some(value @ Expr::Path(_))) => self.parser = Some(value.clone()),
+            ("value_parser", Some(value @ Expr::Path(_))) => self.parser = Some(Parser::Text(value.clone())),
+            ("value_parser", Some(Expr::Call(call))) if is_of_os(call) => {
+                self.parser = call.args.first().cloned().map(Parser::Any);
+            }
             ("requires", Some(value)) => self.requires.push(quote!(&[#value])),
             ("conflicts_with", Some(value)) => self.conflicts.push(quote!(&[#value])),
             ("conflicts_with_all", Some(value)) => self.conflicts.push(quote!(&#value)),
+            ("required", Some(value)) if matches!(literal(value), Some(Lit::Bool(yes)) if yes.value) => {
+                self.is_required = true;
+            }
             ("required", _) => {
                 return Err(Error::new_spanned(meta, MUST_BE_GIVEN));
             }
@@ -107,6 +123,11 @@ impl<'a> Declaration<'a> {
         self.field.to_string()
     }
 
+    /// Whether a line without it is clap's to complain of.
+    pub(crate) fn is_required(&self) -> bool {
+        self.is_required
+    }
+
     fn is_list(&self) -> bool {
         matches!(self.shape, Shape::List(_))
     }
@@ -118,11 +139,8 @@ impl<'a> Declaration<'a> {
 
     /// A match arm from its names to what is declared; `None` where clap alone knows what to do.
     pub(crate) fn to_declared(&self) -> Option<TokenStream> {
-        let names: Vec<_> =
-            [self.long.as_ref().map(|it| quote!(Name::Long(#it))), self.short.map(|it| quote!(Name::Short(#it)))]
-                .into_iter()
-                .flatten()
-                .collect();
+        let longs = self.longs.iter().map(|it| quote!(Name::Long(#it)));
+        let names: Vec<_> = longs.chain(self.short.map(|it| quote!(Name::Short(#it)))).collect();
         if self.is_for_clap_alone || names.is_empty() || (self.value().is_none() && !matches!(self.shape, Shape::Flag))
         {
             return None;
@@ -171,12 +189,17 @@ impl<'a> Declaration<'a> {
             return None;
         };
         match &self.parser {
-            Some(parser) => Some(quote!(#parser(value.to_str()?).ok()?)),
+            Some(Parser::Text(read)) => Some(quote!(#read(value.to_str()?).ok()?)),
+            Some(Parser::Any(read)) => Some(quote!(#read(value).ok()?)),
             None if ["OsString", "PathBuf"].iter().any(|name| shape::is(ty, name)) => Some(quote!(value.into())),
             None if shape::is(ty, "String") => Some(quote!(value.to_str()?.into())),
             None => None,
         }
     }
+}
+
+fn is_of_os(call: &ExprCall) -> bool {
+    matches!(&*call.func, Expr::Path(function) if ends_with(function, "of_os"))
 }
 
 fn ends_with(path: &ExprPath, name: &str) -> bool {

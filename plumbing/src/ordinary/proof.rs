@@ -48,7 +48,7 @@ pub fn disagreement<O: Parser + Ordinary + Debug>() -> Result<u32, String> {
     let subcommands: Vec<String> = command.get_subcommands().map(|it| it.get_name().to_owned()).collect();
     let mut options = Vec::new();
     for arg in command.get_subcommands().chain([&command]).flat_map(clap::Command::get_arguments) {
-        options.extend(arg.get_long().map(|name| format!("--{name}")));
+        options.extend(arg.get_long_and_visible_aliases().into_iter().flatten().map(|name| format!("--{name}")));
         options.extend(arg.get_short().map(|letter| format!("-{letter}")));
     }
     words.extend(options.iter().flat_map(|option| WORDS.map(|value| format!("{option}={value}"))));
@@ -78,6 +78,12 @@ pub fn disagreement<O: Parser + Ordinary + Debug>() -> Result<u32, String> {
         read_by_both += 1;
     }
     Ok(read_by_both)
+}
+
+/// Those of these lines that the short way leaves to clap: lines that have to be fast should not be among them.
+pub fn left_to_clap<'a, O: Ordinary>(lines: &[&'a str]) -> Vec<&'a str> {
+    let words = |line: &str| -> Vec<OsString> { line.split(' ').map(OsString::from).collect() };
+    lines.iter().copied().filter(|line| read::<O>(&words(line)).is_none()).collect()
 }
 
 /// The same throws each time, so that a failure comes again.

@@ -66,6 +66,11 @@ pub fn capability_names(set: CapabilitySet) -> Vec<String> {
     .collect()
 }
 
+/// Whether this one counts for us now; `None` where the kernel does not tell.
+pub fn holds(capability: CapabilitySet) -> Option<bool> {
+    capabilities(None).ok().map(|held| held.effective.contains(capability))
+}
+
 pub(super) fn held() -> Result<CapabilitySets, Fault> {
     look("read our capabilities", "capget({version=_LINUX_CAPABILITY_VERSION_3, pid=0})", || capabilities(None))
 }
@@ -87,7 +92,7 @@ pub(super) fn bound(wanted: CapabilitySet) -> Result<(), Fault> {
 }
 
 /// The most that any program run from here on may have.
-pub(super) fn bounding() -> CapabilitySet {
+pub fn bounding() -> CapabilitySet {
     let all = (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit));
     all.filter(|capability| capability_is_in_bounding_set(*capability).unwrap_or(false)).collect()
 }

@@ -20,7 +20,7 @@ pub fn change(uid: Option<u32>, gid: Option<u32>, groups: Option<&[u32]>) -> Res
         call(format!("change to group {gid}"), text, "real, effective and saved group; credentials(7)", || {
             set_thread_res_gid(id, id, id)
         })
-        .map_err(|fault| explain_identity(fault, gid, "gid_map", CapabilitySet::SETGID))?;
+        .map_err(|fault| explain_unmapped(fault, &[gid], "gid_map", CapabilitySet::SETGID))?;
     }
     if let Some(uid) = uid {
         let id = Uid::from_raw(uid);
@@ -28,7 +28,7 @@ pub fn change(uid: Option<u32>, gid: Option<u32>, groups: Option<&[u32]>) -> Res
         call(format!("change to user {uid}"), text, "real, effective and saved user; credentials(7)", || {
             set_thread_res_uid(id, id, id)
         })
-        .map_err(|fault| explain_identity(fault, uid, "uid_map", CapabilitySet::SETUID))?;
+        .map_err(|fault| explain_unmapped(fault, &[uid], "uid_map", CapabilitySet::SETUID))?;
     }
     Ok(())
 }
@@ -56,29 +56,34 @@ fn set_groups(groups: &[u32]) -> Result<(), Fault> {
     call(goal, text, "the groups of whoever started us are not the command's; credentials(7)", || {
         set_thread_groups(&ids)
     })
-    .map_err(explain_groups)
+    .map_err(|fault| explain_groups(fault, groups))
 }
 
-fn explain_groups(fault: Fault) -> Fault {
-    let told = std::fs::read_to_string("/proc/self/setgroups").unwrap_or_default();
+fn explain_groups(fault: Fault, groups: &[u32]) -> Fault {
     match fault.errno() {
-        Some(Errno::EPERM) if setgroups_is_denied(&told) => fault.with_remedy(
+        Some(Errno::EPERM) if own("setgroups").is_some_and(|told| setgroups_is_denied(&told)) => fault.with_remedy(
             "/proc/self/setgroups is \"deny\" here, because an unprivileged user wrote the gid_map of this user \
              namespace; map ids with newgidmap (--map-auto), or ask for no groups",
         ),
-        Some(Errno::EINVAL) => fault.with_remedy("each group must be mapped in /proc/self/gid_map"),
-        _ => explain_missing(fault, CapabilitySet::SETGID),
+        _ => explain_unmapped(fault, groups, "gid_map", CapabilitySet::SETGID),
     }
 }
 
-fn explain_identity(fault: Fault, id: u32, map: &str, right: CapabilitySet) -> Fault {
-    let told = std::fs::read_to_string(format!("/proc/self/{map}")).unwrap_or_default();
-    match fault.errno() {
-        Some(Errno::EINVAL) if !told.is_empty() && !is_mapped(&told, id) => {
+fn explain_unmapped(fault: Fault, ids: &[u32], map: &str, right: CapabilitySet) -> Fault {
+    let unmapped = || {
+        let told = own(map)?;
+        ids.iter().find(|id| !is_mapped(&told, **id))
+    };
+    match (fault.errno(), unmapped()) {
+        (Some(Errno::EINVAL), Some(id)) => {
             fault.with_remedy(format!("{id} is not mapped in this user namespace: /proc/self/{map} has no line for it"))
         }
         _ => explain_missing(fault, right),
     }
+}
+
+fn own(file: &str) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/self/{file}")).ok()
 }
 
 /// Whether an id map (`inside outside count` a line) has this id inside; `user_namespaces(7)`.

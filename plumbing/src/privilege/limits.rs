@@ -11,43 +11,24 @@ use crate::Fault;
 use crate::kernel::call;
 use crate::units::{Limit as Size, size};
 
-const RESOURCES: [(&str, Resource); 16] = [
-    ("RLIMIT_AS", Resource::As),
-    ("RLIMIT_CORE", Resource::Core),
-    ("RLIMIT_CPU", Resource::Cpu),
-    ("RLIMIT_DATA", Resource::Data),
-    ("RLIMIT_FSIZE", Resource::Fsize),
-    ("RLIMIT_LOCKS", Resource::Locks),
-    ("RLIMIT_MEMLOCK", Resource::Memlock),
-    ("RLIMIT_MSGQUEUE", Resource::Msgqueue),
-    ("RLIMIT_NICE", Resource::Nice),
-    ("RLIMIT_NOFILE", Resource::Nofile),
-    ("RLIMIT_NPROC", Resource::Nproc),
-    ("RLIMIT_RSS", Resource::Rss),
-    ("RLIMIT_RTPRIO", Resource::Rtprio),
-    ("RLIMIT_RTTIME", Resource::Rttime),
-    ("RLIMIT_SIGPENDING", Resource::Sigpending),
-    ("RLIMIT_STACK", Resource::Stack),
-];
-
-/// What /proc/PID/limits calls them; `proc_pid_limits(5)`.
-const PROC_NAMES: [(&str, &str); 16] = [
-    ("Max cpu time", "RLIMIT_CPU"),
-    ("Max file size", "RLIMIT_FSIZE"),
-    ("Max data size", "RLIMIT_DATA"),
-    ("Max stack size", "RLIMIT_STACK"),
-    ("Max core file size", "RLIMIT_CORE"),
-    ("Max resident set", "RLIMIT_RSS"),
-    ("Max processes", "RLIMIT_NPROC"),
-    ("Max open files", "RLIMIT_NOFILE"),
-    ("Max locked memory", "RLIMIT_MEMLOCK"),
-    ("Max address space", "RLIMIT_AS"),
-    ("Max file locks", "RLIMIT_LOCKS"),
-    ("Max pending signals", "RLIMIT_SIGPENDING"),
-    ("Max msgqueue size", "RLIMIT_MSGQUEUE"),
-    ("Max nice priority", "RLIMIT_NICE"),
-    ("Max realtime priority", "RLIMIT_RTPRIO"),
-    ("Max realtime timeout", "RLIMIT_RTTIME"),
+/// Name, what /proc/PID/limits calls it, and the resource; `getrlimit(2)`, `proc_pid_limits(5)`.
+const RESOURCES: [(&str, &str, Resource); 16] = [
+    ("RLIMIT_AS", "Max address space", Resource::As),
+    ("RLIMIT_CORE", "Max core file size", Resource::Core),
+    ("RLIMIT_CPU", "Max cpu time", Resource::Cpu),
+    ("RLIMIT_DATA", "Max data size", Resource::Data),
+    ("RLIMIT_FSIZE", "Max file size", Resource::Fsize),
+    ("RLIMIT_LOCKS", "Max file locks", Resource::Locks),
+    ("RLIMIT_MEMLOCK", "Max locked memory", Resource::Memlock),
+    ("RLIMIT_MSGQUEUE", "Max msgqueue size", Resource::Msgqueue),
+    ("RLIMIT_NICE", "Max nice priority", Resource::Nice),
+    ("RLIMIT_NOFILE", "Max open files", Resource::Nofile),
+    ("RLIMIT_NPROC", "Max processes", Resource::Nproc),
+    ("RLIMIT_RSS", "Max resident set", Resource::Rss),
+    ("RLIMIT_RTPRIO", "Max realtime priority", Resource::Rtprio),
+    ("RLIMIT_RTTIME", "Max realtime timeout", Resource::Rttime),
+    ("RLIMIT_SIGPENDING", "Max pending signals", Resource::Sigpending),
+    ("RLIMIT_STACK", "Max stack size", Resource::Stack),
 ];
 
 /// One resource limit of a process.
@@ -81,7 +62,7 @@ impl ResourceLimit {
 
     /// Reads a line of /proc/PID/limits; `None` for its heading, and for a resource that we do not know.
     pub fn of_proc(line: &str) -> Option<ResourceLimit> {
-        let (name, rest) = PROC_NAMES.iter().find_map(|(shown, name)| {
+        let (name, rest) = RESOURCES.iter().find_map(|(name, shown, _)| {
             let rest = line.strip_prefix(shown)?;
             rest.starts_with("  ").then_some((*name, rest))
         })?;
@@ -132,7 +113,7 @@ fn explain(fault: Fault, now: Option<u64>, wanted: Option<u64>) -> Fault {
 }
 
 fn find(name: &str) -> Option<Resource> {
-    RESOURCES.iter().find(|(known, _)| *known == name).map(|(_, resource)| *resource)
+    RESOURCES.iter().find(|(known, ..)| *known == name).map(|(.., resource)| *resource)
 }
 
 fn amount(text: &str) -> Result<Option<u64>, String> {

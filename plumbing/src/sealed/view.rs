@@ -1,101 +1,51 @@
-//! A read-only view of our executable: an overlay with no upper layer, mounted nowhere. `fsopen(2)`, overlayfs.
+//! Going on from a read-only view of our executable: a clone of the mount that it lies on, attached nowhere.
+//! `open_tree(2)`.
 //!
-//! A bind mount that is read-only can be made writable again by who has the right to change mounts; an overlay without
-//! an upper layer has nowhere to write to, so neither a mount flag nor a remount can change that. Nothing is copied, so
-//! this costs a fifth of a sealed copy. The surprise is that the kernel wants two layers; the other one is never asked.
+//! That a mount is read-only can be undone by who has the right to change mounts, but only as long as the mount belongs
+//! to a mount namespace. A detached one belongs to none from the moment on in which the last descriptor of its tree is
+//! closed: what keeps it then is the executable file of a process, and the kernel refuses to change, clone or attach it
+//! (EINVAL), whoever asks.
 
-use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, fstatfs, fstatvfs, openat, statat};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
+use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::OWN_FILE;
-use crate::kernel::{call, look};
-use crate::{Fault, narrate};
+use crate::Fault;
+use crate::fault::IntoErrno;
+use crate::kernel::{call, mount_setattr, run_from};
+use crate::target::stat_field;
 
-/// `OVERLAYFS_SUPER_MAGIC` of <linux/magic.h>.
-const OVERLAYFS: u64 = 0x794c_7630;
+const GOAL: &str = "go on from a read-only view of our executable";
 
-/// The layer beside ours, which must lie apart from it.
-const OTHER_LAYER: &str = "/sys";
-
-const GOAL: &str = "make a read-only view of our executable";
-
-/// What the mount of a view is like; hardly any other is like that.
-const ATTRIBUTES: &str =
-    "MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID|MOUNT_ATTR_NODEV|MOUNT_ATTR_NOATIME|MOUNT_ATTR_NODIRATIME";
-
-/// Whether we run from a view: started by descriptor, from an overlay with just these attributes.
-pub(super) fn is_view(executable: impl AsFd) -> Result<bool, Fault> {
-    if !rustix::param::linux_execfn().to_bytes().starts_with(b"/dev/fd/") {
-        return Ok(false);
-    }
-    let on = look("look at our own executable", "fstatfs(exe)", || fstatfs(&executable))?;
-    let flags = look("look at our own executable", "fstatvfs(exe)", || fstatvfs(&executable))?.f_flag;
-    let noatimes = StatVfsMountFlags::NOATIME | StatVfsMountFlags::NODIRATIME;
-    let all = noatimes | StatVfsMountFlags::RDONLY | StatVfsMountFlags::NOSUID | StatVfsMountFlags::NODEV;
-    Ok(u64::try_from(on.f_type) == Ok(OVERLAYFS) && flags.contains(all))
-}
-
-/// Makes one; `None` where this machine or our rights do not suffice, for a copy does as well.
-pub(super) fn open() -> Result<Option<OwnedFd>, Fault> {
-    let Some((directory, name)) = own_directory()? else { return Ok(None) };
-    match mount(&directory) {
-        Ok(_) if narrate::is_dry_run() => Ok(Some(directory)),
-        Ok(tree) => look(GOAL, format!("openat(view, {name:?}, O_PATH)"), || {
-            openat(&tree, &name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-        })
-        .map(Some),
-        // An old kernel in a user namespace, or a file system that can be no layer.
-        Err(_) => Ok(None),
-    }
-}
-
-/// Where our executable lies, if it still does and we may make an overlay of it.
-fn own_directory() -> Result<Option<(OwnedFd, PathBuf)>, Fault> {
+/// Goes on from one; `false` where our rights or this kernel do not suffice, for a copy does as well.
+pub(super) fn take_place() -> bool {
     let may_mount = capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::SYS_ADMIN));
-    // Asked for by fsopen(2), the kernel would load a module, which is more than we were asked for.
-    let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    if !may_mount || !known.lines().any(|line| line.ends_with("\toverlay")) {
-        return Ok(None);
-    }
-    let path = look("find our own executable", format!("readlink({OWN_FILE:?})"), || std::fs::read_link(OWN_FILE))?;
-    let (Some(parent), Some(name)) = (path.parent().filter(|parent| *parent != Path::new("/")), path.file_name())
-    else {
-        return Ok(None);
-    };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    // Gone, or another by now: the copy is made of what we run from.
-    let Ok(directory) = openat(CWD, parent, flags, Mode::empty()) else { return Ok(None) };
-    let is_same = match (statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW), statat(CWD, OWN_FILE, AtFlags::empty())) {
-        (Ok(there), Ok(own)) => (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino),
-        _ => false,
-    };
-    Ok(is_same.then(|| (directory, PathBuf::from(name))))
+    // An error: Linux before 5.12, or without CONFIG_CHECKPOINT_RESTORE, or a mount that may not be cloned.
+    may_mount && clone_of_own_mount().and_then(go_on_from).is_ok()
 }
 
-fn mount(directory: &OwnedFd) -> Result<OwnedFd, Fault> {
-    let why = "nobody can write through an overlay without an upper layer, whatever is remounted; fsopen(2)";
-    let context =
-        call(GOAL, "fsopen(\"overlay\", FSOPEN_CLOEXEC)", why, || fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC))?;
-    // By descriptor: a path may have colons in it, and mean another directory by now.
-    let layers = format!("/proc/self/fd/{}:{OTHER_LAYER}", directory.as_raw_fd());
-    let text = format!("fsconfig(fd, FSCONFIG_SET_STRING, \"lowerdir\", {layers:?}, 0)");
-    call(GOAL, text, "our directory, and the second one that the kernel insists on", || {
-        fsconfig_set_string(&context, "lowerdir", OsStr::from_bytes(layers.as_bytes()))
-    })?;
-    call(GOAL, "fsconfig(fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0)", "the overlay", || fsconfig_create(&context))?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
-        | MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOATIME
-        | MountAttrFlags::MOUNT_ATTR_NODIRATIME;
-    let text = format!("fsmount(fd, FSMOUNT_CLOEXEC, {ATTRIBUTES})");
-    call(GOAL, text, "a mount of it that is attached nowhere", || {
-        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+fn clone_of_own_mount() -> Result<OwnedFd, Fault> {
+    let text = format!("open_tree(AT_FDCWD, {OWN_FILE:?}, OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC)");
+    let tree =
+        call(GOAL, text, "our executable, on a mount of its own that is attached nowhere; open_tree(2)", || {
+            open_tree(rustix::fs::CWD, OWN_FILE, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
+        })?;
+    let text = "mount_setattr(tree, \"\", AT_EMPTY_PATH, {attr_set=MOUNT_ATTR_RDONLY})";
+    let why = "nobody can undo it once only we have it: it belongs to no namespace then; mount_setattr(2)";
+    call(GOAL, text, why, || mount_setattr(&tree, false, libc::MOUNT_ATTR_RDONLY, 0, 0))?;
+    Ok(tree)
+}
+
+/// To execute the view would do the same, but a program's start is what takes the time: to find out what the processor
+/// can do, the C library asks it things that a hypervisor answers.
+fn go_on_from(tree: OwnedFd) -> Result<(), Fault> {
+    let why = "what the container will see as our executable cannot be written; PR_SET_MM(2const)";
+    call(GOAL, "prctl(PR_SET_MM, PR_SET_MM_MAP, {exe_fd=view})", why, || {
+        let view = File::open(format!("/proc/self/fd/{}", tree.as_raw_fd())).map_err(IntoErrno::into_errno)?;
+        let stat = std::fs::read_to_string("/proc/self/stat").map_err(IntoErrno::into_errno)?;
+        run_from(&view, |field| stat_field(&stat, field))
     })
 }

@@ -6,6 +6,7 @@
 use rustix::thread::CapabilitySet;
 use serde::Deserialize;
 
+use super::FLAGS;
 use super::action::Action;
 use super::architecture::Architecture;
 use super::policy::{Condition, Operator, Policy, Rule};
@@ -124,12 +125,11 @@ impl Profile {
     }
 
     fn flags(&self) -> Result<u32, String> {
-        let flag = |name: &String| match name.as_str() {
+        let flag = |name: &String| match FLAGS.iter().find(|(known, _)| known == name) {
+            Some((_, flag)) => Ok(*flag),
             // There is one thread only.
-            "SECCOMP_FILTER_FLAG_TSYNC" => Ok(0),
-            "SECCOMP_FILTER_FLAG_LOG" => Ok(libc::SECCOMP_FILTER_FLAG_LOG as u32),
-            "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32),
-            other => Err(format!("there is no flag {other:?} that could be set here")),
+            None if name == "SECCOMP_FILTER_FLAG_TSYNC" => Ok(0),
+            None => Err(format!("there is no flag {name:?} that could be set here")),
         };
         self.flags.iter().flatten().try_fold(0, |flags, name| Ok(flags | flag(name)?))
     }

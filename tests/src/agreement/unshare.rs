@@ -12,12 +12,11 @@ mod statuses;
 
 use super::case::Case;
 use super::pair::{Tool, agree};
-use crate::need::Need;
+use crate::need::{NEWUIDMAP, Need, UNSHARE};
 use crate::row::Row;
 use crate::world::World;
 
-const PEER: Need = Need::Program("unshare", "util-linux");
-const NEWUIDMAP: Need = Need::Program("newuidmap", "uidmap");
+const PEER: Need = UNSHARE;
 const NEEDS: &[Need] = &[PEER, Need::UserNamespaces];
 const WITH_RANGES: &[Need] = &[PEER, Need::UserNamespaces, NEWUIDMAP];
 

@@ -121,7 +121,7 @@ pub const NSENTER: &[Run] = &[
     run(
         "hold --mount --pid --uts --net; $TRACE nsenter-rs --explain --target $pid --all -- true; finish",
         0,
-        &["execveat", "clone3", "prctl", "setns", "execve"],
+        &["clone3", "prctl", "setns", "execve"],
     ),
     run(
         "hold --uts; $TRACE nsenter-rs --explain --target $pid --uts $OWN_USER -- false; finish",
@@ -130,6 +130,11 @@ pub const NSENTER: &[Run] = &[
     ),
     run(
         "hold --uts --mount; $TRACE nsenter-rs --explain -t $pid -m -u $OWN_USER --wd --env -F -- true; finish",
+        0,
+        &["prctl", "setns", "execve"],
+    ),
+    run(
+        "hold --uts --mount; $TRACE nsenter-rs --explain --sealed-copy -t $pid -m -u $OWN_USER -F -- true; finish",
         0,
         &["execveat", "prctl", "setns", "execve"],
     ),
@@ -141,7 +146,7 @@ pub const NSENTER: &[Run] = &[
     run(
         "unshare-rs --hold --ttl 60 $OWN --mount --pid --uts --ipc --net --cgroup | $TRACE nsenter-rs --explain --pipe --rm -- true",
         0,
-        &["execveat", "clone3", "prctl", "setns", "execve"],
+        &["clone3", "prctl", "setns", "execve"],
     ),
     run(
         "OWN=; hold --user --map-root-user --uts; \
@@ -313,6 +318,6 @@ pub const ROOTS: &[Run] = &[
         "unshare-rs --hold --ttl 60 $OWN --mount --pid --uts --net --ipc | chroot-rs --pipe --std --host-root | \
          $TRACE nsenter-rs --explain --pipe --rm -- /bin/true",
         0,
-        &["execveat", "clone3", "setns", "capset", "execve"],
+        &["clone3", "setns", "capset", "execve"],
     ),
 ];

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::staged;
-use crate::need::Need;
+use crate::need::{NEWUIDMAP, Need};
 use crate::row::Row;
 use crate::script::Outcome;
 use crate::world::World;
 
-const HELPERS: &[Need] = &[Need::UserNamespaces, Need::Program("newuidmap", "uidmap")];
+const HELPERS: &[Need] = &[Need::UserNamespaces, NEWUIDMAP];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[

@@ -72,7 +72,29 @@ fn apparmor(world: &World) {
     profile.load("suite");
     confined(held).succeeds();
     remove("suite");
+    Profile::default().load(RESTRICTED);
+    stood_in_for(world);
+    remove(RESTRICTED);
     restriction(world);
+}
+
+/// Where Ubuntu's kernel puts whoever makes a user namespace without leave.
+const RESTRICTED: &str = "unprivileged_userns";
+
+/// Ubuntu's switch is in no other kernel, but the profile that goes with it refuses in every one: here the switch is a
+/// file that lies over /proc/sys/kernel.
+fn stood_in_for(world: &World) {
+    for (value, is_told) in [("1", true), ("0", false)] {
+        for line in &LINES[..3] {
+            let outcome = world.sh(&format!(
+                "unshare --mount sh -ec 'mkdir -p switches; echo {value} >switches/apparmor_restrict_unprivileged_userns
+                 mount --bind switches /proc/sys/kernel; echo changeprofile {RESTRICTED} >/proc/self/attr/current; {line}'"
+            ));
+            let outcome = outcome.fails_with(125).stderr_has("EACCES");
+            let told = "remedy: kernel.apparmor_restrict_unprivileged_userns is 1 here: AppArmor allows it to programs";
+            assert_eq!(outcome.stderr.contains(told), is_told, "{outcome}");
+        }
+    }
 }
 
 /// Ubuntu's switch, which other kernels do not have.

@@ -3,7 +3,7 @@
 
 use crate::explain::script;
 use crate::narration::compare;
-use crate::need::Need;
+use crate::need::{BWRAP, Need, SETPRIV, STRACE};
 use crate::row::Row;
 use crate::trace::{self, place};
 
@@ -12,33 +12,47 @@ use crate::trace::{self, place};
 const FILTER: &str = "printf '\\x20\\0\\0\\0\\0\\0\\0\\0\\x15\\0\\0\\x01\\xb3\\x01\\0\\0\\x06\\0\\0\\0\\x26\\0\\x05\\0\\x06\\0\\0\\0\\0\\0\\xff\\x7f' \
                       >$PLACE/filter; exec 9<$PLACE/filter; without() { setpriv --ambient-caps -all --inh-caps -all bwrap --dev-bind / / --seccomp 9 \"$@\"; }; ";
 
-const NEEDS: &[Need] = &[
-    Need::UserNamespaces,
-    Need::Program("bwrap", "bubblewrap"),
-    Need::Program("strace", "strace"),
-    Need::Program("setpriv", "util-linux"),
-];
+/// Its last instruction.
+const ALLOW: &str = "\\x06\\0\\0\\0\\0\\0\\xff\\x7f";
+
+const NEEDS: &[Need] = &[Need::UserNamespaces, BWRAP, STRACE, SETPRIV];
 
 /// The rows of this topic.
-pub const ROWS: &[Row] = &[Row::new("without clone3(2), clone(2) does the same", NEEDS, |world| {
-    let prefix = place(world, "without-clone3");
-    for (line, answer) in [
-        ("without unshare-rs --fork -- echo ran", "ran\n"),
-        ("without unshare-rs -r -mpf --mount-proc --kill-child -- sh -c 'echo $$'", "1\n"),
-        ("without unshare-rs -r --pid --init -- sh -c 'echo $$'", "2\n"),
-        ("without unshare-rs -r --time --boottime 5 --pid-file $PLACE/pid -f -- echo ran", "ran\n"),
-        (
-            "without bash -c 'unshare-rs --hold --ttl 60 -r -m -p -u -T --boottime 100 --hostname box | \
+pub const ROWS: &[Row] = &[
+    Row::new("without clone3(2), clone(2) does the same", NEEDS, |world| {
+        let prefix = place(world, "without-clone3");
+        for (line, answer) in [
+            ("without unshare-rs --fork -- echo ran", "ran\n"),
+            ("without unshare-rs -r -mpf --mount-proc --kill-child -- sh -c 'echo $$'", "1\n"),
+            ("without unshare-rs -r --pid --init -- sh -c 'echo $$'", "2\n"),
+            ("without unshare-rs -r --time --boottime 5 --pid-file $PLACE/pid -f -- echo ran", "ran\n"),
+            (
+                "without bash -c 'unshare-rs --hold --ttl 60 -r -m -p -u -T --boottime 100 --hostname box | \
                  nsenter-rs --pipe --rm -- hostname'",
-            "box\n",
-        ),
-    ] {
-        script(world, &format!("{FILTER}{line}"), &prefix).run().succeeds().stdout_is(answer);
-    }
-    let line = format!("{FILTER}without $TRACE unshare-rs --explain -r -pf --kill-child -- true");
-    let outcome = script(world, &line, &prefix).run().succeeds().stderr_has("there is no clone3(2) here");
-    let verdict = compare(&trace::read(&prefix));
-    assert!(verdict.complaints.is_empty(), "{}\n{outcome}", verdict.complaints.join("\n"));
-    assert!(verdict.agreed.iter().any(|call| call == "clone"), "{:?}\n{outcome}", verdict.agreed);
-})
-.host_only()];
+                "box\n",
+            ),
+        ] {
+            script(world, &format!("{FILTER}{line}"), &prefix).run().succeeds().stdout_is(answer);
+        }
+        let line = format!("{FILTER}without $TRACE unshare-rs --explain -r -pf --kill-child -- true");
+        let outcome = script(world, &line, &prefix).run().succeeds().stderr_has("there is no clone3(2) here");
+        let verdict = compare(&trace::read(&prefix));
+        assert!(verdict.complaints.is_empty(), "{}\n{outcome}", verdict.complaints.join("\n"));
+        assert!(verdict.agreed.iter().any(|call| call == "clone"), "{:?}\n{outcome}", verdict.agreed);
+    })
+    .host_only(),
+    Row::new("where clone(2) is refused as well, the error names it", NEEDS, |world| {
+        let prefix = place(world, "without-clone");
+        let filter = format!("{}without unshare-rs --fork -- true", filter_of_both());
+        let outcome = script(world, &filter, &prefix).run().fails_with(125);
+        outcome.stderr_has("cannot fork: clone(child_stack=NULL, flags=CLONE_PIDFD|SIGCHLD): EPERM");
+    })
+    .host_only(),
+];
+
+/// The same with clone(2), which has another number on each architecture, answered by EPERM.
+fn filter_of_both() -> String {
+    let number = if cfg!(target_arch = "x86_64") { "\\x38" } else { "\\xdc" };
+    let refuse = format!("\\x15\\0\\0\\x01{number}\\0\\0\\0\\x06\\0\\0\\0\\x01\\0\\x05\\0");
+    FILTER.replace(ALLOW, &(refuse + ALLOW))
+}

@@ -10,7 +10,7 @@ use super::table::{Goal, Run, Table};
 
 const SOURCE: &str = include_str!("enter.c");
 const FLOOR: &str = "floor: the same calls, in C";
-const SEALED: &str = "floor, sealed as nsenter-rs is";
+const SEALED: &str = "floor, first executing a read-only view";
 const PEER: &str = "nsenter -t PID -a";
 const OURS: &str = "nsenter-rs -t PID -a";
 

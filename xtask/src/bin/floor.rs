@@ -13,41 +13,18 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use chroot_rs::devices::{DEVICES, LINKS};
+use chroot_rs::masks::{MASKED, READ_ONLY};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, chdir, execve, pivot_root, sethostname};
-use plumbing::kernel::{Cloned, clone3};
+use plumbing::kernel::{Cloned, fork_into};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::privilege::{DOCKER_CAPABILITIES, Process};
 
 const NONE: Option<&str> = None;
-const DEVICES: [(&str, u64, u64); 6] =
-    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
-const LINKS: [(&str, &str); 6] = [
-    ("/proc/self/fd", "fd"),
-    ("/proc/self/fd/0", "stdin"),
-    ("/proc/self/fd/1", "stdout"),
-    ("/proc/self/fd/2", "stderr"),
-    ("/proc/kcore", "core"),
-    ("pts/ptmx", "ptmx"),
-];
-const MASKED: [&str; 12] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-];
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
@@ -75,7 +52,7 @@ fn run(root: &Path, program: &str, limits: &[String]) -> io::Result<()> {
         fs::write(file, value)?;
     }
     let namespaces = KindSet::from_iter([Kind::Mnt, Kind::Uts, Kind::Ipc, Kind::Pid]);
-    match clone3(namespaces)? {
+    match fork_into(namespaces, "begin", "the container").map_err(io::Error::other)? {
         Cloned::Child => contain(root, program, &groups),
         Cloned::Parent { pid, .. } => {
             waitpid(Pid::from_raw(pid), None)?;
@@ -117,9 +94,9 @@ fn fill(root: &Path) -> io::Result<()> {
     let kept_in_dev = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
     fresh("tmpfs", &dev, kept_in_dev, "mode=755")?;
     for (name, major, minor) in DEVICES {
-        mknod(&dev.join(name), SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(major, minor))?;
+        mknod(&dev.join(name), SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(major.into(), minor.into()))?;
     }
-    LINKS.iter().try_for_each(|(to, name)| symlink(to, dev.join(name)))?;
+    LINKS.iter().try_for_each(|(name, to)| symlink(to, dev.join(name)))?;
     ["pts", "shm", "mqueue"].iter().try_for_each(|name| fs::create_dir(dev.join(name)))?;
     fresh("devpts", &dev.join("pts"), kept_in_dev, "newinstance,ptmxmode=0666,mode=0620,gid=5")?;
     fresh("tmpfs", &dev.join("shm"), kept_in, "mode=1777")?;

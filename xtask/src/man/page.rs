@@ -4,7 +4,7 @@
 //! The sections come in the order of man-pages(7), which has none for kernel calls: they stand behind the options.
 
 use anyhow::Result;
-use clap::Command;
+use clap::{Arg, Command};
 use clap_mangen::Man;
 use plumbing::manual::{Call, EXIT_STATUS, Example, Manual};
 
@@ -65,7 +65,7 @@ fn beginning(command: &Command, description: &str) -> Result<Vec<u8>> {
 /// clap_mangen gives each group of options a section; here they are parts of one.
 fn options(command: &Command) -> Result<Vec<u8>> {
     let mut rendered = Vec::new();
-    Man::new(command.clone()).render_options_section(&mut rendered)?;
+    Man::new(command.clone().mut_args(with_aliases)).render_options_section(&mut rendered)?;
     let text = String::from_utf8(rendered)?;
     let mut page = section("OPTIONS");
     for line in text.lines().filter(|line| *line != ".SH OPTIONS") {
@@ -73,6 +73,17 @@ fn options(command: &Command) -> Result<Vec<u8>> {
         page.push('\n');
     }
     Ok(page.into_bytes())
+}
+
+/// clap_mangen does not tell another name that an option has.
+fn with_aliases(option: Arg) -> Arg {
+    match (option.get_visible_aliases(), option.get_help()) {
+        (Some(names), Some(help)) if !names.is_empty() => {
+            let told = format!("{help}; the same as --{}", names.join(" and --"));
+            option.help(told)
+        }
+        _ => option,
+    }
 }
 
 fn below_options(section: &[u8]) -> Vec<u8> {
@@ -164,6 +175,13 @@ mod tests {
         assert_eq!(lacking("a.1", &whole.replace(".SH \"EXIT STATUS\"\ntext\n", "")).len(), 2);
         assert_eq!(lacking("a.1", &whole.replace(".SH OPTIONS\ntext\n", ".SH OPTIONS\n")).len(), 1);
         assert_eq!(lacking("a.1", &whole.replace("OPTIONS", "OPPOSITES")).len(), 2);
+    }
+
+    #[test]
+    fn another_name_of_an_option_is_told() {
+        let option = Arg::new("userspec").long("userspec").visible_alias("user").help("Run as this user");
+        let page = String::from_utf8(options(&Command::new("tool").arg(option)).unwrap()).unwrap();
+        assert!(page.contains("Run as this user; the same as \\-\\-user"), "{page}");
     }
 
     #[test]

@@ -1,0 +1,98 @@
+//! Lines that are wider than the terminal, folded between words and set in to the column that they explain in.
+//! `TIOCGWINSZ(2const)`.
+//!
+//! The surprise: a line of a command alone stays as it is, since what a terminal wraps by itself can still be copied whole.
+
+/// From here on, blanks at the beginning of a line are a column to set in to.
+const DEEP: usize = 8;
+/// What is left for text has to be worth it.
+const NARROWEST: usize = 20;
+
+/// Folded where stdout is a terminal.
+pub fn for_terminal(text: &str) -> String {
+    match rustix::termios::tcgetwinsize(rustix::stdio::stdout()) {
+        Ok(size) if size.ws_col > 0 => fold(text, size.ws_col.into()),
+        _ => text.to_owned(),
+    }
+}
+
+fn fold(text: &str, width: usize) -> String {
+    text.split('\n').map(|line| fold_line(line, width)).collect::<Vec<_>>().join("\n")
+}
+
+fn fold_line(line: &str, width: usize) -> String {
+    let shown = shown(line);
+    let (true, Some(column)) = (shown.len() > width, column(&shown)) else { return line.to_owned() };
+    if column + NARROWEST > width {
+        return line.to_owned();
+    }
+    let (label, text) = line.split_at(shown[column].0);
+    let (mut folded, mut at) = (label.to_owned(), column);
+    for word in text.split(' ') {
+        let length = self::shown(word).len();
+        if at > column && at + 1 + length > width {
+            folded.push('\n');
+            folded.push_str(&" ".repeat(column));
+            at = column;
+        } else if at > column {
+            folded.push(' ');
+            at += 1;
+        }
+        folded.push_str(word);
+        at += length;
+    }
+    folded
+}
+
+/// The characters that take up room, with their places in the line: escape sequences of colours take none.
+fn shown(line: &str) -> Vec<(usize, char)> {
+    let mut is_escape = false;
+    let takes_room = |&(_, c): &(usize, char)| {
+        let was_escape = is_escape;
+        is_escape = c == '\x1b' || is_escape && c != 'm';
+        !was_escape && c != '\x1b'
+    };
+    line.char_indices().filter(takes_room).collect()
+}
+
+/// Where the text begins that a label, two blanks apart, stands in front of; or that is set in by itself.
+fn column(shown: &[(usize, char)]) -> Option<usize> {
+    let is_blank = |place: usize| shown.get(place).is_some_and(|(_, c)| *c == ' ');
+    let first = (0..shown.len()).find(|place| !is_blank(*place))?;
+    let gap = (first..shown.len()).find(|place| is_blank(*place) && is_blank(place + 1));
+    let after = gap.and_then(|gap| (gap..shown.len()).find(|place| !is_blank(*place)));
+    after.or((first >= DEEP).then_some(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_wide_goes_on_below_what_it_explains() {
+        let help = "  -m, --mount[=<FILE>]  Own mount table; bind it there\nOptions:";
+        let folded = "  -m, --mount[=<FILE>]  Own mount table; bind it\n                        there\nOptions:";
+        assert_eq!(fold(help, 48), folded);
+        assert_eq!(fold(help, 80), help);
+        let reason = "          a wall less and another";
+        assert_eq!(fold(reason, 34), "          a wall less and another");
+        assert_eq!(fold(&format!("{reason} and more"), 34), "          a wall less and another\n          and more");
+    }
+
+    #[test]
+    fn a_command_alone_and_a_word_too_long_stay_whole() {
+        let command = "  netns-rs exec --new --bridge box0 --address 10.88.0.2/24 --nat -- bash";
+        assert_eq!(fold(command, 40), command);
+        let path = format!("path  {}", "x".repeat(60));
+        assert_eq!(fold(&path, 40), path);
+        let narrow = format!("{}  a b c d e f g h", "x".repeat(30));
+        assert_eq!(fold(&narrow, 40), narrow);
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        let line = "\x1b[1mlabel\x1b[0m  one two three four five six";
+        assert_eq!(fold(line, 34), line);
+        assert_eq!(fold(line, 33), "\x1b[1mlabel\x1b[0m  one two three four five\n       six");
+    }
+}

@@ -1,0 +1,151 @@
+//! New processes in the manner of `fork(2)`: no shared memory, and the child goes on from where it was made. `clone(2)`.
+//!
+//! clone3(2) does it, and clone(2) where a filter hides that: a filter cannot look into clone3's arguments, so engines
+//! answer ENOSYS to it. What is told, and what an error names, is the call that was made.
+
+use std::fmt::Display;
+use std::os::fd::{OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+use super::{Pretend, adopt, call};
+use crate::Fault;
+use crate::namespace::{Kind, KindSet};
+
+/// Which of the two processes goes on.
+#[derive(Debug)]
+pub enum Cloned {
+    /// The new process.
+    Child,
+    /// The old one, with the child's pid and a pidfd of it.
+    Parent {
+        /// The child's pid, as seen by the parent.
+        pid: i32,
+        /// A descriptor of the child that no pid reuse can mislead; `pidfd_open(2)`.
+        pidfd: OwnedFd,
+    },
+}
+
+/// A dry run goes on as the child: that is the process whose further steps there are to tell.
+impl Pretend for Cloned {
+    fn pretend() -> Result<Self, Fault> {
+        Ok(Cloned::Child)
+    }
+}
+
+/// A child of ours. `goal` completes "cannot …" in the error; `why` gives the reason and the manual page.
+pub fn fork(goal: impl Display, why: &str) -> Result<Cloned, Fault> {
+    clone(goal, KindSet::EMPTY, Parent::Us, why)
+}
+
+/// A child that is in new namespaces of these kinds from its first moment.
+pub fn fork_into(kinds: KindSet, goal: impl Display, why: &str) -> Result<Cloned, Fault> {
+    clone(goal, kinds, Parent::Us, why)
+}
+
+/// A child of our parent's, who waits for it; in the pid namespace that we joined for our children.
+pub fn fork_sibling(goal: impl Display, why: &str) -> Result<Cloned, Fault> {
+    clone(goal, KindSet::EMPTY, Parent::Ours, why)
+}
+
+/// As [`fork`], by clone(2) at once: for where clone3(2) may be what a filter kills for.
+pub fn fork_plainly(goal: impl Display, why: &str) -> Result<Cloned, Fault> {
+    clone2(goal, KindSet::EMPTY, Parent::Us, why)
+}
+
+/// Whose child the new process is.
+#[derive(Clone, Copy)]
+enum Parent {
+    Us,
+    Ours,
+}
+
+impl Parent {
+    /// As a sibling, its exit signal is ours; the kernel refuses to be told one.
+    fn exit_signal(self) -> u64 {
+        match self {
+            Parent::Us => libc::SIGCHLD as u64,
+            Parent::Ours => 0,
+        }
+    }
+}
+
+/// Nothing but CLONE_PIDFD, CLONE_PARENT and the CLONE_NEW* of a [`KindSet`]: no flag that shares memory or a stack.
+fn flags(kinds: KindSet, parent: Parent) -> u64 {
+    let whose = match parent {
+        Parent::Us => 0,
+        Parent::Ours => libc::CLONE_PARENT,
+    };
+    (libc::CLONE_PIDFD | whose | kinds.clone_flags()) as u64
+}
+
+/// The same in words.
+fn flag_names(kinds: KindSet, parent: Parent) -> String {
+    let whose = match parent {
+        Parent::Us => "",
+        Parent::Ours => "|CLONE_PARENT",
+    };
+    let separator = if kinds.is_empty() { "" } else { "|" };
+    format!("CLONE_PIDFD{whose}{separator}{}", kinds.flag_names())
+}
+
+fn clone(goal: impl Display, kinds: KindSet, parent: Parent, why: &str) -> Result<Cloned, Fault> {
+    let signal = match parent {
+        Parent::Us => ", exit_signal=SIGCHLD",
+        Parent::Ours => "",
+    };
+    let text = format!("clone3({{flags={}{signal}}})", flag_names(kinds, parent));
+    match call(&goal, text, why, || clone3(kinds, parent)) {
+        // clone(2) takes the exit signal where clone3(2) has CLONE_NEWTIME.
+        Err(fault) if fault.errno() == Some(Errno::ENOSYS) && !kinds.contains(Kind::Time) => {
+            let why = "there is no clone3(2) here, as behind the seccomp filters of older container engines; clone(2)";
+            clone2(goal, kinds, parent, why)
+        }
+        answer => answer,
+    }
+}
+
+fn clone3(kinds: KindSet, parent: Parent) -> Result<Cloned, Errno> {
+    let mut pidfd: RawFd = -1;
+    let args = libc::clone_args {
+        flags: flags(kinds, parent),
+        pidfd: (&raw mut pidfd) as u64,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: parent.exit_signal(),
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: 0,
+    };
+    // SAFETY: `args` is a whole clone_args of the size given; with its flags, which share neither memory nor stack, the
+    // child runs on its own copy of this memory, and the process is single-threaded by invariant.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+    Errno::result(pid).map(|pid| cloned(pid, pidfd))
+}
+
+fn clone2(goal: impl Display, kinds: KindSet, parent: Parent, why: &str) -> Result<Cloned, Fault> {
+    let signal = match parent {
+        Parent::Us => "|SIGCHLD",
+        Parent::Ours => "",
+    };
+    let text = format!("clone(child_stack=NULL, flags={}{signal})", flag_names(kinds, parent));
+    call(goal, text, why, || {
+        let mut pidfd: RawFd = -1;
+        let flags = flags(kinds, parent) | parent.exit_signal();
+        let nothing: *const libc::c_void = std::ptr::null();
+        // SAFETY: as for clone3(2). `pidfd` is a live integer, which CLONE_PIDFD has filled; the last two arguments
+        // belong to flags that are not set.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, flags, nothing, &raw mut pidfd, nothing, nothing) };
+        Errno::result(pid).map(|pid| cloned(pid, pidfd))
+    })
+}
+
+fn cloned(pid: libc::c_long, pidfd: RawFd) -> Cloned {
+    match pid {
+        0 => Cloned::Child,
+        pid => Cloned::Parent { pid: pid as i32, pidfd: adopt(pidfd) },
+    }
+}

@@ -1,0 +1,135 @@
+//! What the kernel takes for our executable: another file instead of the one that we were started from. `elf(5)`,
+//! `PR_SET_MM(2const)`.
+//!
+//! The kernel allows it once nothing of the old file is mapped any more. So all that was loaded from it is mapped anew,
+//! in place, under the very code that does so: the contents are the same, and we are the only thread.
+
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::ptr::{null, null_mut};
+
+use nix::errno::Errno;
+
+/// A part of memory that was loaded from the executable.
+struct Segment {
+    start: usize,
+    length: usize,
+    offset: libc::off_t,
+    is_writable: bool,
+    is_code: bool,
+}
+
+/// `struct prctl_mm_map` of <linux/prctl.h>.
+#[repr(C)]
+struct MemoryMap {
+    code: [u64; 2],
+    data: [u64; 2],
+    brk: [u64; 2],
+    stack: u64,
+    arguments: [u64; 2],
+    environment: [u64; 2],
+    auxv: *const u64,
+    auxv_size: u32,
+    exe_fd: u32,
+}
+
+/// Makes `file`, which has the contents of the file that we run from, our executable in its stead. `stat` is our own
+/// /proc/PID/stat, field by field. Whoever fails here goes on as before.
+///
+/// # Errors
+/// EPERM without `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`; EINVAL from a kernel without `CONFIG_CHECKPOINT_RESTORE`.
+pub(crate) fn run_from(file: impl AsFd, stat: impl Fn(usize) -> Option<u64>) -> Result<(), Errno> {
+    let file = file.as_fd();
+    let (segments, sealed) = loaded().ok_or(Errno::ENOEXEC)?;
+    for segment in &segments {
+        if segment.is_writable { segment.copy_in_place()? } else { segment.map_from(file)? }
+    }
+    if let Some(sealed) = sealed {
+        // SAFETY: what the C library made read-only once it had relocated us, before it was copied.
+        Errno::result(unsafe { libc::mprotect(sealed.start as *mut _, sealed.len(), libc::PROT_READ) })?;
+    }
+    name_executable(file, stat)
+}
+
+/// What was loaded, and what of it was made read-only later (`PT_GNU_RELRO`).
+fn loaded() -> Option<(Vec<Segment>, Option<Range<usize>>)> {
+    // SAFETY: the vector that the kernel gave us is always there.
+    let of_kernel = |key| unsafe { libc::getauxval(key) } as usize;
+    let (table, count, page) = (of_kernel(libc::AT_PHDR), of_kernel(libc::AT_PHNUM), of_kernel(libc::AT_PAGESZ));
+    if table == 0 || page == 0 {
+        return None;
+    }
+    // SAFETY: the program headers of our own file, which are loaded for as long as we run, and never change.
+    let headers = unsafe { std::slice::from_raw_parts(table as *const libc::Elf64_Phdr, count) };
+    let first = headers.iter().find(|header| header.p_type == libc::PT_PHDR)?;
+    let moved_by = table - first.p_vaddr as usize;
+    let (down, up) = (|at: usize| at & !(page - 1), |at: usize| (at + page - 1) & !(page - 1));
+    let load = |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD && header.p_filesz > 0;
+    let segment = |header: &libc::Elf64_Phdr| {
+        let start = moved_by + header.p_vaddr as usize;
+        Segment {
+            start: down(start),
+            length: up(start + header.p_filesz as usize) - down(start),
+            offset: down(header.p_offset as usize) as libc::off_t,
+            is_writable: header.p_flags & libc::PF_W != 0,
+            is_code: header.p_flags & libc::PF_X != 0,
+        }
+    };
+    let sealed = headers.iter().find(|header| header.p_type == libc::PT_GNU_RELRO).map(|header| {
+        let start = moved_by + header.p_vaddr as usize;
+        down(start)..down(start + header.p_memsz as usize)
+    });
+    Some((headers.iter().filter(load).map(segment).collect(), sealed))
+}
+
+impl Segment {
+    /// Nothing of it was ever written to: the file says what it is.
+    fn map_from(&self, file: BorrowedFd<'_>) -> Result<(), Errno> {
+        let protection = libc::PROT_READ | if self.is_code { libc::PROT_EXEC } else { 0 };
+        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
+        // SAFETY: the same bytes at the same place, in one step: not even the code that is running now can tell.
+        let at =
+            unsafe { libc::mmap(self.start as *mut _, self.length, protection, flags, file.as_raw_fd(), self.offset) };
+        if at == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(()) }
+    }
+
+    /// What was written to it is kept, in memory that is of no file. Between copy and move nothing may change it: so
+    /// there are no calls but these.
+    fn copy_in_place(&self) -> Result<(), Errno> {
+        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: new memory of the kernel's choice.
+        let copy = unsafe { libc::mmap(null_mut(), self.length, protection, flags, -1, 0) };
+        if copy == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        // SAFETY: both are of this length; the copy takes the place of what it is a copy of, and we are one thread.
+        let moved = unsafe {
+            std::ptr::copy_nonoverlapping(self.start as *const u8, copy.cast(), self.length);
+            let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+            libc::mremap(copy, self.length, self.length, flags, self.start as *mut libc::c_void)
+        };
+        if moved == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(()) }
+    }
+}
+
+/// The kernel wants to be told all that it knows of our memory, and the new file.
+fn name_executable(file: BorrowedFd<'_>, stat: impl Fn(usize) -> Option<u64>) -> Result<(), Errno> {
+    const PR_SET_MM_MAP: libc::c_ulong = 14;
+    let field = |number| stat(number).ok_or(Errno::ENODATA);
+    // SAFETY: brk(2) with 0 changes nothing, and tells where the heap ends.
+    let end_of_heap = unsafe { libc::syscall(libc::SYS_brk, 0) };
+    let map = MemoryMap {
+        code: [field(26)?, field(27)?],
+        data: [field(45)?, field(46)?],
+        brk: [field(47)?, end_of_heap as u64],
+        stack: field(28)?,
+        arguments: [field(48)?, field(49)?],
+        environment: [field(50)?, field(51)?],
+        auxv: null(),
+        auxv_size: 0,
+        exe_fd: file.as_raw_fd() as u32,
+    };
+    // SAFETY: a whole prctl_mm_map of the size given, in which only the file is new.
+    let answer = unsafe { libc::prctl(libc::PR_SET_MM, PR_SET_MM_MAP, &raw const map, size_of::<MemoryMap>(), 0) };
+    Errno::result(answer).map(drop)
+}

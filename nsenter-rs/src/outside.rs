@@ -151,12 +151,12 @@ impl Command {
                 (Signal::SIGCHLD, _) => {}
                 (Signal::SIGWINCH, Some(terminal)) => terminal.resize()?,
                 (Signal::SIGCONT, Some(terminal)) => terminal.take()?,
-                // A leader of a session does not stop by itself.
                 (Signal::SIGINT | Signal::SIGQUIT, Some(terminal)) if is_typed => {
                     // A sandbox may not know how: then at least the command hears of it.
                     let why = "it was typed for the command";
                     terminal.signal(signal).or_else(|_| self.send(signal, why))?;
                 }
+                // A leader of a session does not stop by itself.
                 (Signal::SIGTSTP, Some(_)) => self.send_to_session(Signal::SIGSTOP, "stop with nsenter-rs")?,
                 (_, None) if is_typed => {}
                 (signal, _) => self.send(signal, "what is meant for nsenter-rs is meant for its command")?,

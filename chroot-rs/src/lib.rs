@@ -17,6 +17,7 @@ pub mod devices;
 mod entry;
 mod explain;
 mod facts;
+mod form;
 mod held;
 mod host_root;
 mod identity;

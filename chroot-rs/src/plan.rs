@@ -20,6 +20,7 @@ use crate::confine::Confine;
 use crate::confinement::Confinement;
 use crate::entry::{Attributes, Entry, PropagationKind};
 use crate::facts::Facts;
+use crate::form::{Form, Leave};
 use crate::identity::{Books, Identity, Request};
 use crate::in_root::InRoot;
 use crate::oci::Bundle;
@@ -52,39 +53,17 @@ struct Work {
     bundle: Option<Bundle>,
 }
 
-/// In which of its three ways.
-#[derive(Debug, PartialEq, Eq)]
-enum Form {
-    /// As chroot(8).
-    Plain { skip_chdir: bool },
-    /// `--std`, `--pivot` or mounts: this process gets a root of its own, and becomes the command.
-    Container { preserve_fds: u32, leave: Leave },
-    /// `--std --pipe`: a held container gets it.
-    Held { keep_on_error: bool },
-    /// `--audit`: no root is changed, the one that we are in is looked at.
-    Audit { as_json: bool },
-}
-
-/// How the old root is left, where a mount namespace of our own has been made or joined: in the caller's it is never done
-/// by `pivot_root(2)`, which moves the root of all who are in it.
-#[derive(Debug, PartialEq, Eq)]
-enum Leave {
-    ByPivot,
-    /// `--no-pivot`.
-    ByChroot,
-}
-
 impl Plan {
     /// Reads argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
         plumbing::options::parse::<Options>(argv)?.and_then(Plan::of_options)
     }
 
-    fn of_options(options: Options) -> Result<Plan, Fault> {
+    fn of_options(mut options: Options) -> Result<Plan, Fault> {
         if options.audit.audit {
             return Plan::of_audit(options);
         }
-        let mut operands = options.operands.into_iter();
+        let mut operands = std::mem::take(&mut options.operands).into_iter();
         let bundle = options.root.oci.clone();
         let source = match (&bundle, options.root.source()) {
             (Some(_), _) => None,
@@ -98,32 +77,7 @@ impl Plan {
         if command.first().is_some_and(|word| word == "--") {
             command.remove(0);
         }
-        let form = match (options.pipe, options.std || bundle.is_some() || options.root.want_mounts()) {
-            (true, _) if !command.is_empty() => {
-                return Err(Fault::usage("--pipe takes no command: the last stage, nsenter-rs, runs it"));
-            }
-            (true, _) if !options.std && bundle.is_none() => {
-                return Err(Fault::usage(
-                    "--pipe needs --std or --oci: a container's root is made, not only changed to",
-                ));
-            }
-            (true, _) => Form::Held { keep_on_error: options.keep_on_error },
-            (false, true) if options.skip_chdir => {
-                return Err(Fault::usage(
-                    "--skip-chdir is for a plain chroot: with mounts, the working directory is left behind",
-                ));
-            }
-            (false, true) => Form::Container {
-                preserve_fds: options.preserve_fds.unwrap_or(0),
-                leave: if options.root.no_pivot { Leave::ByChroot } else { Leave::ByPivot },
-            },
-            (false, false) if options.preserve_fds.is_some() => {
-                return Err(Fault::usage(
-                    "--preserve-fds needs --std, --oci or mounts: a plain chroot keeps all descriptors",
-                ));
-            }
-            (false, false) => Form::Plain { skip_chdir: options.skip_chdir },
-        };
+        let form = Form::of(&options, !command.is_empty())?;
         Ok(Plan {
             narration: options.narration,
             form,

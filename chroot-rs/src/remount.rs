@@ -10,9 +10,10 @@ use nix::mount::MsFlags;
 use plumbing::kernel::{call, look};
 use plumbing::mountinfo::{self, Mount};
 use plumbing::{Fault, narrate};
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, openat, statx};
+use rustix::fs::{Mode, OFlags, openat};
 
 use crate::entry::{Attributes, Change, Propagation};
+use crate::root;
 
 /// The words of mountinfo, the old flags, the new ones.
 const FLAGS: [(&str, MsFlags, Attributes); 7] = [
@@ -44,7 +45,7 @@ pub(crate) fn change(
         return Ok(());
     }
     let mounts = mountinfo::own()?;
-    let top = mount_id(goal, tree)?;
+    let top = root::mount_id_of(goal, tree)?;
     for mount in below(&mounts, top).into_iter().take(if recursive { usize::MAX } else { 1 }) {
         if mount.id == top {
             remount(goal, tree, flags_of(mount), change, why)?;
@@ -112,18 +113,10 @@ fn open(goal: &str, tree: BorrowedFd<'_>, top: u64, mounts: &[Mount], mount: &Mo
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let text = format!("openat(fd, {:?}, O_PATH|O_NOFOLLOW)", relative.to_string_lossy());
     let opened = look(goal, text, || openat(tree, relative, flags, Mode::empty()))?;
-    match mount_id(goal, opened.as_fd())? == mount.id {
+    match root::mount_id_of(goal, opened.as_fd())? == mount.id {
         true => Ok(opened),
         false => Err(Fault::new(format!("cannot {goal}: another mount covers the one on {place}"))
             .with_remedy("without mount_setattr(2), since Linux 5.12, only what can be reached can be changed")),
-    }
-}
-
-fn mount_id(goal: &str, mount: BorrowedFd<'_>) -> Result<u64, Fault> {
-    let stat = look(goal, "statx(fd, STATX_MNT_ID)", || statx(mount, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID))?;
-    match stat.stx_mask & StatxFlags::MNT_ID.bits() != 0 {
-        true => Ok(stat.stx_mnt_id),
-        false => Err(Fault::new(format!("cannot {goal}: statx(2) tells no mount ID, as it does since Linux 5.8"))),
     }
 }
 

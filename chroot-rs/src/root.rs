@@ -4,14 +4,14 @@
 //! The surprise: a process with CAP_SYS_CHROOT and an open directory walks out of a chroot; after a pivot there is
 //! nothing left to walk to.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use plumbing::kernel::{adopt, call, is_open, look};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::{Fault, narrate};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, fstat, openat, statx};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, fstat, openat, statx};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::thread::CapabilitySet;
 
@@ -204,14 +204,24 @@ fn let_go() -> Result<(), Fault> {
     Err(Fault::new(format!("cannot {GOAL}: {MOST_COVERS} mounts lay over it, and there are more")))
 }
 
+/// The id of the mount that is seen at a path now.
 pub(crate) fn mount_id(path: &Path) -> Result<u64, Fault> {
     let goal = "make sure that the old root is gone";
-    let stat = look(goal, format!("statx(AT_FDCWD, {}, STATX_MNT_ID)", quoted(path)), || {
+    told_mount_id(goal, &format!("statx(AT_FDCWD, {}, STATX_MNT_ID)", quoted(path)), || {
         statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)
-    })?;
+    })
+}
+
+/// The id of the mount that a descriptor lies on.
+pub(crate) fn mount_id_of(goal: &str, mount: BorrowedFd<'_>) -> Result<u64, Fault> {
+    told_mount_id(goal, "statx(fd, STATX_MNT_ID)", || statx(mount, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID))
+}
+
+fn told_mount_id(goal: &str, text: &str, ask: impl FnOnce() -> rustix::io::Result<Statx>) -> Result<u64, Fault> {
+    let stat = look(goal, text, ask)?;
     match stat.stx_mask & StatxFlags::MNT_ID.bits() != 0 {
         true => Ok(stat.stx_mnt_id),
-        false => Err(Fault::new(format!("cannot {goal}: statx(2) tells no mount ID, as it does since Linux 5.8"))),
+        false => Err(Fault::new(format!("cannot {goal}: {text}: no mount ID is told, as it is since Linux 5.8"))),
     }
 }
 

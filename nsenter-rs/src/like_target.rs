@@ -7,7 +7,7 @@
 use plumbing::kernel::{call, look};
 use plumbing::privilege::ResourceLimit;
 use plumbing::privilege::likeness::{Filter, Likeness, Sets, prepare};
-use plumbing::target::Target;
+use plumbing::target::{Target, status_field};
 use plumbing::{Fault, narrate};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Pid;
@@ -136,8 +136,7 @@ impl Status {
 
     /// What stands behind `FIELD:`.
     fn word(&self, field: &str) -> Result<&str, Fault> {
-        let line = self.text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        line.map(str::trim).ok_or_else(|| self.odd(field, "it is not there"))
+        status_field(&self.text, field).ok_or_else(|| self.odd(field, "it is not there"))
     }
 
     fn numbers(&self, field: &str, radix: u32) -> Result<Vec<u32>, Fault> {

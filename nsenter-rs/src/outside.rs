@@ -11,7 +11,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use plumbing::kernel::{call, look};
-use plumbing::target::wait_readable;
+use plumbing::target::{status_field, wait_readable};
 use plumbing::{Fault, Status};
 use rustix::process::{PidfdFlags, pidfd_open};
 
@@ -205,10 +205,8 @@ impl Command {
     fn stops_by_default(&self) -> bool {
         let Ok(status) = std::fs::read_to_string(format!("/proc/{}/status", self.pid)) else { return false };
         let stop = 1_u64 << (Signal::SIGTSTP as i32 - 1);
-        ["SigBlk:", "SigIgn:", "SigCgt:"].iter().all(|set| {
-            let line = status.lines().find_map(|line| line.strip_prefix(set));
-            line.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).is_some_and(|set| set & stop == 0)
-        })
+        let signals = |set| u64::from_str_radix(status_field(&status, set)?, 16).ok();
+        ["SigBlk", "SigIgn", "SigCgt"].into_iter().all(|set| signals(set).is_some_and(|signals| signals & stop == 0))
     }
 
     /// To all that the command, the leader of a session of its own, has in its process group.

@@ -117,6 +117,7 @@ fn exec(
     text: &str,
     why: &str,
 ) -> Result<(), Fault> {
+    // Each came to us as a word of an argv, so none has a NUL in it.
     let words: Vec<CString> = argv.iter().filter_map(|word| CString::new(word.clone().into_vec()).ok()).collect();
     let goal = "run what of us cannot be written";
     let executed = call(goal, text, why, || {

@@ -10,21 +10,21 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::mount::{OpenTreeFlags, open_tree};
-use rustix::thread::{CapabilitySet, capabilities};
+use rustix::thread::CapabilitySet;
 
 use super::OWN_FILE;
 use crate::Fault;
 use crate::fault::IntoErrno;
 use crate::kernel::{call, mount_setattr, run_from};
+use crate::privilege::holds;
 use crate::target::stat_field;
 
 const GOAL: &str = "go on from a read-only view of our executable";
 
 /// Goes on from one; `false` where our rights or this kernel do not suffice, for a copy does as well.
 pub(super) fn take_place() -> bool {
-    let may_mount = capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::SYS_ADMIN));
     // An error: Linux before 5.12, or without CONFIG_CHECKPOINT_RESTORE, or a mount that may not be cloned.
-    may_mount && clone_of_own_mount().and_then(go_on_from).is_ok()
+    holds(CapabilitySet::SYS_ADMIN) == Some(true) && clone_of_own_mount().and_then(go_on_from).is_ok()
 }
 
 fn clone_of_own_mount() -> Result<OwnedFd, Fault> {

@@ -1,6 +1,5 @@
 //! What the lists of mounts depend on, read once before the root changes: who we are here, and what the host has.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use plumbing::Fault;
@@ -8,6 +7,7 @@ use plumbing::kernel::look;
 use plumbing::mountinfo::{self, Mount};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::privilege::{holds, setgroups_is_denied};
+use plumbing::target::is_in_first_namespace;
 use rustix::thread::CapabilitySet;
 
 use crate::explain;
@@ -45,7 +45,7 @@ impl Facts {
     pub(crate) fn gather(joined: KindSet) -> Result<Facts, Fault> {
         let gid_map = read("/proc/self/gid_map")?;
         let mounts = mountinfo::own()?;
-        let is_first = in_first_cgroup_namespace() && !joined.contains(Kind::Cgroup);
+        let is_first = is_in_first_namespace(Kind::Cgroup) == Some(true) && !joined.contains(Kind::Cgroup);
         let makes_devices = !explain::in_user_namespace() && holds(CapabilitySet::MKNOD) == Some(true);
         Ok(Facts {
             makes_devices,
@@ -71,13 +71,6 @@ fn cgroup2(mounts: &[Mount]) -> Option<&Mount> {
 fn cgroup2_options(mounts: &[Mount]) -> Vec<String> {
     let options = cgroup2(mounts).map_or("", |mount| &mount.super_options).split(',');
     options.filter(|option| !matches!(*option, "rw" | "ro" | "")).map(str::to_owned).collect()
-}
-
-/// PROC_CGROUP_INIT_INO of <linux/proc_ns.h>.
-const FIRST_CGROUP_NAMESPACE: u64 = 0xefff_fffb;
-
-fn in_first_cgroup_namespace() -> bool {
-    std::fs::metadata("/proc/self/ns/cgroup").is_ok_and(|meta| meta.ino() == FIRST_CGROUP_NAMESPACE)
 }
 
 /// A mount of the whole hierarchy with a plain name.

@@ -7,11 +7,8 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::namespace::Kind;
 use plumbing::privilege::{capability_names, holds};
-use plumbing::target::own_namespace_inode;
+use plumbing::target::is_in_first_namespace;
 use rustix::thread::CapabilitySet;
-
-/// `PROC_USER_INIT_INO`: the inode of the first user namespace.
-const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
 
 /// Adds what is missing to a refusal of a change to the network.
 pub fn needs_net_admin(fault: Fault) -> Fault {
@@ -33,7 +30,7 @@ fn explain(fault: Fault, right: CapabilitySet) -> Fault {
         return fault;
     }
     let name = capability_names(right).concat();
-    let inside = own_namespace_inode(Kind::User).is_some_and(|inode| inode != INITIAL_USER_NAMESPACE);
+    let inside = is_in_first_namespace(Kind::User) == Some(false);
     match holds(right) {
         Some(false) => fault.with_remedy(format!("this process lacks {name} (see CapEff in /proc/self/status)")),
         Some(true) if inside => fault.with_remedy(format!(

@@ -18,7 +18,7 @@ use crate::credentials::{Credentials, Id};
 use crate::directory::Directories;
 use crate::enter::{self, Entry, Surroundings};
 use crate::entrance::{Asked, Entrances, Source};
-use crate::like_target::Like;
+use crate::like_target::{Like, Untold};
 use crate::options::{CommandAs, Namespaces};
 use crate::{environ, membership, plan};
 
@@ -33,7 +33,7 @@ pub(crate) struct Entering {
     environment: bool,
     join_cgroup: bool,
     follow_context: bool,
-    like_target: bool,
+    like_target: Option<Untold>,
     pub(crate) command: Command,
 }
 
@@ -49,6 +49,7 @@ impl Entering {
             return Err(Fault::usage("option '--target' may be given once only"));
         }
         let (all, user_parent) = (namespaces.all, namespaces.user_parent);
+        let like_target = how.like_target();
         let entering = Entering {
             target: targets.into_iter().next(),
             asked: Asked { all, sources: namespaces.sources(), user_parent },
@@ -62,7 +63,7 @@ impl Entering {
             environment: how.env,
             join_cgroup: how.join_cgroup,
             follow_context: how.follow_context,
-            like_target: how.like_target,
+            like_target,
             command: Command {
                 words,
                 preserve_fds: how.preserve_fds,
@@ -111,7 +112,7 @@ impl Entering {
         let credentials = Credentials { keep_capabilities: false, preserve: false, ..self.credentials.clone() };
         self.directories == Directories::default()
             && credentials == Credentials::default()
-            && !(self.environment || self.join_cgroup || self.follow_context || self.like_target)
+            && !(self.environment || self.join_cgroup || self.follow_context || self.like_target.is_some())
     }
 
     /// The target, and what is asked of it. A named network namespace is no process, but has a file.
@@ -127,7 +128,7 @@ impl Entering {
             || self.environment
             || self.join_cgroup
             || self.follow_context
-            || self.like_target
+            || self.like_target.is_some()
             || [self.credentials.uid, self.credentials.gid].contains(&Some(Id::Follow))
             || of_target.iter().any(|asked| *asked != (Kind::Net, Source::Target));
         if needs_process {
@@ -155,11 +156,11 @@ impl Entering {
             // Whom a name means is known only now; and a pid may have passed to another process meanwhile.
             plan::seal(&self.command)?;
         }
-        let like = match &target {
-            Some(target) if self.like_target => Some(like(target, &entrances)?),
+        let like = match (&target, self.like_target) {
+            (Some(target), Some(untold)) => Some(like(target, &entrances, untold)?),
             _ => None,
         };
-        let groups = match (&target, self.join_cgroup || self.like_target) {
+        let groups = match (&target, self.join_cgroup || self.like_target.is_some()) {
             (Some(target), true) => membership::of_target(target)?,
             _ => None,
         };
@@ -200,14 +201,14 @@ fn is_forbidden(fault: &Fault) -> bool {
     matches!(fault.errno(), Some(Errno::EACCES | Errno::EPERM))
 }
 
-fn like(target: &Target, entrances: &Entrances<'_>) -> Result<Like, Fault> {
+fn like(target: &Target, entrances: &Entrances<'_>, untold: Untold) -> Result<Like, Fault> {
     let is_foreign = target.namespace_inode(Kind::User)? != own_namespace_inode(Kind::User);
     match is_foreign && !entrances.kinds().contains(Kind::User) {
         true => Err(Fault::new(format!(
             "cannot be like process {}: its capabilities count in its user namespace only; enter that by --user or --all",
             target.pid()
         ))),
-        false => Like::of(target),
+        false => Like::of(target, untold),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod plan;
 
 mod address;
 mod attached;
+mod btf;
 mod command;
 mod containers;
 mod context;
@@ -27,6 +28,7 @@ mod membership;
 mod namespace_id;
 mod outside;
 mod owners;
+mod securebits;
 mod standard_input;
 mod terminal;
 

@@ -2,7 +2,7 @@
 //! `proc_pid_status(5)`, `proc_pid_limits(5)`.
 //!
 //! What is counted in the names of the machine outside is read and set there: groups, limits, CPUs, the OOM score. User,
-//! group and capabilities follow inside, and the filters last. Nothing tells the target's secure bits from outside.
+//! group, capabilities and secure bits follow inside, and the filters last.
 
 use plumbing::kernel::{call, look};
 use plumbing::privilege::ResourceLimit;
@@ -11,28 +11,53 @@ use plumbing::target::{Target, status_field};
 use plumbing::{Fault, narrate};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Pid;
-use rustix::thread::{CapabilitySet, CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CpuSet, sched_getaffinity, sched_setaffinity};
 
-use crate::{context, filters};
+use crate::{context, filters, securebits};
+
+/// What becomes of us where the kernel does not tell us all of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Untold {
+    /// No command is run.
+    Fatal,
+    /// The command is as we are there, and stderr says so.
+    Remarked,
+}
 
 /// What is read of the target while we are outside.
 pub(crate) struct Like {
     groups: Vec<u32>,
     limits: Vec<ResourceLimit>,
+    securebits: Option<CapabilitiesSecureBits>,
     filters: Vec<Filter>,
     cpus: CpuSet,
     oom_score_adj: String,
 }
 
+impl Untold {
+    fn unless_told<T>(self, told: Result<T, Fault>) -> Result<Option<T>, Fault> {
+        match (told, self) {
+            (Ok(told), _) => Ok(Some(told)),
+            (Err(fault), Untold::Fatal) => Err(fault),
+            (Err(fault), Untold::Remarked) => {
+                narrate::remark(format!("{fault}; the command is not like the target there"));
+                Ok(None)
+            }
+        }
+    }
+}
+
 impl Like {
     /// Looks at the target; stops it for an instant where it has filters.
-    pub(crate) fn of(target: &Target) -> Result<Like, Fault> {
+    pub(crate) fn of(target: &Target, untold: Untold) -> Result<Like, Fault> {
         let status = Status::of(target)?;
         let limits = target.read("limits")?;
         Ok(Like {
             groups: status.numbers("Groups", 10)?,
             limits: limits.lines().filter_map(ResourceLimit::of_proc).collect(),
-            filters: filters::of(target, status.number("Seccomp")?)?,
+            // First: it does not stop the target, which need not be stopped for nothing.
+            securebits: untold.unless_told(securebits::of(target))?.flatten(),
+            filters: untold.unless_told(filters::of(target, status.number("Seccomp")?))?.unwrap_or_default(),
             cpus: cpus_of(target)?,
             oom_score_adj: target.read("oom_score_adj")?.trim_end().to_owned(),
         })
@@ -50,7 +75,7 @@ impl Like {
     pub(crate) fn inside(&self, target: &Target, last: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
         // Again: the kernel tells the ids as the user namespace that we are in now calls them.
         let status = Status::of(target)?;
-        status.likeness()?.apply(&self.limits, &self.filters, last)
+        status.likeness(self.securebits)?.apply(&self.limits, &self.filters, last)
     }
 
     fn take_cpus(&self) -> Result<(), Fault> {
@@ -102,7 +127,7 @@ impl Status {
         Ok(Status { pid: target.pid(), text: target.read("status")? })
     }
 
-    fn likeness(&self) -> Result<Likeness, Fault> {
+    fn likeness(&self, securebits: Option<CapabilitiesSecureBits>) -> Result<Likeness, Fault> {
         let set = |field| {
             let bits = u64::from_str_radix(self.word(field)?, 16).map_err(|wrong| self.odd(field, &wrong.to_string()));
             bits.map(CapabilitySet::from_bits_retain)
@@ -118,6 +143,7 @@ impl Status {
                 ambient: set("CapAmb")?,
             },
             no_new_privs: self.number("NoNewPrivs")? != 0,
+            securebits,
             umask: self.numbers("Umask", 8)?.first().copied(),
         })
     }
@@ -164,7 +190,7 @@ mod tests {
         let text = "Umask:\t0027\nUid:\t1\t2\t2\t2\nGid:\t5\t5\t5\t5\nGroups:\t7 8 \nCapInh:\t00\nCapPrm:\t20\nCapEff:\t20\n\
                     CapBnd:\t21\nCapAmb:\t0\nNoNewPrivs:\t1\nSeccomp:\t2\n";
         let status = Status { pid: 1, text: text.to_owned() };
-        let likeness = status.likeness().unwrap();
+        let likeness = status.likeness(None).unwrap();
         assert_eq!((likeness.uid, likeness.gid, likeness.umask), ([1, 2], [5, 5], Some(0o27)));
         assert!(likeness.no_new_privs && likeness.sets.effective == CapabilitySet::KILL);
         assert_eq!(status.numbers("Groups", 10).unwrap(), [7, 8]);

@@ -14,6 +14,7 @@ use crate::address::Address;
 use crate::credentials::Id;
 use crate::entrance::Source;
 use crate::find::{Reference, Runtime};
+use crate::like_target::Untold;
 
 const EXAMPLES: &str = "
   nsenter-rs --target 4242 --all -- sh                      enter every namespace of a process
@@ -178,7 +179,11 @@ pub(crate) struct CommandAs {
     /// As the target: ids, capabilities, limits, cgroups, filters …; stops it for an instant to read its filters
     #[arg(long, requires = "target",
           conflicts_with_all = ["setuid", "setgid", "preserve_credentials", "keep_caps", "follow_context"])]
-    pub(crate) like_target: bool,
+    like_target: bool,
+    /// The same, but go on where the kernel does not tell us filters or secure bits, and say so
+    #[arg(long, requires = "target",
+          conflicts_with_all = ["setuid", "setgid", "preserve_credentials", "keep_caps", "follow_context", "like_target"])]
+    like_target_try: bool,
     /// Become the command instead of waiting for it, even when a pid namespace is entered
     #[arg(short = 'F', long, conflicts_with = "pipe")]
     pub(crate) no_fork: bool,
@@ -191,6 +196,14 @@ pub(crate) struct CommandAs {
     /// Hand descriptors 3 to N+2 on to the command
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1024))]
     pub(crate) preserve_fds: u32,
+}
+
+impl CommandAs {
+    /// Whether the command is to be like the target, and what becomes of it where we are not told all.
+    pub(crate) fn like_target(&self) -> Option<Untold> {
+        let strictly = self.like_target.then_some(Untold::Fatal);
+        strictly.or(self.like_target_try.then_some(Untold::Remarked))
+    }
 }
 
 impl Namespaces {

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
+pub use bpf::{Instruction, device_programs, iterate, link_task_iterator, load_iterator_program};
 pub use children::{Cloned, fork, fork_into, fork_plainly, fork_sibling};
 pub(crate) use executable::run_from;
 pub(crate) use landlock::{landlock_add_path, landlock_create_ruleset, landlock_restrict_self, landlock_version};
@@ -22,6 +23,7 @@ use crate::startup::Argv;
 use crate::trial::{Argument, Trial};
 use crate::{Fault, narrate};
 
+mod bpf;
 mod children;
 mod executable;
 mod landlock;
@@ -146,36 +148,6 @@ pub fn set_seccomp_filter(program: &[libc::sock_filter], flags: u32) -> Result<(
     // SAFETY: a whole sock_fprog, whose filter is as long as it says; the kernel copies it and writes nothing.
     let answer = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
     Errno::result(answer).map(drop)
-}
-
-/// `bpf(2)`: how many programs decide about devices for the v2 cgroup `group`, its own and those of groups above it.
-pub fn device_programs(group: impl AsFd) -> Result<u32, Errno> {
-    /// The part of `union bpf_attr` that `BPF_PROG_QUERY` knows from the beginning.
-    #[repr(C)]
-    struct Query {
-        target_fd: u32,
-        attach_type: u32,
-        query_flags: u32,
-        attach_flags: u32,
-        prog_ids: u64,
-        prog_cnt: u32,
-        padding: u32,
-    }
-    const PROG_QUERY: libc::c_int = 16;
-    const CGROUP_DEVICE: u32 = 6;
-    const EFFECTIVE: u32 = 1;
-    let mut query = Query {
-        target_fd: group.as_fd().as_raw_fd().cast_unsigned(),
-        attach_type: CGROUP_DEVICE,
-        query_flags: EFFECTIVE,
-        attach_flags: 0,
-        prog_ids: 0,
-        prog_cnt: 0,
-        padding: 0,
-    };
-    // SAFETY: a whole Query with its size, which the kernel writes the count into; with no array it writes nothing else.
-    let answer = unsafe { libc::syscall(libc::SYS_bpf, PROG_QUERY, &raw mut query, size_of::<Query>()) };
-    Errno::result(answer).map(|_| query.prog_cnt)
 }
 
 /// `keyctl(2)`: leaves the session keyring for a new one without a name.

@@ -75,6 +75,20 @@ impl Kind {
         self.row().manual
     }
 
+    /// The inode of the namespace that the kernel began with; `PROC_*_INIT_INO` of <linux/proc_ns.h>. `None` for the kinds
+    /// of which older kernels do not fix it.
+    pub fn first_inode(self) -> Option<u64> {
+        match self {
+            Kind::Ipc => Some(0xEFFF_FFFF),
+            Kind::Uts => Some(0xEFFF_FFFE),
+            Kind::User => Some(0xEFFF_FFFD),
+            Kind::Pid => Some(0xEFFF_FFFC),
+            Kind::Cgroup => Some(0xEFFF_FFFB),
+            Kind::Time => Some(0xEFFF_FFFA),
+            Kind::Net | Kind::Mnt => None,
+        }
+    }
+
     /// The kind that /proc/PID/ns and records call `name`.
     pub fn of_proc_name(name: &str) -> Option<Kind> {
         ROWS.iter().find(|row| row.proc_name == name).map(|row| row.kind)

@@ -179,7 +179,12 @@ pub fn own_namespace_inode(kind: Kind) -> Option<u64> {
     linked(rustix::fs::CWD, &format!("/proc/self/ns/{}", kind.proc_name())).ok()
 }
 
-/// The same of whichever process this pid means at the moment.
+/// Whether our namespace of this kind is the one that the kernel began with; `None` where that cannot be told.
+pub fn is_in_first_namespace(kind: Kind) -> Option<bool> {
+    Some(own_namespace_inode(kind)? == kind.first_inode()?)
+}
+
+/// The inode of the namespace of whichever process this pid means at the moment.
 pub fn namespace_inode_of(pid: i32, kind: Kind) -> Option<u64> {
     linked(rustix::fs::CWD, &format!("/proc/{pid}/ns/{}", kind.proc_name())).ok()
 }

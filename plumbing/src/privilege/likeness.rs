@@ -48,6 +48,8 @@ pub struct Likeness {
     pub sets: Sets,
     /// `PR_SET_NO_NEW_PRIVS(2const)`.
     pub no_new_privs: bool,
+    /// `SECBIT_*`; `None` where the kernel did not tell.
+    pub securebits: Option<CapabilitiesSecureBits>,
     /// The permissions that new files do not get.
     pub umask: Option<u32>,
 }
@@ -71,8 +73,8 @@ impl Likeness {
         filters: &[Filter],
         last: impl FnOnce() -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let plan = self.sets.by_execve(self.uid.contains(&0));
-        if plan.is_inexact {
+        let plan = self.sets.by_execve(self.uid.contains(&0) && !self.has_bit(CapabilitiesSecureBits::NO_ROOT));
+        if plan.is_inexact && !narrate::is_dry_run() {
             narrate::remark(
                 "the target's capabilities are not those of a program just executed: the command gets its effective \
                  and bounding sets, the others differ",
@@ -87,13 +89,12 @@ impl Likeness {
         if bounding() != self.sets.bounding {
             bound(self.sets.bounding)?;
         }
-        if plan.without_root {
-            securebits::set(CapabilitiesSecureBits::NO_ROOT | CapabilitiesSecureBits::KEEP_CAPS)?;
-        }
-        self.change_ids(plan.without_root)?;
+        self.change_ids()?;
         set_sets(CapabilitySets { effective: permitted, permitted, inheritable: plan.inheritable })?;
         clear_ambient()?;
         raise_ambient(plan.ambient)?;
+        // Now, since some of them forbid what was just done.
+        self.take_securebits(plan.without_root)?;
         self.umask.map_or(Ok(()), limits::set_umask)?;
         last()?;
         limits.iter().filter(|limit| !limit.holds()).try_for_each(ResourceLimit::set)?;
@@ -104,7 +105,25 @@ impl Likeness {
         filters.iter().try_for_each(Filter::enforce)
     }
 
-    fn change_ids(&self, keeps: bool) -> Result<(), Fault> {
+    fn has_bit(&self, bit: CapabilitiesSecureBits) -> bool {
+        self.securebits.is_some_and(|bits| bits.contains(bit))
+    }
+
+    fn take_securebits(&self, without_root: bool) -> Result<(), Fault> {
+        const KEEP_CAPS: CapabilitiesSecureBits = CapabilitiesSecureBits::KEEP_CAPS;
+        let own = securebits::own()?;
+        if self.has_bit(KEEP_CAPS) && !narrate::is_dry_run() {
+            narrate::remark("the target has SECBIT_KEEP_CAPS, which execve(2) takes from the command");
+        }
+        let mut wanted = self.securebits.unwrap_or(own);
+        wanted.set(CapabilitiesSecureBits::NO_ROOT, without_root || wanted.contains(CapabilitiesSecureBits::NO_ROOT));
+        match wanted.difference(KEEP_CAPS) == own.difference(KEEP_CAPS) {
+            true => Ok(()),
+            false => securebits::set(wanted),
+        }
+    }
+
+    fn change_ids(&self) -> Result<(), Fault> {
         let [real, effective] = self.gid;
         if [getgid().as_raw(), getegid().as_raw()] != self.gid {
             let text = format!("setresgid({real}, {effective}, {effective})");
@@ -115,9 +134,7 @@ impl Likeness {
         }
         let [real, effective] = self.uid;
         if [getuid().as_raw(), geteuid().as_raw()] != self.uid {
-            if !keeps {
-                keep_capabilities()?;
-            }
+            keep_capabilities()?;
             let text = format!("setresuid({real}, {effective}, {effective})");
             call(format!("change to user {effective}"), text, "as the target; credentials(7)", || {
                 set_thread_res_uid(Uid::from_raw(real), Uid::from_raw(effective), Uid::from_raw(effective))

@@ -1,28 +1,37 @@
 //! The secure bits: what being root means to the kernel. `capabilities(7)`, "The securebits flags".
 
-use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, set_capabilities_secure_bits};
+use nix::errno::Errno;
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, capabilities_secure_bits, set_capabilities_secure_bits};
 
-use super::capabilities::explain_missing;
+use super::capabilities::{explain_missing, holds};
 use crate::Fault;
-use crate::kernel::call;
+use crate::kernel::{call, look};
 
-const BITS: [(&str, CapabilitiesSecureBits); 8] = [
-    ("SECBIT_NOROOT", CapabilitiesSecureBits::NO_ROOT),
-    ("SECBIT_NOROOT_LOCKED", CapabilitiesSecureBits::NO_ROOT_LOCKED),
-    ("SECBIT_NO_SETUID_FIXUP", CapabilitiesSecureBits::NO_SETUID_FIXUP),
-    ("SECBIT_NO_SETUID_FIXUP_LOCKED", CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED),
-    ("SECBIT_KEEP_CAPS", CapabilitiesSecureBits::KEEP_CAPS),
-    ("SECBIT_KEEP_CAPS_LOCKED", CapabilitiesSecureBits::KEEP_CAPS_LOCKED),
-    ("SECBIT_NO_CAP_AMBIENT_RAISE", CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE),
-    ("SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED", CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED),
+/// In the order of their bits. The last four are about scripts, since Linux 6.14.
+const NAMES: [&str; 12] = [
+    "SECBIT_NOROOT",
+    "SECBIT_NOROOT_LOCKED",
+    "SECBIT_NO_SETUID_FIXUP",
+    "SECBIT_NO_SETUID_FIXUP_LOCKED",
+    "SECBIT_KEEP_CAPS",
+    "SECBIT_KEEP_CAPS_LOCKED",
+    "SECBIT_NO_CAP_AMBIENT_RAISE",
+    "SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED",
+    "SECBIT_EXEC_RESTRICT_FILE",
+    "SECBIT_EXEC_RESTRICT_FILE_LOCKED",
+    "SECBIT_EXEC_DENY_INTERACTIVE",
+    "SECBIT_EXEC_DENY_INTERACTIVE_LOCKED",
 ];
+
+/// Those that make another one final: each stands behind the bit that it locks.
+const LOCKS: u32 = 0b1010_1010_1010;
 
 /// Reads `noroot,noroot_locked` into the kernel's names.
 pub fn securebit_names(text: &str) -> Result<Vec<String>, String> {
     let name = |word: &str| {
         let upper = word.to_ascii_uppercase().replace('-', "_");
         let full = format!("SECBIT_{}", upper.strip_prefix("SECBIT_").unwrap_or(&upper));
-        let is_known = BITS.iter().any(|(known, _)| *known == full);
+        let is_known = NAMES.contains(&full.as_str());
         is_known
             .then_some(full)
             .ok_or_else(|| "valid are names of capabilities(7), as in noroot,noroot_locked".to_owned())
@@ -33,32 +42,84 @@ pub fn securebit_names(text: &str) -> Result<Vec<String>, String> {
 /// The set that these names make.
 pub(super) fn securebits(names: &[String]) -> Result<CapabilitiesSecureBits, Fault> {
     names.iter().try_fold(CapabilitiesSecureBits::empty(), |set, name| {
-        match BITS.iter().find(|(known, _)| known == name) {
-            Some((_, bit)) => Ok(set | *bit),
+        match NAMES.iter().position(|known| known == name) {
+            Some(bit) => Ok(set | CapabilitiesSecureBits::from_bits_retain(1 << bit)),
             None => Err(Fault::new(format!("there is no secure bit {name:?}; capabilities(7) names them"))),
         }
     })
 }
 
+/// Our own.
+pub(super) fn own() -> Result<CapabilitiesSecureBits, Fault> {
+    look("read our secure bits", "prctl(PR_GET_SECUREBITS)", capabilities_secure_bits)
+}
+
 /// Sets exactly these.
 pub(super) fn set(bits: CapabilitiesSecureBits) -> Result<(), Fault> {
-    let names: Vec<_> = BITS.iter().filter(|(_, bit)| bits.contains(*bit)).map(|(name, _)| *name).collect();
-    let text = format!("prctl(PR_SET_SECUREBITS, {})", names.join("|"));
+    let text = format!("prctl(PR_SET_SECUREBITS, {})", shown(bits));
     call("set the secure bits", text, "what being root means from here on; capabilities(7)", || {
         set_capabilities_secure_bits(bits)
     })
-    .map_err(|fault| explain_missing(fault, CapabilitySet::SETPCAP))
+    .map_err(|fault| explain(fault, bits))
+}
+
+/// In strace's notation.
+fn shown(bits: CapabilitiesSecureBits) -> String {
+    let one =
+        |bit: u32| NAMES.get(bit as usize).map_or_else(|| format!("{:#x}", 1_u32 << bit), |name| (*name).to_owned());
+    let set: Vec<_> = (0..u32::BITS).filter(|bit| bits.bits() >> bit & 1 == 1).map(one).collect();
+    if set.is_empty() { "0".to_owned() } else { set.join("|") }
+}
+
+fn explain(fault: Fault, wanted: CapabilitiesSecureBits) -> Fault {
+    match (fault.errno(), holds(CapabilitySet::SETPCAP), capabilities_secure_bits()) {
+        (Some(Errno::EPERM), Some(true), Ok(own)) => match locked(own, wanted) {
+            kept if kept.is_empty() => fault,
+            kept => fault.with_remedy(format!(
+                "{} is final for us and whatever we run: start from a process without it",
+                shown(kept)
+            )),
+        },
+        _ => explain_missing(fault, CapabilitySet::SETPCAP),
+    }
+}
+
+/// The locks among our `own` bits that stand in the way of the `wanted` ones: they cannot go, nor what they lock change.
+fn locked(own: CapabilitiesSecureBits, wanted: CapabilitiesSecureBits) -> CapabilitiesSecureBits {
+    let (own, wanted) = (own.bits(), wanted.bits());
+    let changed = own ^ wanted;
+    CapabilitiesSecureBits::from_bits_retain(own & LOCKS & (changed | changed << 1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn bits(text: &str) -> CapabilitiesSecureBits {
+        securebits(&securebit_names(text).unwrap()).unwrap()
+    }
+
     #[test]
     fn bits_are_named_as_the_kernel_does() {
         let names = securebit_names("noroot,SECBIT_NOROOT_LOCKED,no-setuid-fixup").unwrap();
         assert_eq!(names, ["SECBIT_NOROOT", "SECBIT_NOROOT_LOCKED", "SECBIT_NO_SETUID_FIXUP"]);
         assert_eq!(securebits(&names).map(|bits| bits.bits()).ok(), Some(0b111));
+        assert_eq!(bits("exec_deny_interactive_locked").bits(), 1 << 11);
         assert!(securebit_names("root").is_err() && securebits(&["x".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn bits_are_shown_as_strace_does() {
+        assert_eq!(shown(bits("noroot,keep_caps")), "SECBIT_NOROOT|SECBIT_KEEP_CAPS");
+        assert_eq!(shown(CapabilitiesSecureBits::from_bits_retain(1 << 12)), "0x1000");
+        assert_eq!(shown(CapabilitiesSecureBits::empty()), "0");
+    }
+
+    #[test]
+    fn a_lock_stays_and_so_does_what_it_locks() {
+        let own = bits("noroot,noroot_locked,no_setuid_fixup");
+        assert_eq!(locked(own, bits("noroot,noroot_locked")), CapabilitiesSecureBits::empty());
+        assert_eq!(locked(own, bits("noroot_locked")), bits("noroot_locked"));
+        assert_eq!(locked(own, bits("noroot")), bits("noroot_locked"));
     }
 }

@@ -165,10 +165,13 @@ pub const NSENTER: &[Run] = &[
 pub const LIKE: &[Run] = &[
     run(
         "chroot-rs --skip-chdir --no-new-privs --seccomp default --capabilities chown,kill --userspec 1234:4321 --groups 5 \
-         --rlimit nofile=64:128 --umask 027 / sleep 60 & P=$!; for i in $(seq 300); do grep -q ^sleep /proc/$P/comm && break; sleep 0.01; done; \
+         --rlimit nofile=64:128 --umask 027 --securebits no_setuid_fixup / sleep 60 & P=$!; for i in $(seq 300); do grep -q ^sleep /proc/$P/comm && break; sleep 0.01; done; \
          echo 300 >/proc/$P/oom_score_adj; $TRACE nsenter-rs --explain -t $P --like-target -- true; s=$?; kill $P; exit $s",
         0,
         &[
+            "bpf",
+            "bpf",
+            "bpf",
             "ptrace",
             "ptrace",
             "ptrace",
@@ -178,6 +181,7 @@ pub const LIKE: &[Run] = &[
             "prctl",
             "setresgid",
             "setresuid",
+            "prctl",
             "umask",
             "prlimit64",
             "seccomp",

@@ -1,0 +1,214 @@
+//! The secure bits of another process, which no file and no system call tells. `capabilities(7)`, `bpf(2)`.
+//!
+//! So the kernel's iterator over tasks calls a program of a few instructions, which looks where the kernel's description
+//! of its types says that they are. The process is neither stopped nor asked: nothing in it can lie, or notice.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use nix::errno::Errno;
+use plumbing::kernel::{Instruction, call, iterate, link_task_iterator, load_iterator_program, look};
+use plumbing::namespace::Kind;
+use plumbing::privilege::holds;
+use plumbing::target::{Target, is_in_first_namespace};
+use plumbing::{Fault, narrate};
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet};
+
+use crate::btf::Btf;
+
+/// The kernel shows its structures to programs only that may be used under the GPL, too. This one may.
+const LICENSE: &CStr = c"Dual MIT/GPL";
+
+const TYPES: &str = "/sys/kernel/btf/vmlinux";
+
+/// The secure bits of the target; `None` under `--dry-run`, which runs no program.
+///
+/// # Errors
+/// EPERM but for root of the first user namespace, ENOENT from a kernel without a description of its types, E2BIG in a
+/// pid namespace before Linux 6.1.
+pub(crate) fn of(target: &Target) -> Result<Option<CapabilitiesSecureBits>, Fault> {
+    let goal = format!("read the secure bits of process {}", target.pid());
+    let iterator = Iterator::load(&goal)?;
+    let link = iterator.link(&goal, target)?;
+    let text = "bpf(BPF_ITER_CREATE, {link_fd})";
+    let tasks = call(&goal, text, "each read(2) of this has the program run; bpf(2)", || iterate(&link.descriptor))?;
+    if narrate::is_dry_run() {
+        return Ok(None);
+    }
+    let mut told = Vec::new();
+    look(&goal, "read(bpf_iter)", || File::from(tasks).read_to_end(&mut told))?;
+    let bits = link.of_told(&told, target.pid());
+    // What was looked up is its pid, which means it as long as it has not ended.
+    match bits {
+        Some(_) if !target.has_ended()? => Ok(bits),
+        _ => Err(Fault::kernel(goal, "read(bpf_iter)", Errno::ESRCH)),
+    }
+}
+
+/// The program, where the kernel runs it for each task.
+struct Iterator(OwnedFd);
+
+/// The tasks that it is run for.
+struct Link {
+    descriptor: OwnedFd,
+    /// Those of all processes, and not of the target only.
+    is_wide: bool,
+}
+
+impl Iterator {
+    fn load(goal: &str) -> Result<Iterator, Fault> {
+        let types = look(goal, format!("read({TYPES:?})"), || std::fs::read(TYPES)).map_err(explain_absence)?;
+        let (number, places) = Btf::parse(&types)
+            .and_then(|types| Some((types.function("bpf_iter_task")?, Places::of(&types)?)))
+            .ok_or_else(|| Fault::new(format!("cannot {goal}: {TYPES} does not tell where the kernel keeps them")))?;
+        let program = program(&places);
+        let text = format!(
+            "bpf(BPF_PROG_LOAD, {{prog_type=BPF_PROG_TYPE_TRACING, insn_cnt={}, license={LICENSE:?}, \
+             expected_attach_type=BPF_TRACE_ITER, attach_btf_id={number}}})",
+            program.len()
+        );
+        let why = "no call tells secure bits of others; these instructions read them in the kernel; bpf(2)";
+        call(goal, text, why, || load_iterator_program(&program, LICENSE, number))
+            .map(Iterator)
+            .map_err(explain_refusal)
+    }
+
+    fn link(&self, goal: &str, target: &Target) -> Result<Link, Fault> {
+        let text =
+            "bpf(BPF_LINK_CREATE, {link_create={prog_fd, attach_type=BPF_TRACE_ITER, iter_info={task={pid_fd}}}})";
+        let linked =
+            call(goal, text, "for the target only; bpf(2)", || link_task_iterator(&self.0, Some(target.pidfd())));
+        match linked {
+            Ok(descriptor) => Ok(Link { descriptor, is_wide: false }),
+            // Before Linux 6.1 the iterator cannot be told whom.
+            Err(fault) if matches!(fault.errno(), Some(Errno::E2BIG | Errno::EINVAL)) => self.link_all(goal, fault),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// What it tells then are pids of the first pid namespace.
+    fn link_all(&self, goal: &str, fault: Fault) -> Result<Link, Fault> {
+        if is_in_first_namespace(Kind::Pid) != Some(true) {
+            return Err(fault.with_remedy("before Linux 6.1 this can be told in the first pid namespace only"));
+        }
+        let text = "bpf(BPF_LINK_CREATE, {link_create={prog_fd, attach_type=BPF_TRACE_ITER}})";
+        let descriptor = call(goal, text, "for every process: this kernel takes no choice; bpf(2)", || {
+            link_task_iterator(&self.0, None)
+        })?;
+        Ok(Link { descriptor, is_wide: true })
+    }
+}
+
+impl Link {
+    /// What the program wrote: pid and secure bits of each process that it came by.
+    fn of_told(&self, told: &[u8], pid: i32) -> Option<CapabilitiesSecureBits> {
+        let number = |bytes: &[u8]| Some(u32::from_ne_bytes(bytes.try_into().ok()?));
+        let mut processes = told.chunks_exact(8).filter_map(|line| Some((number(&line[..4])?, number(&line[4..])?)));
+        let bits = processes.find(|(found, _)| !self.is_wide || i32::try_from(*found) == Ok(pid)).map(|(_, bits)| bits);
+        bits.map(CapabilitiesSecureBits::from_bits_retain)
+    }
+}
+
+/// Where the members that the program reads lie in their structures.
+#[derive(Debug)]
+struct Places {
+    pid: i16,
+    tgid: i16,
+    real_cred: i16,
+    securebits: i16,
+}
+
+impl Places {
+    fn of(types: &Btf<'_>) -> Option<Places> {
+        Some(Places {
+            pid: types.offset("task_struct", "pid")?,
+            tgid: types.offset("task_struct", "tgid")?,
+            // Not `cred`, which is another for as long as the kernel acts in somebody else's name.
+            real_cred: types.offset("task_struct", "real_cred")?,
+            securebits: types.offset("cred", "securebits")?,
+        })
+    }
+}
+
+/// Writes pid and secure bits of each process, by its first thread.
+fn program(places: &Places) -> [Instruction; 17] {
+    const CONTEXT: u8 = 1;
+    const TASK: u8 = 6;
+    const STACK: u8 = 10;
+    const SEQ_WRITE: i32 = 127;
+    let op =
+        |code, to: u8, from: u8, offset, immediate| Instruction { code, registers: to | from << 4, offset, immediate };
+    let pointer = |to, from, offset| op(0x79, to, from, offset, 0);
+    let number = |to, from, offset| op(0x61, to, from, offset, 0);
+    let store = |offset, from| op(0x63, STACK, from, offset, 0);
+    let set = |to, immediate| op(0xb7, to, 0, 0, immediate);
+    [
+        // struct bpf_iter__task { struct bpf_iter_meta *meta; struct task_struct *task; }
+        pointer(TASK, CONTEXT, 8),
+        // There is none at the end of the way.
+        op(0x15, TASK, 0, 13, 0),
+        number(2, TASK, places.pid),
+        number(3, TASK, places.tgid),
+        op(0x5d, 2, 3, 10, 0),
+        store(-8, 2),
+        pointer(3, TASK, places.real_cred),
+        number(3, 3, places.securebits),
+        store(-4, 3),
+        // bpf_seq_write(context->meta->seq, stack - 8, 8)
+        pointer(1, CONTEXT, 0),
+        pointer(1, 1, 0),
+        op(0xbf, 2, STACK, 0, 0),
+        op(0x07, 2, 0, 0, -8),
+        set(3, 8),
+        op(0x85, 0, 0, 0, SEQ_WRITE),
+        set(0, 0),
+        op(0x95, 0, 0, 0, 0),
+    ]
+}
+
+fn explain_absence(fault: Fault) -> Fault {
+    match fault.errno() {
+        Some(Errno::ENOENT) if Path::new("/sys/kernel").exists() => {
+            fault.with_remedy("this kernel was built without CONFIG_DEBUG_INFO_BTF: use --like-target-try")
+        }
+        Some(Errno::ENOENT) => fault.with_remedy("no sysfs is mounted on /sys here"),
+        _ => fault,
+    }
+}
+
+fn explain_refusal(fault: Fault) -> Fault {
+    let may = |right| holds(right) == Some(true);
+    let has_right = may(CapabilitySet::SYS_ADMIN) || (may(CapabilitySet::BPF) && may(CapabilitySet::PERFMON));
+    match fault.errno() {
+        Some(Errno::EPERM) if !has_right || is_in_first_namespace(Kind::User) == Some(false) => fault.with_remedy(
+            "the kernel shows secure bits to root of the first user namespace only: use --like-target-try",
+        ),
+        _ => fault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_told_by_its_pid_where_all_are_told() {
+        let told: Vec<u8> = [7_u32, 1, 8, 2].into_iter().flat_map(u32::to_ne_bytes).collect();
+        let link = |is_wide| Link { descriptor: File::open("/").unwrap().into(), is_wide };
+        let bits = |is_wide, pid| link(is_wide).of_told(&told, pid).map(|bits| bits.bits());
+        assert_eq!((bits(true, 8), bits(true, 9), bits(false, 1)), (Some(2), None, Some(1)));
+        assert_eq!(link(false).of_told(&told[..7], 7), None);
+    }
+
+    #[test]
+    fn what_is_skipped_leads_to_the_end() {
+        let program = program(&Places { pid: 0, tgid: 4, real_cred: 8, securebits: 16 });
+        for (at, one) in program.iter().enumerate().filter(|(_, one)| one.offset > 0 && matches!(one.code, 0x15 | 0x5d))
+        {
+            assert_eq!(at + 1 + one.offset as usize, program.len() - 2, "{one:?}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Programs that the kernel runs for us, and questions about those of others. `bpf(2)`.
+//!
+//! Each command of the call has a structure of its own, of which only the part that a command knew from its beginning has
+//! to be passed: the kernel takes the rest for 0.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+use super::adopt;
+
+/// One instruction; `struct bpf_insn`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instruction {
+    /// What to do.
+    pub code: u8,
+    /// The registers: in the lower half the destination, in the upper half the source.
+    pub registers: u8,
+    /// A distance in memory, or to the next instruction.
+    pub offset: i16,
+    /// A number.
+    pub immediate: i32,
+}
+
+/// `BPF_PROG_LOAD`: a program that an iterator of the kernel calls for each thing that it comes by. `iterator` is the
+/// number that the kernel's type information gives to the function which stands for it.
+pub fn load_iterator_program(program: &[Instruction], license: &CStr, iterator: u32) -> Result<OwnedFd, Errno> {
+    #[repr(C)]
+    #[derive(Default)]
+    struct Load {
+        prog_type: u32,
+        insn_cnt: u32,
+        insns: u64,
+        license: u64,
+        log_level: u32,
+        log_size: u32,
+        log_buf: u64,
+        kern_version: u32,
+        prog_flags: u32,
+        prog_name: [u8; 16],
+        prog_ifindex: u32,
+        expected_attach_type: u32,
+        prog_btf_fd: u32,
+        func_info_rec_size: u32,
+        func_info: u64,
+        func_info_cnt: u32,
+        line_info_rec_size: u32,
+        line_info: u64,
+        line_info_cnt: u32,
+        attach_btf_id: u32,
+    }
+    const PROG_LOAD: libc::c_int = 5;
+    const TRACING: u32 = 26;
+    let mut load = Load {
+        prog_type: TRACING,
+        insn_cnt: u32::try_from(program.len()).map_err(|_| Errno::E2BIG)?,
+        insns: program.as_ptr().expose_provenance() as u64,
+        license: license.as_ptr().expose_provenance() as u64,
+        expected_attach_type: TRACE_ITER,
+        attach_btf_id: iterator,
+        ..Load::default()
+    };
+    // SAFETY: a whole Load with its size, its instructions as many as it says and its text NUL-terminated; without a log
+    // the kernel writes nothing.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw mut load, size_of::<Load>()) };
+    Errno::result(answer).map(|fd| adopt(fd as RawFd))
+}
+
+/// `BPF_LINK_CREATE`: the way of such a program through the tasks of the machine: those of the process behind this
+/// pidfd, or all.
+pub fn link_task_iterator(program: impl AsFd, of: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Errno> {
+    /// The part of `union bpf_iter_link_info` about tasks.
+    #[repr(C)]
+    struct Tasks {
+        tid: u32,
+        pid: u32,
+        pid_fd: u32,
+    }
+    #[repr(C)]
+    struct Link {
+        prog_fd: u32,
+        target_fd: u32,
+        attach_type: u32,
+        flags: u32,
+        iter_info: u64,
+        iter_info_len: u32,
+        padding: u32,
+    }
+    const LINK_CREATE: libc::c_int = 28;
+    let tasks = of.map(|pidfd| Tasks { tid: 0, pid: 0, pid_fd: pidfd.as_raw_fd().cast_unsigned() });
+    let mut link = Link {
+        prog_fd: program.as_fd().as_raw_fd().cast_unsigned(),
+        target_fd: 0,
+        attach_type: TRACE_ITER,
+        flags: 0,
+        iter_info: tasks.as_ref().map_or(0, |tasks| std::ptr::from_ref(tasks).expose_provenance() as u64),
+        iter_info_len: tasks.as_ref().map_or(0, |_| size_of::<Tasks>() as u32),
+        padding: 0,
+    };
+    // SAFETY: a whole Link with its size, and a whole Tasks with its own behind it, or none; the kernel only reads them.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, LINK_CREATE, &raw mut link, size_of::<Link>()) };
+    Errno::result(answer).map(|fd| adopt(fd as RawFd))
+}
+
+/// `BPF_ITER_CREATE`: a descriptor of which each read(2) has the program run, and brings what it wrote.
+pub fn iterate(link: impl AsFd) -> Result<OwnedFd, Errno> {
+    const ITER_CREATE: libc::c_int = 33;
+    // The link's descriptor, and no flags.
+    let mut iterate = [link.as_fd().as_raw_fd().cast_unsigned(), 0];
+    // SAFETY: both numbers that this command knows, with their size; the kernel only reads them.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, ITER_CREATE, iterate.as_mut_ptr(), size_of_val(&iterate)) };
+    Errno::result(answer).map(|fd| adopt(fd as RawFd))
+}
+
+/// `BPF_PROG_QUERY`: how many programs decide about devices for the v2 cgroup `group`, its own and those of groups above
+/// it.
+pub fn device_programs(group: impl AsFd) -> Result<u32, Errno> {
+    #[repr(C)]
+    struct Query {
+        target_fd: u32,
+        attach_type: u32,
+        query_flags: u32,
+        attach_flags: u32,
+        prog_ids: u64,
+        prog_cnt: u32,
+        padding: u32,
+    }
+    const PROG_QUERY: libc::c_int = 16;
+    const CGROUP_DEVICE: u32 = 6;
+    const EFFECTIVE: u32 = 1;
+    let mut query = Query {
+        target_fd: group.as_fd().as_raw_fd().cast_unsigned(),
+        attach_type: CGROUP_DEVICE,
+        query_flags: EFFECTIVE,
+        attach_flags: 0,
+        prog_ids: 0,
+        prog_cnt: 0,
+        padding: 0,
+    };
+    // SAFETY: a whole Query with its size, which the kernel writes the count into; with no array it writes nothing else.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, PROG_QUERY, &raw mut query, size_of::<Query>()) };
+    Errno::result(answer).map(|_| query.prog_cnt)
+}
+
+/// Of `enum bpf_attach_type`.
+const TRACE_ITER: u32 = 28;

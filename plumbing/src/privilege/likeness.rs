@@ -75,10 +75,11 @@ impl Likeness {
     ) -> Result<(), Fault> {
         let plan = self.sets.by_execve(self.uid.contains(&0) && !self.has_bit(CapabilitiesSecureBits::NO_ROOT));
         if plan.is_inexact && !narrate::is_dry_run() {
-            narrate::remark(
-                "the target's capabilities are not those of a program just executed: the command gets its effective \
-                 and bounding sets, the others differ",
-            );
+            let by = if plan.without_root { ", by SECBIT_NOROOT" } else { "" };
+            narrate::remark(format!(
+                "the target's capabilities are not those of a program just executed: the command gets its effective and \
+                 bounding sets{by}, the others differ"
+            ));
         }
         let permitted = held()?.permitted;
         if !narrate::is_dry_run() && !permitted.contains(plan.ambient) {

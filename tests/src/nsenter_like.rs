@@ -96,7 +96,9 @@ pub const ROWS: &[Row] = &[
     Row::new("a target is neither stopped nor asked for its secure bits, which a filter of its own could kill it for", &[STRACE], |world| {
         let place = world.directory("like-killed");
         let profile = place.join("killed.json");
-        let text = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["prctl"],"action":"SCMP_ACT_KILL_PROCESS"}]}"#;
+        // PR_GET_SECUREBITS alone.
+        let text = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["prctl"],"action":"SCMP_ACT_KILL_PROCESS",
+            "args":[{"index":0,"value":27,"op":"SCMP_CMP_EQ"}]}]}"#;
         std::fs::write(&profile, text).expect("a file");
         let line = format!(
             "AROUND=; target --skip-chdir --securebits noroot --no-new-privs --seccomp {}; \
@@ -126,7 +128,7 @@ pub const ROWS: &[Row] = &[
         let hidden = |types: &str, option: &str| {
             let line = format!(
                 "AROUND=; target --skip-chdir --securebits no_setuid_fixup --umask 027; \
-                 unshare -m sh -c \"mount -t tmpfs none {types} && exec nsenter-rs -t $P {option} -- sh -c 'umask; setpriv -d | grep ^Secure'\""
+                 unshare -m sh -c \"mount -t tmpfs none {types} && exec nsenter-rs -t $P {option} -- bash -c 'umask; setpriv -d | grep ^Secure'\""
             );
             run(world, &format!("{PREAMBLE}{line}"))
         };

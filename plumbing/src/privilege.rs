@@ -29,7 +29,7 @@ pub use capabilities::{
     DOCKER_CAPABILITIES, PODMAN_CAPABILITIES, bounding, capability_names, capability_set, hand_on_capabilities, holds,
     keep_capabilities,
 };
-use capabilities::{bound, clear_ambient, held, raise_ambient, reduce};
+use capabilities::{bound, held};
 pub use identity::{change as change_identity, is_mapped, setgroups_is_denied};
 pub use landlock::Landlock;
 pub use limits::ResourceLimit;
@@ -125,20 +125,21 @@ impl Process {
         if keeps {
             keep_capabilities()?;
         }
-        if !self.securebits.is_empty() {
-            let keep = if keeps { CapabilitiesSecureBits::KEEP_CAPS } else { CapabilitiesSecureBits::empty() };
-            securebits::set(securebits | keep)?;
+        let keep = if keeps { CapabilitiesSecureBits::KEEP_CAPS } else { CapabilitiesSecureBits::empty() };
+        let late =
+            if wanted.raises() { securebits & securebits::FINAL_AMBIENT } else { CapabilitiesSecureBits::empty() };
+        if securebits != late {
+            securebits::set(securebits.difference(late) | keep)?;
         }
         identity::change(self.uid, self.gid, self.groups.as_deref())?;
         if self.session_keyring {
             // Now, so that it is the command's user's.
             keyring::renew()?;
         }
-        if wanted.ambient.is_some() {
-            clear_ambient()?;
+        match late.is_empty() {
+            true => wanted.take()?,
+            false => wanted.take_before(securebits | keep)?,
         }
-        wanted.sets.map_or(Ok(()), reduce)?;
-        wanted.ambient.map_or(Ok(()), raise_ambient)?;
         if self.new_session {
             new_session()?;
         }

@@ -52,7 +52,11 @@ pub const ROWS: &[Row] = &[
         // Without the bit, root gets the bounding set back at the exec.
         let options = "--securebits noroot,noroot_locked --capabilities chown,kill";
         let expected = "CapEff:\t0000000000000021\nCapBnd:\t0000000000000021\nCapAmb:\t0000000000000021\n";
-        everywhere(world, options, "grep -E \"^Cap(Eff|Bnd|Amb)\" /proc/self/status", expected);
+        let script = "grep -E \"^Cap(Eff|Bnd|Amb)\" /proc/self/status";
+        everywhere(world, options, script, expected);
+        // It would forbid what the capabilities of others than root need.
+        let options = "--securebits noroot,no_cap_ambient_raise --capabilities chown,kill";
+        everywhere(world, options, script, expected);
     }),
     Row::new(
         "capabilities are those of a preset, or each set is as asked, in the chain and in the pipe",

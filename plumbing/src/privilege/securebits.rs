@@ -23,6 +23,10 @@ const NAMES: [&str; 12] = [
     "SECBIT_EXEC_DENY_INTERACTIVE_LOCKED",
 ];
 
+/// Nothing can be added to the ambient set any more.
+pub(super) const FINAL_AMBIENT: CapabilitiesSecureBits =
+    CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE.union(CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED);
+
 /// Those that make another one final: each stands behind the bit that it locks.
 const LOCKS: u32 = 0b1010_1010_1010;
 

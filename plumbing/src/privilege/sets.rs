@@ -3,10 +3,11 @@
 //! The surprise: a user other than root keeps across `execve(2)` only what is in the ambient set, and that can hold only
 //! what is permitted and inheritable.
 
-use rustix::thread::{CapabilitySet, CapabilitySets};
+use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 use serde::{Deserialize, Serialize};
 
-use super::capabilities::capability_set;
+use super::capabilities::{capability_set, clear_ambient, raise_ambient, reduce};
+use super::securebits;
 use crate::Fault;
 
 /// The record's member `process.capability_sets`. An absent set is as `capabilities` says, or stays as it is.
@@ -87,11 +88,39 @@ impl Wanted {
         })
     }
 
+    /// Makes the sets so, but for the bounding one.
+    pub(super) fn take(&self) -> Result<(), Fault> {
+        if self.ambient.is_some() {
+            clear_ambient()?;
+        }
+        self.sets.map_or(Ok(()), reduce)?;
+        self.ambient.map_or(Ok(()), raise_ambient)
+    }
+
+    /// The same, with secure bits that let nothing be added to the ambient set: they come after it, and before the
+    /// right to set them may go.
+    pub(super) fn take_before(&self, bits: CapabilitiesSecureBits) -> Result<(), Fault> {
+        let right = CapabilitySet::SETPCAP;
+        let more = |sets: CapabilitySets| CapabilitySets {
+            permitted: sets.permitted | right,
+            effective: sets.effective | right,
+            ..sets
+        };
+        Wanted { sets: self.sets.map(more), ..*self }.take()?;
+        securebits::set(bits)?;
+        self.sets.map_or(Ok(()), reduce)
+    }
+
+    /// Whether anything is to be in the ambient set.
+    pub(super) fn raises(&self) -> bool {
+        self.ambient.is_some_and(|ambient| !ambient.is_empty())
+    }
+
     /// Whether a change to another user than root must leave the permitted set alone: what is inheritable or ambient
     /// comes from there.
     pub(super) fn outlives_root(&self) -> bool {
         let inheritable = self.sets.is_some_and(|sets| !sets.inheritable.is_empty());
-        inheritable || self.ambient.is_some_and(|ambient| !ambient.is_empty())
+        inheritable || self.raises()
     }
 }
 

@@ -44,12 +44,32 @@ const CALLS: &[Call] = &[
     ),
     call("execveat", "", "memfd_create(2)", "The sealed copy goes on."),
     call(
+        "bpf",
+        "",
+        "bpf(2)",
+        "With --like-target: no call tells the secure bits of another process, so the kernel's own iterator over tasks \
+         tells them to a program of a few instructions.",
+    ),
+    call(
+        "ptrace",
+        "",
+        "ptrace(2)",
+        "With --like-target: the target stands for an instant, since only a tracer is shown its system call filters.",
+    ),
+    call(
         "clone3",
         "",
         "clone(2)",
         "A process crosses the border; the one outside waits, and passes signals and the terminal on.",
     ),
     call("prctl", "PR_SET_PDEATHSIG", "PR_SET_PDEATHSIG(2const)", "The command does not outlive nsenter-rs."),
+    call("sched_setaffinity", "", "sched_setaffinity(2)", "With --like-target: on the target's CPUs."),
+    call(
+        "write",
+        "oom_score_adj",
+        "proc_pid_oom_score_adj(5)",
+        "With --like-target: to be killed when the target would be.",
+    ),
     call("prctl", "PR_SET_DUMPABLE", "PR_SET_DUMPABLE(2const)", "Until the command runs, nobody inside may trace us."),
     call(
         "setns",
@@ -77,7 +97,15 @@ const CALLS: &[Call] = &[
         "What is handed on: nothing unasked, all with --keep-caps.",
     ),
     shared::CAPABILITIES,
+    call(
+        "prctl",
+        "PR_SET_SECUREBITS",
+        "PR_SET_SECUREBITS(2const)",
+        "After the ambient set, to which some of them let nothing be added.",
+    ),
+    call("umask", "", "umask(2)", "What new files do not permit."),
     shared::DEATH_SIGNAL_AGAIN,
+    call("prlimit64", "", "prlimit(2)", "Late, since the limits may be too tight for what comes before."),
     call(
         "prctl",
         "PR_SET_NO_NEW_PRIVS",

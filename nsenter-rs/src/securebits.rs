@@ -31,8 +31,7 @@ const TYPES: &str = "/sys/kernel/btf/vmlinux";
 /// pid namespace before Linux 6.1.
 pub(crate) fn of(target: &Target) -> Result<Option<CapabilitiesSecureBits>, Fault> {
     let goal = format!("read the secure bits of process {}", target.pid());
-    let iterator = Iterator::load(&goal)?;
-    let link = iterator.link(&goal, target)?;
+    let link = Program::load(&goal)?.link(&goal, target)?;
     let text = "bpf(BPF_ITER_CREATE, {link_fd})";
     let tasks = call(&goal, text, "each read(2) of this has the program run; bpf(2)", || iterate(&link.descriptor))?;
     if narrate::is_dry_run() {
@@ -49,7 +48,7 @@ pub(crate) fn of(target: &Target) -> Result<Option<CapabilitiesSecureBits>, Faul
 }
 
 /// The program, where the kernel runs it for each task.
-struct Iterator(OwnedFd);
+struct Program(OwnedFd);
 
 /// The tasks that it is run for.
 struct Link {
@@ -58,22 +57,20 @@ struct Link {
     is_wide: bool,
 }
 
-impl Iterator {
-    fn load(goal: &str) -> Result<Iterator, Fault> {
+impl Program {
+    fn load(goal: &str) -> Result<Program, Fault> {
         let types = look(goal, format!("read({TYPES:?})"), || std::fs::read(TYPES)).map_err(explain_absence)?;
         let (number, places) = Btf::parse(&types)
             .and_then(|types| Some((types.function("bpf_iter_task")?, Places::of(&types)?)))
             .ok_or_else(|| Fault::new(format!("cannot {goal}: {TYPES} does not tell where the kernel keeps them")))?;
-        let program = program(&places);
+        let program = instructions(&places);
         let text = format!(
             "bpf(BPF_PROG_LOAD, {{prog_type=BPF_PROG_TYPE_TRACING, insn_cnt={}, license={LICENSE:?}, \
              expected_attach_type=BPF_TRACE_ITER, attach_btf_id={number}}})",
             program.len()
         );
         let why = "no call tells secure bits of others; these instructions read them in the kernel; bpf(2)";
-        call(goal, text, why, || load_iterator_program(&program, LICENSE, number))
-            .map(Iterator)
-            .map_err(explain_refusal)
+        call(goal, text, why, || load_iterator_program(&program, LICENSE, number)).map(Program).map_err(explain_refusal)
     }
 
     fn link(&self, goal: &str, target: &Target) -> Result<Link, Fault> {
@@ -134,7 +131,7 @@ impl Places {
 }
 
 /// Writes pid and secure bits of each process, by its first thread.
-fn program(places: &Places) -> [Instruction; 17] {
+fn instructions(places: &Places) -> [Instruction; 17] {
     const CONTEXT: u8 = 1;
     const TASK: u8 = 6;
     const STACK: u8 = 10;
@@ -205,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_is_skipped_leads_to_the_end() {
-        let program = program(&Places { pid: 0, tgid: 4, real_cred: 8, securebits: 16 });
+        let program = instructions(&Places { pid: 0, tgid: 4, real_cred: 8, securebits: 16 });
         for (at, one) in program.iter().enumerate().filter(|(_, one)| one.offset > 0 && matches!(one.code, 0x15 | 0x5d))
         {
             assert_eq!(at + 1 + one.offset as usize, program.len() - 2, "{one:?}");

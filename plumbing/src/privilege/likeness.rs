@@ -117,7 +117,9 @@ impl Likeness {
             narrate::remark("the target has SECBIT_KEEP_CAPS, which execve(2) takes from the command");
         }
         let mut wanted = self.securebits.unwrap_or(own);
-        wanted.set(CapabilitiesSecureBits::NO_ROOT, without_root || wanted.contains(CapabilitiesSecureBits::NO_ROOT));
+        if without_root {
+            wanted |= CapabilitiesSecureBits::NO_ROOT;
+        }
         match wanted.difference(KEEP_CAPS) == own.difference(KEEP_CAPS) {
             true => Ok(()),
             false => securebits::set(wanted),

@@ -7,7 +7,7 @@ use super::capabilities::{explain_missing, holds};
 use crate::Fault;
 use crate::kernel::{call, look};
 
-/// In the order of their bits. The last four are about scripts, since Linux 6.14.
+/// In the order of their bits.
 const NAMES: [&str; 12] = [
     "SECBIT_NOROOT",
     "SECBIT_NOROOT_LOCKED",
@@ -22,6 +22,9 @@ const NAMES: [&str; 12] = [
     "SECBIT_EXEC_DENY_INTERACTIVE",
     "SECBIT_EXEC_DENY_INTERACTIVE_LOCKED",
 ];
+
+/// The last four of them, which older kernels do not know.
+const OF_SCRIPTS: CapabilitiesSecureBits = CapabilitiesSecureBits::from_bits_retain(0xf00);
 
 /// Nothing can be added to the ambient set any more.
 pub(super) const FINAL_AMBIENT: CapabilitiesSecureBits =
@@ -75,16 +78,21 @@ fn shown(bits: CapabilitiesSecureBits) -> String {
     if set.is_empty() { "0".to_owned() } else { set.join("|") }
 }
 
+/// The kernel has three reasons for EPERM: no right, a lock, and bits that it does not know.
 fn explain(fault: Fault, wanted: CapabilitiesSecureBits) -> Fault {
-    match (fault.errno(), holds(CapabilitySet::SETPCAP), capabilities_secure_bits()) {
-        (Some(Errno::EPERM), Some(true), Ok(own)) => match locked(own, wanted) {
-            kept if kept.is_empty() => fault,
-            kept => fault.with_remedy(format!(
-                "{} is final for us and whatever we run: start from a process without it",
-                shown(kept)
-            )),
-        },
-        _ => explain_missing(fault, CapabilitySet::SETPCAP),
+    let (true, Some(true), Ok(own)) =
+        (fault.errno() == Some(Errno::EPERM), holds(CapabilitySet::SETPCAP), capabilities_secure_bits())
+    else {
+        return explain_missing(fault, CapabilitySet::SETPCAP);
+    };
+    let (kept, of_scripts) = (locked(own, wanted), wanted & OF_SCRIPTS);
+    if !kept.is_empty() {
+        let kept = shown(kept);
+        fault.with_remedy(format!("{kept} is final for us and whatever we run: start from a process without it"))
+    } else if !of_scripts.is_empty() {
+        fault.with_remedy(format!("this kernel does not know {}, which came with Linux 6.14", shown(of_scripts)))
+    } else {
+        fault
     }
 }
 

@@ -12,6 +12,7 @@ const LXC: Need = Need::Program("lxc-start", "lxc");
 const NSPAWN: Need = Need::Program("systemd-nspawn", "systemd-container");
 const CTR: Need = Need::Program("ctr", "containerd");
 const RUNC: Need = Need::Program("runc", "runc");
+const CONMON: Need = Need::Program("conmon", "conmon");
 const PODMAN: Need = Need::Program("podman", "podman");
 
 /// `until_ok COMMAND` waits for it to succeed; `sweep GROUP` notes which cgroups a runtime is about to leave behind, and
@@ -149,6 +150,26 @@ pub const ROWS: &[Row] = &[
             "fnd-podman podman ID localhost/fnd:busybox\nfnd-podman podman ID localhost/fnd:busybox\n\
              fnd-podman podman ID localhost/fnd:busybox\nnsenter-rs\ninside\nID crun ID \n\
              fnd-podman podman ID localhost/fnd:busybox\n",
+        );
+    })
+    .root_only()
+    .host_only(),
+    Row::new("what a monitor runs once its container has ended is not taken for the container", &[CONMON, CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+        run(world, "conmon", r#"
+            without_v2
+            ID=$(printf %064d 7)
+            trap 'pkill -xf "/bin/sleep 86458"; crun delete --force $ID; until_ok gone' EXIT
+            gone() { ! pgrep -f "^conmon.* fnd-conmon "; }
+            cd $D; mkdir sock; crun spec; bundle; jq '.linux.cgroupsPath="/fnd-conmon"' config.json >c && mv c config.json
+            conmon --socket-dir-path $D/sock --api-version 1 -c $ID -u $ID -n fnd-conmon -r $(command -v crun) -b $D -p $D/pidfile                 -l k8s-file:$D/log --exit-dir $D --exit-command /bin/sleep --exit-command-arg 86458 2>$D/errors || cat $D/errors
+            until_ok test -s pidfile; crun start $ID
+            field fnd-conmon '[.name,.container.runtime]|join(" ")'; nsenter-rs -t fnd-conmon --all -- /bin/hostname
+            crun kill $ID KILL; until_ok pgrep -xf '/bin/sleep 86458'
+            nsenter-rs -t fnd-conmon --all -- echo on the host 2>&1; nsenter-rs --list --containers | grep -c fnd-conmon
+        "#)
+        .stdout_is(
+            "fnd-conmon podman\ninside\n\
+             nsenter-rs: cannot find a container named \"fnd-conmon\": none that runs here has that name or id\n0\n",
         );
     })
     .root_only()

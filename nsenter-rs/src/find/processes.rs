@@ -112,6 +112,12 @@ impl Process {
         self.children().find(|child| child.namespace_inode(Kind::Pid).is_ok_and(|inode| inode != own))
     }
 
+    /// Its child that does not, as far as we are told, see the files that it sees itself.
+    pub(crate) fn child_elsewhere(&self) -> Option<Target> {
+        let mounts = |process: &Target| process.namespace_inode(Kind::Mnt).ok().flatten();
+        self.children().find(|child| mounts(child).is_none_or(|inode| Some(inode) != mounts(&self.target)))
+    }
+
     /// Its children, of whichever of its threads.
     pub(crate) fn children(&self) -> impl Iterator<Item = Target> {
         let parent = self.target.pid();

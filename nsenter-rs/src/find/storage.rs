@@ -56,7 +56,9 @@ pub(super) fn claims(search: &Search) -> Vec<Claim> {
 pub(super) fn monitored(search: &Search) -> Vec<Claim> {
     let of_monitor = |monitor: &super::Process| {
         let (id, name) = (monitor.option(&["-c", "--cid"])?, monitor.option(&["-n", "--name"])?);
-        let child = monitor.children().next()?;
+        // Not the runtime, which makes the container, nor what cleans up after it: those are programs of the host, and
+        // whoever entered one of them would be on the host.
+        let child = monitor.child_elsewhere()?;
         // CRI-O's names are made up of all that Kubernetes says.
         let is_crio = name.to_str().is_some_and(|name| name.starts_with("k8s_"));
         let runtime = if is_crio { Runtime::CriO } else { Runtime::Podman };

@@ -62,8 +62,7 @@ impl Target {
     pub fn of_pidfd(pid: i32, pidfd: OwnedFd) -> Result<Target, Fault> {
         let path = format!("/proc/{pid}");
         let dir = look(format!("open process {pid}"), format!("openat(\"{path}\", O_PATH)"), || {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            openat(rustix::fs::CWD, &path, flags, Mode::empty())
+            directory(rustix::fs::CWD, &path)
         })?;
         let target = Target { pid, pidfd, dir };
         if target.has_ended()? {
@@ -140,9 +139,17 @@ impl Target {
 
     /// The kinds in which its namespace is not ours.
     pub fn foreign_kinds(&self) -> Result<KindSet, Fault> {
+        // Both directories once: what lies in /proc/self is made anew for each process, and found anew for each path.
+        let path = format!("/proc/{}/ns", self.pid());
+        let theirs =
+            look(format!("read the namespaces of process {}", self.pid()), format!("openat({path:?})"), || {
+                directory(self.dir(), "ns")
+            })?;
+        let own = directory(rustix::fs::CWD, "/proc/self/ns").ok();
+        let own = |kind: Kind| linked(own.as_ref()?.as_fd(), kind.proc_name()).ok();
         let mut foreign = KindSet::EMPTY;
         for kind in Kind::ALL {
-            if self.namespace_inode(kind)? != own_namespace_inode(kind) {
+            if self.known(kind, linked(theirs.as_fd(), kind.proc_name()))? != own(kind) {
                 foreign.insert(kind);
             }
         }
@@ -162,13 +169,16 @@ impl Target {
 
     /// The inode of its namespace of this kind; `None` where the kernel does not know the kind.
     pub fn namespace_inode(&self, kind: Kind) -> Result<Option<u64>, Fault> {
-        let path = format!("ns/{}", kind.proc_name());
-        match linked(self.dir(), &path) {
+        self.known(kind, linked(self.dir(), &format!("ns/{}", kind.proc_name())))
+    }
+
+    fn known(&self, kind: Kind, inode: Result<u64, rustix::io::Errno>) -> Result<Option<u64>, Fault> {
+        match inode {
             Ok(inode) => Ok(Some(inode)),
             Err(rustix::io::Errno::NOENT) if !self.has_ended()? => Ok(None),
             Err(error) => {
                 let goal = format!("read the {} namespace of process {}", kind.option(), self.pid());
-                look(goal, format!("readlink(\"/proc/{}/{path}\")", self.pid()), || Err(error))
+                look(goal, format!("readlink(\"/proc/{}/ns/{}\")", self.pid(), kind.proc_name()), || Err(error))
             }
         }
     }
@@ -196,6 +206,11 @@ fn linked(dir: BorrowedFd<'_>, path: &str) -> Result<u64, rustix::io::Errno> {
     let length = rustix::fs::readlinkat_raw(dir, path, &mut buffer[..])?;
     let text = std::str::from_utf8(&buffer[..length]).ok().and_then(|link| link.split_once(":[")?.1.strip_suffix(']'));
     text.and_then(|number| number.parse().ok()).ok_or(rustix::io::Errno::INVAL)
+}
+
+/// A directory, to look things up in.
+fn directory(dir: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, rustix::io::Errno> {
+    openat(dir, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Waits until `fd` is readable (for a pidfd: until the process has ended); without `patience`, for ever.

@@ -56,7 +56,7 @@ pub const ROWS: &[Row] = &[
     Row::new("the same key does nothing where nobody could continue the job", NEEDS, |world| {
         for tool in TOOLS {
             // The tool itself leads the session of its terminal.
-            let session = format!("exec {tool} sh -c 'sleep $N; touch ended'");
+            let session = format!("exec {tool} sh -c 'sleep $N; :'");
             let typist = "C=$(sleeps); printf '\\032'; sleep 0.5; state $C >&2; kill -KILL $C";
             let told = typed(world, &session, typist);
             assert_eq!(told.stderr.lines().find(|line| line.len() == 1), Some("S"), "{told}");

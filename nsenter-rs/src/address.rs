@@ -63,14 +63,6 @@ impl Address {
         Ok(Address::Process { pid, inode })
     }
 
-    /// The pid, where that is how the target is told.
-    pub(crate) fn pid(&self) -> Option<i32> {
-        match self {
-            Address::Process { pid, .. } => Some(*pid),
-            Address::Named(_) => None,
-        }
-    }
-
     /// Narrowed to a runtime by an option of its own.
     pub(crate) fn of_runtime(self, runtime: Option<Runtime>) -> Result<Address, Fault> {
         match (self, runtime) {

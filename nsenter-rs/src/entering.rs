@@ -1,7 +1,7 @@
 //! Entering what the options name, step by step, in the order in which the kernel wants it. `nsenter(1)`.
 //!
 //! All that is meant as it is outside is opened before the first namespace is joined: afterwards each path means
-//! something else. The surprise is our own executable, which a container could reach; so it is sealed first of all.
+//! something else. The surprise is our own executable, which a container could reach; so it is sealed before that, too.
 
 use std::ffi::OsString;
 
@@ -145,15 +145,10 @@ impl Entering {
 
     /// Does it.
     pub(crate) fn apply(&self) -> Result<Status, Fault> {
-        // Now, so that the target is opened only once: by the process that enters.
-        let is_across = self.asked.is_across_border(self.target.as_ref().and_then(Address::pid));
-        if is_across {
-            plan::seal(&self.command)?;
-        }
         let (target, asked) = self.open()?;
         let entrances = asked.open(target.as_ref())?;
-        if entrances.cross_border() && !is_across {
-            // Whom a name means is known only now; and a pid may have passed to another process meanwhile.
+        if entrances.cross_border() {
+            // Not before: it takes time. Where it goes on in a copy, that opens all this once more.
             plan::seal(&self.command)?;
         }
         let like = match (&target, self.like_target) {

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::kernel::{call, look, socket_namespace};
 use plumbing::namespace::{Kind, KindSet};
-use plumbing::target::{Target, namespace_inode_of, own_namespace_inode};
+use plumbing::target::Target;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
@@ -56,16 +56,6 @@ struct File {
 }
 
 impl Asked {
-    /// Whether a mount or pid namespace other than ours is asked for, as far as a pid alone can tell.
-    pub(crate) fn is_across_border(&self, pid: Option<i32>) -> bool {
-        let is_foreign = |kind: Kind| {
-            let theirs = pid.and_then(|pid| namespace_inode_of(pid, kind));
-            theirs.is_some_and(|theirs| Some(theirs) != own_namespace_inode(kind))
-        };
-        let border = [Kind::Mnt, Kind::Pid];
-        self.sources.iter().any(|(kind, _)| border.contains(kind)) || (self.all && border.into_iter().any(is_foreign))
-    }
-
     /// Opens them.
     pub(crate) fn open<'a>(&self, target: Option<&'a Target>) -> Result<Entrances<'a>, Fault> {
         let mut entrances = Entrances::default();

@@ -146,10 +146,10 @@ impl Target {
                 directory(self.dir(), "ns")
             })?;
         let own = directory(rustix::fs::CWD, "/proc/self/ns").ok();
-        let own = |kind: Kind| linked(own.as_ref()?.as_fd(), kind.proc_name()).ok();
+        let own = |kind: Kind| linked_namespace(own.as_ref()?.as_fd(), kind.proc_name()).ok();
         let mut foreign = KindSet::EMPTY;
         for kind in Kind::ALL {
-            if self.known(kind, linked(theirs.as_fd(), kind.proc_name()))? != own(kind) {
+            if self.known(kind, linked_namespace(theirs.as_fd(), kind.proc_name()))? != own(kind) {
                 foreign.insert(kind);
             }
         }
@@ -169,7 +169,7 @@ impl Target {
 
     /// The inode of its namespace of this kind; `None` where the kernel does not know the kind.
     pub fn namespace_inode(&self, kind: Kind) -> Result<Option<u64>, Fault> {
-        self.known(kind, linked(self.dir(), &format!("ns/{}", kind.proc_name())))
+        self.known(kind, linked_namespace(self.dir(), &format!("ns/{}", kind.proc_name())))
     }
 
     fn known(&self, kind: Kind, inode: Result<u64, rustix::io::Errno>) -> Result<Option<u64>, Fault> {
@@ -186,7 +186,7 @@ impl Target {
 
 /// The inode of our own namespace of this kind; `None` where the kernel does not know the kind.
 pub fn own_namespace_inode(kind: Kind) -> Option<u64> {
-    linked(rustix::fs::CWD, &format!("/proc/self/ns/{}", kind.proc_name())).ok()
+    linked_namespace(rustix::fs::CWD, &format!("/proc/self/ns/{}", kind.proc_name())).ok()
 }
 
 /// Whether our namespace of this kind is the one that the kernel began with; `None` where that cannot be told.
@@ -194,18 +194,20 @@ pub fn is_in_first_namespace(kind: Kind) -> Option<bool> {
     Some(own_namespace_inode(kind)? == kind.first_inode()?)
 }
 
-/// The inode of the namespace of whichever process this pid means at the moment.
-pub fn namespace_inode_of(pid: i32, kind: Kind) -> Option<u64> {
-    linked(rustix::fs::CWD, &format!("/proc/{pid}/ns/{}", kind.proc_name())).ok()
+/// The inode of a namespace, from the link of /proc that stands for it: `net:[4026531833]`. Not from stat(2) of what it
+/// leads to: the kernel would make that, and it lies on no mounted file system, where AppArmor lets nobody look whose
+/// profile is without attach_disconnected.
+pub fn linked_namespace(dir: BorrowedFd<'_>, path: &str) -> Result<u64, rustix::io::Errno> {
+    // The longest is `cgroup:[18446744073709551615]`.
+    let mut buffer = [0; 48];
+    let length = rustix::fs::readlinkat_raw(dir, path, &mut buffer[..])?;
+    namespace_in_link(&buffer[..length]).ok_or(rustix::io::Errno::INVAL)
 }
 
-/// The number in `net:[4026531833]`, which a link of /proc says. Not stat(2) of what it leads to: that lies on no mounted
-/// file system, where AppArmor lets nobody look whose profile is without attach_disconnected.
-fn linked(dir: BorrowedFd<'_>, path: &str) -> Result<u64, rustix::io::Errno> {
-    let mut buffer = [0; 64];
-    let length = rustix::fs::readlinkat_raw(dir, path, &mut buffer[..])?;
-    let text = std::str::from_utf8(&buffer[..length]).ok().and_then(|link| link.split_once(":[")?.1.strip_suffix(']'));
-    text.and_then(|number| number.parse().ok()).ok_or(rustix::io::Errno::INVAL)
+/// The number in `net:[4026531833]`.
+pub fn namespace_in_link(link: &[u8]) -> Option<u64> {
+    let bracket = link.iter().position(|byte| *byte == b'[')?;
+    std::str::from_utf8(link[bracket + 1..].strip_suffix(b"]")?).ok()?.parse().ok()
 }
 
 /// A directory, to look things up in.
@@ -293,6 +295,14 @@ mod tests {
         assert_eq!(status_field(status, "Uid"), Some("1\t2"));
         assert_eq!(status_field(status, "Seccomp"), Some("2"));
         assert_eq!(status_field(status, "Sec"), None);
+    }
+
+    #[test]
+    fn a_link_names_a_namespace() {
+        assert_eq!(namespace_in_link(b"net:[4026531833]"), Some(4026531833));
+        for other in [&b"/run/netns/blue"[..], b"socket:[", b"net:[x]", b"net:[]", b"1]", b""] {
+            assert_eq!(namespace_in_link(other), None);
+        }
     }
 
     #[test]

@@ -9,10 +9,8 @@ use std::path::Path;
 
 use plumbing::mountinfo;
 use plumbing::namespace::Kind;
-use plumbing::target::read_at;
+use plumbing::target::{namespace_in_link, read_at};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
-
-use super::process::inode_of;
 
 const NSFS: &[u8] = b" - nsfs ";
 
@@ -36,7 +34,7 @@ fn read_line(line: &[u8]) -> Option<Mount> {
     let may_be = line.windows(NSFS.len()).any(|part| part == NSFS);
     let mount = may_be.then(|| mountinfo::Mount::parse(line)).flatten().filter(|mount| mount.fs_type == "nsfs")?;
     let (kind, _) = mount.root.to_str()?.split_once(":[")?;
-    let (kind, inode) = (Kind::of_proc_name(kind)?, inode_of(mount.root.as_os_str().as_bytes())?);
+    let (kind, inode) = (Kind::of_proc_name(kind)?, namespace_in_link(mount.root.as_os_str().as_bytes())?);
     Some(Mount { kind, inode, point: mount.point.into_os_string().into_vec() })
 }
 

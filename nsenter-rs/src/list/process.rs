@@ -6,10 +6,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use plumbing::namespace::{Kind, KindSet};
-use rustix::fs::{AtFlags, Mode, OFlags, openat, readlinkat_raw, statat};
-
-/// More than the kernel's longest, `cgroup:[18446744073709551615]`.
-const LINK: usize = 48;
+use plumbing::target::linked_namespace;
+use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
 
 /// A process that was there a moment ago.
 #[derive(Debug)]
@@ -24,7 +22,7 @@ impl Process {
     pub(crate) fn read(pid: i32, dir: BorrowedFd<'_>, kinds: KindSet) -> Process {
         let mut namespaces = [0; 8];
         for kind in kinds.iter() {
-            namespaces[kind as usize] = linked(dir, path_of(kind)).unwrap_or_default();
+            namespaces[kind as usize] = linked_namespace(dir, path_of(kind)).unwrap_or_default();
         }
         Process { pid, namespaces }
     }
@@ -50,7 +48,9 @@ pub(crate) fn threads_apart(process: &Process, dir: BorrowedFd<'_>, kinds: KindS
     for tid in numbers_in(dir, "task").into_iter().filter(|tid| *tid != process.pid) {
         for kind in kinds.iter() {
             let path = format!("task/{tid}/{}", path_of(kind));
-            if let Some(inode) = linked(dir, &path).filter(|inode| Some(*inode) != process.namespace(kind)) {
+            if let Some(inode) =
+                linked_namespace(dir, &path).ok().filter(|inode| Some(*inode) != process.namespace(kind))
+            {
                 apart.push((tid, kind, inode));
             }
         }
@@ -89,30 +89,9 @@ fn path_of(kind: Kind) -> &'static str {
     }
 }
 
-/// The inode number that a link names: `net:[4026531833]`.
-fn linked(dir: BorrowedFd<'_>, path: &str) -> Option<u64> {
-    let mut buffer = [0; LINK];
-    let length = readlinkat_raw(dir, path, &mut buffer[..]).ok()?;
-    inode_of(&buffer[..length])
-}
-
-/// The number in `net:[4026531833]`.
-pub(crate) fn inode_of(link: &[u8]) -> Option<u64> {
-    let link = std::str::from_utf8(link).ok()?;
-    link.split_once(":[")?.1.strip_suffix(']')?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_link_names_an_inode() {
-        assert_eq!(inode_of(b"net:[4026531833]"), Some(4026531833));
-        for other in [&b"/run/netns/blue"[..], b"socket:[", b"net:[x]", b"\xff:[1]"] {
-            assert_eq!(inode_of(other), None);
-        }
-    }
 
     #[test]
     fn we_are_in_our_own_namespaces() {

@@ -5,14 +5,19 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::alone::row;
+use super::same_calls;
 use super::scene::Scene;
 use super::table::{Goal, Run, Table};
 
 const SOURCE: &str = include_str!("enter.c");
 const FLOOR: &str = "floor: the same calls, in C";
 const SEALED: &str = "floor, first executing a read-only view";
+const BLIND: &str = "floor, told which to join";
 const PEER: &str = "nsenter -t PID -a";
 const OURS: &str = "nsenter-rs -t PID -a";
+
+/// The calls that find the target, tell its namespaces from ours, and join them.
+const TRACED: &str = "pidfd_open,readlinkat,setns,execve";
 
 /// One table with a border, one without.
 pub fn tables(scene: &mut Scene) -> Result<Vec<Table>> {
@@ -24,7 +29,7 @@ pub fn tables(scene: &mut Scene) -> Result<Vec<Table>> {
     let goal = |than, at_most| Goal { row: OURS, than, at_most };
     let within = scene.target("--mount --uts --ipc --net --pid --cgroup")?;
     let rows = vec![
-        row(FLOOR, floor(scene, format!("entire {within}")), None),
+        row(FLOOR, floor(scene, format!("plain {within}")), None),
         row(SEALED, floor(scene, format!("sealed {within}")), None),
         row(OURS, scene.run(&format!("nsenter-rs -t {within} -a -- true")), Some(PEER)),
         row(
@@ -38,10 +43,14 @@ pub fn tables(scene: &mut Scene) -> Result<Vec<Table>> {
     let crossing = Table { title: "enter all six namespaces", rest: Duration::ZERO, floor: FLOOR, rows, goals };
     let beside = scene.target("--uts --ipc --net")?;
     let rows = vec![
-        row(FLOOR, floor(scene, format!("flat {beside}")), None),
+        row(FLOOR, floor(scene, format!("plain {beside}")), None),
         row(OURS, scene.run(&format!("nsenter-rs -t {beside} -a -- true")), Some(PEER)),
+        row(BLIND, floor(scene, format!("blind {beside}")), None),
         row(PEER, scene.run(&format!("nsenter -t {beside} -a true")), None),
     ];
+    if let [floor, ours, ..] = &rows[..] {
+        same_calls::check(TRACED, floor, ours)?;
+    }
     let goals = vec![goal(FLOOR, 1.15), goal(PEER, 0.85)];
     let flat = Table { title: "enter without a border", rest: Duration::ZERO, floor: FLOOR, rows, goals };
     Ok(vec![crossing, flat])

@@ -1,5 +1,6 @@
 //! The command that is run inside.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 
 /// Its words, and what it is handed.
@@ -18,10 +19,11 @@ pub(crate) struct Command {
 
 impl Command {
     /// The command, or the caller's shell.
-    pub(crate) fn words_or_shell(&self) -> Vec<OsString> {
+    pub(crate) fn words_or_shell(&self) -> Cow<'_, [OsString]> {
         if !self.words.is_empty() {
-            return self.words.clone();
+            return Cow::Borrowed(&self.words);
         }
-        vec![std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into())]
+        let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
+        Cow::Owned(vec![shell.unwrap_or_else(|| "/bin/sh".into())])
     }
 }

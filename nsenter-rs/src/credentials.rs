@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use plumbing::Fault;
 use plumbing::kernel::look;
-use plumbing::privilege::{Process, hand_on_capabilities, holds, keep_capabilities, setgroups_is_denied};
+use plumbing::privilege::{change_identity, hand_on_capabilities, holds, keep_capabilities, setgroups_is_denied};
 use plumbing::target::{Target, read_at, status_field};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::thread::CapabilitySet;
@@ -78,32 +78,23 @@ impl Credentials {
     pub(crate) fn leave_groups(&self) -> Result<(), Fault> {
         match self.preserve || !may_set_groups() {
             true => Ok(()),
-            false => Process { groups: Some(Vec::new()), ..Process::default() }.apply(|| Ok(())),
+            false => change_identity(None, None, Some(&[])),
         }
     }
 
     /// After the namespaces are entered: `entered` tells of a user namespace, if there was one.
     pub(crate) fn apply(&self, entered: Option<Entered>, target: Option<&Target>) -> Result<(), Fault> {
-        let changed = self.changed(entered, target)?;
-        let keep = self.keep_capabilities && entered.is_some();
-        if keep && changed.uid.is_some_and(|uid| uid != 0) {
-            keep_capabilities()?;
-        }
-        changed.apply(|| Ok(()))?;
-        if keep { hand_on_capabilities() } else { Ok(()) }
-    }
-
-    fn changed(&self, entered: Option<Entered>, target: Option<&Target>) -> Result<Process, Fault> {
-        if self.preserve {
-            return Ok(Process::default());
-        }
-        let root = entered.map(|_| Id::Number(0));
+        let root = entered.filter(|_| !self.preserve).map(|_| Id::Number(0));
         let uid = self.uid.or(root).map(|id| id.number("Uid", target)).transpose()?;
         let gid = self.gid.or(root).map(|id| id.number("Gid", target)).transpose()?;
+        let keep = self.keep_capabilities && entered.is_some();
+        if keep && uid.is_some_and(|uid| uid != 0) {
+            keep_capabilities()?;
+        }
         // Where an unprivileged owner had to give up setgroups, its own groups survive.
         let denied = entered.is_some_and(|entered| entered.setgroups_is_denied);
-        let groups = (gid.is_some() && !denied).then(Vec::new);
-        Ok(Process { uid, gid, groups, ..Process::default() })
+        change_identity(uid, gid, (gid.is_some() && !denied).then_some(&[]))?;
+        if keep { hand_on_capabilities() } else { Ok(()) }
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) fn enter(entry: &mut Entry<'_>, entered: impl FnOnce() -> Result<(), 
     })?;
     let (started, starting) = look("hear of the exec", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     let mut terminal = entry.terminal()?;
+    // With a terminal of its own the command gets a session of its own, too.
+    entry.process.new_session &= terminal.is_none();
     let signals = Signals::hold()?;
     let is_hidden = bear_inside(entry)?;
     let entry: &Entry<'_> = entry;
@@ -246,9 +248,7 @@ fn run(
         (Some(like), Some(target)) => like.inside(target, last)?,
         _ => {
             entry.credentials.apply(entered, entry.target)?;
-            // With a terminal of its own the command gets a session of its own, too.
-            let new_session = entry.process.new_session && terminal.is_none();
-            Process { new_session, ..entry.process.clone() }.apply(last)?;
+            entry.process.apply(last)?;
         }
     }
     chain::exec_with(&entry.command.words_or_shell(), environment)

@@ -3,6 +3,7 @@
 //! All that is meant as it is outside is opened before the first namespace is joined: afterwards each path means
 //! something else. The surprise is our own executable, which a container could reach; so it is sealed before that, too.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 
 use nix::errno::Errno;
@@ -116,10 +117,10 @@ impl Entering {
     }
 
     /// The target, and what is asked of it. A named network namespace is no process, but has a file.
-    fn open(&self) -> Result<(Option<Target>, Asked), Fault> {
+    fn open(&self) -> Result<(Option<Target>, Cow<'_, Asked>), Fault> {
         let file = match self.target.as_ref().map(Address::open).transpose()? {
-            None => return Ok((None, self.asked.clone())),
-            Some(Opened::Process(target)) => return Ok((Some(target), self.asked.clone())),
+            None => return Ok((None, Cow::Borrowed(&self.asked))),
+            Some(Opened::Process(target)) => return Ok((Some(target), Cow::Borrowed(&self.asked))),
             Some(Opened::Network(file)) => file,
         };
         let (of_target, mut sources): (Vec<_>, Vec<_>) =
@@ -140,7 +141,7 @@ impl Entering {
         if self.asked.all || !of_target.is_empty() {
             sources.push((Kind::Net, Source::File(file)));
         }
-        Ok((None, Asked { all: false, sources, user_parent: self.asked.user_parent }))
+        Ok((None, Cow::Owned(Asked { all: false, sources, user_parent: self.asked.user_parent })))
     }
 
     /// Does it.

@@ -52,16 +52,17 @@ impl Target {
 
     /// Opens a running process by its pid.
     pub fn of_pid(pid: i32) -> Result<Target, Fault> {
-        let goal = format!("open process {pid}");
-        let raw = Pid::from_raw(pid).ok_or_else(|| Fault::new(format!("cannot {goal}: a pid is above 0")))?;
-        let pidfd = look(&goal, format!("pidfd_open({pid})"), || pidfd_open(raw, PidfdFlags::empty()))?;
+        let raw =
+            Pid::from_raw(pid).ok_or_else(|| Fault::new(format!("cannot open process {pid}: a pid is above 0")))?;
+        let goal = format_args!("open process {pid}");
+        let pidfd = look(goal, format_args!("pidfd_open({pid})"), || pidfd_open(raw, PidfdFlags::empty()))?;
         Target::of_pidfd(pid, pidfd)
     }
 
     /// Describes a process whose pidfd is at hand already.
     pub fn of_pidfd(pid: i32, pidfd: OwnedFd) -> Result<Target, Fault> {
         let path = format!("/proc/{pid}");
-        let dir = look(format!("open process {pid}"), format!("openat(\"{path}\", O_PATH)"), || {
+        let dir = look(format_args!("open process {pid}"), format_args!("openat(\"{path}\", O_PATH)"), || {
             directory(rustix::fs::CWD, &path)
         })?;
         let target = Target { pid, pidfd, dir };
@@ -140,11 +141,9 @@ impl Target {
     /// The kinds in which its namespace is not ours.
     pub fn foreign_kinds(&self) -> Result<KindSet, Fault> {
         // Both directories once: what lies in /proc/self is made anew for each process, and found anew for each path.
-        let path = format!("/proc/{}/ns", self.pid());
-        let theirs =
-            look(format!("read the namespaces of process {}", self.pid()), format!("openat({path:?})"), || {
-                directory(self.dir(), "ns")
-            })?;
+        let pid = self.pid();
+        let goal = format_args!("read the namespaces of process {pid}");
+        let theirs = look(goal, format_args!("openat(\"/proc/{pid}/ns\")"), || directory(self.dir(), "ns"))?;
         let own = directory(rustix::fs::CWD, "/proc/self/ns").ok();
         let own = |kind: Kind| linked_namespace(own.as_ref()?.as_fd(), kind.proc_name()).ok();
         let mut foreign = KindSet::EMPTY;

@@ -94,8 +94,9 @@ impl<'a> Entrances<'a> {
 
     /// Their kinds.
     pub(crate) fn kinds(&self) -> KindSet {
-        let of_target = self.of_target.map(|(_, kinds)| kinds).unwrap_or_default();
-        of_target.iter().chain(self.files.iter().map(|file| file.kind)).collect()
+        let mut kinds = self.of_target.map(|(_, kinds)| kinds).unwrap_or_default();
+        self.files.iter().for_each(|file| kinds.insert(file.kind));
+        kinds
     }
 
     /// Whether there is somebody inside who could look at us.

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -135,7 +135,7 @@ fn c_strings(words: &[OsString]) -> Result<Vec<CString>, Fault> {
 
 fn c_string(word: &OsStr) -> Result<CString, Fault> {
     // argv comes from the kernel, which ends words at NUL; only a record could bring one along.
-    CString::new(word.to_owned().into_vec()).map_err(|_| Fault::new("cannot run a command with a NUL byte in it"))
+    CString::new(word.as_bytes()).map_err(|_| Fault::new("cannot run a command with a NUL byte in it"))
 }
 
 #[cfg(test)]

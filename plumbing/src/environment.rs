@@ -16,7 +16,7 @@ pub struct Environment(Vec<Cow<'static, CStr>>);
 impl Environment {
     /// What this process inherited.
     pub fn inherited() -> Self {
-        Environment(kernel::environ().into_iter().map(Cow::Borrowed).collect())
+        Environment(kernel::environ().map(Cow::Borrowed).collect())
     }
 
     /// Nothing at all.

@@ -206,7 +206,7 @@ pub fn set_disposition(signal: Signal, ignore: bool) -> Result<(), Errno> {
 }
 
 /// The entries of our environment, as they came; `environ(7)`.
-pub(crate) fn environ() -> Vec<&'static CStr> {
+pub(crate) fn environ() -> impl Iterator<Item = &'static CStr> {
     unsafe extern "C" {
         static environ: *const *const libc::c_char;
     }
@@ -219,22 +219,21 @@ pub(crate) fn environ() -> Vec<&'static CStr> {
 pub(crate) fn arguments(argv: Argv) -> Vec<OsString> {
     // SAFETY: the C library made it so, and nobody writes to it.
     let words = unsafe { strings(argv.0) };
-    words.into_iter().map(|word| OsStr::from_bytes(word.to_bytes()).to_owned()).collect()
+    words.map(|word| OsStr::from_bytes(word.to_bytes()).to_owned()).collect()
 }
 
 /// # Safety
 ///
 /// `array` is null, or an array of NUL-terminated strings that ends with a null pointer; and stays so for good.
-unsafe fn strings(mut array: *const *const libc::c_char) -> Vec<&'static CStr> {
-    let mut strings = Vec::new();
+unsafe fn strings(array: *const *const libc::c_char) -> impl Iterator<Item = &'static CStr> {
     // SAFETY: by our own contract; no step goes beyond the null pointer.
-    unsafe {
-        while !array.is_null() && !(*array).is_null() {
-            strings.push(CStr::from_ptr(*array));
-            array = array.add(1);
-        }
-    }
-    strings
+    let pointers = unsafe {
+        let ends = |at: &usize| array.is_null() || (*array.add(*at)).is_null();
+        let count = (0..).find(ends).unwrap_or_default();
+        if count == 0 { &[] } else { std::slice::from_raw_parts(array, count) }
+    };
+    // SAFETY: the same.
+    pointers.iter().map(|string| unsafe { CStr::from_ptr(*string) })
 }
 
 /// Whether descriptor `fd` is open.

@@ -3,7 +3,8 @@
  * "plain" finds out which namespaces of PID are not ours, joins those, and has a child run the command if the pid
  * namespace is among them. "sealed" executes a read-only view of this very program first, which is as safe as what
  * nsenter-rs does across a border. "blind" does without finding out: it joins uts, ipc and net. Where there is no border,
- * the bench compares the calls of "plain" with those of nsenter-rs by strace before it begins.
+ * the bench compares the calls of "plain" with those of nsenter-rs by strace before it begins. It is linked as nsenter-rs
+ * is, for random addresses, which take time to start with; once more without, for who wants to know how much.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

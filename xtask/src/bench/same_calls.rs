@@ -33,11 +33,15 @@ fn calls(strace: &Path, traced: &str, stage: &Stage) -> Result<Vec<Vec<String>>>
     command.args(["-ff", "-qq", "-e", "signal=none", "-e", &format!("trace={traced}"), "-o"]).arg(folder.join("of"));
     command.arg(&stage.program).args(&stage.arguments);
     let status = command.status();
-    let seen = read(&folder);
+    let mut seen = read(&folder);
     fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     // What the kernel refuses to this user, the table says.
     if !status.context("cannot start strace")?.success() {
         return Ok(Vec::new());
+    }
+    if let (true, Ok([first, ..])) = (traced.split(',').any(|call| call == "execve"), seen.as_deref_mut()) {
+        // How strace started it.
+        first.remove(0);
     }
     seen
 }
@@ -50,13 +54,7 @@ fn read(folder: &Path) -> Result<Vec<Vec<String>>> {
         processes.push((pid, fs::read_to_string(&path)?));
     }
     processes.sort();
-    let mut calls: Vec<Vec<String>> =
-        processes.iter().map(|(_, text)| text.lines().map(|line| essence(line).to_owned()).collect()).collect();
-    if let Some(first) = calls.first_mut() {
-        // How strace started it.
-        first.remove(0);
-    }
-    Ok(calls)
+    Ok(processes.iter().map(|(_, text)| text.lines().map(|line| essence(line).to_owned()).collect()).collect())
 }
 
 /// Without the answer, and without the ways to fork and the numbers in them.

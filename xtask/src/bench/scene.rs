@@ -70,12 +70,13 @@ impl Scene {
         Ok(File::open(self.folder.join(to))?.sync_all()?)
     }
 
-    /// Makes a static program of a source in C. `false` where there is no compiler.
-    pub fn compile(&self, name: &str, source: &str) -> Result<bool> {
+    /// Makes a program of a source in C; `linked` is `-static-pie`, as our tools are, or `-static`, at a fixed address.
+    /// `false` where there is no compiler.
+    pub fn compile(&self, name: &str, source: &str, linked: &str) -> Result<bool> {
         let Some(cc) = workspace::program("cc") else { return Ok(false) };
         let (file, program) = (self.folder.join(format!("{name}.c")), self.folder.join(name));
         fs::write(&file, source).with_context(|| format!("cannot write {}", file.display()))?;
-        workspace::must(Command::new(cc).args(["-O2", "-static", "-s", "-o"]).arg(&program).arg(file))?;
+        workspace::must(Command::new(cc).args(["-O2", linked, "-s", "-o"]).arg(&program).arg(file))?;
         // As all others are: a linker leaves the pages of its file otherwise than a copy does.
         self.copy(&program, &format!("bin/{name}"))?;
         Ok(true)

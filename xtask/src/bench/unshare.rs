@@ -22,7 +22,7 @@ const ALL: &str = "--mount --uts --ipc --net --pid --user --cgroup --time --map-
 
 /// One table for each case.
 pub fn tables(scene: &Scene) -> Result<Vec<Table>> {
-    let has_floor = scene.compile("unshare-floor", SOURCE)?;
+    let has_floor = scene.compile("unshare-floor", SOURCE, "-static-pie")?;
     let table = |title, word: &str, options: &str| -> Result<Table> {
         let floor = match has_floor {
             true => scene.run(&format!("unshare-floor {word} true")),

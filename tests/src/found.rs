@@ -60,6 +60,27 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("a container of LXC that is being made yet, with the host's root, is not found", &[LXC, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+        run(world, "lxc-early", r#"
+            sweep lxc.pivot 'lxc.*.fnd-early'
+            trap 'touch $D/go; wait; lxc-stop -P $D -k -n fnd-early; remove_swept' EXIT
+            mkdir -p $D/fnd-early
+            printf '#!/bin/sh\ntouch %s/made; until [ -e %s/go ]; do sleep 0.05; done\n' $D $D >$D/hook; chmod +x $D/hook
+            printf 'lxc.uts.name = inside-lxc\nlxc.rootfs.path = dir:%s\nlxc.net.0.type = empty\nlxc.init.cmd = /bin/sleep 86451\nlxc.apparmor.profile = unconfined\nlxc.autodev = 0\nlxc.hook.pre-mount = %s\n' $R $D/hook >$D/fnd-early/config
+            lxc-start -P $D -n fnd-early -o $D/log || cat $D/log &
+            until_ok test -e $D/made
+            nsenter-rs --target fnd-early --all -- true 2>&1; echo $?
+            touch $D/go
+            until_ok nsenter-rs --find fnd-early --json
+            nsenter-rs --target fnd-early --all -- hostname
+        "#)
+        .succeeds()
+        .stdout_is(
+            "nsenter-rs: cannot find a container named \"fnd-early\": none that runs here has that name or id\n125\ninside-lxc\n",
+        );
+    })
+    .root_only()
+    .host_only(),
     Row::new("containers of containerd are found by id, and by what Kubernetes calls them", &[CTR, UNSHARE, BUSYBOX, JQ, BASH], |world| {
         run(world, "containerd", r#"
             sweep fnd-pods

@@ -106,10 +106,14 @@ impl Process {
         self.target.namespace_inode(Kind::Mnt).is_ok_and(|inode| inode == own_namespace_inode(Kind::Mnt))
     }
 
-    /// Its child in a pid namespace of its own, which is a container's first process.
+    /// Its child in a pid namespace of its own, which is a container's first process. Not as long as that runs the
+    /// monitor's own program still: its root may be the host's until it has made the container's.
     pub(crate) fn contained_child(&self) -> Option<Target> {
         let own = self.target.namespace_inode(Kind::Pid).ok()?;
-        self.children().find(|child| child.namespace_inode(Kind::Pid).is_ok_and(|inode| inode != own))
+        let program = program_file(&self.target);
+        self.children()
+            .filter(|child| program.is_none() || program_file(child) != program)
+            .find(|child| child.namespace_inode(Kind::Pid).is_ok_and(|inode| inode != own))
     }
 
     /// Its child that does not, as far as we are told, see the files that it sees itself.
@@ -131,6 +135,11 @@ impl Process {
             .filter_map(|pid| Target::of_pid(pid).ok())
             .filter(move |child| parent_of(child) == Some(parent))
     }
+}
+
+/// What it executes, as the kernel calls the file.
+fn program_file(process: &Target) -> Option<Vec<u8>> {
+    rustix::fs::readlinkat(process.dir(), "exe", Vec::new()).ok().map(|path| path.into_bytes())
 }
 
 fn parent_of(process: &Target) -> Option<i32> {

@@ -149,7 +149,7 @@ impl Entering {
         let (target, asked) = self.open()?;
         let entrances = asked.open(target.as_ref())?;
         if entrances.cross_border() {
-            // Not before: it takes time. Where it goes on in a copy, that opens all this once more.
+            // Not before it is known to be needed. Where we go on in a copy, that opens all this once more.
             plan::seal(&self.command)?;
         }
         let like = match (&target, self.like_target) {

@@ -13,7 +13,7 @@ use plumbing::Fault;
 use plumbing::kernel::look;
 use plumbing::namespace::Kind;
 use plumbing::target::{Target, own_namespace_inode, status_field};
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 
 use super::claim;
 
@@ -137,9 +137,9 @@ impl Process {
     }
 }
 
-/// What it executes, as the kernel calls the file.
-fn program_file(process: &Target) -> Option<Vec<u8>> {
-    rustix::fs::readlinkat(process.dir(), "exe", Vec::new()).ok().map(|path| path.into_bytes())
+/// The file that it executes, by device and inode: by its path, a container's could be called like one of the host's.
+fn program_file(process: &Target) -> Option<(u64, u64)> {
+    statat(process.dir(), "exe", AtFlags::empty()).ok().map(|stat| (stat.st_dev, stat.st_ino))
 }
 
 fn parent_of(process: &Target) -> Option<i32> {

@@ -69,7 +69,6 @@ struct Crowd(Vec<Child>);
 
 impl Crowd {
     fn gather(scene: &Scene) -> Result<Crowd> {
-        let before = processes()?;
         let mut crowd = Crowd(Vec::new());
         let sleepers = format!("for i in $(seq {}); do sleep 300 & done; exec sleep 300", EACH - 1);
         for _ in 0..GROUPS {
@@ -82,11 +81,19 @@ impl Crowd {
             crowd.0.push(leader.spawn().context("cannot start unshare-rs")?);
         }
         let patience = Instant::now() + Duration::from_secs(60);
-        while processes()? < before + GROUPS * EACH {
+        while crowd.count()? < GROUPS * EACH {
             ensure!(Instant::now() < patience, "the sleepers did not come together");
             sleep(Duration::from_millis(100));
         }
         Ok(crowd)
+    }
+
+    /// How many have come. By their groups: other processes of the machine end meanwhile.
+    fn count(&self) -> Result<usize> {
+        let is_ours = |group: u32| self.0.iter().any(|leader| leader.id() == group);
+        let directories = std::fs::read_dir("/proc")?.flatten();
+        let stats = directories.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+        Ok(stats.filter_map(|stat| process_group(&stat)).filter(|group| is_ours(*group)).count())
     }
 
     fn disperse(mut self) -> Result<()> {
@@ -110,7 +117,7 @@ impl Drop for Crowd {
     }
 }
 
-fn processes() -> Result<usize> {
-    let is_pid = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
-    Ok(std::fs::read_dir("/proc")?.flatten().filter(|entry| is_pid(&entry.file_name())).count())
+/// The fifth field of /proc/PID/stat. The second is a name, which may have anything in it but ends with the last bracket.
+fn process_group(stat: &str) -> Option<u32> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(2)?.parse().ok()
 }

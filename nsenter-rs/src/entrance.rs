@@ -106,7 +106,8 @@ impl<'a> Entrances<'a> {
 
     /// Joins the pid namespace alone, which changes nothing for us, but for our children; answers whether we may.
     pub(crate) fn join_pid_for_children(&mut self) -> Result<bool, Fault> {
-        match self.steps(|kind| kind == Kind::Pid).try_for_each(|step| step.join()) {
+        let why = "it holds for children only, so one that is born now is in it; pid_namespaces(7)";
+        match self.steps(|kind| kind == Kind::Pid).try_for_each(|step| step.join_since(why)) {
             Err(fault) if is_refused(&fault) => return Ok(false),
             joined => joined?,
         }
@@ -120,10 +121,13 @@ impl<'a> Entrances<'a> {
 
     /// Joins them all. A joined pid namespace holds for children only.
     pub(crate) fn join(&self) -> Result<(), Fault> {
-        let at_once = "all at once, so that the rights that its user namespace gives count for the others";
         if self.files.is_empty() {
             let Some((target, kinds)) = self.of_target else { return Ok(()) };
-            return match target.join(kinds, at_once) {
+            let why = match kinds.contains(Kind::User) {
+                true => "all at once, so that the rights that its user namespace gives count for the others; setns(2)",
+                false => "by the pidfd, which means no other process than the target; setns(2)",
+            };
+            return match target.join(kinds, why) {
                 Err(fault) if is_refused(&fault) && kinds.contains(Kind::User) && kinds.iter().count() > 1 => {
                     self.join_in_turn()
                 }
@@ -252,7 +256,10 @@ impl<'a> Step<'a> {
     }
 
     fn join(&self) -> Result<(), Fault> {
-        let why = "each has its own owner, whose rights it takes";
+        self.join_since("each has its own owner, whose rights it takes; setns(2)")
+    }
+
+    fn join_since(&self, why: &str) -> Result<(), Fault> {
         match self {
             Step::OfTarget(target, kinds) => target.join(*kinds, why),
             Step::File(file) => {

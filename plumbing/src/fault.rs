@@ -22,17 +22,20 @@ pub struct Fault {
 
 impl Fault {
     /// A kernel call that was refused. `goal` completes "cannot …": an operation and its object.
+    #[cold]
     pub fn kernel(goal: impl fmt::Display, call: impl fmt::Display, errno: Errno) -> Self {
         let message = format!("cannot {goal}: {call}: {}", errno_text(errno));
         Fault { message, errno: Some(errno), remedy: None, status: Status::OURS, told: false }
     }
 
     /// A failure without an errno; `message` is the whole sentence.
+    #[cold]
     pub fn new(message: impl Into<String>) -> Self {
         Fault { message: message.into(), errno: None, remedy: None, status: Status::OURS, told: false }
     }
 
     /// Wrong usage; `message` names the option, the value and what would be valid.
+    #[cold]
     pub fn usage(message: impl Into<String>) -> Self {
         Fault::new(message).with_remedy("see --help")
     }

@@ -197,12 +197,12 @@ pub fn kill_by_number(pid: i32, signal: i32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
-/// Sets the disposition of `signal` to ignore or to the default.
-pub fn set_disposition(signal: Signal, ignore: bool) -> Result<(), Errno> {
+/// Sets the disposition of `signal` to ignore or to the default; answers whether it was ignored before.
+pub fn set_disposition(signal: Signal, ignore: bool) -> Result<bool, Errno> {
     let handler = if ignore { SigHandler::SigIgn } else { SigHandler::SigDfl };
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
     // SAFETY: neither SIG_IGN nor SIG_DFL runs code of ours.
-    unsafe { sigaction(signal, &action) }.map(drop)
+    unsafe { sigaction(signal, &action) }.map(|before| matches!(before.handler(), SigHandler::SigIgn))
 }
 
 /// The entries of our environment, as they came; `environ(7)`.
@@ -242,18 +242,9 @@ pub fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
 }
 
-/// Whether `signal` is ignored now.
-pub(crate) fn is_ignored(signal: Signal) -> bool {
-    // SAFETY: a null new action only reads into `old`, which is whole and zero is a valid value of it.
-    unsafe {
-        let mut old: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(signal as i32, std::ptr::null(), &raw mut old) == 0 && old.sa_sigaction == libc::SIG_IGN
-    }
-}
-
 /// [`set_disposition`] where there is nobody to tell: it cannot fail for a signal that has a name and can be caught.
-pub(crate) fn restore_disposition(signal: Signal, ignore: bool) {
-    if set_disposition(signal, ignore).is_err() {}
+pub(crate) fn replace_disposition(signal: Signal, ignore: bool) -> bool {
+    set_disposition(signal, ignore).unwrap_or_default()
 }
 
 /// Closes a standard descriptor again that was closed when we started.

@@ -1,5 +1,7 @@
 //! The eight kinds of namespaces: option, /proc name, clone flag and manual page, in one table; `namespaces(7)`.
 
+use std::fmt::{self, Display, Formatter};
+
 use nix::sched::CloneFlags;
 
 /// A kind of namespace.
@@ -145,19 +147,37 @@ impl KindSet {
     }
 
     /// `CLONE_NEWUSER|CLONE_NEWNS`, as strace writes it.
-    pub fn flag_names(self) -> String {
-        let names: Vec<_> = self.iter().map(|kind| kind.row().flag_name).collect();
-        names.join("|")
+    pub fn flag_names(self) -> impl Display {
+        Told { kinds: self, name: |kind| kind.row().flag_name, between: "|", last: "|", none: "" }
     }
 
-    /// `user and mount`, for sentences.
-    pub fn names(self) -> String {
-        let names: Vec<_> = self.iter().map(Kind::option).collect();
-        match names.split_last() {
-            Some((last, [])) => (*last).to_owned(),
-            Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
-            None => "no".to_owned(),
+    /// `user, mount and uts`, for sentences.
+    pub fn names(self) -> impl Display {
+        Told { kinds: self, name: Kind::option, between: ", ", last: " and ", none: "no" }
+    }
+}
+
+/// A set in words, which are put together only where somebody reads them.
+struct Told {
+    kinds: KindSet,
+    name: fn(Kind) -> &'static str,
+    between: &'static str,
+    last: &'static str,
+    none: &'static str,
+}
+
+impl Display for Told {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let count = self.kinds.iter().count();
+        for (place, kind) in self.kinds.iter().enumerate() {
+            let separator = match place {
+                0 => "",
+                _ if place + 1 == count => self.last,
+                _ => self.between,
+            };
+            write!(formatter, "{separator}{}", (self.name)(kind))?;
         }
+        if count == 0 { formatter.write_str(self.none) } else { Ok(()) }
     }
 }
 
@@ -183,7 +203,10 @@ mod tests {
     #[test]
     fn a_set_is_told_as_strace_writes_it() {
         let set: KindSet = [Kind::Mnt, Kind::User].into_iter().collect();
-        assert_eq!(set.flag_names(), "CLONE_NEWUSER|CLONE_NEWNS");
-        assert_eq!(set.names(), "user and mount");
+        assert_eq!(set.flag_names().to_string(), "CLONE_NEWUSER|CLONE_NEWNS");
+        assert_eq!(set.names().to_string(), "user and mount");
+        let set: KindSet = [Kind::Uts].into_iter().chain(set.iter()).collect();
+        assert_eq!(set.names().to_string(), "user, mount and uts");
+        assert_eq!(KindSet::EMPTY.names().to_string(), "no");
     }
 }

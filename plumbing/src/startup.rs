@@ -8,8 +8,7 @@
 
 use std::ffi::{OsString, c_char, c_int};
 use std::os::fd::{IntoRawFd, RawFd};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -26,8 +25,8 @@ const SIGCHLD_IGNORED: u8 = 1 << 4;
 #[repr(transparent)]
 pub struct Argv(pub(crate) *const *const c_char);
 
-/// What we were called with.
-static ARGUMENTS: OnceLock<Vec<OsString>> = OnceLock::new();
+/// What we were called with: an [`Argv`].
+static ARGV: AtomicPtr<*const c_char> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The whole of every tool's `main.rs`, under `#![no_main]`: parse, then apply, then report.
 #[macro_export]
@@ -43,7 +42,7 @@ macro_rules! main {
 
 /// What we were called with, our own name first.
 pub fn arguments() -> Vec<OsString> {
-    ARGUMENTS.get().cloned().unwrap_or_default()
+    kernel::arguments(Argv(ARGV.load(Ordering::Relaxed)))
 }
 
 fn remember() -> Result<(), Fault> {
@@ -55,14 +54,11 @@ fn remember() -> Result<(), Fault> {
             open("/dev/null", OFlags::RDWR, Mode::empty()).map(IntoRawFd::into_raw_fd)
         })?;
     }
-    if kernel::is_ignored(Signal::SIGPIPE) {
+    if kernel::replace_disposition(Signal::SIGPIPE, true) {
         inherited |= SIGPIPE_IGNORED;
-    } else {
-        kernel::restore_disposition(Signal::SIGPIPE, true);
     }
-    if kernel::is_ignored(Signal::SIGCHLD) {
+    if kernel::replace_disposition(Signal::SIGCHLD, false) {
         inherited |= SIGCHLD_IGNORED;
-        kernel::restore_disposition(Signal::SIGCHLD, false);
     }
     INHERITED.store(inherited, Ordering::Relaxed);
     Ok(())
@@ -77,10 +73,10 @@ pub fn was_closed(fd: RawFd) -> bool {
 pub fn hand_on() {
     let inherited = INHERITED.load(Ordering::Relaxed);
     if inherited & SIGPIPE_IGNORED == 0 {
-        kernel::restore_disposition(Signal::SIGPIPE, false);
+        kernel::replace_disposition(Signal::SIGPIPE, false);
     }
     if inherited & SIGCHLD_IGNORED != 0 {
-        kernel::restore_disposition(Signal::SIGCHLD, true);
+        kernel::replace_disposition(Signal::SIGCHLD, true);
     }
     for fd in (0..3).filter(|fd| was_closed(*fd)) {
         kernel::close_inherited(fd);
@@ -103,8 +99,8 @@ pub fn run<P>(
     apply: fn(&P) -> Result<Status, Fault>,
 ) -> c_int {
     narrate::name_tool(tool);
-    let arguments = ARGUMENTS.get_or_init(|| kernel::arguments(argv));
-    let outcome = remember().and_then(|()| parse(arguments.clone())).and_then(|parsed| match parsed {
+    ARGV.store(argv.0.cast_mut(), Ordering::Relaxed);
+    let outcome = remember().and_then(|()| parse(arguments())).and_then(|parsed| match parsed {
         Parsed::Plan(plan) => apply(&plan),
         Parsed::Text(text) => print(&folding::for_terminal(&text)),
     });

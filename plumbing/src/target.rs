@@ -161,9 +161,11 @@ impl Target {
         if kinds.is_empty() {
             return Ok(());
         }
-        let text = format!("setns(pidfd of {}, {})", self.pid(), kinds.flag_names());
-        let goal = format!("enter the {} namespaces of process {}", kinds.names(), self.pid());
-        call(goal, text, why, || nix::sched::setns(self.pidfd(), kinds.flags()))
+        let (pid, flags, names) = (self.pid(), kinds.flag_names(), kinds.names());
+        let goal = format_args!("enter the {names} namespaces of process {pid}");
+        call(goal, format_args!("setns(pidfd of {pid}, {flags})"), why, || {
+            nix::sched::setns(self.pidfd(), kinds.flags())
+        })
     }
 
     /// The inode of its namespace of this kind; `None` where the kernel does not know the kind.

@@ -26,7 +26,7 @@ fn run_of(words: &[&str]) -> Box<Run> {
 #[test]
 fn implied_namespaces_are_in_the_plan() {
     let run = run_of(&["-r", "--mount-proc", "--kill-child", "true"]);
-    assert_eq!(run.namespaces.kinds.names(), "user and mount");
+    assert_eq!(run.namespaces.kinds.names().to_string(), "user and mount");
     assert_eq!((run.fork, run.kill_child), (Some(Forward::Nothing), Some(Signal::SIGKILL)));
     assert_eq!(run.mount_proc, Some(PathBuf::from("/proc")));
     for words in [
@@ -37,9 +37,9 @@ fn implied_namespaces_are_in_the_plan() {
         &["--owner", "1:1"],
         &["-c"],
     ] {
-        assert_eq!(run_of(words).namespaces.kinds.names(), "user", "{words:?}");
+        assert_eq!(run_of(words).namespaces.kinds.names().to_string(), "user", "{words:?}");
     }
-    assert_eq!(run_of(&["-l", ":x"]).namespaces.kinds.names(), "user and mount");
+    assert_eq!(run_of(&["-l", ":x"]).namespaces.kinds.names().to_string(), "user and mount");
 }
 
 #[test]
@@ -75,8 +75,8 @@ fn of_several_words_about_ones_own_id_the_last_one_counts() {
 
 #[test]
 fn a_long_option_can_be_cut_short_where_that_is_clear() {
-    assert_eq!(run_of(&["--map-root", "--cg", "--use"]).namespaces.kinds.names(), "user and cgroup");
-    assert_eq!(run_of(&["--mount"]).namespaces.kinds.names(), "mount");
+    assert_eq!(run_of(&["--map-root", "--cg", "--use"]).namespaces.kinds.names().to_string(), "user and cgroup");
+    assert_eq!(run_of(&["--mount"]).namespaces.kinds.names().to_string(), "mount");
     assert!(parse(&["--map"]).is_err());
 }
 

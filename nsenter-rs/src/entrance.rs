@@ -107,7 +107,7 @@ impl<'a> Entrances<'a> {
     /// Joins the pid namespace alone, which changes nothing for us, but for our children; answers whether we may.
     pub(crate) fn join_pid_for_children(&mut self) -> Result<bool, Fault> {
         let why = "it holds for children only, so one that is born now is in it; pid_namespaces(7)";
-        match self.steps(|kind| kind == Kind::Pid).try_for_each(|step| step.join_since(why)) {
+        match self.steps(|kind| kind == Kind::Pid).try_for_each(|step| step.join_because(why)) {
             Err(fault) if is_refused(&fault) => return Ok(false),
             joined => joined?,
         }
@@ -256,10 +256,10 @@ impl<'a> Step<'a> {
     }
 
     fn join(&self) -> Result<(), Fault> {
-        self.join_since("each has its own owner, whose rights it takes; setns(2)")
+        self.join_because("each has its own owner, whose rights it takes; setns(2)")
     }
 
-    fn join_since(&self, why: &str) -> Result<(), Fault> {
+    fn join_because(&self, why: &str) -> Result<(), Fault> {
         match self {
             Step::OfTarget(target, kinds) => target.join(*kinds, why),
             Step::File(file) => {

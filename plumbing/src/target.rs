@@ -256,7 +256,7 @@ pub fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
 
 /// A field of a stat line, counted from 1 as `proc(5)` does. The second field, the name, may hold spaces and
 /// parentheses: count from its end.
-pub(crate) fn stat_field(stat: &str, number: usize) -> Option<u64> {
+pub fn stat_field(stat: &str, number: usize) -> Option<u64> {
     let after_name = &stat[stat.rfind(')')? + 1..];
     after_name.split_ascii_whitespace().nth(number - 3)?.parse().ok()
 }

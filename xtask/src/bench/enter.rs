@@ -25,15 +25,15 @@ const TRACED: &str = "pidfd_open,readlinkat,setns";
 pub fn tables(scene: &mut Scene) -> Result<Vec<Table>> {
     let has_floor = scene.compile("floor-enter", SOURCE, "-static-pie")?
         && scene.compile("floor-enter-fixed", SOURCE, "-static")?;
-    let floor = |scene: &Scene, words: String| match has_floor {
-        true => scene.run(&format!("floor-enter{words} true")),
+    let floor = |scene: &Scene, line: String| match has_floor {
+        true => scene.run(&line),
         false => Run::NotHere("cc"),
     };
     let goal = |than, at_most| Goal { row: OURS, than, at_most };
     let within = scene.target("--mount --uts --ipc --net --pid --cgroup")?;
     let rows = vec![
-        row(FLOOR, floor(scene, format!(" plain {within}")), None),
-        row(SEALED, floor(scene, format!(" sealed {within}")), None),
+        row(FLOOR, floor(scene, format!("floor-enter plain {within} true")), None),
+        row(SEALED, floor(scene, format!("floor-enter sealed {within} true")), None),
         row(OURS, scene.run(&format!("nsenter-rs -t {within} -a -- true")), Some(PEER)),
         row(
             "nsenter-rs --sealed-copy -t PID -a",
@@ -46,10 +46,10 @@ pub fn tables(scene: &mut Scene) -> Result<Vec<Table>> {
     let crossing = Table { title: "enter all six namespaces", rest: Duration::ZERO, floor: FLOOR, rows, goals };
     let beside = scene.target("--uts --ipc --net")?;
     let rows = vec![
-        row(FLOOR, floor(scene, format!(" plain {beside}")), None),
+        row(FLOOR, floor(scene, format!("floor-enter plain {beside} true")), None),
         row(OURS, scene.run(&format!("nsenter-rs -t {beside} -a -- true")), Some(PEER)),
-        row(FIXED, floor(scene, format!("-fixed plain {beside}")), None),
-        row(BLIND, floor(scene, format!("-fixed blind {beside}")), None),
+        row(FIXED, floor(scene, format!("floor-enter-fixed plain {beside} true")), None),
+        row(BLIND, floor(scene, format!("floor-enter-fixed blind {beside} true")), None),
         row(PEER, scene.run(&format!("nsenter -t {beside} -a true")), None),
     ];
     if let [floor, ours, ..] = &rows[..] {

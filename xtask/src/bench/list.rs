@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use plumbing::target::stat_field;
 
 use super::host::Host;
 use super::measure;
@@ -24,6 +25,8 @@ const GROUPS: usize = 50;
 const EACH: usize = 40;
 /// A run takes a second: fewer of them tell as much as many short ones.
 const ROUNDS: u32 = 20;
+/// Where it stands in /proc/PID/stat; `proc_pid_stat(5)`.
+const PROCESS_GROUP: usize = 5;
 const OURS: &str = "nsenter-rs --list";
 const PEER: &str = "lsns";
 
@@ -90,10 +93,10 @@ impl Crowd {
 
     /// How many have come. By their groups: other processes of the machine end meanwhile.
     fn count(&self) -> Result<usize> {
-        let is_ours = |group: u32| self.0.iter().any(|leader| leader.id() == group);
+        let is_ours = |group: u64| self.0.iter().any(|leader| u64::from(leader.id()) == group);
         let directories = std::fs::read_dir("/proc")?.flatten();
         let stats = directories.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
-        Ok(stats.filter_map(|stat| process_group(&stat)).filter(|group| is_ours(*group)).count())
+        Ok(stats.filter_map(|stat| stat_field(&stat, PROCESS_GROUP)).filter(|group| is_ours(*group)).count())
     }
 
     fn disperse(mut self) -> Result<()> {
@@ -115,9 +118,4 @@ impl Drop for Crowd {
             eprintln!("xtask: cannot end the sleepers: {error:#}");
         }
     }
-}
-
-/// The fifth field of /proc/PID/stat. The second is a name, which may have anything in it but ends with the last bracket.
-fn process_group(stat: &str) -> Option<u32> {
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(2)?.parse().ok()
 }

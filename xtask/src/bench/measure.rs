@@ -33,8 +33,10 @@ pub fn measure(table: &Table, host: &Host, rounds: u32) -> Result<Vec<Measured>>
     let runs: Vec<_> = table.rows.iter().map(|row| attempt(&row.run, host)).collect();
     let mut times: Vec<Vec<Spent>> = vec![Vec::new(); runs.len()];
     let mut order: Vec<usize> = (0..runs.len()).collect();
-    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    // The same throws in each bench.
+    let mut dice = fastrand::Rng::with_seed(1);
     for round in 0..WARM_UP + rounds as usize {
+        // Whoever runs next finds in the processor's caches what the one before left there: not always the same one.
         dice.shuffle(&mut order);
         for &place in &order {
             let Ok((stages, view)) = &runs[place] else { continue };
@@ -57,22 +59,6 @@ pub fn measure(table: &Table, host: &Host, rounds: u32) -> Result<Vec<Measured>>
         }
     };
     Ok(runs.into_iter().zip(times).map(sum_up).collect())
-}
-
-/// Whoever runs next finds in the processor's caches what the one before left there. So each has another one before it
-/// each time; but the same throws in each bench.
-struct Dice(u64);
-
-impl Dice {
-    fn shuffle(&mut self, order: &mut [usize]) {
-        for last in (1..order.len()).rev() {
-            // xorshift64
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            order.swap(last, (self.0 >> 32) as usize % (last + 1));
-        }
-    }
 }
 
 /// What one run took.

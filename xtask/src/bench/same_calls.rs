@@ -33,17 +33,18 @@ fn calls(strace: &Path, traced: &str, stage: &Stage) -> Result<Vec<Vec<String>>>
     command.args(["-ff", "-qq", "-e", "signal=none", "-e", &format!("trace={traced}"), "-o"]).arg(folder.join("of"));
     command.arg(&stage.program).args(&stage.arguments);
     let status = command.status();
-    let mut seen = read(&folder);
+    let seen = read(&folder);
     fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     // What the kernel refuses to this user, the table says.
     if !status.context("cannot start strace")?.success() {
         return Ok(Vec::new());
     }
-    if let (true, Ok([first, ..])) = (traced.split(',').any(|call| call == "execve"), seen.as_deref_mut()) {
+    let mut seen = seen?;
+    if let Some(first) = seen.first_mut().filter(|_| traced.split(',').any(|call| call == "execve")) {
         // How strace started it.
         first.remove(0);
     }
-    seen
+    Ok(seen)
 }
 
 fn read(folder: &Path) -> Result<Vec<Vec<String>>> {

@@ -7,7 +7,7 @@ const LOST_USER: &[Difference] = &[Difference::new("uid_map", "no id of a range 
 const LOST: &[Difference] =
     &[Difference::new("uid_map", "no id of a range is lost"), Difference::new("gid_map", "no id of a range is lost")];
 const NO_GROUPS: &[Difference] = &[Difference::new("status", "`--setgid` where there are no groups to leave")];
-const SETGROUPS: &[Difference] = &[Difference::new("status", "`--setgroups=deny` beside `--map-group`")];
+const SETGROUPS: &[Difference] = &[Difference::new("status", "`--setgroups=deny` with `--map-group`")];
 
 /// Maps of single ids, which need no helper.
 pub const CASES: &[Case] = &[

@@ -3,7 +3,7 @@
 use crate::agreement::case::{Case, Difference};
 
 const SIGKILL: &[Difference] = &[Difference::new("status", "a command that a signal ended")];
-const NO_DIRECTORY: &[Difference] = &[Difference::new("status", "a command below what is no directory")];
+const NO_DIRECTORY: &[Difference] = &[Difference::new("status", "a command below a path that is not a directory")];
 
 /// Cases of an end.
 pub const CASES: &[Case] = &[

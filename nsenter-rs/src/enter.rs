@@ -4,6 +4,7 @@
 //! joined pid namespace holds for children only: where our rights suffice that process is born in it. Else it forks once
 //! more, and the command becomes *our* child (CLONE_PARENT). When we die, however suddenly, the command dies.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::context;
 use crate::credentials::{Credentials, Entered, Own};
 use crate::directory::Opened;
 use crate::entrance::Entrances;
-use crate::environ;
+use crate::environ::Theirs;
 use crate::like_target::Like;
 use crate::membership::Groups;
 use crate::outside::{Signals, attend};
@@ -54,8 +55,8 @@ pub(crate) struct Entry<'a> {
 pub(crate) enum Surroundings {
     /// This one.
     Known(Environment),
-    /// The target's, which we may read only in its user namespace.
-    Inside { is_host_program: bool },
+    /// The target's, as far as it suits the command.
+    OfTarget(Theirs),
 }
 
 /// Becomes the command. Comes back only with a fault, or from a dry run.
@@ -223,17 +224,14 @@ fn run(
     if let Some(stdin) = &entry.stdin {
         look("give the command its stdin", "dup2(stdin)", || place(stdin, 0))?;
     }
-    let read;
-    let environment = match (&entry.environment, entry.target) {
-        (Surroundings::Inside { is_host_program }, Some(target)) if !narrate::is_dry_run() => {
-            read = environ::of(target, *is_host_program)?;
-            &read
-        }
-        (Surroundings::Inside { .. }, _) => {
-            read = Environment::inherited();
-            &read
-        }
-        (Surroundings::Known(environment), _) => environment,
+    let judged = match (&entry.environment, entry.target) {
+        (Surroundings::OfTarget(theirs), Some(target)) => Some(theirs.judge(target, entered.is_some())?),
+        _ => None,
+    };
+    let environment = |is_like_target| match (&entry.environment, &judged) {
+        (Surroundings::Known(environment), _) => Cow::Borrowed(environment),
+        (_, Some(judged)) => Cow::Owned(judged.environment(is_like_target)),
+        (_, None) => Cow::Owned(Environment::inherited()),
     };
     let last = || {
         last()?;
@@ -244,14 +242,21 @@ fn run(
             close_range(3 + entry.command.preserve_fds, u32::MAX, true)
         })
     };
-    match (&entry.like, entry.target) {
-        (Some(like), Some(target)) => like.inside(target, last)?,
+    let environment = match (&entry.like, entry.target) {
+        (Some(like), Some(target)) => {
+            let environment = environment(true);
+            like.inside(target, last)?;
+            environment
+        }
         _ => {
             entry.credentials.apply(entered, entry.target)?;
+            // Now that we are who the command will be, and before a filter could refuse to tell.
+            let environment = environment(false);
             entry.process.apply(last)?;
+            environment
         }
-    }
-    chain::exec_with(&entry.command.words_or_shell(), environment)
+    };
+    chain::exec_with(&entry.command.words_or_shell(), &environment)
 }
 
 /// Has the kernel kill us when the process behind `watch`, our parent, dies.

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 
-use nix::errno::Errno;
 use plumbing::environment::Environment;
 use plumbing::namespace::Kind;
 use plumbing::privilege::Process;
@@ -19,9 +18,10 @@ use crate::credentials::{Credentials, Id};
 use crate::directory::Directories;
 use crate::enter::{self, Entry, Surroundings};
 use crate::entrance::{Asked, Entrances, Source};
+use crate::environ::Theirs;
 use crate::like_target::{Like, Untold};
 use crate::options::{CommandAs, Namespaces};
-use crate::{environ, membership, plan};
+use crate::{membership, plan};
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -160,16 +160,12 @@ impl Entering {
             (Some(target), true) => membership::of_target(target)?,
             _ => None,
         };
-        // What is found in a root of the target's choice is the target's.
-        let is_host_program = !entrances.kinds().contains(Kind::Mnt) && self.directories.root.is_none();
         let environment = match (&target, self.environment) {
-            (Some(target), true) => match environ::of(target, is_host_program) {
-                // It may be read by root of its user namespace, which we are about to become.
-                Err(fault) if is_forbidden(&fault) && entrances.kinds().contains(Kind::User) => {
-                    Surroundings::Inside { is_host_program }
-                }
-                environment => Surroundings::Known(environment?),
-            },
+            (Some(target), true) => {
+                let enters = |kind| entrances.kinds().contains(kind);
+                let expects_host = !enters(Kind::Mnt) && self.directories.root.is_none();
+                Surroundings::OfTarget(Theirs::of(target, enters(Kind::User), expects_host)?)
+            }
             _ => Surroundings::Known(Environment::inherited()),
         };
         let stays = entrances.kinds().contains(Kind::Pid) && !self.command.no_fork;
@@ -191,10 +187,6 @@ impl Entering {
             false => enter::become_command(&entry),
         }
     }
-}
-
-fn is_forbidden(fault: &Fault) -> bool {
-    matches!(fault.errno(), Some(Errno::EACCES | Errno::EPERM))
 }
 
 fn like(target: &Target, entrances: &Entrances<'_>, untold: Untold) -> Result<Like, Fault> {

@@ -1,103 +1,201 @@
 //! The target's environment for the command. `proc_pid_environ(5)`.
 //!
-//! The target chose it. What runs inside may have it all; a program of the host must not let the target choose which
-//! program it is, or what is loaded into it.
+//! The target chose it, and almost any variable can make some program run a command: TAR_OPTIONS, LESSOPEN, PS1, HOME.
+//! So it goes as a whole only to a program of the target's own, run as the user who chose it. Any other command keeps
+//! the caller's environment, and takes over no more than the target's locale and time zone.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use plumbing::Fault;
+use nix::errno::Errno;
 use plumbing::environment::Environment;
 use plumbing::kernel::look;
-use plumbing::target::{Target, read_at};
+use plumbing::target::{Target, read_at, status_field};
+use plumbing::{Fault, narrate};
 
-/// Names that choose what is run or loaded: PATH, the dynamic loader's, and those of shells and interpreters.
-const STEERING: &[&str] = &[
-    "PATH",
-    "ENV",
-    "BASH_ENV",
-    "SHELLOPTS",
-    "BASHOPTS",
-    "PS4",
-    "IFS",
-    "CDPATH",
-    "GLIBC_TUNABLES",
-    "GCONV_PATH",
-    "LOCPATH",
-    "NLSPATH",
-    "TERMINFO",
-    "TERMINFO_DIRS",
-    "TERMCAP",
-    "HOSTALIASES",
-    "LOCALDOMAIN",
-    "RES_OPTIONS",
-    "MALLOC_TRACE",
-    "NODE_OPTIONS",
-    "JAVA_TOOL_OPTIONS",
-    "RUBYOPT",
-    "RUBYLIB",
-    "PERL5OPT",
-    "PERL5LIB",
-    "PERL5DB",
-    "PERLLIB",
-    "PAGER",
-    "EDITOR",
-    "VISUAL",
-    "SHELL",
-];
+use crate::host::Host;
 
-/// The same, by how they begin.
-const STEERING_STARTS: &[&str] = &["LD_", "PYTHON", "BASH_FUNC_", "GIT_"];
+/// `DEFAULT_OVERFLOWUID` of the kernel.
+const OVERFLOW_UID: u32 = 65534;
 
-/// What the target has. For a program of the host, what is there to steer it stays the caller's.
-pub(crate) fn of(target: &Target, is_host_program: bool) -> Result<Environment, Fault> {
-    let shown = format!("/proc/{}/environ", target.pid());
-    let told = look(format!("read {shown}"), format!("read({shown:?})"), || read_at(target.dir(), "environ"))?;
-    let own = Environment::inherited();
-    Ok(chosen(&told, is_host_program, &own))
+/// The target's environment, to be judged where the command will run.
+pub(crate) struct Theirs {
+    /// Unknown where only root of its user namespace, which we are about to become, may read it.
+    bytes: Option<Vec<u8>>,
+    host: Host,
+    /// What a dry run, which enters nothing, expects.
+    expects_host: bool,
 }
 
-fn chosen(told: &[u8], is_host_program: bool, own: &Environment) -> Environment {
-    let mut environment = Environment::empty();
-    for (name, value) in told.split(|byte| *byte == 0).filter_map(split) {
-        if !(is_host_program && steers(name)) {
-            environment.set(OsStr::from_bytes(name), OsStr::from_bytes(value));
-        }
+/// The target's environment, and what was found out inside.
+pub(crate) struct Judged {
+    bytes: Vec<u8>,
+    pid: i32,
+    is_host: bool,
+    /// Real, effective, saved and file system user of the target, as the user namespace that we are in calls them.
+    uids: Vec<u32>,
+}
+
+impl Theirs {
+    /// Reads it from outside; `inside` says that what is forbidden here may be read after entering.
+    pub(crate) fn of(target: &Target, inside: bool, expects_host: bool) -> Result<Theirs, Fault> {
+        let bytes = match read(target) {
+            Err(fault) if inside && matches!(fault.errno(), Some(Errno::EACCES | Errno::EPERM)) => None,
+            bytes => Some(bytes?),
+        };
+        Ok(Theirs { bytes, host: Host::here(), expects_host })
     }
-    if is_host_program {
-        let ours = own.entries().iter().filter_map(|entry| split(entry.to_bytes()));
-        for (name, value) in ours.filter(|(name, _)| steers(name)) {
-            environment.set(OsStr::from_bytes(name), OsStr::from_bytes(value));
+
+    /// Looks around, after entering and before we change our user.
+    pub(crate) fn judge(&self, target: &Target, entered_user: bool) -> Result<Judged, Fault> {
+        let bytes = match &self.bytes {
+            Some(bytes) => bytes.clone(),
+            None if narrate::is_dry_run() => Vec::new(),
+            None => read(target)?,
+        };
+        let is_host = if narrate::is_dry_run() { self.expects_host } else { self.host.is_here() };
+        let status = target.read("status")?;
+        let uids = status_field(&status, "Uid").unwrap_or_default();
+        // Every user that has no id in there goes by this number.
+        let is_known = |uid: &u32| !(entered_user && *uid == OVERFLOW_UID);
+        let uids = uids.split_ascii_whitespace().filter_map(|uid| uid.parse().ok()).filter(is_known).collect();
+        Ok(Judged { bytes, pid: target.pid(), is_host, uids })
+    }
+}
+
+impl Judged {
+    /// What the command gets. `is_like_target`: it will have the target's user and rights, whatever ours are now.
+    pub(crate) fn environment(&self, is_like_target: bool) -> Environment {
+        let own = Environment::inherited();
+        let is_theirs = || is_like_target || narrate::is_dry_run() || self.is_only(rustix::process::geteuid().as_raw());
+        let why = match self.is_host {
+            true => "the command is a program of the host, which a variable could make run something else".to_owned(),
+            false if is_theirs() => return whole(&self.bytes),
+            false => format!("another user than the command's could change the environment of process {}", self.pid),
+        };
+        let (environment, left) = harmless(&self.bytes, own);
+        if left > 0 {
+            narrate::remark(format_args!("took only locale and time zone from the target's environment: {why}"));
         }
+        environment
+    }
+
+    fn is_only(&self, user: u32) -> bool {
+        self.uids.len() == 4 && self.uids.iter().all(|uid| *uid == user)
+    }
+}
+
+fn read(target: &Target) -> Result<Vec<u8>, Fault> {
+    let shown = format!("/proc/{}/environ", target.pid());
+    look(format!("read {shown}"), format!("read({shown:?})"), || read_at(target.dir(), "environ"))
+}
+
+fn whole(bytes: &[u8]) -> Environment {
+    let mut environment = Environment::empty();
+    for (name, value) in entries(bytes) {
+        environment.set(OsStr::from_bytes(name), OsStr::from_bytes(value));
     }
     environment
 }
 
-fn split(entry: &[u8]) -> Option<(&[u8], &[u8])> {
-    let equals = entry.iter().position(|byte| *byte == b'=')?;
-    Some((&entry[..equals], &entry[equals + 1..]))
+/// Our own with the target's locale and time zone; and how many variables that differ from ours were left out.
+fn harmless(bytes: &[u8], mut own: Environment) -> (Environment, usize) {
+    let mut left = 0;
+    for (name, value) in entries(bytes) {
+        let (shown, value) = (OsStr::from_bytes(name), OsStr::from_bytes(value));
+        if is_harmless(name, value.as_bytes()) {
+            own.set(shown, value);
+        } else if shown.to_str().is_none_or(|shown| own.get(shown) != Some(value)) {
+            left += 1;
+        }
+    }
+    (own, left)
 }
 
-fn steers(name: &[u8]) -> bool {
-    let starts = |start: &&str| name.starts_with(start.as_bytes());
-    STEERING.iter().any(|known| known.as_bytes() == name) || STEERING_STARTS.iter().any(starts)
+fn entries(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    bytes.split(|byte| *byte == 0).filter_map(|entry| {
+        let equals = entry.iter().position(|byte| *byte == b'=')?;
+        Some((&entry[..equals], &entry[equals + 1..]))
+    })
+}
+
+/// A locale or a time zone by its name; neither may name a file of the target's: `TZ=:/tmp/x`, `LANG=../../tmp/x`.
+fn is_harmless(name: &[u8], value: &[u8]) -> bool {
+    let is_locale = matches!(name, b"LANG" | b"LANGUAGE") || is_category(name);
+    let extra: &[u8] = match name {
+        b"TZ" => b"+-_/,.<>",
+        b"LANGUAGE" => b"_-.@:",
+        _ => b"_-.@",
+    };
+    let starts_well =
+        value.first().is_none_or(|first| first.is_ascii_alphanumeric() || name == b"TZ" && *first == b'<');
+    let has_parent = value.windows(2).any(|two| two == b"..");
+    (is_locale || name == b"TZ")
+        && starts_well
+        && !has_parent
+        && value.len() <= 128
+        && value.iter().all(|byte| byte.is_ascii_alphanumeric() || extra.contains(byte))
+}
+
+/// `LC_ALL`, `LC_CTYPE` and their like.
+fn is_category(name: &[u8]) -> bool {
+    name.strip_prefix(b"LC_").is_some_and(|rest| !rest.is_empty() && rest.iter().all(u8::is_ascii_uppercase))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn list(environment: &Environment) -> Vec<&str> {
+        environment.entries().iter().map(|entry| entry.to_str().unwrap()).collect()
+    }
+
     #[test]
-    fn a_program_of_the_host_keeps_its_own_path_and_loader() {
+    fn a_program_of_the_host_takes_over_no_more_than_locale_and_time_zone() {
         let mut own = Environment::empty();
         own.set("PATH", "/bin");
         own.set("HOME", "/root");
-        let told = b"A=1\0PATH=/evil\0LD_PRELOAD=/evil.so\0BASH_FUNC_ls%%=() {\0NONE\0A=2\0";
-        let list = |environment: Environment| {
-            environment.entries().iter().map(|entry| entry.to_str().unwrap().to_owned()).collect::<Vec<_>>()
-        };
-        assert_eq!(list(chosen(told, true, &own)), ["A=2", "PATH=/bin"]);
-        let inside = list(chosen(told, false, &own));
-        assert_eq!(inside, ["A=2", "PATH=/evil", "LD_PRELOAD=/evil.so", "BASH_FUNC_ls%%=() {"]);
+        own.set("LANG", "C");
+        let told = b"A=1\0PATH=/evil\0HOME=/evil\0LD_PRELOAD=/evil.so\0BASH_FUNC_ls%%=() {\0NONE\0PS1=$(evil)\0\
+                     LANG=de_DE.UTF-8\0LC_TIME=C\0LC_X_EVIL=x\0TZ=Europe/Berlin\0A=2\0";
+        let (environment, left) = harmless(told, own);
+        assert_eq!(
+            list(&environment),
+            ["PATH=/bin", "HOME=/root", "LANG=de_DE.UTF-8", "LC_TIME=C", "TZ=Europe/Berlin"]
+        );
+        assert_eq!(left, 8);
+        assert_eq!(
+            list(&whole(told))[..5],
+            ["A=2", "PATH=/evil", "HOME=/evil", "LD_PRELOAD=/evil.so", "BASH_FUNC_ls%%=() {"]
+        );
+    }
+
+    #[test]
+    fn a_value_that_names_a_file_is_not_harmless() {
+        for (name, value) in [
+            ("TZ", ":/tmp/x"),
+            ("TZ", "/tmp/x"),
+            ("TZ", "../../tmp/x"),
+            ("TZ", "Europe/../../x"),
+            ("LANG", "/tmp/x"),
+            ("LANG", "../x"),
+            ("LC_ALL", "."),
+            ("LC_ALL", "x/y"),
+            ("LANGUAGE", "de:/tmp"),
+            ("LANG", "a\nb"),
+            ("TERM", "xterm"),
+        ] {
+            assert!(!is_harmless(name.as_bytes(), value.as_bytes()), "{name}={value}");
+        }
+        for (name, value) in [
+            ("TZ", "CET-1CEST,M3.5.0,M10.5.0/3"),
+            ("TZ", "<+03>-3"),
+            ("TZ", ""),
+            ("LC_ALL", "C.UTF-8"),
+            ("LC_CTYPE", "de_DE.ISO-8859-1@euro"),
+            ("LANGUAGE", "de:en"),
+        ] {
+            assert!(is_harmless(name.as_bytes(), value.as_bytes()), "{name}={value}");
+        }
     }
 }

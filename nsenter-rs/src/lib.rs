@@ -21,6 +21,7 @@ mod entrance;
 mod environ;
 mod filters;
 mod find;
+mod host;
 mod inspect;
 mod like_target;
 pub mod list;

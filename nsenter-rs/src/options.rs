@@ -167,7 +167,7 @@ pub(crate) struct CommandAs {
     /// In this directory as it is inside, or in the target's
     #[arg(short = 'W', long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with = "pipe")]
     pub(crate) wdns: Option<Option<PathBuf>>,
-    /// With the target's environment; a program of the host is not given its PATH, LD_* and the like
+    /// Use the target's environment; a program of the host takes over only its locale and time zone
     #[arg(short, long, requires = "target")]
     pub(crate) env: bool,
     /// In the cgroups of the target

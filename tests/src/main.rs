@@ -35,6 +35,7 @@ mod notation;
 mod nsenter;
 mod nsenter_agreement;
 mod nsenter_attacks;
+mod nsenter_environ;
 mod nsenter_labels;
 mod nsenter_like;
 mod nsenter_terminal;
@@ -105,6 +106,7 @@ const TOPICS: &[&[Row]] = &[
     unshare::security_modules::ROWS,
     nsenter::ROWS,
     nsenter_attacks::ROWS,
+    nsenter_environ::ROWS,
     nsenter_terminal::ROWS,
     nsenter_like::ROWS,
     nsenter_labels::ROWS,

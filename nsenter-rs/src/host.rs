@@ -1,0 +1,64 @@
+//! Whether what is run after entering is a program of the caller's own system. `statx(2)`, `mount_namespaces(7)`.
+//!
+//! The options do not say: `--mount` may lead into our own mount namespace, `--root` to our own root, and a service with
+//! a mount namespace of its own still has the host's /usr. So the directories themselves are compared, after entering.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+
+/// The root, and directories that hold programs, their libraries, or whole trees of both.
+const PROGRAMS: &[&str] = &[
+    "/",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib64",
+    "/usr",
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/lib",
+    "/usr/local",
+    "/usr/local/bin",
+    "/nix/store",
+    "/gnu/store",
+];
+
+/// The caller's root and its program directories, looked at before anything is entered.
+pub(crate) struct Host {
+    paths: Vec<PathBuf>,
+    programs: Vec<Directory>,
+}
+
+/// A directory, whatever mount it is seen through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Directory {
+    device: (u32, u32),
+    inode: u64,
+}
+
+impl Host {
+    /// Looks at where we are.
+    pub(crate) fn here() -> Host {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let searched = path.as_bytes().split(|byte| *byte == b':').map(|part| Path::new(OsStr::from_bytes(part)));
+        let searched = searched.filter(|part| part.is_absolute());
+        let paths: Vec<_> = PROGRAMS.iter().map(Path::new).chain(searched).map(Path::to_owned).collect();
+        let programs = paths.iter().filter_map(|path| directory(path)).collect();
+        Host { paths, programs }
+    }
+
+    /// Whether the root that we are in now has a program directory of the one that we were in. A root that cannot be
+    /// looked at counts as ours.
+    pub(crate) fn is_here(&self) -> bool {
+        let found = |path: &PathBuf| directory(path).is_some_and(|here| self.programs.contains(&here));
+        directory(Path::new("/")).is_none() || self.paths.iter().any(found)
+    }
+}
+
+fn directory(path: &Path) -> Option<Directory> {
+    let told = statx(CWD, path, AtFlags::NO_AUTOMOUNT, StatxFlags::INO).ok()?;
+    Some(Directory { device: (told.stx_dev_major, told.stx_dev_minor), inode: told.stx_ino })
+}

@@ -3,13 +3,16 @@
 //! The guardian makes the object, waits on the pidfd of the process whose end is the container's end, removes the
 //! object, and exits. It makes it *itself*: whoever else is killed, and at whatever instant, the one that knows what
 //! was made is there to remove it. `pidfd_open(2)`.
+//!
+//! The surprise: `systemctl stop`, `kill 0` and the end of a session send their signals to the guardian as well, when it
+//! has most to do. So it blocks all of them; SIGKILL is the only signal that leaves something behind.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::kernel::{Cloned, close_range, exit_now, forget_text, fork, look, place};
+use crate::kernel::{Cloned, block_every_signal, close_range, exit_now, forget_text, fork, look, place};
 use crate::status::wait_for;
 use crate::target::wait_readable;
 use crate::{Fault, Status, narrate};
@@ -77,7 +80,9 @@ fn guard<R: FnOnce() -> Result<(), Fault>>(
     make: impl FnOnce() -> Result<(String, R), Fault>,
 ) -> ! {
     let kept: Vec<_> = keep.iter().copied().chain([watched, writer.as_fd()]).collect();
-    let shed = || shed(&kept).and_then(|()| stop_up(0, watched)).and_then(|()| stop_up(1, watched));
+    let shed = || {
+        block_signals().and_then(|()| shed(&kept)).and_then(|()| stop_up(0, watched)).and_then(|()| stop_up(1, watched))
+    };
     let (told, remove) = match shed().and_then(|()| make()) {
         Ok(made) => made,
         // While the pipe is open: when it closes, the stage exits, and nobody reads what comes after its end.
@@ -90,6 +95,11 @@ fn guard<R: FnOnce() -> Result<(), Fault>>(
         Ok(()) => exit_now(Status::SUCCESS),
         Err(fault) => exit_now(fault.report(narrate::tool())),
     }
+}
+
+/// Blocks signals before anything is made. Nothing unblocks them again: a guardian executes no other program.
+fn block_signals() -> Result<(), Fault> {
+    look("block signals", "rt_sigprocmask(SIG_SETMASK)", block_every_signal)
 }
 
 /// Lets go of everything inherited but stderr: a lease kept open here would keep an abandoned container alive, a pipe

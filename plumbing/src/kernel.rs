@@ -16,6 +16,7 @@ pub(crate) use landlock::{landlock_add_path, landlock_create_ruleset, landlock_r
 pub use mounts::{mount_idmap, mount_setattr};
 pub use nsfs::{namespace_by_id, namespace_id, namespace_owner, socket_namespace};
 pub use pty::signal_foreground;
+pub use signals::block_every_signal;
 pub use tracing::{seccomp_filter_of, seccomp_flags_of};
 
 use crate::fault::IntoErrno;
@@ -30,6 +31,7 @@ mod landlock;
 mod mounts;
 pub mod nsfs;
 mod pty;
+mod signals;
 mod tracing;
 
 /// Makes a state-changing call, told beforehand under `--explain` and only told under `--dry-run`.

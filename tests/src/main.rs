@@ -19,6 +19,7 @@ mod exit_status;
 mod explain;
 mod fault_text;
 mod found;
+mod guardians;
 mod held;
 mod hold;
 mod hostile_roots;
@@ -82,6 +83,7 @@ const TOPICS: &[&[Row]] = &[
     records::ROWS,
     hold::ROWS,
     all_or_nothing::ROWS,
+    guardians::ROWS,
     inspect::ROWS,
     inspect_walls::ROWS,
     inspect_held::ROWS,

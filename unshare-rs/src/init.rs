@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{SigSet, Signal};
 use plumbing::assembly::{self, Answer, Word};
-use plumbing::kernel::{adopt, look, place, set_disposition};
+use plumbing::kernel::{adopt, block_every_signal, look, place, set_disposition};
 use plumbing::{Fault, Status};
 
 /// argv[0] of the init: how `--hold` tells its sealed copy what to be.
@@ -218,7 +218,7 @@ fn set_name(name: &OsStr) -> Result<(), Fault> {
 /// does). SIGCHLD is ignored, so that the kernel reaps the orphans that come to us without waking us.
 fn ignore_the_world() -> Result<(), Fault> {
     look("let the kernel reap orphans", "sigaction(SIGCHLD, SIG_IGN)", || set_disposition(Signal::SIGCHLD, true))?;
-    let mut blocked = SigSet::all();
-    blocked.remove(Signal::SIGTERM);
-    look("block signals", "sigprocmask(SIG_BLOCK)", || blocked.thread_block())
+    look("block signals", "rt_sigprocmask(SIG_SETMASK)", block_every_signal)?;
+    let term: SigSet = [Signal::SIGTERM].into_iter().collect();
+    look("let SIGTERM through", "rt_sigprocmask(SIG_UNBLOCK, [TERM])", || term.thread_unblock())
 }

@@ -16,7 +16,7 @@ const MAIN_LIMIT: usize = 25;
 /// Whoever opens it wants to see it whole.
 const README_LIMIT: usize = 100;
 /// The only files in which a kernel call may be made without a safe wrapper.
-const WRAPPERS: [&str; 10] = [
+const WRAPPERS: [&str; 11] = [
     "plumbing/src/kernel.rs",
     "plumbing/src/kernel/bpf.rs",
     "plumbing/src/kernel/children.rs",
@@ -25,6 +25,7 @@ const WRAPPERS: [&str; 10] = [
     "plumbing/src/kernel/mounts.rs",
     "plumbing/src/kernel/nsfs.rs",
     "plumbing/src/kernel/pty.rs",
+    "plumbing/src/kernel/signals.rs",
     "plumbing/src/kernel/tracing.rs",
     "plumbing/src/startup.rs",
 ];

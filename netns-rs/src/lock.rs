@@ -1,29 +1,42 @@
 //! One at a time on the host's network: a lock that all processes of a network namespace share. `flock(2)`.
 //!
-//! The file that is locked is the namespace itself (/proc/self/ns/net): it is there without being made, it is the same
-//! for everyone who works on this network, whatever they have mounted, and nothing is left of it. Anybody may take that
-//! lock, so nobody waits for it without end.
+//! Whoever can open a file can lock it, even a file that they may only read. So the file is a setting that each network
+//! namespace has and that only its administrator can open: it is there without being made, and nothing is left of it.
+//! The surprise: /proc of another pid namespace has files of its own, so processes that see different pids do not wait
+//! for each other.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use plumbing::Fault;
 use plumbing::kernel::look;
+use plumbing::{Fault, narrate};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 
+use crate::capability;
+
+/// Mode 0600 in every network namespace since Linux 4.15; nothing reads or writes it here.
+const PATH: &str = "/proc/sys/net/ipv4/tcp_fastopen_key";
 const PATIENCE: Duration = Duration::from_secs(10);
+const GOAL: &str = "take turns on the host's network";
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// The lock of the network namespace that it was opened in.
 #[derive(Debug)]
 pub struct Lock {
-    namespace: OwnedFd,
+    /// `None` in a dry run, which changes nothing and needs no privilege.
+    file: Option<OwnedFd>,
 }
 
 impl Lock {
     /// Opens the lock of the network namespace that we are in.
     pub fn open() -> Result<Lock, Fault> {
-        own_namespace().map(|namespace| Lock { namespace })
+        if narrate::is_dry_run() {
+            return Ok(Lock { file: None });
+        }
+        let file = look(GOAL, format!("openat(AT_FDCWD, {PATH:?}, O_RDONLY)"), || {
+            open(PATH, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        });
+        file.map(|file| Lock { file: Some(file) }).map_err(capability::needs_net_admin)
     }
 
     /// Does something while holding the lock.
@@ -53,9 +66,8 @@ impl Lock {
     }
 
     fn operate(&self, operation: FlockOperation) -> Result<(), Fault> {
-        look("take turns on the host's network", format!("flock(\"/proc/self/ns/net\", {operation:?})"), || {
-            flock(&self.namespace, operation)
-        })
+        let Some(file) = &self.file else { return Ok(()) };
+        look(GOAL, format!("flock({PATH:?}, {operation:?})"), || flock(file, operation))
     }
 }
 

@@ -2,12 +2,13 @@
 //! lives on without a process. `ip-netns(8)`, `mount_namespaces(7)`.
 //!
 //! The directory is a shared mount of its own: only so does a name given in one mount namespace reach the others.
-//! Setting that up twice at once would stack mounts without end, hence the lock, the same as iproute2's.
+//! Setting that up twice at once would stack mounts, hence the lock, the same as iproute2's.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -21,6 +22,9 @@ use crate::{capability, namespace};
 
 /// Where names live.
 pub const DIRECTORY: &str = "/run/netns";
+/// How long to wait for whoever else prepares it.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(2);
 /// `NSFS_MAGIC` of <linux/magic.h>: the file system of namespaces.
 const NSFS_MAGIC: i64 = 0x6e73_6673;
 
@@ -169,16 +173,18 @@ fn prepare_directory() -> Result<(), Fault> {
             outcome => outcome?,
         }
     }
-    if narrate::is_dry_run() {
-        return share(&goal);
+    match share(&goal) {
+        Err(fault) if fault.errno() == Some(Errno::EINVAL) => {}
+        outcome => return outcome.map_err(capability::needs_sys_admin),
     }
+    // Only who finds that there is no mount yet needs the lock, which anybody may hold: so never for long.
     let directory = look(&goal, format!("openat(AT_FDCWD, {DIRECTORY:?}, O_DIRECTORY)"), || {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(DIRECTORY, flags, rustix::fs::Mode::empty())
     })?;
-    look(&goal, format!("flock({DIRECTORY:?}, LOCK_EX)"), || {
-        rustix::fs::flock(&directory, FlockOperation::LockExclusive)
-    })?;
+    if !lock_for_a_while(&directory)? {
+        narrate::remark(format_args!("another process locks {DIRECTORY}; it is prepared without the lock"));
+    }
     match share(&goal) {
         Err(fault) if fault.errno() == Some(Errno::EINVAL) => {}
         outcome => return outcome.map_err(capability::needs_sys_admin),
@@ -189,6 +195,22 @@ fn prepare_directory() -> Result<(), Fault> {
     let why = "a peer group of its own, not that of the file system below";
     change_mount(&goal, None, MsFlags::MS_PRIVATE | MsFlags::MS_REC, "MS_REC|MS_PRIVATE", why)?;
     share(&goal)
+}
+
+/// Takes iproute2's lock, if it can be had soon; answers whether it could.
+fn lock_for_a_while(directory: &OwnedFd) -> Result<bool, Fault> {
+    let deadline = Instant::now() + PATIENCE;
+    let operation = FlockOperation::NonBlockingLockExclusive;
+    loop {
+        match rustix::fs::flock(directory, operation) {
+            Err(rustix::io::Errno::AGAIN) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            Err(rustix::io::Errno::AGAIN) => return Ok(false),
+            outcome => {
+                let text = format!("flock({DIRECTORY:?}, {operation:?})");
+                return look(format!("prepare {DIRECTORY}"), text, || outcome).map(|()| true);
+            }
+        }
+    }
 }
 
 fn share(goal: &str) -> Result<(), Fault> {

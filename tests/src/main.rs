@@ -32,6 +32,7 @@ mod manual;
 mod mounts;
 mod narration;
 mod need;
+mod network_attacks;
 mod notation;
 mod nsenter;
 mod nsenter_agreement;
@@ -107,6 +108,7 @@ const TOPICS: &[&[Row]] = &[
     unshare::without_clone3::ROWS,
     unshare::security_modules::ROWS,
     nsenter::ROWS,
+    network_attacks::ROWS,
     nsenter_attacks::ROWS,
     nsenter_environ::ROWS,
     nsenter_terminal::ROWS,

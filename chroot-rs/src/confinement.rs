@@ -5,7 +5,8 @@ use std::cell::OnceCell;
 
 use plumbing::Fault;
 use plumbing::privilege::{
-    DOCKER_CAPABILITIES, FiveSets, PODMAN_CAPABILITIES, Process, SET_NAMES, capability_names, capability_set,
+    DEFAULT_CAPABILITIES, DOCKER_CAPABILITIES, FiveSets, PODMAN_CAPABILITIES, Process, SET_NAMES, capability_names,
+    capability_set,
 };
 use plumbing::seccomp::Seccomp;
 use plumbing::text::Text;
@@ -25,19 +26,28 @@ pub(crate) enum Capabilities {
     Unchanged,
 }
 
-/// Reads `docker` (or `default`), `podman`, `none`, `all` or `CAP_X,CAP_Y`.
+/// Reads `all`, `none`, or a list of capabilities and presets, as in `docker` or `default,NET_RAW`.
 pub(crate) fn capabilities(text: &str) -> Result<Capabilities, String> {
     match text {
         "all" => Ok(Capabilities::Unchanged),
         "none" => Ok(Capabilities::Only(Vec::new())),
-        "docker" | "default" => Ok(Capabilities::Only(docker())),
-        "podman" => Ok(Capabilities::Only(PODMAN_CAPABILITIES.map(str::to_owned).to_vec())),
         listed => {
-            let names: Vec<_> = listed.split(',').collect();
-            let set = capability_set(&names)
-                .map_err(|fault| format!("{fault}; valid are docker, podman, none, all, or names as in CHOWN,KILL"))?;
+            let names: Vec<_> = listed.split(',').flat_map(preset).collect();
+            let set = capability_set(&names).map_err(|fault| format!("{fault}; {VALID}"))?;
             Ok(Capabilities::Only(capability_names(set)))
         }
+    }
+}
+
+const VALID: &str = "valid are all, none, or a list of default, docker, podman and names, as in default,NET_RAW";
+
+/// The names that a word of the list means.
+fn preset(word: &str) -> Vec<&str> {
+    match word {
+        "default" => DEFAULT_CAPABILITIES.to_vec(),
+        "docker" => DOCKER_CAPABILITIES.to_vec(),
+        "podman" => PODMAN_CAPABILITIES.to_vec(),
+        name => vec![name],
     }
 }
 
@@ -113,7 +123,7 @@ impl Confinement {
             Some(Capabilities::Unchanged) => None,
             None if !self.std => None,
             // A user other than root would get them through its ambient set, and nobody asked for that.
-            None => Some(if is_root { docker() } else { Vec::new() }),
+            None => Some(if is_root { DEFAULT_CAPABILITIES.map(str::to_owned).to_vec() } else { Vec::new() }),
         };
         // Where the kernel forbids it for good, there is nothing to leave: privilege::setgroups_is_denied says why.
         let start_clean = (self.std && !setgroups_denied).then(Vec::new);
@@ -141,10 +151,6 @@ impl Confinement {
     }
 }
 
-fn docker() -> Vec<String> {
-    DOCKER_CAPABILITIES.map(str::to_owned).to_vec()
-}
-
 /// PATH and HOME: the caller's variables may hold secrets, and name files that are not inside.
 fn environment(home: Option<&str>, is_root: bool) -> Vec<Text> {
     let home = home.unwrap_or(if is_root { "/root" } else { "/" });
@@ -162,7 +168,7 @@ mod tests {
     #[test]
     fn a_container_is_confined_unless_told_otherwise() {
         let process = std().process(Identity::default(), false);
-        assert_eq!(process.capabilities.map(|names| names.len()), Some(14));
+        assert_eq!(process.capabilities.map(|names| names.len()), Some(12));
         assert!(process.no_new_privs);
         assert_eq!(process.seccomp, Some(Seccomp::Default));
         assert_eq!(process.groups, Some(Vec::new()));
@@ -202,7 +208,9 @@ mod tests {
         assert_eq!(capabilities("all"), Ok(Capabilities::Unchanged));
         assert_eq!(capabilities("none"), Ok(Capabilities::Only(Vec::new())));
         assert!(capabilities("docker,fly").unwrap_err().contains("valid are"));
-        assert_eq!(capabilities("default"), capabilities("docker"));
+        assert!(capabilities("all,chown").unwrap_err().contains("valid are"));
+        assert_eq!(capabilities("default,net_raw,mknod"), capabilities("docker"));
+        assert!(matches!(capabilities("default"), Ok(Capabilities::Only(names)) if names.len() == 12));
         assert!(matches!(capabilities("podman"), Ok(Capabilities::Only(names)) if names.len() == 11));
     }
 

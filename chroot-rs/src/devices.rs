@@ -2,7 +2,7 @@
 //! `null(4)`, `random(4)`, `tty(4)`.
 //!
 //! Each is the host's, bound over an empty file, on a file system where no device works: a node made there with
-//! CAP_MKNOD, which Docker's set has, would open the host's disk. Read-only, since a change of its mode would be the
+//! CAP_MKNOD (`--capabilities docker`) would open the host's disk. Read-only, since a change of its mode would be the
 //! host's; a device is written to all the same.
 
 use std::path::Path;

@@ -28,7 +28,7 @@ const EXAMPLES: &str = "
 ///
 /// Without --std it does what chroot(8) does. With --std the command sees a container's root: its own /proc, /sys and
 /// /dev, masked and read-only where they speak for the whole machine, pivoted so that there is no way back, with
-/// Docker's default capabilities, no_new_privs and a clean environment.
+/// fewer capabilities than Docker's default, no_new_privs and a clean environment.
 #[derive(Debug, Default, Parser, Ordinary)]
 #[command(name = "chroot-rs", version, infer_long_args = true, after_help = after_help(EXAMPLES))]
 #[command(override_usage = "chroot-rs [OPTIONS] NEWROOT [COMMAND [ARGUMENT]...]
@@ -62,7 +62,7 @@ pub struct Options {
     #[arg(long, conflicts_with = "std", help_heading = "Identity")]
     pub(crate) skip_chdir: bool,
 
-    /// Leave no more than these: docker (default with --std), podman, none, all, or names as in CHOWN,KILL
+    /// Leave no more than these: default (with --std), docker, podman, none, all, or names, as in default,NET_RAW
     #[arg(long, value_name = "SET", value_parser = confinement::capabilities, help_heading = "Confinement")]
     pub(crate) capabilities: Option<Capabilities>,
     /// Let set-user-ID programs and file capabilities work: no no_new_privs

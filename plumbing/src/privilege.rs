@@ -26,8 +26,8 @@ use crate::kernel::{call, look};
 use crate::seccomp::Seccomp;
 use crate::text::Text;
 pub use capabilities::{
-    DOCKER_CAPABILITIES, PODMAN_CAPABILITIES, bounding, capability_names, capability_set, hand_on_capabilities, holds,
-    keep_capabilities,
+    DEFAULT_CAPABILITIES, DOCKER_CAPABILITIES, PODMAN_CAPABILITIES, bounding, capability_names, capability_set,
+    hand_on_capabilities, holds, keep_capabilities,
 };
 use capabilities::{bound, held};
 pub use identity::{change as change_identity, is_mapped, setgroups_is_denied};

@@ -18,11 +18,15 @@ use serde_json::Value;
 use crate::Fault;
 use crate::kernel::{call, set_seccomp_filter};
 use crate::target::status_field;
+use action::Action;
 use policy::Policy;
 use profile::{Profile, Setting, version};
 
 /// What `default` stands for.
 const DEFAULT: &str = include_str!("seccomp/default.json");
+
+/// The default answers an x32 call as a kernel without x32 does: programs that probe for it go on without it.
+const NO_X32: Action = Action::Errno(libc::ENOSYS as u16);
 
 /// The longest profile, so that a record which carries it stays readable.
 const LONGEST: usize = crate::record::LONGEST / 2;
@@ -76,7 +80,11 @@ impl Seccomp {
         .map_err(|error| wrong(error.to_string()))?;
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let kernel = version(&release).ok_or_else(|| wrong(format!("{release:?} is no kernel's version")))?;
-        profile.resolve(Setting { capabilities, kernel }).map_err(wrong)
+        let policy = profile.resolve(Setting { capabilities, kernel }).map_err(wrong)?;
+        Ok(match self {
+            Seccomp::Default => Policy { unnamed_x32: NO_X32, ..policy },
+            Seccomp::Profile(_) => policy,
+        })
     }
 }
 

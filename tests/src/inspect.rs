@@ -134,7 +134,7 @@ pub const ROWS: &[Row] = &[
     })
     .root_only(),
     Row::new("a device of the host in a container is found", NEEDS, |world| {
-        let make = "chroot-rs --std --tmpfs /dev:dev $R -- /bin/sh -c 'mknod /dev/disk b 7 77; mknod /dev/mem c 1 1; mknod /dev/odd c 10 1; exec sleep 86416' --";
+        let make = "chroot-rs --std --capabilities docker --tmpfs /dev:dev $R -- /bin/sh -c 'mknod /dev/disk b 7 77; mknod /dev/mem c 1 1; mknod /dev/odd c 10 1; exec sleep 86416' --";
         let container = Container::new(world, "inspect-device", ALL, make);
         let isolation = container.isolation();
         assert_eq!(isolation["devices"]["total"], 3, "{isolation}");

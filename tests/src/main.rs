@@ -47,6 +47,7 @@ mod parsing;
 mod pipeline;
 mod pipelines;
 mod pivot;
+mod planted;
 mod privilege;
 mod read_only_roots;
 mod readme;
@@ -122,6 +123,7 @@ const HOST_TOPICS: &[&[Row]] = &[
     chroot::ROWS,
     chroot_peer::ROWS,
     pivot::ROWS,
+    planted::ROWS,
     read_only_roots::ROWS,
     hostile_roots::ROWS,
     agreement::ROWS,

@@ -69,7 +69,9 @@ pub const ROWS: &[Row] = &[
             };
             for (options, expected) in [
                 ("--capabilities docker", told("0", "a80425fb", "a80425fb", "0")),
-                ("--capabilities default", told("0", "a80425fb", "a80425fb", "0")),
+                ("--capabilities default", told("0", "a00405fb", "a00405fb", "0")),
+                ("", told("0", "a00405fb", "a00405fb", "0")),
+                ("--capabilities default,NET_RAW", told("0", "a00425fb", "a00425fb", "0")),
                 ("--capabilities podman", told("0", "800405fb", "800405fb", "0")),
                 ("--capabilities none", told("0", "0", "0", "0")),
                 ("--capabilities none --capability-set bounding=kill --securebits noroot", told("0", "0", "20", "0")),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::need::{BUSYBOX, CRUN, Need};
+use crate::need::{BUSYBOX, CRUN, Need, PERL};
 use crate::row::Row;
 use crate::world::World;
 
@@ -68,6 +68,19 @@ pub const ROWS: &[Row] = &[
         for script in both(world, &format!("--seccomp {}", file.display()), "mkdir /tmp/x 2>&1; id -u") {
             world.sh(&script).succeeds().stdout_is("mkdir: can't create directory '/tmp/x': No space left on device\n0\n");
         }
+    }),
+    Row::new("the default filter answers x32 calls as a kernel without x32 does", &[PERL, Need::UserNamespaces], |world| {
+        // getpid(2) as x32 has it, and a number that no call has.
+        let script = r#"perl -e 'for (39, 599) { my $r = syscall(0x40000000 | $_); print "$r ", $! + 0, "\n" }'"#;
+        let run = |filter: &str| {
+            let user = world.as_root();
+            world.sh(&format!("unshare-rs {user} --mount --pid --fork -- chroot-rs --std {filter} --host-root -- {script}"))
+        };
+        run("").succeeds().stdout_is("-1 38\n-1 38\n");
+        // A profile that does not name x32 kills the process, as it does under crun.
+        let file = world.directory("seccomp-x32").join("profile.json");
+        fs::write(&file, r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"]}"#).expect("a profile");
+        run(&format!("--seccomp {}", file.display())).fails_with(128 + 31).stdout_is("");
     }),
     Row::new("without a filter there is none", &[BUSYBOX, Need::UserNamespaces], |world| {
         for script in both(world, "--seccomp none", "grep ^Seccomp: /proc/self/status") {

@@ -30,6 +30,24 @@ pub const DOCKER_CAPABILITIES: [&str; 14] = [
     "CAP_AUDIT_WRITE",
 ];
 
+/// The default of `chroot-rs --std`: Docker's without `CAP_MKNOD` and `CAP_NET_RAW`. On a file system of the host, a
+/// device node outlives the container, and others can open it there; a raw socket forges ARP and router advertisements on
+/// the bridge. `CAP_AUDIT_WRITE` stays: sshd, su and login end without it where the kernel audits.
+pub const DEFAULT_CAPABILITIES: [&str; 12] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FSETID",
+    "CAP_FOWNER",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETFCAP",
+    "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SYS_CHROOT",
+    "CAP_KILL",
+    "CAP_AUDIT_WRITE",
+];
+
 /// What Podman leaves: Docker's without raw sockets, device files and writing to the audit log.
 pub const PODMAN_CAPABILITIES: [&str; 11] = [
     "CAP_CHOWN",
@@ -198,6 +216,14 @@ mod tests {
     fn dockers_set_is_the_one_its_containers_show() {
         assert_eq!(capability_set(&DOCKER_CAPABILITIES).unwrap().bits(), 0xa804_25fb);
         assert_eq!(capability_set(&PODMAN_CAPABILITIES).unwrap().bits(), 0x8004_05fb);
+    }
+
+    #[test]
+    fn the_default_is_dockers_without_devices_and_raw_sockets() {
+        let less = CapabilitySet::MKNOD | CapabilitySet::NET_RAW;
+        let docker = capability_set(&DOCKER_CAPABILITIES).unwrap();
+        assert_eq!(capability_set(&DEFAULT_CAPABILITIES).unwrap(), docker.difference(less));
+        assert_eq!(docker.difference(less).bits(), 0xa004_05fb);
     }
 
     #[test]

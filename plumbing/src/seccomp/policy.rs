@@ -45,6 +45,8 @@ pub(crate) struct Policy {
     pub(super) default: Action,
     pub(super) rules: Vec<Rule>,
     pub(super) architectures: Vec<Architecture>,
+    /// The answer to x32 calls where `architectures` lacks x32. It never lets a call through.
+    pub(super) unnamed_x32: Action,
     /// `SECCOMP_FILTER_FLAG_*`.
     pub(super) flags: u32,
 }
@@ -105,7 +107,7 @@ mod tests {
     }
 
     fn policy(default: Action, rules: Vec<Rule>) -> Policy {
-        Policy { default, rules, architectures: vec![Architecture::X86_64], flags: 0 }
+        Policy { default, rules, architectures: vec![Architecture::X86_64], unnamed_x32: Action::KillProcess, flags: 0 }
     }
 
     #[test]

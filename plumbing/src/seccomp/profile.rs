@@ -10,6 +10,7 @@ use super::FLAGS;
 use super::action::Action;
 use super::architecture::Architecture;
 use super::policy::{Condition, Operator, Policy, Rule};
+use super::program::FOREIGN;
 use crate::privilege::capability_set;
 
 /// A profile as it is written.
@@ -89,7 +90,8 @@ impl Profile {
         }
         let default = Action::parse(&self.default_action, self.default_errno_ret)
             .map_err(|wrong| format!("its defaultAction: {wrong}"))?;
-        Ok(Policy { default, rules, architectures: self.architectures()?, flags: self.flags()? })
+        let (architectures, flags) = (self.architectures()?, self.flags()?);
+        Ok(Policy { default, rules, architectures, unnamed_x32: FOREIGN, flags })
     }
 
     /// Ours is always among them: without it not even the command could be run.

@@ -52,7 +52,7 @@ const LONGEST: usize = 4096;
 const RECENT: usize = 128;
 
 /// A call from an architecture that the profile does not name: the same number means something else there.
-const FOREIGN: Action = Action::KillProcess;
+pub(super) const FOREIGN: Action = Action::KillProcess;
 
 /// Compiles a policy.
 pub(crate) fn compile(policy: &Policy) -> Result<Vec<Instruction>, Fault> {
@@ -99,7 +99,7 @@ fn ranges(policy: &Policy, numbers: &Numbers, architecture: Architecture, with_x
     if architecture == Architecture::X86_64 {
         match with_x32 {
             true => add_all(policy.decisions(numbers, Architecture::X32), &mut add),
-            false => add(X32, vec![(Vec::new(), FOREIGN)]),
+            false => add(X32, vec![(Vec::new(), policy.unnamed_x32)]),
         }
         // -1 is what a tracer leaves of a call that it cancelled: there is none to refuse.
         add(u32::MAX, Vec::new());

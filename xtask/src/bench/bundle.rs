@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
-use plumbing::privilege::DOCKER_CAPABILITIES;
+use plumbing::privilege::DEFAULT_CAPABILITIES;
 use serde_json::{Value, json};
 
 /// Writes one for each runtime: it names the cgroup, and they take turns.
@@ -34,7 +34,7 @@ fn config(root: &Path, cgroup: &str) -> Value {
             "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"],
             "noNewPrivileges": true,
             "capabilities": {
-                "bounding": DOCKER_CAPABILITIES, "effective": DOCKER_CAPABILITIES, "permitted": DOCKER_CAPABILITIES
+                "bounding": DEFAULT_CAPABILITIES, "effective": DEFAULT_CAPABILITIES, "permitted": DEFAULT_CAPABILITIES
             },
         },
         "mounts": [

@@ -22,7 +22,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, chdir, execve, pivot_root, sethostname};
 use plumbing::kernel::{Cloned, fork_into};
 use plumbing::namespace::{Kind, KindSet};
-use plumbing::privilege::{DOCKER_CAPABILITIES, Process};
+use plumbing::privilege::{DEFAULT_CAPABILITIES, Process};
 
 const NONE: Option<&str> = None;
 
@@ -76,7 +76,7 @@ fn contain(root: &Path, program: &str, groups: &[PathBuf]) -> io::Result<()> {
     pivot_root(".", ".")?;
     umount2(".", MntFlags::MNT_DETACH)?;
     chdir("/")?;
-    let capabilities = Some(DOCKER_CAPABILITIES.map(str::to_owned).to_vec());
+    let capabilities = Some(DEFAULT_CAPABILITIES.map(str::to_owned).to_vec());
     let confined = Process { capabilities, no_new_privs: true, ..Process::default() };
     confined.apply(|| Ok(())).map_err(|fault| io::Error::other(fault.to_string()))?;
     let program = CString::new(program)?;

@@ -54,7 +54,9 @@ fn read(policy: &Policy, call: &Call) -> Action {
         .architectures
         .iter()
         .find(|known| known.audit() == call.audit && (**known == Architecture::X32) == is_x32);
-    let Some(architecture) = architecture else { return FOREIGN };
+    let unnamed =
+        if is_x32 && policy.architectures.contains(&Architecture::X86_64) { policy.unnamed_x32 } else { FOREIGN };
+    let Some(architecture) = architecture else { return unnamed };
     let holds = |condition: &Condition| {
         let argument = call.arguments[usize::from(condition.argument)];
         let argument = if architecture.is_narrow() { argument & 0xffff_ffff } else { argument };
@@ -169,7 +171,8 @@ impl Dice {
             vec![Architecture::X86_64, Architecture::I386, Architecture::X32],
             vec![Architecture::Aarch64, Architecture::Arm],
         ]);
-        Policy { default: self.action(), rules, architectures, flags: 0 }
+        let unnamed_x32 = self.one_of(&[Action::KillProcess, Action::Errno(38)]);
+        Policy { default: self.action(), rules, architectures, unnamed_x32, flags: 0 }
     }
 
     fn call(&mut self, policy: &Policy) -> Call {
@@ -226,7 +229,7 @@ fn every_number_of_a_long_policy_is_answered_as_it_says() {
     });
     let rules = rules.collect();
     let architectures = vec![Architecture::X86_64, Architecture::I386, Architecture::X32];
-    let policy = Policy { default: Action::Allow, rules, architectures, flags: 0 };
+    let policy = Policy { default: Action::Allow, rules, architectures, unnamed_x32: FOREIGN, flags: 0 };
     let program = compile(&policy).unwrap();
     assert!(program.len() > 1000);
     for audit in [Architecture::X86_64.audit(), Architecture::I386.audit(), 0x4000_0028] {
@@ -248,7 +251,13 @@ fn a_program_that_the_kernel_would_not_take_is_refused() {
         conditions: vec![Condition { value: at, ..condition }],
     };
     let architectures = vec![Architecture::X86_64];
-    let policy = Policy { default: Action::Allow, rules: (0..2000).map(rule).collect(), architectures, flags: 0 };
+    let policy = Policy {
+        default: Action::Allow,
+        rules: (0..2000).map(rule).collect(),
+        architectures,
+        unnamed_x32: FOREIGN,
+        flags: 0,
+    };
     assert!(compile(&policy).unwrap_err().to_string().contains("too long"));
 }
 
@@ -256,7 +265,13 @@ fn a_program_that_the_kernel_would_not_take_is_refused() {
 fn few_comparisons_find_any_number() {
     let rule = |name: &'static str| Rule { name: name.into(), action: Action::Allow, conditions: Vec::new() };
     let rules = Numbers::read().names().step_by(2).map(rule).collect();
-    let policy = Policy { default: Action::Errno(1), rules, architectures: vec![Architecture::X86_64], flags: 0 };
+    let policy = Policy {
+        default: Action::Errno(1),
+        rules,
+        architectures: vec![Architecture::X86_64],
+        unnamed_x32: FOREIGN,
+        flags: 0,
+    };
     let program = compile(&policy).unwrap();
     let audit = Architecture::X86_64.audit();
     let longest = (0..500).map(|number| run(&program, &Call { number, audit, arguments: [0; 6] }).1).max();
@@ -356,6 +371,9 @@ fn the_default_is_not_passed_by_through_other_architectures() {
     assert_eq!(default.answers(Architecture::I386, "socketcall", &[3]), ALLOWED);
     assert_eq!(default.answers(Architecture::I386, "socketcall", &[1]), EAFNOSUPPORT);
     assert_eq!(default.answers(Architecture::I386, "ipc", &[1 << 16 | 23]), ALLOWED);
-    assert_eq!(default.answers(Architecture::X32, "read", &[]), 0x8000_0000);
+    for number in (X32..X32 + 600).chain([X32 - 1 + X32, u32::MAX >> 1, 0x8000_0000, u32::MAX - 1]) {
+        let call = Call { number, audit: Architecture::X32.audit(), arguments: [0; 6] };
+        assert_eq!(run(&default.program, &call).0, ENOSYS, "{number:#x}");
+    }
     assert_eq!(default.answers(Architecture::Aarch64, "read", &[]), 0x8000_0000);
 }

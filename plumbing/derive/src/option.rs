@@ -7,8 +7,9 @@ use syn::{Error, Expr, ExprCall, ExprPath, Field, Ident, Lit, Meta, Result};
 use crate::shape::{self, Shape};
 use crate::{literal, metas};
 
-/// Said for help, or about what the short way leaves to clap anyway: repeated options and values that begin with a dash.
-const WITHOUT_EFFECT: [&str; 9] = [
+/// Attributes for help, or about what the short way leaves to clap anyway: repeated options and values that begin with a
+/// dash.
+const WITHOUT_EFFECT: &[&str] = &[
     "value_name",
     "help_heading",
     "help",
@@ -17,8 +18,12 @@ const WITHOUT_EFFECT: [&str; 9] = [
     "default_value",
     "default_value_t",
     "allow_negative_numbers",
-    "overrides_with",
 ];
+
+/// Attributes that act only on a line that has the option: clap alone reads such a line. An attribute that acts on a line
+/// *without* the option (`required_unless_present`, `default_value_if`, `env`, …) must never come into this list.
+const FOR_CLAP_ALONE: &[&str] =
+    &["action", "allow_hyphen_values", "group", "num_args", "trailing_var_arg", "value_names", "value_parser"];
 
 const MUST_BE_GIVEN: &str = "the short way does not miss what must be given: leave this struct to clap";
 
@@ -112,8 +117,12 @@ impl<'a> Declaration<'a> {
             ("required", _) => {
                 return Err(Error::new_spanned(meta, MUST_BE_GIVEN));
             }
+            // The short way leaves repeated options to clap, whatever they override; of other options it knows nothing.
+            ("overrides_with", Some(value)) if matches!(literal(value), Some(Lit::Str(id)) if id.value() == self.id()) =>
+                {}
             (other, _) if WITHOUT_EFFECT.contains(&other) => {}
-            _ => self.is_for_clap_alone = true,
+            (other, _) if FOR_CLAP_ALONE.contains(&other) => self.is_for_clap_alone = true,
+            (other, _) => return Err(Error::new_spanned(&meta, unknown(other))),
         }
         Ok(())
     }
@@ -196,6 +205,14 @@ impl<'a> Declaration<'a> {
             None => None,
         }
     }
+}
+
+/// Returns why an attribute is an error.
+pub(crate) fn unknown(attribute: &str) -> String {
+    format!(
+        "the short way through argv does not know the attribute `{attribute}`: say in plumbing/derive what it means for a \
+         command line with and without this option"
+    )
 }
 
 fn is_of_os(call: &ExprCall) -> bool {

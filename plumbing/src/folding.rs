@@ -3,6 +3,8 @@
 //!
 //! The surprise: a line of a command alone stays as it is, since what a terminal wraps by itself can still be copied whole.
 
+use crate::columns::letter_width;
+
 /// From here on, blanks at the beginning of a line are a column to set in to.
 const DEEP: usize = 8;
 /// What is left for text has to be worth it.
@@ -22,14 +24,15 @@ fn fold(text: &str, width: usize) -> String {
 
 fn fold_line(line: &str, width: usize) -> String {
     let shown = shown(line);
-    let (true, Some(column)) = (shown.len() > width, column(&shown)) else { return line.to_owned() };
+    let (true, Some(place)) = (cells(&shown) > width, column(&shown)) else { return line.to_owned() };
+    let column = cells(&shown[..place]);
     if column + NARROWEST > width {
         return line.to_owned();
     }
-    let (label, text) = line.split_at(shown[column].0);
+    let (label, text) = line.split_at(shown[place].0);
     let (mut folded, mut at) = (label.to_owned(), column);
     for word in text.split(' ') {
-        let length = self::shown(word).len();
+        let length = cells(&self::shown(word));
         if at > column && at + 1 + length > width {
             folded.push('\n');
             folded.push_str(&" ".repeat(column));
@@ -53,6 +56,11 @@ fn shown(line: &str) -> Vec<(usize, char)> {
         !was_escape && c != '\x1b'
     };
     line.char_indices().filter(takes_room).collect()
+}
+
+/// Returns how many cells of a terminal these characters take.
+fn cells(shown: &[(usize, char)]) -> usize {
+    shown.iter().map(|(_, letter)| letter_width(*letter)).sum()
 }
 
 /// Where the text begins that a label, two blanks apart, stands in front of; or that is set in by itself.

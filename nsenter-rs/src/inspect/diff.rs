@@ -3,6 +3,7 @@
 //! What is different in any two is left out: pids, inodes, paths of groups, and what is used at the moment.
 
 use plumbing::Fault;
+use plumbing::columns;
 use plumbing::record::Record;
 use plumbing::target::Target;
 use plumbing::text::Text;
@@ -68,10 +69,10 @@ pub(super) fn told(one: &Side, other: &Side, json: bool) -> Result<String, Fault
     }
     let rows = std::iter::once([String::new(), one.name.clone(), other.name.clone()]);
     let rows: Vec<_> = rows.chain(differences.iter().flat_map(Difference::rows)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(60);
-    let widths = [width(0), width(1), 0];
+    let widest = |column: usize| rows.iter().map(|row| columns::width(&row[column])).max().unwrap_or(0).min(60);
+    let widths = [widest(0), widest(1), 0];
     let line = |row: &[String; 3]| {
-        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| columns::padded(cell, width)).collect();
         format!("{}\n", cells.join("  ").trim_end())
     };
     Ok(rows.iter().map(line).collect())

@@ -4,6 +4,8 @@
 
 use std::fmt::Write;
 
+use plumbing::columns::{letter_width, width};
+
 use super::column::Column;
 
 /// The names of columns and the cells of lines, cut to what is shown of them.
@@ -81,7 +83,7 @@ impl Table<'_> {
 
     fn aligned(&self, lines: &[Shown]) -> String {
         let mut widths: Vec<usize> = (0..self.columns.len())
-            .map(|place| lines.iter().map(|line| width_of(&line[place])).max().unwrap_or_default())
+            .map(|place| lines.iter().map(|line| width(&line[place])).max().unwrap_or_default())
             .collect();
         let is_cut = self.cut(&mut widths);
         let mut text = String::new();
@@ -89,7 +91,7 @@ impl Table<'_> {
             let start = text.len();
             for (place, cell) in line.iter().enumerate() {
                 let cell = if is_cut[place] { cut(cell, widths[place]) } else { cell };
-                let gap = widths[place].saturating_sub(width_of(cell));
+                let gap = widths[place].saturating_sub(width(cell));
                 let is_right = self.columns[place].is_right() && self.tree != Some(place);
                 let (before, after) = if is_right { (gap, 0) } else { (0, gap) };
                 text.extend(std::iter::repeat_n(' ', before));
@@ -168,26 +170,6 @@ fn is_visible(letter: char) -> bool {
     let is_format = matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
     !letter.is_control() && !is_format
-}
-
-fn width_of(text: &str) -> usize {
-    text.chars().map(letter_width).sum()
-}
-
-/// How many places of a terminal a letter takes.
-fn letter_width(letter: char) -> usize {
-    match letter {
-        '\u{300}'..='\u{36f}' => 0,
-        '\u{1100}'..='\u{115f}'
-        | '\u{2e80}'..='\u{a4cf}'
-        | '\u{ac00}'..='\u{d7a3}'
-        | '\u{f900}'..='\u{faff}'
-        | '\u{fe30}'..='\u{fe6f}'
-        | '\u{ff00}'..='\u{ff60}'
-        | '\u{1f300}'..='\u{1faff}'
-        | '\u{20000}'..='\u{3fffd}' => 2,
-        _ => 1,
-    }
 }
 
 /// As much of the text as fits.

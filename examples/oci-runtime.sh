@@ -117,7 +117,9 @@ case $command in
     exec)
         open_state "$@"; shift
         [ "$status" = running ] || fail "container $id is $status"
-        exec nsenter-rs --target "$pid" --all -- "$@";;
+        # With the rights of the container's process and no more. The kernel shows all of them to root alone.
+        like=--like-target; [ "$(id -u)" = 0 ] || like=--like-target-try
+        exec nsenter-rs --target "$pid" --all "$like" -- "$@";;
     kill)
         open_state "$1"
         [ "$status" != stopped ] || fail "container $id is stopped"

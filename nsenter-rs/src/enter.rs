@@ -42,7 +42,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) directories: Opened,
     pub(crate) credentials: Credentials,
     /// What the target is like, where the command is to be so, whatever the credentials say.
-    pub(crate) like: Option<Like>,
+    pub(crate) like: Option<Like<'a>>,
     /// What a record confines the command to.
     pub(crate) process: Process,
     pub(crate) environment: Surroundings,
@@ -193,8 +193,8 @@ fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered>, Fault> {
     if let (true, Some(target)) = (entry.follow_context, entry.target) {
         context::follow(target)?;
     }
-    if let (Some(like), Some(target)) = (&entry.like, entry.target) {
-        like.outside(target)?;
+    if let Some(like) = &entry.like {
+        like.outside()?;
     }
     let kinds = entry.entrances.kinds();
     let own = match kinds.contains(Kind::User) {
@@ -242,13 +242,13 @@ fn run(
             close_range(3 + entry.command.preserve_fds, u32::MAX, true)
         })
     };
-    let environment = match (&entry.like, entry.target) {
-        (Some(like), Some(target)) => {
+    let environment = match &entry.like {
+        Some(like) => {
             let environment = environment(true);
-            like.inside(target, last)?;
+            like.inside(last)?;
             environment
         }
-        _ => {
+        None => {
             entry.credentials.apply(entered, entry.target)?;
             // Now that we are who the command will be, and before a filter could refuse to tell.
             let environment = environment(false);

@@ -10,7 +10,7 @@ use plumbing::environment::Environment;
 use plumbing::namespace::Kind;
 use plumbing::privilege::Process;
 use plumbing::target::{Target, own_namespace_inode};
-use plumbing::{Fault, Status};
+use plumbing::{Fault, Status, narrate};
 
 use crate::address::{Address, Opened};
 use crate::command::Command;
@@ -21,7 +21,7 @@ use crate::entrance::{Asked, Entrances, Source};
 use crate::environ::Theirs;
 use crate::like_target::{Like, Untold};
 use crate::options::{CommandAs, Namespaces};
-use crate::{membership, plan};
+use crate::{find, like_target, membership, plan};
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -116,6 +116,24 @@ impl Entering {
             && !(self.environment || self.join_cgroup || self.follow_context || self.like_target.is_some())
     }
 
+    /// Says so where a container that was named has less rights than a program of its root will have here. Of a pid we
+    /// say nothing, as nsenter(1).
+    fn remark_on_rights(&self, entrances: &Entrances<'_>, example: &Target) -> Result<(), Fault> {
+        let Some(Address::Named(reference)) = &self.target else { return Ok(()) };
+        let more = match entrances.kinds().contains(Kind::Mnt) {
+            true => like_target::more_than(example)?,
+            false => Vec::new(),
+        };
+        if !more.is_empty() {
+            narrate::remark(format_args!(
+                "the command has more rights than {} ({}); --like-target gives it no more",
+                reference.shown(),
+                more.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
     /// The target, and what is asked of it. A named network namespace is no process, but has a file.
     fn open(&self) -> Result<(Option<Target>, Cow<'_, Asked>), Fault> {
         let file = match self.target.as_ref().map(Address::open).transpose()? {
@@ -152,8 +170,16 @@ impl Entering {
             // Not before it is known to be needed. Where we go on in a copy, that opens all this once more.
             plan::seal(&self.command)?;
         }
-        let like = match (&target, self.like_target) {
-            (Some(target), Some(untold)) => Some(like(target, &entrances, untold)?),
+        // Of a held container the first process is an init of ours; a command in it is what one is like.
+        let is_asked = self.like_target.is_some() || matches!(self.target, Some(Address::Named(_)));
+        let command = target.as_ref().filter(|_| is_asked).and_then(find::command_of);
+        let example = command.as_ref().or(target.as_ref());
+        let like = match (example, self.like_target) {
+            (Some(example), Some(untold)) => Some(like(example, &entrances, untold)?),
+            (Some(example), None) => {
+                self.remark_on_rights(&entrances, example)?;
+                None
+            }
             _ => None,
         };
         let groups = match (&target, self.join_cgroup || self.like_target.is_some()) {
@@ -189,7 +215,7 @@ impl Entering {
     }
 }
 
-fn like(target: &Target, entrances: &Entrances<'_>, untold: Untold) -> Result<Like, Fault> {
+fn like<'a>(target: &'a Target, entrances: &Entrances<'_>, untold: Untold) -> Result<Like<'a>, Fault> {
     let is_foreign = target.namespace_inode(Kind::User)? != own_namespace_inode(Kind::User);
     match is_foreign && !entrances.kinds().contains(Kind::User) {
         true => Err(Fault::new(format!(

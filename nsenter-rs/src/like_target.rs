@@ -25,7 +25,8 @@ pub(crate) enum Untold {
 }
 
 /// What is read of the target while we are outside.
-pub(crate) struct Like {
+pub(crate) struct Like<'a> {
+    target: &'a Target,
     groups: Vec<u32>,
     limits: Vec<ResourceLimit>,
     securebits: Option<CapabilitiesSecureBits>,
@@ -47,12 +48,13 @@ impl Untold {
     }
 }
 
-impl Like {
+impl<'a> Like<'a> {
     /// Looks at the target; stops it for an instant where it has filters.
-    pub(crate) fn of(target: &Target, untold: Untold) -> Result<Like, Fault> {
+    pub(crate) fn of(target: &'a Target, untold: Untold) -> Result<Like<'a>, Fault> {
         let status = Status::of(target)?;
         let limits = target.read("limits")?;
         Ok(Like {
+            target,
             groups: status.numbers("Groups", 10)?,
             limits: limits.lines().filter_map(ResourceLimit::of_proc).collect(),
             // First: it does not stop the target, which need not be stopped for nothing.
@@ -64,17 +66,17 @@ impl Like {
     }
 
     /// Before the border, in the process that crosses it, which is in the target's cgroups by now.
-    pub(crate) fn outside(&self, target: &Target) -> Result<(), Fault> {
+    pub(crate) fn outside(&self) -> Result<(), Fault> {
         self.take_cpus()?;
         self.take_oom_score()?;
-        context::follow_any(target)?;
+        context::follow_any(self.target)?;
         prepare(&self.groups, &self.limits)
     }
 
     /// Behind the border, as the last thing: `last` is done when user and group have changed.
-    pub(crate) fn inside(&self, target: &Target, last: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
+    pub(crate) fn inside(&self, last: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
         // Again: the kernel tells the ids as the user namespace that we are in now calls them.
-        let status = Status::of(target)?;
+        let status = Status::of(self.target)?;
         status.likeness(self.securebits)?.apply(&self.limits, &self.filters, last)
     }
 
@@ -104,6 +106,27 @@ impl Like {
             rustix::io::write(&file, self.oom_score_adj.as_bytes()).map(drop)
         })
     }
+}
+
+/// What the target lacks and we have: rights that a command which is not made like it would have more.
+pub(crate) fn more_than(target: &Target) -> Result<Vec<&'static str>, Fault> {
+    let own = std::process::id().cast_signed();
+    let own = look("look at ourselves", "read(\"/proc/self/status\")", || std::fs::read_to_string("/proc/self/status"))
+        .map(|text| Status { pid: own, text })?;
+    let theirs = Status::of(target)?;
+    let bounding = |status: &Status| status.likeness(None).map(|it| it.sets.bounding);
+    let has = |status: &Status, field| status.number(field).map(|number| number != 0);
+    let mut more = Vec::new();
+    if !bounding(&theirs)?.contains(bounding(&own)?) {
+        more.push("capabilities");
+    }
+    if has(&theirs, "Seccomp")? && !has(&own, "Seccomp")? {
+        more.push("system calls");
+    }
+    if has(&theirs, "NoNewPrivs")? && !has(&own, "NoNewPrivs")? {
+        more.push("set-user-ID programs");
+    }
+    Ok(more)
 }
 
 fn cpus_of(target: &Target) -> Result<CpuSet, Fault> {

@@ -7,8 +7,10 @@ use plumbing::assembly::Hold;
 use plumbing::options::Narration;
 use plumbing::pipe::Stage;
 use plumbing::privilege::{Process, set_oom_score_adj};
+use plumbing::record::Record;
 use plumbing::startup::Parsed;
-use plumbing::{Fault, Status, chain, sealed};
+use plumbing::target::Target;
+use plumbing::{Fault, Status, chain, narrate, sealed};
 
 use crate::command::Command;
 use crate::credentials::Credentials;
@@ -18,6 +20,7 @@ use crate::entering::Entering;
 use crate::entrance::Entrances;
 use crate::find::Reference;
 use crate::inspect::Subject;
+use crate::like_target::{Like, Untold};
 use crate::list::Listing;
 use crate::options::{Inspection, Options};
 use crate::{attached, containers, enter, find, inspect, membership, standard_input};
@@ -146,12 +149,43 @@ pub(crate) fn seal(command: &Command) -> Result<(), Fault> {
     if command.sealed_copy { sealed::ensure(why) } else { sealed::ensure_view(why) }
 }
 
+/// Whether the record was found and does not say what confines its command. The command is then made like the container:
+/// `docker exec` confines what it runs, too.
+fn says_nothing(record: &Record) -> Result<bool, Fault> {
+    let says = |key: &str| record.get::<serde_json::Value>(key).map(|value| value.is_some());
+    Ok(says("container")? && !says("process")?)
+}
+
+/// What shows what confines the container: its first process, or a command in it where that is an init of ours.
+fn example<'a>(stage: &'a Stage, running: Option<&'a Target>) -> Option<&'a Target> {
+    if matches!(stage.hold, Hold::Foreign) {
+        return Some(&stage.target);
+    }
+    if running.is_none() {
+        narrate::remark(format_args!(
+            "nothing confines the command: the record was found, and no command in {} shows what should; the record that \
+             chroot-rs printed says it",
+            stage.record.shown_name()
+        ));
+    }
+    running
+}
+
 fn enter_stage(stage: &mut Stage, remove: bool, stdin: Option<RawFd>, command: &Command) -> Result<Status, Fault> {
     let process: Process = stage.record.get("process")?.unwrap_or_default();
     if let Some(score) = process.oom_score_adj {
         // Through our own /proc; the command inherits it.
         set_oom_score_adj(score)?;
     }
+    let running;
+    let like = match says_nothing(&stage.record)? {
+        true => {
+            running = find::command_of(&stage.target);
+            let example = example(stage, running.as_ref());
+            example.map(|example| Like::of(example, Untold::Remarked)).transpose()?
+        }
+        false => None,
+    };
     let mut entry = Entry {
         target: Some(&stage.target),
         entrances: Entrances::foreign(&stage.target)?,
@@ -159,7 +193,7 @@ fn enter_stage(stage: &mut Stage, remove: bool, stdin: Option<RawFd>, command: &
         follow_context: false,
         directories: Opened::default(),
         credentials: Credentials::default(),
-        like: None,
+        like,
         environment: Surroundings::Known(process.environment()),
         process,
         command,

@@ -40,6 +40,7 @@ mod nsenter_attacks;
 mod nsenter_environ;
 mod nsenter_labels;
 mod nsenter_like;
+mod nsenter_rights;
 mod nsenter_terminal;
 mod oci;
 mod older_kernels;
@@ -112,6 +113,7 @@ const TOPICS: &[&[Row]] = &[
     network_attacks::ROWS,
     nsenter_attacks::ROWS,
     nsenter_environ::ROWS,
+    nsenter_rights::ROWS,
     nsenter_terminal::ROWS,
     nsenter_like::ROWS,
     nsenter_labels::ROWS,

@@ -143,11 +143,13 @@ pub const ROWS: &[Row] = &[
             let line = "cd $B; rt() { sh ./runtime --root $B/state \"$@\"; }; status() { rt state c | jq -r .status; }; \
                     rt create --bundle $B c && status; ls rootfs/tmp; rt start c; rt start c 2>/dev/null || echo once; \
                     while [ $(cat rootfs/tmp/log 2>/dev/null | wc -l) != 3 ]; do sleep 0.05; done; status; cat rootfs/tmp/log; \
-                    rt exec c /bin/cat /data/file; rt create --bundle $B c 2>/dev/null || echo taken; \
+                    rt exec c /bin/cat /data/file; \
+                    for p in 1 self; do rt exec c /bin/grep -E '^(Cap...|NoNewPrivs|Seccomp):' /proc/$p/status >$p; done; cmp 1 self && echo alike; \
+                    grep -c 'CapBnd:.0*1f*$' self; rt create --bundle $B c 2>/dev/null || echo taken; \
                     rt delete c 2>/dev/null || echo runs; rt kill c TERM; \
                     while [ ! -e state/c/exit_status ]; do sleep 0.05; done; status; cat state/c/exit_status; rt delete c; ls state; \
                     rt create --bundle $B d; rt delete --force d; ls state; rt create --bundle /none e 2>/dev/null; ls state";
-            let expected = "created\nonce\nrunning\nbegan\n0\nh\nhi\ntaken\nruns\nstopped\n7\n";
+            let expected = "created\nonce\nrunning\nbegan\n0\nh\nhi\nalike\n0\ntaken\nruns\nstopped\n7\n";
             within(world, line, &bundle).run().succeeds().stdout_is(expected);
         },
     ),

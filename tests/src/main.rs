@@ -147,6 +147,9 @@ struct Options {
     /// Let a row whose need is not met fail
     #[arg(long)]
     deny_skips: bool,
+    /// Of rows that run a table of cases, run only the cases that contain this text
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    case: Option<String>,
     /// Find out whether this process may create the kind of namespace, and exit
     #[arg(long, hide = true, value_name = "NAMESPACE")]
     probe: Option<need::Probe>,
@@ -191,7 +194,7 @@ fn main() -> ExitCode {
     if !options.hand_on.is_empty() {
         return transparency::hand_on(&options.hand_on);
     }
-    match World::new(options.in_vm) {
+    match World::new(options.in_vm, options.case.clone()) {
         Ok(world) => run(&options, &world),
         Err(error) => {
             eprintln!("suite: {error:#}");
@@ -214,8 +217,10 @@ fn run(options: &Options, world: &World) -> ExitCode {
     // From the first thread on, the C library has whatever we start ignore a signal of its own: from the first row on, then.
     std::thread::spawn(|| ()).join().ok();
     for row in rows {
-        let start = Instant::now();
+        let (start, cases) = (Instant::now(), world.cases_chosen());
         match row.run(world) {
+            // None of its cases has the text of `--case`, so it has shown nothing.
+            Verdict::Passed if world.case.is_some() && world.cases_chosen() == cases => {}
             Verdict::Passed => {
                 println!("ok {} ({:.2} s)", row.name, start.elapsed().as_secs_f32());
                 passed += 1;

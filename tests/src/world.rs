@@ -1,7 +1,7 @@
 //! The world of a row: where the tools are, who we are, a place for files, and the shell. Scripts see the tools first
 //! in PATH, the C locale, a directory of their own as working directory, and nothing on stdin.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -27,13 +27,16 @@ pub struct World {
     pub is_root: bool,
     /// Whether this is the project's own virtual machine.
     pub in_vm: bool,
+    /// `--case`: of the tables, only the cases that contain this text run.
+    pub case: Option<String>,
+    cases_chosen: Cell<usize>,
     scratch: PathBuf,
     busybox_root: OnceCell<PathBuf>,
 }
 
 impl World {
     /// Finds the tools and makes the place for files. From here on, orphans come to us.
-    pub fn new(in_vm: bool) -> Result<Self> {
+    pub fn new(in_vm: bool, case: Option<String>) -> Result<Self> {
         let tools = match env::var_os("TOOLS") {
             Some(directory) => PathBuf::from(directory),
             None => env::current_exe()?.parent().context("this program lies in no directory")?.to_owned(),
@@ -43,7 +46,25 @@ impl World {
         // Rows change their user; what they change into must be able to look in here.
         fs::set_permissions(&scratch, Permissions::from_mode(0o755))?;
         children::adopt_orphans().context("prctl(PR_SET_CHILD_SUBREAPER)")?;
-        Ok(Self { tools, is_root: geteuid().is_root(), in_vm, scratch, busybox_root: OnceCell::new() })
+        let (is_root, busybox_root) = (geteuid().is_root(), OnceCell::new());
+        Ok(Self { tools, is_root, in_vm, case, cases_chosen: Cell::new(0), scratch, busybox_root })
+    }
+
+    /// Whether this case of a table runs: without `--case`, all do.
+    pub fn chooses(&self, case: &str) -> bool {
+        let is_chosen = self.case.as_ref().is_none_or(|text| case.contains(text));
+        self.cases_chosen.set(self.cases_chosen.get() + usize::from(is_chosen));
+        is_chosen
+    }
+
+    /// The cases of a table that run.
+    pub fn chosen<'a>(&self, table: &[&'a str]) -> Vec<&'a str> {
+        table.iter().copied().filter(|case| self.chooses(case)).collect()
+    }
+
+    /// How many cases were chosen so far.
+    pub fn cases_chosen(&self) -> usize {
+        self.cases_chosen.get()
     }
 
     /// Runs a script to its end. A pipeline fails with the last stage that failed (`set -o pipefail`).

@@ -9,6 +9,7 @@ mod lint;
 mod man;
 mod peer_tests;
 mod report;
+mod row;
 mod setup;
 mod static_build;
 mod suite;
@@ -29,6 +30,8 @@ enum Task {
     Build,
     /// Run every test that this machine and this user can run
     Test(test::Options),
+    /// Run the end-to-end rows whose name contains a text, with tools built for debugging
+    Row(row::Options),
     /// Write the manual pages and shell completions
     Man(man::Options),
     /// Assemble a container from the five tools, and look around in it
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Build => static_build::run(),
         Task::Test(options) => test::run(&options),
+        Task::Row(options) => row::run(&options),
         Task::Man(options) => man::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),

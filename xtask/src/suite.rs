@@ -26,6 +26,13 @@ pub struct Suite {
     pub filter: Option<String>,
 }
 
+/// A user of the suite.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum User {
+    Root,
+    Unprivileged,
+}
+
 impl Suite {
     /// Builds `suite` and `vm-init`. In the dev profile, because a release aborts on panic and so cannot catch one.
     pub fn build(tools: PathBuf, filter: Option<String>) -> Result<Self> {
@@ -38,24 +45,27 @@ impl Suite {
 const AS_ROOT: &str = "the suite as root";
 const AS_USER: &str = "the suite as an unprivileged user";
 
+impl User {
+    /// The part of a run.
+    pub fn part(self) -> &'static str {
+        match self {
+            User::Root => AS_ROOT,
+            User::Unprivileged => AS_USER,
+        }
+    }
+}
+
 /// Runs the suite on this machine as everybody whom we can be.
 pub fn run(suite: &Suite, report: &mut Report) -> Result<()> {
     let copy = Copy::new(suite)?;
-    let is_root = workspace::is_root()?;
     part(AS_ROOT);
-    if is_root {
-        report.add(AS_ROOT, count(&mut copy.command("root")?));
+    if workspace::is_root()? {
+        report.add(AS_ROOT, count(&mut copy.command(User::Root)?));
     } else {
         report.skip(AS_ROOT, "this user is not root");
     }
     part(AS_USER);
-    let mut command = copy.command("user")?;
-    if is_root {
-        chown(copy.folder.join("user"), Some(USER), Some(USER))?;
-        // std empties the list of supplementary groups when root names a user.
-        command.uid(USER).gid(USER);
-    }
-    report.add(AS_USER, count(&mut command));
+    report.add(AS_USER, count(&mut copy.command(User::Unprivileged)?));
     if suite.filter.is_none() {
         demos(&copy, report)?;
     }
@@ -81,7 +91,7 @@ fn demos(copy: &Copy, report: &mut Report) -> Result<()> {
 }
 
 /// The suite's last line is its account. Without it, it did not reach its end.
-fn count(command: &mut Command) -> Result<Report> {
+pub fn count(command: &mut Command) -> Result<Report> {
     let mut account = None;
     let is_success = each_line(command, |line| {
         account = line.strip_prefix("suite: ").and_then(Report::parse).or(account);
@@ -91,13 +101,14 @@ fn count(command: &mut Command) -> Result<Report> {
     Ok(account)
 }
 
-struct Copy {
+/// A copy of the suite and of the tools, for one run.
+pub struct Copy {
     folder: PathBuf,
     filter: Option<String>,
 }
 
 impl Copy {
-    fn new(suite: &Suite) -> Result<Self> {
+    pub fn new(suite: &Suite) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("xtask-{}", std::process::id()));
         create(&folder)?;
         create(&folder.join("tools"))?;
@@ -111,17 +122,27 @@ impl Copy {
         Ok(Self { folder, filter: suite.filter.clone() })
     }
 
-    /// The suite with a folder of its own for temporary files.
-    fn command(&self, scratch: &str) -> Result<Command> {
-        let scratch = self.folder.join(scratch);
+    /// The suite, run by this user, with a folder of its own for temporary files.
+    pub fn command(&self, user: User) -> Result<Command> {
+        let scratch = self.folder.join(if user == User::Root { "root" } else { "user" });
         create(&scratch)?;
         let mut command = Command::new(self.folder.join("suite"));
         command.args(&self.filter).env("TOOLS", self.folder.join("tools"));
         command.env("TMPDIR", &scratch).env("HOME", &scratch).current_dir(&self.folder).stdin(Stdio::null());
+        if user == User::Unprivileged && workspace::is_root()? {
+            chown(&scratch, Some(USER), Some(USER))?;
+            // std empties the list of supplementary groups when root names a user.
+            command.uid(USER).gid(USER);
+        }
         Ok(command)
     }
 
-    fn remove(self) -> Result<()> {
+    /// Removes the symbols of the tools: a copy in memory, as a tool makes of itself, takes time with them.
+    pub fn strip(&self) -> Result<()> {
+        workspace::must(Command::new("strip").args(TOOLS.map(|tool| self.folder.join("tools").join(tool))))
+    }
+
+    pub fn remove(self) -> Result<()> {
         // To remove what is mounted in there would be to remove files of this machine.
         let mounts = fs::read_to_string("/proc/self/mountinfo").context("/proc/self/mountinfo")?;
         let mut points = mounts.lines().filter_map(|line| line.split(' ').nth(4));

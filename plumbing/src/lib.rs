@@ -29,6 +29,7 @@ pub mod record_out;
 pub mod sealed;
 pub mod seccomp;
 pub mod selinux;
+pub mod sensitive;
 pub mod startup;
 pub mod status;
 pub mod target;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use plumbing::Fault;
 use plumbing::mountinfo::Mount;
+use plumbing::sensitive::{DIRECTORIES, PROGRAMS, SOCKET_PATHS};
 use plumbing::trial;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
@@ -38,26 +39,6 @@ pub(super) const PROBES: &[Probe] = &[
     },
 ];
 
-/// Directories that a host lives by. To be read they are open too, where secrets lie in them.
-const LIVED_BY: [&str; 10] =
-    ["/usr", "/bin", "/sbin", "/lib", "/boot", "/var", "/var/lib", "/var/log", "/var/lib/docker", "/var/lib/kubelet"];
-const SECRET: [&str; 4] = ["/", "/etc", "/root", "/home"];
-
-const SOCKETS: [&str; 12] = [
-    "/run/docker.sock",
-    "/var/run/docker.sock",
-    "/run/containerd/containerd.sock",
-    "/run/docker/containerd/containerd.sock",
-    "/run/podman/podman.sock",
-    "/run/crio/crio.sock",
-    "/var/run/crio/crio.sock",
-    "/run/k3s/containerd/containerd.sock",
-    "/run/systemd/private",
-    "/run/dbus/system_bus_socket",
-    "/run/snapd.socket",
-    "/var/lib/lxd/unix.socket",
-];
-
 fn directories() -> Result<Finding, Fault> {
     let Some(mounts) = mounts() else { return Ok(Finding::unknown("there is no /proc to tell what is mounted")) };
     let shown = |mount: &Mount| format!("{} is {} of {}", mount.point.display(), mount.root.display(), mount.source);
@@ -77,16 +58,24 @@ fn is_the_hosts(mount: &Mount) -> bool {
     let is_one_of = |paths: &[&str]| paths.iter().any(|path| mount.root == Path::new(path));
     match mount.root == Path::new("/") {
         true => is_system,
-        false => is_system || is_one_of(&SECRET) || is_one_of(&LIVED_BY) && !mount.is_read_only(),
+        false => is_system || is_one_of(DIRECTORIES) || is_one_of(PROGRAMS) && !mount.is_read_only(),
     }
 }
 
 fn sockets() -> Result<Finding, Fault> {
     let is_socket = |path: &str| std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-    let mut open = Vec::new();
-    for path in SOCKETS.into_iter().filter(|path| is_socket(path)) {
+    // An image without the link /var/run -> /run has a directory there, and the socket in it.
+    let elsewhere = |path: &str| path.strip_prefix("/run/").map(|path| format!("/var/run/{path}"));
+    let paths = SOCKET_PATHS.iter().flat_map(|path| [Some((*path).to_owned()), elsewhere(path)]).flatten();
+    let (mut seen, mut open) = (Vec::new(), Vec::new());
+    for path in paths.filter(|path| is_socket(path)) {
+        let file = std::fs::canonicalize(&path).ok();
+        if seen.contains(&file) {
+            continue;
+        }
+        seen.push(file);
         let ours = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
-        let address = SocketAddrUnix::new(path);
+        let address = SocketAddrUnix::new(&path);
         if let (Ok(ours), Ok(address)) = (ours, address)
             && connect(&ours, &address).is_ok()
         {

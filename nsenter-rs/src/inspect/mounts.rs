@@ -14,11 +14,12 @@ use rustix::thread::CapabilitySet;
 use serde::Serialize;
 
 use super::findings::{Findings, Severity, Standing};
+use super::kernel_file_systems::{KERNEL, NO_FILES};
 use super::kernel_files::{self, KernelFile};
 use super::mount_table::MountTable;
 use super::seen::List;
-use super::sensitive::{DIRECTORIES, KERNEL, NO_FILES, PROGRAMS, SOCKET_PATHS, SOCKETS};
 use Severity::{Danger, Weakness};
+use plumbing::sensitive::{DIRECTORIES, PROGRAMS, SOCKET_NAMES, SOCKET_PATHS};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Mounts {
@@ -99,8 +100,9 @@ impl Judge<'_> {
     }
 
     fn socket(&self, mount: &Mount, findings: &mut Findings) {
-        let is_socket =
-            |path: &Path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| SOCKETS.contains(&name));
+        let is_socket = |path: &Path| {
+            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| SOCKET_NAMES.contains(&name))
+        };
         if is_socket(&mount.root) || is_socket(&mount.point) {
             findings.add_at(Danger, "engine-socket", ENGINE, point(mount));
         }

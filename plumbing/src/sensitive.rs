@@ -1,9 +1,9 @@
-//! Paths and file systems of a host that are no container's business, by their well-known names; `hier(7)`.
+//! Paths of a host that are no container's business, by their well-known names; `hier(7)`.
 //!
 //! The surprise: a directory is worse than its name says where a socket lies in it.
 
-/// Of container engines and other services that act for whoever may connect.
-pub(super) const SOCKETS: &[&str] = &[
+/// Names of sockets of container engines and of other services that act for every client that may connect.
+pub const SOCKET_NAMES: &[&str] = &[
     "docker.sock",
     "containerd.sock",
     "containerd.sock.ttrpc",
@@ -17,9 +17,11 @@ pub(super) const SOCKETS: &[&str] = &[
     "libvirt-sock",
     "snapd.socket",
 ];
-/// Where they are on a host, LXD's and systemd's too, whose names say little.
-pub(super) const SOCKET_PATHS: &[&str] = &[
+
+/// Where such sockets lie on a host, with those whose names say little, such as LXD's and systemd's.
+pub const SOCKET_PATHS: &[&str] = &[
     "/run/docker.sock",
+    "/run/docker/containerd/containerd.sock",
     "/run/containerd/containerd.sock",
     "/run/crio/crio.sock",
     "/run/podman/podman.sock",
@@ -29,12 +31,14 @@ pub(super) const SOCKET_PATHS: &[&str] = &[
     "/run/dbus/system_bus_socket",
     "/run/systemd/private",
     "/run/libvirt/libvirt-sock",
+    "/run/snapd.socket",
     "/var/lib/lxd/unix.socket",
     "/var/lib/incus/unix.socket",
     "/var/snap/lxd/common/lxd/unix.socket",
 ];
-/// Whole directories, and files, that decide who rules the host; the programs among them only where they can be written.
-pub(super) const DIRECTORIES: &[&str] = &[
+
+/// Directories and files that decide who rules the host: to read them is dangerous already.
+pub const DIRECTORIES: &[&str] = &[
     "/etc",
     "/root",
     "/home",
@@ -61,7 +65,9 @@ pub(super) const DIRECTORIES: &[&str] = &[
     "/etc/kubernetes",
     "/etc/ld.so.preload",
 ];
-pub(super) const PROGRAMS: &[&str] = &[
+
+/// Directories and files of the host's programs and accounts: dangerous where they can be written.
+pub const PROGRAMS: &[&str] = &[
     "/usr",
     "/bin",
     "/sbin",
@@ -76,35 +82,4 @@ pub(super) const PROGRAMS: &[&str] = &[
     "/opt",
     "/etc/passwd",
     "/etc/group",
-];
-/// The kernel's own file systems that are not in a container, and what writing there does.
-pub(super) const KERNEL: &[(&str, &str)] = &[
-    ("debugfs", "the kernel's inside, made for debugging and not for walls"),
-    ("tracefs", "traces every process of the host"),
-    ("securityfs", "sets the host's security modules"),
-    ("efivarfs", "sets the host's firmware"),
-    ("configfs", "sets the host's kernel drivers"),
-    ("binfmt_misc", "names programs that run for the host's files"),
-    ("bpf", "holds programs of the host's kernel"),
-];
-/// Told elsewhere, or the same everywhere.
-pub(super) const NO_FILES: &[&str] = &[
-    "proc",
-    "sysfs",
-    "cgroup",
-    "cgroup2",
-    "devpts",
-    "mqueue",
-    "hugetlbfs",
-    "selinuxfs",
-    "fusectl",
-    "pstore",
-    "debugfs",
-    "tracefs",
-    "securityfs",
-    "efivarfs",
-    "configfs",
-    "binfmt_misc",
-    "bpf",
-    "devtmpfs",
 ];

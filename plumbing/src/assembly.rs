@@ -24,6 +24,8 @@ use crate::kernel::look;
 use crate::sealed::seals;
 use crate::target::{Target, wait_readable};
 
+/// argv\[0\] of the init that `unshare-rs --hold` leaves.
+pub const INIT_NAME: &str = "unshare-rs-init";
 /// Where the init keeps its mark: a memfd that holds [`MARK`], sealed against every change.
 pub const MARK_FD: RawFd = 3;
 /// Where the init keeps the end of its doorbell that stages fetch, until a command has been entered.

@@ -16,9 +16,6 @@ use plumbing::assembly::{self, Answer, Word};
 use plumbing::kernel::{adopt, block_every_signal, look, place, set_disposition};
 use plumbing::{Fault, Status};
 
-/// argv[0] of the init: how `--hold` tells its sealed copy what to be.
-const ARGV0: &str = "unshare-rs-init";
-
 /// What the init is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Orders {
@@ -32,7 +29,7 @@ impl Orders {
     /// The orders in this argv; `None` in everyone else's.
     pub(crate) fn from_argv(argv: &[OsString]) -> Option<Orders> {
         match argv {
-            [argv0, ttl, name] if argv0 == ARGV0 => {
+            [argv0, ttl, name] if argv0 == assembly::INIT_NAME => {
                 Some(Orders { name: name.clone(), ttl_ms: ttl.to_str().and_then(|ttl| ttl.parse().ok()) })
             }
             _ => None,
@@ -42,7 +39,7 @@ impl Orders {
     /// The argv that carries them.
     pub(crate) fn to_argv(&self) -> Vec<OsString> {
         let ttl = self.ttl_ms.map_or_else(|| "-".to_owned(), |ttl| ttl.to_string());
-        vec![ARGV0.into(), ttl.into(), self.name.clone()]
+        vec![assembly::INIT_NAME.into(), ttl.into(), self.name.clone()]
     }
 }
 

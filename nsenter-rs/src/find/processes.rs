@@ -22,8 +22,7 @@ const LONGEST: u64 = 64 << 10;
 
 /// What LXC's monitor makes of its command line.
 pub(crate) const LXC_MONITOR: &str = "[lxc monitor]";
-/// argv[0] of the init that `unshare-rs --hold` leaves.
-pub(crate) const HELD_INIT: &str = "unshare-rs-init";
+pub(crate) use plumbing::assembly::INIT_NAME as HELD_INIT;
 
 const PROGRAMS: &[&str] =
     &["dockerd", "containerd", "conmon", "systemd-nspawn", "lxc-start", "lxc-execute", LXC_MONITOR, HELD_INIT];

@@ -21,6 +21,7 @@ pub mod options;
 pub mod plan;
 mod route;
 mod see;
+mod settings;
 mod show;
 mod survey;
 mod wiring;

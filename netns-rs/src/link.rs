@@ -4,13 +4,16 @@
 //! One message makes both ends of a veth pair, each in a namespace of its own, so that neither is ever seen where it
 //! does not belong. The surprise: the kernel ignores an alias (`IFLA_IFALIAS`) in the message that makes a link.
 
+use std::collections::hash_map::RandomState;
 use std::fmt::Display;
+use std::hash::{BuildHasher, Hasher};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, ParseableParametrized};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+    BridgeMulticastRouterType, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
+    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
 };
 use nix::errno::Errno;
 use plumbing::Fault;
@@ -115,12 +118,10 @@ impl Link {
     }
 }
 
-/// Makes a bridge that is up. `mac` is set by hand: a bridge left to itself takes its lowest port's, and changes it
+/// Makes a bridge that is down. `mac` is set by hand: a bridge left to itself takes its lowest port's, and changes it
 /// under its neighbours' feet when that port goes.
 pub fn make_bridge(netlink: &Netlink, name: &str, mac: [u8; 6]) -> Result<(), Fault> {
     let mut message = LinkMessage::default();
-    message.header.flags = LinkFlags::Up;
-    message.header.change_mask = LinkFlags::Up;
     message.attributes = vec![
         LinkAttribute::IfName(name.to_owned()),
         LinkAttribute::Address(mac.to_vec()),
@@ -128,7 +129,7 @@ pub fn make_bridge(netlink: &Netlink, name: &str, mac: [u8; 6]) -> Result<(), Fa
     ];
     netlink.change(
         format!("make the bridge {name}"),
-        &format!("RTM_NEWLINK, NLM_F_EXCL|NLM_F_CREATE, IFLA_IFNAME {name:?}, IFLA_INFO_KIND \"bridge\", IFF_UP"),
+        &format!("RTM_NEWLINK, NLM_F_EXCL|NLM_F_CREATE, IFLA_IFNAME {name:?}, IFLA_INFO_KIND \"bridge\""),
         "a switch on the host, whose ports are the containers; bridge(8)",
         change_request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL),
     )
@@ -146,15 +147,12 @@ pub struct Veth<'a> {
     pub peer_namespace: BorrowedFd<'a>,
 }
 
-/// Makes both ends of a pair, each where it belongs. Ours is up; the kernel takes the other one up (ENOTCONN) only when
-/// the pair is whole.
+/// Makes both ends of a pair, each where it belongs, and both down.
 pub fn make_veth(netlink: &Netlink, veth: &Veth<'_>) -> Result<(), Fault> {
     let mut peer = LinkMessage::default();
     peer.attributes =
         vec![LinkAttribute::IfName(veth.peer.to_owned()), LinkAttribute::NetNsFd(veth.peer_namespace.as_raw_fd())];
     let mut message = LinkMessage::default();
-    message.header.flags = LinkFlags::Up;
-    message.header.change_mask = LinkFlags::Up;
     message.attributes = vec![
         LinkAttribute::IfName(veth.name.to_owned()),
         LinkAttribute::Controller(veth.bridge),
@@ -187,6 +185,29 @@ pub fn set_alias(netlink: &Netlink, name: &str, index: u32, alias: &str) -> Resu
     )
 }
 
+/// Puts a text on our end of a pair, and says what the bridge believes of it as a port: it is no router of multicast, and
+/// no bridge, so that neither what others send to a group nor the spanning tree is led to it.
+pub fn mark_port(netlink: &Netlink, name: &str, index: u32, alias: &str) -> Result<(), Fault> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes = vec![
+        LinkAttribute::IfAlias(alias.to_owned()),
+        LinkAttribute::LinkInfo(vec![
+            LinkInfo::PortKind(InfoPortKind::Bridge),
+            LinkInfo::PortData(InfoPortData::BridgePort(vec![
+                InfoBridgePort::MulticastRouter(BridgeMulticastRouterType::Disabled),
+                InfoBridgePort::Guard(true),
+            ])),
+        ]),
+    ];
+    netlink.change(
+        format!("mark {name} as ours"),
+        &format!("RTM_NEWLINK, IFLA_IFALIAS {alias:?}, IFLA_BRPORT_MULTICAST_ROUTER, IFLA_BRPORT_GUARD"),
+        "tells whose it is, and which addresses are taken; a container is no router and no bridge",
+        change_request(RouteNetlinkMessage::NewLink(message), 0),
+    )
+}
+
 /// Brings a link up.
 pub fn set_up(netlink: &Netlink, name: &str, index: u32, why: &str) -> Result<(), Fault> {
     let mut message = LinkMessage::default();
@@ -211,4 +232,17 @@ pub fn delete(netlink: &Netlink, what: impl Display, index: u32, why: &str) -> R
         why,
         change_request(RouteNetlinkMessage::DelLink(message), 0),
     )
+}
+
+/// A number for a name or an address. The standard library's hash tables are keyed by the kernel's randomness.
+pub fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// A unicast address (lowest bit of the first byte) of nobody's range (the bit above it).
+pub fn random_mac() -> [u8; 6] {
+    let [first, rest @ .., _, _] = random().to_be_bytes();
+    let mut mac = [first & !1 | 2, 0, 0, 0, 0, 0];
+    mac[1..].copy_from_slice(&rest);
+    mac
 }

@@ -4,8 +4,6 @@
 //! Everything inside the container goes with its namespace by itself. The surprise: a namespace is taken down some
 //! milliseconds after its last process has ended, so until then its end of the pair, and its address, are still there.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -20,6 +18,7 @@ use crate::lock::Lock;
 use crate::netlink::Netlink;
 use crate::network::{Connection, MARK};
 use crate::nftables::{Known, Table};
+use crate::settings::Settings;
 use crate::survey::{Survey, Taken};
 use crate::{address, forwarding, link, namespace, route};
 
@@ -111,7 +110,7 @@ impl Outside {
         Ok(Outside {
             netlink: Netlink::route()?,
             bridge: asked.bridge.clone(),
-            veth: HostEnd { name: format!("veth{:08x}", random() as u32), exists: false, index: None },
+            veth: HostEnd { name: format!("veth{:08x}", link::random() as u32), exists: false, index: None },
             alias: asked.alias(),
             table: None,
             is_bridge_unmarked: false,
@@ -145,6 +144,7 @@ impl Outside {
         }
         let bridge = self.bridge(survey, asked)?;
         let peer = self.pair(bridge, asked, sides)?;
+        self.close_inside(asked, sides)?;
         link::set_up(sides.inside, &asked.interface, peer, "a route wants its link up")?;
         for own in &asked.addresses {
             address::add(sides.inside, &asked.interface, peer, *own, "the container's own; ip-address(8)")?;
@@ -155,6 +155,15 @@ impl Outside {
         if asked.nat { self.nat(asked) } else { Ok(()) }
     }
 
+    /// Sets what the end inside believes. Its settings are those of the network that we are in when we open them.
+    fn close_inside(&self, asked: &Connection, sides: &Sides<'_>) -> Result<(), Fault> {
+        namespace::enter(sides.container, "the container's", "the settings of its interface are found from inside")?;
+        let has_ipv6 = asked.addresses.iter().any(|address| address.ip.is_ipv6());
+        let closed = Settings::open().and_then(|settings| settings.close(&asked.interface, has_ipv6));
+        namespace::enter(sides.host, "the host's", "the rest of it is made from there")?;
+        closed
+    }
+
     /// The bridge's index; made where it is missing.
     fn bridge(&mut self, survey: &Survey, asked: &Connection) -> Result<u32, Fault> {
         let wanted = asked.bridge_address();
@@ -162,16 +171,22 @@ impl Outside {
             if let Some(wanted) = wanted
                 && survey.needs_address(bridge, wanted)?
             {
+                if wanted.ip.is_ipv6() {
+                    Settings::open()?.allow_ipv6(&bridge.name)?;
+                }
                 address::add(&self.netlink, &bridge.name, bridge.index, wanted, "the gateway of its containers")?;
                 self.added = Some((bridge.index, address::Given { name: bridge.name.clone(), address: wanted }));
             }
             return Ok(bridge.index);
         }
-        link::make_bridge(&self.netlink, &asked.bridge, random_mac())?;
+        link::make_bridge(&self.netlink, &asked.bridge, link::random_mac())?;
         self.is_bridge_unmarked = true;
         let index = made(&self.netlink, &asked.bridge)?.index;
         link::set_alias(&self.netlink, &asked.bridge, index, MARK)?;
         self.is_bridge_unmarked = false;
+        let has_ipv6 = wanted.is_some_and(|wanted| wanted.ip.is_ipv6());
+        Settings::open()?.close(&asked.bridge, has_ipv6)?;
+        link::set_up(&self.netlink, &asked.bridge, index, "after its settings: from here on it hears its ports")?;
         if let Some(wanted) = wanted {
             address::add(&self.netlink, &asked.bridge, index, wanted, "the gateway of its containers")?;
         }
@@ -186,7 +201,9 @@ impl Outside {
         self.veth.exists = true;
         let ours = made(&self.netlink, &name)?;
         self.veth.index = Some(ours.index);
-        link::set_alias(&self.netlink, &name, ours.index, &self.alias)?;
+        link::mark_port(&self.netlink, &name, ours.index, &self.alias)?;
+        Settings::open()?.close(&name, false)?;
+        link::set_up(&self.netlink, &name, ours.index, "the kernel lets packets through when both ends are up")?;
         Ok(ours.peer.unwrap_or_default())
     }
 
@@ -283,17 +300,4 @@ fn ipv4(asked: &Connection) -> Vec<Ipv4Addr> {
         IpAddr::V6(_) => None,
     };
     asked.addresses.iter().filter_map(ipv4).collect()
-}
-
-/// The standard library's hash tables are keyed by the kernel's randomness.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-/// A unicast address (lowest bit of the first byte) of nobody's range (the bit above it).
-fn random_mac() -> [u8; 6] {
-    let [first, rest @ .., _, _] = random().to_be_bytes();
-    let mut mac = [first & !1 | 2, 0, 0, 0, 0, 0];
-    mac[1..].copy_from_slice(&rest);
-    mac
 }

@@ -151,9 +151,9 @@ fn without_numbers(call: &str) -> String {
     let mut plain = String::new();
     let mut rest = call;
     while let Some(first) = rest.chars().next() {
-        let length = if let Some(tail) = rest.strip_prefix("\"veth") {
-            plain.push_str("\"veth");
-            5 + tail.bytes().take_while(u8::is_ascii_hexdigit).count()
+        let length = if let Some(tail) = rest.strip_prefix("veth") {
+            plain.push_str("veth");
+            4 + tail.bytes().take_while(u8::is_ascii_hexdigit).count()
         } else if first.is_ascii_digit() {
             plain.push('N');
             rest.bytes().take_while(u8::is_ascii_digit).count()

@@ -20,8 +20,98 @@ trap 'kill $LOCKER 2>/dev/null' EXIT
 held() { perl -e 'use Fcntl ":flock"; open F, "<", $ARGV[0] or die; exit !flock F, LOCK_EX|LOCK_NB' $1 && echo free || echo held; }
 "#;
 
+/// `perl advertise eth0` says to all on a link: I am your router, and this is your prefix. It writes the frame itself, so
+/// an interface without IPv6 does as well.
+const ADVERTISE: &str = r#"
+cat >advertise <<'E'
+my ($name) = @ARGV;
+my ($index) = `ip -o link show $name` =~ /^(\d+)/;
+my $link = pack 'C6', 2, 0, 0, 0, 0, 9;
+my ($from, $to) = (pack('n8', 0xfe80, 0, 0, 0, 0, 0, 0, 9), pack('n8', 0xff02, 0, 0, 0, 0, 0, 0, 1));
+my $prefix = pack 'CCCCNNNn8', 3, 4, 64, 0xc0, 86400, 14400, 0, 0x2001, 0xdb8, 0xbad, 0, 0, 0, 0, 0;
+my $message = pack('CCnCCnNN', 134, 0, 0, 64, 0, 1800, 0, 0) . $prefix;
+my $sum = 0;
+$sum += $_ for unpack 'n*', $from . $to . pack('NN', length $message, 58) . $message;
+$sum = ($sum & 0xffff) + ($sum >> 16) while $sum >> 16;
+substr($message, 2, 2) = pack 'n', ~$sum & 0xffff;
+my $packet = pack('NnCC', 6 << 28, length $message, 58, 255) . $from . $to . $message;
+my $frame = pack('C6', 0x33, 0x33, 0, 0, 0, 1) . $link . pack('n', 0x86dd) . $packet;
+socket my $raw, 17, 3, 0 or die "socket: $!";
+send $raw, $frame, 0, pack('SnlSCCa8', 17, 0x86dd, $index, 0, 0, 6, '') or die "send: $!";
+E
+"#;
+
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
+    Row::new(
+        "a container that advertises itself becomes nobody's router",
+        &[UNSHARE, PERL, IP, Need::NetworkNamespaces],
+        |world| {
+            let outcome = apart(
+                world,
+                &format!(
+                    "{ADVERTISE} ip link set lo up; mount -t tmpfs none /run
+                    net='netns-rs exec --new --bridge box0 --gateway 10.97.2.1'
+                    $net --address 10.97.2.3/24 -- sh -c 'touch other; until [ -e done ]; do sleep 0.02; done; ip -6 route show proto ra' &
+                    until [ -e other ]; do sleep 0.02; done
+                    ip link add br1 type bridge; ip link set br1 up; ip netns add control
+                    ip link add port1 master br1 type veth peer name eth0 netns control; ip link set port1 up; ip -n control link set eth0 up
+                    for i in $(seq 300); do
+                        ip netns exec control perl advertise eth0
+                        ip -6 route show proto ra | grep -q br1 && break; sleep 0.02
+                    done
+                    $net --address 10.97.2.2/24 -- sh -c 'perl advertise eth0; perl advertise eth0; touch done'; wait
+                    ip -6 route show proto ra | sed 's/ via.* dev/ dev/; s/ metric.*//'
+                    ip netns delete control"
+                ),
+            );
+            outcome.succeeds().stdout_is("default dev br1\n").stderr_is("");
+        },
+    ),
+    Row::new(
+        "what is made for a container is deaf to routers and redirects before it is up, and a stranger's bridge is not changed",
+        &[UNSHARE, IP, Need::NetworkNamespaces],
+        |world| {
+            let outcome = apart(
+                world,
+                "settings() { for f in ipv4/conf/$1/accept_redirects ipv4/conf/$1/send_redirects \
+                    ipv6/conf/$1/{accept_redirects,accept_ra,disable_ipv6}; do cat /proc/sys/net/$f; done | tr '\n' ' '; echo; }
+                export -f settings; ip link add br1 type bridge; settings br1
+                for bridge in box0 br1; do netns-rs exec --new --bridge $bridge --address 10.97.2.2/24 -- \
+                    bash -c 'settings eth0; touch made; until [ -e done ]; do sleep 0.02; done' & until [ -e made ]; do sleep 0.02; done
+                    settings $bridge; settings $(ip -o link show master $bridge | sed 's/^[0-9]*: //; s/@.*//'); touch done; wait; rm done made; done
+                netns-rs exec --new --bridge box0 --address fd00:97::2/64 --gateway fd00:97::1 -- bash -c 'settings eth0'",
+            );
+            let (defaults, closed) = ("1 1 1 1 0 ", "0 0 0 0 1 ");
+            let lines = [defaults, closed, closed, closed, closed, defaults, closed, "0 0 0 0 0 "];
+            outcome.succeeds().stdout_is(&format!("{}\n", lines.join("\n"))).stderr_is("");
+        },
+    ),
+    Row::new(
+        "a container with IPv6 joins a bridge that was made without",
+        &[UNSHARE, Need::NetworkNamespaces],
+        |world| {
+            let outcome = apart(
+                world,
+                "netns-rs exec --new --bridge box0 --address 10.97.2.2/24 -- bash -c 'touch made; until [ -e done ]; do sleep 0.02; done' &
+                until [ -e made ]; do sleep 0.02; done
+                netns-rs exec --new --bridge box0 --address fd00:97::2/64 --gateway fd00:97::1 -- busybox ping -c 1 -q fd00:97::1; touch done; wait",
+            );
+            outcome.succeeds().stdout_has("1 packets received");
+        },
+    ),
+    Row::new(
+        "where a setting cannot be closed, nothing is connected",
+        &[UNSHARE, IP, Need::NetworkNamespaces],
+        |world| {
+            let outcome = apart(
+                world,
+                "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys
+                netns-rs exec --new --bridge box0 --address 10.97.2.2/24 -- true; echo $?; ip -o link show type bridge",
+            );
+            outcome.succeeds().stdout_is("125\n").stderr_has("EROFS").stderr_has("remount it read-write");
+        },
+    ),
     Row::new(
         "a stranger's lock on the namespace keeps nobody from the network",
         &[UNSHARE, SETPRIV, PERL, IP],

@@ -1,0 +1,104 @@
+//! Settings of one interface: the files of /proc/sys/net/ipv4/conf/INTERFACE and its neighbour for IPv6. `ip-sysctl` in
+//! the kernel's documentation.
+//!
+//! By default an interface believes routers that advertise themselves, and redirects. On a bridge with containers those
+//! are the containers: they would become the host's router. The surprise: which network namespace a path below
+//! /proc/sys/net leads to depends on the process that opens it, not on the mount.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use plumbing::Fault;
+use plumbing::kernel::{call, look};
+use rustix::fs::{Mode, OFlags, open, openat};
+
+const DIRECTORY: &str = "/proc/sys/net";
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+
+/// The settings of the network namespace that it was opened in.
+pub struct Settings {
+    directory: OwnedFd,
+}
+
+impl Settings {
+    /// Opens /proc/sys/net.
+    pub fn open() -> Result<Settings, Fault> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory =
+            look(GOAL, format!("openat(AT_FDCWD, {DIRECTORY:?}, O_PATH)"), || open(DIRECTORY, flags, Mode::empty()))?;
+        let on = look(GOAL, "fstatfs()", || rustix::fs::fstatfs(&directory))?;
+        if on.f_type as i64 != PROC_SUPER_MAGIC {
+            return Err(Fault::new(format!("cannot {GOAL}: {DIRECTORY} is not the kernel's")));
+        }
+        Ok(Settings { directory })
+    }
+
+    /// Makes an interface that is still down deaf to what containers could tell it about routes. Without an IPv6
+    /// address it speaks no IPv6 at all.
+    pub fn close(&self, interface: &str, has_ipv6: bool) -> Result<(), Fault> {
+        let set = |family: &str, name: &str, value: &str, why: &str| {
+            self.set(&format!("{family}/conf/{interface}/{name}"), value, why)
+        };
+        set("ipv4", "accept_redirects", "0", "no neighbour changes its routes")?;
+        set("ipv4", "send_redirects", "0", "and it changes no neighbour's")?;
+        if !self.knows_ipv6()? {
+            return Ok(());
+        }
+        set("ipv6", "accept_ra", "0", "a neighbour that advertises itself becomes no router")?;
+        set("ipv6", "accept_redirects", "0", "no neighbour changes its routes")?;
+        if has_ipv6 { Ok(()) } else { set("ipv6", "disable_ipv6", "1", "no IPv6 address was asked for") }
+    }
+
+    /// Lets a bridge that was made without IPv6 have an address of it. Routers that advertise themselves stay unheard.
+    pub fn allow_ipv6(&self, interface: &str) -> Result<(), Fault> {
+        self.set(&format!("ipv6/conf/{interface}/disable_ipv6"), "0", "it gets an IPv6 address now")
+    }
+
+    /// Whether the kernel has IPv6; where it was built or started without, there is nothing to close.
+    fn knows_ipv6(&self) -> Result<bool, Fault> {
+        match openat(&self.directory, "ipv6/conf", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            found => look(GOAL, format!("openat({DIRECTORY:?}, \"ipv6/conf\", O_PATH)"), || found).map(|_| true),
+        }
+    }
+
+    /// Writes a setting, given as its path below /proc/sys/net. Where none can be written, one that has that value
+    /// already is as good.
+    pub fn set(&self, path: &str, value: &str, why: &str) -> Result<(), Fault> {
+        let goal = format!("set {} to {value}", name_of(path));
+        let written = call(goal, format!("write(\"{DIRECTORY}/{path}\", {value:?})"), why, || {
+            self.file(path, OFlags::WRONLY)?.write_all(value.as_bytes())
+        });
+        match written {
+            Err(fault) if fault.errno() == Some(Errno::EROFS) => match self.get(path)? {
+                Some(found) if found == value => Ok(()),
+                _ => Err(fault.with_remedy(format!("{DIRECTORY} is mounted read-only here; remount it read-write"))),
+            },
+            outcome => outcome,
+        }
+    }
+
+    /// Reads a setting; `None` where there is none, such as one of an interface that is not made yet.
+    pub fn get(&self, path: &str) -> Result<Option<String>, Fault> {
+        let mut text = String::new();
+        let read = self.file(path, OFlags::RDONLY).and_then(|mut file| file.read_to_string(&mut text));
+        match read {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            read => look(format!("read {}", name_of(path)), format!("read(\"{DIRECTORY}/{path}\")"), || read)?,
+        };
+        Ok(Some(text.trim_end().to_owned()))
+    }
+
+    fn file(&self, path: &str, flags: OFlags) -> Result<std::fs::File, std::io::Error> {
+        let opened = openat(&self.directory, path, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+        Ok(opened.map(std::fs::File::from)?)
+    }
+}
+
+const GOAL: &str = "open the network's settings";
+
+/// As sysctl(8) writes it, with an interface's own dots left alone.
+fn name_of(path: &str) -> String {
+    format!("net/{path}")
+}

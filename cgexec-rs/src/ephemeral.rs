@@ -3,14 +3,20 @@
 //! `cgroups(7)`. Everything that can be refused is looked up before the first directory is made. The surprise: on v1
 //! every controller has a hierarchy of its own, so one group is several directories.
 
+use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
+use std::hash::{BuildHasher, Hasher};
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 use nix::errno::Errno;
+use plumbing::Fault;
 use plumbing::group::Group;
+use plumbing::guardian::{self, Kept};
 use plumbing::hierarchy::{Cgroup, Hierarchies, Hierarchy};
-use plumbing::{Fault, guardian};
+use plumbing::mark::{self, Mark, Owner};
 
+use crate::leftovers;
 use crate::limits::{Limits, Setting};
 use crate::parent::{self, Parent};
 use crate::refusal::explain;
@@ -18,32 +24,53 @@ use crate::removal::{self, Made};
 use plumbing::usage::{self, Member};
 
 /// How often a name that is taken gets another number behind it.
-const NAMES: usize = 1000;
+const NUMBERS: usize = 8;
 
-/// Has a guardian make the group, below the one that `hierarchies` call their own; for as long as the process behind
-/// `watched` lives and the group is not empty.
+/// How many names that nobody can foresee are tried after that: who may make groups beside ours could take all others.
+const UNFORESEEN: usize = 8;
+
+/// Has a guardian make the group, below the one that `hierarchies` call their own; for as long as the process `watched`,
+/// given by pid and pidfd, lives and the group is not empty.
 pub(crate) fn guarded(
-    watched: BorrowedFd<'_>,
+    watched: (i32, BorrowedFd<'_>),
     hierarchies: &Hierarchies,
     limits: &Limits,
     name: &OsStr,
 ) -> Result<Cgroup, Fault> {
+    let (pid, watched) = watched;
+    let owner = Owner::of(pid)?;
     let told = guardian::spawn(watched, || {
-        let made = make(sites(hierarchies, limits)?, name)?;
+        let made = make(sites(hierarchies, limits)?, name, owner)?;
         let cgroup = match usage::describe(made.iter().map(|made| &made.member)) {
             Ok(cgroup) => cgroup,
             Err(fault) => return Err(removal::remove(&made).err().unwrap_or(fault)),
         };
         let told =
             serde_json::to_string(&cgroup).map_err(|error| Fault::new(format!("cannot tell the cgroup: {error}")))?;
-        Ok((told, move || removal::remove(&made)))
+        Ok((told, Groups(made)))
     })?;
     serde_json::from_str(&told).map_err(|error| Fault::new(format!("cannot understand the guardian: {error}")))
+}
+
+/// What the guardian keeps.
+struct Groups(Vec<Made>);
+
+impl Kept for Groups {
+    /// Clears what is left in the same places of earlier runs whose guardians were killed.
+    fn settle(&self) {
+        self.0.iter().for_each(|made| leftovers::sweep(&made.parent));
+    }
+
+    fn remove(self) -> Result<(), Fault> {
+        removal::remove(&self.0)
+    }
 }
 
 /// Where one directory is to go, and what is written into it.
 struct Site {
     parent: Parent,
+    /// Our own group, which need not be the parent.
+    from: PathBuf,
     controllers: Vec<&'static str>,
     settings: Vec<Setting>,
 }
@@ -62,7 +89,8 @@ fn sites(hierarchies: &Hierarchies, limits: &Limits) -> Result<Vec<Site>, Fault>
         let settings: Result<Vec<_>, Fault> =
             controllers.iter().map(|controller| limits.settings(controller, hierarchy.version)).collect();
         let settings = settings?.concat();
-        Ok(Site { parent: parent::find(hierarchy, hierarchy.own_path(), &controllers)?, controllers, settings })
+        let from = hierarchy.own_path().to_owned();
+        Ok(Site { parent: parent::find(hierarchy, &from, &controllers)?, from, controllers, settings })
     };
     needed.into_iter().map(site).collect()
 }
@@ -89,10 +117,11 @@ fn with_those_left(hierarchies: &Hierarchies, mut limits: Limits) -> Result<Limi
     }
 }
 
-fn make(sites: Vec<Site>, name: &OsStr) -> Result<Vec<Made>, Fault> {
+fn make(sites: Vec<Site>, name: &OsStr, owner: Owner) -> Result<Vec<Made>, Fault> {
     let (name, groups) = make_directories(&sites, name)?;
     for (site, group) in sites.iter().zip(&groups) {
-        if let Err(fault) = limit(site, group) {
+        let mark = Mark { owner, from: site.from.clone() };
+        if let Err(fault) = group.set_mark(&mark).and_then(|()| limit(site, group)) {
             return Err(take_back(&sites, &groups, &name, fault));
         }
     }
@@ -106,34 +135,53 @@ fn make(sites: Vec<Site>, name: &OsStr) -> Result<Vec<Made>, Fault> {
 
 /// One directory for each site, all of the same name, one that is free everywhere.
 fn make_directories(sites: &[Site], name: &OsStr) -> Result<(OsString, Vec<Group>), Fault> {
-    for number in 1..=NAMES {
-        let mut file_name = OsString::from("cgexec-rs-");
-        file_name.push(name);
-        if number > 1 {
-            file_name.push(format!("-{number}"));
-        }
-        let mut groups = Vec::new();
-        let refused = sites.iter().find_map(|site| {
-            let parent = &site.parent.group;
-            match parent.make(&file_name, "a group of its own; it goes when nothing runs in it any more") {
-                Ok(group) => {
-                    groups.push(group);
-                    None
-                }
-                Err(fault) => Some(explain(fault, parent, ".")),
-            }
-        });
-        match refused {
-            None => return Ok((file_name, groups)),
+    let mut names = names(name);
+    loop {
+        let Some(name) = names.next() else {
+            return Err(Fault::new(format!(
+                "cannot make a cgroup: {} is taken, and what comes after it",
+                first(name).display()
+            )));
+        };
+        match make_all(sites, &name) {
+            Ok(groups) => return Ok((name, groups)),
             // Somebody else's: neither joined nor removed.
-            Some(fault) if fault.errno() == Some(Errno::EEXIST) => match take_back(sites, &groups, &file_name, fault) {
-                fault if fault.errno() == Some(Errno::EEXIST) => {}
-                other => return Err(other),
-            },
-            Some(fault) => return Err(take_back(sites, &groups, &file_name, fault)),
+            Err(fault) if fault.errno() == Some(Errno::EEXIST) => {}
+            Err(fault) => return Err(fault),
         }
     }
-    Err(Fault::new(format!("cannot make a cgroup: {NAMES} names from cgexec-rs-{} on are taken", name.display())))
+}
+
+/// All directories of this name, or none.
+fn make_all(sites: &[Site], name: &OsStr) -> Result<Vec<Group>, Fault> {
+    let mut groups = Vec::new();
+    for site in sites {
+        let parent = &site.parent.group;
+        match parent.make(name, "a group of its own; it goes when nothing runs in it any more") {
+            Ok(group) => groups.push(group),
+            Err(fault) => return Err(take_back(sites, &groups, name, explain(fault, parent, "."))),
+        }
+    }
+    Ok(groups)
+}
+
+/// The names to try: the plain one, some with a number, then some that nobody could have taken beforehand.
+fn names(name: &OsStr) -> impl Iterator<Item = OsString> {
+    let with = move |suffix: String| {
+        let mut with = first(name);
+        with.push(suffix);
+        with
+    };
+    let numbered = (2..=NUMBERS).map(|number| format!("-{number}"));
+    // The standard library seeds its hashes from getrandom(2).
+    let unforeseen = (0..UNFORESEEN).map(|_| format!("-{:016x}", RandomState::new().build_hasher().finish()));
+    std::iter::once(String::new()).chain(numbered).chain(unforeseen).map(with)
+}
+
+fn first(name: &OsStr) -> OsString {
+    let mut first = OsString::from(mark::PREFIX);
+    first.push(name);
+    first
 }
 
 /// Hands the controllers down and writes the limits. The group comes first: whoever may not make one, changes nothing.
@@ -153,6 +201,21 @@ fn limit(site: &Site, group: &Group) -> Result<(), Fault> {
 
 /// Removes what was made before `fault`; gives it back, or what kept a directory from going.
 fn take_back(sites: &[Site], groups: &[Group], name: &OsStr, fault: Fault) -> Fault {
-    let remove = |(site, _): (&Site, &Group)| site.parent.group.remove(name, "nothing is left behind").err();
+    let remove = |(site, group): (&Site, &Group)| {
+        removal::remove_itself(&site.parent.group, name, group, "nothing is left behind").err()
+    };
     sites.iter().zip(groups).filter_map(remove).fold(fault, |_, left_behind| left_behind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_some_numbers_names_cannot_be_foreseen() {
+        let [once, again] = [(); 2].map(|()| names(OsStr::new("web")).collect::<Vec<_>>());
+        assert_eq!(once[..2], ["cgexec-rs-web", "cgexec-rs-web-2"]);
+        assert_eq!(once[..NUMBERS], again[..NUMBERS]);
+        assert!(once[NUMBERS..].iter().all(|name| !again.contains(name)), "{once:?} {again:?}");
+    }
 }

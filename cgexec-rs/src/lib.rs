@@ -6,6 +6,7 @@
 mod cgroup_namespace;
 mod ephemeral;
 mod existing;
+mod leftovers;
 mod limits;
 pub mod manual;
 pub mod options;

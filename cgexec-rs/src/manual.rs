@@ -22,6 +22,12 @@ const CALLS: &[Call] = &[
          Its parent ends at once, so that the command has no child that it did not start.",
     ),
     call("mkdirat", "", "cgroups(7)", "A group is a directory. On v1, one in each hierarchy that has a limit."),
+    call(
+        "fsetxattr",
+        "user.cgexec-rs",
+        "xattr(7)",
+        "A mark that says which process the group is for: if the guardian is killed, a later run or `--gc` removes the group.",
+    ),
     call("write", "/sys/fs/cgroup/", "cgroups(7)", "The limits, before there is anybody in the group."),
     call(
         "write",
@@ -47,6 +53,12 @@ const EXAMPLES: &[Example] = &[
          …/cgexec-rs-…\n",
     ),
     example("half of one CPU", Root, "$ cgexec-rs --cpus 50% -- echo slow\nslow\n"),
+    example(
+        "what killed runs left behind, and nothing else",
+        Anyone,
+        "$ cgexec-rs --gc --json | jq -r 'keys | join(\" \")'\n\
+         kept removed\n",
+    ),
     example(
         "what a process may use, and what it uses",
         Anyone,

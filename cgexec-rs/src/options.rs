@@ -14,8 +14,10 @@ const EXAMPLES: &str = "
   cgexec-rs -g memory,cpu:/batch -- ./job           run in a group that exists already
   unshare-rs --hold --mount --pid --cgroup | cgexec-rs --pipe --memory 1G | nsenter-rs --pipe --rm -- sh
   cgexec-rs --show --json 4242                      what a process may use, and what it uses
+  cgexec-rs --gc                                    remove what killed runs left behind
 ";
 
+const NOT_GC: [&str; 8] = ["memory", "swap", "pids", "cpus", "group", "pipe", "show", "command"];
 const LIMITS: [&str; 4] = ["memory", "swap", "pids", "cpus"];
 
 /// Run a command under limits, by control groups; cgroups(7)
@@ -55,6 +57,9 @@ pub struct Options {
     /// Show the groups, limits and use of a process (ours, or that of PID), or add them to records with --pipe
     #[arg(long, conflicts_with_all = LIMITS, conflicts_with = "group", help_heading = "Report")]
     pub(crate) show: bool,
+    /// Remove groups that killed runs left behind, in all hierarchies, and print their directories
+    #[arg(long, conflicts_with_all = NOT_GC, help_heading = "Report")]
+    pub(crate) gc: bool,
     /// Show as JSON
     #[arg(long, conflicts_with = "pipe", help_heading = "Report")]
     pub(crate) json: bool,
@@ -80,6 +85,7 @@ mod tests {
             "cgexec-rs --memory 256M --pids 100 -- sh",
             "cgexec-rs -g memory:box true",
             "cgexec-rs --pipe --show",
+            "cgexec-rs --gc --json",
         ];
         assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
     }

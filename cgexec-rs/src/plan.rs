@@ -17,7 +17,7 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open};
 use crate::existing::{self, Existing};
 use crate::limits::Limits;
 use crate::options::Options;
-use crate::{cgroup_namespace, ephemeral, refusal, show};
+use crate::{cgroup_namespace, ephemeral, leftovers, refusal, show};
 
 /// What to do.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ enum Action {
     Filter { place: Place, keep_on_error: bool },
     ShowRecords,
     Show { pid: Option<i32>, json: bool },
+    Collect { json: bool },
 }
 
 /// The group to run in.
@@ -52,6 +53,7 @@ impl Plan {
             let narration = options.narration;
             require(&options)?;
             let action = match (options.show, options.pipe) {
+                _ if options.gc => Action::Collect { json: options.json },
                 (true, true) => Action::ShowRecords,
                 (true, false) => Action::Show { pid: shown_pid(&options.command)?, json: options.json },
                 (false, true) => Action::Filter { place: Place::of(&options)?, keep_on_error: options.keep_on_error },
@@ -72,6 +74,11 @@ impl Plan {
             }
             Action::Filter { place, keep_on_error } => pipe::filter(*keep_on_error, |stage| place.assign(stage)),
             Action::ShowRecords => pipe::inspect(show::add),
+            Action::Collect { json } => {
+                let report = leftovers::collect()?;
+                let status = startup::print(&report.text(*json)?)?;
+                report.fault().map(|()| status)
+            }
             Action::Show { pid, json } => startup::print(&show::text(*pid, *json)?),
         }
     }
@@ -101,7 +108,8 @@ impl Place {
                 let ourselves = plumbing::kernel::look("watch this process", "pidfd_open(getpid())", || {
                     pidfd_open(getpid(), PidfdFlags::empty())
                 })?;
-                refusal::join(&ephemeral::guarded(ourselves.as_fd(), &hierarchies, limits, &name)?)
+                let ourselves = (getpid().as_raw_nonzero().get(), ourselves.as_fd());
+                refusal::join(&ephemeral::guarded(ourselves, &hierarchies, limits, &name)?)
             }
             Place::Existing(groups) => {
                 let hierarchies = Hierarchies::discover()?;
@@ -124,7 +132,8 @@ impl Place {
         let cgroup = match self {
             Place::Ephemeral { limits, name } => {
                 let name = name.clone().map_or_else(|| name_in_record(stage), Ok)?;
-                ephemeral::guarded(stage.target.pidfd(), &hierarchies, limits, &name)?
+                let watched = (stage.target.pid(), stage.target.pidfd());
+                ephemeral::guarded(watched, &hierarchies, limits, &name)?
             }
             Place::Existing(groups) => usage::describe(existing::open(groups, &hierarchies)?.iter())?,
             Place::Unchanged => return Ok(()),
@@ -153,7 +162,7 @@ fn require(options: &Options) -> Result<(), Fault> {
         options.memory.is_some() || options.swap.is_some() || options.pids.is_some() || options.cpus.is_some();
     for (given, option, there, needed) in [
         (options.keep_on_error, "--keep-on-error", options.pipe, "--pipe"),
-        (options.json, "--json", options.show, "--show"),
+        (options.json, "--json", options.show || options.gc, "--show or --gc"),
         (options.name.is_some(), "--name", limited, "a limit to make a group for: --memory, --swap, --pids or --cpus"),
     ] {
         if given && !there {
@@ -233,6 +242,10 @@ mod tests {
             ("--pipe true", "--pipe", "COMMAND"),
             ("--keep-on-error true", "--keep-on-error", "--pipe"),
             ("--json true", "--json", "--show"),
+            ("--gc --pids 3", "--gc", "--pids"),
+            ("--gc true", "--gc", "COMMAND"),
+            ("--gc --show", "--gc", "--show"),
+            ("--gc --pipe", "--gc", "--pipe"),
             ("--name web true", "--name", "--memory"),
             ("--pipe --show --json", "--json", "--pipe"),
         ] {

@@ -2,8 +2,10 @@
 //!
 //! `cgroups(7)`. v2 tells by an event on `cgroup.events`. The surprise: v1 tells nobody; so the guardian waits for the
 //! end of a process that is in there (`pidfd_open(2)`), and looks again. It never ends any.
+//!
+//! What is removed is the directory that was opened, not the name that it once had.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,7 +46,8 @@ fn remove_one(made: &Made) -> Result<(), Fault> {
     }
     let mut busy = 0;
     loop {
-        let removed = wait_empty(&made.member.group).and_then(|()| remove_tree(made));
+        let group = &made.member.group;
+        let removed = wait_empty(group).and_then(|()| remove_tree(&made.parent, &made.name, group));
         match removed.as_ref().err().and_then(Fault::errno) {
             // Somebody has removed it already.
             Some(Errno::ENOENT | Errno::ENODEV) => return Ok(()),
@@ -57,12 +60,35 @@ fn remove_one(made: &Made) -> Result<(), Fault> {
     }
 }
 
-fn remove_tree(made: &Made) -> Result<(), Fault> {
-    let group = &made.member.group;
+/// Removes an empty group, which was made as `name`, with the empty groups in it.
+pub(crate) fn remove_tree(parent: &Group, name: &OsStr, group: &Group) -> Result<(), Fault> {
     for inner in inner_groups(group)?.iter().rev() {
         group.remove(inner.as_os_str(), "an empty group that was made inside")?;
     }
-    made.parent.remove(&made.name, "nothing runs in the group any more")
+    remove_itself(parent, name, group, "nothing runs in the group any more")
+}
+
+/// Removes the directory behind `group`, whatever its name is by now: on v1, who owns the parent can rename it and put
+/// another one in its place, which is not ours to remove.
+pub(crate) fn remove_itself(parent: &Group, name: &OsStr, group: &Group, why: &str) -> Result<(), Fault> {
+    if narrate::is_dry_run() {
+        return parent.remove(name, why);
+    }
+    let inode = group.inode()?;
+    let leads_to_it = |name: &OsStr| parent.inode_of(name).is_ok_and(|found| found == Some(inode));
+    if leads_to_it(name) {
+        return parent.remove(name, why);
+    }
+    if parent.inode_of(name)?.is_some() {
+        narrate::remark(format_args!("{} is another cgroup by now, and stays", parent.shown().join(name).display()));
+    }
+    let names = directories(parent, Path::new("."));
+    let names = look("find the cgroup's new name", format!("getdents({:?})", parent.shown()), || names)?;
+    match names.iter().find(|name| leads_to_it(name)) {
+        Some(name) => parent.remove(name, why),
+        // Somebody has removed it already.
+        None => Ok(()),
+    }
 }
 
 /// The groups inside, each before those in it.
@@ -80,7 +106,8 @@ fn inner_groups(group: &Group) -> Result<Vec<PathBuf>, Fault> {
     Ok(found)
 }
 
-fn directories(group: &Group, below: &Path) -> Result<Vec<OsString>, rustix::io::Errno> {
+/// The names of the groups in the one that lies at `below`.
+pub(crate) fn directories(group: &Group, below: &Path) -> Result<Vec<OsString>, rustix::io::Errno> {
     let dir = group.dir().ok_or(rustix::io::Errno::NOENT)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let dir = openat(dir, below, flags, Mode::empty())?;
@@ -145,7 +172,8 @@ fn wait_members(group: &Group) -> Result<(), Fault> {
     Ok(())
 }
 
-fn any_member(group: &Group) -> Result<Option<i32>, Fault> {
+/// A process in the group or in one inside it; 0 for one that we do not see.
+pub(crate) fn any_member(group: &Group) -> Result<Option<i32>, Fault> {
     let goal = format!("list the processes in {}", group.shown().display());
     let inner = inner_groups(group)?;
     for below in std::iter::once(Path::new(".")).chain(inner.iter().map(PathBuf::as_path)) {

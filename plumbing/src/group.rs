@@ -8,9 +8,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Mode, OFlags, XattrFlags, openat};
+use rustix::process::geteuid;
 
 use crate::kernel::{call, look};
+use crate::mark::{self, Mark};
 use crate::{Fault, narrate, target};
 
 /// A group, by descriptor; or, in a dry run, one that would have been made.
@@ -44,7 +46,7 @@ impl Group {
         &self.shown
     }
 
-    /// Its directory, opened with `O_PATH`; `None` for one that a dry run did not make.
+    /// Its directory, which may be opened with `O_PATH`; `None` for one that a dry run did not make.
     pub fn dir(&self) -> Option<BorrowedFd<'_>> {
         self.dir.as_ref().map(AsFd::as_fd)
     }
@@ -61,14 +63,65 @@ impl Group {
         if narrate::is_dry_run() {
             return Ok(Group::pretended(self.version, &self.path.join(name), shown));
         }
-        let opened = look(format!("open the cgroup {}", shown.display()), format!("openat({shown:?}, O_PATH)"), || {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            openat(self.require_dir()?, name, flags, Mode::empty())
-        });
-        match opened {
-            Ok(dir) => Ok(Group::opened(self.version, &self.path.join(name), shown, dir)),
+        match self.child(name) {
+            Ok(made) => Ok(made),
             Err(fault) => self.remove(name, "what cannot be used is not left behind").and(Err(fault)),
         }
+    }
+
+    /// Opens a group in this one, to be read; `name` is a plain file name.
+    pub fn child(&self, name: &OsStr) -> Result<Group, Fault> {
+        let shown = self.shown.join(name);
+        let dir = look(format!("open the cgroup {}", shown.display()), format!("openat({shown:?})"), || {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            openat(self.require_dir()?, name, flags, Mode::empty())
+        })?;
+        Ok(Group::opened(self.version, &self.path.join(name), shown, dir))
+    }
+
+    /// Says on the group, which [`Group::make`] made, whose it is. Without such attributes (before Linux 5.7) no later run
+    /// can know that the group is one of ours, and nothing else changes.
+    pub fn set_mark(&self, mark: &Mark) -> Result<(), Fault> {
+        let value = mark.to_bytes();
+        let goal = format!("mark the cgroup {}", self.shown.display());
+        let text = format!("fsetxattr({:?}, {:?}, {:?})", self.shown, mark::NAME, String::from_utf8_lossy(&value));
+        let set =
+            call(goal, text, "if the guardian is killed, a later run knows that the group is left; xattr(7)", || {
+                rustix::fs::fsetxattr(self.require_dir()?, mark::NAME, &value, XattrFlags::empty())
+            });
+        match set.as_ref().err().and_then(Fault::errno) {
+            Some(Errno::EOPNOTSUPP) => Ok(()),
+            _ => set,
+        }
+    }
+
+    /// The mark of a group that belongs to our own user: whatever others have written on theirs is not believed.
+    pub fn mark(&self) -> Option<Mark> {
+        let dir = self.dir()?;
+        // A path descriptor, which this one may be, has no attributes.
+        let readable = openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let is_ours = rustix::fs::fstat(&readable).is_ok_and(|stat| stat.st_uid == geteuid().as_raw());
+        let mut value = [0; mark::SIZE];
+        let length = rustix::fs::fgetxattr(&readable, mark::NAME, &mut value[..]).ok().filter(|_| is_ours)?;
+        Mark::parse(&value[..length])
+    }
+
+    /// What [`Group::inode`] says of the group of this name in this one; `None` where there is none.
+    pub fn inode_of(&self, name: &OsStr) -> Result<Option<u64>, Fault> {
+        let goal = format!("identify the cgroup {}", self.shown.join(name).display());
+        let text = format!("statat({:?}, {name:?}, AT_SYMLINK_NOFOLLOW)", self.shown);
+        let stat = || rustix::fs::statat(self.require_dir()?, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+        match look(goal, text, stat) {
+            Ok(stat) => Ok(Some(stat.st_ino)),
+            Err(fault) if fault.errno() == Some(Errno::ENOENT) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// What no other group of the hierarchy has.
+    pub fn inode(&self) -> Result<u64, Fault> {
+        let goal = format!("identify the cgroup {}", self.shown.display());
+        look(goal, "fstat(fd)", || rustix::fs::fstat(self.require_dir()?)).map(|stat| stat.st_ino)
     }
 
     /// Removes a group that lies in this one.

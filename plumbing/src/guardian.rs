@@ -15,7 +15,22 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use crate::kernel::{Cloned, block_every_signal, close_range, exit_now, forget_text, fork, look, place};
 use crate::status::wait_for;
 use crate::target::wait_readable;
-use crate::{Fault, Status, narrate};
+use crate::{Fault, Status, ephemeral, narrate};
+
+/// What a guardian made and has to remove. A closure is one that has nothing to do in between.
+pub trait Kept {
+    /// What can wait until the stage has its answer. Nobody hears of a failure any more.
+    fn settle(&self) {}
+
+    /// Removes it.
+    fn remove(self) -> Result<(), Fault>;
+}
+
+impl<F: FnOnce() -> Result<(), Fault>> Kept for F {
+    fn remove(self) -> Result<(), Fault> {
+        self()
+    }
+}
 
 /// Starts a guardian over the process behind `watched`.
 ///
@@ -24,7 +39,7 @@ use crate::{Fault, Status, narrate};
 /// `make` are reported by the guardian and come back as a fault that is already told; it must have undone its work.
 ///
 /// Under `--dry-run`, `make` runs here, so that its calls are told, and nothing is guarded.
-pub fn spawn<R: FnOnce() -> Result<(), Fault>>(
+pub fn spawn<R: Kept>(
     watched: BorrowedFd<'_>,
     make: impl FnOnce() -> Result<(String, R), Fault>,
 ) -> Result<String, Fault> {
@@ -33,7 +48,7 @@ pub fn spawn<R: FnOnce() -> Result<(), Fault>>(
 
 /// As [`spawn`], with descriptors that stay open in the guardian while `make` runs, and no longer: a namespace that it
 /// works in must not live on because of it.
-pub fn spawn_keeping<R: FnOnce() -> Result<(), Fault>>(
+pub fn spawn_keeping<R: Kept>(
     watched: BorrowedFd<'_>,
     keep: &[BorrowedFd<'_>],
     make: impl FnOnce() -> Result<(String, R), Fault>,
@@ -73,7 +88,7 @@ fn hear(reader: OwnedFd) -> Result<String, Fault> {
     }
 }
 
-fn guard<R: FnOnce() -> Result<(), Fault>>(
+fn guard<R: Kept>(
     watched: BorrowedFd<'_>,
     writer: OwnedFd,
     keep: &[BorrowedFd<'_>],
@@ -83,15 +98,19 @@ fn guard<R: FnOnce() -> Result<(), Fault>>(
     let shed = || {
         block_signals().and_then(|()| shed(&kept)).and_then(|()| stop_up(0, watched)).and_then(|()| stop_up(1, watched))
     };
-    let (told, remove) = match shed().and_then(|()| make()) {
+    let (told, made) = match shed().and_then(|()| make()) {
         Ok(made) => made,
         // While the pipe is open: when it closes, the stage exits, and nobody reads what comes after its end.
         Err(fault) => exit_now(fault.report(narrate::tool())),
     };
-    let handed_over = close(keep).and_then(|()| announce(writer, &told)).and_then(|()| shed_stderr(watched));
+    let settle = || {
+        made.settle();
+        ephemeral::leave();
+    };
+    let handed_over = close(keep).and_then(|()| announce(writer, &told)).and_then(|()| shed_stderr(watched, settle));
     // Whatever happened since: the object exists, so it will be removed.
     let waited = handed_over.and_then(|()| wait_readable(watched, None).map(drop));
-    match remove().and(waited) {
+    match made.remove().and(waited) {
         Ok(()) => exit_now(Status::SUCCESS),
         Err(fault) => exit_now(fault.report(narrate::tool())),
     }
@@ -135,8 +154,9 @@ fn close(kept: &[BorrowedFd<'_>]) -> Result<(), Fault> {
 
 /// stderr goes last: until the object is made there may be an error to tell. The removal is narrated nevertheless: by
 /// no reader, but in the same way, so that strace sees it told as well.
-fn shed_stderr(watched: BorrowedFd<'_>) -> Result<(), Fault> {
+fn shed_stderr(watched: BorrowedFd<'_>, settle: impl FnOnce()) -> Result<(), Fault> {
     stop_up(2, watched)?;
+    settle();
     look("give memory back", "madvise(MADV_DONTNEED)", forget_text)
 }
 

@@ -1,0 +1,71 @@
+//! Leaving the groups that were made for one command: a guardian that such a command started is no part of it.
+//! `cgroups(7)`.
+//!
+//! In a chain, the guardian of a later stage would count in the group that an earlier stage made: against its limits, as a
+//! victim when its memory runs out, and as one more process that the end of the group has to wait for. So it goes where
+//! the maker of the group was, which the group's mark says. The surprise: that may be such a group again.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::CWD;
+
+use crate::hierarchy::{Hierarchies, Hierarchy, memberships};
+use crate::mark;
+use crate::target::read_at;
+
+/// How many groups may lie inside each other; more than a chain has stages.
+const NESTED: usize = 16;
+
+/// Leaves them in all hierarchies, as far as that is possible: whoever may not stays, and counts.
+pub(crate) fn leave() {
+    if !is_in_one() {
+        return;
+    }
+    let Ok(hierarchies) = Hierarchies::discover() else { return };
+    for hierarchy in hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()) {
+        if let Some(group) = destination(hierarchy).and_then(|path| hierarchy.open(&path).ok()) {
+            // Not allowed: the same as without a mark.
+            group.join().ok();
+        }
+    }
+}
+
+/// Whether a name says that we are in such a group: mostly not, and then there is nothing to look for.
+fn is_in_one() -> bool {
+    let Ok(cgroup) = read_at(CWD, "/proc/self/cgroup") else { return false };
+    memberships(&cgroup).any(|(_, path)| path.file_name().is_some_and(mark::is_name))
+}
+
+/// Where to go; `None` where we can stay.
+fn destination(hierarchy: &Hierarchy) -> Option<PathBuf> {
+    let from = |path: &Path| {
+        path.file_name().filter(|name| mark::is_name(name))?;
+        hierarchy.open(path).ok()?.mark().map(|mark| mark.from)
+    };
+    outermost(hierarchy.own_path(), from)
+}
+
+/// Follows the marks from `own` outwards.
+fn outermost(own: &Path, from: impl Fn(&Path) -> Option<PathBuf>) -> Option<PathBuf> {
+    let first = from(own)?;
+    let next = |path: &PathBuf| from(path);
+    std::iter::successors(Some(first), next).take(NESTED).last()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_followed_to_the_first_group_without_one() {
+        let from = |path: &Path| match path.to_str() {
+            Some("/a/one/two") => Some(PathBuf::from("/a/one")),
+            Some("/a/one") => Some(PathBuf::from("/a")),
+            _ => None,
+        };
+        assert_eq!(outermost(Path::new("/a/one/two"), from), Some("/a".into()));
+        assert_eq!(outermost(Path::new("/a"), from), None);
+        // A forged circle ends.
+        assert!(outermost(Path::new("/x"), |path| Some(path.to_owned())).is_some());
+    }
+}

@@ -217,6 +217,17 @@ pub(crate) fn environ() -> impl Iterator<Item = &'static CStr> {
     unsafe { strings(environ) }
 }
 
+/// Overwrites the environment that we were started with: /proc/PID/environ shows these bytes to all who may look into
+/// this process. For an init that stays in a container and never reads a variable again.
+pub fn forget_environment() {
+    for entry in environ() {
+        let length = entry.count_bytes();
+        // SAFETY: the strings lie on this process's own writable stack, where the kernel put them. The process is
+        // single-threaded, and callers read no variable after this.
+        unsafe { entry.as_ptr().cast_mut().write_bytes(0, length) };
+    }
+}
+
 /// What `main` was called with.
 pub(crate) fn arguments(argv: Argv) -> Vec<OsString> {
     // SAFETY: the C library made it so, and nobody writes to it.

@@ -10,6 +10,7 @@ mod landlock;
 pub mod likeness;
 mod limits;
 mod oom;
+mod remnant;
 mod securebits;
 mod sets;
 
@@ -34,6 +35,7 @@ pub use identity::{change as change_identity, is_mapped, setgroups_is_denied};
 pub use landlock::Landlock;
 pub use limits::ResourceLimit;
 pub use oom::set_oom_score_adj;
+pub use remnant::{Holding, keep_only, reduce_to};
 pub use securebits::securebit_names;
 use sets::Wanted;
 pub use sets::{FiveSets, SET_NAMES};
@@ -147,8 +149,7 @@ impl Process {
         self.cwd.as_ref().map_or(Ok(()), change_directory)?;
         last()?;
         if self.no_new_privs {
-            let why = "no program may give back what was dropped; PR_SET_NO_NEW_PRIVS(2const)";
-            call("set no_new_privs", "prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)", why, || set_no_new_privs(true))?;
+            forbid_new_privileges()?;
             self.restrict(rules, most)?;
         }
         Ok(())
@@ -179,6 +180,11 @@ impl Process {
         set_all(&mut environment, &self.setenv);
         environment
     }
+}
+
+fn forbid_new_privileges() -> Result<(), Fault> {
+    let why = "no program may give back what was dropped; PR_SET_NO_NEW_PRIVS(2const)";
+    call("set no_new_privs", "prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)", why, || set_no_new_privs(true))
 }
 
 /// `setsid(2)`: a terminal that the command was given can no longer be its controlling one, to push input back into.

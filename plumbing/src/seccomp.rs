@@ -5,6 +5,7 @@
 
 mod action;
 mod architecture;
+mod few;
 mod policy;
 mod profile;
 mod program;
@@ -19,6 +20,7 @@ use crate::Fault;
 use crate::kernel::{call, set_seccomp_filter};
 use crate::target::status_field;
 use action::Action;
+pub use few::{Allowed, allow_only};
 use policy::Policy;
 use profile::{Profile, Setting, version};
 

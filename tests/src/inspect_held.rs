@@ -1,5 +1,5 @@
-//! What is told of a container that `--hold` made: it shows by the command that runs in it, since its init is neither
-//! confined nor in its cgroup.
+//! What is told of a container that `--hold` made: it shows by the command that runs in it, since its init is confined in
+//! another way, and not in its cgroup.
 
 use serde_json::Value;
 
@@ -25,7 +25,8 @@ pub const ROWS: &[Row] = &[Row::new(
             serde_json::from_str(&world.sh("nsenter-rs --inspect inspect-pipe --json").succeeds().stdout)
                 .expect("a record");
         assert_eq!(before["isolation"]["pid"], held.pid, "{before}");
-        assert_eq!(before["isolation"]["confinement"]["seccomp"], "off", "{before}");
+        assert_eq!(before["isolation"]["confinement"]["seccomp"], "filter", "{before}");
+        assert_eq!(before["isolation"]["capabilities"]["effective"]["names"][0], "CAP_SYS_ADMIN", "{before}");
         world
             .sh("nsenter-rs --inspect inspect-pipe")
             .succeeds()
@@ -39,7 +40,7 @@ pub const ROWS: &[Row] = &[Row::new(
         let script = format!(
             "{{ {limit} chroot-rs --pipe --std {root} | \
              nsenter-rs --pipe --rm -- sh -c 'while ! [ -e /tmp/end ]; do sleep 0.1; done'; }} <&0 & \
-             until nsenter-rs --find inspect-pipe --json | nsenter-rs --pipe --inspect | jq -e .isolation.confinement.no_new_privs; \
+             until nsenter-rs --find inspect-pipe --json | nsenter-rs --pipe --inspect | jq -e '.isolation.pid != .init.pid'; \
              do sleep 0.05; done >/dev/null; {looks}; nsenter-rs --target inspect-pipe -a --root -- /bin/touch /tmp/end; wait"
         );
         let outcome = world.script(&script).stdin(held.record.clone()).run().succeeds();

@@ -61,6 +61,8 @@ mod smoke;
 mod stat;
 mod state_files;
 mod trace;
+#[cfg(target_arch = "x86_64")]
+mod traced;
 mod transparency;
 mod unshare;
 mod waiting;
@@ -105,6 +107,8 @@ const TOPICS: &[&[Row]] = &[
     unshare::ROWS,
     unshare::maps::ROWS,
     unshare::init::ROWS,
+    #[cfg(target_arch = "x86_64")]
+    traced::ROWS,
     unshare::refusals::ROWS,
     unshare::explained::ROWS,
     unshare::without_clone3::ROWS,

@@ -48,6 +48,10 @@ pub(crate) fn fork(kill_child: Option<Signal>, forward: Forward, why: &str) -> R
 }
 
 impl Child {
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
     /// Waits for its end; with `reap`, every orphan that comes to us is collected on the way.
     pub(crate) fn wait(self, reap: bool) -> Result<Status, Fault> {
         self.signals.wait(self.pid, reap)
@@ -55,7 +59,7 @@ impl Child {
 }
 
 impl Tether {
-    fn to_this_process(signal: Option<Signal>) -> Result<Tether, Fault> {
+    pub(crate) fn to_this_process(signal: Option<Signal>) -> Result<Tether, Fault> {
         let Some(signal) = signal else { return Ok(Tether(None)) };
         let parent = look("watch the parent", "pidfd_open(self)", || {
             rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())

@@ -2,6 +2,9 @@
 //! still being assembled. `pid_namespaces(7)`; the conversation is described in `plumbing::assembly`.
 //!
 //! It forwards nothing and survives the terminal. Ending is its only power: as pid 1 it takes its namespace along.
+//! Whoever may trace it inside gains nothing by it: it has a filter for the calls below from its beginning, and no
+//! capability but the one that it takes to join a cgroup namespace, until a command is entered. Its root directory is
+//! that of its mount namespace, which an entered command gets as well, and by which tools outside look at the container.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,12 +12,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{SigSet, Signal};
 use plumbing::assembly::{self, Answer, Word};
 use plumbing::kernel::{adopt, block_every_signal, look, place, set_disposition};
+use plumbing::privilege::{self, Holding};
+use plumbing::seccomp::{Allowed, allow_only};
 use plumbing::{Fault, Status};
+use rustix::thread::CapabilitySet;
 
 /// What the init is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +57,7 @@ pub(crate) fn run(orders: &Orders) -> Result<Status, Fault> {
     let mark = adopt(assembly::MARK_FD);
     set_name(&orders.name)?;
     ignore_the_world()?;
+    confine()?;
     container.announce(&mark)?;
     match container.serve()? {
         End::Now => Ok(Status::SUCCESS),
@@ -117,22 +125,24 @@ impl Unfinished {
                 Heard::Nothing => {}
                 Heard::Closed => return Ok(End::Now),
                 Heard::Entered => {
-                    self.enter(speaker);
+                    self.enter(speaker)?;
                     return Ok(End::Never);
                 }
-                Heard::EnteredToRemove => return Ok(End::With(self.enter(speaker))),
+                Heard::EnteredToRemove => return Ok(End::With(self.enter(speaker)?)),
             }
         }
     }
 
-    /// The assembly is over: shuts the doorbell, voids all other leases, and only then tells the stage that entered.
-    fn enter(self, speaker: usize) -> OwnedFd {
+    /// The assembly is over: gives up the last capability, shuts the doorbell, voids all other leases, and only then tells
+    /// the stage that entered.
+    fn enter(self, speaker: usize) -> Result<OwnedFd, Fault> {
+        privilege::reduce_to(CapabilitySet::empty(), Holding::Now)?;
         let mut leases = self.leases;
         let speaker = leases.swap_remove(speaker);
         drop((leases, self.bell, self._doorbell));
         // A stage that is gone by now has its end closed, which is seen next.
         assembly::answer(speaker.as_fd(), Answer::Done, None).ok();
-        speaker
+        Ok(speaker)
     }
 
     /// Waits for the bell (`Some(None)`) or the lease at an index; `None` when the time is up.
@@ -209,6 +219,22 @@ fn set_name(name: &OsStr) -> Result<(), Fault> {
     // The kernel cuts it at 15 bytes.
     let Ok(name) = std::ffi::CString::new(name.as_bytes()) else { return Ok(()) };
     look("name the init", "prctl(PR_SET_NAME)", || nix::sys::prctl::set_name(&name))
+}
+
+/// Gives up all that it takes no more to serve the stages. setns(2) only joins a cgroup namespace, and only as long as
+/// CAP_SYS_ADMIN is there; capset(2) gives that up, and can add nothing.
+fn confine() -> Result<(), Fault> {
+    privilege::keep_only(CapabilitySet::SYS_ADMIN, Holding::Now)?;
+    allow_only(&[
+        Allowed::call(libc::SYS_recvmsg),
+        Allowed::call(libc::SYS_sendmsg),
+        Allowed::call(libc::SYS_capget),
+        Allowed::call(libc::SYS_capset),
+        Allowed::with(libc::SYS_setns, 1, libc::CLONE_NEWCGROUP),
+        Allowed::call(libc::SYS_dup3),
+        #[cfg(target_arch = "x86_64")]
+        Allowed::call(libc::SYS_dup2),
+    ])
 }
 
 /// Blocks every signal but TERM, which ends an init without a pid namespace politely (in one, only KILL from outside

@@ -13,6 +13,7 @@ mod binfmt;
 mod clock_offsets;
 mod command;
 mod credentials;
+mod empty_root;
 mod first_process;
 mod forward;
 mod fresh_proc;

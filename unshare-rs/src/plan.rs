@@ -19,6 +19,7 @@ use crate::forward::Forward;
 use crate::mapping::{Caller, Request};
 use crate::options::{Options, Propagation};
 use crate::outside::{Errands, Outside};
+use crate::reaper::Forked;
 use crate::{asked, first_process, fresh_proc, hold, host_name, init, new_root, propagation, reaper, refusal};
 
 /// What to do.
@@ -158,12 +159,11 @@ impl Run {
         }
         if self.init {
             drop(tether);
-            let has_pid_namespace = self.namespaces.kinds.contains(Kind::Pid);
-            match reaper::fork(self.kill_child, has_pid_namespace, self.name.as_deref())? {
-                Role::First(_) => {}
-                Role::Waiting(command) => {
+            match reaper::fork(self.kill_child, self.namespaces.kinds, self.name.as_deref())? {
+                Forked::Command => {}
+                Forked::Init(init) => {
                     drop(gates);
-                    return reaper::run(command);
+                    return init.run();
                 }
             }
         }

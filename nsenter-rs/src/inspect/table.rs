@@ -28,7 +28,10 @@ pub(super) fn page(record: &Record, target: &Target, isolation: &Isolation) -> S
     let mut rows = Rows(Vec::new());
     rows.add("process", process(record, target));
     if assembly::has_mark(target).unwrap_or(false) {
-        rows.add("command", "none found: this is the init of a hold, which nothing confines".to_owned());
+        rows.add(
+            "command",
+            "none found: this is the init of a hold, which is confined otherwise than its commands".to_owned(),
+        );
     }
     for (kind, seen) in isolation.namespaces.iter() {
         rows.add(&format!("{} namespace", kind.option()), seen.shown(namespace));

@@ -109,6 +109,20 @@ pub(super) fn bound(wanted: CapabilitySet) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Takes everything out of the bounding set, and asks only about capabilities that Linux 5.9 does not know: a command
+/// waits for this.
+pub(super) fn empty_bounding_set() -> Result<(), Fault> {
+    let latest = CapabilitySet::CHECKPOINT_RESTORE;
+    for bit in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << bit);
+        if capability.bits() > latest.bits() && !capability_is_in_bounding_set(capability).unwrap_or(false) {
+            return Ok(());
+        }
+        drop_from_bounding_set(capability)?;
+    }
+    Ok(())
+}
+
 /// The most that any program run from here on may have.
 pub fn bounding() -> CapabilitySet {
     let all = (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit));
@@ -163,7 +177,7 @@ pub(super) fn set_sets(sets: CapabilitySets) -> Result<(), Fault> {
     capset("set our capabilities", sets, "what is needed until execve(2), and what it goes by; capabilities(7)")
 }
 
-fn capset(goal: &str, sets: CapabilitySets, why: &str) -> Result<(), Fault> {
+pub(super) fn capset(goal: &str, sets: CapabilitySets, why: &str) -> Result<(), Fault> {
     let text = format!(
         "capset({{version=_LINUX_CAPABILITY_VERSION_3, pid=0}}, {{effective={}, permitted={}, inheritable={}}})",
         shown(sets.effective),

@@ -41,8 +41,8 @@ pub(super) const IF_GREATER_OR_EQUAL: u16 = 0x35;
 pub(super) const RETURN: u16 = 0x06;
 
 /// `offsetof(struct seccomp_data, …)`.
-const NUMBER: u32 = 0;
-const ARCHITECTURE: u32 = 4;
+pub(super) const NUMBER: u32 = 0;
+pub(super) const ARCHITECTURE: u32 = 4;
 const ARGUMENTS: u32 = 16;
 
 /// `BPF_MAXINSNS`.
@@ -267,7 +267,7 @@ impl Backward {
 }
 
 /// Where a half of an argument stands; both architectures are little-endian.
-fn half(argument: u8, upper: bool) -> u32 {
+pub(super) fn half(argument: u8, upper: bool) -> u32 {
     ARGUMENTS + 8 * u32::from(argument) + if upper { 4 } else { 0 }
 }
 

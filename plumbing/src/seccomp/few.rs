@@ -1,0 +1,163 @@
+//! A filter for a process that makes only a few different calls until it ends. `seccomp(2)`.
+//!
+//! The numbers are those of the machine that this program was compiled for, so no table is read. A call through another
+//! architecture ends the process. Any other call fails with EPERM: an init that the kernel kills for one unexpected call of
+//! the C library would take its container with it, and a call that fails gives an attacker no more than a call that kills.
+
+use libc::c_long;
+
+use super::architecture::Architecture;
+use super::program::{ARCHITECTURE, IF_EQUAL, Instruction, LOAD, NUMBER, RETURN, half};
+use crate::Fault;
+use crate::kernel::{call, set_seccomp_filter};
+
+/// A call that stays allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowed {
+    number: c_long,
+    /// Which argument must have this value in its lower half, which is all that an `int` has.
+    only: Option<(u8, u32)>,
+}
+
+impl Allowed {
+    /// With any arguments.
+    pub const fn call(number: c_long) -> Allowed {
+        Allowed { number, only: None }
+    }
+
+    /// Only with this `int` as the argument at this index.
+    pub const fn with(number: c_long, argument: u8, value: i32) -> Allowed {
+        Allowed { number, only: Some((argument, value.cast_unsigned())) }
+    }
+}
+
+/// What waiting, memory and ending take, whatever the process waits for.
+const ALWAYS: &[c_long] = &[
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_close,
+    libc::SYS_ppoll,
+    libc::SYS_clock_gettime,
+    libc::SYS_restart_syscall,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_futex,
+    libc::SYS_brk,
+    libc::SYS_mmap,
+    libc::SYS_mremap,
+    libc::SYS_munmap,
+    libc::SYS_madvise,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_pause,
+];
+
+/// Allows these calls, and those that every process needs to wait and to end; needs no_new_privs.
+pub fn allow_only(calls: &[Allowed]) -> Result<(), Fault> {
+    let program: Vec<_> = program(calls)?.into_iter().map(libc::sock_filter::from).collect();
+    let text = format!("seccomp(SECCOMP_SET_MODE_FILTER, 0, {{len={}, filter=…}})", program.len());
+    let why = "only the few calls that this process needs from here on; seccomp(2)";
+    call("filter system calls", text, why, || set_seccomp_filter(&program, 0))
+}
+
+fn program(calls: &[Allowed]) -> Result<Vec<Instruction>, Fault> {
+    let all: Vec<_> = ALWAYS.iter().map(|number| Allowed::call(*number)).chain(calls.iter().copied()).collect();
+    let tests = all.iter().map(|allowed| if allowed.only.is_some() { 4 } else { 1 }).sum::<usize>();
+    // The refusal follows the tests, and the permission follows the refusal.
+    let permission = 4 + tests + 1;
+    let mut program = vec![
+        load(ARCHITECTURE),
+        if_equal(Architecture::NATIVE.audit(), 1, 0),
+        answer(libc::SECCOMP_RET_KILL_PROCESS),
+        load(NUMBER),
+    ];
+    for allowed in &all {
+        let number = u32::try_from(allowed.number).map_err(|_| too_long())?;
+        match allowed.only {
+            None => {
+                let distance = distance(permission, program.len())?;
+                program.push(if_equal(number, distance, 0));
+            }
+            Some((argument, value)) => {
+                program.push(if_equal(number, 0, 3));
+                program.push(load(half(argument, false)));
+                let distance = distance(permission, program.len())?;
+                program.push(if_equal(value, distance, 0));
+                // The number is what the next test wants to see.
+                program.push(load(NUMBER));
+            }
+        }
+    }
+    program.push(answer(libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned()));
+    program.push(answer(libc::SECCOMP_RET_ALLOW));
+    Ok(program)
+}
+
+fn distance(to: usize, from: usize) -> Result<u8, Fault> {
+    u8::try_from(to - from - 1).map_err(|_| too_long())
+}
+
+fn too_long() -> Fault {
+    Fault::new("a filter of a few calls has too many")
+}
+
+fn load(offset: u32) -> Instruction {
+    Instruction { code: LOAD, yes: 0, no: 0, value: offset }
+}
+
+fn if_equal(value: u32, yes: u8, no: u8) -> Instruction {
+    Instruction { code: IF_EQUAL, yes, no, value }
+}
+
+fn answer(action: u32) -> Instruction {
+    Instruction { code: RETURN, yes: 0, no: 0, value: action }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel's machine answers.
+    fn decide(program: &[Instruction], architecture: u32, number: u32, first: u32) -> u32 {
+        let (mut at, mut loaded) = (0, 0);
+        loop {
+            let Instruction { code, yes, no, value } = program[at];
+            at += 1;
+            match code {
+                LOAD if value == ARCHITECTURE => loaded = architecture,
+                LOAD if value == NUMBER => loaded = number,
+                LOAD if value == half(0, false) => loaded = first,
+                IF_EQUAL => at += usize::from(if loaded == value { yes } else { no }),
+                RETURN => return value,
+                _ => panic!("no such instruction: {code} {value}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_named_is_allowed_and_nothing_else() {
+        let number = |number: c_long| u32::try_from(number).unwrap();
+        let (kill, wait) = (number(libc::SYS_kill), number(libc::SYS_wait4));
+        let calls = [Allowed::with(libc::SYS_kill, 0, 7), Allowed::call(libc::SYS_wait4)];
+        let program = program(&calls).unwrap();
+        let native = Architecture::NATIVE.audit();
+        let refused = libc::SECCOMP_RET_ERRNO | 1;
+        let answers = [
+            (native, kill, 7, libc::SECCOMP_RET_ALLOW),
+            (native, kill, 8, refused),
+            (native, kill, u32::MAX, refused),
+            (native, wait, 8, libc::SECCOMP_RET_ALLOW),
+            (native, number(libc::SYS_exit_group), 0, libc::SECCOMP_RET_ALLOW),
+            (native, number(libc::SYS_openat), 0, refused),
+            (native, number(libc::SYS_execve), 0, refused),
+            (native, wait | 0x4000_0000, 0, refused),
+            (0x4000_0003, wait, 0, libc::SECCOMP_RET_KILL_PROCESS),
+        ];
+        for (architecture, number, first, expected) in answers {
+            assert_eq!(decide(&program, architecture, number, first), expected, "{number} with {first}");
+        }
+    }
+}

@@ -75,7 +75,7 @@ struct Facts {
 
 /// Lists them.
 pub(crate) fn print(options: &Options) -> Result<Status, Fault> {
-    let mut containers = find::all()?.all;
+    let mut containers = find::all(None)?.all;
     containers.retain(|container| options.runtime.is_none_or(|runtime| runtime == container.runtime));
     let mut rows = Vec::new();
     for container in &containers {

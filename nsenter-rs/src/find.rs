@@ -3,6 +3,7 @@
 //! Each source tells *claims*; a claim that the kernel does not confirm is none. The surprise: several may be about one
 //! process (docker runs on containerd, podman on crun); then the one that knows the name wins, and root's word first.
 
+mod allowance;
 mod claim;
 mod containerd;
 mod docker;
@@ -21,20 +22,23 @@ mod storage;
 mod unit;
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use plumbing::hierarchy::{Hierarchies, memberships};
 use plumbing::namespace::Kind;
 use plumbing::record::{Namespace, Record};
 use plumbing::target::{Target, own_namespace_inode};
 use plumbing::text::Text;
-use plumbing::{Fault, Status, startup};
+use plumbing::{Fault, Status, narrate, startup};
 use serde::Serialize;
 
+use allowance::Allowance;
 use claim::{Claim, Refused};
 pub(crate) use hold::command as command_of;
-use place::Unusable;
+use place::{Place, Unusable};
 use processes::Process;
 pub(crate) use reference::Reference;
 pub(crate) use resolve::{Found, resolve};
@@ -70,15 +74,19 @@ pub(crate) struct Containers {
     /// Claims that were not confirmed, and why.
     refused: Vec<Refused>,
     /// State files that could not be used.
-    passed_over: Vec<String>,
+    passed_over: BTreeSet<String>,
 }
 
 /// What the sources look at.
-struct Search {
+struct Search<'a> {
     own: u32,
+    /// The one container that is looked for.
+    wanted: Option<&'a Reference>,
     hierarchies: Hierarchies,
     processes: Vec<Process>,
-    passed_over: RefCell<Vec<String>>,
+    passed_over: RefCell<BTreeSet<String>>,
+    /// By author.
+    allowances: RefCell<BTreeMap<u32, Rc<Allowance>>>,
 }
 
 /// The record's member `container`.
@@ -95,7 +103,7 @@ struct Origin<'a> {
 }
 
 /// Tells what one kind of runtime runs.
-type Source = fn(&Search) -> Vec<Claim>;
+type Source = fn(&Search<'_>) -> Vec<Claim>;
 
 /// Those that read files.
 const FILES: &[Source] = &[docker::claims, storage::claims, containerd::claims, nspawn::registered, oci::claims];
@@ -103,14 +111,15 @@ const FILES: &[Source] = &[docker::claims, storage::claims, containerd::claims, 
 /// Those that take the word of a process.
 const PROCESSES: &[Source] = &[storage::monitored, nspawn::unregistered, lxc::claims, hold::claims];
 
-/// Looks for all of them.
-pub(crate) fn all() -> Result<Containers, Fault> {
-    let mut search = Search::begin()?;
+/// Looks for all of them; where one is `wanted`, not in files of another user's that cannot be about it.
+pub(crate) fn all(wanted: Option<&Reference>) -> Result<Containers, Fault> {
+    let mut search = Search::begin(wanted)?;
     let mut containers = Containers::default();
     containers.judge(&search, FILES.iter().flat_map(|source| source(&search)).collect());
     // What a process in a container says is that container's word. There are containers that only their files tell.
     search.processes.retain(|process| !containers.contain(&process.target));
     containers.judge(&search, PROCESSES.iter().flat_map(|source| source(&search)).collect());
+    search.allowances.borrow().values().filter_map(|it| it.remark()).for_each(narrate::remark);
     containers.passed_over = search.passed_over.into_inner();
     Ok(containers)
 }
@@ -231,9 +240,11 @@ impl Containers {
     }
 }
 
-impl Search {
-    fn begin() -> Result<Search, Fault> {
+impl<'a> Search<'a> {
+    fn begin(wanted: Option<&'a Reference>) -> Result<Search<'a>, Fault> {
         Ok(Search {
+            wanted,
+            allowances: RefCell::default(),
             own: rustix::process::geteuid().as_raw(),
             hierarchies: Hierarchies::discover()?,
             processes: processes::of_runtimes()?,
@@ -245,15 +256,39 @@ impl Search {
     fn usable<T>(&self, told: Result<T, Unusable>) -> Option<T> {
         match told {
             Ok(told) => Some(told),
-            Err(Unusable::Absent) => None,
+            Err(Unusable::Absent | Unusable::LeftOut) => None,
             Err(Unusable::Wrong(what)) => {
-                let mut all = self.passed_over.borrow_mut();
-                if !all.contains(&what) {
-                    all.push(what);
-                }
+                self.passed_over.borrow_mut().insert(what);
                 None
             }
         }
+    }
+
+    /// A directory of the system, as [`Place::of_system`].
+    fn place(&self, path: &Path) -> Option<Place> {
+        self.usable(Place::of_system(path)).map(|place| self.within(place))
+    }
+
+    /// A user's directory, as [`Place::of_user`].
+    fn place_of(&self, uid: u32, path: &Path) -> Option<Place> {
+        self.usable(Place::of_user(uid, path)).map(|place| self.within(place))
+    }
+
+    fn within(&self, place: Place) -> Place {
+        let author = place.author;
+        let mut all = self.allowances.borrow_mut();
+        let allowance = all.entry(author).or_insert_with(|| Allowance::of(author, self.trusts(author)));
+        place.within(allowance.clone())
+    }
+
+    fn trusts(&self, author: u32) -> bool {
+        author == 0 || author == self.own
+    }
+
+    /// The container that alone is of interest among this author's. All of root's are, and our own: what a process in one
+    /// of them says is its word.
+    fn one_of(&self, author: u32) -> Option<&Reference> {
+        self.wanted.filter(|_| !self.trusts(author))
     }
 
     /// The runtimes' own processes of this program, as far as we take their word for where they keep their files.

@@ -60,6 +60,7 @@ mod seccomp;
 mod smoke;
 mod stat;
 mod state_files;
+mod state_limits;
 mod trace;
 #[cfg(target_arch = "x86_64")]
 mod traced;
@@ -94,6 +95,7 @@ const TOPICS: &[&[Row]] = &[
     inspect_held::ROWS,
     docker::ROWS,
     state_files::ROWS,
+    state_limits::ROWS,
     found::ROWS,
     audit::ROWS,
     explain::ROWS,

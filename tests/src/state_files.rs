@@ -110,7 +110,7 @@ pub const ROWS: &[Row] = &[
             "NAME RUNTIME\nfnd-root crun\n0\n\
              nsenter-rs: cannot find a container named \"fnd-his\": the one of runc is not process PID, which is not of user 54321, who says so\n \
              config.v2.json is larger than any state file\n config.v2.json is not a regular file\n config.v2.json: EOF while parsing a value at line 2 column 0\n \
-             crun leads through a symbolic link\n state.json is not a regular file\n\
+             crun leads through a symbolic link\n\
              nsenter-rs: cannot find a container named \"fnd-nothing\": none that run\n",
         );
     })
@@ -222,7 +222,7 @@ END
 ];
 
 /// Runs the lines in a mount namespace of their own; `$D` is a directory of theirs.
-fn run(world: &World, name: &str, lines: &str) -> Outcome {
+pub fn run(world: &World, name: &str, lines: &str) -> Outcome {
     let script = world.apart(&format!("state-{name}"), &format!("cd $D\n{WAITING}{PREAMBLE}{lines}"));
     script.within(Duration::from_secs(120)).run()
 }

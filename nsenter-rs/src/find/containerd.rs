@@ -46,7 +46,7 @@ fn states(search: &Search) -> Vec<PathBuf> {
 
 /// `state = "DIRECTORY"`, which stands above the first table.
 fn configured(search: &Search, file: &Path) -> Option<PathBuf> {
-    let place = search.usable(Place::of_system(file.parent()?))?;
+    let place = search.place(file.parent()?)?;
     let text = search.usable(place.read(file.file_name()?))?;
     let text = String::from_utf8(text).ok()?;
     super::storage::setting(text.lines().take_while(|line| !line.trim_start().starts_with('[')), "state")
@@ -58,7 +58,7 @@ fn of_state(search: &Search, state: &Path) -> Vec<Claim> {
     let mut claims = Vec::new();
     for namespace in search.usable(tasks.names()).unwrap_or_default() {
         let Some(tasks) = search.usable(tasks.below(&namespace)) else { continue };
-        let runc = search.usable(Place::of_system(&Path::new(RUNC).join(&namespace)));
+        let runc = search.place(&Path::new(RUNC).join(&namespace));
         let ids = search.usable(tasks.names()).unwrap_or_default();
         claims.extend(ids.iter().filter_map(|id| of_task(search, &tasks, id.to_str()?, runc.as_ref())));
     }

@@ -72,7 +72,7 @@ fn roots(search: &Search) -> Vec<(PathBuf, PathBuf)> {
 }
 
 fn root(search: &Search, config: &Path, data: Option<PathBuf>, exec: Option<PathBuf>) -> (PathBuf, PathBuf) {
-    let place = config.parent().and_then(|parent| search.usable(Place::of_system(parent)));
+    let place = config.parent().and_then(|parent| search.place(parent));
     let told: Option<Daemon> = match (place, config.file_name()) {
         (Some(place), Some(name)) if [0, search.own].contains(&place.author) => search.usable(place.json(name)),
         _ => None,
@@ -84,7 +84,7 @@ fn root(search: &Search, config: &Path, data: Option<PathBuf>, exec: Option<Path
 }
 
 fn of_root(search: &Search, data: &Path, exec: &Path) -> Vec<Claim> {
-    let Some(place) = search.usable(Place::of_system(data)) else { return Vec::new() };
+    let Some(place) = search.place(data) else { return Vec::new() };
     let names = search.usable(place.names()).unwrap_or_default();
     // With --userns-remap all of it lies in a directory that is named after the ids, as 100000.100000.
     let is_remapped = |name: &str| {
@@ -105,7 +105,7 @@ fn of_directory(search: &Search, data: &Place, directory: &str, exec: &Path) -> 
             return None;
         }
         let name = config.name.strip_prefix('/').unwrap_or(&config.name);
-        let runc = search.usable(Place::of_system(&exec.join("runtime-runc/moby")));
+        let runc = search.place(&exec.join("runtime-runc/moby"));
         let state = runc.and_then(|runc| search.usable(oci::state(&runc, id)));
         // Another's state, or one from before a restart, says nothing of this process.
         let start_time = state.filter(|state| state.pid == config.state.pid).and_then(|state| state.start_time);

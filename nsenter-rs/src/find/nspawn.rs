@@ -6,13 +6,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::claim::{Claim, Group};
-use super::place::Place;
 use super::processes::Process;
 use super::{Runtime, Search};
 
 /// What systemd-machined says.
 pub(super) fn registered(search: &Search) -> Vec<Claim> {
-    let Some(machines) = search.usable(Place::of_system("/run/systemd/machines".as_ref())) else { return Vec::new() };
+    let Some(machines) = search.place("/run/systemd/machines".as_ref()) else { return Vec::new() };
     let names = search.usable(machines.names()).unwrap_or_default();
     // Beside each NAME lies a link `unit:UNIT` to it.
     let names = names.iter().filter_map(|name| name.to_str()).filter(|name| !name.starts_with("unit:"));

@@ -47,7 +47,7 @@ pub(super) fn roots(search: &Search) -> Vec<(Runtime, Place)> {
     let kinds = [(Runtime::Crun, "crun"), (Runtime::Runc, "runc")];
     let mut roots = Vec::new();
     for (runtime, name) in kinds {
-        let system = search.usable(Place::of_system(&PathBuf::from("/run").join(name)));
+        let system = search.place(&PathBuf::from("/run").join(name));
         roots.extend(system.map(|place| (runtime, place)));
     }
     for user in users(search) {
@@ -63,13 +63,13 @@ fn users(search: &Search) -> Vec<Place> {
         if uid == 0 || (search.own != 0 && search.own != uid) {
             return None;
         }
-        search.usable(Place::of_user(uid, &PathBuf::from("/run/user").join(name)))
+        search.place_of(uid, &PathBuf::from("/run/user").join(name))
     };
-    let names = search.usable(Place::of_system("/run/user".as_ref()).and_then(|place| place.names()));
+    let names = search.place("/run/user".as_ref()).and_then(|place| search.usable(place.names()));
     let mut users: Vec<_> = names.unwrap_or_default().into_iter().filter_map(of_user).collect();
     let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|_| search.own != 0);
     if let Some(own) = own.filter(|own| users.iter().all(|user| user.path != *own)) {
-        users.extend(search.usable(Place::of_user(search.own, &own)));
+        users.extend(search.place_of(search.own, &own));
     }
     users
 }
@@ -78,7 +78,10 @@ fn users(search: &Search) -> Vec<Place> {
 pub(super) fn claims(search: &Search) -> Vec<Claim> {
     let mut claims = Vec::new();
     for (runtime, root) in roots(search) {
-        let ids = search.usable(root.names()).unwrap_or_default();
+        let ids = match search.one_of(root.author) {
+            Some(wanted) => wanted.ids(|| search.usable(root.names()).unwrap_or_default()),
+            None => search.usable(root.names()).unwrap_or_default(),
+        };
         for id in ids.iter().filter_map(|id| id.to_str()) {
             let Some(state) = search.usable(state(&root, id)) else { continue };
             claims.push(Claim {

@@ -1,7 +1,8 @@
 //! A directory of state files, and whose word they are: its owner's. `openat2(2)`, `inode(7)`.
 //!
 //! What a user other than root owns is hostile ground for root: no symlink is followed there, no mount crossed (a FUSE
-//! file system could keep us waiting), nothing but a regular file is read, and no more of it than a runtime would write.
+//! file system could keep us waiting), nothing but a regular file is read, and no more of it than a runtime would write:
+//! of one file as of all of that user's.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,16 +10,13 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 
-/// The longest state file that is read, in bytes.
-const LONGEST: u64 = 16 << 20;
-
-/// The most entries of a directory that are looked at.
-const MOST: usize = 1 << 16;
+use super::allowance::{Allowance, MOST};
 
 /// A directory, open.
 pub(crate) struct Place {
@@ -27,6 +25,8 @@ pub(crate) struct Place {
     pub(crate) path: PathBuf,
     /// Its owner.
     pub(crate) author: u32,
+    /// What may still be read of the author's files.
+    allowance: Rc<Allowance>,
 }
 
 /// Why a file cannot be used.
@@ -34,6 +34,8 @@ pub(crate) struct Place {
 pub(crate) enum Unusable {
     /// It is not there.
     Absent,
+    /// It is there, and the author's files that may be read have been read.
+    LeftOut,
     /// It is there, and this is wrong with it.
     Wrong(String),
 }
@@ -48,7 +50,7 @@ impl Place {
         if stat.st_mode & 0o002 != 0 {
             return Err(Unusable::Wrong(format!("{} can be written by everybody", path.display())));
         }
-        Ok(Place { dir, path: path.to_owned(), author: stat.st_uid })
+        Ok(Place { dir, path: path.to_owned(), author: stat.st_uid, allowance: Allowance::of_root() })
     }
 
     /// A directory of a user's, such as /run/user/UID, which nobody else may have put there.
@@ -60,23 +62,34 @@ impl Place {
         }
     }
 
+    /// With what may be read of this author.
+    pub(crate) fn within(self, allowance: Rc<Allowance>) -> Place {
+        Place { allowance, ..self }
+    }
+
     /// A directory in it, with the same author.
     pub(crate) fn below(&self, path: impl AsRef<Path>) -> Result<Place, Unusable> {
         let dir = self.open(path.as_ref(), directory())?;
-        Ok(Place { dir, path: self.path.join(path), author: self.author })
+        Ok(Place { dir, path: self.path.join(path), author: self.author, allowance: self.allowance.clone() })
     }
 
     /// The names in it.
     pub(crate) fn names(&self) -> Result<Vec<OsString>, Unusable> {
         let failed = |error| refused(&self.path, error);
         let mut names = Vec::new();
+        let mut seen = 0;
         for entry in Dir::read_from(&self.dir).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = std::ffi::OsStr::from_bytes(entry.file_name().to_bytes());
-            if name != "." && name != ".." {
-                names.push(name.to_owned());
+            if name == "." || name == ".." {
+                continue;
             }
-            if names.len() == MOST {
+            match names.len() < self.allowance.most {
+                true => names.push(name.to_owned()),
+                false => self.allowance.leave_out(),
+            }
+            seen += 1;
+            if seen == MOST {
                 break;
             }
         }
@@ -88,16 +101,23 @@ impl Place {
         let path = path.as_ref();
         let shown = self.path.join(path);
         let wrong = |what: &str| Err(Unusable::Wrong(format!("{} {what}", shown.display())));
+        self.allowance.open()?;
         // NONBLOCK: a FIFO in its place must not keep us waiting.
         let file = self.open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC)?;
         let stat = stat(&shown, file.as_fd())?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return wrong("is not a regular file");
         }
+        let longest = self.allowance.longest;
+        if stat.st_size as u64 > longest {
+            self.allowance.leave_out();
+            return wrong("is larger than any state file");
+        }
         let mut bytes = Vec::new();
-        let read = File::from(file).take(LONGEST + 1).read_to_end(&mut bytes);
+        let read = File::from(file).take(longest + 1).read_to_end(&mut bytes);
+        self.allowance.read(bytes.len() as u64);
         match read {
-            Ok(_) if bytes.len() as u64 > LONGEST => wrong("is larger than any state file"),
+            Ok(_) if bytes.len() as u64 > longest => wrong("is larger than any state file"),
             Ok(_) => Ok(bytes),
             Err(error) => wrong(&format!("cannot be read: {error}")),
         }
@@ -150,7 +170,7 @@ mod tests {
     fn strangers_place(name: &str) -> Place {
         let path = std::env::temp_dir().join(format!("nsenter-rs-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
-        Place { author: 4242, ..Place::of_system(&path).unwrap() }
+        Place { author: 4242, allowance: Allowance::of(4242, false), ..Place::of_system(&path).unwrap() }
     }
 
     #[test]
@@ -162,7 +182,7 @@ mod tests {
 
         std::os::unix::fs::symlink("state.json", place.path.join("link")).unwrap();
         nix::unistd::mkfifo(&place.path.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        File::create(place.path.join("huge")).unwrap().set_len(LONGEST + 1).unwrap();
+        File::create(place.path.join("huge")).unwrap().set_len(64 * 1024 + 1).unwrap();
         for name in ["link", "fifo", "huge", ".", "../x"] {
             assert!(matches!(place.read(name), Err(Unusable::Wrong(_))), "{name}: {:?}", place.read(name));
         }

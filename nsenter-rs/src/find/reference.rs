@@ -67,6 +67,20 @@ impl Reference {
         }
     }
 
+    /// The ids that it may mean in a directory that has its containers' ids for names; `list` is asked for them only if
+    /// one may be meant by its beginning.
+    pub(super) fn ids(&self, list: impl FnOnce() -> Vec<OsString>) -> Vec<OsString> {
+        let word = self.word.as_bytes();
+        let mut ids = Vec::new();
+        if !word.contains(&b'/') && !word.starts_with(b".") {
+            ids.push(self.word.clone());
+        }
+        if word.len() >= 4 && word.len() < 64 && word.iter().all(u8::is_ascii_hexdigit) {
+            ids.extend(list().into_iter().filter(|id| self.is_id(id.to_str())));
+        }
+        ids
+    }
+
     fn is_id(&self, id: Option<&str>) -> bool {
         let (Some(id), Some(word)) = (id, self.word.to_str()) else { return false };
         // Only ids that nobody chose can be told by their beginning.

@@ -24,7 +24,7 @@ pub(crate) fn resolve(reference: &Reference) -> Result<Found, Fault> {
     let own = rustix::process::geteuid().as_raw();
     let wants = |runtime: Runtime| reference.runtime.is_none_or(|wanted| wanted == runtime);
     let network = netns::named(&reference.word).filter(|_| wants(Runtime::Netns) && reference.user.is_none());
-    let mut containers = all()?;
+    let mut containers = all(Some(reference))?;
     if reference.runtime == Some(Runtime::Systemd) || (wants(Runtime::Systemd) && unit::is_name(&reference.word)) {
         containers.add_units(reference)?;
     }
@@ -43,7 +43,7 @@ pub(crate) fn resolve(reference: &Reference) -> Result<Found, Fault> {
 
 impl Containers {
     fn add_units(&mut self, reference: &Reference) -> Result<(), Fault> {
-        let search = Search::begin()?;
+        let search = Search::begin(Some(reference))?;
         let mut found = Containers::default();
         found.judge(&search, unit::claims(&search, &reference.word));
         let known =
@@ -93,7 +93,10 @@ fn not_found(reference: &Reference, containers: &Containers, others: &[Container
     let passed_over = &containers.passed_over;
     match passed_over.is_empty() {
         true => Fault::new(format!("{goal}: {among}")),
-        false => Fault::new(format!("{goal}: {among}; passed over: {}", list(passed_over))),
+        false => {
+            let passed_over: Vec<_> = passed_over.iter().cloned().collect();
+            Fault::new(format!("{goal}: {among}; passed over: {}", list(&passed_over)))
+        }
     }
 }
 

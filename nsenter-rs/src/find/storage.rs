@@ -75,7 +75,7 @@ pub(super) fn monitored(search: &Search) -> Vec<Claim> {
 }
 
 fn stores(search: &Search) -> Vec<Store> {
-    let etc = search.usable(Place::of_system("/etc/containers".as_ref()));
+    let etc = search.place("/etc/containers".as_ref());
     let text = etc.and_then(|etc| search.usable(etc.read("storage.conf"))).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
     let mut stores = vec![Store {
@@ -110,8 +110,8 @@ pub(super) fn setting<'a>(lines: impl IntoIterator<Item = &'a str>, key: &str) -
 }
 
 fn of_store(search: &Search, store: &Store, states: &[(Runtime, Place)]) -> Vec<Claim> {
-    let Some(graph) = search.usable(Place::of_system(&store.graph)) else { return Vec::new() };
-    let Some(run) = search.usable(Place::of_system(&store.run)) else { return Vec::new() };
+    let Some(graph) = search.place(&store.graph) else { return Vec::new() };
+    let Some(run) = search.place(&store.run) else { return Vec::new() };
     let mut claims = Vec::new();
     let drivers = search.usable(graph.names()).unwrap_or_default();
     for driver in drivers.iter().filter_map(|name| name.to_str()).filter(|name| name.ends_with("-containers")) {
@@ -136,7 +136,9 @@ fn of_entry(
         return None;
     }
     let data = format!("{driver}/{id}/userdata");
-    let state = states.iter().find_map(|(_, root)| search.usable(oci::state(root, &id)));
+    // Another user could say what he likes of a container that does not run.
+    let states = states.iter().filter(|(_, root)| [0, graph.author].contains(&root.author));
+    let state = states.into_iter().find_map(|(_, root)| search.usable(oci::state(root, &id)));
     let by_file = || search.usable(run.pid(format!("{data}/pidfile")));
     let by_state = || search.usable(graph.json::<State>(format!("{data}/state.json"))).map(|state| state.pid);
     let pid = state.as_ref().map(|state| state.pid).or_else(by_file).or_else(by_state)?;

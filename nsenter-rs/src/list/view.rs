@@ -131,7 +131,7 @@ impl<'a> View<'a> {
     }
 
     fn container(&self, pid: i32) -> Option<Vec<u8>> {
-        let containers = self.containers.get_or_init(|| find::all().ok()).as_ref()?;
+        let containers = self.containers.get_or_init(|| find::all(None).ok()).as_ref()?;
         let container = containers.of(&Target::of_pid(pid).ok()?)?;
         Some(container.name().0.as_bytes().to_vec())
     }

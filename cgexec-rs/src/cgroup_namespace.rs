@@ -15,8 +15,8 @@ use plumbing::namespace::{Kind, KindSet};
 use plumbing::pipe::Stage;
 use plumbing::status::wait_for;
 use plumbing::target::Target;
-use plumbing::{Fault, Status, narrate};
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use plumbing::{Fault, Status, foreign_user, narrate, procfs};
+use rustix::fs::OFlags;
 
 use crate::refusal;
 
@@ -63,12 +63,17 @@ fn born_in(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<Option<
     }
 }
 
-/// First the group, while we still have our own rights; then the user namespace, whose rights the last step takes.
+/// First the group, while we still have our own rights; then the user namespace, whose rights the last step takes. Its
+/// owner may be somebody else, so we join it as its root and nobody more.
 fn create(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<(), Fault> {
     refusal::join(cgroup)?;
     if foreign.contains(Kind::User) {
         let user: KindSet = [Kind::User].into_iter().collect();
-        target.join(user, "the namespace shall belong to the container's root user; user_namespaces(7)")?;
+        foreign_user::join(
+            target,
+            user,
+            "the namespace shall belong to the container's root user; user_namespaces(7)",
+        )?;
     }
     let why = "the group that we are in becomes the root; cgroup_namespaces(7)";
     call("make a cgroup namespace", "unshare(CLONE_NEWCGROUP)", why, || unshare(CloneFlags::CLONE_NEWCGROUP))
@@ -76,9 +81,7 @@ fn create(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<(), Faul
 
 fn hand_over(socket: BorrowedFd<'_>) -> Result<(), Fault> {
     let goal = "hand over the cgroup namespace";
-    let namespace = look(goal, "openat(\"/proc/self/ns/cgroup\")", || {
-        openat(CWD, "/proc/self/ns/cgroup", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-    })?;
+    let namespace = look(goal, "openat(\"/proc/self/ns/cgroup\")", || procfs::open("self/ns/cgroup", OFlags::RDONLY))?;
     look(goal, "sendmsg(socket)", || assembly::send(socket, Word::JoinCgroupNamespace, Some(namespace.as_fd())))
         .map_err(|fault| if fault.errno() == Some(Errno::EPIPE) { Fault::already_told(Status::OURS) } else { fault })
 }

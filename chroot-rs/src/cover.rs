@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use plumbing::kernel::{call, look};
 use plumbing::privilege::is_mapped;
-use plumbing::{Fault, narrate};
+use plumbing::{Fault, narrate, procfs};
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, PROC_SUPER_MAGIC, StatVfsMountFlags, StatxFlags, fstat, fstatfs, fstatvfs,
     mkdirat, mknodat, openat, readlinkat, statx, symlinkat,
@@ -154,7 +154,7 @@ fn like(goal: &str, dir: &OwnedFd, flags: Attributes) -> Result<Filesystem, Faul
     let owner = [("uid", stat.st_uid), ("gid", stat.st_gid)].map(|(key, id)| (key, id.to_string(), id));
     let mut parameters = vec![("mode", mode.as_str())];
     for (key, text, id) in &owner {
-        let map = std::fs::read_to_string(format!("/proc/self/{key}_map")).unwrap_or_default();
+        let map = procfs::read_text(&format!("self/{key}_map")).unwrap_or_default();
         if is_mapped(&map, *id) {
             parameters.push((key, text));
         }

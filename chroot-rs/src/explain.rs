@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::mountinfo::{self, Mount};
 use plumbing::privilege::{capability_names, holds};
+use plumbing::procfs;
 use rustix::thread::CapabilitySet;
 
 /// What makes a namespace ours, for the file systems that show one.
@@ -145,7 +146,7 @@ pub(crate) fn with_log(fault: Fault, context: BorrowedFd<'_>) -> Fault {
 
 /// Whether an id map is another than the initial user namespace's.
 pub(crate) fn in_user_namespace() -> bool {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let map = procfs::read_text("self/uid_map").unwrap_or_default();
     map.split_ascii_whitespace().ne(["0", "0", "4294967295"])
 }
 

@@ -1,4 +1,6 @@
 //! What the lists of mounts depend on, read once before the root changes: who we are here, and what the host has.
+//!
+//! All of it is read in the caller's mount namespace: inside a held container its owner chooses what lies at these paths.
 
 use std::path::Path;
 
@@ -7,13 +9,17 @@ use plumbing::kernel::look;
 use plumbing::mountinfo::{self, Mount};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::privilege::{holds, setgroups_is_denied};
-use plumbing::target::is_in_first_namespace;
+use plumbing::target::{Target, is_in_first_namespace};
+use plumbing::{narrate, procfs, regular};
 use rustix::thread::CapabilitySet;
 
 use crate::explain;
 
 /// What a host root shows of the host beside /usr, if it is there.
 const TOP: [&str; 6] = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+
+/// The most that is read of a file of the host's.
+const LONGEST: u64 = 4 << 20;
 
 /// What is known of this process and its machine.
 #[derive(Debug, Clone, Default)]
@@ -41,25 +47,33 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// Looks around, in a container whose namespaces `joined` we have entered, or in a dry run would have.
-    pub(crate) fn gather(joined: KindSet) -> Result<Facts, Fault> {
-        let gid_map = read("/proc/self/gid_map")?;
-        let mounts = mountinfo::own()?;
+    /// Looks around; for a container whose namespaces `joined` are to be entered, at its init `target` instead of us.
+    /// Call this before they are entered.
+    pub(crate) fn gather(target: Option<&Target>, joined: KindSet) -> Result<Facts, Fault> {
+        let theirs = |kind| target.filter(|_| joined.contains(kind));
+        let gid_map = read(theirs(Kind::User), "gid_map")?;
+        let mounts = mounts(theirs(Kind::Mnt))?;
         let is_first = is_in_first_namespace(Kind::Cgroup) == Some(true) && !joined.contains(Kind::Cgroup);
-        let makes_devices = !explain::in_user_namespace() && holds(CapabilitySet::MKNOD) == Some(true);
+        let in_user_namespace = joined.contains(Kind::User) || explain::in_user_namespace();
+        let makes_devices = !in_user_namespace && holds(CapabilitySet::MKNOD) == Some(true);
         Ok(Facts {
             makes_devices,
             has_tty_group: plumbing::privilege::is_mapped(&gid_map, 5),
-            setgroups_denied: setgroups_is_denied(&read("/proc/self/setgroups")?),
-            cgroups: read("/proc/self/cgroup")?,
+            setgroups_denied: setgroups_is_denied(&read(theirs(Kind::User), "setgroups")?),
+            // The hierarchies are the same in every cgroup namespace.
+            cgroups: read(None, "cgroup")?,
             cgroup2_options: cgroup2_options(&mounts),
-            cgroup2_at: (is_first && !explain::in_user_namespace()).then(|| cgroup2_at(&mounts)).flatten(),
+            cgroup2_at: (is_first && !in_user_namespace).then(|| cgroup2_at(&mounts)).flatten(),
             throttled: throttled()?,
             top: TOP.iter().filter_map(|path| top_entry(path)).collect(),
-            hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            // A host without one has no names to resolve.
-            resolv_conf: std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
+            hostname: hostname(),
+            resolv_conf: host_file("/etc/resolv.conf"),
         })
+    }
+
+    /// Takes over the host name of the UTS namespace that was entered.
+    pub(crate) fn after_entering(self) -> Facts {
+        Facts { hostname: hostname(), ..self }
     }
 }
 
@@ -80,8 +94,36 @@ fn cgroup2_at(mounts: &[Mount]) -> Option<String> {
     mount.point.to_str().filter(is_plain).map(str::to_owned)
 }
 
-fn read(path: &str) -> Result<String, Fault> {
-    look("learn what this process may do", format!("read({path:?})"), || std::fs::read_to_string(path))
+/// Reads a file of the host's; empty where there is none, or none that can be used.
+pub(crate) fn host_file(path: &str) -> String {
+    match regular::read(Path::new(path), LONGEST) {
+        Ok(content) => String::from_utf8_lossy(&content.unwrap_or_default()).into_owned(),
+        Err(fault) => {
+            narrate::remark(format!("warning: {fault}; going on without it"));
+            String::new()
+        }
+    }
+}
+
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Of the process whose directory in our own /proc was opened before, or of us.
+fn read(target: Option<&Target>, file: &str) -> Result<String, Fault> {
+    match target {
+        Some(target) => target.read(file),
+        None => look("learn what this process may do", format!("read(\"/proc/self/{file}\")"), || {
+            procfs::read_text(&format!("self/{file}"))
+        }),
+    }
+}
+
+fn mounts(target: Option<&Target>) -> Result<Vec<Mount>, Fault> {
+    match target {
+        Some(target) => Ok(mountinfo::parse(target.read("mountinfo")?.as_bytes())),
+        None => mountinfo::own(),
+    }
 }
 
 fn top_entry(path: &str) -> Option<(String, Option<String>)> {

@@ -1,8 +1,8 @@
 //! `--pipe`: the same work inside a held container: a child joins its namespaces, and a child of that child its pid
 //! namespace, since `setns(2)` moves only later children there and proc must be mounted from inside.
 //!
-//! Nothing but our own init runs in there yet, and the new root's programs do not run before a later stage enters: so
-//! nobody inside can reach us through /proc/PID, and no sealed copy of us is needed.
+//! The namespaces may be another user's, who can enter them by setns(2) and mount there what he wants. So what is read
+//! of the host is read before, and what is done inside is done with no right but his: `plumbing::foreign_user`.
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -10,10 +10,9 @@ use std::os::fd::OwnedFd;
 use plumbing::kernel::{Cloned, exit_now, fork, look};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::pipe::Stage;
-use plumbing::privilege::{Process, is_mapped};
 use plumbing::status::wait_for;
 use plumbing::target::Target;
-use plumbing::{Fault, Status, narrate};
+use plumbing::{Fault, Status, foreign_user, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,14 +20,14 @@ use serde::de::DeserializeOwned;
 const GOAL: &str = "work inside the container";
 const ONCE_MORE: &str = "the pid namespace that we joined holds for children only; pid_namespaces(7)";
 
-/// Runs `work` inside the container, and gives back what it answers. It is told which namespaces are not ours.
+/// Runs `work` inside the container, of whose namespaces `foreign` are not ours, and gives back what it answers.
 ///
 /// Under `--dry-run` it runs here, where its calls are only told.
 pub(crate) fn inside<T: Serialize + DeserializeOwned>(
     target: &Target,
-    work: impl FnOnce(KindSet) -> Result<T, Fault>,
+    foreign: KindSet,
+    work: impl FnOnce() -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    let foreign = target.foreign_kinds()?;
     let (reader, writer) = look(GOAL, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     let why = "a child does the work: who joins a pid namespace must fork once more, and we stay where we are";
     match fork(GOAL, why)? {
@@ -37,10 +36,10 @@ pub(crate) fn inside<T: Serialize + DeserializeOwned>(
             if foreign.contains(Kind::Pid) {
                 fork(GOAL, ONCE_MORE)?;
             }
-            work(foreign)
+            work()
         }
         Cloned::Child => {
-            let done = enter(target, foreign).and_then(|()| descend(foreign, || answer(writer, || work(foreign))));
+            let done = enter(target, foreign).and_then(|()| descend(foreign, || answer(writer, work)));
             exit_now(done.unwrap_or_else(|fault| fault.report(narrate::tool())))
         }
         Cloned::Parent { pid, .. } => {
@@ -76,14 +75,9 @@ fn mount_namespace(pid: u32) -> Option<u64> {
     rustix::fs::stat(format!("/proc/{pid}/ns/mnt")).ok().map(|stat| stat.st_ino)
 }
 
-/// Joins, and becomes root there: a user who is not mapped inside could make no file.
+/// Joins, and is root there: a user who is not mapped inside could make no file.
 fn enter(target: &Target, foreign: KindSet) -> Result<(), Fault> {
-    target.join(foreign, "where its mounts are, and where the kernel looks for our rights; setns(2)")?;
-    if !foreign.contains(Kind::User) {
-        return Ok(());
-    }
-    let root = |map: &str| target.read(map).map(|text| is_mapped(&text, 0).then_some(0));
-    Process { uid: root("uid_map")?, gid: root("gid_map")?, ..Process::default() }.apply(|| Ok(()))
+    foreign_user::join(target, foreign, "where its mounts are, and where the kernel looks for our rights; setns(2)")
 }
 
 /// Does the last step in the pid namespace that was joined.

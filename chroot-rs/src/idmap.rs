@@ -11,8 +11,8 @@ use nix::errno::Errno;
 use plumbing::kernel::{Cloned, call, exit_now, fork_into, look, mount_idmap};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::status::wait_for;
-use plumbing::{Fault, Status, narrate};
-use rustix::fs::{CWD, Mode, OFlags, fstatfs, openat};
+use plumbing::{Fault, Status, narrate, procfs};
+use rustix::fs::{OFlags, fstatfs};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::explain;
@@ -115,8 +115,8 @@ fn seen_as(goal: &str, pidfd: &OwnedFd) -> Result<i32, Fault> {
     if narrate::is_dry_run() {
         return Ok(0);
     }
-    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
-    let text = look(goal, format!("read({path:?})"), || std::fs::read_to_string(&path))?;
+    let path = format!("self/fdinfo/{}", pidfd.as_raw_fd());
+    let text = look(goal, format!("read(\"/proc/{path}\")"), || procfs::read_text(&path))?;
     let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
     pid.filter(|pid| *pid > 0).ok_or_else(|| {
         Fault::new(format!("cannot {goal}: /proc does not show our pid namespace"))
@@ -129,19 +129,18 @@ fn write_maps(goal: &str, pid: i32, map: &IdMap) -> Result<(), Fault> {
         if lines.is_empty() {
             continue;
         }
-        let path = format!("/proc/{pid}/{name}");
+        let path = format!("{pid}/{name}");
         let why = "inside is what is on disk, outside is what is seen; user_namespaces(7)";
-        call(goal, format!("write({path:?}, {lines:?})"), why, || {
-            let mut file = std::fs::OpenOptions::new().write(true).open(&path)?;
-            file.write_all(lines.as_bytes())
+        call(goal, format!("write(\"/proc/{path}\", {lines:?})"), why, || {
+            std::fs::File::from(procfs::open(&path, OFlags::WRONLY)?).write_all(lines.as_bytes())
         })?;
     }
     Ok(())
 }
 
 fn open_namespace(goal: &str, pid: i32) -> Result<OwnedFd, Fault> {
-    let path = if narrate::is_dry_run() { "/proc/self/ns/user".to_owned() } else { format!("/proc/{pid}/ns/user") };
-    look(goal, format!("openat({path:?})"), || openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()))
+    let path = if narrate::is_dry_run() { "self/ns/user".to_owned() } else { format!("{pid}/ns/user") };
+    look(goal, format!("openat(\"/proc/{path}\")"), || procfs::open(&path, OFlags::RDONLY))
 }
 
 impl IdMap {

@@ -11,6 +11,7 @@ use plumbing::options::Narration;
 use plumbing::pipe::{self, Stage};
 use plumbing::privilege::set_oom_score_adj;
 use plumbing::startup::Parsed;
+use plumbing::target::Target;
 use plumbing::{Fault, Status, chain};
 use rustix::fs::Mode;
 
@@ -19,7 +20,7 @@ use crate::built::{Built, Root};
 use crate::confine::Confine;
 use crate::confinement::Confinement;
 use crate::entry::{Attributes, Entry, PropagationKind};
-use crate::facts::Facts;
+use crate::facts::{Facts, host_file};
 use crate::form::{Form, Leave};
 use crate::identity::{Books, Identity, Request};
 use crate::in_root::InRoot;
@@ -150,7 +151,7 @@ impl Plan {
                 "--skip-chdir is for the root directory / only: elsewhere it would leave us outside",
             ));
         }
-        let identity = self.look_up(&root::open(path)?, &self.identity)?;
+        let identity = look_up(&root::open(path)?, &self.identity, &host_books(&self.identity))?;
         root::chroot(path, skip_chdir)?;
         identity.warn_of_old_form();
         let process = self.confinement.process(identity, false);
@@ -167,7 +168,7 @@ impl Plan {
     /// be opened.
     fn become_container(&self, preserve_fds: u32, work: &Work, gates: Gates) -> Result<Status, Fault> {
         root::leave_callers_mounts()?;
-        let Built { process, .. } = self.build(work, KindSet::EMPTY)?;
+        let Built { process, .. } = self.build(work, self.look_around(work, None, KindSet::EMPTY)?)?;
         let first = 3_u32.saturating_add(preserve_fds);
         look("close what the command must not inherit", format!("close_range({first}, CLOSE_RANGE_CLOEXEC)"), || {
             close_range(first, u32::MAX, true)
@@ -185,16 +186,19 @@ impl Plan {
         // The container's mount namespace begins as a copy of ours, but a working directory is not joined.
         look("name the new root", "getcwd()", || work.source.make_absolute())?;
         look("name what is mounted", "getcwd()", || work.asked.iter_mut().try_for_each(Asked::make_absolute))?;
-        let built: Built = held::inside(&stage.target, |foreign| self.build(&work, foreign))?;
+        let foreign = stage.target.foreign_kinds()?;
+        // Before: inside, these files are whatever the container's owner mounted over them.
+        let outside = self.look_around(&work, Some(&stage.target), foreign)?;
+        let built: Built = held::inside(&stage.target, foreign, || self.build(&work, outside.after_entering()))?;
         stage.record.set("root", &built.root)?;
         stage.record.set("process", &built.process)
     }
 
     /// The root first, then what is mounted in it, then the change to it: all paths of the host are still there while
     /// the mounts are made, and none afterwards.
-    fn build(&self, work: &Work, joined: KindSet) -> Result<Built, Fault> {
+    fn build(&self, work: &Work, outside: Outside) -> Result<Built, Fault> {
         let Work { source, asked, bundle } = work;
-        let facts = Facts::gather(joined)?;
+        let Outside { facts, request, books } = outside;
         root::cut_off(bundle.as_ref().map_or(PropagationKind::Private, Bundle::begins_as))?;
         // The modes in the lists are meant as they stand; the command gets the caller's mask back.
         let mask = rustix::process::umask(Mode::empty());
@@ -215,7 +219,7 @@ impl Plan {
             let why = "the bundle's rootfsPropagation; mount_namespaces(7)";
             attach::propagate("set the root's propagation", root.as_fd(), propagation, why)?;
         }
-        let identity = self.look_up(&root, &bundle.as_ref().map_or_else(|| self.identity.clone(), Bundle::identity))?;
+        let identity = look_up(&root, &request, &books)?;
         let process = match bundle {
             Some(bundle) => bundle.process(identity, facts.setgroups_denied),
             None => {
@@ -256,19 +260,44 @@ impl Plan {
         entries
     }
 
-    fn look_up(&self, root: &InRoot, request: &Request) -> Result<Identity, Fault> {
-        if request.is_empty() {
-            return Ok(Identity::default());
-        }
-        let inside = Books {
-            passwd: text(root.read(Path::new("/etc/passwd"))?),
-            group: text(root.read(Path::new("/etc/group"))?),
-        };
-        // A host without them has no names to offer.
-        let host = |path| text(std::fs::read(path).ok());
-        let outside = Books { passwd: host("/etc/passwd"), group: host("/etc/group") };
-        request.resolve(&inside, &outside)
+    /// Reads what is needed of the host, while its files are what its paths lead to.
+    fn look_around(&self, work: &Work, target: Option<&Target>, joined: KindSet) -> Result<Outside, Fault> {
+        let request = work.bundle.as_ref().map_or_else(|| self.identity.clone(), Bundle::identity);
+        let books = host_books(&request);
+        Ok(Outside { facts: Facts::gather(target, joined)?, request, books })
     }
+}
+
+/// What was read of the host.
+struct Outside {
+    facts: Facts,
+    /// Who the command runs as.
+    request: Request,
+    /// The host's names for that.
+    books: Books,
+}
+
+impl Outside {
+    fn after_entering(self) -> Outside {
+        Outside { facts: self.facts.after_entering(), ..self }
+    }
+}
+
+/// A host without such files has no names to offer.
+fn host_books(request: &Request) -> Books {
+    match request.is_empty() {
+        true => Books::default(),
+        false => Books { passwd: host_file("/etc/passwd"), group: host_file("/etc/group") },
+    }
+}
+
+fn look_up(root: &InRoot, request: &Request, outside: &Books) -> Result<Identity, Fault> {
+    if request.is_empty() {
+        return Ok(Identity::default());
+    }
+    let inside =
+        Books { passwd: text(root.read(Path::new("/etc/passwd"))?), group: text(root.read(Path::new("/etc/group"))?) };
+    request.resolve(&inside, outside)
 }
 
 fn text(content: Option<Vec<u8>>) -> String {

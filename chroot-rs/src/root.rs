@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use plumbing::kernel::{adopt, call, is_open, look};
 use plumbing::namespace::{Kind, KindSet};
-use plumbing::{Fault, narrate};
+use plumbing::{Fault, narrate, procfs};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, fstat, openat, statx};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::thread::CapabilitySet;
@@ -162,7 +162,7 @@ fn of_descriptor(number: i32) -> Result<OwnedFd, Fault> {
 
 /// The same directory, by the path at which it was opened, if it is the same.
 fn same_here(directory: &OwnedFd) -> Option<OwnedFd> {
-    let path = std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd())).ok()?;
+    let path = procfs::read_link(&format!("self/fd/{}", directory.as_raw_fd())).ok()?;
     let here = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let (there, found) = (fstat(directory).ok()?, fstat(&here).ok()?);
     ((there.st_dev, there.st_ino) == (found.st_dev, found.st_ino)).then_some(here)

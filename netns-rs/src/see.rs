@@ -12,7 +12,7 @@ use plumbing::kernel::{Cloned, exit_now, fork, look};
 use plumbing::namespace::Kind;
 use plumbing::status::wait_for;
 use plumbing::target::{Target, own_namespace_inode};
-use plumbing::{Fault, Status, narrate};
+use plumbing::{Fault, Status, foreign_user, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,8 @@ fn by_child(target: &Target) -> Result<Option<Seen>, Fault> {
 
 fn join(target: &Target) -> Result<(), Fault> {
     let kinds = [Kind::User, Kind::Net].into_iter().collect();
-    target.join(kinds, "its owner has every right inside; user_namespaces(7)").map_err(capability::needs_sys_admin)
+    foreign_user::join(target, kinds, "its owner has every right inside; user_namespaces(7)")
+        .map_err(capability::needs_sys_admin)
 }
 
 fn tell(writer: OwnedFd) -> Result<(), Fault> {

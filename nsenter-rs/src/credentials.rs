@@ -4,14 +4,9 @@
 //! The surprise is setgroups(2): a user namespace that an unprivileged user made forbids it, so groups that shall not
 //! come along are left before the namespace is entered.
 
-use std::os::fd::{AsFd, OwnedFd};
-
-use plumbing::Fault;
-use plumbing::kernel::look;
-use plumbing::privilege::{change_identity, hand_on_capabilities, holds, keep_capabilities, setgroups_is_denied};
-use plumbing::target::{Target, read_at, status_field};
-use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::thread::CapabilitySet;
+use plumbing::privilege::{change_identity, hand_on_capabilities, keep_capabilities};
+use plumbing::target::{Target, status_field};
+use plumbing::{Fault, foreign_user};
 
 /// A user or a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,31 +50,17 @@ pub(crate) struct Entered {
     pub(crate) setgroups_is_denied: bool,
 }
 
-/// Our own directory in /proc, as it is outside: it goes on telling of us when we are inside.
-pub(crate) struct Own(OwnedFd);
-
-impl Own {
-    pub(crate) fn open() -> Result<Own, Fault> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        look("look at ourselves", "openat(\"/proc/self\", O_PATH)", || openat(CWD, "/proc/self", flags, Mode::empty()))
-            .map(Own)
-    }
-
-    pub(crate) fn entered(&self) -> Result<Entered, Fault> {
-        let told = look("find out whether groups may be left", "read(\"/proc/self/setgroups\")", || {
-            read_at(self.0.as_fd(), "setgroups")
-        })?;
-        Ok(Entered { setgroups_is_denied: setgroups_is_denied(&String::from_utf8_lossy(&told)) })
+impl Entered {
+    /// Looks at the user namespace that we are in.
+    pub(crate) fn look() -> Result<Entered, Fault> {
+        Ok(Entered { setgroups_is_denied: foreign_user::forbids_setgroups()? })
     }
 }
 
 impl Credentials {
     /// Before a user namespace is entered: leaves the groups that perhaps cannot be left any more.
     pub(crate) fn leave_groups(&self) -> Result<(), Fault> {
-        match self.preserve || !may_set_groups() {
-            true => Ok(()),
-            false => change_identity(None, None, Some(&[])),
-        }
+        if self.preserve { Ok(()) } else { foreign_user::leave_groups() }
     }
 
     /// After the namespaces are entered: `entered` tells of a user namespace, if there was one.
@@ -116,10 +97,6 @@ impl Id {
 /// The second of the four numbers that stand behind `Uid:` and `Gid:`.
 fn effective(status: &str, field: &str) -> Option<u32> {
     status_field(status, field)?.split_ascii_whitespace().nth(1)?.parse().ok()
-}
-
-fn may_set_groups() -> bool {
-    holds(CapabilitySet::SETGID) == Some(true)
 }
 
 #[cfg(test)]

@@ -11,19 +11,20 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use plumbing::environment::Environment;
+use plumbing::foreign_user::{hide, stay_hidden};
 use plumbing::kernel::{Cloned, call, close_range, exit_now, fork, fork_sibling, look, place};
 use plumbing::namespace::Kind;
 use plumbing::privilege::Process;
 use plumbing::status::wait_for;
 use plumbing::target::{Target, wait_readable};
-use plumbing::{Fault, Status, chain, narrate};
+use plumbing::{Fault, Status, chain, narrate, procfs};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::PidfdFlags;
 use rustix::termios::isatty;
 
 use crate::command::Command;
 use crate::context;
-use crate::credentials::{Credentials, Entered, Own};
+use crate::credentials::{Credentials, Entered};
 use crate::directory::Opened;
 use crate::entrance::Entrances;
 use crate::environ::Theirs;
@@ -197,21 +198,24 @@ fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered>, Fault> {
         like.outside()?;
     }
     let kinds = entry.entrances.kinds();
-    let own = match kinds.contains(Kind::User) {
-        true => {
-            if entry.like.is_none() {
-                entry.credentials.leave_groups()?;
-            }
-            Some(Own::open()?)
-        }
-        false => None,
-    };
-    if !is_hidden && (entry.entrances.cross_border() || kinds.contains(Kind::User)) {
+    let is_user = kinds.contains(Kind::User);
+    let crosses = entry.entrances.cross_border() || is_user;
+    if crosses {
+        // What lies at /proc inside is somebody else's choice.
+        procfs::keep()?;
+    }
+    if is_user && entry.like.is_none() {
+        entry.credentials.leave_groups()?;
+    }
+    if !is_hidden && crosses {
         hide()?;
     }
     entry.entrances.join()?;
+    if crosses {
+        stay_hidden()?;
+    }
     entry.directories.enter()?;
-    own.map(|own| own.entered()).transpose()
+    is_user.then(Entered::look).transpose()
 }
 
 /// Inside: confine, and become the command. `last` is done when the credentials are what they will be.
@@ -234,6 +238,9 @@ fn run(
         (_, None) => Cow::Owned(Environment::inherited()),
     };
     let last = || {
+        if entry.entrances.cross_border() || entered.is_some() {
+            stay_hidden()?;
+        }
         last()?;
         if let Some(terminal) = terminal {
             terminal.give()?;
@@ -270,13 +277,6 @@ fn die_with(watch: &OwnedFd) -> Result<(), Fault> {
         true => Ok(()),
         false => Err(Fault::new("cannot go on: nsenter-rs was killed while it entered")),
     }
-}
-
-fn hide() -> Result<(), Fault> {
-    let why = "until the command runs, nobody inside may trace us or look through our /proc; ptrace(2)";
-    call("hide from the container", "prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE)", why, || {
-        nix::sys::prctl::set_dumpable(false)
-    })
 }
 
 /// Has the child that crosses be born in the pid namespace, where our own rights suffice for that: it need not fork then.

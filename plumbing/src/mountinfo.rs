@@ -7,16 +7,14 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use rustix::fs::CWD;
-
 use crate::Fault;
 use crate::kernel::look;
-use crate::target::read_at;
+use crate::procfs;
 
 /// The mounts that this process sees, in the kernel's order.
 pub fn own() -> Result<Vec<Mount>, Fault> {
-    const PATH: &str = "/proc/self/mountinfo";
-    look("read our mounts", format!("read({PATH:?})"), || read_at(CWD, PATH)).map(|table| parse(&table))
+    look("read our mounts", "read(\"/proc/self/mountinfo\")", || procfs::read("self/mountinfo"))
+        .map(|table| parse(&table))
 }
 
 /// Those of a table.

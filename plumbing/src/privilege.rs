@@ -28,7 +28,7 @@ use crate::seccomp::Seccomp;
 use crate::text::Text;
 pub use capabilities::{
     DEFAULT_CAPABILITIES, DOCKER_CAPABILITIES, PODMAN_CAPABILITIES, bounding, capability_names, capability_set,
-    hand_on_capabilities, holds, keep_capabilities,
+    hand_on_capabilities, holds, keep_capabilities, raise_permitted,
 };
 use capabilities::{bound, held};
 pub use identity::{change as change_identity, is_mapped, setgroups_is_denied};

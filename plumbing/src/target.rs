@@ -238,12 +238,18 @@ pub fn wait_readable(fd: BorrowedFd<'_>, patience: Option<Duration>) -> Result<b
     }
 }
 
-/// Reads a whole file below a directory descriptor.
+/// The most that is read of one file: how long a table of mounts is, the container decides.
+const LONGEST: usize = 64 << 20;
+
+/// Reads a whole file below a directory descriptor; EFBIG where it is longer than 64 MiB.
 pub fn read_at(dir: BorrowedFd<'_>, path: &str) -> Result<Vec<u8>, std::io::Error> {
     let file = openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     // Files of /proc have no size to ask for.
     let mut bytes = Vec::with_capacity(1024);
     while retry_on_intr(|| read(&file, spare_capacity(&mut bytes)))? > 0 {
+        if bytes.len() > LONGEST {
+            return Err(nix::errno::Errno::EFBIG.into());
+        }
         bytes.reserve(1024);
     }
     Ok(bytes)

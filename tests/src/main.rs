@@ -18,6 +18,7 @@ mod dry_run;
 mod exit_status;
 mod explain;
 mod fault_text;
+mod foreign_holds;
 mod found;
 mod guardians;
 mod held;
@@ -96,6 +97,7 @@ const TOPICS: &[&[Row]] = &[
     docker::ROWS,
     state_files::ROWS,
     state_limits::ROWS,
+    foreign_holds::ROWS,
     found::ROWS,
     audit::ROWS,
     explain::ROWS,

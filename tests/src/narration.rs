@@ -134,6 +134,11 @@ fn different_constant(told: &Scanned, made: &Call) -> Option<String> {
 
 /// `root:/proc` is told where a descriptor of /proc in a root that is being made is passed.
 fn different_place(arguments: &str, made: &Call) -> Option<String> {
+    // Of a process that hides, an unprivileged strace learns nothing but numbers. Root's run compares the places.
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    if made.descriptors.is_empty() && made.arguments.split(", ").any(is_number) {
+        return None;
+    }
     let places = arguments.split("root:").skip(1).filter_map(|rest| rest.split([',', ')']).next());
     let leads_to = |place: &str| made.descriptors.iter().any(|path| path.ends_with(place.trim_end_matches('/')));
     let missing = places.filter(|place| place.starts_with('/')).find(|place| !leads_to(place));

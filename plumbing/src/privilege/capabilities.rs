@@ -144,6 +144,12 @@ pub fn keep_capabilities() -> Result<(), Fault> {
     call("keep capabilities", "prctl(PR_SET_KEEPCAPS, 1)", why, || set_keep_capabilities(true))
 }
 
+/// Has every capability that we may have count: a change of user leaves them without effect.
+pub fn raise_permitted() -> Result<(), Fault> {
+    let CapabilitySets { permitted, inheritable, .. } = held()?;
+    set_sets(CapabilitySets { effective: permitted, permitted, inheritable })
+}
+
 /// Hands every capability that we hold on to the command, whoever it runs as: through the ambient set.
 pub fn hand_on_capabilities() -> Result<(), Fault> {
     let permitted = held()?.permitted;

@@ -8,6 +8,7 @@ use rustix::thread::{CapabilitySet, Gid, Uid, set_thread_groups, set_thread_res_
 use super::capabilities::explain_missing;
 use crate::Fault;
 use crate::kernel::{call, look};
+use crate::procfs;
 
 /// Changes what is given.
 pub fn change(uid: Option<u32>, gid: Option<u32>, groups: Option<&[u32]>) -> Result<(), Fault> {
@@ -83,7 +84,7 @@ fn explain_unmapped(fault: Fault, ids: &[u32], map: &str, right: CapabilitySet) 
 }
 
 fn own(file: &str) -> Option<String> {
-    std::fs::read_to_string(format!("/proc/self/{file}")).ok()
+    procfs::read_text(&format!("self/{file}")).ok()
 }
 
 /// Whether an id map (`inside outside count` a line) has this id inside; `user_namespaces(7)`.

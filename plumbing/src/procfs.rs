@@ -1,0 +1,86 @@
+//! The caller's /proc, kept open while this process is in a mount namespace of somebody else's. `proc(5)`.
+//!
+//! The owner of a mount namespace may mount anything over /proc/self: files with false content, a FIFO that blocks, a
+//! file without end. A descriptor of the /proc that was opened before leads past all of it. The surprise: `self` in it
+//! is resolved by who asks, so that children may use the same descriptor.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use nix::errno::Errno;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use crate::Fault;
+use crate::kernel::look;
+
+/// The most that is read of one file: /proc/self/mountinfo of a namespace with a hundred thousand mounts is shorter.
+const LONGEST: u64 = 64 << 20;
+
+static KEPT: OnceLock<OwnedFd> = OnceLock::new();
+
+/// Keeps the /proc that is seen now. Call this before a mount namespace is joined.
+pub fn keep() -> Result<(), Fault> {
+    if KEPT.get().is_some() {
+        return Ok(());
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened =
+        look("keep our view of /proc", "openat(\"/proc\", O_PATH)", || openat(CWD, "/proc", flags, Mode::empty()))?;
+    KEPT.get_or_init(|| opened);
+    Ok(())
+}
+
+/// Opens a file of /proc, such as `self/gid_map`: in the one that was kept, or in the one that is seen now.
+pub fn open(path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let (dir, path) = place(path);
+    openat(dir, path, flags | OFlags::CLOEXEC, Mode::empty()).map_err(|error| Errno::from_raw(error.raw_os_error()))
+}
+
+/// Reads a file of /proc, such as `self/mountinfo`.
+pub fn read(path: &str) -> Result<Vec<u8>, std::io::Error> {
+    let file = std::fs::File::from(open(path, OFlags::RDONLY)?);
+    let mut content = Vec::with_capacity(1024);
+    match file.take(LONGEST + 1).read_to_end(&mut content)? as u64 > LONGEST {
+        true => Err(Errno::EFBIG.into()),
+        false => Ok(content),
+    }
+}
+
+/// Reads a file of /proc as text.
+pub fn read_text(path: &str) -> Result<String, std::io::Error> {
+    read(path).map(|content| String::from_utf8_lossy(&content).into_owned())
+}
+
+/// Reads a link of /proc, such as `self/fd/3`.
+pub fn read_link(path: &str) -> Result<PathBuf, Errno> {
+    let (dir, path) = place(path);
+    let target = rustix::fs::readlinkat(dir, path, Vec::new());
+    let target = target.map_err(|error| Errno::from_raw(error.raw_os_error()))?;
+    Ok(PathBuf::from(OsStr::from_bytes(target.to_bytes())))
+}
+
+fn place(path: &str) -> (BorrowedFd<'static>, String) {
+    match KEPT.get() {
+        Some(kept) => (kept.as_fd(), path.to_owned()),
+        None => (CWD, format!("/proc/{path}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_is_read_before_and_after_it_is_kept() {
+        let before = read("self/uid_map").unwrap();
+        keep().unwrap();
+        keep().unwrap();
+        assert_eq!(read("self/uid_map").unwrap(), before);
+        assert!(read("self/no-such-file").is_err());
+        assert_eq!(read_link("self/exe").unwrap(), std::env::current_exe().unwrap());
+    }
+}

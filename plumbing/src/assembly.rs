@@ -231,7 +231,7 @@ pub fn lease_pair() -> Result<(OwnedFd, OwnedFd), Fault> {
     })
 }
 
-/// Sends a word, with a descriptor where it carries one.
+/// Sends a word, with a descriptor where it carries one. Never waits: the socket may be a stranger's, who reads nothing.
 pub fn send(socket: BorrowedFd<'_>, word: Word, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -239,7 +239,7 @@ pub fn send(socket: BorrowedFd<'_>, word: Word, fd: Option<BorrowedFd<'_>>) -> R
     if !fds.is_empty() {
         ancillary.push(SendAncillaryMessage::ScmRights(&fds));
     }
-    sendmsg(socket, &[IoSlice::new(&[word as u8])], &mut ancillary, SendFlags::NOSIGNAL)
+    sendmsg(socket, &[IoSlice::new(&[word as u8])], &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
         .map(drop)
         .map_err(IntoErrno::into_errno)
 }

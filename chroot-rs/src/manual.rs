@@ -34,6 +34,12 @@ const CALLS: &[Call] = &[
         "In a pipe, a child joins the container and works there, so that we stay who we are.",
     ),
     call(
+        "prctl",
+        "PR_SET_DUMPABLE",
+        "PR_SET_DUMPABLE(2const)",
+        "In a pipe, where the container has a user namespace: its owner may not trace us.",
+    ),
+    call(
         "setns",
         "",
         "setns(2)",

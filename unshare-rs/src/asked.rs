@@ -24,8 +24,9 @@ pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
     check(&options, &mapping, kinds)?;
     if options.hold {
         check_hold(&options)?;
-        let orders = Orders { name: options.name.clone().unwrap_or_default(), ttl_ms: options.ttl };
         let (narration, offsets) = (options.narration, offsets(&options));
+        let is_explained = narration.explain || narration.dry_run;
+        let orders = Orders { name: options.name.clone().unwrap_or_default(), ttl_ms: options.ttl, is_explained };
         return Ok(Plan::Hold(Hold { narration, namespaces: namespaces(options, kinds, mapping), offsets, orders }));
     }
     Ok(Plan::Run(Box::new(run(options, kinds, mapping))))

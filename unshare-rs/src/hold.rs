@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use plumbing::assembly::{self, Lease};
 use plumbing::kernel::{Cloned, close_range, exit_now, fork_into, look};
 use plumbing::namespace::{Kind, KindSet};
+use plumbing::privilege::Holding;
 use plumbing::record::{Namespace, Record};
 use plumbing::target::{Target, own_namespace_inode};
 use plumbing::text::Text;
@@ -21,7 +22,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use crate::mapping::{Caller, Maps};
 use crate::outside::{Errands, Outside};
 use crate::plan::{Hold, manuals, set_up, unshare};
-use crate::{map_helper, refusal};
+use crate::{init, map_helper, refusal};
 
 /// Makes the container's init and passes its record on.
 pub(crate) fn hold(plan: &Hold) -> Result<Status, Fault> {
@@ -181,7 +182,10 @@ fn become_init(plan: &Hold, maps: &Maps, kit: InitKit) -> Result<(), Fault> {
         Some(ttl) => format!("{why}; this init ends by itself unless a command is entered within {ttl} ms"),
         None => why.to_owned(),
     };
-    sealed::exec_without_environment(&executable, &argv, &why)
+    sealed::exec_without_environment(&executable, &argv, &why)?;
+    // Only a dry run comes here.
+    let is_root = plan.namespaces.kinds.contains(Kind::User);
+    init::confine(if is_root { Holding::Everything } else { Holding::Now })
 }
 
 /// Puts what the init keeps at its agreed numbers, and marks everything else to be closed on exec. stdin and stdout

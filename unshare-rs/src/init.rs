@@ -20,7 +20,7 @@ use plumbing::assembly::{self, Answer, Word};
 use plumbing::kernel::{adopt, block_every_signal, look, place, set_disposition};
 use plumbing::privilege::{self, Holding};
 use plumbing::seccomp::{Allowed, allow_only};
-use plumbing::{Fault, Status};
+use plumbing::{Fault, Status, narrate};
 use rustix::thread::CapabilitySet;
 
 /// What the init is told.
@@ -30,14 +30,21 @@ pub struct Orders {
     pub(crate) name: OsString,
     /// How long the container may stay unfinished, in milliseconds.
     pub(crate) ttl_ms: Option<u64>,
+    /// Whether it prints its calls: `--explain`.
+    pub(crate) is_explained: bool,
 }
+
+/// In front of the time, in the argv of an init that prints its calls.
+const EXPLAINED: &str = "explain,";
 
 impl Orders {
     /// The orders in this argv; `None` in everyone else's.
     pub(crate) fn from_argv(argv: &[OsString]) -> Option<Orders> {
         match argv {
             [argv0, ttl, name] if argv0 == assembly::INIT_NAME => {
-                Some(Orders { name: name.clone(), ttl_ms: ttl.to_str().and_then(|ttl| ttl.parse().ok()) })
+                let ttl = ttl.to_str()?;
+                let ttl_ms = ttl.strip_prefix(EXPLAINED).unwrap_or(ttl).parse().ok();
+                Some(Orders { name: name.clone(), ttl_ms, is_explained: ttl.starts_with(EXPLAINED) })
             }
             _ => None,
         }
@@ -46,18 +53,20 @@ impl Orders {
     /// The argv that carries them.
     pub(crate) fn to_argv(&self) -> Vec<OsString> {
         let ttl = self.ttl_ms.map_or_else(|| "-".to_owned(), |ttl| ttl.to_string());
-        vec![assembly::INIT_NAME.into(), ttl.into(), self.name.clone()]
+        let explained = if self.is_explained { EXPLAINED } else { "" };
+        vec![assembly::INIT_NAME.into(), format!("{explained}{ttl}").into(), self.name.clone()]
     }
 }
 
 /// Is the init, until the container ends.
 pub(crate) fn run(orders: &Orders) -> Result<Status, Fault> {
+    narrate::set(orders.is_explained, false);
     let container = Unfinished::take_over(orders)?;
     // Kept for life: by it, stages know what may be ended and what may not.
     let mark = adopt(assembly::MARK_FD);
     set_name(&orders.name)?;
     ignore_the_world()?;
-    confine()?;
+    confine(Holding::Now)?;
     container.announce(&mark)?;
     match container.serve()? {
         End::Now => Ok(Status::SUCCESS),
@@ -223,8 +232,8 @@ fn set_name(name: &OsStr) -> Result<(), Fault> {
 
 /// Gives up all that it takes no more to serve the stages. setns(2) only joins a cgroup namespace, and only as long as
 /// CAP_SYS_ADMIN is there; capset(2) gives that up, and can add nothing.
-fn confine() -> Result<(), Fault> {
-    privilege::keep_only(CapabilitySet::SYS_ADMIN, Holding::Now)?;
+pub(crate) fn confine(holding: Holding) -> Result<(), Fault> {
+    privilege::keep_only(CapabilitySet::SYS_ADMIN, holding)?;
     allow_only(&[
         Allowed::call(libc::SYS_recvmsg),
         Allowed::call(libc::SYS_sendmsg),

@@ -1,56 +1,50 @@
-//! IPv4 forwarding of the host: `net.ipv4.ip_forward`. `ip-sysctl` in the kernel's documentation.
+//! Forwarding, one interface at a time: `net.ipv4.conf.INTERFACE.forwarding`. `ip-sysctl` in the kernel's documentation.
 //!
-//! A host that does not forward drops what its containers send elsewhere, and says nothing. The setting is one for the
-//! whole network namespace: so who finds it off says so on its table, and the last table to go sets it back.
-
-use std::io::Write;
+//! What comes in by an interface is forwarded if that interface's own setting is 1; where it leaves does not matter. So
+//! the bridge needs it, and the interfaces by which answers come. `ip_forward` would make every interface a router's: it
+//! is left alone. Therefore it also tells whether somebody else wants a router: who writes it sets all of them.
 
 use plumbing::Fault;
-use plumbing::kernel::{call, look};
 
-use crate::nftables::Known;
+use crate::settings::Settings;
 
-const PATH: &str = "/proc/sys/net/ipv4/ip_forward";
-/// The comment on a table that lives because somebody switched forwarding on.
-const WAS_OFF: &str = "ip_forward was 0";
-/// What the names of our tables start with.
-pub const TABLE_PREFIX: &str = "netns-rs-";
+/// What a comment that holds our note begins with.
+const NOTE: &str = "forwarding was 0:";
 
-/// What a new table has to say: the word of the tables before it, or what is found now.
-pub fn comment(tables: &[Known]) -> Result<Option<&'static str>, Fault> {
-    let was_off = ours(tables).any(|table| table.comment.as_deref() == Some(WAS_OFF));
-    Ok(if was_off || !is_on()? { Some(WAS_OFF) } else { None })
+/// Whether the host is a router by its administrator's will.
+pub fn is_on(settings: &Settings) -> Result<bool, Fault> {
+    Ok(settings.get("ipv4/ip_forward")?.is_some_and(|value| value != "0"))
 }
 
-/// Switches forwarding on, unless it is.
-pub fn switch_on() -> Result<(), Fault> {
-    if is_on()? {
-        return Ok(());
-    }
-    set("1", "a host that does not forward drops what its containers send elsewhere")
+/// Whether what comes in by this interface is forwarded. One that is not made yet forwards nothing.
+pub fn is_open(settings: &Settings, interface: &str) -> Result<bool, Fault> {
+    Ok(settings.get(&path(interface))?.is_some_and(|value| value != "0"))
 }
 
-/// Sets forwarding back when the table with this comment is gone and was the last one.
-pub fn restore(comment: Option<&str>, remaining: &[Known]) -> Result<(), Fault> {
-    if comment == Some(WAS_OFF) && ours(remaining).next().is_none() && is_on()? {
-        set("0", "as it was before the first container")?;
-    }
-    Ok(())
+/// Forwards what comes in by this interface.
+pub fn open(settings: &Settings, interface: &str) -> Result<(), Fault> {
+    settings.set(&path(interface), "1", "containers' packets, or answers to them, come in here")
 }
 
-fn ours(tables: &[Known]) -> impl Iterator<Item = &Known> {
-    tables.iter().filter(|table| table.name.starts_with(TABLE_PREFIX))
+/// Forwards it no more.
+pub fn close(settings: &Settings, interface: &str) -> Result<(), Fault> {
+    settings.set(&path(interface), "0", "as it was before the first container")
 }
 
-fn is_on() -> Result<bool, Fault> {
-    let value = look("read ip_forward", format!("read({PATH:?})"), || std::fs::read_to_string(PATH))?;
-    Ok(value.trim_end() != "0")
+fn path(interface: &str) -> String {
+    format!("ipv4/conf/{interface}/forwarding")
 }
 
-fn set(value: &str, why: &str) -> Result<(), Fault> {
-    call(format!("set net.ipv4.ip_forward to {value}"), format!("write({PATH:?}, {value:?})"), why, || {
-        std::fs::OpenOptions::new().write(true).open(PATH)?.write_all(value.as_bytes())
-    })
+/// The note of which interfaces we opened, by their index: names can change.
+pub fn note(opened: &[u32]) -> Option<String> {
+    let words: Vec<_> = opened.iter().map(u32::to_string).collect();
+    (!words.is_empty()).then(|| format!("{NOTE} {}", words.join(" ")))
+}
+
+/// Reads that note.
+pub fn opened(note: Option<&str>) -> Vec<u32> {
+    let words = note.and_then(|note| note.strip_prefix(NOTE)).unwrap_or_default();
+    words.split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -58,9 +52,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_word_that_it_was_off_is_handed_on() {
-        let table = |name: &str, comment: &str| Known { name: name.into(), comment: Some(comment.into()) };
-        assert_eq!(comment(&[table("netns-rs-veth0", WAS_OFF)]).unwrap(), Some(WAS_OFF));
-        assert_eq!(ours(&[table("filter", WAS_OFF)]).count(), 0);
+    fn a_note_is_read_as_it_was_written() {
+        assert_eq!(note(&[]), None);
+        for indexes in [vec![4], vec![2, 7, 4_000_000_000]] {
+            assert_eq!(opened(note(&indexes).as_deref()), indexes);
+        }
+        assert!(opened(None).is_empty() && opened(Some("a table of 4 rules")).is_empty());
     }
 }

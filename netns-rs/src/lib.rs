@@ -6,13 +6,17 @@
 
 mod address;
 mod capability;
+mod fence;
 mod forwarding;
+mod leftovers;
 mod link;
 mod lock;
 pub mod manual;
+mod mark;
 mod message;
 mod name;
 mod namespace;
+mod nat;
 mod netlink;
 mod network;
 mod nftables;
@@ -20,6 +24,7 @@ mod nsid;
 pub mod options;
 pub mod plan;
 mod route;
+mod rule;
 mod see;
 mod settings;
 mod show;

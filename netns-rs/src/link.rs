@@ -19,6 +19,7 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use serde::{Deserialize, Serialize};
 
+use crate::mark::MARK;
 use crate::message::{change_request, dump_request, get_request};
 use crate::netlink::{Answer, Netlink};
 
@@ -110,6 +111,11 @@ impl Link {
             }
         }
         link
+    }
+
+    /// Whether it is a bridge that we made.
+    pub fn is_our_bridge(&self) -> bool {
+        self.is("bridge") && self.alias.as_deref() == Some(MARK)
     }
 
     /// Whether it is of this kind.

@@ -50,19 +50,20 @@ const CALLS: &[Call] = &[
         "The bridge, where it is missing; then a pair of cable ends, one of them made in the container.",
     ),
     call("sendto", "RTM_SETLINK", "rtnetlink(7)", "Whose a link is, and which addresses are taken, in its alias."),
+    call(
+        "write",
+        "/proc/sys/net/",
+        "ip_sysctl of the kernel's documentation",
+        "What is made ignores routers and redirects, before it is up. With --nat, the bridge and the interfaces that routes \
+         lead out by forward, unless the host does already.",
+    ),
     call("sendto", "RTM_NEWADDR", "rtnetlink(7)", "The gateway's address on the bridge, the container's on its end."),
     call("sendto", "RTM_NEWROUTE", "rtnetlink(7)", "After the address: a gateway has to be in reach."),
     call(
         "sendto",
         "NFT_MSG_NEWTABLE",
         "nft(8)",
-        "Masquerading, in a table of the container's own, which goes with it.",
-    ),
-    call(
-        "write",
-        "ip_forward",
-        "ip_sysctl of the kernel's documentation",
-        "A host that does not forward drops what containers send elsewhere.",
+        "Who may send under which address, what is masqueraded, and that only answers come in.",
     ),
     shared::COMMAND,
     call("umount2", "", "umount2(2)", "When a name is deleted: whoever is in the namespace stays there."),

@@ -9,10 +9,10 @@ use std::net::IpAddr;
 use plumbing::Fault;
 use serde::{Deserialize, Serialize};
 
+use crate::mark::{LONGEST_ALIAS, LONGEST_REST, Mark};
+
 /// `IFNAMSIZ` less its NUL.
 const LONGEST_NAME: usize = 15;
-/// `IFALIASZ` less its NUL: the host's end of a pair carries the addresses of the other one as its alias.
-pub const LONGEST_ALIAS: usize = 255;
 
 /// An address and the length of its network's prefix: `10.88.0.2/24`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +134,8 @@ impl Connection {
         if self.addresses.is_empty() {
             return Err(Fault::usage("--bridge needs --address, such as --address 10.88.0.2/24"));
         }
-        if self.alias().len() > LONGEST_ALIAS {
+        let alias = Mark { addresses: self.addresses.clone(), ..Mark::default() }.text();
+        if alias.len() + LONGEST_REST > LONGEST_ALIAS {
             return Err(Fault::usage("--address: too many addresses for one interface"));
         }
         if let Some(gateway) = self.gateway {
@@ -175,24 +176,6 @@ impl Connection {
         let subnet = self.addresses.iter().find(|address| address.reaches(gateway))?;
         Some(Address { ip: gateway, prefix: subnet.prefix })
     }
-
-    /// What the host's end carries as its alias: whose it is, and which addresses are taken.
-    pub fn alias(&self) -> String {
-        let told: Vec<_> = self.addresses.iter().map(Address::to_string).collect();
-        format!("{MARK} {}", told.join(" "))
-    }
-}
-
-/// The alias of what we made, or its first word.
-pub const MARK: &str = "netns-rs";
-
-/// The addresses that an alias of ours tells; none where it is not ours.
-pub fn addresses_of_alias(alias: &str) -> Vec<Address> {
-    let mut words = alias.split(' ');
-    if words.next() != Some(MARK) {
-        return Vec::new();
-    }
-    words.filter_map(|word| Address::parse(word).ok()).collect()
 }
 
 #[cfg(test)]
@@ -274,14 +257,6 @@ mod tests {
             assert!(fault.contains(said), "{fault}");
         }
         assert!(connection(&["10.88.0.2/24", "fd00::2/64"], Some("10.88.0.1"), true).check().is_ok());
-    }
-
-    #[test]
-    fn an_alias_tells_the_addresses_that_are_taken() {
-        let asked = connection(&["10.88.0.2/24", "fd00::2/64"], None, false);
-        assert_eq!(asked.alias(), "netns-rs 10.88.0.2/24 fd00::2/64");
-        assert_eq!(addresses_of_alias(&asked.alias()), asked.addresses);
-        assert!(addresses_of_alias("uplink 10.88.0.2/24").is_empty());
     }
 
     #[test]

@@ -1,16 +1,16 @@
-//! A table of nf_tables for one container: its packets leave the host under the host's address. `nft(8)`, `netlink(7)`.
+//! Tables of nf_tables, replaced as a whole, listed and deleted. `nft(8)`, `netlink(7)`.
 //!
 //! The messages are written here by hand, since calling nft(8) costs ten times as much and would make it a dependency.
-//! The table is owned by the socket that made it, so the kernel removes it even when its guardian is killed. There is
-//! no forward chain: a verdict "accept" ends its own chain only, so it could not overrule anybody's "drop".
+//! What is in one batch happens at once or not at all. So a table is never changed: it is deleted and made in one batch,
+//! and no packet ever meets half of it.
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST};
 use nix::errno::Errno;
 use plumbing::Fault;
-use std::net::Ipv4Addr;
 
-use crate::message::{align, attributes};
+use crate::message::attributes;
 use crate::netlink::Netlink;
+use crate::rule::{attribute, nested, number, string};
 
 const SUBSYSTEM: u16 = 10; // NFNL_SUBSYS_NFTABLES
 const BATCH_BEGIN: u16 = 0x10;
@@ -21,92 +21,150 @@ const DELTABLE: u16 = NEWTABLE | 2;
 const NEWCHAIN: u16 = NEWTABLE | 3;
 const NEWRULE: u16 = NEWTABLE | 6;
 const TABLE_NAME: u16 = 1;
-const TABLE_FLAGS: u16 = 2;
 const TABLE_USERDATA: u16 = 6;
-const F_OWNER: u32 = 2; // since Linux 5.12
-const NESTED: u16 = 1 << 15;
+/// `NFT_USERDATA_MAXLEN`, less type, length and NUL.
+pub const LONGEST_COMMENT: usize = 253;
 
-/// A table that this process made, and the socket that owns it.
+/// Which packets a table sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4 and IPv6.
+    Inet = 1,
+    /// Frames of one device.
+    Netdev = 5,
+}
+
+/// A table to be made.
 pub struct Table {
-    netlink: Netlink,
-    name: String,
+    /// Which packets it sees.
+    pub family: Family,
+    /// Its name.
+    pub name: String,
+    /// The comment on it.
+    pub comment: Option<String>,
+    /// Its chains.
+    pub chains: Vec<Chain>,
+}
+
+/// A chain of rules, and where the kernel calls it.
+pub struct Chain {
+    /// Its name.
+    pub name: &'static str,
+    /// `filter` or `nat`.
+    pub kind: &'static str,
+    /// `NF_INET_FORWARD`…
+    pub hook: u32,
+    /// The order among the chains of that hook.
+    pub priority: i32,
+    /// The device, in family netdev.
+    pub device: Option<String>,
+    /// Its rules, each as its expressions.
+    pub rules: Vec<Vec<Vec<u8>>>,
 }
 
 /// What exists of a table that somebody made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
+    /// Its family; `None` for one that is never ours.
+    pub family: Option<Family>,
     /// Its name.
     pub name: String,
     /// The comment on it.
     pub comment: Option<String>,
 }
 
-impl Table {
-    /// Opens a socket for a table called `name`, which is not made yet.
-    pub fn open(name: String) -> Result<Table, Fault> {
+/// The tables of the network namespace that it was opened in.
+pub struct Nftables {
+    netlink: Netlink,
+}
+
+impl Nftables {
+    /// Opens a socket.
+    pub fn open() -> Result<Nftables, Fault> {
         let netlink = Netlink::open(netlink_sys::protocols::NETLINK_NETFILTER, "NETLINK_NETFILTER")?;
-        Ok(Table { netlink, name })
+        Ok(Nftables { netlink })
     }
 
-    /// Makes the table: whatever comes from `source` and leaves by another interface than `bridge` gets the address of
-    /// that interface.
-    pub fn make(&self, source: &[Ipv4Addr], bridge: &str, comment: Option<&str>) -> Result<(), Fault> {
-        match self.try_make(F_OWNER, source, bridge, comment) {
-            // Before Linux 5.12: the guardian removes the table at the end, though not if it is killed.
-            Err(fault) if matches!(fault.errno(), Some(Errno::EINVAL | Errno::EOPNOTSUPP)) => {
-                self.try_make(0, source, bridge, comment)
-            }
-            answer => answer,
+    /// Opens a socket; `None` where the kernel has no such thing, and so no table.
+    pub fn open_if_there() -> Result<Option<Nftables>, Fault> {
+        match Nftables::open() {
+            Err(fault) if fault.errno() == Some(Errno::EPROTONOSUPPORT) => Ok(None),
+            opened => opened.map(Some),
         }
     }
 
-    fn try_make(&self, flags: u32, source: &[Ipv4Addr], bridge: &str, comment: Option<&str>) -> Result<(), Fault> {
+    /// Makes the tables, in place of those that have their names.
+    pub fn replace(&self, tables: &[Table], why: &str) -> Result<(), Fault> {
         let create = NLM_F_REQUEST | NLM_F_CREATE;
-        let mut batch = message(BATCH_BEGIN, NLM_F_REQUEST, 0, SUBSYSTEM, &[]);
-        batch.extend(message(NEWTABLE, create | NLM_F_EXCL, IPV4, 0, &table(&self.name, flags, comment)));
-        batch.extend(message(NEWCHAIN, create, IPV4, 0, &postrouting(&self.name)));
-        for (at, ip) in source.iter().enumerate() {
-            // The last message of the batch asks for the answer that stands for all of them.
-            let ack = if at + 1 == source.len() { NLM_F_ACK } else { 0 };
-            batch.extend(message(NEWRULE, create | ack, IPV4, 0, &masquerade(&self.name, *ip, bridge)));
+        let mut messages = Vec::new();
+        for table in tables {
+            let name = string(TABLE_NAME, &table.name);
+            // Only what exists can be deleted; making it again leaves it as it is.
+            messages.push((NEWTABLE, create, table.family, name.clone()));
+            messages.push((DELTABLE, NLM_F_REQUEST, table.family, name.clone()));
+            let comment = table.comment.as_deref().map(comment).unwrap_or_default();
+            messages.push((NEWTABLE, create, table.family, [name.clone(), comment].concat()));
+            for chain in &table.chains {
+                messages.push((NEWCHAIN, create, table.family, base(&table.name, chain)));
+                for rule in &chain.rules {
+                    let place = [string(1, &table.name), string(2, chain.name), nested(4, rule)].concat();
+                    messages.push((NEWRULE, create | netlink_packet_core::NLM_F_APPEND, table.family, place));
+                }
+            }
         }
+        let names: Vec<_> = tables.iter().map(|table| table.name.as_str()).collect();
         self.send(
-            format!("make the nf_tables table {}", self.name),
-            "NFT_MSG_NEWTABLE, NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE",
-            "ip saddr CONTAINER oifname != BRIDGE masquerade; nft(8)",
-            batch,
+            format!("make the nf_tables table {}", names.join(" and ")),
+            "NFT_MSG_NEWTABLE, NFT_MSG_DELTABLE, NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE",
+            why,
+            messages,
         )
     }
 
-    /// Removes the table.
-    pub fn remove(&self) -> Result<(), Fault> {
+    /// Deletes a table.
+    pub fn delete(&self, family: Family, name: &str, why: &str) -> Result<(), Fault> {
+        let message = (DELTABLE, NLM_F_REQUEST, family, string(TABLE_NAME, name));
+        match self.send(format!("delete the nf_tables table {name}"), "NFT_MSG_DELTABLE", why, vec![message]) {
+            // Somebody was faster.
+            Err(fault) if fault.errno() == Some(Errno::ENOENT) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    fn send(
+        &self,
+        goal: String,
+        text: &str,
+        why: &str,
+        messages: Vec<(u16, u16, Family, Vec<u8>)>,
+    ) -> Result<(), Fault> {
         let mut batch = message(BATCH_BEGIN, NLM_F_REQUEST, 0, SUBSYSTEM, &[]);
-        batch.extend(message(DELTABLE, NLM_F_REQUEST | NLM_F_ACK, IPV4, 0, &table(&self.name, 0, None)));
-        self.send(
-            format!("delete the nf_tables table {}", self.name),
-            "NFT_MSG_DELTABLE",
-            "no packet of the container is left to rewrite",
-            batch,
-        )
-    }
-
-    fn send(&self, goal: String, text: &str, why: &str, mut batch: Vec<u8>) -> Result<(), Fault> {
+        let last = messages.len().saturating_sub(1);
+        for (at, (kind, flags, family, attributes)) in messages.into_iter().enumerate() {
+            // The last message of the batch asks for the answer that stands for all of them.
+            let ack = if at == last { NLM_F_ACK } else { 0 };
+            batch.extend(message(kind, flags | ack, family as u8, 0, &attributes));
+        }
         batch.extend(message(BATCH_END, NLM_F_REQUEST, 0, SUBSYSTEM, &[]));
         self.netlink.change_up_to(goal, text, why, batch, 1)
     }
 
-    /// Lists all IPv4 tables of the network namespace.
-    pub fn all(&self) -> Result<Vec<Known>, Fault> {
-        let request = message(GETTABLE, NLM_F_REQUEST | NLM_F_DUMP, IPV4, 0, &[]);
-        let answers = self.netlink.get("list the nf_tables tables", "NFT_MSG_GETTABLE", request)?;
+    /// Lists the tables of all families; none where the kernel has no nf_tables.
+    pub fn tables(&self) -> Result<Vec<Known>, Fault> {
+        const ALL_FAMILIES: u8 = 0;
+        let request = message(GETTABLE, NLM_F_REQUEST | NLM_F_DUMP, ALL_FAMILIES, 0, &[]);
+        let answers = match self.netlink.get("list the nf_tables tables", "NFT_MSG_GETTABLE", request) {
+            // The subsystem is not there.
+            Err(fault) if fault.errno() == Some(Errno::EINVAL) => return Ok(Vec::new()),
+            answers => answers.map_err(crate::capability::needs_net_admin)?,
+        };
         Ok(answers.iter().filter(|answer| answer.kind == NEWTABLE).map(|answer| known(&answer.payload)).collect())
     }
 }
 
-const IPV4: u8 = 2; // NFPROTO_IPV4
-
 fn known(payload: &[u8]) -> Known {
-    let mut known = Known { name: String::new(), comment: None };
+    let family = [Family::Inet, Family::Netdev].into_iter().find(|family| payload.first() == Some(&(*family as u8)));
+    let mut known = Known { family, name: String::new(), comment: None };
     for (kind, value) in attributes(payload.get(4..).unwrap_or_default()) {
         match (kind, value) {
             (TABLE_NAME, name) => known.name = text(name),
@@ -137,88 +195,23 @@ fn message(kind: u16, flags: u16, family: u8, resource: u16, attributes: &[u8]) 
     bytes
 }
 
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = 4 + value.len();
-    let mut bytes = (length as u16).to_ne_bytes().to_vec();
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(value);
-    bytes.resize(align(length), 0);
-    bytes
+fn comment(text: &str) -> Vec<u8> {
+    let length = text.len().min(LONGEST_COMMENT) as u8 + 1;
+    attribute(TABLE_USERDATA, &[&[0, length], text.as_bytes(), b"\0"].concat())
 }
 
-fn nested(kind: u16, parts: &[Vec<u8>]) -> Vec<u8> {
-    attribute(kind | NESTED, &parts.concat())
-}
-
-fn string(kind: u16, value: &str) -> Vec<u8> {
-    attribute(kind, &[value.as_bytes(), b"\0"].concat())
-}
-
-/// Numbers in nf_tables are big-endian.
-fn number(kind: u16, value: u32) -> Vec<u8> {
-    attribute(kind, &value.to_be_bytes())
-}
-
-fn table(name: &str, flags: u32, comment: Option<&str>) -> Vec<u8> {
-    let mut bytes = string(TABLE_NAME, name);
-    if flags != 0 {
-        bytes.extend(number(TABLE_FLAGS, flags));
-    }
-    if let Some(comment) = comment {
-        let length = comment.len() as u8 + 1;
-        bytes.extend(attribute(TABLE_USERDATA, &[&[0, length], comment.as_bytes(), b"\0"].concat()));
-    }
-    bytes
-}
-
-const CHAIN: &str = "postrouting";
-
-/// `type nat hook postrouting priority srcnat`.
-fn postrouting(table: &str) -> Vec<u8> {
-    const NF_INET_POST_ROUTING: u32 = 4;
-    const NF_IP_PRI_NAT_SRC: u32 = 100;
+/// `type KIND hook HOOK priority PRIORITY`, with `device DEVICE` in family netdev.
+fn base(table: &str, chain: &Chain) -> Vec<u8> {
     let (chain_table, chain_name, chain_hook, chain_type) = (1, 3, 4, 7);
+    let mut hook = vec![number(1, chain.hook), number(2, chain.priority as u32)];
+    hook.extend(chain.device.as_deref().map(|device| string(3, device)));
     [
         string(chain_table, table),
-        string(chain_name, CHAIN),
-        nested(chain_hook, &[number(1, NF_INET_POST_ROUTING), number(2, NF_IP_PRI_NAT_SRC)]),
-        string(chain_type, "nat"),
+        string(chain_name, chain.name),
+        nested(chain_hook, &hook),
+        string(chain_type, chain.kind),
     ]
     .concat()
-}
-
-/// `ip saddr SOURCE oifname != BRIDGE masquerade`.
-fn masquerade(table: &str, source: Ipv4Addr, bridge: &str) -> Vec<u8> {
-    const NFT_PAYLOAD_NETWORK_HEADER: u32 = 1;
-    const SOURCE_AT: u32 = 12;
-    const NFT_META_OIFNAME: u32 = 7;
-    const REGISTER: u32 = 1;
-    let (equal, unequal) = (0, 1);
-    let mut bridge = bridge.as_bytes().to_vec();
-    bridge.resize(16, 0); // The kernel compares whole IFNAMSIZ fields.
-    let compare = |operator, value: &[u8]| {
-        expression("cmp", &[number(1, REGISTER), number(2, operator), nested(3, &[attribute(1, value)])])
-    };
-    let load_source = [
-        number(1, REGISTER),
-        number(2, NFT_PAYLOAD_NETWORK_HEADER),
-        number(3, SOURCE_AT),
-        number(4, size_of::<Ipv4Addr>() as u32),
-    ];
-    let expressions = [
-        expression("payload", &load_source),
-        compare(equal, &source.octets()),
-        expression("meta", &[number(1, REGISTER), number(2, NFT_META_OIFNAME)]),
-        compare(unequal, &bridge),
-        expression("masq", &[]),
-    ];
-    let (rule_table, rule_chain, rule_expressions) = (1, 2, 4);
-    [string(rule_table, table), string(rule_chain, CHAIN), nested(rule_expressions, &expressions)].concat()
-}
-
-fn expression(name: &str, data: &[Vec<u8>]) -> Vec<u8> {
-    let (element, expression_name, expression_data) = (1, 1, 2);
-    nested(element, &[string(expression_name, name), nested(expression_data, data)])
 }
 
 #[cfg(test)]
@@ -226,21 +219,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_are_padded_but_their_length_is_not() {
-        assert_eq!(string(1, "ab"), [7, 0, 1, 0, b'a', b'b', 0, 0]);
-        assert_eq!(number(2, 100), [8, 0, 2, 0, 0, 0, 0, 100]);
-    }
-
-    #[test]
     fn a_comment_survives_the_way_into_a_table() {
-        let payload = [&[IPV4, 0, 0, 0][..], &table("netns-rs-veth0", 0, Some("ip_forward was 0"))].concat();
-        let expected = Known { name: "netns-rs-veth0".into(), comment: Some("ip_forward was 0".into()) };
-        assert_eq!(known(&payload), expected);
+        let attributes = [string(TABLE_NAME, "netns-rs"), comment("forwarding was 0: 4")].concat();
+        let payload = [&[Family::Inet as u8, 0, 0, 0][..], &attributes].concat();
+        let comment = Some("forwarding was 0: 4".into());
+        assert_eq!(known(&payload), Known { family: Some(Family::Inet), name: "netns-rs".into(), comment });
     }
 
     #[test]
     fn messages_tell_their_own_length() {
-        let bytes = message(NEWTABLE, NLM_F_REQUEST, IPV4, 0, &string(TABLE_NAME, "t"));
+        let bytes = message(NEWTABLE, NLM_F_REQUEST, 2, 0, &string(TABLE_NAME, "t"));
         assert_eq!(bytes[..4], (bytes.len() as u32).to_ne_bytes());
         assert_eq!(bytes.len() % 4, 0);
     }

@@ -53,6 +53,8 @@ pub(crate) enum Action {
     Connect(Connect),
     /// Show what is in a network namespace, and where its cables lead
     Show(Show),
+    /// Remove from the host what is left of containers whose guardian was killed
+    Gc(Gc),
 }
 
 /// The ones that a script calls often.
@@ -110,6 +112,13 @@ pub(crate) struct Named {
 #[derive(Debug, Default, Args, Ordinary)]
 pub(crate) struct List {
     /// Print JSON, as `ip -json netns list` does
+    #[arg(long, short)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Gc {
+    /// Print JSON
     #[arg(long, short)]
     pub(crate) json: bool,
 }

@@ -14,9 +14,11 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::{PidfdFlags, pidfd_open};
 use serde_json::{Map, Value};
 
+use crate::leftovers::Leftovers;
 use crate::name::{self, Name};
 use crate::netlink::Netlink;
 use crate::network::Connection;
+use crate::nftables::Nftables;
 use crate::options::{Action, Exec, Options, Wiring};
 use crate::wiring::{self, Sides};
 use crate::{lock, namespace, nsid, show};
@@ -38,6 +40,7 @@ enum Step {
     Connect { connection: Connection, keep_on_error: bool },
     ShowRecords,
     Show { subject: Option<Name>, json: bool },
+    Gc { json: bool },
 }
 
 impl Plan {
@@ -56,6 +59,7 @@ impl Plan {
                 },
                 Some(Action::Show(show)) if show.pipe => Step::ShowRecords,
                 Some(Action::Show(show)) => Step::Show { subject: show.subject, json: show.json },
+                Some(Action::Gc(gc)) => Step::Gc { json: gc.json },
                 None => Step::List { json: false },
             };
             Ok(Plan { narration: options.narration, step })
@@ -89,6 +93,7 @@ impl Plan {
                 }
             }),
             Step::Show { subject, json } => show_one(subject.as_ref(), *json),
+            Step::Gc { json } => remove_leftovers(*json),
         }
     }
 }
@@ -102,11 +107,11 @@ fn enter_new(connection: Option<&Connection>) -> Result<(), Fault> {
     namespace::bring_loopback_up(&inside)?;
     let Some(connection) = connection else { return Ok(()) };
     let container = lock::own_namespace()?;
-    let ourselves = kernel::look("watch over ourselves", "pidfd_open(getpid())", || {
-        pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
-    })?;
+    let pid = rustix::process::getpid();
+    let ourselves =
+        kernel::look("watch over ourselves", "pidfd_open(getpid())", || pidfd_open(pid, PidfdFlags::empty()))?;
     let sides = Sides { host: host.as_fd(), container: container.as_fd(), inside: &inside, are_we_inside: true };
-    wiring::connect(connection, &sides, ourselves.as_fd()).map(drop)
+    wiring::connect(connection, &sides, pid.as_raw_nonzero().get(), ourselves.as_fd()).map(drop)
 }
 
 /// The record is read to its end first: once something is made, nothing but the kernel may refuse any more.
@@ -131,7 +136,7 @@ fn connect(stage: &mut Stage, connection: &Connection) -> Result<(), Fault> {
     let inside = namespace::socket_inside(container.as_fd(), &format!("process {}'s", target.pid()))?;
     namespace::bring_loopback_up(&inside)?;
     let sides = Sides { host: host.as_fd(), container: container.as_fd(), inside: &inside, are_we_inside: false };
-    let made = wiring::connect(connection, &sides, target.pidfd())?;
+    let made = wiring::connect(connection, &sides, target.pid(), target.pidfd())?;
     let told = serde_json::to_value(made).map_err(|error| Fault::new(format!("cannot write a record: {error}")))?;
     interfaces.push(told);
     let nat = connection.nat || net.get("nat") == Some(&Value::Bool(true));
@@ -189,6 +194,21 @@ fn list(json: bool) -> Result<Status, Fault> {
         objects.push(object);
     }
     startup::print(&if json { format!("{}\n", Value::from(objects)) } else { lines })
+}
+
+/// Reports what is removed, or would be.
+fn remove_leftovers(json: bool) -> Result<Status, Fault> {
+    let (netlink, nft) = (Netlink::route()?, Nftables::open_if_there()?);
+    let items = lock::Lock::open()?.with(|| {
+        let left = Leftovers::find(&netlink, nft.as_ref(), None)?;
+        let items = left.items()?;
+        left.remove(&netlink, nft.as_ref()).map(|()| items)
+    })?;
+    if json {
+        return startup::print(&format!("{}\n", serde_json::json!(items)));
+    }
+    let lines: String = items.iter().map(|item| format!("{} {}\n", item.kind, item.name)).collect();
+    startup::print(&lines)
 }
 
 fn run(exec: Exec) -> Result<Step, Fault> {

@@ -6,10 +6,10 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use plumbing::Fault;
 
 use crate::address::family;
@@ -46,6 +46,27 @@ pub fn default_gateway(netlink: &Netlink) -> Result<Option<IpAddr>, Fault> {
         }
     }
     Ok(found.into_iter().min().map(|(_, _, gateway)| gateway))
+}
+
+/// The indexes of the interfaces that IPv4 routes lead out by, in whatever table.
+pub fn outgoing(netlink: &Netlink) -> Result<Vec<u32>, Fault> {
+    let mut ask = RouteMessage::default();
+    ask.header.address_family = AddressFamily::Inet;
+    let mut found = Vec::new();
+    for answer in &netlink.get("list the routes", "RTM_GETROUTE", dump_request(RouteNetlinkMessage::GetRoute(ask)))? {
+        if let RouteNetlinkMessage::NewRoute(message) = parse(answer)?
+            && message.header.kind == RouteType::Unicast
+        {
+            for attribute in &message.attributes {
+                match attribute {
+                    RouteAttribute::Oif(index) => found.push(*index),
+                    RouteAttribute::MultiPath(hops) => found.extend(hops.iter().map(|hop| hop.interface_index)),
+                    _ => {}
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn as_default(message: &RouteMessage) -> Option<(u32, IpAddr)> {

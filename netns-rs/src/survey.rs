@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use plumbing::Fault;
 
 use crate::link::Link;
+use crate::mark::Mark;
 use crate::netlink::Netlink;
-use crate::network::{Address, Connection, MARK, addresses_of_alias};
+use crate::network::{Address, Connection};
 use crate::{address, link};
 
 /// The links and addresses of the host.
@@ -48,7 +49,7 @@ impl Survey {
         if own.any(|(_, address)| address.ip == wanted.ip) {
             return Ok(false);
         }
-        if is_ours(bridge) {
+        if bridge.is_our_bridge() {
             return Ok(true);
         }
         Err(Fault::new(format!(
@@ -76,10 +77,8 @@ impl Survey {
     }
 
     fn port_with(&self, bridge: u32, ip: IpAddr) -> Option<&Link> {
-        self.links.iter().find(|link| {
-            let alias = link.alias.as_deref().unwrap_or_default();
-            link.controller == Some(bridge) && addresses_of_alias(alias).iter().any(|address| address.ip == ip)
-        })
+        let has = |mark: Option<Mark>| mark.is_some_and(|mark| mark.has(ip));
+        self.ports(bridge).find_map(|(link, mark)| has(mark).then_some(link))
     }
 
     fn interface_with(&self, ip: IpAddr) -> Option<&Link> {
@@ -87,16 +86,53 @@ impl Survey {
         self.links.iter().find(|link| link.index == *index)
     }
 
-    /// The bridge of this name, if it is ours and nothing is connected to it.
-    pub fn idle_bridge(&self, name: &str) -> Option<&Link> {
-        let bridge = self.links.iter().find(|link| link.name == name && link.is("bridge") && is_ours(link))?;
-        let is_used = self.links.iter().any(|link| link.controller == Some(bridge.index));
-        (!is_used).then_some(bridge)
+    /// All links.
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// The ports of a bridge, each with what its alias says if it is ours.
+    pub fn ports(&self, bridge: u32) -> impl Iterator<Item = (&Link, Option<Mark>)> {
+        self.links.iter().filter(move |link| link.controller == Some(bridge)).map(|link| (link, mark(link)))
+    }
+
+    /// Whether there is a port of ours of this name.
+    pub fn has_port(&self, name: &str) -> bool {
+        self.links.iter().any(|link| link.name == name && mark(link).is_some())
+    }
+
+    /// Whether a container is behind NAT, on this bridge or on any.
+    pub fn has_nat(&self, bridge: Option<&str>) -> bool {
+        let bridge = bridge.map(|name| self.links.iter().find(|link| link.name == name).map(|link| link.index));
+        self.links
+            .iter()
+            .any(|link| bridge.is_none_or(|index| link.controller == index) && mark(link).is_some_and(|mark| mark.nat))
+    }
+
+    /// Takes out the pairs whose process is gone, and answers them.
+    pub fn take_ownerless(&mut self) -> Result<Vec<Link>, Fault> {
+        let mut gone = Vec::new();
+        for link in &self.links {
+            if let Some(owner) = mark(link).and_then(|mark| mark.owner)
+                && owner.is_gone()?
+            {
+                gone.push(link.clone());
+            }
+        }
+        self.links.retain(|link| !gone.contains(link));
+        Ok(gone)
+    }
+
+    /// The bridges that are ours and that nothing is connected to.
+    pub fn idle_bridges(&self) -> impl Iterator<Item = &Link> {
+        let is_used = |bridge: &Link| self.links.iter().any(|link| link.controller == Some(bridge.index));
+        self.links.iter().filter(move |link| link.is_our_bridge() && !is_used(link))
     }
 }
 
-fn is_ours(bridge: &Link) -> bool {
-    bridge.alias.as_deref() == Some(MARK)
+/// What the alias of our end of a pair says.
+fn mark(link: &Link) -> Option<Mark> {
+    link.alias.as_deref().filter(|_| link.is("veth")).and_then(Mark::parse)
 }
 
 #[cfg(test)]
@@ -152,7 +188,7 @@ mod tests {
         let bridge = host.bridge("box0").unwrap().unwrap();
         assert!(!host.needs_address(bridge, Address::parse("10.88.0.1/24").unwrap()).unwrap());
         assert!(host.needs_address(bridge, Address::parse("10.89.0.1/24").unwrap()).is_err());
-        assert!(host.idle_bridge("box0").is_none());
+        assert_eq!(host.idle_bridges().count(), 0);
     }
 
     #[test]

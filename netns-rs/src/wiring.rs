@@ -4,7 +4,7 @@
 //! Everything inside the container goes with its namespace by itself. The surprise: a namespace is taken down some
 //! milliseconds after its last process has ended, so until then its end of the pair, and its address, are still there.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -13,14 +13,16 @@ use plumbing::target::wait_readable;
 use plumbing::{Fault, guardian, narrate};
 use serde::{Deserialize, Serialize};
 
+use crate::leftovers::Leftovers;
 use crate::link::{Link, Veth};
 use crate::lock::Lock;
+use crate::mark::{MARK, Mark, Owner};
 use crate::netlink::Netlink;
-use crate::network::{Connection, MARK};
-use crate::nftables::{Known, Table};
+use crate::network::Connection;
+use crate::nftables::Nftables;
 use crate::settings::Settings;
 use crate::survey::{Survey, Taken};
-use crate::{address, forwarding, link, namespace, route};
+use crate::{address, link, namespace, nat, route};
 
 /// How long a container that has just ended may take to give its address free.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -49,10 +51,11 @@ pub struct Interface {
     gateway: Option<IpAddr>,
 }
 
-/// Connects the container, until the process behind `watched` ends.
-pub fn connect(asked: &Connection, sides: &Sides<'_>, watched: BorrowedFd<'_>) -> Result<Interface, Fault> {
+/// Connects the container, until the process behind `watched` ends, which has the pid `pid`.
+pub fn connect(asked: &Connection, sides: &Sides<'_>, pid: i32, watched: BorrowedFd<'_>) -> Result<Interface, Fault> {
     let keep = [sides.host, sides.container, sides.inside.as_fd()];
-    let told = guardian::spawn_keeping(watched, &keep, || make(asked, sides, watched))?;
+    let owner = Owner::of(pid, watched)?;
+    let told = guardian::spawn_keeping(watched, &keep, || make(asked, sides, watched, owner))?;
     serde_json::from_str(&told).map_err(|error| Fault::new(format!("cannot understand the guardian: {error}")))
 }
 
@@ -60,11 +63,12 @@ fn make(
     asked: &Connection,
     sides: &Sides<'_>,
     watched: BorrowedFd<'_>,
+    owner: Owner,
 ) -> Result<(String, impl FnOnce() -> Result<(), Fault>), Fault> {
     if sides.are_we_inside {
         namespace::enter(sides.host, "the host's", "the bridge and our end of the pair belong there")?;
     }
-    let mut outside = Outside::open(asked)?;
+    let mut outside = Outside::open(asked, owner)?;
     let deadline = Instant::now() + PATIENCE;
     let lock = Lock::open()?;
     loop {
@@ -90,8 +94,8 @@ struct Outside {
     /// Our end of the pair.
     veth: HostEnd,
     alias: String,
-    /// The table, once it exists, with the comment on it.
-    table: Option<(Table, Option<&'static str>)>,
+    /// Whether it is behind NAT.
+    nat: bool,
     /// Whether the bridge was made and has no alias yet, so that only we know that it is ours.
     is_bridge_unmarked: bool,
     /// An address that an older bridge of ours was given.
@@ -106,13 +110,13 @@ struct HostEnd {
 }
 
 impl Outside {
-    fn open(asked: &Connection) -> Result<Outside, Fault> {
+    fn open(asked: &Connection, owner: Owner) -> Result<Outside, Fault> {
         Ok(Outside {
             netlink: Netlink::route()?,
             bridge: asked.bridge.clone(),
             veth: HostEnd { name: format!("veth{:08x}", link::random() as u32), exists: false, index: None },
-            alias: asked.alias(),
-            table: None,
+            alias: Mark { addresses: asked.addresses.clone(), nat: asked.nat, owner: Some(owner) }.text(),
+            nat: asked.nat,
             is_bridge_unmarked: false,
             added: None,
         })
@@ -120,6 +124,7 @@ impl Outside {
 
     /// Makes everything, or nothing. The inner fault: an address is taken, perhaps not for long.
     fn attempt(&mut self, asked: &Connection, sides: &Sides<'_>) -> Result<Result<(), Fault>, Fault> {
+        self.clear(&asked.bridge)?;
         let survey = Survey::take(&self.netlink)?;
         match survey.taken(asked) {
             Some(Taken::ByPort(fault)) => return Ok(Err(fault)),
@@ -152,7 +157,11 @@ impl Outside {
         if let Some(gateway) = asked.gateway {
             route::add_default(sides.inside, gateway, peer)?;
         }
-        if asked.nat { self.nat(asked) } else { Ok(()) }
+        match asked.nat {
+            true => nat::establish(&self.netlink, asked, &self.veth.name),
+            false if survey.has_nat(Some(&asked.bridge)) => nat::refresh(&self.netlink),
+            false => Ok(()),
+        }
     }
 
     /// Sets what the end inside believes. Its settings are those of the network that we are in when we open them.
@@ -207,14 +216,6 @@ impl Outside {
         Ok(ours.peer.unwrap_or_default())
     }
 
-    fn nat(&mut self, asked: &Connection) -> Result<(), Fault> {
-        let table = Table::open(format!("{}{}", forwarding::TABLE_PREFIX, self.veth.name))?;
-        let comment = forwarding::comment(&tables(&table)?)?;
-        table.make(&ipv4(asked), &asked.bridge, comment)?;
-        self.table = Some((table, comment));
-        forwarding::switch_on()
-    }
-
     fn told(&self, asked: &Connection) -> Interface {
         Interface {
             name: asked.interface.clone(),
@@ -243,16 +244,29 @@ impl Outside {
         bridge.map_or(Ok(()), |found| link::delete(&self.netlink, &self.bridge, found.index, "made in vain"))
     }
 
-    /// Removes all that is ours: the pair, the table, the bridge when nobody uses it any more. Each as far as it still
-    /// is what we made, and each even when another one resists.
+    /// Removes what guardians left behind that were killed.
+    fn clear(&self, bridge: &str) -> Result<(), Fault> {
+        let survey = Survey::take(&self.netlink)?;
+        let is_suspect = survey.has_nat(None) || survey.idle_bridges().next().is_some();
+        let nft = match !narrate::is_dry_run() && (self.nat || is_suspect) {
+            true => Nftables::open_if_there()?,
+            false => None,
+        };
+        Leftovers::find(&self.netlink, nft.as_ref(), Some(bridge))?.remove(&self.netlink, nft.as_ref())
+    }
+
+    /// Removes all that is ours, each as far as it still is what we made: the pair, then what is left without it.
     fn remove(&mut self) -> Result<(), Fault> {
         let pair = self.remove_pair();
-        let table = self.remove_table();
-        let bridge = Survey::take(&self.netlink).and_then(|survey| match survey.idle_bridge(&self.bridge) {
-            Some(bridge) => link::delete(&self.netlink, &bridge.name, bridge.index, "no port is left on it"),
-            None => Ok(()),
-        });
-        pair.and(table).and(bridge)
+        pair.and(self.remove_the_rest())
+    }
+
+    fn remove_the_rest(&self) -> Result<(), Fault> {
+        let nft = match self.nat || Survey::take(&self.netlink)?.has_nat(None) {
+            true => Nftables::open_if_there()?,
+            false => None,
+        };
+        Leftovers::find(&self.netlink, nft.as_ref(), None)?.remove(&self.netlink, nft.as_ref())
     }
 
     fn remove_pair(&mut self) -> Result<(), Fault> {
@@ -270,15 +284,6 @@ impl Outside {
             outcome => outcome,
         }
     }
-
-    fn remove_table(&mut self) -> Result<(), Fault> {
-        let Some((table, comment)) = self.table.take() else { return Ok(()) };
-        let removed = match table.remove() {
-            Err(fault) if fault.errno() == Some(Errno::ENOENT) => Ok(()),
-            outcome => outcome,
-        };
-        removed.and(forwarding::restore(comment, &tables(&table)?))
-    }
 }
 
 /// A link that was just made. A dry run made none.
@@ -287,17 +292,4 @@ fn made(netlink: &Netlink, name: &str) -> Result<Link, Fault> {
         return Ok(Link::default());
     }
     link::find(netlink, name)?.ok_or_else(|| Fault::new(format!("cannot find {name}, which was made just now")))
-}
-
-/// The tables that there are. Only CAP_NET_ADMIN may ask for them, and a dry run needs no privilege.
-fn tables(table: &Table) -> Result<Vec<Known>, Fault> {
-    if narrate::is_dry_run() { Ok(Vec::new()) } else { table.all() }
-}
-
-fn ipv4(asked: &Connection) -> Vec<Ipv4Addr> {
-    let ipv4 = |address: &crate::network::Address| match address.ip {
-        IpAddr::V4(ip) => Some(ip),
-        IpAddr::V6(_) => None,
-    };
-    asked.addresses.iter().filter_map(ipv4).collect()
 }

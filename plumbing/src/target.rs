@@ -273,7 +273,8 @@ fn boot_id() -> Result<String, Fault> {
     Ok(id.trim_end().to_owned())
 }
 
-fn pidfd_inode(pidfd: BorrowedFd<'_>) -> Result<Option<u64>, Fault> {
+/// The inode of a pidfd, which no other process of this boot has; `None` before Linux 6.9.
+pub fn pidfd_inode(pidfd: BorrowedFd<'_>) -> Result<Option<u64>, Fault> {
     let on = look("describe a pidfd", "fstatfs(pidfd)", || rustix::fs::fstatfs(pidfd))?;
     if u64::try_from(on.f_type) != Ok(PID_FS_MAGIC) {
         return Ok(None);

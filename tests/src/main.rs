@@ -34,6 +34,7 @@ mod mounts;
 mod narration;
 mod need;
 mod network_attacks;
+mod network_fence;
 mod notation;
 mod nsenter;
 mod nsenter_agreement;
@@ -119,6 +120,7 @@ const TOPICS: &[&[Row]] = &[
     unshare::security_modules::ROWS,
     nsenter::ROWS,
     network_attacks::ROWS,
+    network_fence::ROWS,
     nsenter_attacks::ROWS,
     nsenter_environ::ROWS,
     nsenter_rights::ROWS,

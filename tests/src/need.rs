@@ -37,6 +37,8 @@ pub const IP: Need = Need::Program("ip", "iproute2");
 pub const JQ: Need = Need::Program("jq", "jq");
 /// newuidmap(1).
 pub const NEWUIDMAP: Need = Need::Program("newuidmap", "uidmap");
+/// nft(8).
+pub const NFT: Need = Need::Program("nft", "nftables");
 /// nsenter(1).
 pub const NSENTER: Need = Need::Program("nsenter", "util-linux");
 /// perl(1).

@@ -161,7 +161,7 @@ pub const ROWS: &[Row] = &[
 ];
 
 /// Runs lines of bash as root of a network and a mount namespace, in a directory of their own.
-fn apart(world: &World, lines: &str) -> Outcome {
+pub fn apart(world: &World, lines: &str) -> Outcome {
     let own = if world.is_root { "" } else { "--user --map-root-user" };
     let script = format!("exec unshare {own} --net --mount --propagation private bash -c \"$LINES\"");
     let lines = format!("D=$(mktemp -d) && chmod 755 $D && cd $D\n{lines}");

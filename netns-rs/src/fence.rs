@@ -1,0 +1,181 @@
+//! The rules for containers behind NAT: who may be forwarded where, and who may send under which address. `nft(8)`.
+//!
+//! Pure: the rules follow from what the links on the host say. The surprise: "accept" ends one chain only, while "drop"
+//! is final, whatever other tables say. So nothing is dropped that was forwarded before we opened an interface.
+
+use std::net::IpAddr;
+
+use crate::forwarding;
+use crate::mark::Mark;
+use crate::nftables::{Chain, Family, LONGEST_COMMENT, Table};
+use crate::rule::{Header, Meta, Rule, Tracked};
+use crate::survey::Survey;
+
+/// The name of the table that all containers of a host share.
+pub const FENCE: &str = "netns-rs";
+/// What the name of a table for one port starts with; the name of the port follows.
+pub const GUARD: &str = "netns-rs-";
+
+/// The rules for one bridge with containers behind NAT.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Bridge {
+    name: String,
+    /// Of all our containers on it.
+    addresses: Vec<IpAddr>,
+    /// Those that leave the host under its own address.
+    masqueraded: Vec<IpAddr>,
+    /// Whether we made it, so that nothing else is behind it.
+    is_ours: bool,
+    /// Whether nothing else was forwarded from it before us.
+    is_closed: bool,
+}
+
+/// An interface that we opened and that is no bridge of containers.
+struct Opened<'a> {
+    name: &'a str,
+    is_bridge: bool,
+}
+
+/// The table for all containers of the host; `None` where none is behind NAT, or where the note would be too long.
+///
+/// `opened` are the interfaces that forwarded nothing before us.
+pub fn table(survey: &Survey, opened: &[u32]) -> Option<Table> {
+    let bridges = bridges(survey, opened);
+    let others: Vec<_> = survey
+        .links()
+        .iter()
+        .filter(|link| opened.contains(&link.index) && bridges.iter().all(|bridge| bridge.name != link.name))
+        .map(|link| Opened { name: &link.name, is_bridge: link.is("bridge") })
+        .collect();
+    let comment = forwarding::note(opened);
+    if bridges.is_empty() || comment.as_ref().is_some_and(|comment| comment.len() > LONGEST_COMMENT) {
+        return None;
+    }
+    let chains = vec![postrouting(&bridges), forward(&bridges, &others)];
+    Some(Table { family: Family::Inet, name: FENCE.to_owned(), comment, chains })
+}
+
+fn bridges(survey: &Survey, opened: &[u32]) -> Vec<Bridge> {
+    let mut bridges = Vec::new();
+    for link in survey.links() {
+        let marks: Vec<Mark> = survey.ports(link.index).filter_map(|(_, mark)| mark).collect();
+        let addresses = |mark: &Mark| mark.addresses.iter().map(|address| address.ip).collect::<Vec<_>>();
+        let masqueraded: Vec<_> =
+            marks.iter().filter(|mark| mark.nat).flat_map(addresses).filter(IpAddr::is_ipv4).collect();
+        if !masqueraded.is_empty() {
+            bridges.push(Bridge {
+                name: link.name.clone(),
+                addresses: marks.iter().flat_map(addresses).collect(),
+                masqueraded,
+                is_ours: link.is_our_bridge(),
+                is_closed: link.is_our_bridge() || opened.contains(&link.index),
+            });
+        }
+    }
+    bridges
+}
+
+/// `ip saddr CONTAINER oifname != BRIDGE masquerade`
+fn postrouting(bridges: &[Bridge]) -> Chain {
+    const NF_INET_POST_ROUTING: u32 = 4;
+    const NF_IP_PRI_NAT_SRC: i32 = 100;
+    let masquerade = |bridge: &Bridge| {
+        let rule = |ip: &IpAddr| Rule::new().source(*ip).leaves_not_by(&bridge.name).masquerade();
+        bridge.masqueraded.iter().map(rule).collect::<Vec<_>>()
+    };
+    let rules = bridges.iter().flat_map(masquerade).collect();
+    let (hook, priority) = (NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC);
+    Chain { name: "postrouting", kind: "nat", hook, priority, device: None, rules }
+}
+
+/// From a container to anywhere but another bridge; to a container only answers, and what somebody publishes by
+/// rewriting its destination. By an interface that we opened nothing else is forwarded.
+fn forward(bridges: &[Bridge], others: &[Opened<'_>]) -> Chain {
+    const NF_INET_FORWARD: u32 = 2;
+    const ESTABLISHED_OR_RELATED: u32 = 2 | 4;
+    const IPS_DST_NAT: u32 = 1 << 5;
+    let mut rules = vec![
+        Rule::new().tracked(Tracked::State, ESTABLISHED_OR_RELATED).accept(),
+        Rule::new().tracked(Tracked::Status, IPS_DST_NAT).accept(),
+    ];
+    // With br_netfilter, frames that stay on one bridge come by here as well.
+    let bridge_names = bridges.iter().map(|bridge| bridge.name.as_str());
+    for name in bridge_names.chain(others.iter().filter(|other| other.is_bridge).map(|other| other.name)) {
+        rules.push(Rule::new().comes_by(name).leaves_by(name).accept());
+    }
+    for Bridge { name, addresses, is_ours, .. } in bridges {
+        match is_ours {
+            true => rules.push(Rule::new().leaves_by(name).drop()),
+            // Whatever else is behind a stranger's bridge is not ours to fence in.
+            false => rules.extend(addresses.iter().map(|ip| Rule::new().leaves_by(name).destination(*ip).drop())),
+        }
+    }
+    for Bridge { name, addresses, is_closed, .. } in bridges {
+        rules.extend(addresses.iter().map(|ip| Rule::new().comes_by(name).source(*ip).accept()));
+        rules.extend(is_closed.then(|| Rule::new().comes_by(name).drop()));
+    }
+    rules.extend(others.iter().map(|other| Rule::new().comes_by(other.name).drop()));
+    Chain { name: "forward", kind: "filter", hook: NF_INET_FORWARD, priority: 0, device: None, rules }
+}
+
+/// The table for one port: what comes from the container must come under its own addresses, or is dropped before the
+/// bridge sees it.
+pub fn guard(port: &str, addresses: &[IpAddr]) -> Table {
+    const NF_NETDEV_INGRESS: u32 = 0;
+    let rules = [internet(addresses), internet6(addresses), resolution(addresses)].concat();
+    let rules = [rules, vec![Rule::new().drop()]].concat();
+    let device = Some(port.to_owned());
+    let chain = Chain { name: "ingress", kind: "filter", hook: NF_NETDEV_INGRESS, priority: 0, device, rules };
+    Table { family: Family::Netdev, name: format!("{GUARD}{port}"), comment: None, chains: vec![chain] }
+}
+
+const IPV4: [u8; 2] = [0x08, 0x00];
+const ARP: [u8; 2] = [0x08, 0x06];
+const IPV6: [u8; 2] = [0x86, 0xdd];
+
+fn internet(addresses: &[IpAddr]) -> Vec<Vec<Vec<u8>>> {
+    let own = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => Some(Rule::new().is(Meta::Protocol, &IPV4).has(Header::Network, 12, &ip.octets()).accept()),
+        IpAddr::V6(_) => None,
+    };
+    addresses.iter().filter_map(own).collect()
+}
+
+/// Address resolution: a question or an answer tells the sender's address; a probe for a duplicate tells none.
+fn resolution(addresses: &[IpAddr]) -> Vec<Vec<Vec<u8>>> {
+    const SENDER_AT: u32 = 14;
+    let sender = |bytes: [u8; 4]| Rule::new().is(Meta::Protocol, &ARP).has(Header::Network, SENDER_AT, &bytes).accept();
+    let own = addresses.iter().filter_map(|ip| match ip {
+        IpAddr::V4(ip) => Some(sender(ip.octets())),
+        IpAddr::V6(_) => None,
+    });
+    own.chain([sender([0; 4])]).collect()
+}
+
+/// IPv6 where there is an address of it: also under the link's own address, or under none while a duplicate is looked
+/// for; but no router's advertisement, and no redirect.
+fn internet6(addresses: &[IpAddr]) -> Vec<Vec<Vec<u8>>> {
+    const SOURCE_AT: u32 = 8;
+    const IPPROTO_ICMPV6: u8 = 58;
+    const ADVERTISEMENT: u8 = 134;
+    const REDIRECT: u8 = 137;
+    let ipv6 = || Rule::new().is(Meta::Protocol, &IPV6);
+    let mut own: Vec<_> = addresses
+        .iter()
+        .filter_map(|ip| match ip {
+            IpAddr::V6(ip) => Some(ipv6().has(Header::Network, SOURCE_AT, &ip.octets()).accept()),
+            IpAddr::V4(_) => None,
+        })
+        .collect();
+    if own.is_empty() {
+        return own;
+    }
+    let mut link_local = [0; 16];
+    (link_local[0], link_local[1]) = (0xfe, 0x80);
+    let mut ten_bits = [0; 16];
+    (ten_bits[0], ten_bits[1]) = (0xff, 0xc0);
+    own.push(ipv6().has_masked(Header::Network, SOURCE_AT, &link_local, &ten_bits).accept());
+    own.push(ipv6().has(Header::Network, SOURCE_AT, &[0; 16]).accept());
+    let no = |kind: u8| ipv6().is(Meta::Transport, &[IPPROTO_ICMPV6]).has(Header::Transport, 0, &[kind]).drop();
+    [vec![no(ADVERTISEMENT), no(REDIRECT)], own].concat()
+}

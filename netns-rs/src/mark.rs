@@ -1,0 +1,143 @@
+//! The alias that we put on what we make on the host: that it is ours, which addresses are taken, whether they are
+//! behind NAT, and for which process it was made. `ip-link(8)`.
+//!
+//! Only who may change the network can write an alias, and it goes with its link: so what an alias says is nobody else's
+//! word, and no file can contradict it.
+
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::errno::Errno;
+use plumbing::namespace::Kind;
+use plumbing::target::{own_namespace_inode, pidfd_inode};
+use plumbing::{Fault, kernel};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::network::Address;
+
+/// The alias of a bridge that we made; the first word of that of a pair's end.
+pub const MARK: &str = "netns-rs";
+/// `IFALIASZ` less its NUL.
+pub const LONGEST_ALIAS: usize = 255;
+/// What the words " nat" and " of=…" take at most.
+pub const LONGEST_REST: usize = 4 + 4 + 10 + 2 * 21;
+
+/// What the alias of our end of a pair says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The addresses of the other end.
+    pub addresses: Vec<Address>,
+    /// Whether they leave the host under its own address.
+    pub nat: bool,
+    /// The process with whose end the pair ends.
+    pub owner: Option<Owner>,
+}
+
+/// A process: enough to find out later that it is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    pid: i32,
+    /// That of its pidfd, which no other process of this boot has; 0 before Linux 6.9.
+    pidfd_inode: u64,
+    /// The pid namespace that the pid is one of.
+    pid_namespace: u64,
+}
+
+impl Mark {
+    /// Reads an alias; `None` where it is not ours.
+    pub fn parse(alias: &str) -> Option<Mark> {
+        let words = alias.strip_prefix(MARK)?.strip_prefix(' ')?.split(' ');
+        let mut mark = Mark::default();
+        for word in words {
+            match word.strip_prefix("of=") {
+                Some(owner) => mark.owner = Owner::parse(owner),
+                None if word == "nat" => mark.nat = true,
+                None => mark.addresses.extend(Address::parse(word).ok()),
+            }
+        }
+        Some(mark)
+    }
+
+    /// The alias.
+    pub fn text(&self) -> String {
+        let mut words = vec![MARK.to_owned()];
+        words.extend(self.addresses.iter().map(Address::to_string));
+        words.extend(self.nat.then(|| "nat".to_owned()));
+        words.extend(self.owner.map(|owner| {
+            let Owner { pid, pidfd_inode, pid_namespace } = owner;
+            format!("of={pid}:{pidfd_inode}:{pid_namespace}")
+        }));
+        words.join(" ")
+    }
+
+    /// Whether it says that this address is taken.
+    pub fn has(&self, ip: IpAddr) -> bool {
+        self.addresses.iter().any(|address| address.ip == ip)
+    }
+}
+
+impl Owner {
+    /// Describes a process that we see under this pid.
+    pub fn of(pid: i32, pidfd: BorrowedFd<'_>) -> Result<Owner, Fault> {
+        Ok(Owner {
+            pid,
+            pidfd_inode: pidfd_inode(pidfd)?.unwrap_or(0),
+            pid_namespace: own_namespace_inode(Kind::Pid).unwrap_or(0),
+        })
+    }
+
+    fn parse(text: &str) -> Option<Owner> {
+        let mut numbers = text.split(':');
+        let owner = Owner {
+            pid: numbers.next()?.parse().ok().filter(|pid| *pid > 0)?,
+            pidfd_inode: numbers.next()?.parse().ok()?,
+            pid_namespace: numbers.next()?.parse().ok()?,
+        };
+        numbers.next().is_none().then_some(owner)
+    }
+
+    /// Whether it is gone for certain. A pid of another pid namespace tells nothing here.
+    pub fn is_gone(&self) -> Result<bool, Fault> {
+        let here = own_namespace_inode(Kind::Pid);
+        let (Some(pid), true) = (Pid::from_raw(self.pid), here == Some(self.pid_namespace)) else { return Ok(false) };
+        let goal = format!("look whether process {} is there", self.pid);
+        let pidfd =
+            match kernel::look(goal, format!("pidfd_open({})", self.pid), || pidfd_open(pid, PidfdFlags::empty())) {
+                Err(fault) if fault.errno() == Some(Errno::ESRCH) => return Ok(true),
+                pidfd => pidfd?,
+            };
+        let inode = pidfd_inode(pidfd.as_fd())?;
+        Ok(self.pidfd_inode != 0 && inode.is_some_and(|inode| inode != self.pidfd_inode))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_says_what_is_taken_and_for_whom() {
+        let addresses = ["10.88.0.2/24", "fd00::2/64"].map(|text| Address::parse(text).unwrap()).to_vec();
+        let mark = Mark { addresses, nat: false, owner: None };
+        assert_eq!(mark.text(), "netns-rs 10.88.0.2/24 fd00::2/64");
+        let owner = Owner { pid: 4, pidfd_inode: 5, pid_namespace: 6 };
+        let full = Mark { nat: true, owner: Some(owner), ..mark.clone() };
+        assert_eq!(full.text(), "netns-rs 10.88.0.2/24 fd00::2/64 nat of=4:5:6");
+        for mark in [mark, full] {
+            assert_eq!(Mark::parse(&mark.text()), Some(mark));
+        }
+        let longest = Owner { pid: i32::MAX, pidfd_inode: u64::MAX, pid_namespace: u64::MAX };
+        let longest = Mark { nat: true, owner: Some(longest), ..Mark::default() };
+        assert!(longest.text().len() <= MARK.len() + LONGEST_REST);
+    }
+
+    #[test]
+    fn somebody_elses_alias_says_nothing() {
+        for alias in ["uplink 10.88.0.2/24", "netns-rs2 nat", "", MARK] {
+            assert_eq!(Mark::parse(alias), None, "{alias}");
+        }
+        for owner in ["of=0:1:2", "of=1:2", "of=1:2:3:4", "of=x:1:2", "of=-1:1:2"] {
+            assert_eq!(Mark::parse(&format!("netns-rs {owner}")), Some(Mark::default()), "{owner}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! NAT for a container: the table that all containers behind NAT share, the guard of its port, and forwarding. `nft(8)`.
+//!
+//! The shared table is made again from what the links on the host say whenever that changes, so nobody has to know who
+//! wrote which rule, and it does not matter who ends or is killed in which order. It outlives its guardians: without it
+//! the interfaces that were opened would forward for everybody. Its comment tells which ones those are.
+
+use std::net::IpAddr;
+
+use plumbing::{Fault, narrate};
+
+use crate::netlink::Netlink;
+use crate::network::Connection;
+use crate::nftables::{Family, Known, LONGEST_COMMENT, Nftables};
+use crate::settings::Settings;
+use crate::survey::Survey;
+use crate::{fence, forwarding, link, route};
+
+const WHY: &str = "own source addresses only, masquerading, and no way in but for answers; nft(8)";
+
+/// Puts a container behind NAT whose end of the pair, `port`, is there already.
+pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<(), Fault> {
+    let (nft, settings) = (Nftables::open()?, Settings::open()?);
+    let survey = Survey::take(netlink)?;
+    let wanted = to_open(netlink, &survey, &settings, &asked.bridge)?;
+    let opened = match forwarding::is_on(&settings)? {
+        // The host is a router by its administrator's will, and stays one.
+        true => Vec::new(),
+        false => {
+            let indexes = survey.links().iter().filter(|link| wanted.contains(&link.name)).map(|link| link.index);
+            let mut opened = opened(&known(&nft)?);
+            opened.extend(indexes);
+            opened.sort_unstable();
+            opened.dedup();
+            opened
+        }
+    };
+    if forwarding::note(&opened).is_some_and(|note| note.len() > LONGEST_COMMENT) {
+        return Err(Fault::new(format!(
+            "cannot forward for {port}: {} interfaces would have to forward",
+            opened.len()
+        ))
+        .with_remedy("make the host a router yourself: sysctl net.ipv4.ip_forward=1"));
+    }
+    let addresses: Vec<IpAddr> = asked.addresses.iter().map(|address| address.ip).collect();
+    let tables: Vec<_> = [fence::guard(port, &addresses)].into_iter().chain(fence::table(&survey, &opened)).collect();
+    nft.replace(&tables, WHY)?;
+    // Only now: nothing is forwarded without the rules.
+    wanted.iter().try_for_each(|interface| forwarding::open(&settings, interface))
+}
+
+/// Makes the shared table again, after a neighbour without NAT was connected to a bridge with NAT.
+pub fn refresh(netlink: &Netlink) -> Result<(), Fault> {
+    let nft = Nftables::open()?;
+    let opened = opened(&known(&nft)?);
+    match fence::table(&Survey::take(netlink)?, &opened) {
+        Some(table) => nft.replace(&[table], WHY),
+        None => Ok(()),
+    }
+}
+
+/// The tables that there are. Only CAP_NET_ADMIN may ask for them, and a dry run needs no privilege.
+fn known(nft: &Nftables) -> Result<Vec<Known>, Fault> {
+    if narrate::is_dry_run() { Ok(Vec::new()) } else { nft.tables() }
+}
+
+/// The interfaces that we opened, by the comment on the shared table.
+pub fn opened(tables: &[Known]) -> Vec<u32> {
+    let fence = tables.iter().find(|table| table.family == Some(Family::Inet) && table.name == fence::FENCE);
+    forwarding::opened(fence.and_then(|fence| fence.comment.as_deref()))
+}
+
+/// The interfaces that must forward and do not: the bridge, and those that routes lead out by, since answers come in
+/// there. Not the bridges of other containers, which are to be kept apart.
+fn to_open(netlink: &Netlink, survey: &Survey, settings: &Settings, bridge: &str) -> Result<Vec<String>, Fault> {
+    if forwarding::is_on(settings)? {
+        return Ok(Vec::new());
+    }
+    let outgoing = route::outgoing(netlink)?;
+    let others = survey.links().iter().filter(|link| {
+        link.index != link::LOOPBACK && outgoing.contains(&link.index) && link.name != bridge && !link.is_our_bridge()
+    });
+    let mut wanted = vec![bridge.to_owned()];
+    wanted.extend(others.map(|link| link.name.clone()));
+    let mut closed = Vec::new();
+    for interface in wanted {
+        if !forwarding::is_open(settings, &interface)? {
+            closed.push(interface);
+        }
+    }
+    Ok(closed)
+}

@@ -1,0 +1,246 @@
+//! What `--nat` opens on the host, it fences in; and what it changed there is changed back, unless somebody else changed
+//! it meanwhile. The controls take one protection away at a time.
+
+use crate::need::{BUSYBOX, IP, NFT, Need, PERL, UNSHARE};
+use crate::network_attacks::apart;
+use crate::row::Row;
+
+const NEEDS: &[Need] = &[UNSHARE, IP, NFT, BUSYBOX, PERL, Need::NetworkNamespaces];
+
+/// A host with two networks, A and B. A sends everything to the host; B knows the way back to A, and no other.
+/// `probe WHO WHOM` runs in the background, and `probed` prints what came of all of them, sorted. `contain NAME BRIDGE
+/// NET NUMBER` starts a container that serves a port, for as long as there is a file of its name.
+const HOST: &str = r#"
+ip link set lo up; mount -t tmpfs none /run; echo 0 >/proc/sys/net/ipv4/ip_forward
+lan() {
+    ip netns add $1; ip link add $1 type veth peer name eth0 netns $1; ip addr add $2.1/24 dev $1; ip link set $1 up
+    ip -n $1 addr add $2.2/24 dev eth0; ip -n $1 link set eth0 up; ip -n $1 route add $3 via $2.1
+}
+lan A 192.0.2 default; lan B 198.51.100 192.0.2.0/24
+in_A="nsenter --net=/run/netns/A" in_B="nsenter --net=/run/netns/B"
+answers() { busybox ping -c 1 -W 1 -q $1 >/dev/null 2>&1 && echo yes || echo no; }
+export -f answers
+probe() { echo "$1 to $2: $(${@:4} bash -c "answers $3")" >>probes & }
+probed() { wait $(jobs -p | grep -vxF "$(cat containers 2>/dev/null)"); sort probes; rm probes; }
+contain() {
+    touch $1
+    netns-rs exec --new --bridge $2 --address $3.$4/24 --gateway $3.1 ${5---nat} -- bash -c "echo \$\$ >$1.pid
+        perl serve & S=\$!
+        while [ -e $1 ]; do sleep 0.02; done; kill \$S" &
+    echo $! >>containers; until [ -s $1.pid ]; do sleep 0.02; done
+}
+inside() { nsenter --net=/proc/$(cat $1.pid)/ns/net "${@:2}"; }
+in_C() { inside C "$@"; }
+in_D() { inside D "$@"; }
+hears() { $in_A perl -MSocket -e '$SIG{ALRM} = sub { exit 1 }; alarm 1; socket S, AF_INET, SOCK_STREAM, 0 or die; connect S, sockaddr_in 8080, inet_aton shift
+    or die; print <S>' $1 2>/dev/null || echo no; }
+echo 'use Socket; socket S, AF_INET, SOCK_STREAM, 0 or die; bind S, sockaddr_in 8080, INADDR_ANY or die; listen S, 5;
+    while (accept C, S) { print C "yes\n"; close C }' >serve
+# A guardian that has ended has done its work, under the lock.
+end() { rm $1; wait; until ! guardian >/dev/null; do sleep 0.02; done; }
+guardian() {
+    for p in /proc/[0-9]*; do
+        [ "$(cat $p/comm 2>/dev/null)" = netns-rs ] && [ $p/ns/net -ef /proc/self/ns/net ] && echo ${p#/proc/} && return
+    done
+    return 1
+}
+state() { echo "ip_forward $(cat /proc/sys/net/ipv4/ip_forward), A $(cat /proc/sys/net/ipv4/conf/A/forwarding), B $(cat /proc/sys/net/ipv4/conf/B/forwarding)"; }
+left() { nft list tables | sort; ip -o link show type bridge | sed 's/^[0-9]*: //; s/:.*//'; }
+"#;
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("--nat makes the host no router between its networks, and no way into the container", NEEDS, |world| {
+        let probes = "probe A B 198.51.100.2 $in_A; probe A C 10.97.3.2 $in_A; probe C A 192.0.2.2 in_C; \
+                      probe C B 198.51.100.2 in_C; probed; hears 10.97.3.2";
+        let outcome = apart(
+            world,
+            &format!(
+                "{HOST} contain C box0 10.97.3 2; contain D box1 10.97.4 2
+                probe C D 10.97.4.2 in_C; probe D C 10.97.3.2 in_D; probe D B 198.51.100.2 in_D; probed; {probes}
+                nft delete table inet netns-rs; {probes}; rm C D; wait"
+            ),
+        );
+        let apart = "C to D: no\nD to B: yes\nD to C: no\n";
+        let fenced = "A to B: no\nA to C: no\nC to A: yes\nC to B: yes\nno\n";
+        // B answers a container only under the host's address.
+        let open = "A to B: yes\nA to C: yes\nC to A: yes\nC to B: no\nyes\n";
+        outcome.succeeds().stdout_is(&format!("{apart}{fenced}{open}"));
+    }),
+    Row::new(
+        "where the host is a router already, --nat leaves it one, and lets nobody into the container",
+        NEEDS,
+        |world| {
+            let outcome = apart(
+            world,
+            &format!(
+                "{HOST} echo 1 >/proc/sys/net/ipv4/ip_forward; contain C box0 10.97.3 2
+                probe A B 198.51.100.2 $in_A; probe A C 10.97.3.2 $in_A; probe C B 198.51.100.2 in_C; probed; hears 10.97.3.2
+                end C; state; left"
+            ),
+        );
+            let expected = "A to B: yes\nA to C: no\nC to B: yes\nno\nip_forward 1, A 1, B 1\n";
+            outcome.succeeds().stdout_is(expected).stderr_is("");
+        },
+    ),
+    Row::new(
+        "a destination that the administrator rewrites to a container is reached in spite of the fence",
+        NEEDS,
+        |world| {
+            let outcome = apart(
+            world,
+            &format!(
+                "{HOST} contain C box0 10.97.3 2; hears 192.0.2.1
+                nft 'table ip t {{ chain c {{ type nat hook prerouting priority dstnat; tcp dport 8080 dnat to 10.97.3.2; }}; }}'
+                hears 192.0.2.1; hears 10.97.3.2; end C; left"
+            ),
+        );
+            outcome.succeeds().stdout_is("no\nyes\nno\ntable ip t\n").stderr_is("");
+        },
+    ),
+    Row::new("a container behind NAT sends under its own addresses only", NEEDS, |world| {
+        let foreign = "in_C busybox ping -I 10.97.3.9 -c 1 -W 1 -q";
+        let tries = format!(
+            "(busybox arping -c 1 -w 1 -I box0 10.97.3.9 | grep -qi 'reply from' && echo yes >1 || echo no >1) & \
+             for to in 10.97.3.1 192.0.2.2; do ({foreign} $to >/dev/null 2>&1 && echo yes >$to || echo no >$to) & done; \
+             wait $(jobs -p | grep -vxF \"$(cat containers)\"); cat 1 10.97.3.1 192.0.2.2"
+        );
+        let outcome = apart(
+            world,
+            &format!(
+                "{HOST} contain C box0 10.97.3 2; in_C ip addr add 10.97.3.9/32 dev eth0; {tries}
+                nft list tables netdev | while read table; do nft delete $table; done; {tries}
+                nft delete table inet netns-rs; {tries}; end C; left"
+            ),
+        );
+        // The port's own rules, then those of the host for what it forwards, then none.
+        outcome.succeeds().stdout_is("no\nno\nno\nyes\nyes\nno\nyes\nyes\nyes\n").stderr_is("");
+    }),
+    Row::new("what else is behind a stranger's bridge stays in reach, the container on it does not", NEEDS, |world| {
+        let outcome = apart(
+            world,
+            &format!(
+                "{HOST} echo 1 >/proc/sys/net/ipv4/ip_forward; ip link add br1 type bridge; ip addr add 10.97.5.1/24 dev br1; ip link set br1 up
+                ip netns add E; ip link add E master br1 type veth peer name eth0 netns E; ip link set E up
+                ip -n E addr add 10.97.5.9/24 dev eth0; ip -n E link set eth0 up; ip -n E route add default via 10.97.5.1
+                contain C br1 10.97.5 2; probe A E 10.97.5.9 $in_A; probe A C 10.97.5.2 $in_A; probe E A 192.0.2.2 nsenter --net=/run/netns/E
+                probe C A 192.0.2.2 in_C; probe C E 10.97.5.9 in_C; probed; end C; left"
+            ),
+        );
+        let expected = "A to C: no\nA to E: yes\nC to A: yes\nC to E: yes\nE to A: yes\nbr1\n";
+        outcome.succeeds().stdout_is(expected).stderr_is("");
+    }),
+    Row::new("containers behind NAT talk to each other, by IPv6, too, under their own addresses", NEEDS, |world| {
+        let outcome = apart(
+            world,
+            &format!(
+                "{HOST} contain C box0 10.97.3 2 '--nat --address fd00:97::2/64'; contain D box0 10.97.3 3 '--nat --address fd00:97::3/64'
+                in_C bash -c 'answers 10.97.3.3; answers fd00:97::3'
+                in_C ip addr add fd00:97::9/128 dev eth0 nodad; for from in fd00:97::2 fd00:97::9; do \
+                in_C busybox ping -I $from -c 1 -W 1 -q fd00:97::3 >/dev/null && echo yes || echo no; done
+                nft list tables netdev | while read table; do nft delete $table; done
+                in_C busybox ping -I fd00:97::9 -c 1 -W 1 -q fd00:97::3 >/dev/null && echo yes; rm C D; wait"
+            ),
+        );
+        outcome.succeeds().stdout_is("yes\nyes\nyes\nno\nyes\n");
+    }),
+    Row::new(
+        "a neighbour without NAT is forwarded under its own address, nobody else from the bridge is",
+        NEEDS,
+        |world| {
+            let outcome = apart(
+            world,
+            &format!(
+                "{HOST} contain C box0 10.97.3 2; contain D box0 10.97.3 3 ''; probe D A 192.0.2.2 in_D; probe D B 198.51.100.2 in_D; probed
+                in_D ip addr add 10.97.3.9/32 dev eth0; in_D busybox ping -I 10.97.3.9 -c 1 -W 1 -q 192.0.2.2 >/dev/null || echo no; rm C D; wait"
+            ),
+        );
+            outcome.succeeds().stdout_is("D to A: yes\nD to B: no\nno\n");
+        },
+    ),
+    Row::new(
+        "what --nat opens is closed after the last container, and what was open before stays open",
+        NEEDS,
+        |world| {
+            let outcome = apart(
+            world,
+            &format!(
+                "{HOST} echo 1 >/proc/sys/net/ipv4/conf/B/forwarding; state; contain C box0 10.97.3 2; contain D box1 10.97.4 2; state
+                rm C; until [ $(ip -o link show type bridge | wc -l) = 1 ]; do sleep 0.02; done; state; in_D bash -c 'answers 192.0.2.2'
+                end D; state; left"
+            ),
+        );
+            let (before, during) = ("ip_forward 0, A 0, B 1\n", "ip_forward 0, A 1, B 1\n");
+            outcome.succeeds().stdout_is(&format!("{before}{during}{during}yes\n{before}")).stderr_is("");
+        },
+    ),
+    Row::new("ip_forward stays as the administrator wrote it while a container ran", NEEDS, |world| {
+        let outcome = apart(
+            world,
+            &format!(
+                "{HOST} contain C box0 10.97.3 2; state; echo 1 >/proc/sys/net/ipv4/ip_forward; contain D box0 10.97.3 3
+                probe A B 198.51.100.2 $in_A; probe A C 10.97.3.2 $in_A; probed; rm C; end D; state; left
+                contain C box0 10.97.3 2; echo 0 >/proc/sys/net/ipv4/ip_forward; end C; state; left"
+            ),
+        );
+        let expected =
+            "ip_forward 0, A 1, B 1\nA to B: yes\nA to C: no\nip_forward 1, A 1, B 1\nip_forward 0, A 0, B 0\n";
+        outcome.succeeds().stdout_is(expected).stderr_is("");
+    }),
+    Row::new("what a killed guardian leaves is fenced, and gc removes it and nothing else", NEEDS, |world| {
+        let outcome = apart(
+            world,
+            &format!(
+                "{HOST} ip link add br1 type bridge; nft add table inet other; nft add table netdev netns; contain C box0 10.97.3 2
+                G=$(guardian); kill -9 $G; while [ -e /proc/$G ]; do sleep 0.02; done; netns-rs gc; in_C bash -c 'answers 198.51.100.2'
+                end C; until ! ip -o link show | grep -q 'master box0'; do sleep 0.02; done; probe A B 198.51.100.2 $in_A; probed
+                plain() {{ sed 's/veth[0-9a-f]*/veth/'; }}
+                netns-rs gc --dry-run 2>/dev/null | plain; state; netns-rs gc --json | plain; state; netns-rs gc; netns-rs gc --json; left"
+            ),
+        );
+        let items = [
+            ("table", "netns-rs-veth"),
+            ("forwarding", "A"),
+            ("forwarding", "B"),
+            ("table", "netns-rs"),
+            ("bridge", "box0"),
+        ];
+        let lines: String = items.iter().map(|(kind, name)| format!("{kind} {name}\n")).collect();
+        let json = items.map(|(kind, name)| format!("{{\"kind\":\"{kind}\",\"name\":\"{name}\"}}")).join(",");
+        let (open, closed) = ("ip_forward 0, A 1, B 1\n", "ip_forward 0, A 0, B 0\n");
+        let left = "table inet other\ntable netdev netns\nbr1\n";
+        let expected = format!("yes\nA to B: no\n{lines}{open}[{json}]\n{closed}[]\n{left}");
+        outcome.succeeds().stdout_is(&expected).stderr_is("");
+    }),
+    Row::new("whoever comes next clears what a killed guardian left", NEEDS, |world| {
+        let outcome = apart(
+            world,
+            &format!(
+                "{HOST} contain C box0 10.97.3 2; kill -9 $(guardian); end C; until ! ip -o link show | grep -q 'master box0'; do sleep 0.02; done
+                left | wc -l; state; contain D box1 10.97.4 2; left | sed 's/veth.*/veth/'; end D; left; state"
+            ),
+        );
+        let during = "table inet netns-rs\ntable netdev netns-rs-veth\nbox1\n";
+        let expected = format!("3\nip_forward 0, A 1, B 1\n{during}ip_forward 0, A 0, B 0\n");
+        outcome.succeeds().stdout_is(&expected).stderr_is("");
+    }),
+    Row::new(
+        "gc cuts the cable of a container whose process is gone, and of no other",
+        &[UNSHARE, IP, PERL, Need::NetworkNamespaces],
+        |world| {
+            let outcome = apart(
+            world,
+            "mount -t tmpfs none /run; for n in 2 3; do
+                netns-rs exec --new --bridge box0 --address 10.97.3.$n/24 -- bash -c \"readlink /proc/self/ns/net >ns$n; ip netns attach n$n \\$\\$
+                    echo \\$\\$ >pid$n; while [ -e pid$n ]; do sleep 0.02; done\" & until [ -s pid$n ]; do sleep 0.02; done
+            done
+            for p in /proc/[0-9]*; do
+                [ \"$(cat $p/comm 2>/dev/null)\" = netns-rs ] && [ $p/ns/net -ef /proc/self/ns/net ] && kill -9 ${p#/proc/}
+            done
+            netns-rs gc; P=$(cat pid2); rm pid2; while [ -e /proc/$P ]; do sleep 0.02; done; ip -o link show type veth | wc -l
+            netns-rs gc | sed 's/veth [a-z0-9]*$/veth/'; ip -o link show type veth | wc -l; rm pid3; wait; netns-rs gc | wc -l; ip -o link show type veth",
+        );
+            outcome.succeeds().stdout_is("2\nveth\n1\n2\n").stderr_is("");
+        },
+    ),
+];

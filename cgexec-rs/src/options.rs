@@ -9,64 +9,66 @@ use plumbing::ordinary::Ordinary;
 use plumbing::units::{self, Limit};
 
 const EXAMPLES: &str = "
-  cgexec-rs --memory 256M --pids 100 -- make        limit a build; the group goes when the build is over
+  cgexec-rs --memory 256M --pids 100 -- make        limit a build; the cgroup is removed after it
   cgexec-rs --cpus 50% -- ffmpeg -i a.mkv b.webm    half of one CPU
-  cgexec-rs -g memory,cpu:/batch -- ./job           run in a group that exists already
+  cgexec-rs -g memory,cpu:/batch -- ./job           run in an existing cgroup
   unshare-rs --hold --mount --pid --cgroup | cgexec-rs --pipe --memory 1G | nsenter-rs --pipe --rm -- sh
   cgexec-rs --show --json 4242                      what a process may use, and what it uses
   cgexec-rs --gc                                    remove what killed runs left behind
+=======
+  cgexec-rs --show --json 4242                      limits and usage of a process
 ";
 
 const NOT_GC: [&str; 8] = ["memory", "swap", "pids", "cpus", "group", "pipe", "show", "command"];
 const LIMITS: [&str; 4] = ["memory", "swap", "pids", "cpus"];
 
-/// Run a command under limits, by control groups; cgroups(7)
+/// Run a command with limits, in a control group; cgroups(7)
 ///
-/// Limits make a group below our own for the command alone. When the command and all that it started have ended, the
-/// group is removed. Without limits nothing is changed.
+/// Limits are set in a new cgroup below the current one. The cgroup is removed when the command and all processes
+/// that it started have ended. Without limits, nothing is changed.
 #[derive(Debug, Default, Parser, Ordinary)]
 #[command(name = "cgexec-rs", version, after_help = after_help(EXAMPLES))]
 pub struct Options {
-    /// At most so much memory: 256M, 1.5G, max
+    /// Memory limit, e.g. 256M, 1.5G, max
     #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Limits")]
     pub(crate) memory: Option<Limit>,
-    /// At most so much swap beside it: 0, 512M, max
+    /// Swap limit, in addition to memory, e.g. 0, 512M, max
     #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Limits")]
     pub(crate) swap: Option<Limit>,
-    /// At most so many processes and threads: 100, max
+    /// Limit of processes and threads, e.g. 100, max
     #[arg(long, value_name = "N", value_parser = units::count, help_heading = "Limits")]
     pub(crate) pids: Option<Limit>,
-    /// At most so much CPU time: 1.5 CPUs, 50% of one
+    /// CPU time limit, e.g. 1.5 (CPUs), 50% (of one CPU)
     #[arg(long, value_name = "N", value_parser = units::cpus, help_heading = "Limits")]
     pub(crate) cpus: Option<u64>,
-    /// Name the group cgexec-rs-NAME; otherwise the container's name or the pid
+    /// Name the cgroup cgexec-rs-NAME; default: the container's name or the pid
     #[arg(long, value_name = "NAME", help_heading = "Limits")]
     pub(crate) name: Option<OsString>,
 
-    /// Join a group that exists: memory,pids:PATH, *:PATH for all controllers, :PATH for cgroup v2
+    /// Join an existing cgroup: memory,pids:PATH, *:PATH (all controllers) or :PATH (cgroup v2); repeatable
     #[arg(short = 'g', value_name = "CONTROLLERS:PATH", conflicts_with_all = LIMITS, help_heading = "Existing groups")]
     pub(crate) group: Vec<OsString>,
 
-    /// Take a container record from stdin, limit that container, pass the record on
+    /// Read a container record from stdin, limit that container, and pass the record on
     #[arg(long, conflicts_with = "command", help_heading = "Pipe")]
     pub(crate) pipe: bool,
-    /// Leave the container alive when this stage fails
+    /// Keep an unfinished container when this stage fails
     #[arg(long, conflicts_with = "show", help_heading = "Pipe")]
     pub(crate) keep_on_error: bool,
 
-    /// Show the groups, limits and use of a process (ours, or that of PID), or add them to records with --pipe
+    /// Show cgroups, limits and usage of this process or of PID; with --pipe, add them to each record
     #[arg(long, conflicts_with_all = LIMITS, conflicts_with = "group", help_heading = "Report")]
     pub(crate) show: bool,
-    /// Remove groups that killed runs left behind, in all hierarchies, and print their directories
+    /// Remove cgroups that killed runs left behind, in all hierarchies, and print their paths
     #[arg(long, conflicts_with_all = NOT_GC, help_heading = "Report")]
     pub(crate) gc: bool,
-    /// Show as JSON
+    /// Print JSON
     #[arg(long, conflicts_with = "pipe", help_heading = "Report")]
     pub(crate) json: bool,
 
     #[command(flatten)]
     pub(crate) narration: Narration,
-    /// The command, and its arguments; with --show a PID
+    /// Command and its arguments; with --show: a PID
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }

@@ -17,44 +17,44 @@ use crate::confinement::{self, OneSet};
 /// How the options confine the command beyond its capabilities.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Ordinary)]
 pub(crate) struct Confine {
-    /// Filter system calls: default (with --std), none, or a profile in OCI or Docker format
+    /// Filter system calls: default (with --std), none, or a profile FILE in OCI or Docker format
     #[arg(long, value_name = "default|none|FILE", help_heading = "Confinement")]
     pub(crate) seccomp: Option<Filter>,
-    /// Let no set-user-ID program or file capability work (with --std, unless --allow-new-privs)
+    /// Set no_new_privs: set-user-ID programs and file capabilities have no effect (default with --std)
     #[arg(long, conflicts_with = "allow_new_privs", help_heading = "Confinement")]
     pub(crate) no_new_privs: bool,
-    /// Set one of the five sets apart, as in ambient=NET_RAW; else all are as --capabilities says
+    /// Set one capability set, e.g. ambient=NET_RAW; default: as --capabilities says (repeatable)
     #[arg(long, value_name = "SET=NAMES", value_parser = confinement::one_set, help_heading = "Confinement")]
     pub(crate) capability_set: Vec<OneSet>,
-    /// Begin a session of its own, without a controlling terminal
+    /// Start a new session without a controlling terminal; setsid(2)
     #[arg(long, help_heading = "Confinement")]
     pub(crate) new_session: bool,
-    /// Set what being root means: exactly these secure bits, as in noroot,noroot_locked
+    /// Set exactly these secure bits, e.g. noroot,noroot_locked
     #[arg(long, value_name = "BIT,...", value_parser = Securebits::parse, help_heading = "Confinement")]
     pub(crate) securebits: Option<Securebits>,
-    /// Let no file be reached but below these paths, and there read and execute only; Landlock
+    /// Allow only reading and executing below PATH; deny all other files (Landlock; repeatable)
     #[arg(long, value_name = "PATH", help_heading = "Confinement")]
     pub(crate) landlock_ro: Vec<PathBuf>,
-    /// Let no file be reached but below these paths; Landlock
+    /// Allow all access below PATH; deny all other files (Landlock; repeatable)
     #[arg(long, value_name = "PATH", help_heading = "Confinement")]
     pub(crate) landlock_rw: Vec<PathBuf>,
-    /// Limit a resource, as in nofile=1024:4096 (soft:hard), as=1G or core=0
+    /// Set a resource limit, e.g. nofile=1024:4096 (soft:hard), as=1G, core=0 (repeatable)
     #[arg(long, value_name = "NAME=LIMIT", value_parser = ResourceLimit::parse, help_heading = "Limits")]
     pub(crate) rlimit: Vec<ResourceLimit>,
-    /// Set the permissions that new files do not get, in octal, as in 022
+    /// Set the umask, in octal, e.g. 022
     #[arg(long, value_name = "MASK", value_parser = umask, help_heading = "Limits")]
     pub(crate) umask: Option<u32>,
 
-    /// Begin with nothing but PATH, HOME and TERM (with --std, unless --keep-env)
+    /// Start with only PATH, HOME and TERM (default with --std)
     #[arg(long, conflicts_with = "keep_env", help_heading = "Environment")]
     pub(crate) clear_env: bool,
-    /// Set the variables of a file of NAME=VALUE lines; a NAME alone is copied from the caller's
+    /// Set variables from NAME=VALUE lines of FILE; a NAME alone is copied from the caller (repeatable)
     #[arg(long, value_name = "FILE", help_heading = "Environment")]
     pub(crate) env_file: Vec<PathBuf>,
-    /// Remove a variable
+    /// Remove a variable (repeatable)
     #[arg(long, value_name = "NAME", help_heading = "Environment")]
     pub(crate) unsetenv: Vec<OsString>,
-    /// Set a variable, after all that the other options do
+    /// Set a variable, after all other environment options (repeatable)
     #[arg(long, value_name = "NAME=VALUE", value_parser = of_os(variable),
           help_heading = "Environment")]
     pub(crate) setenv: Vec<OsString>,

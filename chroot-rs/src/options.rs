@@ -24,11 +24,11 @@ const EXAMPLES: &str = "
   unshare-rs --hold --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/sh
 ";
 
-/// Change the root: plainly, or with a container's own mounts and few privileges
+/// Change the root directory: like chroot(8), or with a container's mounts and few privileges
 ///
-/// Without --std it does what chroot(8) does. With --std the command sees a container's root: its own /proc, /sys and
-/// /dev, masked and read-only where they speak for the whole machine, pivoted so that there is no way back, with
-/// fewer capabilities than Docker's default, no_new_privs and a clean environment.
+/// Without --std it works like chroot(8). With --std the command gets a container's root: new /proc, /sys and /dev,
+/// masked and read-only where they control or show the whole machine; pivot_root(2), so that nothing leads back;
+/// fewer capabilities than Docker's default, no_new_privs, a seccomp filter, and a clean environment.
 #[derive(Debug, Default, Parser, Ordinary)]
 #[command(name = "chroot-rs", version, infer_long_args = true, after_help = after_help(EXAMPLES))]
 #[command(override_usage = "chroot-rs [OPTIONS] NEWROOT [COMMAND [ARGUMENT]...]
@@ -37,13 +37,13 @@ const EXAMPLES: &str = "
        chroot-rs --pipe --std|--oci BUNDLE [OPTIONS] [NEWROOT|--host-root|--overlay...]
        chroot-rs --audit [--json]")]
 pub struct Options {
-    /// Make a container's root: own mounts, masks, pivot_root(2), confinement
+    /// Make a container's root: mounts, masks, pivot_root(2), confinement
     #[arg(long, help_heading = "Container root")]
     pub(crate) std: bool,
     #[command(flatten)]
     pub(crate) root: RootOptions,
 
-    /// Run as this user and group, by name or number; names of NEWROOT come first
+    /// Run as this user and group, by name (looked up in NEWROOT first) or number
     #[arg(
         long,
         visible_alias = "user",
@@ -52,45 +52,45 @@ pub struct Options {
         help_heading = "Identity"
     )]
     pub(crate) userspec: Option<String>,
-    /// Run with this primary group, by name or number; the others are those of --groups
+    /// Run with this primary group, by name or number
     #[arg(long, value_name = "GROUP", overrides_with = "group", help_heading = "Identity")]
     pub(crate) group: Option<String>,
-    /// Run with these supplementary groups
+    /// Run with these supplementary groups, by name or number
     #[arg(long, value_name = "GROUP,...", overrides_with = "groups", help_heading = "Identity")]
     pub(crate) groups: Option<String>,
-    /// Stay in the working directory; only where NEWROOT is /
+    /// Keep the working directory; only if NEWROOT is /
     #[arg(long, conflicts_with = "std", help_heading = "Identity")]
     pub(crate) skip_chdir: bool,
 
-    /// Leave no more than these: default (with --std), docker, podman, none, all, or names, as in default,NET_RAW
+    /// Keep only these capabilities: default (with --std), docker, podman, none, all, or names, e.g. default,NET_RAW
     #[arg(long, value_name = "SET", value_parser = confinement::capabilities, help_heading = "Confinement")]
     pub(crate) capabilities: Option<Capabilities>,
-    /// Let set-user-ID programs and file capabilities work: no no_new_privs
+    /// Do not set no_new_privs (set-user-ID programs and file capabilities keep working)
     #[arg(long, requires = "std", help_heading = "Confinement")]
     pub(crate) allow_new_privs: bool,
-    /// Keep the caller's environment variables
+    /// Keep the caller's environment
     #[arg(long, requires = "std", help_heading = "Confinement")]
     pub(crate) keep_env: bool,
-    /// Keep N descriptors from 3 on; all others close
+    /// Pass only descriptors 3 to N+2 to the command (with --std, --oci or mounts; default: 0)
     #[arg(long, value_name = "N", conflicts_with = "pipe", help_heading = "Confinement")]
     pub(crate) preserve_fds: Option<u32>,
     #[command(flatten)]
     pub(crate) confine: Confine,
 
-    /// Write a line to descriptor FD once all is set up
+    /// Write a newline to descriptor FD when everything is set up
     #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(0..), help_heading = "Start")]
     pub(crate) ready_fd: Option<i32>,
-    /// Then wait for a byte, or the end of file, from descriptor FD
+    /// Before running the command, wait for a byte or end of file on descriptor FD
     #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(0..), help_heading = "Start")]
     pub(crate) block_fd: Option<i32>,
-    /// Then wait until somebody writes to the FIFO PATH
+    /// Before running the command, wait for a byte on the FIFO PATH
     #[arg(long, value_name = "PATH", help_heading = "Start")]
     pub(crate) exec_fifo: Option<PathBuf>,
 
-    /// Work on the container whose record comes in on stdin, and pass the record on
+    /// Read a container record from stdin, change the root of that container, and pass the record on
     #[arg(long, conflicts_with_all = ["ready_fd", "block_fd", "exec_fifo"], help_heading = "Pipe")]
     pub(crate) pipe: bool,
-    /// Leave the container alive when this stage fails
+    /// Keep an unfinished container when this stage fails
     #[arg(long, requires = "pipe", help_heading = "Pipe")]
     pub(crate) keep_on_error: bool,
 
@@ -99,7 +99,7 @@ pub struct Options {
 
     #[command(flatten)]
     pub(crate) narration: Narration,
-    /// The new root directory, then the command and its arguments
+    /// New root directory, then the command and its arguments
     #[arg(trailing_var_arg = true, value_name = "NEWROOT COMMAND")]
     pub(crate) operands: Vec<OsString>,
 }
@@ -107,11 +107,11 @@ pub struct Options {
 /// The options that ask for no root at all.
 #[derive(Debug, Default, clap::Args, Ordinary)]
 pub(crate) struct Audit {
-    /// Try the ways out of the container that this runs in, and tell which are open; exits with 1 if any is
+    /// Probe the current container for escapes and leaks; exit 1 if any succeeds
     #[arg(long, conflicts_with_all = ["std", "pipe", "keep_on_error", "userspec", "group", "groups", "skip_chdir", "capabilities",
           "allow_new_privs", "keep_env", "preserve_fds"], help_heading = "Audit")]
     pub(crate) audit: bool,
-    /// Tell it as JSON
+    /// Print JSON
     #[arg(long, requires = "audit", help_heading = "Audit")]
     pub(crate) json: bool,
 }

@@ -47,15 +47,25 @@ static MOUNTS: [(Declared, &str, &str, Read); 7] = [
     (
         named("bind"),
         "SRC:DST[:OPTS]",
-        "Show SRC of the host at DST: ro, rec (default), norec, suid, dev, noexec, try, idmap=MAP",
+        "Bind-mount SRC of the host at DST; options: ro, rec (default), norec, suid, dev, noexec, try, idmap=MAP",
         asked::bind,
     ),
-    (named("tmpfs"), "DST[:OPTS]", "An empty file system in memory: size=, mode=, ro, exec", asked::tmpfs),
-    (named("proc"), "DST[:OPTS]", "The processes of our pid namespace: hidepid=, subset=pid", asked::proc),
-    (named("dev"), "DST", "The few devices that every program may expect", asked::dev),
-    (named("mask"), "PATH", "Hide what is at PATH", asked::mask),
-    (named("readonly-path"), "PATH", "Make what is at PATH and all below read-only", asked::read_only),
-    (named("mount"), "type=T,target=DST,...", "Any of these, and more, in the words of mount(8)", asked::mount),
+    (
+        named("tmpfs"),
+        "DST[:OPTS]",
+        "Mount an empty file system in memory at DST; options: size=, mode=, ro, exec",
+        asked::tmpfs,
+    ),
+    (named("proc"), "DST[:OPTS]", "Mount a new proc file system at DST; options: hidepid=, subset=pid", asked::proc),
+    (named("dev"), "DST", "Mount a minimal /dev at DST: null, zero, full, random, urandom, tty", asked::dev),
+    (named("mask"), "PATH", "Hide the file or directory PATH", asked::mask),
+    (named("readonly-path"), "PATH", "Make PATH and everything below it read-only", asked::read_only),
+    (
+        named("mount"),
+        "type=T,target=DST,...",
+        "Any of these mounts, and others, in key=value form with the words of mount(8)",
+        asked::mount,
+    ),
 ];
 
 const fn named(id: &'static str) -> Declared {
@@ -117,31 +127,31 @@ impl Ordinary for AskedMounts {
 /// What becomes the root, where it is not the directory NEWROOT, and how.
 #[derive(Debug, Default, Args, Ordinary)]
 pub(crate) struct RootOptions {
-    /// Make the root on the spot from the host's /usr, read-only; takes no NEWROOT
+    /// Build a read-only root from the host's /usr; no NEWROOT
     #[arg(long, requires = "std", help_heading = "Container root", group = "made")]
     pub(crate) host_root: bool,
-    /// Lay these directories over each other, the first on top, and keep changes in memory; takes no NEWROOT
+    /// Use an overlay of these directories as the root (first is topmost), changes in memory; no NEWROOT
     #[arg(long, value_name = "LOWER[:LOWER...]", help_heading = "Container root", group = "made")]
     pub(crate) overlay: Option<OsString>,
-    /// Keep the changes in DIR/upper instead
+    /// Keep the changes of --overlay in DIR/upper
     #[arg(long, value_name = "DIR", requires = "overlay", help_heading = "Container root")]
     pub(crate) upper: Option<PathBuf>,
-    /// Begin with an empty root in memory; takes no NEWROOT
+    /// Use an empty root in memory; no NEWROOT
     #[arg(long, help_heading = "Container root", group = "made")]
     pub(crate) tmpfs_root: bool,
-    /// Take the directory or the detached mount that is open as FD; takes no NEWROOT
+    /// Use the directory or detached mount that is open as descriptor FD as the root; no NEWROOT
     #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(3..), help_heading = "Container root", group = "made")]
     pub(crate) root_fd: Option<i32>,
-    /// Take root, mounts and process from BUNDLE/config.json, as OCI runtimes do; takes no NEWROOT
+    /// Use root, mounts and process of BUNDLE/config.json (OCI bundle); no NEWROOT
     #[arg(long, value_name = "BUNDLE", help_heading = "Container root", group = "made", conflicts_with_all = OF_A_BUNDLE)]
     pub(crate) oci: Option<PathBuf>,
-    /// Leave the old root by pivot_root(2), in a mount namespace of our own: as --std and all mounts do, also without them
+    /// Use pivot_root(2) in a new mount namespace; implied by --std and all mount options
     #[arg(long, help_heading = "Container root")]
     pub(crate) pivot: bool,
-    /// Lay the new root over the old one and chroot(2), where pivot_root(2) cannot be, as in an initramfs
+    /// Mount the new root over the old one and chroot(2) instead of pivot_root(2), e.g. in an initramfs
     #[arg(long, conflicts_with_all = ["pivot", "pipe"], help_heading = "Container root")]
     pub(crate) no_pivot: bool,
-    /// Make the root read-only; mount points that it lacks are made without writing to it
+    /// Make the root read-only
     #[arg(long, help_heading = "Container root")]
     pub(crate) read_only: bool,
     #[command(flatten)]

@@ -13,14 +13,14 @@ use crate::name::Name;
 use crate::network::{self, Address};
 
 const EXAMPLES: &str = "
-  netns-rs exec --new -- ip link                    a namespace with loopback and nothing else
+  netns-rs exec --new -- ip link                    a namespace with only a loopback interface
   netns-rs exec --new --bridge box0 --address 10.88.0.2/24 --gateway 10.88.0.1 --nat -- bash
   … | netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24 | …
-  netns-rs show $(pidof nginx)                      interfaces, addresses, and where the cables lead
+  netns-rs show $(pidof nginx)                      interfaces, addresses and peers
   netns-rs add web; netns-rs exec web -- ip address; netns-rs delete web
 ";
 
-/// Network namespaces: run in them, name them, connect them, look into them
+/// Run commands in network namespaces, and name, connect and show them
 #[derive(Debug, Default, Parser, Ordinary)]
 #[command(
     name = "netns-rs",
@@ -39,19 +39,19 @@ pub struct Options {
 /// What to do; without a word, list.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
-    /// Run a command in a network namespace: a named one, or with --new a new one
+    /// Run a command in a named or (with --new) a new network namespace
     Exec(Exec),
-    /// Make a network namespace and name it
+    /// Create a named network namespace
     Add(Named),
-    /// Remove a name; the namespace goes when nothing uses it
+    /// Remove a name; the namespace ends when nothing uses it
     #[command(visible_alias = "del")]
     Delete(Named),
-    /// List the names that there are
+    /// List the names
     #[command(visible_alias = "ls")]
     List(List),
     /// Connect the container of a record to a bridge on the host
     Connect(Connect),
-    /// Show what is in a network namespace, and where its cables lead
+    /// Show the interfaces of a network namespace, and their peers
     Show(Show),
     /// Remove from the host what is left of containers whose guardian was killed
     Gc(Gc),
@@ -72,10 +72,10 @@ impl Choice for Action {
 
 #[derive(Debug, Default, Args, Ordinary)]
 pub(crate) struct Exec {
-    /// Run it in a new network namespace, which ends with its last process
+    /// Run the command in a new network namespace, which ends with its last process
     #[arg(long)]
     pub(crate) new: bool,
-    /// The name of the namespace (not with --new), then the command and its arguments
+    /// Name of the namespace (not with --new), then the command and its arguments
     #[arg(trailing_var_arg = true, value_name = "[NAME] COMMAND")]
     pub(crate) words: Vec<OsString>,
     #[command(flatten)]
@@ -85,26 +85,26 @@ pub(crate) struct Exec {
 #[derive(Debug, Default, Args, Ordinary)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Wiring {
-    /// Connect it to this bridge on the host, which is made if it is missing
+    /// Connect the namespace to this bridge on the host; create the bridge if it does not exist
     #[arg(long, value_name = "NAME", value_parser = network::interface_name)]
     pub(crate) bridge: Option<String>,
-    /// Give the interface this address, such as 10.88.0.2/24; may be repeated
+    /// Address of the interface, e.g. 10.88.0.2/24 (repeatable)
     #[arg(long, value_name = "ADDRESS/PREFIX", value_parser = Address::parse, requires = "bridge")]
     pub(crate) address: Vec<Address>,
-    /// Send packets for everywhere else here: the bridge gets this address
+    /// Default gateway; this address is assigned to the bridge
     #[arg(long, value_name = "ADDRESS", value_parser = network::gateway, requires = "bridge")]
     pub(crate) gateway: Option<IpAddr>,
-    /// Let those packets leave the host under its own address (IPv4 masquerading)
+    /// Masquerade IPv4 packets that leave the host with the host's address
     #[arg(long, requires = "bridge")]
     pub(crate) nat: bool,
-    /// The name of the interface inside [default: eth0]
+    /// Name of the interface inside [default: eth0]
     #[arg(long, value_name = "NAME", value_parser = network::interface_name, requires = "bridge")]
     pub(crate) interface: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Named {
-    /// The name, a file in /run/netns
+    /// Name of the namespace, a file in /run/netns
     #[arg(value_name = "NAME")]
     pub(crate) name: Name,
 }
@@ -125,10 +125,10 @@ pub(crate) struct Gc {
 
 #[derive(Debug, Default, Args, Ordinary)]
 pub(crate) struct Connect {
-    /// Read the container's record from stdin, and pass it on with what was made
+    /// Read the container's record from stdin, and pass it on with the new connection
     #[arg(long, required = true)]
     pub(crate) pipe: bool,
-    /// Leave an unfinished container alone when this fails, instead of ending it
+    /// Keep an unfinished container when this stage fails
     #[arg(long, requires = "pipe")]
     pub(crate) keep_on_error: bool,
     #[command(flatten)]
@@ -137,13 +137,13 @@ pub(crate) struct Connect {
 
 #[derive(Debug, Default, Args, Ordinary)]
 pub(crate) struct Show {
-    /// Read container records from stdin, and pass them on with what is found
+    /// Read container records from stdin, and pass each on with its interfaces
     #[arg(long, conflicts_with_all = ["subject", "json"])]
     pub(crate) pipe: bool,
     /// Print JSON
     #[arg(long, short)]
     pub(crate) json: bool,
-    /// A name in /run/netns, or the pid of a process; without it, our own namespace
+    /// Name in /run/netns or pid of a process; default: the current namespace
     #[arg(value_name = "NAME|PID")]
     pub(crate) subject: Option<Name>,
 }

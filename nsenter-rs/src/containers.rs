@@ -20,18 +20,18 @@ use crate::find::{self, Container, Runtime};
 
 const EXAMPLES: &str = "\
 Examples:
-  nsenter-rs --list --containers                  what runs here, what each has of its own, and since when
-  nsenter-rs --list --containers --type podman    only podman's
+  nsenter-rs --list --containers                  all containers, their namespaces and start times
+  nsenter-rs --list --containers --type podman    only podman's containers
   nsenter-rs --list --containers --json | cgexec-rs --pipe --show | jq -r '[.name,.cgroup.memory.current]|@tsv'
 
 Exit status: 0, or 125 for our own failure.";
 
-/// List the containers that run here
+/// List the running containers
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
 #[command(name = "nsenter-rs --list --containers", display_name = "nsenter-rs", version, after_help = EXAMPLES,
           override_usage = "nsenter-rs --list --containers [OPTIONS]")]
 pub(crate) struct Options {
-    /// Print records, as JSON, one a line
+    /// Print JSON records, one per line
     #[arg(long)]
     pub(crate) json: bool,
     /// Only containers of this runtime: docker, podman, cri-o, containerd, nspawn, lxc, hold, crun, runc

@@ -20,48 +20,48 @@ const EXAMPLES: &str = "
   nsenter-rs --target 4242 --all -- sh                      enter every namespace of a process
   nsenter-rs --target 4242 --net -- ss -tln                 the host's tools, in the network of a container
   nsenter-rs --net=/run/netns/blue -- ip address            a namespace by its file
-  nsenter-rs -t 4242 -a --join-cgroup --env --wd -- sh      as near to a process as can be: group, environment, directory
-  nsenter-rs -t 4242 -a --like-target -- mount -a           why does it get EPERM in there
-  nsenter-rs --pipe --rm -- /bin/sh                         the end of a pipeline: run a command, then end the container
-  nsenter-rs --pipe -- ps <web.json                         enter a container by the record that names it
-  nsenter-rs --target web --all -- sh                       enter a container by its name, whoever runs it
-  nsenter-rs --list --containers                            all containers, what each has of its own, and since when
-  nsenter-rs --find web --json | cgexec-rs --pipe --show    find a container by name, and look into it
-  nsenter-rs --inspect web                                  what keeps a container apart from the host, and what does not
-  nsenter-rs --diff web host                                what it has otherwise than the host
+  nsenter-rs -t 4242 -a --join-cgroup --env --wd -- sh      like the process: cgroup, environment, directory
+  nsenter-rs -t 4242 -a --like-target -- mount -a           find out why it gets EPERM
+  nsenter-rs --pipe --rm -- /bin/sh                         last stage: run a command, then end the container
+  nsenter-rs --pipe -- ps <web.json                         enter the container of a saved record
+  nsenter-rs --target web --all -- sh                       enter a container by name, of any runtime
+  nsenter-rs --list --containers                            all containers, their namespaces and start times
+  nsenter-rs --find web --json | cgexec-rs --pipe --show    find a container by name, and show its usage
+  nsenter-rs --inspect web                                  how a container is isolated, and the risks
+  nsenter-rs --diff web host                                how it differs from the host
 ";
 
-/// Enter namespaces, and find the containers that they belong to
+/// Enter namespaces of processes and containers; find, list and inspect containers
 #[derive(Debug, Default, Parser, Ordinary)]
 #[command(name = "nsenter-rs", version, after_help = after_help(EXAMPLES), args_override_self = true)]
 pub struct Options {
-    /// Enter namespaces of this process (with its pidfd's inode: of no other that got its pid), or of this container
+    /// Enter the namespaces of this process or container; PID:INODE guards against pid reuse
     #[arg(short, long, value_name = "PID[:INODE]|NAME", help_heading = "Target",
           value_parser = of_os(Address::read),
           action = clap::ArgAction::Append, conflicts_with_all = ["pipe", "find"])]
     pub(crate) target: Vec<Address>,
-    /// Enter the container whose record comes in on stdin
+    /// Enter the container whose record is on stdin
     #[arg(long, help_heading = "Target", conflicts_with = "find")]
     pub(crate) pipe: bool,
-    /// Print the record of the container with this name or id, and enter nothing (needs --json)
+    /// Print the record of the container with this name or id (needs --json)
     #[arg(long, value_name = "NAME", requires = "json", group = "answer", help_heading = "Target", conflicts_with = "command",
           value_parser = of_os(Reference::read))]
     pub(crate) find: Option<Reference>,
-    /// Only containers of this runtime: docker, podman, cri-o, containerd, nspawn, lxc, hold, crun, runc, systemd, netns
+    /// Search only this runtime: docker, podman, cri-o, containerd, nspawn, lxc, hold, crun, runc, systemd, netns
     #[arg(long = "type", value_name = "RUNTIME", value_parser = Runtime::read, help_heading = "Target",
           conflicts_with = "pipe")]
     pub(crate) runtime: Option<Runtime>,
-    /// Print records, as JSON, one a line
+    /// Print JSON records, one per line
     #[arg(long, requires = "answer", help_heading = "Target")]
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) inspection: Inspection,
 
-    /// List namespaces, with the options of lsns; see --list --help
+    /// List namespaces, with the options of lsns; must come first; see --list --help
     #[arg(long, help_heading = "Target")]
     pub(crate) list: bool,
 
-    /// After --list: one line for each container; see --list --containers --help
+    /// With --list: list containers instead; see --list --containers --help
     #[arg(long, requires = "list", help_heading = "Target")]
     pub(crate) containers: bool,
 
@@ -70,13 +70,13 @@ pub struct Options {
     #[command(flatten)]
     pub(crate) command_as: CommandAs,
 
-    /// End the container when the command ends, or when nsenter-rs does
+    /// End the container when the command or nsenter-rs ends
     #[arg(long, requires = "pipe", help_heading = "Pipe")]
     pub(crate) rm: bool,
-    /// Leave an unfinished container alive when this stage fails
+    /// Keep an unfinished container when this stage fails
     #[arg(long, requires = "pipe", help_heading = "Pipe")]
     pub(crate) keep_on_error: bool,
-    /// The command's stdin is this descriptor (default: the terminal, else /dev/null)
+    /// Descriptor for the command's stdin; default: the terminal, else /dev/null
     #[arg(long, value_name = "FD", requires = "pipe", value_parser = clap::value_parser!(i32).range(1..),
           help_heading = "Pipe")]
     pub(crate) stdin: Option<RawFd>,
@@ -84,7 +84,7 @@ pub struct Options {
     #[command(flatten)]
     pub(crate) narration: Narration,
 
-    /// The command, and its arguments; a shell when there is none
+    /// Command and its arguments; default: a shell
     #[arg(trailing_var_arg = true, value_name = "COMMAND", help_heading = None)]
     pub(crate) command: Vec<OsString>,
 }
@@ -93,49 +93,49 @@ pub struct Options {
 #[derive(Debug, Default, clap::Args, Ordinary)]
 #[command(next_help_heading = "Inspection")]
 pub(crate) struct Inspection {
-    /// Print how a process or container is isolated, and what of it is dangerous; with --pipe, add it to each record
+    /// Report how a process or container is isolated, and the risks; with --pipe, add it to each record
     #[arg(long, value_name = "PID|NAME|host", num_args = 0..=1, group = "answer", conflicts_with = "command")]
     pub(crate) inspect: Option<Option<OsString>>,
-    /// Print what two of them have different
+    /// Compare the isolation of two processes or containers
     #[arg(long, value_names = ["A", "B"], num_args = 2, group = "answer", conflicts_with_all = ["command", "pipe"])]
     pub(crate) diff: Option<Vec<OsString>>,
 }
 
 /// Which namespaces, and whose. `Some(None)`: the target's.
 #[derive(Debug, Default, clap::Args, Ordinary)]
-#[command(next_help_heading = "Namespaces, of the target, of a FILE or with an ID")]
+#[command(next_help_heading = "Namespaces: of the target, of FILE, or with ID")]
 pub(crate) struct Namespaces {
-    /// All namespaces of the target that are not ours already
+    /// All namespaces of the target, except those that are already ours
     #[arg(short, long, requires = "target")]
     pub(crate) all: bool,
-    /// The mount table
+    /// Mount namespace
     #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     mount: Option<Option<PathBuf>>,
-    /// The host name
+    /// UTS namespace: host name and NIS domain name
     #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     uts: Option<Option<PathBuf>>,
-    /// System V IPC and POSIX message queues
+    /// IPC namespace: System V IPC and POSIX message queues
     #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     ipc: Option<Option<PathBuf>>,
-    /// The network
+    /// Network namespace
     #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     net: Option<Option<PathBuf>>,
-    /// The process ids
+    /// PID namespace
     #[arg(short, long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     pid: Option<Option<PathBuf>>,
-    /// Users and groups
+    /// User namespace: user and group ids
     #[arg(short = 'U', long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     user: Option<Option<PathBuf>>,
-    /// The view of the cgroups
+    /// Cgroup namespace
     #[arg(short = 'C', long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     cgroup: Option<Option<PathBuf>>,
-    /// The clocks
+    /// Time namespace: monotonic and boot-time clocks
     #[arg(short = 'T', long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     time: Option<Option<PathBuf>>,
-    /// The user namespace that owns the others, or the parent of the one that --user names
+    /// Parent of the --user namespace; without --user: the owner of the other namespaces
     #[arg(long, conflicts_with = "pipe")]
     pub(crate) user_parent: bool,
-    /// The network of a socket, which is this descriptor of the target
+    /// Network namespace of the socket that is descriptor FD of the target
     #[arg(short = 'N', long, value_name = "FD", requires = "target", conflicts_with = "net",
           value_parser = clap::value_parser!(i32).range(0..))]
     pub(crate) net_socket: Option<RawFd>,
@@ -145,55 +145,55 @@ pub(crate) struct Namespaces {
 #[derive(Debug, Default, clap::Args, Ordinary)]
 #[command(next_help_heading = "Command")]
 pub(crate) struct CommandAs {
-    /// As this user; in a user namespace 0 by default; `follow` means as the target
+    /// Run as this user (follow: the target's); default: 0 if a user namespace is entered
     #[arg(short = 'S', long, value_name = "UID|follow", value_parser = Id::read, conflicts_with = "pipe")]
     pub(crate) setuid: Option<Id>,
-    /// As this group, without supplementary groups; in a user namespace 0 by default
+    /// Run as this group, without supplementary groups; values and default as for --setuid
     #[arg(short = 'G', long, value_name = "GID|follow", value_parser = Id::read, conflicts_with = "pipe")]
     pub(crate) setgid: Option<Id>,
-    /// Leave user, group and supplementary groups as they are
+    /// Keep user, group and supplementary groups unchanged
     #[arg(long, conflicts_with_all = ["setuid", "setgid", "pipe"])]
     pub(crate) preserve_credentials: bool,
-    /// Keep the capabilities that an entered user namespace gives, whatever the user is
+    /// Keep the capabilities of an entered user namespace, also as a user other than root
     #[arg(long, conflicts_with = "pipe")]
     pub(crate) keep_caps: bool,
-    /// In this root directory, or in the target's
+    /// Change the root directory; without DIR: to the target's
     #[arg(short, long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with = "pipe")]
     pub(crate) root: Option<Option<PathBuf>>,
-    /// In this directory as it is outside, which stays a way out; or in the target's
+    /// Working directory, opened before entering (keeps a host directory open); without DIR: the target's
     #[arg(short, long, value_name = "DIR", num_args = 0..=1, require_equals = true,
           conflicts_with_all = ["pipe", "wdns"])]
     pub(crate) wd: Option<Option<PathBuf>>,
-    /// In this directory as it is inside, or in the target's
+    /// Working directory, opened after entering; without DIR: the target's
     #[arg(short = 'W', long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with = "pipe")]
     pub(crate) wdns: Option<Option<PathBuf>>,
     /// Use the target's environment; a program of the host takes over only its locale and time zone
     #[arg(short, long, requires = "target")]
     pub(crate) env: bool,
-    /// In the cgroups of the target
+    /// Join the cgroups of the target
     #[arg(short = 'c', long, requires = "target")]
     pub(crate) join_cgroup: bool,
-    /// With the SELinux context of the target
+    /// Run with the SELinux context of the target
     #[arg(short = 'Z', long, requires = "target")]
     pub(crate) follow_context: bool,
-    /// As the target: ids, capabilities, limits, cgroups, filters …; stops it for an instant to read its filters
+    /// Run with the target's ids, capabilities, limits, cgroups and filters (briefly stops the target)
     #[arg(long, requires = "target",
           conflicts_with_all = ["setuid", "setgid", "preserve_credentials", "keep_caps", "follow_context"])]
     like_target: bool,
-    /// The same, but go on where the kernel does not tell us filters or secure bits, and say so
+    /// Like --like-target, but only warn if filters or secure bits cannot be read
     #[arg(long, requires = "target",
           conflicts_with_all = ["setuid", "setgid", "preserve_credentials", "keep_caps", "follow_context", "like_target"])]
     like_target_try: bool,
-    /// Become the command instead of waiting for it, even when a pid namespace is entered
+    /// Execute the command without forking, even when a PID namespace is entered
     #[arg(short = 'F', long, conflicts_with = "pipe")]
     pub(crate) no_fork: bool,
-    /// Cross the border in a copy of nsenter-rs in memory, even where a view of it that cannot be written would do
+    /// Always enter from a sealed in-memory copy, even where a read-only view of the executable would suffice
     #[arg(long)]
     pub(crate) sealed_copy: bool,
-    /// Hand a terminal on as it is, though the border of a container is crossed
+    /// Give the command the caller's terminal instead of a new pseudo-terminal
     #[arg(long)]
     pub(crate) no_pty: bool,
-    /// Hand descriptors 3 to N+2 on to the command
+    /// Pass descriptors 3 to N+2 to the command
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1024))]
     pub(crate) preserve_fds: u32,
 }

@@ -13,10 +13,10 @@ use crate::startup::Parsed;
 /// `--explain` and `--dry-run`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args, Ordinary)]
 pub struct Narration {
-    /// Tell each kernel call on stderr before it is made, and why
+    /// Print each kernel call and its reason to stderr before making it
     #[arg(long, help_heading = "Narration")]
     pub explain: bool,
-    /// Tell each kernel call, and change nothing
+    /// Print the kernel calls without making them
     #[arg(long, help_heading = "Narration")]
     pub dry_run: bool,
 }

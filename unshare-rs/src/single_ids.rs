@@ -21,16 +21,16 @@ pub(crate) struct SingleIds {
 
 #[derive(Default, Args, Ordinary)]
 struct Declared {
-    /// Map the calling user and group to root (implies --user, as all of this group)
+    /// Map the calling user and group to root (implies --user, like all --map options)
     #[arg(short = 'r', long, help_heading = "Users and groups")]
     map_root_user: bool,
     /// Map the calling user and group to themselves
     #[arg(short = 'c', long, help_heading = "Users and groups")]
     map_current_user: bool,
-    /// Map the calling user to this one
+    /// Map the calling user to this user inside
     #[arg(long, value_name = "UID|NAME", value_parser = values::id_or_name, help_heading = "Users and groups")]
     map_user: Option<Id>,
-    /// Map the calling group to this one
+    /// Map the calling group to this group inside
     #[arg(long, value_name = "GID|NAME", value_parser = values::id_or_name, help_heading = "Users and groups")]
     map_group: Option<Id>,
 }

@@ -20,74 +20,74 @@ use super::plan::Listing;
 const EXAMPLES: &str = "\
 Examples:
   nsenter-rs --list                                     every namespace, with the first process in it
-  nsenter-rs --list -t net -o +CONTAINER                networks: whose, and by which name they are mounted
+  nsenter-rs --list -t net -o +CONTAINER                network namespaces, with their containers
   nsenter-rs --list -p 4242                             the namespaces of one process
   nsenter-rs --list 4026531837                          the processes in one namespace
-  nsenter-rs --list -P -o NS,TYPE,HOLDER,USER           what lives without a process, and what keeps it alive
-  nsenter-rs --list --tree                              which user namespace owns what
-  nsenter-rs --list -Q 'NPROCS > 1 and USER != \"root\"'  only what a condition holds for
-  nsenter-rs --list --json --output-all                 one JSON object a line, with all that there is to know
+  nsenter-rs --list -P -o NS,TYPE,HOLDER,USER           namespaces without a process, and what keeps them alive
+  nsenter-rs --list --tree                              which user namespace owns which namespaces
+  nsenter-rs --list -Q 'NPROCS > 1 and USER != \"root\"'  only lines for which a condition is true
+  nsenter-rs --list --json --output-all                 one JSON object per line, with all columns
 
-All options mean what they mean to lsns(8). Exit status: 0, or 125 for our own failure.";
+Options that lsns(8) has mean the same as in lsns. Exit status: 0, or 125 for our own failure.";
 
-/// List the namespaces of this machine: who is in them, who owns them, and what keeps them alive
+/// List the namespaces of this machine, their processes and owners, and what keeps them alive
 #[derive(Debug, Parser)]
 #[command(name = "nsenter-rs --list", bin_name = "nsenter-rs --list", display_name = "nsenter-rs", version, after_help = EXAMPLES,
           args_override_self = true)]
 pub struct Options {
-    /// Namespaces of this type: mnt, net, ipc, user, pid, uts, cgroup or time; may be repeated
+    /// Only this type: mnt, net, ipc, user, pid, uts, cgroup or time (repeatable)
     #[arg(short = 't', long = "type", value_name = "TYPE", value_parser = kind, action = clap::ArgAction::Append,
-          help_heading = "Which namespaces")]
+          help_heading = "Selection")]
     pub(crate) types: Vec<Kind>,
-    /// The namespaces of this process
+    /// Only the namespaces of this process
     #[arg(short = 'p', long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..),
-          conflicts_with = "namespace", help_heading = "Which namespaces")]
+          conflicts_with = "namespace", help_heading = "Selection")]
     pub(crate) task: Option<i32>,
-    /// Namespaces without a process: kept alive by a mount, descriptor, socket or relative
-    #[arg(short = 'P', long, conflicts_with = "task", help_heading = "Which namespaces")]
+    /// Only namespaces without a process, kept alive by a mount, descriptor, socket or related namespace
+    #[arg(short = 'P', long, conflicts_with = "task", help_heading = "Selection")]
     pub(crate) persistent: bool,
-    /// Lines for which this holds; with == != < <= > >= =~ !~ and or not ( ) "text"
+    /// Only lines for which this is true; operators: == != < <= > >= =~ !~ and or not ( ) "text"
     #[arg(short = 'Q', long, value_name = "EXPRESSION", value_parser = Expression::read,
-          help_heading = "Which namespaces")]
+          help_heading = "Selection")]
     pub(crate) filter: Option<Expression>,
-    /// Instead of namespaces, the processes in the one with this inode number
-    #[arg(value_name = "NAMESPACE", help_heading = "Which namespaces")]
+    /// List the processes in the namespace with this inode number
+    #[arg(value_name = "NAMESPACE", help_heading = "Selection")]
     pub(crate) namespace: Option<u64>,
 
-    /// These columns, separated by commas; +LIST adds to the default ones
-    #[arg(short = 'o', long, value_name = "LIST", value_parser = columns, help_heading = "What of them")]
+    /// Columns to print, separated by commas; +LIST adds to the default columns
+    #[arg(short = 'o', long, value_name = "LIST", value_parser = columns, help_heading = "Output")]
     pub(crate) output: Option<Asked>,
-    /// Every column
-    #[arg(long, help_heading = "What of them")]
+    /// Print all columns
+    #[arg(long, help_heading = "Output")]
     pub(crate) output_all: bool,
-    /// Tell which columns there are
-    #[arg(short = 'H', long, help_heading = "What of them")]
+    /// List the available columns
+    #[arg(short = 'H', long, help_heading = "Output")]
     pub(crate) list_columns: bool,
 
-    /// As a list, not as a tree, unless --tree asks for one
-    #[arg(short = 'l', long = "list", help_heading = "How")]
+    /// Print a list instead of a tree, unless --tree is given
+    #[arg(short = 'l', long = "list", help_heading = "Format")]
     pub(crate) flat: bool,
-    /// As a tree by owner, parent or process [without --tree: process]
+    /// Print a tree by owner, parent or process; without RELATION: owner; without --tree: process
     #[arg(short = 'T', long, value_name = "RELATION", num_args = 0..=1, require_equals = true,
-          default_missing_value = "owner", value_parser = Relation::read, help_heading = "How")]
+          default_missing_value = "owner", value_parser = Relation::read, help_heading = "Format")]
     pub(crate) tree: Option<Relation>,
-    /// One JSON object a line
-    #[arg(long, conflicts_with_all = ["lsns_json", "raw", "tree"], help_heading = "How")]
+    /// Print one JSON object per line
+    #[arg(long, conflicts_with_all = ["lsns_json", "raw", "tree"], help_heading = "Format")]
     pub(crate) json: bool,
-    /// One JSON object with an array, as lsns prints it
-    #[arg(short = 'J', conflicts_with = "raw", help_heading = "How")]
+    /// Print one JSON object with an array, like lsns
+    #[arg(short = 'J', conflicts_with = "raw", help_heading = "Format")]
     pub(crate) lsns_json: bool,
-    /// Columns separated by single blanks, for scripts; implies --nowrap
-    #[arg(short = 'r', long, help_heading = "How")]
+    /// Separate columns by single blanks, for scripts (implies --nowrap)
+    #[arg(short = 'r', long, help_heading = "Format")]
     pub(crate) raw: bool,
-    /// No line with the columns' names
-    #[arg(short = 'n', long, help_heading = "How")]
+    /// Do not print the line with the column names
+    #[arg(short = 'n', long, help_heading = "Format")]
     pub(crate) noheadings: bool,
-    /// Lines may be longer than the terminal is wide
-    #[arg(short = 'u', long, help_heading = "How")]
+    /// Do not cut lines at the width of the terminal
+    #[arg(short = 'u', long, help_heading = "Format")]
     pub(crate) notruncate: bool,
-    /// Several mounts of a namespace on one line, separated by commas
-    #[arg(short = 'W', long, help_heading = "How")]
+    /// Print all mounts of a namespace on one line, separated by commas
+    #[arg(short = 'W', long, help_heading = "Format")]
     pub(crate) nowrap: bool,
 
     #[command(flatten)]

@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use plumbing::fault::on_one_line;
 use plumbing::group::Group;
 use plumbing::hierarchy::{Hierarchies, Hierarchy};
 use plumbing::kernel::look;
@@ -119,12 +120,13 @@ impl Report {
     /// For a person, or as JSON.
     pub(crate) fn text(&self, json: bool) -> Result<String, Fault> {
         if json {
-            let line = serde_json::to_string(self).map(|line| line + "\n");
-            return line.map_err(|error| Fault::new(format!("cannot print what was removed: {error}")));
+            return plumbing::json::line("what was removed", self);
         }
         let done = if narrate::is_dry_run() { "would remove" } else { "removed" };
         let removed = self.removed.iter().map(|path| format!("{done} {}\n", path.shown()));
-        Ok(removed.chain(self.kept.iter().map(|kept| format!("kept {}: {}\n", kept.path.shown(), kept.why))).collect())
+        Ok(removed
+            .chain(self.kept.iter().map(|kept| format!("kept {}: {}\n", kept.path.shown(), on_one_line(&kept.why))))
+            .collect())
     }
 
     /// The first removal that failed.

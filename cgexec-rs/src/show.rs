@@ -27,9 +27,7 @@ pub(crate) fn text(pid: Option<i32>, json: bool) -> Result<String, Fault> {
     let target = Target::of_pid(pid.unwrap_or(std::process::id() as i32))?;
     let shown = Usage::of_process(&target)?;
     match json {
-        true => serde_json::to_string(&shown)
-            .map(|line| line + "\n")
-            .map_err(|error| Fault::new(format!("cannot show the cgroup: {error}"))),
+        true => plumbing::json::line("what was found of the cgroup", &shown),
         false => Ok(table(&shown)),
     }
 }

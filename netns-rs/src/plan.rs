@@ -160,9 +160,7 @@ fn show_one(subject: Option<&Name>, json: bool) -> Result<Status, Fault> {
     if !json {
         return startup::print(&network.to_text());
     }
-    let text = serde_json::to_string(&network);
-    let text = text.map_err(|error| Fault::new(format!("cannot write what was found: {error}")))?;
-    startup::print(&format!("{text}\n"))
+    startup::print(&plumbing::json::line("what was found", &network)?)
 }
 
 fn namespace_of(target: &Target) -> Result<OwnedFd, Fault> {
@@ -193,7 +191,7 @@ fn list(json: bool) -> Result<Status, Fault> {
         lines.push('\n');
         objects.push(object);
     }
-    startup::print(&if json { format!("{}\n", Value::from(objects)) } else { lines })
+    startup::print(&if json { plumbing::json::line("the list", &objects)? } else { lines })
 }
 
 /// Reports what is removed, or would be.

@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use plumbing::fault::on_one_line;
 use plumbing::target::Target;
 use plumbing::{Fault, kernel};
 use serde::Serialize;
@@ -114,12 +115,14 @@ impl Network {
         let mut text = String::new();
         for interface in &self.interfaces {
             let Interface { name, state, mtu, .. } = interface;
-            text.push_str(&format!("{name}: {state} mtu {mtu}"));
+            let mut line = format!("{name}: {state} mtu {mtu}");
             let mac = interface.mac.as_ref().map(|mac| format!(" mac {mac}"));
             let peer = interface.peer.as_ref().map(|peer| format!(" peer {peer}"));
             let bridge = interface.bridge.as_ref().map(|bridge| format!(" bridge {bridge}"));
-            text.extend([mac, peer, bridge].into_iter().flatten());
-            text.extend(interface.addresses.iter().map(|address| format!(" {address}")));
+            line.extend([mac, peer, bridge].into_iter().flatten());
+            line.extend(interface.addresses.iter().map(|address| format!(" {address}")));
+            // Whoever is root in there named them.
+            text.push_str(&on_one_line(&line));
             text.push('\n');
         }
         text.extend(self.gateway.map(|gateway| format!("default gateway {gateway}\n")));

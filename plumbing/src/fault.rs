@@ -91,8 +91,8 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// Names come from anywhere, a container among others: none may end the line, or command the terminal.
-pub(crate) fn on_one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+pub fn on_one_line(text: &str) -> String {
+    text.chars().map(|c| if crate::text::steers(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 /// `EPERM (Operation not permitted)`.
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn no_name_ends_the_line_or_commands_the_terminal() {
-        assert_eq!(on_one_line("a\nb \u{1b}[2J ü"), "a\\nb \\u{1b}[2J ü");
+        assert_eq!(on_one_line("a\nb \u{1b}[2J ü\u{202e}"), "a\\nb \\u{1b}[2J ü\\u{202e}");
     }
 
     #[test]

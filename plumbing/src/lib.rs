@@ -16,6 +16,7 @@ pub mod gates;
 pub mod group;
 pub mod guardian;
 pub mod hierarchy;
+pub mod json;
 pub mod kernel;
 pub mod manual;
 pub mod mark;

@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::Fault;
 use crate::namespace::Kind;
 use crate::text::Text;
+use crate::{Fault, json};
 
 /// The version that this code reads and writes, the value of the member `record`.
 pub const VERSION: u64 = 1;
@@ -145,7 +145,7 @@ impl Record {
 
     /// The line, with its newline.
     pub fn to_line(&self) -> String {
-        format!("{}\n", Value::Object(self.members.clone()))
+        json::escaped(Value::Object(self.members.clone()).to_string()) + "\n"
     }
 }
 

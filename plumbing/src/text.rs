@@ -75,6 +75,13 @@ impl Text {
     }
 }
 
+/// Whether a terminal could obey this letter, or it is one that cannot be seen or turns writing around.
+pub fn steers(letter: char) -> bool {
+    let is_format = matches!(letter, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
+    letter.is_control() || is_format
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,7 @@ mod chroot;
 mod chroot_peer;
 mod docker;
 mod dry_run;
+mod escaping;
 mod exit_status;
 mod explain;
 mod fault_text;
@@ -103,6 +104,7 @@ const TOPICS: &[&[Row]] = &[
     audit::ROWS,
     explain::ROWS,
     manual::ROWS,
+    escaping::ROWS,
     exit_status::ROWS,
     parsing::ROWS,
     fault_text::ROWS,

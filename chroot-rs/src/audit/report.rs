@@ -49,10 +49,7 @@ pub(crate) fn json(found: &[Found]) -> Result<String, Fault> {
         unknown: count(found, Outcome::Unknown),
         probes,
     };
-    let mut text =
-        serde_json::to_string(&report).map_err(|error| Fault::new(format!("cannot write the report: {error}")))?;
-    text.push('\n');
-    Ok(text)
+    plumbing::json::line("the report", &report)
 }
 
 /// A table; what is open says why that matters.
@@ -100,5 +97,5 @@ fn outcome(outcome: Outcome) -> &'static str {
 
 /// Names come from the container: none may end the line, or command the terminal.
 fn on_one_line(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+    text.chars().map(|letter| if plumbing::text::steers(letter) { '?' } else { letter }).collect()
 }

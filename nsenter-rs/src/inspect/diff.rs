@@ -62,7 +62,8 @@ pub(super) fn told(one: &Side, other: &Side, json: bool) -> Result<String, Fault
         let line =
             |difference: &Difference| json!({"what": difference.what, "a": difference.one, "b": difference.other});
         let differences: Vec<_> = differences.iter().map(line).collect();
-        return Ok(format!("{}\n", json!({"a": one.record, "b": other.record, "differences": differences})));
+        let all = json!({"a": one.record, "b": other.record, "differences": differences});
+        return plumbing::json::line("the differences", &all);
     }
     if differences.is_empty() {
         return Ok("nothing differs\n".to_owned());

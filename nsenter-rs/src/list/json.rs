@@ -3,6 +3,7 @@
 //! What a line has below it is its `children` in the one, and not told in the other: a reader of a stream joins lines by
 //! `pns`, `ons` and `ppid`.
 
+use plumbing::json::escaped;
 use plumbing::text::Text;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -27,7 +28,7 @@ pub(crate) fn lines(columns: &[Column], objects: Vec<Object>) -> String {
         Cell::Lines(all) => all.into_iter().map(|bytes| text(bytes).unwrap_or_default()).collect(),
     };
     objects.into_iter().fold(String::new(), |text, Object { cells, .. }| {
-        text + &Value::Object(members(columns, cells, value)).to_string() + "\n"
+        text + &escaped(Value::Object(members(columns, cells, value)).to_string()) + "\n"
     })
 }
 
@@ -53,7 +54,7 @@ pub(crate) fn document(name: &str, columns: &[Column], objects: Vec<Object>, sep
 pub(crate) fn facts(facts: impl Iterator<Item = [String; 3]>, is_stream: bool) -> String {
     let objects = facts.map(|[name, holds, meaning]| json!({"holder": name, "type": holds, "description": meaning}));
     match is_stream {
-        true => objects.fold(String::new(), |text, object| text + &object.to_string() + "\n"),
+        true => objects.fold(String::new(), |text, object| text + &escaped(object.to_string()) + "\n"),
         false => pretty(&json!({"lsns-columns": objects.collect::<Vec<_>>()})),
     }
 }
@@ -64,7 +65,7 @@ fn pretty(value: &Value) -> String {
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"   ");
     let written = value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter));
     // A Value in memory can always be written.
-    written.map(|()| String::from_utf8_lossy(&bytes).into_owned() + "\n").unwrap_or_default()
+    written.map(|()| escaped(String::from_utf8_lossy(&bytes).into_owned()) + "\n").unwrap_or_default()
 }
 
 fn members(columns: &[Column], cells: Vec<Cell>, value: impl Fn(Cell) -> Value) -> Map<String, Value> {

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use plumbing::columns::{letter_width, width};
+use plumbing::text::steers;
 
 use super::column::Column;
 
@@ -150,7 +151,7 @@ pub(crate) fn shown(text: &[u8], is_utf8: bool) -> String {
         for (place, letter) in chunk.valid().char_indices() {
             let bytes = &chunk.valid().as_bytes()[place..place + letter.len_utf8()];
             let would_mislead = letter == '\\' && chunk.valid()[place..].starts_with("\\x");
-            if is_visible(letter) && (is_utf8 || letter.is_ascii()) && !would_mislead {
+            if !steers(letter) && (is_utf8 || letter.is_ascii()) && !would_mislead {
                 shown.push(letter);
             } else {
                 bytes.iter().for_each(|byte| escape(&mut shown, *byte));
@@ -164,12 +165,6 @@ pub(crate) fn shown(text: &[u8], is_utf8: bool) -> String {
 fn escape(text: &mut String, byte: u8) {
     // Writing to a String cannot fail.
     write!(text, "\\x{byte:02x}").unwrap_or_default();
-}
-
-fn is_visible(letter: char) -> bool {
-    let is_format = matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
-    !letter.is_control() && !is_format
 }
 
 /// As much of the text as fits.

@@ -1,0 +1,51 @@
+//! JSON as the tools print it. JSON itself escapes only the controls below U+0020; here every letter that a terminal could
+//! obey, or that turns writing around, is `\uXXXX` too. The meaning is the same.
+
+use serde::Serialize;
+
+use crate::Fault;
+use crate::text::steers;
+
+/// A value on one line, with its newline. `what` completes "cannot write …".
+pub fn line(what: &str, value: &impl Serialize) -> Result<String, Fault> {
+    match serde_json::to_string(value) {
+        Ok(text) => Ok(escaped(text) + "\n"),
+        Err(error) => Err(Fault::new(format!("cannot write {what}: {error}"))),
+    }
+}
+
+/// JSON text with these letters escaped. Outside of strings JSON has none of them.
+pub fn escaped(text: String) -> String {
+    let must_be = |letter: char| !letter.is_ascii_control() && steers(letter) || letter == '\u{7f}';
+    if !text.contains(must_be) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        match must_be(letter) {
+            true => {
+                let units =
+                    letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+                escaped.push_str(&units);
+            }
+            false => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_escaped_and_means_the_same() {
+        let name = "a\u{9b}2J\u{202e}b\u{2028}\u{feff}\u{61c}\u{2066}\u{7f}\u{e0001}\n\u{1b}ü \\u";
+        let text = line("it", &name).unwrap();
+        let expected = r#""a\u009b2J\u202eb\u2028\ufeff\u061c\u2066\u007f\udb40\udc01\n\u001bü \\u""#;
+        assert_eq!(text, format!("{expected}\n"));
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), name);
+        let pretty = "{\n\t\"a\": 1\r\n}".to_owned();
+        assert_eq!(escaped(pretty.clone()), pretty);
+    }
+}

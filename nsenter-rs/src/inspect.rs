@@ -21,6 +21,7 @@ mod rules;
 mod seen;
 mod sockets;
 mod status;
+mod stronger;
 mod subject;
 mod table;
 
@@ -110,6 +111,9 @@ impl Isolation {
             rules::of_confinement(confinement, &standing, &mut findings);
         }
         rules::of_tracing(&namespaces, &standing, &mut findings);
+        if let Ok(status) = &status {
+            stronger::of(target, &namespaces, status, &standing, &mut findings)?;
+        }
         let cgroup = Seen::of(Group::of(record, target));
         if let Some(group) = cgroup.told() {
             rules::of_cgroup(group, &mut findings);

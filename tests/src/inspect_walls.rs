@@ -1,6 +1,7 @@
 //! What `--inspect` finds of each wall that is missing in a container, beside a container that has it.
 
 use crate::inspect::{ALL, Container, NEEDS, finding, ids};
+use crate::need::{BUSYBOX, JQ, Need, UNSHARE};
 use crate::row::Row;
 
 /// A finding, how bad it is, and the chain up to the container's command where it is found, and where it is not.
@@ -10,6 +11,8 @@ struct Wall {
     missing: [&'static str; 2],
     there: [&'static str; 2],
 }
+
+const TRACED: &[Need] = &[BUSYBOX, JQ, UNSHARE];
 
 const ALL_BUT_PID: &str = "--mount --ipc --uts --net --cgroup";
 
@@ -70,6 +73,21 @@ pub const ROWS: &[Row] = &[
             let good = Container::new(world, &format!("inspect-{id}"), sound_namespaces, sound).isolation();
             assert!(!ids(&good).contains(&(*id).to_owned()), "{id}: {good}");
         }
+    })
+    .root_only()
+    .host_only(),
+    Row::new("a first process that can do more than a container that may trace it is found", TRACED, |world| {
+        let found = |first: &str, seconds: u32| {
+            let container = format!("chroot-rs --std --capabilities SYS_PTRACE {}", world.busybox_root().display());
+            let first = first.replace("CONTAINER", &format!("{container} -- /bin/sleep {seconds}"));
+            let script = format!(
+                "{first} & first=$!; trap 'kill -KILL $first' EXIT; until pid=$(pgrep -f '^/bin/sleep {seconds}'); do sleep 0.02; done; \
+                 nsenter-rs --inspect $pid --json | jq -c '[.isolation.findings[].id]'"
+            );
+            world.script(&script).run().succeeds().stdout.contains("\"traces-stronger\"")
+        };
+        assert!(found("unshare --mount --pid --fork --kill-child sh -c '(exec CONTAINER); :'", 86471));
+        assert!(!found("unshare-rs --mount --pid --fork --init --kill-child -- CONTAINER", 86472));
     })
     .root_only()
     .host_only(),

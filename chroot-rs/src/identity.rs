@@ -3,6 +3,7 @@
 //!
 //! They are read as files, never through NSS: chroot(8) would load libraries from the new root as root for that.
 
+use plumbing::privilege::id::{is_id, require};
 use plumbing::{Fault, narrate};
 
 /// What was asked for; names are not looked up yet.
@@ -96,6 +97,9 @@ impl Request {
         };
         // A home of the host's is none inside.
         let home = uid.and_then(|uid| inside.user_by_id(uid)).map(|user| user.home.to_owned());
+        let user = self.user.as_deref().unwrap_or_default();
+        uid.map_or(Ok(()), |uid| require(format_args!("run as user {user:?}"), uid))?;
+        gid.iter().chain(groups.iter().flatten()).try_for_each(|gid| require("run as its groups", *gid))?;
         Ok(Identity { uid, gid, groups, home, is_dotted: false })
     }
 
@@ -180,7 +184,7 @@ fn by_name_or_number(spec: &str, by_name: impl FnOnce() -> Option<u32>) -> Optio
     let number = |digits: &str| {
         let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         // The highest number means "unchanged" to the kernel.
-        digits.parse().ok().filter(|id| is_number && *id != u32::MAX)
+        digits.parse().ok().filter(|id| is_number && is_id(*id))
     };
     match spec.strip_prefix('+') {
         Some(digits) => number(digits),
@@ -262,6 +266,19 @@ mod tests {
         assert_eq!(ids(Some("host"), None), (Some(5), Some(6), Some(vec![6, 60])));
         assert_eq!(resolve(Some("web"), None).unwrap().home.as_deref(), Some("/srv"));
         assert_eq!(resolve(Some("host"), None).unwrap().home, None);
+    }
+
+    #[test]
+    fn a_name_for_the_number_that_changes_nothing_is_refused() {
+        let book = Books {
+            passwd: "user:x:4294967295:5::/:\ngroup:x:5:4294967295::/:\nlisted:x:5:6::/:\n".into(),
+            group: "high:x:4294967295:listed\n".into(),
+        };
+        for spec in ["user", "group", "listed", ":high", "user:6"] {
+            let resolved = Request::parse(Some(spec), None, None).unwrap().resolve(&book, &outside());
+            assert!(resolved.unwrap_err().to_string().contains("4294967295 is not an ID"), "{spec}");
+        }
+        assert!(Request::parse(None, None, Some("high")).unwrap().resolve(&book, &outside()).is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use plumbing::fault::IntoErrno;
 use plumbing::kernel::{call, look};
+use plumbing::privilege::id::require;
 use plumbing::{Fault, narrate};
 use rustix::fs::{
     AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, makedev, mkdirat, mknodat, openat, statat,
@@ -163,6 +164,8 @@ impl InRoot {
     fn change_owner(&self, path: &Path, uid: u32, gid: u32) -> Result<(), Fault> {
         let (above, name, dir) = self.above(path)?;
         let text = format!("fchownat(root:{above}, {}, {uid}, {gid}, AT_SYMLINK_NOFOLLOW)", quoted(name.as_ref()));
+        require(format_args!("change the owner of {}", shown(path)), uid)?;
+        require(format_args!("change the group of {}", shown(path)), gid)?;
         let ids = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
         call(format!("give {} inside the root to its owner", shown(path)), text, "as the list of devices says", || {
             chownat(&dir, name, ids.0, ids.1, AtFlags::SYMLINK_NOFOLLOW)

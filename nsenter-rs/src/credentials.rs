@@ -4,6 +4,7 @@
 //! The surprise is setgroups(2): a user namespace that an unprivileged user made forbids it, so groups that shall not
 //! come along are left before the namespace is entered.
 
+use plumbing::privilege::id::is_id;
 use plumbing::privilege::{change_identity, hand_on_capabilities, keep_capabilities};
 use plumbing::target::{Target, status_field};
 use plumbing::{Fault, foreign_user};
@@ -22,11 +23,10 @@ impl Id {
     pub(crate) fn read(text: &str) -> Result<Id, String> {
         match text {
             "follow" => Ok(Id::Follow),
-            // The last number means "none" to the kernel.
             _ => text
                 .parse()
                 .ok()
-                .filter(|id| *id != u32::MAX)
+                .filter(|id| is_id(*id))
                 .map(Id::Number)
                 .ok_or_else(|| "valid is a number from 0 to 4294967294, or the word follow".to_owned()),
         }

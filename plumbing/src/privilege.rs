@@ -4,6 +4,7 @@
 //! The order is the kernel's: each step still needs a right that a later one takes away.
 
 mod capabilities;
+pub mod id;
 mod identity;
 mod keyring;
 mod landlock;
@@ -61,13 +62,13 @@ pub struct Process {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Seccomp>,
     /// Real, effective and saved user ID.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "id::of_json_if_any", skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
     /// Real, effective and saved group ID.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "id::of_json_if_any", skip_serializing_if = "Option::is_none")]
     pub gid: Option<u32>,
     /// The supplementary groups.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "id::list_of_json_if_any", skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<u32>>,
     /// The resource limits that are set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -242,6 +243,16 @@ mod tests {
     #[test]
     fn an_unknown_restriction_is_not_passed_over() {
         assert!(serde_json::from_str::<Process>(r#"{"later":"strict"}"#).is_err());
+    }
+
+    #[test]
+    fn an_id_that_would_leave_us_root_is_refused() {
+        for (member, works, fails) in
+            [("uid", "1", "4294967295"), ("gid", "1", "4294967295"), ("groups", "[1]", "[1,4294967295]")]
+        {
+            let read = |value| serde_json::from_str::<Process>(&format!("{{\"{member}\":{value}}}"));
+            assert!(read(works).is_ok() && read("null").is_ok() && read(fails).is_err(), "{member}");
+        }
     }
 
     #[test]

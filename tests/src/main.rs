@@ -23,6 +23,7 @@ mod foreign_holds;
 mod found;
 mod guardians;
 mod held;
+mod highest_id;
 mod hold;
 mod hostile_roots;
 mod inspect;
@@ -90,6 +91,7 @@ const TOPICS: &[&[Row]] = &[
     older_kernels::ROWS,
     pipelines::ROWS,
     records::ROWS,
+    highest_id::ROWS,
     hold::ROWS,
     all_or_nothing::ROWS,
     guardians::ROWS,

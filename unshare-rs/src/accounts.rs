@@ -4,18 +4,19 @@
 
 use plumbing::Fault;
 use plumbing::kernel::look;
+use plumbing::privilege::id::require;
 
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
 
 /// The id of a user's name.
 pub(crate) fn user_id(name: &str) -> Result<u32, Fault> {
-    id_in(&read(PASSWD)?, name).ok_or_else(|| unknown("user", name, PASSWD))
+    known_id("user", name, PASSWD)
 }
 
 /// The id of a group's name.
 pub(crate) fn group_id(name: &str) -> Result<u32, Fault> {
-    id_in(&read(GROUP)?, name).ok_or_else(|| unknown("group", name, GROUP))
+    known_id("group", name, GROUP)
 }
 
 /// The name of a user; `None` where passwd has no line for it.
@@ -31,6 +32,11 @@ pub(crate) fn shell(uid: u32) -> Option<String> {
 fn read(file: &str) -> Result<String, Fault> {
     let bytes = look("look up a name", format!("open({file:?})"), || std::fs::read(file))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn known_id(what: &str, name: &str, file: &str) -> Result<u32, Fault> {
+    let id = id_in(&read(file)?, name).ok_or_else(|| unknown(what, name, file))?;
+    require(format_args!("use the {what} {name:?} of {file}"), id).map(|()| id)
 }
 
 fn id_in(book: &str, name: &str) -> Option<u32> {

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::signal::Signal;
+use plumbing::privilege::id::is_id;
 
 use crate::id_map::Extent;
 use crate::mapping::{Id, Wanted};
@@ -19,10 +20,10 @@ pub(crate) fn signal(text: &str) -> Result<Signal, String> {
         .ok_or_else(|| "valid are a name such as KILL or SIGTERM, or a number".to_owned())
 }
 
-/// An id that the kernel takes; -1 means "none" to it.
+/// A user or group ID.
 pub(crate) fn id(text: &str) -> Result<u32, String> {
     match text.parse() {
-        Ok(id) if id != u32::MAX && is_number(text) => Ok(id),
+        Ok(id) if is_id(id) && is_number(text) => Ok(id),
         _ => Err("valid is a number from 0 to 4294967294".to_owned()),
     }
 }

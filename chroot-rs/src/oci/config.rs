@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use plumbing::privilege::id;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -68,12 +69,12 @@ pub(super) struct Process {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct User {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "id::of_json")]
     pub(super) uid: u32,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "id::of_json")]
     pub(super) gid: u32,
     pub(super) umask: Option<u32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "id::list_of_json")]
     pub(super) additional_gids: Vec<u32>,
 }
 
@@ -171,8 +172,8 @@ pub(super) struct Device {
     #[serde(default)]
     pub(super) minor: u32,
     pub(super) file_mode: Option<u32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "id::of_json")]
     pub(super) uid: u32,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "id::of_json")]
     pub(super) gid: u32,
 }

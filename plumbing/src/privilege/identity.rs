@@ -6,12 +6,18 @@ use nix::errno::Errno;
 use rustix::thread::{CapabilitySet, Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::capabilities::explain_missing;
+use super::id::require;
 use crate::Fault;
 use crate::kernel::{call, look};
 use crate::procfs;
 
 /// Changes what is given.
 pub fn change(uid: Option<u32>, gid: Option<u32>, groups: Option<&[u32]>) -> Result<(), Fault> {
+    // Whatever named them: it was asked for, and the kernel would pass over it.
+    gid.iter()
+        .chain(groups.unwrap_or_default())
+        .try_for_each(|gid| require(format_args!("change to group {gid}"), *gid))?;
+    uid.map_or(Ok(()), |uid| require(format_args!("change to user {uid}"), uid))?;
     if let Some(groups) = groups {
         set_groups(groups)?;
     }

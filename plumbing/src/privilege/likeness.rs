@@ -12,6 +12,7 @@ use rustix::thread::{
 use super::capabilities::{
     bound, bounding, clear_ambient, explain_missing, held, keep_capabilities, raise_ambient, set_sets,
 };
+use super::id::require;
 use super::limits::{self, ResourceLimit};
 use super::{identity, securebits};
 use crate::kernel::{call, look, set_seccomp_filter};
@@ -127,6 +128,8 @@ impl Likeness {
     }
 
     fn change_ids(&self) -> Result<(), Fault> {
+        self.gid.iter().try_for_each(|gid| require(format_args!("change to group {gid}"), *gid))?;
+        self.uid.iter().try_for_each(|uid| require(format_args!("change to user {uid}"), *uid))?;
         let [real, effective] = self.gid;
         if [getgid().as_raw(), getegid().as_raw()] != self.gid {
             let text = format!("setresgid({real}, {effective}, {effective})");

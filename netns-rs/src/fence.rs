@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use crate::forwarding;
 use crate::mark::Mark;
 use crate::nftables::{Chain, Family, LONGEST_COMMENT, Table};
-use crate::rule::{Header, Meta, Rule, Tracked};
+use crate::rule::{Header, Meta, NFPROTO_IPV4, Rule, Tracked};
 use crate::survey::Survey;
 
 /// The name of the table that all containers of a host share.
@@ -22,12 +22,28 @@ struct Bridge {
     name: String,
     /// Of all our containers on it.
     addresses: Vec<IpAddr>,
-    /// Those that leave the host under its own address.
-    masqueraded: Vec<IpAddr>,
-    /// Whether we made it, so that nothing else is behind it.
-    is_ours: bool,
-    /// Whether nothing else was forwarded from it before us.
-    is_closed: bool,
+    /// Of those behind NAT.
+    behind_nat: Vec<IpAddr>,
+    /// What else comes in by it and is not to be forwarded.
+    closed: Option<Closed>,
+}
+
+/// What an interface did not forward before us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    /// Anything: we made it.
+    Ours,
+    /// IPv4: we opened it for that. IPv6 it may have forwarded all along.
+    Opened,
+}
+
+impl Closed {
+    fn drop(self, interface: &str) -> Vec<Vec<u8>> {
+        match self {
+            Closed::Ours => Rule::new().comes_by(interface).drop(),
+            Closed::Opened => Rule::new().comes_by(interface).is(Meta::Family, &[NFPROTO_IPV4]).drop(),
+        }
+    }
 }
 
 /// An interface that we opened and that is no bridge of containers.
@@ -51,7 +67,8 @@ pub fn table(survey: &Survey, opened: &[u32]) -> Option<Table> {
     if bridges.is_empty() || comment.as_ref().is_some_and(|comment| comment.len() > LONGEST_COMMENT) {
         return None;
     }
-    let chains = vec![postrouting(&bridges), forward(&bridges, &others)];
+    let ours = survey.links().iter().filter(|link| link.is_our_bridge()).map(|link| link.name.as_str()).collect();
+    let chains = vec![postrouting(&bridges), forward(&bridges, ours, &others)];
     Some(Table { family: Family::Inet, name: FENCE.to_owned(), comment, chains })
 }
 
@@ -60,16 +77,14 @@ fn bridges(survey: &Survey, opened: &[u32]) -> Vec<Bridge> {
     for link in survey.links() {
         let marks: Vec<Mark> = survey.ports(link.index).filter_map(|(_, mark)| mark).collect();
         let addresses = |mark: &Mark| mark.addresses.iter().map(|address| address.ip).collect::<Vec<_>>();
-        let masqueraded: Vec<_> =
-            marks.iter().filter(|mark| mark.nat).flat_map(addresses).filter(IpAddr::is_ipv4).collect();
-        if !masqueraded.is_empty() {
-            bridges.push(Bridge {
-                name: link.name.clone(),
-                addresses: marks.iter().flat_map(addresses).collect(),
-                masqueraded,
-                is_ours: link.is_our_bridge(),
-                is_closed: link.is_our_bridge() || opened.contains(&link.index),
-            });
+        let behind_nat: Vec<_> = marks.iter().filter(|mark| mark.nat).flat_map(addresses).collect();
+        let closed = match link.is_our_bridge() {
+            true => Some(Closed::Ours),
+            false => opened.contains(&link.index).then_some(Closed::Opened),
+        };
+        if !behind_nat.is_empty() {
+            let (name, addresses) = (link.name.clone(), marks.iter().flat_map(addresses).collect());
+            bridges.push(Bridge { name, addresses, behind_nat, closed });
         }
     }
     bridges
@@ -81,16 +96,16 @@ fn postrouting(bridges: &[Bridge]) -> Chain {
     const NF_IP_PRI_NAT_SRC: i32 = 100;
     let masquerade = |bridge: &Bridge| {
         let rule = |ip: &IpAddr| Rule::new().source(*ip).leaves_not_by(&bridge.name).masquerade();
-        bridge.masqueraded.iter().map(rule).collect::<Vec<_>>()
+        bridge.behind_nat.iter().filter(|ip| ip.is_ipv4()).map(rule).collect::<Vec<_>>()
     };
     let rules = bridges.iter().flat_map(masquerade).collect();
     let (hook, priority) = (NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC);
     Chain { name: "postrouting", kind: "nat", hook, priority, device: None, rules }
 }
 
-/// From a container to anywhere but another bridge; to a container only answers, and what somebody publishes by
-/// rewriting its destination. By an interface that we opened nothing else is forwarded.
-fn forward(bridges: &[Bridge], others: &[Opened<'_>]) -> Chain {
+/// From a container to anywhere but another bridge of ours or another container behind NAT; to those only answers, and
+/// what somebody publishes by rewriting its destination. By an interface that we opened nothing else is forwarded.
+fn forward(bridges: &[Bridge], ours: Vec<&str>, others: &[Opened<'_>]) -> Chain {
     const NF_INET_FORWARD: u32 = 2;
     const ESTABLISHED_OR_RELATED: u32 = 2 | 4;
     const IPS_DST_NAT: u32 = 1 << 5;
@@ -103,18 +118,16 @@ fn forward(bridges: &[Bridge], others: &[Opened<'_>]) -> Chain {
     for name in bridge_names.chain(others.iter().filter(|other| other.is_bridge).map(|other| other.name)) {
         rules.push(Rule::new().comes_by(name).leaves_by(name).accept());
     }
-    for Bridge { name, addresses, is_ours, .. } in bridges {
-        match is_ours {
-            true => rules.push(Rule::new().leaves_by(name).drop()),
-            // Whatever else is behind a stranger's bridge is not ours to fence in.
-            false => rules.extend(addresses.iter().map(|ip| Rule::new().leaves_by(name).destination(*ip).drop())),
-        }
+    for Bridge { name, behind_nat, .. } in bridges {
+        rules.extend(behind_nat.iter().map(|ip| Rule::new().leaves_by(name).destination(*ip).drop()));
     }
-    for Bridge { name, addresses, is_closed, .. } in bridges {
+    for Bridge { name, addresses, closed, .. } in bridges {
+        let apart = ours.iter().filter(|other| *other != name);
+        rules.extend(apart.map(|other| Rule::new().comes_by(name).leaves_by(other).drop()));
         rules.extend(addresses.iter().map(|ip| Rule::new().comes_by(name).source(*ip).accept()));
-        rules.extend(is_closed.then(|| Rule::new().comes_by(name).drop()));
+        rules.extend(closed.map(|closed| closed.drop(name)));
     }
-    rules.extend(others.iter().map(|other| Rule::new().comes_by(other.name).drop()));
+    rules.extend(others.iter().map(|other| Closed::Opened.drop(other.name)));
     Chain { name: "forward", kind: "filter", hook: NF_INET_FORWARD, priority: 0, device: None, rules }
 }
 

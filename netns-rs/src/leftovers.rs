@@ -47,8 +47,7 @@ pub struct Item {
 
 impl Leftovers {
     /// Looks what is left; in nf_tables only where `nft` is given. The bridge `spare` is about to be used.
-    pub fn find(netlink: &Netlink, nft: Option<&Nftables>, spare: Option<&str>) -> Result<Leftovers, Fault> {
-        let mut survey = Survey::take(netlink)?;
+    pub fn find(mut survey: Survey, nft: Option<&Nftables>, spare: Option<&str>) -> Result<Leftovers, Fault> {
         let pairs = survey.take_ownerless()?;
         let mut left = Leftovers { pairs, ..Leftovers::default() };
         left.bridges = survey.idle_bridges().filter(|bridge| Some(bridge.name.as_str()) != spare).cloned().collect();

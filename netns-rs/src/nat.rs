@@ -48,7 +48,7 @@ pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<()
     wanted.iter().try_for_each(|interface| forwarding::open(&settings, interface))
 }
 
-/// Makes the shared table again, after a neighbour without NAT was connected to a bridge with NAT.
+/// Makes the shared table again, after a container without NAT was connected, perhaps to a bridge of its own.
 pub fn refresh(netlink: &Netlink) -> Result<(), Fault> {
     let nft = Nftables::open()?;
     let opened = opened(&known(&nft)?);

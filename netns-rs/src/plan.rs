@@ -20,6 +20,7 @@ use crate::netlink::Netlink;
 use crate::network::Connection;
 use crate::nftables::Nftables;
 use crate::options::{Action, Exec, Options, Wiring};
+use crate::survey::Survey;
 use crate::wiring::{self, Sides};
 use crate::{lock, namespace, nsid, show};
 
@@ -198,7 +199,7 @@ fn list(json: bool) -> Result<Status, Fault> {
 fn remove_leftovers(json: bool) -> Result<Status, Fault> {
     let (netlink, nft) = (Netlink::route()?, Nftables::open_if_there()?);
     let items = lock::Lock::open()?.with(|| {
-        let left = Leftovers::find(&netlink, nft.as_ref(), None)?;
+        let left = Leftovers::find(Survey::take(&netlink)?, nft.as_ref(), None)?;
         let items = left.items()?;
         left.remove(&netlink, nft.as_ref()).map(|()| items)
     })?;

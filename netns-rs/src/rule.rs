@@ -13,6 +13,10 @@ const REGISTER: u32 = 1;
 const EQUAL: u32 = 0;
 const UNEQUAL: u32 = 1;
 
+/// The number of IPv4 among the families.
+pub const NFPROTO_IPV4: u8 = 2;
+const NFPROTO_IPV6: u8 = 10;
+
 /// A header of a packet.
 #[derive(Clone, Copy)]
 pub enum Header {
@@ -87,8 +91,6 @@ impl Rule {
     }
 
     fn address(self, address: IpAddr, at_in_ipv4: u32, at_in_ipv6: u32) -> Rule {
-        const NFPROTO_IPV4: u8 = 2;
-        const NFPROTO_IPV6: u8 = 10;
         match address {
             IpAddr::V4(ip) => self.is(Meta::Family, &[NFPROTO_IPV4]).has(Header::Network, at_in_ipv4, &ip.octets()),
             IpAddr::V6(ip) => self.is(Meta::Family, &[NFPROTO_IPV6]).has(Header::Network, at_in_ipv6, &ip.octets()),

@@ -101,12 +101,9 @@ impl Survey {
         self.links.iter().any(|link| link.name == name && mark(link).is_some())
     }
 
-    /// Whether a container is behind NAT, on this bridge or on any.
-    pub fn has_nat(&self, bridge: Option<&str>) -> bool {
-        let bridge = bridge.map(|name| self.links.iter().find(|link| link.name == name).map(|link| link.index));
-        self.links
-            .iter()
-            .any(|link| bridge.is_none_or(|index| link.controller == index) && mark(link).is_some_and(|mark| mark.nat))
+    /// Whether a container is behind NAT.
+    pub fn has_nat(&self) -> bool {
+        self.links.iter().filter_map(mark).any(|mark| mark.nat)
     }
 
     /// Takes out the pairs whose process is gone, and answers them.

@@ -159,7 +159,7 @@ impl Outside {
         }
         match asked.nat {
             true => nat::establish(&self.netlink, asked, &self.veth.name),
-            false if survey.has_nat(Some(&asked.bridge)) => nat::refresh(&self.netlink),
+            false if survey.has_nat() => nat::refresh(&self.netlink),
             false => Ok(()),
         }
     }
@@ -247,12 +247,12 @@ impl Outside {
     /// Removes what guardians left behind that were killed.
     fn clear(&self, bridge: &str) -> Result<(), Fault> {
         let survey = Survey::take(&self.netlink)?;
-        let is_suspect = survey.has_nat(None) || survey.idle_bridges().next().is_some();
+        let is_suspect = survey.has_nat() || survey.idle_bridges().next().is_some();
         let nft = match !narrate::is_dry_run() && (self.nat || is_suspect) {
             true => Nftables::open_if_there()?,
             false => None,
         };
-        Leftovers::find(&self.netlink, nft.as_ref(), Some(bridge))?.remove(&self.netlink, nft.as_ref())
+        Leftovers::find(survey, nft.as_ref(), Some(bridge))?.remove(&self.netlink, nft.as_ref())
     }
 
     /// Removes all that is ours, each as far as it still is what we made: the pair, then what is left without it.
@@ -262,11 +262,12 @@ impl Outside {
     }
 
     fn remove_the_rest(&self) -> Result<(), Fault> {
-        let nft = match self.nat || Survey::take(&self.netlink)?.has_nat(None) {
+        let survey = Survey::take(&self.netlink)?;
+        let nft = match self.nat || survey.has_nat() {
             true => Nftables::open_if_there()?,
             false => None,
         };
-        Leftovers::find(&self.netlink, nft.as_ref(), None)?.remove(&self.netlink, nft.as_ref())
+        Leftovers::find(survey, nft.as_ref(), None)?.remove(&self.netlink, nft.as_ref())
     }
 
     fn remove_pair(&mut self) -> Result<(), Fault> {

@@ -88,6 +88,21 @@ pub const ROWS: &[Row] = &[
         },
     ),
     Row::new(
+        "a container's port is no router of multicast and no bridge, and a stranger's port is not changed",
+        &[UNSHARE, IP, Need::NetworkNamespaces],
+        |world| {
+            let outcome = apart(
+                world,
+                "ip link add br1 type bridge; ip link add p1 master br1 type veth peer name p2; netns-rs exec --new --bridge br1 \
+                    --address 10.97.2.2/24 -- bash -c 'touch made; until [ -e done ]; do sleep 0.02; done' & until [ -e made ]; do sleep 0.02; done
+                for port in $(ip -o link show master br1 | sed 's/^[0-9]*: //; s/@.*//' | sort); do \
+                    echo ${port:0:1} $(ip -d link show $port | grep -o 'hairpin o[nf]*\\| guard o[nf]*\\|mcast_router [0-9]'); done; touch done; wait",
+            );
+            let expected = "p hairpin off guard off mcast_router 1\nv hairpin off guard on mcast_router 0\n";
+            outcome.succeeds().stdout_is(expected).stderr_is("");
+        },
+    ),
+    Row::new(
         "a container with IPv6 joins a bridge that was made without",
         &[UNSHARE, Need::NetworkNamespaces],
         |world| {

@@ -12,6 +12,7 @@ const NEEDS: &[Need] = &[UNSHARE, IP, NFT, BUSYBOX, PERL, Need::NetworkNamespace
 /// NET NUMBER` starts a container that serves a port, for as long as there is a file of its name.
 const HOST: &str = r#"
 ip link set lo up; mount -t tmpfs none /run; echo 0 >/proc/sys/net/ipv4/ip_forward
+echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad
 lan() {
     ip netns add $1; ip link add $1 type veth peer name eth0 netns $1; ip addr add $2.1/24 dev $1; ip link set $1 up
     ip -n $1 addr add $2.2/24 dev eth0; ip -n $1 link set eth0 up; ip -n $1 route add $3 via $2.1
@@ -36,6 +37,7 @@ hears() { $in_A perl -MSocket -e '$SIG{ALRM} = sub { exit 1 }; alarm 1; socket S
     or die; print <S>' $1 2>/dev/null || echo no; }
 echo 'use Socket; socket S, AF_INET, SOCK_STREAM, 0 or die; bind S, sockaddr_in 8080, INADDR_ANY or die; listen S, 5;
     while (accept C, S) { print C "yes\n"; close C }' >serve
+port() { echo "A to C's port: $(hears $1)" >>probes & }
 # A guardian that has ended has done its work, under the lock.
 end() { rm $1; wait; until ! guardian >/dev/null; do sleep 0.02; done; }
 guardian() {
@@ -52,7 +54,7 @@ left() { nft list tables | sort; ip -o link show type bridge | sed 's/^[0-9]*: /
 pub const ROWS: &[Row] = &[
     Row::new("--nat makes the host no router between its networks, and no way into the container", NEEDS, |world| {
         let probes = "probe A B 198.51.100.2 $in_A; probe A C 10.97.3.2 $in_A; probe C A 192.0.2.2 in_C; \
-                      probe C B 198.51.100.2 in_C; probed; hears 10.97.3.2";
+                      probe C B 198.51.100.2 in_C; port 10.97.3.2; probed";
         let outcome = apart(
             world,
             &format!(
@@ -62,9 +64,9 @@ pub const ROWS: &[Row] = &[
             ),
         );
         let apart = "C to D: no\nD to B: yes\nD to C: no\n";
-        let fenced = "A to B: no\nA to C: no\nC to A: yes\nC to B: yes\nno\n";
+        let fenced = "A to B: no\nA to C's port: no\nA to C: no\nC to A: yes\nC to B: yes\n";
         // B answers a container only under the host's address.
-        let open = "A to B: yes\nA to C: yes\nC to A: yes\nC to B: no\nyes\n";
+        let open = "A to B: yes\nA to C's port: yes\nA to C: yes\nC to A: yes\nC to B: no\n";
         outcome.succeeds().stdout_is(&format!("{apart}{fenced}{open}"));
     }),
     Row::new(
@@ -75,11 +77,11 @@ pub const ROWS: &[Row] = &[
             world,
             &format!(
                 "{HOST} echo 1 >/proc/sys/net/ipv4/ip_forward; contain C box0 10.97.3 2
-                probe A B 198.51.100.2 $in_A; probe A C 10.97.3.2 $in_A; probe C B 198.51.100.2 in_C; probed; hears 10.97.3.2
+                probe A B 198.51.100.2 $in_A; probe A C 10.97.3.2 $in_A; probe C B 198.51.100.2 in_C; port 10.97.3.2; probed
                 end C; state; left"
             ),
         );
-            let expected = "A to B: yes\nA to C: no\nC to B: yes\nno\nip_forward 1, A 1, B 1\n";
+            let expected = "A to B: yes\nA to C's port: no\nA to C: no\nC to B: yes\nip_forward 1, A 1, B 1\n";
             outcome.succeeds().stdout_is(expected).stderr_is("");
         },
     ),
@@ -130,6 +132,34 @@ pub const ROWS: &[Row] = &[
         let expected = "A to C: no\nA to E: yes\nC to A: yes\nC to E: yes\nE to A: yes\nbr1\n";
         outcome.succeeds().stdout_is(expected).stderr_is("");
     }),
+    Row::new("IPv6 that the host forwarded before, it forwards still, and IPv4 it does not", NEEDS, |world| {
+        let outcome = apart(
+            world,
+            &format!(
+                "{HOST} echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+                ip addr add fd00:1::1/64 dev A nodad; ip addr add fd00:2::1/64 dev B nodad
+                ip -n A addr add fd00:1::2/64 dev eth0 nodad; ip -n A route add fd00:2::/64 via fd00:1::1
+                ip -n B addr add fd00:2::2/64 dev eth0 nodad; ip -n B route add fd00:1::/64 via fd00:2::1
+                until [ $($in_A bash -c 'answers fd00:2::2') = yes ]; do :; done
+                contain C box0 10.97.3 2; probe A B fd00:2::2 $in_A; probe A b 198.51.100.2 $in_A; probed; end C; left"
+            ),
+        );
+        outcome.succeeds().stdout_is("A to B: yes\nA to b: no\n").stderr_is("");
+    }),
+    Row::new(
+        "where the host is a router, a neighbour without NAT stays in reach, but not from another bridge",
+        NEEDS,
+        |world| {
+            let outcome = apart(
+            world,
+            &format!(
+                "{HOST} echo 1 >/proc/sys/net/ipv4/ip_forward; contain C box0 10.97.3 2; contain D box0 10.97.3 3 ''; contain E box2 10.97.6 2 ''
+                probe A C 10.97.3.2 $in_A; probe A D 10.97.3.3 $in_A; probe A E 10.97.6.2 $in_A; probe C E 10.97.6.2 in_C; probed; rm C D E; wait"
+            ),
+        );
+            outcome.succeeds().stdout_is("A to C: no\nA to D: yes\nA to E: yes\nC to E: no\n");
+        },
+    ),
     Row::new("containers behind NAT talk to each other, by IPv6, too, under their own addresses", NEEDS, |world| {
         let outcome = apart(
             world,

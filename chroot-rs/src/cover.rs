@@ -22,6 +22,7 @@ use rustix::io::Errno;
 
 use crate::attach;
 use crate::entry::{Attributes, Filesystem, quoted, shown};
+use crate::made::{Lifetime, Made};
 
 /// More entries than this are too many mounts for one mount point: the kernel has 100000 for a whole mount namespace.
 const MOST_ENTRIES: usize = 5000;
@@ -79,6 +80,7 @@ impl Covers {
         dir: OwnedFd,
         place: &Path,
         flags: Attributes,
+        made: &Made,
     ) -> Result<OwnedFd, Fault> {
         let Some(names) = entries_of(&dir) else { return Ok(dir) };
         let goal = format!("make room for a mount point in {}", shown(place));
@@ -91,6 +93,8 @@ impl Covers {
             self.top.get_or_init(|| top);
         }
         self.shown.borrow_mut().push((place.to_owned(), cover));
+        made.mounted(place, Lifetime::OfTheRun);
+        names.iter().for_each(|name| made.mounted(&place.join(OsStr::from_bytes(name.to_bytes())), Lifetime::Longer));
         Ok(seen)
     }
 

@@ -26,6 +26,8 @@ const LONGEST: u64 = 4 << 20;
 pub(crate) struct Facts {
     /// Whether mknod(2) makes devices that work: not in a user namespace.
     pub(crate) makes_devices: bool,
+    /// Whether root here is root outside: there is no user namespace, or it maps 0 to 0.
+    pub(crate) is_root_outside: bool,
     /// Whether group 5, which owns terminals, is mapped here.
     pub(crate) has_tty_group: bool,
     /// Whether setgroups(2) is forbidden for good.
@@ -58,6 +60,7 @@ impl Facts {
         let makes_devices = !in_user_namespace && holds(CapabilitySet::MKNOD) == Some(true);
         Ok(Facts {
             makes_devices,
+            is_root_outside: maps_root_to_root(&read(theirs(Kind::User), "uid_map")?),
             has_tty_group: plumbing::privilege::is_mapped(&gid_map, 5),
             setgroups_denied: setgroups_is_denied(&read(theirs(Kind::User), "setgroups")?),
             // The hierarchies are the same in every cgroup namespace.
@@ -94,12 +97,17 @@ fn cgroup2_at(mounts: &[Mount]) -> Option<String> {
     mount.point.to_str().filter(is_plain).map(str::to_owned)
 }
 
+/// Reads a uid_map; user_namespaces(7).
+fn maps_root_to_root(map: &str) -> bool {
+    map.lines().any(|line| line.split_ascii_whitespace().take(2).eq(["0", "0"]))
+}
+
 /// Reads a file of the host's; empty where there is none, or none that can be used.
 pub(crate) fn host_file(path: &str) -> String {
     match regular::read(Path::new(path), LONGEST) {
         Ok(content) => String::from_utf8_lossy(&content.unwrap_or_default()).into_owned(),
         Err(fault) => {
-            narrate::remark(format!("warning: {fault}; going on without it"));
+            narrate::warn(format!("{fault}; going on without it"));
             String::new()
         }
     }
@@ -153,6 +161,14 @@ fn throttled() -> Result<Vec<String>, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn root_is_root_outside_where_the_map_says_so() {
+        assert!(maps_root_to_root("         0          0 4294967295\n"));
+        assert!(maps_root_to_root("  1000 1000 1\n 0 0 1\n"));
+        assert!(!maps_root_to_root("         0       1000          1\n         1     100000      65536\n"));
+        assert!(!maps_root_to_root(""));
+    }
 
     #[test]
     fn the_options_of_cgroup_v2_stand_at_the_end_of_its_line() {

@@ -127,7 +127,7 @@ impl Identity {
     /// As GNU's chroot does, once the root has changed.
     pub(crate) fn warn_of_old_form(&self) {
         if self.is_dotted {
-            narrate::remark("warning: in --userspec a . should be a :");
+            narrate::warn("in --userspec a . should be a :");
         }
     }
 }

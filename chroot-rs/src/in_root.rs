@@ -21,6 +21,7 @@ use rustix::fs::{
 
 use crate::cover::{self, Covers};
 use crate::entry::{Attributes, Device, quoted, shown};
+use crate::made::{Lifetime, Made};
 use crate::resolve::{self, Links};
 use crate::told::{Telling, Told, Where};
 
@@ -36,6 +37,7 @@ pub(crate) struct InRoot {
     flags: Attributes,
     telling: Telling,
     follows: bool,
+    made: Made,
 }
 
 impl InRoot {
@@ -46,7 +48,11 @@ impl InRoot {
         if narrate::is_dry_run() && is_new {
             telling.note(Path::new("/"), Told::Empty);
         }
-        InRoot { fd, covers: Covers::default(), flags, telling, follows: false }
+        let made = Made::default();
+        if is_new {
+            made.mounted(Path::new("/"), Lifetime::OfTheRun);
+        }
+        InRoot { fd, covers: Covers::default(), flags, telling, follows: false, made }
     }
 
     /// The same, where links on the way to a target lead on inside the root, as OCI runtimes do it. What speaks for the
@@ -73,6 +79,11 @@ impl InRoot {
     /// The directories that were shown anew, to have mount points in them.
     pub(crate) fn covers(&self) -> &Covers {
         &self.covers
+    }
+
+    /// What was made in it, and must go if the run fails.
+    pub(crate) fn made(&self) -> &Made {
+        &self.made
     }
 
     /// Notes what a dry run told.
@@ -107,7 +118,8 @@ impl InRoot {
         let text = format!("mkdirat(root:{above}, {}, 0{mode:o})", quoted(name.as_ref()));
         let goal = format!("make the directory {} inside the root", shown(path));
         let made = call(goal, text, "a place to mount on", || mkdirat(&dir, name, Mode::from_raw_mode(mode)));
-        made.map_err(|fault| not_made(fault, &above))
+        made.map_err(|fault| not_made(fault, &above))?;
+        self.made.note(dir, name, path)
     }
 
     /// The file at `path`, to mount on; an empty one is made where it is missing.
@@ -138,7 +150,8 @@ impl InRoot {
         let made = call(format!("make {} inside the root", shown(path)), text, why, || {
             mknodat(&dir, name, kind, Mode::from_raw_mode(mode), dev)
         });
-        made.map_err(|fault| not_made(fault, &above))
+        made.map_err(|fault| not_made(fault, &above))?;
+        self.made.note(dir, name, path)
     }
 
     /// Makes a device or a FIFO; one that is there already must be the same.
@@ -180,7 +193,7 @@ impl InRoot {
         match call(goal, text, why, || symlinkat(to, &dir, name)) {
             // What a root brings along under that name is its own affair: we do not follow it.
             Err(fault) if fault.errno() == Some(Errno::EEXIST) => Ok(()),
-            made => made.map_err(|fault| not_made(fault, &above)),
+            made => made.map_err(|fault| not_made(fault, &above)).and_then(|()| self.made.note(dir, name, path)),
         }
     }
 
@@ -195,7 +208,8 @@ impl InRoot {
         if narrate::is_dry_run() {
             return Ok(());
         }
-        look(&goal, "write(fd)", || std::io::Write::write_all(&mut std::fs::File::from(file), content))
+        look(&goal, "write(fd)", || std::io::Write::write_all(&mut std::fs::File::from(file), content))?;
+        self.made.note(dir, name, path)
     }
 
     /// Reads a file of the root; its links may lead anywhere *inside*. `None` where there is none.
@@ -240,7 +254,7 @@ impl InRoot {
         if !flags.contains(Attributes::MOUNT_ATTR_RDONLY) || statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Ok(dir);
         }
-        self.covers.show(self.as_fd(), dir, above, flags)
+        self.covers.show(self.as_fd(), dir, above, flags, &self.made)
     }
 
     /// The flags of the mount that a directory is seen by, or in a dry run would be.
@@ -317,82 +331,4 @@ fn reach(path: &Path) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use super::*;
-
-    /// A root and, beside it, a directory that nobody may touch.
-    struct Place {
-        top: PathBuf,
-    }
-
-    impl Place {
-        fn new(name: &str) -> Place {
-            let top = std::env::temp_dir().join(format!("in-root-{}-{name}", std::process::id()));
-            std::fs::create_dir_all(top.join("root/etc")).unwrap();
-            std::fs::create_dir_all(top.join("witness")).unwrap();
-            Place { top }
-        }
-
-        fn root(&self) -> InRoot {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            InRoot::new(openat(CWD, self.top.join("root"), flags, Mode::empty()).unwrap(), false, Attributes::empty())
-        }
-
-        fn link(&self, path: &str, to: impl AsRef<Path>) {
-            std::os::unix::fs::symlink(to, self.top.join("root").join(path)).unwrap();
-        }
-    }
-
-    impl Drop for Place {
-        fn drop(&mut self) {
-            std::fs::remove_dir_all(&self.top).unwrap();
-        }
-    }
-
-    #[test]
-    fn no_link_leads_a_mount_point_out_of_the_root() {
-        let place = Place::new("links");
-        let witness = place.top.join("witness");
-        place.link("absolute", &witness);
-        place.link("relative", "../witness");
-        place.link("twice", "relative");
-        place.link("magic", "/proc/self/cwd");
-        place.link("inside", "etc");
-        let root = place.root();
-        for name in ["absolute", "relative", "twice", "magic", "inside"] {
-            for path in ["", "/below", "/a/b"].map(|below| PathBuf::from(format!("/{name}{below}"))) {
-                let fault = root.directory(&path).unwrap_err();
-                assert!(fault.errno().is_some(), "{path:?}: {fault}");
-                assert!(root.file(&path).is_err(), "{path:?}");
-                assert!(root.write(&path, b"x", "").is_err(), "{path:?}");
-            }
-        }
-        assert_eq!(std::fs::read_dir(&witness).unwrap().count(), 0);
-        assert_eq!(std::fs::read_dir(place.top.join("root/etc")).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn what_is_missing_is_made_below_the_root() {
-        let place = Place::new("missing");
-        place.root().directory(Path::new("/a/b/c")).unwrap();
-        place.root().file(Path::new("/a/file")).unwrap();
-        assert!(place.top.join("root/a/b/c").is_dir() && place.top.join("root/a/file").is_file());
-        assert!(place.root().find(Path::new("/nothing")).unwrap().is_none());
-    }
-
-    #[test]
-    fn reading_follows_links_inside_only_and_waits_for_nobody() {
-        let place = Place::new("read");
-        std::fs::write(place.top.join("witness/secret"), "host").unwrap();
-        std::fs::write(place.top.join("root/real"), "inside").unwrap();
-        place.link("etc/passwd", "/real");
-        place.link("etc/group", "../../witness/secret");
-        let root = place.root();
-        assert_eq!(root.read(Path::new("/etc/passwd")).unwrap().as_deref(), Some(&b"inside"[..]));
-        assert_eq!(root.read(Path::new("/etc/group")).unwrap(), None);
-        mknodat(&root.fd, "fifo", FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
-        assert!(root.read(Path::new("/fifo")).unwrap_err().to_string().contains("not a regular file"));
-    }
-}
+mod tests;

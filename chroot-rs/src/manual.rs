@@ -95,6 +95,7 @@ const CALLS: &[Call] = &[
         "The new root takes the place of the old one, in the whole mount namespace.",
     ),
     call("umount2", "", "umount2(2)", "Then the old one can go, and nothing leads back to it."),
+    call("unlinkat", "", "unlink(2)", "Only after a failure: removes the places to mount on that this run made."),
     call("prctl", "PR_SET_SECUREBITS", "PR_SET_SECUREBITS(2const)", "What being root means, as long as we may say so."),
     call(
         "prctl",

@@ -26,6 +26,7 @@ use crate::identity::{Books, Identity, Request};
 use crate::in_root::InRoot;
 use crate::oci::Bundle;
 use crate::options::Options;
+use crate::reachable::{self, Reachable};
 use crate::root::{self, Source};
 use crate::{attach, audit, held, host_root, std_mounts, switch, tree};
 
@@ -168,12 +169,9 @@ impl Plan {
     /// be opened.
     fn become_container(&self, preserve_fds: u32, work: &Work, gates: Gates) -> Result<Status, Fault> {
         root::leave_callers_mounts()?;
-        let Built { process, .. } = self.build(work, self.look_around(work, None, KindSet::EMPTY)?)?;
-        let first = 3_u32.saturating_add(preserve_fds);
-        look("close what the command must not inherit", format!("close_range({first}, CLOSE_RANGE_CLOEXEC)"), || {
-            close_range(first, u32::MAX, true)
-        })?;
-        process.apply(|| gates.pass())?;
+        let (Built { process, .. }, root) = self.build(work, self.look_around(work, None, KindSet::EMPTY)?)?;
+        let confined = close_others(preserve_fds).and_then(|()| process.apply(|| gates.pass()));
+        confined.inspect_err(|_| root.made().take_back(root.bottom()))?;
         let of_bundle = work.bundle.as_ref().map(Bundle::command).unwrap_or_default();
         let shell = [OsString::from("/bin/sh")];
         let command = [&self.command[..], &of_bundle, &shell].into_iter().find(|words| !words.is_empty());
@@ -189,37 +187,61 @@ impl Plan {
         let foreign = stage.target.foreign_kinds()?;
         // Before: inside, these files are whatever the container's owner mounted over them.
         let outside = self.look_around(&work, Some(&stage.target), foreign)?;
-        let built: Built = held::inside(&stage.target, foreign, || self.build(&work, outside.after_entering()))?;
+        let built: Built = held::inside(&stage.target, foreign, || Ok(self.build(&work, outside.after_entering())?.0))?;
         stage.record.set("root", &built.root)?;
         stage.record.set("process", &built.process)
     }
 
     /// The root first, then what is mounted in it, then the change to it: all paths of the host are still there while
     /// the mounts are made, and none afterwards.
-    fn build(&self, work: &Work, outside: Outside) -> Result<Built, Fault> {
-        let Work { source, asked, bundle } = work;
-        let Outside { facts, request, books } = outside;
-        root::cut_off(bundle.as_ref().map_or(PropagationKind::Private, Bundle::begins_as))?;
+    fn build(&self, work: &Work, outside: Outside) -> Result<(Built, InRoot), Fault> {
+        root::cut_off(work.bundle.as_ref().map_or(PropagationKind::Private, Bundle::begins_as))?;
         // The modes in the lists are meant as they stand; the command gets the caller's mask back.
         let mask = rustix::process::umask(Mode::empty());
-        let root = root::attach(source, self.attributes())?;
-        let (root, mut entries) = match bundle {
-            Some(bundle) => (root.following(), bundle.entries(&facts)),
-            None => (root, self.own_entries(source, &facts)),
+        let is_read_only = work.bundle.as_ref().map_or(self.read_only, Bundle::is_read_only);
+        // Now: once the root is mounted again, its flags are ours.
+        let is_harmful = self.is_harmful(work, &outside.facts);
+        let mut reachable: Vec<_> =
+            is_harmful.then(|| reachable::root(&work.source, is_read_only)).flatten().into_iter().collect();
+        let root = root::attach(&work.source, self.attributes())?;
+        let root = if work.bundle.is_some() { root.following() } else { root };
+        let built = self
+            .fill_and_enter(&root, work, &outside, &mut reachable)
+            .inspect_err(|_| root.made().take_back(root.bottom()))?;
+        rustix::process::umask(mask);
+        reachable::warn(&reachable, &built.process);
+        Ok((built, root))
+    }
+
+    /// Whether root in the container could leave others what makes them root.
+    fn is_harmful(&self, work: &Work, facts: &Facts) -> bool {
+        facts.is_root_outside && (self.std || work.bundle.is_some())
+    }
+
+    fn fill_and_enter(
+        &self,
+        root: &InRoot,
+        work: &Work,
+        outside: &Outside,
+        reachable: &mut Vec<Reachable>,
+    ) -> Result<Built, Fault> {
+        let Work { source, asked, bundle } = work;
+        let Outside { facts, request, books } = outside;
+        let mut entries = match bundle {
+            Some(bundle) => bundle.entries(facts),
+            None => self.own_entries(source, facts),
         };
         // What was asked for comes last, and may lie over the rest.
-        entries.extend(asked.iter().flat_map(|asked| asked.entries(&facts)));
-        let mounts = tree::make(&root, &entries)?;
-        let read_only = bundle.as_ref().map_or(self.read_only, Bundle::is_read_only);
-        // A bundle's is written to first, for the mount points that it lacks.
-        if read_only && (bundle.is_some() || !source.is_given()) {
-            root::seal(&root)?;
+        entries.extend(asked.iter().flat_map(|asked| asked.entries(facts)));
+        if self.is_harmful(work, facts) {
+            reachable.extend(reachable::binds(&entries));
         }
+        let mounts = tree::make(root, &entries)?;
         if let Some(propagation) = bundle.as_ref().and_then(Bundle::propagation) {
             let why = "the bundle's rootfsPropagation; mount_namespaces(7)";
             attach::propagate("set the root's propagation", root.as_fd(), propagation, why)?;
         }
-        let identity = look_up(&root, &request, &books)?;
+        let identity = look_up(root, request, books)?;
         let process = match bundle {
             Some(bundle) => bundle.process(identity, facts.setgroups_denied),
             None => {
@@ -231,11 +253,15 @@ impl Plan {
         if let (Some(score), Form::Container { .. }) = (process.oom_score_adj, &self.form) {
             set_oom_score_adj(score)?;
         }
-        match self.form {
-            Form::Container { leave: Leave::ByChroot, .. } => switch::root(&root, source)?,
-            _ => root::pivot(&root)?,
+        let read_only = bundle.as_ref().map_or(self.read_only, Bundle::is_read_only);
+        // A bundle's is written to first, for the mount points that it lacks. Late, so that a failure can remove them.
+        if read_only && (bundle.is_some() || !source.is_given()) {
+            root::seal(root)?;
         }
-        rustix::process::umask(mask);
+        match self.form {
+            Form::Container { leave: Leave::ByChroot, .. } => switch::root(root, source)?,
+            _ => root::pivot(root)?,
+        }
         Ok(Built { root: Root::of(source, read_only, &root.covers().paths(), mounts), process })
     }
 
@@ -300,93 +326,17 @@ fn look_up(root: &InRoot, request: &Request, outside: &Books) -> Result<Identity
     request.resolve(&inside, outside)
 }
 
+/// Descriptors are given up when nothing else is to be opened.
+fn close_others(preserved: u32) -> Result<(), Fault> {
+    let first = 3_u32.saturating_add(preserved);
+    look("close what the command must not inherit", format!("close_range({first}, CLOSE_RANGE_CLOEXEC)"), || {
+        close_range(first, u32::MAX, true)
+    })
+}
+
 fn text(content: Option<Vec<u8>>) -> String {
     String::from_utf8_lossy(&content.unwrap_or_default()).into_owned()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(words: &[&str]) -> Result<Plan, Fault> {
-        let argv = ["chroot-rs"].iter().chain(words).map(OsString::from).collect();
-        match Plan::parse(argv)? {
-            Parsed::Plan(plan) => Ok(plan),
-            Parsed::Text(text) => panic!("{text}"),
-        }
-    }
-
-    #[test]
-    fn whatever_makes_a_mount_namespace_pivots_unless_told_not_to() {
-        for (words, leave) in [
-            (&["--std", "/new"][..], Leave::ByPivot),
-            (&["--pivot", "/new"], Leave::ByPivot),
-            (&["--read-only", "/new"], Leave::ByPivot),
-            (&["--tmpfs-root"], Leave::ByPivot),
-            (&["--tmpfs", "/t", "--no-pivot", "/new"], Leave::ByChroot),
-        ] {
-            assert_eq!(plan(words).unwrap().form, Form::Container { preserve_fds: 0, leave }, "{words:?}");
-        }
-        for words in [&["/new"][..], &["--no-pivot", "/new"]] {
-            assert_eq!(plan(words).unwrap().form, Form::Plain { skip_chdir: false }, "{words:?}");
-        }
-    }
-
-    #[test]
-    fn options_end_at_the_new_root() {
-        let plan = plan(&["--userspec=web", "/new", "ls", "--std", "--", "x"]).unwrap();
-        assert_eq!(plan.source, Some(Source::Directory("/new".into())));
-        assert_eq!(plan.form, Form::Plain { skip_chdir: false });
-        assert_eq!(plan.command, ["ls", "--std", "--", "x"].map(OsString::from));
-    }
-
-    #[test]
-    fn a_double_dash_may_stand_before_the_command() {
-        assert_eq!(plan(&["--std", "/new", "--", "ls"]).unwrap().command, ["ls"]);
-        let host = plan(&["--std", "--host-root", "--", "ls"]).unwrap();
-        assert_eq!((host.source, host.command), (Some(Source::Host), vec!["ls".into()]));
-    }
-
-    #[test]
-    fn a_bundle_takes_no_new_root() {
-        let plan = plan(&["--oci", "/bundle", "--bind", "/a:/b", "--exec-fifo", "/f", "--", "ls"]).unwrap();
-        assert_eq!((plan.source, plan.bundle, plan.command), (None, Some("/bundle".into()), vec!["ls".into()]));
-        assert_eq!(plan.gates.fifo, Some("/f".into()));
-    }
-
-    #[test]
-    fn what_does_not_go_together_is_refused() {
-        for words in [
-            &[][..],
-            &["--std"],
-            &["--host-root", "--", "ls"],
-            &["--pipe", "/new"],
-            &["--pipe", "--std", "/new", "--", "ls"],
-            &["--keep-on-error", "--std", "/new"],
-            &["--std", "--skip-chdir", "/"],
-            &["--capabilities", "fly", "/new"],
-            &["--groups", ",", "/new"],
-            &["--group", "1,2", "/new"],
-            &["--userspec", "a:b", "--group", "c", "/new"],
-            &["--oci", "/bundle", "--group", "c"],
-            &["--audit", "--group", "c"],
-            &["--oci", "/bundle", "--std"],
-            &["--oci", "/bundle", "--capabilities", "none"],
-            &["--oci", "/bundle", "--tmpfs-root"],
-            &["--pipe", "--bind", "/a:/b", "/new"],
-            &["--exec-fifo", "/f", "--std", "--pipe", "/new"],
-            &["--no-pivot", "--pivot", "/new"],
-            &["--no-pivot", "--std", "--pipe", "/new"],
-            &["--no-pivot", "--audit"],
-        ] {
-            assert!(plan(words).is_err(), "{words:?}");
-        }
-    }
-
-    #[test]
-    fn the_last_of_two_userspecs_wins_and_prefixes_are_understood() {
-        let plan = plan(&["--user=a", "--userspec=b:c", "/new"]).unwrap();
-        assert_eq!(plan.identity.user.as_deref(), Some("b"));
-        assert_eq!(plan.identity.group.as_deref(), Some("c"));
-    }
-}
+mod tests;

@@ -17,6 +17,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::entry::{Attributes, Change, Filesystem, Propagation, PropagationKind, quoted, shown};
 use crate::in_root::InRoot;
+use crate::made::Lifetime;
 use crate::told::Told;
 use crate::{attach, explain, host_root, overlay};
 
@@ -117,7 +118,10 @@ pub(crate) fn attach(source: &Source, attributes: Attributes) -> Result<InRoot, 
     };
     attach_over_root_changed(&mount, own)?;
     let root = InRoot::new(mount, !source.is_given(), own);
-    if let Source::Overlay { lower, .. } = source {
+    if let Source::Overlay { lower, upper } = source {
+        if upper.is_some() {
+            root.made().mounted(Path::new("/"), Lifetime::Longer);
+        }
         root.note(Path::new("/"), Told::Host(lower.first().cloned().unwrap_or_default(), Attributes::empty()));
     }
     Ok(root)

@@ -10,6 +10,7 @@ use rustix::fs::{FileType, fstat, makedev};
 
 use crate::entry::{Absent, Attributes, Bind, Change, Entry, Filesystem, Mount, Otherwise, What, quoted, shown};
 use crate::in_root::InRoot;
+use crate::made::Lifetime;
 use crate::told::Told;
 use crate::{attach, idmap};
 
@@ -79,6 +80,7 @@ fn fresh(
         _ => Told::Empty,
     };
     root.note(target, told);
+    root.made().mounted(target, Lifetime::OfTheRun);
     Ok(Some(Mount::fresh(target, filesystem)))
 }
 
@@ -143,6 +145,7 @@ fn bind(root: &InRoot, target: &Path, bind: &Bind, why: &str) -> Result<Option<M
     let changes = [(bind.recursive, Change::add(bind.attributes)), (false, bind.top)];
     attach::attach_changed(&goal, mount.as_fd(), &changes, onto.as_fd(), target, why)?;
     root.note(target, Told::Host(source.clone(), bind.attributes | bind.top.set));
+    root.made().mounted(target, Lifetime::Longer);
     Ok(Some(Mount::bind(target, bind)))
 }
 

@@ -59,6 +59,11 @@ pub fn remark(text: impl Display) {
     write_stderr(&format!("{}: {}\n", tool(), crate::fault::on_one_line(&text.to_string())));
 }
 
+/// A warning: what was asked for is done, and is probably not what a careful caller wants. The text says what to do.
+pub fn warn(text: impl Display) {
+    remark(format_args!("warning: {text}"));
+}
+
 /// Writes in one piece, so that lines of concurrent processes do not mix.
 pub(crate) fn write_stderr(text: &str) {
     // A closed or full stderr leaves nobody to tell: the exit status still says that we failed.

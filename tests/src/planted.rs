@@ -1,7 +1,9 @@
 //! What root of a container can leave on the host for others to use, and what keeps it from that.
 
-use crate::need::{BUSYBOX, Need};
+use crate::need::{BUSYBOX, JQ, Need, SETPRIV};
 use crate::row::Row;
+use crate::script::Outcome;
+use crate::world::World;
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
@@ -39,4 +41,106 @@ pub const ROWS: &[Row] = &[
         world.sh(&line).succeeds().stdout_is("user\nuser 5 4755\nuser 5 4755\nkilled\n143\nin\n");
     })
     .root_only(),
+    Row::new("root of a container leaves users a set-user-ID program in a root that they reach, and we warn of it", ROOTS, |world| {
+        let at = stage(world, "planted");
+        // The attack: the program that it leaves is of the host's root, for every user of the host.
+        let plant = "chroot-rs --std $D/open/root -- /bin/sh -c 'cp /bin/id /x && chmod 4755 /x' && \
+            setpriv --reuid 1000 --regid 1000 --clear-groups $D/open/root/x -u";
+        run(world, &at, plant).stdout_is("0\n").stderr_has(&warning("$D/open/root", &at, "a set-user-ID program"));
+        // Where it cannot be reached, or is harmless, nothing is said.
+        let reach = "setpriv --reuid 1000 --regid 1000 --clear-groups ls $D/closed/root >/dev/null 2>&1 && echo reached; true";
+        run(world, &at, reach).succeeds().stdout_is("");
+        for quiet in [
+            "chroot-rs --std $D/closed/root -- /bin/true",
+            "chroot-rs --std --read-only --bind $D/open/data:/data:ro $D/open/root -- /bin/true",
+            "chroot-rs --std --userspec 1000:1000 $D/open/root -- /bin/true",
+            "chroot-rs --std --overlay $D/open/root -- /bin/true",
+            "chroot-rs --std --overlay $D/open/root --upper $D/closed/up -- /bin/true",
+            "chroot-rs --std --bind $D/open/data:/data:idmap=0-1000-1 $D/closed/root -- /bin/true",
+            "cp -a $D/open/root $D/open/theirs && chown -R 100000:100000 $D/open/theirs && unshare-rs --map-users 0:100000:1 \
+             --map-groups 0:100000:1 --setuid 0 --setgid 0 --mount --pid --fork -- chroot-rs --std $D/open/theirs -- /bin/true",
+            "unshare-rs --mount sh -c 'mount -t tmpfs -o nosuid t $D/open/data && cp -a $D/open/root $D/open/data && \
+             chroot-rs --std $D/open/data/root -- /bin/true'",
+        ] {
+            run(world, &at, quiet).succeeds().stderr_is("");
+        }
+        for (loud, place, harm) in [
+            ("chroot-rs --std --bind $D/open/data:/data $D/closed/root -- /bin/true", "$D/open/data", "a set-user-ID program"),
+            ("chroot-rs --std --bind $D/open/file:/file $D/closed/root -- /bin/true", "$D/open/file", "a set-user-ID program"),
+            ("chroot-rs --std --overlay $D/open/root --upper $D/open/up -- /bin/true", "$D/open/up", "a set-user-ID program"),
+            ("chroot-rs --std --root-fd 9 -- /bin/true 9<$D/open/root", "$D/open/root", "a set-user-ID program"),
+            ("ln -s ../open/root $D/closed/link; chroot-rs --std $D/closed/link -- /bin/true", "$D/closed/link", "a set-user-ID program"),
+            ("unshare-rs --map-users 0:0:65536 --map-groups 0:0:65536 --mount --pid --fork -- chroot-rs --std $D/open/root -- /bin/true", "$D/open/root", "a set-user-ID program"),
+            ("unshare-rs --hold --ttl 60 --mount | chroot-rs --pipe --std $D/open/root | nsenter-rs --pipe --rm -- /bin/true", "$D/open/root", "a set-user-ID program"),
+            (
+                "unshare-rs --mount sh -c 'mount -t tmpfs -o nosuid t $D/open/data && cp -a $D/open/root $D/open/data && \
+                 chroot-rs --std --capabilities docker $D/open/data/root -- /bin/true'",
+                "$D/open/data/root",
+                "a device node",
+            ),
+            (
+                "mkdir $D/open/bundle && jq -n --arg root $D/open/root '{ociVersion: \"1.0.0\", root: {path: $root}, \
+                 process: {cwd: \"/\", args: [\"/bin/true\"], user: {uid: 0, gid: 0}}}' >$D/open/bundle/config.json && \
+                 chroot-rs --oci $D/open/bundle",
+                "$D/open/root",
+                "a set-user-ID program",
+            ),
+        ] {
+            run(world, &at, loud).succeeds().stderr_has(&warning(place, &at, harm));
+        }
+    })
+    .root_only(),
+    Row::new("a run that fails leaves no mount point behind, in the root or in what is bound into it", &[BUSYBOX, Need::UserNamespaces], |world| {
+        let at = stage(world, "failing");
+        let list = "find $D/open -printf '%P %m %y %s %i\\n' | sort";
+        let before = run(world, &at, list).stdout;
+        let own = world.as_root();
+        let beyond = "--bind $D/open/data:/data --tmpfs /data/new/dir --bind $D/open/file:/srv/deep/file";
+        let failing = ["--userspec no-such-user", "--mask /no-such", "--landlock-ro /no-such", "--tmpfs /bin/sh/x"];
+        for options in failing {
+            let chain = format!("unshare-rs {own} --mount --pid --fork -- chroot-rs --std {beyond} {options} $D/open/root -- /bin/true");
+            let told = run(world, &at, &chain).fails_with(125);
+            assert!(!told.stderr.contains(" stays in the root"), "{told}");
+            assert_eq!(run(world, &at, list).stdout, before, "{options}\n{told}");
+        }
+        // In a pipe a last stage meets what --landlock-ro names.
+        for options in failing.iter().filter(|options| !options.starts_with("--landlock")) {
+            let pipe = format!("unshare-rs --hold {own} --mount --pid | chroot-rs --pipe --std {beyond} {options} $D/open/root | cat");
+            let told = run(world, &at, &pipe).fails_with(125);
+            assert_eq!(run(world, &at, list).stdout, before, "{options}\n{told}");
+        }
+        // What was there stays, and so does what a run that succeeds has made.
+        let chain = format!("mkdir $D/open/root/dev; unshare-rs {own} --mount --pid --fork -- chroot-rs --std --mask /no-such $D/open/root");
+        run(world, &at, &chain).fails_with(125);
+        assert_eq!(run(world, &at, "ls $D/open/root").stdout, "bin\ndev\n");
+        let chain = format!("unshare-rs {own} --mount --pid --fork -- chroot-rs --std {beyond} $D/open/root -- /bin/true");
+        run(world, &at, &chain).succeeds();
+        let made = "cd $D/open; ls -d root/proc root/sys root/data root/srv/deep/file data/new/dir";
+        run(world, &at, made).succeeds().stdout_is("data/new/dir\nroot/data\nroot/proc\nroot/srv/deep/file\nroot/sys\n");
+    }),
 ];
+
+const ROOTS: &[Need] = &[BUSYBOX, JQ, SETPRIV, Need::UserNamespaces];
+
+/// Two directories, of which others can reach what is in one; each has a root, and what can be bound.
+fn stage(world: &World, name: &str) -> std::path::PathBuf {
+    let at = world.directory(name);
+    let make = format!(
+        "install -d -m 755 $D/open && install -d -m 700 $D/closed && for i in open closed; do mkdir -p $D/$i/root/bin $D/$i/data $D/$i/up && \
+         echo x >$D/$i/file && cp {}/bin/busybox $(command -v id) $D/$i/root/bin/ && for applet in sh true cp chmod; do ln -s busybox $D/$i/root/bin/$applet; done; done",
+        world.busybox_root().display()
+    );
+    run(world, &at, &make).succeeds();
+    at
+}
+
+fn run(world: &World, at: &std::path::Path, line: &str) -> Outcome {
+    world.script(line).variable("D", at.display().to_string()).run()
+}
+
+fn warning(place: &str, at: &std::path::Path, harm: &str) -> String {
+    let place = place.replace("$D", &at.display().to_string());
+    format!(
+        "chroot-rs: warning: every user of this machine can reach {place}, and root in the container is root here: it can leave them {harm} there; "
+    )
+}

@@ -17,7 +17,7 @@ const BY_XTASK: &[&str] =
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new("the commands of the README do what it says", NEEDS, |world| {
-        let directory = world.directory("readme");
+        let mut directory = world.directory("readme");
         let blocks = blocks(README);
         assert!(blocks.len() >= 6, "{blocks:#?}");
         let before = Scan::take();
@@ -30,8 +30,13 @@ pub const ROWS: &[Row] = &[
             let web = block.contains("--find web").then(|| Held::new(world, "web"));
             let script = format!("cd {} && {block}", directory.display());
             let outcome = world.script(&script).stdin("cat /proc/sys/kernel/hostname\n").run().succeeds();
+            assert!(!outcome.stderr.contains("warning: "), "{outcome}");
             if block.ends_with("-- /bin/sh") && !block.contains("--pipe") {
                 assert_eq!(outcome.stdout, "web\n", "{outcome}");
+            }
+            // The reader's shell stays where the first block has gone.
+            if block.contains("&& cd box &&") {
+                directory.push("box");
             }
             if web.is_some() {
                 assert!(

@@ -122,10 +122,12 @@ impl World {
     }
 
     /// The root file system that rows share and do not write to: busybox, and the directories that a container
-    /// mounts on.
+    /// mounts on. Below a private directory, where a container is not warned of.
     pub fn busybox_root(&self) -> &Path {
         self.busybox_root.get_or_init(|| {
-            let root = self.scratch.join("busybox-root");
+            let private = self.shared_directory("private");
+            fs::set_permissions(&private, Permissions::from_mode(0o700)).expect("a private directory");
+            let root = private.join("busybox-root");
             self.make_busybox_root(&root).unwrap_or_else(|error| panic!("cannot make {}: {error:#}", root.display()));
             root
         })

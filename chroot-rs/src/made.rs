@@ -1,0 +1,168 @@
+//! What a run has made on file systems that outlive it, so that a run that fails can remove it again. `unlinkat(2)`.
+//!
+//! The surprise: a directory that is a mount point in our own mount namespace cannot be removed. So the new root is
+//! detached first, with everything that is mounted in it.
+
+use std::cell::RefCell;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use plumbing::kernel::{call, look};
+use plumbing::{Fault, narrate};
+use rustix::fs::{AtFlags, FileType, Stat, statat, unlinkat};
+use rustix::mount::{UnmountFlags, unmount};
+
+use crate::entry::{quoted, shown};
+use crate::root::MOST_COVERS;
+
+const GOAL: &str = "remove what was made in the root";
+const MOUNTED: &str = "what something is mounted on cannot be removed; umount(2)";
+
+/// The files and directories made so far, and where file systems of our own are mounted.
+#[derive(Debug, Default)]
+pub(crate) struct Made {
+    files: RefCell<Vec<One>>,
+    mounts: RefCell<Vec<(PathBuf, Lifetime)>>,
+}
+
+/// Whether what is made on a mount is still there after the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// A file system of ours.
+    OfTheRun,
+    /// The root that was given, or a bind of a directory of the host.
+    Longer,
+}
+
+#[derive(Debug)]
+struct One {
+    dir: OwnedFd,
+    name: OsString,
+    path: PathBuf,
+    was: Stat,
+}
+
+impl Made {
+    /// Notes that the root has a mount at `path` now.
+    pub(crate) fn mounted(&self, path: &Path, lifetime: Lifetime) {
+        self.mounts.borrow_mut().push((path.to_owned(), lifetime));
+    }
+
+    /// Notes the file `name` that was just made in `dir`, at `path` in the root.
+    pub(crate) fn note(&self, dir: OwnedFd, name: &OsStr, path: &Path) -> Result<(), Fault> {
+        if narrate::is_dry_run() || !self.outlives_the_run(path) {
+            return Ok(());
+        }
+        let text = format!("fstatat(fd, {}, AT_SYMLINK_NOFOLLOW)", quoted(name.as_ref()));
+        let was = look("remember what was made", text, || statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW))?;
+        self.files.borrow_mut().push(One { dir, name: name.to_owned(), path: path.to_owned(), was });
+        Ok(())
+    }
+
+    /// Of the mounts above it, the lowest counts, and of those at the same place the last.
+    fn outlives_the_run(&self, path: &Path) -> bool {
+        let mounts = self.mounts.borrow();
+        let above = mounts.iter().filter(|(at, _)| path != at && path.starts_with(at));
+        above.max_by_key(|(at, _)| at.components().count()).is_none_or(|(_, lifetime)| *lifetime == Lifetime::Longer)
+    }
+
+    /// Removes everything noted, the last first. What cannot be removed is named on stderr: the run has failed already,
+    /// and its error is the one to report.
+    pub(crate) fn take_back(&self, root: BorrowedFd<'_>) {
+        let files = self.files.take();
+        if files.is_empty() {
+            return;
+        }
+        let is_detached = detach(root).is_ok();
+        for one in files.iter().rev() {
+            let bare = if is_detached { Ok(()) } else { one.uncover() };
+            if let Err(fault) = bare.and_then(|()| one.remove()) {
+                let path = shown(&one.path);
+                narrate::remark(format!("{path} stays in the root, though this run made it: {fault}"));
+            }
+        }
+    }
+}
+
+impl One {
+    /// Unmounts what is mounted on it, after a pivot: the root of a user namespace cannot be detached.
+    fn uncover(&self) -> Result<(), Fault> {
+        let text = format!("umount2({}, MNT_DETACH|UMOUNT_NOFOLLOW)", quoted(&self.path));
+        for _ in 0..MOST_COVERS {
+            let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+            match call(GOAL, &text, MOUNTED, || unmount(&self.path, flags)) {
+                Ok(()) => {}
+                Err(fault) if fault.errno() == Some(Errno::EINVAL) => break,
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&self) -> Result<(), Fault> {
+        let name = self.name.as_os_str();
+        let text = format!("fstatat(fd, {}, AT_SYMLINK_NOFOLLOW)", quoted(name.as_ref()));
+        let now = look(GOAL, text, || statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW))?;
+        let identity = |stat: &Stat| (stat.st_dev, stat.st_ino, FileType::from_raw_mode(stat.st_mode));
+        let is_directory = identity(&now).2 == FileType::Directory;
+        if identity(&now) != identity(&self.was) || !is_directory && now.st_size > self.was.st_size {
+            return Err(Fault::new("somebody changed it meanwhile"));
+        }
+        let (flags, flag) = match is_directory {
+            true => (AtFlags::REMOVEDIR, "AT_REMOVEDIR"),
+            false => (AtFlags::empty(), "0"),
+        };
+        let above = shown(self.path.parent().unwrap_or(&self.path));
+        let text = format!("unlinkat(root:{above}, {}, {flag})", quoted(name.as_ref()));
+        call(GOAL, text, "this run made it, and has failed; unlink(2)", || unlinkat(&self.dir, name, flags))
+    }
+}
+
+fn detach(root: BorrowedFd<'_>) -> Result<(), Fault> {
+    look(GOAL, "fchdir(root)", || rustix::process::fchdir(root))?;
+    call(GOAL, "umount2(\".\", MNT_DETACH)", MOUNTED, || unmount(".", UnmountFlags::DETACH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_as_it_was_made_is_removed() {
+        let top = std::env::temp_dir().join(format!("made-{}", std::process::id()));
+        std::fs::create_dir(&top).unwrap();
+        let made = Made::default();
+        for name in ["file", "grown", "other", "directory", "full"] {
+            match name {
+                "directory" | "full" => std::fs::create_dir(top.join(name)).unwrap(),
+                _ => std::fs::write(top.join(name), "").unwrap(),
+            }
+            let dir = OwnedFd::from(std::fs::File::open(&top).unwrap());
+            made.note(dir, OsStr::new(name), &Path::new("/").join(name)).unwrap();
+        }
+        std::fs::write(top.join("grown"), "somebody's").unwrap();
+        std::fs::write(top.join("full/file"), "").unwrap();
+        std::fs::write(top.join("new"), "").unwrap();
+        std::fs::rename(top.join("new"), top.join("other")).unwrap();
+        let removed: Vec<_> = made.files.take().iter().map(|one| one.remove().is_ok()).collect();
+        let left = ["file", "grown", "other", "directory", "full"].map(|name| top.join(name).exists());
+        std::fs::remove_dir_all(&top).unwrap();
+        assert_eq!(removed, [true, false, false, true, false]);
+        assert_eq!(left, [false, true, true, false, true]);
+    }
+
+    #[test]
+    fn what_is_made_on_a_mount_of_ours_needs_no_removal() {
+        let made = Made::default();
+        let outlives = |path: &str| made.outlives_the_run(Path::new(path));
+        assert!(outlives("/dev"));
+        made.mounted(Path::new("/dev"), Lifetime::OfTheRun);
+        assert!(outlives("/dev") && outlives("/devices") && !outlives("/dev/null"));
+        made.mounted(Path::new("/dev/data"), Lifetime::Longer);
+        assert!(!outlives("/dev/data") && outlives("/dev/data/new"));
+        made.mounted(Path::new("/dev/data"), Lifetime::OfTheRun);
+        assert!(!outlives("/dev/data/new"));
+    }
+}

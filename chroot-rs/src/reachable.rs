@@ -1,0 +1,110 @@
+//! Whether other users of the host can reach what root in the container writes. `path_resolution(7)`, `execve(2)`.
+//!
+//! Without a user namespace, root in the container is root of the host: a set-user-ID program that it leaves in a
+//! directory of the host makes root of every user who can execute it there. The surprise: that our own mount is nosuid
+//! does not help, since the users of the host see the file through another mount.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use plumbing::narrate;
+use plumbing::privilege::Process;
+use rustix::fs::{CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatvfs, openat};
+
+use crate::entry::{Attributes, Entry, What, shown};
+use crate::root::Source;
+
+/// Search permission for everybody else.
+const SEARCH_BY_OTHERS: u32 = 0o001;
+
+/// A place of the host that the container can write to, and that every user of the host can reach.
+#[derive(Debug)]
+pub(crate) struct Reachable {
+    path: PathBuf,
+    flags: StatVfsMountFlags,
+}
+
+/// The root itself, looked at before we mount it again with flags of our own.
+pub(crate) fn root(source: &Source, is_read_only: bool) -> Option<Reachable> {
+    match source {
+        _ if is_read_only && source.is_given() => None,
+        Source::Directory(path) | Source::Overlay { upper: Some(path), .. } => at(path),
+        // What was opened before us is found by its path; a mount that is attached nowhere has none.
+        Source::Descriptor(fd) => at(&std::fs::read_link(format!("/proc/self/fd/{fd}")).ok()?),
+        Source::Host | Source::Tmpfs | Source::Overlay { upper: None, .. } => None,
+    }
+}
+
+/// What is bound into it and can be written to, with the ids that it has.
+pub(crate) fn binds(entries: &[Entry]) -> Vec<Reachable> {
+    let writable = entries.iter().filter_map(|entry| match &entry.what {
+        What::Bind(bind) => {
+            let is_read_only = (bind.attributes | bind.top.set).contains(Attributes::MOUNT_ATTR_RDONLY);
+            (!is_read_only && bind.idmap.is_none() && bind.device.is_none()).then_some(&bind.source)
+        }
+        _ => None,
+    });
+    writable.filter_map(|source| at(source)).collect()
+}
+
+fn at(path: &Path) -> Option<Reachable> {
+    // A place that cannot be opened is reported by the call that mounts it.
+    let file = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let flags = fstatvfs(&file).ok()?.f_flag;
+    if flags.contains(StatVfsMountFlags::RDONLY) {
+        return None;
+    }
+    let directory = match FileType::from_raw_mode(fstat(&file).ok()?.st_mode) {
+        FileType::Directory => file,
+        FileType::RegularFile => open(None, std::fs::canonicalize(path).ok()?.parent()?)?,
+        _ => return None,
+    };
+    are_all_searchable(directory).then(|| Reachable { path: path.to_owned(), flags })
+}
+
+fn open(dir: Option<&OwnedFd>, path: &Path) -> Option<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match dir {
+        Some(dir) => openat(dir, path, flags, Mode::empty()).ok(),
+        None => openat(CWD, path, flags, Mode::empty()).ok(),
+    }
+}
+
+/// From the directory up to "/": a path that leads to it goes through all of these, whatever links it has.
+fn are_all_searchable(mut directory: OwnedFd) -> bool {
+    loop {
+        let Ok(stat) = fstat(&directory) else { return true };
+        if stat.st_mode & SEARCH_BY_OTHERS == 0 {
+            return false;
+        }
+        let above = open(Some(&directory), Path::new("..")).and_then(|above| Some((fstat(&above).ok()?, above)));
+        match above {
+            Some((up, above)) if (up.st_dev, up.st_ino) != (stat.st_dev, stat.st_ino) => directory = above,
+            // The top, or what we may not look at: nothing seen so far keeps others out.
+            _ => return true,
+        }
+    }
+}
+
+/// Warns of each place where a command that is confined so can leave what harms the host.
+pub(crate) fn warn(places: &[Reachable], process: &Process) {
+    let names = process.capabilities.as_ref();
+    let is_root = process.uid.is_none_or(|uid| uid == 0);
+    if !is_root && names.is_some_and(Vec::is_empty) {
+        return;
+    }
+    let makes_devices = names.is_none_or(|names| names.iter().any(|name| name == "CAP_MKNOD"));
+    for Reachable { path, flags } in places {
+        let (harm, needed) = match makes_devices {
+            _ if !flags.contains(StatVfsMountFlags::NOSUID) => ("a set-user-ID program", "nosuid"),
+            true if !flags.contains(StatVfsMountFlags::NODEV) => ("a device node", "nodev"),
+            _ => continue,
+        };
+        let path = shown(path);
+        narrate::warn(format!(
+            "every user of this machine can reach {path}, and root in the container is root here: it can leave them \
+             {harm} there; keep it below a directory of mode 0700, mount its file system {needed}, or give the container \
+             ids of its own (unshare-rs --map-users)"
+        ));
+    }
+}

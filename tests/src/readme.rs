@@ -22,7 +22,7 @@ pub const ROWS: &[Row] = &[
         assert!(blocks.len() >= 6, "{blocks:#?}");
         let before = Scan::take();
         for block in blocks.iter().filter(|block| block.contains("rootfs") || block.contains("-rs ")) {
-            let needs_root = !block.contains("--user") && !block.contains("mkdir");
+            let needs_root = !block.contains("--user") && !block.contains("install -d");
             if needs_root && !world.is_root {
                 continue;
             }

@@ -101,11 +101,14 @@ impl Owner {
         let here = own_namespace_inode(Kind::Pid);
         let (Some(pid), true) = (Pid::from_raw(self.pid), here == Some(self.pid_namespace)) else { return Ok(false) };
         let goal = format!("look whether process {} is there", self.pid);
-        let pidfd =
-            match kernel::look(goal, format!("pidfd_open({})", self.pid), || pidfd_open(pid, PidfdFlags::empty())) {
-                Err(fault) if fault.errno() == Some(Errno::ESRCH) => return Ok(true),
-                pidfd => pidfd?,
-            };
+        let text = format!("pidfd_open({})", self.pid);
+        let pidfd = match kernel::look(goal, text, || pidfd_open(pid, PidfdFlags::empty())) {
+            // No process has the number, or (EINVAL, since Linux 6.14 ENOENT) a thread of another one has it now.
+            Err(fault) if matches!(fault.errno(), Some(Errno::ESRCH | Errno::EINVAL | Errno::ENOENT)) => {
+                return Ok(true);
+            }
+            pidfd => pidfd?,
+        };
         let inode = pidfd_inode(pidfd.as_fd())?;
         Ok(self.pidfd_inode != 0 && inode.is_some_and(|inode| inode != self.pidfd_inode))
     }
@@ -129,6 +132,21 @@ mod tests {
         let longest = Owner { pid: i32::MAX, pidfd_inode: u64::MAX, pid_namespace: u64::MAX };
         let longest = Mark { nat: true, owner: Some(longest), ..Mark::default() };
         assert!(longest.text().len() <= MARK.len() + LONGEST_REST);
+    }
+
+    #[test]
+    fn a_process_is_gone_when_its_number_is_nobodys_or_anothers() {
+        let pid_namespace = own_namespace_inode(Kind::Pid).unwrap();
+        let is_gone = |pid, pidfd_inode, pid_namespace| Owner { pid, pidfd_inode, pid_namespace }.is_gone().unwrap();
+        let ourselves = rustix::process::getpid().as_raw_nonzero().get();
+        assert!(!is_gone(ourselves, 0, pid_namespace));
+        assert!(is_gone(i32::MAX, 0, pid_namespace));
+        assert!(!is_gone(i32::MAX, 0, pid_namespace + 1), "it may be there, elsewhere");
+        let thread = std::thread::spawn(move || {
+            let own = rustix::thread::gettid().as_raw_nonzero().get();
+            assert!(Owner { pid: own, pidfd_inode: 0, pid_namespace }.is_gone().unwrap());
+        });
+        thread.join().unwrap();
     }
 
     #[test]

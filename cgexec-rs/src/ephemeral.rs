@@ -1,26 +1,27 @@
 //! A group for one command or container: made with its limits by a guardian, which removes it afterwards.
 //!
 //! `cgroups(7)`. Everything that can be refused is looked up before the first directory is made. The surprise: on v1
-//! every controller has a hierarchy of its own, so one group is several directories.
+//! every controller has a hierarchy of its own, so one group is several directories. There is one in each hierarchy, limited or
+//! not: where there is none, a container is in the same group as the host, and sees all groups below it.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, Hasher};
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 
 use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::group::Group;
 use plumbing::guardian::{self, Kept};
-use plumbing::hierarchy::{Cgroup, Hierarchies, Hierarchy};
+use plumbing::hierarchy::{Cgroup, Hierarchies};
 use plumbing::mark::{self, Mark, Owner};
 
 use crate::leftovers;
-use crate::limits::{Limits, Setting};
-use crate::parent::{self, Parent};
+use crate::limits::Limits;
+use crate::parent::Parent;
 use crate::refusal::explain;
 use crate::removal::{self, Made};
+use crate::sites::{self, Site};
 use plumbing::usage::{self, Member};
 
 /// How often a name that is taken gets another number behind it.
@@ -40,7 +41,7 @@ pub(crate) fn guarded(
     let (pid, watched) = watched;
     let owner = Owner::of(pid)?;
     let told = guardian::spawn(watched, || {
-        let made = make(sites(hierarchies, limits)?, name, owner)?;
+        let made = make(sites::of(hierarchies, limits)?, name, owner)?;
         let cgroup = match usage::describe(made.iter().map(|made| &made.member)) {
             Ok(cgroup) => cgroup,
             Err(fault) => return Err(removal::remove(&made).err().unwrap_or(fault)),
@@ -66,59 +67,8 @@ impl Kept for Groups {
     }
 }
 
-/// Where one directory is to go, and what is written into it.
-struct Site {
-    parent: Parent,
-    /// Our own group, which need not be the parent.
-    from: PathBuf,
-    controllers: Vec<&'static str>,
-    settings: Vec<Setting>,
-}
-
-fn sites(hierarchies: &Hierarchies, limits: &Limits) -> Result<Vec<Site>, Fault> {
-    let limits = with_those_left(hierarchies, *limits)?;
-    let mut needed: Vec<(&Hierarchy, Vec<&'static str>)> = Vec::new();
-    for controller in limits.controllers() {
-        let hierarchy = hierarchies.of(controller)?;
-        match needed.iter_mut().find(|(known, _)| std::ptr::eq(*known, hierarchy)) {
-            Some((_, controllers)) => controllers.push(controller),
-            None => needed.push((hierarchy, vec![controller])),
-        }
-    }
-    let site = |(hierarchy, controllers): (&Hierarchy, Vec<&'static str>)| {
-        let settings: Result<Vec<_>, Fault> =
-            controllers.iter().map(|controller| limits.settings(controller, hierarchy.version)).collect();
-        let settings = settings?.concat();
-        let from = hierarchy.own_path().to_owned();
-        Ok(Site { parent: parent::find(hierarchy, &from, &controllers)?, from, controllers, settings })
-    };
-    needed.into_iter().map(site).collect()
-}
-
-/// On v2 the new group may be a sibling of the one that its processes leave. Its limits go along, or a limit inside a
-/// limit would undo the outer one.
-fn with_those_left(hierarchies: &Hierarchies, mut limits: Limits) -> Result<Limits, Fault> {
-    let Some(v2) = hierarchies.v2() else { return Ok(limits) };
-    loop {
-        let controllers: Vec<_> =
-            limits.controllers().into_iter().filter(|controller| hierarchies.v1(controller).is_none()).collect();
-        if controllers.is_empty() {
-            return Ok(limits);
-        }
-        let mut with_left = limits;
-        for group in parent::find(v2, v2.own_path(), &controllers)?.left {
-            with_left = with_left.tightened(Limits::of(&Member { controllers: Vec::new(), group })?);
-        }
-        // A further controller may be handed down from higher up only, past further groups.
-        if with_left == limits {
-            return Ok(limits);
-        }
-        limits = with_left;
-    }
-}
-
 fn make(sites: Vec<Site>, name: &OsStr, owner: Owner) -> Result<Vec<Made>, Fault> {
-    let (name, groups) = make_directories(&sites, name)?;
+    let (name, sites, groups) = make_directories(sites, name)?;
     for (site, group) in sites.iter().zip(&groups) {
         let mark = Mark { owner, from: site.from.clone() };
         if let Err(fault) = group.set_mark(&mark).and_then(|()| limit(site, group)) {
@@ -128,13 +78,13 @@ fn make(sites: Vec<Site>, name: &OsStr, owner: Owner) -> Result<Vec<Made>, Fault
     let made = |(site, group): (Site, Group)| Made {
         parent: site.parent.group,
         name: name.clone(),
-        member: Member { controllers: site.controllers.into_iter().map(str::to_owned).collect(), group },
+        member: Member { controllers: site.controllers, group },
     };
     Ok(sites.into_iter().zip(groups).map(made).collect())
 }
 
 /// One directory for each site, all of the same name, one that is free everywhere.
-fn make_directories(sites: &[Site], name: &OsStr) -> Result<(OsString, Vec<Group>), Fault> {
+fn make_directories(mut sites: Vec<Site>, name: &OsStr) -> Result<(OsString, Vec<Site>, Vec<Group>), Fault> {
     let mut names = names(name);
     loop {
         let Some(name) = names.next() else {
@@ -143,8 +93,8 @@ fn make_directories(sites: &[Site], name: &OsStr) -> Result<(OsString, Vec<Group
                 first(name).display()
             )));
         };
-        match make_all(sites, &name) {
-            Ok(groups) => return Ok((name, groups)),
+        match make_all(&mut sites, &name) {
+            Ok(groups) => return Ok((name, sites, groups)),
             // Somebody else's: neither joined nor removed.
             Err(fault) if fault.errno() == Some(Errno::EEXIST) => {}
             Err(fault) => return Err(fault),
@@ -152,14 +102,21 @@ fn make_directories(sites: &[Site], name: &OsStr) -> Result<(OsString, Vec<Group
     }
 }
 
-/// All directories of this name, or none.
-fn make_all(sites: &[Site], name: &OsStr) -> Result<Vec<Group>, Fault> {
+/// All directories of this name, or none. Sites that are not needed go where they are refused.
+fn make_all(sites: &mut Vec<Site>, name: &OsStr) -> Result<Vec<Group>, Fault> {
     let mut groups = Vec::new();
-    for site in sites {
+    while let Some(site) = sites.get(groups.len()) {
         let parent = &site.parent.group;
         match parent.make(name, "a group of its own; it goes when nothing runs in it any more") {
             Ok(group) => groups.push(group),
-            Err(fault) => return Err(take_back(sites, &groups, name, explain(fault, parent, "."))),
+            Err(fault) if site.is_needed || fault.errno() == Some(Errno::EEXIST) => {
+                let fault = explain(fault, parent, ".");
+                return Err(take_back(sites, &groups, name, fault));
+            }
+            Err(fault) => {
+                sites::warn(&site.controllers, &fault);
+                sites.remove(groups.len());
+            }
         }
     }
     Ok(groups)

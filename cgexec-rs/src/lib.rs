@@ -15,5 +15,6 @@ pub mod plan;
 mod refusal;
 mod removal;
 mod show;
+mod sites;
 
 pub use options::command;

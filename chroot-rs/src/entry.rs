@@ -147,6 +147,9 @@ pub(crate) enum Otherwise {
     Refuse,
     /// Go on without it.
     LeaveOut,
+    /// As `LeaveOut`; and where it would be the root of a cgroup hierarchy, which shows the groups of the whole machine.
+    /// What lies at the target is hidden then.
+    Hide,
     /// Mount it only over a directory that the root has, and fail if the kernel does not give it.
     OverDirectory,
     /// Show the host's, with the flags that the file system would have had.

@@ -9,11 +9,12 @@ use plumbing::kernel::look;
 use plumbing::mountinfo::{self, Mount};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::privilege::{holds, setgroups_is_denied};
-use plumbing::target::{Target, is_in_first_namespace};
+use plumbing::target::Target;
 use plumbing::{narrate, procfs, regular};
 use rustix::thread::CapabilitySet;
 
 use crate::explain;
+use crate::views::{View, views};
 
 /// What a host root shows of the host beside /usr, if it is there.
 const TOP: [&str; 6] = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
@@ -36,9 +37,8 @@ pub(crate) struct Facts {
     pub(crate) cgroups: String,
     /// The options of the cgroup v2 hierarchy, such as `nsdelegate`.
     pub(crate) cgroup2_options: Vec<String>,
-    /// Where that hierarchy is mounted whole, if we are in the first cgroup namespace: there a new mount of it would set
-    /// the options of all of them.
-    pub(crate) cgroup2_at: Option<String>,
+    /// What of each hierarchy can be shown, by controllers as in `cgroups`.
+    pub(crate) views: Vec<(String, View)>,
     /// The processors that have a thermal_throttle directory, as `cpu0`.
     pub(crate) throttled: Vec<String>,
     /// The host's /bin and its like: link texts, or `None` for directories.
@@ -55,7 +55,6 @@ impl Facts {
         let theirs = |kind| target.filter(|_| joined.contains(kind));
         let gid_map = read(theirs(Kind::User), "gid_map")?;
         let mounts = mounts(theirs(Kind::Mnt))?;
-        let is_first = is_in_first_namespace(Kind::Cgroup) == Some(true) && !joined.contains(Kind::Cgroup);
         let in_user_namespace = joined.contains(Kind::User) || explain::in_user_namespace();
         let makes_devices = !in_user_namespace && holds(CapabilitySet::MKNOD) == Some(true);
         Ok(Facts {
@@ -66,7 +65,7 @@ impl Facts {
             // The hierarchies are the same in every cgroup namespace.
             cgroups: read(None, "cgroup")?,
             cgroup2_options: cgroup2_options(&mounts),
-            cgroup2_at: (is_first && !in_user_namespace).then(|| cgroup2_at(&mounts)).flatten(),
+            views: views(target, joined)?,
             throttled: throttled()?,
             top: TOP.iter().filter_map(|path| top_entry(path)).collect(),
             hostname: hostname(),
@@ -88,13 +87,6 @@ fn cgroup2(mounts: &[Mount]) -> Option<&Mount> {
 fn cgroup2_options(mounts: &[Mount]) -> Vec<String> {
     let options = cgroup2(mounts).map_or("", |mount| &mount.super_options).split(',');
     options.filter(|option| !matches!(*option, "rw" | "ro" | "")).map(str::to_owned).collect()
-}
-
-/// A mount of the whole hierarchy with a plain name.
-fn cgroup2_at(mounts: &[Mount]) -> Option<String> {
-    let mount = cgroup2(mounts).filter(|mount| mount.root == Path::new("/"))?;
-    let is_plain = |name: &&str| !name.contains([' ', '\t', '\n', '\\']);
-    mount.point.to_str().filter(is_plain).map(str::to_owned)
 }
 
 /// Reads a uid_map; user_namespaces(7).
@@ -176,8 +168,6 @@ mod tests {
             b"29 23 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n",
         );
         assert_eq!(cgroup2_options(&mounts), ["nsdelegate", "memory_recursiveprot"]);
-        assert_eq!(cgroup2_at(&mounts).as_deref(), Some("/sys/fs/cgroup"));
-        assert_eq!(cgroup2_at(&mountinfo::parse(b"29 23 0:26 /box /sys/fs/cgroup rw - cgroup2 none rw\n")), None);
         let bare = mountinfo::parse(b"29 23 0:26 / /a rw - cgroup2 none rw\n30 23 0:27 / /b rw - tmpfs none rw\n");
         assert!(cgroup2_options(&bare).is_empty());
     }

@@ -39,5 +39,6 @@ mod std_mounts;
 mod switch;
 mod told;
 mod tree;
+mod views;
 
 pub use options::command;

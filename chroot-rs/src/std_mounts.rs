@@ -3,8 +3,9 @@
 
 use std::path::Path;
 
-use crate::entry::{Attributes, Bind, Entry, Filesystem, Otherwise, What};
+use crate::entry::{Absent, Attributes, Bind, Entry, Filesystem, Otherwise, What};
 use crate::facts::Facts;
+use crate::views::View;
 use crate::{devices, host_root, masks};
 
 const CGROUP: &str = "/sys/fs/cgroup";
@@ -52,22 +53,17 @@ fn kept_in() -> Attributes {
     Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC
 }
 
-/// cgroup v2 alone is one mount; v1 and hybrid are a mount for each hierarchy, as on the host. With --std all read-only:
-/// a writable v1 hierarchy runs a program of the container's choice on the host (release_agent, CVE-2022-0492).
+/// cgroup v2 alone is one mount; v1 and hybrid are a mount for each hierarchy, as on the host. Each shows our own group and
+/// those in it; where we have none of our own, there is nothing. With --std all read-only: a writable v1 hierarchy runs a
+/// program of the container's choice on the host (release_agent, CVE-2022-0492).
 pub(crate) fn cgroup_entries(at: &Path, facts: &Facts, attributes: Attributes) -> Vec<Entry> {
     let hierarchies: Vec<&str> = facts.cgroups.lines().filter_map(controllers).collect();
     if hierarchies.is_empty() {
         return Vec::new();
     }
-    let hierarchy = |at: &Path, controllers: &str| match (&facts.cgroup2_at, controllers) {
-        (Some(whole), "") => {
-            let bind = Bind { attributes, recursive: false, ..Bind::read_only(whole) };
-            Entry::new(at, What::Bind(bind), "the limits and accounts of all groups, to read; cgroups(7)")
-        }
-        _ => hierarchy(at, controllers, &facts.cgroup2_options, attributes),
-    };
     if hierarchies.iter().all(|controllers| controllers.is_empty()) {
-        return vec![hierarchy(at, "")];
+        let hidden = || Entry::new(at, What::Mask(Absent::PassOver), NOTHING_OURS);
+        return vec![own_group(at, "", facts, attributes).unwrap_or_else(hidden)];
     }
     let above = attributes - Attributes::MOUNT_ATTR_RDONLY;
     let tmpfs = Filesystem::new("tmpfs", &[("mode", "755"), ("size", "64k")], above);
@@ -78,7 +74,8 @@ pub(crate) fn cgroup_entries(at: &Path, facts: &Facts, attributes: Attributes) -
             "" => "unified",
             named => named.strip_prefix("name=").unwrap_or(named),
         };
-        list.push(hierarchy(&at.join(name), controllers));
+        let Some(shown) = own_group(&at.join(name), controllers, facts, attributes) else { continue };
+        list.push(shown);
         for alias in controllers.split(',').filter(|_| controllers.contains(',')) {
             let what = What::Link(controllers.to_owned());
             list.push(Entry::new(at.join(alias), what, "a controller's own name for its hierarchy"));
@@ -89,13 +86,27 @@ pub(crate) fn cgroup_entries(at: &Path, facts: &Facts, attributes: Attributes) -
     list
 }
 
+const NOTHING_OURS: &str = "no group there is ours: those of the whole machine would show; cgroups(7)";
+
+/// Our group in a hierarchy; `None` where we have none.
+fn own_group(at: &Path, controllers: &str, facts: &Facts, attributes: Attributes) -> Option<Entry> {
+    let view = facts.views.iter().find(|(known, _)| known == controllers).map(|(_, view)| view);
+    match view.unwrap_or(&View::Namespace) {
+        View::Nothing => None,
+        View::Namespace => Some(hierarchy(at, controllers, &facts.cgroup2_options, attributes)),
+        View::Group(group) => {
+            let bind = Bind { attributes, recursive: false, ..Bind::read_only(group) };
+            Some(Entry::new(at, What::Bind(bind), "the limits and accounts of our group, to read; cgroups(7)"))
+        }
+    }
+}
+
 /// The second field of `4:cpu,cpuacct:/group`; empty for v2.
 fn controllers(line: &str) -> Option<&str> {
     line.split(':').nth(1)
 }
 
-/// Mounting cgroup v2 in the first cgroup namespace sets the options of the one hierarchy that all mounts of it show:
-/// without those that it has, the host would lose them, `nsdelegate` among them.
+/// The options are those that the hierarchy has: in the first cgroup namespace they would be set for all mounts of it.
 fn hierarchy(target: &Path, controllers: &str, v2_options: &[String], attributes: Attributes) -> Entry {
     let filesystem = match (controllers, controllers.strip_prefix("name=")) {
         ("", _) => {
@@ -109,7 +120,7 @@ fn hierarchy(target: &Path, controllers: &str, v2_options: &[String], attributes
         }
     };
     let why = "the limits and accounts of our group, to read; cgroup_namespaces(7)";
-    Entry::new(target, What::Fresh(filesystem, Otherwise::LeaveOut), why)
+    Entry::new(target, What::Fresh(filesystem, Otherwise::Hide), why)
 }
 
 #[cfg(test)]
@@ -164,6 +175,27 @@ mod tests {
         assert_eq!(hybrid[0], CGROUP);
         assert_eq!(hybrid[1..6], below);
         assert_eq!(hybrid[6], CGROUP);
+    }
+
+    #[test]
+    fn only_our_own_groups_are_shown() {
+        let entries = |text: &str, views: &[(&str, View)]| {
+            let views = views.iter().map(|(name, view)| ((*name).to_owned(), view.clone())).collect();
+            let facts = Facts { cgroups: text.to_owned(), views, ..Facts::default() };
+            cgroup_entries(Path::new(CGROUP), &facts, kept_in())
+        };
+        let group = |path: &str| View::Group(path.into());
+        let v2 = entries("0::/\n", &[("", View::Nothing)]);
+        assert!(matches!(v2[..], [Entry { what: What::Mask(_), .. }]), "{v2:?}");
+        let v2 = entries("0::/box\n", &[("", group("/sys/fs/cgroup/box"))]);
+        let [Entry { what: What::Bind(bind), .. }] = &v2[..] else { panic!("{v2:?}") };
+        assert_eq!(bind.source, Path::new("/sys/fs/cgroup/box"));
+        let hybrid = entries(
+            "4:pids:/a\n3:cpu:/\n0::/\n",
+            &[("pids", group("/c/pids/a")), ("cpu", View::Nothing), ("", View::Nothing)],
+        );
+        let targets: Vec<_> = hybrid.iter().map(|entry| entry.target.display().to_string()).collect();
+        assert_eq!(targets, [CGROUP.to_owned(), format!("{CGROUP}/pids"), CGROUP.to_owned()]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
+use plumbing::hierarchy::is_root_of_hierarchy;
 use plumbing::kernel::look;
 use plumbing::{Fault, narrate};
 use rustix::fs::{FileType, fstat, makedev};
@@ -28,7 +29,7 @@ pub(crate) fn make(root: &InRoot, entries: &[Entry]) -> Result<Vec<Mount>, Fault
     for entry in entries {
         let Entry { target, what, why } = entry;
         match what {
-            What::Fresh(filesystem, otherwise) => mounts.extend(fresh(root, target, filesystem, otherwise, why)?),
+            What::Fresh(filesystem, otherwise) => mounts.extend(fresh(root, &mut masks, entry, filesystem, otherwise)?),
             What::Bind(from) => mounts.extend(bind(root, target, from, why)?),
             What::Device(device) => root.device(target, device, why)?,
             What::Link(to) => root.link(target, to, why)?,
@@ -53,18 +54,26 @@ pub(crate) fn make(root: &InRoot, entries: &[Entry]) -> Result<Vec<Mount>, Fault
 
 fn fresh(
     root: &InRoot,
-    target: &Path,
+    masks: &mut Masks,
+    entry: &Entry,
     filesystem: &Filesystem,
     otherwise: &Otherwise,
-    why: &str,
 ) -> Result<Option<Mount>, Fault> {
+    const HIDDEN: &str = "nothing there is ours: the groups of the whole machine would show; cgroups(7)";
+    let (target, why) = (entry.target.as_path(), entry.why);
     let kind = filesystem.kind.as_str();
     let goal = format!("mount {kind} on {}", shown(target));
     if *otherwise == Otherwise::OverDirectory && !is_directory(root, target, &goal)? {
         return Ok(None);
     }
     let mount = match (attach::fresh(&goal, filesystem, why), otherwise) {
+        (Ok(mount), Otherwise::Hide) if is_whole_hierarchy(&goal, &mount, kind)? => {
+            return masks.mask(root, target, Absent::PassOver, HIDDEN);
+        }
         (Ok(mount), _) => mount,
+        (Err(fault), Otherwise::Hide) if is_not_ours(&fault) => {
+            return masks.mask(root, target, Absent::PassOver, HIDDEN);
+        }
         (Err(fault), Otherwise::LeaveOut) if is_not_ours(&fault) => return Ok(None),
         (Err(fault), Otherwise::Bind(source)) if is_not_ours(&fault) => {
             let from = Bind { attributes: filesystem.attributes, ..Bind::read_only(*source) };
@@ -82,6 +91,15 @@ fn fresh(
     root.note(target, told);
     root.made().mounted(target, Lifetime::OfTheRun);
     Ok(Some(Mount::fresh(target, filesystem)))
+}
+
+/// Whether this is a mount of a cgroup hierarchy from its root on, since our cgroup namespace begins there.
+fn is_whole_hierarchy(goal: &str, mount: &OwnedFd, kind: &str) -> Result<bool, Fault> {
+    if narrate::is_dry_run() {
+        return Ok(false);
+    }
+    let version = if kind == "cgroup2" { 2 } else { 1 };
+    look(goal, "statat(fd, release_agent or cgroup.type)", || is_root_of_hierarchy(mount, version))
 }
 
 /// Whether the root has a directory there, and no link to one.

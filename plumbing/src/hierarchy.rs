@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat, openat2, statat};
 use serde::{Deserialize, Serialize};
 
 use crate::group::Group;
@@ -152,6 +152,17 @@ impl Hierarchy {
         self.mounts.first().map(|mount| mount.root.as_path())
     }
 
+    /// Whether our cgroup namespace begins in the root of the hierarchy, where the groups of the whole machine are; `None`
+    /// where that cannot be seen. No path says so: to its members, the root of every namespace is `/`.
+    pub fn is_whole(&self) -> Option<bool> {
+        let mount = self.mounts.first()?;
+        if mount.root != Path::new("/") {
+            return mount.root.starts_with("/..").then_some(false);
+        }
+        let point = mount.open("look into the hierarchy").ok()??;
+        is_root_of_hierarchy(&point, self.version).ok()
+    }
+
     /// As [`Hierarchy::open`], but in a dry run the group need not be there: a step before would have made it.
     pub fn open_made(&self, path: &Path) -> Result<Group, Fault> {
         match (self.open(path), self.mounts.first()) {
@@ -263,6 +274,17 @@ pub fn memberships(cgroup: &[u8]) -> impl Iterator<Item = (Vec<String>, PathBuf)
         let controllers = controllers.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
         Some((controllers, path))
     })
+}
+
+/// Whether this directory of a cgroup file system is the root of the hierarchy: on v1 only that has the file
+/// `release_agent`, on v2 all but that have `cgroup.type`.
+pub fn is_root_of_hierarchy(dir: impl AsFd, version: u8) -> Result<bool, rustix::io::Errno> {
+    let (file, is_of_root) = if version == 2 { ("cgroup.type", false) } else { ("release_agent", true) };
+    match statat(dir, file, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(is_of_root),
+        Err(rustix::io::Errno::NOENT) => Ok(!is_of_root),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Where `path` lies below a mount that shows `root`; `None` where it does not, or leads upwards.

@@ -35,7 +35,8 @@ const AUDIT: &[(&str, &str)] = &[("$TRACE chroot-rs --dry-run --audit", "pivot_r
 const ROOT: &[&str] = &[
     "unshare-rs $OWN --mount --pid --net --cgroup --fork -- $TRACE chroot-rs $MODE --std $ROOT -- /bin/true",
     "unshare-rs $OWN --mount --pid --uts --net --cgroup --fork -- $TRACE chroot-rs $MODE --std --host-root -- /bin/true",
-    "unshare-rs --hold --ttl 60 $OWN --mount --pid --net --cgroup | $TRACE chroot-rs $MODE --pipe --std $ROOT | nsenter-rs --pipe --rm -- true",
+    // A dry run of chroot-rs cannot see whether the container has a cgroup of its own, and supposes so.
+    "unshare-rs --hold --ttl 60 $OWN --mount --pid --net --cgroup | cgexec-rs --pipe --pids 20 | $TRACE chroot-rs $MODE --pipe --std $ROOT | nsenter-rs --pipe --rm -- true",
     "$TRACE cgexec-rs $MODE --memory 64M --swap 0 --pids 50 --cpus 1.5 -- /bin/true",
     "unshare-rs --hold --ttl 60 --mount --pid --cgroup | $TRACE cgexec-rs $MODE --pipe --memory 64M | nsenter-rs --pipe --rm -- true",
     "$TRACE netns-rs exec $MODE --new -- true",

@@ -19,6 +19,7 @@ mod escaping;
 mod exit_status;
 mod explain;
 mod fault_text;
+mod foreign_groups;
 mod foreign_holds;
 mod found;
 mod guardians;
@@ -95,6 +96,7 @@ const TOPICS: &[&[Row]] = &[
     hold::ROWS,
     all_or_nothing::ROWS,
     guardians::ROWS,
+    foreign_groups::ROWS,
     inspect::ROWS,
     inspect_walls::ROWS,
     inspect_held::ROWS,

@@ -1,6 +1,7 @@
 //! Cgroups: whether the container can change its own limits, run a program on the host, or has no limits at all.
 //! `cgroups(7)`, `cgroup_namespaces(7)`.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
@@ -25,7 +26,7 @@ pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "cgroup-namespace",
         severity: Severity::Low,
-        why: "without one, paths tell how the host arranges its containers; cgroup_namespaces(7)",
+        why: "without one, and a group of our own at its root, the groups of the host show; cgroup_namespaces(7)",
         by: By::Looking(namespace),
     },
     Probe {
@@ -73,11 +74,44 @@ fn namespace() -> Result<Finding, Fault> {
     let Some(groups) = read("/proc/self/cgroup") else { return Ok(Finding::unknown("there is no /proc to tell")) };
     let paths: Vec<String> = groups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).map(str::to_owned).collect();
     let outside: Vec<String> = paths.into_iter().filter(|path| path != "/").collect();
+    let foreign: Vec<String> = hierarchies().iter().filter_map(foreign).collect();
     match (super::namespaces::is_initial("cgroup"), outside.is_empty()) {
         (Some(true), _) => Ok(Finding::open("it is the host's cgroup namespace")),
-        (_, true) => Ok(Finding::held("every group is /")),
         (_, false) => Ok(Finding::open(some(&outside))),
+        (_, true) => Ok(Finding::none_of(&foreign, "every group is /, and no mount shows another")),
     }
+}
+
+/// What a mount shows beside our group, which is the root of the namespace, and those in it.
+fn foreign(mount: &Mount) -> Option<String> {
+    let meta = std::fs::metadata(&mount.point).ok()?;
+    let device = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
+    // Another mount lies over it.
+    if device != mount.device {
+        return None;
+    }
+    // v1 has this file in the root of a hierarchy only, v2 the other one everywhere else.
+    let is_whole = match mount.fs_type.as_str() {
+        "cgroup2" => !mount.point.join("cgroup.type").exists(),
+        _ => mount.point.join("release_agent").exists(),
+    };
+    let what = match (is_whole, mount.root.starts_with("/..")) {
+        (true, _) => "is the root of its hierarchy",
+        (false, true) => "is a group outside ours",
+        (false, false) => return None,
+    };
+    let names = names(&mount.point);
+    let listed = if names.is_empty() { String::new() } else { format!(", with {}", some(&names)) };
+    Some(format!("{} {what}{listed}", mount.point.display()))
+}
+
+/// The names of the groups in a directory.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let groups = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut names: Vec<_> = groups.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    names
 }
 
 fn memory() -> Result<Finding, Fault> {

@@ -1,0 +1,106 @@
+//! Where the directories of a new group go: in each hierarchy that has a limit, and on v1 in all others as well.
+//! `cgroups(7)`, `cgroup_namespaces(7)`, `cpuset(7)`.
+//!
+//! A container whose cgroup namespace begins in the root of a hierarchy sees all groups of the host there, by name. v2 has
+//! one hierarchy: beside v1 its groups limit nothing, so there it gets none. The surprise: a new group of v1's cpuset
+//! has no CPU and takes no process until it is given some.
+
+use std::path::PathBuf;
+
+use plumbing::group::Group;
+use plumbing::hierarchy::{Hierarchies, Hierarchy};
+use plumbing::usage::Member;
+use plumbing::{Fault, narrate};
+
+use crate::limits::{Limits, Setting};
+use crate::parent::{self, Parent};
+
+/// Where one directory is to go, and what is written into it.
+pub(crate) struct Site {
+    pub(crate) parent: Parent,
+    /// Our own group, which need not be the parent.
+    pub(crate) from: PathBuf,
+    pub(crate) controllers: Vec<String>,
+    pub(crate) settings: Vec<Setting>,
+    /// Whether there are limits in it. Without any, the group is made where that is possible.
+    pub(crate) is_needed: bool,
+}
+
+/// All of them; those with limits come first.
+pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits) -> Result<Vec<Site>, Fault> {
+    let limits = with_those_left(hierarchies, *limits)?;
+    let mut needed: Vec<(&Hierarchy, Vec<&'static str>)> = Vec::new();
+    for controller in limits.controllers() {
+        let hierarchy = hierarchies.of(controller)?;
+        match needed.iter_mut().find(|(known, _)| std::ptr::eq(*known, hierarchy)) {
+            Some((_, controllers)) => controllers.push(controller),
+            None => needed.push((hierarchy, vec![controller])),
+        }
+    }
+    let mut sites = Vec::new();
+    for (hierarchy, controllers) in &needed {
+        sites.push(limited(hierarchy, controllers, &limits)?);
+    }
+    let is_needed = |hierarchy: &Hierarchy| needed.iter().any(|(known, _)| std::ptr::eq(*known, hierarchy));
+    let rest = hierarchies.iter().filter(|hierarchy| hierarchy.version == 1 && hierarchy.is_mounted());
+    for hierarchy in rest.filter(|hierarchy| !is_needed(hierarchy)) {
+        match unlimited(hierarchy) {
+            Ok(site) => sites.push(site),
+            Err(fault) => warn(&hierarchy.controllers, &fault),
+        }
+    }
+    Ok(sites)
+}
+
+/// Says that there is no group of its own in a hierarchy that has no limit.
+pub(crate) fn warn(controllers: &[String], fault: &Fault) {
+    narrate::remark(format_args!("no group in the {} hierarchy, which has no limit: {fault}", controllers.join(",")));
+}
+
+fn limited(hierarchy: &Hierarchy, controllers: &[&'static str], limits: &Limits) -> Result<Site, Fault> {
+    let settings: Result<Vec<_>, Fault> =
+        controllers.iter().map(|controller| limits.settings(controller, hierarchy.version)).collect();
+    let (settings, from) = (settings?.concat(), hierarchy.own_path().to_owned());
+    let parent = parent::find(hierarchy, &from, controllers)?;
+    let controllers = controllers.iter().map(|name| (*name).to_owned()).collect();
+    Ok(Site { parent, from, controllers, settings, is_needed: true })
+}
+
+fn unlimited(hierarchy: &Hierarchy) -> Result<Site, Fault> {
+    let (controllers, from) = (hierarchy.controllers.clone(), hierarchy.own_path().to_owned());
+    let parent = parent::find(hierarchy, &from, &[])?;
+    let is_cpuset = controllers.iter().any(|name| name == "cpuset");
+    let settings = if is_cpuset { same_cpus(&parent.group)? } else { Vec::new() };
+    Ok(Site { parent, from, controllers, settings, is_needed: false })
+}
+
+/// The CPUs and memory nodes of the parent.
+fn same_cpus(parent: &Group) -> Result<Vec<Setting>, Fault> {
+    let same = |file: &'static str| {
+        let why = "those of the group above; without any, it would take no process; cpuset(7)";
+        parent.read(file).map(|value| Setting { file, value, why })
+    };
+    Ok(vec![same("cpuset.cpus")?, same("cpuset.mems")?])
+}
+
+/// On v2 the new group may be a sibling of the one that its processes leave. Its limits go along, or a limit inside a
+/// limit would undo the outer one.
+fn with_those_left(hierarchies: &Hierarchies, mut limits: Limits) -> Result<Limits, Fault> {
+    let Some(v2) = hierarchies.v2() else { return Ok(limits) };
+    loop {
+        let controllers: Vec<_> =
+            limits.controllers().into_iter().filter(|controller| hierarchies.v1(controller).is_none()).collect();
+        if controllers.is_empty() {
+            return Ok(limits);
+        }
+        let mut with_left = limits;
+        for group in parent::find(v2, v2.own_path(), &controllers)?.left {
+            with_left = with_left.tightened(Limits::of(&Member { controllers: Vec::new(), group })?);
+        }
+        // A further controller may be handed down from higher up only, past further groups.
+        if with_left == limits {
+            return Ok(limits);
+        }
+        limits = with_left;
+    }
+}

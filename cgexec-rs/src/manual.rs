@@ -5,9 +5,9 @@ use plumbing::manual::{Call, Example, Manual, call, example, shared};
 
 /// The page.
 pub const MANUAL: Manual = Manual {
-    description: "Runs a command in a control group of its own, with limits, and removes the group when the command and \
-                  all that it started have ended. It works with cgroup v2, with v1, and with both beside each other; the \
-                  files that are written have the kernel's own names.",
+    description: "Runs a command in a new control group with limits, and removes the group when the command and all \
+                  processes that it started have ended. It works with cgroup v2, with v1, and with both mounted \
+                  (hybrid). Each limit is one file of the group, with the kernel's own name.",
     calls: CALLS,
     examples: EXAMPLES,
     see_also: &["cgroups(7)", "cgroup_namespaces(7)", "cgexec(1)", "unshare-rs(1)", "nsenter-rs(1)"],
@@ -18,36 +18,42 @@ const CALLS: &[Call] = &[
         "clone3",
         "",
         "clone(2)",
-        "A guardian, before anything is made: whatever becomes of us, it removes the group when nobody is in it any more. \
-         Its parent ends at once, so that the command has no child that it did not start.",
+        "A guardian, before anything is created: even if we are killed, it removes the group when the group is \
+         empty. Its parent exits at once, so that the command has no child that it did not start.",
     ),
-    call("mkdirat", "", "cgroups(7)", "A group is a directory. On v1, one in each hierarchy that has a limit."),
+    call(
+        "mkdirat",
+        "",
+        "cgroups(7)",
+        "A group is a directory; on v1, one directory in each hierarchy that has a limit.",
+    ),
     call(
         "fsetxattr",
         "user.cgexec-rs",
         "xattr(7)",
         "A mark that says which process the group is for: if the guardian is killed, a later run or `--gc` removes the group.",
     ),
-    call("write", "/sys/fs/cgroup/", "cgroups(7)", "The limits, before there is anybody in the group."),
+    call("write", "/sys/fs/cgroup/", "cgroups(7)", "The limits, before any process is in the group."),
     call(
         "write",
         "\"0\"",
         "cgroups(7)",
-        "Then the process moves itself: 0 means the writer. The command and its children begin there.",
+        "Then the process moves itself (0 means the writer). The command and its children start in the group.",
     ),
     call(
         "unshare",
         "CLONE_NEWCGROUP",
         "cgroup_namespaces(7)",
-        "In a pipe, a child in the group makes the namespace whose root the group is, and the container joins that.",
+        "In a pipe, a child in the group creates a cgroup namespace, whose root is the group, and the container \
+         joins it.",
     ),
     shared::COMMAND,
-    call("unlinkat", "", "rmdir(2)", "By the guardian, and only once the group is empty."),
+    call("unlinkat", "", "rmdir(2)", "By the guardian, only when the group is empty."),
 ];
 
 const EXAMPLES: &[Example] = &[
     example(
-        "no more than fifty processes, and 64 MiB of memory",
+        "at most fifty processes and 64 MiB of memory",
         Root,
         "$ cgexec-rs --memory 64M --pids 50 -- sh -c 'grep pids /proc/self/cgroup || cat /proc/self/cgroup'\n\
          …/cgexec-rs-…\n",
@@ -60,7 +66,7 @@ const EXAMPLES: &[Example] = &[
          kept removed\n",
     ),
     example(
-        "what a process may use, and what it uses",
+        "limits and usage of a process",
         Anyone,
         "$ cgexec-rs --show --json | jq -r 'type'\n\
          object\n",
@@ -72,7 +78,7 @@ const EXAMPLES: &[Example] = &[
          within\n",
     ),
     example(
-        "a group that exists already",
+        "an existing group",
         Root,
         "$ cgexec-rs -g '*:/' -- echo joined\n\
          joined\n",

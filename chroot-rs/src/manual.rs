@@ -5,10 +5,12 @@ use plumbing::manual::{Call, Example, Manual, call, example, shared};
 
 /// The page.
 pub const MANUAL: Manual = Manual {
-    description: "Runs a command with another root directory. Without further options it does what chroot(8) does. With \
-                  --std it makes a container's root: mounts of its own, what speaks for the whole machine masked or \
-                  read-only, pivoted so that no way leads back, and then few capabilities, no_new_privs, a filter of system \
-                  calls and a clean environment.",
+    description: "Runs a command with another root directory. Without further options it works like chroot(8). With \
+                  --std it makes a container's root: new mounts, with the files that control or show the whole \
+                  machine masked or read-only; pivot_root(2), so that nothing leads back; then few capabilities, \
+                  no_new_privs, a system call filter and a clean environment. A mount point that a read-only root \
+                  lacks is made without writing to the root. The supplementary groups are those of --groups, or of \
+                  the user of --userspec.",
     calls: CALLS,
     examples: EXAMPLES,
     see_also: &[
@@ -31,7 +33,7 @@ const CALLS: &[Call] = &[
         "clone3",
         "",
         "clone(2)",
-        "In a pipe, a child joins the container and works there, so that we stay who we are.",
+        "In a pipe, a child joins the container and works there, because joining cannot be undone.",
     ),
     call(
         "prctl",
@@ -43,85 +45,90 @@ const CALLS: &[Call] = &[
         "setns",
         "",
         "setns(2)",
-        "Through the pidfd of the container's init, which nobody can put another process behind.",
+        "Through the pidfd of the container's init, which cannot refer to another process later.",
     ),
-    call("unshare", "", "mount_namespaces(7)", "Mounts of our own, before the first of them is made."),
+    call("unshare", "", "mount_namespaces(7)", "A new mount namespace, before the first mount."),
     call(
         "mount_setattr",
         "propagation",
         "mount_setattr(2)",
-        "What was copied is shared with where it was copied from: our mounts would travel back.",
+        "The copied mounts are peers of the originals: our mounts would propagate to the old namespace.",
     ),
     call(
         "open_tree",
         "",
         "open_tree(2)",
-        "A copy of a tree, seen by nobody yet; by descriptor, so that no link in it can mislead us.",
+        "A detached copy of a tree, used by descriptor, so that no symbolic link in it can redirect us.",
     ),
     call(
         "mount_setattr",
         "attr_set",
         "mount_setattr(2)",
-        "Read-only, nosuid, nodev: on a tree and all below, while nobody sees it.",
+        "Read-only, nosuid, nodev: on a whole tree, before it is attached.",
     ),
     call("fsopen", "", "fsopen(2)", "A new file system: proc, sysfs, tmpfs, devpts, mqueue, overlay."),
-    call("fsconfig", "", "fsconfig(2)", "Its parameters one by one, then its superblock."),
-    call("fsmount", "", "fsmount(2)", "A mount of it, with its flags, still detached."),
+    call("fsconfig", "", "fsconfig(2)", "Its parameters, one by one; then its superblock is created."),
+    call("fsmount", "", "fsmount(2)", "A mount of the new file system, with its flags, still detached."),
     call(
         "mkdirat",
         "",
         "mkdir(2)",
-        "A place to mount on, where there is none; in a read-only root, in a directory of memory that lies over its own.",
+        "A missing mount point; in a read-only root, in a directory in memory that covers the root's own.",
     ),
+    call("mknodat", "", "mknod(2)", "Empty files to mount the host's devices on; the devices of an OCI bundle."),
+    call("openat", "O_CREAT", "open(2)", "New files in /etc."),
     call(
-        "mknodat",
+        "symlinkat",
         "",
-        "mknod(2)",
-        "The devices that every program may expect; in a user namespace, files to mount the host's on.",
+        "symlink(2)",
+        "Links that programs expect in /dev; copies of the links of a covered directory.",
     ),
-    call("openat", "O_CREAT", "open(2)", "Files of its own in /etc, where --host-root makes the root on the spot."),
-    call("symlinkat", "", "symlink(2)", "Names that programs expect in /dev; links of a directory that is shown anew."),
-    call("move_mount", "", "move_mount(2)", "The tree appears in its place, whole."),
+    call("move_mount", "", "move_mount(2)", "The complete tree is attached in its place."),
     call(
         "chroot",
         "",
         "chroot(2)",
-        "Where nothing is mounted, or with --no-pivot: from here on, / is there, and the old root only out of sight.",
+        "Without mounts, or with --no-pivot: / is the new root from here on, and the old root still exists.",
     ),
+    call("pivot_root", "", "pivot_root(2)", "The new root replaces the old one, in the whole mount namespace."),
+    call("umount2", "", "umount2(2)", "Detaches the old root, so that nothing leads back to it."),
+    call("unlinkat", "", "unlink(2)", "Only after a failure: removes the mount points that this run made."),
     call(
-        "pivot_root",
-        "",
-        "pivot_root(2)",
-        "The new root takes the place of the old one, in the whole mount namespace.",
+        "prctl",
+        "PR_SET_SECUREBITS",
+        "PR_SET_SECUREBITS(2const)",
+        "Sets the secure bits, while we still have the privilege for it.",
     ),
-    call("umount2", "", "umount2(2)", "Then the old one can go, and nothing leads back to it."),
-    call("unlinkat", "", "unlink(2)", "Only after a failure: removes the places to mount on that this run made."),
-    call("prctl", "PR_SET_SECUREBITS", "PR_SET_SECUREBITS(2const)", "What being root means, as long as we may say so."),
     call(
         "prctl",
         "PR_CAPBSET_DROP",
         "PR_CAPBSET_DROP(2const)",
-        "Capabilities that no program run from here on can have.",
+        "No program that is executed from here on can have these capabilities.",
     ),
-    call("umask", "", "umask(2)", "What new files do not permit."),
-    call("prlimit64", "", "prlimit(2)", "Limits of resources, before the user changes."),
+    call("umask", "", "umask(2)", "Sets the file mode creation mask."),
+    call("prlimit64", "", "prlimit(2)", "Resource limits, before the user changes."),
     shared::GROUPS,
     shared::GROUP,
     shared::USER,
-    call("prctl", "PR_CAP_AMBIENT", "PR_CAP_AMBIENT(2const)", "Nothing is handed on unasked."),
+    call("prctl", "PR_CAP_AMBIENT", "PR_CAP_AMBIENT(2const)", "Clears the ambient set, except for what was asked for."),
     shared::CAPABILITIES,
-    call("prctl", "PR_SET_NO_NEW_PRIVS", "PR_SET_NO_NEW_PRIVS(2const)", "No set-user-ID program gives any of it back."),
-    call("landlock_create_ruleset", "", "landlock(7)", "Which access to files is ruled at all."),
-    call("landlock_add_rule", "", "landlock(7)", "Below which paths it is allowed."),
-    call("landlock_restrict_self", "", "landlock(7)", "For us and all that we become."),
+    call(
+        "prctl",
+        "PR_SET_NO_NEW_PRIVS",
+        "PR_SET_NO_NEW_PRIVS(2const)",
+        "No set-user-ID program can regain privileges.",
+    ),
+    call("landlock_create_ruleset", "", "landlock(7)", "The kinds of file access that the rules cover."),
+    call("landlock_add_rule", "", "landlock(7)", "The paths below which access is allowed."),
+    call("landlock_restrict_self", "", "landlock(7)", "Applies the rules to this process and all its descendants."),
     shared::KEYRING,
     shared::FILTER,
     shared::COMMAND,
 ];
 
 const EXAMPLES: &[Example] = &[
-    example("another root, as chroot(8) does it", Root, "$ chroot-rs ./rootfs /bin/sh -c 'ls / | head -1'\nbin\n"),
-    example("as somebody else", Root, "$ chroot-rs --userspec 1000:1000 ./rootfs /bin/id -u\n1000\n"),
+    example("another root, like chroot(8)", Root, "$ chroot-rs ./rootfs /bin/sh -c 'ls / | head -1'\nbin\n"),
+    example("as another user", Root, "$ chroot-rs --userspec 1000:1000 ./rootfs /bin/id -u\n1000\n"),
     example(
         "a container's root, without privilege",
         Anyone,
@@ -136,7 +143,7 @@ const EXAMPLES: &[Example] = &[
          touch: cannot touch '/usr/here': Read-only file system\n",
     ),
     example(
-        "a directory of the host inside, and scratch space",
+        "a directory of the host, and a temporary directory",
         Root,
         "$ mkdir src && echo text >src/file\n\
          $ chroot-rs --bind ./src:/srv:ro --tmpfs /tmp:size=64m ./rootfs -- /bin/sh -c 'cat /srv/file; echo >/tmp/x; echo >/srv/x'\n\
@@ -144,7 +151,7 @@ const EXAMPLES: &[Example] = &[
          …: Read-only file system\n",
     ),
     example(
-        "in a pipeline: the last stage does it to what it runs",
+        "in a pipeline: the last stage confines its command",
         Anyone,
         "$ unshare-rs --hold --map-root-user --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/sh -c 'grep NoNewPrivs /proc/self/status'\n\
          NoNewPrivs:\t1\n",

@@ -5,8 +5,9 @@ use plumbing::manual::{Call, Example, Manual, call, example, shared};
 
 /// The page.
 pub const MANUAL: Manual = Manual {
-    description: "Makes network namespaces, names them, runs commands in them, connects them to a bridge on the host, and \
-                  shows what is in them. What was made for a container on the host goes with the container.",
+    description: "Creates network namespaces, names them, runs commands in them, connects them to a bridge on the \
+                  host, and shows their interfaces. Everything that was made on the host for a container is removed \
+                  when the container ends.",
     calls: CALLS,
     examples: EXAMPLES,
     see_also: &[
@@ -25,40 +26,50 @@ const CALLS: &[Call] = &[
         "mount",
         "MS_SHARED",
         "mount_namespaces(7)",
-        "Names that are given in /run/netns reach other mount namespaces, too.",
+        "So that names in /run/netns appear in other mount namespaces too.",
     ),
-    call("openat", "O_CREAT", "open(2)", "The name is a file, and O_EXCL finds one that is taken."),
+    call("openat", "O_CREAT", "open(2)", "The name is a file; O_EXCL fails if the name is in use."),
     call(
         "unshare",
         "CLONE_NEWNET",
         "network_namespaces(7)",
-        "A network of its own: nothing in it but a loopback that is down.",
+        "A new network namespace: only a loopback interface, which is down.",
     ),
-    call("mount", "MS_BIND", "mount(2)", "On the file of that name: it keeps the namespace without a process."),
-    call("setns", "", "setns(2)", "Into a named network; or, in a guardian, back to that of the host."),
-    call("sendto", "IFF_UP", "rtnetlink(7)", "Up, the loopback first; a route wants its link up."),
+    call("mount", "MS_BIND", "mount(2)", "On the file of the name: it keeps the namespace alive without a process."),
+    call("setns", "", "setns(2)", "Into a named network namespace; or, in a guardian, back to the host's."),
+    call(
+        "sendto",
+        "IFF_UP",
+        "rtnetlink(7)",
+        "Sets interfaces up, the loopback first; a route needs its link to be up.",
+    ),
     call(
         "clone3",
         "",
         "clone(2)",
-        "A guardian, before anything is made on the host: it removes that when the container ends.",
+        "A guardian, before anything is made on the host: it removes everything when the container ends.",
     ),
     call(
         "sendto",
         "RTM_NEWLINK",
         "rtnetlink(7)",
-        "The bridge, where it is missing; then a pair of cable ends, one of them made in the container.",
+        "The bridge, if it does not exist; then a veth pair, one end of it in the container.",
     ),
-    call("sendto", "RTM_SETLINK", "rtnetlink(7)", "Whose a link is, and which addresses are taken, in its alias."),
+    call("sendto", "RTM_SETLINK", "rtnetlink(7)", "Writes the owner of a link and its addresses into its alias."),
     call(
         "write",
         "/proc/sys/net/",
         "ip_sysctl of the kernel's documentation",
-        "What is made ignores routers and redirects, before it is up. With --nat, the bridge and the interfaces that routes \
-         lead out by forward, unless the host does already.",
+        "What is made ignores routers and redirects, before it is up. With --nat, the bridge and the interfaces that \
+         routes lead out by forward, unless the host does already.",
     ),
-    call("sendto", "RTM_NEWADDR", "rtnetlink(7)", "The gateway's address on the bridge, the container's on its end."),
-    call("sendto", "RTM_NEWROUTE", "rtnetlink(7)", "After the address: a gateway has to be in reach."),
+    call(
+        "sendto",
+        "RTM_NEWADDR",
+        "rtnetlink(7)",
+        "The gateway's address on the bridge, the container's address on its interface.",
+    ),
+    call("sendto", "RTM_NEWROUTE", "rtnetlink(7)", "After the address, because a gateway must be reachable."),
     call(
         "sendto",
         "NFT_MSG_NEWTABLE",
@@ -66,19 +77,19 @@ const CALLS: &[Call] = &[
         "Who may send under which address, what is masqueraded, and that only answers come in.",
     ),
     shared::COMMAND,
-    call("umount2", "", "umount2(2)", "When a name is deleted: whoever is in the namespace stays there."),
-    call("unlink", "", "unlink(2)", "Then the file of the name goes."),
+    call("umount2", "", "umount2(2)", "When a name is deleted: processes in the namespace stay in it."),
+    call("unlink", "", "unlink(2)", "Then the file of the name is removed."),
 ];
 
 const EXAMPLES: &[Example] = &[
     example(
-        "a network with loopback and nothing else",
+        "a network with only a loopback interface",
         Root,
         "$ netns-rs exec --new -- ip -brief link\n\
          lo               UNKNOWN        00:00:00:00:00:00 <LOOPBACK,UP,LOWER_UP> \n",
     ),
     example(
-        "connected to a bridge, behind the host's address",
+        "connected to a bridge, behind the host's address (NAT)",
         Root,
         "$ netns-rs exec --new --bridge page0 --address 10.97.0.2/24 --gateway 10.97.0.1 --nat -- ip route\n\
          default via 10.97.0.1 dev eth0 \n\
@@ -98,5 +109,5 @@ const EXAMPLES: &[Example] = &[
         "$ unshare-rs --hold --net --pid | netns-rs connect --pipe --bridge page0 --address 10.97.0.3/24 | nsenter-rs --pipe --rm -- ip -brief address show eth0\n\
          eth0…10.97.0.3/24…\n",
     ),
-    example("what is in our own network", Anyone, "$ netns-rs show --json | jq -r type\nobject\n"),
+    example("the interfaces of the current network namespace", Anyone, "$ netns-rs show --json | jq -r type\nobject\n"),
 ];

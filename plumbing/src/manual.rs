@@ -42,31 +42,32 @@ pub mod shared {
         "prctl",
         "PR_SET_KEEPCAPS",
         "PR_SET_KEEPCAPS(2const)",
-        "Otherwise a change of user from root takes all capabilities along.",
+        "Otherwise changing from root to another user drops all capabilities.",
     );
     /// First of the three that change who we are.
-    pub const GROUPS: Call = call("setgroups", "", "setgroups(2)", "Groups first: the user could not change them.");
+    pub const GROUPS: Call =
+        call("setgroups", "", "setgroups(2)", "First, because after the change of user they could not be changed.");
     /// Second.
-    pub const GROUP: Call =
-        call("setresgid", "", "setresgid(2)", "Then the group, which the user could not change either.");
+    pub const GROUP: Call = call("setresgid", "", "setresgid(2)", "Then the group, for the same reason.");
     /// Third.
     pub const USER: Call = call("setresuid", "", "setresuid(2)", "Then the user.");
     /// After the user.
-    pub const CAPABILITIES: Call = call("capset", "", "capset(2)", "What is left of the capabilities.");
+    pub const CAPABILITIES: Call = call("capset", "", "capset(2)", "Sets the remaining capabilities.");
     /// After the user, for whoever asked for it before.
     pub const DEATH_SIGNAL_AGAIN: Call = call(
         "prctl",
         "PR_SET_PDEATHSIG",
         "PR_SET_PDEATHSIG(2const)",
-        "Once more: the kernel clears it when credentials change.",
+        "Again, because the kernel clears it when credentials change.",
     );
     /// For a command of another owner.
     pub const KEYRING: Call =
-        call("keyctl", "", "keyctl(2)", "A keyring of the command's own: the caller's is not for it.");
+        call("keyctl", "", "keyctl(2)", "A new session keyring, so that the command cannot read the caller's keys.");
     /// Of the steps that confine.
-    pub const FILTER: Call = call("seccomp", "", "seccomp(2)", "Last: it would refuse some of the calls above.");
+    pub const FILTER: Call =
+        call("seccomp", "", "seccomp(2)", "Last, because the filter would refuse some of the calls above.");
     /// Of all.
-    pub const COMMAND: Call = call("execve", "", "execve(2)", "From here the command speaks.");
+    pub const COMMAND: Call = call("execve", "", "execve(2)", "The command takes over.");
 }
 
 impl Call {
@@ -122,8 +123,8 @@ pub const EXIT_STATUS: [(&str, &str); 5] = [
     ("126", "the command was found but could not be run"),
     (
         "127",
-        "the command was not found; or it was, but its interpreter or dynamic loader is missing in its root, which the \
-         message then says",
+        "the command was not found; or it was, but its interpreter or dynamic loader is missing in its root, which \
+         the message then says",
     ),
     ("128+N", "signal N ended the command"),
 ];

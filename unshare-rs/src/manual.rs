@@ -5,9 +5,10 @@ use plumbing::manual::{Call, Example, Manual, call, example, shared};
 
 /// The page.
 pub const MANUAL: Manual = Manual {
-    description: "Creates namespaces and runs a command in them. Of a namespace that was asked for, the command has a \
-                  new one; all others it shares with its caller. With --hold there is no command: a small init keeps \
-                  the namespaces, and a container record on stdout names them for the next stage of a pipeline.",
+    description: "Creates namespaces and runs a command in them. Each requested kind of namespace is new; the \
+                  command shares all other kinds with the caller. With --hold no command is run: a small init keeps \
+                  the namespaces alive, and a container record on stdout identifies them for the next stage of a \
+                  pipeline.",
     calls: CALLS,
     examples: EXAMPLES,
     see_also: &[
@@ -29,174 +30,232 @@ const CALLS: &[Call] = &[
         "execveat",
         "",
         "memfd_create(2)",
-        "An init stays while the command runs: it goes on in a sealed copy of itself, since /proc/1/exe shows its file \
-         to the command (CVE-2019-5736).",
+        "With --init, the init continues in a sealed copy of itself, because /proc/1/exe gives the command access to \
+         its executable (CVE-2019-5736).",
     ),
     call(
         "clone3",
         "",
         "clone(2)",
-        "A process is left in the old namespaces, for what can only be done from there: ranges of ids, files that keep \
-         namespaces, the pid file. With --hold, this is the init, and the namespaces are its own from the start.",
+        "A process stays in the old namespaces, for what can only be done from there: mapping ranges of ids, binding \
+         namespaces to files, writing the pid file. With --hold, this call makes the init, directly in its new \
+         namespaces.",
     ),
-    call("setgroups", "", "setgroups(2)", "The --owner has no groups but their own."),
+    call("setgroups", "", "setgroups(2)", "With --owner: the owner gets no supplementary groups of the caller."),
+    call("setresgid", "", "setresgid(2)", "The group first: after the change of user it could not be changed."),
     call(
-        "setresgid",
+        "setresuid",
         "",
-        "setresgid(2)",
-        "The group goes first: without the user's privilege it could not be changed.",
+        "setresuid(2)",
+        "The user that creates a user namespace owns it, and the namespaces created with it.",
     ),
-    call("setresuid", "", "setresuid(2)", "Who makes a user namespace owns it, and the namespaces made with it."),
     call(
         "prctl",
         "PR_SET_DUMPABLE",
         "PR_SET_DUMPABLE(2const)",
-        "The change of user gave our files in /proc to root; the id maps are written through them.",
+        "The change of user made root the owner of our files in /proc, through which the id maps are written.",
     ),
     call(
         "unshare",
         "",
         "unshare(2)",
-        "All namespaces at once: the kernel makes the user namespace first, so that the right to the others comes from \
-         it, and either makes all of them or none.",
+        "All namespaces at once: the kernel creates the user namespace first, which gives the right to create the \
+         others, and creates either all of them or none.",
     ),
     call(
         "write",
         "setgroups",
         "user_namespaces(7)",
-        "Before the gid map: an unprivileged one is taken only after setgroups(2) was given up, since leaving a group can \
-         be a gain.",
+        "Before the gid map: the kernel accepts an unprivileged gid map only after setgroups(2) is denied, because \
+         leaving a group can give access.",
     ),
     call(
         "execve",
         "idmap",
         "newuidmap(1)",
-        "Who is not root has ranges of ids mapped by the helpers that know /etc/subuid and /etc/subgid.",
+        "For an unprivileged user, ranges of ids are mapped by these helpers, which check /etc/subuid and \
+         /etc/subgid.",
     ),
     call(
         "write",
         "uid_map",
         "user_namespaces(7)",
-        "Who is who inside: until this is written, everybody is nobody and owns no file. It can be written once.",
+        "The map of user ids. Until it is written, every id inside is the overflow id and no file can be created. It \
+         can be written only once.",
     ),
-    call("write", "gid_map", "user_namespaces(7)", "The same for groups."),
+    call("write", "gid_map", "user_namespaces(7)", "The map of group ids."),
     call(
         "write",
         "timens_offsets",
         "time_namespaces(7)",
-        "Before the first process is in the time namespace, which fixes its clocks.",
+        "Before the first process enters the time namespace; after that the offsets cannot be changed.",
     ),
     call(
         "clone3",
         "",
         "pid_namespaces(7)",
-        "The process that unshares a pid namespace is never in it; its first child is, as pid 1.",
+        "The process that creates a pid namespace never enters it; its first child is pid 1 there.",
     ),
     call(
         "prctl",
         "PR_SET_PDEATHSIG",
         "PR_SET_PDEATHSIG(2const)",
-        "So that the child ends with its parent, however that ends.",
+        "The child is killed when its parent dies for any reason.",
     ),
     call(
         "mount",
         "\"/\"",
         "mount_namespaces(7)",
-        "Before any other mount: the copied mounts are peers of the originals, and what is mounted below would travel back.",
+        "Before any other mount: the copied mounts are peers of the originals, and new mounts would propagate to the \
+         old namespace.",
     ),
-    call("sethostname", "", "uts_namespaces(7)", "In the new uts namespace, which began with the host's name."),
-    call("setdomainname", "", "uts_namespaces(7)", "As the host name."),
+    call("sethostname", "", "uts_namespaces(7)", "In the new uts namespace, which starts with the host's name."),
+    call("setdomainname", "", "uts_namespaces(7)", "In the new uts namespace too."),
     call(
         "mount",
         "binfmt_misc",
         "binfmt_misc of the kernel's admin guide",
-        "An interpreter with the flag F is opened when it is registered, and so before the root changes.",
+        "Before the root changes, because the kernel opens an interpreter with the flag F when it is registered.",
     ),
     call(
         "write",
         "/register",
         "binfmt_misc of the kernel's admin guide",
-        "Which program runs these executables, in this user namespace alone.",
+        "Registers an interpreter for this user namespace only.",
     ),
-    call("chroot", "", "chroot(2)", "After what is mounted from the old root, before what is mounted in the new one."),
-    call("chdir", "", "chdir(2)", "chroot(2) leaves the working directory outside of the new root."),
+    call("chroot", "", "chroot(2)", "After the mounts that need the old root, and before those in the new root."),
+    call("chdir", "", "chdir(2)", "chroot(2) leaves the working directory outside the new root."),
     call(
         "mount",
         "MS_REC",
         "mount_namespaces(7)",
-        "Where mounts still travel, not the new proc: it belongs to this pid namespace alone.",
+        "If mounts still propagate: not the new proc, which belongs to this pid namespace only.",
     ),
-    call("mount", "\"proc\"", "proc(5)", "After the fork: a proc shows the pid namespace of whoever mounts it."),
-    call("mount", "binfmt_misc", "binfmt_misc of the kernel's admin guide", "In the new root, and on the new proc."),
+    call(
+        "mount",
+        "\"proc\"",
+        "proc(5)",
+        "After the fork: a proc file system shows the pid namespace of the process that mounts it.",
+    ),
+    call("mount", "binfmt_misc", "binfmt_misc of the kernel's admin guide", "In the new root, below the new proc."),
     call(
         "write",
         "/register",
         "binfmt_misc of the kernel's admin guide",
-        "An interpreter that is found in the new root.",
+        "For an interpreter that is inside the new root.",
     ),
     shared::KEEP_CAPABILITIES,
     shared::GROUPS,
     shared::GROUP,
-    call("setresuid", "", "setresuid(2)", "After everything that takes root's rights."),
-    call("capset", "", "capabilities(7)", "What is permitted becomes inheritable, so that it can become ambient."),
-    call("prctl", "PR_CAP_AMBIENT", "PR_CAP_AMBIENT(2const)", "Ambient capabilities are those that a command keeps."),
+    call("setresuid", "", "setresuid(2)", "After all steps that need root's privileges."),
+    call(
+        "capset",
+        "",
+        "capabilities(7)",
+        "Permitted capabilities become inheritable, so that they can become ambient.",
+    ),
+    call(
+        "prctl",
+        "PR_CAP_AMBIENT",
+        "PR_CAP_AMBIENT(2const)",
+        "A command that is not root keeps only ambient capabilities across execve(2).",
+    ),
     shared::DEATH_SIGNAL_AGAIN,
     call(
         "mount",
         "MS_BIND",
         "namespaces(7)",
-        "From the old mount namespace: a bound file keeps a namespace without any process. Last, since only now it is complete.",
+        "From the old mount namespace: a bound file keeps a namespace alive without a process. Last, because only \
+         now is the namespace complete.",
     ),
-    call("umount2", "", "umount2(2)", "All of the files are bound, or none is."),
-    call("openat", "O_CREAT", "open(2)", "The pid file, beside its place at first."),
-    call("rename", "", "rename(2)", "It appears whole, and only when all is set up."),
+    call("umount2", "", "umount2(2)", "After an error: either all files are bound, or none."),
+    call("openat", "O_CREAT", "open(2)", "The pid file, under a temporary name in the same directory."),
+    call("rename", "", "rename(2)", "The pid file appears complete, and only when everything is set up."),
     call(
         "prctl",
         "PR_SET_CHILD_SUBREAPER",
         "PR_SET_CHILD_SUBREAPER(2const)",
-        "Without a pid namespace, an init has to ask for the orphans of the command.",
+        "Without a pid namespace, an init must request to become the parent of the command's orphans.",
     ),
-    call("prctl", "PR_SET_NAME", "PR_SET_NAME(2const)", "What ps(1) shows of the init."),
-    call("clone3", "", "clone(2)", "The command is the child of the init, where there is one."),
-    call("prctl", "PR_SET_PDEATHSIG", "PR_SET_PDEATHSIG(2const)", "And ends with it."),
-    call("write", "\"\\n\"", "write(2)", "To --ready-fd, when there is nothing left to set up."),
+    call("prctl", "PR_SET_NAME", "PR_SET_NAME(2const)", "The name of the init that ps(1) shows."),
+    call("clone3", "", "clone(2)", "With an init, the command is its child."),
+    call("fsopen", "", "tmpfs(5)", "With an init: an empty file system for it."),
+    call("fsconfig", "", "fsconfig(2)", "Creates the superblock."),
+    call("fsmount", "", "fsmount(2)", "A read-only mount of it, still detached."),
+    call("unshare", "CLONE_NEWNS", "mount_namespaces(7)", "A mount namespace for the init alone."),
+    call("mount", "\"/\"", "mount_namespaces(7)", "Nothing of the next steps propagates to the old mount namespace."),
+    call("move_mount", "", "move_mount(2)", "Attaches it, because pivot_root(2) requires that."),
     call(
-        "read",
+        "pivot_root",
         "",
-        "read(2)",
-        "From --block-fd: whoever started us can look, or add something, before the command runs.",
+        "pivot_root(2)",
+        "A process that reaches the init's mount namespace through the init finds nothing in it.",
     ),
+    call("umount2", "", "umount2(2)", "Detaches the old root there."),
+    NO_CAPABILITY_LATER,
+    NO_AMBIENT_CAPABILITY,
+    FEW_CAPABILITIES,
+    NO_NEW_PRIVILEGES,
+    FEW_CALLS,
+    call("prctl", "PR_SET_PDEATHSIG", "PR_SET_PDEATHSIG(2const)", "The command is killed when its init dies."),
+    call("write", "\"\\n\"", "write(2)", "To --ready-fd, when everything is set up."),
+    call("read", "", "read(2)", "From --block-fd: the caller can inspect or add something before the command runs."),
     shared::COMMAND,
     call(
         "execveat",
         "",
         "execveat(2)",
-        "With --hold, the init becomes a sealed copy with no file, directory or environment of the host.",
+        "With --hold, the init becomes a sealed copy of unshare-rs, without any file, directory or environment of \
+         the host.",
     ),
+    NO_CAPABILITY_LATER,
+    NO_AMBIENT_CAPABILITY,
+    FEW_CAPABILITIES,
+    NO_NEW_PRIVILEGES,
+    FEW_CALLS,
 ];
+
+// How an init confines itself: a process inside may be able to trace it, and must gain nothing by that.
+const NO_CAPABILITY_LATER: Call = call(
+    "prctl",
+    "PR_CAPBSET_DROP",
+    "PR_CAPBSET_DROP(2const)",
+    "No program that the init could be made to execute has a capability.",
+);
+const NO_AMBIENT_CAPABILITY: Call =
+    call("prctl", "PR_CAP_AMBIENT", "PR_CAP_AMBIENT(2const)", "The init passes no capability on.");
+const FEW_CAPABILITIES: Call =
+    call("capset", "", "capabilities(7)", "The init keeps only the capabilities that it still needs.");
+const NO_NEW_PRIVILEGES: Call = call(
+    "prctl",
+    "PR_SET_NO_NEW_PRIVS",
+    "PR_SET_NO_NEW_PRIVS(2const)",
+    "No program can give back what the init dropped.",
+);
+const FEW_CALLS: Call = call("seccomp", "", "seccomp(2)", "The init can make only the few calls that it still needs.");
 
 const EXAMPLES: &[Example] = &[
     example(
-        "a host name of its own",
+        "a separate host name",
         Root,
         "$ unshare-rs --uts --hostname lab -- hostname\n\
          lab\n",
     ),
     example(
-        "alone in the process list, without privilege",
+        "only its own processes are visible, without privilege",
         Anyone,
         "$ unshare-rs --map-root-user --pid --fork --mount-proc -- ps -o pid,user,args\n\
          …PID USER     COMMAND\n\
          …1 root     ps -o pid,user,args\n",
     ),
     example(
-        "root inside, the caller outside",
+        "root inside, the calling user outside",
         Anyone,
         "$ unshare-rs --map-root-user -- id -u\n\
          0\n",
     ),
     example(
-        "each step, and why the kernel wants it there",
+        "each step, and the reason for its place",
         Anyone,
         "$ unshare-rs --explain --map-root-user --uts --hostname lab -- true\n\
          unshare-rs: unshare(CLONE_NEWUSER|CLONE_NEWUTS)… # own user and uts namespaces from here on; …\n\
@@ -214,7 +273,7 @@ const EXAMPLES: &[Example] = &[
          unshare-rs: remedy: we have no id of our own in this user namespace: /proc/self/uid_map does not have it; …\n",
     ),
     example(
-        "a network namespace that stays without a process, as `ip netns add` makes it",
+        "a network namespace that stays without a process, like one of `ip netns add`",
         Root,
         "$ touch kept\n\
          $ unshare-rs --net=kept -- true\n\
@@ -223,7 +282,7 @@ const EXAMPLES: &[Example] = &[
          $ umount kept && rm kept\n",
     ),
     example(
-        "two user namespaces: root sets up, somebody else runs",
+        "two user namespaces: root sets up, another user runs",
         Anyone,
         "$ unshare-rs --map-root-user --mount --pid --fork --mount-proc -- \\\n\
          >   unshare-rs --map-user 1000 --map-group 1000 -- sh -c 'id -u; echo /proc/[0-9]*'\n\
@@ -231,7 +290,7 @@ const EXAMPLES: &[Example] = &[
          /proc/1\n",
     ),
     example(
-        "a machine that has been up for a day longer",
+        "an uptime that is one day longer",
         Anyone,
         "$ unshare-rs --map-root-user --time --boottime 86400 --fork -- sh -c 'read up rest </proc/uptime; echo ${up%.*}'\n\
          …\n",
@@ -243,7 +302,7 @@ const EXAMPLES: &[Example] = &[
          1\n",
     ),
     example(
-        "the same for a pipeline: a record names the namespaces",
+        "the same in a pipeline: a record identifies the namespaces",
         Anyone,
         "$ unshare-rs --hold --name web --map-root-user --mount --pid | nsenter-rs --pipe --rm -- sh -c 'cat /proc/self/uid_map'\n\
          …0 … 1\n",

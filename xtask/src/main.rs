@@ -34,15 +34,15 @@ enum Task {
     Row(row::Options),
     /// Write the manual pages and shell completions
     Man(man::Options),
-    /// Assemble a container from the five tools, and look around in it
+    /// Assemble a container from the five tools, and show what it sees
     Demo(demo::Options),
-    /// Measure the tools, and containers made of them, beside their peers
+    /// Compare the speed of the tools, and of containers made with them, with their peers
     Bench(bench::Options),
-    /// Run the tests that util-linux and two coreutils have for what we replace, with ours standing in for it
+    /// Run the replaced tools' own tests (util-linux, two coreutils) on our tools
     PeerTests,
-    /// Check format, lints, documentation, manual pages and the rules of the house
+    /// Check format, lints, documentation, manual pages and the rules of `tidy`
     Lint,
-    /// Check the rules of the house that no compiler checks
+    /// Check the rules that no compiler checks
     Tidy,
 }
 

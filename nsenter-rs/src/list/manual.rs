@@ -5,9 +5,9 @@ use plumbing::manual::{Example, Manual, example};
 
 /// The page.
 pub const MANUAL: Manual = Manual {
-    description: "Lists the namespaces of this machine: of every process that the caller may look at, and those that \
-                  only a mount, a descriptor, a socket or another namespace keeps alive. It reads, and changes nothing. \
-                  Its options are those of lsns(8), and more.",
+    description: "Lists the namespaces of this machine: those of every process that the caller may inspect, and \
+                  those that only a mount, a descriptor, a socket or another namespace keeps alive. It only reads. \
+                  It has the options of lsns(8), and more.",
     calls: &[],
     examples: EXAMPLES,
     see_also: &["lsns(8)", "namespaces(7)", "ioctl_nsfs(2)", "proc_pid_ns(5)", "nsenter-rs(1)"],
@@ -15,7 +15,7 @@ pub const MANUAL: Manual = Manual {
 
 const EXAMPLES: &[Example] = &[
     example(
-        "a network namespace that lives by its file alone",
+        "a network namespace that only a file keeps alive",
         Root,
         "$ unshare-rs --mount -- sh -c 'touch kept; unshare-rs --net=kept true; nsenter-rs --list -P -n -t net -o TYPE,HOLDER'\n\
          net mount /…/kept\n",
@@ -27,7 +27,7 @@ const EXAMPLES: &[Example] = &[
          …\n",
     ),
     example(
-        "all that there is to know, for jq(1)",
+        "all namespaces as JSON, for jq(1)",
         Anyone,
         "$ nsenter-rs --list --json | jq -r .type | sort -u | head -1\ncgroup\n",
     ),

@@ -41,7 +41,7 @@ pub fn of_subcommand(tool: &str, command: &Command, manual: &Manual) -> Result<V
     let own: Vec<&Example> = manual.examples.iter().filter(|example| example.typed().contains(&typed)).collect();
     page.extend(section("KERNEL CALLS").bytes());
     page.extend(
-        format!("Those of {tool}(1) that this takes; \\fB{typed} \\-\\-dry\\-run\\fR tells which, and why.\n").bytes(),
+        format!("Some of those of {tool}(1); \\fB{typed} \\-\\-dry\\-run\\fR prints which, and why.\n").bytes(),
     );
     page.extend(exit_status().bytes());
     match own.is_empty() {
@@ -93,10 +93,10 @@ fn below_options(section: &[u8]) -> Vec<u8> {
 fn calls(rows: &[&Call]) -> String {
     let mut text = section("KERNEL CALLS");
     if rows.is_empty() {
-        text.push_str("None that changes anything: it only reads.\n");
+        text.push_str("None that changes anything: the command only reads.\n");
         return text;
     }
-    text.push_str("In the order in which the kernel wants them, as far as the options ask for them. \\-\\-explain tells each one before it is made.\n");
+    text.push_str("In the order in which the kernel requires them; each call is made only if an option asks for it. \\-\\-explain prints each call before it is made.\n");
     for row in rows {
         let about = row.about.trim_matches('"');
         let about = if about.is_empty() { String::new() } else { format!(" {}", escaped(about)) };

@@ -3,6 +3,7 @@
 //! First look around, then arrange what was found, then ask the kernel for what is shown of it, and only for that. The
 //! kernel has no list of namespaces: what no process, mount or descriptor that we may see leads to is not found.
 
+mod allowance;
 mod column;
 mod filter;
 mod holder;

@@ -30,6 +30,7 @@ mod hostile_roots;
 mod inspect;
 mod inspect_held;
 mod inspect_walls;
+mod list_limits;
 mod lsns;
 mod lsns_agreement;
 mod manual;
@@ -114,6 +115,7 @@ const TOPICS: &[&[Row]] = &[
     fault_text::ROWS,
     transparency::ROWS,
     dry_run::ROWS,
+    list_limits::ROWS,
     lsns::ROWS,
     unshare::ROWS,
     unshare::maps::ROWS,

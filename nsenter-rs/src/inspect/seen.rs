@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use serde::Serialize;
 
 /// The most of a file that is read.
-const MOST_READ: u64 = 64 << 20;
+const MOST_READ: u64 = 8 << 20;
 /// The most entries of a list that are told, and the most bytes of them: a record has to fit in its line.
 const MOST: usize = 64;
 const MOST_BYTES: usize = 8 << 10;

@@ -3,14 +3,17 @@
 //! A mount table tells kind and inode number of each, so that nothing has to be opened to list them. What is mounted on a
 //! path may change, and in a container's table its root decides: opening takes the path first, and looks what it is.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use plumbing::mountinfo;
 use plumbing::namespace::Kind;
-use plumbing::target::{namespace_in_link, read_at};
+use plumbing::target::namespace_in_link;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
 
 const NSFS: &[u8] = b" - nsfs ";
 
@@ -22,10 +25,31 @@ pub(crate) struct Mount {
     pub(crate) point: Vec<u8>,
 }
 
-/// Those of a mount table; none where we may not read it.
-pub(crate) fn of_namespaces(dir: BorrowedFd<'_>, table: &str) -> Vec<Mount> {
-    let table = read_at(dir, table).unwrap_or_default();
-    table.split(|byte| *byte == b'\n').filter_map(read_line).collect()
+/// Those of a mount table.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) mounts: Vec<Mount>,
+    /// How much of it was read.
+    pub(crate) bytes: u64,
+    /// Whether that was not all.
+    pub(crate) is_cut: bool,
+}
+
+/// Reads a mount table, but no more than `most` bytes of it; it is empty where we may not read it.
+pub(crate) fn of_namespaces(dir: BorrowedFd<'_>, table: &str, most: u64) -> Table {
+    let mut found = Table::default();
+    let Ok(file) = openat(dir, table, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else { return found };
+    let mut lines = BufReader::with_capacity(64 << 10, File::from(file).take(most));
+    let mut line = Vec::new();
+    // A process that ends takes its table along: what was read until then is all there is.
+    while lines.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
+        // The last line may be a part of one.
+        found.mounts.extend(line.strip_suffix(b"\n").and_then(read_line));
+        line.clear();
+    }
+    let left = lines.into_inner().limit();
+    (found.bytes, found.is_cut) = (most - left, left == 0);
+    found
 }
 
 /// `36 35 0:4 net:[4026532301] /run/netns/blue rw shared:1 - nsfs nsfs rw`
@@ -48,11 +72,10 @@ pub(crate) fn open(
     let path = Path::new(std::ffi::OsStr::from_bytes(point));
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let found = match pid {
-        None => openat(CWD, path, flags, Mode::empty()).ok()?,
+        None => cached(CWD, path, flags, ResolveFlags::NO_MAGICLINKS).ok()?,
         Some(pid) => {
             let root = openat(proc, format!("{pid}/root"), flags | OFlags::DIRECTORY, Mode::empty()).ok()?;
-            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-            openat2(root, path, flags, Mode::empty(), resolve).ok()?
+            cached(root.as_fd(), path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS).ok()?
         }
     };
     // What it is, is known before it is opened for real.
@@ -61,6 +84,15 @@ pub(crate) fn open(
     }
     let again = format!("/proc/self/fd/{}", found.as_raw_fd());
     openat(CWD, again, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+/// Opens a path without asking a file server, which may never answer: the kernel remembers the way to what is mounted.
+/// Linux 5.12; before it, the server is asked.
+fn cached(dir: BorrowedFd<'_>, path: &Path, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
+    match openat2(dir, path, flags, Mode::empty(), resolve | ResolveFlags::CACHED) {
+        Err(Errno::INVAL) => openat2(dir, path, flags, Mode::empty(), resolve),
+        opened => opened,
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use plumbing::namespace::{Kind, KindSet};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, makedev, openat, statx};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
+use super::allowance::Allowances;
 use super::holder::Holder;
 use super::mount::{self, Mount};
 use super::process::{self, Process, numbers};
@@ -136,7 +137,7 @@ impl Survey {
     }
 
     fn read_mounts(&mut self) {
-        for Mount { inode, kind, point } in mount::of_namespaces(CWD, "/proc/self/mountinfo") {
+        for Mount { inode, kind, point } in mount::of_namespaces(CWD, "/proc/self/mountinfo", u64::MAX).mounts {
             self.add_holder(inode, kind, Holder::Mount(None, point));
         }
         let own = plumbing::target::own_namespace_inode(Kind::Mnt);
@@ -146,11 +147,16 @@ impl Survey {
             .iter()
             .filter_map(|process| process.namespace(Kind::Mnt).filter(|table| seen.insert(*table)).map(|_| process.pid))
             .collect();
+        let mut allowances = Allowances::new();
         for pid in others {
-            for Mount { inode, kind, point } in mount::of_namespaces(self.proc.as_fd(), &format!("{pid}/mountinfo")) {
+            let (author, most) = allowances.of(self.proc.as_fd(), pid);
+            let table = mount::of_namespaces(self.proc.as_fd(), &format!("{pid}/mountinfo"), most);
+            allowances.spend(author, &table);
+            for Mount { inode, kind, point } in table.mounts {
                 self.add_holder(inode, kind, Holder::Mount(Some(pid), point));
             }
         }
+        allowances.remark();
     }
 
     /// What nothing else led to, where the kernel can list namespaces; `listns(2)`.

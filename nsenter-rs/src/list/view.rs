@@ -144,7 +144,7 @@ impl<'a> View<'a> {
     }
 
     fn mount_points(&self, inode: u64) -> Cell {
-        let mounts = self.mounts.get_or_init(|| mount::of_namespaces(CWD, "/proc/self/mountinfo"));
+        let mounts = self.mounts.get_or_init(|| mount::of_namespaces(CWD, "/proc/self/mountinfo", u64::MAX).mounts);
         let mut points: Vec<Vec<u8>> = Vec::new();
         for mount in mounts.iter().filter(|mount| mount.inode == inode) {
             if !points.contains(&mount.point) {

@@ -1,0 +1,81 @@
+//! How much is read of the mount tables of others: whoever has a user namespace makes 100000 mounts with long names, and
+//! as many mount namespaces as he may. `fs.mount-max`, `ioctl_nsfs(2)`.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use plumbing::kernel::namespace_owner;
+use plumbing::kernel::nsfs::namespace_owner_uid;
+use plumbing::namespace::Kind;
+use plumbing::narrate;
+use plumbing::target::own_namespace_inode;
+use rustix::fs::{Mode, OFlags, openat};
+
+use super::mount::Table;
+use super::survey::inode_of;
+
+/// The most of one table, and of all that one author made, in bytes. A container's table has some ten thousand.
+const OF_TABLE: u64 = 256 << 10;
+const OF_AUTHOR: u64 = 4 << 20;
+
+/// Who may mount in a namespace: the user who made the user namespace that owns it. Of root's, each by its inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Author {
+    User(u32),
+    Namespace(u64),
+}
+
+/// What was read of each author's, and how many tables not to their end.
+pub(crate) struct Allowances {
+    own: Option<u64>,
+    spent: BTreeMap<Author, (u64, usize)>,
+}
+
+impl Allowances {
+    pub(crate) fn new() -> Allowances {
+        Allowances { own: own_namespace_inode(Kind::User), spent: BTreeMap::new() }
+    }
+
+    /// Whose the mount table of a process is, and how much may be read of it. There is no author where it is our own user
+    /// namespace's, or belongs to one that is not for us to see, which is above ours.
+    pub(crate) fn of(&self, proc: BorrowedFd<'_>, pid: i32) -> (Option<Author>, u64) {
+        let Some(author) = self.author(proc, pid) else { return (None, u64::MAX) };
+        let spent = self.spent.get(&author).map_or(0, |(bytes, _)| *bytes);
+        (Some(author), OF_TABLE.min(OF_AUTHOR.saturating_sub(spent)))
+    }
+
+    fn author(&self, proc: BorrowedFd<'_>, pid: i32) -> Option<Author> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let namespace = openat(proc, format!("{pid}/ns/mnt"), flags, Mode::empty()).ok()?;
+        let owner = namespace_owner(namespace.as_fd()).ok()?;
+        let inode = inode_of(&owner);
+        if inode == self.own {
+            return None;
+        }
+        match namespace_owner_uid(&owner).ok()? {
+            0 => inode.map(Author::Namespace),
+            uid => Some(Author::User(uid)),
+        }
+    }
+
+    /// Notes what was read.
+    pub(crate) fn spend(&mut self, author: Option<Author>, table: &Table) {
+        let Some(author) = author else { return };
+        let (bytes, cut) = self.spent.entry(author).or_default();
+        *bytes += table.bytes;
+        *cut += usize::from(table.is_cut);
+    }
+
+    /// Says on stderr what was not looked at.
+    pub(crate) fn remark(&self) {
+        for (author, (_, cut)) in self.spent.iter().filter(|(_, (_, cut))| *cut > 0) {
+            let whose = match author {
+                Author::User(uid) => format!("user {uid}"),
+                Author::Namespace(inode) => format!("user namespace {inode}"),
+            };
+            narrate::remark(format_args!(
+                "did not read {cut} mount tables of {whose} to their end: no more than 256 KiB of a table, and 4 MiB of all"
+            ));
+        }
+    }
+}

@@ -16,13 +16,12 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
-use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
-use crate::Fault;
 use crate::fault::IntoErrno;
 use crate::kernel::look;
 use crate::sealed::seals;
 use crate::target::{Target, wait_readable};
+use crate::{Fault, foreign_descriptor};
 
 /// argv\[0\] of the init that `unshare-rs --hold` leaves.
 pub const INIT_NAME: &str = "unshare-rs-init";
@@ -85,12 +84,17 @@ impl Hold {
         if !has_mark(target)? {
             return Ok(Hold::Foreign);
         }
-        let doorbell = match pidfd_getfd(target.pidfd(), DOORBELL_FD, PidfdGetfdFlags::empty()) {
-            Ok(doorbell) => doorbell,
-            Err(rustix::io::Errno::BADF) if !target.is_exiting()? => return Ok(Hold::InUse),
-            Err(error) => return Err(unreachable(target, "pidfd_getfd(pidfd, doorbell)", error.into_errno())),
-        };
         let (ours, theirs) = lease_pair()?;
+        let doorbell = match foreign_descriptor::is_socket(target, DOORBELL_FD, ours.as_fd()) {
+            Ok(true) => foreign_descriptor::take_over(target, DOORBELL_FD),
+            Ok(false) => Err(Errno::ENOTSOCK),
+            Err(errno) => Err(errno),
+        };
+        let doorbell = match doorbell {
+            Ok(doorbell) => doorbell,
+            Err(Errno::EBADF) if !target.is_exiting()? => return Ok(Hold::InUse),
+            Err(errno) => return Err(unreachable(target, "pidfd_getfd(pidfd, doorbell)", errno)),
+        };
         match send(doorbell.as_fd(), Word::Lease, Some(theirs.as_fd())) {
             // The init shut its doorbell between our two calls.
             Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED) => return Ok(Hold::InUse),
@@ -109,14 +113,15 @@ impl Hold {
 
 /// Whether a process carries the mark of a hold. Touches nothing of the process, whatever it may be.
 pub fn has_mark(target: &Target) -> Result<bool, Fault> {
-    let mark = match pidfd_getfd(target.pidfd(), MARK_FD, PidfdGetfdFlags::empty()) {
-        Ok(mark) => mark,
-        Err(rustix::io::Errno::BADF) if !target.is_exiting()? => return Ok(false),
+    let mark = match foreign_descriptor::memfd(target, MARK_FD) {
+        Ok(Some(mark)) => mark,
+        Ok(None) => return Ok(false),
+        Err(Errno::EBADF) if !target.is_exiting()? => return Ok(false),
         // Not "false" where we may not look: who takes an unfinished container for a stranger's would leave it behind.
-        Err(error) => {
-            let fault = unreachable(target, "pidfd_getfd(pidfd, mark)", error.into_errno());
-            return Err(match error {
-                rustix::io::Errno::PERM => fault.with_remedy(format!(
+        Err(errno) => {
+            let fault = unreachable(target, "pidfd_getfd(pidfd, mark)", errno);
+            return Err(match errno {
+                Errno::EPERM => fault.with_remedy(format!(
                     "process {} is not ours to look into: be its user, or have CAP_SYS_PTRACE over it; ptrace(2)",
                     target.pid()
                 )),

@@ -11,6 +11,7 @@ pub mod environment;
 mod ephemeral;
 pub mod fault;
 pub mod folding;
+mod foreign_descriptor;
 pub mod foreign_user;
 pub mod gates;
 pub mod group;

@@ -138,6 +138,20 @@ pub const ROWS: &[Row] = &[
         );
         world.sh(&script).stdout_is("125\n125\n125\n125\nstill waiting\n").stderr_has("EAGAIN");
     }),
+    Row::new("no file of a process is taken over that is not what a hold has there", &[PERL, STRACE, JQ], |world| {
+        // Closing a stranger's file may wait for him, so what counts is that there is none to close.
+        let directory = world.directory("taken-over");
+        std::fs::write(directory.join("hold.pl"), FULL).expect("a file");
+        for (what, status, taken) in [("unmarked", 125, 0), ("file", 125, 0), ("real", 0, 1)] {
+            let script = format!(
+                "cd {}; case {what} in real) unshare-rs --hold --ttl 20 $(test $(id -u) = 0 || echo --map-root-user) --net | cat >record;; \
+                 *) rm -f record; perl hold.pl {what} >record </dev/null & H=$!; until [ -s record ]; do kill -0 $H || break; sleep 0.01; done;; esac; \
+                 strace -qq -o trace -e trace=pidfd_getfd nsenter-rs --pipe --rm -- true <record; echo $?; grep -c pidfd_getfd trace; kill ${{H-}} 2>/dev/null; true",
+                directory.display()
+            );
+            world.sh(&script).stdout_is(&format!("{status}\n{taken}\n"));
+        }
+    }),
 ];
 
 const TRACED: &[Need] = &[SETPRIV, NSENTER, JQ, BUSYBOX, STRACE, Need::UserNamespaces];
@@ -157,11 +171,16 @@ my @fds = ($memfd, fileno($ours), fileno($theirs));
 POSIX::dup2($fds[$_], 30 + $_) for 0 .. 2;
 POSIX::dup2(30 + $_, 3 + $_) for 0 .. 2;
 open(my $bell, "+<&=", 31) or die;
-1 while send($bell, "x", MSG_DONTWAIT);
+my $what = shift // "full";
+open(my $file, "<", "/etc/passwd") or die;
+POSIX::dup2(fileno($file), 3) if $what eq "unmarked";
+POSIX::dup2(fileno($file), 4) if $what eq "file";
+1 while $what eq "full" && send($bell, "x", MSG_DONTWAIT);
 # Who waits there waits.
 $SIG{ALRM} = sub { print STDERR "still waiting\n" };
 alarm 1;
-send($bell, "x", 0);
+send($bell, "x", 0) if $what eq "full";
+alarm 0;
 open(my $stat, "<", "/proc/self/stat") or die;
 my @fields = split ' ', <$stat> =~ s/.*\) //r;
 open(my $boot, "<", "/proc/sys/kernel/random/boot_id") or die;

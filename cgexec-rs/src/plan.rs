@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
 
 use plumbing::hierarchy::{Cgroup, Hierarchies};
 use plumbing::options::Narration;
@@ -192,14 +191,8 @@ fn shown_pid(operands: &[OsString]) -> Result<Option<i32>, Fault> {
 
 /// A file name once our prefix stands before it; 200 leaves room for that, and for a number behind it.
 fn group_name(name: &OsStr) -> Result<OsString, Fault> {
-    let valid = !name.is_empty() && name.len() <= 200 && !name.as_bytes().iter().any(|byte| b"/\n\0".contains(byte));
-    match valid {
-        true => Ok(name.to_owned()),
-        false => Err(Fault::usage(format!(
-            "--name '{}' names no group; valid are up to 200 bytes without slash and newline",
-            name.to_string_lossy().escape_debug()
-        ))),
-    }
+    let wrong = |valid| format!("--name '{}' names no group; {valid}", name.to_string_lossy().escape_debug());
+    plumbing::name::check(name, 200).map(|()| name.to_owned()).map_err(|valid| Fault::usage(wrong(valid)))
 }
 
 /// The container's name, as far as it can be one of a directory; else its pid.
@@ -262,7 +255,7 @@ mod tests {
             ("--cpus 0 true", "150%"),
             ("--show web", "4242"),
             ("--show 1 2", "4242"),
-            ("--memory 1M --name a/b true", "without slash"),
+            ("--memory 1M --name a/b true", "without /"),
             ("-g memory true", "CONTROLLERS:PATH"),
             ("--memory 1M", "a command is missing"),
         ] {

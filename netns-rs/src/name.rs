@@ -42,6 +42,13 @@ impl Name {
         Ok(Name(text.to_owned()))
     }
 
+    /// The name for a new namespace; those that others have made may have control characters.
+    pub fn into_new(self) -> Result<Name, Fault> {
+        let wrong = |valid| Fault::usage(format!("a network namespace cannot be named {}: {valid}", self.shown()));
+        plumbing::name::check(&self.0, 255).map_err(wrong)?;
+        Ok(self)
+    }
+
     /// Escaped, so that no name can steer a terminal.
     pub fn shown(&self) -> String {
         self.0.to_string_lossy().escape_debug().to_string()

@@ -50,7 +50,7 @@ impl Plan {
         plumbing::options::parse::<Options>(argv)?.and_then(|options| {
             let step = match options.action {
                 Some(Action::Exec(exec)) => run(exec)?,
-                Some(Action::Add(named)) => Step::Add(named.name),
+                Some(Action::Add(named)) => Step::Add(named.name.into_new()?),
                 Some(Action::Delete(named)) => Step::Delete(named.name),
                 Some(Action::List(list)) => Step::List { json: list.json },
                 Some(Action::Connect(asked)) => Step::Connect {

@@ -22,6 +22,7 @@ pub mod kernel;
 pub mod manual;
 pub mod mark;
 pub mod mountinfo;
+pub mod name;
 pub mod namespace;
 pub mod narrate;
 pub mod options;

@@ -118,6 +118,20 @@ pub const ROWS: &[Row] = &[
         let made = "cd $D/open; ls -d root/proc root/sys root/data root/srv/deep/file data/new/dir";
         run(world, &at, made).succeeds().stdout_is("data/new/dir\nroot/data\nroot/proc\nroot/srv/deep/file\nroot/sys\n");
     }),
+    Row::new("a name that is a path or has control characters is refused by every tool that makes something of it", &[], |world| {
+        for (tool, line) in [
+            ("unshare-rs", "unshare-rs --hold --ttl 9 --name NAME --user --map-root-user"),
+            ("cgexec-rs", "cgexec-rs --pids 9 --name NAME -- true"),
+            ("netns-rs", "netns-rs add NAME"),
+        ] {
+            for name in ["..", ".", "a/b", "/", "$'a\\nb'", "$'\\e[2J'", "''"] {
+                let told = world.sh(&line.replace("NAME", name)).fails_with(125).stdout_is("");
+                assert!(told.stderr.contains("other than . and .."), "{tool} {name}\n{told}");
+            }
+            let told = world.sh(&line.replace("NAME", "a-name").replace(tool, &format!("{tool} --dry-run")));
+            assert!(!told.stderr.contains("other than"), "{told}");
+        }
+    }),
 ];
 
 const ROOTS: &[Need] = &[BUSYBOX, JQ, SETPRIV, Need::UserNamespaces];

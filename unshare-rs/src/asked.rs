@@ -17,6 +17,9 @@ use crate::options::Options;
 use crate::plan::{Hold, Namespaces, Plan, Run};
 use crate::values;
 
+/// A name can be that of a file.
+const LONGEST_NAME: usize = 255;
+
 /// The plan, or what contradicts itself.
 pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
     let mapping = mapping(&options);
@@ -150,6 +153,10 @@ fn check(options: &Options, mapping: &Request, kinds: KindSet) -> Result<(), Fau
     ];
     if let Some((option, .., what)) = needs.iter().find(|(_, given, kind, _)| *given && !kinds.contains(*kind)) {
         return Err(Fault::usage(format!("option '{option}' {what}")));
+    }
+    if let Some(name) = &options.name {
+        let wrong = |valid| format!("--name '{}' names no container; {valid}", name.to_string_lossy().escape_debug());
+        plumbing::name::check(name, LONGEST_NAME).map_err(|valid| Fault::usage(wrong(valid)))?;
     }
     if options.name.is_some() && !options.hold && !options.init {
         return Err(Fault::usage("option '--name' is about a held container or an init: add --hold or --init"));

@@ -26,8 +26,8 @@ pub const COMMANDS: &[Declared] = &[
     ("nsenter-rs-list", nsenter_rs::list::command),
 ];
 
-/// What their pages say beyond the options.
-fn manual_of(tool: &str) -> Result<&'static Manual> {
+/// What the page of a tool says beyond the options.
+pub fn manual_of(tool: &str) -> Result<&'static Manual> {
     Ok(match tool {
         "unshare-rs" => &unshare_rs::manual::MANUAL,
         "cgexec-rs" => &cgexec_rs::manual::MANUAL,

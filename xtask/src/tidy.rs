@@ -10,6 +10,7 @@ use crate::man::COMMANDS;
 use crate::workspace::{self, TOOLS};
 
 mod documents;
+mod language;
 
 const MODULE_LIMIT: usize = 400;
 const MAIN_LIMIT: usize = 25;
@@ -56,10 +57,12 @@ pub fn check() -> Result<()> {
                 readme(&name, &text, &mut findings);
                 documents::links(&path, &name, &text, &mut findings);
                 documents::options(&name, &text, COMMANDS, &mut findings);
+                language::document(&name, &text, &mut findings);
             }
             _ => {}
         }
     }
+    language::help(COMMANDS, &mut findings)?;
     ensure!(findings.is_empty(), "\n  {}", findings.join("\n  "));
     Ok(())
 }

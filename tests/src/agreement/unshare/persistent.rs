@@ -4,8 +4,8 @@
 use crate::agreement::case::{Case, Difference};
 
 const SHARED: &[Difference] = &[
-    Difference::new("output", "`--mount=FILE` where FILE lies on a shared mount"),
-    Difference::new("stderr", "`--mount=FILE` where FILE lies on a shared mount"),
+    Difference::new("output", "`--mount=FILE` where FILE is on a shared mount"),
+    Difference::new("stderr", "`--mount=FILE` where FILE is on a shared mount"),
 ];
 
 /// Cases of a namespace that stays.

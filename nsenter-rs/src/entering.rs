@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 
+use plumbing::assembly::has_mark;
 use plumbing::environment::Environment;
 use plumbing::namespace::Kind;
 use plumbing::privilege::Process;
@@ -116,6 +117,22 @@ impl Entering {
             && !(self.environment || self.join_cgroup || self.follow_context || self.like_target.is_some())
     }
 
+    /// What shows what confines the target: a command in it, or itself. What an init of ours is confined to is its own
+    /// affair.
+    fn example<'a>(
+        &self,
+        target: Option<&'a Target>,
+        command: Option<&'a Target>,
+    ) -> Result<Option<&'a Target>, Fault> {
+        match (target, command) {
+            (Some(target), None) if has_mark(target).unwrap_or(false) => match self.like_target {
+                Some(_) => Err(no_command(target)),
+                None => Ok(None),
+            },
+            _ => Ok(command.or(target)),
+        }
+    }
+
     /// Says so where a container that was named has less rights than a program of its root will have here. Of a pid we
     /// say nothing, as nsenter(1).
     fn remark_on_rights(&self, entrances: &Entrances<'_>, example: &Target) -> Result<(), Fault> {
@@ -170,10 +187,9 @@ impl Entering {
             // Not before it is known to be needed. Where we go on in a copy, that opens all this once more.
             plan::seal(&self.command)?;
         }
-        // Of a held container the first process is an init of ours; a command in it is what one is like.
         let is_asked = self.like_target.is_some() || matches!(self.target, Some(Address::Named(_)));
         let command = target.as_ref().filter(|_| is_asked).and_then(find::command_of);
-        let example = command.as_ref().or(target.as_ref());
+        let example = self.example(target.as_ref().filter(|_| is_asked), command.as_ref())?;
         let like = match (example, self.like_target) {
             (Some(example), Some(untold)) => Some(like(example, &entrances, untold)?),
             (Some(example), None) => {
@@ -213,6 +229,13 @@ impl Entering {
             false => enter::become_command(&entry),
         }
     }
+}
+
+fn no_command(init: &Target) -> Fault {
+    Fault::new(format!(
+        "cannot be like process {}: it is the init of a held container, and no command is known to run in it",
+        init.pid()
+    ))
 }
 
 fn like<'a>(target: &'a Target, entrances: &Entrances<'_>, untold: Untold) -> Result<Like<'a>, Fault> {

@@ -32,6 +32,8 @@ pub const ROWS: &[Row] = &[
             free; nsenter-rs --pipe -- $rights <saved >confined; cmp -s free confined && echo not confined at all
             # Nothing runs in it, so nothing shows what should confine a command.
             find rights-held | seen nsenter-rs --pipe -- $rights
+            seen nsenter-rs --target rights-held --all -- $rights
+            seen nsenter-rs --target rights-held --all --like-target -- echo run | sed "s/process $(jq .init.pid saved):/process P:/"
             nsenter-rs --pipe -- sleep 86438 <saved &
             until pgrep -xf 'sleep 86438' >/dev/null; do sleep 0.02; done
             find rights-held | seen nsenter-rs --pipe -- $rights
@@ -44,7 +46,8 @@ pub const ROWS: &[Row] = &[
         );
         run(world, "rights-held", &line).stdout_is(&format!(
             "free nsenter-rs: nothing confines the command: the record was found, and no command in rights-held shows what \
-             should; the record that chroot-rs printed says it\nconfined \nfree \nfree {MORE} rights-held \nconfined \n \nfree \n"
+             should; the record that chroot-rs printed says it\nfree \n nsenter-rs: cannot be like process P: it is the init of a held container, \
+             and no command is known to run in it\nconfined \nfree \nfree {MORE} rights-held \nconfined \n \nfree \n"
         ));
     })
     .root_only(),

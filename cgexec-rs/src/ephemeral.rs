@@ -1,8 +1,7 @@
 //! A group for one command or container: made with its limits by a guardian, which removes it afterwards.
 //!
 //! `cgroups(7)`. Everything that can be refused is looked up before the first directory is made. The surprise: on v1
-//! every controller has a hierarchy of its own, so one group is several directories. There is one in each hierarchy, limited or
-//! not: where there is none, a container is in the same group as the host, and sees all groups below it.
+//! every controller has a hierarchy of its own, so one group is several directories. `sites.rs` says which.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};

@@ -25,7 +25,8 @@ const CALLS: &[Call] = &[
         "mkdirat",
         "",
         "cgroups(7)",
-        "A group is a directory; on v1, one directory in each hierarchy that has a limit.",
+        "A group is a directory; on v1, one directory in each hierarchy that has a limit, and in those of memory, \
+         cpu, cpuacct and cpuset.",
     ),
     call(
         "fsetxattr",

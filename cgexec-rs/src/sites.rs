@@ -1,9 +1,9 @@
-//! Where the directories of a new group go: in each hierarchy that has a limit, and on v1 in all others as well.
-//! `cgroups(7)`, `cgroup_namespaces(7)`, `cpuset(7)`.
+//! Where the directories of a new group go: in each hierarchy that has a limit, and on v1 in those in which programs look for
+//! limits. `cgroups(7)`, `cgroup_namespaces(7)`, `cpuset(7)`.
 //!
-//! A container whose cgroup namespace begins in the root of a hierarchy sees all groups of the host there, by name. v2 has
-//! one hierarchy: beside v1 its groups limit nothing, so there it gets none. The surprise: a new group of v1's cpuset
-//! has no CPU and takes no process until it is given some.
+//! A container is shown only hierarchies in which it has a group of its own: in the others its cgroup namespace begins in the
+//! root, where all groups of the host are. But runtimes such as Java's look for limits only if they find memory, cpu, cpuacct
+//! and cpuset. The surprise: a new group of v1's cpuset has no CPU and takes no process until it is given some.
 
 use std::path::PathBuf;
 
@@ -14,6 +14,9 @@ use plumbing::{Fault, narrate};
 
 use crate::limits::{Limits, Setting};
 use crate::parent::{self, Parent};
+
+/// The controllers of v1 without which a program takes a machine for one without cgroups.
+const EXPECTED: [&str; 4] = ["memory", "cpu", "cpuacct", "cpuset"];
 
 /// Where one directory is to go, and what is written into it.
 pub(crate) struct Site {
@@ -42,7 +45,9 @@ pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits) -> Result<Vec<Site>
         sites.push(limited(hierarchy, controllers, &limits)?);
     }
     let is_needed = |hierarchy: &Hierarchy| needed.iter().any(|(known, _)| std::ptr::eq(*known, hierarchy));
-    let rest = hierarchies.iter().filter(|hierarchy| hierarchy.version == 1 && hierarchy.is_mounted());
+    let is_expected =
+        |hierarchy: &Hierarchy| hierarchy.controllers.iter().any(|name| EXPECTED.contains(&name.as_str()));
+    let rest = hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted() && is_expected(hierarchy));
     for hierarchy in rest.filter(|hierarchy| !is_needed(hierarchy)) {
         match unlimited(hierarchy) {
             Ok(site) => sites.push(site),

@@ -13,9 +13,8 @@ use plumbing::hierarchy::Cgroup;
 use plumbing::kernel::{Cloned, call, exit_now, fork, look};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::pipe::Stage;
-use plumbing::status::wait_for;
-use plumbing::target::Target;
-use plumbing::{Fault, Status, foreign_user, narrate, procfs};
+use plumbing::target::{Target, wait_readable};
+use plumbing::{Fault, Status, errand, foreign_user, narrate, procfs};
 use rustix::fs::OFlags;
 
 use crate::refusal;
@@ -51,10 +50,13 @@ fn born_in(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<Option<
             Ok(()) => exit_now(Status::SUCCESS),
             Err(fault) => exit_now(fault.report(narrate::tool())),
         },
-        Cloned::Parent { pid, .. } => {
+        Cloned::Parent { pid, pidfd } => {
             drop(theirs);
+            if !wait_readable(ours.as_fd(), Some(errand::PATIENCE))? {
+                return Err(errand::give_up(goal, pid, &pidfd, errand::PATIENCE));
+            }
             let received = look(goal, "recvmsg(socket)", || assembly::receive(ours.as_fd()));
-            wait_for(pid)?;
+            errand::end(goal, pid, &pidfd, errand::PATIENCE)?;
             match received? {
                 Some((_, Some(namespace))) => Ok(Some(namespace)),
                 _ => Err(Fault::already_told(Status::OURS)),

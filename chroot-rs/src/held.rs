@@ -4,7 +4,7 @@
 //! The namespaces may be another user's, who can enter them by setns(2) and mount there what he wants. So what is read
 //! of the host is read before, and what is done inside is done with no right but his: `plumbing::foreign_user`.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 
 use plumbing::kernel::{Cloned, exit_now, fork, look};
@@ -12,7 +12,7 @@ use plumbing::namespace::{Kind, KindSet};
 use plumbing::pipe::Stage;
 use plumbing::status::wait_for;
 use plumbing::target::Target;
-use plumbing::{Fault, Status, foreign_user, narrate};
+use plumbing::{Fault, Status, errand, foreign_user, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -42,9 +42,10 @@ pub(crate) fn inside<T: Serialize + DeserializeOwned>(
             let done = enter(target, foreign).and_then(|()| descend(foreign, || answer(writer, work)));
             exit_now(done.unwrap_or_else(|fault| fault.report(narrate::tool())))
         }
-        Cloned::Parent { pid, .. } => {
+        Cloned::Parent { pid, pidfd } => {
             drop(writer);
-            hear(reader, pid)
+            let (told, status) = errand::hear(GOAL, &reader, pid, &pidfd, errand::PATIENCE)?;
+            understand(&told, status)
         }
     }
 }
@@ -97,11 +98,9 @@ fn answer<T: Serialize>(writer: OwnedFd, work: impl FnOnce() -> Result<T, Fault>
     Ok(Status::SUCCESS)
 }
 
-fn hear<T: DeserializeOwned>(reader: OwnedFd, pid: i32) -> Result<T, Fault> {
-    let mut text = Vec::new();
-    look(GOAL, "read(pipe)", || std::fs::File::from(reader).read_to_end(&mut text))?;
-    match wait_for(pid)? {
-        Status::SUCCESS => serde_json::from_slice(&text)
+fn understand<T: DeserializeOwned>(text: &[u8], status: Status) -> Result<T, Fault> {
+    match status {
+        Status::SUCCESS => serde_json::from_slice(text)
             .map_err(|error| Fault::new(format!("cannot {GOAL}: its answer is cut off: {error}"))),
         Status::OURS => Err(Fault::already_told(Status::OURS)),
         Status(code) => Err(Fault::new(format!("cannot {GOAL}: the process that did it ended with status {code}"))),

@@ -4,15 +4,14 @@
 //! Who owns a container's user namespace has every right in it, but only once inside, and from there is no way back: so
 //! it is a child that goes, and tells through a pipe what it sees.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use plumbing::kernel::{Cloned, exit_now, fork, look};
 use plumbing::namespace::Kind;
-use plumbing::status::wait_for;
 use plumbing::target::{Target, own_namespace_inode};
-use plumbing::{Fault, Status, foreign_user, narrate};
+use plumbing::{Fault, Status, errand, foreign_user, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::{Deserialize, Serialize};
 
@@ -58,11 +57,9 @@ fn by_child(target: &Target) -> Result<Option<Seen>, Fault> {
             Ok(()) => Status::SUCCESS,
             Err(fault) => fault.report(narrate::tool()),
         }),
-        Cloned::Parent { pid, .. } => {
+        Cloned::Parent { pid, pidfd } => {
             drop(writer);
-            let mut told = Vec::new();
-            look(&goal, "read(pipe)", || std::fs::File::from(reader).read_to_end(&mut told))?;
-            wait_for(pid)?;
+            let (told, _) = errand::hear(&goal, &reader, pid, &pidfd, errand::PATIENCE)?;
             if told.is_empty() {
                 return Err(Fault::already_told(Status::OURS));
             }

@@ -9,6 +9,7 @@ pub mod chain;
 pub mod columns;
 pub mod environment;
 mod ephemeral;
+pub mod errand;
 pub mod fault;
 pub mod folding;
 mod foreign_descriptor;

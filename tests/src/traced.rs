@@ -95,6 +95,18 @@ pub const ROWS: &[Row] = &[
         pipe(world, "traced-hold", TRACES).succeeds().stdout_is("root readable\ncwd readable\ntraced\ntried\n");
     })
     .host_only(),
+    Row::new("the audit takes the empty root of our init for no way out, and another root for one", NEEDS, |world| {
+        let audit = |name: &str, chain: &str| {
+            let enter = "enter() { exec chroot-rs --std --host-root --capabilities SYS_PTRACE --bind $TOOLS/chroot-rs:/usr/bin/true -- \
+                         /usr/bin/true --audit --json; }";
+            let chain = chain.replace("sh -c 'enter; :'", "bash -c '(enter); :'");
+            let outcome = run(world, name, &format!("{enter}; export -f enter; {chain}"));
+            outcome.stdout.lines().find(|line| line.contains("\"other-roots\"")).expect("the probe").to_owned()
+        };
+        let (theirs, ours) = (audit("audited-shell", SHELL), audit("audited-init", INIT));
+        assert!(theirs.contains("\"open\"") && ours.contains("\"held\""), "{theirs}\n{ours}");
+    })
+    .host_only(),
     Row::new("what is left to an init is told by its status", NEEDS, |world| {
         let keys = "CapInh CapEff CapBnd CapAmb NoNewPrivs Seccomp";
         let show = format!(

@@ -115,9 +115,19 @@ fn other_roots() -> Result<Finding, Fault> {
         return Ok(Finding::not_here("there is no /proc"));
     }
     let ours = place("/");
-    let is_other = |pid: &i32| place(format!("/proc/{pid}/root/")).is_some_and(|root| Some(root) != ours);
+    let is_other = |pid: &i32| {
+        let root = format!("/proc/{pid}/root/");
+        place(&root).is_some_and(|place| Some(place) != ours) && !is_empty_mount(&root)
+    };
     let other: Vec<String> = all.into_iter().filter(is_other).map(named).collect();
     Ok(Finding::none_of(&other, "no process has another root that can be seen"))
+}
+
+/// Whether nothing can be reached from there, as from the root that unshare-rs leaves to its own init: no entry, and no
+/// way up.
+fn is_empty_mount(root: &str) -> bool {
+    let has_nothing = fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_none());
+    has_nothing && place(format!("{root}..")) == place(root)
 }
 
 fn foreign_programs() -> Result<Finding, Fault> {

@@ -43,10 +43,10 @@ pub(crate) enum Action {
     Exec(Exec),
     /// Create a named network namespace
     Add(Named),
-    /// Remove a name; the namespace ends when nothing uses it
+    /// Remove a name; the network namespace ends when nothing uses it
     #[command(visible_alias = "del")]
     Delete(Named),
-    /// List the names
+    /// List the named network namespaces
     #[command(visible_alias = "ls")]
     List(List),
     /// Connect the container of a record to a bridge on the host

@@ -27,6 +27,7 @@ use crate::fault::IntoErrno;
 use crate::kernel::{call, look};
 use crate::seccomp::Seccomp;
 use crate::text::Text;
+pub(crate) use capabilities::has_more_than_ambient;
 pub use capabilities::{
     DEFAULT_CAPABILITIES, DOCKER_CAPABILITIES, PODMAN_CAPABILITIES, bounding, capability_names, capability_set,
     hand_on_capabilities, holds, keep_capabilities, raise_permitted,

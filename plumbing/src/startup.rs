@@ -6,7 +6,7 @@
 //! 0 to 2, so that no file of ours takes their place. [`hand_on`] undoes both just before `execve(2)`. And with SIGCHLD
 //! ignored, the kernel would keep no child's status for us; `wait(2)`.
 
-use std::ffi::{OsString, c_char, c_int};
+use std::ffi::{OsString, c_char};
 use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
@@ -91,20 +91,39 @@ pub enum Parsed<P> {
     Text(String),
 }
 
-/// What [`main!`](crate::main!) does; the answer is the exit status.
+/// What [`main!`](crate::main!) does: it ends the process.
 pub fn run<P>(
     tool: &'static str,
     argv: Argv,
     parse: fn(Vec<OsString>) -> Result<Parsed<P>, Fault>,
     apply: fn(&P) -> Result<Status, Fault>,
-) -> c_int {
+) -> ! {
     narrate::name_tool(tool);
     ARGV.store(argv.0.cast_mut(), Ordering::Relaxed);
-    let outcome = remember().and_then(|()| parse(arguments())).and_then(|parsed| match parsed {
+    let outcome = refuse_foreign_rights().and_then(|()| remember()).and_then(|()| parse(arguments()));
+    let outcome = outcome.and_then(|parsed| match parsed {
         Parsed::Plan(plan) => apply(&plan),
         Parsed::Text(text) => print(&folding::for_terminal(&text)),
     });
-    outcome.unwrap_or_else(|fault| fault.report(tool)).0.into()
+    // Not by returning to the C library: where a filter forbids exit_group(2), it ends us with SIGSEGV.
+    kernel::exit_now(outcome.unwrap_or_else(|fault| fault.report(tool)))
+}
+
+/// Refuses rights that the caller lacks: each of the tools would hand them to the command. `AT_SECURE` alone is no
+/// proof: security modules set it as well, where a program only changes its label. `getauxval(3)`.
+fn refuse_foreign_rights() -> Result<(), Fault> {
+    if !kernel::gained_rights() {
+        return Ok(());
+    }
+    Err(Fault::new(
+        "cannot run with rights that the caller lacks: this executable is set-user-ID or set-group-ID or has file \
+         capabilities, or its caller runs with a real user ID other than the effective one; every user could become \
+         root with it",
+    )
+    .with_remedy(
+        "remove the set-user-ID bit and the file capabilities (chmod ug-s FILE, setcap -r FILE), and start it by sudo(8), \
+         or as it is in a user namespace of the user's own",
+    ))
 }
 
 /// Writes text for a person or a record to stdout, whole.

@@ -21,6 +21,7 @@ mod explain;
 mod fault_text;
 mod foreign_groups;
 mod foreign_holds;
+mod foreign_rights;
 mod found;
 mod guardians;
 mod held;
@@ -135,6 +136,7 @@ const TOPICS: &[&[Row]] = &[
     nsenter_terminal::ROWS,
     nsenter_like::ROWS,
     nsenter_labels::ROWS,
+    foreign_rights::ROWS,
 ];
 
 /// Topics of one tool: its options, and its agreement with the tool that it replaces. They compare with what is

@@ -5,8 +5,9 @@
 
 use nix::errno::Errno;
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
-    configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities,
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_ambient_set, capability_is_in_bounding_set,
+    clear_ambient_capability_set, configure_capability_in_ambient_set, remove_capability_from_bounding_set,
+    set_capabilities, set_keep_capabilities,
 };
 
 use crate::Fault;
@@ -87,6 +88,17 @@ pub fn capability_names(set: CapabilitySet) -> Vec<String> {
 /// Whether this one counts for us now; `None` where the kernel does not tell.
 pub fn holds(capability: CapabilitySet) -> Option<bool> {
     capabilities(None).ok().map(|held| held.effective.contains(capability))
+}
+
+/// Whether we have capabilities that no caller handed to us: those of the file. A user other than root keeps only
+/// ambient ones across `execve(2)`.
+pub(crate) fn has_more_than_ambient() -> bool {
+    let of_file = |bit: u32| {
+        let capability = CapabilitySet::from_bits_retain(1 << bit);
+        let is_permitted = capabilities(None).is_ok_and(|held| held.permitted.contains(capability));
+        is_permitted && !capability_is_in_ambient_set(capability).unwrap_or(false)
+    };
+    (0..u64::BITS).any(of_file)
 }
 
 pub(super) fn held() -> Result<CapabilitySets, Fault> {

@@ -4,13 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use plumbing::Fault;
-use plumbing::kernel::look;
 use plumbing::options::of_os;
 use plumbing::ordinary::Ordinary;
 use plumbing::privilege::{Landlock, ResourceLimit, securebit_names};
 use plumbing::seccomp::Seccomp;
 use plumbing::text::Text;
+use plumbing::{Fault, named_file};
 
 use crate::confinement::{self, OneSet};
 
@@ -124,7 +123,7 @@ impl Files {
             Some(Filter::File(path)) => {
                 let shown = path.to_string_lossy();
                 let goal = format!("read the seccomp profile {shown}");
-                let text = look(goal, format!("open({shown:?}, O_RDONLY)"), || std::fs::read(path))?;
+                let text = named_file::read("--seccomp", &goal, path)?;
                 Some(Seccomp::parse(&shown, &text)?)
             }
             _ => None,
@@ -133,7 +132,7 @@ impl Files {
         for path in &options.env_file {
             let shown = path.to_string_lossy();
             let goal = format!("read the environment file {shown}");
-            let text = look(goal, format!("open({shown:?}, O_RDONLY)"), || std::fs::read(path))?;
+            let text = named_file::read("--env-file", &goal, path)?;
             variables.extend(listed(&text, |name| std::env::var_os(name)));
         }
         Ok(Files { profile, variables })

@@ -11,9 +11,9 @@ mod process;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use plumbing::Fault;
 use plumbing::kernel::look;
 use plumbing::privilege::Process;
+use plumbing::{Fault, named_file};
 use rustix::fs::FileType;
 
 use crate::asked::place;
@@ -44,7 +44,7 @@ impl Bundle {
         let path = directory.join("config.json");
         let shown = path.to_string_lossy();
         let goal = format!("read {shown}");
-        let text = look(&goal, format!("open({shown:?}, O_RDONLY)"), || std::fs::read(&path))?;
+        let text = named_file::read("--oci", &goal, &path)?;
         let directory = look(&goal, "getcwd()", || std::path::absolute(directory))?;
         let wrong = |wrong: String| Fault::new(format!("cannot use {shown}: {wrong}"));
         let config: Config = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;

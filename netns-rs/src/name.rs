@@ -73,8 +73,8 @@ impl Name {
     pub fn open(&self) -> Result<OwnedFd, Fault> {
         let goal = format!("open the network namespace {}", self.shown());
         let path = self.path();
-        let namespace = look(&goal, format!("openat(AT_FDCWD, {path:?}, O_RDONLY)"), || {
-            rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, rustix::fs::Mode::empty())
+        let namespace = look(&goal, format!("openat(AT_FDCWD, {path:?}, O_RDONLY|O_NONBLOCK)"), || {
+            rustix::fs::open(&path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, rustix::fs::Mode::empty())
         })?;
         if is_namespace(&namespace)? {
             return Ok(namespace);

@@ -24,6 +24,7 @@ pub mod manual;
 pub mod mark;
 pub mod mountinfo;
 pub mod name;
+pub mod named_file;
 pub mod namespace;
 pub mod narrate;
 pub mod options;

@@ -36,6 +36,7 @@ mod lsns;
 mod lsns_agreement;
 mod manual;
 mod mounts;
+mod named_files;
 mod narration;
 mod need;
 mod network_attacks;
@@ -137,6 +138,7 @@ const TOPICS: &[&[Row]] = &[
     nsenter_like::ROWS,
     nsenter_labels::ROWS,
     foreign_rights::ROWS,
+    named_files::ROWS,
 ];
 
 /// Topics of one tool: its options, and its agreement with the tool that it replaces. They compare with what is

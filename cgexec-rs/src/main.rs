@@ -4,4 +4,4 @@
 
 use cgexec_rs::plan::Plan;
 
-plumbing::main!("cgexec-rs", Plan::parse, Plan::apply);
+plumbing::main!("cgexec-rs", Plan::parse, Plan::begin, Plan::apply);

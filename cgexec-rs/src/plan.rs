@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 
+use plumbing::exposure::Exposure;
 use plumbing::hierarchy::{Cgroup, Hierarchies};
 use plumbing::options::Narration;
 use plumbing::pipe::{self, Stage};
@@ -63,9 +64,14 @@ impl Plan {
         })
     }
 
+    /// Begins the narration, and says who may see this run.
+    pub fn begin(&self) -> Exposure {
+        self.narration.begin();
+        Exposure::NEIGHBORS
+    }
+
     /// Does it. Comes back with the command's status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
-        self.narration.begin();
         match &self.action {
             Action::Run { place, command } => {
                 place.enter()?;

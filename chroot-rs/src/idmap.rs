@@ -8,6 +8,7 @@ use std::io::Write;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use plumbing::exposure::in_the_open;
 use plumbing::kernel::{Cloned, call, exit_now, fork_into, look, mount_idmap};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::status::wait_for;
@@ -54,7 +55,7 @@ pub(crate) fn parse(text: &str) -> Result<IdMap, String> {
 
 /// Maps the ids of a mount that is not attached yet.
 pub(crate) fn apply(goal: &str, mount: BorrowedFd<'_>, recursive: bool, map: &IdMap) -> Result<(), Fault> {
-    let namespace = user_namespace(goal, map)?;
+    let namespace = in_the_open(|| user_namespace(goal, map))?;
     let at = if recursive { "AT_EMPTY_PATH|AT_RECURSIVE" } else { "AT_EMPTY_PATH" };
     let text = format!("mount_setattr(fd, \"\", {at}, {{attr_set=MOUNT_ATTR_IDMAP, userns_fd=fd}})");
     let why = "ids on disk are seen as those of the map; mount_setattr(2)";

@@ -4,4 +4,4 @@
 
 use chroot_rs::plan::Plan;
 
-plumbing::main!("chroot-rs", Plan::parse, Plan::apply);
+plumbing::main!("chroot-rs", Plan::parse, Plan::begin, Plan::apply);

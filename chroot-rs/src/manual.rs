@@ -29,6 +29,10 @@ pub const MANUAL: Manual = Manual {
 };
 
 const CALLS: &[Call] = &[
+    shared::HIDDEN,
+    shared::VIEW,
+    shared::READ_ONLY_VIEW,
+    shared::OWN_FILE,
     call(
         "clone3",
         "",

@@ -74,6 +74,9 @@ pub struct Options {
     /// Pass only descriptors 3 to N+2 to the command (with --std, --oci or mounts; default: 0)
     #[arg(long, value_name = "N", conflicts_with = "pipe", help_heading = "Confinement")]
     pub(crate) preserve_fds: Option<u32>,
+    /// Always run from a sealed copy in memory, even where a read-only view of the executable would suffice
+    #[arg(long, help_heading = "Confinement")]
+    pub(crate) sealed_copy: bool,
     #[command(flatten)]
     pub(crate) confine: Confine,
 
@@ -109,7 +112,7 @@ pub struct Options {
 pub(crate) struct Audit {
     /// Probe the current container for escapes and leaks; exit 1 if any succeeds
     #[arg(long, conflicts_with_all = ["std", "pipe", "keep_on_error", "userspec", "group", "groups", "skip_chdir", "capabilities",
-          "allow_new_privs", "keep_env", "preserve_fds"], help_heading = "Audit")]
+          "allow_new_privs", "keep_env", "preserve_fds", "sealed_copy"], help_heading = "Audit")]
     pub(crate) audit: bool,
     /// Print JSON
     #[arg(long, requires = "audit", help_heading = "Audit")]

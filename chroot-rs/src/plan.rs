@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use plumbing::exposure::Exposure;
 use plumbing::gates::{Gates, Places};
 use plumbing::kernel::{close_range, look};
 use plumbing::namespace::KindSet;
@@ -45,6 +46,7 @@ pub struct Plan {
     identity: Request,
     confinement: Confinement,
     gates: Places,
+    sealed_copy: bool,
     command: Vec<OsString>,
 }
 
@@ -98,6 +100,7 @@ impl Plan {
                 files: OnceCell::new(),
             },
             gates: Places { ready: options.ready_fd, block: options.block_fd, fifo: options.exec_fifo },
+            sealed_copy: options.sealed_copy,
             command,
         })
     }
@@ -118,13 +121,24 @@ impl Plan {
             identity: Request::default(),
             confinement: Confinement::default(),
             gates: Places::default(),
+            sealed_copy: false,
             command: Vec::new(),
         })
     }
 
+    /// Begins the narration, and says who may see this run.
+    pub fn begin(&self) -> Exposure {
+        self.narration.begin();
+        match self.form {
+            // It is part of the container that it looks at.
+            Form::Audit { .. } => Exposure::NOBODY,
+            _ if self.sealed_copy => Exposure::IMAGE.in_a_copy(),
+            _ => Exposure::IMAGE,
+        }
+    }
+
     /// Does it. Comes back with the command's status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
-        self.narration.begin();
         if let Form::Audit { as_json } = self.form {
             return audit::run(as_json);
         }

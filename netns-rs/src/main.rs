@@ -4,4 +4,4 @@
 
 use netns_rs::plan::Plan;
 
-plumbing::main!("netns-rs", Plan::parse, Plan::apply);
+plumbing::main!("netns-rs", Plan::parse, Plan::begin, Plan::apply);

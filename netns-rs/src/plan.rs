@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 
 use plumbing::assembly::Hold;
+use plumbing::exposure::Exposure;
 use plumbing::namespace::Kind;
 use plumbing::options::Narration;
 use plumbing::pipe::{self, Stage};
@@ -67,9 +68,14 @@ impl Plan {
         })
     }
 
+    /// Begins the narration, and says who may see this run.
+    pub fn begin(&self) -> Exposure {
+        self.narration.begin();
+        Exposure::NEIGHBORS
+    }
+
     /// Does it. Comes back with a status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
-        self.narration.begin();
         match &self.step {
             Step::RunInNew { connection, command } => {
                 enter_new(connection.as_ref())?;

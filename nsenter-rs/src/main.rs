@@ -4,4 +4,4 @@
 
 use nsenter_rs::plan::Plan;
 
-plumbing::main!("nsenter-rs", Plan::parse, Plan::apply);
+plumbing::main!("nsenter-rs", Plan::parse, Plan::begin, Plan::apply);

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::RawFd;
 
 use plumbing::assembly::Hold;
+use plumbing::exposure::Exposure;
 use plumbing::options::Narration;
 use plumbing::pipe::Stage;
 use plumbing::privilege::{Process, set_oom_score_adj};
@@ -102,9 +103,15 @@ impl Plan {
         Ok(Plan { narration, task })
     }
 
+    /// Begins the narration, and says who may see this run.
+    pub fn begin(&self) -> Exposure {
+        self.narration.begin();
+        // It seals and hides itself at the border.
+        Exposure::NEIGHBORS.hiding_itself()
+    }
+
     /// Does it. Comes back with the command's status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
-        self.narration.begin();
         match &self.task {
             Task::Stay { command } => chain::exec(&command.words_or_shell()),
             Task::Enter(entering) => entering.apply(),

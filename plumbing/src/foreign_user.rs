@@ -5,20 +5,18 @@
 //! that can be read. The surprise: `setns(2)` changes no id, so root outside stays root outside, for every file that the
 //! owner leads it to.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use nix::errno::Errno;
-use nix::sys::prctl::{get_dumpable, set_dumpable};
 use nix::unistd::{getresgid, getresuid};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::thread::CapabilitySet;
 
+pub use crate::exposure::{hide, stay_hidden};
+use crate::kernel::look;
 use crate::kernel::nsfs::namespace_owner_uid;
-use crate::kernel::{call, look};
 use crate::namespace::{Kind, KindSet};
 use crate::privilege::{change_identity, holds, keep_capabilities, raise_permitted, setgroups_is_denied};
 use crate::target::Target;
-use crate::{Fault, narrate, procfs};
+use crate::{Fault, procfs};
 
 /// Joins the namespaces of these kinds, and is root of the user namespace if that is one of them.
 ///
@@ -50,30 +48,6 @@ pub fn leave_groups() -> Result<(), Fault> {
         Some(true) => change_identity(None, None, Some(&[])),
         _ => Ok(()),
     }
-}
-
-/// Whether a change of credentials would show us again; fs.suid_dumpable in `proc_sys_fs(5)`.
-static REAPPEARS: AtomicBool = AtomicBool::new(true);
-
-/// Makes this process one that nobody inside can trace, or read through /proc.
-pub fn hide() -> Result<(), Fault> {
-    let is_debugged = procfs::read_text("sys/fs/suid_dumpable").map_or(true, |value| value.trim_end() == "1");
-    REAPPEARS.store(is_debugged, Ordering::Relaxed);
-    set_hidden()
-}
-
-/// Hides once more where a change of credentials has undone it. Makes no call where none can: a filter may refuse it.
-pub fn stay_hidden() -> Result<(), Fault> {
-    if !REAPPEARS.load(Ordering::Relaxed) || narrate::is_dry_run() {
-        return Ok(());
-    }
-    let is_seen = look("find out whether we are hidden", "prctl(PR_GET_DUMPABLE)", get_dumpable)?;
-    if is_seen { set_hidden() } else { Ok(()) }
-}
-
-fn set_hidden() -> Result<(), Fault> {
-    let why = "until the command runs, nobody inside may trace us or look through our /proc; ptrace(2)";
-    call("hide from the container", "prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE)", why, || set_dumpable(false))
 }
 
 /// Whether the user namespace that we are in forbids `setgroups(2)`.

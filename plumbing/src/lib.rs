@@ -10,6 +10,7 @@ pub mod columns;
 pub mod environment;
 mod ephemeral;
 pub mod errand;
+pub mod exposure;
 pub mod fault;
 pub mod folding;
 mod foreign_descriptor;

@@ -37,6 +37,31 @@ pub const fn call(name: &'static str, about: &'static str, page: &'static str, w
 pub mod shared {
     use super::{Call, call};
 
+    /// First of the three that keep our executable from being written to.
+    pub const VIEW: Call = call(
+        "open_tree",
+        "/proc/self/exe",
+        "open_tree(2)",
+        "First: a view of our executable that nobody can write through. A program of the root finds that file by \
+         /proc/PID/exe, or by beginning with #!/proc/self/exe (CVE-2019-5736). Without the right to it, a sealed copy \
+         is used; memfd_create(2).",
+    );
+    /// Second.
+    pub const READ_ONLY_VIEW: Call = call(
+        "mount_setattr",
+        "tree, ",
+        "mount_setattr(2)",
+        "Read-only; once only we have it, it belongs to no mount namespace in which that could be undone.",
+    );
+    /// Third.
+    pub const OWN_FILE: Call = call("prctl", "PR_SET_MM", "PR_SET_MM(2const)", "From here the view is our executable.");
+    /// As soon as our own files in /proc are not needed any more.
+    pub const HIDDEN: Call = call(
+        "prctl",
+        "SUID_DUMP_DISABLE",
+        "PR_SET_DUMPABLE(2const)",
+        "Until the command runs, nobody who sees us may trace us, or open what is ours in /proc.",
+    );
     /// Before a change of user.
     pub const KEEP_CAPABILITIES: Call = call(
         "prctl",

@@ -1,4 +1,4 @@
-//! A file that an option names: read without waiting for a writer, and never more than [`LIMIT`] bytes.
+//! A file that an option names: read without waiting for a writer, and never more than 16 MiB of it.
 //!
 //! Somebody else may have made it: a FIFO keeps us where we are for as long as he likes, and `/dev/zero` has no end.
 //! `open(2)`, `fifo(7)`.

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Fault;
 use crate::environment::Environment;
+use crate::exposure;
 use crate::fault::IntoErrno;
 use crate::kernel::{call, look};
 use crate::seccomp::Seccomp;
@@ -136,6 +137,7 @@ impl Process {
             securebits::set(securebits.difference(late) | keep)?;
         }
         identity::change(self.uid, self.gid, self.groups.as_deref())?;
+        exposure::stay_hidden()?;
         if self.session_keyring {
             // Now, so that it is the command's user's.
             keyring::renew()?;

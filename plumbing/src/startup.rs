@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use rustix::fs::{Mode, OFlags, open};
 
+use crate::exposure::{self, Exposure};
 use crate::{Fault, Status, folding, kernel, narrate};
 
 /// Bits 0 to 2: that descriptor was closed. Bits 3 and 4: that signal was ignored.
@@ -28,14 +29,14 @@ pub struct Argv(pub(crate) *const *const c_char);
 /// What we were called with: an [`Argv`].
 static ARGV: AtomicPtr<*const c_char> = AtomicPtr::new(std::ptr::null_mut());
 
-/// The whole of every tool's `main.rs`, under `#![no_main]`: parse, then apply, then report.
+/// The whole of every tool's `main.rs`, under `#![no_main]`: parse, begin, then apply, then report.
 #[macro_export]
 macro_rules! main {
-    ($tool:literal, $parse:expr, $apply:expr) => {
+    ($tool:literal, $parse:expr, $begin:expr, $apply:expr) => {
         // SAFETY: no other symbol of this name exists: `#![no_main]` keeps the compiler from making one.
         #[unsafe(no_mangle)]
         extern "C" fn main(_: std::ffi::c_int, argv: $crate::startup::Argv) -> std::ffi::c_int {
-            $crate::startup::run($tool, argv, $parse, $apply)
+            $crate::startup::run($tool, argv, $parse, $begin, $apply)
         }
     };
 }
@@ -91,18 +92,19 @@ pub enum Parsed<P> {
     Text(String),
 }
 
-/// What [`main!`](crate::main!) does: it ends the process.
+/// What [`main!`](crate::main!) does: it ends the process. `begin` has the narration begin, and says who may see this run.
 pub fn run<P>(
     tool: &'static str,
     argv: Argv,
     parse: fn(Vec<OsString>) -> Result<Parsed<P>, Fault>,
+    begin: fn(&P) -> Exposure,
     apply: fn(&P) -> Result<Status, Fault>,
 ) -> ! {
     narrate::name_tool(tool);
     ARGV.store(argv.0.cast_mut(), Ordering::Relaxed);
     let outcome = refuse_foreign_rights().and_then(|()| remember()).and_then(|()| parse(arguments()));
     let outcome = outcome.and_then(|parsed| match parsed {
-        Parsed::Plan(plan) => apply(&plan),
+        Parsed::Plan(plan) => exposure::protect(begin(&plan)).and_then(|()| apply(&plan)),
         Parsed::Text(text) => print(&folding::for_terminal(&text)),
     });
     // Not by returning to the C library: where a filter forbids exit_group(2), it ends us with SIGSEGV.

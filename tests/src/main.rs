@@ -52,6 +52,7 @@ mod nsenter_rights;
 mod nsenter_terminal;
 mod oci;
 mod older_kernels;
+mod own_executable;
 mod parsing;
 mod pipeline;
 mod pipelines;
@@ -137,6 +138,7 @@ const TOPICS: &[&[Row]] = &[
     nsenter_terminal::ROWS,
     nsenter_like::ROWS,
     nsenter_labels::ROWS,
+    own_executable::ROWS,
     foreign_rights::ROWS,
     named_files::ROWS,
 ];

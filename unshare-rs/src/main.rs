@@ -4,4 +4,4 @@
 
 use unshare_rs::plan::Plan;
 
-plumbing::main!("unshare-rs", Plan::parse, Plan::apply);
+plumbing::main!("unshare-rs", Plan::parse, Plan::begin, Plan::apply);

@@ -26,6 +26,9 @@ pub const MANUAL: Manual = Manual {
 };
 
 const CALLS: &[Call] = &[
+    shared::VIEW,
+    shared::READ_ONLY_VIEW,
+    shared::OWN_FILE,
     call(
         "execveat",
         "",
@@ -51,7 +54,7 @@ const CALLS: &[Call] = &[
     ),
     call(
         "prctl",
-        "PR_SET_DUMPABLE",
+        "SUID_DUMP_USER",
         "PR_SET_DUMPABLE(2const)",
         "The change of user made root the owner of our files in /proc, through which the id maps are written.",
     ),
@@ -144,6 +147,7 @@ const CALLS: &[Call] = &[
         "binfmt_misc of the kernel's admin guide",
         "For an interpreter that is inside the new root.",
     ),
+    shared::HIDDEN,
     shared::KEEP_CAPABILITIES,
     shared::GROUPS,
     shared::GROUP,
@@ -198,6 +202,7 @@ const CALLS: &[Call] = &[
     NO_NEW_PRIVILEGES,
     FEW_CALLS,
     call("prctl", "PR_SET_PDEATHSIG", "PR_SET_PDEATHSIG(2const)", "The command is killed when its init dies."),
+    shared::HIDDEN,
     call("write", "\"\\n\"", "write(2)", "To --ready-fd, when everything is set up."),
     call("read", "", "read(2)", "From --block-fd: the caller can inspect or add something before the command runs."),
     shared::COMMAND,

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
+use plumbing::exposure::{self, Exposure};
 use plumbing::gates::{Gates, Places};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::options::Narration;
@@ -83,14 +84,28 @@ impl Plan {
         plumbing::options::parse::<Options>(argv)?.and_then(asked::plan)
     }
 
+    /// Begins the narration, and says who may see this run.
+    pub fn begin(&self) -> Exposure {
+        match self {
+            Plan::Run(run) => {
+                run.narration.begin();
+                let exposure = if run.root.is_some() { Exposure::IMAGE } else { Exposure::NEIGHBORS };
+                // The id maps are written through our own /proc.
+                exposure.hiding_itself()
+            }
+            Plan::Hold(plan) => {
+                plan.narration.begin();
+                Exposure::NEIGHBORS.hiding_itself()
+            }
+            Plan::Init(_) => Exposure::NOBODY,
+        }
+    }
+
     /// Does it. Comes back with the command's status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
         match self {
             Plan::Run(run) => run.apply(),
-            Plan::Hold(plan) => {
-                plan.narration.begin();
-                hold::hold(plan)
-            }
+            Plan::Hold(plan) => hold::hold(plan),
             Plan::Init(orders) => init::run(orders),
         }
     }
@@ -98,7 +113,6 @@ impl Plan {
 
 impl Run {
     fn apply(&self) -> Result<Status, Fault> {
-        self.narration.begin();
         let kinds = self.namespaces.kinds;
         if self.init && kinds.contains(Kind::Pid) {
             sealed::ensure("the init stays, and the command must not reach a host file by /proc/1/exe")?;
@@ -147,6 +161,10 @@ impl Run {
     fn go_on(&self, tether: Tether, outside: Outside<'_>, gates: Gates) -> Result<Status, Fault> {
         set_up(&self.namespaces)?;
         self.set_up_files()?;
+        // Not the init, which its owner is to enter; it runs from a sealed copy.
+        if !self.init {
+            exposure::hide_if_exposed()?;
+        }
         self.credentials.apply()?;
         if self.credentials.change_identity() {
             tether.tie()?;
@@ -167,6 +185,7 @@ impl Run {
                 }
             }
         }
+        exposure::hide_if_exposed()?;
         gates.pass()?;
         self.command.exec()
     }

@@ -7,6 +7,7 @@ use std::io::Write;
 use nix::errno::Errno;
 
 use crate::Fault;
+use crate::exposure::in_the_open;
 use crate::kernel::call;
 
 /// Sets ours, which our children inherit.
@@ -15,11 +16,11 @@ pub fn set_oom_score_adj(score: i32) -> Result<(), Fault> {
     let goal = format!("set the OOM score adjustment to {score}");
     let text = format!("write({path:?}, \"{score}\")");
     let why = "how soon the command is ended when memory runs out; proc_pid_oom_score_adj(5)";
-    call(goal, text, why, || {
+    let write = || {
         let mut file = std::fs::OpenOptions::new().write(true).open(path)?;
         file.write_all(score.to_string().as_bytes())
-    })
-    .map_err(|fault| match fault.errno() {
+    };
+    in_the_open(|| call(goal, text, why, write)).map_err(|fault| match fault.errno() {
         Some(Errno::EACCES) => {
             fault.with_remedy("only CAP_SYS_RESOURCE of the first user namespace lowers it below what it was set to")
         }

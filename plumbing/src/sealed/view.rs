@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::thread::CapabilitySet;
@@ -19,12 +20,20 @@ use crate::kernel::{call, mount_setattr, run_from};
 use crate::privilege::holds;
 use crate::target::stat_field;
 
+/// Whether we have gone on from one already: of that, which is attached nowhere, there can be no other.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
 const GOAL: &str = "go on from a read-only view of our executable";
 
 /// Goes on from one; `false` where our rights or this kernel do not suffice, for a copy does as well.
 pub(super) fn take_place() -> bool {
+    if IS_TAKEN.load(Ordering::Relaxed) {
+        return true;
+    }
     // An error: Linux before 5.12, or without CONFIG_CHECKPOINT_RESTORE, or a mount that may not be cloned.
-    holds(CapabilitySet::SYS_ADMIN) == Some(true) && clone_of_own_mount().and_then(go_on_from).is_ok()
+    let is_taken = holds(CapabilitySet::SYS_ADMIN) == Some(true) && clone_of_own_mount().and_then(go_on_from).is_ok();
+    IS_TAKEN.store(is_taken, Ordering::Relaxed);
+    is_taken
 }
 
 fn clone_of_own_mount() -> Result<OwnedFd, Fault> {

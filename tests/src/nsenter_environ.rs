@@ -16,7 +16,8 @@ evil() {
     env TAR_OPTIONS="--checkpoint=1 --checkpoint-action=exec=:>$D/TAR_OPTIONS" PROMPT_COMMAND=": >$D/PROMPT_COMMAND" \
         PS1="\$(: >$D/PS1)" HOME=$D/home LD_PRELOAD=$D/missing.so WITNESS=yes TZ=$D/zone LANG=C.UTF-8 LC_ALL=../x PATH=$D/bin:$PATH \
         unshare $OWN "$@" --fork --kill-child sleep 86436 >/dev/null 2>&1 & OUTER=$!
-    trap 'kill -KILL $OUTER' EXIT
+    # Of a child with another user unshare(1) loses the death signal.
+    trap 'kill -KILL $P $OUTER' EXIT
     P=$(child $OUTER); asleep $P; unset TZ LANG
 }
 sprung() { (cd $D; for trace in HOME PATH PROMPT_COMMAND PS1 TAR_OPTIONS; do [ -e $trace ] && echo $trace; rm -f $trace; done; grep -o cannot.be.preloaded told | head -1; : >told; :); }

@@ -1,8 +1,8 @@
-//! The cgroup namespace of a held container, made anew so that the container's group is its root.
+//! A new cgroup namespace for a hold, whose root is the container's group.
 //!
-//! `cgroup_namespaces(7)`. The surprise: the root of a cgroup namespace is the group that its maker was in at that
-//! moment. So a child of ours joins the group, makes the namespace there, and the container's init enters it. The
-//! namespace must belong to the container's user namespace, or its root user could do nothing with it.
+//! `cgroup_namespaces(7)`. The surprise: the root of a cgroup namespace is the group of the process that makes it, at that
+//! moment. So a child of ours joins the group and makes the namespace there, and the container's init joins the namespace.
+//! It must belong to the container's user namespace, or the root user inside could do nothing with it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -19,28 +19,28 @@ use rustix::fs::OFlags;
 
 use crate::refusal;
 
-/// Makes `cgroup` the root of the container's cgroup namespace, where it has one of its own.
+/// Makes `cgroup` the root of the container's cgroup namespace, if the container has its own.
 pub(crate) fn make_root(stage: &mut Stage, cgroup: &Cgroup) -> Result<(), Fault> {
     let foreign = stage.target.foreign_kinds()?;
     let Hold::Unfinished(lease) = &stage.hold else { return Ok(()) };
     if !foreign.contains(Kind::Cgroup) {
         return Ok(());
     }
-    let Some(namespace) = born_in(&stage.target, foreign, cgroup)? else { return Ok(()) };
+    let Some(namespace) = namespace_of(&stage.target, foreign, cgroup)? else { return Ok(()) };
     lease.join_cgroup_namespace(&stage.target, namespace.as_fd())?;
     let mut namespaces = stage.record.namespaces()?;
     let inode = look("describe the cgroup namespace", "fstat(ns/cgroup)", || rustix::fs::fstat(&namespace))?.st_ino;
-    for (_, told) in namespaces.iter_mut().filter(|(kind, _)| *kind == Kind::Cgroup) {
-        told.inode = inode;
+    for (_, recorded) in namespaces.iter_mut().filter(|(kind, _)| *kind == Kind::Cgroup) {
+        recorded.inode = inode;
     }
     stage.record.set_namespaces(&namespaces)
 }
 
-/// A namespace made by a child that is in the group; `None` in a dry run.
-fn born_in(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<Option<OwnedFd>, Fault> {
+/// Returns a namespace that a child made inside the group; `None` in a dry run.
+fn namespace_of(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<Option<OwnedFd>, Fault> {
     let goal = "make a cgroup namespace";
     let (ours, theirs) = assembly::lease_pair()?;
-    let why = "a child makes the namespace: we stay in our group";
+    let why = "a child joins the group and makes the namespace; we stay in our own group";
     match fork(goal, why)? {
         Cloned::Child if narrate::is_dry_run() => {
             create(target, foreign, cgroup)?;
@@ -65,8 +65,8 @@ fn born_in(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<Option<
     }
 }
 
-/// First the group, while we still have our own rights; then the user namespace, whose rights the last step takes. Its
-/// owner may be somebody else, so we join it as its root and nobody more.
+/// Makes the namespace, in the child. It joins the group first, while it still has our privileges; then the user
+/// namespace, whose privileges the last step needs. That may belong to another user, so we join it only as its root.
 fn create(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<(), Fault> {
     refusal::join(cgroup)?;
     if foreign.contains(Kind::User) {
@@ -74,10 +74,10 @@ fn create(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<(), Faul
         foreign_user::join(
             target,
             user,
-            "the namespace shall belong to the container's root user; user_namespaces(7)",
+            "the namespace must belong to the container's user namespace; user_namespaces(7)",
         )?;
     }
-    let why = "the group that we are in becomes the root; cgroup_namespaces(7)";
+    let why = "our current group becomes the root; cgroup_namespaces(7)";
     call("make a cgroup namespace", "unshare(CLONE_NEWCGROUP)", why, || unshare(CloneFlags::CLONE_NEWCGROUP))
 }
 

@@ -1,7 +1,7 @@
-//! A group for one command or container: made with its limits by a guardian, which removes it afterwards.
+//! A group for one command or container. A guardian makes it, sets its limits, and removes it afterwards.
 //!
 //! `cgroups(7)`. Everything that can be refused is looked up before the first directory is made. The surprise: on v1
-//! every controller has a hierarchy of its own, so one group is several directories. `sites.rs` says which.
+//! each controller has its own hierarchy, so one group is several directories. `sites.rs` says which.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
@@ -23,14 +23,15 @@ use crate::removal::{self, Made};
 use crate::sites::{self, Site};
 use plumbing::usage::{self, Member};
 
-/// How often a name that is taken gets another number behind it.
+/// The number of names that are tried with a number appended, if the plain name is taken.
 const NUMBERS: usize = 8;
 
-/// How many names that nobody can foresee are tried after that: who may make groups beside ours could take all others.
-const UNFORESEEN: usize = 8;
+/// The number of unpredictable names that are tried after that: a user who may make groups next to ours could take all
+/// others beforehand.
+const UNPREDICTABLE: usize = 8;
 
-/// Has a guardian make the group, below the one that `hierarchies` call their own; for as long as the process `watched`,
-/// given by pid and pidfd, lives and the group is not empty.
+/// Starts a guardian that makes the group below the own group of `hierarchies`. The guardian keeps the group until the
+/// process `watched`, given by pid and pidfd, has ended and the group is empty.
 pub(crate) fn guarded(
     watched: (i32, BorrowedFd<'_>),
     hierarchies: &Hierarchies,
@@ -39,24 +40,24 @@ pub(crate) fn guarded(
 ) -> Result<Cgroup, Fault> {
     let (pid, watched) = watched;
     let owner = Owner::of(pid)?;
-    let told = guardian::spawn(watched, || {
+    let answer = guardian::spawn(watched, || {
         let made = make(sites::of(hierarchies, limits)?, name, owner)?;
         let cgroup = match usage::describe(made.iter().map(|made| &made.member)) {
             Ok(cgroup) => cgroup,
             Err(fault) => return Err(removal::remove(&made).err().unwrap_or(fault)),
         };
-        let told =
-            serde_json::to_string(&cgroup).map_err(|error| Fault::new(format!("cannot tell the cgroup: {error}")))?;
-        Ok((told, Groups(made)))
+        let answer = serde_json::to_string(&cgroup)
+            .map_err(|error| Fault::new(format!("cannot serialize the cgroup: {error}")))?;
+        Ok((answer, Groups(made)))
     })?;
-    serde_json::from_str(&told).map_err(|error| Fault::new(format!("cannot understand the guardian: {error}")))
+    serde_json::from_str(&answer).map_err(|error| Fault::new(format!("cannot parse the guardian's answer: {error}")))
 }
 
-/// What the guardian keeps.
+/// The directories that the guardian keeps.
 struct Groups(Vec<Made>);
 
 impl Kept for Groups {
-    /// Clears what is left in the same places of earlier runs whose guardians were killed.
+    /// Removes groups that earlier runs left in the same parents because their guardians were killed.
     fn settle(&self) {
         self.0.iter().for_each(|made| leftovers::sweep(&made.parent));
     }
@@ -82,31 +83,31 @@ fn make(sites: Vec<Site>, name: &OsStr, owner: Owner) -> Result<Vec<Made>, Fault
     Ok(sites.into_iter().zip(groups).map(made).collect())
 }
 
-/// One directory for each site, all of the same name, one that is free everywhere.
+/// Makes one directory for each site, all with the same name, which must be free everywhere.
 fn make_directories(mut sites: Vec<Site>, name: &OsStr) -> Result<(OsString, Vec<Site>, Vec<Group>), Fault> {
     let mut names = names(name);
     loop {
         let Some(name) = names.next() else {
             return Err(Fault::new(format!(
-                "cannot make a cgroup: {} is taken, and what comes after it",
+                "cannot make a cgroup: {} is taken, and so are the names with a suffix",
                 first(name).display()
             )));
         };
         match make_all(&mut sites, &name) {
             Ok(groups) => return Ok((name, sites, groups)),
-            // Somebody else's: neither joined nor removed.
+            // The group of another run: neither joined nor removed.
             Err(fault) if fault.errno() == Some(Errno::EEXIST) => {}
             Err(fault) => return Err(fault),
         }
     }
 }
 
-/// All directories of this name, or none. Sites that are not needed go where they are refused.
+/// Makes all directories of this name, or none. Drops refused sites that are not needed.
 fn make_all(sites: &mut Vec<Site>, name: &OsStr) -> Result<Vec<Group>, Fault> {
     let mut groups = Vec::new();
     while let Some(site) = sites.get(groups.len()) {
         let parent = &site.parent.group;
-        match parent.make(name, "a group of its own; it goes when nothing runs in it any more") {
+        match parent.make(name, "a new group; it is removed when no process is in it any more") {
             Ok(group) => groups.push(group),
             Err(fault) if site.is_needed || fault.errno() == Some(Errno::EEXIST) => {
                 let fault = explain(fault, parent, ".");
@@ -121,7 +122,7 @@ fn make_all(sites: &mut Vec<Site>, name: &OsStr) -> Result<Vec<Group>, Fault> {
     Ok(groups)
 }
 
-/// The names to try: the plain one, some with a number, then some that nobody could have taken beforehand.
+/// Returns the names to try: the plain one, some with a number, then some that nobody could have taken beforehand.
 fn names(name: &OsStr) -> impl Iterator<Item = OsString> {
     let with = move |suffix: String| {
         let mut with = first(name);
@@ -130,8 +131,8 @@ fn names(name: &OsStr) -> impl Iterator<Item = OsString> {
     };
     let numbered = (2..=NUMBERS).map(|number| format!("-{number}"));
     // The standard library seeds its hashes from getrandom(2).
-    let unforeseen = (0..UNFORESEEN).map(|_| format!("-{:016x}", RandomState::new().build_hasher().finish()));
-    std::iter::once(String::new()).chain(numbered).chain(unforeseen).map(with)
+    let unpredictable = (0..UNPREDICTABLE).map(|_| format!("-{:016x}", RandomState::new().build_hasher().finish()));
+    std::iter::once(String::new()).chain(numbered).chain(unpredictable).map(with)
 }
 
 fn first(name: &OsStr) -> OsString {
@@ -140,12 +141,13 @@ fn first(name: &OsStr) -> OsString {
     first
 }
 
-/// Hands the controllers down and writes the limits. The group comes first: whoever may not make one, changes nothing.
+/// Enables the controllers in the parent and writes the limits. The group was made first, so that nothing has changed if
+/// that is refused.
 fn limit(site: &Site, group: &Group) -> Result<(), Fault> {
-    let Parent { group: parent, hand_down, .. } = &site.parent;
-    if !hand_down.is_empty() {
-        let words: Vec<_> = hand_down.iter().map(|controller| format!("+{controller}")).collect();
-        let why = "only controllers that a group hands down limit its children";
+    let Parent { group: parent, enable, .. } = &site.parent;
+    if !enable.is_empty() {
+        let words: Vec<_> = enable.iter().map(|controller| format!("+{controller}")).collect();
+        let why = "a group can limit its children only with the controllers in this file";
         let written = parent.write("cgroup.subtree_control", &words.join(" "), why);
         written.map_err(|fault| explain(fault, parent, "cgroup.subtree_control"))?;
     }
@@ -155,10 +157,10 @@ fn limit(site: &Site, group: &Group) -> Result<(), Fault> {
     })
 }
 
-/// Removes what was made before `fault`; gives it back, or what kept a directory from going.
+/// Removes the directories that were made before `fault`. Returns `fault`, or the fault of a failed removal.
 fn take_back(sites: &[Site], groups: &[Group], name: &OsStr, fault: Fault) -> Fault {
     let remove = |(site, group): (&Site, &Group)| {
-        removal::remove_itself(&site.parent.group, name, group, "nothing is left behind").err()
+        removal::remove_itself(&site.parent.group, name, group, "a failure leaves no group behind").err()
     };
     sites.iter().zip(groups).filter_map(remove).fold(fault, |_, left_behind| left_behind)
 }
@@ -168,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_some_numbers_names_cannot_be_foreseen() {
+    fn after_some_numbers_names_are_unpredictable() {
         let [once, again] = [(); 2].map(|()| names(OsStr::new("web")).collect::<Vec<_>>());
         assert_eq!(once[..2], ["cgexec-rs-web", "cgexec-rs-web-2"]);
         assert_eq!(once[..NUMBERS], again[..NUMBERS]);

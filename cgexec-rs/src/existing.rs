@@ -1,7 +1,7 @@
-//! `-g`: joining groups that exist, as libcgroup's `cgexec` does. `cgexec(1)`, `cgroups(7)`.
+//! `-g`: joining existing groups, as libcgroup's `cgexec` does. `cgexec(1)`, `cgroups(7)`.
 //!
-//! The surprise: its paths count from the mount point, not from the root of the hierarchy; the two differ where only a
-//! part of the hierarchy is mounted, as in a container.
+//! The surprise: its paths are relative to the mount point, not to the root of the hierarchy; these differ if only a part of
+//! the hierarchy is mounted, as in a container.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,7 +13,7 @@ use plumbing::hierarchy::{Hierarchies, Hierarchy};
 
 use plumbing::usage::Member;
 
-/// One `-g`.
+/// The value of one `-g`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Existing {
     which: Which,
@@ -31,11 +31,11 @@ enum Which {
 }
 
 impl Existing {
-    /// `CONTROLLERS:PATH`; the path may hold further colons.
+    /// Parses `CONTROLLERS:PATH`; the path may contain more colons.
     pub(crate) fn parse(word: &OsStr) -> Result<Existing, Fault> {
         let wrong = || {
             Fault::usage(format!(
-                "-g '{}' names no group; valid is CONTROLLERS:PATH such as memory,pids:batch, *:batch or :batch",
+                "'{}' cannot be a group (-g); valid is CONTROLLERS:PATH such as memory,pids:batch, *:batch or :batch",
                 word.to_string_lossy().escape_debug()
             ))
         };
@@ -52,7 +52,7 @@ impl Existing {
         Ok(Existing { which, path: path.strip_prefix("/").unwrap_or(&path).to_owned() })
     }
 
-    /// The hierarchies that it means, each with the controllers that were named.
+    /// Returns the hierarchies that the value selects, each with the controllers that were named.
     fn hierarchies<'h>(&self, all: &'h Hierarchies) -> Result<Vec<(Vec<String>, &'h Hierarchy)>, Fault> {
         let v2 = || all.v2().map(|v2| (Vec::new(), v2));
         let mut meant: Vec<(Vec<String>, &Hierarchy)> = Vec::new();
@@ -85,7 +85,7 @@ impl Existing {
     }
 }
 
-/// Opens them all, before the first is joined.
+/// Opens all groups, before the first one is joined.
 pub(crate) fn open(groups: &[Existing], hierarchies: &Hierarchies) -> Result<Vec<Member>, Fault> {
     let mut opened = Vec::new();
     for existing in groups {
@@ -104,13 +104,13 @@ pub(crate) fn open(groups: &[Existing], hierarchies: &Hierarchies) -> Result<Vec
     Ok(opened)
 }
 
-/// On v2 a group may be there without the controller, and joining it would limit nothing.
+/// Checks that a group has the controllers: on v2 a group can exist without them, and joining it would limit nothing.
 fn require_offered(group: &Group, controllers: &[String]) -> Result<(), Fault> {
     let offered = group.read("cgroup.controllers")?;
     match controllers.iter().find(|name| !offered.split(' ').any(|known| known == *name)) {
         None => Ok(()),
         Some(missing) => Err(Fault::new(format!(
-            "cannot use the {missing} controller: no cgroup v1 hierarchy here has it, and {} has: {}",
+            "cannot use the {missing} controller: no cgroup v1 hierarchy here has it, and {} lists: {}",
             group.shown().join("cgroup.controllers").display(),
             if offered.is_empty() { "nothing" } else { &offered }
         ))),
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_is_named_as_in_libcgroup() {
+    fn the_syntax_of_a_group_is_that_of_libcgroup() {
         let parse = |word: &str| Existing::parse(OsStr::new(word)).map(|group| (group.which, group.path));
         let named = Which::Named(vec!["memory".into(), "pids".into()]);
         assert_eq!(parse("memory,pids:a/b:c").unwrap(), (named, PathBuf::from("a/b:c")));

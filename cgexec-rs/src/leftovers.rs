@@ -1,8 +1,8 @@
-//! What is left of runs whose guardian was killed: groups with our mark, whose process has ended. `xattr(7)`.
+//! Groups left by runs whose guardian was killed: they have our mark, and their process has ended. `xattr(7)`.
 //!
-//! A run that makes a group clears what is left in the same place, after its command was let go; `--gc` looks everywhere.
-//! Only groups of our own user are believed to be marked, and only those without processes are removed. The surprise: the
-//! group of a container in a pipe is empty until a command is entered, so emptiness alone says nothing.
+//! A run that makes a group removes such groups in the same parent, after its command has started; `--gc` looks everywhere.
+//! A mark counts only on groups of our own user, and only groups without processes are removed. The surprise: the group of
+//! a container in a pipe is empty until a command is entered, so an empty group is not necessarily unused.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -19,16 +19,16 @@ use serde::Serialize;
 
 use crate::removal::{any_member, directories, remove_tree};
 
-/// How many groups of ours a run looks at; each costs some microseconds.
+/// The number of our groups that a run checks; each costs some microseconds.
 const SWEPT: usize = 256;
 
-/// How many groups of a hierarchy `--gc` looks at: whoever has a group delegated can make any number in it.
+/// The number of groups of a hierarchy that `--gc` checks: a user with a delegated group can make any number in it.
 const WALKED: usize = 100_000;
 
-/// What came of `--gc`.
+/// The result of `--gc`.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
-    /// The directories that were removed; in a dry run, those that would have been.
+    /// The directories that were removed; in a dry run, those that would be removed.
     removed: Vec<Text>,
     /// Left groups that cannot be removed yet.
     kept: Vec<Kept>,
@@ -42,7 +42,8 @@ struct Kept {
     why: String,
 }
 
-/// Removes what is left in `parent`. Nobody is there to hear of a fault; the next run tries again, and `--gc` reports.
+/// Removes the groups that are left in `parent`. Faults are not reported, because the guardian has no stderr; the next run
+/// tries again, and `--gc` reports them.
 pub(crate) fn sweep(parent: &Group) {
     let Ok(names) = directories(parent, Path::new(".")) else { return };
     for name in names.iter().filter(|name| mark::is_name(name)).take(SWEPT) {
@@ -54,7 +55,7 @@ pub(crate) fn sweep(parent: &Group) {
     }
 }
 
-/// Looks through all mounted hierarchies, and removes what is left.
+/// Removes the groups that are left in all mounted hierarchies.
 pub(crate) fn collect() -> Result<Report, Fault> {
     let mut report = Report::default();
     for hierarchy in Hierarchies::discover()?.iter() {
@@ -65,7 +66,7 @@ pub(crate) fn collect() -> Result<Report, Fault> {
     Ok(report)
 }
 
-/// The group of this name, if it is one of ours and its process has ended.
+/// Returns the group of this name, if it is one of ours and its process has ended.
 fn left(parent: &Group, name: &OsStr) -> Option<Group> {
     if !mark::is_name(name) {
         return None;
@@ -85,14 +86,14 @@ impl Report {
             for name in present(names)?.unwrap_or_default() {
                 walked += 1;
                 if walked > WALKED {
-                    let limit = format_args!("only the first {WALKED} groups of {} were looked at", hierarchy.name());
+                    let limit = format_args!("only the first {WALKED} groups of {} were checked", hierarchy.name());
                     narrate::remark(limit);
                     return Ok(());
                 }
                 if let Some(group) = left(&parent, &name) {
                     self.judge(&parent, &name, &group);
                 }
-                // What was removed is passed over when its turn comes.
+                // A removed group is skipped when its turn comes.
                 pending.push(path.join(name));
             }
         }
@@ -102,8 +103,8 @@ impl Report {
     fn judge(&mut self, parent: &Group, name: &OsStr, group: &Group) {
         let path = Text::from(group.shown());
         match any_member(group) {
-            Ok(Some(0)) => self.kept.push(Kept { path, why: "a process runs in it".to_owned() }),
-            Ok(Some(pid)) => self.kept.push(Kept { path, why: format!("process {pid} runs in it") }),
+            Ok(Some(0)) => self.kept.push(Kept { path, why: "a process is running in it".to_owned() }),
+            Ok(Some(pid)) => self.kept.push(Kept { path, why: format!("process {pid} is running in it") }),
             Ok(None) => match remove_tree(parent, name, group) {
                 Ok(()) => self.removed.push(path),
                 Err(fault) => self.keep(path, fault),
@@ -117,10 +118,10 @@ impl Report {
         self.first_fault.get_or_insert(fault);
     }
 
-    /// For a person, or as JSON.
+    /// Returns the report as lines of text or as JSON.
     pub(crate) fn text(&self, json: bool) -> Result<String, Fault> {
         if json {
-            return plumbing::json::line("what was removed", self);
+            return plumbing::json::line("the removed cgroups", self);
         }
         let done = if narrate::is_dry_run() { "would remove" } else { "removed" };
         let removed = self.removed.iter().map(|path| format!("{done} {}\n", path.shown()));
@@ -129,13 +130,13 @@ impl Report {
             .collect())
     }
 
-    /// The first removal that failed.
+    /// Returns the fault of the first removal that failed.
     pub(crate) fn fault(self) -> Result<(), Fault> {
         self.first_fault.map_or(Ok(()), Err)
     }
 }
 
-/// `None` for a group that has gone since.
+/// Returns `None` for a group that was removed in the meantime.
 fn present<T>(found: Result<T, Fault>) -> Result<Option<T>, Fault> {
     match found {
         Ok(found) => Ok(Some(found)),

@@ -1,6 +1,6 @@
-//! `cgexec-rs`: limits for a command or a container, by control groups; `cgroups(7)`.
+//! `cgexec-rs`: limits for a command or a container, with control groups; `cgroups(7)`.
 //!
-//! Start reading at [`plan`]: it parses argv, and its `apply` is the lesson. Each other module is one mechanism.
+//! Start reading at [`plan`]: it parses argv, and its `apply` lists the steps. Each other module is one mechanism.
 #![forbid(unsafe_code)]
 
 mod cgroup_namespace;

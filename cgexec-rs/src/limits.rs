@@ -1,13 +1,13 @@
-//! Limits, and the files that set them: one table for cgroup v2's names and v1's.
+//! Limits, and the files that set them: one table for the names of cgroup v2 and v1.
 //!
-//! The kernel's `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/`. The surprises: v1 limits memory and swap
-//! as a *sum*, and takes CPU time in two files where v2 takes it in one; both refuse a quota below a millisecond.
+//! The kernel's `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/`. The surprises: v1 limits the *sum* of memory
+//! and swap, and has two files for CPU time where v2 has one; both refuse a quota below one millisecond.
 
 use plumbing::Fault;
 use plumbing::units::Limit;
 use plumbing::usage::Member;
 
-/// What was asked for; `None`: nothing.
+/// The requested limits; `None` means no request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Limits {
     pub(crate) memory: Option<Limit>,
@@ -26,7 +26,7 @@ pub(crate) struct Setting {
 }
 
 impl Limits {
-    /// Those that a group has, as they would be asked for.
+    /// Returns the limits that a group has.
     pub(crate) fn of(member: &Member) -> Result<Limits, Fault> {
         let (memory, swap) = member.memory_limits()?;
         let cpus = member.cpu_limit()?.and_then(|limit| {
@@ -41,12 +41,12 @@ impl Limits {
         })
     }
 
-    /// Whether nothing was asked for.
+    /// Reports whether no limit is requested.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Limits::default()
     }
 
-    /// These, and none above what `others` allow.
+    /// Returns the stricter one of each limit and that of `others`.
     pub(crate) fn tightened(self, others: Limits) -> Limits {
         Limits {
             memory: tighter(self.memory, others.memory),
@@ -56,14 +56,14 @@ impl Limits {
         }
     }
 
-    /// The controllers that it takes, in the order in which they are told.
+    /// Returns the controllers that the limits need, in the order of the report.
     pub(crate) fn controllers(&self) -> Vec<&'static str> {
         let memory = self.memory.is_some() || self.swap.is_some();
         let wanted = [("memory", memory), ("pids", self.pids.is_some()), ("cpu", self.cpus.is_some())];
         wanted.into_iter().filter(|(_, wanted)| *wanted).map(|(controller, _)| controller).collect()
     }
 
-    /// The writes for one controller, in the order in which the kernel accepts them.
+    /// Returns the writes for one controller, in the order in which the kernel accepts them.
     pub(crate) fn settings(&self, controller: &str, version: u8) -> Result<Vec<Setting>, Fault> {
         Ok(match (controller, version) {
             ("memory", 1) => self.memory_v1()?,
@@ -86,11 +86,11 @@ impl Limits {
             (_, None | Some(Limit::Max)) => None,
             (Some(Limit::Amount(memory)), Some(Limit::Amount(swap))) => {
                 let sum = memory.saturating_add(swap).to_string();
-                Some(set("memory.memsw.limit_in_bytes", sum, "v1 limits the sum of memory and swap"))
+                Some(set("memory.memsw.limit_in_bytes", sum, "cgroup v1 limits the sum of memory and swap"))
             }
             (_, Some(Limit::Amount(_))) => {
                 return Err(Fault::new(
-                    "cannot limit swap: --swap needs --memory SIZE here, as cgroup v1 limits only the sum of the two",
+                    "cannot limit swap: --swap needs --memory SIZE here, because cgroup v1 limits only the sum of both",
                 ));
             }
         };
@@ -98,10 +98,10 @@ impl Limits {
     }
 }
 
-const MEMORY: &str = "above it the kernel reclaims, then kills (OOM)";
-const SWAP: &str = "what may be swapped out beside that";
-const PIDS: &str = "above it fork(2) answers EAGAIN; threads count";
-const CPU: &str = "so much CPU time in each period, in microseconds, over all CPUs";
+const MEMORY: &str = "above it the kernel reclaims memory, then kills (OOM)";
+const SWAP: &str = "swap space, in addition to the memory";
+const PIDS: &str = "above it fork(2) fails with EAGAIN; threads count";
+const CPU: &str = "CPU time in each period, in microseconds, over all CPUs";
 
 fn tighter(one: Option<Limit>, other: Option<Limit>) -> Option<Limit> {
     let amount = |limit: &Limit| match limit {
@@ -122,8 +122,8 @@ fn word(limit: Limit, unlimited: &str) -> String {
     }
 }
 
-/// Quota and period. 100 ms is the kernel's own period; a tiny share takes a longer one, since no quota may be below
-/// 1 ms and no period above 1 s.
+/// Returns quota and period. 100 ms is the kernel's default period; a tiny share needs a longer one, because no quota may
+/// be below 1 ms and no period above 1 s.
 fn quota(thousandths: u64) -> (u64, u64) {
     let period = if thousandths < 10 { 1_000_000 } else { 100_000 };
     (thousandths.saturating_mul(period / 1000), period)
@@ -133,7 +133,7 @@ fn cpu(thousandths: u64, version: u8) -> Vec<Setting> {
     let (quota, period) = quota(thousandths);
     match version {
         1 => vec![
-            set("cpu.cfs_period_us", period.to_string(), "the period in which the quota holds"),
+            set("cpu.cfs_period_us", period.to_string(), "the period to which the quota applies"),
             set("cpu.cfs_quota_us", quota.to_string(), CPU),
         ],
         _ => vec![set("cpu.max", format!("{quota} {period}"), CPU)],
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn v2_takes_one_file_a_limit() {
+    fn v2_has_one_file_for_each_limit() {
         let expected = [
             ("memory.max", "268435456"),
             ("memory.swap.max", "1048576"),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn v1_takes_the_sum_of_memory_and_swap_and_two_files_for_the_cpu() {
+    fn v1_limits_the_sum_of_memory_and_swap_and_has_two_files_for_the_cpu() {
         let expected = [
             ("memory.limit_in_bytes", "268435456"),
             ("memory.memsw.limit_in_bytes", "269484032"),
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn no_quota_is_below_what_the_kernel_takes() {
+    fn no_quota_is_below_what_the_kernel_accepts() {
         for thousandths in 1..2000 {
             let (quota, period) = quota(thousandths);
             assert!(quota >= 1000 && period <= 1_000_000, "{thousandths}");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tighter_limit_holds() {
+    fn the_stricter_limit_applies() {
         let outer =
             Limits { memory: Some(Limit::Amount(1 << 20)), pids: Some(Limit::Amount(7)), cpus: Some(500), swap: None };
         let both = limits().tightened(outer);

@@ -1,4 +1,4 @@
-//! The executable: parse, then apply, then report. Everything else is in the library beside it.
+//! The executable: parse, then apply, then report. Everything else is in the library of this crate.
 #![forbid(unsafe_code)]
 #![no_main]
 

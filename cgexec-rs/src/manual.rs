@@ -1,9 +1,9 @@
-//! What the manual page says beyond the options. Tests hold the calls against the narration, and run the examples.
+//! The texts of the manual page besides the options. Tests compare the calls with the narration, and run the examples.
 
 use plumbing::manual::Who::{Anyone, Root};
 use plumbing::manual::{Call, Example, Manual, call, example, shared};
 
-/// The page.
+/// The manual page.
 pub const MANUAL: Manual = Manual {
     description: "Runs a command in a new control group with limits, and removes the group when the command and all \
                   processes that it started have ended. It works with cgroup v2, with v1, and with both mounted \

@@ -1,4 +1,4 @@
-//! The declared options: parser, help, manual page and completions come from this table.
+//! The declaration of the options, from which the parser, the help, the manual page and the completions are made.
 
 use std::ffi::OsString;
 
@@ -13,10 +13,8 @@ const EXAMPLES: &str = "
   cgexec-rs --cpus 50% -- ffmpeg -i a.mkv b.webm    half of one CPU
   cgexec-rs -g memory,cpu:/batch -- ./job           run in an existing cgroup
   unshare-rs --hold --mount --pid --cgroup | cgexec-rs --pipe --memory 1G | nsenter-rs --pipe --rm -- sh
-  cgexec-rs --show --json 4242                      what a process may use, and what it uses
-  cgexec-rs --gc                                    remove what killed runs left behind
-=======
   cgexec-rs --show --json 4242                      limits and usage of a process
+  cgexec-rs --gc                                    remove what killed runs left behind
 ";
 
 const NOT_GC: [&str; 8] = ["memory", "swap", "pids", "cpus", "group", "pipe", "show", "command"];
@@ -81,7 +79,7 @@ pub fn command() -> clap::Command {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_common_line_is_not_left_to_clap() {
+    fn common_lines_need_no_clap() {
         let lines = [
             "cgexec-rs true",
             "cgexec-rs --memory 256M --pids 100 -- sh",
@@ -93,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_way_reads_what_clap_reads() {
+    fn the_short_way_and_clap_read_the_same_options() {
         let read = plumbing::ordinary::disagreement::<super::Options>();
         assert!(read.clone().is_ok_and(|lines| lines > 300), "{read:?}");
     }

@@ -1,4 +1,4 @@
-//! What a command line asks for, and how it is done: parse, then apply, in the order in which the kernel wants it.
+//! The plan of a command line: parsed first, then applied step by step, in the order that the kernel requires.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
@@ -19,7 +19,7 @@ use crate::limits::Limits;
 use crate::options::Options;
 use crate::{cgroup_namespace, ephemeral, leftovers, refusal, show};
 
-/// What to do.
+/// What a command line asks for.
 #[derive(Debug)]
 pub struct Plan {
     narration: Narration,
@@ -38,16 +38,16 @@ enum Action {
 /// The group to run in.
 #[derive(Debug)]
 enum Place {
-    /// Where we are.
+    /// Our current group.
     Unchanged,
-    /// A new one, for as long as it is used.
+    /// A new group, which is removed after its use.
     Ephemeral { limits: Limits, name: Option<OsString> },
-    /// Some that others made.
+    /// Groups that exist already.
     Existing(Vec<Existing>),
 }
 
 impl Plan {
-    /// Reads argv; pure.
+    /// Parses argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
         plumbing::options::parse::<Options>(argv)?.and_then(|options| {
             let narration = options.narration;
@@ -64,13 +64,13 @@ impl Plan {
         })
     }
 
-    /// Begins the narration, and says who may see this run.
+    /// Begins the narration, and returns which processes may see this run.
     pub fn begin(&self) -> Exposure {
         self.narration.begin();
         Exposure::NEIGHBORS
     }
 
-    /// Does it. Comes back with the command's status, or becomes the command.
+    /// Applies the plan. Returns the command's status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
         match &self.action {
             Action::Run { place, command } => {
@@ -103,7 +103,7 @@ impl Place {
         }
     }
 
-    /// Moves this process there: the command that it becomes starts inside, no instant is unlimited.
+    /// Moves this process to the group. The command that it becomes starts inside, so it is limited from the beginning.
     fn enter(&self) -> Result<(), Fault> {
         match self {
             Place::Unchanged => Ok(()),
@@ -123,8 +123,8 @@ impl Place {
         }
     }
 
-    /// Gives it to the container of a record, for everyone who enters. The init stays outside: when memory runs out
-    /// inside, the kernel might choose it, and with it the container would end.
+    /// Assigns the group to the container of a record, for all processes that enter. The init stays outside: when memory
+    /// runs out inside, the kernel might kill it, and the container would end.
     fn assign(&self, stage: &mut Stage) -> Result<(), Fault> {
         stage.require_hold("limit")?;
         if matches!(self, Place::Unchanged) {
@@ -132,7 +132,7 @@ impl Place {
         }
         stage.require_unfinished("limit")?;
         refuse_second(&stage.record)?;
-        // Around the init, not around us: limits that it was started under go on holding.
+        // Below the group of the init, not below ours, so that the limits under which the init was started still apply.
         let hierarchies = Hierarchies::of_process(&stage.target)?;
         let cgroup = match self {
             Place::Ephemeral { limits, name } => {
@@ -148,36 +148,36 @@ impl Place {
     }
 }
 
-/// One group a container: a second one would take the processes out of the first, and so out of its limits.
+/// Refuses a second group: it would take the processes out of the first one, and so out of its limits.
 fn refuse_second(record: &Record) -> Result<(), Fault> {
     match record.get::<Cgroup>("cgroup")? {
         None => Ok(()),
         Some(cgroup) => Err(Fault::new(format!(
-            "cannot limit {}: its record names a cgroup already, {}; give all limits to one cgexec-rs",
+            "cannot limit {}: its record already has a cgroup, {}; give all limits to one cgexec-rs",
             record.shown_name(),
             cgroup.path.shown()
         ))),
     }
 }
 
-/// What options need beside them. Not left to clap: it drops a requirement that conflicts with something given (here
-/// --pipe with COMMAND), and does not name the option that has it.
+/// Checks which options need other options. clap cannot do this: it drops a requirement that conflicts with a given
+/// argument (here --pipe with COMMAND), and its error does not name the option that has the requirement.
 fn require(options: &Options) -> Result<(), Fault> {
     let limited =
         options.memory.is_some() || options.swap.is_some() || options.pids.is_some() || options.cpus.is_some();
-    for (given, option, there, needed) in [
+    for (given, option, is_met, needed) in [
         (options.keep_on_error, "--keep-on-error", options.pipe, "--pipe"),
         (options.json, "--json", options.show || options.gc, "--show or --gc"),
-        (options.name.is_some(), "--name", limited, "a limit to make a group for: --memory, --swap, --pids or --cpus"),
+        (options.name.is_some(), "--name", limited, "a limit: --memory, --swap, --pids or --cpus"),
     ] {
-        if given && !there {
+        if given && !is_met {
             return Err(Fault::usage(format!("{option} needs {needed}")));
         }
     }
     Ok(())
 }
 
-/// `--show` takes one operand at most: a pid.
+/// Parses the operand of `--show`: at most one pid.
 fn shown_pid(operands: &[OsString]) -> Result<Option<i32>, Fault> {
     let wrong = |word: &OsStr| {
         Fault::usage(format!(
@@ -195,13 +195,14 @@ fn shown_pid(operands: &[OsString]) -> Result<Option<i32>, Fault> {
     }
 }
 
-/// A file name once our prefix stands before it; 200 leaves room for that, and for a number behind it.
+/// Checks a name that becomes a part of a file name: 200 bytes leave room for our prefix and a number.
 fn group_name(name: &OsStr) -> Result<OsString, Fault> {
-    let wrong = |valid| format!("--name '{}' names no group; {valid}", name.to_string_lossy().escape_debug());
+    let wrong =
+        |valid| format!("'{}' cannot be the name of a group (--name); {valid}", name.to_string_lossy().escape_debug());
     plumbing::name::check(name, 200).map(|()| name.to_owned()).map_err(|valid| Fault::usage(wrong(valid)))
 }
 
-/// The container's name, as far as it can be one of a directory; else its pid.
+/// Returns the container's name if it can be the name of a directory, otherwise its pid.
 fn name_in_record(stage: &Stage) -> Result<OsString, Fault> {
     let name: Option<Text> = stage.record.get("name")?;
     let usable = name.and_then(|Text(name)| group_name(&name).ok());
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_make_a_group_and_nothing_makes_none() {
+    fn limits_make_a_group_and_no_limits_make_none() {
         let plan = parse("--memory 256M --name web -- sh --pids").unwrap();
         let Action::Run { place: Place::Ephemeral { limits, name }, command } = plan.action else { panic!("a group") };
         assert_eq!(limits.memory, Some(Limit::Amount(256 << 20)));
@@ -248,13 +249,13 @@ mod tests {
             ("--name web true", "--name", "--memory"),
             ("--pipe --show --json", "--json", "--pipe"),
         ] {
-            let said = parse(line).unwrap_err();
-            assert!(said.contains(first) && said.contains(second), "{line}: {said}");
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(first) && error.contains(second), "{line}: {error}");
         }
     }
 
     #[test]
-    fn a_wrong_value_is_told_with_what_would_be_valid() {
+    fn the_error_of_a_wrong_value_says_what_is_valid() {
         for (line, valid) in [
             ("--memory 12Q true", "1.5G"),
             ("--pids many true", "100"),
@@ -265,8 +266,8 @@ mod tests {
             ("-g memory true", "CONTROLLERS:PATH"),
             ("--memory 1M", "a command is missing"),
         ] {
-            let said = parse(line).unwrap_err();
-            assert!(said.contains(valid), "{line}: {said}");
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(valid), "{line}: {error}");
         }
     }
 }

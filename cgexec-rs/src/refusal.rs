@@ -1,4 +1,4 @@
-//! Why the kernel refused a change to a cgroup: each cause is looked up before it is named. `cgroups(7)`, "Delegation".
+//! Why the kernel refused a change to a cgroup: each cause is verified before it is reported. `cgroups(7)`, "Delegation".
 
 use nix::errno::Errno;
 use plumbing::Fault;
@@ -7,7 +7,7 @@ use plumbing::hierarchy::{Cgroup, Hierarchies};
 use rustix::fs::{Access, AtFlags, accessat, statat};
 use rustix::process::geteuid;
 
-/// Adds the cause to `fault`, which came of changing `file` of `group` (`.`: of making a group in it), if it is found.
+/// Adds the cause of `fault`, if it is found. The refused change was to `file` of `group` (`.`: making a group in it).
 pub(crate) fn explain(fault: Fault, group: &Group, file: &str) -> Fault {
     let cause = match fault.errno() {
         Some(Errno::EACCES | Errno::EPERM) => not_ours(group, file),
@@ -22,15 +22,15 @@ pub(crate) fn explain(fault: Fault, group: &Group, file: &str) -> Fault {
     }
 }
 
-/// Joins a new group. The kernel wants the right to write `cgroup.procs` there *and* in the nearest group that lies
-/// above both the old place and the new one.
+/// Joins a new group. The kernel requires write permission for `cgroup.procs` there *and* in the nearest common ancestor
+/// of the old group and the new one.
 pub(crate) fn join(cgroup: &Cgroup) -> Result<(), Fault> {
     let hierarchies = Hierarchies::discover()?;
     cgroup.join(&hierarchies).map_err(|fault| {
         let Some(v2) = hierarchies.v2().filter(|_| cgroup.version == 2) else { return fault };
         let to = cgroup.path.to_path();
-        let above = v2.own_path().ancestors().find(|above| to.starts_with(above));
-        match above.and_then(|above| v2.open(above).ok()) {
+        let common = v2.own_path().ancestors().find(|ancestor| to.starts_with(ancestor));
+        match common.and_then(|ancestor| v2.open(ancestor).ok()) {
             Some(group) => explain(fault, &group, "cgroup.procs"),
             None => fault,
         }
@@ -45,16 +45,20 @@ fn not_ours(group: &Group, file: &str) -> Option<String> {
     let what = group.shown().join(file);
     let what = if file == "." { group.shown() } else { &what };
     let way = match group.version {
-        2 => "have a cgroup delegated: systemd-run --user --scope -p Delegate=yes SHELL, or chown a subtree as root",
-        _ => "cgroup v1 groups are root's; root can chown one for you, with its tasks file",
+        2 => "get a delegated cgroup: systemd-run --user --scope -p Delegate=yes SHELL, or chown a subtree as root",
+        _ => "cgroup v1 groups belong to root, which can chown one to you, including its tasks file",
     };
-    (refused && owner != user).then(|| format!("{} belongs to uid {owner}, we are uid {user}; {way}", what.display()))
+    (refused && owner != user)
+        .then(|| format!("{} belongs to uid {owner}, and we are uid {user}; {way}", what.display()))
 }
 
 fn processes(group: &Group) -> Option<String> {
     let count = group.read("cgroup.procs").ok()?.lines().count();
     (count > 0).then(|| {
-        format!("{} holds {count} processes, and a group with processes hands nothing down", group.shown().display())
+        format!(
+            "{} contains {count} processes, and a group with processes cannot enable controllers for its children",
+            group.shown().display()
+        )
     })
 }
 

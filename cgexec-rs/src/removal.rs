@@ -1,9 +1,9 @@
-//! The end of a group: wait until nothing runs in it, then remove it with the empty groups that were made inside.
+//! The end of a group: waiting until no process is in it, then removing it with the empty groups inside.
 //!
-//! `cgroups(7)`. v2 tells by an event on `cgroup.events`. The surprise: v1 tells nobody; so the guardian waits for the
-//! end of a process that is in there (`pidfd_open(2)`), and looks again. It never ends any.
+//! `cgroups(7)`. v2 reports an empty group by an event on `cgroup.events`. The surprise: v1 does not report it; so the
+//! guardian waits for the end of a process that is in the group (`pidfd_open(2)`), and checks again. It never kills any.
 //!
-//! What is removed is the directory that was opened, not the name that it once had.
+//! The directory that was opened is removed, even if it has another name by then.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,10 +21,10 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use plumbing::usage::Member;
 
-/// How often removal may meet EBUSY in a group that looks empty: the last process is still on its way out.
+/// The number of times that removal may fail with EBUSY in a group that looks empty: the last process is still exiting.
 const BUSY: u32 = 100;
 
-/// The longest pause between two looks.
+/// The longest pause between two checks.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// A directory that we made.
@@ -35,7 +35,7 @@ pub(crate) struct Made {
     pub(crate) member: Member,
 }
 
-/// Removes each of them as soon as it is empty; the first fault comes back after all were tried.
+/// Removes each directory as soon as it is empty; returns the first fault after all were tried.
 pub(crate) fn remove(made: &[Made]) -> Result<(), Fault> {
     made.iter().map(remove_one).fold(Ok(()), Result::and)
 }
@@ -49,7 +49,7 @@ fn remove_one(made: &Made) -> Result<(), Fault> {
         let group = &made.member.group;
         let removed = wait_empty(group).and_then(|()| remove_tree(&made.parent, &made.name, group));
         match removed.as_ref().err().and_then(Fault::errno) {
-            // Somebody has removed it already.
+            // Another process has removed it already.
             Some(Errno::ENOENT | Errno::ENODEV) => return Ok(()),
             Some(Errno::EBUSY) if busy < BUSY => {
                 busy += 1;
@@ -63,13 +63,13 @@ fn remove_one(made: &Made) -> Result<(), Fault> {
 /// Removes an empty group, which was made as `name`, with the empty groups in it.
 pub(crate) fn remove_tree(parent: &Group, name: &OsStr, group: &Group) -> Result<(), Fault> {
     for inner in inner_groups(group)?.iter().rev() {
-        group.remove(inner.as_os_str(), "an empty group that was made inside")?;
+        group.remove(inner.as_os_str(), "an empty group inside the group")?;
     }
-    remove_itself(parent, name, group, "nothing runs in the group any more")
+    remove_itself(parent, name, group, "no process is in the group any more")
 }
 
-/// Removes the directory behind `group`, whatever its name is by now: on v1, who owns the parent can rename it and put
-/// another one in its place, which is not ours to remove.
+/// Removes the directory of `group`, whatever its name is by now: on v1, the owner of the parent can rename it and put
+/// another one in its place, which must not be removed.
 pub(crate) fn remove_itself(parent: &Group, name: &OsStr, group: &Group, why: &str) -> Result<(), Fault> {
     if narrate::is_dry_run() {
         return parent.remove(name, why);
@@ -80,18 +80,18 @@ pub(crate) fn remove_itself(parent: &Group, name: &OsStr, group: &Group, why: &s
         return parent.remove(name, why);
     }
     if parent.inode_of(name)?.is_some() {
-        narrate::remark(format_args!("{} is another cgroup by now, and stays", parent.shown().join(name).display()));
+        narrate::remark(format_args!("{} is another cgroup by now, and is kept", parent.shown().join(name).display()));
     }
     let names = directories(parent, Path::new("."));
     let names = look("find the cgroup's new name", format!("getdents({:?})", parent.shown()), || names)?;
     match names.iter().find(|name| leads_to_it(name)) {
         Some(name) => parent.remove(name, why),
-        // Somebody has removed it already.
+        // Another process has removed it already.
         None => Ok(()),
     }
 }
 
-/// The groups inside, each before those in it.
+/// Returns all groups inside, each before the groups in it.
 fn inner_groups(group: &Group) -> Result<Vec<PathBuf>, Fault> {
     let goal = format!("list the cgroups in {}", group.shown().display());
     let mut found = vec![PathBuf::from(".")];
@@ -106,7 +106,7 @@ fn inner_groups(group: &Group) -> Result<Vec<PathBuf>, Fault> {
     Ok(found)
 }
 
-/// The names of the groups in the one that lies at `below`.
+/// Returns the names of the groups in the one at the path `below`.
 pub(crate) fn directories(group: &Group, below: &Path) -> Result<Vec<OsString>, rustix::io::Errno> {
     let dir = group.dir().ok_or(rustix::io::Errno::NOENT)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -129,7 +129,7 @@ fn wait_empty(group: &Group) -> Result<(), Fault> {
     }
 }
 
-/// v2: `populated` counts the whole subtree, and a change of it is an exceptional condition of the file.
+/// Waits on v2: `populated` covers the whole subtree, and poll(2) reports a change of it as an exceptional condition.
 fn wait_event(group: &Group) -> Result<(), Fault> {
     let path = group.shown().join("cgroup.events");
     let goal = format!("wait until the cgroup {} is empty", group.shown().display());
@@ -151,15 +151,15 @@ fn wait_event(group: &Group) -> Result<(), Fault> {
     }
 }
 
-/// v1: as long as there is a process in the group or in one inside it, wait for its end.
+/// Waits on v1: as long as there is a process in the group or in a group inside it, for the end of that process.
 fn wait_members(group: &Group) -> Result<(), Fault> {
     let mut pause = Duration::from_millis(1);
     while let Some(pid) = any_member(group)? {
-        // None for a process of a pid namespace that we do not see, or one that has just ended.
+        // None for a process of a pid namespace that we do not see, and for one that has just ended.
         let process = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         let waited = std::time::Instant::now();
         if let Some(process) = process {
-            // It may also leave alive, so it is no use to wait for ever.
+            // The process may also leave the group alive, so the wait has a limit.
             wait_readable(process.as_fd(), Some(PAUSE))?;
         }
         if waited.elapsed() < pause {
@@ -172,7 +172,7 @@ fn wait_members(group: &Group) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A process in the group or in one inside it; 0 for one that we do not see.
+/// Returns a process in the group or in a group inside it; 0 for a process that we do not see.
 pub(crate) fn any_member(group: &Group) -> Result<Option<i32>, Fault> {
     let goal = format!("list the processes in {}", group.shown().display());
     let inner = inner_groups(group)?;
@@ -184,7 +184,7 @@ pub(crate) fn any_member(group: &Group) -> Result<Option<i32>, Fault> {
             None => Ok(Vec::new()),
         })?;
         if let Some(first) = pids.split(|byte| *byte == b'\n').next().filter(|first| !first.is_empty()) {
-            // What is no number is no pid of ours to wait for, yet a member.
+            // A line that is not a number is no pid to wait for, but still a member.
             return Ok(Some(std::str::from_utf8(first).ok().and_then(|pid| pid.parse().ok()).unwrap_or(0)));
         }
     }

@@ -1,7 +1,7 @@
-//! `--show`: the groups of a running process, with limits and use. `proc_pid_cgroup(5)`. Changes nothing.
+//! `--show`: the groups of a running process, with limits and usage. `proc_pid_cgroup(5)`. Changes nothing.
 //!
-//! The surprise: the init of a container that `--hold` made stays outside the container's group, so for those the
-//! record tells the group; for every other process the kernel is asked, whatever a record claims.
+//! The surprise: the init of a hold stays outside the container's group, so for a hold the group is taken from the record;
+//! for every other process it is taken from the kernel, whatever the record says.
 
 use plumbing::Fault;
 use plumbing::assembly;
@@ -12,24 +12,21 @@ use plumbing::target::Target;
 use plumbing::units::{bytes, percent};
 use plumbing::usage::Usage;
 
-/// Adds it to the record of a process.
+/// Adds groups, limits and usage to the record of a process.
 pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {
-    let told: Option<Cgroup> = record.get("cgroup")?;
-    let shown = match told {
-        Some(told) if assembly::has_mark(target)? => Usage::of_cgroup(&told, &Hierarchies::discover()?)?,
+    let recorded: Option<Cgroup> = record.get("cgroup")?;
+    let shown = match recorded {
+        Some(recorded) if assembly::has_mark(target)? => Usage::of_cgroup(&recorded, &Hierarchies::discover()?)?,
         _ => Usage::of_process(target)?,
     };
     record.set("cgroup", &shown)
 }
 
-/// For a person, or as JSON: of process `pid`, or our own.
+/// Returns the report on process `pid`, or on our own, as a table or as JSON.
 pub(crate) fn text(pid: Option<i32>, json: bool) -> Result<String, Fault> {
     let target = Target::of_pid(pid.unwrap_or(std::process::id() as i32))?;
     let shown = Usage::of_process(&target)?;
-    match json {
-        true => plumbing::json::line("what was found of the cgroup", &shown),
-        false => Ok(table(&shown)),
-    }
+    if json { plumbing::json::line("the cgroup's limits and usage", &shown) } else { Ok(table(&shown)) }
 }
 
 fn table(shown: &Usage) -> String {

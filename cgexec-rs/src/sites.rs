@@ -1,9 +1,10 @@
-//! Where the directories of a new group go: in each hierarchy that has a limit, and on v1 in those in which programs look for
-//! limits. `cgroups(7)`, `cgroup_namespaces(7)`, `cpuset(7)`.
+//! The hierarchies in which a new group gets a directory: each that has a limit, and on v1 also those in which programs look
+//! for limits. `cgroups(7)`, `cgroup_namespaces(7)`, `cpuset(7)`.
 //!
-//! A container is shown only hierarchies in which it has a group of its own: in the others its cgroup namespace begins in the
-//! root, where all groups of the host are. But runtimes such as Java's look for limits only if they find memory, cpu, cpuacct
-//! and cpuset. The surprise: a new group of v1's cpuset has no CPU and takes no process until it is given some.
+//! A container is shown only hierarchies in which it has its own group: in the others the root of its cgroup namespace is
+//! the root of the hierarchy, with all groups of the host. But runtimes such as Java's look for limits only if they find
+//! memory, cpu, cpuacct and cpuset. The surprise: a new group of v1's cpuset has no CPU, and accepts no process until it
+//! has one.
 
 use std::path::PathBuf;
 
@@ -15,21 +16,21 @@ use plumbing::{Fault, narrate};
 use crate::limits::{Limits, Setting};
 use crate::parent::{self, Parent};
 
-/// The controllers of v1 without which a program takes a machine for one without cgroups.
+/// The controllers of v1 without which a program assumes that the machine has no cgroups.
 const EXPECTED: [&str; 4] = ["memory", "cpu", "cpuacct", "cpuset"];
 
-/// Where one directory is to go, and what is written into it.
+/// One directory to make, and what to write to its files.
 pub(crate) struct Site {
     pub(crate) parent: Parent,
-    /// Our own group, which need not be the parent.
+    /// Our own group, which is not necessarily the parent.
     pub(crate) from: PathBuf,
     pub(crate) controllers: Vec<String>,
     pub(crate) settings: Vec<Setting>,
-    /// Whether there are limits in it. Without any, the group is made where that is possible.
+    /// Whether the group has limits. A group without limits is made only if that is possible.
     pub(crate) is_needed: bool,
 }
 
-/// All of them; those with limits come first.
+/// Returns all directories to make, those with limits first.
 pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits) -> Result<Vec<Site>, Fault> {
     let limits = with_those_left(hierarchies, *limits)?;
     let mut needed: Vec<(&Hierarchy, Vec<&'static str>)> = Vec::new();
@@ -57,7 +58,7 @@ pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits) -> Result<Vec<Site>
     Ok(sites)
 }
 
-/// Says that there is no group of its own in a hierarchy that has no limit.
+/// Warns that no group was made in a hierarchy that has no limit.
 pub(crate) fn warn(controllers: &[String], fault: &Fault) {
     narrate::remark(format_args!("no group in the {} hierarchy, which has no limit: {fault}", controllers.join(",")));
 }
@@ -79,17 +80,17 @@ fn unlimited(hierarchy: &Hierarchy) -> Result<Site, Fault> {
     Ok(Site { parent, from, controllers, settings, is_needed: false })
 }
 
-/// The CPUs and memory nodes of the parent.
+/// Returns settings that copy the CPUs and memory nodes of the parent.
 fn same_cpus(parent: &Group) -> Result<Vec<Setting>, Fault> {
     let same = |file: &'static str| {
-        let why = "those of the group above; without any, it would take no process; cpuset(7)";
+        let why = "the same as the parent group; without them, the group accepts no process; cpuset(7)";
         parent.read(file).map(|value| Setting { file, value, why })
     };
     Ok(vec![same("cpuset.cpus")?, same("cpuset.mems")?])
 }
 
-/// On v2 the new group may be a sibling of the one that its processes leave. Its limits go along, or a limit inside a
-/// limit would undo the outer one.
+/// Adds the limits of the groups that the processes leave: on v2 the new group may be a sibling of such a group, and
+/// without its limits a limit inside a limit would undo the outer one.
 fn with_those_left(hierarchies: &Hierarchies, mut limits: Limits) -> Result<Limits, Fault> {
     let Some(v2) = hierarchies.v2() else { return Ok(limits) };
     loop {
@@ -102,7 +103,7 @@ fn with_those_left(hierarchies: &Hierarchies, mut limits: Limits) -> Result<Limi
         for group in parent::find(v2, v2.own_path(), &controllers)?.left {
             with_left = with_left.tightened(Limits::of(&Member { controllers: Vec::new(), group })?);
         }
-        // A further controller may be handed down from higher up only, past further groups.
+        // An additional controller may only be available further up, so that the processes leave more groups.
         if with_left == limits {
             return Ok(limits);
         }

@@ -74,7 +74,7 @@ const EXHAUSTED: &[Provoked] = &[
 ];
 
 const ANYONE: &[Provoked] = &[
-    ("unshare-rs -r --mount-proc=/no/such/place true", "mount a fresh proc at /no/such/place", "mount(", "ENOENT", ""),
+    ("unshare-rs -r --mount-proc=/no/such/place true", "mount a new proc at /no/such/place", "mount(", "ENOENT", ""),
     ("unshare-rs -r --uts --hostname $(printf %070d 0) true", "set the host name to", "sethostname(", "EINVAL", ""),
     ("nsenter-rs --target 2147483647 --all true", "open process 2147483647", "pidfd_open(2147483647)", "ESRCH", ""),
     (
@@ -170,7 +170,7 @@ const USER_ON_HOST: &[Provoked] = &[(
     "make the cgroup /sys/fs/cgroup",
     "mkdirat(",
     "EACCES",
-    "belongs to uid 0, we are uid",
+    "belongs to uid 0, and we are uid",
 )];
 
 /// Failures in which no call was refused: a sentence, and nothing about the kernel.

@@ -110,7 +110,7 @@ pub const ROWS: &[Row] = &[
         }
         shell(world, "masked", &line(std))
             .stdout_is("same\n")
-            .stderr_has("cannot mount a fresh proc")
+            .stderr_has("cannot mount a new proc")
             .stderr_has("EPERM");
         // What refuses it is the masks, and not something else.
         shell(world, "unmasked", &line("--proc /proc")).stdout_is("same\n").stderr_is("");

@@ -35,7 +35,7 @@ pub const ROWS: &[Row] = &[
     Row::new("why a mount namespace cannot be kept on a shared mount is told", OURS, |world| {
         staged(world, "mount --make-shared . && touch f && unshare-rs --propagation unchanged --mount=f true")
             .fails_with(125)
-            .stderr_has("f lies on a shared mount");
+            .stderr_has("f is on a shared mount");
     }),
     Row::new("the clocks of a time namespace are set off, also without a fork where the kernel can", OURS, clocks),
     Row::new("the clocks of a held container are set off before anybody is in it", OURS, |world| {
@@ -53,7 +53,7 @@ pub const ROWS: &[Row] = &[
         for (kind, is_private) in [("time", true), ("pid", true), ("net", true), ("uts", false), ("user", !world.is_root)] {
             assert_eq!(record["namespaces"][kind]["private"], is_private, "{kind}\n{outcome}");
         }
-        world.sh(&format!("unshare-rs --hold {} --time --monotonic -99999999999 | cat", own(world))).fails_with(125).stderr_has("remedy: the clock stands at");
+        world.sh(&format!("unshare-rs --hold {} --time --monotonic -99999999999 | cat", own(world))).fails_with(125).stderr_has("remedy: the clock is at");
     }),
     Row::new("host and domain name are set inside only", OURS, |world| {
         let before = world.sh("cat /proc/sys/kernel/hostname /proc/sys/kernel/domainname").succeeds().stdout;
@@ -191,7 +191,7 @@ fn clocks(world: &World) {
                 .sh(&format!("unshare-rs {} -T {option} {offset} true", own(world)))
                 .fails_with(125)
                 .stderr_has("ERANGE")
-                .stderr_has("remedy: the clock stands at");
+                .stderr_has("remedy: the clock is at");
         }
     }
 }

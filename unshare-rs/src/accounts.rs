@@ -1,6 +1,7 @@
 //! Names of users and groups, read from /etc/passwd and /etc/group. `passwd(5)`, `group(5)`.
 //!
-//! As files, never through NSS: a static executable loads no libraries, least of all those of a new root.
+//! The files are read directly, never through NSS: a static executable loads no libraries, least of all those of a new
+//! root.
 
 use plumbing::Fault;
 use plumbing::kernel::look;
@@ -9,22 +10,22 @@ use plumbing::privilege::id::require;
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
 
-/// The id of a user's name.
+/// Returns the id of the user with this name.
 pub(crate) fn user_id(name: &str) -> Result<u32, Fault> {
     known_id("user", name, PASSWD)
 }
 
-/// The id of a group's name.
+/// Returns the id of the group with this name.
 pub(crate) fn group_id(name: &str) -> Result<u32, Fault> {
     known_id("group", name, GROUP)
 }
 
-/// The name of a user; `None` where passwd has no line for it.
+/// Returns the name of a user; `None` if /etc/passwd has no line with this id.
 pub(crate) fn user_name(uid: u32) -> Result<Option<String>, Fault> {
     Ok(field(&read(PASSWD)?, uid, 0))
 }
 
-/// The shell of a user; `None` where there is nothing to be found, as in a new root without /etc/passwd.
+/// Returns the shell of a user; `None` if it cannot be found, for instance in a new root without /etc/passwd.
 pub(crate) fn shell(uid: u32) -> Option<String> {
     field(&read(PASSWD).ok()?, uid, 6).filter(|shell| !shell.is_empty())
 }
@@ -39,8 +40,8 @@ fn known_id(what: &str, name: &str, file: &str) -> Result<u32, Fault> {
     require(format_args!("use the {what} {name:?} of {file}"), id).map(|()| id)
 }
 
-fn id_in(book: &str, name: &str) -> Option<u32> {
-    book.lines().find_map(|line| {
+fn id_in(text: &str, name: &str) -> Option<u32> {
+    text.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next()? == name).then(|| fields.nth(1)?.parse().ok()).flatten()
     })

@@ -1,4 +1,4 @@
-//! From options to a plan: what they imply, and which of them contradict each other. Pure.
+//! From options to a plan: adds what options imply, and refuses options that contradict each other. Pure.
 
 use std::path::PathBuf;
 
@@ -17,10 +17,10 @@ use crate::options::Options;
 use crate::plan::{Hold, Namespaces, Plan, Run};
 use crate::values;
 
-/// A name can be that of a file.
+/// The longest file name (`NAME_MAX`): a container's name can become a file name.
 const LONGEST_NAME: usize = 255;
 
-/// The plan, or what contradicts itself.
+/// Returns the plan, or a usage error that names the contradiction.
 pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
     let mapping = mapping(&options);
     let kinds = kinds(&options, &mapping);
@@ -52,7 +52,7 @@ fn run(options: Options, kinds: KindSet, mapping: Request) -> Run {
         credentials: Credentials {
             uid: options.setuid,
             gid: options.setgid,
-            // Without a namespace of our own there is nothing to keep that was not the user's before.
+            // The option keeps what a new user namespace gave; without one, nothing was given.
             keep_capabilities: options.keep_caps && kinds.contains(Kind::User),
         },
         pid_file: options.pid_file.clone(),
@@ -93,7 +93,7 @@ fn mapping(options: &Options) -> Request {
     }
 }
 
-/// The kinds asked for, implied ones included.
+/// Returns the requested kinds of namespaces, with those that other options imply.
 fn kinds(options: &Options, mapping: &Request) -> KindSet {
     let mut kinds: KindSet =
         by_kind(options).into_iter().filter_map(|(kind, asked)| asked.is_some().then_some(kind)).collect();
@@ -133,7 +133,7 @@ fn fork(options: &Options) -> Option<Forward> {
     }
 }
 
-/// And the proc that it takes where nobody says where to mount it.
+/// Returns what to do about binfmt_misc, and the place of the proc file system that it needs if no directory was given.
 fn binfmt(options: &Options) -> (Binfmt, Option<PathBuf>) {
     let interpreter = options.load_interp.clone();
     match (&options.mount_binfmt, &interpreter) {
@@ -149,24 +149,26 @@ fn check(options: &Options, mapping: &Request, kinds: KindSet) -> Result<(), Fau
         ("--domainname", options.domainname.is_some(), Kind::Uts, "sets the name of a new namespace: add --uts"),
         ("--monotonic", options.monotonic.is_some(), Kind::Time, "sets a clock of a new namespace: add --time"),
         ("--boottime", options.boottime.is_some(), Kind::Time, "sets a clock of a new namespace: add --time"),
-        ("--setgroups", options.setgroups.is_some(), Kind::User, "is about a new user namespace: add --user"),
+        ("--setgroups", options.setgroups.is_some(), Kind::User, "applies to a new user namespace: add --user"),
     ];
     if let Some((option, .., what)) = needs.iter().find(|(_, given, kind, _)| *given && !kinds.contains(*kind)) {
         return Err(Fault::usage(format!("option '{option}' {what}")));
     }
     if let Some(name) = &options.name {
-        let wrong = |valid| format!("--name '{}' names no container; {valid}", name.to_string_lossy().escape_debug());
+        let wrong = |valid| {
+            format!("'{}' cannot be the name of a container (--name); {valid}", name.to_string_lossy().escape_debug())
+        };
         plumbing::name::check(name, LONGEST_NAME).map_err(|valid| Fault::usage(wrong(valid)))?;
     }
     if options.name.is_some() && !options.hold && !options.init {
-        return Err(Fault::usage("option '--name' is about a held container or an init: add --hold or --init"));
+        return Err(Fault::usage("option '--name' names a hold or an init: add --hold or --init"));
     }
     if options.ttl.is_some() && !options.hold {
-        return Err(Fault::usage("option '--ttl' is about a held container: add --hold"));
+        return Err(Fault::usage("option '--ttl' applies to a hold: add --hold"));
     }
     if matches!(options.pid, Some(Some(_))) && fork(options).is_none() {
         return Err(Fault::usage(
-            "option '--pid=FILE' keeps a namespace, which there is from its first child on: add --fork",
+            "option '--pid=FILE' keeps a pid namespace, which exists only once it has a first process: add --fork",
         ));
     }
     for (option, side) in [("--map-users", &mapping.users), ("--map-groups", &mapping.groups)] {
@@ -174,20 +176,20 @@ fn check(options: &Options, mapping: &Request, kinds: KindSet) -> Result<(), Fau
             return Err(Fault::usage(format!("options '{option}' map an id twice: their ranges overlap")));
         }
     }
-    // The kernel lets us write a gid_map from inside only after setgroups(2) was given up.
+    // The kernel accepts a gid_map that is written from inside only after setgroups(2) was denied.
     let is_from_inside = mapping.groups.single.is_some() && mapping.groups.ranges.is_empty() && options.owner.is_none();
-    match is_from_inside && mapping.setgroups == Some(Setgroups::Allow) {
-        true => Err(Fault::usage(
+    if is_from_inside && mapping.setgroups == Some(Setgroups::Allow) {
+        return Err(Fault::usage(
             "option '--setgroups=allow' cannot be used with a single mapped group (--map-group, --map-root-user, \
-             --map-current-user): the kernel takes that after 'deny' only; map a range with --map-groups",
-        )),
-        false => Ok(()),
+             --map-current-user): the kernel accepts such a map only after 'deny'; map a range with --map-groups",
+        ));
     }
+    Ok(())
 }
 
-/// What is about a command, a held container does not have.
+/// Refuses options that apply to a command, because a hold has none.
 fn check_hold(options: &Options) -> Result<(), Fault> {
-    let strange = [
+    let of_a_command = [
         ("--fork", options.fork),
         ("--kill-child", options.kill_child.is_some()),
         ("--forward-signals", options.forward_signals),
@@ -208,12 +210,12 @@ fn check_hold(options: &Options) -> Result<(), Fault> {
         ("--block-fd", options.block_fd.is_some()),
         ("COMMAND", !options.command.is_empty()),
     ];
-    if let Some((option, _)) = strange.iter().find(|(_, given)| *given) {
+    if let Some((option, _)) = of_a_command.iter().find(|(_, given)| *given) {
         return Err(Fault::usage(format!("the argument '--hold' cannot be used with '{option}'")));
     }
     match persist(options).first() {
         Some((kind, _)) => Err(Fault::usage(format!(
-            "the argument '--hold' cannot be used with '--{}=FILE': the held init keeps the namespace",
+            "the argument '--hold' cannot be used with '--{}=FILE': the init keeps the namespace alive",
             kind.option()
         ))),
         None => Ok(()),

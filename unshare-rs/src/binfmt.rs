@@ -1,8 +1,8 @@
-//! `--mount-binfmt` and `--load-interp`: which programs run foreign executables, for this user namespace alone.
+//! `--mount-binfmt` and `--load-interp`: interpreters for foreign executables, for this user namespace only.
 //! `binfmt_misc` in the kernel's admin guide.
 //!
-//! A user namespace has a registry of its own once binfmt_misc was mounted in it, since Linux 6.7. With the flag F the
-//! kernel opens the interpreter at registration, so that is done before the root changes.
+//! Since Linux 6.7 a user namespace has its own registry once binfmt_misc was mounted in it. With the flag F the kernel
+//! opens the interpreter at registration, so such a registration comes before the change of root.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -13,10 +13,10 @@ use nix::mount::MsFlags;
 use plumbing::Fault;
 use plumbing::kernel::call;
 
-/// Where binfmt_misc is, below a /proc.
+/// The usual mount point of binfmt_misc.
 pub(crate) const DEFAULT: &str = "/proc/sys/fs/binfmt_misc";
 
-/// What is asked for.
+/// The requested mount and registration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Binfmt {
     pub(crate) dir: Option<PathBuf>,
@@ -25,7 +25,7 @@ pub(crate) struct Binfmt {
 }
 
 impl Binfmt {
-    /// In the old root: an interpreter that is found there.
+    /// Registers, in the old root, an interpreter that is found there.
     pub(crate) fn before_root(&self, changes_root: bool) -> Result<(), Fault> {
         match &self.interpreter {
             Some(line) if changes_root && is_fixed(line) => {
@@ -36,7 +36,7 @@ impl Binfmt {
         }
     }
 
-    /// In the new root: the mount, and an interpreter that is found there.
+    /// Mounts binfmt_misc in the new root, and registers an interpreter that is found there.
     pub(crate) fn after_root(&self, changes_root: bool) -> Result<(), Fault> {
         let Some(dir) = &self.dir else { return Ok(()) };
         mount(dir)?;
@@ -47,7 +47,7 @@ impl Binfmt {
     }
 }
 
-/// Whether the flags, behind the last colon, have an F.
+/// Reports whether the flags, after the last colon, include F.
 fn is_fixed(line: &OsStr) -> bool {
     let bytes = line.as_bytes();
     bytes.iter().rposition(|byte| *byte == b':').is_some_and(|colon| bytes[colon..].contains(&b'F'))
@@ -57,7 +57,7 @@ fn mount(dir: &Path) -> Result<(), Fault> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let shown = dir.to_string_lossy();
     let text = format!("mount(\"binfmt_misc\", {shown:?}, \"binfmt_misc\", MS_NOSUID|MS_NODEV|MS_NOEXEC, NULL)");
-    let why = "a registry of this user namespace alone, since Linux 6.7";
+    let why = "a registry for this user namespace only, since Linux 6.7";
     call(format!("mount binfmt_misc at {shown}"), text, why, || {
         nix::mount::mount(Some("binfmt_misc"), dir, Some("binfmt_misc"), flags, None::<&str>)
     })
@@ -70,7 +70,7 @@ fn mount(dir: &Path) -> Result<(), Fault> {
 fn register(dir: &Path, line: &OsStr) -> Result<(), Fault> {
     let path = dir.join("register");
     let text = format!("write({:?}, {:?})", path.to_string_lossy(), line.to_string_lossy());
-    call("register the interpreter", text, "which program runs these executables", || {
+    call("register the interpreter", text, "the program that runs these executables", || {
         let mut file = std::fs::OpenOptions::new().write(true).open(&path)?;
         std::io::Write::write_all(&mut file, line.as_bytes())
     })
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_flag_f_stands_behind_the_last_colon() {
+    fn the_flag_f_comes_after_the_last_colon() {
         assert!(is_fixed(OsStr::new(":qemu:M::magic:mask:/usr/bin/qemu:OCF")));
         assert!(!is_fixed(OsStr::new(":Fake:M::magicF:mask:/usr/bin/qemu:OC")) && !is_fixed(OsStr::new("F")));
     }

@@ -1,7 +1,7 @@
-//! How far the clocks of a new time namespace are from the host's. `time_namespaces(7)`.
+//! The offsets of the clocks of a new time namespace. `time_namespaces(7)`.
 //!
-//! The offsets can be set until the first process is in the namespace, and whoever unshared it is not: its children
-//! are, and since about Linux 6.2 the program that it executes.
+//! The offsets can be set until the first process enters the namespace. The process that unshared it does not enter;
+//! its children do, and since about Linux 6.2 also the program that it executes.
 
 use nix::errno::Errno;
 use plumbing::Fault;
@@ -15,11 +15,11 @@ pub(crate) struct ClockOffsets {
     pub(crate) boottime: Option<i64>,
 }
 
-/// The highest second that the kernel's clocks can count to (`KTIME_SEC_MAX`); it keeps half of that as reserve.
+/// The highest second that a clock with an offset may show: half of what the kernel can count (`KTIME_SEC_MAX`).
 const LATEST: i64 = i64::MAX / 1_000_000_000 / 2;
 
 impl ClockOffsets {
-    /// Sets them for the time namespace of our children.
+    /// Sets the offsets of our children's time namespace.
     pub(crate) fn write(self) -> Result<(), Fault> {
         self.boottime.map_or(Ok(()), |offset| write("boottime", ClockId::Boottime, offset))?;
         self.monotonic.map_or(Ok(()), |offset| write("monotonic", ClockId::Monotonic, offset))
@@ -31,9 +31,9 @@ fn write(clock: &str, id: ClockId, offset: i64) -> Result<(), Fault> {
     let content = format!("{clock} {offset} 0");
     let text = format!("write({PATH:?}, {content:?})");
     call(
-        format!("set the {clock} clock off by {offset} s"),
+        format!("shift the {clock} clock by {offset} s"),
         text,
-        "before the first process; time_namespaces(7)",
+        "before the first process enters; time_namespaces(7)",
         || {
             let mut file = std::fs::OpenOptions::new().write(true).open(PATH)?;
             std::io::Write::write_all(&mut file, content.as_bytes())
@@ -43,7 +43,7 @@ fn write(clock: &str, id: ClockId, offset: i64) -> Result<(), Fault> {
         Some(Errno::ERANGE) => {
             let now = clock_gettime(id).tv_sec;
             fault.with_remedy(format!(
-                "the clock stands at {now} s and must come to stand between 0 and {LATEST}: valid are {} to {}",
+                "the clock is at {now} s; the result must be between 0 and {LATEST}: valid are offsets from {} to {}",
                 -now,
                 LATEST - now
             ))

@@ -1,4 +1,4 @@
-//! What is run in the end: the command, or a login shell; and with which environment. `environ(7)`, `passwd(5)`.
+//! The command, or a login shell, and its environment. `environ(7)`, `passwd(5)`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -8,23 +8,23 @@ use plumbing::{Fault, Status, chain};
 
 use crate::accounts;
 
-/// The command line's rest, and what it gets of our environment.
+/// The command, and the part of our environment that it gets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Command {
     pub(crate) words: Vec<OsString>,
-    /// The only variables that stay; `None` for all.
+    /// The variables to keep; `None` keeps all.
     pub(crate) variables: Option<Vec<OsString>>,
 }
 
 impl Command {
-    /// Becomes it.
+    /// Executes the command. Returns only after an error or in a dry run.
     pub(crate) fn exec(&self) -> Result<Status, Fault> {
         let environment = self.environment();
         if !self.words.is_empty() {
             return chain::exec_with(&self.words, &environment);
         }
         let shell = shell(&environment);
-        // The dash is how a shell knows that it is the first of a login.
+        // A shell recognizes by the dash that it is a login shell.
         let mut argv0 = OsString::from("-");
         argv0.push(Path::new(&shell).file_name().unwrap_or(&shell));
         chain::exec_program(&shell, &[argv0], &environment)
@@ -43,9 +43,9 @@ impl Command {
     }
 }
 
-/// Of the environment, else of the user as whom we run, else the one that every system has.
+/// Returns the shell of the environment, otherwise that of our user, otherwise /bin/sh.
 fn shell(environment: &Environment) -> OsString {
-    let told = environment.get("SHELL").filter(|shell| !shell.is_empty()).map(OsStr::to_owned);
-    let known = || accounts::shell(nix::unistd::getuid().as_raw()).map(OsString::from);
-    told.or_else(known).unwrap_or_else(|| "/bin/sh".into())
+    let variable = environment.get("SHELL").filter(|shell| !shell.is_empty()).map(OsStr::to_owned);
+    let of_user = || accounts::shell(nix::unistd::getuid().as_raw()).map(OsString::from);
+    variable.or_else(of_user).unwrap_or_else(|| "/bin/sh".into())
 }

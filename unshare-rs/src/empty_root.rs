@@ -1,8 +1,9 @@
-//! An empty root directory for the init of `--init`, in a mount namespace where there is nothing else. `pivot_root(2)`.
+//! An empty root directory for the init of `--init`, in a mount namespace that contains nothing else. `pivot_root(2)`.
 //!
-//! The command may change its own root, but the init stays where it was started: in the root directory of the host, and
-//! /proc/1/root and /proc/1/ns/mnt lead there. The surprise: an empty *directory* would not do. From /proc/1/root, `..`
-//! leads on to the parent directory, since only the caller's own root stops it. So it must be the root of a mount.
+//! The command may change its own root, but the init keeps the root directory in which it was started, that of the host,
+//! and /proc/1/root and /proc/1/ns/mnt lead there. The surprise: an empty *directory* would not suffice. From
+//! /proc/1/root, `..` leads to the parent directory, because only the caller's own root stops it. So the empty root must
+//! be the root of a mount.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -24,13 +25,15 @@ use crate::propagation;
 
 const GOAL: &str = "give the init an empty root directory";
 
-/// Goes into one. Without CAP_SYS_ADMIN we can make no mount, but then the command can make no container either.
+/// Changes to an empty root directory. Without CAP_SYS_ADMIN we can make no mount, but then the command can make no
+/// container either.
 pub(crate) fn enter(holding: Holding) -> Result<(), Fault> {
     if !holding.has(CapabilitySet::SYS_ADMIN) {
         return Ok(());
     }
     match leave_root() {
-        // A security module, or the filter of a container that we run in. It refuses the command a container, too.
+        // A security module, or the filter of a container that we run in. It prevents the command from making a
+        // container, too.
         Err(fault) if matches!(fault.errno(), Some(Errno::EPERM | Errno::EACCES | Errno::ENOSYS)) => {
             narrate::remark(format_args!("the init keeps its root directory: {fault}"));
             Ok(())
@@ -50,26 +53,26 @@ fn leave_root() -> Result<(), Fault> {
         refused => (false, refused),
     };
     match left {
-        // The root directory is none of a mount (after chroot(2)), or one that cannot be moved (the kernel's initramfs).
+        // The root directory is not the root of a mount (after chroot(2)), or the mount cannot be moved (the kernel's
+        // initramfs).
         Err(fault) if fault.errno() == Some(Errno::EINVAL) => {
             if attached {
-                detach("a mount without a parent: no .. leads out of it")?;
+                detach("a mount without a parent: .. cannot leave it")?;
             }
-            let why = "the root directory of a mount that is attached nowhere; chroot(2)";
+            let why = "the root directory of a detached mount; chroot(2)";
             call(GOAL, "chroot(\".\")", why, || rustix::process::chroot("."))
         }
         left => left,
     }
 }
 
-/// Attached nowhere. Nothing can be made in it.
+/// Returns a detached, read-only mount of an empty file system.
 fn empty_mount() -> Result<OwnedFd, Fault> {
-    let context =
-        call(GOAL, "fsopen(\"tmpfs\", FSOPEN_CLOEXEC)", "a file system with nothing in it; tmpfs(5)", || {
-            fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)
-        })?;
+    let context = call(GOAL, "fsopen(\"tmpfs\", FSOPEN_CLOEXEC)", "an empty file system; tmpfs(5)", || {
+        fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)
+    })?;
     let text = "fsconfig(fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0)";
-    call(GOAL, text, "the superblock", || fsconfig_create(context.as_fd()))?;
+    call(GOAL, text, "creates the superblock; fsconfig(2)", || fsconfig_create(context.as_fd()))?;
     let (names, flags) = (
         "MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID|MOUNT_ATTR_NODEV|MOUNT_ATTR_NOEXEC",
         MountAttrFlags::MOUNT_ATTR_RDONLY
@@ -77,21 +80,21 @@ fn empty_mount() -> Result<OwnedFd, Fault> {
             | MountAttrFlags::MOUNT_ATTR_NODEV
             | MountAttrFlags::MOUNT_ATTR_NOEXEC,
     );
-    call(GOAL, format!("fsmount(fd, FSMOUNT_CLOEXEC, {names})"), "a mount of it, attached nowhere yet", || {
+    call(GOAL, format!("fsmount(fd, FSMOUNT_CLOEXEC, {names})"), "a mount of this file system, still detached", || {
         fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)
     })
 }
 
 fn attach(tree: &OwnedFd) -> Result<(), Fault> {
-    let why = "pivot_root(2) takes only a mount that is attached; move_mount(2)";
+    let why = "pivot_root(2) accepts only an attached mount; move_mount(2)";
     let text = "move_mount(fd, \"\", AT_FDCWD, \"/\", MOVE_MOUNT_F_EMPTY_PATH)";
     call(GOAL, text, why, || move_mount(tree.as_fd(), "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH))
 }
 
 fn pivot() -> Result<(), Fault> {
-    let why = "whoever reaches this mount namespace through the init finds nothing in it; pivot_root(2)";
+    let why = "a process that reaches this mount namespace through the init finds nothing in it; pivot_root(2)";
     call(GOAL, "pivot_root(\".\", \".\")", why, || rustix::process::pivot_root(".", "."))?;
-    detach("nothing of the old root stays in this mount namespace")
+    detach("no mount of the old root stays in this mount namespace")
 }
 
 fn detach(why: &str) -> Result<(), Fault> {

@@ -1,7 +1,7 @@
 //! Forking the first process of the new pid namespace. `pid_namespaces(7)`.
 //!
-//! The process that unshares a pid namespace never enters it, its next child is pid 1 there; and when that one ends,
-//! the kernel kills everything else in the namespace.
+//! The process that unshares a pid namespace never enters it; its next child is pid 1 there. When pid 1 ends, the kernel
+//! kills all other processes of the namespace.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -15,25 +15,25 @@ use rustix::process::PidfdFlags;
 
 use crate::forward::{Forward, Signals};
 
-/// Who comes back from [`fork`].
+/// The process in which [`fork`] returns.
 pub(crate) enum Role {
-    /// The new process, which goes on.
+    /// The new process, which continues the work.
     First(Tether),
-    /// The old one.
+    /// The old process, which waits.
     Waiting(Box<Child>),
 }
 
-/// What ends a process with its parent (`--kill-child`).
+/// The signal that ends a process with its parent (`--kill-child`), and a pidfd of the parent.
 #[derive(Default)]
 pub(crate) struct Tether(Option<(Signal, OwnedFd)>);
 
-/// A child that is waited for.
+/// A child to wait for.
 pub(crate) struct Child {
     pid: Pid,
     signals: Signals,
 }
 
-/// Forks. With `kill_child`, the death of this process ends the child by that signal.
+/// Forks. With `kill_child`, the child gets this signal when this process dies.
 pub(crate) fn fork(kill_child: Option<Signal>, forward: Forward, why: &str) -> Result<Role, Fault> {
     let tether = Tether::to_this_process(kill_child)?;
     let signals = Signals::block(forward)?;
@@ -52,7 +52,7 @@ impl Child {
         self.pid.as_raw()
     }
 
-    /// Waits for its end; with `reap`, every orphan that comes to us is collected on the way.
+    /// Waits for the end of the child; with `reap`, also collects every orphan that becomes our child.
     pub(crate) fn wait(self, reap: bool) -> Result<Status, Fault> {
         self.signals.wait(self.pid, reap)
     }
@@ -67,20 +67,20 @@ impl Tether {
         Ok(Tether(Some((signal, parent))))
     }
 
-    /// Asks the kernel for the signal. Again after each change of credentials: that clears it.
+    /// Requests the signal. This is repeated after each change of credentials, which clears the request.
     pub(crate) fn tie(&self) -> Result<(), Fault> {
         let Some((signal, parent)) = &self.0 else { return Ok(()) };
         let text = format!("prctl(PR_SET_PDEATHSIG, {signal})");
         call(
-            "end with the parent",
+            "set the parent death signal",
             text,
-            "the command shall not outlive unshare-rs; PR_SET_PDEATHSIG(2const)",
+            "the command must not outlive unshare-rs; PR_SET_PDEATHSIG(2const)",
             || nix::sys::prctl::set_pdeathsig(*signal),
         )?;
         // A parent that died before the prctl sends nothing, and getppid(2) proves nothing across pid namespaces.
-        match !plumbing::narrate::is_dry_run() && wait_readable(parent.as_fd(), Some(Duration::ZERO))? {
-            true => Err(Fault::new("cannot go on: unshare-rs was killed meanwhile")),
-            false => Ok(()),
+        if !plumbing::narrate::is_dry_run() && wait_readable(parent.as_fd(), Some(Duration::ZERO))? {
+            return Err(Fault::new("cannot continue: unshare-rs was killed in the meantime"));
         }
+        Ok(())
     }
 }

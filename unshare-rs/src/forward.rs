@@ -1,7 +1,8 @@
-//! Waiting for a child, and passing signals on to it meanwhile. `signalfd(2)`, `wait(2)`.
+//! Waiting for a child, and forwarding signals to it in the meantime. `signalfd(2)`, `wait(2)`.
 //!
-//! The signals are blocked before the fork and read from a descriptor, so none is lost between the two. What the kernel
-//! itself sends, a terminal's ^C, went to the whole foreground process group: a child in our own group has it already.
+//! The signals are blocked before the fork and then read from a descriptor, so none is lost in between. A signal that the
+//! kernel itself sends (a terminal's ^C) goes to the whole foreground process group, so a child in our own group already
+//! has it.
 
 use nix::errno::Errno;
 use nix::libc::SI_KERNEL;
@@ -13,23 +14,23 @@ use plumbing::kernel::{call, kill_by_number, look};
 use plumbing::status::wait_for;
 use plumbing::{Fault, Status, narrate};
 
-/// The kernel's first real-time signal, from which strace counts; the C library keeps the first two to itself.
+/// The kernel's first real-time signal, from which strace counts; the C library reserves the first two.
 const FIRST_REAL_TIME: i32 = 32;
 
-/// What is passed on.
+/// The signals that are forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Forward {
-    /// Nothing. TERM and INT wait until the child has ended: what to do with a terminal's ^C is the command's decision.
+    /// None. TERM and INT stay pending until the child has ended: the command decides what a terminal's ^C does.
     Nothing,
     /// TERM and INT.
     Termination,
-    /// Whatever can be, but for those by which a terminal's shell stops us together with the child.
+    /// All that can be forwarded, except those with which a shell stops us together with the child.
     AllButStops,
-    /// Whatever can be.
+    /// All that can be forwarded.
     Everything,
 }
 
-/// Blocked signals.
+/// The blocked signals, and the mask from before.
 pub(crate) struct Signals {
     forward: Forward,
     blocked: SigSet,
@@ -37,7 +38,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Blocks them, before the fork.
+    /// Blocks the signals, before the fork.
     pub(crate) fn block(forward: Forward) -> Result<Signals, Fault> {
         let blocked = forward.signals();
         let inherited =
@@ -45,12 +46,12 @@ impl Signals {
         Ok(Signals { forward, blocked, inherited })
     }
 
-    /// Gives the child the mask that we were started with.
+    /// Restores the inherited mask, in the child.
     pub(crate) fn restore(&self) -> Result<(), Fault> {
         look("restore the signal mask", "sigprocmask(SIG_SETMASK)", || self.inherited.thread_set_mask())
     }
 
-    /// Waits for the child's end. With `reap`, every other child that comes to us is collected too.
+    /// Waits for the end of the child. With `reap`, also collects every other process that becomes our child.
     pub(crate) fn wait(self, child: Pid, reap: bool) -> Result<Status, Fault> {
         if self.forward == Forward::Nothing {
             return wait_for(child.as_raw());
@@ -73,7 +74,7 @@ impl Signals {
 }
 
 impl Forward {
-    /// What is blocked, and SIGCHLD where it shall wake us.
+    /// Returns the signals to block, including SIGCHLD if it must wake us.
     fn signals(self) -> SigSet {
         use Signal::*;
         let without = |left_out: &[Signal]| {
@@ -81,7 +82,7 @@ impl Forward {
             left_out.iter().for_each(|signal| signals.remove(*signal));
             signals
         };
-        // Those of a fault of our own come at once whether blocked or not, and mean nobody else.
+        // The signals of our own faults are delivered even if blocked, and are not meant for the child.
         let faults = [SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGABRT, SIGTRAP, SIGSYS];
         match self {
             Forward::Nothing => SigSet::from_iter([SIGTERM, SIGINT]),
@@ -92,7 +93,7 @@ impl Forward {
     }
 }
 
-/// A failure is told, and no reason to abandon the child.
+/// Forwards a signal. A failure is only reported, because the child must still be waited for.
 fn pass_on(received: &siginfo, child: Pid) {
     let number = received.ssi_signo.cast_signed();
     let is_in_our_group = || getpgid(Some(child)) == Ok(getpgrp());
@@ -108,13 +109,16 @@ fn pass_on(received: &siginfo, child: Pid) {
     }
 }
 
-/// Collects whoever has ended; answers how the child did, once it has.
+/// Collects ended children; returns the status of `child` if it has ended.
 fn collect(child: Pid, reap: bool) -> Result<Option<Status>, Fault> {
-    let whom = if reap { None } else { Some(child) };
+    let awaited = if reap { None } else { Some(child) };
     let mut status = None;
     loop {
-        match waitpid(whom, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) if status.is_some() || whom.is_none() => return Ok(status),
+        match waitpid(awaited, Some(WaitPidFlag::WNOHANG)) {
+            // No more children to collect: all are alive, or `child` was the last one.
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) if status.is_some() || awaited.is_none() => {
+                return Ok(status);
+            }
             Ok(WaitStatus::StillAlive) => return Ok(None),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(Fault::kernel("wait for the command", format!("waitpid({child})"), errno)),

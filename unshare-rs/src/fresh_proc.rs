@@ -1,4 +1,4 @@
-//! A proc file system of the new pid namespace: the old one still shows the processes of the old. `proc(5)`.
+//! A proc file system for the new pid namespace: the old one still shows the processes of the old namespace. `proc(5)`.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ use plumbing::{Fault, mountinfo};
 use crate::options::Propagation;
 use crate::propagation;
 
-/// Mounts it at `dir`. What was private before by `--propagation private` needs no second word; a root that we changed
-/// to is not ours to judge.
+/// Mounts a proc file system at `dir`. `--propagation private` has already made the mounts private; in a new root they
+/// are left as its owner set them.
 pub(crate) fn mount(dir: &Path, propagation: Propagation, is_root_changed: bool) -> Result<(), Fault> {
     if propagation != Propagation::Private && !is_root_changed {
         match propagation::make_private(dir) {
-            // It is not a mount yet.
+            // `dir` is not a mount point yet.
             Err(fault) if fault.errno() == Some(Errno::EINVAL) => {}
             made => made?,
         }
@@ -24,34 +24,31 @@ pub(crate) fn mount(dir: &Path, propagation: Propagation, is_root_changed: bool)
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let shown = dir.display().to_string();
     let text = format!("mount(\"proc\", {shown:?}, \"proc\", MS_NOSUID|MS_NODEV|MS_NOEXEC, NULL)");
-    call(
-        format!("mount a fresh proc at {shown}"),
-        text,
-        "/proc of the pid namespace that we are in now; proc(5)",
-        || nix::mount::mount(Some("proc"), dir, Some("proc"), flags, None::<&str>),
-    )
+    call(format!("mount a new proc at {shown}"), text, "it shows the pid namespace that we are in now; proc(5)", || {
+        nix::mount::mount(Some("proc"), dir, Some("proc"), flags, None::<&str>)
+    })
 }
 
-/// Why it was refused in the namespaces that we made.
+/// Adds the reason why the mount was refused in the namespaces that we made.
 pub(crate) fn explain(fault: Fault, kinds: KindSet, has_forked: bool) -> Fault {
     if fault.errno() != Some(Errno::EPERM) || !kinds.contains(Kind::User) {
         return fault;
     }
     if !kinds.contains(Kind::Pid) {
-        return fault.with_remedy("it would show a pid namespace that is not ours: add --pid --fork");
+        return fault.with_remedy("it would show a pid namespace that is not ours; add --pid --fork");
     }
     if !has_forked {
-        return fault.with_remedy("it would show the old pid namespace, in which we still are: add --fork");
+        return fault.with_remedy("it would show the old pid namespace, in which we still are; add --fork");
     }
     match covered() {
         Some(point) => fault.with_remedy(format!(
-            "{point} is covered here, as container engines do, and a fresh proc would show what is below; leave /proc as it is"
+            "another mount covers {point} here, as container engines do, and a new proc would reveal it; use the existing /proc"
         )),
         None => fault,
     }
 }
 
-/// A mount upon a part of /proc.
+/// Returns a mount point that covers a part of /proc.
 fn covered() -> Option<String> {
     let is_below_proc = |point: &Path| point.starts_with("/proc") && point != Path::new("/proc");
     let mut points = mountinfo::own().ok()?.into_iter().map(|mount| mount.point);

@@ -1,9 +1,9 @@
-//! `--hold`: namespaces around a small init, held open for a pipeline, and the record that names them.
+//! `--hold`: a small init that keeps new namespaces open for a pipeline, and the record that identifies them.
 //!
-//! The init is made by one clone3(2) with all the namespaces, so it is pid 1 where a pid namespace is asked for; but a
-//! time namespace takes its offsets only until somebody is in it, so that one is made before, by unshare(2), and the user
-//! namespace that has to own it. The init runs from a sealed copy of our executable, with descriptors of its own making
-//! only: nothing of the host is left for the container to reach through /proc/1.
+//! One clone3(2) makes the init with all its namespaces, so the init is pid 1 of a new pid namespace. But the offsets of a
+//! time namespace can be set only before a process enters it, so unshare(2) makes it beforehand, together with the user
+//! namespace that must own it. The init runs from a sealed copy of our executable, with only its own descriptors: the
+//! container can reach no file of the host through /proc/1.
 
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -24,7 +24,7 @@ use crate::outside::{Errands, Outside};
 use crate::plan::{Hold, manuals, set_up, unshare};
 use crate::{init, map_helper, refusal};
 
-/// Makes the container's init and passes its record on.
+/// Makes the init of the container and passes the record on.
 pub(crate) fn hold(plan: &Hold) -> Result<Status, Fault> {
     record_out::require_reader()?;
     let kinds = plan.namespaces.kinds;
@@ -41,7 +41,7 @@ pub(crate) fn hold(plan: &Hold) -> Result<Status, Fault> {
     }
 }
 
-/// What there has to be before there is an init: it is in these from its first moment, with the clocks set off.
+/// Makes the namespaces that must exist before the init, which starts inside them, and sets the clock offsets.
 fn unshare_first(plan: &Hold, kinds: KindSet, maps: &Maps) -> Result<(), Fault> {
     let outside = Outside::station(Errands { maps, persist: &[], pid_file: None })?;
     refusal::explain(kinds, unshare(kinds))?;
@@ -64,10 +64,10 @@ fn hold_with(plan: &Hold, kinds: KindSet, maps: &Maps, kit: Kit, ours: &OwnNames
             drop((kit.init, mapped));
             if !maps.outside.is_empty() {
                 write_maps(pid, maps)?;
-                look("let the init go on", "write(pipe)", || rustix::io::write(&map, b"+"))?;
+                look("let the init continue", "write(pipe)", || rustix::io::write(&map, b"+"))?;
             }
             if !kit.lease.hear_ready()? {
-                // It has said why on stderr.
+                // The init has printed the reason to stderr.
                 return Err(Fault::already_told(Status::OURS));
             }
             let target = Target::of_pidfd(pid, pidfd)?;
@@ -76,7 +76,7 @@ fn hold_with(plan: &Hold, kinds: KindSet, maps: &Maps, kit: Kit, ours: &OwnNames
     }
 }
 
-/// Which namespaces we were started in: what the record calls private is in others.
+/// The namespaces in which we were started: a namespace that the record calls private is a different one.
 struct OwnNamespaces([Option<u64>; Kind::ALL.len()]);
 
 impl OwnNamespaces {
@@ -89,13 +89,14 @@ impl OwnNamespaces {
     }
 }
 
-/// From outside, by the right that we have there. A failure ends the init too: nobody opens its pipe any more.
+/// Writes the maps from outside, where we have the right to do so. After a failure the init ends too, because the pipe
+/// that it reads is closed.
 fn write_maps(pid: i32, maps: &Maps) -> Result<(), Fault> {
     maps.prepare(&pid.to_string())?;
     map_helper::write(pid, maps)
 }
 
-/// In the child: waits until it has ids, where somebody else gives them.
+/// Waits, in the child, until its ids are mapped from outside, if they are.
 fn await_maps(maps: &Maps, mapped: OwnedFd, map: OwnedFd) -> Result<(), Fault> {
     drop(map);
     if maps.outside.is_empty() {
@@ -105,14 +106,14 @@ fn await_maps(maps: &Maps, mapped: OwnedFd, map: OwnedFd) -> Result<(), Fault> {
         return write_maps(std::process::id().cast_signed(), maps);
     }
     match look("wait for id maps", "read(pipe)", || rustix::io::read(&mapped, &mut [0u8; 1]))? {
-        // The one outside has said why on stderr.
+        // The process outside has printed the reason to stderr.
         0 => Err(Fault::already_told(Status::OURS)),
         _ => Ok(()),
     }
 }
 
 fn clone(kinds: KindSet) -> Result<Cloned, Fault> {
-    let why = format!("an init in {} namespaces of its own; {}", kinds.names(), manuals(kinds));
+    let why = format!("an init in new {} namespaces; {}", kinds.names(), manuals(kinds));
     fork_into(kinds, format!("create the {} namespaces", kinds.names()), &why)
 }
 
@@ -122,7 +123,7 @@ fn hand_over(plan: &Hold, target: Target, lease: Lease, ours: &OwnNamespaces) ->
         Ok(()) => lease.release(&target).map(|()| Status::SUCCESS),
         Err(fault) => match lease.abandon(&target)? {
             true => Err(fault),
-            false => Err(fault.with_remedy(format!("the container's init, process {}, does not end", target.pid()))),
+            false => Err(fault.with_remedy(format!("the container's init is still running: process {}", target.pid()))),
         },
     }
 }
@@ -143,13 +144,13 @@ fn record_of(plan: &Hold, target: &Target, ours: &OwnNamespaces) -> Result<Recor
     Ok(record)
 }
 
-/// What the two processes share before they part.
+/// What this process and the future init share before the clone.
 struct Kit {
     lease: Lease,
     init: InitKit,
 }
 
-/// What the init takes along.
+/// The descriptors of the init.
 struct InitKit {
     lease: OwnedFd,
     doorbell: OwnedFd,
@@ -169,7 +170,7 @@ impl Kit {
     }
 }
 
-/// The child's way: set up the namespaces, keep nothing of the host, execute the sealed copy.
+/// Sets up the namespaces, in the child, gives up everything of the host, and executes the sealed copy.
 fn become_init(plan: &Hold, maps: &Maps, kit: InitKit) -> Result<(), Fault> {
     maps.write_inside()?;
     look("leave the terminal", "setsid()", rustix::process::setsid)?;
@@ -177,9 +178,9 @@ fn become_init(plan: &Hold, maps: &Maps, kit: InitKit) -> Result<(), Fault> {
     look("leave the directory", "chdir(\"/\")", || rustix::process::chdir("/"))?;
     let executable = if narrate::is_dry_run() { kit.executable } else { arrange_descriptors(kit)? };
     let argv: Vec<OsString> = plan.orders.to_argv();
-    let why = "the container must not reach a host file by /proc/1/exe";
+    let why = "the container must not reach a file of the host through /proc/1/exe";
     let why = match plan.orders.ttl_ms {
-        Some(ttl) => format!("{why}; this init ends by itself unless a command is entered within {ttl} ms"),
+        Some(ttl) => format!("{why}; this init exits unless a command is entered within {ttl} ms"),
         None => why.to_owned(),
     };
     sealed::exec_without_environment(&executable, &argv, &why)?;
@@ -188,8 +189,8 @@ fn become_init(plan: &Hold, maps: &Maps, kit: InitKit) -> Result<(), Fault> {
     init::confine(if is_root { Holding::Everything } else { Holding::Now })
 }
 
-/// Puts what the init keeps at its agreed numbers, and marks everything else to be closed on exec. stdin and stdout
-/// become the mark: open, so that Rust's runtime opens no /dev/null of the host, and of no use to anyone.
+/// Moves the init's descriptors to their agreed numbers, and marks all others close-on-exec. stdin and stdout become the
+/// mark: they are open, so that Rust's runtime does not open the host's /dev/null, and the mark is of no use to an attacker.
 fn arrange_descriptors(kit: InitKit) -> Result<OwnedFd, Fault> {
     const SAFE: RawFd = 32;
     let goal = "arrange the init's descriptors";
@@ -197,7 +198,7 @@ fn arrange_descriptors(kit: InitKit) -> Result<OwnedFd, Fault> {
         look(goal, "fcntl(F_DUPFD_CLOEXEC)", || nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(SAFE)))
             .map(plumbing::kernel::adopt)
     };
-    // First all of them out of the way: a number that is to be filled may still hold another of them.
+    // First all of them move away: a target number may still be used by another of them.
     let (mark, doorbell, bell) = (lift(kit.mark)?, lift(kit.doorbell)?, lift(kit.bell)?);
     let (lease, executable) = (lift(kit.lease)?, lift(kit.executable)?);
     let places = [

@@ -1,18 +1,18 @@
-//! Computing an id map: which ids inside a user namespace are which outside. `user_namespaces(7)`. Pure.
+//! Computing an id map: which id inside a user namespace is which id outside. `user_namespaces(7)`. Pure.
 //!
-//! A map is lines of `inner outer count`. The kernel refuses a map in which an id occurs twice on either side, so a
-//! single id that is put in front cuts a hole into the ranges behind it; what lies above a hole moves down on the
-//! other side, and an id is lost only where a range has no room left for it.
+//! A map is lines of `inner outer count`. The kernel refuses a map in which an id occurs twice on either side. So the
+//! single id, which has precedence, makes a hole in the ranges. The ids above a hole move down on the other side; an id
+//! is lost only if a range has no room left for it.
 
 use std::collections::VecDeque;
 
 use plumbing::Fault;
 
-/// The kernel takes no more lines (`UID_GID_MAP_MAX_EXTENTS`)…
+/// The most lines that the kernel accepts (`UID_GID_MAP_MAX_EXTENTS`).
 const MAX_EXTENTS: usize = 340;
-/// … and only what one write of less than a page brings.
+/// The most bytes that the kernel accepts: one write, of less than a page.
 const MAX_TEXT: usize = 4095;
-/// One past the highest id: the number -1 means "no id".
+/// One past the highest id: the value -1 means "no id".
 const END: u64 = u32::MAX as u64;
 
 /// One line of a map.
@@ -22,32 +22,32 @@ pub struct Extent {
     pub inner: u32,
     /// The first id outside.
     pub outer: u32,
-    /// How many.
+    /// The number of ids.
     pub count: u32,
 }
 
-/// Ids `first..end`.
+/// The ids `first..end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// The first.
+    /// The first id.
     pub first: u64,
-    /// One past the last.
+    /// One past the last id.
     pub end: u64,
 }
 
-/// What is to be mapped behind the single id.
+/// Ids to map in addition to the single id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Range {
-    /// Exactly this.
+    /// Exactly this line.
     Fixed(Extent),
-    /// These ids outside, to themselves as far as they are not mapped yet.
+    /// These ids outside, mapped to themselves as far as they are not mapped yet.
     Same(Vec<Span>),
-    /// These ids outside, to the lowest ids inside that are left.
+    /// These ids outside, mapped to the lowest free ids inside.
     Lowest(Vec<Span>),
 }
 
 impl Extent {
-    /// One id to one id.
+    /// Maps one id to one id.
     pub fn single(inner: u32, outer: u32) -> Extent {
         Extent { inner, outer, count: 1 }
     }
@@ -60,12 +60,12 @@ impl Extent {
         Span::of(self.outer, self.count)
     }
 
-    /// Whether both sides are ids: nothing is empty, nothing runs over the highest one.
+    /// Reports whether both sides are valid: not empty, and not above the highest id.
     pub fn is_valid(self) -> bool {
         self.count > 0 && self.inner_span().end <= END && self.outer_span().end <= END
     }
 
-    /// Whether an id occurs in both, on the inside or on the outside.
+    /// Reports whether an id occurs in both lines, on the inside or on the outside.
     pub fn overlaps(self, other: Extent) -> bool {
         let meets = |a: Span, b: Span| a.first < b.end && b.first < a.end;
         meets(self.inner_span(), other.inner_span()) || meets(self.outer_span(), other.outer_span())
@@ -73,13 +73,13 @@ impl Extent {
 }
 
 impl Span {
-    /// `count` ids from `first`.
+    /// Returns `count` ids from `first`.
     pub fn of(first: u32, count: u32) -> Span {
         Span { first: first.into(), end: u64::from(first) + u64::from(count) }
     }
 }
 
-/// The map: the single id in front, then what is fixed, then what fills up, each in the order given.
+/// Computes the map: first the single id, then the fixed ranges, then those that fill up, each in the given order.
 pub fn compute(single: Option<Extent>, ranges: &[Range]) -> Vec<Extent> {
     let in_front: Vec<Extent> = single.into_iter().collect();
     let mut map = in_front.clone();
@@ -96,7 +96,7 @@ pub fn compute(single: Option<Extent>, ranges: &[Range]) -> Vec<Extent> {
             Range::Fixed(_) => {}
             Range::Same(spans) => {
                 for span in spans {
-                    // Each side loses what is taken on that side; what is left of both is put together in order.
+                    // Each side loses the ids that are taken on that side; the remaining ids are paired in order.
                     let (inner, outer) = (minus(&[*span], &inner_spans(&map)), minus(&[*span], &outer_spans(&map)));
                     map.extend(zip(&inner, &outer));
                 }
@@ -115,21 +115,21 @@ pub fn compute(single: Option<Extent>, ranges: &[Range]) -> Vec<Extent> {
     map
 }
 
-/// The map as the kernel reads it.
+/// Returns the map in the form that the kernel reads.
 pub fn text(map: &[Extent]) -> Result<String, Fault> {
     let lines: Vec<String> = map.iter().map(|line| format!("{} {} {}", line.inner, line.outer, line.count)).collect();
     let text = lines.join("\n");
-    match map.len() > MAX_EXTENTS || text.len() > MAX_TEXT {
-        true => Err(Fault::new(format!(
-            "cannot map ids in {} ranges ({} bytes): the kernel takes at most {MAX_EXTENTS} in {MAX_TEXT} bytes",
+    if map.len() > MAX_EXTENTS || text.len() > MAX_TEXT {
+        return Err(Fault::new(format!(
+            "cannot map ids in {} ranges ({} bytes): the kernel accepts at most {MAX_EXTENTS} in {MAX_TEXT} bytes",
             map.len(),
             text.len()
-        ))),
-        false => Ok(text),
+        )));
     }
+    Ok(text)
 }
 
-/// The lines of a map file of /proc, as the ids that it knows inside.
+/// Returns the ids inside that a map file of /proc lists.
 pub fn ids_inside(map: &str) -> Vec<Span> {
     map.lines()
         .filter_map(|line| {
@@ -140,7 +140,7 @@ pub fn ids_inside(map: &str) -> Vec<Span> {
         .collect()
 }
 
-/// What of `spans` is in none of `taken`, in the order of `spans`.
+/// Returns the ids of `spans` that are in none of `taken`, in the order of `spans`.
 pub fn minus(spans: &[Span], taken: &[Span]) -> Vec<Span> {
     let mut taken = taken.to_vec();
     taken.sort_by_key(|span| span.first);
@@ -168,14 +168,14 @@ fn outer_spans(map: &[Extent]) -> Vec<Span> {
     map.iter().map(|extent| extent.outer_span()).collect()
 }
 
-/// Maps the first id left inside to the first one left outside, and so on, for as long as there are some on both sides.
+/// Maps the first free id inside to the first one outside, and so on, until one side is used up.
 fn zip(inner: &[Span], outer: &[Span]) -> Vec<Extent> {
     let mut inner: VecDeque<Span> = inner.iter().copied().collect();
     let mut outer: VecDeque<Span> = outer.iter().copied().collect();
     let mut map: Vec<Extent> = Vec::new();
     while let (Some(inside), Some(outside)) = (inner.front_mut(), outer.front_mut()) {
         let count = (inside.end - inside.first).min(outside.end - outside.first);
-        // All three are below END, which fits.
+        // All three are below END, so they fit.
         map.push(Extent { inner: inside.first as u32, outer: outside.first as u32, count: count as u32 });
         inside.first += count;
         outside.first += count;

@@ -1,10 +1,11 @@
-//! The init that `--hold` leaves: it keeps the namespaces alive, reaps orphans, and knows whether the container is
-//! still being assembled. `pid_namespaces(7)`; the conversation is described in `plumbing::assembly`.
+//! The init of a hold: it keeps the namespaces alive, reaps orphans, and knows whether the container is still
+//! unfinished. `pid_namespaces(7)`; the protocol is described in `plumbing::assembly`.
 //!
-//! It forwards nothing and survives the terminal. Ending is its only power: as pid 1 it takes its namespace along.
-//! Whoever may trace it inside gains nothing by it: it has a filter for the calls below from its beginning, and no
-//! capability but the one that it takes to join a cgroup namespace, until a command is entered. Its root directory is
-//! that of its mount namespace, which an entered command gets as well, and by which tools outside look at the container.
+//! It forwards no signal and survives the end of the terminal. All it can do is exit: as pid 1 it then ends its namespace.
+//! A process inside that may trace the init gains nothing: from the beginning the init has a filter for the calls below,
+//! and no capability except the one that joining a cgroup namespace requires, until a command is entered. Its root
+//! directory is that of its mount namespace, which an entered command gets as well, and through which tools outside
+//! inspect the container.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,22 +24,22 @@ use plumbing::seccomp::{Allowed, allow_only};
 use plumbing::{Fault, Status, narrate};
 use rustix::thread::CapabilitySet;
 
-/// What the init is told.
+/// The parameters of the init.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Orders {
-    /// Its name, empty for none.
+    /// The name of the container, empty if it has none.
     pub(crate) name: OsString,
-    /// How long the container may stay unfinished, in milliseconds.
+    /// The time for which the container may stay unfinished, in milliseconds.
     pub(crate) ttl_ms: Option<u64>,
     /// Whether it prints its calls: `--explain`.
     pub(crate) is_explained: bool,
 }
 
-/// In front of the time, in the argv of an init that prints its calls.
+/// The prefix of the time in argv, for an init that prints its calls.
 const EXPLAINED: &str = "explain,";
 
 impl Orders {
-    /// The orders in this argv; `None` in everyone else's.
+    /// Returns the orders in this argv; `None` if it is not the argv of an init.
     pub(crate) fn from_argv(argv: &[OsString]) -> Option<Orders> {
         match argv {
             [argv0, ttl, name] if argv0 == assembly::INIT_NAME => {
@@ -50,7 +51,7 @@ impl Orders {
         }
     }
 
-    /// The argv that carries them.
+    /// Returns the argv that contains the orders.
     pub(crate) fn to_argv(&self) -> Vec<OsString> {
         let ttl = self.ttl_ms.map_or_else(|| "-".to_owned(), |ttl| ttl.to_string());
         let explained = if self.is_explained { EXPLAINED } else { "" };
@@ -58,11 +59,11 @@ impl Orders {
     }
 }
 
-/// Is the init, until the container ends.
+/// Runs the init until the container ends.
 pub(crate) fn run(orders: &Orders) -> Result<Status, Fault> {
     narrate::set(orders.is_explained, false);
     let container = Unfinished::take_over(orders)?;
-    // Kept for life: by it, stages know what may be ended and what may not.
+    // Never closed: stages recognize by the mark that they may end this process.
     let mark = adopt(assembly::MARK_FD);
     set_name(&orders.name)?;
     ignore_the_world()?;
@@ -77,19 +78,19 @@ pub(crate) fn run(orders: &Orders) -> Result<Status, Fault> {
     }
 }
 
-/// What comes after the assembly.
+/// How the assembly ended.
 enum End {
-    /// It was given up.
+    /// It was given up: the container ends.
     Now,
     /// A command was entered, and the container ends when this lease closes.
     With(OwnedFd),
-    /// A command was entered: the container stays until somebody kills its init.
+    /// A command was entered: the container stays until its init is killed.
     Never,
 }
 
 /// A container that is being assembled.
 struct Unfinished {
-    /// Stages fetch it from here for as long as it is open.
+    /// Stages fetch the doorbell from this process as long as it is open.
     _doorbell: OwnedFd,
     bell: OwnedFd,
     leases: Vec<OwnedFd>,
@@ -111,17 +112,17 @@ impl Unfinished {
         })
     }
 
-    /// Tells `--hold` that all is set up, and lets go of stderr, the last thing of the host. All three, since Rust's
-    /// runtime opens the host's /dev/null wherever we were started with one closed.
+    /// Reports to `--hold` that everything is set up, and replaces stderr, the last open file of the host. All three
+    /// standard descriptors are replaced, because Rust's runtime opens the host's /dev/null for any that was closed.
     fn announce(&self, mark: &OwnedFd) -> Result<(), Fault> {
         for standard in 0..3 {
-            look("let go of the terminal", "dup2(mark)", || place(mark, standard))?;
+            look("release the terminal", "dup2(mark)", || place(mark, standard))?;
         }
         let first = self.leases[0].as_fd();
         look("answer --hold", "sendmsg(lease)", || assembly::answer(first, Answer::Unfinished, None))
     }
 
-    /// Takes leases and hears what they say, until the assembly ends one way or the other.
+    /// Accepts leases and reads their messages until the assembly ends.
     fn serve(mut self) -> Result<End, Fault> {
         loop {
             let Some(ready) = self.wait()? else { return Ok(End::Now) };
@@ -142,19 +143,19 @@ impl Unfinished {
         }
     }
 
-    /// The assembly is over: gives up the last capability, shuts the doorbell, voids all other leases, and only then tells
+    /// Ends the assembly: gives up the last capability, closes the doorbell and all other leases, and only then answers
     /// the stage that entered.
     fn enter(self, speaker: usize) -> Result<OwnedFd, Fault> {
         privilege::reduce_to(CapabilitySet::empty(), Holding::Now)?;
         let mut leases = self.leases;
         let speaker = leases.swap_remove(speaker);
         drop((leases, self.bell, self._doorbell));
-        // A stage that is gone by now has its end closed, which is seen next.
+        // If the stage has ended by now, its end of the lease is closed, which is noticed next.
         assembly::answer(speaker.as_fd(), Answer::Done, None).ok();
         Ok(speaker)
     }
 
-    /// Waits for the bell (`Some(None)`) or the lease at an index; `None` when the time is up.
+    /// Waits for the bell (`Some(None)`) or for the lease at an index; `None` when the time is up.
     fn wait(&self) -> Result<Option<Option<usize>>, Fault> {
         let mut watched: Vec<_> = std::iter::once(&self.bell)
             .chain(&self.leases)
@@ -172,7 +173,7 @@ impl Unfinished {
                 Err(errno) => return Err(Fault::kernel("wait for a stage", "poll(bell, leases)", errno)),
             }
         }
-        // The bell first: a stage that takes over has rung before its predecessor says goodbye.
+        // The bell first: the next stage rings before its predecessor says goodbye.
         let ready = watched.iter().position(|fd| fd.any().unwrap_or(false)).unwrap_or(0);
         Ok(Some(ready.checked_sub(1)))
     }
@@ -225,13 +226,13 @@ fn set_name(name: &OsStr) -> Result<(), Fault> {
     if name.is_empty() {
         return look("name the init", "prctl(PR_SET_NAME)", || nix::sys::prctl::set_name(c"held"));
     }
-    // The kernel cuts it at 15 bytes.
+    // The kernel cuts the name at 15 bytes.
     let Ok(name) = std::ffi::CString::new(name.as_bytes()) else { return Ok(()) };
     look("name the init", "prctl(PR_SET_NAME)", || nix::sys::prctl::set_name(&name))
 }
 
-/// Gives up all that it takes no more to serve the stages. setns(2) only joins a cgroup namespace, and only as long as
-/// CAP_SYS_ADMIN is there; capset(2) gives that up, and can add nothing.
+/// Gives up everything that serving the stages does not require. setns(2) can only join a cgroup namespace, and only with
+/// CAP_SYS_ADMIN; capset(2) is needed to give that capability up, and cannot add one.
 pub(crate) fn confine(holding: Holding) -> Result<(), Fault> {
     privilege::keep_only(CapabilitySet::SYS_ADMIN, holding)?;
     allow_only(&[
@@ -246,8 +247,8 @@ pub(crate) fn confine(holding: Holding) -> Result<(), Fault> {
     ])
 }
 
-/// Blocks every signal but TERM, which ends an init without a pid namespace politely (in one, only KILL from outside
-/// does). SIGCHLD is ignored, so that the kernel reaps the orphans that come to us without waking us.
+/// Blocks every signal except TERM, which ends an init that has no pid namespace (in a pid namespace only KILL from
+/// outside does). Ignores SIGCHLD, so that the kernel reaps our orphans without waking us.
 fn ignore_the_world() -> Result<(), Fault> {
     look("let the kernel reap orphans", "sigaction(SIGCHLD, SIG_IGN)", || set_disposition(Signal::SIGCHLD, true))?;
     look("block signals", "rt_sigprocmask(SIG_SETMASK)", block_every_signal)?;

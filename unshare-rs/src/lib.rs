@@ -1,6 +1,6 @@
 //! `unshare-rs`: create namespaces, and run a command in them or hold them open for a pipeline. `unshare(2)`.
 //!
-//! Start reading at `plan.rs`: it lists the steps in the order in which the kernel wants them.
+//! Start reading at `plan.rs`: it lists the steps in the order that the kernel requires.
 #![forbid(unsafe_code)]
 
 pub mod manual;

@@ -1,9 +1,9 @@
-//! What the manual page says beyond the options. Tests hold the calls against the narration, and run the examples.
+//! The texts of the manual page besides the options. Tests compare the calls with the narration, and run the examples.
 
 use plumbing::manual::Who::{Anyone, Root};
 use plumbing::manual::{Call, Example, Manual, call, example, shared};
 
-/// The page.
+/// The manual page.
 pub const MANUAL: Manual = Manual {
     description: "Creates namespaces and runs a command in them. Each requested kind of namespace is new; the \
                   command shares all other kinds with the caller. With --hold no command is run: a small init keeps \
@@ -263,10 +263,10 @@ const EXAMPLES: &[Example] = &[
         "each step, and the reason for its place",
         Anyone,
         "$ unshare-rs --explain --map-root-user --uts --hostname lab -- true\n\
-         unshare-rs: unshare(CLONE_NEWUSER|CLONE_NEWUTS)… # own user and uts namespaces from here on; …\n\
-         unshare-rs: write(\"/proc/self/setgroups\", \"deny\")… # the kernel wants this before an unprivileged gid_map; …\n\
-         unshare-rs: write(\"/proc/self/uid_map\", \"0 … 1\")… # who the caller is inside; user_namespaces(7)\n\
-         unshare-rs: write(\"/proc/self/gid_map\", \"0 … 1\")… # the caller's group inside; user_namespaces(7)\n\
+         unshare-rs: unshare(CLONE_NEWUSER|CLONE_NEWUTS)… # new user and uts namespaces from here on; …\n\
+         unshare-rs: write(\"/proc/self/setgroups\", \"deny\")… # the kernel requires this before an unprivileged gid_map; …\n\
+         unshare-rs: write(\"/proc/self/uid_map\", \"0 … 1\")… # the caller's user id inside; user_namespaces(7)\n\
+         unshare-rs: write(\"/proc/self/gid_map\", \"0 … 1\")… # the caller's group id inside; user_namespaces(7)\n\
          unshare-rs: sethostname(\"lab\", 3)… # …\n\
          unshare-rs: execve(\"…/true\", [\"true\"])… # from here the command speaks\n",
     ),
@@ -275,7 +275,7 @@ const EXAMPLES: &[Example] = &[
         Anyone,
         "$ unshare-rs --user -- unshare-rs --user -- true\n\
          unshare-rs: cannot create the user namespaces: unshare(CLONE_NEWUSER): EPERM (Operation not permitted)\n\
-         unshare-rs: remedy: we have no id of our own in this user namespace: /proc/self/uid_map does not have it; …\n",
+         unshare-rs: remedy: our own id is not mapped in this user namespace (/proc/self/uid_map); …\n",
     ),
     example(
         "a network namespace that stays without a process, like one of `ip netns add`",

@@ -1,8 +1,8 @@
-//! Writing id maps of another process from outside: directly as root, else by the set-user-ID programs `newuidmap(1)`
-//! and `newgidmap(1)`, which let a user map the subordinate ids that /etc/subuid lends.
+//! Writing id maps of another process from outside: directly as root, otherwise with the set-user-ID programs
+//! `newuidmap(1)` and `newgidmap(1)`, which let a user map the subordinate ids of /etc/subuid.
 //!
-//! They are run from absolute places that only root can write to, never from PATH: what is found there gets to say
-//! which ids the new namespace has.
+//! They are run by absolute paths below directories that only root can write to, never from PATH: the program that runs
+//! decides which ids the new namespace has.
 
 use std::ffi::CString;
 use std::path::Path;
@@ -17,10 +17,10 @@ use crate::id_map::{self, Extent};
 use crate::map_refusal;
 use crate::mapping::{self, Maps, Sort};
 
-/// Where the helpers may lie. /run/wrappers is where NixOS keeps what is set-user-ID.
+/// The directories where the helpers may be. NixOS keeps set-user-ID programs in /run/wrappers.
 const PLACES: [&str; 5] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/run/wrappers/bin"];
 
-/// Writes the maps of process `pid` that are ours to write.
+/// Writes the maps of process `pid` that must be written from outside.
 pub(crate) fn write(pid: i32, maps: &Maps) -> Result<(), Fault> {
     let is_root = nix::unistd::geteuid().is_root();
     maps.outside.iter().try_for_each(|(sort, map)| match is_root {
@@ -31,7 +31,7 @@ pub(crate) fn write(pid: i32, maps: &Maps) -> Result<(), Fault> {
 
 fn write_directly(pid: i32, sort: Sort, map: &[Extent]) -> Result<(), Fault> {
     let path = format!("/proc/{pid}/{}", sort.file());
-    let why = "written from outside, where we have the right to all these ids; user_namespaces(7)";
+    let why = "written from outside, where we have the right to map all these ids; user_namespaces(7)";
     mapping::write(&path, &id_map::text(map)?, why).map_err(|fault| map_refusal::explain_outside(fault, sort, map))
 }
 
@@ -41,13 +41,13 @@ fn write_by_helper(pid: i32, sort: Sort, map: &[Extent]) -> Result<(), Fault> {
     let Some(path) = place else {
         return Err(Fault::new(format!("cannot map ids: there is no {name} in {}", PLACES.join(", "))).with_remedy(
             format!(
-                "install {name} (Debian's package uidmap, else shadow-utils), which lets a user map subordinate ids"
+                "install {name} (package uidmap of Debian, shadow-utils elsewhere), which lets a user map subordinate ids"
             ),
         ));
     };
     let mut words = vec![name.to_owned(), pid.to_string()];
     words.extend(map.iter().flat_map(|line| [line.inner, line.outer, line.count]).map(|number| number.to_string()));
-    let why = "a process of its own for the helper; newuidmap(1)";
+    let why = "a process for the helper; newuidmap(1)";
     match fork(format!("run {name}"), why)? {
         Cloned::Child => match run(&path, &words) {
             Ok(()) => Ok(()),
@@ -61,7 +61,8 @@ fn helper(sort: Sort) -> &'static str {
     if sort == Sort::Users { "newuidmap" } else { "newgidmap" }
 }
 
-/// With an empty environment: it has privilege, and ours is the user's. Comes back only from a dry run.
+/// Executes the helper with an empty environment: it is privileged, and our environment comes from the user. Returns
+/// only in a dry run or after an error.
 fn run(path: &str, words: &[String]) -> Result<(), Fault> {
     let text = chain::told(path, words);
     let why = "it checks the ranges against /etc/subuid or /etc/subgid, and writes the map; newuidmap(1)";

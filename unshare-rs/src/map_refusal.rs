@@ -1,6 +1,6 @@
 //! Why the kernel, or the helper, refused an id map. `user_namespaces(7)`.
 //!
-//! The errno says little: EPERM is an id that is not ours to give, a missing right, or a security module.
+//! The errno says little: EPERM can be an id that we may not map, a missing capability, or a security module.
 
 use nix::errno::Errno;
 use plumbing::Fault;
@@ -11,11 +11,11 @@ use crate::id_map::{Extent, Span, minus};
 use crate::mapping::{Sort, own_ids};
 use crate::{security_module, status};
 
-/// Of a single id that the process itself wrote.
+/// Explains the refusal of a single id, which the process itself wrote.
 pub(crate) fn explain_inside(fault: Fault, map: &[Extent], may_map_root: bool) -> Fault {
     match fault.errno() {
         Some(Errno::EPERM) if !may_map_root && maps_root(map) => fault.with_remedy(NEEDS_SETFCAP),
-        // The namespace exists, so nothing but a security module can be against mapping one's own id.
+        // The namespace exists, so only a security module can refuse to map our own id.
         Some(Errno::EPERM | Errno::EACCES) => match security_module::restriction() {
             Some(remedy) => fault.with_remedy(remedy),
             None => fault,
@@ -24,7 +24,8 @@ pub(crate) fn explain_inside(fault: Fault, map: &[Extent], may_map_root: bool) -
     }
 }
 
-/// Whether we hold CAP_SETFCAP. Asked before the user namespace is made: inside we hold everything.
+/// Reports whether we have CAP_SETFCAP. This is checked before the user namespace is made: inside we have every
+/// capability.
 pub(crate) fn may_map_root() -> bool {
     holds(CapabilitySet::SETFCAP) != Some(false)
 }
@@ -33,10 +34,10 @@ fn maps_root(map: &[Extent]) -> bool {
     map.iter().any(|line| line.outer == 0)
 }
 
-const NEEDS_SETFCAP: &str = "CAP_SETFCAP is missing here, and since Linux 5.12 root is not mapped without it; \
-                             user_namespaces(7)";
+const NEEDS_SETFCAP: &str = "CAP_SETFCAP is missing here, and since Linux 5.12 mapping root requires it; \
+ user_namespaces(7)";
 
-/// Of ranges that were written from outside; this process is outside.
+/// Explains the refusal of ranges that this process wrote from outside.
 pub(crate) fn explain_outside(fault: Fault, sort: Sort, map: &[Extent]) -> Fault {
     if fault.errno() != Some(Errno::EPERM) {
         return fault;
@@ -45,7 +46,7 @@ pub(crate) fn explain_outside(fault: Fault, sort: Sort, map: &[Extent]) -> Fault
     let outer: Vec<Span> = map.iter().map(|line| Span::of(line.outer, line.count)).collect();
     if let Some(strange) = minus(&outer, &ours).first() {
         return fault.with_remedy(format!(
-            "{} to {} are no ids here: /proc/self/{} does not have them",
+            "the ids {} to {} do not exist in this user namespace (/proc/self/{})",
             strange.first,
             strange.end - 1,
             sort.file()
@@ -53,25 +54,25 @@ pub(crate) fn explain_outside(fault: Fault, sort: Sort, map: &[Extent]) -> Fault
     }
     if outer.iter().any(|span| !ours.iter().any(|own| own.first <= span.first && span.end <= own.end)) {
         return fault.with_remedy(format!(
-            "a range may not cross the lines of /proc/self/{}: give one range for each of its lines",
+            "a range must not span several lines of /proc/self/{}: give one range for each of these lines",
             sort.file()
         ));
     }
     if maps_root(map) && !may_map_root() {
         return fault.with_remedy(NEEDS_SETFCAP);
     }
-    let right = if sort == Sort::Users { CapabilitySet::SETUID } else { CapabilitySet::SETGID };
-    match holds(right) {
-        Some(false) => fault.with_remedy(format!("{} is missing here", capability_names(right).concat())),
+    let needed = if sort == Sort::Users { CapabilitySet::SETUID } else { CapabilitySet::SETGID };
+    match holds(needed) {
+        Some(false) => fault.with_remedy(format!("{} is missing here", capability_names(needed).concat())),
         _ => fault,
     }
 }
 
-/// Of newuidmap or newgidmap, which has said on stderr what it is against.
+/// Explains a failure of newuidmap or newgidmap, which has printed its own reason to stderr.
 pub(crate) fn explain_helper(fault: Fault) -> Fault {
     match status::field("NoNewPrivs").as_deref() {
         Some("1") => fault.with_remedy(
-            "no_new_privs is set here, which makes set-user-ID programs powerless; start from a process without it",
+            "no_new_privs is set here, so set-user-ID programs get no privileges; start from a process without it",
         ),
         _ => fault,
     }

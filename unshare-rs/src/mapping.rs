@@ -1,8 +1,8 @@
-//! Which id maps a new user namespace gets, and who writes them. `user_namespaces(7)`.
+//! Which id maps a new user namespace gets, and which process writes them. `user_namespaces(7)`.
 //!
-//! A single id of one's own is written from inside, which takes no privilege outside, but for groups it takes giving up
-//! setgroups(2) for good: a group can also deny access, so leaving one would be a gain. Ranges are written from
-//! outside, by whoever has privilege there.
+//! A map of the caller's own id is written from inside, which needs no privilege outside. For groups, setgroups(2) must
+//! first be denied permanently: a group can also deny access, so a process could gain access by leaving one. Ranges are
+//! written from outside, by a process with privileges there.
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ use plumbing::kernel::{call, look};
 use crate::id_map::{self, Extent, Range, Span};
 use crate::{accounts, map_refusal, subid};
 
-/// What the options ask for; pure.
+/// The maps that the options ask for; pure.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) users: Side,
@@ -20,15 +20,15 @@ pub(crate) struct Request {
     pub(crate) setgroups: Option<Setgroups>,
 }
 
-/// For users, or for groups.
+/// The map of users, or that of groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Side {
-    /// Which id the caller has inside.
+    /// The caller's id inside.
     pub(crate) single: Option<Id>,
     pub(crate) ranges: Vec<Wanted>,
 }
 
-/// An id inside.
+/// An id inside the namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Id {
     Number(u32),
@@ -37,45 +37,45 @@ pub(crate) enum Id {
     Own,
 }
 
-/// One `--map-users` or `--map-groups`.
+/// The value of one `--map-users` or `--map-groups`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wanted {
     Exact(Extent),
-    /// The subordinate ids, from 0 on.
+    /// The subordinate ids, mapped to the lowest free ids from 0 on.
     Auto,
-    /// The subordinate ids, to themselves.
+    /// The subordinate ids, mapped to themselves.
     Subids,
-    /// Every id that we know ourselves, to itself.
+    /// Every id of our own user namespace, mapped to itself.
     All,
 }
 
 /// `--setgroups`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Setgroups {
-    /// As it is in a new namespace
+    /// setgroups(2) is allowed, the default of a new namespace
     Allow,
-    /// Forbidden for good, also to root inside
+    /// setgroups(2) is denied permanently, also to root inside
     Deny,
 }
 
-/// Users and groups differ in three names and a function.
+/// Users or groups: their maps differ in three file names and a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sort {
     Users,
     Groups,
 }
 
-/// What will be written.
+/// The maps to write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Maps {
     setgroups: Option<Setgroups>,
     inside: Vec<(Sort, Vec<Extent>)>,
-    /// Whether we may give away root's power over file capabilities, which mapping root outside amounts to.
+    /// Whether we may map the root user outside, which gives its power over file capabilities to the namespace.
     may_map_root: bool,
     pub(crate) outside: Vec<(Sort, Vec<Extent>)>,
 }
 
-/// Who the caller is outside; inside, before the map is written, it is nobody and cannot say.
+/// The caller's ids outside. Inside, before the map is written, the process sees only the overflow ids.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller {
     uid: u32,
@@ -83,13 +83,14 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// Reads the ids of this process.
     pub(crate) fn now() -> Caller {
         Caller { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
     }
 }
 
 impl Sort {
-    /// The file below /proc/PID.
+    /// Returns the name of the map file below /proc/PID.
     pub(crate) fn file(self) -> &'static str {
         if self == Sort::Users { "uid_map" } else { "gid_map" }
     }
@@ -104,13 +105,13 @@ impl Sort {
 }
 
 impl Request {
-    /// Whether a map, or what goes with one, is asked for.
+    /// Reports whether a map is requested.
     pub(crate) fn implies_user_namespace(&self) -> bool {
         self.users != Side::default() || self.groups != Side::default()
     }
 
-    /// Looks up names, subordinate ids and our own maps, and computes. With `all_outside`, the process itself will have
-    /// no right to write any of them.
+    /// Looks up names, subordinate ids and our own maps, and computes the maps. `all_outside` says that the process
+    /// itself will not have the right to write any map.
     pub(crate) fn resolve(&self, caller: Caller, all_outside: bool) -> Result<Maps, Fault> {
         let may_map_root = map_refusal::may_map_root();
         let mut maps = Maps { setgroups: self.setgroups, may_map_root, ..Maps::default() };
@@ -130,7 +131,7 @@ impl Request {
 }
 
 impl Side {
-    /// The exact ranges contradict each other.
+    /// Reports whether the exact ranges contradict each other.
     pub(crate) fn has_contradiction(&self) -> bool {
         let exact: Vec<Extent> = self.ranges.iter().filter_map(Wanted::exact).collect();
         exact.iter().enumerate().any(|(index, one)| exact[..index].iter().any(|other| one.overlaps(*other)))
@@ -166,7 +167,7 @@ impl Wanted {
     }
 }
 
-/// The ids of the user namespace that we are in.
+/// Returns the ids that our own user namespace has.
 pub(crate) fn own_ids(sort: Sort) -> Result<Vec<Span>, Fault> {
     let path = format!("/proc/self/{}", sort.file());
     let map = look("read our own id map", format!("open({path:?})"), || std::fs::read_to_string(&path))?;
@@ -174,17 +175,17 @@ pub(crate) fn own_ids(sort: Sort) -> Result<Vec<Span>, Fault> {
 }
 
 impl Maps {
-    /// Says whether setgroups(2) shall work, through /proc/PID. That comes first: once there is a gid_map, the kernel does
-    /// not let it be denied any more.
+    /// Allows or denies setgroups(2), through /proc/PID. This comes first: once there is a gid_map, the kernel no
+    /// longer accepts "deny".
     pub(crate) fn prepare(&self, process: &str) -> Result<(), Fault> {
         let path = format!("/proc/{process}/setgroups");
         match self.setgroups {
             None => Ok(()),
             Some(Setgroups::Deny) => {
-                write(&path, "deny", "the kernel wants this before an unprivileged gid_map; user_namespaces(7)")
+                write(&path, "deny", "the kernel requires this before an unprivileged gid_map; user_namespaces(7)")
             }
             Some(Setgroups::Allow) => {
-                write(&path, "allow", "as it is, unless it was denied further out; user_namespaces(7)")
+                write(&path, "allow", "the default, unless an outer user namespace denies it; user_namespaces(7)")
             }
         }
     }
@@ -194,8 +195,8 @@ impl Maps {
         for (sort, map) in &self.inside {
             let path = format!("/proc/self/{}", sort.file());
             let why = match sort {
-                Sort::Users => "who the caller is inside; user_namespaces(7)",
-                Sort::Groups => "the caller's group inside; user_namespaces(7)",
+                Sort::Users => "the caller's user id inside; user_namespaces(7)",
+                Sort::Groups => "the caller's group id inside; user_namespaces(7)",
             };
             write(&path, &id_map::text(map)?, why)
                 .map_err(|fault| map_refusal::explain_inside(fault, map, self.may_map_root))?;
@@ -204,10 +205,10 @@ impl Maps {
     }
 }
 
-/// The whole map in one write: the kernel takes no second one.
+/// Writes a whole map at once: the kernel accepts no second write.
 pub(crate) fn write(path: &str, content: &str, why: &str) -> Result<(), Fault> {
     call(format!("map ids through {path}"), format!("write({path:?}, {content:?})"), why, || {
-        // Opened as what it is: a file that exists, and that one write(2) fills.
+        // Neither O_CREAT nor O_TRUNC: the file exists, and takes exactly one write(2).
         let mut file = std::fs::OpenOptions::new().write(true).open(path)?;
         file.write_all(content.as_bytes())
     })

@@ -1,4 +1,4 @@
-//! The declared options: parser, help, manual page and completions come from this table.
+//! The declaration of the options, from which the parser, the help, the manual page and the completions are made.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -183,7 +183,7 @@ pub fn command() -> clap::Command {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_common_line_is_not_left_to_clap() {
+    fn common_lines_need_no_clap() {
         let lines = [
             "unshare-rs -- true",
             "unshare-rs --fork --pid --mount-proc true",
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_way_reads_what_clap_reads() {
+    fn the_short_way_and_clap_read_the_same_options() {
         let read = plumbing::ordinary::disagreement::<super::Options>();
         assert!(read.clone().is_ok_and(|lines| lines > 500), "{read:?}");
     }

@@ -1,8 +1,9 @@
-//! A process that stays outside: in the old namespaces, with the old rights, for what can be done from there only: to
-//! write id maps, to bind namespaces to files, to write a pid file. `unshare(2)` gives no way back.
+//! A process that stays in the old namespaces with the old privileges, for what can only be done from there: writing id
+//! maps, binding namespaces to files, writing a pid file. `unshare(2)` cannot be undone.
 //!
-//! It is started before anything is given up, and does nothing until it is asked by one word; whoever is about to
-//! become the command asks last, so the command never runs before all is done, nor is anything kept when it failed.
+//! It is started before any privilege is given up, and does nothing until it receives a request of one byte. The process
+//! that becomes the command sends the last request, so the command never runs before everything is done, and nothing is
+//! kept after a failure.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -23,7 +24,7 @@ use rustix::net::{
 use crate::mapping::Maps;
 use crate::{map_helper, persist, pid_file};
 
-/// What there is to do.
+/// The work for the process outside.
 pub(crate) struct Errands<'a> {
     pub(crate) maps: &'a Maps,
     pub(crate) persist: &'a [(Kind, PathBuf)],
@@ -35,15 +36,15 @@ pub(crate) struct Outside<'a> {
     errands: Errands<'a>,
     /// The process that unshares.
     pid: i32,
-    /// The way to the process, and its pid; `None` where there is nothing to do, and in a dry run.
-    post: Option<(OwnedFd, i32)>,
+    /// The socket to the process, and its pid; `None` if there is no work, and in a dry run.
+    process: Option<(OwnedFd, i32)>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Word {
     /// The user namespace exists: write its maps.
     Map = b'm' as isize,
-    /// All is set up: bind namespaces, write the pid of whoever asks.
+    /// Everything is set up: bind the namespaces, write the sender's pid.
     Finish = b'f' as isize,
 }
 
@@ -58,7 +59,8 @@ impl Errands<'_> {
         }
     }
 
-    /// `unsharer` is the process that made the namespaces, `asker` the one that becomes the command.
+    /// Does the work of one request. `unsharer` is the process that made the namespaces, `asker` the one that becomes
+    /// the command.
     fn run(&self, word: Word, unsharer: i32, asker: i32) -> Result<(), Fault> {
         match word {
             Word::Map => map_helper::write(unsharer, self.maps),
@@ -71,43 +73,43 @@ impl Errands<'_> {
 }
 
 impl<'a> Outside<'a> {
-    /// Starts it, where there is something to do.
+    /// Starts the process, if there is work for it.
     pub(crate) fn station(errands: Errands<'a>) -> Result<Outside<'a>, Fault> {
         let pid = std::process::id().cast_signed();
         if !errands.has(Word::Map) && !errands.has(Word::Finish) {
-            return Ok(Outside { errands, pid, post: None });
+            return Ok(Outside { errands, pid, process: None });
         }
-        let goal = "leave a process outside";
+        let goal = "start a process that stays outside";
         let (ours, theirs) = look(goal, "socketpair(AF_UNIX, SOCK_SEQPACKET)", || {
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         })?;
-        // So that each word tells who says it, in the numbers of the pid namespace outside.
+        // So that each request has the pid of its sender, as the pid namespace outside numbers it.
         look(goal, "setsockopt(SO_PASSCRED)", || sockopt::set_socket_passcred(&theirs, true))?;
-        let why = "it acts for us where we cannot any more: in the old namespaces, with the old rights";
+        let why = "it acts for us where we no longer can: in the old namespaces, with the old privileges";
         match fork(goal, why)? {
-            Cloned::Child if narrate::is_dry_run() => Ok(Outside { errands, pid, post: None }),
+            Cloned::Child if narrate::is_dry_run() => Ok(Outside { errands, pid, process: None }),
             Cloned::Child => {
                 drop(ours);
                 exit_now(serve(&errands, pid, &theirs))
             }
-            Cloned::Parent { pid: outside, .. } => Ok(Outside { errands, pid, post: Some((ours, outside)) }),
+            Cloned::Parent { pid: outside, .. } => Ok(Outside { errands, pid, process: Some((ours, outside)) }),
         }
     }
 
-    /// Has the id maps written.
+    /// Makes the process outside write the id maps.
     pub(crate) fn map(&self) -> Result<(), Fault> {
         self.ask(Word::Map)
     }
 
-    /// Has done what comes last.
+    /// Makes the process outside bind the namespaces and write the pid file.
     pub(crate) fn finish(&self) -> Result<(), Fault> {
         self.ask(Word::Finish)
     }
 
-    /// Lets it go, and waits for its end: the command shall find no child that it did not start. For the process that
-    /// started it.
+    /// Ends the process outside and waits for it: the command must have no child that it did not start. Only the process
+    /// that started it can wait for it.
     pub(crate) fn leave(self) -> Result<(), Fault> {
-        let Some((socket, pid)) = self.post else { return Ok(()) };
+        let Some((socket, pid)) = self.process else { return Ok(()) };
         drop(socket);
         wait_for(pid).map(drop)
     }
@@ -116,9 +118,9 @@ impl<'a> Outside<'a> {
         if !self.errands.has(word) {
             return Ok(());
         }
-        let Some((socket, pid)) = &self.post else { return self.errands.run(word, self.pid, self.pid) };
-        let goal = format!("have process {pid} act outside");
-        // MSG_NOSIGNAL: SIGPIPE may be ours to inherit, and an errno says more.
+        let Some((socket, pid)) = &self.process else { return self.errands.run(word, self.pid, self.pid) };
+        let goal = format!("make process {pid} act outside");
+        // MSG_NOSIGNAL: we may have inherited any disposition of SIGPIPE, and an errno says more.
         look(&goal, "sendmsg(outside)", || send(socket, &[word as u8], SendFlags::NOSIGNAL))?;
         match look(&goal, "recvmsg(outside)", || receive(socket))? {
             Some((DONE, _)) => Ok(()),
@@ -128,14 +130,17 @@ impl<'a> Outside<'a> {
     }
 }
 
-/// Does what is asked until nobody is left to ask.
+/// Serves requests until the other end of the socket is closed.
 fn serve(errands: &Errands<'_>, unsharer: i32, socket: &OwnedFd) -> Status {
     loop {
         let (word, asker) = match receive(socket) {
             Ok(Some((b'm', asker))) => (Word::Map, asker),
             Ok(Some((_, asker))) => (Word::Finish, asker),
             Ok(None) => return Status::SUCCESS,
-            Err(errno) => return Fault::kernel("hear from inside", "recvmsg(inside)", errno).report(narrate::tool()),
+            Err(errno) => {
+                return Fault::kernel("receive a request from inside", "recvmsg(inside)", errno)
+                    .report(narrate::tool());
+            }
         };
         let answer = match errands.run(word, unsharer, asker) {
             Ok(()) => DONE,
@@ -150,7 +155,7 @@ fn serve(errands: &Errands<'_>, unsharer: i32, socket: &OwnedFd) -> Status {
     }
 }
 
-/// A word, and the pid of who said it (0 where the socket does not tell); `None` when nobody is left.
+/// Receives one byte, and the pid of its sender (0 if the socket does not report it); `None` at the end.
 fn receive(socket: &OwnedFd) -> Result<Option<(u8, i32)>, Errno> {
     let mut word = [0];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];

@@ -1,8 +1,7 @@
 //! `--KIND=FILE`: binding a namespace to a file, which keeps it alive without any process in it. `namespaces(7)`.
 //!
-//! Binding is mounting, so it is done by a process that is still in the old mount and user namespaces. Of a new pid or
-//! time namespace, `/proc/PID/ns/*_for_children` is the link; the one of a pid namespace leads nowhere before the
-//! first child.
+//! Binding is mounting, so it is done by a process that is still in the old mount and user namespaces. The link to a new
+//! pid or time namespace is `/proc/PID/ns/*_for_children`; that of a pid namespace is dangling before the first child.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +14,7 @@ use plumbing::{Fault, mountinfo};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::thread::CapabilitySet;
 
-/// Binds namespaces of process `pid`; all of them, or none.
+/// Binds namespaces of process `pid` to files: all of them, or none.
 pub(crate) fn bind(pid: i32, targets: &[(Kind, PathBuf)]) -> Result<(), Fault> {
     for (index, (kind, file)) in targets.iter().enumerate() {
         if let Err(fault) = bind_one(pid, *kind, file) {
@@ -42,7 +41,7 @@ fn bind_one(pid: i32, kind: Kind, file: &Path) -> Result<(), Fault> {
 
 fn release(file: &Path) -> Result<(), Fault> {
     let text = format!("umount2({:?}, MNT_DETACH)", file.to_string_lossy());
-    call(format!("release {}", file.display()), text, "all of them are kept, or none", || {
+    call(format!("release {}", file.display()), text, "either all namespaces are kept, or none", || {
         umount2(file, MntFlags::MNT_DETACH)
     })
 }
@@ -54,25 +53,25 @@ fn explain(fault: Fault, kind: Kind, file: &Path) -> Fault {
         }
         Some(Errno::EINVAL) if kind == Kind::Mnt => match is_on_shared_mount(file) {
             Some(true) => fault.with_remedy(format!(
-                "{} lies on a shared mount, from which the mount namespace would be copied into itself; use a file below \
-                 a private one: mount --bind DIR DIR && mount --make-private DIR",
+                "{} is on a shared mount, through which the mount namespace would be copied into itself; use a file below \
+                a private one: mount --bind DIR DIR && mount --make-private DIR",
                 file.display()
             )),
             Some(false) => fault.with_remedy(
-                "the file lies on a private mount, as it has to; Linux 6.18 refuses this by chance all the same, since \
-                 it numbers mount namespaces by processor: run it again, or on one processor with taskset(1)",
+                "the file is on a private mount, as required, but Linux 6.18 sometimes refuses this, because it numbers \
+                mount namespaces per processor: run the command again, or on one processor with taskset(1)",
             ),
             None => fault,
         },
         Some(Errno::EPERM) if holds(CapabilitySet::SYS_ADMIN) == Some(false) => fault
             .with_remedy(
-                "CAP_SYS_ADMIN is missing here, and to mount takes it; be root, or start from a namespace of your own",
+                "CAP_SYS_ADMIN is missing here, and mounting requires it; run as root, or inside a user namespace of your own",
             ),
         _ => fault,
     }
 }
 
-/// `None` where nothing tells.
+/// Reports whether a file is on a shared mount; `None` if this cannot be determined.
 fn is_on_shared_mount(file: &Path) -> Option<bool> {
     let id = statx(CWD, file, AtFlags::empty(), StatxFlags::MNT_ID).ok()?.stx_mnt_id;
     mountinfo::own().ok()?.iter().find(|mount| mount.id == id).map(|mount| mount.peer_group.is_some())

@@ -1,5 +1,5 @@
-//! `--pid-file`: a file that is either not there, or there with the whole pid in it: written aside, then renamed over
-//! the name. `rename(2)`.
+//! `--pid-file`: a file that either does not exist or contains the whole pid. It is written under a temporary name and
+//! then renamed. `rename(2)`.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -12,20 +12,22 @@ use rustix::fs::{CWD, Mode, OFlags};
 /// Writes `pid` to `file`.
 pub(crate) fn write(file: &Path, pid: i32) -> Result<(), Fault> {
     let goal = format!("write the pid to {}", file.display());
-    let aside = aside(file, pid);
-    let shown = aside.to_string_lossy();
+    let temporary = temporary(file, pid);
+    let shown = temporary.to_string_lossy();
     let text = format!("openat(AT_FDCWD, {shown:?}, O_WRONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0644)");
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = call(&goal, text, "aside at first, so that no reader finds half a pid", || {
-        rustix::fs::openat(CWD, &aside, flags, Mode::from_raw_mode(0o644))
+    let opened = call(&goal, text, "a temporary name first, so that no reader finds half a pid", || {
+        rustix::fs::openat(CWD, &temporary, flags, Mode::from_raw_mode(0o644))
     })?;
     let named = fill(opened, &goal, pid).and_then(|()| {
         let text = format!("rename({shown:?}, {:?})", file.to_string_lossy());
-        call(&goal, text, "the pid file appears whole; rename(2)", || std::fs::rename(&aside, file))
+        call(&goal, text, "the pid file appears complete; rename(2)", || std::fs::rename(&temporary, file))
     });
     named.or_else(|fault| {
         let text = format!("unlink({shown:?})");
-        call("remove what was written aside", text, "nothing is left of an attempt", || std::fs::remove_file(&aside))?;
+        call("remove the temporary file", text, "a failed attempt leaves no file", || {
+            std::fs::remove_file(&temporary)
+        })?;
         Err(fault)
     })
 }
@@ -37,8 +39,8 @@ fn fill(opened: std::os::fd::OwnedFd, goal: &str, pid: i32) -> Result<(), Fault>
     look(goal, "write(pid)", || std::fs::File::from(opened).write_all(format!("{pid}\n").as_bytes()))
 }
 
-/// In the same directory, since a rename does not leave a file system.
-fn aside(file: &Path, pid: i32) -> PathBuf {
+/// Returns a temporary name in the same directory, because rename(2) cannot cross file systems.
+fn temporary(file: &Path, pid: i32) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(file.file_name().unwrap_or_default());
     name.push(format!(".{pid}"));

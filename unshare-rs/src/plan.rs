@@ -1,4 +1,4 @@
-//! What a command line asks for, and how it is done: parse, then apply, in the order in which the kernel wants it.
+//! The plan of a command line: parsed first, then applied step by step, in the order that the kernel requires.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -23,18 +23,18 @@ use crate::outside::{Errands, Outside};
 use crate::reaper::Forked;
 use crate::{asked, first_process, fresh_proc, hold, host_name, init, new_root, propagation, reaper, refusal};
 
-/// What to do.
+/// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Make namespaces of our own and become the command.
+    /// Create namespaces and become the command.
     Run(Box<Run>),
-    /// Make them around a small init and print a record.
+    /// Create namespaces with a small init that keeps them, and print a record.
     Hold(Hold),
-    /// Be that init; only `--hold` itself asks for this.
+    /// Run as that init; only `--hold` itself asks for this.
     Init(init::Orders),
 }
 
-/// The namespaces and what is set up in them.
+/// The new namespaces, and what to set up in them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Namespaces {
     pub(crate) kinds: KindSet,
@@ -44,7 +44,7 @@ pub struct Namespaces {
     pub(crate) domainname: Option<OsString>,
 }
 
-/// A command in namespaces of its own.
+/// A command in new namespaces.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Run {
     pub(crate) narration: Narration,
@@ -66,7 +66,7 @@ pub struct Run {
     pub(crate) command: Command,
 }
 
-/// Namespaces held open for a pipeline.
+/// A hold: namespaces that stay open for a pipeline.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Hold {
     pub(crate) narration: Narration,
@@ -76,7 +76,7 @@ pub struct Hold {
 }
 
 impl Plan {
-    /// Reads argv; pure.
+    /// Parses argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
         if let Some(orders) = init::Orders::from_argv(&argv) {
             return Ok(Parsed::Plan(Plan::Init(orders)));
@@ -84,7 +84,7 @@ impl Plan {
         plumbing::options::parse::<Options>(argv)?.and_then(asked::plan)
     }
 
-    /// Begins the narration, and says who may see this run.
+    /// Begins the narration, and returns which processes may see this run.
     pub fn begin(&self) -> Exposure {
         match self {
             Plan::Run(run) => {
@@ -101,7 +101,7 @@ impl Plan {
         }
     }
 
-    /// Does it. Comes back with the command's status, or becomes the command.
+    /// Applies the plan. Returns the command's status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
         match self {
             Plan::Run(run) => run.apply(),
@@ -115,7 +115,9 @@ impl Run {
     fn apply(&self) -> Result<Status, Fault> {
         let kinds = self.namespaces.kinds;
         if self.init && kinds.contains(Kind::Pid) {
-            sealed::ensure("the init stays, and the command must not reach a host file by /proc/1/exe")?;
+            sealed::ensure(
+                "the init keeps running, and the command must not reach a file of the host through /proc/1/exe",
+            )?;
         }
         let gates = Gates::take(&self.gates)?;
         let maps = self.namespaces.mapping.resolve(Caller::now(), self.owner.is_some())?;
@@ -127,12 +129,12 @@ impl Run {
         if !kinds.is_empty() {
             refusal::explain(kinds, unshare(kinds))?;
         }
-        // The new pid and time namespaces hold for children only, so what needs them waits for the fork; and a user
-        // namespace without a map has nobody: no file could be made in it.
+        // Only children enter new pid and time namespaces, so the steps that need these come after the fork. The maps come
+        // first: without a map every id is the overflow id, so no file can be created.
         maps.prepare("self")?;
         outside.map()?;
         maps.write_inside()?;
-        // Before the first child, with which they are settled.
+        // Before the first child, which enters the time namespace: after that the offsets cannot change.
         self.offsets.write()?;
         match self.fork()? {
             Role::First(tether) => self.go_on(tether, outside, gates),
@@ -147,9 +149,9 @@ impl Run {
     fn fork(&self) -> Result<Role, Fault> {
         let why = match self.fork {
             Some(Forward::Termination) => {
-                "the child becomes the command, and TERM and INT are passed on to it; signalfd(2)"
+                "the child becomes the command, and TERM and INT are forwarded to it; signalfd(2)"
             }
-            _ => "the child is the first process of the new pid namespace, where there is one; pid_namespaces(7)",
+            _ => "the child is the first process of the new pid namespace, if there is one; pid_namespaces(7)",
         };
         match self.fork {
             Some(forward) => first_process::fork(self.kill_child, forward, why),
@@ -157,7 +159,7 @@ impl Run {
         }
     }
 
-    /// In the process that becomes the command, or the init in front of it.
+    /// Finishes the set-up, in the process that becomes the command or its init.
     fn go_on(&self, tether: Tether, outside: Outside<'_>, gates: Gates) -> Result<Status, Fault> {
         set_up(&self.namespaces)?;
         self.set_up_files()?;
@@ -169,7 +171,7 @@ impl Run {
         if self.credentials.change_identity() {
             tether.tie()?;
         }
-        // Only now is anything kept or told outside: all that could fail has been done.
+        // Namespaces are kept and the pid is published only now, when every step that can fail has succeeded.
         outside.finish()?;
         match self.fork {
             Some(_) => drop(outside),
@@ -202,10 +204,10 @@ impl Run {
     }
 }
 
-/// What is done inside the new namespaces, the same for a command and for a held container.
+/// Sets up the new namespaces from inside, in the same way for a command and for a hold.
 pub(crate) fn set_up(namespaces: &Namespaces) -> Result<(), Fault> {
     if namespaces.kinds.contains(Kind::Mnt) {
-        // Before any mount: otherwise it would travel back to the namespace that this one was copied from.
+        // Before any mount, which would otherwise propagate to the namespace that this one was copied from.
         propagation::set(namespaces.propagation)?;
     }
     if let Some(name) = &namespaces.hostname {
@@ -214,9 +216,9 @@ pub(crate) fn set_up(namespaces: &Namespaces) -> Result<(), Fault> {
     namespaces.domainname.as_deref().map_or(Ok(()), host_name::set_domain)
 }
 
-/// Makes them, for this process and its children.
+/// Creates namespaces of these kinds for this process and its children.
 pub(crate) fn unshare(kinds: KindSet) -> Result<(), Fault> {
-    let why = format!("own {} namespaces from here on; {}", kinds.names(), manuals(kinds));
+    let why = format!("new {} namespaces from here on; {}", kinds.names(), manuals(kinds));
     plumbing::kernel::call(
         format!("create the {} namespaces", kinds.names()),
         format!("unshare({})", kinds.flag_names()),
@@ -225,7 +227,7 @@ pub(crate) fn unshare(kinds: KindSet) -> Result<(), Fault> {
     )
 }
 
-/// The manual pages of these kinds.
+/// Returns the manual pages of these kinds.
 pub(crate) fn manuals(kinds: KindSet) -> String {
     kinds.iter().map(Kind::manual).collect::<Vec<_>>().join(", ")
 }

@@ -1,7 +1,7 @@
-//! How mounts travel between a new mount namespace and the one it was copied from. `mount_namespaces(7)`.
+//! Propagation of mounts between a new mount namespace and the one that it was copied from. `mount_namespaces(7)`.
 //!
-//! A copy stays a peer of the original where that was shared, as systemd makes `/`: without a word, every mount made
-//! inside would appear outside.
+//! A copied mount stays a peer of a shared original, and systemd makes `/` shared. So by default every mount made inside
+//! would appear outside.
 
 use std::path::Path;
 
@@ -13,12 +13,14 @@ use plumbing::kernel::call;
 use crate::options::Propagation;
 use crate::refusal;
 
-/// Sets that of `/` and everything below.
+/// Sets the propagation of `/` and of all mounts below it.
 pub(crate) fn set(propagation: Propagation) -> Result<(), Fault> {
     let (flag, name, why) = match propagation {
-        Propagation::Private => (MsFlags::MS_PRIVATE, "MS_PRIVATE", "else our mounts travel back to the host"),
-        Propagation::Slave => (MsFlags::MS_SLAVE, "MS_SLAVE", "mounts of the host travel in, ours do not travel out"),
-        Propagation::Shared => (MsFlags::MS_SHARED, "MS_SHARED", "mounts travel between peers from here on"),
+        Propagation::Private => (MsFlags::MS_PRIVATE, "MS_PRIVATE", "otherwise our mounts would propagate to the host"),
+        Propagation::Slave => {
+            (MsFlags::MS_SLAVE, "MS_SLAVE", "mounts of the host propagate to us, ours do not propagate to the host")
+        }
+        Propagation::Shared => (MsFlags::MS_SHARED, "MS_SHARED", "from here on mounts propagate between peers"),
         Propagation::Unchanged => return Ok(()),
     };
     change(Path::new("/"), flag, name, why).map_err(|fault| match fault.errno() {
@@ -29,9 +31,9 @@ pub(crate) fn set(propagation: Propagation) -> Result<(), Fault> {
     })
 }
 
-/// Cuts `dir` and everything below off from its peers.
+/// Separates `dir` and all mounts below it from their peers.
 pub(crate) fn make_private(dir: &Path) -> Result<(), Fault> {
-    change(dir, MsFlags::MS_PRIVATE, "MS_PRIVATE", "what is mounted there next is nobody else's")
+    change(dir, MsFlags::MS_PRIVATE, "MS_PRIVATE", "the next mount there does not propagate")
 }
 
 fn change(dir: &Path, flag: MsFlags, name: &str, why: &str) -> Result<(), Fault> {

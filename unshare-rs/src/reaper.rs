@@ -1,11 +1,11 @@
-//! `--init`: a small first process that collects orphans, passes signals on to the command, and ends as it did.
-//! `pid_namespaces(7)`.
+//! `--init`: a small first process that collects orphans, forwards signals to the command, and exits with the command's
+//! status. `pid_namespaces(7)`.
 //!
-//! A pid 1 gets the orphans of its namespace and no signal that it has no handler for; few commands are written for
-//! either. Without a pid namespace, orphans come here because we ask for them; `PR_SET_CHILD_SUBREAPER(2const)`.
+//! A pid 1 becomes the parent of its namespace's orphans and gets no signal without a handler; few commands are written
+//! for this. Without a pid namespace, we request the orphans; `PR_SET_CHILD_SUBREAPER(2const)`.
 //!
-//! The command is hostile, and may be able to trace the init. So the init gives up all that it does not need, before
-//! the command runs; `ptrace(2)`.
+//! The command may be hostile, and may be able to trace the init. So the init gives up everything that it does not need
+//! before the command runs; `ptrace(2)`.
 
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -25,33 +25,33 @@ use crate::empty_root;
 use crate::first_process::{self, Child, Role, Tether};
 use crate::forward::Forward;
 
-/// Which of the two processes goes on.
+/// The process in which [`fork`] returns.
 pub(crate) enum Forked {
-    /// The one that becomes the command. The init has given up all by now.
+    /// The process that becomes the command. The init is confined by now.
     Command,
     /// The init.
     Init(Init),
 }
 
-/// The init of a command that waits for it.
+/// The init, whose command waits until the init is confined.
 pub(crate) struct Init {
     command: Box<Child>,
     confining: OwnedFd,
 }
 
-/// Forks the command off. Comes back in both processes.
+/// Forks the process that becomes the command. Returns in both processes.
 pub(crate) fn fork(kill_child: Option<Signal>, kinds: KindSet, name: Option<&OsStr>) -> Result<Forked, Fault> {
     if !kinds.contains(Kind::Pid) {
-        let why = "orphans of the command come to us, and not to pid 1; PR_SET_CHILD_SUBREAPER(2const)";
+        let why = "we become the parent of the command's orphans, instead of pid 1; PR_SET_CHILD_SUBREAPER(2const)";
         let text = "prctl(PR_SET_CHILD_SUBREAPER, 1)";
         call("collect orphans", text, why, || nix::sys::prctl::set_child_subreaper(true))?;
     }
     if let Some(name) = name.and_then(|name| CString::new(name.as_bytes()).ok()) {
         let text = format!("prctl(PR_SET_NAME, {:?})", cut(&name.to_string_lossy()));
-        let why = "what ps(1) shows of the init; PR_SET_NAME(2const)";
+        let why = "the name of the init that ps(1) shows; PR_SET_NAME(2const)";
         call("name the init", text, why, || nix::sys::prctl::set_name(&name))?;
     }
-    let why = "the command is a child of the init, which collects what it leaves; pid_namespaces(7)";
+    let why = "the command is a child of the init, which collects its orphans; pid_namespaces(7)";
     let (confined, confining) = look(WAIT, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     let tether = Tether::to_this_process(kill_child)?;
     match first_process::fork(None, Forward::Everything, why)? {
@@ -73,17 +73,17 @@ pub(crate) fn fork(kill_child: Option<Signal>, kinds: KindSet, name: Option<&OsS
 
 const WAIT: &str = "wait until the init is confined";
 
-/// In the command's process: until the init has said that it is confined.
+/// Waits, in the command's process, until the init reports that it is confined.
 fn await_init(confined: &OwnedFd) -> Result<(), Fault> {
     match look(WAIT, "read(pipe)", || rustix::io::retry_on_intr(|| rustix::io::read(confined, &mut [0; 1])))? {
-        // It has said why on stderr.
+        // The init has printed the reason to stderr.
         0 => Err(Fault::already_told(Status::OURS)),
         _ => Ok(()),
     }
 }
 
 impl Init {
-    /// Is the init until the command ends.
+    /// Runs the init until the command ends.
     pub(crate) fn run(self) -> Result<Status, Fault> {
         let kept = self.confining.as_raw_fd().cast_unsigned();
         look("close what was inherited", "close_range()", || {
@@ -91,18 +91,18 @@ impl Init {
                 .and_then(|()| close_range(kept + 1, u32::MAX, false))
         })?;
         confine(self.command.pid(), Holding::Now)?;
-        look("let the command go on", "write(pipe)", || rustix::io::write(&self.confining, b"+"))?;
+        look("let the command continue", "write(pipe)", || rustix::io::write(&self.confining, b"+"))?;
         drop(self.confining);
         self.command.wait(true)
     }
 }
 
-/// Leaves the init what it needs to collect its children and to pass signals on to `command`, which may run as another
-/// user by then: CAP_KILL, and of kill(2) what is sent to the command.
+/// Leaves the init only what it needs to collect its children and to forward signals to `command`, which may run as
+/// another user by then: CAP_KILL, and kill(2) to the command.
 fn confine(command: i32, holding: Holding) -> Result<(), Fault> {
     empty_root::enter(holding)?;
     if !narrate::is_dry_run() {
-        // Also where that was not possible, the directory is not one that holds a mount.
+        // If the root could not be left, at least the working directory does not keep a mount busy.
         look("leave the directory", "chdir(\"/\")", || rustix::process::chdir("/"))?;
         forget_environment();
     }
@@ -113,10 +113,10 @@ fn confine(command: i32, holding: Holding) -> Result<(), Fault> {
     allow_only(&calls)
 }
 
-/// getpgrp(2), for which newer architectures have getpgid(2) only.
+/// The number of getpgrp(2); newer architectures have only getpgid(2).
 const GETPGRP: libc::c_long = if cfg!(target_arch = "x86_64") { 111 } else { libc::SYS_getpgid };
 
-/// The kernel keeps fifteen bytes.
+/// Cuts a name to the fifteen bytes that the kernel keeps.
 fn cut(name: &str) -> &str {
     let end = (0..=name.len().min(15)).rev().find(|end| name.is_char_boundary(*end));
     &name[..end.unwrap_or_default()]

@@ -1,8 +1,8 @@
-//! Why the kernel refused to make namespaces: EPERM and ENOSPC have many causes, each looked up before it is told.
-//! `user_namespaces(7)`, `namespaces(7)`.
+//! Why the kernel refused to make namespaces: EPERM and ENOSPC have many causes, and each is verified before it is
+//! reported. `user_namespaces(7)`, `namespaces(7)`.
 //!
-//! Several kinds are made by one call, which does not say which of them it was: they are tried again one by one, in
-//! children that end at once.
+//! One call makes several kinds and does not report which one was refused. So they are tried again one by one, in children
+//! that exit at once.
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -18,12 +18,12 @@ use rustix::thread::CapabilitySet;
 use crate::security_module;
 use crate::status::field;
 
-/// How deep the kernel nests user and pid namespaces below the first one.
+/// The levels of user and pid namespaces that the kernel allows below the initial one.
 const DEEPEST: usize = 32;
-/// A bit that unshare(2) never takes: it is refused before anything is made.
+/// A bit that unshare(2) never accepts: the call fails before it makes anything.
 const NO_FLAG: i32 = 1;
 
-/// Adds the verified cause of a refusal, where one is found.
+/// Adds the cause of a refusal as a remedy, if one is verified.
 pub(crate) fn explain<T>(kinds: KindSet, outcome: Result<T, Fault>) -> Result<T, Fault> {
     outcome.map_err(|fault| match cause(kinds, fault.errno()) {
         Some(remedy) => fault.with_remedy(remedy),
@@ -36,11 +36,11 @@ fn cause(kinds: KindSet, errno: Option<Errno>) -> Option<String> {
         Errno::ENOSPC => exhausted(kinds),
         Errno::EINVAL => unknown_kind(kinds),
         Errno::EPERM if !kinds.contains(Kind::User) && holds(CapabilitySet::SYS_ADMIN) == Some(false) => Some(
-            "CAP_SYS_ADMIN is missing here; add --user --map-root-user to have it in a namespace of your own".into(),
+            "CAP_SYS_ADMIN is missing here; add --user --map-root-user to have it in a new user namespace".into(),
         ),
         Errno::EPERM | Errno::EACCES | Errno::ENOSYS if is_filtered(kinds) => Some(
-            "a seccomp filter refuses this call here, as container engines install by default; run the container with \
-             one that allows it (docker run --security-opt seccomp=PROFILE)"
+            "a seccomp filter refuses this call here, as the default filters of container engines do; run the container \
+            with a filter that allows it (docker run --security-opt seccomp=PROFILE)"
                 .into(),
         ),
         errno @ (Errno::EPERM | Errno::EACCES) if kinds.contains(Kind::User) => user_namespaces_forbidden(errno),
@@ -48,7 +48,7 @@ fn cause(kinds: KindSet, errno: Option<Errno>) -> Option<String> {
     }
 }
 
-/// The kernel knows every kind whose link it shows.
+/// Reports kinds that the kernel lacks: it shows a link for each kind that it has.
 fn unknown_kind(kinds: KindSet) -> Option<String> {
     let unknown = |kind: &Kind| !std::path::Path::new(&format!("/proc/self/ns/{}", kind.proc_name())).exists();
     let unknown: KindSet = kinds.iter().filter(unknown).collect();
@@ -56,10 +56,10 @@ fn unknown_kind(kinds: KindSet) -> Option<String> {
     (is_visible && !unknown.is_empty()).then(|| format!("this kernel has no {} namespaces", unknown.names()))
 }
 
-/// ENOSPC is a limit of `user.max_*_namespaces`, here or in a user namespace further out, or nesting too deep.
+/// Explains ENOSPC: a limit of `user.max_*_namespaces`, here or in an outer user namespace, or too many nested levels.
 fn exhausted(kinds: KindSet) -> Option<String> {
     let alone = kinds.iter().map(|kind| (kind, KindSet::from_iter([kind])));
-    // A kind that takes privilege which the new user namespace would have given is tried together with that one.
+    // A kind that requires the privileges of the new user namespace is tried together with that one.
     let with_user = |kind: KindSet| match kinds.contains(Kind::User) {
         true => kind.iter().chain([Kind::User]).collect(),
         false => kind,
@@ -74,26 +74,29 @@ fn exhausted(kinds: KindSet) -> Option<String> {
     let pids = field("NSpid").map_or(0, |pids| pids.split_whitespace().count());
     if kind == Kind::Pid && pids > DEEPEST {
         return Some(format!(
-            "this is pid namespace number {pids} within one another, and the kernel nests them {DEEPEST} deep"
+            "this process is in {pids} nested pid namespaces, and the kernel allows only {DEEPEST} below the initial one"
         ));
     }
-    let limited = format!("{sysctl}, {} here, or the same limit further out, is used up", limit.unwrap_or("unknown"));
+    let limited = format!(
+        "{sysctl}, which is {} here, or the same limit of an outer user namespace, is used up",
+        limit.unwrap_or("unknown")
+    );
     Some(match kind {
         Kind::User | Kind::Pid => format!(
-            "either {limited}, or {} namespaces are nested {DEEPEST} deep, which is as deep as the kernel nests them",
+            "either {limited}, or {} namespaces are nested {DEEPEST} levels deep, the most that the kernel allows",
             kind.option()
         ),
         _ => limited,
     })
 }
 
-/// Tries to make these kinds, in a child that ends at once; the errno when that is refused.
+/// Tries to make these kinds in a child that exits at once; returns the errno if the kernel refuses.
 fn attempt(kinds: KindSet) -> Option<Errno> {
-    let why = "which of the kinds was it? One after the other is tried in a child that ends at once";
+    let why = "find the kind that was refused: each is tried in a child that exits at once";
     match fork("try again", why).ok()? {
         Cloned::Child => {
             let text = format!("unshare({})", kinds.flag_names());
-            let refused = call("try again", text, "this one?", || nix::sched::unshare(kinds.flags())).err();
+            let refused = call("try again", text, "is this kind refused?", || nix::sched::unshare(kinds.flags())).err();
             let errno = refused.and_then(|fault| fault.errno()).map_or(0, |errno| errno as i32);
             exit_now(plumbing::Status(u8::try_from(errno).unwrap_or(u8::MAX)))
         }
@@ -104,11 +107,12 @@ fn attempt(kinds: KindSet) -> Option<Errno> {
     }
 }
 
-/// Without a filter, the kernel itself answers EINVAL to a flag that does not exist, before it looks at the others.
+/// Reports whether a seccomp filter refuses unshare(2). Without a filter the kernel answers EINVAL to an invalid flag,
+/// before it looks at the others.
 fn is_filtered(kinds: KindSet) -> bool {
     let flags = CloneFlags::from_bits_retain(kinds.clone_flags() | NO_FLAG);
     let text = format!("unshare({}|{NO_FLAG:#x})", kinds.flag_names());
-    let why = "a flag that does not exist: the kernel answers EINVAL, unless a filter answers first";
+    let why = "an invalid flag: the kernel answers EINVAL, unless a filter answers first";
     field("Seccomp").as_deref() == Some("2")
         && call("try again", text, why, || nix::sched::unshare(flags)).err().and_then(|fault| fault.errno())
             != Some(Errno::EINVAL)
@@ -120,22 +124,23 @@ fn user_namespaces_forbidden(errno: Errno) -> Option<String> {
     }
     if is_chrooted() {
         return Some(
-            "we are in a chroot, where the kernel refuses user namespaces; enter by pivot_root instead".into(),
+            "we are in a chroot, where the kernel refuses user namespaces; enter the root with pivot_root(2) instead"
+                .into(),
         );
     }
     if let Some(file) = unmapped() {
         return Some(format!(
-            "we have no id of our own in this user namespace: /proc/self/{file} does not have it; make the namespace \
-             with --map-root-user or --map-current-user"
+            "our own id is not mapped in this user namespace (/proc/self/{file}); make the namespace with \
+            --map-root-user or --map-current-user"
         ));
     }
     if let Some(remedy) = security_module::remedy() {
         return Some(remedy);
     }
-    // Nothing else in the kernel refuses a user namespace in this way.
+    // Only a security module refuses a user namespace with this errno.
     (errno == Errno::EACCES).then(|| {
         let modules = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
-        format!("a security module refuses it ({}); its log, dmesg or the audit log, says which rule", modules.trim())
+        format!("a security module refuses it ({}); the rule is in its log (dmesg or the audit log)", modules.trim())
     })
 }
 
@@ -143,7 +148,7 @@ fn sysctl(path: &str, value: &str) -> bool {
     std::fs::read_to_string(format!("/proc/sys/{path}")).is_ok_and(|text| text.trim() == value)
 }
 
-/// The id map in which our own id is missing.
+/// Returns the id map in which our own id is missing.
 fn unmapped() -> Option<&'static str> {
     let lacks = |file: &str, id: u32| {
         std::fs::read_to_string(format!("/proc/self/{file}")).is_ok_and(|map| !is_mapped(&map, id))
@@ -152,8 +157,8 @@ fn unmapped() -> Option<&'static str> {
     [("uid_map", uid), ("gid_map", gid)].into_iter().find(|(file, id)| lacks(file, *id)).map(|(file, _)| file)
 }
 
-/// Whether `/` is no root of a mount, as it is in every mount namespace until somebody calls chroot(2); or it is
-/// another one than that of process 1, as far as that may be seen.
+/// Reports whether we are in a chroot: `/` is not the root of a mount, as it is in every mount namespace before a
+/// chroot(2), or it differs from the root of process 1, as far as we may see that.
 pub(crate) fn is_chrooted() -> bool {
     let root = statx(CWD, "/", AtFlags::empty(), StatxFlags::BASIC_STATS);
     let is_inside_a_mount = root.is_ok_and(|root| {

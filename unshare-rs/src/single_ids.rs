@@ -1,5 +1,5 @@
-//! `-r`, `-c`, `--map-user` and `--map-group`: which id the caller has inside. Of those that speak of the same id, the
-//! last one counts; which one that is, clap tells by their places on the command line.
+//! `-r`, `-c`, `--map-user` and `--map-group`: the caller's ids inside. Of those that set the same id, the last one
+//! counts. clap reports their positions on the command line, which decide.
 
 use std::ffi::{OsStr, OsString};
 
@@ -12,7 +12,7 @@ use plumbing::ordinary::{Declared as Known, Name, Ordinary};
 use crate::mapping::Id;
 use crate::values;
 
-/// What counts in the end.
+/// The result: at most one user id and one group id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SingleIds {
     pub(crate) user: Option<Id>,
@@ -49,19 +49,19 @@ impl SingleIds {
 impl FromArgMatches for SingleIds {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let declared = Declared::from_arg_matches(matches)?;
-        let place = |option| match matches.value_source(option) {
-            Some(ValueSource::CommandLine) => matches.indices_of(option).and_then(|places| places.max()),
+        let position = |option| match matches.value_source(option) {
+            Some(ValueSource::CommandLine) => matches.indices_of(option).and_then(|positions| positions.max()),
             _ => None,
         };
-        let mut said = [
-            (place("map_root_user"), both(Id::Number(0))),
-            (place("map_current_user"), both(Id::Own)),
-            (place("map_user"), (declared.map_user, None)),
-            (place("map_group"), (None, declared.map_group)),
+        let mut given = [
+            (position("map_root_user"), both(Id::Number(0))),
+            (position("map_current_user"), both(Id::Own)),
+            (position("map_user"), (declared.map_user, None)),
+            (position("map_group"), (None, declared.map_group)),
         ];
-        said.sort_by_key(|(place, _)| *place);
+        given.sort_by_key(|(position, _)| *position);
         let mut last = SingleIds::default();
-        for (_, ids) in said.into_iter().filter(|(place, _)| place.is_some()) {
+        for (_, ids) in given.into_iter().filter(|(position, _)| position.is_some()) {
             last.put(ids);
         }
         Ok(last)
@@ -83,7 +83,7 @@ impl Args for SingleIds {
     }
 }
 
-/// Here the order is that of the calls.
+/// The short way calls `set` in the order of the command line, so the last call counts.
 impl Ordinary for SingleIds {
     fn declared(name: Name<'_>) -> Option<&'static Known> {
         Declared::declared(name)

@@ -1,4 +1,4 @@
-//! Reading the values of options; pure. What is wrong with one says which forms are valid.
+//! Parsing the values of options; pure. An error says which forms are valid.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +9,7 @@ use plumbing::privilege::id::is_id;
 use crate::id_map::Extent;
 use crate::mapping::{Id, Wanted};
 
-/// `KILL`, `SIGKILL` or `9`.
+/// Parses a signal: `KILL`, `SIGKILL` or `9`.
 pub(crate) fn signal(text: &str) -> Result<Signal, String> {
     let upper = text.to_ascii_uppercase();
     let name = if upper.starts_with("SIG") { upper.clone() } else { format!("SIG{upper}") };
@@ -20,7 +20,7 @@ pub(crate) fn signal(text: &str) -> Result<Signal, String> {
         .ok_or_else(|| "valid are a name such as KILL or SIGTERM, or a number".to_owned())
 }
 
-/// A user or group ID.
+/// Parses a user or group id.
 pub(crate) fn id(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(id) if is_id(id) && is_number(text) => Ok(id),
@@ -28,7 +28,7 @@ pub(crate) fn id(text: &str) -> Result<u32, String> {
     }
 }
 
-/// A number, or the name of a user or group.
+/// Parses a number, or the name of a user or group.
 pub(crate) fn id_or_name(text: &str) -> Result<Id, String> {
     match text {
         _ if is_number(text) => id(text).map(Id::Number),
@@ -37,13 +37,13 @@ pub(crate) fn id_or_name(text: &str) -> Result<Id, String> {
     }
 }
 
-/// `1000:1000`
+/// Parses two ids, as in `1000:1000`.
 pub(crate) fn owner(text: &str) -> Result<(u32, u32), String> {
     let both = text.split_once(':').and_then(|(uid, gid)| Some((id(uid).ok()?, id(gid).ok()?)));
     both.ok_or_else(|| "valid are two numbers, UID:GID".to_owned())
 }
 
-/// `INNER:OUTER:COUNT`, `OUTER,INNER,COUNT` or a word.
+/// Parses `INNER:OUTER:COUNT`, `OUTER,INNER,COUNT` or a word.
 pub(crate) fn range(text: &str) -> Result<Wanted, String> {
     match text {
         "auto" => return Ok(Wanted::Auto),
@@ -62,13 +62,15 @@ pub(crate) fn range(text: &str) -> Result<Wanted, String> {
             return Err("valid are INNER:OUTER:COUNT, OUTER,INNER,COUNT, auto, subids and all".to_owned());
         }
     };
-    match extent.is_valid() {
-        true => Ok(Wanted::Exact(extent)),
-        false => Err("valid are ids from 0 to 4294967294, and a COUNT above 0 that stays below that".to_owned()),
+    if extent.is_valid() {
+        Ok(Wanted::Exact(extent))
+    } else {
+        Err("valid are ids from 0 to 4294967294, and a COUNT of at least 1 that exceeds this on neither side"
+            .to_owned())
     }
 }
 
-/// A descriptor that we were started with.
+/// Parses the number of an inherited descriptor.
 pub(crate) fn descriptor(text: &str) -> Result<i32, String> {
     match text.parse() {
         Ok(fd) if fd >= 0 && is_number(text) => Ok(fd),
@@ -76,13 +78,13 @@ pub(crate) fn descriptor(text: &str) -> Result<i32, String> {
     }
 }
 
-/// `HOME,TERM`; empty words are passed over.
+/// Splits lists such as `HOME,TERM`, ignoring empty words.
 pub(crate) fn names(lists: &[OsString]) -> Vec<OsString> {
     let words = lists.iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
     words.filter(|word| !word.is_empty()).map(|word| std::ffi::OsStr::from_bytes(word).to_owned()).collect()
 }
 
-/// Without a sign, which `parse` would take.
+/// Reports whether a text has only digits: `parse` would also accept a sign.
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -92,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_has_two_forms_and_three_words() {
+    fn a_range_has_two_forms_or_is_one_of_three_words() {
         let exact = Wanted::Exact(Extent { inner: 0, outer: 100_000, count: 65536 });
         assert_eq!(range("0:100000:65536"), Ok(exact.clone()));
         assert_eq!(range("100000,0,65536"), Ok(exact));
@@ -109,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_names_and_owners_are_told_apart() {
+    fn ids_names_and_owners_are_parsed() {
         assert_eq!(id_or_name("1000"), Ok(Id::Number(1000)));
         assert_eq!(id_or_name("web"), Ok(Id::Name("web".to_owned())));
         assert!(id_or_name("4294967295").is_err() && id_or_name("").is_err());
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_has_names_and_a_number() {
+    fn a_signal_can_be_a_name_or_a_number() {
         for text in ["KILL", "SIGKILL", "kill", "9"] {
             assert_eq!(signal(text), Ok(Signal::SIGKILL));
         }
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_names_add_up() {
+    fn lists_of_names_are_joined() {
         assert_eq!(names(&["A,,B".into(), "C".into()]), ["A", "B", "C"].map(OsString::from));
     }
 }

@@ -75,15 +75,15 @@ pub const ROWS: &[Row] = &[
         let script = "setpriv --reuid 4001 --regid 4001 --clear-groups $TOOLS/unshare-rs --map-auto true";
         staged(world, &format!("{BOOKS}{script}"))
             .fails_with(125)
-            .stderr_has("/etc/subuid has no line for them")
-            .stderr_has("remedy: have root run: usermod --add-subuids");
+            .stderr_has("/etc/subuid has no line for this user")
+            .stderr_has("remedy: run as root: usermod --add-subuids");
         let script = "cp $(which setpriv) . && mount -t tmpfs none /usr/sbin && mount -t tmpfs none /usr/bin && \
                       ./setpriv --reuid 4000 --regid 4000 --clear-groups $TOOLS/unshare-rs --map-auto true";
         staged(world, &format!("{BOOKS}{script}")).fails_with(125).stderr_has("there is no newuidmap in").stderr_has("uidmap");
         let script = "unshare-rs --map-users 0:0:10 --map-groups 0:0:10 -- unshare-rs --map-users 0:5:6 true";
-        world.sh(script).fails_with(125).stderr_has("10 to 10 are no ids here");
+        world.sh(script).fails_with(125).stderr_has("the ids 10 to 10 do not exist in this user namespace");
         let script = "unshare-rs --map-users 0:0:5 --map-users 5:10:5 --map-groups 0:0:1 -- unshare-rs --map-users 0:0:10 true";
-        world.sh(script).fails_with(125).stderr_has("a range may not cross the lines");
+        world.sh(script).fails_with(125).stderr_has("a range must not span several lines");
         for options in ["-r", "--map-users all"] {
             let script = format!("setpriv --bounding-set=-setfcap unshare-rs {options} true");
             world.sh(&script).fails_with(125).stderr_has("EPERM").stderr_has("remedy: CAP_SETFCAP is missing here");

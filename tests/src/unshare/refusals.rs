@@ -31,13 +31,13 @@ pub const ROWS: &[Row] = &[
     }),
     Row::new("a limit that is used up is told", OURS, |world| {
         let script = "unshare-rs -r -- sh -c 'echo 1 >/proc/sys/user/max_uts_namespaces; unshare-rs -u -- unshare-rs -u true'";
-        world.sh(script).fails_with(125).stderr_has("remedy: user.max_uts_namespaces, 1 here, or the same limit further out");
+        world.sh(script).fails_with(125).stderr_has("remedy: user.max_uts_namespaces, which is 1 here, or the same limit of an outer user namespace");
     }),
     Row::new("nesting too deep is told", OURS, |world| {
         let users = "unshare-rs -r -- ".repeat(34);
-        world.sh(&format!("{users} true")).fails_with(125).stderr_has("ENOSPC").stderr_has("nested 32 deep");
+        world.sh(&format!("{users} true")).fails_with(125).stderr_has("ENOSPC").stderr_has("nested 32 levels deep");
         let pids = "unshare-rs -pf -- ".repeat(34);
-        world.sh(&format!("unshare-rs -r -- {pids} true")).fails_with(125).stderr_has("ENOSPC").stderr_has("32 deep");
+        world.sh(&format!("unshare-rs -r -- {pids} true")).fails_with(125).stderr_has("ENOSPC").stderr_has("32 below the initial one");
     }),
     Row::new("a chroot is told", OURS, |world| {
         // In a namespace of its own, so that root of that one may call chroot(2).
@@ -52,7 +52,7 @@ pub const ROWS: &[Row] = &[
             .sh("unshare-rs --user -- unshare-rs --user true")
             .fails_with(125)
             .stderr_has("EPERM")
-            .stderr_has("remedy: we have no id of our own in this user namespace: /proc/self/uid_map");
+            .stderr_has("remedy: our own id is not mapped in this user namespace (/proc/self/uid_map)");
     }),
     Row::new("a missing capability is told", OURS, |world| {
         world
@@ -81,12 +81,12 @@ pub const ROWS: &[Row] = &[
     .host_only(),
     Row::new("a proc that may not be mounted is told", OURS, |world| {
         for (options, remedy) in
-            [("-r --mount-proc", "add --pid --fork"), ("-rp --mount-proc", "in which we still are: add --fork")]
+            [("-r --mount-proc", "add --pid --fork"), ("-rp --mount-proc", "in which we still are; add --fork")]
         {
             world.sh(&format!("unshare-rs {options} true")).fails_with(125).stderr_has("EPERM").stderr_has(remedy);
         }
         let script = "mount --bind /dev/null /proc/keys; unshare-rs -rpf --mount-proc true";
-        staged(world, script).fails_with(125).stderr_has("/proc/keys is covered here");
+        staged(world, script).fails_with(125).stderr_has("another mount covers /proc/keys here");
     }),
     Row::new("a user who may make no user namespaces is told which switch it is", OURS, |world| {
         let script = "

@@ -91,7 +91,7 @@ fn stood_in_for(world: &World) {
                  mount --bind switches /proc/sys/kernel; echo changeprofile {RESTRICTED} >/proc/self/attr/current; {line}'"
             ));
             let outcome = outcome.fails_with(125).stderr_has("EACCES");
-            let told = "remedy: kernel.apparmor_restrict_unprivileged_userns is 1 here: AppArmor allows it to programs";
+            let told = "remedy: kernel.apparmor_restrict_unprivileged_userns is 1 here: AppArmor allows user namespaces only to";
             assert_eq!(outcome.stderr.contains(told), is_told, "{outcome}");
         }
     }
@@ -121,9 +121,9 @@ fn selinux(world: &World) {
     };
     enforcing(|| {
         for line in LINES {
-            let told = "remedy: SELinux does not allow it to system_u:system_r:refused_t; add to the policy: \
-                        allow refused_t self:user_namespace create";
-            within("refused_t", line).fails_with(125).stderr_has("EACCES").stderr_has(told);
+            let remedy = "remedy: SELinux does not allow system_u:system_r:refused_t to create user namespaces; \
+                          add to the policy: allow refused_t self:user_namespace create";
+            within("refused_t", line).fails_with(125).stderr_has("EACCES").stderr_has(remedy);
             within("allowed_t", line).succeeds();
         }
     });

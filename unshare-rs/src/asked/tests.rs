@@ -1,4 +1,4 @@
-//! What is implied, and what is refused.
+//! Implied options, and contradictions.
 
 use std::ffi::OsString;
 
@@ -43,7 +43,7 @@ fn implied_namespaces_are_in_the_plan() {
 }
 
 #[test]
-fn short_options_stand_in_one_word_and_files_behind_long_ones() {
+fn short_options_can_be_joined_and_only_long_ones_take_a_file() {
     let run = run_of(&["-muinpUCTfr", "--net=/run/n", "--mount=m", "true"]);
     assert_eq!(run.namespaces.kinds.iter().count(), 8);
     assert_eq!(run.persist, [(Kind::Mnt, "m".into()), (Kind::Net, "/run/n".into())]);
@@ -52,7 +52,7 @@ fn short_options_stand_in_one_word_and_files_behind_long_ones() {
 }
 
 #[test]
-fn an_option_given_twice_counts_once_and_a_range_adds_up() {
+fn a_repeated_option_counts_once_but_ranges_are_collected() {
     let run = run_of(&["-m", "-m", "-f", "-f", "--propagation", "slave", "--propagation=shared"]);
     assert_eq!(run.namespaces.propagation, crate::options::Propagation::Shared);
     let run = run_of(&["--map-users", "0:1:1", "--map-users", "auto", "--map-auto"]);
@@ -60,7 +60,7 @@ fn an_option_given_twice_counts_once_and_a_range_adds_up() {
 }
 
 #[test]
-fn of_several_words_about_ones_own_id_the_last_one_counts() {
+fn the_last_option_that_maps_the_callers_id_counts() {
     let ids = |words: &[&str]| {
         let mapping = run_of(words).namespaces.mapping;
         (mapping.users.single, mapping.groups.single)
@@ -74,7 +74,7 @@ fn of_several_words_about_ones_own_id_the_last_one_counts() {
 }
 
 #[test]
-fn a_long_option_can_be_cut_short_where_that_is_clear() {
+fn a_long_option_can_be_abbreviated_if_it_stays_unique() {
     assert_eq!(run_of(&["--map-root", "--cg", "--use"]).namespaces.kinds.names().to_string(), "user and cgroup");
     assert_eq!(run_of(&["--mount"]).namespaces.kinds.names().to_string(), "mount");
     assert!(parse(&["--map"]).is_err());
@@ -91,7 +91,7 @@ fn signals_and_offsets_and_variables_are_read() {
 }
 
 #[test]
-fn binfmt_without_a_place_brings_a_proc_of_its_own() {
+fn binfmt_without_a_directory_implies_a_new_proc() {
     let run = run_of(&["--mount-binfmt=/b", "-l", ":x"]);
     assert_eq!((run.mount_proc.as_deref(), run.binfmt.dir), (None, Some("/b".into())));
     let run = run_of(&["--load-interp", ":x", "--mount-proc=/p"]);
@@ -99,7 +99,7 @@ fn binfmt_without_a_place_brings_a_proc_of_its_own() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused_before_anything_happens() {
+fn contradictions_are_usage_errors() {
     for words in [
         &["--hostname", "x", "true"][..],
         &["--domainname", "x"],

@@ -1,4 +1,4 @@
-//! Properties of computed maps: what the kernel demands of any map, and that no id is lost without need.
+//! Properties of computed maps: what the kernel requires of every map, and that no id is lost without need.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn subids() -> Vec<Span> {
 }
 
 #[test]
-fn root_and_a_block_lose_nothing() {
+fn root_and_a_block_lose_no_id() {
     assert_eq!(map(Some((0, 1000)), &[Range::Lowest(subids())]), "0 1000 1\n1 100000 65536");
     assert_eq!(map(None, &[Range::Lowest(subids())]), "0 100000 65536");
     assert_eq!(map(Some((0, 7)), &[Range::Lowest(vec![Span::of(9, 1)])]), "0 7 1\n1 9 1");
@@ -30,14 +30,14 @@ fn a_single_id_in_the_middle_splits_a_block() {
 }
 
 #[test]
-fn an_own_id_among_the_subordinate_ones_is_used_once() {
-    // The block holds 1000 itself; nothing beyond its end may be touched.
+fn a_single_id_among_the_subordinate_ids_is_used_once() {
+    // The block contains 1000 itself; no id above its end may be used.
     let block = vec![Span::of(999, 3)];
     assert_eq!(map(Some((0, 1000)), &[Range::Lowest(block)]), "0 1000 1\n1 999 1\n2 1001 1");
 }
 
 #[test]
-fn an_exact_range_loses_its_topmost_id_only_where_the_single_one_lies_in_it() {
+fn an_exact_range_loses_its_highest_id_only_if_it_contains_the_single_id() {
     let range = |inner, outer, count| [Range::Fixed(extent(inner, outer, count))];
     assert_eq!(map(Some((0, 1000)), &range(0, 100_000, 10)), "0 1000 1\n1 100000 9");
     assert_eq!(map(Some((10, 1000)), &range(0, 100_000, 10)), "10 1000 1\n0 100000 10");
@@ -45,7 +45,7 @@ fn an_exact_range_loses_its_topmost_id_only_where_the_single_one_lies_in_it() {
 }
 
 #[test]
-fn what_fills_up_gives_way_to_what_is_exact() {
+fn exact_ranges_have_precedence_over_those_that_fill_up() {
     let ranges = [Range::Lowest(subids()), Range::Fixed(extent(5, 100_000, 2))];
     assert_eq!(map(None, &ranges), "5 100000 2\n0 100002 5\n7 100007 65529");
     let twice = [Range::Lowest(subids()), Range::Lowest(subids())];
@@ -54,14 +54,14 @@ fn what_fills_up_gives_way_to_what_is_exact() {
 }
 
 #[test]
-fn all_ids_pass_through_beside_a_single_one() {
+fn all_ids_are_mapped_to_themselves_with_and_without_a_single_id() {
     let all = vec![Span::of(0, u32::MAX)];
     assert_eq!(map(None, &[Range::Same(all.clone())]), "0 0 4294967295");
     assert_eq!(map(Some((0, 0)), &[Range::Same(all)]), "0 0 1\n1 1 4294967294");
 }
 
 #[test]
-fn what_the_kernel_would_cut_off_is_refused() {
+fn a_map_that_the_kernel_would_cut_off_is_refused() {
     let many: Vec<Extent> = (0..341).map(|index| Extent::single(index * 2, index * 2)).collect();
     assert!(text(&many).is_err() && text(&many[..340]).is_ok());
     let wide: Vec<Extent> =
@@ -70,7 +70,7 @@ fn what_the_kernel_would_cut_off_is_refused() {
 }
 
 #[test]
-fn a_map_file_tells_the_ids_inside() {
+fn a_map_file_lists_the_ids_inside() {
     assert_eq!(ids_inside("         0       1000          1\n         1     100000      65536\n").len(), 2);
     assert_eq!(ids_inside("         0          0 4294967295\n"), [Span { first: 0, end: END }]);
 }
@@ -96,7 +96,7 @@ fn any_ranges() -> impl Strategy<Value = Vec<Range>> {
         ],
         0..5,
     );
-    ranges.prop_filter("what is exact does not contradict itself", |ranges| {
+    ranges.prop_filter("exact ranges do not overlap", |ranges| {
         let fixed: Vec<Extent> = ranges.iter().filter_map(fixed).collect();
         fixed.iter().enumerate().all(|(index, one)| fixed[..index].iter().all(|other| !one.overlaps(*other)))
     })
@@ -126,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn only_what_was_asked_for_is_mapped(single in (0u32..2000, 0u32..2000), ranges in any_ranges()) {
+    fn only_requested_ids_are_mapped(single in (0u32..2000, 0u32..2000), ranges in any_ranges()) {
         let map = compute(Some(Extent::single(single.0, single.1)), &ranges);
         let asked: Vec<Span> = ranges.iter().flat_map(|range| match range {
             Range::Fixed(extent) => vec![extent.outer_span()],
@@ -136,10 +136,10 @@ proptest! {
     }
 
     #[test]
-    fn a_block_of_ones_own_is_used_up(single in (0u32..2000, 0u32..2000), spans in any_spans()) {
+    fn a_block_of_subordinate_ids_is_used_up(single in (0u32..2000, 0u32..2000), spans in any_spans()) {
         let map = compute(Some(Extent::single(single.0, single.1)), &[Range::Lowest(spans.clone())]);
         prop_assert_eq!(total(&minus(&spans, &outer_spans(&map))), 0);
-        // And without a gap inside, but for the single id.
+        // And without a gap inside, except for the single id.
         let ids = total(&inner_spans(&map));
         let highest = inner_spans(&map[1..]).into_iter().map(|span| span.end).max().unwrap_or(0);
         prop_assert!(highest <= ids, "{:?}", map);

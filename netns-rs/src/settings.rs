@@ -55,6 +55,18 @@ impl Settings {
         self.set(&format!("ipv6/conf/{interface}/disable_ipv6"), "0", "it gets an IPv6 address now")
     }
 
+    /// Lets every group that the network namespace's owner maps send echo requests by a datagram socket; `icmp(7)`. So
+    /// ping(8) works without CAP_NET_RAW.
+    pub fn allow_ping(&self) -> Result<(), Fault> {
+        const RANGE: &str = "ipv4/ping_group_range";
+        let why = "ping works without raw sockets";
+        match self.set(RANGE, "0 2147483647", why) {
+            // A user namespace maps a part of the groups only, and both ends of the range have to be mapped.
+            Err(fault) if fault.errno() == Some(Errno::EINVAL) => self.set(RANGE, "0 0", why),
+            outcome => outcome,
+        }
+    }
+
     /// Whether the kernel has IPv6; where it was built or started without, there is nothing to close.
     fn knows_ipv6(&self) -> Result<bool, Fault> {
         match openat(&self.directory, "ipv6/conf", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {

@@ -168,7 +168,10 @@ impl Outside {
     fn close_inside(&self, asked: &Connection, sides: &Sides<'_>) -> Result<(), Fault> {
         namespace::enter(sides.container, "the container's", "the settings of its interface are found from inside")?;
         let has_ipv6 = asked.addresses.iter().any(|address| address.ip.is_ipv6());
-        let closed = Settings::open().and_then(|settings| settings.close(&asked.interface, has_ipv6));
+        let closed = Settings::open().and_then(|settings| {
+            settings.close(&asked.interface, has_ipv6)?;
+            settings.allow_ping()
+        });
         namespace::enter(sides.host, "the host's", "the rest of it is made from there")?;
         closed
     }

@@ -221,6 +221,11 @@ const PROVOCATIONS: &[(&str, &[&str])] = &[
         &["pid-namespace", "process-list", "signals", "process-memory", "other-roots", "foreign-programs"],
     ),
     (
+        "unshare --mount sh -c 'mount -t proc proc root/proc; exec chroot root /bin/chroot-rs --audit --json' & A=$!; \
+         while kill -0 $A 2>/dev/null; do sleep 0.1 & sleep 0.02; done; wait $A",
+        &["launchers"],
+    ),
+    (
         "unshare --mount sh -c 'mount -t proc proc crafted/proc; mount --bind / crafted/mnt; exec chroot crafted /bin/chroot-rs --audit --json'",
         &["host-directories", "engine-sockets", "abstract-sockets"],
     ),

@@ -1,8 +1,10 @@
 //! Ways out of the root: up past it, through a descriptor, a directory or a program that was left from outside.
 //! `chroot(2)`, `pivot_root(2)`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use plumbing::kernel::{call, look};
@@ -10,6 +12,7 @@ use plumbing::{Fault, narrate};
 use rustix::fs::{AtFlags, CWD, OFlags, SealFlags, StatxAttributes, StatxFlags, fcntl_get_seals, statx};
 
 use super::look::{link, named, open, place, processes, some};
+use super::processes::foreign;
 use super::{By, Finding, Probe, Severity, leaks};
 
 pub(super) const PROBES: &[Probe] = &[
@@ -49,7 +52,17 @@ pub(super) const PROBES: &[Probe] = &[
         why: "/proc/PID/exe of a program from outside can be written to once it has ended (CVE-2019-5736)",
         by: By::Looking(foreign_programs),
     },
+    Probe {
+        name: "launchers",
+        severity: Severity::Critical,
+        why: "a tool that starts a command here can be kept open while it starts, and written to later (CVE-2019-5736)",
+        by: By::Looking(launchers),
+    },
 ];
+
+/// How often the probe looks for processes that start, and how long it waits in between.
+const LOOKS: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The classic. All of it happens in this process, which ends with it.
 fn escape() -> Result<Finding, Fault> {
@@ -137,6 +150,27 @@ fn foreign_programs() -> Result<Finding, Fault> {
     }
     let open: Vec<String> = all.into_iter().filter(|pid| is_open_program(*pid)).map(named).collect();
     Ok(Finding::none_of(&open, "every program is one of this root, or cannot be written to"))
+}
+
+/// A launcher runs for some milliseconds before it becomes its command. In a pid namespace of its own a container sees one
+/// only as the interpreter of a script `#!/proc/self/exe`: so this process is looked at, too.
+fn launchers() -> Result<Finding, Fault> {
+    let first = processes();
+    if first.is_empty() {
+        return Ok(Finding::not_here("there is no /proc"));
+    }
+    let own = std::process::id().cast_signed();
+    let mut open: BTreeMap<i32, String> = is_open_program(own).then(|| (own, named(own))).into_iter().collect();
+    if foreign().is_empty() {
+        return Ok(Finding::none_of(&open.into_values().collect::<Vec<_>>(), "no process from outside starts here"));
+    }
+    for _ in 0..LOOKS {
+        let new = processes().into_iter().filter(|pid| !first.contains(pid) && !open.contains_key(pid));
+        let found: Vec<_> = new.filter(|pid| is_open_program(*pid)).map(|pid| (pid, named(pid))).collect();
+        open.extend(found);
+        std::thread::sleep(PAUSE);
+    }
+    Ok(Finding::none_of(&open.into_values().collect::<Vec<_>>(), "nothing that started meanwhile could be written to"))
 }
 
 /// Whether the program lies outside and opens for writing. While it runs, that is refused with ETXTBSY, but only when

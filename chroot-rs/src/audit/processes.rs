@@ -48,7 +48,7 @@ pub(super) const PROBES: &[Probe] = &[
 /// As many as are tried.
 const TRIED: usize = 8;
 
-fn foreign() -> Vec<i32> {
+pub(super) fn foreign() -> Vec<i32> {
     let ours = link("/proc/self/ns/mnt");
     let theirs = |pid: &i32| link(&format!("/proc/{pid}/ns/mnt"));
     let is_hosts = is_initial("pid") != Some(false);

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
-use plumbing::hierarchy::{Hierarchies, Hierarchy, Layout};
+use plumbing::hierarchy::{Hierarchies, Hierarchy};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::target::{Target, is_in_first_namespace};
 
@@ -28,7 +28,7 @@ pub(crate) fn views(target: Option<&Target>, joined: KindSet) -> Result<Vec<(Str
     let view = |hierarchy: &Hierarchy| match (target, joined.contains(Kind::Cgroup)) {
         (None, _) => own(hierarchy),
         (Some(_), false) => of_our_namespace(hierarchy),
-        (Some(_), true) => of_theirs(hierarchy, hierarchies.layout()),
+        (Some(_), true) => of_theirs(hierarchy),
     };
     Ok(hierarchies.iter().map(|hierarchy| (hierarchy.controllers.join(","), view(hierarchy))).collect())
 }
@@ -47,11 +47,10 @@ fn of_our_namespace(hierarchy: &Hierarchy) -> View {
     if is_first || hierarchy.is_whole() == Some(true) { View::Nothing } else { View::Namespace }
 }
 
-/// Where the container's namespace begins shows once we are in it. Only of v2 next to v1 it is known before: no stage makes a
-/// group there, so it begins where the init is.
-fn of_theirs(hierarchy: &Hierarchy, layout: Option<Layout>) -> View {
-    let is_without_group = hierarchy.version == 2 && layout == Some(Layout::Hybrid);
-    let is_root = is_without_group && hierarchy.own_path() == Path::new("/") && hierarchy.is_whole() == Some(true);
+/// Where the container's namespace begins shows once we are in it. It is known before only where the init is in the root of
+/// the hierarchy: the namespace cannot begin below its members.
+fn of_theirs(hierarchy: &Hierarchy) -> View {
+    let is_root = hierarchy.own_path() == Path::new("/") && hierarchy.is_whole() == Some(true);
     if is_root { View::Nothing } else { View::Namespace }
 }
 

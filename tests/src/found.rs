@@ -197,7 +197,7 @@ pub const ROWS: &[Row] = &[
     .host_only(),
     Row::new("another user's container is found only where the user is named", &[PODMAN, CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
         run(world, "rootless", &format!(r#"{PODMAN_SETUP}
-            chown -R 54321:54321 $D; mkdir -m 700 /run/user/54321; chown 54321:54321 /run/user/54321
+            cp -a $R $D/r; R=$D/r; chown -R 54321:54321 $D; mkdir -m 700 /run/user/54321; chown 54321:54321 /run/user/54321
             cat >$D/as-user <<END
 export HOME=$D TMPDIR=$D XDG_RUNTIME_DIR=/run/user/54321 PATH=$PATH; cd $D
 D=$D; R=$R

@@ -100,7 +100,7 @@ pub const ROWS: &[Row] = &[
             let line = format!("chroot-rs --seccomp {} / true", file.display());
             world.sh(&line).fails_with(125).stderr_has("chroot-rs: cannot use the seccomp profile").stderr_has(named);
         }
-        world.sh("chroot-rs --seccomp /no/such/file / true").fails_with(125).stderr_has("open(\"/no/such/file\", O_RDONLY): ENOENT");
+        world.sh("chroot-rs --seccomp /no/such/file / true").fails_with(125).stderr_has("openat(AT_FDCWD, \"/no/such/file\", O_RDONLY|O_NONBLOCK): ENOENT");
     }),
 ];
 

@@ -99,7 +99,10 @@ pub const ROWS: &[Row] = &[
             let bundle = bundle(world, &format!("oci-wrong-{number}"), json!(["/bin/true"]), change);
             within(world, "chroot-rs --oci $B", &bundle).run().fails_with(125).stderr_has(named);
         }
-        world.sh("chroot-rs --oci /no/such").fails_with(125).stderr_has("openat(AT_FDCWD, \"/no/such/config.json\", O_RDONLY|O_NONBLOCK)");
+        world
+            .sh("chroot-rs --oci /no/such")
+            .fails_with(125)
+            .stderr_has("openat(AT_FDCWD, \"/no/such/config.json\", O_RDONLY|O_NONBLOCK)");
         world.sh("chroot-rs --oci . --std").fails_with(125).stderr_has("cannot be used with");
     }),
     Row::new("a command waits for the word, from a FIFO or a descriptor, when all is set up", NEEDS, |world| {

@@ -1,7 +1,7 @@
-//! `--list --containers`: one line for each container that runs, as a table or as records. `namespaces(7)`.
+//! `--list --containers`: one line for each running container, as a table or as records. `namespaces(7)`.
 //!
-//! What a container has of its own, and what it shares with us, is the kernel's word; its name is its author's, so it
-//! is escaped before a terminal sees it.
+//! The kernel decides which namespaces a container shares with us. Its name was chosen by its author, so it is escaped
+//! before it reaches a terminal.
 
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -41,15 +41,16 @@ pub(crate) struct Options {
     pub(crate) narration: Narration,
 }
 
-/// Reads a runtime of containers; units and names of networks are none, and are not listed.
+/// Parses a runtime of containers. systemd units and named network namespaces are not containers, and are not listed.
 fn listed(text: &str) -> Result<Runtime, String> {
     match Runtime::read(text)? {
-        Runtime::Systemd | Runtime::Netns => Err(format!("what is of {text} is no container; see --target")),
+        Runtime::Systemd => Err("systemd units are not containers; use --target".to_owned()),
+        Runtime::Netns => Err("named network namespaces are not containers; use --target".to_owned()),
         runtime => Ok(runtime),
     }
 }
 
-/// What `--list --containers` is followed by.
+/// Returns the name of the tool and the words after `--list --containers`.
 pub(crate) fn own_argv(argv: &[OsString]) -> Option<Vec<OsString>> {
     match argv {
         [tool, list, containers, rest @ ..] if list == "--list" && containers == "--containers" => {
@@ -59,35 +60,36 @@ pub(crate) fn own_argv(argv: &[OsString]) -> Option<Vec<OsString>> {
     }
 }
 
-/// What the kernel says of a container; these too are in the record's member `container`.
+/// Facts about a container from the kernel; they, too, are in the record's member `container`.
 #[derive(Debug, Serialize)]
 struct Facts {
-    /// RFC 3339, in UTC.
+    /// The start time: RFC 3339, in UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<String>,
-    /// Each line of /proc/PID/uid_map: the first id inside, the first outside, and how many.
+    /// The lines of /proc/PID/uid_map: the first id inside, the first outside, and the count.
     uid_map: Vec<[u32; 3]>,
     gid_map: Vec<[u32; 3]>,
-    /// Of its first process, or of a hold's command, as /proc/PID/cgroup has it.
+    /// The cgroup of its first process, or of a hold's command, as in /proc/PID/cgroup.
     #[serde(skip_serializing_if = "Option::is_none")]
     cgroup: Option<Text>,
 }
 
-/// Lists them.
+/// Prints the containers.
 pub(crate) fn print(options: &Options) -> Result<Status, Fault> {
     let mut containers = find::all(None)?.all;
     containers.retain(|container| options.runtime.is_none_or(|runtime| runtime == container.runtime));
     let mut rows = Vec::new();
     for container in &containers {
         match row(container) {
-            // It ended while we looked.
+            // The container ended meanwhile.
             Err(_) if container.target.has_ended()? => {}
-            told => rows.push(told?),
+            row => rows.push(row?),
         }
     }
-    match options.json {
-        true => startup::print(&rows.iter().map(|(record, _)| record.to_line()).collect::<String>()),
-        false => startup::print(&table(rows.into_iter().map(|(_, cells)| cells))),
+    if options.json {
+        startup::print(&rows.iter().map(|(record, _)| record.to_line()).collect::<String>())
+    } else {
+        startup::print(&table(rows.into_iter().map(|(_, cells)| cells)))
     }
 }
 
@@ -144,7 +146,7 @@ fn id_map(container: &Container, file: &str) -> Result<Vec<[u32; 3]>, Fault> {
     Ok(container.target.read(file)?.lines().filter_map(of_line).collect())
 }
 
-/// The deepest of its groups: the one that was made for it, whatever hierarchies there are.
+/// Returns the deepest of the container's groups: whatever hierarchies there are, that is the one that was made for it.
 fn cgroup(container: &Container) -> Result<Option<Text>, Fault> {
     let command = container.command();
     let cgroup = command.as_ref().unwrap_or(&container.target).read("cgroup")?;
@@ -154,7 +156,7 @@ fn cgroup(container: &Container) -> Result<Option<Text>, Fault> {
     Ok(deepest.map(|path| Text::from(path.as_path())))
 }
 
-/// When a process started: RFC 3339, in UTC. The kernel counts from boot, and that clock does not jump.
+/// Returns when a process started: RFC 3339, in UTC. The kernel counts from boot, with a clock that does not jump.
 pub(crate) fn started(process: &Target) -> Option<String> {
     let ticks = process.start_time().ok()?;
     let since_boot = Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64);
@@ -164,11 +166,11 @@ pub(crate) fn started(process: &Target) -> Option<String> {
     Some(rfc3339(started.duration_since(UNIX_EPOCH).ok()?.as_secs()))
 }
 
-/// `2026-11-22T17:28:45Z`.
+/// Formats a time as `2026-11-22T17:28:45Z`.
 fn rfc3339(seconds: u64) -> String {
     let (days, second) = (seconds / 86400, seconds % 86400);
-    // Counted in years that begin with March, so that the day that not every year has comes last; 719468 days lie
-    // between the first of March of year 0 and 1970.
+    // Years are counted from March, so that the leap day comes last; there are 719468 days from March 1 of year 0 to
+    // 1970.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;

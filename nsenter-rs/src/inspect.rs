@@ -1,8 +1,9 @@
-//! `--inspect`: one page on how a process is kept apart from the host, and what of it is dangerous; `--diff`: what two
-//! processes have different. `namespaces(7)`, `proc(5)`.
+//! `--inspect`: one page on how a process is isolated from the host and what is risky about it; `--diff`: a comparison
+//! of two processes. `namespaces(7)`, `proc(5)`.
 //!
-//! Everything is read from outside, through the verified process's directory in /proc: nothing is entered, no path of the
-//! process is followed, and what it can write there is text to be escaped and counted.
+//! Everything is read from outside, through the verified process's directory in /proc. Nothing is entered, and no path
+//! of the process is followed. What the process can write there is text, which is escaped, and of which only a limited
+//! amount is read.
 
 mod capabilities;
 mod cgroup;
@@ -49,9 +50,9 @@ use crate::find;
 /// The record's member `isolation`.
 #[derive(Debug, Serialize)]
 struct Isolation {
-    /// The process that was looked at.
+    /// The process that was inspected.
     pid: i32,
-    /// The process whose view is the host's.
+    /// The process whose view counts as the host's.
     host_pid: i32,
     namespaces: Namespaces,
     ids: Seen<Ids>,
@@ -65,20 +66,19 @@ struct Isolation {
     findings: Findings,
 }
 
-/// Prints the page about one, or its record with the member `isolation`.
-pub(crate) fn tell(subject: &Subject, json: bool) -> Result<Status, Fault> {
+/// Prints the page about a process, or its record with the member `isolation`.
+pub(crate) fn print(subject: &Subject, json: bool) -> Result<Status, Fault> {
     let (mut record, target) = subject.open()?;
     let isolation = Isolation::of(&record, &target)?;
-    match json {
-        true => {
-            record.set("isolation", &isolation)?;
-            startup::print(&record.to_line())
-        }
-        false => startup::print(&folding::for_terminal(&table::page(&record, &target, &isolation))),
+    if json {
+        record.set("isolation", &isolation)?;
+        startup::print(&record.to_line())
+    } else {
+        startup::print(&folding::for_terminal(&table::page(&record, &target, &isolation)))
     }
 }
 
-/// Adds it to every record of stdin.
+/// Adds the member `isolation` to every record of stdin.
 pub(crate) fn pass_on() -> Result<Status, Fault> {
     pipe::inspect(|record, target| {
         let command = find::command_of(target);
@@ -87,11 +87,11 @@ pub(crate) fn pass_on() -> Result<Status, Fault> {
     })
 }
 
-/// Prints what two have different.
+/// Prints how two processes differ.
 pub(crate) fn compare(subjects: &[Subject; 2], json: bool) -> Result<Status, Fault> {
     let [one, other] = subjects;
     let (one, other) = (diff::Side::of(one)?, diff::Side::of(other)?);
-    startup::print(&diff::told(&one, &other, json)?)
+    startup::print(&diff::comparison(&one, &other, json)?)
 }
 
 impl Isolation {
@@ -104,9 +104,9 @@ impl Isolation {
         let capabilities = Seen::of(status.as_ref().map(Capabilities::of).map_err(Fault::clone));
         let confinement = Seen::of(status.as_ref().map(|status| Confinement::of(target, status)).map_err(Fault::clone));
         let nothing = status::Status::nothing();
-        let standing = Standing::of(&namespaces, ids.told(), status.as_ref().unwrap_or(&nothing));
+        let standing = Standing::of(&namespaces, ids.ok(), status.as_ref().unwrap_or(&nothing));
         rules::of_namespaces(&namespaces, &standing, &mut findings);
-        if let Some(confinement) = confinement.told() {
+        if let Some(confinement) = confinement.ok() {
             rules::of_capabilities(&standing, confinement, &mut findings);
             rules::of_confinement(confinement, &standing, &mut findings);
         }
@@ -115,7 +115,7 @@ impl Isolation {
             stronger::of(target, &namespaces, status, &standing, &mut findings)?;
         }
         let cgroup = Seen::of(Group::of(record, target));
-        if let Some(group) = cgroup.told() {
+        if let Some(group) = cgroup.ok() {
             rules::of_cgroup(group, &mut findings);
         }
         let files = Files::of(target, &host, &namespaces, &standing, &mut findings);
@@ -123,7 +123,7 @@ impl Isolation {
         findings.sort();
         if target.has_ended()? {
             let pid = target.pid();
-            return Err(Fault::new(format!("cannot inspect process {pid}: it ended while it was looked at")));
+            return Err(Fault::new(format!("cannot inspect process {pid}: it ended during the inspection")));
         }
         let Files { mounts, devices, leaks } = files;
         let host_pid = host.pid();
@@ -144,7 +144,7 @@ impl Isolation {
     }
 }
 
-/// What is about files.
+/// The parts of the page about files.
 struct Files {
     mounts: Seen<Mounts>,
     devices: Seen<List<Device>>,
@@ -167,15 +167,15 @@ impl Files {
                 return Files { mounts: Seen::of(Err(fault)), devices, leaks };
             }
         };
-        // Among the host's own mounts there is nothing to judge: all of them are there. Their numbers tell them where the
-        // namespace is not ours to see.
+        // A process with the host's own mounts has all of them, so there is nothing to judge. If we may not read the
+        // namespace, the ids of the mounts show whether they are the host's.
         let is_known = || inside.mounts.first().is_some_and(|mount| outside.has(mount.id));
         if namespaces.is_host(Kind::Mnt).unwrap_or_else(is_known) {
             let mounts = Mounts::all_of_host(&inside);
             return Files {
-                mounts: Seen::Told(mounts),
-                devices: Seen::Told(List::new()),
-                leaks: Seen::Told(List::new()),
+                mounts: Seen::Value(mounts),
+                devices: Seen::Value(List::new()),
+                leaks: Seen::Value(List::new()),
             };
         }
         let own_pids = namespaces.is_host(Kind::Pid) == Some(false);
@@ -183,7 +183,7 @@ impl Files {
         let mounts = Mounts::of(&inside, &judge, findings);
         devices::of_making(target, &inside, standing, findings);
         Files {
-            mounts: Seen::Told(mounts),
+            mounts: Seen::Value(mounts),
             devices: Seen::of(devices::of(target, standing, findings)),
             leaks: Seen::of(descriptors::of(target, &inside, &outside, findings)),
         }

@@ -1,7 +1,8 @@
 //! `--list`: the namespaces of the machine, as `lsns(8)` lists them. `namespaces(7)`.
 //!
-//! First look around, then arrange what was found, then ask the kernel for what is shown of it, and only for that. The
-//! kernel has no list of namespaces: what no process, mount or descriptor that we may see leads to is not found.
+//! The survey finds the namespaces, then their lines are put in order, and only then is the kernel asked for the facts
+//! that are shown. Without `listns(2)` the kernel has no list of namespaces: a namespace to which no process, mount or
+//! descriptor that we may inspect leads is not found.
 
 mod allowance;
 mod column;
@@ -34,10 +35,10 @@ use survey::{Depth, Survey};
 use view::{Cell, View};
 
 impl Listing {
-    /// Lists them on stdout.
+    /// Prints the listing to stdout.
     pub(crate) fn print(&self) -> Result<Status, Fault> {
         let subject = match self.subject {
-            Subject::Columns => return startup::print(&self.columns_told()),
+            Subject::Columns => return startup::print(&self.columns_text()),
             Subject::Namespaces => None,
             Subject::ProcessesIn(inode) => Some(inode),
         };
@@ -48,7 +49,7 @@ impl Listing {
             Some(inode) => {
                 if !survey.namespaces.contains_key(&inode) {
                     return Err(Fault::new(format!(
-                        "cannot find the namespace {inode}: nothing that we may see leads to it"
+                        "cannot find the namespace {inode}: nothing that we may inspect refers to it"
                     )));
                 }
                 survey
@@ -64,11 +65,11 @@ impl Listing {
             }
         }
         let drawn = if self.tree_column().is_some() { lines.drawn() } else { lines.flat() };
-        startup::print(&self.told(&view, &drawn))
+        startup::print(&self.text(&view, &drawn))
     }
 
     fn survey(&self) -> Result<Survey, Fault> {
-        // A process' own namespaces, and the processes of one, are found at processes.
+        // The namespaces of one process, and the processes in one namespace, are found by looking at processes alone.
         let (depth, kinds) = match (self.task, self.subject) {
             (Some(_), _) | (_, Subject::ProcessesIn(_)) => (Depth::Processes, self.kinds),
             _ => (Depth::Everything, self.kinds),
@@ -79,14 +80,15 @@ impl Listing {
         {
             survey = Survey::take(kinds, Depth::Everything)?;
         }
-        let is_family = matches!(self.tree, Some(Relation::Owner | Relation::Parent));
-        let orphans = survey.namespaces.iter().filter(|(_, namespace)| is_family || namespace.processes == 0);
-        let orphans: Vec<_> = orphans.map(|(inode, _)| *inode).collect();
-        orphans.into_iter().for_each(|inode| kin::add_ancestors(&mut survey, inode));
+        let follows_namespaces = matches!(self.tree, Some(Relation::Owner | Relation::Parent));
+        let descendants =
+            survey.namespaces.iter().filter(|(_, namespace)| follows_namespaces || namespace.processes == 0);
+        let descendants: Vec<_> = descendants.map(|(inode, _)| *inode).collect();
+        descendants.into_iter().for_each(|inode| kin::add_ancestors(&mut survey, inode));
         Ok(survey)
     }
 
-    /// Where the tree is drawn; without that column there is none to see.
+    /// Returns the position of the column in which the tree is drawn; `None` if that column is not shown.
     fn tree_column(&self) -> Option<usize> {
         let column = match self.tree? {
             Relation::Process => Column::Command,
@@ -95,7 +97,7 @@ impl Listing {
         self.columns.iter().position(|shown| *shown == column)
     }
 
-    fn told(&self, view: &View<'_>, drawn: &[Drawn]) -> String {
+    fn text(&self, view: &View<'_>, drawn: &[Drawn]) -> String {
         let cells = |drawn: &Drawn| -> Vec<Cell> {
             self.columns.iter().map(|column| view.cell(*column, drawn.line.namespace, drawn.line.pid)).collect()
         };
@@ -124,7 +126,7 @@ impl Listing {
         }
     }
 
-    fn columns_told(&self) -> String {
+    fn columns_text(&self) -> String {
         let facts = Column::all().map(|column| {
             let holds = if column.holds() == Type::Number { "<integer>" } else { "<string>" };
             [column.name(), holds, column.meaning()].map(str::to_owned)
@@ -142,20 +144,20 @@ impl Listing {
             columns,
             has_headings: self.has_headings,
             width: self.may_cut.then(terminal_width).flatten(),
-            is_utf8: speaks_utf8(),
+            is_utf8: is_utf8_locale(),
             tree,
         }
     }
 }
 
-/// `None` where stdout is no terminal.
+/// Returns the width of the terminal; `None` if stdout is not a terminal.
 fn terminal_width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
     Some(size.ws_col.into()).filter(|width| *width > 0)
 }
 
-/// What the locale's name says; `locale(7)`.
-fn speaks_utf8() -> bool {
+/// Returns whether the locale uses UTF-8, judging by its name; `locale(7)`.
+fn is_utf8_locale() -> bool {
     let names = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(std::env::var_os);
     let chosen = names.map(|name| name.to_string_lossy().to_ascii_lowercase()).find(|name| !name.is_empty());
     chosen.is_some_and(|name| name.contains("utf-8") || name.contains("utf8"))

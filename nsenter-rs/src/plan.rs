@@ -126,7 +126,7 @@ impl Plan {
             Task::List(listing) => listing.print(),
             Task::Find { name } => find::tell(name),
             Task::Containers(options) => containers::print(options),
-            Task::Inspect { subject: Some(subject), json } => inspect::tell(subject, *json),
+            Task::Inspect { subject: Some(subject), json } => inspect::print(subject, *json),
             Task::Inspect { subject: None, .. } => inspect::pass_on(),
             Task::Diff { subjects, json } => inspect::compare(subjects, *json),
         }
@@ -156,7 +156,8 @@ pub(crate) fn seal(command: &Command) -> Result<(), Fault> {
     if command.sealed_copy { sealed::ensure(why) } else { sealed::ensure_view(why) }
 }
 
-/// Whether the record was found and does not say what confines its command. The command is then made like the container:
+/// Whether the record was found and does not say what confines its command. The command is then made like the
+/// container:
 /// `docker exec` confines what it runs, too.
 fn says_nothing(record: &Record) -> Result<bool, Fault> {
     let says = |key: &str| record.get::<serde_json::Value>(key).map(|value| value.is_some());

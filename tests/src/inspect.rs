@@ -1,5 +1,5 @@
-//! What `--inspect` finds in containers that are made here with one known fault each, in one that has none, and in what
-//! a hostile container shows it; and what `--diff` says of two.
+//! What `--inspect` finds in containers that have one known fault each, in one that has none, and in hostile ones; and
+//! what `--diff` prints about two containers.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ pub const ALL: &str = "--mount --pid --ipc --uts --net --cgroup";
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("a container of the README is told as it is, and as no danger", NEEDS, |world| {
+    Row::new("a container of the README is shown as it is, without a danger", NEEDS, |world| {
         let container = Container::new(world, "inspect-plain", ALL, "chroot-rs --std $R --");
         let isolation = container.isolation();
         for kind in ["mnt", "pid", "ipc", "uts", "net", "cgroup"] {
@@ -40,7 +40,7 @@ pub const ROWS: &[Row] = &[
         let dangers = dangers(&isolation);
         assert!(dangers.is_empty(), "{dangers:?}");
         let page = container.page();
-        for text in ["pid namespace", "Docker's default", "no_new_privs              on", "filter, 1 of them"] {
+        for text in ["pid namespace", "Docker's default", "no_new_privs              on", "filter, 1 installed"] {
             assert!(page.stdout.contains(text), "{text}\n{page}");
         }
         assert!(!page.stdout.contains('\x1b'), "{page}");
@@ -57,7 +57,7 @@ pub const ROWS: &[Row] = &[
         assert!(found.contains(&"host-mount-namespace".to_owned()), "{found:?}");
         assert!(found.contains(&"host-pid-namespace".to_owned()), "{found:?}");
     }),
-    Row::new("with whom a namespace is shared is told", NEEDS, |world| {
+    Row::new("a page names the processes that share a namespace", NEEDS, |world| {
         let one = Container::new(world, "inspect-one", ALL, "");
         let user = if world.is_root { "" } else { "--user" };
         let join = format!("nsenter-rs --target {} {user} --net -- unshare-rs --pid-file $D/pid", one.pid);
@@ -66,7 +66,7 @@ pub const ROWS: &[Row] = &[
         let with = isolation["namespaces"]["net"]["with"]["shown"].as_array().expect("a list");
         assert!(with.iter().any(|sharer| sharer["pid"] == other.pid), "{isolation}");
     }),
-    Row::new("a socket of an engine in a container is a danger, whatever it is called there", NEEDS, |world| {
+    Row::new("a socket of an engine in a container is a danger, whatever its name is there", NEEDS, |world| {
         let host = world.directory("inspect-engine");
         fs::write(host.join("docker.sock"), "").expect("a file");
         fs::write(host.join("plain"), "").expect("a file");
@@ -81,13 +81,13 @@ pub const ROWS: &[Row] = &[
         let bind = format!("/srv/harmless <- {host}/docker.sock");
         assert!(container.page().stdout.contains(&bind), "{}", container.page());
     }),
-    Row::new("a directory that decides who rules the host is found, and worse where it can be written", NEEDS, |world| {
+    Row::new("a directory that gives control of the host is found, and its severity is higher if it is writable", NEEDS, |world| {
         let binds = "--bind /:/srv:ro --bind /etc:/etc:ro --bind /home:/root";
         let container = Container::new(world, "inspect-host", ALL, &format!("chroot-rs --std {binds} $R --"));
         let isolation = container.isolation();
         assert_eq!(finding(&isolation, "host-root")["severity"], "weakness", "{isolation}");
         let all = isolation["findings"].as_array().expect("findings").iter();
-        // What else is mounted on the host has come along below /srv.
+        // Other mounts of the host are below /srv, too.
         let came_along = |finding: &&Value| finding["about"][0].as_str().is_some_and(|path| path.starts_with("/srv/"));
         let directories: Vec<_> =
             all.filter(|finding| finding["id"] == "host-directory").filter(|finding| !came_along(finding)).collect();
@@ -95,7 +95,7 @@ pub const ROWS: &[Row] = &[
         let home = directories.iter().find(|finding| finding["about"][0] == "/root").expect("/root");
         assert_eq!(home["severity"] == "danger", world.is_root, "{isolation}");
     }),
-    Row::new("what writes to the kernel is a danger where root inside is root outside, and only there", NEEDS, |world| {
+    Row::new("a writable file of the kernel is a danger only if root inside is root outside", NEEDS, |world| {
         let container = Container::new(world, "inspect-proc", ALL, "chroot-rs --pivot --proc /proc --mount type=sysfs,target=/sys $R --");
         let isolation = container.isolation();
         let found = isolation["findings"].as_array().expect("findings").iter();
@@ -117,12 +117,12 @@ pub const ROWS: &[Row] = &[
         assert!(found.contains(&"no-seccomp".to_owned()) && found.contains(&"no-new-privs-off".to_owned()), "{found:?}");
         let more = isolation["capabilities"]["effective"]["more_than_docker"].as_array().expect("a list");
         assert!(more.contains(&"CAP_SYS_ADMIN".into()), "{isolation}");
-        // In a user namespace of its own they are no power over the host.
+        // In another user namespace they give no power over the host.
         for id in ["capability", "privileged", "capability-beyond-docker"] {
             assert_eq!(found.contains(&id.to_owned()), world.is_root, "{id}: {found:?}");
         }
     }),
-    Row::new("a single capability above Docker's is told with what it does", NEEDS, |world| {
+    Row::new("a single capability beyond Docker's default is shown with what it allows", NEEDS, |world| {
         let container =
             Container::new(world, "inspect-module", ALL, "chroot-rs --std --capabilities CHOWN,SYS_MODULE,SYS_TIME $R --");
         let isolation = container.isolation();
@@ -154,7 +154,7 @@ pub const ROWS: &[Row] = &[
         assert_eq!(isolation["leaks"]["shown"], serde_json::json!([{"descriptor": "9", "path": "/etc"}]), "{isolation}");
         assert_eq!(finding(&isolation, "leaked-directory")["severity"], "danger", "{isolation}");
     }),
-    Row::new("limits are told with what is used, and their absence is found", NEEDS, |world| {
+    Row::new("limits are shown with usage, and their absence is found", NEEDS, |world| {
         let limited = Container::new(world, "inspect-limit", ALL, "chroot-rs --std $R --");
         let found = ids(&limited.isolation());
         let script = format!("cgexec-rs --memory 64M --pids 50 -- unshare-rs --pid-file $D/pid {ALL} --fork --kill-child -- chroot-rs --std $R --");
@@ -170,7 +170,7 @@ pub const ROWS: &[Row] = &[
         assert!(Container::page(&Container::new(world, "inspect-limit-page", ALL, "")).stdout.contains("processes "));
     })
     .root_only(),
-    Row::new("listening sockets are told with their addresses", NEEDS, |world| {
+    Row::new("listening sockets are shown with their addresses", NEEDS, |world| {
         let listen = "/bin/sh -c 'nc -l -p 8080 >/dev/null 2>&1 & exec busybox sleep 86416' --";
         let container = Container::new(world, "inspect-listen", ALL, &format!("chroot-rs --std $R -- {listen}"));
         let deadline = Instant::now() + world.limit();
@@ -184,7 +184,7 @@ pub const ROWS: &[Row] = &[
             std::thread::sleep(Duration::from_millis(50));
         }
     }),
-    Row::new("no name inside steers the terminal or forges a line", NEEDS, |world| {
+    Row::new("no name inside a container can control the terminal or forge a line", NEEDS, |world| {
         let evil = "evil\u{1b}[2J\nDANGER  \\134";
         let host = world.directory("inspect-evil");
         fs::create_dir_all(host.join(evil)).expect("a directory");
@@ -203,7 +203,7 @@ pub const ROWS: &[Row] = &[
         let diff = world.sh(&format!("nsenter-rs --diff {} host", container.pid)).succeeds();
         assert!(diff.stdout.chars().all(|c| c == '\n' || !c.is_control()), "{diff}");
     }),
-    Row::new("thousands of mounts make no long page, and hide nothing", NEEDS, |world| {
+    Row::new("thousands of mounts do not make a long page, and hide nothing", NEEDS, |world| {
         let host = world.directory("inspect-many");
         fs::write(host.join("podman.sock"), "").expect("a file");
         let script = "#!/bin/sh\nmkdir /tmp/a /tmp/b\nfor i in 1 2 3 4 5 6 7 8 9 10 11; do mkdir /tmp/a/$i; mount --rbind /tmp/a /tmp/a/$i; done\n\
@@ -217,8 +217,8 @@ pub const ROWS: &[Row] = &[
         finding(&isolation, "engine-socket");
         assert!(isolation.to_string().len() < 200_000 && container.page().stdout.len() < 20_000);
     }),
-    Row::new("a file system over /dev that answers nobody does not make an inspection wait", NEEDS, |world| {
-        // Nobody reads the descriptor, so whoever asks the file system for anything waits for ever.
+    Row::new("a file system over /dev whose server does not answer does not make an inspection wait", NEEDS, |world| {
+        // Nobody reads the descriptor, so a request to the file system waits without end.
         let make = "sh -c 'exec 9<>/dev/fuse; \
                     mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 none /dev || exit 1; \
                     exec busybox sleep 86416' --";
@@ -230,7 +230,7 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("a terminal gets colours, unless somebody says NO_COLOR; a pipe gets none", TERMINAL, |world| {
+    Row::new("a terminal gets colors unless NO_COLOR is set, and a pipe gets none", TERMINAL, |world| {
         let on_terminal = |variable: &str| {
             let script = format!("{variable} TERM=xterm script -qec 'nsenter-rs --inspect self-pid' /dev/null </dev/null");
             world.sh(&script.replace("self-pid", "$$")).succeeds().stdout
@@ -240,7 +240,7 @@ pub const ROWS: &[Row] = &[
         assert!(!world.sh("TERM=xterm nsenter-rs --inspect $$").succeeds().stdout.contains('\x1b'));
     })
     .host_only(),
-    Row::new("what is not ours to read is told as such, and the rest is told all the same", &[], |world| {
+    Row::new("members that we may not read are shown as unreadable, and the others are shown", &[], |world| {
         let isolation = world.sh("nsenter-rs --inspect 1 --json").succeeds();
         let isolation: Value = serde_json::from_str(&isolation.stdout).expect("a record");
         let unreadable = isolation["isolation"]["namespaces"]["mnt"]["unreadable"].as_str();
@@ -249,7 +249,7 @@ pub const ROWS: &[Row] = &[
         world.sh("nsenter-rs --inspect 1").succeeds().stdout_has("mount namespace           not readable: EACCES");
     })
     .user_only(),
-    Row::new("a container is inspected by its name, and a record on its way through a pipe", NEEDS, |world| {
+    Row::new("a container is inspected by its name or by its record in a pipe", NEEDS, |world| {
         let held = Held::new(world, "inspected");
         let before = Scan::take();
         let outcome = world.sh("nsenter-rs --inspect inspected").succeeds();
@@ -266,7 +266,7 @@ pub const ROWS: &[Row] = &[
         world.sh("nsenter-rs --inspect 2147483647").fails_with(125).stdout_is("").stderr_has("ESRCH");
         world.sh(&format!("nsenter-rs --inspect {}:1", held.pid)).fails_with(125).stdout_is("");
     }),
-    Row::new("a comparison tells what differs, and nothing else", NEEDS, |world| {
+    Row::new("a comparison shows what differs, and nothing else", NEEDS, |world| {
         let one = Container::new(world, "inspect-left", ALL, "chroot-rs --std $R --");
         let twin = Container::new(world, "inspect-right", ALL, "chroot-rs --std $R --");
         let diff = |one: &dyn std::fmt::Display, other: &dyn std::fmt::Display, how: &str| {
@@ -274,17 +274,17 @@ pub const ROWS: &[Row] = &[
         };
         diff(&one.pid, &twin.pid, "").stdout_is("nothing differs\n");
         let other = Container::new(world, "inspect-weak", "--mount --pid --net --ipc --cgroup", "chroot-rs --std --seccomp none --bind /etc:/srv:ro $R --");
-        let told: Value = serde_json::from_str(&diff(&one.pid, &other.pid, "--json").stdout).expect("JSON");
-        let differences = told["differences"].as_array().expect("a list");
+        let comparison: Value = serde_json::from_str(&diff(&one.pid, &other.pid, "--json").stdout).expect("JSON");
+        let differences = comparison["differences"].as_array().expect("a list");
         let what: Vec<_> = differences.iter().filter_map(|difference| difference["what"].as_str()).collect();
         assert_eq!(
             what,
             ["namespaces.uts.host", "confinement.seccomp", "confinement.seccomp_filters", "mounts.of_host", "findings"],
-            "{told}"
+            "{comparison}"
         );
-        assert_eq!(differences[0]["a"], false, "{told}");
-        assert_eq!(differences[3]["b"][0]["host"], "/etc", "{told}");
-        assert_eq!(told["a"]["init"]["pid"], one.pid, "{told}");
+        assert_eq!(differences[0]["a"], false, "{comparison}");
+        assert_eq!(differences[3]["b"][0]["host"], "/etc", "{comparison}");
+        assert_eq!(comparison["a"]["init"]["pid"], one.pid, "{comparison}");
         let table = diff(&one.pid, &"host", "");
         for row in ["namespaces.net ", "confinement.seccomp "] {
             assert!(table.stdout.lines().any(|line| line.starts_with(row)), "{row}\n{table}");
@@ -292,7 +292,7 @@ pub const ROWS: &[Row] = &[
     }),
 ];
 
-/// A container that sleeps, ended with the row.
+/// A sleeping container, which is ended with the row.
 pub struct Container<'a> {
     world: &'a World,
     pid: i32,
@@ -300,14 +300,16 @@ pub struct Container<'a> {
 }
 
 impl<'a> Container<'a> {
-    /// In new namespaces, in a user namespace where we are not root; `inner` stands in front of its command.
+    /// Starts a container in new namespaces, and in a new user namespace if we are not root; `inner` comes before its
+    /// command.
     pub fn new(world: &'a World, name: &str, namespaces: &str, inner: &str) -> Self {
         let user = if world.is_root || namespaces.is_empty() { "" } else { "--user --map-root-user" };
         let how = "--fork --kill-child";
         Self::of(world, name, &format!("unshare-rs --pid-file $D/pid {user} {how} {namespaces} -- {inner}"))
     }
 
-    /// `chain` writes its pid to `$D/pid` and becomes the rest of the line; `$R` is a root directory.
+    /// Starts a container: `chain` writes its pid to `$D/pid` and executes the rest of the line; `$R` is a root
+    /// directory.
     pub fn of(world: &'a World, name: &str, chain: &str) -> Self {
         let directory = world.directory(name);
         let root = world.busybox_root().display().to_string();
@@ -323,7 +325,7 @@ impl<'a> Container<'a> {
             }
             if Instant::now() > deadline {
                 nix::sys::signal::killpg(running.pid, nix::sys::signal::Signal::SIGKILL).ok();
-                panic!("it does not sleep: {command:?}\n{}", running.wait());
+                panic!("the container does not sleep: {command:?}\n{}", running.wait());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -333,7 +335,7 @@ impl<'a> Container<'a> {
         self.world.sh(&format!("nsenter-rs --inspect {}", self.pid)).succeeds()
     }
 
-    /// The record's member `isolation`.
+    /// Returns the record's member `isolation`.
     pub fn isolation(&self) -> Value {
         let outcome = self.world.sh(&format!("nsenter-rs --inspect {} --json", self.pid)).succeeds();
         assert_eq!(outcome.lines().len(), 1, "{outcome}");
@@ -352,7 +354,7 @@ impl Drop for Container<'_> {
     }
 }
 
-/// What was found, each once.
+/// Returns the ids of the findings, each once.
 pub fn ids(isolation: &Value) -> Vec<String> {
     let findings = isolation["findings"].as_array().expect("findings");
     let mut ids: Vec<_> = findings.iter().filter_map(|finding| finding["id"].as_str().map(str::to_owned)).collect();
@@ -360,14 +362,14 @@ pub fn ids(isolation: &Value) -> Vec<String> {
     ids
 }
 
-/// The dangers among it.
+/// Returns the ids of the dangers.
 pub fn dangers(isolation: &Value) -> Vec<String> {
     let findings = isolation["findings"].as_array().expect("findings").iter();
     let dangers = findings.filter(|finding| finding["severity"] == "danger");
     dangers.filter_map(|finding| finding["id"].as_str().map(str::to_owned)).collect()
 }
 
-/// What was found under this id.
+/// Returns the finding with this id.
 #[track_caller]
 pub fn finding<'v>(isolation: &'v Value, id: &str) -> &'v Value {
     let findings = isolation["findings"].as_array().expect("findings");

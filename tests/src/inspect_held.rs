@@ -1,5 +1,5 @@
-//! What is told of a container that `--hold` made: it shows by the command that runs in it, since its init is confined in
-//! another way, and not in its cgroup.
+//! What is shown of a container that `--hold` made: the command that runs in it is inspected, because its init is
+//! confined in another way and is not in its cgroup.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ const NEEDS: &[Need] = &[
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[Row::new(
-    "the README's pipe is told by its command, and by its init only while there is none",
+    "the container of the README's pipe is shown by its command, and by its init only while there is no command",
     NEEDS,
     |world| {
         let held = Held::new(world, "inspect-pipe");
@@ -44,8 +44,9 @@ pub const ROWS: &[Row] = &[Row::new(
              do sleep 0.05; done >/dev/null; {looks}; nsenter-rs --target inspect-pipe -a --root -- /bin/touch /tmp/end; wait"
         );
         let outcome = world.script(&script).stdin(held.record.clone()).run().succeeds();
-        let told: Vec<Value> = outcome.lines().iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        let [inspected, piped, shown, listed, differences] = &told[..] else { panic!("{outcome}") };
+        let records: Vec<Value> =
+            outcome.lines().iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let [inspected, piped, shown, listed, differences] = &records[..] else { panic!("{outcome}") };
         for record in [inspected, piped] {
             assert_eq!(record["init"]["pid"], held.pid, "{record}");
             assert_ne!(record["isolation"]["pid"], held.pid, "{record}");

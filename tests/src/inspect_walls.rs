@@ -1,73 +1,74 @@
-//! What `--inspect` finds of each wall that is missing in a container, beside a container that has it.
+//! What `--inspect` finds in a container that lacks one layer of defense, compared with a container that has it.
 
 use crate::inspect::{ALL, Container, NEEDS, finding, ids};
 use crate::need::{BUSYBOX, JQ, Need, UNSHARE};
 use crate::row::Row;
 
-/// A finding, how bad it is, and the chain up to the container's command where it is found, and where it is not.
-struct Wall {
+/// A finding, its severity, and two chains up to the container's command: one in which it is found, and one in which it
+/// is not.
+struct Layer {
     id: &'static str,
     severity: &'static str,
     missing: [&'static str; 2],
-    there: [&'static str; 2],
+    present: [&'static str; 2],
 }
 
 const TRACED: &[Need] = &[BUSYBOX, JQ, UNSHARE];
 
 const ALL_BUT_PID: &str = "--mount --ipc --uts --net --cgroup";
 
-const WALLS: &[Wall] = &[
-    Wall {
+const LAYERS: &[Layer] = &[
+    Layer {
         id: "traces-host",
         severity: "danger",
         missing: [ALL_BUT_PID, "chroot-rs --std --capabilities SYS_PTRACE $R --"],
-        there: [ALL, "chroot-rs --std --capabilities SYS_PTRACE $R --"],
+        present: [ALL, "chroot-rs --std --capabilities SYS_PTRACE $R --"],
     },
-    Wall {
+    Layer {
         id: "device-creation",
         severity: "danger",
         missing: [ALL, "chroot-rs --std --capabilities MKNOD --tmpfs /srv:dev $R --"],
-        there: [ALL, "chroot-rs --std --capabilities MKNOD --tmpfs /srv $R --"],
+        present: [ALL, "chroot-rs --std --capabilities MKNOD --tmpfs /srv $R --"],
     },
-    Wall {
+    Layer {
         id: "host-devices",
         severity: "danger",
         missing: [ALL, "chroot-rs --std --bind /dev:/srv:dev $R --"],
-        there: [ALL, "chroot-rs --std --bind /dev:/srv $R --"],
+        present: [ALL, "chroot-rs --std --bind /dev:/srv $R --"],
     },
-    Wall {
+    Layer {
         id: "host-proc",
         severity: "danger",
         missing: [ALL, "chroot-rs --std --bind /proc:/srv $R --"],
-        there: [ALL, "chroot-rs --std --proc /srv $R --"],
+        present: [ALL, "chroot-rs --std --proc /srv $R --"],
     },
-    Wall {
+    Layer {
         id: "unmasked-kernel-file",
         severity: "weakness",
         missing: [ALL, "chroot-rs --pivot --proc /proc $R --"],
-        there: [ALL, "chroot-rs --std $R --"],
+        present: [ALL, "chroot-rs --std $R --"],
     },
-    Wall {
+    Layer {
         id: "writable-cgroup",
         severity: "weakness",
         missing: [ALL, "chroot-rs --std --mount type=cgroup2,target=/srv $R --"],
-        there: [ALL, "chroot-rs --std --mount type=cgroup2,target=/srv,ro $R --"],
+        present: [ALL, "chroot-rs --std --mount type=cgroup2,target=/srv,ro $R --"],
     },
-    Wall {
+    Layer {
         id: "not-all-read",
         severity: "weakness",
         missing: [
             ALL,
             "chroot-rs --std --capabilities all --seccomp none $R -- /bin/sh -c 'for i in $(seq 300); do mount -t proc none /srv; done; exec \"$@\"' --",
         ],
-        there: [ALL, "chroot-rs --std $R --"],
+        present: [ALL, "chroot-rs --std $R --"],
     },
 ];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("each further wall that is missing is found, and is not where it stands", NEEDS, |world| {
-        for Wall { id, severity, missing: [namespaces, inner], there: [sound_namespaces, sound] } in WALLS {
+    Row::new("each further layer of defense is reported where it is missing, and is not reported where it exists", NEEDS, |world| {
+        for Layer { id, severity, missing: [namespaces, inner], present: [sound_namespaces, sound] } in LAYERS {
             let bad = Container::new(world, &format!("inspect-no-{id}"), namespaces, inner).isolation();
             assert_eq!(finding(&bad, id)["severity"], *severity, "{id}: {bad}");
             let good = Container::new(world, &format!("inspect-{id}"), sound_namespaces, sound).isolation();
@@ -76,7 +77,7 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("a first process that can do more than a container that may trace it is found", TRACED, |world| {
+    Row::new("a first process that can do more than a process that may trace it is found", TRACED, |world| {
         let found = |first: &str, seconds: u32| {
             let container = format!("chroot-rs --std --capabilities SYS_PTRACE {}", world.busybox_root().display());
             let first = first.replace("CONTAINER", &format!("{container} -- /bin/sleep {seconds}"));
@@ -91,7 +92,7 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("a mount that travels to the host is found", NEEDS, |world| {
+    Row::new("a mount that propagates to the host is found", NEEDS, |world| {
         let isolation = |name: &str, propagation: &str| {
             let chain = format!(
                 "sh -c 'mkdir -p $D/s && mount -t tmpfs none $D/s && mount --make-shared $D/s && exec unshare-rs \

@@ -1,5 +1,5 @@
-//! `nsenter-rs --list`: what keeps namespaces alive, what they have to do with each other, and what hostile names,
-//! vanishing processes and missing rights do to a list. Among it what util-linux's own tests of `lsns` try.
+//! `nsenter-rs --list`: what keeps namespaces alive, their relations, and how hostile names, vanishing processes and
+//! missing rights affect a list. This includes what util-linux's own tests of `lsns` check.
 
 use std::process::ExitCode;
 
@@ -11,8 +11,8 @@ use crate::script::Outcome;
 use crate::waiting::WAITING;
 use crate::world::World;
 
-/// `contain OPTIONS` leaves a process in new namespaces, `$P`; `has FILE` is the number of a namespace; `list` lists in
-/// words.
+/// `contain OPTIONS` leaves a process in new namespaces, `$P`; `has FILE` prints the inode number of a namespace;
+/// `list` prints a list as words.
 const PREAMBLE: &str = r#"
 contain() {
     unshare-rs "$@" --fork --kill-child sleep 86450 >/dev/null & OUTER=$!
@@ -26,18 +26,18 @@ list() { nsenter-rs --list --raw --noheadings "$@"; }
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new("a namespace is listed with its parent and its owner", &[Need::UserNamespaces], |world| {
-        let told = run(
+        let outcome = run(
             world,
             "contain --user --map-root-user --pid; U=$(has /proc/$P/ns/user) N=$(has /proc/$P/ns/pid); \
              own=$(has /proc/self/ns/user) pid=$(has /proc/self/ns/pid); \
              echo $U $own $own; echo $N $pid $U; \
              list --type user -o NS,PNS,ONS $U | uniq; list -t pid -o NS,PNS,ONS $N | uniq",
         );
-        let lines: Vec<_> = told.stdout.lines().collect();
-        assert!(lines.len() == 4 && lines[..2] == lines[2..], "{told}");
+        let lines: Vec<_> = outcome.stdout.lines().collect();
+        assert!(lines.len() == 4 && lines[..2] == lines[2..], "{outcome}");
     }),
-    Row::new("what only a mount keeps alive is listed, with the number and the paths that it is known by", &[IP], |world| {
-        let told = run(
+    Row::new("a namespace that only a mount keeps alive is listed, with its id and its paths", &[IP], |world| {
+        let outcome = run(
             world,
             "N=lsns-$$; trap 'umount twice; nsenter-rs --net=/proc/self/ns/net true; netns-rs delete $N' EXIT; \
              netns-rs add $N; ip netns set $N $$; touch twice; mount --bind /run/netns/$N twice; \
@@ -46,11 +46,11 @@ pub const ROWS: &[Row] = &[
              list -P -t net -o NSFS,HOLDER | grep -c \"/$N.*mount\"; \
              nsenter-rs --list -n -t net -o NSFS -Q \"NETNSID == '$$'\" | wc -l",
         );
-        told.stdout_is("net 0  root OURS\nlsns-OURS\ntwice\n1\n2\n");
+        outcome.stdout_is("net 0  root OURS\nlsns-OURS\ntwice\n1\n2\n");
     })
     .root_only(),
-    Row::new("what only a descriptor keeps alive is listed, together with its owner", &[Need::UserNamespaces], |world| {
-        let told = run(
+    Row::new("a namespace that only a descriptor keeps alive is listed, together with its owner", &[Need::UserNamespaces], |world| {
+        let outcome = run(
             world,
             "contain --user --map-root-user --uts --net; N=$(has /proc/$P/ns/uts) U=$(has /proc/$P/ns/user); \
              exec 7</proc/$P/ns/uts; kill -KILL $P; wait $OUTER; trap - EXIT; \
@@ -58,10 +58,10 @@ pub const ROWS: &[Row] = &[
              list -Q \"NS == $U\" -o TYPE,NPROCS,HOLDER,UID | sed \"s/$N/OWNED/; s/$(id -u)$/OURS/\"; \
              list -t uts -T -Q \"NS == $N\" -o NPROCS",
         );
-        told.stdout_is("uts 0  descriptor\\x207\\x20of\\x20process\\x20PID OWNER\nuser 0 namespace\\x20OWNED OURS\n0\n");
+        outcome.stdout_is("uts 0  descriptor\\x207\\x20of\\x20process\\x20PID OWNER\nuser 0 namespace\\x20OWNED OURS\n0\n");
     }),
-    Row::new("what only a socket keeps alive is listed", &[PERL], |world| {
-        let told = run(
+    Row::new("a namespace that only a socket keeps alive is listed", &[PERL], |world| {
+        let outcome = run(
             world,
             "OUT=$$ netns-rs exec --new -- perl -e 'use Socket; $^F = 9; socket(S, AF_INET, SOCK_DGRAM, 0) or die; \
                 print +(stat \"/proc/self/ns/net\")[1], \"\\n\"; $| = 1; print \"\"; \
@@ -70,12 +70,12 @@ pub const ROWS: &[Row] = &[
              asleep $S; \
              list -Q \"NS == $(cat inode)\" -o TYPE,NPROCS,PID,USER,COMMAND,HOLDER | sed s/$S/PID/; list -P -t uts -Q \"NS == $(cat inode)\"",
         );
-        told.stdout_is("net 0  root  socket\\x203\\x20of\\x20process\\x20PID\n");
+        outcome.stdout_is("net 0  root  socket\\x203\\x20of\\x20process\\x20PID\n");
     })
     .root_only()
     .host_only(),
-    Row::new("what is mounted in another mount table only is listed", &[], |world| {
-        let told = run(
+    Row::new("a namespace that is mounted only in another mount namespace is listed", &[], |world| {
+        let outcome = run(
             world,
             "unshare-rs --mount --uts sh -c 'touch held; mount --bind /proc/self/ns/uts held; stat -Lc %i held >number; \
                 exec nsenter-rs --uts=/proc/'$$'/ns/uts -F -- sleep 86452' & S=$!; \
@@ -83,21 +83,21 @@ pub const ROWS: &[Row] = &[
              asleep $S; \
              list -Q \"NS == $(cat number)\" -o TYPE,NPROCS,USER,HOLDER,ONS | sed \"s/$S/PID/; s/mount.*held/mount held/; s/$(has /proc/self/ns/user)/OWNER/\"",
         );
-        told.stdout_is("uts 0 root mount held\\x20of\\x20process\\x20PID OWNER\n");
+        outcome.stdout_is("uts 0 root mount held\\x20of\\x20process\\x20PID OWNER\n");
     })
     .root_only(),
-    Row::new("the namespace that only a thread is in is listed", &[], |world| {
-        let told = run(
+    Row::new("a namespace that only a thread is in is listed", &[], |world| {
+        let outcome = run(
             world,
             "mkfifo gate; $SUITE --apart <gate >number & S=$!; exec 9>gate; \
              for i in $(seq 500); do [ -s number ] && break; sleep 0.01; done; \
              read -r tid inode <number; list -Q \"NS == $inode\" -o TYPE,NPROCS,HOLDER | sed \"s/$tid/TID/; s/$S/PID/\"; exec 9>&-; wait $S",
         );
-        told.stdout_is("uts 0 thread\\x20TID\\x20of\\x20process\\x20PID\n");
+        outcome.stdout_is("uts 0 thread\\x20TID\\x20of\\x20process\\x20PID\n");
     })
     .root_only(),
-    Row::new("no name of a process ends a line of the list, or steers the terminal", &[BASH, JQ], |world| {
-        let told = run(
+    Row::new("the name of a process cannot end a line of the list or control the terminal", &[BASH, JQ], |world| {
+        let outcome = run(
             world,
             "contain --user --map-root-user --uts; exec -a $'evil\\e[2J\\nname \\xff' sleep 86453 & S=$!; trap 'kill -KILL $S $OUTER' EXIT; \
              asleep $S; \
@@ -105,16 +105,16 @@ pub const ROWS: &[Row] = &[
              list $N -o COMMAND -Q \"PID == $S\"; nsenter-rs --list $N --json -Q \"PID == $S\" -o COMMAND | jq -c .command; \
              nsenter-rs --list $N -J -Q \"PID == $S\" -o COMMAND | jq -c '.namespaces[0].command'",
         );
-        told.stdout_is(
+        outcome.stdout_is(
             "evil\\x1b[2J\\x0aname \\xff 86453\nevil\\x1b[2J\\x0aname\\x20\\xff\\x2086453\n\
              {\"bytes\":\"ZXZpbBtbMkoKbmFtZSD/IDg2NDUz\"}\n\"evil\\\\x1b[2J\\\\x0aname \\\\xff 86453\"\n",
         );
     })
     .host_only(),
-    Row::new("a process whose words lie in a file that nobody serves makes no list wait", &[PERL], |world| {
+    Row::new("a process whose command line is mapped from a file without an answering server makes no list wait", &[PERL], |world| {
         let file = world.directory("unserved").join("unserved.pl");
         std::fs::write(&file, UNSERVED).expect("a file");
-        let told = run(
+        let outcome = run(
             world,
             &format!(
                 "unshare-rs --mount --uts perl {} $PWD/words & S=$!; \
@@ -126,20 +126,20 @@ pub const ROWS: &[Row] = &[
                 file.display()
             ),
         );
-        told.stdout_is("137\nperl\n125\ninspected\n");
+        outcome.stdout_is("137\nperl\n125\ninspected\n");
     })
     .root_only()
     .host_only(),
-    Row::new("processes that come and go spoil no list", &[], |world| {
-        let told = run(
+    Row::new("processes that start and end meanwhile cause no error in a list", &[], |world| {
+        let outcome = run(
             world,
             "(for i in $(seq 400); do true & (true; true); wait; done) & \
              for i in $(seq 30); do nsenter-rs --list --output-all >/dev/null || echo failed; done; wait",
         );
-        told.stderr_is("").stdout_is("");
+        outcome.stderr_is("").stdout_is("");
     }),
-    Row::new("a list is of what may be seen: of no other user's processes, and of none that are hidden", &[SETPRIV], |world| {
-        let told = run(
+    Row::new("a list shows only what the user may see: no other user's processes, and no hidden processes", &[SETPRIV], |world| {
+        let outcome = run(
             world,
             "contain --uts; N=$(has /proc/$P/ns/uts); \
              as_user=\"$(command -v setpriv) --reuid 54399 --regid 54399 --clear-groups\"; \
@@ -147,12 +147,12 @@ pub const ROWS: &[Row] = &[
              $as_user ./nsenter-rs --list -o USER -rn | grep -c root; \
              unshare-rs --mount sh -c \"mount -t proc -o hidepid=2 proc /proc; $as_user ./nsenter-rs --list -n -o USER,NPROCS -t uts\"",
         );
-        assert_eq!(told.stdout, "0\n0\n54399 1\n", "{told}");
-        assert!(told.stderr.is_empty(), "{told}");
+        assert_eq!(outcome.stdout, "0\n0\n54399 1\n", "{outcome}");
+        assert!(outcome.stderr.is_empty(), "{outcome}");
     })
     .root_only(),
-    Row::new("a stream of namespaces has an object a line, and a document an array", &[JQ], |world| {
-        let told = run(
+    Row::new("--json prints one object per line, and -J one object with an array", &[JQ], |world| {
+        let outcome = run(
             world,
             "nsenter-rs --list --json -p $$ -o TYPE,NS,NSFS,PID | jq -cs 'map(.type) | sort'; \
              nsenter-rs --list -J -p $$ -o TYPE | jq -c '.namespaces | map(.type) | sort'; \
@@ -162,29 +162,30 @@ pub const ROWS: &[Row] = &[
         let types = "[\"cgroup\",\"ipc\",\"mnt\",\"net\",\"pid\",\"time\",\"user\",\"uts\"]\n";
         let keys = "[\"ns\",\"type\",\"path\",\"nprocs\",\"pid\",\"ppid\",\"command\",\"uid\",\"user\",\"netnsid\",\
                     \"nsfs\",\"pns\",\"ons\",\"holder\",\"container\"]\n";
-        told.stdout_is(&format!("{types}{types}{keys}0\n{{\"namespaces\":[]}}\n"));
+        outcome.stdout_is(&format!("{types}{types}{keys}0\n{{\"namespaces\":[]}}\n"));
     }),
-    Row::new("a list tells which container a process belongs to", &[], |world| {
-        let told = run(
+    Row::new("a list shows which container a process belongs to", &[], |world| {
+        let outcome = run(
             world,
             "record=$(unshare-rs --hold --name lsns-box --uts --pid --mount); pid=$(echo \"$record\" | sed 's/.*\"init\":{\"pid\":\\([0-9]*\\).*/\\1/'); \
              list -t uts -p $pid -o CONTAINER; list -t uts -p $pid -o PID,CONTAINER -Q 'CONTAINER == \"lsns-box\"' | wc -l; \
              kill -KILL $pid",
         );
-        told.stdout_is("lsns-box\n1\n");
+        outcome.stdout_is("lsns-box\n1\n");
     })
     .root_only(),
-    Row::new("--list comes first, and has a help of its own", &[], |world| {
-        let told = run(world, "nsenter-rs --list --help | grep -c -- '-T, --tree'; nsenter-rs --help | grep -q -- ' --list ' && echo told");
-        told.stdout_is("1\ntold\n");
+    Row::new("--list must be the first option, and has its own help", &[], |world| {
+        let outcome = run(world, "nsenter-rs --list --help | grep -c -- '-T, --tree'; nsenter-rs --help | grep -q -- ' --list ' && echo listed");
+        outcome.stdout_is("1\nlisted\n");
         for line in ["nsenter-rs -n --list", "nsenter-rs --explain --list true"] {
-            let told = world.sh(line);
-            assert!(told.status == 125 && told.stderr.contains("must come before"), "{told}");
+            let outcome = world.sh(line);
+            assert!(outcome.status == 125 && outcome.stderr.contains("must come before"), "{outcome}");
         }
     }),
 ];
 
-/// Mounts a file system whose root is a file, `$0`, answers all but what reads it, and maps that over its own words.
+/// Mounts a file system whose root is a file, `$0`, answers all requests except reads, and maps the file over its own
+/// command line.
 const UNSERVED: &str = r#"
 use strict;
 my ($path) = @ARGV;
@@ -218,15 +219,15 @@ while (sysread($server, my $request, 1 << 20)) {
 
 fn run(world: &World, line: &str) -> Outcome {
     let suite = std::env::current_exe().expect("this program");
-    let told = world.sh(&format!(
+    let outcome = world.sh(&format!(
         "SUITE={}; d=$(mktemp -d -p .); chmod 755 $d; cd $d; {WAITING}{PREAMBLE}\n{line}",
         suite.display()
     ));
-    assert!(!told.stderr.contains("nsenter-rs:"), "{told}");
-    told
+    assert!(!outcome.stderr.contains("nsenter-rs:"), "{outcome}");
+    outcome
 }
 
-/// A thread of this process goes into a new uts namespace; its number, and the namespace's, are told.
+/// Moves a thread of this process into a new uts namespace, and prints its tid and the inode number of the namespace.
 pub fn live_apart() -> ExitCode {
     let apart = std::thread::spawn(|| {
         unshare(CloneFlags::CLONE_NEWUTS).expect("a uts namespace");

@@ -1,5 +1,5 @@
-//! `nsenter-rs --list` lists what `lsns` lists, invocation by invocation. Where docs/differences.md has a line, the
-//! difference is taken out of what both wrote, here and nowhere else.
+//! `nsenter-rs --list` prints the same as `lsns`, invocation by invocation. Where docs/differences.md names a
+//! difference, it is removed from both outputs, here and nowhere else.
 
 use crate::need::{IP, Need};
 use crate::row::Row;
@@ -8,10 +8,10 @@ use crate::world::World;
 
 const LSNS: Need = Need::Program("lsns", "util-linux");
 
-/// What both list alike. `$P` is a process in eight own namespaces, `$U` one in an own user namespace and five others,
-/// `$D` the child of `$C` in a user namespace of another user; `$userns`, `$pidns` and `$netns` are namespaces of theirs
-/// by number; two of the network namespaces are mounted, one of them twice. What no process is in is not among it:
-/// `lsns` of Debian 12 does not find that.
+/// Invocations for which both print the same. `$P` is a process in eight new namespaces, `$U` one in a new user
+/// namespace and five others, `$D` the child of `$C` in a user namespace of another user; `$userns`, `$pidns` and
+/// `$netns` are inode numbers of their namespaces; two of the network namespaces are mounted, one of these twice.
+/// Namespaces without a process are not compared: `lsns` of Debian 12 does not find them.
 const SAME: &[&str] = &[
     "",
     "-l",
@@ -60,8 +60,8 @@ const SAME: &[&str] = &[
     "-J $userns",
 ];
 
-/// What both list alike without any right, among the processes of others. What they count and name first there may
-/// change at any time, so only kinds and numbers are asked for.
+/// Invocations for which both print the same to an unprivileged user, among the processes of others. The process counts
+/// and first processes there may change at any time, so only kinds and numbers are compared.
 const UNPRIVILEGED: &[&str] = &[
     "-p $$ -o NS,TYPE",
     "-p 1 -o NS,TYPE",
@@ -75,16 +75,16 @@ const UNPRIVILEGED: &[&str] = &[
     "$pidns -l -o PID,UID,PATH",
 ];
 
-/// Both refuse; ours with 125.
+/// Invocations that both refuse; ours with 125.
 const REFUSED: &[&str] =
     &["-t foo", "-J -r", "-p 1 $userns", "1", "-o FOO", "-p x", "x", "-Tupwards", "--no-such-option", "-o NS,,PID"];
 
-/// Makes it all, in a pid namespace of our own, where nobody else's processes come and go.
+/// Runs in a new pid namespace, where no other processes come and go.
 const CONTAINERS: &str = r#"
 inode() { stat -Lc %i "$1"; }
 "#;
 
-/// What root makes.
+/// The containers that root makes.
 const OF_ROOT: &str = r#"
 unshare -m -u -i -n -p -C -T --fork --kill-child sleep 86440 >/dev/null & A=$!
 unshare -U -r -m -u -i -n -p --fork --kill-child sleep 86441 >/dev/null & B=$!
@@ -95,7 +95,7 @@ mount -t tmpfs none /run; ip netns attach lsns-one $P; ip netns set lsns-one 77;
 touch twice; mount --bind /run/netns/lsns-one twice
 "#;
 
-/// What another user can make.
+/// The containers that an unprivileged user can make.
 const OF_USER: &str = r#"
 unshare -U -r -m -u -i -n -p -C -T --fork --kill-child sleep 86440 >/dev/null & A=$!
 unshare -U -r -m -u -i -n -p --fork --kill-child sleep 86441 >/dev/null & B=$!
@@ -106,23 +106,27 @@ userns=$(inode /proc/$U/ns/user) pidns=$(inode /proc/$P/ns/pid) netns=$(inode /p
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("nsenter-rs --list lists for root what lsns lists", &[LSNS, IP], |world| agree(world, OF_ROOT))
+    Row::new("nsenter-rs --list lists the same as lsns for root", &[LSNS, IP], |world| agree(world, OF_ROOT))
         .root_only()
         .host_only(),
-    Row::new("nsenter-rs --list lists for a user what lsns lists", &[LSNS, Need::UserNamespaces], |world| {
-        agree(world, OF_USER);
-    })
+    Row::new(
+        "nsenter-rs --list lists the same as lsns for an unprivileged user",
+        &[LSNS, Need::UserNamespaces],
+        |world| {
+            agree(world, OF_USER);
+        },
+    )
     .user_only()
     .host_only(),
     Row::new(
-        "nsenter-rs --list shows a user no more and no less of the machine than lsns does",
+        "nsenter-rs --list shows a user exactly as much of the machine as lsns does",
         &[LSNS, Need::UserNamespaces],
         |world| {
             let cases = world.chosen(UNPRIVILEGED);
             let script = each_of(OF_USER, &cases);
-            let (_, told) = outcome(world, &script, "bash ./script", cases.len());
-            for (words, [theirs, ours]) in cases.iter().zip(&told) {
-                assert!(theirs.contains("status 0"), "the invocation was to succeed: {words}\n{theirs}");
+            let (_, outputs) = outcome(world, &script, "bash ./script", cases.len());
+            for (words, [theirs, ours]) in cases.iter().zip(&outputs) {
+                assert!(theirs.contains("status 0"), "lsns failed: {words}\n{theirs}");
                 assert_eq!(comparable(theirs, words, &[]), comparable(ours, words, &[]), "{words}");
             }
         },
@@ -142,26 +146,27 @@ pub const ROWS: &[Row] = &[
 fn agree(world: &World, containers: &str) {
     let mut wrong = Vec::new();
     let cases = world.chosen(SAME);
-    let (others, told) = each(world, containers, &cases);
-    for (words, [theirs, ours]) in cases.iter().zip(&told) {
+    let (others, outputs) = each(world, containers, &cases);
+    for (words, [theirs, ours]) in cases.iter().zip(&outputs) {
         let [theirs, ours] = [comparable(theirs, words, &others), comparable(ours, words, &others)];
         if theirs != ours {
             wrong.push(format!("{words}\n--- lsns\n{theirs}\n--- nsenter-rs --list\n{ours}"));
         }
-        assert!(theirs.contains("status 0"), "the invocation was to succeed: {words}\n{theirs}");
+        assert!(theirs.contains("status 0"), "lsns failed: {words}\n{theirs}");
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
-/// What a tree in raw output consists of.
+/// The parts of a tree in raw output.
 const BRANCHES: [&str; 3] =
     ["\\xe2\\x94\\x9c\\xe2\\x94\\x80", "\\xe2\\x94\\x94\\xe2\\x94\\x80", "\\xe2\\x94\\x82\\x20"];
 
-/// Without what docs/differences.md says of widths, of trees among words for scripts, and of the white space of JSON;
-/// and without `others`: what no process is in, and somebody else on this machine has mounted.
-fn comparable(told: &str, words: &str, others: &[String]) -> String {
+/// Returns an output without the differences that docs/differences.md names (widths, trees among words for scripts,
+/// white space of JSON), and without `others`: namespaces without a process that someone else on this machine has
+/// mounted.
+fn comparable(output: &str, words: &str, others: &[String]) -> String {
     if words.contains("-J") {
-        let (document, status) = told.rsplit_once("status").unwrap_or((told, ""));
+        let (document, status) = output.rsplit_once("status").unwrap_or((output, ""));
         let mut value: serde_json::Value =
             serde_json::from_str(document).unwrap_or_else(|error| panic!("{words}: {error}"));
         if let Some(array) = value["namespaces"].as_array_mut() {
@@ -171,18 +176,18 @@ fn comparable(told: &str, words: &str, others: &[String]) -> String {
     }
     let is_raw = words.contains("-r") && !words.contains("--tree");
     let line = |line: &str| match is_raw {
-        // lsns draws the tree of processes here too, byte by byte.
+        // lsns draws the tree of processes here too, with its bytes escaped.
         true => BRANCHES.iter().fold(line.to_owned(), |line, branch| line.replace(branch, "")),
         false => line.split_whitespace().collect::<Vec<_>>().join(" "),
     };
     let is_ours = |line: &&str| !others.iter().any(|other| line.contains(other.as_str()));
-    told.lines().filter(is_ours).map(line).collect::<Vec<_>>().join("\n")
+    output.lines().filter(is_ours).map(line).collect::<Vec<_>>().join("\n")
 }
 
 const MARK: &str = "=====";
 
-/// Runs each invocation with both, in a new pid namespace; answers the namespaces that no process is in, and what both
-/// wrote to stdout, and their status.
+/// Runs each invocation with both tools, in a new pid namespace; returns the namespaces without a process, and what
+/// each tool printed to stdout, with its exit status.
 fn each(world: &World, containers: &str, invocations: &[&str]) -> (Vec<String>, Vec<[String; 2]>) {
     let user = world.as_root();
     let runner = format!("timeout 50 unshare {user} --mount --pid --mount-proc --fork --kill-child bash ./script");
@@ -200,7 +205,7 @@ fn each_of(containers: &str, invocations: &[&str]) -> String {
     script
 }
 
-/// What a script of so many invocations wrote, when `runner` ran it.
+/// Returns what a script with this many invocations printed when `runner` ran it.
 fn outcome(world: &World, script: &str, runner: &str, count: usize) -> (Vec<String>, Vec<[String; 2]>) {
     let directory = world.shared_directory("lsns-agreement");
     std::fs::write(directory.join("script"), script).expect("a file");

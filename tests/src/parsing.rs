@@ -69,7 +69,7 @@ const WRONG: &[Wrong] = &[
     ("nsenter-rs -n --list", "--list", "before all others"),
     ("nsenter-rs --list -t foo", "'foo'", "cgroup, time"),
     ("nsenter-rs --list -o NS,FOO", "FOO", "NETNSID"),
-    ("nsenter-rs --list -Q 'NS = 5'", "--filter", "unknown sign"),
+    ("nsenter-rs --list -Q 'NS = 5'", "--filter", "unexpected character"),
     ("nsenter-rs --list -T up", "'up'", "--help"),
     ("nsenter-rs --list -Tup", "'up'", "process, parent, owner"),
     ("nsenter-rs --find web --json true", "--find", "COMMAND"),

@@ -1,7 +1,7 @@
-//! The five sets, and how each differs from what Docker leaves to a container. `capabilities(7)`.
+//! The five capability sets, and how each differs from what Docker grants to a container. `capabilities(7)`.
 //!
-//! The surprise: what counts is the user namespace in which they are held; all of them in one of its own are less than
-//! one of them in the host's.
+//! The surprise: the user namespace in which capabilities are held decides their power; all capabilities in another
+//! user namespace are less than a single one in the host's.
 
 use plumbing::privilege::{DOCKER_CAPABILITIES, capability_names, capability_set};
 use rustix::thread::CapabilitySet;
@@ -21,7 +21,7 @@ pub(super) struct Capabilities {
 #[derive(Debug, Serialize)]
 struct Set {
     names: Vec<String>,
-    /// What Docker's default has not, and what only that has.
+    /// The capabilities that Docker's default lacks, and those that only Docker's default has.
     more_than_docker: Vec<String>,
     less_than_docker: Vec<String>,
     #[serde(skip)]
@@ -31,7 +31,7 @@ struct Set {
 impl Capabilities {
     pub(super) fn of(status: &Status) -> Capabilities {
         let docker = docker();
-        // Docker raises neither of the two.
+        // Docker leaves these two sets empty.
         let none = CapabilitySet::empty();
         Capabilities {
             effective: Set::new(status.effective, docker),
@@ -42,7 +42,7 @@ impl Capabilities {
         }
     }
 
-    /// The sets by name, for a person.
+    /// Returns the name and the text of each set.
     pub(super) fn shown(&self) -> [(&'static str, String); 5] {
         [
             ("effective", &self.effective),
@@ -55,12 +55,12 @@ impl Capabilities {
     }
 }
 
-/// What Docker leaves by default.
+/// Returns the capabilities that Docker grants by default.
 pub(super) fn docker() -> CapabilitySet {
     capability_set(&DOCKER_CAPABILITIES).unwrap_or(CapabilitySet::empty())
 }
 
-/// Every one that this kernel has.
+/// Returns all capabilities of this kernel.
 pub(super) fn all() -> CapabilitySet {
     let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").ok();
     let last: u32 = last.and_then(|last| last.trim().parse().ok()).unwrap_or(40);
@@ -77,7 +77,8 @@ impl Set {
         }
     }
 
-    /// In the fewest names: those in it, or those that it has not, or how it differs from Docker's.
+    /// Returns the text with the fewest names: those in the set, those missing from it, or the difference from Docker's
+    /// default.
     fn shown(&self) -> String {
         let short = |set: CapabilitySet| {
             let names = capability_names(set);
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_is_told_by_what_it_has_and_lacks_against_dockers() {
+    fn a_set_is_shown_with_the_fewest_names() {
         let shown = |set| Set::new(set, docker()).shown();
         assert_eq!(shown(docker()), "Docker's default");
         assert_eq!(shown(docker() | CapabilitySet::SYS_ADMIN), "Docker's default +SYS_ADMIN");

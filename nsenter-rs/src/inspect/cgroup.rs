@@ -1,6 +1,6 @@
-//! The cgroups of the process: limits, use, and the limits that groups above set. `cgroups(7)`.
+//! The cgroups of the process: limits, usage, and the limits of the groups above. `cgroups(7)`.
 //!
-//! The surprise: the init of a container that `--hold` made stays outside of the container's group, which the record tells.
+//! The surprise: the init of a hold stays outside the container's group, which the record names.
 
 use plumbing::hierarchy::{Cgroup, Hierarchies};
 use plumbing::record::Record;
@@ -13,7 +13,7 @@ use serde::Serialize;
 pub(super) struct Group {
     #[serde(flatten)]
     pub(super) usage: Usage,
-    /// The smallest limits of the group and those above it that we can see.
+    /// The smallest limits of the group and the groups above it, as far as we can see them.
     pub(super) effective: Effective,
 }
 
@@ -27,10 +27,10 @@ pub(super) struct Effective {
 
 impl Group {
     pub(super) fn of(record: &Record, target: &Target) -> Result<Group, Fault> {
-        let told: Option<Cgroup> = record.get("cgroup")?;
-        let usage = match told {
-            Some(told) if assembly::has_mark(target).unwrap_or(false) => {
-                Usage::of_cgroup(&told, &Hierarchies::discover()?)?
+        let recorded: Option<Cgroup> = record.get("cgroup")?;
+        let usage = match recorded {
+            Some(recorded) if assembly::has_mark(target).unwrap_or(false) => {
+                Usage::of_cgroup(&recorded, &Hierarchies::discover()?)?
             }
             _ => Usage::of_process(target)?,
         };
@@ -49,7 +49,7 @@ impl Effective {
         let mut effective = Effective::default();
         for hierarchy in Hierarchies::of_process(target)?.iter().filter(|hierarchy| hierarchy.is_mounted()) {
             for path in hierarchy.own_path().ancestors() {
-                // What lies above our own view cannot be asked.
+                // Groups above our own view cannot be opened.
                 let Ok(group) = hierarchy.open(path) else { continue };
                 let member = Member { controllers: hierarchy.controllers.clone(), group };
                 if member.serves("memory") {

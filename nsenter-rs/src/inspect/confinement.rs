@@ -1,7 +1,8 @@
-//! What restricts the process beside its capabilities: system call filters, no_new_privs, the label of a security module.
-//! `seccomp(2)`, `apparmor(7)`, `selinux(8)`.
+//! What restricts the process besides its capabilities: system call filters, no_new_privs, the label of a security
+//! module. `seccomp(2)`, `apparmor(7)`, `selinux(8)`.
 //!
-//! Which calls a filter lets through cannot be seen from outside without stopping the process, so they are counted.
+//! The calls that a filter allows cannot be read from outside without stopping the process, so filters are only
+//! counted.
 
 use nix::errno::Errno;
 use plumbing::Fault;
@@ -15,10 +16,10 @@ use super::status::Status;
 #[derive(Debug, Serialize)]
 pub(super) struct Confinement {
     pub(super) no_new_privs: bool,
-    /// `off`, `strict`, `filter`; `None`: the kernel has none.
+    /// `off`, `strict` or `filter`; `None` if the kernel has no seccomp.
     pub(super) seccomp: Option<&'static str>,
     pub(super) seccomp_filters: Option<u32>,
-    /// Of AppArmor or SELinux; `None` without either.
+    /// The label of AppArmor or SELinux; `None` without either.
     pub(super) label: Seen<Option<Text>>,
 }
 
@@ -37,15 +38,16 @@ impl Confinement {
         }
     }
 
-    /// Whether a label is there that confines nothing.
+    /// Returns whether the process has a label that confines nothing.
     pub(super) fn is_unconfined(&self) -> bool {
-        let Some(Some(label)) = self.label.told() else { return false };
+        let Some(Some(label)) = self.label.ok() else { return false };
         label.0.to_str().is_some_and(confines_nothing)
             || std::fs::read("/sys/fs/selinux/enforce").is_ok_and(|enforce| enforce == b"0")
     }
 }
 
-/// AppArmor says in parentheses when it only writes down what a profile forbids, or not even that.
+/// Returns whether a label confines nothing. AppArmor shows in parentheses that it only logs what a profile forbids, or
+/// not even that.
 fn confines_nothing(label: &str) -> bool {
     label == "unconfined"
         || label.ends_with(" (unconfined)")
@@ -66,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_that_only_watches_confines_nothing() {
+    fn a_label_that_only_logs_confines_nothing() {
         for label in
             ["unconfined", "tool (complain)", "browser (unconfined)", "unconfined_u:unconfined_r:unconfined_t:s0"]
         {

@@ -1,7 +1,8 @@
 //! Descriptors of the process that are directories of the host: a way out past every mount. `proc_pid_fd(5)`.
 //!
-//! The surprise: a link's text in /proc/PID/fd does not tell whose path it is. The mount's number does: it is in the host's
-//! table and not in the process's. Opened with `O_PATH`, nothing behind the descriptor is asked.
+//! The surprise: the text of a link in /proc/PID/fd does not show in which mount namespace its path is. The id of the
+//! mount does: it is in the host's table and not in the process's. With `O_PATH`, no file server behind the descriptor
+//! is asked.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -16,25 +17,25 @@ use super::findings::{Findings, Severity};
 use super::mount_table::MountTable;
 use super::seen::List;
 
-/// The most descriptors that are looked at.
+/// The maximum number of descriptors that are examined.
 const MOST: usize = 4096;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Leak {
-    /// Its number, or `cwd`.
+    /// The number of the descriptor, or `cwd`.
     pub(super) descriptor: String,
-    /// On the host.
+    /// The path on the host.
     pub(super) path: Text,
 }
 
-/// Those that lead to the host.
+/// Lists the descriptors that lead to the host, with a finding for each.
 pub(super) fn of(
     target: &Target,
     inside: &MountTable,
     host: &MountTable,
     findings: &mut Findings,
 ) -> Result<List<Leak>, Fault> {
-    let goal = format!("look at the descriptors of process {}", target.pid());
+    let goal = format!("examine the descriptors of process {}", target.pid());
     let text = format!("openat(\"/proc/{}/fd\")", target.pid());
     let listed = look(&goal, text, || {
         openat(target.dir(), "fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
@@ -49,7 +50,7 @@ pub(super) fn of(
     }
     let mut leaks = List::new();
     for (link, descriptor) in names {
-        // Closed by now, or not ours to see: then the others still are.
+        // It was closed meanwhile, or we may not open it; the others are still examined.
         let Ok(held) = openat(target.dir(), link.as_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else {
             continue;
         };
@@ -64,7 +65,7 @@ pub(super) fn of(
         let own = format!("/proc/self/fd/{}", held.as_raw_fd());
         let path = look(&goal, format!("readlink({own:?})"), || readlinkat(CWD, &own, Vec::new()))?;
         let path = Text::from(&*path.to_string_lossy());
-        let reason = "it holds a directory of the host: openat(2) with .. leads to all of it";
+        let reason = "it holds a directory of the host open: openat(2) with .. leads to the whole file system";
         let about = Text::from(&*format!("{descriptor} -> {}", path.0.to_string_lossy()));
         findings.add_at(Severity::Danger, "leaked-directory", reason, about);
         leaks.push(Leak { descriptor, path }, 256);
@@ -72,11 +73,11 @@ pub(super) fn of(
     Ok(leaks)
 }
 
-/// The number of the mount that a descriptor of ours lies on, unique as long as we hold it.
+/// Returns the id of the mount of one of our descriptors, which is unique as long as we hold the descriptor.
 pub(super) fn mount_of(held: BorrowedFd<'_>) -> Result<u64, Fault> {
     let path = format!("/proc/self/fdinfo/{}", held.as_raw_fd());
     let info = look("find the mount of a descriptor", format!("read({path:?})"), || read_at(CWD, &path))?;
     let info = String::from_utf8_lossy(&info).into_owned();
     let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok());
-    id.ok_or_else(|| Fault::new(format!("cannot find the mount of a descriptor: {path} does not tell")))
+    id.ok_or_else(|| Fault::new(format!("cannot find the mount of a descriptor: {path} has no mnt_id")))
 }

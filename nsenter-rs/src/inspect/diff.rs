@@ -1,6 +1,6 @@
-//! What two processes have different of all that is inspected, compared member by member.
+//! The comparison of two processes, member by member of what is inspected.
 //!
-//! What is different in any two is left out: pids, inodes, paths of groups, and what is used at the moment.
+//! Members that differ between any two processes are left out: pids, inodes, paths of groups, and current usage.
 
 use plumbing::Fault;
 use plumbing::columns;
@@ -13,8 +13,8 @@ use super::Isolation;
 use super::subject::Subject;
 use super::table::capped;
 
-/// Members that say when or which, and not how; of `namespaces`, each kind's.
-const PASSING: &[&str] = &[
+/// Members that identify or measure something, and do not say how it is isolated; for `namespaces`, those of each kind.
+const LEFT_OUT: &[&str] = &[
     "pid",
     "host_pid",
     "namespaces.inode",
@@ -31,14 +31,14 @@ const PASSING: &[&str] = &[
     "findings.reason",
 ];
 
-/// One of the two.
+/// One of the two processes.
 pub(super) struct Side {
     name: String,
     record: Value,
     isolation: Value,
 }
 
-/// Of one member.
+/// A member that differs.
 struct Difference {
     what: String,
     one: Value,
@@ -54,8 +54,8 @@ impl Side {
     }
 }
 
-/// The differences, for a person or as one line of JSON.
-pub(super) fn told(one: &Side, other: &Side, json: bool) -> Result<String, Fault> {
+/// Returns the differences, as a table or as one line of JSON.
+pub(super) fn comparison(one: &Side, other: &Side, json: bool) -> Result<String, Fault> {
     let mut differences = Vec::new();
     compare("", &one.isolation, &other.isolation, &mut differences);
     if json {
@@ -85,8 +85,8 @@ fn compare(what: &str, one: &Value, other: &Value, found: &mut Vec<Difference>) 
     }
     if let (Some(one), Some(other)) = (entries(one), entries(other)) {
         let only = |these: &[Value], those: &[Value]| {
-            let those: Vec<_> = those.iter().map(|entry| steady(what, entry)).collect();
-            these.iter().map(|entry| steady(what, entry)).filter(|entry| !those.contains(entry)).collect::<Vec<_>>()
+            let those: Vec<_> = those.iter().map(|entry| compared(what, entry)).collect();
+            these.iter().map(|entry| compared(what, entry)).filter(|entry| !those.contains(entry)).collect::<Vec<_>>()
         };
         let (of_one, of_other) = (only(one, other), only(other, one));
         if !of_one.is_empty() || !of_other.is_empty() {
@@ -97,17 +97,17 @@ fn compare(what: &str, one: &Value, other: &Value, found: &mut Vec<Difference>) 
     match (members(one), members(other)) {
         (Some(members), Some(others)) => {
             let keys = members.keys().chain(others.keys().filter(|key| !members.contains_key(*key)));
-            for key in keys.filter(|key| !is_passing(what, key)) {
+            for key in keys.filter(|key| !is_left_out(what, key)) {
                 let what = if what.is_empty() { key.clone() } else { format!("{what}.{key}") };
                 let of = |members: &Map<String, Value>| members.get(key).cloned().unwrap_or(Value::Null);
                 compare(&what, &of(&members), &of(&others), found);
             }
         }
-        _ => found.push(Difference { what: what.to_owned(), one: steady(what, one), other: steady(what, other) }),
+        _ => found.push(Difference { what: what.to_owned(), one: compared(what, one), other: compared(what, other) }),
     }
 }
 
-/// Of a list: all of it, or what is told of a longer one.
+/// Returns the entries of a list; of a longer list, those that are shown.
 fn entries(value: &Value) -> Option<&[Value]> {
     match value {
         Value::Array(entries) => Some(entries),
@@ -116,7 +116,7 @@ fn entries(value: &Value) -> Option<&[Value]> {
     }
 }
 
-/// Of what can be gone into; what is absent has none.
+/// Returns the members of a value that has some; an absent value has none.
 fn members(value: &Value) -> Option<Map<String, Value>> {
     match value {
         Value::Object(members) if !members.contains_key("unreadable") => Some(members.clone()),
@@ -126,17 +126,17 @@ fn members(value: &Value) -> Option<Map<String, Value>> {
     .filter(|_| entries(value).is_none())
 }
 
-fn is_passing(what: &str, key: &str) -> bool {
+fn is_left_out(what: &str, key: &str) -> bool {
     let part = what.split('.').next().unwrap_or_default();
     let name = if part.is_empty() { key.to_owned() } else { format!("{part}.{key}") };
-    PASSING.contains(&name.as_str())
+    LEFT_OUT.contains(&name.as_str())
 }
 
-/// Without what passes.
-fn steady(what: &str, value: &Value) -> Value {
+/// Returns a value without the members that are left out.
+fn compared(what: &str, value: &Value) -> Value {
     match value {
         Value::Object(members) => {
-            let kept = members.iter().filter(|(key, _)| !is_passing(what, key));
+            let kept = members.iter().filter(|(key, _)| !is_left_out(what, key));
             Value::Object(kept.map(|(key, value)| (key.clone(), value.clone())).collect())
         }
         value => value.clone(),
@@ -144,7 +144,7 @@ fn steady(what: &str, value: &Value) -> Value {
 }
 
 impl Difference {
-    /// One row, or for lists one for each entry.
+    /// Returns one row, or for lists one row for each entry.
     fn rows(&self) -> Vec<[String; 3]> {
         let (one, other) = (self.lines(&self.one), self.lines(&self.other));
         let line = |lines: &[String], at: usize| lines.get(at).cloned().unwrap_or_default();
@@ -194,14 +194,14 @@ fn name(subject: &Subject, record: &Record, target: &Target) -> String {
     }
 }
 
-/// Who it is, without what is compared.
+/// Returns the members that identify a container, and that are not compared.
 fn identity(record: &Record) -> Value {
     let member = |key| record.get::<Value>(key).ok().flatten().map(|value| (key.to_owned(), value));
     Value::Object(["name", "init", "container"].into_iter().filter_map(member).collect())
 }
 
 fn wrong(error: serde_json::Error) -> Fault {
-    Fault::new(format!("cannot compare: {error}"))
+    Fault::new(format!("cannot serialize the isolation: {error}"))
 }
 
 #[cfg(test)]
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_differs_is_told() {
+    fn only_differences_are_shown() {
         let one = json!({"namespaces": {"net": {"inode": 1, "host": true}}, "caps": ["A", "B"],
                          "limits": {"max": 5}, "l": {"total": 9, "shown": ["x"]}});
         let other = json!({"namespaces": {"net": {"inode": 2, "host": false}}, "caps": ["B", "C", "D"],
@@ -228,13 +228,13 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_is_a_difference_of_its_own() {
+    fn an_unreadable_member_is_a_difference() {
         let rows = differences(json!({"x": {"unreadable": "EACCES"}}), json!({"x": {"a": 1, "b": false}}));
         assert_eq!(rows, [["x".to_owned(), "not readable: EACCES".to_owned(), "1".to_owned()]]);
     }
 
     #[test]
-    fn no_name_commands_the_terminal() {
+    fn no_name_steers_the_terminal() {
         let rows = differences(json!(["\u{1b}[2J\n"]), json!([]));
         assert_eq!(rows[0][1], "\\u{1b}[2J\\n");
     }

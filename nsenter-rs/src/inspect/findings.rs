@@ -1,6 +1,6 @@
-//! What is dangerous, each with its reason; and who the process is, on which it depends how dangerous.
+//! The findings, each with its reason, and the standing of the process on the host, on which their severity depends.
 //!
-//! A danger leads to the host by itself. A weakness is a wall less: it takes another fault to get through.
+//! A danger leads to the host by itself. A weakness removes one layer of defense; an attacker still needs another flaw.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,9 +14,9 @@ use super::id_maps::Ids;
 use super::namespaces::Namespaces;
 use super::status::Status;
 
-/// The most examples of one finding.
+/// The maximum number of examples of one finding.
 const EXAMPLES: usize = 8;
-/// The most bytes of an example.
+/// The maximum number of bytes of an example.
 const LONGEST: usize = 192;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -30,16 +30,17 @@ pub(super) enum Severity {
 pub(super) struct Finding {
     pub(super) severity: Severity,
     pub(super) id: &'static str,
-    /// Our own words alone.
+    /// The reason, in which no text comes from the process.
     pub(super) reason: String,
-    /// What it was found at, where there is more to say; the first few of them.
+    /// The first few objects at which it was found, if it is about any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) about: Vec<Text>,
-    /// How many there are.
+    /// How often it was found.
     pub(super) count: usize,
 }
 
-/// One for each id and reason, however often something inside provokes it: nothing can be hidden in a crowd.
+/// The findings: one for each id and reason, however often something inside causes it, so that a large number cannot
+/// hide another finding.
 #[derive(Debug, Default, Serialize)]
 #[serde(transparent)]
 pub(super) struct Findings(Vec<Finding>);
@@ -74,7 +75,7 @@ impl Findings {
         known.count += 1;
     }
 
-    /// Dangers first.
+    /// Sorts the findings, dangers first.
     pub(super) fn sort(&mut self) {
         self.0.sort_by_key(|finding| finding.severity);
     }
@@ -95,22 +96,22 @@ fn shortened(about: Text) -> Text {
     }
 }
 
-/// Who the process is to the host.
+/// The standing of the process on the host.
 #[derive(Debug)]
 pub(super) struct Standing {
-    /// Uid 0 inside is uid 0 outside.
+    /// Whether uid 0 inside is uid 0 outside.
     pub(super) maps_root: bool,
-    /// It is uid 0 inside.
+    /// Whether the process is uid 0 inside, or can become it.
     pub(super) is_root: bool,
     pub(super) no_new_privs: bool,
-    /// What it holds, or has again after its next execve(2), with power over the host.
+    /// The capabilities with power over the host that it holds, or gets at its next execve(2).
     pub(super) power: CapabilitySet,
 }
 
 impl Standing {
     pub(super) fn of(namespaces: &Namespaces, ids: Option<&Ids>, status: &Status) -> Standing {
         let is_root = ids.is_some_and(|ids| ids.is_root);
-        // Where the link is not ours to read, the map tells: only the first namespace maps everything to itself.
+        // If we may not read the link, the map shows it: only the initial user namespace maps every id to itself.
         let in_host_user =
             namespaces.is_host(Kind::User).unwrap_or_else(|| ids.is_some_and(super::id_maps::Ids::maps_all));
         let held = status.permitted | status.effective | status.ambient;
@@ -127,16 +128,16 @@ impl Standing {
         }
     }
 
-    /// Whether the host takes it for its own root.
+    /// Returns whether the host treats the process as its own root.
     pub(super) fn is_host_root(&self) -> bool {
         self.maps_root && self.is_root
     }
 
-    /// How bad it is that the host's root could do something: `None` where the process cannot become that.
+    /// Returns the severity of what only the host's root can do; `None` if the process cannot become the host's root.
     pub(super) fn as_root(&self) -> Option<Severity> {
         match (self.maps_root, self.is_root, self.no_new_privs) {
             (true, true, _) => Some(Severity::Danger),
-            // By a set-user-ID program.
+            // It can become root by a set-user-ID program.
             (true, false, false) => Some(Severity::Weakness),
             _ => None,
         }
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crowd_of_one_kind_hides_no_other() {
+    fn many_findings_of_one_kind_hide_no_other() {
         let mut findings = Findings::default();
         for number in 0..100_000 {
             findings.add_at(Severity::Weakness, "a", "reason", Text::from(&*format!("/{number}")));

@@ -1,6 +1,7 @@
-//! Who the process is outside: its user and group, the id maps, and whom root inside is. `user_namespaces(7)`.
+//! The ids of the process outside: its user and group, the id maps, and the uid of root inside. `user_namespaces(7)`.
 //!
-//! The surprise: the kernel tells a map in the reader's ids, but to a reader in the same namespace in its parent's.
+//! The surprise: the kernel shows a map in the ids of the reader's user namespace; to a reader in the same namespace,
+//! in those of the parent.
 
 use plumbing::Fault;
 use plumbing::namespace::Kind;
@@ -9,21 +10,21 @@ use serde::Serialize;
 
 use super::status::Status;
 
-/// All of the ids that there are: the map of the first user namespace.
+/// All ids, mapped to themselves: the map of the initial user namespace.
 const ALL: [u64; 3] = [0, 0, 4_294_967_295];
 
 #[derive(Debug, Serialize)]
 pub(super) struct Ids {
-    /// Effective, as we see it.
+    /// The effective uid, as we see it.
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) groups: Vec<u32>,
-    /// Inside, outside, how many.
+    /// First id inside, first id outside, and count.
     pub(super) uid_map: Vec<[u64; 3]>,
     pub(super) gid_map: Vec<[u64; 3]>,
-    /// Whom uid 0 inside is outside; `None`: nobody.
+    /// The uid outside to which uid 0 inside is mapped; `None` if it is not mapped.
     pub(super) root_outside: Option<u64>,
-    /// Whether the process is uid 0 inside, or can become it with what it holds.
+    /// Whether the process is uid 0 inside, or can become it with the uids that it holds.
     pub(super) is_root: bool,
 }
 
@@ -44,7 +45,7 @@ impl Ids {
         })
     }
 
-    /// Whether no id is another one outside.
+    /// Returns whether every id is mapped to itself.
     pub(super) fn maps_all(&self) -> bool {
         self.uid_map == [ALL]
     }

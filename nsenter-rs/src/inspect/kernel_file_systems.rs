@@ -1,18 +1,18 @@
-//! File systems of the kernel, and which of them are not in a container; `filesystems(5)`.
+//! File systems of the kernel, and which of them containers usually do not have; `filesystems(5)`.
 //!
-//! The surprise: some hold no files at all, but to write to them changes the host.
+//! The surprise: some store no files at all, but writing to them changes the host.
 
-/// The kernel's own file systems that are not in a container, and what writing there does.
+/// The kernel's file systems that containers usually do not have, and what access to them gives.
 pub(super) const KERNEL: &[(&str, &str)] = &[
-    ("debugfs", "the kernel's inside, made for debugging and not for walls"),
+    ("debugfs", "shows and changes the inside of the host's kernel; it was made for debugging, not for isolation"),
     ("tracefs", "traces every process of the host"),
-    ("securityfs", "sets the host's security modules"),
-    ("efivarfs", "sets the host's firmware"),
-    ("configfs", "sets the host's kernel drivers"),
-    ("binfmt_misc", "names programs that run for the host's files"),
-    ("bpf", "holds programs of the host's kernel"),
+    ("securityfs", "configures the host's security modules"),
+    ("efivarfs", "changes the settings of the host's firmware"),
+    ("configfs", "configures the host's kernel drivers"),
+    ("binfmt_misc", "names programs that run when files are executed on the host"),
+    ("bpf", "holds BPF programs of the host's kernel"),
 ];
-/// Told elsewhere, or the same everywhere.
+/// File systems that other findings report, or that are the same everywhere.
 pub(super) const NO_FILES: &[&str] = &[
     "proc",
     "sysfs",

@@ -1,7 +1,7 @@
-//! Files of /proc and /sys that set the whole machine, and whether the mounts over them keep them from being written.
-//! `proc(5)`, `sysfs(5)`.
+//! Files of /proc and /sys that control or show the whole machine, and whether mounts over them prevent that they are
+//! written. `proc(5)`, `sysfs(5)`.
 //!
-//! They belong to the host's root, so root in a user namespace of its own cannot write them however they are mounted.
+//! The host's root owns them, so root in another user namespace cannot write them, however they are mounted.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -14,12 +14,13 @@ use super::findings::{Findings, Severity, Standing};
 use super::mount_table::MountTable;
 use super::seen::List;
 
-/// The most mounts of /proc and /sys that are looked at; whoever makes more does it to tire us, which is told.
+/// The maximum number of mounts of /proc and /sys that are examined. A process that makes more does so to exhaust us,
+/// and a finding reports it.
 const MOST: usize = 256;
 
 struct Row {
     fs_type: &'static str,
-    /// In that file system.
+    /// The path in that file system.
     file: &'static str,
     write: bool,
     reason: &'static str,
@@ -32,25 +33,25 @@ const fn row(fs_type: &'static str, file: &'static str, write: bool, reason: &'s
 const ROWS: &[Row] = &[
     row("proc", "/sys/kernel/core_pattern", true, "names a program that the host runs as root when a process crashes"),
     row("proc", "/sys/kernel/modprobe", true, "names a program that the host runs as root to load a module"),
-    row("proc", "/sys/vm", true, "sets the host's memory management"),
+    row("proc", "/sys/vm", true, "controls the host's memory management"),
     row("proc", "/sysrq-trigger", true, "reboots or crashes the host"),
-    row("proc", "/irq", true, "sets which processor serves the host's interrupts"),
-    row("sysfs", "/kernel/uevent_helper", true, "names a program that the host runs as root for events of devices"),
-    row("sysfs", "/kernel", true, "sets the host's kernel"),
+    row("proc", "/irq", true, "controls which CPU serves the host's interrupts"),
+    row("sysfs", "/kernel/uevent_helper", true, "names a program that the host runs as root for device events"),
+    row("sysfs", "/kernel", true, "controls the host's kernel"),
     row("sysfs", "/power", true, "suspends the host"),
-    row("sysfs", "/firmware", false, "tells, and in part sets, the host's firmware"),
+    row("sysfs", "/firmware", false, "shows, and in part changes, the settings of the host's firmware"),
     row("proc", "/kcore", false, "shows the host's memory"),
-    row("proc", "/keys", false, "lists keys of the host"),
-    row("proc", "/timer_list", false, "shows what the host's processors wait for, and where the kernel lies"),
+    row("proc", "/keys", false, "lists the host's keys"),
+    row("proc", "/timer_list", false, "shows the timers of the host's CPUs, and addresses of the kernel"),
     row("proc", "/sched_debug", false, "shows the host's processes"),
-    row("proc", "/acpi", false, "sets what wakes the host"),
+    row("proc", "/acpi", false, "controls which devices wake the host"),
     row("proc", "/scsi", false, "adds and removes the host's disks"),
 ];
 
 #[derive(Debug, Serialize)]
 pub(super) struct KernelFile {
     pub(super) path: Text,
-    /// `writable`, `read-only`, `readable`, `masked`.
+    /// One of `writable`, `read-only`, `readable`, `masked`.
     pub(super) state: &'static str,
 }
 
@@ -59,13 +60,13 @@ pub(super) fn of(table: &MountTable, standing: &Standing, findings: &mut Finding
     let is_one = |mount: &&Mount| mount.fs_type == "proc" || mount.fs_type == "sysfs";
     for (number, mount) in table.mounts.iter().filter(is_one).enumerate() {
         if number == MOST {
-            findings.add(Severity::Weakness, "not-all-read", "more mounts of /proc and /sys than are looked at");
+            findings.add(Severity::Weakness, "not-all-read", "it has more mounts of /proc and /sys than are examined");
             break;
         }
         for row in ROWS.iter().filter(|row| row.fs_type == mount.fs_type) {
             let Ok(below) = Path::new(row.file).strip_prefix(&mount.root) else { continue };
             let path = if below.as_os_str().is_empty() { mount.point.clone() } else { mount.point.join(below) };
-            // What this kernel does not have needs no mask.
+            // A file that this kernel does not have needs no mask.
             let here = Path::new(if row.fs_type == "proc" { "/proc" } else { "/sys" }).join(&row.file[1..]);
             if !here.exists() || !seen.insert(path.clone()) {
                 continue;
@@ -107,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_what_its_topmost_mount_makes_of_it() {
+    fn the_topmost_mount_decides_the_state_of_a_file() {
         let mount = |line: &str| Mount::parse(line.as_bytes()).unwrap();
         let proc = mount("92 91 0:40 / /proc rw - proc proc rw");
         let part = mount("93 92 0:40 /sys /proc/sys ro - proc proc rw");

@@ -1,7 +1,8 @@
-//! A process's mounts, and what lies at a path in them. `proc_pid_mountinfo(5)`, `mount_namespaces(7)`.
+//! A process's mounts, and which mount is at a path. `proc_pid_mountinfo(5)`, `mount_namespaces(7)`.
 //!
-//! Paths are compared as text and never followed: which mount a path ends in, the mounts' own order tells. The surprise:
-//! a later line may lie under an earlier one, so that order is the tree's, by parent.
+//! Paths are compared as text and never followed: the order of the mounts decides in which mount a path ends. The
+//! surprise: the mount of a later line may be under that of an earlier one, so the order is that of the tree, by
+//! parent.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -15,9 +16,9 @@ use super::seen::each_line;
 #[derive(Debug)]
 pub(super) struct MountTable {
     pub(super) mounts: Vec<Mount>,
-    /// Whether these are all.
+    /// Whether the whole table was read.
     pub(super) is_whole: bool,
-    /// By parent and point; under `None` those whose parent is not ours to see.
+    /// The mounts by parent and mount point; those whose parent we may not see have the parent `None`.
     children: HashMap<Option<u64>, HashMap<PathBuf, usize>>,
     ids: HashSet<u64>,
     by_device: HashMap<(u32, u32), Vec<usize>>,
@@ -41,12 +42,12 @@ impl MountTable {
         MountTable { mounts, is_whole, children, ids, by_device }
     }
 
-    /// Whether a mount with this id is in it.
+    /// Returns whether a mount with this id is in the table.
     pub(super) fn has(&self, id: u64) -> bool {
         self.ids.contains(&id)
     }
 
-    /// The mount that a path ends in.
+    /// Returns the mount in which a path ends.
     pub(super) fn at(&self, path: &Path) -> Option<&Mount> {
         let mut current: Option<&Mount> = None;
         let mut way: Vec<_> = path.ancestors().collect();
@@ -55,7 +56,7 @@ impl MountTable {
                 let index = self.children.get(&below.map(|mount| mount.id))?.get(step)?;
                 Some(&self.mounts[*index])
             };
-            // One may lie on another at the same point.
+            // Several mounts may be on top of each other at the same point.
             while let Some(mount) = on_top(current) {
                 current = Some(mount);
             }
@@ -63,7 +64,7 @@ impl MountTable {
         current
     }
 
-    /// The path at which these mounts show what a mount of another table shows.
+    /// Returns the path at which these mounts show what a mount of another table shows.
     pub(super) fn path_of(&self, mount: &Mount) -> Option<PathBuf> {
         let same = self.by_device.get(&mount.device)?.iter().map(|index| &self.mounts[*index]);
         let shows = same.filter(|own| mount.root.starts_with(&own.root));
@@ -72,7 +73,7 @@ impl MountTable {
         Some(if below.as_os_str().is_empty() { own.point.clone() } else { own.point.join(below) })
     }
 
-    /// The groups that mounts of this table propagate in.
+    /// Returns the peer groups of the mounts in this table.
     pub(super) fn peer_groups(&self) -> HashSet<u64> {
         self.mounts.iter().filter_map(|mount| mount.peer_group).collect()
     }
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bind_is_found_again_on_the_host() {
+    fn a_bind_mount_is_found_on_the_host() {
         let host = table(&["1 0 254:0 / / rw - ext4 a rw", "2 1 0:9 / /run rw - tmpfs b rw"]);
         let of = |line: &str| host.path_of(&Mount::parse(line.as_bytes()).unwrap());
         assert_eq!(of("7 6 254:0 /srv/x /data rw - ext4 a rw"), Some(PathBuf::from("/srv/x")));

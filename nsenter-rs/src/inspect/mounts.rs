@@ -1,8 +1,8 @@
-//! Which mounts show something of the host, and which of that leads there. `proc_pid_mountinfo(5)`.
+//! Which mounts show files of the host, and which of those give a way to the host. `proc_pid_mountinfo(5)`.
 //!
-//! A mount shows the host's files if its file system is mounted on the host as well; where, that table tells. Destinations
-//! are text that somebody inside may have chosen, so nothing is opened by them. A socket can be used through a read-only
-//! mount.
+//! A mount shows the host's files if its file system is mounted on the host as well; the host's table shows where.
+//! Mount points are text that somebody inside may have chosen, so nothing is opened by them. A socket can be used
+//! through a read-only mount.
 
 use std::collections::HashSet;
 use std::os::unix::fs::FileTypeExt;
@@ -32,24 +32,24 @@ pub(super) struct Mounts {
 #[derive(Debug, Serialize)]
 pub(super) struct OfHost {
     pub(super) point: Text,
-    /// The same on the host.
+    /// The path of the same files on the host.
     pub(super) host: Text,
     #[serde(rename = "type")]
     pub(super) fs_type: String,
     pub(super) read_only: bool,
 }
 
-/// What the mounts are judged by.
+/// The facts by which mounts are judged.
 pub(super) struct Judge<'a> {
     pub(super) host: &'a MountTable,
     pub(super) standing: &'a Standing,
     pub(super) own_pids: bool,
-    /// Sockets that the host has at their usual places.
+    /// The sockets that exist at their usual paths on the host.
     pub(super) sockets: Vec<&'static Path>,
 }
 
 impl Mounts {
-    /// Of a process that has the host's mounts, which are not worth a list.
+    /// Returns the summary of a process that has the host's mounts, which are not worth a list.
     pub(super) fn all_of_host(table: &MountTable) -> Mounts {
         Mounts { total: table.mounts.len(), of_host: List::new(), kernel_files: List::new() }
     }
@@ -62,18 +62,19 @@ impl Mounts {
         for mount in &table.mounts {
             judge.kernel_file_system(mount, findings);
             if mount.fs_type == "proc" && judge.own_pids && host_procs.contains(&mount.device) {
-                let reason = "a /proc of the host: its processes, and root reaches their files by /proc/PID/root";
-                findings.add_at(judge.deed(), "host-proc", reason, point(mount));
+                let reason = "a /proc of the host: it shows the host's processes, and root reaches their files through /proc/PID/root";
+                findings.add_at(judge.severity_as_root(), "host-proc", reason, point(mount));
             }
             if mount.peer_group.is_some_and(|group| peers.contains(&group)) {
-                let reason = "what is mounted there is mounted on the host, too, and the other way round (propagation)";
+                let reason =
+                    "mounts made there appear on the host, and mounts made on the host appear there (propagation)";
                 let severity = if judge.standing.power.contains(CapabilitySet::SYS_ADMIN) { Danger } else { Weakness };
                 findings.add_at(severity, "propagates-to-host", reason, point(mount));
             }
             if NO_FILES.contains(&mount.fs_type.as_str()) {
                 continue;
             }
-            // Before anything about the host: a name is enough to ask what is behind it.
+            // Before the host's table is searched: the name alone is enough for a finding.
             judge.socket(mount, findings);
             let Some(host) = judge.host.path_of(mount) else { continue };
             judge.files(mount, &host, findings);
@@ -87,7 +88,7 @@ impl Mounts {
             of_host.push(entry, bytes);
         }
         if !table.is_whole {
-            findings.add(Weakness, "not-all-read", "its mount table is longer than what is read of it");
+            findings.add(Weakness, "not-all-read", "its mount table is longer than the part that is read");
         }
         let kernel_files = kernel_files::of(table, judge.standing, findings);
         Mounts { total: table.mounts.len(), of_host, kernel_files }
@@ -95,7 +96,7 @@ impl Mounts {
 }
 
 impl Judge<'_> {
-    fn deed(&self) -> Severity {
+    fn severity_as_root(&self) -> Severity {
         self.standing.as_root().unwrap_or(Weakness)
     }
 
@@ -110,18 +111,18 @@ impl Judge<'_> {
 
     fn files(&self, mount: &Mount, host: &Path, findings: &mut Findings) {
         let is_in = |list: &[&str]| list.iter().any(|known| Path::new(known) == host);
-        // What can only be read is no way out by itself.
-        let severity = if mount.is_read_only() { Weakness } else { self.deed() };
+        // A read-only mount is not a way out by itself.
+        let severity = if mount.is_read_only() { Weakness } else { self.severity_as_root() };
         let how = if mount.is_read_only() { "read" } else { "read and written" };
         if host == Path::new("/") {
             findings.add_at(
                 severity,
                 "host-root",
-                format!("the host's root directory, all of it to be {how}"),
+                format!("the host's root directory, all of which can be {how}"),
                 point(mount),
             );
         } else if is_in(DIRECTORIES) || !mount.is_read_only() && is_in(PROGRAMS) {
-            let reason = format!("{} of the host, to be {how}", host.display());
+            let reason = format!("{} of the host, which can be {how}", host.display());
             findings.add_at(severity, "host-directory", reason, point(mount));
         }
         for socket in &self.sockets {
@@ -136,12 +137,13 @@ impl Judge<'_> {
         let writable = !mount.is_read_only();
         match mount.fs_type.as_str() {
             "cgroup" if writable && self.standing.is_host_root() => {
-                let (severity, reason) = match self.standing.power.contains(CapabilitySet::SYS_ADMIN) {
-                    true => (
+                let (severity, reason) = if self.standing.power.contains(CapabilitySet::SYS_ADMIN) {
+                    (
                         Danger,
                         "a writable cgroup v1 hierarchy: its release_agent names a program that the host runs as root",
-                    ),
-                    false => (Weakness, "a writable cgroup hierarchy: limits can be lifted"),
+                    )
+                } else {
+                    (Weakness, "a writable cgroup hierarchy: limits can be lifted")
                 };
                 findings.add_at(severity, "writable-cgroup", reason, point(mount));
             }
@@ -155,9 +157,9 @@ impl Judge<'_> {
             }
             "devtmpfs" if mount.root == Path::new("/") && !mount.has("nodev") => {
                 findings.add_at(
-                    self.deed(),
+                    self.severity_as_root(),
                     "host-devices",
-                    "every device of the host, its disks and memory among them",
+                    "all devices of the host, including its disks and memory",
                     point(mount),
                 );
             }
@@ -173,24 +175,24 @@ impl Judge<'_> {
         }
     }
 
-    /// A device of the host's, bound on a file: what it is the host's own /dev tells.
+    /// Judges a device of the host that is bind-mounted on a file: the host's own /dev shows which device it is.
     fn device(&self, mount: &Mount, findings: &mut Findings) {
         let Some(host) = self.host.path_of(mount) else { return };
         let Ok(stat) = rustix::fs::lstat(&host) else { return };
         if let Some(reason) = super::devices::reason(&stat) {
-            findings.add_at(self.deed(), "host-device", reason, point(mount));
+            findings.add_at(self.severity_as_root(), "host-device", reason, point(mount));
         }
     }
 }
 
 const ENGINE: &str =
-    "a socket of an engine or of the host's services: whoever connects has the host's root do its will";
+    "a socket of a container engine or of a host service: connecting to it gives the power of the host's root";
 
 fn point(mount: &Mount) -> Text {
     Text::from(mount.point.as_path())
 }
 
-/// Those services' sockets that this host has.
+/// Returns the well-known sockets of services that exist on this host.
 pub(super) fn sockets_here() -> Vec<&'static Path> {
     let is_socket = |path: &&Path| std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
     SOCKET_PATHS.iter().map(Path::new).filter(is_socket).collect()
@@ -211,7 +213,7 @@ mod tests {
         MountTable::new(lines.iter().map(|line| Mount::parse(line.as_bytes()).unwrap()).collect(), true)
     }
 
-    /// Severity, id and place of what a mount of a container amounts to.
+    /// Returns severity, id and place of the findings about one mount of a container.
     fn found(line: &str, is_root: bool, power: CapabilitySet) -> Vec<String> {
         let standing = Standing { maps_root: is_root, is_root: true, no_new_privs: true, power };
         let host = table(HOST);
@@ -255,19 +257,19 @@ mod tests {
             ("9 8 0:8 / /a ro - cgroup c rw,memory", &[]),
             ("9 8 0:8 / /a rw - cgroup c rw,memory", &["Weakness writable-cgroup /a"]),
         ] {
-            let told = found(line, true, CapabilitySet::empty());
-            let told: Vec<_> = told.iter().filter(|told| !told.contains("unmasked")).collect();
-            assert_eq!(told, expected, "{line}");
+            let all = found(line, true, CapabilitySet::empty());
+            let judged: Vec<_> = all.iter().filter(|finding| !finding.contains("unmasked")).collect();
+            assert_eq!(judged, expected, "{line}");
         }
     }
 
     #[test]
-    fn it_depends_on_who_looks_at_it() {
+    fn the_power_of_the_process_decides_the_severity() {
         let admin = CapabilitySet::SYS_ADMIN;
         let cgroup = "9 8 0:8 / /a rw - cgroup c rw,memory";
         assert_eq!(found(cgroup, true, admin), ["Danger writable-cgroup /a"]);
         assert_eq!(found("9 8 254:0 /x /a rw shared:1 - ext4 a rw", true, admin), ["Danger propagates-to-host /a"]);
-        // Root in a user namespace of its own is nobody on the host.
+        // Root in another user namespace has no power over the host.
         let none = CapabilitySet::empty();
         assert_eq!(found(cgroup, false, none), [""; 0]);
         assert_eq!(found("9 8 254:0 /etc /a rw - ext4 a rw", false, none), ["Weakness host-directory /a"]);

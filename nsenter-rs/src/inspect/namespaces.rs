@@ -1,6 +1,6 @@
-//! Which namespaces are the process's own, which are the host's, and with whom it shares the others. `namespaces(7)`.
+//! Which namespaces are the process's own, which are the host's, and which processes share the others. `namespaces(7)`.
 //!
-//! The host is what process 1 sees; where we may not look at that one, it is what we see ourselves.
+//! The host is what process 1 sees; if we may not inspect process 1, it is what we see.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::seen::{List, Seen};
 
-/// The process whose view is the host's.
+/// Opens the process whose view counts as the host's.
 pub(super) fn host() -> Result<Target, Fault> {
     match Target::of_pid(1) {
         Ok(first) if first.namespace_inode(Kind::Mnt).is_ok() => Ok(first),
@@ -21,7 +21,7 @@ pub(super) fn host() -> Result<Target, Fault> {
     }
 }
 
-/// By kind; kinds that the kernel does not have are left out.
+/// The namespaces by kind; kinds that the kernel does not have are left out.
 #[derive(Debug)]
 pub(super) struct Namespaces(Vec<(Kind, Seen<Namespace>)>);
 
@@ -30,7 +30,8 @@ pub(super) struct Namespace {
     inode: u64,
     /// Whether it is the host's.
     pub(super) host: bool,
-    /// Of what is not the host's: processes in it that live elsewhere, by mount or pid namespace; one for each place.
+    /// If it is not the host's: the processes in it whose mount or pid namespace differs, one for each such
+    /// combination.
     pub(super) with: List<Sharer>,
 }
 
@@ -50,7 +51,7 @@ impl Namespaces {
             };
             match target.namespace_inode(kind).and_then(|inode| inode.map(namespace).transpose()) {
                 Ok(None) => {}
-                Ok(Some(namespace)) => found.push((kind, Seen::Told(namespace))),
+                Ok(Some(namespace)) => found.push((kind, Seen::Value(namespace))),
                 Err(fault) => found.push((kind, Seen::of(Err(fault)))),
             }
         }
@@ -63,17 +64,17 @@ impl Namespaces {
         self.0.iter()
     }
 
-    /// Whether this one is the host's, where that is known.
+    /// Returns whether the namespace of this kind is the host's; `None` if that is not known.
     pub(super) fn is_host(&self, kind: Kind) -> Option<bool> {
         let (_, seen) = self.iter().find(|(known, _)| *known == kind)?;
-        seen.told().map(|namespace| namespace.host)
+        seen.ok().map(|namespace| namespace.host)
     }
 
     fn inode(&self, kind: Kind) -> Option<u64> {
-        self.iter().find(|(known, _)| *known == kind)?.1.told().map(|namespace| namespace.inode)
+        self.iter().find(|(known, _)| *known == kind)?.1.ok().map(|namespace| namespace.inode)
     }
 
-    /// Looks through the processes, once. One that has ended since, or that we may not look at, tells nothing.
+    /// Searches the processes once. Those that have ended meanwhile, or that we may not inspect, are skipped.
     fn find_sharers(&mut self) -> Result<(), Fault> {
         let (Some(mnt), Some(pid)) = (self.inode(Kind::Mnt), self.inode(Kind::Pid)) else { return Ok(()) };
         let own: Vec<_> = self.iter().filter_map(|(kind, _)| self.own_inode(*kind)).collect();
@@ -107,7 +108,7 @@ impl Namespaces {
     fn add_sharer(&mut self, kind: Kind, pid: i32) {
         let comm = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
         let comm = Text::from(&*String::from_utf8_lossy(comm.strip_suffix(b"\n").unwrap_or(&comm)));
-        if let Some((_, Seen::Told(namespace))) = self.0.iter_mut().find(|(known, _)| *known == kind) {
+        if let Some((_, Seen::Value(namespace))) = self.0.iter_mut().find(|(known, _)| *known == kind) {
             namespace.with.push(Sharer { pid, comm }, 64);
         }
     }

@@ -1,6 +1,6 @@
-//! What was seen of a process, or why it was not; and lists that the process cannot make as long as it likes.
+//! What was read about a process, or why it could not be read; and lists whose length the process cannot control.
 //!
-//! `proc(5)`. Nearly all of it is text that somebody inside chose, and so is how much of it there is.
+//! `proc(5)`. Somebody inside may have chosen nearly all of this text, and its amount.
 
 use std::io::{BufRead, BufReader, Read};
 
@@ -11,45 +11,45 @@ use plumbing::target::Target;
 use rustix::fs::{Mode, OFlags, openat};
 use serde::Serialize;
 
-/// The most of a file that is read.
+/// The maximum number of bytes that are read of a file.
 const MOST_READ: u64 = 8 << 20;
-/// The most entries of a list that are told, and the most bytes of them: a record has to fit in its line.
+/// The maximum number of entries of a list that are shown, and of their bytes: the length of a record is limited.
 const MOST: usize = 64;
 const MOST_BYTES: usize = 8 << 10;
 
-/// A part of the page.
+/// A part of the page, or why it could not be read.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Seen<T> {
-    Told(T),
+    Value(T),
     Hidden { unreadable: String },
 }
 
 impl<T> Seen<T> {
     pub(super) fn of(read: Result<T, Fault>) -> Seen<T> {
         match read {
-            Ok(told) => Seen::Told(told),
+            Ok(value) => Seen::Value(value),
             Err(fault) => Seen::Hidden { unreadable: fault.errno().map_or_else(|| fault.to_string(), errno_text) },
         }
     }
 
-    pub(super) fn told(&self) -> Option<&T> {
+    pub(super) fn ok(&self) -> Option<&T> {
         match self {
-            Seen::Told(told) => Some(told),
+            Seen::Value(value) => Some(value),
             Seen::Hidden { .. } => None,
         }
     }
 
-    /// For a person.
+    /// Returns the text for the page.
     pub(super) fn shown(&self, show: impl FnOnce(&T) -> String) -> String {
         match self {
-            Seen::Told(told) => show(told),
+            Seen::Value(value) => show(value),
             Seen::Hidden { unreadable } => format!("not readable: {unreadable}"),
         }
     }
 }
 
-/// The first of many, and how many there are.
+/// The first entries of a list, and the number of all entries.
 #[derive(Debug, Serialize)]
 pub(super) struct List<T> {
     pub(super) total: usize,
@@ -63,7 +63,7 @@ impl<T> List<T> {
         List { total: 0, shown: Vec::new(), bytes: 0 }
     }
 
-    /// Adds an entry, whose text has so many bytes.
+    /// Adds an entry whose text has this many bytes.
     pub(super) fn push(&mut self, entry: T, bytes: usize) {
         self.total += 1;
         if self.shown.len() < MOST && self.bytes + bytes <= MOST_BYTES {
@@ -73,7 +73,7 @@ impl<T> List<T> {
     }
 }
 
-/// Reads a file of the process line by line; answers whether that was all of it.
+/// Reads a file of the process line by line; returns whether the whole file was read.
 pub(super) fn each_line(target: &Target, file: &str, mut act: impl FnMut(&[u8])) -> Result<bool, Fault> {
     let goal = format!("read /proc/{}/{file}", target.pid());
     let opened = look(&goal, format!("openat(\"/proc/{}/{file}\", O_RDONLY)", target.pid()), || {

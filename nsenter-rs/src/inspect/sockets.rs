@@ -1,6 +1,6 @@
-//! Who can be connected to in the process's network namespace: listening sockets. `proc_pid_net(5)`.
+//! The sockets that accept connections or datagrams in the process's network namespace. `proc_pid_net(5)`.
 //!
-//! The surprise: addresses are told as 32-bit numbers in the machine's byte order, ports in the network's.
+//! The surprise: addresses are printed as 32-bit numbers in the machine's byte order, but ports as plain numbers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::seen::{List, each_line};
 
-/// `TCP_LISTEN` and, for UDP, `TCP_CLOSE`: bound, and connected to nobody.
+/// `TCP_LISTEN` and, for UDP, `TCP_CLOSE`: bound, but not connected.
 const LISTEN: &str = "0A";
 const BOUND: &str = "07";
 /// `__SO_ACCEPTCON` of a Unix socket.
@@ -75,7 +75,7 @@ fn unix(line: &[u8]) -> Option<String> {
     let mut fields = line.splitn(4, ' ').skip(3);
     let rest = fields.next()?;
     let flags = u32::from_str_radix(rest.split(' ').next()?, 16).ok()?;
-    // Number, type, state, inode padded with blanks, and the name as it is.
+    // Flags, type, state, the inode padded with blanks, and the unescaped name.
     let rest = rest.splitn(4, ' ').nth(3)?.trim_start_matches(' ');
     let path = rest.split_once(' ').map_or("", |(_, path)| path);
     (flags & ACCEPTS != 0).then(|| path.to_owned())
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listening_socket_is_told_by_its_address() {
+    fn a_listening_socket_is_shown_with_its_address() {
         let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 1 1 0 100 0 0 10 0";
         assert_eq!(inet(line, LISTEN).as_deref(), Some("127.0.0.1:8080"));
         assert_eq!(inet(line, BOUND), None);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unix_socket_that_accepts_is_told_with_its_whole_name() {
+    fn a_listening_unix_socket_is_shown_with_its_whole_name() {
         let line = b"0000000000000000: 00000002 00000000 00010000 0001 01  4242 /run/a b.sock";
         assert_eq!(unix(line).as_deref(), Some("/run/a b.sock"));
         assert_eq!(unix(b"0000000000000000: 00000002 00000000 00010000 0001 01 42 @name").as_deref(), Some("@name"));

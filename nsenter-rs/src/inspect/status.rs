@@ -1,15 +1,15 @@
-//! What /proc/PID/status says of privilege. `proc_pid_status(5)`.
+//! The lines about privileges in /proc/PID/status. `proc_pid_status(5)`.
 //!
-//! The kernel escapes the process's name in there, so no line is the process's own.
+//! The kernel escapes the process's name in this file, so the process cannot forge a line.
 
 use plumbing::Fault;
 use plumbing::target::Target;
 use rustix::thread::CapabilitySet;
 
-/// The lines that matter here.
+/// The values of the lines that matter here.
 #[derive(Debug)]
 pub(super) struct Status {
-    /// Real, effective, saved and file system's.
+    /// The real, effective, saved and file system uid.
     pub(super) uid: Vec<u32>,
     pub(super) gid: Vec<u32>,
     pub(super) groups: Vec<u32>,
@@ -19,9 +19,9 @@ pub(super) struct Status {
     pub(super) bounding: CapabilitySet,
     pub(super) ambient: CapabilitySet,
     pub(super) no_new_privs: bool,
-    /// 0 none, 1 strict, 2 filters; `None` where the kernel has no seccomp.
+    /// 0: none, 1: strict, 2: filter; `None` if the kernel has no seccomp.
     pub(super) seccomp: Option<u8>,
-    /// Since Linux 5.9.
+    /// The number of filters, since Linux 5.9.
     pub(super) seccomp_filters: Option<u32>,
 }
 
@@ -30,7 +30,7 @@ impl Status {
         Ok(Status::parse(&target.read("status")?))
     }
 
-    /// What is known of a process whose status we may not read.
+    /// Returns what is known about a process whose status we may not read.
     pub(super) fn nothing() -> Status {
         let empty = CapabilitySet::empty();
         Status {
@@ -72,7 +72,7 @@ impl Status {
         status
     }
 
-    /// Whether any of its user IDs is this one.
+    /// Returns whether any of the process's user ids is this one.
     pub(super) fn is(&self, uid: u32) -> bool {
         self.uid.contains(&uid)
     }

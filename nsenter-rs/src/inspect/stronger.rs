@@ -1,8 +1,7 @@
-//! Processes in the same pid namespace that can do more than the inspected one, where that one may trace them.
-//! `ptrace(2)`.
+//! Processes in the same pid namespace that can do more than the inspected process, if it may trace them. `ptrace(2)`.
 //!
-//! The tracer of a process can have it make any call. The usual case is a first process that stayed as it was started,
-//! outside of the container's root and filter.
+//! The tracer of a process can make it execute any system call. The usual case is a first process that was left as it
+//! was started, outside the container's root and without its filter.
 
 use plumbing::Fault;
 use plumbing::kernel::look;
@@ -15,7 +14,7 @@ use super::findings::{Findings, Severity, Standing};
 use super::namespaces::Namespaces;
 use super::status::Status;
 
-/// Finds them. The host's pid namespace has a finding of its own.
+/// Adds a finding for each such process. The host's pid namespace has a finding of its own.
 pub(super) fn of(
     target: &Target,
     namespaces: &Namespaces,
@@ -32,18 +31,18 @@ pub(super) fn of(
         if pid == target.pid() || !is_inside() {
             continue;
         }
-        // One that has ended since is no danger any more.
+        // A process that has ended meanwhile is not a danger any more.
         let Ok(other) = Target::of_pid(pid).and_then(|other| Status::of(&other)) else { continue };
         if is_stronger(&other, status) {
-            let reason = "CAP_SYS_PTRACE, and a process in its pid namespace that can do more: it can have that one make any call";
+            let reason = "a process in its pid namespace can do more, and with CAP_SYS_PTRACE it can make that process execute any system call";
             findings.add_at(Severity::Danger, "traces-stronger", reason, Text::from(&*pid.to_string()));
         }
     }
     Ok(())
 }
 
-/// Whether it has a capability in effect that the inspected one cannot have, or no filter where that one has. CAP_KILL
-/// is not counted: in a pid namespace it ends nothing but what is in there.
+/// Returns whether the other process has an effective capability that the inspected one cannot get, or no filter
+/// although the inspected one has one. CAP_KILL is not counted: in a pid namespace it can end only what is in there.
 fn is_stronger(other: &Status, inspected: &Status) -> bool {
     let within_reach = inspected.permitted | inspected.bounding | CapabilitySet::KILL;
     let has_filter = |status: &Status| status.seccomp == Some(2);

@@ -1,6 +1,6 @@
-//! Whom an inspection is about: a process by its pid, a container by its name, or the host.
+//! The subject of an inspection: a process by its pid, a container by its name, or the host.
 //!
-//! A pid is never taken for a name. `host` is what process 1 sees, else what we see ourselves.
+//! A pid is never taken for a name. `host` is what process 1 sees; if we may not inspect process 1, it is what we see.
 
 use std::ffi::OsStr;
 
@@ -22,7 +22,7 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
-    /// Reads one from the command line.
+    /// Parses a subject from the command line.
     pub(crate) fn read(word: &OsStr) -> Result<Subject, Fault> {
         let wrong = |reason| Fault::usage(format!("invalid subject '{}': {reason}", word.to_string_lossy()));
         if word == "host" {
@@ -34,7 +34,7 @@ impl Subject {
         }
     }
 
-    /// Finds the process to look at, with a record to add to.
+    /// Finds the process to inspect, with a record to which the result is added.
     pub(super) fn open(&self) -> Result<(Record, Target), Fault> {
         let target = match self {
             Subject::Host => namespaces::host()?,
@@ -48,7 +48,7 @@ impl Subject {
         let mut record = Record::new(None, target.identity()?)?;
         let mut namespaces = Vec::new();
         for kind in Kind::ALL {
-            // What is not ours to read is told as such on the page.
+            // The page reports which namespaces we may not read.
             if let Ok(Some(inode)) = target.namespace_inode(kind) {
                 namespaces.push((kind, Namespace { inode, private: Some(inode) != own_namespace_inode(kind) }));
             }

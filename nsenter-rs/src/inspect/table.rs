@@ -1,6 +1,6 @@
-//! The page for a person: what is isolated and how, then the findings, dangers first.
+//! The page: what is isolated and how, then the findings, dangers first.
 //!
-//! Colours only where a terminal reads it, and nobody said `NO_COLOR`; names are escaped everywhere.
+//! Colors are used only on a terminal, and not if `NO_COLOR` is set; names are always escaped.
 
 use std::fmt::Display;
 
@@ -23,14 +23,14 @@ const YELLOW: &str = "\x1b[33m";
 const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[0m";
 
-/// The page.
+/// Returns the page.
 pub(super) fn page(record: &Record, target: &Target, isolation: &Isolation) -> String {
     let mut rows = Rows(Vec::new());
     rows.add("process", process(record, target));
     if assembly::has_mark(target).unwrap_or(false) {
         rows.add(
             "command",
-            "none found: this is the init of a hold, which is confined otherwise than its commands".to_owned(),
+            "none found: this is the init of a hold, which is not confined like its commands".to_owned(),
         );
     }
     for (kind, seen) in isolation.namespaces.iter() {
@@ -38,7 +38,7 @@ pub(super) fn page(record: &Record, target: &Target, isolation: &Isolation) -> S
     }
     identity(&isolation.ids, &mut rows);
     match &isolation.capabilities {
-        Seen::Told(capabilities) => {
+        Seen::Value(capabilities) => {
             let sets = capabilities.shown();
             sets.into_iter().for_each(|(name, set)| rows.add(&format!("{name} capabilities"), set));
         }
@@ -46,16 +46,16 @@ pub(super) fn page(record: &Record, target: &Target, isolation: &Isolation) -> S
     }
     confinement(isolation, &mut rows);
     match &isolation.cgroup {
-        Seen::Told(group) => limits(group, &mut rows),
+        Seen::Value(group) => limits(group, &mut rows),
         hidden => rows.add("cgroup", hidden.shown(|_| String::new())),
     }
     files(isolation, &mut rows);
-    let is_coloured = is_coloured();
-    rows.aligned(is_coloured) + &findings(isolation.findings.iter(), is_coloured)
+    let is_colored = is_colored();
+    rows.aligned(is_colored) + &findings(isolation.findings.iter(), is_colored)
 }
 
-/// Whether escape sequences do any good.
-pub(super) fn is_coloured() -> bool {
+/// Returns whether stdout is a terminal that can show colors.
+pub(super) fn is_colored() -> bool {
     let says_no = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !says_no
         && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb")
@@ -78,12 +78,12 @@ fn namespace(namespace: &Namespace) -> String {
 }
 
 fn identity(seen: &Seen<Ids>, rows: &mut Rows) {
-    let Seen::Told(ids) = seen else {
+    let Seen::Value(ids) = seen else {
         return rows.add("user and group", seen.shown(|_| String::new()));
     };
     let map = |map: &[[u64; 3]]| match map {
         [] => "none yet".to_owned(),
-        map if ids.maps_all() && map.len() == 1 => "all, to themselves".to_owned(),
+        map if ids.maps_all() && map.len() == 1 => "all ids, to themselves".to_owned(),
         map => {
             let range = |start: u64, count: u64| match count {
                 1 => start.to_string(),
@@ -98,16 +98,16 @@ fn identity(seen: &Seen<Ids>, rows: &mut Rows) {
     rows.add("user and group", format!("{} and {} outside", ids.uid, ids.gid));
     rows.add("uid map", map(&ids.uid_map));
     rows.add("gid map", map(&ids.gid_map));
-    let root = ids.root_outside.map_or_else(|| "nobody outside".to_owned(), |uid| format!("uid {uid} outside"));
+    let root = ids.root_outside.map_or_else(|| "not mapped".to_owned(), |uid| format!("uid {uid} outside"));
     rows.add("root inside", root);
 }
 
 fn confinement(isolation: &Isolation, rows: &mut Rows) {
-    let Seen::Told(confinement) = &isolation.confinement else {
+    let Seen::Value(confinement) = &isolation.confinement else {
         return rows.add("seccomp", isolation.confinement.shown(|_| String::new()));
     };
     let filters = confinement.seccomp_filters.filter(|filters| *filters > 0);
-    let filters = filters.map_or_else(String::new, |filters| format!(", {filters} of them"));
+    let filters = filters.map_or_else(String::new, |filters| format!(", {filters} installed"));
     rows.add("seccomp", format!("{}{filters}", confinement.seccomp.unwrap_or("not in this kernel")));
     rows.add("no_new_privs", if confinement.no_new_privs { "on" } else { "off" });
     let label = |label: &Option<Text>| label.as_ref().map_or_else(|| "none".to_owned(), Text::shown);
@@ -136,7 +136,7 @@ fn files(isolation: &Isolation, rows: &mut Rows) {
         "mounts",
         isolation.mounts.shown(|mounts| format!("{}, {} of the host", mounts.total, mounts.of_host.total)),
     );
-    if let Seen::Told(Mounts { of_host, kernel_files, .. }) = &isolation.mounts {
+    if let Seen::Value(Mounts { of_host, kernel_files, .. }) = &isolation.mounts {
         let shown = |mount: &super::mounts::OfHost| {
             let how = if mount.read_only { "ro" } else { "rw" };
             format!("{} <- {} ({} {how})", mount.point.shown(), mount.host.shown(), mount.fs_type)
@@ -150,40 +150,40 @@ fn files(isolation: &Isolation, rows: &mut Rows) {
         };
         for state in ["writable", "readable"] {
             let files = open(state);
-            rows.add(&format!("{state} of the kernel"), if files.is_empty() { "nothing".to_owned() } else { files });
+            rows.add(&format!("{state} kernel files"), if files.is_empty() { "none".to_owned() } else { files });
         }
     }
     let or_none = |entries: Vec<String>| if entries.is_empty() { "none".to_owned() } else { entries.join(", ") };
     let device = |device: &super::devices::Device| {
         format!("{} ({} {}:{})", device.name.shown(), device.kind, device.major, device.minor)
     };
-    rows.add("devices of its own", isolation.devices.shown(|devices| or_none(listed(devices, device))));
+    rows.add("additional devices", isolation.devices.shown(|devices| or_none(listed(devices, device))));
     let socket = |socket: &super::sockets::Socket| format!("{} {}", socket.protocol, socket.local.shown());
     rows.add("listening sockets", isolation.listening.shown(|sockets| or_none(listed(sockets, socket))));
     let leak = |leak: &super::descriptors::Leak| format!("{} -> {}", leak.descriptor, leak.path.shown());
-    rows.add("directories of the host", isolation.leaks.shown(|leaks| or_none(listed(leaks, leak))));
+    rows.add("open host directories", isolation.leaks.shown(|leaks| or_none(listed(leaks, leak))));
 }
 
-fn findings<'f>(findings: impl Iterator<Item = &'f Finding>, is_coloured: bool) -> String {
+fn findings<'f>(findings: impl Iterator<Item = &'f Finding>, is_colored: bool) -> String {
     let mut text = String::new();
     for finding in findings {
-        let (word, colour) = match finding.severity {
+        let (word, color) = match finding.severity {
             Severity::Danger => ("DANGER", RED),
             Severity::Weakness => ("WEAKNESS", YELLOW),
         };
-        let word = painted(&format!("{word:8}"), colour, is_coloured);
+        let word = painted(&format!("{word:8}"), color, is_colored);
         let about = capped(finding.about.iter().map(Text::shown).collect(), finding.count.max(finding.about.len()));
         let about = if finding.about.is_empty() { String::new() } else { format!(": {}", about.join(" ")) };
         text.push_str(&format!("{word}  {}{about}\n          {}\n", finding.id, finding.reason));
     }
     match text.is_empty() {
-        true => "\nnothing dangerous was found\n".to_owned(),
+        true => "\nno danger or weakness was found\n".to_owned(),
         false => format!("\n{text}"),
     }
 }
 
-pub(super) fn painted(text: &str, colour: &str, is_coloured: bool) -> String {
-    if is_coloured { format!("{colour}{text}{PLAIN}") } else { text.to_owned() }
+pub(super) fn painted(text: &str, color: &str, is_colored: bool) -> String {
+    if is_colored { format!("{color}{text}{PLAIN}") } else { text.to_owned() }
 }
 
 /// Labels and texts.
@@ -194,16 +194,16 @@ impl Rows {
         self.0.push((label.to_owned(), text.to_string()));
     }
 
-    fn aligned(&self, is_coloured: bool) -> String {
+    fn aligned(&self, is_colored: bool) -> String {
         let width = self.0.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
         let line = |(label, text): &(String, String)| {
-            format!("{}  {text}\n", painted(&format!("{label:width$}"), BOLD, is_coloured))
+            format!("{}  {text}\n", painted(&format!("{label:width$}"), BOLD, is_colored))
         };
         self.0.iter().map(line).collect()
     }
 }
 
-/// As many as fit a line, and how many there are beside them.
+/// Returns as many texts as fit in a line, and the number of the others.
 fn listed<T>(list: &List<T>, show: impl Fn(&T) -> String) -> Vec<String> {
     capped(list.shown.iter().map(show).collect(), list.total)
 }
@@ -222,13 +222,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_counted() {
+    fn texts_that_do_not_fit_are_counted() {
         assert_eq!(capped(vec!["a".into()], 1), ["a"]);
         assert_eq!(capped(vec!["a".into()], 100_000).last().unwrap(), "and 99999 more");
     }
 
     #[test]
-    fn rows_line_up_without_colours_for_a_pipe() {
+    fn rows_are_aligned_and_without_colors_for_a_pipe() {
         let mut rows = Rows(Vec::new());
         rows.add("a", 1);
         rows.add("long", "x");

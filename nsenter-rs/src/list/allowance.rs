@@ -1,5 +1,5 @@
-//! How much is read of the mount tables of others: whoever has a user namespace makes 100000 mounts with long names, and
-//! as many mount namespaces as he may. `fs.mount-max`, `ioctl_nsfs(2)`.
+//! Limits on how much is read of the mount tables of others: a user with a user namespace can make 100000 mounts with
+//! long names, in as many mount namespaces as the kernel allows. `fs.mount-max`, `ioctl_nsfs(2)`.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,18 +14,20 @@ use rustix::fs::{Mode, OFlags, openat};
 use super::mount::Table;
 use super::survey::inode_of;
 
-/// The most of one table, and of all that one author made, in bytes. A container's table has some ten thousand.
+/// The maximum number of bytes of one table, and of all tables of one author. A container's table has some ten
+/// thousand.
 const OF_TABLE: u64 = 256 << 10;
 const OF_AUTHOR: u64 = 4 << 20;
 
-/// Who may mount in a namespace: the user who made the user namespace that owns it. Of root's, each by its inode.
+/// The user who can mount in a namespace: the creator of the user namespace that owns it. User namespaces that root
+/// created count separately, by their inodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Author {
     User(u32),
     Namespace(u64),
 }
 
-/// What was read of each author's, and how many tables not to their end.
+/// The number of bytes that were read of each author's tables, and of tables that were not read to their end.
 pub(crate) struct Allowances {
     own: Option<u64>,
     spent: BTreeMap<Author, (u64, usize)>,
@@ -36,8 +38,8 @@ impl Allowances {
         Allowances { own: own_namespace_inode(Kind::User), spent: BTreeMap::new() }
     }
 
-    /// Whose the mount table of a process is, and how much may be read of it. There is no author where it is our own user
-    /// namespace's, or belongs to one that is not for us to see, which is above ours.
+    /// Returns the author of a process's mount table, and how many bytes of it may be read. There is no author if the
+    /// owner of the mount namespace is our own user namespace, or one that we may not see because it is above ours.
     pub(crate) fn of(&self, proc: BorrowedFd<'_>, pid: i32) -> (Option<Author>, u64) {
         let Some(author) = self.author(proc, pid) else { return (None, u64::MAX) };
         let spent = self.spent.get(&author).map_or(0, |(bytes, _)| *bytes);
@@ -58,7 +60,7 @@ impl Allowances {
         }
     }
 
-    /// Notes what was read.
+    /// Records how much was read of a table.
     pub(crate) fn spend(&mut self, author: Option<Author>, table: &Table) {
         let Some(author) = author else { return };
         let (bytes, cut) = self.spent.entry(author).or_default();
@@ -66,7 +68,7 @@ impl Allowances {
         *cut += usize::from(table.is_cut);
     }
 
-    /// Says on stderr what was not looked at.
+    /// Reports on stderr which tables were not read to their end.
     pub(crate) fn remark(&self) {
         for (author, (_, cut)) in self.spent.iter().filter(|(_, (_, cut))| *cut > 0) {
             let whose = match author {
@@ -74,7 +76,7 @@ impl Allowances {
                 Author::Namespace(inode) => format!("user namespace {inode}"),
             };
             narrate::remark(format_args!(
-                "did not read {cut} mount tables of {whose} to their end: no more than 256 KiB of a table, and 4 MiB of all"
+                "did not read {cut} mount tables of {whose} to their end: the limits are 256 KiB for each table and 4 MiB for all"
             ));
         }
     }

@@ -1,6 +1,7 @@
 //! `--filter`: conditions on the columns of a line, in the language of `scols-filter(5)`.
 //!
-//! `and` and `or` bind equally, from the left, as they do there; what compares binds tighter, and so does `not`.
+//! As in `scols-filter(5)`, `and` and `or` have the same precedence and associate from the left. Comparisons bind
+//! tighter, and `not` binds tightest.
 
 mod evaluate;
 mod pattern;
@@ -10,7 +11,7 @@ use super::column::Column;
 use pattern::Pattern;
 use token::Token;
 
-/// As long as it may be; `scols-filter(5)` has the same limit.
+/// The maximum length of a condition in bytes; `scols-filter(5)` has the same limit.
 const LONGEST: usize = 1024;
 
 /// A condition.
@@ -23,13 +24,13 @@ pub(crate) enum Expression {
     Matched(Box<Expression>, Pattern),
     Column(Column),
     Number(u64),
-    /// As its bits, so that a plan can be compared.
+    /// The bits of the number, so that a plan can be compared.
     Float(u64),
     Text(String),
     Truth(bool),
 }
 
-/// How two values are compared.
+/// The ways to compare two values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Comparison {
     Equal,
@@ -41,10 +42,10 @@ pub(crate) enum Comparison {
 }
 
 impl Expression {
-    /// Reads it, whole.
+    /// Parses a condition, which must be the whole text.
     pub(crate) fn read(text: &str) -> Result<Expression, String> {
         if text.len() > LONGEST {
-            return Err(format!("valid is at most {LONGEST} bytes"));
+            return Err(format!("at most {LONGEST} bytes are allowed"));
         }
         let mut reader = Reader { tokens: token::split(text)?, next: 0 };
         let expression = reader.logical()?;
@@ -67,7 +68,7 @@ impl Reader {
         token
     }
 
-    /// The next token, if `wanted` makes something of it.
+    /// Takes the next token if `wanted` returns a value for it, and returns that value.
     fn take_if<T>(&mut self, wanted: impl FnOnce(&Token) -> Option<T>) -> Option<T> {
         let made = self.tokens.get(self.next).and_then(wanted);
         self.next += usize::from(made.is_some());
@@ -123,9 +124,9 @@ impl Reader {
             Some(Token::Truth(truth)) => Ok(Expression::Truth(truth)),
             Some(Token::Name(name)) => Column::of_name(&name)
                 .map(Expression::Column)
-                .ok_or_else(|| format!("{name:?} is no column; valid are {}", super::column::names())),
+                .ok_or_else(|| format!("{name:?} is not a column; valid columns: {}", super::column::names())),
             Some(token) => Err(format!("a column, number or \"text\" is missing before {token}")),
-            None => Err("a column, number or \"text\" is missing at its end".to_owned()),
+            None => Err("a column, number or \"text\" is missing at the end".to_owned()),
         }
     }
 }
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_hold_as_scols_filter_has_it() {
+    fn conditions_hold_as_in_scols_filter() {
         for text in [
             "NS == 4026531837",
             "ns eq 4026531837 && NPROCS lt 1",
@@ -185,22 +186,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
-        for (text, told) in [
-            ("", "missing at its end"),
-            ("NS ==", "missing at its end"),
+    fn errors_name_the_mistake() {
+        for (text, named) in [
+            ("", "missing at the end"),
+            ("NS ==", "missing at the end"),
             ("NS == == 5", "missing before =="),
             ("NS 5", "operator is missing before 5"),
             ("(NS", "a ) is missing"),
-            ("NS == 'x", "ends without"),
-            ("FOO == 5", "no column"),
+            ("NS == 'x", "closing ' of a text"),
+            ("FOO == 5", "not a column"),
             ("TYPE =~ NS", "pattern in quotes"),
             ("TYPE =~ '('", "pattern"),
-            ("NS = 5", "unknown"),
+            ("NS = 5", "unexpected character"),
             ("NS == 99999999999999999999", "too large"),
         ] {
             let error = Expression::read(text).expect_err(text);
-            assert!(error.contains(told), "{text}: {error}");
+            assert!(error.contains(named), "{text}: {error}");
         }
         assert!(Expression::read(&"(".repeat(2000)).is_err());
     }

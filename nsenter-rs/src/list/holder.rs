@@ -1,30 +1,30 @@
-//! What keeps a namespace alive: being in it, a descriptor of it, a socket made in it, a mount of it, or another namespace
-//! that it is the parent or the owner of. `namespaces(7)`.
+//! What keeps a namespace alive: a process or thread in it, a descriptor of the namespace, a socket created in it, a
+//! mount of it, or another namespace of which it is the parent or the owner. `namespaces(7)`.
 
 use super::line::Relation;
 
 /// One thing that keeps a namespace alive; a namespace may have many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Holder {
-    /// The first process in it.
+    /// The first process in the namespace.
     Process(i32),
-    /// A thread that is in it without its process: pid and tid.
+    /// A thread in the namespace, whose process is in another one: pid and tid.
     Thread(i32, i32),
     /// A descriptor: pid and number.
     Descriptor(i32, i32),
     /// A socket: pid and number.
     Socket(i32, i32),
-    /// A mount: the process in whose mount table it is, unless it is ours, and where.
+    /// A mount: the process in whose mount table it is, `None` for our own table, and the mount point.
     Mount(Option<i32>, Vec<u8>),
-    /// Something that the kernel does not tell: it lists the namespace, by this id.
+    /// Something that the kernel does not show: it only lists the namespace, with this id.
     Unknown(u64),
-    /// It is the `relation` of another namespace.
+    /// Another namespace, of which this one is the `relation`.
     Relative { of: u64, relation: Relation },
 }
 
 impl Holder {
-    /// `mount /run/netns/blue`.
-    pub(crate) fn told(&self) -> Vec<u8> {
+    /// Returns a description such as `mount /run/netns/blue`.
+    pub(crate) fn shown(&self) -> Vec<u8> {
         match self {
             Holder::Process(pid) => format!("process {pid}").into_bytes(),
             Holder::Thread(pid, tid) => format!("thread {tid} of process {pid}").into_bytes(),
@@ -39,7 +39,7 @@ impl Holder {
         }
     }
 
-    /// The process in it.
+    /// Returns the pid of the process, if the holder is a process.
     pub(crate) fn pid(&self) -> Option<i32> {
         match self {
             Holder::Process(pid) => Some(*pid),

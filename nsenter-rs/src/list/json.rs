@@ -1,7 +1,7 @@
-//! Lines as JSON: one object with nested lines, as `lsns --json` prints it, or one object a line.
+//! Lines as JSON: one object with nested lines, as `lsns --json` prints it, or one object per line.
 //!
-//! What a line has below it is its `children` in the one, and not told in the other: a reader of a stream joins lines by
-//! `pns`, `ons` and `ppid`.
+//! In the single object, the lines below a line are its `children`. In the stream they are not nested: its reader joins
+//! lines by `pns`, `ons` and `ppid`.
 
 use plumbing::json::escaped;
 use plumbing::text::Text;
@@ -12,13 +12,13 @@ use super::column::Column;
 use super::print::shown;
 use super::view::Cell;
 
-/// A line, and how far below a root it is.
+/// A line, and its distance from the root of its tree.
 pub(crate) struct Object {
     pub(crate) depth: usize,
     pub(crate) cells: Vec<Cell>,
 }
 
-/// One object a line. Text that is not UTF-8 is `{"bytes":"<base64>"}`, several mounts are an array.
+/// Returns one object per line. Text that is not UTF-8 is `{"bytes":"<base64>"}`; several mounts are an array.
 pub(crate) fn lines(columns: &[Column], objects: Vec<Object>) -> String {
     let text = |text: Vec<u8>| serde_json::to_value(Text(std::os::unix::ffi::OsStringExt::from_vec(text)));
     let value = |cell| match cell {
@@ -32,7 +32,7 @@ pub(crate) fn lines(columns: &[Column], objects: Vec<Object>) -> String {
     })
 }
 
-/// One object, with an array of this name, as `lsns` prints it: several mounts are one text.
+/// Returns one object with an array of this name, as `lsns` prints it; several mounts are one text.
 pub(crate) fn document(name: &str, columns: &[Column], objects: Vec<Object>, separator: u8) -> String {
     let text = |bytes: Vec<u8>| match String::from_utf8(bytes) {
         Ok(text) => text.into(),
@@ -50,21 +50,22 @@ pub(crate) fn document(name: &str, columns: &[Column], objects: Vec<Object>, sep
     pretty(&document.into())
 }
 
-/// What there is to know of columns: name, type and meaning.
+/// Returns the facts about columns: name, type and description.
 pub(crate) fn facts(facts: impl Iterator<Item = [String; 3]>, is_stream: bool) -> String {
     let objects = facts.map(|[name, holds, meaning]| json!({"holder": name, "type": holds, "description": meaning}));
-    match is_stream {
-        true => objects.fold(String::new(), |text, object| text + &escaped(object.to_string()) + "\n"),
-        false => pretty(&json!({"lsns-columns": objects.collect::<Vec<_>>()})),
+    if is_stream {
+        objects.fold(String::new(), |text, object| text + &escaped(object.to_string()) + "\n")
+    } else {
+        pretty(&json!({"lsns-columns": objects.collect::<Vec<_>>()}))
     }
 }
 
-/// A value as people read it.
+/// Formats a value with line breaks and indentation.
 fn pretty(value: &Value) -> String {
     let mut bytes = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"   ");
     let written = value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter));
-    // A Value in memory can always be written.
+    // Writing a Value to memory cannot fail.
     written.map(|()| escaped(String::from_utf8_lossy(&bytes).into_owned()) + "\n").unwrap_or_default()
 }
 
@@ -72,9 +73,9 @@ fn members(columns: &[Column], cells: Vec<Cell>, value: impl Fn(Cell) -> Value) 
     columns.iter().zip(cells).map(|(column, cell)| (column.key(), value(cell))).collect()
 }
 
-/// Puts each line among the children of the last one that is less deep.
+/// Makes each line a child of the last line before it that is less deep.
 fn nested(nodes: Vec<(usize, Map<String, Value>)>) -> Vec<Value> {
-    // From the end: when a line's turn comes, its children have been gathered already, last one first.
+    // Backwards: when a line is reached, its children have been collected already, the last one first.
     let mut waiting: Vec<(usize, Value)> = Vec::new();
     for (depth, mut members) in nodes.into_iter().rev() {
         let mut children = Vec::new();
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_nests_what_is_below() {
+    fn a_document_nests_the_lines_below_a_line() {
         let text = document("namespaces", &[Column::Ns, Column::Nsfs], objects(), b'\n');
         let value: Value = serde_json::from_str(&text).unwrap();
         let compact = r#"{"namespaces":[{"ns":1,"nsfs":null,"children":[{"ns":2,"nsfs":null,"children":[{"ns":3,"nsfs":null}]},{"ns":4,"nsfs":null}]},{"ns":5,"nsfs":null}]}"#;
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_has_a_line_for_each() {
+    fn a_stream_has_a_line_for_each_object() {
         let mut all = objects();
         all[4].cells = vec![Cell::Text(b"\xff\n".to_vec()), Cell::Lines(vec![b"/a".to_vec(), b"/b\n".to_vec()])];
         let text = lines(&[Column::Type, Column::Nsfs], all);

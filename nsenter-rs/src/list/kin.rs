@@ -1,7 +1,7 @@
-//! Who is whose parent and owner: the kernel answers with a descriptor of the relative. `ioctl_nsfs(2)`.
+//! The parent and the owner of a namespace, which the kernel returns as descriptors. `ioctl_nsfs(2)`.
 //!
-//! It does not speak of what lies outside of our own user or pid namespace. A relative may have no process and no name
-//! of its own: it lives because of those below it, and is found through them alone.
+//! The kernel returns no namespace outside our own user or pid namespace. A parent or owner may have no process and no
+//! name: its descendants keep it alive, and it is found only through them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,21 +15,21 @@ use super::holder::Holder;
 use super::line::Relation;
 use super::survey::{Survey, inode_of, kind_of};
 
-/// What is known of a namespace's relatives.
+/// The relatives of a namespace, as far as they are known.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Kin {
     pub(crate) parent: Option<u64>,
     pub(crate) owner: Option<u64>,
-    /// Who made the user namespace that owns it.
+    /// The uid that created the user namespace which owns this one; for a user namespace, the uid that created it.
     pub(crate) maker: Option<u32>,
 }
 
-/// Asked once for each namespace.
+/// The relatives that were found so far: the kernel is asked once for each namespace.
 #[derive(Default)]
 pub(crate) struct Memory(RefCell<HashMap<u64, Kin>>);
 
 impl Memory {
-    /// The relatives of a namespace.
+    /// Returns the relatives of a namespace.
     pub(crate) fn of(&self, survey: &Survey, inode: u64) -> Kin {
         if let Some(known) = self.0.borrow().get(&inode) {
             return *known;
@@ -54,7 +54,7 @@ fn ask(survey: &Survey, inode: u64) -> Option<Kin> {
     })
 }
 
-/// The parent or the owner of an open namespace.
+/// Opens the parent or the owner of an open namespace.
 pub(crate) fn relative_of(namespace: BorrowedFd<'_>, relation: Relation) -> Option<OwnedFd> {
     match relation {
         Relation::Parent => namespace_parent(namespace).ok(),
@@ -63,10 +63,10 @@ pub(crate) fn relative_of(namespace: BorrowedFd<'_>, relation: Relation) -> Opti
     }
 }
 
-/// Adds the ancestors of a namespace that nothing else led to.
+/// Adds those ancestors of a namespace that were not found in another way.
 pub(crate) fn add_ancestors(survey: &mut Survey, inode: u64) {
-    let mut young = vec![inode];
-    while let Some(of) = young.pop() {
+    let mut pending = vec![inode];
+    while let Some(of) = pending.pop() {
         let Some(opened) = survey.open(of) else { continue };
         for relation in [Relation::Parent, Relation::Owner] {
             let Some(relative) = relative_of(opened.as_fd(), relation) else { continue };
@@ -74,8 +74,8 @@ pub(crate) fn add_ancestors(survey: &mut Survey, inode: u64) {
                 && !survey.namespaces.contains_key(&found)
             {
                 survey.add_holder(found, kind, Holder::Relative { of, relation });
-                // Not if its kind is not asked for.
-                young.extend(survey.namespaces.contains_key(&found).then_some(found));
+                // Its kind may be none that was asked for.
+                pending.extend(survey.namespaces.contains_key(&found).then_some(found));
             }
         }
     }

@@ -1,11 +1,11 @@
-//! Which lines there are, in which order, and which hangs below which; `lsns(8)`.
+//! The lines, their order, and which line is below which; `lsns(8)`.
 //!
-//! The default tree follows processes: a namespace hangs below the line that its first process' parent had last. In the
-//! trees of owners and parents an ancestor comes before what it owns, whether it was asked for or not.
+//! The default tree follows processes: a namespace is below the last line of the parent of its first process. In the
+//! trees of owners and parents an ancestor comes before its descendants, whether it was asked for or not.
 
 use std::collections::HashMap;
 
-/// What a tree follows.
+/// The relation that a tree shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Relation {
     Process,
@@ -14,13 +14,13 @@ pub(crate) enum Relation {
 }
 
 impl Relation {
-    /// The value of `--tree`.
+    /// Parses the value of `--tree`.
     pub(crate) fn read(word: &str) -> Result<Relation, String> {
         match word {
             "process" => Ok(Relation::Process),
             "parent" => Ok(Relation::Parent),
             "owner" => Ok(Relation::Owner),
-            _ => Err("valid is one of process, parent, owner".to_owned()),
+            _ => Err("valid values: process, parent, owner".to_owned()),
         }
     }
 }
@@ -30,33 +30,33 @@ impl Relation {
 pub(crate) struct Line {
     pub(crate) namespace: u64,
     pub(crate) pid: Option<i32>,
-    /// The line that it hangs below, by its place.
+    /// The index of the line above it in the tree.
     pub(crate) above: Option<usize>,
 }
 
-/// A line as it is drawn, from the top down.
+/// A line at its place in a tree or list.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Drawn {
     pub(crate) line: Line,
-    /// How far below a root.
+    /// The distance from the root of its tree.
     pub(crate) depth: usize,
     /// Whether it is the last of its siblings.
     pub(crate) is_last: bool,
 }
 
-/// What a namespace has to do with others, as far as it is known.
+/// The relations between namespaces and between processes, as far as they are known.
 pub(crate) trait Kinship {
-    /// The parent of this process.
+    /// Returns the parent of this process.
     fn parent_process(&self, pid: i32) -> Option<i32>;
-    /// The parent, or the owner, of this namespace.
+    /// Returns the parent or the owner of this namespace.
     fn relative(&self, namespace: u64, relation: Relation) -> Option<u64>;
-    /// The first process in it.
+    /// Returns the first process in this namespace.
     fn first_process(&self, namespace: u64) -> Option<i32>;
-    /// Whether this line is wanted.
+    /// Returns whether the filter accepts this line.
     fn is_wanted(&self, namespace: u64, pid: Option<i32>) -> bool;
 }
 
-/// The lines so far.
+/// The lines that were added so far.
 pub(crate) struct Lines<'a, K> {
     kin: &'a K,
     tree: Option<Relation>,
@@ -66,17 +66,17 @@ pub(crate) struct Lines<'a, K> {
 }
 
 impl<'a, K: Kinship> Lines<'a, K> {
-    /// None yet.
+    /// Returns an empty list.
     pub(crate) fn new(kin: &'a K, tree: Option<Relation>) -> Self {
         Lines { kin, tree, lines: Vec::new(), of_process: HashMap::new(), of_namespace: HashMap::new() }
     }
 
-    /// A line for a namespace, after those of the ancestors that the tree wants above it.
+    /// Adds a line for a namespace, after lines for the ancestors that the tree shows above it.
     pub(crate) fn add_namespace(&mut self, namespace: u64) {
         if self.of_namespace.contains_key(&namespace) {
             return;
         }
-        // Innermost first; a loop cannot be, but costs nothing to exclude.
+        // Innermost first. A loop cannot exist, but excluding it costs nothing.
         let mut chain = vec![namespace];
         while let Some(ancestor) = chain.last().and_then(|last| self.ancestor(*last)) {
             if self.of_namespace.contains_key(&ancestor) || chain.contains(&ancestor) {
@@ -89,7 +89,7 @@ impl<'a, K: Kinship> Lines<'a, K> {
         }
     }
 
-    /// A line for a process in a namespace, after those of its ancestors there.
+    /// Adds a line for a process in a namespace, after lines for its ancestors there.
     pub(crate) fn add_process(&mut self, namespace: u64, pid: i32, is_in: impl Fn(i32) -> bool) {
         let mut chain = vec![pid];
         while let Some(parent) = chain.last().and_then(|last| self.kin.parent_process(*last)) {
@@ -110,7 +110,7 @@ impl<'a, K: Kinship> Lines<'a, K> {
         match self.tree? {
             Relation::Process => None,
             Relation::Owner => self.kin.relative(namespace, Relation::Owner),
-            // What has no parent comes after its owner, though not below it.
+            // A namespace without a parent comes after its owner, though not below it.
             Relation::Parent => {
                 self.kin.relative(namespace, Relation::Parent).or_else(|| self.kin.relative(namespace, Relation::Owner))
             }
@@ -138,12 +138,12 @@ impl<'a, K: Kinship> Lines<'a, K> {
         }
     }
 
-    /// As they came.
+    /// Returns the lines without a tree, in the order in which they were added.
     pub(crate) fn flat(self) -> Vec<Drawn> {
         self.lines.into_iter().map(|line| Drawn { line, depth: 0, is_last: true }).collect()
     }
 
-    /// From the top down.
+    /// Returns the lines as a tree, from the top down.
     pub(crate) fn drawn(self) -> Vec<Drawn> {
         let mut below: Vec<Vec<usize>> = vec![Vec::new(); self.lines.len()];
         for (place, line) in self.lines.iter().enumerate() {
@@ -167,7 +167,8 @@ impl<'a, K: Kinship> Lines<'a, K> {
 mod tests {
     use super::*;
 
-    /// User namespaces 1 and 2 (below 1), networks 3 (of 1) and 4 (of 2); process 10 in 1 and 3, its child 20 in 2 and 4.
+    /// User namespaces 1 and 2 (below 1); network namespaces 3 (of 1) and 4 (of 2); process 10 in 1 and 3, its child 20
+    /// in 2 and 4.
     struct Family;
 
     impl Kinship for Family {
@@ -204,18 +205,18 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_parent_stands_alone() {
+    fn a_namespace_without_a_parent_is_a_root() {
         assert_eq!(drawn(Some(Relation::Parent), &[4, 3, 2, 1]), [(1, 0), (2, 1), (4, 0), (3, 0)]);
     }
 
     #[test]
-    fn a_process_hangs_below_the_last_line_of_its_parent() {
+    fn a_process_is_below_the_last_line_of_its_parent() {
         assert_eq!(drawn(Some(Relation::Process), &[1, 2, 3, 4]), [(1, 0), (2, 1), (3, 0), (4, 1)]);
         assert_eq!(drawn(None, &[1, 2, 3, 4]), [(1, 0), (2, 0), (3, 0), (4, 0)]);
     }
 
     #[test]
-    fn a_line_knows_whether_it_is_the_last_below_its_own() {
+    fn the_last_of_several_siblings_is_marked() {
         let mut lines = Lines::new(&Family, Some(Relation::Owner));
         [1, 2, 3, 4].into_iter().for_each(|namespace| lines.add_namespace(namespace));
         let last: Vec<_> = lines.drawn().into_iter().map(|drawn| drawn.is_last).collect();

@@ -1,9 +1,9 @@
-//! What the manual page of `nsenter-rs --list` says beyond its options.
+//! The parts of the manual page of `nsenter-rs --list` besides its options.
 
 use plumbing::manual::Who::{Anyone, Root};
 use plumbing::manual::{Example, Manual, example};
 
-/// The page.
+/// The manual page.
 pub const MANUAL: Manual = Manual {
     description: "Lists the namespaces of this machine: those of every process that the caller may inspect, and \
                   those that only a mount, a descriptor, a socket or another namespace keeps alive. It only reads. \

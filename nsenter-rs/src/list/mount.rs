@@ -1,7 +1,8 @@
-//! Namespaces that are mounted on files: `ip netns add` and `unshare --net=FILE` do that. `proc(5)` on mountinfo.
+//! Namespaces that are mounted on files, as `ip netns add` and `unshare --net=FILE` do. `proc(5)` on mountinfo.
 //!
-//! A mount table tells kind and inode number of each, so that nothing has to be opened to list them. What is mounted on a
-//! path may change, and in a container's table its root decides: opening takes the path first, and looks what it is.
+//! A mount table shows the kind and the inode number of each one, so nothing has to be opened to list them. The mount
+//! at a path may change, and the paths of a container's table are relative to its root: opening first takes the path
+//! with `O_PATH` and examines what it found.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -17,7 +18,7 @@ use rustix::io::Errno;
 
 const NSFS: &[u8] = b" - nsfs ";
 
-/// A namespace on a file.
+/// A namespace that is mounted on a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
     pub(crate) kind: Kind,
@@ -25,25 +26,25 @@ pub(crate) struct Mount {
     pub(crate) point: Vec<u8>,
 }
 
-/// Those of a mount table.
+/// The namespaces in a mount table.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) mounts: Vec<Mount>,
-    /// How much of it was read.
+    /// The number of bytes that were read of the table.
     pub(crate) bytes: u64,
-    /// Whether that was not all.
+    /// Whether reading ended at the limit.
     pub(crate) is_cut: bool,
 }
 
-/// Reads a mount table, but no more than `most` bytes of it; it is empty where we may not read it.
+/// Reads at most `most` bytes of a mount table; the result is empty if we may not read the table.
 pub(crate) fn of_namespaces(dir: BorrowedFd<'_>, table: &str, most: u64) -> Table {
     let mut found = Table::default();
     let Ok(file) = openat(dir, table, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else { return found };
     let mut lines = BufReader::with_capacity(64 << 10, File::from(file).take(most));
     let mut line = Vec::new();
-    // A process that ends takes its table along: what was read until then is all there is.
+    // The table of a process that ends vanishes: the result is what was read until then.
     while lines.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
-        // The last line may be a part of one.
+        // The last line may be incomplete.
         found.mounts.extend(line.strip_suffix(b"\n").and_then(read_line));
         line.clear();
     }
@@ -54,7 +55,7 @@ pub(crate) fn of_namespaces(dir: BorrowedFd<'_>, table: &str, most: u64) -> Tabl
 
 /// `36 35 0:4 net:[4026532301] /run/netns/blue rw shared:1 - nsfs nsfs rw`
 fn read_line(line: &[u8]) -> Option<Mount> {
-    // Most are no namespace's, and there are as many tables as processes: those are not taken apart.
+    // Most lines are not about namespaces, and there are as many tables as processes, so those lines are not parsed.
     let may_be = line.windows(NSFS.len()).any(|part| part == NSFS);
     let mount = may_be.then(|| mountinfo::Mount::parse(line)).flatten().filter(|mount| mount.fs_type == "nsfs")?;
     let (kind, _) = mount.root.to_str()?.split_once(":[")?;
@@ -62,7 +63,7 @@ fn read_line(line: &[u8]) -> Option<Mount> {
     Some(Mount { kind, inode, point: mount.point.into_os_string().into_vec() })
 }
 
-/// Opens what is mounted there, in the mount table of `pid` if it is not ours, if it is a namespace.
+/// Opens what is mounted at `point`, in the mount table of `pid` or in ours, if it is a namespace.
 pub(crate) fn open(
     proc: BorrowedFd<'_>,
     pid: Option<i32>,
@@ -78,7 +79,7 @@ pub(crate) fn open(
             cached(root.as_fd(), path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS).ok()?
         }
     };
-    // What it is, is known before it is opened for real.
+    // It is examined before it is opened for reading.
     if !is_namespace(found.as_fd()) {
         return None;
     }
@@ -86,8 +87,8 @@ pub(crate) fn open(
     openat(CWD, again, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
-/// Opens a path without asking a file server, which may never answer: the kernel remembers the way to what is mounted.
-/// Linux 5.12; before it, the server is asked.
+/// Opens a path without asking a file server, which may never answer: the kernel has the path to a mount in its cache.
+/// Linux 5.12; on older kernels the server is asked.
 fn cached(dir: BorrowedFd<'_>, path: &Path, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
     match openat2(dir, path, flags, Mode::empty(), resolve | ResolveFlags::CACHED) {
         Err(Errno::INVAL) => openat2(dir, path, flags, Mode::empty(), resolve),

@@ -1,12 +1,12 @@
-//! The number by which our network namespace knows another: `RTM_GETNSID` of `rtnetlink(7)`, as `ip netns list-id` asks.
+//! The id of another network namespace in ours: `RTM_GETNSID` of `rtnetlink(7)`, as `ip netns list-id` requests it.
 //!
-//! It is about the observer: seen from elsewhere the same namespace has another number, or none.
+//! The id depends on the observer: in a third network namespace the same namespace has another id, or none.
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
 
-/// Its number is 0, which is the default.
+/// The number of this protocol is 0, which is the default.
 const NETLINK_ROUTE: Option<Protocol> = None;
 const RTM_NEWNSID: u16 = 88;
 const RTM_GETNSID: u16 = 90;
@@ -18,19 +18,19 @@ const HEADER: usize = 16;
 /// `struct rtgenmsg`, with its padding.
 const FAMILY: usize = 4;
 
-/// What our network namespace knows of another.
+/// The id of another network namespace in ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nsid {
     Number(u32),
     Unassigned,
 }
 
-/// A socket to ask by; `None` where there is no netlink.
+/// Opens a netlink socket; returns `None` if the kernel has no netlink.
 pub(crate) fn open() -> Option<OwnedFd> {
     socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, NETLINK_ROUTE).ok()
 }
 
-/// Asks for the number of an open network namespace; `None` where the kernel does not tell.
+/// Asks for the id of an open network namespace; returns `None` if the kernel does not return one.
 pub(crate) fn ask(socket: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> Option<Nsid> {
     send(socket, &question(namespace.as_raw_fd()), SendFlags::empty()).ok()?;
     let mut answer = [0; 256];

@@ -1,7 +1,7 @@
-//! The options of `--list`: those of `lsns(8)`, word for word, with a parser of their own.
+//! The options of `--list`: those of `lsns(8)`, under the same names, with a parser of their own.
 //!
-//! `-t`, `-p`, `-n`, `-r`, `-u` mean something else to nsenter(1). So `--list` has to be the first word, and from there
-//! on lsns's options hold.
+//! `-t`, `-p`, `-n`, `-r` and `-u` mean something else in nsenter(1). So `--list` must be the first word, and all words
+//! after it are read as lsns reads them.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -94,17 +94,17 @@ pub struct Options {
     pub(crate) narration: Narration,
 }
 
-/// What `--output` asks for.
+/// The value of `--output`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
-    /// `+LIST`
+    /// Whether the value is `+LIST`.
     pub(crate) is_addition: bool,
     pub(crate) columns: Vec<Column>,
 }
 
 fn kind(word: &str) -> Result<Kind, String> {
     let names: Vec<_> = Kind::ALL.iter().map(|kind| kind.proc_name()).collect();
-    Kind::of_proc_name(word).ok_or_else(|| format!("valid is one of {}", names.join(", ")))
+    Kind::of_proc_name(word).ok_or_else(|| format!("valid types: {}", names.join(", ")))
 }
 
 fn columns(list: &str) -> Result<Asked, String> {
@@ -113,19 +113,20 @@ fn columns(list: &str) -> Result<Asked, String> {
         None => (false, list),
     };
     let known = |name: &str| {
-        Column::of_name(name.trim()).ok_or_else(|| format!("{name:?} is no column; valid are {}", column::names()))
+        Column::of_name(name.trim())
+            .ok_or_else(|| format!("{name:?} is not a column; valid columns: {}", column::names()))
     };
     Ok(Asked { is_addition, columns: names.split(',').map(known).collect::<Result<_, _>>()? })
 }
 
-/// Reads the words from `--list` on. Pure.
+/// Parses the words from `--list` on, without I/O.
 pub(crate) fn parse(words: Vec<OsString>) -> Result<Parsed<(Narration, Listing)>, Fault> {
     let words = words.into_iter().map(with_equals).collect();
     plumbing::options::parse_by_clap::<Options>(words)?
         .and_then(|options| Ok((options.narration, Listing::of(options))))
 }
 
-/// `-Tparent` means `--tree=parent` to getopt(3); clap wants the `=`.
+/// Inserts the `=` that clap requires: `-Tparent` means `--tree=parent` to getopt(3).
 fn with_equals(word: OsString) -> OsString {
     match place_of_relation(&word) {
         Some(at) => OsString::from_vec([&word.as_bytes()[..at], b"=", &word.as_bytes()[at..]].concat()),
@@ -133,7 +134,7 @@ fn with_equals(word: OsString) -> OsString {
     }
 }
 
-/// Where in a cluster of short options the relation follows a `T`.
+/// Returns the position in a cluster of short options at which the relation follows a `T`.
 fn place_of_relation(word: &OsStr) -> Option<usize> {
     let flags = word.as_bytes().strip_prefix(b"-").filter(|flags| !flags.starts_with(b"-"))?;
     let at = flags.iter().position(|flag| !b"JlPnruWH".contains(flag))?;
@@ -141,7 +142,7 @@ fn place_of_relation(word: &OsStr) -> Option<usize> {
     (flags[at] == b'T' && *next != b'=').then_some(at + 2)
 }
 
-/// The command line of `--list`, for help, manual page and completions.
+/// Returns the clap command of `--list`, for help, manual page and completions.
 pub fn command() -> clap::Command {
     plumbing::options::command::<Options>()
 }

@@ -1,7 +1,7 @@
-//! What a `--list` command line asks for, once it is read: which namespaces, which columns, in which shape.
+//! What a `--list` command line asks for: which namespaces, which columns, in which format.
 //!
-//! The defaults are those of `lsns(8)`, which depend on each other: a NAMESPACE and `--type net` have other columns, and
-//! all columns together come as a list instead of a tree.
+//! The defaults are those of `lsns(8)`, which depend on each other: NAMESPACE and `--type net` have other default
+//! columns, and `--output-all` prints a list instead of a tree.
 
 use plumbing::namespace::{Kind, KindSet};
 
@@ -26,29 +26,29 @@ pub(crate) struct Listing {
     pub(crate) may_wrap: bool,
 }
 
-/// What there is a line for.
+/// What the lines are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subject {
     Namespaces,
-    /// Each process in this one.
+    /// The processes in this namespace.
     ProcessesIn(u64),
-    /// Each column that there is.
+    /// The available columns.
     Columns,
 }
 
-/// The shape of a line.
+/// The format of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
     Table,
     Raw,
     /// One object with an array, as lsns prints it.
     Json,
-    /// One object a line.
+    /// One object per line.
     JsonLines,
 }
 
 impl Listing {
-    /// Fills in what was not said. Pure.
+    /// Fills in the defaults, without I/O.
     pub(crate) fn of(options: Options) -> Listing {
         let all: KindSet = Kind::ALL.into_iter().collect();
         let asked: KindSet = options.types.iter().copied().collect();
@@ -76,11 +76,14 @@ impl Listing {
                 None => Some(Relation::Process),
                 asked => asked,
             },
-            style: match (options.json, options.lsns_json, options.raw) {
-                (true, ..) => Style::JsonLines,
-                (_, true, _) => Style::Json,
-                (.., true) => Style::Raw,
-                _ => Style::Table,
+            style: if options.json {
+                Style::JsonLines
+            } else if options.lsns_json {
+                Style::Json
+            } else if options.raw {
+                Style::Raw
+            } else {
+                Style::Table
             },
             has_headings: !options.noheadings,
             may_cut: !options.notruncate,

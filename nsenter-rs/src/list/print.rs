@@ -1,6 +1,6 @@
-//! Lines on paper: a table, words for scripts, or JSON; `lsns(8)`.
+//! Lines as text: a table, or words for scripts; `lsns(8)`.
 //!
-//! Names come from processes, which may put anything into them: nothing but what can be seen reaches a terminal.
+//! Names come from processes, which can put anything into them: only visible characters reach a terminal.
 
 use std::fmt::Write;
 
@@ -9,15 +9,15 @@ use plumbing::text::steers;
 
 use super::column::Column;
 
-/// The names of columns and the cells of lines, cut to what is shown of them.
+/// The form of a table: its columns, and how its lines are cut and drawn.
 pub(crate) struct Table<'a> {
     pub(crate) columns: &'a [Column],
     pub(crate) has_headings: bool,
-    /// How wide the terminal is, where lines may not be wider.
+    /// The width of the terminal, if lines must not be wider.
     pub(crate) width: Option<usize>,
-    /// Whether letters beyond ASCII can be shown.
+    /// Whether characters beyond ASCII can be shown.
     pub(crate) is_utf8: bool,
-    /// Which column the tree is drawn in, if it is drawn.
+    /// The position of the column in which the tree is drawn, if it is drawn.
     pub(crate) tree: Option<usize>,
 }
 
@@ -25,15 +25,15 @@ pub(crate) struct Table<'a> {
 pub(crate) struct Entry {
     pub(crate) depth: usize,
     pub(crate) is_last: bool,
-    /// For each column, what stands there, one below the other; none if it is empty.
+    /// The texts of each cell, one below the other; none for an empty cell.
     pub(crate) cells: Vec<Vec<Vec<u8>>>,
 }
 
-/// One printed line, in front of which a tree may be drawn.
+/// The cells of one printed line, with the branches of the tree.
 type Shown = Vec<String>;
 
 impl Table<'_> {
-    /// The whole table; nothing if it has no lines.
+    /// Returns the whole table; an empty text if it has no lines.
     pub(crate) fn text(&self, entries: &[Entry]) -> String {
         if entries.is_empty() {
             return String::new();
@@ -67,14 +67,14 @@ impl Table<'_> {
         }
     }
 
-    /// What leads to a line, or past the further rows of one.
+    /// Returns the branches in front of a line, or in front of the further rows of its cells.
     fn branches(&self, path: &[bool], is_first: bool) -> String {
-        let [beside, past, last, passed] =
+        let [branch, past, last, passed] =
             if self.is_utf8 { ["├─", "│ ", "└─", "  "] } else { ["|-", "| ", "`-", "  "] };
         let Some((own, above)) = path.split_last() else { return String::new() };
         let mut drawn: String = above.iter().map(|is_last| if *is_last { passed } else { past }).collect();
         drawn.push_str(match (is_first, own) {
-            (true, false) => beside,
+            (true, false) => branch,
             (true, true) => last,
             (false, false) => past,
             (false, true) => passed,
@@ -105,7 +105,7 @@ impl Table<'_> {
         text
     }
 
-    /// Makes commands narrower where lines are wider than the terminal; answers which columns are cut.
+    /// Makes the command column narrower if lines are wider than the terminal; returns which columns are cut.
     fn cut(&self, widths: &mut [usize]) -> Vec<bool> {
         let mut is_cut = vec![false; widths.len()];
         let Some(limit) = self.width else { return is_cut };
@@ -123,7 +123,7 @@ impl Table<'_> {
     }
 }
 
-/// Words with single blanks between them; blanks within are written as `\x20`.
+/// Returns lines of words separated by single blanks; blanks within a word are written as `\x20`.
 pub(crate) fn raw(columns: &[Column], has_headings: bool, entries: &[Entry]) -> String {
     let headings = (has_headings && !entries.is_empty())
         .then(|| columns.iter().map(|column| column.name().to_owned()).collect::<Vec<_>>());
@@ -133,7 +133,7 @@ pub(crate) fn raw(columns: &[Column], has_headings: bool, entries: &[Entry]) -> 
     headings.into_iter().chain(rows).fold(String::new(), |text, words: Vec<_>| text + &words.join(" ") + "\n")
 }
 
-/// Text as one word of ASCII.
+/// Returns the text as one word of ASCII.
 pub(crate) fn word(text: &[u8]) -> String {
     text.iter().fold(String::new(), |mut word, byte| {
         match byte {
@@ -144,7 +144,8 @@ pub(crate) fn word(text: &[u8]) -> String {
     })
 }
 
-/// Text for a terminal: what cannot be seen, or turns the order of what is seen around, is written as its bytes.
+/// Returns the text for a terminal: characters that are invisible or reverse the order of the text are written as
+/// bytes.
 pub(crate) fn shown(text: &[u8], is_utf8: bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for chunk in text.utf8_chunks() {
@@ -167,7 +168,7 @@ fn escape(text: &mut String, byte: u8) {
     write!(text, "\\x{byte:02x}").unwrap_or_default();
 }
 
-/// As much of the text as fits.
+/// Returns the part of the text that fits.
 fn cut(text: &str, width: usize) -> &str {
     let mut used = 0;
     let end = text.char_indices().find(|(_, letter)| {
@@ -208,13 +209,13 @@ mod tests {
     #[test]
     fn commands_are_cut_where_the_terminal_ends() {
         let entries = [entry(0, true, &[&["1"], &["a very long command"], &["net"]])];
-        let told = |width| table(true, Some(width), None).text(&entries);
+        let text = |width| table(true, Some(width), None).text(&entries);
         assert_eq!(
-            told(18),
+            text(18),
             "PID COMMAND    TYPE\n  1 a very lon net\n".replace("COMMAND    ", "COMMAND   ").replace("lon ", "lo ")
         );
-        assert!(told(5).contains("  1 a very  net\n"), "{}", told(5));
-        assert!(told(80).contains("a very long command net\n"));
+        assert!(text(5).contains("  1 a very  net\n"), "{}", text(5));
+        assert!(text(80).contains("a very long command net\n"));
     }
 
     #[test]

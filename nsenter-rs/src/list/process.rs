@@ -1,7 +1,7 @@
 //! A process and the namespaces that it is in, from its directory in /proc. `proc(5)`, `namespaces(7)`.
 //!
-//! Everything is read relative to that directory's descriptor, which means the same process for ever: once it is gone,
-//! reads fail. Links are read, not followed: following one makes the kernel build an inode for it.
+//! Everything is read relative to a descriptor of that directory, which always refers to the same process: once the
+//! process is gone, reads fail. Links are read, not followed: following one makes the kernel create an inode for it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -9,11 +9,11 @@ use plumbing::namespace::{Kind, KindSet};
 use plumbing::target::linked_namespace;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
 
-/// A process that was there a moment ago.
+/// A process that existed a moment ago.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) pid: i32,
-    /// Inode numbers by kind; 0 where we may not know.
+    /// The inode numbers by kind; 0 if we may not read one.
     namespaces: [u64; 8],
 }
 
@@ -27,7 +27,7 @@ impl Process {
         Process { pid, namespaces }
     }
 
-    /// Its namespace of this kind, if we know it.
+    /// Returns the process's namespace of this kind, if it is known.
     pub(crate) fn namespace(&self, kind: Kind) -> Option<u64> {
         Some(self.namespaces[kind as usize]).filter(|inode| *inode != 0)
     }
@@ -38,9 +38,9 @@ pub(crate) fn open(proc: BorrowedFd<'_>, pid: i32) -> Option<OwnedFd> {
     openat(proc, pid.to_string(), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
-/// The threads beside the first, with those of their namespaces that are not the process' own.
+/// Returns the threads other than the first, with those of their namespaces in which the process is not.
 pub(crate) fn threads_apart(process: &Process, dir: BorrowedFd<'_>, kinds: KindSet) -> Vec<(i32, Kind, u64)> {
-    // A directory has two links more than directories in it: nearly every process has one thread.
+    // A directory has two links more than it has subdirectories; nearly every process has one thread.
     if statat(dir, "task", AtFlags::empty()).map_or(true, |stat| stat.st_nlink <= 3) {
         return Vec::new();
     }
@@ -58,13 +58,14 @@ pub(crate) fn threads_apart(process: &Process, dir: BorrowedFd<'_>, kinds: KindS
     apart
 }
 
-/// The entries of a directory that are numbers.
+/// Returns the entries of a directory that are numbers.
 pub(crate) fn numbers_in(dir: BorrowedFd<'_>, path: &str) -> Vec<i32> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat(dir, path, flags, Mode::empty()).map(|opened| numbers(opened.as_fd())).unwrap_or_default()
 }
 
-/// The entries of an open directory that are numbers, in its order. A directory that vanishes meanwhile ends there.
+/// Returns the entries of an open directory that are numbers, in the order of the directory. If the directory vanishes
+/// meanwhile, the list ends there.
 pub(crate) fn numbers(opened: BorrowedFd<'_>) -> Vec<i32> {
     let mut buffer = Vec::with_capacity(16 << 10);
     let mut entries = rustix::fs::RawDir::new(opened, buffer.spare_capacity_mut());
@@ -75,7 +76,7 @@ pub(crate) fn numbers(opened: BorrowedFd<'_>) -> Vec<i32> {
     numbers
 }
 
-/// `ns/net`.
+/// Returns the path of a namespace below /proc/PID, such as `ns/net`.
 fn path_of(kind: Kind) -> &'static str {
     match kind {
         Kind::User => "ns/user",

@@ -1,8 +1,8 @@
-//! Every namespace that can be found: by the processes in it, by threads apart, by open descriptors and sockets, and by
-//! mounts, in our mount table and those of others. `namespaces(7)`, `pidfd_getfd(2)`, `proc(5)`.
+//! Finds namespaces: by the processes in them, by threads apart from their process, by open descriptors and sockets,
+//! and by mounts, in our mount table and those of others. `namespaces(7)`, `pidfd_getfd(2)`, `proc(5)`.
 //!
-//! A namespace lives as long as anything refers to it, and no directory of the kernel lists them all. What vanishes while
-//! we look, and what we may not look into, is passed over: a list is of what could be seen.
+//! A namespace lives as long as anything refers to it, and no directory of the kernel lists them all. What vanishes
+//! meanwhile, and what we may not inspect, is skipped: the result is what could be seen.
 
 use std::collections::{BTreeMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,43 +19,43 @@ use super::holder::Holder;
 use super::mount::{self, Mount};
 use super::process::{self, Process, numbers};
 
-/// A namespace.
+/// A namespace that was found.
 #[derive(Debug)]
 pub(crate) struct Namespace {
     pub(crate) kind: Kind,
     pub(crate) processes: u32,
-    /// Of the first process, or of what else keeps it alive.
+    /// The first process in it, or what else keeps it alive.
     pub(crate) holder: Holder,
 }
 
-/// What was found.
+/// The processes and namespaces that were found.
 pub(crate) struct Survey {
     pub(crate) proc: OwnedFd,
     pub(crate) kinds: KindSet,
-    /// In the order of their pids.
+    /// The processes, in the order of their pids.
     pub(crate) processes: Vec<Process>,
     pub(crate) namespaces: BTreeMap<u64, Namespace>,
-    /// The device that all namespaces are on, as files.
+    /// The device number that all namespaces have as files.
     device: u64,
     sockets: HashSet<u64>,
 }
 
-/// Where to look.
+/// Where to search for namespaces.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// At processes alone.
+    /// Only processes.
     Processes,
-    /// At all that can hold a namespace.
+    /// Everything that can hold a namespace.
     Everything,
 }
 
 impl Survey {
-    /// Looks around.
+    /// Searches for namespaces of these kinds.
     pub(crate) fn take(kinds: KindSet, depth: Depth) -> Result<Survey, Fault> {
         const GOAL: &str = "look through the processes";
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let proc = look(GOAL, "openat(\"/proc\")", || openat(CWD, "/proc", flags, Mode::empty()))?;
-        let own = look("learn what a namespace looks like", "stat(\"/proc/self/ns/mnt\")", || {
+        let own = look("read the device number of namespaces", "stat(\"/proc/self/ns/mnt\")", || {
             rustix::fs::stat("/proc/self/ns/mnt")
         })?;
         let (processes, namespaces) = (Vec::new(), BTreeMap::new());
@@ -71,12 +71,12 @@ impl Survey {
     fn read_processes(&mut self, depth: Depth) {
         let mut wanted = self.kinds;
         if depth == Depth::Everything {
-            // Whose mount table is whose.
+            // Mount tables are identified by their mount namespaces.
             wanted.insert(Kind::Mnt);
         }
         let mut pids = numbers(self.proc.as_fd());
         pids.sort_unstable();
-        // Only what no process is in needs another holder; but a process may come to stand for it later on.
+        // Only a namespace without a process needs another holder, but a process in it may be found later.
         let mut held = Vec::new();
         for pid in pids {
             let Some(dir) = process::open(self.proc.as_fd(), pid) else { continue };
@@ -103,7 +103,7 @@ impl Survey {
         self.namespaces.entry(inode).or_insert(Namespace { kind, processes: 0, holder }).processes += 1;
     }
 
-    /// What no process is in; the first holder stands for all.
+    /// Adds a namespace with this holder, unless it was found already: the first holder counts.
     pub(crate) fn add_holder(&mut self, inode: u64, kind: Kind, holder: Holder) {
         if self.kinds.contains(kind) {
             self.namespaces.entry(inode).or_insert(Namespace { kind, processes: 0, holder });
@@ -115,7 +115,7 @@ impl Survey {
         let Ok(opened) = openat(dir, "fd", flags, Mode::empty()) else { return };
         let mut pidfd = None;
         for fd in numbers(opened.as_fd()) {
-            // Without asking a file server, which may not answer.
+            // A file server, which may not answer, is not asked.
             let flags = AtFlags::STATX_DONT_SYNC;
             let Ok(file) = statx(&opened, fd.to_string(), flags, StatxFlags::TYPE | StatxFlags::INO) else { continue };
             if makedev(file.stx_dev_major, file.stx_dev_minor) == self.device {
@@ -159,7 +159,7 @@ impl Survey {
         allowances.remark();
     }
 
-    /// What nothing else led to, where the kernel can list namespaces; `listns(2)`.
+    /// Adds the namespaces that were not found in another way, if the kernel can list namespaces; `listns(2)`.
     fn read_listed(&mut self) {
         let mut ids = [0; 512];
         let mut after = 0;
@@ -170,7 +170,7 @@ impl Survey {
                     kind_of(&namespace).into_iter().for_each(|kind| self.add_holder(inode, kind, Holder::Unknown(*id)));
                 }
             }
-            // They come in the order of their ids; should they not, this ends all the same.
+            // The kernel returns ids in ascending order; if it did not, this loop would still end.
             match ids[count - 1] {
                 last if last > after => after = last,
                 _ => break,
@@ -178,23 +178,24 @@ impl Survey {
         }
     }
 
-    /// Whether the process is in the namespace.
+    /// Returns whether the process is in the namespace.
     pub(crate) fn is_in(&self, pid: i32, inode: u64) -> bool {
         let kind = self.namespaces.get(&inode).map(|namespace| namespace.kind);
         kind.is_some_and(|kind| self.process(pid).is_some_and(|process| process.namespace(kind) == Some(inode)))
     }
 
-    /// The process with this pid.
+    /// Returns the process with this pid.
     pub(crate) fn process(&self, pid: i32) -> Option<&Process> {
         self.processes.binary_search_by_key(&pid, |process| process.pid).ok().map(|place| &self.processes[place])
     }
 
-    /// The processes in a namespace.
+    /// Returns the processes in a namespace.
     pub(crate) fn processes_in(&self, inode: u64) -> impl Iterator<Item = i32> {
         self.processes.iter().map(|process| process.pid).filter(move |pid| self.is_in(*pid, inode))
     }
 
-    /// The namespace itself, by way of what holds it; `None` when that has let go of it meanwhile, or is not for us.
+    /// Opens a namespace through its holder; returns `None` if the holder has released it meanwhile, or if we may not
+    /// open it.
     pub(crate) fn open(&self, inode: u64) -> Option<OwnedFd> {
         let namespace = self.namespaces.get(&inode)?;
         let kind = namespace.kind.proc_name();
@@ -215,7 +216,8 @@ impl Survey {
     }
 }
 
-/// What a link of /proc leads to. Should it be something else by now, opening it must neither wait nor give us a terminal.
+/// Opens the target of a link in /proc. If it is something else by now, opening it must neither block nor give us a
+/// controlling terminal.
 fn reopened(dir: BorrowedFd<'_>, path: &str) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     openat(dir, path, flags, Mode::empty()).ok()
@@ -229,12 +231,12 @@ fn namespace_of_socket(pidfd: BorrowedFd<'_>, fd: i32) -> Option<OwnedFd> {
     socket_namespace(pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty()).ok()?).ok()
 }
 
-/// The kind of an open namespace.
+/// Returns the kind of an open namespace.
 pub(crate) fn kind_of(namespace: &OwnedFd) -> Option<Kind> {
     namespace_flag(namespace).ok().and_then(Kind::of_flag)
 }
 
-/// The inode number of an open namespace.
+/// Returns the inode number of an open namespace.
 pub(crate) fn inode_of(namespace: &OwnedFd) -> Option<u64> {
     fstat(namespace).ok().map(|stat| stat.st_ino)
 }

@@ -1,6 +1,6 @@
-//! What stands in a cell: asked of the kernel when a line that is shown, or a filter, wants it, and not before. `proc(5)`.
+//! The contents of cells. The kernel is asked for one only if a line that is shown, or a filter, needs it. `proc(5)`.
 //!
-//! What vanished meanwhile, and what we may not know, is an empty cell.
+//! The cell is empty if its subject has vanished meanwhile, or if we may not read it.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -21,20 +21,20 @@ use super::process;
 use super::survey::Survey;
 use crate::find::{self, Containers};
 
-/// As much of a command line as is told; lsns has the same limit.
+/// The maximum number of bytes of a command line; lsns has the same limit.
 const COMMAND: usize = 8192;
 
-/// One cell.
+/// The content of one cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cell {
     Empty,
     Number(u64),
     Text(Vec<u8>),
-    /// Several, one below the other.
+    /// Several texts, one below the other.
     Lines(Vec<Vec<u8>>),
 }
 
-/// A survey, and what was asked about it so far.
+/// A survey, and the answers to what was asked about it so far.
 pub(crate) struct View<'a> {
     survey: &'a Survey,
     filter: Option<&'a Expression>,
@@ -48,7 +48,7 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Nothing was asked yet.
+    /// Returns a view without any answers yet.
     pub(crate) fn new(survey: &'a Survey, filter: Option<&'a Expression>) -> Self {
         View {
             survey,
@@ -63,7 +63,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What stands in this column, for a namespace and a process in it.
+    /// Returns the content of this column for a namespace and a process in it.
     pub(crate) fn cell(&self, column: Column, inode: u64, pid: Option<i32>) -> Cell {
         let Some(namespace) = self.survey.namespaces.get(&inode) else { return Cell::Empty };
         let kind = namespace.kind;
@@ -87,7 +87,7 @@ impl<'a> View<'a> {
             Column::Nsfs => self.mount_points(inode),
             Column::Pns => Cell::Number(self.kin.of(self.survey, inode).parent.unwrap_or_default()),
             Column::Ons => Cell::Number(self.kin.of(self.survey, inode).owner.unwrap_or_default()),
-            Column::Holder => text(Some(namespace.holder.told())),
+            Column::Holder => text(Some(namespace.holder.shown())),
             Column::Container => text(pid.and_then(|pid| self.container(pid))),
         }
     }
@@ -99,14 +99,15 @@ impl<'a> View<'a> {
     fn parent(&self, pid: i32) -> Option<i32> {
         *self.parents.borrow_mut().entry(pid).or_insert_with(|| {
             let stat = first(self.open(pid, "stat")?, 1024)?;
-            // The name in front may hold blanks and parentheses: count from its end.
+            // The name in parentheses may contain blanks and parentheses: the fields are counted from its end.
             let after_name = stat.rsplit(|byte| *byte == b')').next()?;
             std::str::from_utf8(after_name).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
         })
     }
 
-    /// The words with blanks between them; of a kernel thread, its name. A process that has laid a file over its words, so
-    /// that whoever serves the file could have us wait, is shown as having none (Linux 4.17; CVE-2018-1120).
+    /// Returns the words of the command line, separated by blanks; for a kernel thread, its name. The kernel returns no
+    /// words of a process that has mapped a file over them, because the file's server could make us wait (Linux 4.17;
+    /// CVE-2018-1120): such a process is shown by its name, too.
     fn command(&self, pid: i32) -> Option<Vec<u8>> {
         let mut line = first(self.open(pid, "cmdline")?, COMMAND)?;
         if line.is_empty() {
@@ -117,7 +118,7 @@ impl<'a> View<'a> {
         Some(line.into_iter().map(|byte| if byte == 0 { b' ' } else { byte }).collect())
     }
 
-    /// Whose process it is; without one, who made the user namespace.
+    /// Returns the uid of the process; without a process, the uid that created the owning user namespace.
     fn uid(&self, inode: u64, pid: Option<i32>) -> Option<u32> {
         match pid {
             Some(pid) => fstat(process::open(self.survey.proc.as_fd(), pid)?).ok().map(|stat| stat.st_uid),
@@ -175,7 +176,7 @@ impl Kinship for View<'_> {
     }
 }
 
-/// The first bytes of a file of /proc, which the kernel makes up whole for each read.
+/// Reads the first bytes of a file of /proc. A single read suffices: the kernel generates the content at once.
 fn first(file: OwnedFd, most: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; most];
     let length = rustix::io::read(file, &mut bytes[..]).ok()?;
@@ -183,7 +184,7 @@ fn first(file: OwnedFd, most: usize) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Names by number; the first line of a number counts. `passwd(5)`.
+/// Returns the names of users by uid; the first line with a uid counts. `passwd(5)`.
 fn users(passwd: &[u8]) -> HashMap<u32, Vec<u8>> {
     let mut users = HashMap::new();
     for line in passwd.split(|byte| *byte == b'\n') {

@@ -1,7 +1,7 @@
-//! Whether a condition holds for a line; `scols-filter(5)`.
+//! Evaluates a condition for a line; `scols-filter(5)`.
 //!
-//! Two values are compared as what the one that was written down is: a column is read as a number beside a number, and as
-//! text beside text. Nothing is equal, unequal, less or more than a number that is not there.
+//! A literal decides the type in which it is compared with a column: a number compares the column as a number, a text
+//! compares it as text. Any comparison with a missing number is false.
 
 use std::cmp::Ordering;
 
@@ -9,7 +9,7 @@ use super::{Comparison, Expression};
 use crate::list::column::{Column, Type};
 use crate::list::view::Cell;
 
-/// What values are compared as.
+/// The types in which values are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum As {
     Text,
@@ -18,19 +18,19 @@ enum As {
     Truth,
 }
 
-/// A value that is there.
+/// A value that is not missing.
 #[derive(Debug, PartialEq)]
 enum Value {
     Text(Vec<u8>),
     Number(u64),
     Float(f64),
     Truth(bool),
-    /// Text where a number is wanted.
+    /// A text that is no number, where a number is needed.
     NoNumber,
 }
 
 impl Expression {
-    /// Whether it holds for a line with these cells.
+    /// Returns whether the condition holds for a line with these cells.
     pub(crate) fn holds(&self, cells: &dyn Fn(Column) -> Cell) -> bool {
         match self {
             Expression::Both(left, right) => left.holds(cells) && right.holds(cells),
@@ -84,7 +84,8 @@ impl Expression {
     }
 }
 
-/// What was written down decides; of two numbers, the one with a fraction.
+/// Returns the type in which two operands are compared: the type of a literal, if the other one is a column; of two
+/// numbers, the one with a fraction.
 fn common(left: &Expression, right: &Expression) -> As {
     let (l, r) = (left.is(), right.is());
     let is_column = |side: &Expression| matches!(side, Expression::Column(_));
@@ -120,7 +121,7 @@ fn parsed<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
 
 fn compare(comparison: Comparison, as_what: As, left: Option<Value>, right: Option<Value>) -> bool {
     let order = match (left, right) {
-        // Text that is not there comes before any other.
+        // A missing text comes before any other.
         (None, None) if as_what == As::Text => Some(Ordering::Equal),
         (None, Some(_)) if as_what == As::Text => Some(Ordering::Less),
         (Some(_), None) if as_what == As::Text => Some(Ordering::Greater),

@@ -1,7 +1,7 @@
 //! Extended regular expressions, for `=~`; `regex(7)`.
 //!
-//! A library matches, in time linear in text and pattern: what is searched are names that others chose. Its syntax is
-//! that of POSIX but in brackets, where POSIX knows no escapes; those are translated.
+//! A library does the matching, in time linear in text and pattern, because the texts are names that others chose. Its
+//! syntax is that of POSIX except in brackets, where POSIX has no escapes; brackets are translated.
 
 use regex_lite::{Regex, RegexBuilder};
 
@@ -37,20 +37,20 @@ impl Pattern {
     }
 }
 
-/// Escapes the signs that have a meaning in brackets for the library only. Classes such as `[:alpha:]` stay.
+/// Escapes the characters that have a meaning in brackets for the library only. Classes such as `[:alpha:]` stay as
+/// they are.
 fn with_escaped_brackets(text: &str) -> String {
     let (mut translated, mut rest) = (String::new(), text);
     while let Some(start) = rest.find(['\\', '[']) {
         let (before, from) = rest.split_at(start);
         translated.push_str(before);
-        let length = match from.starts_with('[') {
-            true => bracket(from, &mut translated),
-            // An escape is two signs; the second may be a bracket.
-            false => {
-                let length = from.chars().take(2).map(char::len_utf8).sum();
-                translated.push_str(&from[..length]);
-                length
-            }
+        let length = if from.starts_with('[') {
+            bracket(from, &mut translated)
+        } else {
+            // An escape is two characters; the second may be a bracket.
+            let length = from.chars().take(2).map(char::len_utf8).sum();
+            translated.push_str(&from[..length]);
+            length
         };
         rest = &from[length..];
     }
@@ -89,8 +89,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_fit_as_regex_has_it() {
-        for (pattern, fits, fits_not) in [
+    fn patterns_match_as_in_posix() {
+        for (pattern, matching, other) in [
             ("sleep", "/bin/sleep 5", "slep"),
             ("^ab*c$", "abbbc", "xac"),
             ("^(ab|c)+$", "abcab", "aba"),
@@ -115,14 +115,14 @@ mod tests {
             ("^$", "", "a"),
         ] {
             let pattern = Pattern::read(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
-            assert!(pattern.is_in(fits), "{pattern:?}: {fits}");
-            assert!(!pattern.is_in(fits_not), "{pattern:?}: {fits_not}");
+            assert!(pattern.is_in(matching), "{pattern:?}: {matching}");
+            assert!(!pattern.is_in(other), "{pattern:?}: {other}");
         }
         assert!(Pattern::read("").unwrap().is_in("anything"));
     }
 
     #[test]
-    fn what_is_no_pattern_is_refused() {
+    fn invalid_patterns_are_refused() {
         for text in ["(", ")", "a)", "[a", "*a", "a{2", "a{3,2}", "\\1", "\\", "[[:odd:]]", "((a{99}){99}){99}"] {
             assert!(Pattern::read(text).is_err(), "{text}");
         }

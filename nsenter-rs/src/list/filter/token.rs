@@ -1,12 +1,12 @@
-//! The words of a condition, cut apart; `scols-filter(5)`.
+//! Splits a condition into tokens; `scols-filter(5)`.
 //!
-//! Operators have a name and a sign. Names count as such only where they stand alone: `nothing` begins with no `not`.
+//! Operators have a name and a sign. A name counts only as a whole word: `nothing` does not begin with `not`.
 
 use std::fmt::{self, Display};
 
 use super::Comparison;
 
-/// One word.
+/// One token.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
     And,
@@ -18,14 +18,14 @@ pub(super) enum Token {
     /// `=~`, or `!~` if false.
     Match(bool),
     Number(u64),
-    /// By its bits.
+    /// The bits of the number.
     Float(u64),
     Text(String),
     Truth(bool),
     Name(String),
 }
 
-/// The longest first, where one begins another.
+/// The signs; a sign comes before those with which it begins.
 const SIGNS: [(&str, Token); 13] = [
     ("&&", Token::And),
     ("||", Token::Or),
@@ -42,7 +42,7 @@ const SIGNS: [(&str, Token); 13] = [
     (")", Token::Close),
 ];
 
-/// Cuts the text apart.
+/// Splits the text into tokens.
 pub(super) fn split(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
@@ -51,7 +51,7 @@ pub(super) fn split(text: &str) -> Result<Vec<Token>, String> {
             '"' | '\'' => quoted(rest, first)?,
             '0'..='9' => number(rest)?,
             'a'..='z' | 'A'..='Z' => word(rest),
-            _ => sign(rest).ok_or_else(|| format!("{first:?} is an unknown sign"))?,
+            _ => sign(rest).ok_or_else(|| format!("unexpected character {first:?}"))?,
         };
         tokens.push(token);
         rest = rest[length..].trim_start();
@@ -65,7 +65,7 @@ fn sign(rest: &str) -> Option<(Token, usize)> {
 
 fn quoted(rest: &str, quote: char) -> Result<(Token, usize), String> {
     let text = rest[1..].split(quote).next().filter(|text| text.len() + 1 < rest.len() && !text.contains('\n'));
-    let text = text.ok_or_else(|| format!("a text ends without its {quote}"))?;
+    let text = text.ok_or_else(|| format!("the closing {quote} of a text is missing"))?;
     Ok((Token::Text(text.to_owned()), text.len() + 2))
 }
 
@@ -92,7 +92,7 @@ fn word(rest: &str) -> (Token, usize) {
 fn number(rest: &str) -> Result<(Token, usize), String> {
     let digits = |text: &str| text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let whole = digits(rest);
-    let too_large = || format!("{} is too large a number", &rest[..whole]);
+    let too_large = || format!("the number {} is too large", &rest[..whole]);
     let after = &rest[whole..];
     let fraction = after.strip_prefix('.').map_or(0, digits);
     if fraction > 0 {
@@ -108,7 +108,7 @@ fn number(rest: &str) -> Result<(Token, usize), String> {
 }
 
 impl Token {
-    /// The comparison that it stands for.
+    /// Returns the comparison, if the token is one.
     pub(super) fn as_comparison(&self) -> Option<Comparison> {
         match self {
             Token::Compare(comparison) => Some(*comparison),
@@ -116,7 +116,7 @@ impl Token {
         }
     }
 
-    /// Whether a pattern is to match.
+    /// Returns whether a pattern must match, if the token is `=~` or `!~`.
     pub(super) fn as_match(&self) -> Option<bool> {
         match self {
             Token::Match(is_match) => Some(*is_match),

@@ -38,8 +38,9 @@ impl Allowances {
         Allowances { own: own_namespace_inode(Kind::User), spent: BTreeMap::new() }
     }
 
-    /// Returns the author of a process's mount table, and how many bytes of it may be read. There is no author if the
-    /// owner of the mount namespace is our own user namespace, or one that we may not see because it is above ours.
+    /// Returns the author of a process's mount table, and how many bytes of it may be read. There is no author, and no
+    /// limit, if the owner of the mount namespace is our own user namespace, or one that we may not see because it is
+    /// above ours.
     pub(crate) fn of(&self, proc: BorrowedFd<'_>, pid: i32) -> (Option<Author>, u64) {
         let Some(author) = self.author(proc, pid) else { return (None, u64::MAX) };
         let spent = self.spent.get(&author).map_or(0, |(bytes, _)| *bytes);

@@ -74,7 +74,7 @@ pub(crate) fn add_ancestors(survey: &mut Survey, inode: u64) {
                 && !survey.namespaces.contains_key(&found)
             {
                 survey.add_holder(found, kind, Holder::Relative { of, relation });
-                // Its kind may be none that was asked for.
+                // A namespace whose kind was not asked for was not added.
                 pending.extend(survey.namespaces.contains_key(&found).then_some(found));
             }
         }

@@ -79,7 +79,7 @@ pub(crate) fn open(
             cached(root.as_fd(), path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS).ok()?
         }
     };
-    // It is examined before it is opened for reading.
+    // Opening something else for reading could have side effects, so it is examined first.
     if !is_namespace(found.as_fd()) {
         return None;
     }

@@ -1,5 +1,5 @@
-//! Finds namespaces: by the processes in them, by threads apart from their process, by open descriptors and sockets,
-//! and by mounts, in our mount table and those of others. `namespaces(7)`, `pidfd_getfd(2)`, `proc(5)`.
+//! Finds namespaces: by the processes in them, by threads outside their process's namespaces, by open descriptors and
+//! sockets, and by mounts, in our mount table and those of others. `namespaces(7)`, `pidfd_getfd(2)`, `proc(5)`.
 //!
 //! A namespace lives as long as anything refers to it, and no directory of the kernel lists them all. What vanishes
 //! meanwhile, and what we may not inspect, is skipped: the result is what could be seen.

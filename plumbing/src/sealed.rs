@@ -10,6 +10,7 @@ use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
@@ -22,6 +23,9 @@ use crate::{Fault, startup};
 
 const OWN_FILE: &str = "/proc/self/exe";
 
+/// Whether a dry run has printed that it continues in a sealed copy: the copy would not copy itself again.
+static IS_PRETENDED: AtomicBool = AtomicBool::new(false);
+
 /// Against every change.
 pub(crate) fn seals() -> SealFlags {
     SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE
@@ -30,6 +34,9 @@ pub(crate) fn seals() -> SealFlags {
 /// Goes on in a sealed copy with the same arguments, unless this is one already. Comes back in that case, and from a
 /// dry run.
 pub fn ensure(why: &str) -> Result<(), Fault> {
+    if IS_PRETENDED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     if is_copy(&own_path()?)? {
         return take_name();
     }
@@ -42,6 +49,9 @@ pub fn ensure(why: &str) -> Result<(), Fault> {
 /// A view shares the pages of the file, so it does not stop who can write into a page of a file that is open for
 /// reading: that takes a defect of the kernel (CVE-2022-0847, CVE-2026-31431), from which only a copy is safe.
 pub fn ensure_view(why: &str) -> Result<(), Fault> {
+    if IS_PRETENDED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     if is_copy(&own_path()?)? {
         return take_name();
     }
@@ -58,7 +68,10 @@ fn take_name() -> Result<(), Fault> {
 }
 
 fn go_on_in(copy: &OwnedFd, why: &str) -> Result<(), Fault> {
-    exec(copy, &startup::arguments(), &Environment::inherited(), "execveat(memfd, \"\", AT_EMPTY_PATH)", why)
+    exec(copy, &startup::arguments(), &Environment::inherited(), "execveat(memfd, \"\", AT_EMPTY_PATH)", why)?;
+    // Only a dry run comes back.
+    IS_PRETENDED.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 /// What the kernel calls the file that we run from: `/memfd:…` and `/` are none that could be installed.

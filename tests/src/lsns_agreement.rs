@@ -79,7 +79,7 @@ const UNPRIVILEGED: &[&str] = &[
 const REFUSED: &[&str] =
     &["-t foo", "-J -r", "-p 1 $userns", "1", "-o FOO", "-p x", "x", "-Tupwards", "--no-such-option", "-o NS,,PID"];
 
-/// Runs in a new pid namespace, where no other processes come and go.
+/// The beginning of every script. `each` runs a script in a new pid namespace, where no other processes come and go.
 const CONTAINERS: &str = r#"
 inode() { stat -Lc %i "$1"; }
 "#;

@@ -65,7 +65,7 @@ pub(super) fn of(
         let own = format!("/proc/self/fd/{}", held.as_raw_fd());
         let path = look(&goal, format!("readlink({own:?})"), || readlinkat(CWD, &own, Vec::new()))?;
         let path = Text::from(&*path.to_string_lossy());
-        let reason = "it holds a directory of the host open: openat(2) with .. leads to the whole file system";
+        let reason = "it holds a directory of the host open: openat(2) with .. leads to all of the host's files";
         let about = Text::from(&*format!("{descriptor} -> {}", path.0.to_string_lossy()));
         findings.add_at(Severity::Danger, "leaked-directory", reason, about);
         leaks.push(Leak { descriptor, path }, 256);

@@ -4,7 +4,7 @@
 
 /// The kernel's file systems that containers usually do not have, and what access to them gives.
 pub(super) const KERNEL: &[(&str, &str)] = &[
-    ("debugfs", "shows and changes the inside of the host's kernel; it was made for debugging, not for isolation"),
+    ("debugfs", "exposes internals of the host's kernel; it was made for debugging, without regard to isolation"),
     ("tracefs", "traces every process of the host"),
     ("securityfs", "configures the host's security modules"),
     ("efivarfs", "changes the settings of the host's firmware"),

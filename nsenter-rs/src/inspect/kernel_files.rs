@@ -1,5 +1,5 @@
-//! Files of /proc and /sys that control or show the whole machine, and whether mounts over them prevent that they are
-//! written. `proc(5)`, `sysfs(5)`.
+//! Files of /proc and /sys that control or show the whole machine, and whether mounts over them prevent writing.
+//! `proc(5)`, `sysfs(5)`.
 //!
 //! The host's root owns them, so root in another user namespace cannot write them, however they are mounted.
 

@@ -1,7 +1,7 @@
-//! Whose namespaces are entered: a process by its pid, and where it is known the inode of its pidfd; or a container by
-//! its name. `pidfd_open(2)`.
+//! The process or container whose namespaces are entered: a pid, optionally with the inode of its pidfd, or a
+//! container's name. `pidfd_open(2)`.
 //!
-//! A pid alone may have passed to another process since it was noted down. The inode never does (Linux 6.9, pidfs).
+//! A pid may have been reused since it was written down. The inode of a pidfd is never reused (Linux 6.9, pidfs).
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -11,30 +11,30 @@ use plumbing::target::Target;
 
 use crate::find::{self, Found, Reference, Runtime};
 
-/// `PID`, `PID:INODE`, or a container's name.
+/// An address: `PID`, `PID:INODE`, or a container's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Address {
-    /// What is a number is a pid, always.
+    /// A process. A number is always a pid.
     Process { pid: i32, inode: Option<u64> },
-    /// A container; or a network namespace, as `ip netns` names them.
+    /// A container, or a network namespace as `ip netns` names it.
     Named(Reference),
 }
 
-/// What an address leads to.
+/// The result of opening an address.
 pub(crate) enum Opened {
-    /// A process, held.
+    /// A process, held by its pidfd.
     Process(Target),
     /// A namespace without a process.
     Network(PathBuf),
 }
 
 impl Opened {
-    /// The process, for what a namespace alone does not suffice for.
+    /// Returns the process; fails if there is only a namespace.
     pub(crate) fn process(self) -> Result<Target, Fault> {
         match self {
             Opened::Process(target) => Ok(target),
             Opened::Network(path) => Err(Fault::new(format!(
-                "cannot take {} for a process: it is a named network namespace, which has none of its own",
+                "cannot use {} as a process: it is a named network namespace, which has no process",
                 path.display()
             ))),
         }
@@ -42,10 +42,10 @@ impl Opened {
 }
 
 impl Address {
-    /// Reads one from the command line.
+    /// Parses an address from the command line.
     pub(crate) fn read(word: &OsStr) -> Result<Address, String> {
         let wrong = || {
-            "valid is the pid of a running process, such as 4242 or 4242:7711 (its pidfd's inode), or the name of a \
+            "expected the pid of a running process, such as 4242 or 4242:7711 (its pidfd's inode), or the name of a \
              container, such as web or docker:web"
                 .to_owned()
         };
@@ -63,20 +63,20 @@ impl Address {
         Ok(Address::Process { pid, inode })
     }
 
-    /// Narrowed to a runtime by an option of its own.
+    /// Restricts a name to the runtime of option `--type`.
     pub(crate) fn of_runtime(self, runtime: Option<Runtime>) -> Result<Address, Fault> {
         match (self, runtime) {
             (Address::Named(reference), runtime) => reference.of_runtime(runtime).map(Address::Named),
             (Address::Process { pid, .. }, Some(_)) => {
-                Err(Fault::usage(format!("option '--type' is about containers by name, and {pid} is a pid")))
+                Err(Fault::usage(format!("option '--type' applies only to names, and {pid} is a pid")))
             }
             (address, None) => Ok(address),
         }
     }
 
-    /// Opens the process, and holds on to it; refuses one that is not the one meant.
+    /// Opens the process and keeps it open; refuses a process with a reused pid.
     pub(crate) fn open(&self) -> Result<Opened, Fault> {
-        let (pid, told) = match self {
+        let (pid, expected) = match self {
             Address::Process { pid, inode } => (*pid, *inode),
             Address::Named(reference) => {
                 return Ok(match find::resolve(reference)? {
@@ -86,14 +86,14 @@ impl Address {
             }
         };
         let target = Target::of_pid(pid)?;
-        let Some(told) = told else { return Ok(Opened::Process(target)) };
+        let Some(expected) = expected else { return Ok(Opened::Process(target)) };
         match target.pidfd_inode()? {
-            Some(real) if real == told => Ok(Opened::Process(target)),
+            Some(real) if real == expected => Ok(Opened::Process(target)),
             Some(real) => Err(Fault::new(format!(
-                "cannot enter process {pid}: its pidfd has the inode {real}, not {told}; the pid belongs to another process"
+                "cannot enter process {pid}: its pidfd has the inode {real}, not {expected}; the pid was reused"
             ))),
             None => Err(Fault::new(format!(
-                "cannot enter process {pid}: this kernel gives pidfds no inode of their own, so {told} proves nothing"
+                "cannot enter process {pid}: pidfds have no inodes before Linux 6.9, so {expected} cannot be verified"
             ))),
         }
     }

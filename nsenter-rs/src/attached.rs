@@ -1,15 +1,16 @@
-//! Short options with the value right behind them: `-n/run/netns/blue` means `-n=/run/netns/blue`. `nsenter(1)`.
+//! Short options with an attached value: `-n/run/netns/blue` means `-n=/run/netns/blue`. `nsenter(1)`.
 //!
-//! clap reads `-nu` as two options, which getopt(3) would read as the file `u`; both read `-n/path`, after this.
+//! clap reads `-nu` as two options; getopt(3) would read it as `-n` with the file `u`. With this module, both read
+//! `-n/path` the same way.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use clap::Command;
 
-/// Puts the `=` where an optional value follows its short option at once. Words of the command are left alone. Pure.
+/// Inserts the `=` between a short option and its attached optional value. Words of the command stay unchanged. Pure.
 pub(crate) fn spell_out(argv: Vec<OsString>, declared: fn() -> Command) -> Vec<OsString> {
-    // To describe every option takes longer than all else before the first kernel call.
+    // Building the declaration of all options takes longer than everything else before the first kernel call.
     if !argv.iter().any(|word| may_have_value(word)) {
         return argv;
     }
@@ -32,7 +33,7 @@ pub(crate) fn spell_out(argv: Vec<OsString>, declared: fn() -> Command) -> Vec<O
     spelled
 }
 
-/// One dash, a letter, and something behind it.
+/// Reports whether a word is one dash, a letter, and something after it.
 fn may_have_value(word: &OsStr) -> bool {
     matches!(word.as_bytes(), [b'-', letter, _, ..] if *letter != b'-')
 }
@@ -45,7 +46,7 @@ fn with_equals(word: OsString, declared: &Command) -> OsString {
     OsString::from_vec([&bytes[..at], b"=", &bytes[at..]].concat())
 }
 
-/// Where in a cluster of short options the attached value of one with an optional value begins.
+/// Returns where, in a cluster of short options, the attached value of an option with an optional value begins.
 fn value_at(word: &[u8], declared: &Command) -> Option<usize> {
     if word.starts_with(b"--") {
         return None;
@@ -55,7 +56,8 @@ fn value_at(word: &[u8], declared: &Command) -> Option<usize> {
         let next = word.get(at + 1)?;
         match option.get_action().takes_values() {
             true if !option.is_require_equals_set() => return None,
-            // A directory may have any name; but a namespace is a path, else it is the next option.
+            // A directory may have any name. A namespace must look like a path or an id; otherwise it is the next
+            // option.
             true if b"/.:".contains(next) || b"rwW".contains(&word[at]) => return Some(at + 1),
             _ => {}
         }
@@ -63,7 +65,7 @@ fn value_at(word: &[u8], declared: &Command) -> Option<usize> {
     None
 }
 
-/// Whether the next word is this option's value.
+/// Reports whether the next word is this option's value.
 fn takes_next(word: &OsStr, declared: &Command) -> bool {
     let bytes = word.as_bytes();
     let option = match bytes.strip_prefix(b"--") {

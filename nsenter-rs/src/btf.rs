@@ -1,12 +1,12 @@
-//! The kernel's description of its own types: which number a function has, and where a member of a structure lies.
+//! BTF, the kernel's description of its own types: the number of a function, and the offset of a structure's member.
 //! `Documentation/bpf/btf.rst` of the kernel.
 //!
-//! A header, then types one behind the other, whose number is their place in that line, then names. Nothing says where a
-//! type ends but its kind, so whoever looks for one walks past all before it.
+//! BTF is a header, then the types one after another, numbered by position, then the names. The length of a type
+//! follows only from its kind, so a search walks over all types before the wanted one.
 
 use std::ffi::CStr;
 
-/// What /sys/kernel/btf/vmlinux holds.
+/// The content of /sys/kernel/btf/vmlinux.
 pub(crate) struct Btf<'a> {
     types: &'a [u8],
     names: &'a [u8],
@@ -14,7 +14,7 @@ pub(crate) struct Btf<'a> {
 
 const MAGIC: u16 = 0xeb9f;
 
-/// Of `BTF_KIND_*`, those that are looked for.
+// The values of `BTF_KIND_*` that are searched for.
 const STRUCT: u32 = 4;
 const FUNC: u32 = 12;
 
@@ -23,14 +23,14 @@ struct Type<'a> {
     number: u32,
     name: u32,
     kind: u32,
-    /// `kind_flag`: offsets of members are in the lower 24 bits then.
+    /// `kind_flag`: offsets of members are only in the lower 24 bits.
     has_bitfields: bool,
-    /// What only its kind has: of a structure, its members.
+    /// The data that depends on the kind: for a structure, its members.
     rest: &'a [u8],
 }
 
 impl<'a> Btf<'a> {
-    /// `None` for what is no such description.
+    /// Parses a description; `None` if the bytes are not BTF.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Btf<'a>> {
         let magic = u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?);
         let word = |at| word(bytes, at).map(|word| word as usize);
@@ -40,12 +40,12 @@ impl<'a> Btf<'a> {
         Some(Btf { types: part(word(8)?, word(12)?)?, names: part(word(16)?, word(20)?)? })
     }
 
-    /// The number of a function.
+    /// Returns the number of a function.
     pub(crate) fn function(&self, name: &str) -> Option<u32> {
         self.find(FUNC, name).map(|found| found.number)
     }
 
-    /// How many bytes before it a member of a structure has.
+    /// Returns the offset of a structure's member in bytes.
     pub(crate) fn offset(&self, structure: &str, member: &str) -> Option<i16> {
         let structure = self.find(STRUCT, structure)?;
         let mut members = structure.rest.chunks_exact(12);
@@ -65,13 +65,13 @@ impl<'a> Btf<'a> {
     }
 
     fn is_name(&self, at: u32, name: &str) -> bool {
-        let told = self.names.get(at as usize..).and_then(|rest| CStr::from_bytes_until_nul(rest).ok());
-        told.is_some_and(|told| told.to_bytes() == name.as_bytes())
+        let found = self.names.get(at as usize..).and_then(|rest| CStr::from_bytes_until_nul(rest).ok());
+        found.is_some_and(|found| found.to_bytes() == name.as_bytes())
     }
 }
 
 impl<'a> Type<'a> {
-    /// Takes the next one; `None` at the end, and before a kind that nobody has told us the length of.
+    /// Takes the next type; `None` at the end, and at a kind whose length is not known here.
     fn take(number: u32, left: &mut &'a [u8]) -> Option<Type<'a>> {
         let (name, info) = (word(left, 0)?, word(left, 4)?);
         let (kind, count) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_is_found_by_its_name_and_a_member_in_its_structure() {
+    fn functions_are_found_by_name_and_members_in_their_structure() {
         let bytes = description();
         let btf = Btf::parse(&bytes).unwrap();
         assert_eq!((btf.function("bpf_iter_task"), btf.function("cred")), (Some(3), None));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_something_else_describes_nothing() {
+    fn truncated_or_foreign_bytes_describe_nothing() {
         let bytes = description();
         for length in 0..bytes.len() {
             let found = Btf::parse(&bytes[..length]).and_then(|btf| btf.function("bpf_iter_task"));

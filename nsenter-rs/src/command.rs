@@ -3,22 +3,22 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 
-/// Its words, and what it is handed.
+/// The words of the command, and how it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Command {
     pub(crate) words: Vec<OsString>,
-    /// So many descriptors from 3 on.
+    /// The number of descriptors, from 3 on, that are passed to the command.
     pub(crate) preserve_fds: u32,
-    /// The caller's terminal itself.
+    /// Whether the command gets the caller's terminal itself.
     pub(crate) no_pty: bool,
-    /// From a copy of ourselves in any case.
+    /// Whether a sealed copy of the executable is used in any case.
     pub(crate) sealed_copy: bool,
-    /// We become it, whatever is entered.
+    /// Whether this process becomes the command, whatever is entered.
     pub(crate) no_fork: bool,
 }
 
 impl Command {
-    /// The command, or the caller's shell.
+    /// Returns the command, or the caller's shell.
     pub(crate) fn words_or_shell(&self) -> Cow<'_, [OsString]> {
         if !self.words.is_empty() {
             return Cow::Borrowed(&self.words);

@@ -1,25 +1,25 @@
-//! As whom the command runs. `setns(2)` into a user namespace changes no id, so nsenter(1) becomes its root.
+//! The ids of the command. `setns(2)` into a user namespace changes no id, so nsenter(1) becomes its root.
 //! `credentials(7)`, `user_namespaces(7)`.
 //!
-//! The surprise is setgroups(2): a user namespace that an unprivileged user made forbids it, so groups that shall not
-//! come along are left before the namespace is entered.
+//! The surprise is setgroups(2): in a user namespace that an unprivileged user made it is forbidden, so supplementary
+//! groups are dropped before such a namespace is entered.
 
 use plumbing::privilege::id::is_id;
 use plumbing::privilege::{change_identity, hand_on_capabilities, keep_capabilities};
 use plumbing::target::{Target, status_field};
 use plumbing::{Fault, foreign_user};
 
-/// A user or a group.
+/// A user or group id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Id {
-    /// This one, as it is called inside.
+    /// This number, as seen inside.
     Number(u32),
-    /// The target's.
+    /// The target's id.
     Follow,
 }
 
 impl Id {
-    /// Reads one from the command line.
+    /// Parses an id from the command line.
     pub(crate) fn read(text: &str) -> Result<Id, String> {
         match text {
             "follow" => Ok(Id::Follow),
@@ -28,42 +28,42 @@ impl Id {
                 .ok()
                 .filter(|id| is_id(*id))
                 .map(Id::Number)
-                .ok_or_else(|| "valid is a number from 0 to 4294967294, or the word follow".to_owned()),
+                .ok_or_else(|| "expected a number from 0 to 4294967294, or the word follow".to_owned()),
         }
     }
 }
 
-/// What is asked for.
+/// The requested credentials.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Credentials {
     pub(crate) uid: Option<Id>,
     pub(crate) gid: Option<Id>,
-    /// Touch none of them.
+    /// Whether all ids stay unchanged.
     pub(crate) preserve: bool,
-    /// Keep what the user namespace gives.
+    /// Whether the capabilities of the entered user namespace are kept.
     pub(crate) keep_capabilities: bool,
 }
 
-/// What is known of the user namespace that was entered.
+/// Facts about the user namespace that was entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entered {
     pub(crate) setgroups_is_denied: bool,
 }
 
 impl Entered {
-    /// Looks at the user namespace that we are in.
+    /// Examines the user namespace that we are in.
     pub(crate) fn look() -> Result<Entered, Fault> {
         Ok(Entered { setgroups_is_denied: foreign_user::forbids_setgroups()? })
     }
 }
 
 impl Credentials {
-    /// Before a user namespace is entered: leaves the groups that perhaps cannot be left any more.
+    /// Before a user namespace is entered, drops the supplementary groups, which may be impossible afterwards.
     pub(crate) fn leave_groups(&self) -> Result<(), Fault> {
         if self.preserve { Ok(()) } else { foreign_user::leave_groups() }
     }
 
-    /// After the namespaces are entered: `entered` tells of a user namespace, if there was one.
+    /// Changes the ids after the namespaces are entered; `entered` describes the user namespace, if one was entered.
     pub(crate) fn apply(&self, entered: Option<Entered>, target: Option<&Target>) -> Result<(), Fault> {
         let root = entered.filter(|_| !self.preserve).map(|_| Id::Number(0));
         let uid = self.uid.or(root).map(|id| id.number("Uid", target)).transpose()?;
@@ -72,7 +72,7 @@ impl Credentials {
         if keep && uid.is_some_and(|uid| uid != 0) {
             keep_capabilities()?;
         }
-        // Where an unprivileged owner had to give up setgroups, its own groups survive.
+        // An unprivileged owner of the namespace had to give up setgroups(2), so it keeps its groups.
         let denied = entered.is_some_and(|entered| entered.setgroups_is_denied);
         change_identity(uid, gid, (gid.is_some() && !denied).then_some(&[]))?;
         if keep { hand_on_capabilities() } else { Ok(()) }
@@ -84,17 +84,17 @@ impl Id {
         let target = match (self, target) {
             (Id::Number(number), _) => return Ok(number),
             (Id::Follow, Some(target)) => target,
-            (Id::Follow, None) => return Err(Fault::new("cannot follow a target: none is named")),
+            (Id::Follow, None) => return Err(Fault::new("cannot follow a target: no --target is given")),
         };
-        // Read now, from our own /proc: the kernel tells the ids as the user namespace that we are in calls them.
+        // Read now, from our own /proc, because the kernel translates the ids into the reader's user namespace.
         let status = target.read("status")?;
         effective(&status, field).ok_or_else(|| {
-            Fault::new(format!("cannot follow process {}: /proc/{0}/status tells no {field}", target.pid()))
+            Fault::new(format!("cannot follow process {}: /proc/{0}/status has no field {field}", target.pid()))
         })
     }
 }
 
-/// The second of the four numbers that stand behind `Uid:` and `Gid:`.
+/// Returns the second of the four numbers after `Uid:` or `Gid:`.
 fn effective(status: &str, field: &str) -> Option<u32> {
     status_field(status, field)?.split_ascii_whitespace().nth(1)?.parse().ok()
 }

@@ -1,7 +1,8 @@
 //! The root and the working directory of the command, opened outside or inside. `chroot(2)`, `chdir(2)`.
 //!
-//! What is opened before setns(2) belongs to the mount table outside and is a way out of the new one; only a directory
-//! that was asked for by name may be that. Any other must lie in the new root, or the command starts in `/`.
+//! A directory that is opened before setns(2) belongs to the mount table outside and is a way out of the new one. Only
+//! a directory that was named on the command line may be outside. Any other must be below the new root, or the command
+//! starts in `/`.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -13,17 +14,17 @@ use plumbing::target::Target;
 use plumbing::{Fault, narrate};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-/// Which directories are asked for. `Some(None)`: the target's.
+/// The requested directories. `Some(None)` means the target's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Directories {
     pub(crate) root: Option<Option<PathBuf>>,
-    /// As it is outside.
+    /// The working directory, looked up outside.
     pub(crate) wd: Option<Option<PathBuf>>,
-    /// As it is inside.
+    /// The working directory, looked up inside.
     pub(crate) wdns: Option<Option<PathBuf>>,
 }
 
-/// Directories, opened outside.
+/// The directories, opened outside.
 #[derive(Default)]
 pub(crate) struct Opened {
     root: Option<(String, OwnedFd)>,
@@ -34,17 +35,17 @@ pub(crate) struct Opened {
 struct Wd {
     shown: String,
     fd: OwnedFd,
-    /// It was named, so it may lie outside.
+    /// Whether it was named on the command line, and so may be outside.
     may_lie_outside: bool,
 }
 
 impl Directories {
-    /// Whether one of them is to be asked of the target.
+    /// Reports whether one of the directories is the target's.
     pub(crate) fn need_target(&self) -> bool {
         [&self.root, &self.wd, &self.wdns].into_iter().any(|directory| *directory == Some(None))
     }
 
-    /// Opens those that are meant as they are outside.
+    /// Opens the directories that are looked up outside.
     pub(crate) fn open(&self, target: Option<&Target>) -> Result<Opened, Fault> {
         let root = self.root.as_ref().map(|path| open("root", path.as_deref(), target)).transpose()?;
         let wd = match &self.wd {
@@ -63,7 +64,7 @@ impl Directories {
 }
 
 impl Opened {
-    /// Changes into them, inside.
+    /// Changes into the directories, inside.
     pub(crate) fn enter(&self) -> Result<(), Fault> {
         if let Some((shown, fd)) = &self.root {
             change_root(shown, fd)?;
@@ -96,14 +97,17 @@ fn enter_inside(path: &Path) -> Result<(), Fault> {
     if is_inside()? { Ok(()) } else { Err(outside(&goal)) }
 }
 
-/// Our working directory stays where it is if it lies in the new root.
+/// Changes the root. Our working directory stays the same if it is below the new root.
 fn change_root(shown: &str, fd: &OwnedFd) -> Result<(), Fault> {
     let goal = format!("change the root to {shown}");
     let before = look(&goal, "openat(\".\", O_PATH)", || open_directory(Path::new(".")))?;
     look(&goal, format!("fchdir({shown})"), || rustix::process::fchdir(fd))?;
-    call(&goal, "chroot(\".\")", "as a descriptor: its path may mean another by now; chroot(2)", || {
-        rustix::process::chroot(".")
-    })?;
+    call(
+        &goal,
+        "chroot(\".\")",
+        "through a descriptor, because its path may lead elsewhere by now; chroot(2)",
+        || rustix::process::chroot("."),
+    )?;
     if narrate::is_dry_run() {
         return Ok(());
     }
@@ -114,7 +118,8 @@ fn change_root(shown: &str, fd: &OwnedFd) -> Result<(), Fault> {
     }
 }
 
-/// A directory outside of our root shows as `(unreachable)…`, and one that is gone not at all.
+/// Reports whether the working directory is below our root. getcwd(2) returns `(unreachable)…` for one outside,
+/// and ENOENT for a removed one.
 fn is_inside() -> Result<bool, Fault> {
     match rustix::process::getcwd(Vec::new()) {
         Ok(path) => Ok(path.as_bytes().starts_with(b"/")),
@@ -124,7 +129,7 @@ fn is_inside() -> Result<bool, Fault> {
 }
 
 fn outside(goal: &str) -> Fault {
-    Fault::new(format!("cannot {goal}: it lies outside of the root that is entered"))
+    Fault::new(format!("cannot {goal}: it is outside the root that is entered"))
 }
 
 fn open(name: &str, path: Option<&Path>, target: Option<&Target>) -> Result<(String, OwnedFd), Fault> {
@@ -134,7 +139,7 @@ fn open(name: &str, path: Option<&Path>, target: Option<&Target>) -> Result<(Str
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             (format!("/proc/{}/{name}", target.pid()), openat(target.dir(), name, flags, Mode::empty()))
         }
-        (None, None) => return Err(Fault::new("cannot find the target's directory: no target is named")),
+        (None, None) => return Err(Fault::new("cannot find the target's directory: no --target is given")),
     };
     let fd = look(format!("open the directory {shown}"), format!("openat({shown:?}, O_PATH)"), || opened)?;
     Ok((shown, fd))
@@ -144,7 +149,7 @@ fn open_directory(path: &Path) -> Result<OwnedFd, rustix::io::Errno> {
     openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// What the link says, to be looked up inside.
+/// Returns the path of the target's working directory, to be looked up inside.
 fn path_inside(target: &Target) -> Result<PathBuf, Fault> {
     let shown = format!("/proc/{}/cwd", target.pid());
     let link = look(format!("read {shown}"), format!("readlink({shown:?})"), || {

@@ -1,8 +1,9 @@
 //! Entering: join the cgroup, join the namespaces, fork into the pid namespace, confine, execute. `setns(2)`.
 //!
-//! Where we need not stay, we become the command. Else another process crosses the border while we wait outside. A
-//! joined pid namespace holds for children only: where our rights suffice that process is born in it. Else it forks once
-//! more, and the command becomes *our* child (CLONE_PARENT). When we die, however suddenly, the command dies.
+//! If no process has to stay outside, this process becomes the command. Otherwise another process crosses the border
+//! and this one waits outside. A joined pid namespace applies only to children. If our rights suffice, the crossing
+//! process is forked into it. If not, it forks once more, and the command becomes *our* child (CLONE_PARENT). When this
+//! process dies, for whatever reason, the kernel kills the command.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -33,50 +34,50 @@ use crate::membership::Groups;
 use crate::outside::{Signals, attend};
 use crate::terminal::Terminal;
 
-/// Where to, as whom, and what to run there. All that is needed from outside is open.
+/// The namespaces, the identity and the command of one entry. All that is needed from outside is open.
 pub(crate) struct Entry<'a> {
     pub(crate) target: Option<&'a Target>,
     pub(crate) entrances: Entrances<'a>,
-    /// To be joined from outside, before the namespaces change what a path means.
+    /// The cgroups, joined before the namespaces change the meaning of paths.
     pub(crate) groups: Option<Groups>,
     pub(crate) follow_context: bool,
     pub(crate) directories: Opened,
     pub(crate) credentials: Credentials,
-    /// What the target is like, where the command is to be so, whatever the credentials say.
+    /// The example for `--like-target`; it overrides the credentials.
     pub(crate) like: Option<Like<'a>>,
-    /// What a record confines the command to.
+    /// The confinement that a record contains.
     pub(crate) process: Process,
     pub(crate) environment: Surroundings,
     pub(crate) command: &'a Command,
-    /// The command's stdin, where it is not ours.
+    /// The command's stdin, if it is not ours.
     pub(crate) stdin: Option<OwnedFd>,
 }
 
 /// The command's environment.
 pub(crate) enum Surroundings {
-    /// This one.
+    /// A known environment.
     Known(Environment),
-    /// The target's, as far as it suits the command.
+    /// The target's environment, as far as it suits the command.
     OfTarget(Theirs),
 }
 
-/// Becomes the command. Comes back only with a fault, or from a dry run.
+/// Becomes the command. Returns only on failure, or in a dry run.
 pub(crate) fn become_command(entry: &Entry<'_>) -> Result<Status, Fault> {
     let entered = cross(entry, false)?;
     run(entry, entered, None, || Ok(()))
 }
 
-/// Runs the command inside and waits for it; `entered` is told once it runs.
+/// Runs the command inside and waits for it; calls `entered` once the command runs.
 pub(crate) fn enter(entry: &mut Entry<'_>, entered: impl FnOnce() -> Result<(), Fault>) -> Result<Status, Fault> {
-    let watch = look("watch ourselves", "pidfd_open(self)", || {
+    let watch = look("open a pidfd of this process", "pidfd_open(self)", || {
         rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
     })?;
-    let (started, starting) = look("hear of the exec", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    let (started, starting) = look("wait for the exec", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     let mut terminal = entry.terminal()?;
-    // With a terminal of its own the command gets a session of its own, too.
+    // A command with a terminal of its own gets a session of its own, too.
     entry.process.new_session &= terminal.is_none();
     let signals = Signals::hold()?;
-    let is_hidden = bear_inside(entry)?;
+    let is_hidden = join_pid_namespace_early(entry)?;
     let entry: &Entry<'_> = entry;
     match fork("fork", "this process crosses the border; the one outside waits")? {
         Cloned::Child => {
@@ -86,7 +87,7 @@ pub(crate) fn enter(entry: &mut Entry<'_>, entered: impl FnOnce() -> Result<(), 
         }
         Cloned::Parent { pid, .. } => {
             drop(starting);
-            let start = Start::hear(started)?;
+            let start = Start::read(started)?;
             if start.runs {
                 entered()?;
             }
@@ -100,13 +101,13 @@ pub(crate) fn enter(entry: &mut Entry<'_>, entered: impl FnOnce() -> Result<(), 
 }
 
 impl Entry<'_> {
-    /// Whether the caller's terminal would be within reach of somebody inside.
+    /// Reports whether a process inside could use the caller's terminal.
     pub(crate) fn needs_terminal(&self) -> bool {
         let crosses = self.entrances.cross_border() && !self.command.no_pty && !narrate::is_dry_run();
         crosses && self.streams().into_iter().any(isatty)
     }
 
-    /// What the command gets as stdin, stdout and stderr, but for a terminal.
+    /// Returns what the command gets as stdin, stdout and stderr if it gets no new terminal.
     fn streams(&self) -> [BorrowedFd<'_>; 3] {
         let stdin = self.stdin.as_ref().map_or(rustix::stdio::stdin(), |stdin| stdin.as_fd());
         [stdin, rustix::stdio::stdout(), rustix::stdio::stderr()]
@@ -117,46 +118,46 @@ impl Entry<'_> {
     }
 }
 
-/// How the command's start went: what the pipe brought before its last end closed, which the exec does.
+/// The outcome of starting the command, read from a pipe whose last writing end is closed by the exec.
 struct Start {
-    /// Nobody gave up before the exec.
+    /// Whether no process failed before the exec.
     runs: bool,
-    /// The process that was forked into the pid namespace, as our child.
+    /// The pid of the process that was forked into the pid namespace as our child.
     sibling: Option<i32>,
 }
 
-/// What a process says on the pipe before it gives up.
+/// The message that a process writes to the pipe before it exits after a failure.
 const FAILED: &str = "!";
 
 impl Start {
-    fn hear(started: OwnedFd) -> Result<Start, Fault> {
-        let mut told = String::new();
-        look("hear of the exec", "read(pipe)", || std::fs::File::from(started).read_to_string(&mut told))?;
-        Ok(Start { runs: !told.contains(FAILED), sibling: told.replace(FAILED, "").parse().ok() })
+    fn read(started: OwnedFd) -> Result<Start, Fault> {
+        let mut text = String::new();
+        look("wait for the exec", "read(pipe)", || std::fs::File::from(started).read_to_string(&mut text))?;
+        Ok(Start { runs: !text.contains(FAILED), sibling: text.replace(FAILED, "").parse().ok() })
     }
 }
 
-/// The child's end: it never comes back into the parent's code, but for a dry run.
+/// Ends the child: except in a dry run, it never returns into the parent's code.
 fn in_child(outcome: Result<Status, Fault>, starting: BorrowedFd<'_>) -> Result<Status, Fault> {
     match outcome {
         Ok(status) if narrate::is_dry_run() => Ok(status),
         Ok(status) => exit_now(status),
         Err(fault) => {
             let status = fault.report(narrate::tool());
-            // A parent that is gone needs no word.
+            // If the parent is gone, nobody needs the message.
             rustix::io::write(starting, FAILED.as_bytes()).ok();
             exit_now(status)
         }
     }
 }
 
-/// The process that crosses while another stays outside.
+/// The process that crosses the border while another stays outside.
 struct Inside<'a> {
     entry: &'a Entry<'a>,
     terminal: Option<&'a Terminal>,
     signals: &'a Signals,
     watch: &'a OwnedFd,
-    /// From its birth on.
+    /// Whether it was forked after this process had hidden itself.
     is_hidden: bool,
 }
 
@@ -167,11 +168,12 @@ impl Inside<'_> {
         if !self.entry.entrances.kinds().contains(Kind::Pid) || self.entry.command.no_fork {
             return self.run(entered);
         }
-        let why = "a joined pid namespace holds for children only, and this one is nsenter-rs's own; pid_namespaces(7)";
+        let why = "a joined pid namespace applies only to children; this one is a child of nsenter-rs; \
+                   pid_namespaces(7)";
         match fork_sibling("fork", why)? {
             Cloned::Child => in_child(self.run(entered), starting),
             Cloned::Parent { pid, .. } => {
-                look("tell who runs the command", "write(pipe)", || {
+                look("report the pid of the command", "write(pipe)", || {
                     rustix::io::write(starting, pid.to_string().as_bytes())
                 })?;
                 exit_now(Status::SUCCESS)
@@ -180,13 +182,14 @@ impl Inside<'_> {
     }
 
     fn run(&self, entered: Option<Entered>) -> Result<Status, Fault> {
-        self.signals.let_go()?;
-        // Once more: neither a fork nor a change of credentials hands it on.
+        self.signals.release()?;
+        // Again, because a fork and a change of credentials each clear the death signal.
         run(self.entry, entered, self.terminal, || die_with(self.watch))
     }
 }
 
-/// All that needs the outside, then the border; answers what is known of the user namespace that was entered.
+/// Does everything that must be done outside, then crosses the border. Returns facts about the user namespace, if one
+/// was entered.
 fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered>, Fault> {
     if let Some(groups) = &entry.groups {
         groups.join()?;
@@ -201,7 +204,7 @@ fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered>, Fault> {
     let is_user = kinds.contains(Kind::User);
     let crosses = entry.entrances.cross_border() || is_user;
     if crosses {
-        // What lies at /proc inside is somebody else's choice.
+        // A process inside chooses what is mounted on /proc there.
         procfs::keep()?;
     }
     if is_user && entry.like.is_none() {
@@ -218,7 +221,7 @@ fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered>, Fault> {
     is_user.then(Entered::look).transpose()
 }
 
-/// Inside: confine, and become the command. `last` is done when the credentials are what they will be.
+/// Confines itself inside, and becomes the command. Calls `last` when the credentials have their final values.
 fn run(
     entry: &Entry<'_>,
     entered: Option<Entered>,
@@ -245,7 +248,7 @@ fn run(
         if let Some(terminal) = terminal {
             terminal.give()?;
         }
-        look("keep our descriptors to ourselves", "close_range(CLOSE_RANGE_CLOEXEC)", || {
+        look("close our descriptors on exec", "close_range(CLOSE_RANGE_CLOEXEC)", || {
             close_range(3 + entry.command.preserve_fds, u32::MAX, true)
         })
     };
@@ -257,7 +260,7 @@ fn run(
         }
         None => {
             entry.credentials.apply(entered, entry.target)?;
-            // Now that we are who the command will be, and before a filter could refuse to tell.
+            // After the change of credentials, and before a system call filter could forbid reading the ids.
             let environment = environment(false);
             entry.process.apply(last)?;
             environment
@@ -266,28 +269,29 @@ fn run(
     chain::exec_with(&entry.command.words_or_shell(), &environment)
 }
 
-/// Has the kernel kill us when the process behind `watch`, our parent, dies.
+/// Makes the kernel kill this process when its parent, to which `watch` refers, dies.
 fn die_with(watch: &OwnedFd) -> Result<(), Fault> {
     let why = "the command must not outlive nsenter-rs; PR_SET_PDEATHSIG(2const)";
-    call("end with nsenter-rs", "prctl(PR_SET_PDEATHSIG, SIGKILL)", why, || {
+    call("be killed when nsenter-rs dies", "prctl(PR_SET_PDEATHSIG, SIGKILL)", why, || {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
     })?;
-    // A parent that died before the prctl sends nothing.
-    match narrate::is_dry_run() || !wait_readable(watch.as_fd(), Some(Duration::ZERO))? {
-        true => Ok(()),
-        false => Err(Fault::new("cannot go on: nsenter-rs was killed while it entered")),
+    // A parent that died before the prctl sends no signal.
+    if narrate::is_dry_run() || !wait_readable(watch.as_fd(), Some(Duration::ZERO))? {
+        Ok(())
+    } else {
+        Err(Fault::new("cannot continue: nsenter-rs was killed while it was entering"))
     }
 }
 
-/// Has the child that crosses be born in the pid namespace, where our own rights suffice for that: it need not fork then.
-/// Answers whether we are hidden, as it is then, too.
-fn bear_inside(entry: &mut Entry<'_>) -> Result<bool, Fault> {
+/// Joins the pid namespace before the fork if our own rights suffice, so that the child is in it and need not fork
+/// again. Returns whether this process is now hidden, and so the child, too.
+fn join_pid_namespace_early(entry: &mut Entry<'_>) -> Result<bool, Fault> {
     let kinds = entry.entrances.kinds();
     let is_root = rustix::process::geteuid().is_root();
     if !kinds.contains(Kind::Pid) || entry.command.no_fork || (kinds.contains(Kind::User) && !is_root) {
         return Ok(false);
     }
-    // Before: it is seen inside from its birth on.
+    // Before joining, because processes inside see the child as soon as it exists.
     hide()?;
     entry.entrances.join_pid_for_children()?;
     Ok(true)

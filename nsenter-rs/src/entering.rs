@@ -1,7 +1,8 @@
-//! Entering what the options name, step by step, in the order in which the kernel wants it. `nsenter(1)`.
+//! Entering what the options name, step by step, in the order that the kernel requires. `nsenter(1)`.
 //!
-//! All that is meant as it is outside is opened before the first namespace is joined: afterwards each path means
-//! something else. The surprise is our own executable, which a container could reach; so it is sealed before that, too.
+//! Everything that is looked up outside is opened before the first namespace is joined, because afterwards each path
+//! means something else. The surprise is our own executable: a container could write to it, so it is sealed before
+//! that.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -20,27 +21,27 @@ use crate::directory::Directories;
 use crate::enter::{self, Entry, Surroundings};
 use crate::entrance::{Asked, Entrances, Source};
 use crate::environ::Theirs;
-use crate::like_target::{Like, Untold};
+use crate::like_target::{Like, Unreadable};
 use crate::options::{CommandAs, Namespaces};
 use crate::{find, like_target, membership, plan};
 
-/// What is asked for.
+/// The request that the options make.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Entering {
     target: Option<Address>,
     asked: Asked,
     directories: Directories,
     credentials: Credentials,
-    /// The target's environment.
+    /// Whether the command gets the target's environment.
     environment: bool,
     join_cgroup: bool,
     follow_context: bool,
-    like_target: Option<Untold>,
+    like_target: Option<Unreadable>,
     pub(crate) command: Command,
 }
 
 impl Entering {
-    /// From the options; refuses what contradicts itself.
+    /// Builds the request from the options; refuses contradictions.
     pub(crate) fn of(
         targets: Vec<Address>,
         namespaces: Namespaces,
@@ -48,7 +49,7 @@ impl Entering {
         words: Vec<OsString>,
     ) -> Result<Entering, Fault> {
         if targets.len() > 1 {
-            return Err(Fault::usage("option '--target' may be given once only"));
+            return Err(Fault::usage("option '--target' can be given only once"));
         }
         let (all, user_parent) = (namespaces.all, namespaces.user_parent);
         let like_target = how.like_target();
@@ -82,7 +83,7 @@ impl Entering {
         let enters = self.asked.all || !self.asked.sources.is_empty();
         if let Some(text) = self.asked.sources.iter().find_map(|(_, source)| namespace_id(source)) {
             return Err(Fault::usage(format!(
-                "'{text}' is neither a file nor an id; a file whose name begins with a colon is './{text}'"
+                "'{text}' is not a valid id; for a file whose name begins with a colon, write './{text}'"
             )));
         }
         if self.target.is_none() {
@@ -99,13 +100,13 @@ impl Entering {
         if self.asked.user_parent && !enters {
             return Err(Fault::usage("option '--user-parent' needs a namespace that has an owner: --user, --net …"));
         }
-        match self.target.is_some() && !enters && self.is_about_namespaces_only() {
-            true => Err(Fault::usage("option '--target' needs the namespaces to enter: --all, or --mount, --net …")),
-            false => Ok(()),
+        if self.target.is_some() && !enters && self.is_about_namespaces_only() {
+            return Err(Fault::usage("option '--target' needs the namespaces to enter: --all, or --mount, --net …"));
         }
+        Ok(())
     }
 
-    /// Whether a command can be run without doing anything for it.
+    /// Reports whether the options request nothing but to run the command.
     pub(crate) fn is_nothing(&self) -> bool {
         self.target.is_none() && self.asked.sources.is_empty() && self.is_about_namespaces_only()
     }
@@ -117,8 +118,8 @@ impl Entering {
             && !(self.environment || self.join_cgroup || self.follow_context || self.like_target.is_some())
     }
 
-    /// What shows what confines the target: a command in it, or itself. What an init of ours is confined to is its own
-    /// affair.
+    /// Returns a process that shows how the target is confined: a command in it, or the target itself. An init of
+    /// `--hold` is no example, because it confines itself in its own way.
     fn example<'a>(
         &self,
         target: Option<&'a Target>,
@@ -133,8 +134,8 @@ impl Entering {
         }
     }
 
-    /// Says so where a container that was named has less rights than a program of its root will have here. Of a pid we
-    /// say nothing, as nsenter(1).
+    /// Prints a warning if the container was named and its root has fewer rights than the command will have here. For a
+    /// pid, like nsenter(1), it prints none.
     fn remark_on_rights(&self, entrances: &Entrances<'_>, example: &Target) -> Result<(), Fault> {
         let Some(Address::Named(reference)) = &self.target else { return Ok(()) };
         let more = match entrances.kinds().contains(Kind::Mnt) {
@@ -143,7 +144,7 @@ impl Entering {
         };
         if !more.is_empty() {
             narrate::remark(format_args!(
-                "the command has more rights than {} ({}); --like-target gives it no more",
+                "the command has more rights than {} ({}); use --like-target to give it the same rights",
                 reference.shown(),
                 more.join(", ")
             ));
@@ -151,7 +152,7 @@ impl Entering {
         Ok(())
     }
 
-    /// The target, and what is asked of it. A named network namespace is no process, but has a file.
+    /// Opens the target, and returns what is requested of it. A named network namespace has no process, but a file.
     fn open(&self) -> Result<(Option<Target>, Cow<'_, Asked>), Fault> {
         let file = match self.target.as_ref().map(Address::open).transpose()? {
             None => return Ok((None, Cow::Borrowed(&self.asked))),
@@ -169,7 +170,7 @@ impl Entering {
             || of_target.iter().any(|asked| *asked != (Kind::Net, Source::Target));
         if needs_process {
             return Err(Fault::new(format!(
-                "cannot take more than the network of {}: it is a named network namespace, which has no process",
+                "cannot use more than the network of {}: it is a named network namespace, which has no process",
                 file.display()
             )));
         }
@@ -179,19 +180,19 @@ impl Entering {
         Ok((None, Cow::Owned(Asked { all: false, sources, user_parent: self.asked.user_parent })))
     }
 
-    /// Does it.
+    /// Enters, and runs the command.
     pub(crate) fn apply(&self) -> Result<Status, Fault> {
         let (target, asked) = self.open()?;
         let entrances = asked.open(target.as_ref())?;
         if entrances.cross_border() {
-            // Not before it is known to be needed. Where we go on in a copy, that opens all this once more.
+            // Not before it is known to be necessary. If a sealed copy is executed, the copy opens all this again.
             plan::seal(&self.command)?;
         }
         let is_asked = self.like_target.is_some() || matches!(self.target, Some(Address::Named(_)));
         let command = target.as_ref().filter(|_| is_asked).and_then(find::command_of);
         let example = self.example(target.as_ref().filter(|_| is_asked), command.as_ref())?;
         let like = match (example, self.like_target) {
-            (Some(example), Some(untold)) => Some(like(example, &entrances, untold)?),
+            (Some(example), Some(unreadable)) => Some(like(example, &entrances, unreadable)?),
             (Some(example), None) => {
                 self.remark_on_rights(&entrances, example)?;
                 None
@@ -233,23 +234,25 @@ impl Entering {
 
 fn no_command(init: &Target) -> Fault {
     Fault::new(format!(
-        "cannot be like process {}: it is the init of a held container, and no command is known to run in it",
+        "cannot make the command like process {}: it is the init of a held container, and no command is known to run \
+         in it",
         init.pid()
     ))
 }
 
-fn like<'a>(target: &'a Target, entrances: &Entrances<'_>, untold: Untold) -> Result<Like<'a>, Fault> {
+fn like<'a>(target: &'a Target, entrances: &Entrances<'_>, unreadable: Unreadable) -> Result<Like<'a>, Fault> {
     let is_foreign = target.namespace_inode(Kind::User)? != own_namespace_inode(Kind::User);
-    match is_foreign && !entrances.kinds().contains(Kind::User) {
-        true => Err(Fault::new(format!(
-            "cannot be like process {}: its capabilities count in its user namespace only; enter that by --user or --all",
+    if is_foreign && !entrances.kinds().contains(Kind::User) {
+        return Err(Fault::new(format!(
+            "cannot make the command like process {}: its capabilities apply only in its user namespace; enter that \
+             with --user or --all",
             target.pid()
-        ))),
-        false => Like::of(target, untold),
+        )));
     }
+    Like::of(target, unreadable)
 }
 
-/// `:…`, but no number.
+/// Returns the text of a source that begins with a colon but has no number.
 fn namespace_id(source: &Source) -> Option<&str> {
     match source {
         Source::File(path) => path.to_str().filter(|text| text.starts_with(':')),

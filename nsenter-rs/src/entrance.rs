@@ -1,7 +1,7 @@
 //! The namespaces to enter: opened while we are outside, then joined. `setns(2)`, `ioctl_nsfs(2)`.
 //!
-//! One call takes all namespaces of a process at once. The surprise is the user namespace: for its owner the right to
-//! the others comes from it, but root outside may lose by it what it needs for the others. So both orders are tried.
+//! One call can join all namespaces of a process at once. The surprise is the user namespace: its owner gains from it
+//! the right to join the others, but root outside may lose the rights that the others need. So both orders are tried.
 
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::PathBuf;
@@ -16,36 +16,36 @@ use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
 use crate::{namespace_id, owners};
 
-/// Where a namespace comes from.
+/// The source of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// The target is in it.
+    /// The namespace of the target.
     Target,
-    /// A file of nsfs: /proc/PID/ns/*, or what is bound from there.
+    /// A file of nsfs: /proc/PID/ns/*, or a bind mount of such a file.
     File(PathBuf),
-    /// The kernel knows it by this id.
+    /// The kernel's id of the namespace.
     Id(u64),
-    /// A socket, which is this descriptor of the target.
+    /// The network namespace of the socket that is this descriptor of the target.
     Socket(RawFd),
 }
 
-/// Which namespaces are asked for.
+/// The requested namespaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
-    /// Whatever of the target is not ours already.
+    /// Whether to enter all namespaces of the target that are not already ours.
     pub(crate) all: bool,
-    /// These, even where they are ours already.
+    /// Single namespaces, entered even if they are already ours.
     pub(crate) sources: Vec<(Kind, Source)>,
-    /// The owner of the others, or the parent of the user namespace among them.
+    /// Whether to enter the owner of the others, or the parent of the user namespace among them.
     pub(crate) user_parent: bool,
 }
 
-/// Namespaces, opened.
+/// The namespaces to enter, opened.
 #[derive(Default)]
 pub(crate) struct Entrances<'a> {
-    /// Those of a process.
+    /// The target, and the kinds that are entered through its pidfd.
     pub(crate) of_target: Option<(&'a Target, KindSet)>,
-    /// Single ones.
+    /// Namespaces that are opened one by one.
     files: Vec<File>,
 }
 
@@ -56,7 +56,7 @@ struct File {
 }
 
 impl Asked {
-    /// Opens them.
+    /// Opens the requested namespaces.
     pub(crate) fn open<'a>(&self, target: Option<&'a Target>) -> Result<Entrances<'a>, Fault> {
         let mut entrances = Entrances::default();
         let mut of_target: KindSet = match target {
@@ -87,31 +87,32 @@ impl Asked {
 }
 
 impl<'a> Entrances<'a> {
-    /// All that the target has and we have not.
+    /// Selects all namespaces of the target that are not already ours.
     pub(crate) fn foreign(target: &'a Target) -> Result<Entrances<'a>, Fault> {
         Ok(Entrances { of_target: Some((target, target.foreign_kinds()?)), files: Vec::new() })
     }
 
-    /// Their kinds.
+    /// Returns the kinds of all namespaces to enter.
     pub(crate) fn kinds(&self) -> KindSet {
         let mut kinds = self.of_target.map(|(_, kinds)| kinds).unwrap_or_default();
         self.files.iter().for_each(|file| kinds.insert(file.kind));
         kinds
     }
 
-    /// Whether there is somebody inside who could look at us.
+    /// Reports whether processes inside could see us.
     pub(crate) fn cross_border(&self) -> bool {
         self.kinds().contains(Kind::Mnt) || self.kinds().contains(Kind::Pid)
     }
 
-    /// Joins the pid namespace alone, which changes nothing for us, but for our children; answers whether we may.
+    /// Joins only the pid namespace, which applies to our children and changes nothing for us. Returns false if that is
+    /// not permitted.
     pub(crate) fn join_pid_for_children(&mut self) -> Result<bool, Fault> {
-        let why = "it holds for children only, so one that is born now is in it; pid_namespaces(7)";
+        let why = "it applies only to children, so the process that is forked next is in it; pid_namespaces(7)";
         match self.steps(|kind| kind == Kind::Pid).try_for_each(|step| step.join_because(why)) {
             Err(fault) if is_refused(&fault) => return Ok(false),
             joined => joined?,
         }
-        // They have it from birth.
+        // The children are in it from the start.
         self.files.retain(|file| file.kind != Kind::Pid);
         if let Some((_, kinds)) = &mut self.of_target {
             kinds.remove(Kind::Pid);
@@ -119,13 +120,13 @@ impl<'a> Entrances<'a> {
         Ok(true)
     }
 
-    /// Joins them all. A joined pid namespace holds for children only.
+    /// Joins all namespaces. A joined pid namespace applies only to children.
     pub(crate) fn join(&self) -> Result<(), Fault> {
         if self.files.is_empty() {
             let Some((target, kinds)) = self.of_target else { return Ok(()) };
             let why = match kinds.contains(Kind::User) {
-                true => "all at once, so that the rights that its user namespace gives count for the others; setns(2)",
-                false => "by the pidfd, which means no other process than the target; setns(2)",
+                true => "all at once, so that the rights gained in its user namespace count for the others; setns(2)",
+                false => "through the pidfd, which cannot refer to another process; setns(2)",
             };
             return match target.join(kinds, why) {
                 Err(fault) if is_refused(&fault) && kinds.contains(Kind::User) && kinds.iter().count() > 1 => {
@@ -137,8 +138,8 @@ impl<'a> Entrances<'a> {
         self.join_in_turn()
     }
 
-    /// First what our own rights suffice for, then what the owners on the way give, then the user namespace, and at last
-    /// what needs the rights that it gives.
+    /// Joins first the namespaces for which our own rights suffice, then those for which rights in the user namespaces
+    /// on the way suffice, then the user namespace, and last those that need the rights gained in it.
     fn join_in_turn(&self) -> Result<(), Fault> {
         if !self.kinds().contains(Kind::User) {
             return self.steps(|kind| kind != Kind::User).try_for_each(|step| step.join());
@@ -147,7 +148,7 @@ impl<'a> Entrances<'a> {
         for step in self.steps(|kind| kind != Kind::User) {
             match step.join() {
                 Err(fault) if is_refused(&fault) => match step.single() {
-                    // It would be refused again.
+                    // A single namespace would be refused again.
                     single if single.len() == 1 => left.extend(single),
                     singles => left.extend(join_allowed(singles)?),
                 },
@@ -166,7 +167,7 @@ impl<'a> Entrances<'a> {
         let owners = left.iter().map(Step::owner).collect::<Result<Vec<_>, _>>()?;
         for owner in owners::above(&user.open()?.1, &owners)? {
             let text = format!("setns({}, CLONE_NEWUSER)", owner.shown);
-            let why = "it owns what we want to join, and lies between us and the one that we want to be in";
+            let why = "it owns a namespace to join, and is an ancestor of the user namespace to enter";
             call(format!("enter {}", owner.shown), text, why, || {
                 nix::sched::setns(owner.fd.as_fd(), nix::sched::CloneFlags::CLONE_NEWUSER)
             })?;
@@ -186,12 +187,12 @@ impl<'a> Entrances<'a> {
     fn replace_user_by_parent(&mut self) -> Result<(), Fault> {
         let user = self.files.iter().find(|file| file.kind == Kind::User);
         let of_target = self.of_target.and_then(|(target, kinds)| {
-            // The user namespace is the first where it is among them.
+            // A user namespace comes first in the set.
             Some(Step::OfTarget(target, kinds.iter().take(1).collect())).filter(|_| !kinds.is_empty())
         });
         let first = user.map(Step::File).or(of_target).or(self.files.first().map(Step::File));
         let Some(step) = first else {
-            return Err(Fault::new("cannot find the owner of the namespaces: none is to be entered"));
+            return Err(Fault::new("cannot find the owner of the namespaces: no namespace is to be entered"));
         };
         let owners::Owner { shown, fd } = step.owner()?;
         if let Some((_, kinds)) = &mut self.of_target {
@@ -203,7 +204,7 @@ impl<'a> Entrances<'a> {
     }
 }
 
-/// Joins each that we may; answers the others.
+/// Joins each namespace that we may join; returns the others.
 fn join_allowed<'a>(steps: Vec<Step<'a>>) -> Result<Vec<Step<'a>>, Fault> {
     let mut left = Vec::new();
     for step in steps {
@@ -215,14 +216,14 @@ fn join_allowed<'a>(steps: Vec<Step<'a>>) -> Result<Vec<Step<'a>>, Fault> {
     Ok(left)
 }
 
-/// One call.
+/// One call of setns(2).
 enum Step<'a> {
     OfTarget(&'a Target, KindSet),
     File(&'a File),
 }
 
 impl<'a> Step<'a> {
-    /// One by one: each has its own owner.
+    /// Splits the step into one step per namespace, because each can have another owner.
     fn single(self) -> Vec<Step<'a>> {
         match self {
             Step::OfTarget(target, kinds) => {
@@ -232,7 +233,7 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// The file of its (first) namespace.
+    /// Opens the file of the step's (first) namespace.
     fn open(&self) -> Result<(String, OwnedFd), Fault> {
         match self {
             Step::File(file) => {
@@ -256,7 +257,7 @@ impl<'a> Step<'a> {
     }
 
     fn join(&self) -> Result<(), Fault> {
-        self.join_because("each has its own owner, whose rights it takes; setns(2)")
+        self.join_because("one by one, because each needs rights in its own owner; setns(2)")
     }
 
     fn join_because(&self, why: &str) -> Result<(), Fault> {
@@ -278,7 +279,7 @@ fn is_refused(fault: &Fault) -> bool {
 
 fn open_file(kind: Kind, path: &PathBuf) -> Result<OwnedFd, Fault> {
     let goal = format!("open the {} namespace {}", kind.option(), path.display());
-    // Not O_PATH: setns(2) wants a file; and a FIFO in its place must not keep us waiting.
+    // Not O_PATH, which setns(2) does not accept; O_NONBLOCK, because a FIFO in its place must not block us.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     look(goal, format!("openat({path:?})"), || openat(CWD, path, flags, Mode::empty()))
 }

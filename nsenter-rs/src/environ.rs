@@ -1,8 +1,8 @@
 //! The target's environment for the command. `proc_pid_environ(5)`.
 //!
-//! The target chose it, and almost any variable can make some program run a command: TAR_OPTIONS, LESSOPEN, PS1, HOME.
-//! So it goes as a whole only to a program of the target's own, run as the user who chose it. Any other command keeps
-//! the caller's environment, and takes over no more than the target's locale and time zone.
+//! The target chose its environment, and almost any variable can make some program run a command: TAR_OPTIONS,
+//! LESSOPEN, PS1, HOME. So the whole environment goes only to a program of the target itself, run as the user who chose
+//! it. Any other command keeps the caller's environment, and takes over only the target's locale and time zone.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -18,26 +18,26 @@ use crate::host::Host;
 /// `DEFAULT_OVERFLOWUID` of the kernel.
 const OVERFLOW_UID: u32 = 65534;
 
-/// The target's environment, to be judged where the command will run.
+/// The target's environment, to be judged inside.
 pub(crate) struct Theirs {
-    /// Unknown where only root of its user namespace, which we are about to become, may read it.
+    /// The variables; `None` if only root of its user namespace, which we will become, may read them.
     bytes: Option<Vec<u8>>,
     host: Host,
-    /// What a dry run, which enters nothing, expects.
+    /// The result that a dry run, which enters nothing, assumes.
     expects_host: bool,
 }
 
-/// The target's environment, and what was found out inside.
+/// The target's environment, and the facts found inside.
 pub(crate) struct Judged {
     bytes: Vec<u8>,
     pid: i32,
     is_host: bool,
-    /// Real, effective, saved and file system user of the target, as the user namespace that we are in calls them.
+    /// The real, effective, saved and file system user of the target, as seen in our current user namespace.
     uids: Vec<u32>,
 }
 
 impl Theirs {
-    /// Reads it from outside; `inside` says that what is forbidden here may be read after entering.
+    /// Reads the environment from outside. If `inside` is set, a refused read is repeated after entering.
     pub(crate) fn of(target: &Target, inside: bool, expects_host: bool) -> Result<Theirs, Fault> {
         let bytes = match read(target) {
             Err(fault) if inside && matches!(fault.errno(), Some(Errno::EACCES | Errno::EPERM)) => None,
@@ -46,7 +46,7 @@ impl Theirs {
         Ok(Theirs { bytes, host: Host::here(), expects_host })
     }
 
-    /// Looks around, after entering and before we change our user.
+    /// Collects the facts, after entering and before our user changes.
     pub(crate) fn judge(&self, target: &Target, entered_user: bool) -> Result<Judged, Fault> {
         let bytes = match &self.bytes {
             Some(bytes) => bytes.clone(),
@@ -56,7 +56,7 @@ impl Theirs {
         let is_host = if narrate::is_dry_run() { self.expects_host } else { self.host.is_here() };
         let status = target.read("status")?;
         let uids = status_field(&status, "Uid").unwrap_or_default();
-        // Every user that has no id in there goes by this number.
+        // This number also stands for every user without an id in the user namespace.
         let is_known = |uid: &u32| !(entered_user && *uid == OVERFLOW_UID);
         let uids = uids.split_ascii_whitespace().filter_map(|uid| uid.parse().ok()).filter(is_known).collect();
         Ok(Judged { bytes, pid: target.pid(), is_host, uids })
@@ -64,18 +64,21 @@ impl Theirs {
 }
 
 impl Judged {
-    /// What the command gets. `is_like_target`: it will have the target's user and rights, whatever ours are now.
+    /// Returns the command's environment. With `is_like_target`, the command will have the target's user and rights,
+    /// whatever ours are now.
     pub(crate) fn environment(&self, is_like_target: bool) -> Environment {
         let own = Environment::inherited();
         let is_theirs = || is_like_target || narrate::is_dry_run() || self.is_only(rustix::process::geteuid().as_raw());
         let why = match self.is_host {
-            true => "the command is a program of the host, which a variable could make run something else".to_owned(),
+            true => {
+                "the command is a program of the host, and other variables could make it run something else".to_owned()
+            }
             false if is_theirs() => return whole(&self.bytes),
-            false => format!("another user than the command's could change the environment of process {}", self.pid),
+            false => format!("a user other than the command's could change the environment of process {}", self.pid),
         };
         let (environment, left) = harmless(&self.bytes, own);
         if left > 0 {
-            narrate::remark(format_args!("took only locale and time zone from the target's environment: {why}"));
+            narrate::remark(format_args!("used only locale and time zone of the target's environment: {why}"));
         }
         environment
     }
@@ -98,7 +101,8 @@ fn whole(bytes: &[u8]) -> Environment {
     environment
 }
 
-/// Our own with the target's locale and time zone; and how many variables that differ from ours were left out.
+/// Returns our own environment with the target's locale and time zone, and the number of omitted variables that differ
+/// from ours.
 fn harmless(bytes: &[u8], mut own: Environment) -> (Environment, usize) {
     let mut left = 0;
     for (name, value) in entries(bytes) {
@@ -119,7 +123,8 @@ fn entries(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// A locale or a time zone by its name; neither may name a file of the target's: `TZ=:/tmp/x`, `LANG=../../tmp/x`.
+/// Reports whether a variable is a locale or a time zone given by name. A value must not name a file of the target:
+/// `TZ=:/tmp/x`, `LANG=../../tmp/x`.
 fn is_harmless(name: &[u8], value: &[u8]) -> bool {
     let is_locale = matches!(name, b"LANG" | b"LANGUAGE") || is_category(name);
     let extra: &[u8] = match name {
@@ -137,7 +142,7 @@ fn is_harmless(name: &[u8], value: &[u8]) -> bool {
         && value.iter().all(|byte| byte.is_ascii_alphanumeric() || extra.contains(byte))
 }
 
-/// `LC_ALL`, `LC_CTYPE` and their like.
+/// Reports whether a name is that of a locale category: `LC_ALL`, `LC_CTYPE` and the like.
 fn is_category(name: &[u8]) -> bool {
     name.strip_prefix(b"LC_").is_some_and(|rest| !rest.is_empty() && rest.iter().all(u8::is_ascii_uppercase))
 }
@@ -151,21 +156,21 @@ mod tests {
     }
 
     #[test]
-    fn a_program_of_the_host_takes_over_no_more_than_locale_and_time_zone() {
+    fn a_program_of_the_host_takes_over_only_locale_and_time_zone() {
         let mut own = Environment::empty();
         own.set("PATH", "/bin");
         own.set("HOME", "/root");
         own.set("LANG", "C");
-        let told = b"A=1\0PATH=/evil\0HOME=/evil\0LD_PRELOAD=/evil.so\0BASH_FUNC_ls%%=() {\0NONE\0PS1=$(evil)\0\
+        let theirs = b"A=1\0PATH=/evil\0HOME=/evil\0LD_PRELOAD=/evil.so\0BASH_FUNC_ls%%=() {\0NONE\0PS1=$(evil)\0\
                      LANG=de_DE.UTF-8\0LC_TIME=C\0LC_X_EVIL=x\0TZ=Europe/Berlin\0A=2\0";
-        let (environment, left) = harmless(told, own);
+        let (environment, left) = harmless(theirs, own);
         assert_eq!(
             list(&environment),
             ["PATH=/bin", "HOME=/root", "LANG=de_DE.UTF-8", "LC_TIME=C", "TZ=Europe/Berlin"]
         );
         assert_eq!(left, 8);
         assert_eq!(
-            list(&whole(told))[..5],
+            list(&whole(theirs))[..5],
             ["A=2", "PATH=/evil", "HOME=/evil", "LD_PRELOAD=/evil.so", "BASH_FUNC_ls%%=() {"]
         );
     }

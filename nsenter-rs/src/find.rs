@@ -1,7 +1,8 @@
-//! Finding containers: what runs here, by name, id or pid, from /proc and the runtimes' state files alone. `proc(5)`.
+//! Finding running containers by name, id or pid, using only /proc and the runtimes' state files. `proc(5)`.
 //!
-//! Each source tells *claims*; a claim that the kernel does not confirm is none. The surprise: several may be about one
-//! process (docker runs on containerd, podman on crun); then the one that knows the name wins, and root's word first.
+//! Each source makes *claims*; a claim that the kernel does not confirm is ignored. The surprise: several claims can be
+//! about one process (docker runs on containerd, podman on crun); then the runtime that knows the name wins, and root's
+//! claims come first.
 
 mod allowance;
 mod claim;
@@ -44,48 +45,49 @@ pub(crate) use reference::Reference;
 pub(crate) use resolve::{Found, resolve};
 pub(crate) use runtime::Runtime;
 
-/// A container that runs.
+/// A running container.
 pub(crate) struct Container {
-    /// Its first process.
+    /// The first process of the container.
     pub(crate) target: Target,
-    /// Who runs it.
+    /// The runtime that runs it.
     pub(crate) runtime: Runtime,
-    /// What it is called; the first is the one to show.
+    /// Its names; the first is the one to show.
     pub(crate) names: Vec<OsString>,
-    /// The runtime's own id, where it has one.
+    /// The runtime's own id, if there is one.
     pub(crate) id: Option<String>,
-    /// The image that it was made from, where its runtime notes it where we can read.
+    /// The image that it was made from, if its runtime records that where we can read it.
     pub(crate) image: Option<String>,
-    /// Kubernetes: `NAMESPACE/POD`.
+    /// The pod in Kubernetes: `NAMESPACE/POD`.
     pub(crate) pod: Option<String>,
-    /// The user whose word the names are; 0 for those that root's runtimes run.
+    /// The user who made the claim, and so chose the names; 0 for the runtimes of root.
     pub(crate) author: u32,
-    /// The cgroup that was made for it, and the controllers of its hierarchy; unknown where it has none, or shares one.
+    /// The cgroup that was made for the container, and the controllers of its hierarchy; `None` if it has none, or
+    /// shares one.
     group: Option<(Vec<String>, PathBuf)>,
-    /// Its namespaces, in the order of `Kind::ALL`.
+    /// The inodes of its namespaces, in the order of `Kind::ALL`.
     inodes: [Option<u64>; Kind::ALL.len()],
 }
 
-/// All containers that run here, as far as we may look.
+/// All containers that run here, as far as we may examine them.
 #[derive(Default)]
 pub(crate) struct Containers {
-    /// In the order of their pids.
+    /// The containers, ordered by pid.
     pub(crate) all: Vec<Container>,
-    /// Claims that were not confirmed, and why.
+    /// Claims that were not confirmed, and the reasons.
     refused: Vec<Refused>,
     /// State files that could not be used.
     passed_over: BTreeSet<String>,
 }
 
-/// What the sources look at.
+/// The state that the sources share.
 struct Search<'a> {
     own: u32,
-    /// The one container that is looked for.
+    /// The one container that is searched for.
     wanted: Option<&'a Reference>,
     hierarchies: Hierarchies,
     processes: Vec<Process>,
     passed_over: RefCell<BTreeSet<String>>,
-    /// By author.
+    /// How much may still be read, by author.
     allowances: RefCell<BTreeMap<u32, Rc<Allowance>>>,
 }
 
@@ -102,21 +104,22 @@ struct Origin<'a> {
     user: u32,
 }
 
-/// Tells what one kind of runtime runs.
+/// A function that returns the claims of one kind of runtime.
 type Source = fn(&Search<'_>) -> Vec<Claim>;
 
-/// Those that read files.
+/// The sources that read files.
 const FILES: &[Source] = &[docker::claims, storage::claims, containerd::claims, nspawn::registered, oci::claims];
 
-/// Those that take the word of a process.
+/// The sources that rely on processes.
 const PROCESSES: &[Source] = &[storage::monitored, nspawn::unregistered, lxc::claims, hold::claims];
 
-/// Looks for all of them; where one is `wanted`, not in files of another user's that cannot be about it.
+/// Finds all containers. If one is `wanted`, skips files of other users that cannot be about that one.
 pub(crate) fn all(wanted: Option<&Reference>) -> Result<Containers, Fault> {
     let mut search = Search::begin(wanted)?;
     let mut containers = Containers::default();
     containers.judge(&search, FILES.iter().flat_map(|source| source(&search)).collect());
-    // What a process in a container says is that container's word. There are containers that only their files tell.
+    // A claim by a process in a container is that container's own, so such processes are dropped. Containers must be
+    // found by files first, because some are found only by files.
     search.processes.retain(|process| !containers.contain(&process.target));
     containers.judge(&search, PROCESSES.iter().flat_map(|source| source(&search)).collect());
     search.allowances.borrow().values().filter_map(|it| it.remark()).for_each(narrate::remark);
@@ -124,17 +127,17 @@ pub(crate) fn all(wanted: Option<&Reference>) -> Result<Containers, Fault> {
     Ok(containers)
 }
 
-/// Prints the record of the one container that is meant.
-pub(crate) fn tell(reference: &Reference) -> Result<Status, Fault> {
+/// Prints the record of the container to which a name refers.
+pub(crate) fn print(reference: &Reference) -> Result<Status, Fault> {
     startup::print(&container(reference)?.record()?.to_line())
 }
 
-/// The one container that is meant.
+/// Returns the container to which a name refers.
 pub(crate) fn container(reference: &Reference) -> Result<Container, Fault> {
     match resolve(reference)? {
         Found::Container(container) => Ok(*container),
         Found::Network(path) => Err(Fault::new(format!(
-            "cannot take {} for a container: it is a named network namespace, which has no process of its own",
+            "cannot use {} as a container: it is a named network namespace, which has no process",
             reference.shown()
         ))
         .with_remedy(format!("enter it with --net={}", path.display()))),
@@ -142,36 +145,36 @@ pub(crate) fn container(reference: &Reference) -> Result<Container, Fault> {
 }
 
 impl Container {
-    /// The name to show, safe on a terminal.
+    /// Returns the name to show, safe on a terminal.
     pub(crate) fn shown(&self) -> String {
         self.name().shown()
     }
 
-    /// The first of its names.
+    /// Returns the first of its names.
     pub(crate) fn name(&self) -> Text {
         Text(self.names.first().cloned().unwrap_or_default())
     }
 
-    /// The record that names it.
+    /// Returns the record that identifies it.
     pub(crate) fn record(&self) -> Result<Record, Fault> {
         let mut record = Record::new(Some(&self.name()), self.target.identity()?)?;
         record.set_namespaces(&self.namespaces())?;
         let Container { id, image, pod, .. } = self;
         let (id, image, pod) = (id.as_deref(), image.as_deref(), pod.as_deref());
         record.set("container", &Origin { runtime: self.runtime.name(), id, image, pod, user: self.author })?;
-        // Of any other container, the kernel tells by its first process.
+        // For any other container, the kernel reports the cgroup of its first process.
         if let Some(group) = self.command().and_then(|command| hold::groups(&self.target, &command).transpose()) {
             record.set("cgroup", &group?)?;
         }
         Ok(record)
     }
 
-    /// The command by which to judge a container whose first process is none.
+    /// Returns the command that represents a container whose first process is an init of `--hold`.
     pub(crate) fn command(&self) -> Option<Target> {
         if self.runtime == Runtime::Hold { command_of(&self.target) } else { None }
     }
 
-    /// Its namespaces, and which of them are not ours.
+    /// Returns its namespaces, and which of them are private, which means different from ours.
     pub(crate) fn namespaces(&self) -> Vec<(Kind, Namespace)> {
         let mut namespaces = Vec::new();
         for (kind, inode) in Kind::ALL.into_iter().zip(self.inodes) {
@@ -182,8 +185,8 @@ impl Container {
         namespaces
     }
 
-    /// One line about it, to tell it from others of its name; with the words that mean it and no other.
-    fn told(&self, own: u32) -> String {
+    /// Describes the container in one line that distinguishes it from others of the same name.
+    fn described(&self, own: u32) -> String {
         let id = self.id.as_deref().filter(|id| reference::is_random(id)).map(|id| format!(" {}", &id[..12]));
         let whose = if [0, own].contains(&self.author) { String::new() } else { format!(" of user {}", self.author) };
         let (name, runtime) = (self.shown(), self.runtime.name());
@@ -192,18 +195,20 @@ impl Container {
 }
 
 impl Containers {
-    /// The container that a process is in: it shares a namespace with one that we do not, or lies in its cgroup.
+    /// Returns the container that a process is in: one that shares a namespace with it, but not with us, or whose
+    /// cgroup it is in.
     pub(crate) fn of(&self, process: &Target) -> Option<&Container> {
         let is_first = |container: &&Container| container.target.pid() == process.pid();
         let by_namespace = || {
-            // What containers of a pod share, or a user's containers, tells none of them; but then another kind may.
+            // A namespace that several containers share (those of a pod, or of a user) identifies none of them; another
+            // kind may.
             let kinds = [Kind::Pid, Kind::Mnt, Kind::Cgroup, Kind::Uts, Kind::Ipc, Kind::Net, Kind::User];
             kinds.iter().find_map(|kind| self.of_namespace(*kind, process.namespace_inode(*kind).ok()??))
         };
         self.all.iter().find(is_first).or_else(by_namespace).or_else(|| self.by_cgroup(process))
     }
 
-    /// The one container whose first process is in this namespace, where we are not.
+    /// Returns the only container whose first process is in this namespace, if we are not in it.
     pub(crate) fn of_namespace(&self, kind: Kind, inode: u64) -> Option<&Container> {
         if own_namespace_inode(kind) == Some(inode) {
             return None;
@@ -212,14 +217,14 @@ impl Containers {
         found.next().filter(|_| found.next().is_none())
     }
 
-    /// Whether a process is in one of them.
+    /// Reports whether a process is in one of the containers.
     fn contain(&self, process: &Target) -> bool {
         let inode = process.namespace_inode(Kind::Pid).ok().flatten();
         let found = inode.and_then(|inode| self.of_namespace(Kind::Pid, inode)).or_else(|| self.by_cgroup(process));
         found.is_some()
     }
 
-    /// Adds what holds of these claims.
+    /// Adds the containers whose claims the kernel confirms.
     fn judge(&mut self, search: &Search, claims: Vec<Claim>) {
         for claim in claims {
             match claim.verify(&search.hierarchies) {
@@ -252,10 +257,10 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// What a source needs and has; what is wrong with it is kept for whoever does not find what he looks for.
-    fn usable<T>(&self, told: Result<T, Unusable>) -> Option<T> {
-        match told {
-            Ok(told) => Some(told),
+    /// Returns what a source could read; a reason why it could not is kept for the error if nothing is found.
+    fn usable<T>(&self, read: Result<T, Unusable>) -> Option<T> {
+        match read {
+            Ok(value) => Some(value),
             Err(Unusable::Absent | Unusable::LeftOut) => None,
             Err(Unusable::Wrong(what)) => {
                 self.passed_over.borrow_mut().insert(what);
@@ -264,12 +269,12 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// A directory of the system, as [`Place::of_system`].
+    /// Opens a directory of the system, as [`Place::of_system`].
     fn place(&self, path: &Path) -> Option<Place> {
         self.usable(Place::of_system(path)).map(|place| self.within(place))
     }
 
-    /// A user's directory, as [`Place::of_user`].
+    /// Opens a directory of a user, as [`Place::of_user`].
     fn place_of(&self, uid: u32, path: &Path) -> Option<Place> {
         self.usable(Place::of_user(uid, path)).map(|place| self.within(place))
     }
@@ -285,13 +290,13 @@ impl<'a> Search<'a> {
         author == 0 || author == self.own
     }
 
-    /// The container that alone is of interest among this author's. All of root's are, and our own: what a process in one
-    /// of them says is its word.
+    /// Returns the only container of interest among this author's, or `None` if all are: all containers of root and of
+    /// ourselves are needed, because a claim by a process in one of them does not count.
     fn one_of(&self, author: u32) -> Option<&Reference> {
         self.wanted.filter(|_| !self.trusts(author))
     }
 
-    /// The runtimes' own processes of this program, as far as we take their word for where they keep their files.
+    /// Returns the runtimes' own processes of this program, as far as we trust them to say where they keep their files.
     fn trusted(&self, program: &'static str) -> impl Iterator<Item = &Process> {
         let is_trusted = move |it: &&Process| match it.author {
             0 => it.shares_mounts(),

@@ -1,7 +1,8 @@
-//! Whether what is run after entering is a program of the caller's own system. `statx(2)`, `mount_namespaces(7)`.
+//! Whether the command that runs after entering is a program of the caller's own system. `statx(2)`,
+//! `mount_namespaces(7)`.
 //!
-//! The options do not say: `--mount` may lead into our own mount namespace, `--root` to our own root, and a service with
-//! a mount namespace of its own still has the host's /usr. So the directories themselves are compared, after entering.
+//! The options do not show it: `--mount` may enter our own mount namespace, `--root` may name our own root, and a
+//! service with a mount namespace of its own still has the host's /usr. So the directories are compared after entering.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
-/// The root, and directories that hold programs, their libraries, or whole trees of both.
+/// The root, and directories that contain programs, their libraries, or whole trees of both.
 const PROGRAMS: &[&str] = &[
     "/",
     "/bin",
@@ -26,13 +27,13 @@ const PROGRAMS: &[&str] = &[
     "/gnu/store",
 ];
 
-/// The caller's root and its program directories, looked at before anything is entered.
+/// The caller's root and its program directories, examined before anything is entered.
 pub(crate) struct Host {
     paths: Vec<PathBuf>,
     programs: Vec<Directory>,
 }
 
-/// A directory, whatever mount it is seen through.
+/// A directory, identified independently of the mount it is seen through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Directory {
     device: (u32, u32),
@@ -40,7 +41,7 @@ struct Directory {
 }
 
 impl Host {
-    /// Looks at where we are.
+    /// Examines the system that we are in.
     pub(crate) fn here() -> Host {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let searched = path.as_bytes().split(|byte| *byte == b':').map(|part| Path::new(OsStr::from_bytes(part)));
@@ -50,8 +51,8 @@ impl Host {
         Host { paths, programs }
     }
 
-    /// Whether the root that we are in now has a program directory of the one that we were in. A root that cannot be
-    /// looked at counts as ours.
+    /// Reports whether our current root contains a program directory of the root before entering. A root that cannot be
+    /// examined counts as ours.
     pub(crate) fn is_here(&self) -> bool {
         let found = |path: &PathBuf| directory(path).is_some_and(|here| self.programs.contains(&here));
         directory(Path::new("/")).is_none() || self.paths.iter().any(found)
@@ -59,6 +60,6 @@ impl Host {
 }
 
 fn directory(path: &Path) -> Option<Directory> {
-    let told = statx(CWD, path, AtFlags::NO_AUTOMOUNT, StatxFlags::INO).ok()?;
-    Some(Directory { device: (told.stx_dev_major, told.stx_dev_minor), inode: told.stx_ino })
+    let found = statx(CWD, path, AtFlags::NO_AUTOMOUNT, StatxFlags::INO).ok()?;
+    Some(Directory { device: (found.stx_dev_major, found.stx_dev_minor), inode: found.stx_ino })
 }

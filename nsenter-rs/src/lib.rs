@@ -1,6 +1,7 @@
-//! `nsenter-rs`: enter the namespaces of a process or of a container record, and find containers. `setns(2)`.
+//! `nsenter-rs`: enters the namespaces of a process or of a container record, and finds, lists and inspects containers.
+//! `setns(2)`.
 //!
-//! Start reading at `plan.rs`: it lists the steps in the order in which the kernel wants them.
+//! Start reading at `plan.rs`, which chooses the task; the steps of entering are in `entering.rs` and `enter.rs`.
 #![forbid(unsafe_code)]
 
 pub mod manual;

@@ -1,8 +1,8 @@
-//! Running the command as the target runs: what refuses something to the target refuses it to the command.
+//! Running the command with the confinement of the target: what is forbidden to the target is forbidden to the command.
 //! `proc_pid_status(5)`, `proc_pid_limits(5)`.
 //!
-//! What is counted in the names of the machine outside is read and set there: groups, limits, CPUs, the OOM score. User,
-//! group, capabilities and secure bits follow inside, and the filters last.
+//! Properties that refer to the machine outside are read and set there: groups, limits, CPUs, the OOM score. User,
+//! group, capabilities and secure bits are set inside, and the filters last.
 
 use plumbing::kernel::{call, look};
 use plumbing::privilege::ResourceLimit;
@@ -15,16 +15,16 @@ use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CpuSet, sched_getaff
 
 use crate::{context, filters, securebits};
 
-/// What becomes of us where the kernel does not tell us all of the target.
+/// The reaction to a property of the target that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Untold {
-    /// No command is run.
+pub(crate) enum Unreadable {
+    /// Fail; the command is not run.
     Fatal,
-    /// The command is as we are there, and stderr says so.
+    /// Print a warning, and leave that property of the command unchanged.
     Remarked,
 }
 
-/// What is read of the target while we are outside.
+/// The properties of the target that are read outside.
 pub(crate) struct Like<'a> {
     target: &'a Target,
     groups: Vec<u32>,
@@ -35,13 +35,13 @@ pub(crate) struct Like<'a> {
     oom_score_adj: String,
 }
 
-impl Untold {
-    fn unless_told<T>(self, told: Result<T, Fault>) -> Result<Option<T>, Fault> {
-        match (told, self) {
-            (Ok(told), _) => Ok(Some(told)),
-            (Err(fault), Untold::Fatal) => Err(fault),
-            (Err(fault), Untold::Remarked) => {
-                narrate::remark(format!("{fault}; the command is not like the target there"));
+impl Unreadable {
+    fn allow<T>(self, read: Result<T, Fault>) -> Result<Option<T>, Fault> {
+        match (read, self) {
+            (Ok(value), _) => Ok(Some(value)),
+            (Err(fault), Unreadable::Fatal) => Err(fault),
+            (Err(fault), Unreadable::Remarked) => {
+                narrate::remark(format!("{fault}; the command is not like the target in this"));
                 Ok(None)
             }
         }
@@ -49,23 +49,24 @@ impl Untold {
 }
 
 impl<'a> Like<'a> {
-    /// Looks at the target; stops it for an instant where it has filters.
-    pub(crate) fn of(target: &'a Target, untold: Untold) -> Result<Like<'a>, Fault> {
+    /// Reads the target's properties; stops the target for a moment if it has filters.
+    pub(crate) fn of(target: &'a Target, unreadable: Unreadable) -> Result<Like<'a>, Fault> {
         let status = Status::of(target)?;
         let limits = target.read("limits")?;
         Ok(Like {
             target,
             groups: status.numbers("Groups", 10)?,
             limits: limits.lines().filter_map(ResourceLimit::of_proc).collect(),
-            // First: it does not stop the target, which need not be stopped for nothing.
-            securebits: untold.unless_told(securebits::of(target))?.flatten(),
-            filters: untold.unless_told(filters::of(target, status.number("Seccomp")?))?.unwrap_or_default(),
+            // First, because this does not stop the target: if it fails, the target need not be stopped.
+            securebits: unreadable.allow(securebits::of(target))?.flatten(),
+            filters: unreadable.allow(filters::of(target, status.number("Seccomp")?))?.unwrap_or_default(),
             cpus: cpus_of(target)?,
             oom_score_adj: target.read("oom_score_adj")?.trim_end().to_owned(),
         })
     }
 
-    /// Before the border, in the process that crosses it, which is in the target's cgroups by now.
+    /// Sets the properties that are set before the border, in the process that crosses it, which is already in the
+    /// target's cgroups.
     pub(crate) fn outside(&self) -> Result<(), Fault> {
         self.take_cpus()?;
         self.take_oom_score()?;
@@ -73,9 +74,9 @@ impl<'a> Like<'a> {
         prepare(&self.groups, &self.limits)
     }
 
-    /// Behind the border, as the last thing: `last` is done when user and group have changed.
+    /// Sets the properties that are set inside, last of all; calls `last` when user and group have changed.
     pub(crate) fn inside(&self, last: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
-        // Again: the kernel tells the ids as the user namespace that we are in now calls them.
+        // Read again, because the kernel translates the ids into the reader's user namespace.
         let status = Status::of(self.target)?;
         status.likeness(self.securebits)?.apply(&self.limits, &self.filters, last)
     }
@@ -88,12 +89,12 @@ impl<'a> Like<'a> {
         let list: Vec<_> =
             (0..CpuSet::MAX_CPU).filter(|cpu| self.cpus.is_set(*cpu)).map(|cpu| cpu.to_string()).collect();
         let text = format!("sched_setaffinity(0, {}, [{}])", CpuSet::MAX_CPU / 8, list.join(" "));
-        call(goal, text, "as the target; sched_setaffinity(2)", || sched_setaffinity(None, &self.cpus))
+        call(goal, text, "the same as the target; sched_setaffinity(2)", || sched_setaffinity(None, &self.cpus))
     }
 
     fn take_oom_score(&self) -> Result<(), Fault> {
         const FILE: &str = "/proc/self/oom_score_adj";
-        let goal = "be killed as soon as the target when memory runs out";
+        let goal = "have the target's priority for the OOM killer";
         let own = look(goal, format!("read({FILE:?})"), || std::fs::read_to_string(FILE))?;
         if own.trim_end() == self.oom_score_adj {
             return Ok(());
@@ -102,17 +103,18 @@ impl<'a> Like<'a> {
             openat(CWD, FILE, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
         })?;
         let text = format!("write({FILE:?}, {:?})", self.oom_score_adj);
-        call(goal, text, "as the target; proc_pid_oom_score_adj(5)", || {
+        call(goal, text, "the same as the target; proc_pid_oom_score_adj(5)", || {
             rustix::io::write(&file, self.oom_score_adj.as_bytes()).map(drop)
         })
     }
 }
 
-/// What the target lacks and we have: rights that a command which is not made like it would have more.
+/// Returns the rights that we have and the target lacks, which a command would keep unless it is made like the target.
 pub(crate) fn more_than(target: &Target) -> Result<Vec<&'static str>, Fault> {
     let own = std::process::id().cast_signed();
-    let own = look("look at ourselves", "read(\"/proc/self/status\")", || std::fs::read_to_string("/proc/self/status"))
-        .map(|text| Status { pid: own, text })?;
+    let own =
+        look("read our own status", "read(\"/proc/self/status\")", || std::fs::read_to_string("/proc/self/status"))
+            .map(|text| Status { pid: own, text })?;
     let theirs = Status::of(target)?;
     let bounding = |status: &Status| status.likeness(None).map(|it| it.sets.bounding);
     let has = |status: &Status, field| status.number(field).map(|number| number != 0);
@@ -132,11 +134,11 @@ pub(crate) fn more_than(target: &Target) -> Result<Vec<&'static str>, Fault> {
 fn cpus_of(target: &Target) -> Result<CpuSet, Fault> {
     let (goal, text) = ("read the target's CPUs", format!("sched_getaffinity({})", target.pid()));
     let cpus = look(goal, &text, || sched_getaffinity(Pid::from_raw(target.pid())))?;
-    // As long as it has not ended its pid means it.
-    match target.has_ended()? {
-        true => Err(Fault::kernel(goal, text, nix::errno::Errno::ESRCH)),
-        false => Ok(cpus),
+    // A process that has not ended still has its pid.
+    if target.has_ended()? {
+        return Err(Fault::kernel(goal, text, nix::errno::Errno::ESRCH));
     }
+    Ok(cpus)
 }
 
 /// /proc/PID/status.
@@ -175,17 +177,17 @@ impl Status {
         match self.numbers(field, 10)?[..] {
             [real, effective, saved, of_files] => {
                 if !narrate::is_dry_run() && [saved, of_files] != [effective; 2] {
-                    narrate::remark(format!("the target's saved {field} is another; execve(2) keeps none"));
+                    narrate::remark(format!("the target's saved {field} differs; execve(2) does not preserve it"));
                 }
                 Ok([real, effective])
             }
-            _ => Err(self.odd(field, "four numbers belong there")),
+            _ => Err(self.odd(field, "expected four numbers")),
         }
     }
 
-    /// What stands behind `FIELD:`.
+    /// Returns the text after `FIELD:`.
     fn word(&self, field: &str) -> Result<&str, Fault> {
-        status_field(&self.text, field).ok_or_else(|| self.odd(field, "it is not there"))
+        status_field(&self.text, field).ok_or_else(|| self.odd(field, "the field is missing"))
     }
 
     fn numbers(&self, field: &str, radix: u32) -> Result<Vec<u32>, Fault> {
@@ -196,11 +198,11 @@ impl Status {
     }
 
     fn number(&self, field: &str) -> Result<u32, Fault> {
-        self.numbers(field, 10)?.first().copied().ok_or_else(|| self.odd(field, "no number is there"))
+        self.numbers(field, 10)?.first().copied().ok_or_else(|| self.odd(field, "expected a number"))
     }
 
     fn odd(&self, field: &str, wrong: &str) -> Fault {
-        Fault::new(format!("cannot be like process {}: /proc/{0}/status, {field}: {wrong}", self.pid))
+        Fault::new(format!("cannot make the command like process {}: /proc/{0}/status, {field}: {wrong}", self.pid))
     }
 }
 
@@ -209,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_status_of_a_process_is_understood() {
+    fn the_status_of_a_process_is_parsed() {
         let text = "Umask:\t0027\nUid:\t1\t2\t2\t2\nGid:\t5\t5\t5\t5\nGroups:\t7 8 \nCapInh:\t00\nCapPrm:\t20\nCapEff:\t20\n\
                     CapBnd:\t21\nCapAmb:\t0\nNoNewPrivs:\t1\nSeccomp:\t2\n";
         let status = Status { pid: 1, text: text.to_owned() };

@@ -1,4 +1,4 @@
-//! Which cgroup the command belongs in: the record's, else the one that the container's init is in. `cgroups(7)`.
+//! The cgroups that the command joins: those of the record, or else those of the container's init. `cgroups(7)`.
 
 use plumbing::Fault;
 use plumbing::hierarchy::{Cgroup, Hierarchies, memberships};
@@ -13,13 +13,13 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Moves this process into them.
+    /// Moves this process into the groups.
     pub(crate) fn join(&self) -> Result<(), Fault> {
         self.cgroup.join(&self.hierarchies)
     }
 }
 
-/// The groups that entering this container means; `None` where we are in them already.
+/// Returns the groups to join for this container; `None` if we are already in them.
 pub(crate) fn of(record: &Record, target: &Target) -> Result<Option<Groups>, Fault> {
     let hierarchies = Hierarchies::discover()?;
     let cgroup = match record.get::<Cgroup>("cgroup")? {
@@ -29,7 +29,7 @@ pub(crate) fn of(record: &Record, target: &Target) -> Result<Option<Groups>, Fau
     Ok(groups(hierarchies, cgroup))
 }
 
-/// The groups of a process; `None` where we are in them already.
+/// Returns the groups of a process; `None` if we are already in them.
 pub(crate) fn of_target(target: &Target) -> Result<Option<Groups>, Fault> {
     let hierarchies = Hierarchies::discover()?;
     let cgroup = of_init(&hierarchies, target)?;
@@ -41,7 +41,7 @@ fn groups(hierarchies: Hierarchies, cgroup: Cgroup) -> Option<Groups> {
     (!nothing).then_some(Groups { hierarchies, cgroup })
 }
 
-/// Where the init is and we are not.
+/// Returns the groups that the init is in and we are not.
 fn of_init(hierarchies: &Hierarchies, target: &Target) -> Result<Cgroup, Fault> {
     let mut cgroup = Cgroup { version: 1, path: "/".into(), paths: Default::default(), limits: Default::default() };
     for (controllers, path) in memberships(target.read("cgroup")?.as_bytes()) {

@@ -1,8 +1,8 @@
-//! A namespace by its id: 64 bits that the kernel never gives twice, unlike the inode in /proc/PID/ns. `ioctl_nsfs(2)`,
+//! A namespace by its id: 64 bits that the kernel never reuses, unlike the inode in /proc/PID/ns. `ioctl_nsfs(2)`,
 //! `open_by_handle_at(2)`.
 //!
-//! Linux 6.19 opens one by the id alone. Linux 6.18 tells a namespace's id, but opens it only for who knows more of it
-//! already; so there it is looked for among the processes.
+//! Linux 6.19 opens a namespace by the id alone. Linux 6.18 returns a namespace's id, but opening needs more than the
+//! id; there, the processes are searched for it.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -12,7 +12,7 @@ use plumbing::kernel::{look, namespace_by_id, namespace_id};
 use plumbing::namespace::Kind;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-/// Opens it.
+/// Opens the namespace.
 pub(crate) fn open(kind: Kind, id: u64) -> Result<OwnedFd, Fault> {
     match namespace_by_id(id) {
         Ok(fd) => Ok(fd),
@@ -25,19 +25,19 @@ fn search(kind: Kind, id: u64) -> Result<OwnedFd, Fault> {
     let own = format!("/proc/self/ns/{}", kind.proc_name());
     let fd = look(&goal, format!("openat({own:?})"), || open_path(&own))?;
     look(&goal, format!("ioctl({own}, NS_GET_ID)"), || id_of(kind, &fd)).map_err(|fault| match fault.errno() {
-        Some(Errno::ENOTTY) => fault.with_remedy("this kernel gives namespaces no id, Linux 6.18 does; name a file"),
+        Some(Errno::ENOTTY) => fault.with_remedy("namespaces have no ids before Linux 6.18; name a file instead"),
         _ => fault,
     })?;
     for entry in look(&goal, "readdir(\"/proc\")", || std::fs::read_dir("/proc"))?.flatten() {
         let is_process = entry.file_name().to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-        // One that has ended since, or that we may not look into, is no help.
+        // Skips processes that have ended, and those that we may not examine.
         let path = entry.path().join("ns").join(kind.proc_name());
         let found = is_process.then(|| open_path(path).ok()).flatten();
         if let Some(fd) = found.filter(|fd| id_of(kind, fd) == Ok(id)) {
             return Ok(fd);
         }
     }
-    Err(Fault::new(format!("cannot {goal}: no process that we may look into is in it")))
+    Err(Fault::new(format!("cannot {goal}: no process that we may examine is in it")))
 }
 
 fn open_path(path: impl rustix::path::Arg) -> Result<OwnedFd, rustix::io::Errno> {

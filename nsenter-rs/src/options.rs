@@ -14,7 +14,7 @@ use crate::address::Address;
 use crate::credentials::Id;
 use crate::entrance::Source;
 use crate::find::{Reference, Runtime};
-use crate::like_target::Untold;
+use crate::like_target::Unreadable;
 
 const EXAMPLES: &str = "
   nsenter-rs --target 4242 --all -- sh                      enter every namespace of a process
@@ -89,7 +89,7 @@ pub struct Options {
     pub(crate) command: Vec<OsString>,
 }
 
-/// A page about a container instead of a way into it.
+/// Options that report on a container instead of entering it.
 #[derive(Debug, Default, clap::Args, Ordinary)]
 #[command(next_help_heading = "Inspection")]
 pub(crate) struct Inspection {
@@ -101,7 +101,7 @@ pub(crate) struct Inspection {
     pub(crate) diff: Option<Vec<OsString>>,
 }
 
-/// Which namespaces, and whose. `Some(None)`: the target's.
+/// The namespaces to enter. `Some(None)` means the target's.
 #[derive(Debug, Default, clap::Args, Ordinary)]
 #[command(next_help_heading = "Namespaces: of the target, of FILE, or with ID")]
 pub(crate) struct Namespaces {
@@ -141,7 +141,7 @@ pub(crate) struct Namespaces {
     pub(crate) net_socket: Option<RawFd>,
 }
 
-/// As whom and where the command runs.
+/// The identity, the directories and the surroundings of the command.
 #[derive(Debug, Default, clap::Args, Ordinary)]
 #[command(next_help_heading = "Command")]
 pub(crate) struct CommandAs {
@@ -199,15 +199,15 @@ pub(crate) struct CommandAs {
 }
 
 impl CommandAs {
-    /// Whether the command is to be like the target, and what becomes of it where we are not told all.
-    pub(crate) fn like_target(&self) -> Option<Untold> {
-        let strictly = self.like_target.then_some(Untold::Fatal);
-        strictly.or(self.like_target_try.then_some(Untold::Remarked))
+    /// Returns what happens to properties of the target that cannot be read, or `None` without `--like-target`.
+    pub(crate) fn like_target(&self) -> Option<Unreadable> {
+        let strictly = self.like_target.then_some(Unreadable::Fatal);
+        strictly.or(self.like_target_try.then_some(Unreadable::Remarked))
     }
 }
 
 impl Namespaces {
-    /// The kinds asked for one by one, and where each comes from.
+    /// Returns the kinds that are requested one by one, and the source of each.
     pub(crate) fn sources(self) -> Vec<(Kind, Source)> {
         let asked = [
             (Kind::User, self.user),
@@ -226,7 +226,7 @@ impl Namespaces {
     }
 }
 
-/// `:ID` is no file, but the kernel's own id of a namespace.
+/// `:ID` is not a file but the kernel's id of a namespace.
 fn of_file(path: PathBuf) -> Source {
     let id = path.to_str().and_then(|text| text.strip_prefix(':')?.parse().ok());
     id.map_or(Source::File(path), Source::Id)

@@ -1,8 +1,8 @@
-//! What nsenter-rs does while its command runs inside: it hands signals on, stops and continues with it, and passes on
-//! what a terminal brings. `signalfd(2)`, `waitpid(2)`.
+//! Waiting outside while the command runs inside: forwarding signals, stopping and continuing with the command, and
+//! relaying the data of a terminal. `signalfd(2)`, `waitpid(2)`.
 //!
-//! The terminal signals both of us, but kill(1) only whoever it names; who sent a signal tells whether the command has
-//! it already.
+//! A terminal signals both nsenter-rs and the command, kill(1) only the process that it names; the sender of a signal
+//! shows whether the command has already received it.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -17,7 +17,8 @@ use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::terminal::Terminal;
 
-/// What is handed on. SIGTTIN and SIGTTOU only must not stop us while we set the terminal.
+/// The signals that are forwarded. SIGTTIN and SIGTTOU are only blocked, so that they do not stop us while we set the
+/// terminal.
 const HANDED_ON: &[Signal] = &[
     Signal::SIGHUP,
     Signal::SIGINT,
@@ -31,14 +32,14 @@ const HANDED_ON: &[Signal] = &[
     Signal::SIGWINCH,
 ];
 
-/// Signals that wait for us to read them.
+/// Blocked signals, waiting to be read.
 pub(crate) struct Signals {
     before: SigSet,
     queue: SignalFd,
 }
 
 impl Signals {
-    /// From now on they wait.
+    /// Blocks the signals from now on.
     pub(crate) fn hold() -> Result<Signals, Fault> {
         let goal = "hold signals for the command";
         let mut held: SigSet = HANDED_ON.iter().copied().collect();
@@ -53,17 +54,18 @@ impl Signals {
         Ok(Signals { before, queue })
     }
 
-    /// In the process that becomes the command: as it was.
-    pub(crate) fn let_go(&self) -> Result<(), Fault> {
-        look("let signals through to the command", "rt_sigprocmask(SIG_SETMASK)", || self.before.thread_set_mask())
+    /// Restores the signal mask, in the process that becomes the command.
+    pub(crate) fn release(&self) -> Result<(), Fault> {
+        look("unblock signals for the command", "rt_sigprocmask(SIG_SETMASK)", || self.before.thread_set_mask())
     }
 
-    /// What the key does on the caller's terminal. A group that nobody could continue is not stopped by it.
+    /// Stops our job as the key on the caller's terminal does. The kernel does not stop a group that nobody could
+    /// continue.
     fn stop_job(&self) -> Result<(), Fault> {
         let goal = "stop with the command";
         let stop: SigSet = [Signal::SIGTSTP].into_iter().collect();
         look(goal, "rt_sigprocmask(SIG_UNBLOCK, [TSTP])", || stop.thread_unblock())?;
-        call(goal, "kill(0, SIGTSTP)", "the whole job, as the terminal would; setpgid(2)", || {
+        call(goal, "kill(0, SIGTSTP)", "stops the whole job, as the terminal would; setpgid(2)", || {
             nix::sys::signal::kill(Pid::from_raw(0), Signal::SIGTSTP)
         })?;
         look(goal, "rt_sigprocmask(SIG_BLOCK, [TSTP])", || stop.thread_block())
@@ -72,12 +74,12 @@ impl Signals {
 
 fn stop_ourselves() -> Result<(), Fault> {
     let own = nix::unistd::getpid();
-    call("stop with the command", format!("kill({own}, SIGSTOP)"), "its stop is ours; waitpid(2)", || {
+    call("stop with the command", format!("kill({own}, SIGSTOP)"), "the command has stopped; waitpid(2)", || {
         nix::sys::signal::kill(own, Signal::SIGSTOP)
     })
 }
 
-/// Stays until the command, our child, has ended.
+/// Waits until the command, our child, has ended.
 pub(crate) fn attend(pid: i32, signals: &Signals, mut terminal: Option<&mut Terminal>) -> Result<Status, Fault> {
     let command = Command::open(pid)?;
     if let Some(terminal) = &mut terminal {
@@ -101,7 +103,7 @@ pub(crate) fn attend(pid: i32, signals: &Signals, mut terminal: Option<&mut Term
             None => wait_readable(signals.queue.as_fd(), None)?,
         };
         if signalled {
-            command.hear(signals, &mut terminal)?;
+            command.forward(signals, &mut terminal)?;
         }
         if let Some(group) = terminal.as_mut().and_then(|terminal| terminal.stop_typed()) {
             is_typed = command.stop_where_the_kernel_does_not(group)?;
@@ -122,7 +124,7 @@ struct Command {
 
 impl Command {
     fn open(pid: i32) -> Result<Command, Fault> {
-        // Nobody else collects our child, so until we do its pid means it.
+        // Only we reap our child; until then the pid cannot be reused.
         let pidfd = look("watch the command", format!("pidfd_open({pid})"), || {
             pidfd_open(rustix::process::Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH)?, PidfdFlags::empty())
         })?;
@@ -131,41 +133,41 @@ impl Command {
 
     fn state(&self) -> Result<State, Fault> {
         let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
-        let told = look("wait for the command", format!("waitpid({})", self.pid), || {
+        let change = look("wait for the command", format!("waitpid({})", self.pid), || {
             waitpid(Pid::from_raw(self.pid), Some(flags))
         })?;
-        Ok(match (told, Status::of_command(told)) {
+        Ok(match (change, Status::of_command(change)) {
             (_, Some(status)) => State::Ended(status),
             (WaitStatus::Stopped(..), _) => State::Stopped,
             _ => State::Runs,
         })
     }
 
-    fn hear(&self, signals: &Signals, terminal: &mut Option<&mut Terminal>) -> Result<(), Fault> {
-        while let Some(told) = look("hear a signal", "read(signalfd)", || signals.queue.read_signal())? {
-            let Ok(signal) = Signal::try_from(told.ssi_signo.cast_signed()) else { continue };
-            // The kernel's own codes are above 0: it is the terminal that speaks, and the command hears it too; but not
-            // in a session of its own.
-            let is_typed = told.ssi_code > 0;
+    fn forward(&self, signals: &Signals, terminal: &mut Option<&mut Terminal>) -> Result<(), Fault> {
+        while let Some(info) = look("read a signal", "read(signalfd)", || signals.queue.read_signal())? {
+            let Ok(signal) = Signal::try_from(info.ssi_signo.cast_signed()) else { continue };
+            // A code above 0 comes from the kernel: the terminal sent the signal, and the command has received it, too,
+            // unless it is in a session of its own.
+            let is_typed = info.ssi_code > 0;
             match (signal, terminal.as_mut()) {
                 (Signal::SIGCHLD, _) => {}
                 (Signal::SIGWINCH, Some(terminal)) => terminal.resize()?,
                 (Signal::SIGCONT, Some(terminal)) => terminal.take()?,
                 (Signal::SIGINT | Signal::SIGQUIT, Some(terminal)) if is_typed => {
-                    // A sandbox may not know how: then at least the command hears of it.
+                    // A sandbox may not implement TIOCSIG; then at least the command itself gets the signal.
                     let why = "it was typed for the command";
                     terminal.signal(signal).or_else(|_| self.send(signal, why))?;
                 }
-                // A leader of a session does not stop by itself.
+                // The leader of a session is not stopped by SIGTSTP.
                 (Signal::SIGTSTP, Some(_)) => self.send_to_session(Signal::SIGSTOP, "stop with nsenter-rs")?,
                 (_, None) if is_typed => {}
-                (signal, _) => self.send(signal, "what is meant for nsenter-rs is meant for its command")?,
+                (signal, _) => self.send(signal, "signals to nsenter-rs are meant for its command")?,
             }
         }
         Ok(())
     }
 
-    /// As one job: whoever waits for us sees a stop, and continues both of us.
+    /// Stops with the command as one job: the process that waits for us sees the stop, and continues both.
     fn stop_with_it(
         &self,
         signals: &Signals,
@@ -181,7 +183,7 @@ impl Command {
         } else {
             stop_ourselves()?
         }
-        let why = "we were continued, so the command is";
+        let why = "nsenter-rs was continued, so the command is continued, too";
         match terminal {
             Some(terminal) => {
                 terminal.take()?;
@@ -191,17 +193,18 @@ impl Command {
         }
     }
 
-    /// A stop was typed for `group`. The kernel lets no terminal stop the group of a session's leader, which nobody in
-    /// the session could continue; we can. A shell there does not want to be stopped, and says so.
+    /// Handles a stop that was typed for `group`. The kernel never lets a terminal stop the group of a session's
+    /// leader, because nobody in the session could continue it; we can. A shell does not want to be stopped, and
+    /// ignores or handles SIGTSTP.
     fn stop_where_the_kernel_does_not(&self, group: i32) -> Result<bool, Fault> {
         if group != self.pid || !self.stops_by_default() {
             return Ok(false);
         }
-        let why = "what was typed stops no leader of a session by itself; setpgid(2)";
+        let why = "the kernel does not stop the leader of a session for a typed key; setpgid(2)";
         self.send_to_session(Signal::SIGSTOP, why).map(|()| true)
     }
 
-    /// Whether the command neither ignores SIGTSTP, nor blocks it, nor does something else about it.
+    /// Reports whether the command neither ignores, blocks nor handles SIGTSTP.
     fn stops_by_default(&self) -> bool {
         let Ok(status) = std::fs::read_to_string(format!("/proc/{}/status", self.pid)) else { return false };
         let stop = 1_u64 << (Signal::SIGTSTP as i32 - 1);
@@ -209,11 +212,11 @@ impl Command {
         ["SigBlk", "SigIgn", "SigCgt"].into_iter().all(|set| signals(set).is_some_and(|signals| signals & stop == 0))
     }
 
-    /// To all that the command, the leader of a session of its own, has in its process group.
+    /// Signals all processes in the process group of the command, which leads a session of its own.
     fn send_to_session(&self, signal: Signal, why: &str) -> Result<(), Fault> {
-        // Our child is not collected yet, so its group cannot be another's.
+        // Our child is not reaped yet, so the id of its group cannot be reused.
         let text = format!("kill(-{}, {signal})", self.pid);
-        let sent = call(format!("hand {signal} on to the command"), text, why, || {
+        let sent = call(format!("forward {signal} to the command"), text, why, || {
             nix::sys::signal::killpg(Pid::from_raw(self.pid), signal)
         });
         unless_out_of_reach(sent)
@@ -222,14 +225,14 @@ impl Command {
     fn send(&self, signal: Signal, why: &str) -> Result<(), Fault> {
         let text = format!("pidfd_send_signal(pidfd of {}, {signal})", self.pid);
         let number = rustix::process::Signal::from_named_raw(signal as i32).ok_or(nix::errno::Errno::EINVAL);
-        let sent = call(format!("hand {signal} on to the command"), text, why, || {
+        let sent = call(format!("forward {signal} to the command"), text, why, || {
             rustix::process::pidfd_send_signal(&self.pidfd, number.map_err(|_| rustix::io::Errno::INVAL)?)
         });
         unless_out_of_reach(sent)
     }
 }
 
-/// It has ended, or is another user's by now, who is signalled by nobody but itself.
+/// Ignores the errors that mean that the command has ended, or has changed to a user that we may not signal.
 fn unless_out_of_reach(sent: Result<(), Fault>) -> Result<(), Fault> {
     match sent {
         Err(fault) if matches!(fault.errno(), Some(nix::errno::Errno::ESRCH | nix::errno::Errno::EPERM)) => Ok(()),

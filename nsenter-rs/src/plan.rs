@@ -1,4 +1,4 @@
-//! What a command line asks for, and how it is done: parse, then apply, in the order in which the kernel wants it.
+//! The plan of a command line, and its execution: parse, then apply, in the order that the kernel requires.
 
 use std::ffi::OsString;
 use std::os::fd::RawFd;
@@ -21,12 +21,12 @@ use crate::entering::Entering;
 use crate::entrance::Entrances;
 use crate::find::Reference;
 use crate::inspect::Subject;
-use crate::like_target::{Like, Untold};
+use crate::like_target::{Like, Unreadable};
 use crate::list::Listing;
 use crate::options::{Inspection, Options};
 use crate::{attached, containers, enter, find, inspect, membership, standard_input};
 
-/// What to do.
+/// The task that a command line requests, and its narration.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
     narration: Narration,
@@ -35,26 +35,26 @@ pub struct Plan {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Task {
-    /// Become the command where we are.
+    /// Become the command without entering anything.
     Stay { command: Command },
-    /// Enter what the options name.
+    /// Enter the namespaces that the options name.
     Enter(Box<Entering>),
-    /// Enter the container of a record: the end of a pipeline.
+    /// Enter the container of a record: the last stage of a pipeline.
     Pipe { remove: bool, keep_on_error: bool, stdin: Option<RawFd>, command: Command },
     /// List namespaces.
     List(Box<Listing>),
-    /// Tell the record of a container.
+    /// Print the record of a container.
     Find { name: Reference },
     /// List containers.
     Containers(containers::Options),
-    /// Tell how one is isolated: of this subject, or of each record that comes in.
+    /// Report how a container is isolated: this subject, or the container of each record on stdin.
     Inspect { subject: Option<Subject>, json: bool },
-    /// Tell what two have different.
+    /// Report how two subjects differ.
     Diff { subjects: [Subject; 2], json: bool },
 }
 
 impl Plan {
-    /// Reads argv; pure.
+    /// Parses argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
         if let Some(argv) = containers::own_argv(&argv) {
             let of = |options: containers::Options| {
@@ -72,7 +72,7 @@ impl Plan {
 
     fn of(options: Options) -> Result<Plan, Fault> {
         if options.list {
-            return Err(Fault::usage("--list has its own options, and must come before all others"));
+            return Err(Fault::usage("--list has its own options and must be the first option"));
         }
         let Options { find, pipe, rm, keep_on_error, stdin, narration, json, .. } = options;
         if let Some(name) = find {
@@ -85,16 +85,18 @@ impl Plan {
         let entering =
             Entering::of(targets.collect::<Result<_, _>>()?, options.namespaces, options.command_as, options.command)?;
         if let Some(task) = options.inspection.task(pipe, json)? {
-            return match entering.is_nothing() && !rm && !keep_on_error && stdin.is_none() {
-                true => Ok(Plan { narration, task }),
-                false => Err(Fault::usage("--inspect and --diff enter nothing, and run and end nothing")),
-            };
+            if entering.is_nothing() && !rm && !keep_on_error && stdin.is_none() {
+                return Ok(Plan { narration, task });
+            }
+            return Err(Fault::usage(
+                "--inspect and --diff take no command and cannot be combined with options for entering",
+            ));
         }
         let task = match (pipe, entering.is_nothing()) {
             (true, true) => Task::Pipe { remove: rm, keep_on_error, stdin, command: entering.command },
             (true, false) => {
                 return Err(Fault::usage(
-                    "namespaces are chosen one by one with --target PID or a FILE; --pipe enters them all",
+                    "--pipe enters all namespaces; to choose some of them, use --target PID or a FILE",
                 ));
             }
             (false, true) => Task::Stay { command: entering.command },
@@ -103,19 +105,20 @@ impl Plan {
         Ok(Plan { narration, task })
     }
 
-    /// Begins the narration, and says who may see this run.
+    /// Begins the narration, and returns which processes may see this run.
     pub fn begin(&self) -> Exposure {
         self.narration.begin();
-        // It seals and hides itself at the border.
+        // Entering seals the executable and hides the process when it crosses the border.
         Exposure::NEIGHBORS.hiding_itself()
     }
 
-    /// Does it. Comes back with the command's status, or becomes the command.
+    /// Carries out the plan. Returns the command's status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
         match &self.task {
             Task::Stay { command } => chain::exec(&command.words_or_shell()),
             Task::Enter(entering) => entering.apply(),
             Task::Pipe { remove, keep_on_error, stdin, command } => {
+                // May execute a sealed copy, so it comes before the record is taken out of the pipe.
                 seal(command)?;
                 let mut stage = Stage::receive()?;
                 match enter_stage(&mut stage, *remove, *stdin, command) {
@@ -124,7 +127,7 @@ impl Plan {
                 }
             }
             Task::List(listing) => listing.print(),
-            Task::Find { name } => find::tell(name),
+            Task::Find { name } => find::print(name),
             Task::Containers(options) => containers::print(options),
             Task::Inspect { subject: Some(subject), json } => inspect::print(subject, *json),
             Task::Inspect { subject: None, .. } => inspect::pass_on(),
@@ -144,35 +147,35 @@ impl Inspection {
             (Some(Some(word)), false) => Ok(Some(Task::Inspect { subject: Some(Subject::read(&word)?), json })),
             (Some(None), false) => Err(Fault::usage("--inspect needs a pid or a name, or --pipe and records on stdin")),
             (Some(Some(_)), true) => {
-                Err(Fault::usage("with --pipe, the records tell whom to inspect: --inspect takes no name"))
+                Err(Fault::usage("--inspect takes no name with --pipe: the records name the containers"))
             }
         }
     }
 }
 
-/// Before anything of the container can see us: it would reach our executable by /proc/PID/exe.
+/// Makes our executable unwritable, before a process of the container can see us and open it as /proc/PID/exe.
 pub(crate) fn seal(command: &Command) -> Result<(), Fault> {
-    let why = "what the container will see as our executable cannot be written; execveat(2)";
+    let why = "the container must not be able to write to our executable, which it sees as /proc/PID/exe; execveat(2)";
     if command.sealed_copy { sealed::ensure(why) } else { sealed::ensure_view(why) }
 }
 
-/// Whether the record was found and does not say what confines its command. The command is then made like the
-/// container:
-/// `docker exec` confines what it runs, too.
-fn says_nothing(record: &Record) -> Result<bool, Fault> {
-    let says = |key: &str| record.get::<serde_json::Value>(key).map(|value| value.is_some());
-    Ok(says("container")? && !says("process")?)
+/// Reports whether the record was found by name and does not contain the confinement of its command. The command is
+/// then made like the container, because `docker exec` confines what it runs, too.
+fn lacks_confinement(record: &Record) -> Result<bool, Fault> {
+    let has = |key: &str| record.get::<serde_json::Value>(key).map(|value| value.is_some());
+    Ok(has("container")? && !has("process")?)
 }
 
-/// What shows what confines the container: its first process, or a command in it where that is an init of ours.
+/// Returns a process that shows how the container is confined: its first process, or a command in it if that is an init
+/// of `--hold`.
 fn example<'a>(stage: &'a Stage, running: Option<&'a Target>) -> Option<&'a Target> {
     if matches!(stage.hold, Hold::Foreign) {
         return Some(&stage.target);
     }
     if running.is_none() {
         narrate::remark(format_args!(
-            "nothing confines the command: the record was found, and no command in {} shows what should; the record that \
-             chroot-rs printed says it",
+            "the command runs unconfined: the record does not contain its confinement, and no command in {} shows it; \
+             use the record that chroot-rs printed",
             stage.record.shown_name()
         ));
     }
@@ -182,15 +185,15 @@ fn example<'a>(stage: &'a Stage, running: Option<&'a Target>) -> Option<&'a Targ
 fn enter_stage(stage: &mut Stage, remove: bool, stdin: Option<RawFd>, command: &Command) -> Result<Status, Fault> {
     let process: Process = stage.record.get("process")?.unwrap_or_default();
     if let Some(score) = process.oom_score_adj {
-        // Through our own /proc; the command inherits it.
+        // Through our own /proc, before entering; the command inherits it.
         set_oom_score_adj(score)?;
     }
     let running;
-    let like = match says_nothing(&stage.record)? {
+    let like = match lacks_confinement(&stage.record)? {
         true => {
             running = find::command_of(&stage.target);
             let example = example(stage, running.as_ref());
-            example.map(|example| Like::of(example, Untold::Remarked)).transpose()?
+            example.map(|example| Like::of(example, Unreadable::Remarked)).transpose()?
         }
         false => None,
     };
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_itself_is_refused_before_anything_happens() {
+    fn contradicting_options_are_refused_before_anything_happens() {
         for words in [
             &["--target", "1"][..],
             &["--all", "true"],
@@ -285,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_said_without_a_target_is_entered() {
+    fn namespaces_and_identities_need_no_target() {
         for words in
             [&["--net=/x"][..], &["-n/x", "-F"], &["-S", "5"], &["-r/usr"], &["-W/usr"], &["-u=x", "--user-parent"]]
         {

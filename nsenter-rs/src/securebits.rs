@@ -1,7 +1,7 @@
-//! The secure bits of another process, which no file and no system call tells. `capabilities(7)`, `bpf(2)`.
+//! The secure bits of another process, which no file and no system call reports. `capabilities(7)`, `bpf(2)`.
 //!
-//! So the kernel's iterator over tasks calls a program of a few instructions, which looks where the kernel's description
-//! of its types says that they are. The process is neither stopped nor asked: nothing in it can lie, or notice.
+//! So the kernel's iterator over tasks runs a program of a few instructions, which reads them at the offsets that BTF
+//! gives. The process is neither stopped nor involved: nothing in it can falsify or notice the reading.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -19,41 +19,41 @@ use rustix::thread::{CapabilitiesSecureBits, CapabilitySet};
 
 use crate::btf::Btf;
 
-/// The kernel shows its structures to programs only that may be used under the GPL, too. This one may.
+/// The kernel shows its structures only to programs that may also be used under the GPL. This one may.
 const LICENSE: &CStr = c"Dual MIT/GPL";
 
 const TYPES: &str = "/sys/kernel/btf/vmlinux";
 
-/// The secure bits of the target; `None` under `--dry-run`, which runs no program.
+/// Returns the secure bits of the target; `None` under `--dry-run`, which runs no program.
 ///
 /// # Errors
-/// EPERM but for root of the first user namespace, ENOENT from a kernel without a description of its types, E2BIG in a
-/// pid namespace before Linux 6.1.
+/// EPERM except for root of the first user namespace, ENOENT from a kernel without BTF, E2BIG in a pid namespace before
+/// Linux 6.1.
 pub(crate) fn of(target: &Target) -> Result<Option<CapabilitiesSecureBits>, Fault> {
     let goal = format!("read the secure bits of process {}", target.pid());
     let link = Program::load(&goal)?.link(&goal, target)?;
     let text = "bpf(BPF_ITER_CREATE, {link_fd})";
-    let tasks = call(&goal, text, "each read(2) of this has the program run; bpf(2)", || iterate(&link.descriptor))?;
+    let tasks = call(&goal, text, "each read(2) of it runs the program; bpf(2)", || iterate(&link.descriptor))?;
     if narrate::is_dry_run() {
         return Ok(None);
     }
-    let mut told = Vec::new();
-    look(&goal, "read(bpf_iter)", || File::from(tasks).read_to_end(&mut told))?;
-    let bits = link.of_told(&told, target.pid());
-    // What was looked up is its pid, which means it as long as it has not ended.
+    let mut output = Vec::new();
+    look(&goal, "read(bpf_iter)", || File::from(tasks).read_to_end(&mut output))?;
+    let bits = link.find(&output, target.pid());
+    // The bits were found by pid, which cannot be reused until the target has ended.
     match bits {
         Some(_) if !target.has_ended()? => Ok(bits),
         _ => Err(Fault::kernel(goal, "read(bpf_iter)", Errno::ESRCH)),
     }
 }
 
-/// The program, where the kernel runs it for each task.
+/// The program, loaded into the kernel.
 struct Program(OwnedFd);
 
-/// The tasks that it is run for.
+/// The program, linked to the tasks that it runs for.
 struct Link {
     descriptor: OwnedFd,
-    /// Those of all processes, and not of the target only.
+    /// Whether it runs for all processes instead of only the target.
     is_wide: bool,
 }
 
@@ -62,14 +62,14 @@ impl Program {
         let types = look(goal, format!("read({TYPES:?})"), || std::fs::read(TYPES)).map_err(explain_absence)?;
         let (number, places) = Btf::parse(&types)
             .and_then(|types| Some((types.function("bpf_iter_task")?, Places::of(&types)?)))
-            .ok_or_else(|| Fault::new(format!("cannot {goal}: {TYPES} does not tell where the kernel keeps them")))?;
+            .ok_or_else(|| Fault::new(format!("cannot {goal}: {TYPES} does not describe where they are stored")))?;
         let program = instructions(&places);
         let text = format!(
             "bpf(BPF_PROG_LOAD, {{prog_type=BPF_PROG_TYPE_TRACING, insn_cnt={}, license={LICENSE:?}, \
              expected_attach_type=BPF_TRACE_ITER, attach_btf_id={number}}})",
             program.len()
         );
-        let why = "no call tells secure bits of others; these instructions read them in the kernel; bpf(2)";
+        let why = "no system call reports secure bits of others; these instructions read them in the kernel; bpf(2)";
         call(goal, text, why, || load_iterator_program(&program, LICENSE, number)).map(Program).map_err(explain_refusal)
     }
 
@@ -77,22 +77,22 @@ impl Program {
         let text =
             "bpf(BPF_LINK_CREATE, {link_create={prog_fd, attach_type=BPF_TRACE_ITER, iter_info={task={pid_fd}}}})";
         let linked =
-            call(goal, text, "for the target only; bpf(2)", || link_task_iterator(&self.0, Some(target.pidfd())));
+            call(goal, text, "only for the target; bpf(2)", || link_task_iterator(&self.0, Some(target.pidfd())));
         match linked {
             Ok(descriptor) => Ok(Link { descriptor, is_wide: false }),
-            // Before Linux 6.1 the iterator cannot be told whom.
+            // Before Linux 6.1, the iterator cannot be restricted to a process.
             Err(fault) if matches!(fault.errno(), Some(Errno::E2BIG | Errno::EINVAL)) => self.link_all(goal, fault),
             Err(fault) => Err(fault),
         }
     }
 
-    /// What it tells then are pids of the first pid namespace.
+    /// Links the program to all processes. Their pids are then those of the first pid namespace.
     fn link_all(&self, goal: &str, fault: Fault) -> Result<Link, Fault> {
         if is_in_first_namespace(Kind::Pid) != Some(true) {
-            return Err(fault.with_remedy("before Linux 6.1 this can be told in the first pid namespace only"));
+            return Err(fault.with_remedy("before Linux 6.1, this works only in the first pid namespace"));
         }
         let text = "bpf(BPF_LINK_CREATE, {link_create={prog_fd, attach_type=BPF_TRACE_ITER}})";
-        let descriptor = call(goal, text, "for every process: this kernel takes no choice; bpf(2)", || {
+        let descriptor = call(goal, text, "for every process, because Linux before 6.1 cannot select; bpf(2)", || {
             link_task_iterator(&self.0, None)
         })?;
         Ok(Link { descriptor, is_wide: true })
@@ -100,16 +100,16 @@ impl Program {
 }
 
 impl Link {
-    /// What the program wrote: pid and secure bits of each process that it came by.
-    fn of_told(&self, told: &[u8], pid: i32) -> Option<CapabilitiesSecureBits> {
+    /// Finds the secure bits of a process in the program's output: pid and secure bits of each process.
+    fn find(&self, output: &[u8], pid: i32) -> Option<CapabilitiesSecureBits> {
         let number = |bytes: &[u8]| Some(u32::from_ne_bytes(bytes.try_into().ok()?));
-        let mut processes = told.chunks_exact(8).filter_map(|line| Some((number(&line[..4])?, number(&line[4..])?)));
+        let mut processes = output.chunks_exact(8).filter_map(|line| Some((number(&line[..4])?, number(&line[4..])?)));
         let bits = processes.find(|(found, _)| !self.is_wide || i32::try_from(*found) == Ok(pid)).map(|(_, bits)| bits);
         bits.map(CapabilitiesSecureBits::from_bits_retain)
     }
 }
 
-/// Where the members that the program reads lie in their structures.
+/// The offsets of the members that the program reads.
 #[derive(Debug)]
 struct Places {
     pid: i16,
@@ -123,14 +123,14 @@ impl Places {
         Some(Places {
             pid: types.offset("task_struct", "pid")?,
             tgid: types.offset("task_struct", "tgid")?,
-            // Not `cred`, which is another for as long as the kernel acts in somebody else's name.
+            // Not `cred`, which changes while the kernel acts on behalf of another user.
             real_cred: types.offset("task_struct", "real_cred")?,
             securebits: types.offset("cred", "securebits")?,
         })
     }
 }
 
-/// Writes pid and secure bits of each process, by its first thread.
+/// Returns the program, which writes pid and secure bits of each process, once per process, for its first thread.
 fn instructions(places: &Places) -> [Instruction; 17] {
     const CONTEXT: u8 = 1;
     const TASK: u8 = 6;
@@ -145,7 +145,7 @@ fn instructions(places: &Places) -> [Instruction; 17] {
     [
         // struct bpf_iter__task { struct bpf_iter_meta *meta; struct task_struct *task; }
         pointer(TASK, CONTEXT, 8),
-        // There is none at the end of the way.
+        // The task is NULL after the last one.
         op(0x15, TASK, 0, 13, 0),
         number(2, TASK, places.pid),
         number(3, TASK, places.tgid),
@@ -181,7 +181,7 @@ fn explain_refusal(fault: Fault) -> Fault {
     let has_right = may(CapabilitySet::SYS_ADMIN) || (may(CapabilitySet::BPF) && may(CapabilitySet::PERFMON));
     match fault.errno() {
         Some(Errno::EPERM) if !has_right || is_in_first_namespace(Kind::User) == Some(false) => fault.with_remedy(
-            "the kernel shows secure bits to root of the first user namespace only: use --like-target-try",
+            "the kernel shows secure bits only to root of the first user namespace: use --like-target-try",
         ),
         _ => fault,
     }
@@ -192,16 +192,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_told_by_its_pid_where_all_are_told() {
-        let told: Vec<u8> = [7_u32, 1, 8, 2].into_iter().flat_map(u32::to_ne_bytes).collect();
+    fn the_target_is_found_by_its_pid_among_all_processes() {
+        let output: Vec<u8> = [7_u32, 1, 8, 2].into_iter().flat_map(u32::to_ne_bytes).collect();
         let link = |is_wide| Link { descriptor: File::open("/").unwrap().into(), is_wide };
-        let bits = |is_wide, pid| link(is_wide).of_told(&told, pid).map(|bits| bits.bits());
+        let bits = |is_wide, pid| link(is_wide).find(&output, pid).map(|bits| bits.bits());
         assert_eq!((bits(true, 8), bits(true, 9), bits(false, 1)), (Some(2), None, Some(1)));
-        assert_eq!(link(false).of_told(&told[..7], 7), None);
+        assert_eq!(link(false).find(&output[..7], 7), None);
     }
 
     #[test]
-    fn what_is_skipped_leads_to_the_end() {
+    fn each_jump_leads_to_the_end() {
         let program = instructions(&Places { pid: 0, tgid: 4, real_cred: 8, securebits: 16 });
         for (at, one) in program.iter().enumerate().filter(|(_, one)| one.offset > 0 && matches!(one.code, 0x15 | 0x5d))
         {

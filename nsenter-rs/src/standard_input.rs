@@ -1,4 +1,5 @@
-//! The command's stdin at the end of a pipeline: ours brought the record, so it gets the terminal that there is.
+//! The stdin of a pipeline's last command: our own stdin carried the record, so the command gets a terminal if there is
+//! one.
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
@@ -7,8 +8,8 @@ use plumbing::kernel::{adopt, is_open, look};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::termios::isatty;
 
-/// The descriptor that was named, else stderr or stdout where that is a terminal (a copy keeps its name, as `tty`
-/// shows), else /dev/tty, else /dev/null.
+/// Returns the descriptor that was named; else stderr or stdout if that is a terminal (a copy keeps its name, as `tty`
+/// shows); else /dev/tty; else /dev/null.
 pub(crate) fn choose(named: Option<RawFd>) -> Result<OwnedFd, Fault> {
     if let Some(fd) = named {
         if !is_open(fd) {
@@ -29,7 +30,7 @@ pub(crate) fn choose(named: Option<RawFd>) -> Result<OwnedFd, Fault> {
 }
 
 fn copy(fd: BorrowedFd<'_>) -> Result<OwnedFd, Fault> {
-    look("hand the terminal on", "fcntl(F_DUPFD_CLOEXEC)", || rustix::io::fcntl_dupfd_cloexec(fd, 3))
+    look("copy the terminal", "fcntl(F_DUPFD_CLOEXEC)", || rustix::io::fcntl_dupfd_cloexec(fd, 3))
 }
 
 fn open(path: &str, flags: OFlags) -> Result<OwnedFd, rustix::io::Errno> {

@@ -1,7 +1,7 @@
-//! A pseudo-terminal of our own for a command behind a border: its terminal is not the caller's. `pty(7)`.
+//! A new pseudo-terminal for a command behind a border, so that its terminal is not the caller's. `pty(7)`.
 //!
-//! Who holds a terminal can type on it (TIOCSTI, `ioctl_tty(2)`), and so command the shell that reads it next. So
-//! wherever stdin, stdout or stderr is a terminal, the command gets the other end of a pair that we pass bytes along.
+//! A process that has a terminal open can type on it (TIOCSTI, `ioctl_tty(2)`), and so command the shell that reads it
+//! next. So if stdin, stdout or stderr is a terminal, the command gets one end of a pair, and we relay the bytes.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -16,33 +16,37 @@ use rustix::termios::{
     tcsetattr, tcsetwinsize,
 };
 
-/// The pair, and where it leads.
+/// The pair, and the caller's terminal.
 pub(crate) struct Terminal {
-    /// The caller's.
+    /// The caller's terminal.
     outer: OwnedFd,
     saved: Termios,
     ours: OwnedFd,
-    /// The command's end, until it has it.
+    /// The command's end, until the command has opened it.
     theirs: Option<OwnedFd>,
-    /// Which of the command's 0, 1 and 2 it stands in for.
+    /// Which of the command's descriptors 0, 1 and 2 it replaces.
     stands_in: [bool; 3],
-    /// Whether the caller types for the command: until its terminal is gone.
+    /// Whether the caller types for the command; false once the caller's terminal is gone.
     input: bool,
-    /// Typed, but not taken yet.
+    /// Typed bytes that the command's terminal has not accepted yet.
     pending: Vec<u8>,
     is_raw: bool,
-    /// The key that stops a job was typed, and nobody has dealt with it yet.
+    /// Whether the key that stops a job was typed and is not handled yet.
     asks_to_stop: bool,
 }
 
 impl Terminal {
-    /// A pair, where one of these, which will be the command's stdin, stdout and stderr, is a terminal.
+    /// Opens a pair if one of the streams, the future stdin, stdout and stderr of the command, is a terminal.
     pub(crate) fn open(streams: [BorrowedFd<'_>; 3]) -> Result<Option<Terminal>, Fault> {
         let stands_in = streams.map(isatty);
         let Some(outer) = streams.into_iter().find(|stream| isatty(stream)) else { return Ok(None) };
         let goal = "make a terminal for the command";
-        let explained =
-            |fault: Fault| fault.with_remedy("--no-pty hands the caller's terminal on, to be typed on from inside");
+        let explained = |fault: Fault| {
+            fault.with_remedy(
+                "--no-pty passes the caller's terminal, on which processes inside can \
+                                              type",
+            )
+        };
         let outer = look(goal, "fcntl(F_DUPFD_CLOEXEC)", || rustix::io::fcntl_dupfd_cloexec(outer, 3))?;
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let ours = look(goal, "openat(\"/dev/ptmx\")", || openpt(flags)).map_err(explained)?;
@@ -66,11 +70,12 @@ impl Terminal {
         Ok(Some(terminal))
     }
 
-    /// The command's end begins as the caller's is, but for what a shell makes of it that reads while we are in the
-    /// background. Where the caller's stays as it is, only one of them may echo and end lines.
+    /// Gives the command's end the modes of the caller's terminal, unless we are in the background, where a shell that
+    /// reads has changed them. If the caller's terminal does not become raw, only one of the two may echo and translate
+    /// line ends.
     fn set_up(&mut self) -> Result<(), Fault> {
         let mut modes = match (&self.theirs, self.is_foreground()) {
-            (Some(theirs), false) => look("see the command's terminal", "ioctl(TCGETS)", || tcgetattr(theirs))?,
+            (Some(theirs), false) => look("read the command's terminal modes", "ioctl(TCGETS)", || tcgetattr(theirs))?,
             _ => self.saved.clone(),
         };
         if !self.may_be_raw() {
@@ -78,12 +83,14 @@ impl Terminal {
             modes.output_modes.remove(OutputModes::OPOST);
         }
         if let Some(theirs) = &self.theirs {
-            look("set up the command's terminal", "ioctl(TCSETS)", || tcsetattr(theirs, OptionalActions::Now, &modes))?;
+            look("set the command's terminal modes", "ioctl(TCSETS)", || {
+                tcsetattr(theirs, OptionalActions::Now, &modes)
+            })?;
         }
         self.resize()
     }
 
-    /// Makes it the terminal of this process, the command to be.
+    /// Makes the pair the controlling terminal of this process, which becomes the command.
     pub(crate) fn give(&self) -> Result<(), Fault> {
         let goal = "give the command its terminal";
         let Some(theirs) = &self.theirs else { return Ok(()) };
@@ -95,12 +102,12 @@ impl Terminal {
         Ok(())
     }
 
-    /// Outside: the command has its end, and the caller's terminal passes every key on, ^C too.
+    /// Outside: closes the command's end, and makes the caller's terminal pass on every key, including ^C.
     pub(crate) fn take(&mut self) -> Result<(), Fault> {
         self.theirs = None;
         if !self.is_raw && self.may_be_raw() && self.is_foreground() {
             self.read_lines();
-            self.saved = look("see the caller's terminal", "ioctl(TCGETS)", || tcgetattr(&self.outer))?;
+            self.saved = look("read the caller's terminal modes", "ioctl(TCGETS)", || tcgetattr(&self.outer))?;
             let mut modes = self.saved.clone();
             modes.make_raw();
             self.set(&modes)?;
@@ -109,7 +116,7 @@ impl Terminal {
         self.resize()
     }
 
-    /// The caller's terminal becomes as it was.
+    /// Restores the caller's terminal.
     pub(crate) fn give_back(&mut self) -> Result<(), Fault> {
         if self.is_raw {
             self.is_raw = false;
@@ -119,30 +126,30 @@ impl Terminal {
         Ok(())
     }
 
-    /// The command's window is as large as the caller's.
+    /// Sets the command's window size to that of the caller.
     pub(crate) fn resize(&self) -> Result<(), Fault> {
-        // A terminal that is gone has no size.
+        // A terminal that has hung up has no size.
         let Ok(size) = tcgetwinsize(&self.outer) else { return Ok(()) };
-        look("tell the size of the window", "ioctl(TIOCSWINSZ)", || tcsetwinsize(&self.ours, size))
+        look("set the size of the window", "ioctl(TIOCSWINSZ)", || tcsetwinsize(&self.ours, size))
     }
 
-    /// What the caller's terminal has made of a key, and its own would have.
+    /// Forwards a signal that the caller's terminal made of a key, as the command's terminal would have.
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), Fault> {
-        let why = "it was typed, so it is for all that run in the foreground; ioctl_tty(2)";
-        call(format!("hand {signal} on"), format!("ioctl(ptm, TIOCSIG, {signal})"), why, || {
+        let why = "it was typed, so it is for all processes in the foreground; ioctl_tty(2)";
+        call(format!("forward {signal}"), format!("ioctl(ptm, TIOCSIG, {signal})"), why, || {
             signal_foreground(&self.ours, signal)
         })
     }
 
-    /// Which process group a stop was typed for, once for each time.
+    /// Returns the process group for which a stop was typed, once for each time.
     pub(crate) fn stop_typed(&mut self) -> Option<i32> {
         let asks = std::mem::take(&mut self.asks_to_stop);
         tcgetpgrp(&self.ours).ok().filter(|_| asks).map(|group| group.as_raw_nonzero().get())
     }
 
-    /// Waits for keys, output or a signal, and passes on what there is; answers whether there was a signal.
+    /// Waits for keys, output or a signal, and relays what there is; returns whether there was a signal.
     pub(crate) fn relay(&mut self, signals: BorrowedFd<'_>) -> Result<bool, Fault> {
-        // A shell has brought us to the foreground, which nobody is told.
+        // A shell may have moved us to the foreground, which is not signaled.
         if self.input && !self.is_raw && self.may_be_raw() && self.may_read() {
             self.take()?;
         }
@@ -152,7 +159,7 @@ impl Terminal {
         if listens {
             watched.push(PollFd::new(self.outer.as_fd(), PollFlags::POLLIN));
         }
-        // A pager, say, may have taken the caller's terminal for a while: look again.
+        // A pager, for example, may have taken the caller's terminal for a while: check again.
         let patience =
             if self.input && !listens && self.pending.is_empty() { 100_u16.into() } else { PollTimeout::NONE };
         match poll(&mut watched, patience) {
@@ -171,17 +178,17 @@ impl Terminal {
             self.pass_on_keys();
         }
         if hung_up && !signal {
-            // Nobody has the other end open; the command is about to end, or runs without a terminal.
+            // No process has the other end open: the command is about to end, or runs without a terminal.
             let mut only = [PollFd::new(signals, PollFlags::POLLIN)];
             return Ok(poll(&mut only, 50_u16).is_ok_and(|ready| ready > 0));
         }
         Ok(signal)
     }
 
-    /// Passes on what the command has written.
+    /// Relays what the command has written.
     pub(crate) fn pass_on_output(&mut self) {
         let mut buffer = [0; 16 << 10];
-        // Not for ever: keys and signals want their turn too.
+        // Limited, so that keys and signals are handled, too.
         for _ in 0..16 {
             match rustix::io::read(&self.ours, &mut buffer) {
                 Ok(0) | Err(_) => return,
@@ -190,7 +197,7 @@ impl Terminal {
         }
     }
 
-    /// After the end: all that is left.
+    /// Relays all remaining output, after the end.
     pub(crate) fn drain(&mut self) {
         let mut buffer = [0; 16 << 10];
         while let Ok(length @ 1..) = rustix::io::read(&self.ours, &mut buffer) {
@@ -198,7 +205,7 @@ impl Terminal {
         }
     }
 
-    /// A caller's terminal that is gone takes nothing; the command hears of it by SIGHUP, not by us.
+    /// Writes to the caller's terminal. If that has hung up, the output is dropped; the command gets a SIGHUP.
     fn show(&self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             match rustix::io::write(&self.outer, bytes) {
@@ -229,16 +236,16 @@ impl Terminal {
         self.pass_on_keys();
     }
 
-    /// Whether the command's terminal makes a SIGTSTP of one of these keys.
+    /// Reports whether the command's terminal makes a SIGTSTP of one of these keys.
     fn stops(&self, keys: &[u8]) -> bool {
-        // Of either end the kernel tells the command's modes.
+        // For either end of a pair, the kernel returns the modes of the command's end.
         tcgetattr(&self.ours).is_ok_and(|modes| {
             let stop = modes.special_codes[SpecialCodeIndex::VSUSP];
             stop != 0 && modes.local_modes.contains(LocalModes::ISIG) && keys.contains(&stop)
         })
     }
 
-    /// What was typed in line mode is read in line mode: an end of file would else become a NUL.
+    /// Reads what was typed in line mode before leaving it: otherwise an end of file would become a NUL.
     fn read_lines(&mut self) {
         let is_typed = |outer: &OwnedFd| {
             let mut watched = [PollFd::new(outer.as_fd(), PollFlags::POLLIN)];
@@ -256,17 +263,18 @@ impl Terminal {
         match rustix::io::write(&self.ours, &self.pending) {
             Ok(length) => drop(self.pending.drain(..length)),
             Err(Errno::INTR | Errno::AGAIN) => {}
-            // Nobody will take them.
+            // No process will read them.
             Err(_) => self.pending.clear(),
         }
     }
 
-    /// Not where the output goes elsewhere: another program of a pipeline may have the terminal to itself.
+    /// Reports whether the caller's terminal may become raw. Not if the output goes elsewhere: another program of a
+    /// pipeline may be using the terminal.
     fn may_be_raw(&self) -> bool {
         self.stands_in[0] && self.stands_in[1]
     }
 
-    /// A program that has left line mode reads for itself.
+    /// Reports whether we may read keys. A program that has left line mode reads them itself.
     fn may_read(&self) -> bool {
         let in_line_mode = || tcgetattr(&self.outer).is_ok_and(|modes| modes.local_modes.contains(LocalModes::ICANON));
         self.is_foreground() && (self.is_raw || in_line_mode())
@@ -278,7 +286,7 @@ impl Terminal {
 
     fn set(&self, modes: &Termios) -> Result<(), Fault> {
         match tcsetattr(&self.outer, OptionalActions::Drain, modes) {
-            // It is gone, which SIGHUP tells.
+            // It has hung up, which SIGHUP reports.
             Err(Errno::IO) => Ok(()),
             set => look("set the caller's terminal", "ioctl(TCSETSW)", || set),
         }
@@ -287,7 +295,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // On the way out of a fault: there is nobody to tell a second one.
+        // Reached only after another error: a second one is not reported.
         if self.give_back().is_err() {}
     }
 }

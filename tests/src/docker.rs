@@ -131,7 +131,7 @@ fn names_lead_to_it(world: &World, pid: i64, id: &str) {
     );
     let two = "unshare-rs --hold --ttl 20 --name web --uts >record; nsenter-rs --target web --uts true; echo $?; \
         nsenter-rs --target docker:web --uts hostname; nsenter-rs --pipe --rm -- true <record";
-    let outcome = world.sh(two).stdout_is("125\ninside\n").stderr_has("cannot tell which container \"web\" means: ");
+    let outcome = world.sh(two).stdout_is("125\ninside\n").stderr_has("cannot decide which container \"web\" means: ");
     let candidates = [format!("web (docker {}, pid {pid})", &id[..12]), "web (hold, pid ".to_owned()];
     assert!(candidates.iter().all(|told| outcome.stderr.contains(told)), "{outcome}");
 }

@@ -177,7 +177,7 @@ const USER_ON_HOST: &[Provoked] = &[(
 const SENTENCES: &[(&str, &str)] = &[
     ("nsenter-rs --pipe true </dev/null", "no container record came in on stdin"),
     ("echo | nsenter-rs --pipe true", "the line is empty"),
-    ("nsenter-rs --find no-such-one --json", "none that runs here has that name or id"),
+    ("nsenter-rs --find no-such-one --json", "no running container has this name or id"),
     ("unshare-rs --hold --user --uts >/dev/null", "nobody could read it"),
     ("chroot-rs --userspec no-such-user / true", "no user \"no-such-user\""),
     ("cgexec-rs -g no-such-controller:/ true", "no-such-controller"),

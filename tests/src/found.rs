@@ -53,7 +53,7 @@ pub const ROWS: &[Row] = &[
         .succeeds()
         .stdout_is(
             "inside-lxc\nfnd-nspawn\n/bin/sleep 86452 \n/bin/sleep 86451 \n\
-             nsenter-rs: cannot find a container named \"nspawn:fnd-lxc\": none of nspawn has that name or id\n125\n\
+             nsenter-rs: cannot find a container named \"nspawn:fnd-lxc\": no nspawn container has this name or id\n125\n\
              NAME RUNTIME OWN SHARED\nfnd-lxc lxc mnt,uts,ipc,net,pid,cgroup user,time\n\
              fnd-nspawn nspawn mnt,uts,ipc,pid,cgroup user,net,time\n",
         );
@@ -76,7 +76,7 @@ pub const ROWS: &[Row] = &[
         "#)
         .succeeds()
         .stdout_is(
-            "nsenter-rs: cannot find a container named \"fnd-early\": none that runs here has that name or id\n125\ninside-lxc\n",
+            "nsenter-rs: cannot find a container named \"fnd-early\": no running container has this name or id\n125\ninside-lxc\n",
         );
     })
     .root_only()
@@ -127,7 +127,7 @@ pub const ROWS: &[Row] = &[
         .succeeds()
         .stdout_is(
             "fnd-crun crun\ninside\nfnd-crun\t1\n\
-             nsenter-rs: cannot find a container named \"fnd-crun\": the one of crun does not run: its pid PID has passed to another process\n",
+             nsenter-rs: cannot find a container named \"fnd-crun\": the crun container is not running: its pid PID was reused\n",
         );
     })
     .root_only(),
@@ -145,8 +145,8 @@ pub const ROWS: &[Row] = &[
         .succeeds()
         .stdout_is(
             "fnd-runc runc\ninside\n\
-             nsenter-rs: cannot find a container named \"fnd-ru\": none that runs here has that name or id\n125\n\
-             nsenter-rs: cannot find a container named \"fnd-runc\": the one of runc does not run: its pid PID has passed to another process\n",
+             nsenter-rs: cannot find a container named \"fnd-ru\": no running container has this name or id\n125\n\
+             nsenter-rs: cannot find a container named \"fnd-runc\": the runc container is not running: its pid PID was reused\n",
         );
     })
     .root_only()
@@ -190,7 +190,7 @@ pub const ROWS: &[Row] = &[
         "#)
         .stdout_is(
             "fnd-conmon podman\ninside\n\
-             nsenter-rs: cannot find a container named \"fnd-conmon\": none that runs here has that name or id\n0\n",
+             nsenter-rs: cannot find a container named \"fnd-conmon\": no running container has this name or id\n0\n",
         );
     })
     .root_only()
@@ -215,8 +215,8 @@ END
         "#))
         .succeeds()
         .stdout_is(
-            "nsenter-rs: cannot find a container named \"fnd-podman\": only another user's is called so: fnd-podman (podman ID of user 54321, pid PID)\n\
-             nsenter-rs: remedy: name it as podman@54321:fnd-podman, if you trust that user\n\
+            "nsenter-rs: cannot find a container named \"fnd-podman\": only another user's container has this name: fnd-podman (podman ID of user 54321, pid PID)\n\
+             nsenter-rs: remedy: use podman@54321:fnd-podman if you trust that user\n\
              fnd-podman podman 54321\n[\"fnd-podman\",54321,[[0,54321,1]]]\ninside\n",
         );
     })

@@ -179,7 +179,7 @@ pub const ROWS: &[Row] = &[
         outcome.stdout_is("1\nlisted\n");
         for line in ["nsenter-rs -n --list", "nsenter-rs --explain --list true"] {
             let outcome = world.sh(line);
-            assert!(outcome.status == 125 && outcome.stderr.contains("must come before"), "{outcome}");
+            assert!(outcome.status == 125 && outcome.stderr.contains("must be the first option"), "{outcome}");
         }
     }),
 ];

@@ -95,7 +95,7 @@ pub const ROWS: &[Row] = &[
         let line = "contain -u -m; nsenter-rs --uts=:$(id uts 8008b70d) -m:$(id mnt 8008b705) ${U:+--user=/proc/$P/ns/user} -- \
             readlink /proc/self/ns/uts /proc/self/ns/mnt >a; readlink /proc/$P/ns/uts /proc/$P/ns/mnt >b; cmp a b";
         run(world, &format!("{id}\n{line}")).succeeds();
-        run(world, "nsenter-rs --uts=:99999999999 -- echo unreachable").fails_with(125).stdout_is("").stderr_has("no process that we may look into");
+        run(world, "nsenter-rs --uts=:99999999999 -- echo unreachable").fails_with(125).stdout_is("").stderr_has("no process that we may examine");
     })
     .host_only(),
     Row::new("a copy in memory is entered with where it is asked for", &[UNSHARE, Need::UserNamespaces], |world| {

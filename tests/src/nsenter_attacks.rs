@@ -159,10 +159,10 @@ pub const ROWS: &[Row] = &[
     Row::new("a pid that has passed to another process is refused by its inode", &[UNSHARE, PERL, Need::UserNamespaces], |world| {
         let told = reuse(
             world,
-            "nsenter-rs -t $P -u $U true && echo by pid; nsenter-rs -t $P:$I -u $U true 2>err || grep -o 'another process' err; \
+            "nsenter-rs -t $P -u $U true && echo by pid; nsenter-rs -t $P:$I -u $U true 2>err || grep -o 'was reused' err; \
              nsenter-rs -t $P:$(inode $P) -u $U true && echo by inode",
         );
-        told.stdout_is("reused\nby pid\nanother process\nby inode\n");
+        told.stdout_is("reused\nby pid\nwas reused\nby inode\n");
     })
     .host_only(),
     Row::new(

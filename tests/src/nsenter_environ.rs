@@ -27,12 +27,12 @@ attack() {
     "$@" bash -i </dev/null >/dev/null 2>>$D/told; "$@" bash --norc -i </dev/null >/dev/null 2>>$D/told; "$@" ls / >/dev/null 2>>$D/told
     sprung
 }
-show() { "$@" sh -c 'echo ${WITNESS-none} ${LANG-none} ${LC_ALL-none} ${TZ-none}' 2>$D/told; grep -o '^nsenter-rs: took only.*' $D/told | sed "s/process $P\$/process P/"; : >$D/told; }
+show() { "$@" sh -c 'echo ${WITNESS-none} ${LANG-none} ${LC_ALL-none} ${TZ-none}' 2>$D/told; grep -o '^nsenter-rs: used only.*' $D/told | sed "s/process $P\$/process P/"; : >$D/told; }
 "#;
 
 const ALL: &str = "HOME\nPATH\nPROMPT_COMMAND\nPS1\nTAR_OPTIONS\ncannot be preloaded\n";
-const HOST: &str = "nsenter-rs: took only locale and time zone from the target's environment: the command is a program of the host, which a variable could make run something else\n";
-const OTHER: &str = "nsenter-rs: took only locale and time zone from the target's environment: another user than the command's could change the environment of process P\n";
+const HOST: &str = "nsenter-rs: used only locale and time zone of the target's environment: the command is a program of the host, and other variables could make it run something else\n";
+const OTHER: &str = "nsenter-rs: used only locale and time zone of the target's environment: a user other than the command's could change the environment of process P\n";
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[

@@ -122,7 +122,7 @@ pub const ROWS: &[Row] = &[
         outcome
             .stdout_is("Securebits: noroot,no_setuid_fixup\n1\n")
             .stderr_has("iter_info={task={pid_fd}}}}): E2BIG (Argument list too long)")
-            .stderr_has("remedy: before Linux 6.1 this can be told in the first pid namespace only");
+            .stderr_has("remedy: before Linux 6.1, this works only in the first pid namespace");
     })
     .root_only(),
     Row::new("where the kernel does not tell secure bits a command runs only by --like-target-try", &[SETPRIV, UNSHARE], |world| {
@@ -140,7 +140,7 @@ pub const ROWS: &[Row] = &[
         gone_on
             .stdout_is("0027\nSecurebits: [none]\n")
             .stderr_has("cannot read the secure bits of process")
-            .stderr_has("the command is not like the target there");
+            .stderr_has("the command is not like the target in this");
     })
     .root_only(),
     Row::new("secure bits that are final for us are named when the target has others", &[SETPRIV], |world| {
@@ -196,7 +196,7 @@ pub const ROWS: &[Row] = &[
     .root_only(),
     Row::new("without the right to be like the target, nothing is run", &[Need::UserNamespaces], |world| {
         let line = "OWN='-U -r'; contain -u; nsenter-rs -t $P -u --like-target -- echo unreachable";
-        run(world, line).fails_with(125).stdout_is("").stderr_has("enter that by --user or --all");
+        run(world, line).fails_with(125).stdout_is("").stderr_has("enter that with --user or --all");
         if !world.is_root {
             let at = |option: &str| {
                 let line = format!(
@@ -207,7 +207,7 @@ pub const ROWS: &[Row] = &[
                 run(world, &line)
             };
             let refused = at("--like-target").fails_with(125);
-            refused.stdout_is("TracerPid:\t0\n").stderr_has("the kernel shows secure bits to root of the first user namespace only");
+            refused.stdout_is("TracerPid:\t0\n").stderr_has("the kernel shows secure bits only to root of the first user namespace");
             let tried = at("--like-target-try").succeeds().stdout_is("0027\nNoNewPrivs:\t1\nTracerPid:\t0\n");
             tried.stderr_has("cannot read the secure bits").stderr_has("cannot read the system call filters");
         }

@@ -45,8 +45,8 @@ pub const ROWS: &[Row] = &[
             "#
         );
         run(world, "rights-held", &line).stdout_is(&format!(
-            "free nsenter-rs: nothing confines the command: the record was found, and no command in rights-held shows what \
-             should; the record that chroot-rs printed says it\nfree \n nsenter-rs: cannot be like process P: it is the init of a held container, \
+            "free nsenter-rs: the command runs unconfined: the record does not contain its confinement, and no command in rights-held \
+             shows it; use the record that chroot-rs printed\nfree \n nsenter-rs: cannot make the command like process P: it is the init of a held container, \
              and no command is known to run in it\nconfined \nfree \nfree {MORE} rights-held \nconfined \n \nfree \n"
         ));
     })

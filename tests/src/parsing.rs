@@ -66,7 +66,7 @@ const WRONG: &[Wrong] = &[
     ("nsenter-rs --preserve-fds -3 true", "-3", "--help"),
     ("nsenter-rs --preserve-fds 99999 true", "99999", "1024"),
     ("nsenter-rs --find web", "--json", "--help"),
-    ("nsenter-rs -n --list", "--list", "before all others"),
+    ("nsenter-rs -n --list", "--list", "must be the first option"),
     ("nsenter-rs --list -t foo", "'foo'", "cgroup, time"),
     ("nsenter-rs --list -o NS,FOO", "FOO", "NETNSID"),
     ("nsenter-rs --list -Q 'NS = 5'", "--filter", "unexpected character"),

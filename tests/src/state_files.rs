@@ -56,10 +56,10 @@ pub const ROWS: &[Row] = &[
         .succeeds()
         .stdout_is(
             "P docker fnd:1\nP docker fnd:1\nP docker fnd:1\n cannot find a container named \"aaa\"\nP docker fnd:1\n\
-             nsenter-rs: cannot find a container named \"fnd-stale\": the one of docker is not process PID, which is in no cgroup of it, whatever its state says\n\
-             nsenter-rs: cannot find a container named \"fnd-ended\": the one of docker does not run: there is no process 4194303\n\
-             nsenter-rs: cannot find a container named \"fnd-nested\": the one of docker is not process PID, which is in no cgroup of it, whatever its state says\n\
-             nsenter-rs: cannot find a container named \"fnd-fake\": the one of docker is not process PID, which is in no cgroup of it, whatever its state says\n\
+             nsenter-rs: cannot find a container named \"fnd-stale\": the docker container cannot be process PID, which its state names: that process is not in a cgroup of this container\n\
+             nsenter-rs: cannot find a container named \"fnd-ended\": the docker container is not running: there is no process 4194303\n\
+             nsenter-rs: cannot find a container named \"fnd-nested\": the docker container cannot be process PID, which its state names: that process is not in a cgroup of this container\n\
+             nsenter-rs: cannot find a container named \"fnd-fake\": the docker container cannot be process PID, which its state names: that process is not in a cgroup of this container\n\
              P docker fnd:1\n",
         );
     })
@@ -86,7 +86,7 @@ pub const ROWS: &[Row] = &[
         .stdout_is(
             "P cri-o space/pod registry/web:2\nP cri-o space/pod registry/web:2\nP cri-o space/pod registry/web:2\n\
              P cri-o space/pod registry/web:2\nP nspawn\nP nspawn\nP systemd\nP systemd\n \
-             cannot find a container named \"fnd-unit\": none that runs here has that name or id\nentered\n",
+             cannot find a container named \"fnd-unit\": no running container has this name or id\nentered\n",
         );
     })
     .root_only(),
@@ -103,15 +103,15 @@ pub const ROWS: &[Row] = &[
             printf '{"init_process_pid":%s,"init_process_start":%s}' $P $(sed 's/.*) //' /proc/$P/stat | cut -d' ' -f20) >$U/runc/fnd-his/state.json
             timeout 10 nsenter-rs --list --containers | sed 's/  */ /g' | cut -d' ' -f1,2; echo ${PIPESTATUS[0]}
             found fnd-his | sed "s/$P/PID/g"
-            found fnd-nothing | tr ';' '\n' | sed "s,/[^ ]*/,,;s/passed over: //" | cut -c1-70 | sort
+            found fnd-nothing | tr ';' '\n' | sed "s,/[^ ]*/,,;s/skipped: //" | cut -c1-70 | sort
         "#)
         .succeeds()
         .stdout_is(
             "NAME RUNTIME\nfnd-root crun\n0\n\
-             nsenter-rs: cannot find a container named \"fnd-his\": the one of runc is not process PID, which is not of user 54321, who says so\n \
-             config.v2.json is larger than any state file\n config.v2.json is not a regular file\n config.v2.json: EOF while parsing a value at line 2 column 0\n \
+             nsenter-rs: cannot find a container named \"fnd-his\": the runc container cannot be process PID, which user 54321 names: that process does not belong to user 54321\n \
+             config.v2.json is not a regular file\n config.v2.json is too large for a state file\n config.v2.json: EOF while parsing a value at line 2 column 0\n \
              crun leads through a symbolic link\n\
-             nsenter-rs: cannot find a container named \"fnd-nothing\": none that run\n",
+             nsenter-rs: cannot find a container named \"fnd-nothing\": no running co\n",
         );
     })
     .root_only(),
@@ -145,15 +145,15 @@ END
             ALL="$ALL $(pgrep -f fnd-deeper | tr '\n' ' ')"
         "#)
         .stdout_is(
-            "nsenter-rs: cannot find a container named \"fnd-web\": none that runs here has that name or id\n\
-             nsenter-rs: cannot find a container named \"fnd-web\": none that runs here has that name or id\n\
+            "nsenter-rs: cannot find a container named \"fnd-web\": no running container has this name or id\n\
+             nsenter-rs: cannot find a container named \"fnd-web\": no running container has this name or id\n\
              P docker fnd:1\n\
-             nsenter-rs: cannot find a container named \"fnd-held\": only another user's is called so: fnd-held (hold of user 54321, pid PID)\n\
-             nsenter-rs: remedy: name it as hold@54321:fnd-held, if you trust that user\n\
-             nsenter-rs: cannot find a container named \"fnd-raised\": none that runs here has that name or id\n\
+             nsenter-rs: cannot find a container named \"fnd-held\": only another user's container has this name: fnd-held (hold of user 54321, pid PID)\n\
+             nsenter-rs: remedy: use hold@54321:fnd-held if you trust that user\n\
+             nsenter-rs: cannot find a container named \"fnd-raised\": no running container has this name or id\n\
              P hold\n\
-             nsenter-rs: cannot find a container named \"fnd-roots\": none that runs here has that name or id\n\
-             nsenter-rs: cannot find a container named \"fnd-deeper\": none that runs here has that name or id\n",
+             nsenter-rs: cannot find a container named \"fnd-roots\": no running container has this name or id\n\
+             nsenter-rs: cannot find a container named \"fnd-deeper\": no running container has this name or id\n",
         );
     })
     .root_only()
@@ -167,7 +167,7 @@ END
         "#);
         told.succeeds().stdout_is(
             "f\\u{1b}[2Jnd\\nx\n\"f\\u001b[2Jnd\\nx\"\nP docker fnd:1\n\
-             nsenter-rs: cannot find a container named \"no\\u{1b}]0;x\\u{7}\": none that runs here has that name or id\n",
+             nsenter-rs: cannot find a container named \"no\\u{1b}]0;x\\u{7}\": no running container has this name or id\n",
         );
     })
     .root_only(),
@@ -184,14 +184,14 @@ END
         .succeeds()
         .stdout_is(
             "entered\nentered\nentered\n\
-             nsenter-rs: cannot take more than the network of /run/netns/fnd-blue: it is a named network namespace, which has no process\n\
-             nsenter-rs: cannot take more than the network of /run/netns/fnd-blue: it is a named network namespace, which has no process\n\
-             nsenter-rs: cannot take fnd-blue for a container: it is a named network namespace, which has no process of its own\n\
+             nsenter-rs: cannot use more than the network of /run/netns/fnd-blue: it is a named network namespace, which has no process\n\
+             nsenter-rs: cannot use more than the network of /run/netns/fnd-blue: it is a named network namespace, which has no process\n\
+             nsenter-rs: cannot use fnd-blue as a container: it is a named network namespace, which has no process\n\
              nsenter-rs: remedy: enter it with --net=/run/netns/fnd-blue\n\
-             nsenter-rs: cannot tell which container \"fnd-blue\" means: fnd-blue (docker bbbbbbbbbbbb, pid PID); the network namespace /run/netns/fnd-blue (netns)\n\
-             nsenter-rs: remedy: name it by its id, its pid, or as RUNTIME:NAME\n\
-             nsenter-rs: cannot find a container named \"fnd-file\": none that runs here has that name or id\n\
-             nsenter-rs: cannot find a container named \"netns:../netns/fnd-blue\": none of netns has that name or id\n",
+             nsenter-rs: cannot decide which container \"fnd-blue\" means: fnd-blue (docker bbbbbbbbbbbb, pid PID); the network namespace /run/netns/fnd-blue (netns)\n\
+             nsenter-rs: remedy: use its id, its pid, or RUNTIME:NAME\n\
+             nsenter-rs: cannot find a container named \"fnd-file\": no running container has this name or id\n\
+             nsenter-rs: cannot find a container named \"netns:../netns/fnd-blue\": no netns container has this name or id\n",
         );
     })
     .root_only(),
@@ -215,8 +215,8 @@ END
         told.succeeds().stdout_is(
             "one\ntwo\n[PID,\"fnd-a-name-of-many\",true]\nfnd-a-name-of-many\nfnd-a-name-of-many-letters\nfnd-twice\n\
              fnd-twice (hold, PID)\n\
-             nsenter-rs: cannot tell which container \"fnd-twice\" means: fnd-twice (hold, PID)\n\
-             nsenter-rs: remedy: name it by its id, its pid, or as RUNTIME:NAME\ntwo\n",
+             nsenter-rs: cannot decide which container \"fnd-twice\" means: fnd-twice (hold, PID)\n\
+             nsenter-rs: remedy: use its id, its pid, or RUNTIME:NAME\ntwo\n",
         );
     }),
 ];

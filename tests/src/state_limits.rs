@@ -10,7 +10,7 @@ use crate::state_files::run;
 const COST: &str = r#"
 U=/run/user/54321; mkdir -p $U/crun /run/crun; chown 54321 $U $U/crun
 cost() { strace -qq -f -e trace=read,openat2,pread64 -o trace "$@" >/dev/null 2>told
-    bytes=$(awk '/read.* = [0-9]+$/ { sum += $NF } END { printf "%d", sum }' trace); files=$(grep -c 'openat2.*\(/status\|/state.json\)"' trace); grep -o 'left out.*' told; }
+    bytes=$(awk '/read.* = [0-9]+$/ { sum += $NF } END { printf "%d", sum }' trace); files=$(grep -c 'openat2.*\(/status\|/state.json\)"' trace); grep -o 'skipped.*' told; }
 claim() { mkdir -p $(dirname $1); printf '{"pid":%s,"process-start-time":%s}' $2 $(sed 's/.*) //' /proc/$2/stat | cut -d' ' -f20) >$1; }
 "#;
 
@@ -34,11 +34,11 @@ pub const ROWS: &[Row] = &[
             rm -r $U/crun/d*; mkdir $U/crun/e{1..100}; for f in $U/crun/e*; do truncate -s 65536 $f/status; done; chown -R 54321 $U
             cost nsenter-rs --list --containers; [ $((bytes - BEFORE)) -lt $((12 << 20)) ] || echo $bytes
         "#;
-        let limits = "state files of user 54321: read are 64 KiB of a file, and 4096 files and 4 MiB of all";
+        let limits = "state files of user 54321: at most 64 KiB of a file, and 4096 files and 4 MiB in total, are read";
         run(world, "limits", &format!("{COST}{line}")).stdout_is(&format!(
-            "read all of root\nleft out 2000 {limits}\n--list --containers: 2001\n--find fnd-none --json: 2\n\
-             --find crun@54321:fnd-mine --json: 1\n--target fnd-none --all true: 2\nP crun\nleft out 2953 {limits}\n4096\n\
-             left out 37 {limits}\n"
+            "read all of root\nskipped 2000 {limits}\n--list --containers: 2001\n--find fnd-none --json: 2\n\
+             --find crun@54321:fnd-mine --json: 1\n--target fnd-none --all true: 2\nP crun\nskipped 2953 {limits}\n4096\n\
+             skipped 37 {limits}\n"
         ));
     })
     .root_only(),
@@ -52,7 +52,7 @@ pub const ROWS: &[Row] = &[
             claim /run/crun/$C/status $P; found fnd-stopped
         "#;
         run(world, "stopped", &format!("{COST}{line}"))
-            .stdout_is("nsenter-rs: cannot find a container named \"fnd-stopped\": none that runs here has that name or id\nP podman\n");
+            .stdout_is("nsenter-rs: cannot find a container named \"fnd-stopped\": no running container has this name or id\nP podman\n");
     })
     .root_only(),
 ];

@@ -1,24 +1,25 @@
-//! How much is read of one author's state files: of root's and our own whatever there is, of another user's a limit for
-//! each file and one for all.
+//! Limits on what is read of one author's state files: none for root and ourselves; for another user, a limit for each
+//! file and one for all.
 //!
-//! A sparse file costs its owner nothing and its reader its length, and a directory may have any number of them.
+//! A sparse file costs its owner nothing but takes its reader as long as a full one, and a directory can contain any
+//! number of files.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use super::place::Unusable;
 
-/// The most entries of a directory that are looked at.
+/// The maximum number of directory entries that are examined.
 pub(super) const MOST: usize = 1 << 16;
 
-/// What is left of it.
+/// What may still be read of one author's files.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     author: u32,
     is_trusted: bool,
-    /// The longest file that is read, in bytes.
+    /// The maximum size of a file that is read, in bytes.
     pub(super) longest: u64,
-    /// The most names of a directory that are used.
+    /// The maximum number of names of a directory that are used.
     pub(super) most: usize,
     files: Cell<usize>,
     bytes: Cell<u64>,
@@ -26,7 +27,7 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// A whole one. `is_trusted`: root, or ourselves. Docker's file of a container may be large.
+    /// Returns a full allowance. `is_trusted` means root or ourselves. Docker's file of a container can be large.
     pub(crate) fn of(author: u32, is_trusted: bool) -> Rc<Allowance> {
         let (longest, most, files, bytes) = match is_trusted {
             true => (16 << 20, MOST, usize::MAX, u64::MAX),
@@ -36,12 +37,12 @@ impl Allowance {
         Rc::new(Allowance { author, is_trusted, longest, most, files, bytes, left_out: Cell::new(0) })
     }
 
-    /// Root's.
+    /// Returns the allowance of root.
     pub(super) fn of_root() -> Rc<Allowance> {
         Allowance::of(0, true)
     }
 
-    /// Before a file is opened, be it there or not.
+    /// Counts a file before it is opened, whether it exists or not.
     pub(super) fn open(&self) -> Result<(), Unusable> {
         match (self.files.get().checked_sub(1), self.bytes.get()) {
             (None, _) | (_, 0) => {
@@ -55,22 +56,23 @@ impl Allowance {
         }
     }
 
-    /// After it was read.
+    /// Counts the bytes of a file after it was read.
     pub(super) fn read(&self, bytes: u64) {
         self.bytes.set(self.bytes.get().saturating_sub(bytes));
     }
 
-    /// For a limit.
+    /// Counts a file that is skipped because of a limit.
     pub(super) fn leave_out(&self) {
         self.left_out.set(self.left_out.get() + 1);
     }
 
-    /// What stderr is to say of it.
+    /// Returns the warning about skipped files, if there are any.
     pub(crate) fn remark(&self) -> Option<String> {
         let (author, count) = (self.author, self.left_out.get());
         (count > 0 && !self.is_trusted).then(|| {
             format!(
-                "left out {count} state files of user {author}: read are 64 KiB of a file, and 4096 files and 4 MiB of all"
+                "skipped {count} state files of user {author}: at most 64 KiB of a file, and 4096 files and 4 MiB in \
+                 total, are read"
             )
         })
     }
@@ -81,13 +83,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_strangers_files_are_counted_and_root_s_are_not() {
+    fn files_of_other_users_are_limited_and_those_of_root_are_not() {
         let stranger = Allowance::of(1000, false);
         for _ in 0..4096 {
             assert_eq!(stranger.open(), Ok(()));
         }
         assert_eq!((stranger.open(), stranger.open()), (Err(Unusable::LeftOut), Err(Unusable::LeftOut)));
-        assert!(stranger.remark().is_some_and(|text| text.starts_with("left out 2 state files of user 1000")));
+        assert!(stranger.remark().is_some_and(|text| text.starts_with("skipped 2 state files of user 1000")));
         let other = Allowance::of(1001, false);
         other.read(5 << 20);
         assert_eq!(other.open(), Err(Unusable::LeftOut));

@@ -1,9 +1,10 @@
-//! What a state file says of a container, and whether the kernel agrees: the process must be the one that the runtime
-//! started. `pidfd_open(2)`, `cgroups(7)`.
+//! What a state file says about a container, and whether the kernel confirms it: the process must be the one that the
+//! runtime started. `pidfd_open(2)`, `cgroups(7)`.
 //!
-//! A state file may be left from a crash, or from another boot, and its pid another process's by now. The start time
-//! tells, where the runtime noted it down; else the process must be in a cgroup that carries the container's id, and
-//! that cgroup must be root's or the author's: a user with a delegated cgroup may call its children what he likes.
+//! A state file may be left from a crash or an earlier boot, and its pid may have been reused. If the runtime recorded
+//! the start time, that must match. Otherwise the process must be in a cgroup whose name contains the container's id,
+//! and that cgroup must be owned by root or the author: a user with a delegated cgroup can choose the names of its
+//! children.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,55 +22,55 @@ use super::{Container, Runtime};
 /// The controllers of a hierarchy, and a group in it.
 type OwnGroup = (Vec<String>, PathBuf);
 
-/// What somebody says.
+/// An unverified statement about a container.
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) runtime: Runtime,
-    /// What it is called; the first is the one to show.
+    /// The names of the container; the first is the one to show.
     pub(crate) names: Vec<OsString>,
     pub(crate) id: Option<String>,
     pub(crate) pid: i32,
-    /// In clock ticks since boot.
+    /// The start time of the process in clock ticks since boot.
     pub(crate) start_time: Option<u64>,
-    /// By what its cgroup is known, where that is not the id.
+    /// What identifies its cgroup, if not the id.
     pub(crate) group: Option<Group>,
     pub(crate) image: Option<String>,
-    /// Kubernetes: `NAMESPACE/POD`.
+    /// The pod in Kubernetes: `NAMESPACE/POD`.
     pub(crate) pod: Option<String>,
-    /// Whose word all of this is.
+    /// The user who makes the claim.
     pub(crate) author: u32,
 }
 
-/// What the kernel does not confirm.
+/// A claim that the kernel does not confirm.
 pub(crate) struct Refused {
     pub(crate) claim: Claim,
-    /// Completes "the container …".
+    /// The reason, which completes "the container …".
     pub(crate) why: String,
 }
 
-/// By what the cgroup of a container is known.
+/// What identifies the cgroup of a container.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Group {
-    /// It is this one, or one below.
+    /// It is this group, or one below it.
     Path(PathBuf),
-    /// One of these names is in its path.
+    /// This name is a component of its path.
     Component(String),
 }
 
 impl Claim {
-    /// A claim with nothing but what every one has.
+    /// Returns a claim with only the fields that every claim has.
     pub(crate) fn new(runtime: Runtime, name: impl Into<OsString>, pid: i32, author: u32) -> Claim {
         let names = vec![name.into()];
         Claim { runtime, names, id: None, pid, start_time: None, group: None, image: None, pod: None, author }
     }
 
-    /// The container, or what is wrong.
+    /// Returns the container, or the reason why the claim is refused.
     pub(crate) fn verify(self, hierarchies: &Hierarchies) -> Result<Container, Box<Refused>> {
         let checked = self.check(hierarchies).and_then(|(target, group)| {
-            // A container that we may not look into is one that we cannot tell.
+            // A container that we may not examine cannot be identified.
             let inodes = Kind::ALL.map(|kind| target.namespace_inode(kind));
             match inodes.iter().find_map(|inode| inode.as_ref().err()) {
-                Some(fault) => Err(format!("cannot be looked into: {fault}")),
+                Some(fault) => Err(format!("cannot be examined: {fault}")),
                 None => Ok((target, group, inodes.map(|inode| inode.ok().flatten()))),
             }
         });
@@ -92,25 +93,33 @@ impl Claim {
     fn check(&self, hierarchies: &Hierarchies) -> Result<(Target, Option<OwnGroup>), String> {
         let pid = self.pid;
         if pid <= 0 {
-            return Err("does not run".to_owned());
+            return Err("is not running".to_owned());
         }
         let target = Target::of_pid(pid).map_err(|fault| match fault.errno() {
-            Some(Errno::ESRCH | Errno::ENOENT) => format!("does not run: there is no process {pid}"),
-            _ => format!("cannot be looked into: {fault}"),
+            Some(Errno::ESRCH | Errno::ENOENT) => format!("is not running: there is no process {pid}"),
+            _ => format!("cannot be examined: {fault}"),
         })?;
         let group = self.own_group(&target, hierarchies);
         match self.start_time {
-            Some(told) if target.start_time().ok() != Some(told) => {
-                return Err(format!("does not run: its pid {pid} has passed to another process"));
+            Some(start_time) if target.start_time().ok() != Some(start_time) => {
+                return Err(format!("is not running: its pid {pid} was reused"));
             }
             Some(_) => {}
             None if group.is_some() => {}
-            None => return Err(format!("is not process {pid}, which is in no cgroup of it, whatever its state says")),
+            None => {
+                return Err(format!(
+                    "cannot be process {pid}, which its state names: that is in no cgroup of this \
+                                    container"
+                ));
+            }
         }
-        match self.author == 0 || belongs_to(&target, self.author) {
-            true => Ok((target, group)),
-            false => Err(format!("is not process {pid}, which is not of user {}, who says so", self.author)),
+        if self.author == 0 || belongs_to(&target, self.author) {
+            return Ok((target, group));
         }
+        let author = self.author;
+        Err(format!(
+            "cannot be process {pid}, which user {author} names: that process does not belong to user {author}"
+        ))
     }
 
     fn own_group(&self, target: &Target, hierarchies: &Hierarchies) -> Option<OwnGroup> {
@@ -126,7 +135,7 @@ impl Claim {
         })
     }
 
-    /// The part of a cgroup path that ends with the container's own group.
+    /// Returns the part of a cgroup path that ends with the container's own group.
     fn group_in(&self, path: &Path) -> Option<PathBuf> {
         let is_own = |name: &str| match (&self.group, &self.id) {
             (Some(Group::Component(component)), _) => name == component,
@@ -138,13 +147,13 @@ impl Claim {
                 (group != Path::new("/") && path.starts_with(group)).then(|| group.clone())
             }
             (None, Some(id)) if !is_random(id) => None,
-            // What lies in another container's group is that one's: it may make groups of any name there.
+            // A group inside another container's group belongs to that container, which can choose any name for it.
             _ => up_to(path, |name| is_own(name) || is_containers(name), is_own),
         }
     }
 }
 
-/// `path` up to the first component that is one of interest, if that one is the right one.
+/// Returns `path` up to the first component of interest, if that component is the right one.
 fn up_to(path: &Path, is_of_interest: impl Fn(&str) -> bool, is_right: impl Fn(&str) -> bool) -> Option<PathBuf> {
     let mut part = PathBuf::new();
     for component in path.components() {
@@ -157,24 +166,24 @@ fn up_to(path: &Path, is_of_interest: impl Fn(&str) -> bool, is_right: impl Fn(&
     None
 }
 
-/// Whether runtimes call the groups of containers so.
+/// Reports whether a name has a form that runtimes give to the groups of containers.
 fn is_containers(name: &str) -> bool {
     let has_random = name.split(|c: char| !c.is_ascii_hexdigit()).any(is_random);
-    // That of a monitor is named after the container too.
+    // The group of a monitor is named after the container, too.
     let is_monitors = name.starts_with("libpod-conmon-") || name.starts_with("crio-conmon-");
     has_random && !is_monitors
         || name.starts_with("lxc.payload")
         || name.starts_with("machine-") && name.ends_with(".scope")
 }
 
-/// The outermost group of a container that a process is in, by the looks of its path.
+/// Returns the outermost container's group in the path of a process's group, judged by the names.
 fn container_group(path: &Path) -> Option<PathBuf> {
     up_to(path, is_containers, |_| true)
 }
 
-/// Whether a process is in a container, as far as its place in pid namespaces and cgroups tells, and we are not. What it
-/// says of itself is the container's word then, even where it runs as root. The first process of a pid namespace next
-/// to ours may be a container that says so of itself.
+/// Reports whether a process is in a container and we are not, judged by its pid namespaces and cgroups. If so, what it
+/// says is the container's statement, even if the process runs as root. With `may_be_first`, the first process of a
+/// child of our pid namespace does not count as contained, because it may be a container that describes itself.
 pub(crate) fn is_contained(target: &Target, may_be_first: bool) -> bool {
     let (Ok(status), Ok(cgroup)) = (target.read("status"), target.read("cgroup")) else { return true };
     let pids: Vec<_> = status_field(&status, "NSpid").unwrap_or_default().split_whitespace().collect();
@@ -191,13 +200,14 @@ pub(crate) fn is_contained(target: &Target, may_be_first: bool) -> bool {
     is_in_another || groups.any(|(hierarchy, group)| !is_ours(&hierarchy, &group))
 }
 
-/// Whether a process runs as this user, or in a user namespace that he made.
+/// Reports whether a process runs as this user, or in a user namespace that this user made.
 fn belongs_to(target: &Target, user: u32) -> bool {
     maker(target) == Some(user) || uids(target).is_some_and(|uids| uids.iter().all(|uid| *uid == user))
 }
 
-/// Whose word the words of a running process are: the maker's of its user namespace, where that is not ours, else the
-/// user's who it runs as. A set-user-ID program has two, and was given its name by the wrong one: nobody's.
+/// Returns the user to whom the statements of a running process are attributed: the owner of its user namespace if that
+/// is not ours, otherwise the user it runs as. A set-user-ID program has two users, and its command line comes from the
+/// less privileged one, so it is attributed to nobody.
 pub(crate) fn author(target: &Target) -> Option<u32> {
     if let Some(maker) = maker(target) {
         return Some(maker);
@@ -206,7 +216,7 @@ pub(crate) fn author(target: &Target) -> Option<u32> {
     uids.iter().all(|uid| *uid == uids[0]).then_some(uids[0])
 }
 
-/// Who made its user namespace, where that is not ours and we may look.
+/// Returns the owner of its user namespace, if that is not ours and we may examine it.
 fn maker(target: &Target) -> Option<u32> {
     let namespace = target.namespace_inode(Kind::User).ok()??;
     if Some(namespace) == own_namespace_inode(Kind::User) {
@@ -216,7 +226,7 @@ fn maker(target: &Target) -> Option<u32> {
     namespace_owner_uid(file).ok()
 }
 
-/// Real, effective, saved, file system's.
+/// Returns the real, effective, saved and file system user.
 fn uids(target: &Target) -> Option<[u32; 4]> {
     let status = target.read("status").ok()?;
     let uids: Vec<u32> = status_field(&status, "Uid")?.split_whitespace().filter_map(|uid| uid.parse().ok()).collect();
@@ -228,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_outermost_container_in_a_cgroup_path_is_the_one() {
+    fn the_outermost_container_in_a_cgroup_path_counts() {
         let (own, other) = ("a".repeat(64), "b".repeat(64));
         let claim = Claim { id: Some(own.clone()), ..Claim::new(Runtime::Docker, "web", 1, 0) };
         let group = |path: &str| claim.group_in(Path::new(path)).map(|path| path.display().to_string());

@@ -1,5 +1,6 @@
-//! containerd's tasks: `io.containerd.runtime.v2.task/NAMESPACE/ID` in its state directory, with the container's
-//! `config.json` and the pid of its first process. Kubernetes' and nerdctl's names are annotations in the former.
+//! Tasks of containerd: `io.containerd.runtime.v2.task/NAMESPACE/ID` in its state directory, with the container's
+//! `config.json` and the pid of its first process. The names that Kubernetes and nerdctl use are annotations in
+//! `config.json`.
 
 use std::path::{Path, PathBuf};
 
@@ -10,10 +11,10 @@ use super::kubernetes::{self, Annotations};
 use super::place::Place;
 use super::{Runtime, Search, oci};
 
-/// The state directories of distributions that run one of their own.
+/// The default state directory, and those of distributions that bundle a containerd of their own.
 const STATES: &[&str] = &["/run/containerd", "/run/k3s/containerd", "/var/snap/microk8s/common/run/containerd"];
 
-/// Where its shim has runc keep its state, in a directory for each namespace.
+/// Where containerd's shim makes runc keep its state, in a directory for each namespace.
 const RUNC: &str = "/run/containerd/runc";
 
 #[derive(Default, Deserialize)]
@@ -29,7 +30,7 @@ struct Linux {
     cgroup: Option<String>,
 }
 
-/// What containerd says.
+/// Returns the claims of containerd.
 pub(super) fn claims(search: &Search) -> Vec<Claim> {
     states(search).iter().flat_map(|state| of_state(search, state)).collect()
 }
@@ -38,13 +39,13 @@ fn states(search: &Search) -> Vec<PathBuf> {
     let mut states: Vec<_> = STATES.iter().map(PathBuf::from).collect();
     for daemon in search.trusted("containerd") {
         let config = daemon.option(&["--config", "-c"]).map(PathBuf::from);
-        let told = daemon.option(&["--state"]).map(PathBuf::from).or_else(|| configured(search, &config?));
-        states.extend(told.filter(|state| !states.contains(state)));
+        let state = daemon.option(&["--state"]).map(PathBuf::from).or_else(|| configured(search, &config?));
+        states.extend(state.filter(|state| !states.contains(state)));
     }
     states
 }
 
-/// `state = "DIRECTORY"`, which stands above the first table.
+/// Reads `state = "DIRECTORY"`, which comes before the first table.
 fn configured(search: &Search, file: &Path) -> Option<PathBuf> {
     let place = search.place(file.parent()?)?;
     let text = search.usable(place.read(file.file_name()?))?;
@@ -83,7 +84,7 @@ fn of_task(search: &Search, tasks: &Place, id: &str, runc: Option<&Place>) -> Op
     Some(claim)
 }
 
-/// `/NAMESPACE/ID`, or for systemd `SLICE:PREFIX:ID`.
+/// Parses `/NAMESPACE/ID`, or for systemd `SLICE:PREFIX:ID`.
 fn group(path: &str) -> Option<Group> {
     let parts: Vec<_> = path.split(':').collect();
     match parts[..] {

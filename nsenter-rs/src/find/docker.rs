@@ -1,7 +1,7 @@
-//! Docker's containers, by the files that its daemon keeps: `containers/ID/config.v2.json` in its data directory.
+//! Docker's containers, found by the files of its daemon: `containers/ID/config.v2.json` in its data directory.
 //!
-//! Where that is, a running daemon's command line tells, else its configuration, else the default. The file outlives a
-//! crash and a boot; runc's own state beside it has the start time.
+//! The data directory is named by a running daemon's command line, else by its configuration; else it is the default.
+//! The file outlives a crash and a reboot; runc's own state has the start time.
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ struct Image {
     image: Option<String>,
 }
 
-/// `daemon.json`.
+/// The configuration file `daemon.json`.
 #[derive(Default, Deserialize)]
 struct Daemon {
     #[serde(rename = "data-root")]
@@ -43,18 +43,18 @@ struct Daemon {
     exec_root: Option<PathBuf>,
 }
 
-/// What docker says.
+/// Returns the claims of docker.
 pub(super) fn claims(search: &Search) -> Vec<Claim> {
     roots(search).iter().flat_map(|(data, exec)| of_root(search, data, exec)).collect()
 }
 
-/// The data and run directories of each daemon.
+/// Returns the data and run directories of each daemon.
 fn roots(search: &Search) -> Vec<(PathBuf, PathBuf)> {
     let mut roots = vec![root(search, Path::new("/etc/docker/daemon.json"), None, None)];
     if search.own != 0
         && let Some(home) = std::env::var_os("HOME")
     {
-        // Rootless docker, of our own.
+        // The rootless docker of our own user.
         let run = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let run = run.unwrap_or_else(|| format!("/run/user/{}", search.own).into());
         roots.push((PathBuf::from(home).join(".local/share/docker"), run.join("docker")));
@@ -73,20 +73,20 @@ fn roots(search: &Search) -> Vec<(PathBuf, PathBuf)> {
 
 fn root(search: &Search, config: &Path, data: Option<PathBuf>, exec: Option<PathBuf>) -> (PathBuf, PathBuf) {
     let place = config.parent().and_then(|parent| search.place(parent));
-    let told: Option<Daemon> = match (place, config.file_name()) {
+    let configured: Option<Daemon> = match (place, config.file_name()) {
         (Some(place), Some(name)) if [0, search.own].contains(&place.author) => search.usable(place.json(name)),
         _ => None,
     };
-    let told = told.unwrap_or_default();
-    let data = data.or(told.data_root).unwrap_or_else(|| "/var/lib/docker".into());
-    let exec = exec.or(told.exec_root).unwrap_or_else(|| "/run/docker".into());
+    let configured = configured.unwrap_or_default();
+    let data = data.or(configured.data_root).unwrap_or_else(|| "/var/lib/docker".into());
+    let exec = exec.or(configured.exec_root).unwrap_or_else(|| "/run/docker".into());
     (data, exec)
 }
 
 fn of_root(search: &Search, data: &Path, exec: &Path) -> Vec<Claim> {
     let Some(place) = search.place(data) else { return Vec::new() };
     let names = search.usable(place.names()).unwrap_or_default();
-    // With --userns-remap all of it lies in a directory that is named after the ids, as 100000.100000.
+    // With --userns-remap, everything is in a directory that is named after the ids, such as 100000.100000.
     let is_remapped = |name: &str| {
         name.split_once('.').is_some_and(|(uid, gid)| uid.parse::<u32>().is_ok() && gid.parse::<u32>().is_ok())
     };
@@ -107,7 +107,7 @@ fn of_directory(search: &Search, data: &Place, directory: &str, exec: &Path) -> 
         let name = config.name.strip_prefix('/').unwrap_or(&config.name);
         let runc = search.place(&exec.join("runtime-runc/moby"));
         let state = runc.and_then(|runc| search.usable(oci::state(&runc, id)));
-        // Another's state, or one from before a restart, says nothing of this process.
+        // The state of another process, or one from before a restart, says nothing about this process.
         let start_time = state.filter(|state| state.pid == config.state.pid).and_then(|state| state.start_time);
         Some(Claim {
             id: Some(id.to_owned()),

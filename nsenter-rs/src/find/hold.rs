@@ -1,8 +1,8 @@
-//! The containers that `unshare-rs --hold` keeps: each init bears the mark of a hold, and its orders, the name among
-//! them, in its command line. Nothing of it is on disk. `pid_namespaces(7)`.
+//! Containers of `unshare-rs --hold`: each init has the mark of a hold, and in its command line its instructions, which
+//! include the name. Nothing is stored on disk. `pid_namespaces(7)`.
 //!
-//! The surprise: such an init is neither confined nor in the container's cgroup. What the container is like shows by
-//! the first of the commands that run in it.
+//! The surprise: such an init is neither confined nor in the container's cgroup. The first of the commands that run in
+//! the container shows how it is confined.
 
 use plumbing::assembly::has_mark;
 use plumbing::hierarchy::{Cgroup, memberships};
@@ -14,7 +14,7 @@ use super::claim::Claim;
 use super::processes::{HELD_INIT, Process};
 use super::{Runtime, Search};
 
-/// What the held inits say.
+/// Returns the claims of the held inits.
 pub(super) fn claims(search: &Search) -> Vec<Claim> {
     let inits = search.processes.iter().filter(|process| process.program == HELD_INIT);
     inits.filter(|init| has_mark(&init.target).unwrap_or(false)).filter_map(of_init).collect()
@@ -26,18 +26,19 @@ fn of_init(init: &Process) -> Option<Claim> {
     Some(Claim { start_time, ..Claim::new(Runtime::Hold, name, init.target.pid(), init.author) })
 }
 
-/// The first that was started of the commands in the container of this init; none of any other process's. Where its pids
-/// are the host's, nothing tells a command from what entered it.
+/// Returns the command in the container of this init that was started first; `None` for a process that is no such init.
+/// If the container uses the host's pid namespace, a command cannot be distinguished from a process that entered, so
+/// the result is `None`, too.
 pub(crate) fn command(init: &Target) -> Option<Target> {
     let mut kinds = init.foreign_kinds().ok()?;
-    // The init may have been put into another one than the command.
+    // The init may have been moved to another cgroup namespace than the command.
     kinds.remove(Kind::Cgroup);
     if !kinds.contains(Kind::Pid) || !has_mark(init).unwrap_or(false) {
         return None;
     }
     let pids = std::fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let own = init.namespace_inode(Kind::Pid).ok()??;
-    // Asked first, since it is a single call.
+    // Checked first, because it is a single system call.
     let is_inside = |pid: &i32| rustix::fs::stat(format!("/proc/{pid}/ns/pid")).is_ok_and(|it| it.st_ino == own);
     let others = pids.filter(|pid| *pid != init.pid()).filter(is_inside).filter_map(|pid| Target::of_pid(pid).ok());
     let commands = others.filter(|other| shares(init, other, kinds));
@@ -50,7 +51,7 @@ fn shares(one: &Target, other: &Target, kinds: KindSet) -> bool {
     kinds.iter().all(|kind| inode(one, kind).is_some_and(|its| inode(other, kind) == Some(its)))
 }
 
-/// The groups that the command is in and the init is not: those that were made for the container.
+/// Returns the groups that the command is in and the init is not: those that were made for the container.
 pub(super) fn groups(init: &Target, command: &Target) -> Result<Option<Cgroup>, Fault> {
     let around = init.read("cgroup")?;
     let is_own = |group: &_| !memberships(around.as_bytes()).any(|it| it == *group);

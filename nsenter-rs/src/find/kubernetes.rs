@@ -1,7 +1,7 @@
-//! What Kubernetes calls a container, as the runtime noted it down in the annotations of its `config.json`.
+//! The names that Kubernetes gives a container, as the runtime records them in the annotations of `config.json`.
 //!
-//! A container of a pod answers to `CONTAINER`, `POD/CONTAINER`, `NAMESPACE/POD/CONTAINER`, and to `POD` and
-//! `NAMESPACE/POD` as well: a pod of one container means that one. Its sandbox is called `pause`.
+//! A container of a pod can be named `CONTAINER`, `POD/CONTAINER`, `NAMESPACE/POD/CONTAINER`, and also `POD` or
+//! `NAMESPACE/POD`, which is sufficient if the pod has one container. The name of its sandbox is `pause`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use super::claim::Claim;
 
 pub(super) type Annotations = BTreeMap<String, String>;
 
-/// Where a runtime notes what.
+/// The keys under which a runtime records the annotations.
 pub(super) struct Keys {
     pub(super) container: &'static str,
     pub(super) pod: &'static str,
@@ -19,7 +19,7 @@ pub(super) struct Keys {
     pub(super) image: &'static str,
 }
 
-/// containerd's.
+/// The keys of containerd.
 pub(super) const CONTAINERD: Keys = Keys {
     container: "io.kubernetes.cri.container-name",
     pod: "io.kubernetes.cri.sandbox-name",
@@ -28,7 +28,7 @@ pub(super) const CONTAINERD: Keys = Keys {
     image: "io.kubernetes.cri.image-name",
 };
 
-/// CRI-O's, and the kubelet's, whose labels it hands on.
+/// The keys of CRI-O, and those of the kubelet, whose labels CRI-O passes on.
 pub(super) const CRIO: Keys = Keys {
     container: "io.kubernetes.container.name",
     pod: "io.kubernetes.pod.name",
@@ -37,19 +37,19 @@ pub(super) const CRIO: Keys = Keys {
     image: "io.kubernetes.cri-o.ImageName",
 };
 
-/// Adds what Kubernetes says to what the runtime says; nothing where it is no container of a pod.
+/// Adds what Kubernetes says to the runtime's claim; changes nothing if the container does not belong to a pod.
 pub(super) fn describe(claim: &mut Claim, annotations: &Annotations, keys: &Keys) {
-    let told = |key: &str| annotations.get(key).filter(|value| !value.is_empty()).map(String::as_str);
-    let (Some(kind), Some(pod)) = (told(keys.kind), told(keys.pod)) else { return };
+    let value = |key: &str| annotations.get(key).filter(|value| !value.is_empty()).map(String::as_str);
+    let (Some(kind), Some(pod)) = (value(keys.kind), value(keys.pod)) else { return };
     let is_sandbox = kind == "sandbox";
-    let container = if is_sandbox { "pause" } else { told(keys.container).unwrap_or("container") };
-    let namespace = told(keys.namespace).unwrap_or("default");
+    let container = if is_sandbox { "pause" } else { value(keys.container).unwrap_or("container") };
+    let namespace = value(keys.namespace).unwrap_or("default");
     let full_pod = format!("{namespace}/{pod}");
     let mut names = vec![container.to_owned(), format!("{pod}/{container}"), format!("{full_pod}/{container}")];
     if !is_sandbox {
         names.extend([pod.to_owned(), full_pod.clone()]);
     }
     claim.names = names.into_iter().map(OsString::from).collect();
-    claim.image = told(keys.image).map(str::to_owned);
+    claim.image = value(keys.image).map(str::to_owned);
     claim.pod = Some(full_pod);
 }

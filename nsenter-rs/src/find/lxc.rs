@@ -1,5 +1,5 @@
-//! LXC's containers (and those of LXD and Incus): each has a monitor that names it in its command line, `[lxc monitor]
-//! DIRECTORY NAME`, and whose child it is.
+//! Containers of LXC (also those of LXD and Incus): the parent of each is a monitor whose command line names it, `[lxc
+//! monitor] DIRECTORY NAME`.
 
 use std::ffi::OsString;
 
@@ -7,7 +7,7 @@ use super::claim::{Claim, Group};
 use super::processes::{LXC_MONITOR, Process};
 use super::{Runtime, Search};
 
-/// What the monitors say.
+/// Returns the claims of the monitors.
 pub(super) fn claims(search: &Search) -> Vec<Claim> {
     search.processes.iter().filter_map(of_monitor).collect()
 }
@@ -15,7 +15,7 @@ pub(super) fn claims(search: &Search) -> Vec<Claim> {
 fn of_monitor(monitor: &Process) -> Option<Claim> {
     let name: OsString = match monitor.program {
         LXC_MONITOR => {
-            // A name has no space in it, a directory may.
+            // A name contains no space; a directory can.
             let title = monitor.argv.first()?.to_str()?;
             title.strip_prefix(LXC_MONITOR)?.rsplit_once(' ')?.1.into()
         }

@@ -1,5 +1,5 @@
-//! Network namespaces that `ip netns` names: files in /run/netns, on each of which a namespace is mounted. No process
-//! belongs to one, so it is entered by its file. `ip-netns(8)`.
+//! Network namespaces that `ip netns` names: files in /run/netns, each with a namespace mounted on it. They need not
+//! contain a process, so they are entered by their file. `ip-netns(8)`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +10,7 @@ const DIRECTORY: &str = "/run/netns";
 /// `NSFS_MAGIC` of <linux/magic.h>.
 const NSFS_MAGIC: u64 = 0x6e73_6673;
 
-/// The file of the one with this name.
+/// Returns the file of the network namespace with this name.
 pub(crate) fn named(name: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') || name == "." || name == ".." {
         return None;

@@ -1,4 +1,4 @@
-//! systemd-nspawn's containers: those that systemd-machined knows are in /run/systemd/machines, the others
+//! Containers of systemd-nspawn: those registered with systemd-machined are in /run/systemd/machines; the others
 //! (`--register=no`) are children of a systemd-nspawn whose command line names them. `systemd-nspawn(1)`.
 
 use std::collections::BTreeMap;
@@ -9,31 +9,31 @@ use super::claim::{Claim, Group};
 use super::processes::Process;
 use super::{Runtime, Search};
 
-/// What systemd-machined says.
+/// Returns the claims of systemd-machined.
 pub(super) fn registered(search: &Search) -> Vec<Claim> {
     let Some(machines) = search.place("/run/systemd/machines".as_ref()) else { return Vec::new() };
     let names = search.usable(machines.names()).unwrap_or_default();
-    // Beside each NAME lies a link `unit:UNIT` to it.
+    // For each NAME, there is also a link `unit:UNIT` to it.
     let names = names.iter().filter_map(|name| name.to_str()).filter(|name| !name.starts_with("unit:"));
     names.filter_map(|name| of_machine(name, &search.usable(machines.read(name))?, machines.author)).collect()
 }
 
 fn of_machine(name: &str, text: &[u8], author: u32) -> Option<Claim> {
     let text = String::from_utf8_lossy(text);
-    let told: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
-    if told.get("CLASS") != Some(&"container") {
+    let fields: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
+    if fields.get("CLASS") != Some(&"container") {
         return None;
     }
-    let unit = told.get("SCOPE").or_else(|| told.get("UNIT")).map(|unit| unit.trim_matches('"'));
+    let unit = fields.get("SCOPE").or_else(|| fields.get("UNIT")).map(|unit| unit.trim_matches('"'));
     Some(Claim {
-        // All zero where none was given.
-        id: told.get("ID").filter(|id| id.bytes().any(|byte| byte != b'0')).map(|id| (*id).to_owned()),
+        // All zeros if no id was given.
+        id: fields.get("ID").filter(|id| id.bytes().any(|byte| byte != b'0')).map(|id| (*id).to_owned()),
         group: Some(Group::Component(unit.unwrap_or_default().to_owned())).filter(|_| unit.is_some()),
-        ..Claim::new(Runtime::Nspawn, name, told.get("LEADER")?.parse().ok()?, author)
+        ..Claim::new(Runtime::Nspawn, name, fields.get("LEADER")?.parse().ok()?, author)
     })
 }
 
-/// What systemd-nspawn itself says.
+/// Returns the claims of systemd-nspawn itself.
 pub(super) fn unregistered(search: &Search) -> Vec<Claim> {
     let spawners = search.processes.iter().filter(|process| process.program == "systemd-nspawn");
     spawners.filter_map(of_spawner).collect()
@@ -46,7 +46,7 @@ fn of_spawner(spawner: &Process) -> Option<Claim> {
     Some(Claim { start_time, ..Claim::new(Runtime::Nspawn, name, child.pid(), spawner.author) })
 }
 
-/// Without `--machine` it is called like its directory, or its image.
+/// Returns the name of the directory or image, which is the default name without `--machine`.
 fn named_after_root(spawner: &Process) -> Option<OsString> {
     if let Some(image) = spawner.option(&["--image", "-i"]) {
         return Path::new(&image).file_stem().map(OsString::from);
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_is_read_as_machined_writes_it() {
+    fn a_state_file_of_machined_is_parsed() {
         let text = "# This is private data. Do not parse.\nNAME=web\nSCOPE=machine-web.scope\nSERVICE=systemd-nspawn\n\
             ROOT=/var/lib/machines/web\nID=a68be8a0b2a84cbaa1a52b0d1c2d3e4f\nLEADER=4242\nCLASS=container\nREALTIME=1\n";
         let claim = of_machine("web", text.as_bytes(), 0).unwrap();

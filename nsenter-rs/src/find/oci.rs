@@ -1,6 +1,7 @@
-//! What runc, crun and those who imitate them keep of a running container: its pid, and when that process started.
+//! The state that runc, crun and compatible runtimes keep of a running container: its pid, and the start time of that
+//! process.
 //!
-//! runc writes `/run/runc/ID/state.json`, crun `/run/crun/ID/status`; a user's lie in /run/user/UID.
+//! runc writes `/run/runc/ID/state.json`, crun `/run/crun/ID/status`; the files of a user are in /run/user/UID.
 
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use super::claim::Claim;
 use super::place::{Place, Unusable};
 use super::{Runtime, Search};
 
-/// What one of them says.
+/// The state that one of the runtimes recorded.
 pub(super) struct State {
     pub(super) pid: i32,
     pub(super) start_time: Option<u64>,
@@ -31,18 +32,18 @@ struct Crun {
     start_time: Option<u64>,
 }
 
-/// The state of a container in a runtime's directory.
+/// Reads the state of a container from a runtime's directory.
 pub(super) fn state(root: &Place, id: &str) -> Result<State, Unusable> {
     match root.json::<Crun>(format!("{id}/status")) {
         Err(Unusable::Absent) => {}
-        told => return told.map(|Crun { pid, start_time }| State { pid, start_time }),
+        state => return state.map(|Crun { pid, start_time }| State { pid, start_time }),
     }
     let Runc { init_process_pid: pid, init_process_start: start } = root.json(format!("{id}/state.json"))?;
     let start_time = start.as_u64().or_else(|| start.as_str()?.parse().ok());
     Ok(State { pid, start_time })
 }
 
-/// The directories in which both keep their containers, root's and each user's.
+/// Returns the directories in which both runtimes keep their containers, those of root and of each user.
 pub(super) fn roots(search: &Search) -> Vec<(Runtime, Place)> {
     let kinds = [(Runtime::Crun, "crun"), (Runtime::Runc, "runc")];
     let mut roots = Vec::new();
@@ -56,7 +57,7 @@ pub(super) fn roots(search: &Search) -> Vec<(Runtime, Place)> {
     roots
 }
 
-/// Each user's directory for what lasts as long as he is logged in.
+/// Returns each user's directory for files that last only as long as the user is logged in.
 fn users(search: &Search) -> Vec<Place> {
     let of_user = |name: std::ffi::OsString| {
         let uid = name.to_str()?.parse().ok()?;
@@ -74,7 +75,7 @@ fn users(search: &Search) -> Vec<Place> {
     users
 }
 
-/// What they say.
+/// Returns the claims of runc and crun.
 pub(super) fn claims(search: &Search) -> Vec<Claim> {
     let mut claims = Vec::new();
     for (runtime, root) in roots(search) {

@@ -1,8 +1,8 @@
-//! A directory of state files, and whose word they are: its owner's. `openat2(2)`, `inode(7)`.
+//! A directory of state files, whose statements are attributed to its owner. `openat2(2)`, `inode(7)`.
 //!
-//! What a user other than root owns is hostile ground for root: no symlink is followed there, no mount crossed (a FUSE
-//! file system could keep us waiting), nothing but a regular file is read, and no more of it than a runtime would write:
-//! of one file as of all of that user's.
+//! For root, a directory that belongs to another user is hostile: no symbolic link is followed in it, no mount is
+//! crossed (a FUSE file system could block us), only regular files are read, and not more than a runtime would write,
+//! neither of one file nor of all files of that user.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -18,62 +18,62 @@ use serde::de::DeserializeOwned;
 
 use super::allowance::{Allowance, MOST};
 
-/// A directory, open.
+/// An open directory.
 pub(crate) struct Place {
     dir: OwnedFd,
-    /// As it was opened, for sentences.
+    /// The path by which it was opened, for messages.
     pub(crate) path: PathBuf,
-    /// Its owner.
+    /// The owner of the directory.
     pub(crate) author: u32,
     /// What may still be read of the author's files.
     allowance: Rc<Allowance>,
 }
 
-/// Why a file cannot be used.
+/// The reason why a file cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unusable {
-    /// It is not there.
+    /// It does not exist.
     Absent,
-    /// It is there, and the author's files that may be read have been read.
+    /// It may exist, but the limit for the author's files is reached.
     LeftOut,
-    /// It is there, and this is wrong with it.
+    /// It exists and has this defect.
     Wrong(String),
 }
 
 impl Place {
-    /// A directory of the system. The way to it is the administrator's; whoever owns it is the author of what lies in
-    /// it, and one that everybody may write to has none.
+    /// Opens a directory of the system. The path to it is the administrator's; the owner of the directory is the author
+    /// of its content, and a directory that everybody may write to is refused.
     pub(crate) fn of_system(path: &Path) -> Result<Place, Unusable> {
         let dir =
             openat2(CWD, path, directory(), Mode::empty(), ResolveFlags::empty()).map_err(|e| refused(path, e))?;
         let stat = stat(path, dir.as_fd())?;
         if stat.st_mode & 0o002 != 0 {
-            return Err(Unusable::Wrong(format!("{} can be written by everybody", path.display())));
+            return Err(Unusable::Wrong(format!("{} is writable by everybody", path.display())));
         }
         Ok(Place { dir, path: path.to_owned(), author: stat.st_uid, allowance: Allowance::of_root() })
     }
 
-    /// A directory of a user's, such as /run/user/UID, which nobody else may have put there.
+    /// Opens a directory of a user, such as /run/user/UID; refuses one that another user owns.
     pub(crate) fn of_user(uid: u32, path: &Path) -> Result<Place, Unusable> {
         let place = Place::of_system(path)?;
-        match place.author == uid {
-            true => Ok(place),
-            false => Err(Unusable::Wrong(format!("{} does not belong to user {uid}", path.display()))),
+        if place.author == uid {
+            return Ok(place);
         }
+        Err(Unusable::Wrong(format!("{} does not belong to user {uid}", path.display())))
     }
 
-    /// With what may be read of this author.
+    /// Sets the allowance of the author.
     pub(crate) fn within(self, allowance: Rc<Allowance>) -> Place {
         Place { allowance, ..self }
     }
 
-    /// A directory in it, with the same author.
+    /// Opens a directory in it, with the same author.
     pub(crate) fn below(&self, path: impl AsRef<Path>) -> Result<Place, Unusable> {
         let dir = self.open(path.as_ref(), directory())?;
         Ok(Place { dir, path: self.path.join(path), author: self.author, allowance: self.allowance.clone() })
     }
 
-    /// The names in it.
+    /// Returns the names in it.
     pub(crate) fn names(&self) -> Result<Vec<OsString>, Unusable> {
         let failed = |error| refused(&self.path, error);
         let mut names = Vec::new();
@@ -102,7 +102,7 @@ impl Place {
         let shown = self.path.join(path);
         let wrong = |what: &str| Err(Unusable::Wrong(format!("{} {what}", shown.display())));
         self.allowance.open()?;
-        // NONBLOCK: a FIFO in its place must not keep us waiting.
+        // NONBLOCK, because a FIFO in its place must not block us.
         let file = self.open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC)?;
         let stat = stat(&shown, file.as_fd())?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -111,13 +111,13 @@ impl Place {
         let longest = self.allowance.longest;
         if stat.st_size as u64 > longest {
             self.allowance.leave_out();
-            return wrong("is larger than any state file");
+            return wrong("is too large for a state file");
         }
         let mut bytes = Vec::new();
         let read = File::from(file).take(longest + 1).read_to_end(&mut bytes);
         self.allowance.read(bytes.len() as u64);
         match read {
-            Ok(_) if bytes.len() as u64 > longest => wrong("is larger than any state file"),
+            Ok(_) if bytes.len() as u64 > longest => wrong("is too large for a state file"),
             Ok(_) => Ok(bytes),
             Err(error) => wrong(&format!("cannot be read: {error}")),
         }
@@ -130,17 +130,17 @@ impl Place {
             .map_err(|error| Unusable::Wrong(format!("{}: {error}", self.path.join(path).display())))
     }
 
-    /// Reads a file in it that holds a pid.
+    /// Reads a file in it that contains a pid.
     pub(crate) fn pid(&self, path: impl AsRef<Path>) -> Result<i32, Unusable> {
         let bytes = self.read(path.as_ref())?;
         let pid = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok());
-        pid.ok_or_else(|| Unusable::Wrong(format!("{} holds no pid", self.path.join(path).display())))
+        pid.ok_or_else(|| Unusable::Wrong(format!("{} does not contain a pid", self.path.join(path).display())))
     }
 
     fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Unusable> {
         let careful =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-        // Below root's own directories, mounts and symlinks are root's too.
+        // In root's own directories, mounts and symbolic links are root's, too.
         let resolve = if self.author == 0 { ResolveFlags::NO_MAGICLINKS } else { careful };
         openat2(&self.dir, path, flags, Mode::empty(), resolve).map_err(|error| refused(&self.path.join(path), error))
     }
@@ -166,16 +166,16 @@ fn refused(path: &Path, error: Errno) -> Unusable {
 mod tests {
     use super::*;
 
-    /// As somebody else's directory is read.
-    fn strangers_place(name: &str) -> Place {
+    /// Opens a directory as if another user owned it.
+    fn foreign_place(name: &str) -> Place {
         let path = std::env::temp_dir().join(format!("nsenter-rs-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Place { author: 4242, allowance: Allowance::of(4242, false), ..Place::of_system(&path).unwrap() }
     }
 
     #[test]
-    fn only_a_regular_file_of_sensible_size_is_read() {
-        let place = strangers_place("place");
+    fn only_regular_files_of_limited_size_are_read() {
+        let place = foreign_place("place");
         std::fs::write(place.path.join("state.json"), "{\"pid\": 7}").unwrap();
         let value: serde_json::Value = place.json("state.json").unwrap();
         assert_eq!(value["pid"], 7);

@@ -1,7 +1,8 @@
-//! The runtimes' own processes: daemons, which say where their files are, and monitors, whose child a container is.
+//! The runtimes' own processes: daemons, whose command lines name their directories, and monitors, whose children are
+//! containers.
 //!
-//! `proc_pid_cmdline(5)`. A process may call itself anything, so what it says counts as much as its user's word does;
-//! and that of a process in a container does not count at all, for root in there is not root here.
+//! `proc_pid_cmdline(5)`. A process can choose its command line, so what it says counts only as a statement of its
+//! user; what a process in a container says does not count at all, because root inside is not root here.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -17,30 +18,30 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 
 use super::claim;
 
-/// The most of a command line that is looked at, in bytes.
+/// The maximum number of bytes of a command line that are examined.
 const LONGEST: u64 = 64 << 10;
 
-/// What LXC's monitor makes of its command line.
+/// What LXC's monitor writes over the beginning of its command line.
 pub(crate) const LXC_MONITOR: &str = "[lxc monitor]";
 pub(crate) use plumbing::assembly::INIT_NAME as HELD_INIT;
 
 const PROGRAMS: &[&str] =
     &["dockerd", "containerd", "conmon", "systemd-nspawn", "lxc-start", "lxc-execute", LXC_MONITOR, HELD_INIT];
 
-/// One of them.
+/// A process of a runtime.
 pub(crate) struct Process {
     pub(crate) target: Target,
     pub(crate) program: &'static str,
     pub(crate) argv: Vec<OsString>,
-    /// Whose word its words are.
+    /// The user to whom its statements are attributed.
     pub(crate) author: u32,
 }
 
-/// All that run.
+/// Returns all running processes of runtimes.
 pub(crate) fn of_runtimes() -> Result<Vec<Process>, Fault> {
     let mut found = Vec::new();
-    for entry in look("look through the processes", "readdir(\"/proc\")", || std::fs::read_dir("/proc"))? {
-        let entry = look("look through the processes", "readdir(\"/proc\")", || entry)?;
+    for entry in look("list the processes", "readdir(\"/proc\")", || std::fs::read_dir("/proc"))? {
+        let entry = look("list the processes", "readdir(\"/proc\")", || entry)?;
         if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
             found.extend(of_runtime(pid));
         }
@@ -48,7 +49,7 @@ pub(crate) fn of_runtimes() -> Result<Vec<Process>, Fault> {
     Ok(found)
 }
 
-/// The process, if it is a runtime's; one that ended since, or may not be looked into, is none that we can use.
+/// Returns the process if it is a runtime's; `None` also if it has ended, or we may not examine it.
 fn of_runtime(pid: i32) -> Option<Process> {
     program_of(&command_line(CWD, Path::new(&format!("/proc/{pid}/cmdline")))?)?;
     let target = Target::of_pid(pid).ok()?;
@@ -79,7 +80,8 @@ fn program_of(argv: &[OsString]) -> Option<&'static str> {
 }
 
 impl Process {
-    /// The value of an option, given as `--option VALUE` or `--option=VALUE`; of a letter as `-o VALUE` or `-oVALUE`.
+    /// Returns the value of an option, given as `--option VALUE` or `--option=VALUE`, or for a letter as `-o VALUE` or
+    /// `-oVALUE`.
     pub(crate) fn option(&self, names: &[&str]) -> Option<OsString> {
         let mut words = self.argv.iter().skip(1);
         while let Some(word) = words.next() {
@@ -100,13 +102,14 @@ impl Process {
         None
     }
 
-    /// Whether it and we mean the same by a path.
+    /// Reports whether it shares our mount namespace, so that a path means the same to both.
     pub(crate) fn shares_mounts(&self) -> bool {
         self.target.namespace_inode(Kind::Mnt).is_ok_and(|inode| inode == own_namespace_inode(Kind::Mnt))
     }
 
-    /// Its child in a pid namespace of its own, which is a container's first process. Not as long as that runs the
-    /// monitor's own program still: its root may be the host's until it has made the container's.
+    /// Returns its child in a pid namespace of its own, which is a container's first process. Skips a child that still
+    /// executes the monitor's own program: until such a child has made the container's root, its root may be the
+    /// host's.
     pub(crate) fn contained_child(&self) -> Option<Target> {
         let own = self.target.namespace_inode(Kind::Pid).ok()?;
         let program = program_file(&self.target);
@@ -115,13 +118,13 @@ impl Process {
             .find(|child| child.namespace_inode(Kind::Pid).is_ok_and(|inode| inode != own))
     }
 
-    /// Its child that does not, as far as we are told, see the files that it sees itself.
+    /// Returns its child in another mount namespace, or in one that we may not read.
     pub(crate) fn child_elsewhere(&self) -> Option<Target> {
         let mounts = |process: &Target| process.namespace_inode(Kind::Mnt).ok().flatten();
         self.children().find(|child| mounts(child).is_none_or(|inode| Some(inode) != mounts(&self.target)))
     }
 
-    /// Its children, of whichever of its threads.
+    /// Returns the children of all its threads.
     pub(crate) fn children(&self) -> impl Iterator<Item = Target> {
         let parent = self.target.pid();
         let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
@@ -129,14 +132,15 @@ impl Process {
         let pids: Vec<i32> = lists
             .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
             .collect();
-        // Asked again once the child is held: its pid may have passed to another since.
+        // Checked again with the child's pidfd open: its pid may have been reused.
         pids.into_iter()
             .filter_map(|pid| Target::of_pid(pid).ok())
             .filter(move |child| parent_of(child) == Some(parent))
     }
 }
 
-/// The file that it executes, by device and inode: by its path, a container's could be called like one of the host's.
+/// Returns device and inode of the file that a process executes. A path would not do: a container's program can have
+/// the same path as one of the host.
 fn program_file(process: &Target) -> Option<(u64, u64)> {
     statat(process.dir(), "exe", AtFlags::empty()).ok().map(|stat| (stat.st_dev, stat.st_ino))
 }
@@ -151,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_are_read_in_each_spelling() {
+    fn options_are_read_in_every_form() {
         let target = Target::of_pid(std::process::id().cast_signed()).unwrap();
         let argv = ["/usr/sbin/dockerd", "--data-root", "/a", "--exec-root=/b", "-D", "-gx", "--", "--host=no"];
         let argv = argv.map(OsString::from).to_vec();

@@ -1,7 +1,8 @@
-//! How a person names a container: `NAME`, and where that is not enough `RUNTIME:NAME` or `RUNTIME@UID:NAME`.
+//! The notation for a container on the command line: `NAME`, or if that is ambiguous `RUNTIME:NAME` or
+//! `RUNTIME@UID:NAME`.
 //!
-//! A user may call a container of his whatever he likes, `web` for instance. So a plain name means those of root and
-//! our own only; another user's is meant only where the user is named.
+//! Users can name their containers as they like, for example `web`. So a plain name means only containers of root and
+//! our own; another user's container must be named with the user.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -10,19 +11,19 @@ use plumbing::Fault;
 
 use super::{Container, Runtime};
 
-/// A container, or several, by name.
+/// The name of one container, or of several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reference {
-    /// Only of this runtime.
+    /// Only containers of this runtime.
     pub(crate) runtime: Option<Runtime>,
-    /// Of this user; otherwise of root and ourselves.
+    /// Only containers of this user; otherwise those of root and ourselves.
     pub(crate) user: Option<u32>,
     /// A name, an id, or the beginning of an id.
     pub(crate) word: OsString,
 }
 
 impl Reference {
-    /// Reads one from the command line.
+    /// Parses a reference from the command line.
     pub(crate) fn read(text: &OsStr) -> Result<Reference, String> {
         let bytes = text.as_bytes();
         let colon = bytes.iter().position(|byte| *byte == b':');
@@ -34,17 +35,17 @@ impl Reference {
             }
             _ => (None, None, bytes),
         };
-        match word.is_empty() {
-            true => Err("valid is a container's name, its id, or the beginning of its id".to_owned()),
-            false => Ok(Reference { runtime, user, word: OsStr::from_bytes(word).to_owned() }),
+        if word.is_empty() {
+            return Err("expected a container's name, its id, or the beginning of its id".to_owned());
         }
+        Ok(Reference { runtime, user, word: OsStr::from_bytes(word).to_owned() })
     }
 
-    /// Narrowed to a runtime by an option of its own.
+    /// Restricts the reference to the runtime of option `--type`.
     pub(crate) fn of_runtime(self, wanted: Option<Runtime>) -> Result<Reference, Fault> {
         match (self.runtime, wanted) {
             (Some(named), Some(wanted)) if named != wanted => Err(Fault::usage(format!(
-                "'{}:{}' is of no use with '--type {}'",
+                "'{}:{}' contradicts '--type {}'",
                 named.name(),
                 self.word.to_string_lossy(),
                 wanted.name()
@@ -53,13 +54,13 @@ impl Reference {
         }
     }
 
-    /// Whether this container bears the name, whoever gave it.
+    /// Reports whether this container has the name, whichever user gave it.
     pub(crate) fn names(&self, container: &Container) -> bool {
         self.runtime.is_none_or(|runtime| runtime == container.runtime)
             && (container.names.contains(&self.word) || self.is_id(container.id.as_deref()))
     }
 
-    /// Whether a name that this user gave is meant.
+    /// Reports whether the reference includes names that this user gave.
     pub(crate) fn means_author(&self, author: u32, own: u32) -> bool {
         match self.user {
             Some(user) => user == author,
@@ -67,8 +68,8 @@ impl Reference {
         }
     }
 
-    /// The ids that it may mean in a directory that has its containers' ids for names; `list` is asked for them only if
-    /// one may be meant by its beginning.
+    /// Returns the ids that the reference can mean in a directory whose names are its containers' ids; calls `list` for
+    /// the names only if the reference can be the beginning of an id.
     pub(super) fn ids(&self, list: impl FnOnce() -> Vec<OsString>) -> Vec<OsString> {
         let word = self.word.as_bytes();
         let mut ids = Vec::new();
@@ -83,11 +84,11 @@ impl Reference {
 
     fn is_id(&self, id: Option<&str>) -> bool {
         let (Some(id), Some(word)) = (id, self.word.to_str()) else { return false };
-        // Only ids that nobody chose can be told by their beginning.
+        // Only random ids can be abbreviated, because nobody chose their beginning.
         id == word || word.len() >= 4 && is_random(id) && id.starts_with(word)
     }
 
-    /// For sentences.
+    /// Returns the notation, for messages.
     pub(crate) fn shown(&self) -> String {
         let word = self.word.to_string_lossy().escape_debug().to_string();
         match (self.runtime, self.user) {
@@ -98,11 +99,11 @@ impl Reference {
     }
 }
 
-/// `docker`, `podman@1000`, `name`, `name@1000`.
+/// Parses `docker`, `podman@1000`, `name` or `name@1000`.
 fn read_kind(text: &str) -> Result<(Option<Runtime>, Option<u32>), String> {
     let (runtime, user) = match text.split_once('@') {
         Some((runtime, uid)) => {
-            let uid = uid.parse().map_err(|_| format!("'{uid}' is no user id: valid is RUNTIME@UID:NAME"))?;
+            let uid = uid.parse().map_err(|_| format!("'{uid}' is not a user id; expected RUNTIME@UID:NAME"))?;
             (runtime, Some(uid))
         }
         None => (text, None),
@@ -117,7 +118,7 @@ fn kind_name(runtime: Option<Runtime>) -> &'static str {
     runtime.map_or("name", Runtime::name)
 }
 
-/// 64 hexadecimal digits, as docker, podman and CRI make them.
+/// Reports whether an id has 64 hexadecimal digits, as docker, podman and CRI make them.
 pub(crate) fn is_random(id: &str) -> bool {
     id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_may_have_any_form() {
+    fn references_of_every_form_are_parsed() {
         let read = |text: &str| Reference::read(OsStr::new(text));
         assert_eq!(read("web"), Ok(Reference { runtime: None, user: None, word: "web".into() }));
         assert_eq!(

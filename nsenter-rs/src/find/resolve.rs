@@ -1,5 +1,5 @@
-//! From what a person says to the one container that it means; where it means several, or none, the error lists what
-//! there is.
+//! Finding the one container to which a name refers. If it is ambiguous or unknown, the error lists the candidates or
+//! the reasons.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,10 @@ use plumbing::Fault;
 use super::claim::Refused;
 use super::{Container, Containers, Reference, Runtime, Search, all, netns, reference, unit};
 
-/// The most that an error lists.
+/// The maximum number of entries that an error lists.
 const MOST: usize = 8;
 
-/// What a name means.
+/// The object that has a name.
 pub(crate) enum Found {
     /// A container, by its first process.
     Container(Box<Container>),
@@ -19,7 +19,7 @@ pub(crate) enum Found {
     Network(PathBuf),
 }
 
-/// Finds the one that is meant.
+/// Finds the object to which a name refers.
 pub(crate) fn resolve(reference: &Reference) -> Result<Found, Fault> {
     let own = rustix::process::geteuid().as_raw();
     let wants = |runtime: Runtime| reference.runtime.is_none_or(|wanted| wanted == runtime);
@@ -49,7 +49,7 @@ impl Containers {
         let known =
             |unit: &Container| self.all.iter().any(|it| it.target.pid() == unit.target.pid() && reference.names(it));
         found.all.retain(|unit| !known(unit));
-        // `.service` was understood.
+        // `.service` may have been omitted.
         found.all.iter_mut().for_each(|unit| unit.names.push(reference.word.clone()));
         self.all.extend(found.all);
         self.refused.extend(found.refused);
@@ -58,21 +58,22 @@ impl Containers {
 }
 
 fn ambiguous(reference: &Reference, meant: &[Container], network: Option<PathBuf>, own: u32) -> Fault {
-    let mut candidates: Vec<_> = meant.iter().map(|it| it.told(own)).collect();
+    let mut candidates: Vec<_> = meant.iter().map(|it| it.described(own)).collect();
     candidates.extend(network.map(|path| format!("the network namespace {} (netns)", path.display())));
     let fault =
-        Fault::new(format!("cannot tell which container \"{}\" means: {}", reference.shown(), list(&candidates)));
-    fault.with_remedy("name it by its id, its pid, or as RUNTIME:NAME")
+        Fault::new(format!("cannot decide which container \"{}\" means: {}", reference.shown(), list(&candidates)));
+    fault.with_remedy("use its id, its pid, or RUNTIME:NAME")
 }
 
 fn not_found(reference: &Reference, containers: &Containers, others: &[Container], own: u32) -> Fault {
     let goal = format!("cannot find a container named \"{}\"", reference.shown());
     if !others.is_empty() {
-        let told: Vec<_> = others.iter().map(|it| it.told(own)).collect();
+        let described: Vec<_> = others.iter().map(|it| it.described(own)).collect();
         let exact = |it: &Container| format!("{}@{}:{}", it.runtime.name(), it.author, it.shown());
         let exact: Vec<_> = others.iter().map(exact).collect();
-        let remedy = format!("name it as {}, if you trust that user", exact[..exact.len().min(MOST)].join(" or "));
-        return Fault::new(format!("{goal}: only another user's is called so: {}", list(&told))).with_remedy(remedy);
+        let remedy = format!("use {} if you trust that user", exact[..exact.len().min(MOST)].join(" or "));
+        let text = format!("{goal}: only another user's container has this name: {}", list(&described));
+        return Fault::new(text).with_remedy(remedy);
     }
     let refused = containers.refused.iter().filter(|Refused { claim, .. }| {
         let id = claim.id.as_deref();
@@ -82,22 +83,20 @@ fn not_found(reference: &Reference, containers: &Containers, others: &[Container
         by_id || claim.names.contains(&reference.word)
     });
     let refused: Vec<_> =
-        refused.map(|Refused { claim, why }| format!("the one of {} {why}", claim.runtime.name())).collect();
+        refused.map(|Refused { claim, why }| format!("the {} container {why}", claim.runtime.name())).collect();
     if !refused.is_empty() {
         return Fault::new(format!("{goal}: {}", list(&refused)));
     }
     let among = match reference.runtime {
-        Some(runtime) => format!("none of {} has that name or id", runtime.name()),
-        None => "none that runs here has that name or id".to_owned(),
+        Some(runtime) => format!("no {} container has this name or id", runtime.name()),
+        None => "no running container has this name or id".to_owned(),
     };
     let passed_over = &containers.passed_over;
-    match passed_over.is_empty() {
-        true => Fault::new(format!("{goal}: {among}")),
-        false => {
-            let passed_over: Vec<_> = passed_over.iter().cloned().collect();
-            Fault::new(format!("{goal}: {among}; passed over: {}", list(&passed_over)))
-        }
+    if passed_over.is_empty() {
+        return Fault::new(format!("{goal}: {among}"));
     }
+    let passed_over: Vec<_> = passed_over.iter().cloned().collect();
+    Fault::new(format!("{goal}: {among}; skipped: {}", list(&passed_over)))
 }
 
 fn list(all: &[String]) -> String {

@@ -1,6 +1,6 @@
-//! The runtimes whose containers are found, each with the name that options and records have for it.
+//! The runtimes whose containers are found, each with its name in options and records.
 
-/// Who runs a container. Of several who know a process the first one here knows most of it.
+/// A runtime. If several know the same process, the first one in this order knows most about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Runtime {
     Docker,
@@ -31,17 +31,17 @@ const NAMES: &[(Runtime, &str)] = &[
 ];
 
 impl Runtime {
-    /// `docker`.
+    /// Returns the name, for example `docker`.
     pub(crate) fn name(self) -> &'static str {
         NAMES.iter().find(|(runtime, _)| *runtime == self).map_or("", |(_, name)| name)
     }
 
-    /// Reads one from the command line.
+    /// Parses a runtime from the command line.
     pub(crate) fn read(text: &str) -> Result<Runtime, String> {
         let found = NAMES.iter().find(|(_, name)| *name == text).map(|(runtime, _)| *runtime);
         found.ok_or_else(|| {
             let names: Vec<_> = NAMES.iter().map(|(_, name)| *name).collect();
-            format!("'{text}' is no runtime; valid are {}", names.join(", "))
+            format!("'{text}' is not a runtime; expected one of {}", names.join(", "))
         })
     }
 }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_runtime_is_read_by_its_name() {
+    fn each_runtime_is_parsed_by_its_name() {
         for (runtime, name) in NAMES {
             assert_eq!(Runtime::read(name), Ok(*runtime));
             assert_eq!(runtime.name(), *name);

@@ -1,8 +1,8 @@
-//! The containers of podman and CRI-O, which keep them in the same kind of store: `DRIVER-containers/containers.json`
-//! has the names, `DRIVER-containers/ID/userdata` the configuration and the pid; `containers-storage.conf(5)`.
+//! Containers of podman and CRI-O, which use the same kind of store: `DRIVER-containers/containers.json` contains the
+//! names, `DRIVER-containers/ID/userdata` the configuration and the pid; `containers-storage.conf(5)`.
 //!
-//! Each of podman's has a monitor, conmon, whose command line tells its name and where the store is, and whose child it
-//! is. So another user's can be found without a look into his files.
+//! The parent of each podman container is a monitor, conmon, whose command line contains the container's name and the
+//! directories of the store. So containers of another user can be found without reading that user's files.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use super::kubernetes::{self, Annotations};
 use super::place::Place;
 use super::{Runtime, Search, oci};
 
-/// One store: what lasts, and what does not outlive a boot.
+/// One store: a directory of permanent files, and one of files that do not outlive a reboot.
 #[derive(Debug, PartialEq, Eq)]
 struct Store {
     graph: PathBuf,
@@ -24,7 +24,7 @@ struct Store {
 struct Entry {
     id: String,
     names: Option<Vec<String>>,
-    /// JSON in a string.
+    /// The metadata: JSON in a string.
     metadata: Option<String>,
 }
 
@@ -40,26 +40,26 @@ struct Config {
     annotations: Annotations,
 }
 
-/// CRI-O's `state.json`.
+/// The content of CRI-O's `state.json`.
 #[derive(Deserialize)]
 struct State {
     pid: i32,
 }
 
-/// What the stores say.
+/// Returns the claims of the stores.
 pub(super) fn claims(search: &Search) -> Vec<Claim> {
     let states = oci::roots(search);
     stores(search).iter().flat_map(|store| of_store(search, store, &states)).collect()
 }
 
-/// What monitors say.
+/// Returns the claims of the monitors.
 pub(super) fn monitored(search: &Search) -> Vec<Claim> {
     let of_monitor = |monitor: &super::Process| {
         let (id, name) = (monitor.option(&["-c", "--cid"])?, monitor.option(&["-n", "--name"])?);
-        // Not the runtime, which makes the container, nor what cleans up after it: those are programs of the host, and
-        // whoever entered one of them would be on the host.
+        // Not the runtime, which makes the container, nor the process that cleans up after it: those are programs of
+        // the host, and entering one of them would lead to the host.
         let child = monitor.child_elsewhere()?;
-        // CRI-O's names are made up of all that Kubernetes says.
+        // The names of CRI-O's containers are composed from the fields of Kubernetes.
         let is_crio = name.to_str().is_some_and(|name| name.starts_with("k8s_"));
         let runtime = if is_crio { Runtime::CriO } else { Runtime::Podman };
         Some(Claim {
@@ -68,7 +68,7 @@ pub(super) fn monitored(search: &Search) -> Vec<Claim> {
             ..Claim::new(runtime, name, child.pid(), monitor.author)
         })
     };
-    // With --exec it looks after one more command in a container, which is not its first process.
+    // With --exec, conmon monitors another command in a container, which is not its first process.
     let monitors = search.processes.iter().filter(|it| it.program == "conmon");
     let monitors = monitors.filter(|it| !it.argv.iter().any(|word| word == "-e" || word == "--exec"));
     monitors.filter_map(of_monitor).collect()
@@ -101,7 +101,7 @@ fn above(path: &std::ffi::OsStr, steps: usize) -> Option<PathBuf> {
     Path::new(path).ancestors().nth(steps).map(Path::to_owned)
 }
 
-/// `KEY = "VALUE"` in a TOML file, as far as paths need it.
+/// Reads `KEY = "VALUE"` in a TOML file, as far as paths need the syntax.
 pub(super) fn setting<'a>(lines: impl IntoIterator<Item = &'a str>, key: &str) -> Option<PathBuf> {
     let value = lines.into_iter().find_map(|line| line.trim().strip_prefix(key)?.trim_start().strip_prefix('='))?;
     let quoted = value.trim().strip_prefix(['"', '\''])?;
@@ -131,12 +131,12 @@ fn of_entry(
     states: &[(Runtime, Place)],
 ) -> Option<Claim> {
     let Entry { id, names, metadata } = entry;
-    // It becomes a part of paths.
+    // It becomes a component of paths.
     if id.contains('/') || id.starts_with('.') {
         return None;
     }
     let data = format!("{driver}/{id}/userdata");
-    // Another user could say what he likes of a container that does not run.
+    // Another user could claim anything about a container that is not running.
     let states = states.iter().filter(|(_, root)| [0, graph.author].contains(&root.author));
     let state = states.into_iter().find_map(|(_, root)| search.usable(oci::state(root, &id)));
     let by_file = || search.usable(run.pid(format!("{data}/pidfile")));

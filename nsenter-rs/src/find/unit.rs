@@ -1,7 +1,7 @@
-//! systemd's units: a unit that runs has a cgroup of its name. Its first process is the oldest one in there.
+//! Units of systemd: a running unit has a cgroup of its name. Its first process is the oldest one in that cgroup.
 //!
-//! `systemd.unit(5)`. Which process systemd takes for the main one, only systemd knows; where the oldest one has ended,
-//! it is another.
+//! `systemd.unit(5)`. Only systemd knows which process is the main one; if the oldest process has ended, the main
+//! process is another one.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,17 +14,17 @@ use super::claim::{Claim, Group};
 use super::place::Place;
 use super::{Runtime, Search};
 
-/// Units that have processes.
+/// The types of units that have processes.
 const SUFFIXES: [&str; 3] = [".service", ".scope", ".slice"];
-/// How deep systemd nests its own groups: slices, a user's manager, its slices and units.
+/// The maximum depth at which systemd nests its own groups: slices, a user's manager, its slices and units.
 const DEEPEST: usize = 8;
 
-/// Whether this is the name of a unit, and so not only of one.
+/// Reports whether a word is the full name of a unit, so that it can mean a unit without RUNTIME.
 pub(super) fn is_name(word: &OsStr) -> bool {
     SUFFIXES.iter().any(|suffix| word.as_bytes().ends_with(suffix.as_bytes()))
 }
 
-/// What systemd's hierarchy says of the unit of this name; `.service` is understood.
+/// Returns the claims of systemd's hierarchy about the unit of this name; `.service` can be omitted.
 pub(super) fn claims(search: &Search, word: &OsStr) -> Vec<Claim> {
     let Some(word) = word.to_str() else { return Vec::new() };
     let name = if is_name(word.as_ref()) { word.to_owned() } else { format!("{word}.service") };
@@ -43,7 +43,7 @@ pub(super) fn claims(search: &Search, word: &OsStr) -> Vec<Claim> {
 fn look_below(directory: &Path, name: &str, depth: usize, found: &mut Vec<PathBuf>) {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        // systemd puts an underscore before names that the kernel would take for its own.
+        // systemd puts an underscore before names that would collide with those of the kernel.
         if entry.file_name().to_str().is_some_and(|own| own.strip_prefix('_').unwrap_or(own) == name) {
             found.push(entry.path());
         } else if depth > 0 && is_name(&entry.file_name()) {
@@ -60,7 +60,7 @@ fn of_group(hierarchy: &Hierarchy, root: &Path, point: &Path, group: &Path, name
         plumbing::hierarchy::memberships(cgroup.as_bytes())
             .any(|(controllers, own)| controllers == hierarchy.controllers && own.starts_with(&path))
     };
-    // Asked again once the process is held.
+    // Checked again with the pidfd open.
     first.read("cgroup").is_ok_and(|cgroup| in_it(&cgroup)).then_some(())?;
     Some(Claim {
         start_time: Some(first.start_time().ok()?),
@@ -69,7 +69,7 @@ fn of_group(hierarchy: &Hierarchy, root: &Path, point: &Path, group: &Path, name
     })
 }
 
-/// The oldest process in a group, or below it where a manager of its own has divided it.
+/// Returns the oldest process in a group, or below it if a manager in the unit has divided the group.
 fn first_process(group: &Path) -> Option<Target> {
     let procs = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     let processes = procs.lines().filter_map(|pid| Target::of_pid(pid.parse().ok()?).ok());

@@ -1,6 +1,7 @@
-//! Looking into what somebody else started: a real dockerd, with a container from an image made here.
+//! Examining a container that another program started: a real dockerd, with a container from an image made here.
 //!
-//! The daemon has directories, a socket and a bridge of its own, and is ended with the row, so that it meets no other.
+//! The daemon has directories, a socket and a bridge of its own, so that it meets no other daemon, and is ended with
+//! the row.
 
 use std::path::PathBuf;
 
@@ -13,20 +14,20 @@ use crate::scan::Scan;
 use crate::script::Running;
 use crate::world::World;
 
-/// What it takes to start the daemon.
+/// The programs and rights that starting the daemon needs.
 pub const NEEDS: &[Need] =
     &[Need::Program("dockerd", "docker.io"), Need::Program("docker", "docker.io"), BUSYBOX, Need::NetworkNamespaces];
 
-/// Its number; capabilities(7).
+/// The number of the capability; capabilities(7).
 const CAP_SYS_RESOURCE: u32 = 24;
 
-/// What `--privileged` amounts to where that capability is missing.
+/// The options that `--privileged` means if that capability is missing.
 const ALL_BUT_RESOURCE: &str = "--cap-add ALL --cap-drop SYS_RESOURCE --security-opt seccomp=unconfined \
                                 --security-opt systempaths=unconfined --device $(find /dev -type b | head -n 1)";
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("a pipeline enriches the record of a docker container that it did not start", NEEDS, |world| {
+    Row::new("a pipeline adds to the record of a docker container that it did not start", NEEDS, |world| {
         let docker = Docker::start(world, "docker");
         let (pid, id) = docker.run("web", "--memory 64m --pids-limit 33 --hostname inside");
         let inspect = "nsenter-rs --find web --json | cgexec-rs --pipe --show | netns-rs show --pipe";
@@ -65,7 +66,7 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("what docker opens is found, and in a default container of docker's no danger", NEEDS, |world| {
+    Row::new("the inspection finds what docker's options open, and no danger in a default container", NEEDS, |world| {
         let docker = Docker::start(world, "docker-open");
         let inspect = |name: &str| -> Value {
             let record = world.sh(&format!("nsenter-rs --inspect {name} --json")).succeeds();
@@ -83,7 +84,7 @@ pub const ROWS: &[Row] = &[
         docker.client("rm --force web").succeeds();
 
         let socket = docker.directory.join("socket");
-        // Docker's own word for all of it needs every capability that there is; a sandbox around us may lack one.
+        // `--privileged` needs every capability that exists; a sandbox around us may lack one.
         let status = std::fs::read_to_string("/proc/self/status").expect("our status");
         let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:\t")).expect("a bounding set");
         let bounding = u64::from_str_radix(bounding, 16).expect("a number");
@@ -112,15 +113,16 @@ pub const ROWS: &[Row] = &[
     .host_only(),
 ];
 
-/// Each way to name it does; where a held container has the same name, the runtime tells.
+/// Checks that each form of its name leads to the container, and that the runtime distinguishes it from a held
+/// container of the same name.
 fn names_lead_to_it(world: &World, pid: i64, id: &str) {
     for how in ["web", "docker:web", "name:web", "web --type docker", id, &id[..12], &format!("docker:{}", &id[..4])] {
         world.sh(&format!("nsenter-rs --target {how} --uts -- hostname")).succeeds().stdout_is("inside\n");
     }
-    let told = world
+    let shown = world
         .sh("nsenter-rs --list --containers --json | cgexec-rs --pipe --show | jq -r '[.name,.container.image,.container.uid_map[0][2],.cgroup.limits[\"pids.max\"],(.cgroup.memory.current>0)]|@tsv'")
         .succeeds();
-    assert!(told.lines().contains(&"web\tsuite:busybox\t4294967295\t33\ttrue"), "{told}");
+    assert!(shown.lines().contains(&"web\tsuite:busybox\t4294967295\t33\ttrue"), "{shown}");
     let table = world.sh("nsenter-rs --list --containers").succeeds();
     let row = table.lines().into_iter().find(|line| line.starts_with("web ")).unwrap_or_default();
     let cells: Vec<_> = row.split_whitespace().collect();
@@ -133,10 +135,10 @@ fn names_lead_to_it(world: &World, pid: i64, id: &str) {
         nsenter-rs --target docker:web --uts hostname; nsenter-rs --pipe --rm -- true <record";
     let outcome = world.sh(two).stdout_is("125\ninside\n").stderr_has("cannot decide which container \"web\" means: ");
     let candidates = [format!("web (docker {}, pid {pid})", &id[..12]), "web (hold, pid ".to_owned()];
-    assert!(candidates.iter().all(|told| outcome.stderr.contains(told)), "{outcome}");
+    assert!(candidates.iter().all(|candidate| outcome.stderr.contains(candidate)), "{outcome}");
 }
 
-/// Every stage, made to fail with the container's own whole record, leaves it as it was.
+/// Checks that every stage, made to fail with the container's own whole record, leaves the container as it was.
 fn forged_records_do_no_harm(world: &World, record: &str, pid: i64) {
     let root = world.busybox_root().display();
     let group =
@@ -155,12 +157,12 @@ fn forged_records_do_no_harm(world: &World, record: &str, pid: i64) {
         "nsenter-rs --pipe --rm -- /bin/true".to_owned(),
     ] {
         let outcome = world.script(&stage).stdin(record.to_owned()).run();
-        assert!(outcome.status != 0, "{stage} was to fail\n{outcome}");
+        assert!(outcome.status != 0, "{stage} should have failed\n{outcome}");
         assert_eq!(picture(), before, "{stage} changed a container of docker's\n{outcome}");
     }
 }
 
-/// A daemon of our own.
+/// A docker daemon of our own.
 pub struct Docker<'a> {
     world: &'a World,
     directory: PathBuf,
@@ -169,7 +171,7 @@ pub struct Docker<'a> {
 }
 
 impl<'a> Docker<'a> {
-    /// Starts it, and imports the shared root as `suite:busybox`.
+    /// Starts the daemon, and imports the shared root as `suite:busybox`.
     pub fn start(world: &'a World, name: &str) -> Self {
         let directory = world.directory(name);
         let before = Scan::take();
@@ -192,14 +194,14 @@ impl<'a> Docker<'a> {
         docker
     }
 
-    /// Asks it.
+    /// Runs docker's client with this daemon.
     pub fn client(&self, arguments: &str) -> crate::script::Outcome {
         let socket = format!("unix://{}/socket", self.directory.display());
         let limit = std::time::Duration::from_secs(60);
         self.world.script(&format!("docker -H $DOCKER {arguments}")).variable("DOCKER", socket).within(limit).run()
     }
 
-    /// Starts a container that does nothing, and answers its pid and id.
+    /// Starts a container that does nothing, and returns its pid and id.
     fn run(&self, name: &str, options: &str) -> (i64, String) {
         let id = self
             .client(&format!("run --detach --init=false --name {name} {options} suite:busybox /bin/sleep 86414"))
@@ -214,11 +216,11 @@ impl Drop for Docker<'_> {
     fn drop(&mut self) {
         self.client("rm --force web");
         if let Some(daemon) = self.daemon.take() {
-            // Politely: it has to unmount and to end its containerd.
+            // With SIGTERM, because it has to unmount and to end its containerd.
             self.world.sh(&format!("kill {}", daemon.pid));
             daemon.wait();
         }
-        // Of the host's network namespace, which it keeps bound once a container has had it.
+        // The daemon keeps the host's network namespace bound once a container has used it.
         self.world.sh(&format!("umount {}/run/netns/default", self.directory.display()));
         self.world.sh("ip link del suitebr0");
         // dockerd leaves groups named docker behind in every hierarchy; they are ours only if they were not there before.

@@ -1,5 +1,5 @@
-//! Finding containers by name: of each runtime that runs on this machine, a real one, started here and ended with the
-//! row. Each row has a /run of its own, so that no state of another one is seen or left.
+//! Finding containers by name: for each runtime that runs on this machine, a real container, started here and ended
+//! with the row. Each row has a /run of its own, so that it neither sees nor leaves state of another row.
 
 use std::time::Duration;
 
@@ -15,15 +15,16 @@ const RUNC: Need = Need::Program("runc", "runc");
 const CONMON: Need = Need::Program("conmon", "conmon");
 const PODMAN: Need = Need::Program("podman", "podman");
 
-/// `until_ok COMMAND` waits for it to succeed; `sweep GROUP` notes which cgroups a runtime is about to leave behind, and
-/// `remove_swept` removes them; `bundle` makes a configuration ours; `field NAME FILTER` tells of what is found.
+/// `until_ok COMMAND` waits until COMMAND succeeds; `sweep GROUP` notes which cgroups a runtime is about to leave
+/// behind, and `remove_swept` removes them; `bundle` adapts a configuration; `field NAME FILTER` prints a member of the
+/// record that is found.
 const PREAMBLE: &str = r#"
 set -u
 mount -t tmpfs -o mode=755 none /run; mkdir -p /run/lock /run/netns /run/user
 until_ok() { for i in $(seq 200); do "$@" >/dev/null 2>&1 && return; sleep 0.05; done; echo "in vain: $*"; return 1; }
 groups() { find /sys/fs/cgroup ${MASKED-} -type d -name "$1" -print 2>/dev/null | sort -r; }
 sweep() { for name in "$@"; do [ "$(groups "$name")" ] || NEW="${NEW-} $name"; done; }
-# crun does not start where v2 is mounted beside v1. What is made in its place must not stay there.
+# crun does not start if v2 is mounted next to v1. What is created in its place must not remain there.
 without_v2() { [ -d /sys/fs/cgroup/unified ] || return 0; umount /sys/fs/cgroup/unified; mount -t tmpfs none /sys/fs/cgroup/unified; MASKED='-path /sys/fs/cgroup/unified -prune -o'; }
 remove_once() { for group in $(groups "$1"); do find "$group" -depth -type d -exec rmdir {} + 2>/dev/null; done; ! [ "$(groups "$1")" ]; }
 remove_swept() { for name in ${NEW-}; do until_ok remove_once "$name"; done; }
@@ -60,7 +61,7 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("a container of LXC that is being made yet, with the host's root, is not found", &[LXC, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+    Row::new("a container of LXC that still has the host's root while it is made is not found", &[LXC, UNSHARE, BUSYBOX, JQ, BASH], |world| {
         run(world, "lxc-early", r#"
             sweep lxc.pivot 'lxc.*.fnd-early'
             trap 'touch $D/go; wait; lxc-stop -P $D -k -n fnd-early; remove_swept' EXIT
@@ -81,7 +82,7 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("containers of containerd are found by id, and by what Kubernetes calls them", &[CTR, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+    Row::new("containers of containerd are found by id and by their names in Kubernetes", &[CTR, UNSHARE, BUSYBOX, JQ, BASH], |world| {
         run(world, "containerd", r#"
             sweep fnd-pods
             containerd --root $D/root --state $D/state --address $D/sock -l error >$D/log 2>&1 & DAEMON=$!
@@ -96,8 +97,8 @@ pub const ROWS: &[Row] = &[
             }
             $C run --detach --cgroup /fnd-pods/plain --rootfs $R fnd-plain /bin/sleep 86453
             pod fnd-0001 sandbox '' fnd-one; pod fnd-0002 container web fnd-one; pod fnd-0003 container side fnd-two
-            told() { field "$1" '[.name,.container.runtime,.container.id,.container.pod,.container.image]|join(" ")'; }
-            told fnd-plain; told web; told fnd-one; told fnd-space/fnd-two/side; told fnd-two/side; told fnd-0001; told fnd-one/pause
+            shown() { field "$1" '[.name,.container.runtime,.container.id,.container.pod,.container.image]|join(" ")'; }
+            shown fnd-plain; shown web; shown fnd-one; shown fnd-space/fnd-two/side; shown fnd-two/side; shown fnd-0001; shown fnd-one/pause
             nsenter-rs --list --containers --type containerd --json | cgexec-rs --pipe --show | jq -r '[.name,.cgroup.pids.current]|@tsv' | sort
             nsenter-rs --target fnd-space/fnd-one --pid --mount -- /bin/sh -c 'echo $PPID'
         "#)
@@ -111,7 +112,7 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("containers of crun are found by name, and not in a process that has their pid now", &[CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+    Row::new("containers of crun are found by name, and a process that reuses their pid is refused", &[CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
         run(world, "crun", r#"
             without_v2
             trap 'kill $OTHER; cp $D/status /run/crun/fnd-crun/status; crun delete --force fnd-crun' EXIT
@@ -119,7 +120,7 @@ pub const ROWS: &[Row] = &[
             cd $D; crun spec; bundle; crun run --detach fnd-crun </dev/null >/dev/null 2>$D/log || cat $D/log
             field fnd-crun '[.name,.container.runtime]|join(" ")'; nsenter-rs -t fnd-crun --all hostname
             nsenter-rs --list --containers --type crun --json | cgexec-rs --pipe --show | jq -r '[.name,.cgroup.pids.current]|@tsv'
-            # As after a crash, when the pid has passed on.
+            # As after a crash, when the pid was reused.
             cp /run/crun/fnd-crun/status $D/status
             sed -i "s/\"pid\":[^,]*,/\"pid\": $OTHER,/" /run/crun/fnd-crun/status
             nsenter-rs --target fnd-crun --all -- true 2>&1 | sed "s/$OTHER/PID/"
@@ -131,7 +132,7 @@ pub const ROWS: &[Row] = &[
         );
     })
     .root_only(),
-    Row::new("containers of runc are found by name, and not in a process that has their pid now", &[RUNC, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+    Row::new("containers of runc are found by name, and a process that reuses their pid is refused", &[RUNC, UNSHARE, BUSYBOX, JQ, BASH], |world| {
         run(world, "runc", r#"
             trap 'kill $OTHER; cp $D/state.json /run/runc/fnd-runc/state.json; runc delete --force fnd-runc' EXIT
             sleep 86455 & OTHER=$!
@@ -151,20 +152,20 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("containers of podman are found by name and id, with their monitor and without", &[PODMAN, CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+    Row::new("containers of podman are found by name and id, with and without their monitor", &[PODMAN, CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
         run(world, "podman", &format!(r#"{PODMAN_SETUP}
             sweep libpod_parent
             trap '$P rm --force --time 0 fnd-podman >/dev/null 2>&1; remove_swept' EXIT
             start --cgroup-manager cgroupfs
             ID=$($P inspect --format '{{{{.Id}}}}' fnd-podman)
-            told() {{ field "$1" '[.name,.container.runtime,.container.id,.container.image]|join(" ")' | sed "s/$ID/ID/g"; }}
-            told fnd-podman; told $ID; told podman:${{ID:0:12}}; told ${{ID:0:3}} 2>&1 | cut -d: -f1
+            shown() {{ field "$1" '[.name,.container.runtime,.container.id,.container.image]|join(" ")' | sed "s/$ID/ID/g"; }}
+            shown fnd-podman; shown $ID; shown podman:${{ID:0:12}}; shown ${{ID:0:3}} 2>&1 | cut -d: -f1
             nsenter-rs -t fnd-podman --all /bin/sh -c 'echo $$ >/dev/null; hostname'
-            # Found by its monitor, the store at a place of its own is known no more without it: crun knows the id.
+            # It was found through its monitor. Without that, its store in another place is unknown, but crun knows the id.
             kill -KILL $(cat $D/run/vfs-containers/$ID/userdata/conmon.pid); sleep 0.2
-            told $ID
+            shown $ID
             printf '[storage]\ngraphroot = "%s"\nrunroot = "%s"\n' $D/graph $D/run >$D/storage.conf
-            mount -t tmpfs -o mode=755 none /etc/containers; cp $D/storage.conf /etc/containers/; told fnd-podman; umount /etc/containers
+            mount -t tmpfs -o mode=755 none /etc/containers; cp $D/storage.conf /etc/containers/; shown fnd-podman; umount /etc/containers
         "#))
         .succeeds()
         .stdout_is(
@@ -175,7 +176,7 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("what a monitor runs once its container has ended is not taken for the container", &[CONMON, CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+    Row::new("the program that a monitor runs after its container has ended is not taken for the container", &[CONMON, CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
         run(world, "conmon", r#"
             without_v2
             ID=$(printf %064d 7)
@@ -195,7 +196,7 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("another user's container is found only where the user is named", &[PODMAN, CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+    Row::new("another user's container is found only if the user is named", &[PODMAN, CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
         run(world, "rootless", &format!(r#"{PODMAN_SETUP}
             cp -a $R $D/r; R=$D/r; chown -R 54321:54321 $D; mkdir -m 700 /run/user/54321; chown 54321:54321 /run/user/54321
             cat >$D/as-user <<END
@@ -224,7 +225,7 @@ END
     .host_only(),
 ];
 
-/// podman with a store of its own, and what starts a container.
+/// Prepares podman with a store of its own, and a function that starts a container.
 const PODMAN_SETUP: &str = r#"
     without_v2
     mkdir -p /var/lib/containers /var/lib/cni; mount -t tmpfs none /var/lib/containers; mount -t tmpfs none /var/lib/cni
@@ -237,7 +238,7 @@ const PODMAN_SETUP: &str = r#"
     }
 "#;
 
-/// Runs the lines in a mount namespace of their own; `$D` is a directory of theirs, `$R` the root of busybox.
+/// Runs the lines in a mount namespace of their own; `$D` is their directory, `$R` the root of busybox.
 fn run(world: &World, name: &str, lines: &str) -> Outcome {
     // Short: podman refuses a runroot of more than 50 characters.
     let script = world.apart(&format!("f-{name}"), &format!("R={}\n{PREAMBLE}{lines}", world.busybox_root().display()));
@@ -248,7 +249,7 @@ fn run(world: &World, name: &str, lines: &str) -> Outcome {
     outcome
 }
 
-/// Groups and processes that runtimes leave behind, which nobody else of the suite has.
+/// Returns the groups and processes that runtimes leave behind and that no other part of the suite makes.
 fn left(world: &World) -> String {
     let groups = "find /sys/fs/cgroup -type d \\( -name '*fnd-*' -o -name libpod_parent -o -name lxc.pivot \\)";
     world.sh(&format!("{groups} 2>/dev/null | sort; pgrep -a -f '^[^ ]*sleep 8645[0-9]'")).stdout

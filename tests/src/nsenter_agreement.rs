@@ -1,5 +1,5 @@
 //! `nsenter-rs` does what `nsenter` does, invocation by invocation: what the command sees of namespaces, users, groups,
-//! capabilities, root, directory and environment, and how both end. Where docs/differences.md has a line, it is said.
+//! capabilities, root, directory and environment, and how both exit. Intended differences are in docs/differences.md.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::world::World;
 
 const NEEDS: &[Need] = &[NSENTER, Need::UserNamespaces];
 
-/// What a command tells of where and who it is. It is a program of the host, which all of these containers have.
+/// A command that prints where and as which user it runs. It is a program of the host, which all these containers have.
 const PICTURE: &str = r#"
 for kind in cgroup ipc mnt net pid pid_for_children time user uts; do readlink /proc/self/ns/$kind; done
 pwd; stat -L -c %i / .
@@ -19,9 +19,9 @@ grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp|NSpid)' /proc/self/status | 
 echo "args $# $*"
 "#;
 
-/// What the command sees is the same, and so is the end. `$P` is a process in eight own namespaces of root's, `$U` one
-/// in a user namespace and five others, `$D` one whose user namespace denies setgroups, `$Q` shares all with us but the
-/// host name, in another directory.
+/// Invocations for which the command sees the same and exits the same. `$P` is a process in eight namespaces of its
+/// own, made by root; `$U` is one in a user namespace and five others; `$D` is one whose user namespace denies
+/// setgroups; `$Q` shares everything with us except the host name, and is in another directory.
 const SAME: &[&str] = &[
     "-t $P -m",
     "-t $P -u",
@@ -98,9 +98,9 @@ const SAME: &[&str] = &[
     "-t $P -a -u -m",
 ];
 
-/// The same for a user without privilege. `$P` is in eight own namespaces of that user's, as their root, `$Q` in a user
-/// and a uts namespace only, in another directory, and `$D` is mapped to that user instead of root. Where setgroups is
-/// denied, nsenter fails without `--preserve-credentials`; docs/differences.md.
+/// The same for a user without privilege. `$P` is in eight namespaces of its own, made by that user and mapped to root;
+/// `$Q` only in a user and a UTS namespace, in another directory; `$D` is mapped to that user instead of root. If
+/// setgroups is denied, nsenter fails without `--preserve-credentials`; docs/differences.md.
 const SAME_AS_USER: &[&str] = &[
     "-t $P -a --preserve-credentials",
     "--target=$P --all --preserve-credentials",
@@ -133,7 +133,7 @@ const SAME_AS_USER: &[&str] = &[
     "-W/usr",
 ];
 
-/// What is refused to that user.
+/// Invocations that are refused to that user.
 const REFUSED_TO_USER: &[&str] = &[
     "-t $P -m",
     "-t $P -u",
@@ -151,7 +151,7 @@ const REFUSED_TO_USER: &[&str] = &[
     "-r/",
 ];
 
-/// Both refuse; ours with 125.
+/// Invocations that both tools refuse, ours with 125.
 const REFUSED: &[&str] = &[
     "-t 2147483647 -a",
     "-t x -a",
@@ -174,7 +174,7 @@ const REFUSED: &[&str] = &[
     "--no-such-option",
 ];
 
-/// How commands end.
+/// Commands and their exit status.
 const ENDS: &[(&str, i32)] = &[
     ("-t $P -a sh -c 'exit 7'", 7),
     ("-t $P -u sh -c 'exit 7'", 7),
@@ -188,7 +188,7 @@ const ENDS: &[(&str, i32)] = &[
     ("-S 1000 true", 0),
 ];
 
-/// Makes the processes, ends them with the script.
+/// Makes the processes, and kills them when the script exits.
 const CONTAINERS: &str = r#"
 unshare -m -u -i -n -p -C -T --fork --kill-child --mount-proc sleep 86420 >/dev/null & OUTER1=$!
 unshare -U -m -u -i -n -p --fork --kill-child sleep 86421 >/dev/null & OUTER2=$!
@@ -213,34 +213,34 @@ export P Q D
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("nsenter-rs shows a command what nsenter shows it", NEEDS, |world| {
+    Row::new("a command sees the same under nsenter-rs as under nsenter", NEEDS, |world| {
         let same = world.chosen(if world.is_root { SAME } else { SAME_AS_USER });
         let picture = world.directory("nsenter-agreement").join("picture");
         std::fs::write(&picture, PICTURE).expect("a file");
-        let told = each(world, same.iter().map(|words| format!("{words} sh {} 'a b' c", picture.display())));
+        let outcomes = each(world, same.iter().map(|words| format!("{words} sh {} 'a b' c", picture.display())));
         let mut wrong = Vec::new();
-        for (words, [theirs, ours]) in same.iter().zip(&told) {
+        for (words, [theirs, ours]) in same.iter().zip(&outcomes) {
             if theirs != ours {
                 wrong.push(format!("{words}\n--- nsenter\n{theirs}\n--- nsenter-rs\n{ours}"));
             }
-            assert!(theirs.contains("args 2 a b c"), "the invocation was to succeed: {words}\n{theirs}");
+            assert!(theirs.contains("args 2 a b c"), "the invocation should have succeeded: {words}\n{theirs}");
         }
         assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), same.len(), wrong.join("\n"));
     })
     .host_only(),
     Row::new("nsenter-rs refuses what nsenter refuses, with 125", NEEDS, |world| {
         let refused = world.chosen(if world.is_root { REFUSED } else { REFUSED_TO_USER });
-        let told = each(world, refused.iter().map(|words| format!("{words} echo unreachable")));
-        for (words, [theirs, ours]) in refused.iter().zip(&told) {
+        let outcomes = each(world, refused.iter().map(|words| format!("{words} echo unreachable")));
+        for (words, [theirs, ours]) in refused.iter().zip(&outcomes) {
             assert!(theirs.trim() != "status 0" && !theirs.contains("unreachable"), "{words}: nsenter: {theirs}");
             assert_eq!(ours.trim(), "status 125", "{words}");
         }
     })
     .host_only(),
-    Row::new("nsenter-rs ends as nsenter does", &[NSENTER], |world| {
+    Row::new("nsenter-rs exits with the same status as nsenter", &[NSENTER], |world| {
         let ends: Vec<_> = ENDS.iter().filter(|(words, _)| world.chooses(words)).collect();
-        let told = each(world, ends.iter().map(|(words, _)| (*words).to_owned()));
-        for ((words, status), [theirs, ours]) in ends.iter().zip(&told) {
+        let outcomes = each(world, ends.iter().map(|(words, _)| (*words).to_owned()));
+        for ((words, status), [theirs, ours]) in ends.iter().zip(&outcomes) {
             assert_eq!(theirs.trim(), format!("status {status}"), "{words}: nsenter");
             assert_eq!(ours.trim(), format!("status {status}"), "{words}: nsenter-rs");
         }
@@ -249,14 +249,14 @@ pub const ROWS: &[Row] = &[
     .host_only(),
 ];
 
-/// Runs each invocation with both; answers what they wrote to stdout, and their status.
+/// Runs each invocation with both tools; returns what they wrote to stdout, and their status.
 fn each(world: &World, invocations: impl Iterator<Item = String>) -> Vec<[String; 2]> {
     const MARK: &str = "=====";
     let containers = if world.is_root { CONTAINERS } else { CONTAINERS_OF_USER };
     let mut script = format!("ulimit -c 0; cd {}\n{WAITING}{containers}", Path::new("/var").display());
     for words in invocations {
         for tool in ["nsenter", "nsenter-rs"] {
-            // A signal that ends nsenter itself is told by the inner shell alike.
+            // The inner shell reports a signal that kills nsenter itself in the same way.
             script.push_str(&format!("( {tool} {words} ) 2>/dev/null </dev/null; echo status $?; echo {MARK}\n"));
         }
     }

@@ -1,5 +1,5 @@
-//! Somebody hostile inside gains nothing by our entering. Each attack is also tried where it must succeed: on `nsenter`,
-//! or with the protection switched off, so that none of these rows can hold for want of an attack.
+//! A hostile process inside a container gains nothing when nsenter-rs enters. Each attack is also tried where it must
+//! succeed, on `nsenter` or with the protection switched off, so that no row passes because its attack does not work.
 
 use crate::need::{NSENTER, Need, PERL, SCRIPT, STRACE, UNSHARE};
 use crate::nsenter::run;
@@ -7,8 +7,9 @@ use crate::row::Row;
 use crate::script::Outcome;
 use crate::world::World;
 
-/// A command of the container's choice, which is the program that enters: whoever runs it has become what it came from.
-/// While that runs, it is opened for reading; once it runs no more, for writing. `$1` is its name, `$2` is gone then.
+/// Attacks a command whose interpreter is `/proc/self/exe`, so that executing it executes the program that enters.
+/// Opens that program for reading while it runs, and for writing after it has ended. `$1` is its name; removing `$2`
+/// ends it.
 const OVERWRITE: &str = r#"
 for i in $(seq 2000); do
     for p in /proc/[0-9]*; do
@@ -29,7 +30,7 @@ mount --bind /proc/self/fd/9 "$3/at" 2>/dev/null && mount -o remount,bind,rw "$3
 echo tried
 "#;
 
-/// Looks for a process by its name `$1` and opens all of it that there is in /proc.
+/// Finds a process by its name `$1`, and tries to open everything about it in /proc.
 const SPY: &str = r#"
 for i in $(seq 1000); do for p in /proc/[0-9]*; do grep -qs "^$1" $p/comm && break 2; done; sleep 0.005; done
 echo found
@@ -47,13 +48,13 @@ pub const ROWS: &[Row] = &[
         let outcome = overwrite(world, "nsenter", "-m -p $U --preserve-credentials");
         assert!(outcome.stdout.starts_with("opened\n") && outcome.stdout.ends_with("changed\n"), "{outcome}");
         let outcome = overwrite(world, "nsenter-rs", "-a");
-        // Whatever was opened, nothing was written.
+        // Whatever was opened, nothing could be written.
         let is_view = outcome.stderr.contains("exe_fd=view");
         assert!(is_view || outcome.stderr.contains("execveat(memfd"), "{outcome}");
-        assert!(is_view || !world.is_root || world.in_vm, "root here has a right to the cheaper way\n{outcome}");
+        assert!(is_view || !world.is_root || world.in_vm, "root must be able to use the read-only view here\n{outcome}");
         outcome.stdout_is("opened\ntried\nsame\n");
     }),
-    Row::new("nothing of nsenter-rs is mapped from a file that a container could write to", &[UNSHARE], |world| {
+    Row::new("nsenter-rs maps no file that a container could write to", &[UNSHARE], |world| {
         let line = "contain -m -p --mount-proc; nsenter-rs -t $P -m -p sleep 60 & N=$!; runs() { grep -q sleep /proc/$(child $N)/comm; }; \
             until runs; do sleep 0.05; done; readlink /proc/$N/exe; awk '{print $2, $6}' /proc/$N/maps; kill $N; wait $N";
         let outcome = run(world, line);
@@ -66,10 +67,10 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("nobody can make the view of our executable writable", &[UNSHARE, PERL], |world| {
+    Row::new("the view of our executable cannot be made writable", &[UNSHARE, PERL], |world| {
         let file = world.directory("remounting").join("attack.pl");
         std::fs::write(&file, REMOUNT).expect("a file");
-        // The command's interpreter is what it was entered with: so it holds a descriptor of the view.
+        // The command's interpreter is the program that enters, so it has a descriptor of the view.
         let line = format!(
             "contain -m -p --mount-proc; D={}; cp $(command -v nsenter-rs) $D/ours; cp $D/ours $D/before; \
              printf '#!/proc/self/exe\\n' >$D/evil; chmod 755 $D/evil; \
@@ -78,7 +79,7 @@ pub const ROWS: &[Row] = &[
             file.display()
         );
         run(world, &line).stdout_is("opened\ntried\nsame\n");
-        // The attack works on a mount that is read-only, and attached.
+        // The control: the attack works on a read-only mount that is attached.
         let line = format!(
             "cd {}; touch evil attached; unshare -m sh -c 'mount --bind attached attached && \
              mount -o remount,bind,ro attached && perl {} evil attached'",
@@ -90,7 +91,7 @@ pub const ROWS: &[Row] = &[
     .root_only()
     .host_only(),
     Row::new(
-        "while we enter, root of the container can neither open our memory, nor read our /proc, nor trace us",
+        "while nsenter-rs enters, root of the container can neither open its memory, nor read its /proc, nor trace it",
         &[UNSHARE, STRACE, NSENTER, Need::UserNamespaces],
         |world| {
             let spied = |slow: &str, tool: &str, name: &str| {
@@ -109,7 +110,7 @@ pub const ROWS: &[Row] = &[
         },
     )
     .host_only(),
-    Row::new("what a container types on its terminal does not reach the caller's", &[UNSHARE, SCRIPT, PERL], |world| {
+    Row::new("input that a container injects into its terminal does not reach the caller's terminal", &[UNSHARE, SCRIPT, PERL], |world| {
         let typing = r#"perl -e 'for (split //, "HACKED\n") { ioctl(STDIN, 0x5412, my $c = $_) or print "refused\n"; }'"#;
         let file = world.directory("typing").join("typing");
         std::fs::write(&file, typing).expect("a file");
@@ -120,73 +121,73 @@ pub const ROWS: &[Row] = &[
             )
         };
         run(world, &session("")).stdout_has("got []").succeeds();
-        // The attack works where it may.
+        // The control: the attack works with the caller's terminal.
         run(world, &session("--no-pty")).stdout_has("got [HACKED]");
     })
     .host_only(),
-    Row::new("no descriptor is carried inside, and no directory that lies outside", &[UNSHARE, NSENTER], |world| {
+    Row::new("no inherited descriptor and no directory of the host is open inside", &[UNSHARE, NSENTER], |world| {
         let line = |tool: &str| format!("contain -m -p --mount-proc; {tool} readlink /proc/self/fd/7 7</etc 9</");
         run(world, &line("nsenter --preserve-credentials -t $P $U -m -p")).stdout_is("/etc\n");
         run(world, &line("nsenter-rs -t $P -a")).fails_with(1).stdout_is("");
         run(world, "contain -m -p --mount-proc; cd /tmp; nsenter-rs -t $P $U -m pwd").succeeds().stdout_is("/\n");
     }),
-    Row::new("what is planted in a container is not looked up by nsenter-rs", &[UNSHARE, NSENTER, STRACE], |world| {
+    Row::new("nsenter-rs looks up no name and loads no library in the container", &[UNSHARE, NSENTER, STRACE], |world| {
         let plant = "mount -t tmpfs none /etc; printf '#!/bin/sh\necho sprung\n' >/etc/evil; chmod 755 /etc/evil; \
             echo root:x:0:0::/:/etc/evil >/etc/passwd; echo passwd: files >/etc/nsswitch.conf; echo /evil.so >/etc/ld.so.preload";
         let planted = format!("contain -m -u; nsenter -t $P -m sh -c {}", quote(plant));
-        // What looks up names, or is linked dynamically, is caught.
+        // The control: a dynamically linked program that looks up a name uses what was planted.
         let caught = run(world, &format!("{planted}; nsenter -t $P -m getent passwd 0"));
         assert!(caught.stdout.contains("/etc/evil") && caught.stderr.contains("/evil.so"), "{caught}");
         let line = "env -u SHELL nsenter-rs -t $P -m -S 0 </dev/null";
         run(world, &format!("{planted}; {line}")).succeeds().stdout_is("");
-        // Between joining and executing, nothing inside is opened at all; the command opens what was planted.
+        // Between joining and executing, nsenter-rs opens nothing inside; only the command does.
         let trace = "strace -qq -f -o trace -e trace=setns,open,openat,openat2,execve nsenter-rs -t $P -m -u -- /bin/true 2>/dev/null; \
             sed '1,/setns(/d' trace | sed '/execve(/,$d'; grep -c ld.so.preload trace";
         run(world, &format!("{planted}; {trace}")).stdout_is("1\n");
     })
     .root_only()
     .host_only(),
-    Row::new("a false /proc tells nsenter-rs nothing", &[UNSHARE, NSENTER, Need::UserNamespaces], |world| {
+    Row::new("nsenter-rs reads nothing from a false /proc in the container", &[UNSHARE, NSENTER, Need::UserNamespaces], |world| {
         let plant = "mount -t tmpfs none /proc; mkdir -p /proc/self/ns; echo deny >/proc/self/setgroups; ln -s /evil /proc/self/exe";
         let line = format!(
             "OWN='-U -r'; contain -m -u; nsenter --preserve-credentials -t $P -U -m sh -c {}; \
-             nsenter-rs --explain -t $P -a -S follow -G follow -- cat /proc/self/setgroups 2>told; grep -c 'setres[ug]id(0' told",
+             nsenter-rs --explain -t $P -a -S follow -G follow -- cat /proc/self/setgroups 2>err; grep -c 'setres[ug]id(0' err",
             quote(plant)
         );
-        // The command is told what was planted, and we were not.
+        // The command reads what was planted; nsenter-rs did not.
         run(world, &line).stdout_is("deny\n2\n");
     }),
-    Row::new("a pid that has passed to another process is refused by its inode", &[UNSHARE, PERL, Need::UserNamespaces], |world| {
-        let told = reuse(
+    Row::new("a reused pid is refused if its inode is given", &[UNSHARE, PERL, Need::UserNamespaces], |world| {
+        let outcome = reuse(
             world,
             "nsenter-rs -t $P -u $U true && echo by pid; nsenter-rs -t $P:$I -u $U true 2>err || grep -o 'was reused' err; \
              nsenter-rs -t $P:$(inode $P) -u $U true && echo by inode",
         );
-        told.stdout_is("reused\nby pid\nwas reused\nby inode\n");
+        outcome.stdout_is("reused\nby pid\nwas reused\nby inode\n");
     })
     .host_only(),
     Row::new(
-        "a pid that passes to another process while we enter is refused; it is opened once",
+        "a pid that is reused while nsenter-rs enters is refused, because it is opened only once",
         &[UNSHARE, STRACE, PERL, Need::UserNamespaces],
         |world| {
-            // Between pidfd_open(2) and what follows, the target ends and another process gets its pid.
-            let told = reuse(
+            // Between pidfd_open(2) and the next call, the target ends and another process gets its pid.
+            let outcome = reuse(
                 world,
                 "(sleep 0.7; again) & strace -qq -f -o trace -e trace=pidfd_open -e inject=pidfd_open:delay_exit=1500000:when=1 \
                  nsenter-rs -t $P -u $U hostname 2>err; echo $?; wait; grep -o ESRCH err; grep -c \"pidfd_open($P\" trace",
             );
-            told.stdout_is("reused\nreused\n125\nESRCH\n1\n");
-            // The same on who trusts a pid: the name is that of the second process.
-            let told = reuse(
+            outcome.stdout_is("reused\nreused\n125\nESRCH\n1\n");
+            // The control: with a delay before pidfd_open(2), the second process is entered.
+            let outcome = reuse(
                 world,
                 "(sleep 0.7; again) & strace -qq -f -o /dev/null -e trace=execve -e inject=execve:delay_exit=1500000:when=1 \
                  nsenter-rs -t $P -u $U true; echo $?; wait",
             );
-            told.stdout_is("reused\nreused\n0\n");
+            outcome.stdout_is("reused\nreused\n0\n");
         },
     )
     .host_only(),
-    Row::new("a border is crossed by a process that has opened its target once", &[UNSHARE, STRACE], |world| {
+    Row::new("nsenter-rs opens its target only once", &[UNSHARE, STRACE], |world| {
         let line = "contain -m -p --mount-proc; strace -qq -f -o trace -e trace=pidfd_open,execve,execveat nsenter-rs -t $P -a -- true; \
             grep -c \"pidfd_open($P,\" trace";
         run(world, line).stdout_is("1\n");
@@ -194,7 +195,8 @@ pub const ROWS: &[Row] = &[
     .root_only(),
 ];
 
-/// `$1` is the evil command, which is what it is entered with. Opens that, and tries to change the mount that it is on.
+/// `$1` is the evil command, whose interpreter is the program that enters. Opens that program, and tries to change the
+/// mount that it is on.
 const REMOUNT: &str = r#"
 use strict;
 my ($evil, $attached) = @ARGV;
@@ -225,7 +227,7 @@ open(my $out, ">>", "/proc/self/fd/$fd") and print "written\n";
 print "tried\n";
 "#;
 
-/// A copy of the tool enters a container that runs the tool itself.
+/// Makes a copy of the tool enter a container, where it executes a script that is interpreted by the tool itself.
 fn overwrite(world: &World, tool: &str, options: &str) -> Outcome {
     let place = world.directory(&format!("overwriting-{tool}"));
     let attack = place.join("attack");
@@ -242,8 +244,8 @@ fn overwrite(world: &World, tool: &str, options: &str) -> Outcome {
     run(world, &line)
 }
 
-/// In a pid namespace of its own: `$P` was the pid of a process with the inode `$I`, and is another's by now. `again`
-/// has it pass on once more.
+/// Runs lines in a new pid namespace, in which `$P` was the pid of a process with the inode `$I` and is now another's.
+/// `again` makes another process reuse it once more.
 fn reuse(world: &World, then: &str) -> Outcome {
     let inode =
         r#"perl -e 'my $fd = syscall(434, $ARGV[0]+0, 0); open(my $h, "<&=", $fd) or die; print +(stat $h)[1]'"#;

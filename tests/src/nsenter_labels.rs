@@ -1,5 +1,5 @@
-//! The label of a security module: whose command has it, what it refuses to that, who may not have it, and where it is
-//! told. Of AppArmor and SELinux a kernel has one at a time; the virtual machines have one each.
+//! The label of a security module: which command has it, what it forbids, when a command cannot have it, and where it
+//! is shown. A kernel has either AppArmor or SELinux; each of the virtual machines has one of them.
 
 use crate::need::Need;
 use crate::nsenter::run;
@@ -9,7 +9,7 @@ use crate::unshare::apparmor_policy::{Profile, remove};
 use crate::unshare::security_modules::{enforcing, is_apparmor};
 use crate::world::World;
 
-/// `labelled ORDER` leaves a target, `$P`, that wrote ORDER to attr/current; behind a border where AROUND says so.
+/// `labelled ORDER` makes a target, `$P`, that wrote ORDER to attr/current; behind a border if AROUND contains one.
 const PREAMBLE: &str = r#"
 labelled() {
     $AROUND sh -c '[ -z "$1" ] || printf %s "$1" >/proc/self/attr/current && exec sleep 86495' - "$1" >/dev/null & OUTER=$!
@@ -25,7 +25,7 @@ const BORDER: &str = "AROUND='unshare -m -p -u --fork --kill-child --mount-proc'
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("a command like a target has its security label, and is refused what that refuses", NEEDS, |world| {
+    Row::new("a command like a target has its security label, and is denied what the label denies", NEEDS, |world| {
         let like = |label: &str, make: &str, options: &[&str], refused: &str| {
             for (around, enter) in [("", "-u"), (BORDER, "-a"), (BORDER, "-a --sealed-copy")] {
                 for option in options {
@@ -35,11 +35,11 @@ pub const ROWS: &[Row] = &[
                          nsenter-rs -t $P {enter} -- sh -c 'tr -d \"\\0\\n\" </proc/self/attr/current'; echo; \
                          nsenter-rs -t $P {enter} -- unshare-rs --user true; echo $?"
                     );
-                    let told = in_preamble(world, &line);
-                    let lines: Vec<_> = told.stdout.lines().collect();
-                    assert_eq!([lines[0], lines[1], lines[2], lines[4]], [label, label, "125", "0"], "{told}");
-                    assert_ne!(lines[3], label, "{told}");
-                    assert!(told.stderr.contains(refused), "{told}");
+                    let outcome = in_preamble(world, &line);
+                    let lines: Vec<_> = outcome.stdout.lines().collect();
+                    assert_eq!([lines[0], lines[1], lines[2], lines[4]], [label, label, "125", "0"], "{outcome}");
+                    assert_ne!(lines[3], label, "{outcome}");
+                    assert!(outcome.stderr.contains(refused), "{outcome}");
                 }
             }
             let line = format!("labelled {make}; nsenter-rs --inspect $P; nsenter-rs --inspect $P --json | jq -r .isolation.confinement.label");
@@ -51,7 +51,7 @@ pub const ROWS: &[Row] = &[
         if is_apparmor() {
             Profile::default().load("suite");
             like("suite (enforce)", "'changeprofile suite'", &["--like-target"], "by the profile \"suite\"");
-            // A profile that only complains keeps nobody from anything, which is found.
+            // A profile in complain mode denies nothing, which is a finding.
             Profile { complains: true, ..Profile::default() }.load("suite");
             let page = in_preamble(world, "labelled 'changeprofile suite'; nsenter-rs --inspect $P");
             page.succeeds().stdout_has("suite (complain)").stdout_has("unconfined-label");
@@ -65,32 +65,32 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .vm_only(),
-    Row::new("where the command may not have the target's label, nothing is run", NEEDS, |world| {
+    Row::new("if the command may not have the target's label, it is not run", NEEDS, |world| {
         if is_apparmor() {
             Profile::default().load("suite");
             Profile::default().load("other");
             let line = "labelled 'changeprofile other'; echo changeprofile suite >/proc/self/attr/current; \
                 nsenter-rs -t $P -u --like-target -- echo unreachable";
-            let told = in_preamble(world, line).fails_with(125).stdout_is("");
+            let outcome = in_preamble(world, line).fails_with(125).stdout_is("");
             let remedy = "remedy: AppArmor confines us by the profile \"suite\", which has no rule \"change_profile -> other,\"";
-            told.stderr_has("write(\"/proc/self/attr/apparmor/exec\", \"exec other\"): EACCES").stderr_has(remedy);
+            outcome.stderr_has("write(\"/proc/self/attr/apparmor/exec\", \"exec other\"): EACCES").stderr_has(remedy);
             remove("other");
             remove("suite");
         } else {
             enforcing(|| {
                 for option in ["--like-target", "--follow-context"] {
                     let line = format!("labelled system_u:system_r:apart_t; nsenter-rs -t $P -u {option} -- echo unreachable");
-                    let told = in_preamble(world, &line).fails_with(125).stdout_is("");
-                    told.stderr_has("remedy: add to the policy: allow allowed_t apart_t:process transition");
+                    let outcome = in_preamble(world, &line).fails_with(125).stdout_is("");
+                    outcome.stderr_has("remedy: add to the policy: allow allowed_t apart_t:process transition");
                 }
             });
         }
     })
     .root_only()
     .vm_only(),
-    Row::new("a profile that does not reach what is mounted nowhere is told, and with the flag for it we enter", NEEDS, |world| {
+    Row::new("an error names a profile without the flag for detached mounts; with the flag, entering works", NEEDS, |world| {
         if !is_apparmor() {
-            // SELinux goes by labels, and a file has one wherever it lies.
+            // SELinux checks labels, and a file has one on any mount.
             let line = "printf system_u:system_r:refused_t >/proc/self/attr/current; nsenter-rs -t $P -a -- echo entered";
             let entering = || drop(in_preamble(world, &format!("{BORDER} labelled; {line}")).stdout_is("entered\n"));
             return enforcing(entering);
@@ -101,9 +101,9 @@ pub const ROWS: &[Row] = &[
             );
             let mut profile = Profile::default();
             profile.load("suite");
-            let told = in_preamble(world, &line).fails_with(125).stdout_is("");
+            let outcome = in_preamble(world, &line).fails_with(125).stdout_is("");
             let remedy = "remedy: AppArmor confines us by the profile \"suite\"";
-            told.stderr_has("execveat(memfd").stderr_has("EACCES").stderr_has(remedy).stderr_has("attach_disconnected");
+            outcome.stderr_has("execveat(memfd").stderr_has("EACCES").stderr_has(remedy).stderr_has("attach_disconnected");
             profile.attaches_disconnected = true;
             profile.load("suite");
             in_preamble(world, &line).succeeds().stdout_is("entered\n");

@@ -1,5 +1,5 @@
-//! `--like-target`: the command runs as the target runs, line by line of what the kernel tells of both, and what is
-//! refused to one is refused to the other.
+//! `--like-target`: the command runs like the target, compared line by line by what the kernel shows of both; and what
+//! is forbidden to one is forbidden to the other.
 
 use crate::need::{Need, PERL, SETPRIV, STRACE, UNSHARE};
 use crate::nsenter::run;
@@ -7,7 +7,7 @@ use crate::row::Row;
 use crate::script::Outcome;
 use crate::world::World;
 
-/// `like OPTIONS -- COMMAND` makes a target whose first process is `$P` inside `chroot-rs OPTIONS`; `same` compares.
+/// `target OPTIONS` makes a target whose first process is `$P` inside `chroot-rs OPTIONS`; `same` compares.
 const PREAMBLE: &str = r#"
 target() {
     $AROUND chroot-rs "$@" / sleep 86440 >/dev/null & OUTER=$!
@@ -22,14 +22,14 @@ picture() { grep -E "$FIELDS" /proc/$1/status; cat /proc/$1/limits /proc/$1/oom_
 same() {
     picture $P >theirs
     export FIELDS
-    nsenter-rs -t $P "$@" --like-target -- bash -c "$(declare -f picture); picture self" >ours 2>told; echo $?
-    diff theirs ours && echo same; cat told
+    nsenter-rs -t $P "$@" --like-target -- bash -c "$(declare -f picture); picture self" >ours 2>err; echo $?
+    diff theirs ours && echo same; cat err
 }
 "#;
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("a command like the target is like it in every line", &[UNSHARE], |world| {
+    Row::new("a command like the target equals it in every line of /proc", &[UNSHARE], |world| {
         for options in [
             "--skip-chdir",
             "--skip-chdir --umask 027 --rlimit nofile=77:99 --rlimit core=0 --rlimit nproc=100:200 --rlimit fsize=1M:2M --rlimit stack=1M:4M",
@@ -49,22 +49,22 @@ pub const ROWS: &[Row] = &[
         like(world, group, "--skip-chdir --no-new-privs", "").stdout_is("0\nsame\n");
     })
     .root_only(),
-    Row::new("a command like a target in a user namespace is like it there", &[UNSHARE, Need::UserNamespaces], |world| {
+    Row::new("a command like a target in a user namespace equals it there", &[UNSHARE, Need::UserNamespaces], |world| {
         let around = "unshare -U -r -m -p --fork --kill-child --mount-proc";
         like(world, around, "--skip-chdir --capabilities chown,kill --no-new-privs --seccomp default", "-a").stdout_is("0\nsame\n");
         like(world, around, "--skip-chdir --umask 077 --rlimit nofile=50", "-a").stdout_is("0\nsame\n");
     })
     .root_only(),
-    Row::new("a command has the secure bits of the target, and what they make of root's capabilities", &[SETPRIV, UNSHARE], |world| {
+    Row::new("a command like the target has its secure bits, and the capabilities that result from them", &[SETPRIV, UNSHARE], |world| {
         let most = "noroot,noroot_locked,no_setuid_fixup,no_setuid_fixup_locked,keep_caps_locked";
         let all = format!("{most},no_cap_ambient_raise,no_cap_ambient_raise_locked");
         // setpriv(1) has no name for the bits about the ambient set.
-        let all_told = format!("{most},0xc0");
+        let all_shown = format!("{most},0xc0");
         for (options, bits) in [
             ("", "[none]"),
             ("--securebits noroot", "noroot"),
-            (&format!("--securebits {all}"), &all_told),
-            (&format!("--capabilities none --securebits {all} --no-new-privs --seccomp default"), &all_told),
+            (&format!("--securebits {all}"), &all_shown),
+            (&format!("--capabilities none --securebits {all} --no-new-privs --seccomp default"), &all_shown),
             (
                 "--userspec 7:7 --capabilities chown,kill --securebits no_setuid_fixup,keep_caps_locked",
                 "no_setuid_fixup,keep_caps_locked",
@@ -82,19 +82,19 @@ pub const ROWS: &[Row] = &[
                 }
             }
         }
-        // Those about scripts, where the kernel knows them.
+        // The secure bits about scripts, if the kernel has them.
         let scripts = "SECBIT_EXEC_RESTRICT_FILE|SECBIT_EXEC_DENY_INTERACTIVE_LOCKED";
         let line = "AROUND=; chroot-rs --securebits exec_restrict_file / true || exit 38; \
             target --skip-chdir --securebits exec_restrict_file,exec_deny_interactive_locked; \
             nsenter-rs --explain -t $P --like-target -- setpriv -d | grep ^Secure";
-        let told = run(world, &format!("{PREAMBLE}{line}"));
-        match told.status {
-            38 => told.stderr_has("remedy: this kernel does not know SECBIT_EXEC_RESTRICT_FILE, which came with Linux 6.14"),
-            _ => told.stdout_is("Securebits: 0x900\n").stderr_has(&format!("prctl(PR_SET_SECUREBITS, {scripts})")),
+        let outcome = run(world, &format!("{PREAMBLE}{line}"));
+        match outcome.status {
+            38 => outcome.stderr_has("remedy: this kernel does not know SECBIT_EXEC_RESTRICT_FILE, which came with Linux 6.14"),
+            _ => outcome.stdout_is("Securebits: 0x900\n").stderr_has(&format!("prctl(PR_SET_SECUREBITS, {scripts})")),
         };
     })
     .root_only(),
-    Row::new("a target is neither stopped nor asked for its secure bits, which a filter of its own could kill it for", &[STRACE], |world| {
+    Row::new("reading the secure bits neither stops the target nor makes a system call in it", &[STRACE], |world| {
         let place = world.directory("like-killed");
         let profile = place.join("killed.json");
         // PR_GET_SECUREBITS alone.
@@ -111,8 +111,8 @@ pub const ROWS: &[Row] = &[
         run(world, &format!("{PREAMBLE}{line}")).stdout_is("0\nS\n0\n0\n").stderr_has("prctl(PR_SET_SECUREBITS, SECBIT_NOROOT)");
     })
     .root_only(),
-    Row::new("before Linux 6.1 secure bits of one process are found among those of all", &[STRACE, SETPRIV], |world| {
-        // Which E2BIG in place of the second call plays.
+    Row::new("before Linux 6.1, the secure bits of a process are found among those of all processes", &[STRACE, SETPRIV], |world| {
+        // E2BIG for the second call simulates such a kernel.
         let line = "AROUND=; target --skip-chdir --securebits noroot,no_setuid_fixup; \
             strace -qq -o calls -e trace=bpf -e inject=bpf:error=E2BIG:when=2 nsenter-rs -t $P --like-target -- setpriv -d | grep ^Secure; \
             grep -c INJECTED calls; \
@@ -125,7 +125,7 @@ pub const ROWS: &[Row] = &[
             .stderr_has("remedy: before Linux 6.1, this works only in the first pid namespace");
     })
     .root_only(),
-    Row::new("where the kernel does not tell secure bits a command runs only by --like-target-try", &[SETPRIV, UNSHARE], |world| {
+    Row::new("without a way to read secure bits, only --like-target-try runs the command", &[SETPRIV, UNSHARE], |world| {
         let hidden = |types: &str, option: &str| {
             let line = format!(
                 "AROUND=; target --skip-chdir --securebits no_setuid_fixup --umask 027; \
@@ -143,7 +143,7 @@ pub const ROWS: &[Row] = &[
             .stderr_has("the command is not like the target in this");
     })
     .root_only(),
-    Row::new("secure bits that are final for us are named when the target has others", &[SETPRIV], |world| {
+    Row::new("an error names our locked secure bits if the target has others", &[SETPRIV], |world| {
         let line = "AROUND=; target --skip-chdir; setpriv --securebits=+no_setuid_fixup,+no_setuid_fixup_locked \
             nsenter-rs -t $P --like-target -- echo unreachable";
         run(world, &format!("{PREAMBLE}{line}"))
@@ -153,20 +153,20 @@ pub const ROWS: &[Row] = &[
             .stderr_has("remedy: SECBIT_NO_SETUID_FIXUP_LOCKED is final for us and whatever we run");
     })
     .root_only(),
-    Row::new("what execve(2) cannot yield is said, and the effective set counts", &[PERL], |world| {
-        // Root with fewer capabilities than its bounding set: it gave them up after it was executed.
+    Row::new("a warning says what execve(2) cannot reproduce, and the effective set is used", &[PERL], |world| {
+        // Root with fewer capabilities than its bounding set, because it dropped them after its execve(2).
         let line = "perl -e 'my ($capset, $prctl) = `uname -m` =~ /x86_64/ ? (126, 157) : (91, 167); syscall($prctl, 8, 1) == 0 or die $!; \
                 my ($header, $sets) = (pack(\"LL\", 0x20080522, 0), pack(\"L6\", 32, 32, 0, 0, 0, 0)); \
                 syscall($capset, $header, $sets) == 0 or die $!; \
                 open(F, \">ready\"); close F; sleep 600' & P=$!; trap 'kill $P' EXIT; \
             until [ -e ready ]; do sleep 0.01; done; \
             nsenter-rs -t $P --like-target -- grep -E '^Cap(Eff|Bnd)' /proc/self/status >ours; grep -E '^Cap(Eff|Bnd)' /proc/$P/status | cmp - ours && echo same";
-        let told = run(world, line).stdout_is("same\n").stderr_has("the target has SECBIT_KEEP_CAPS, which execve(2) takes");
-        told.stderr_has("the target's capabilities are not those of a program just executed").stderr_has(", by SECBIT_NOROOT, ");
+        let outcome = run(world, line).stdout_is("same\n").stderr_has("the target has SECBIT_KEEP_CAPS, which execve(2) takes");
+        outcome.stderr_has("the target's capabilities are not those of a program just executed").stderr_has(", by SECBIT_NOROOT, ");
     })
     .root_only()
     .host_only(),
-    Row::new("what a target's filter refuses is refused to a command like it", &[UNSHARE], |world| {
+    Row::new("a command like the target has the target's system call filters", &[UNSHARE], |world| {
         let place = world.directory("like-filter");
         let (first, second) = (place.join("first.json"), place.join("second.json"));
         let refuse = |name: &str, number: u32| {
@@ -182,19 +182,19 @@ pub const ROWS: &[Row] = &[
              nsenter-rs -t $P -u -- mkdir new && echo else; grep -E '^(State|TracerPid)' /proc/$P/status",
             second.display()
         );
-        let told = run(world, &line);
-        let refused = told.stdout.contains("No space left on device") && told.stdout.contains("Operation not permitted");
-        assert!(refused && told.stdout.ends_with("touched\nelse\nState:\tS (sleeping)\nTracerPid:\t0\n"), "{told}");
+        let outcome = run(world, &line);
+        let refused = outcome.stdout.contains("No space left on device") && outcome.stdout.contains("Operation not permitted");
+        assert!(refused && outcome.stdout.ends_with("touched\nelse\nState:\tS (sleeping)\nTracerPid:\t0\n"), "{outcome}");
     })
     .root_only(),
-    Row::new("a target that stopped, or was signalled just now, is as before", &[UNSHARE], |world| {
+    Row::new("a target that is stopped stays as it was", &[UNSHARE], |world| {
         let line = "AROUND=; target --skip-chdir --no-new-privs --seccomp default; kill -STOP $P; until_state $P T; \
             nsenter-rs -t $P --like-target -- grep Seccomp: /proc/self/status; state $P; kill -CONT $P; until_state $P S; \
             grep TracerPid /proc/$P/status";
         run(world, &format!("{PREAMBLE}{line}")).stdout_is("Seccomp:\t2\nT\nTracerPid:\t0\n");
     })
     .root_only(),
-    Row::new("without the right to be like the target, nothing is run", &[Need::UserNamespaces], |world| {
+    Row::new("without the right to read the target, the command is not run", &[Need::UserNamespaces], |world| {
         let line = "OWN='-U -r'; contain -u; nsenter-rs -t $P -u --like-target -- echo unreachable";
         run(world, line).fails_with(125).stdout_is("").stderr_has("enter that with --user or --all");
         if !world.is_root {
@@ -218,7 +218,7 @@ fn like(world: &World, around: &str, options: &str, enter: &str) -> Outcome {
     odd_like(world, around, options, "", enter, "")
 }
 
-/// With something `odd` done to the target before, and something `seen` of it after.
+/// Compares after doing something `odd` to the target, and runs `seen` afterwards.
 fn odd_like(world: &World, around: &str, options: &str, odd: &str, enter: &str, seen: &str) -> Outcome {
     run(world, &format!("{PREAMBLE}AROUND='{around}'; target {options}; {odd} same {enter}; {seen}"))
 }

@@ -1,5 +1,6 @@
-//! A command that enters a container by its name or its record has no more rights there than the container, or stderr
-//! says which. The control of each row is `--target PID`, which gives all of the caller's rights, as nsenter(1) does.
+//! A command that enters a container by its name or its record has no more rights there than the container, or a
+//! warning lists which. The control of each row is `--target PID`, which gives all of the caller's rights, as
+//! nsenter(1) does.
 
 use std::time::Duration;
 
@@ -9,12 +10,12 @@ use crate::script::Outcome;
 use crate::waiting::WAITING;
 use crate::world::World;
 
-/// `rights` is a command that tells its own; `seen COMMAND` runs it so and says which they are, with what stderr says;
-/// `find NAME` is the first half of a pipeline.
+/// `rights` is a command that prints its own rights; `seen COMMAND` runs it with COMMAND, and prints which rights it
+/// has and the message on stderr; `find NAME` is the first half of a pipeline.
 const PREAMBLE: &str = r#"
 mount -t tmpfs -o mode=755 none /run; mkdir -p /run/user
 rights='grep -E ^(CapEff|CapBnd|NoNewPrivs|Seccomp): /proc/self/status'
-seen() { "$@" 2>told >now; cmp -s now confined && echo -n confined || { cmp -s now free && echo -n free || cat now; }; echo " $(cut -d'(' -f1 told)"; }
+seen() { "$@" 2>err >now; cmp -s now confined && echo -n confined || { cmp -s now free && echo -n free || cat now; }; echo " $(cut -d'(' -f1 err)"; }
 find() { nsenter-rs --find $1 --json; }
 free() { $rights >free; }
 "#;
@@ -23,14 +24,14 @@ const MORE: &str = "nsenter-rs: the command has more rights than";
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("a held container that was found confines its commands as the ones that run in it", &[UNSHARE, BUSYBOX, BASH, JQ], |world| {
+    Row::new("in a held container that was found by name, a command is confined like those that run in it", &[UNSHARE, BUSYBOX, BASH, JQ], |world| {
         let root = world.busybox_root().display();
         let line = format!(
             r#"
             unshare-rs --hold --ttl 60 --name rights-held --mount --pid --ipc | chroot-rs --pipe --std {root} >saved
             trap 'nsenter-rs --pipe --rm -- true <saved' EXIT
             free; nsenter-rs --pipe -- $rights <saved >confined; cmp -s free confined && echo not confined at all
-            # Nothing runs in it, so nothing shows what should confine a command.
+            # No command runs in it, so nothing shows how to confine one.
             find rights-held | seen nsenter-rs --pipe -- $rights
             seen nsenter-rs --target rights-held --all -- $rights
             seen nsenter-rs --target rights-held --all --like-target -- echo run | sed "s/process $(jq .init.pid saved):/process P:/"
@@ -51,7 +52,7 @@ pub const ROWS: &[Row] = &[
         ));
     })
     .root_only(),
-    Row::new("a runtime's container that was found confines its commands as its first process", &[UNSHARE, NSENTER, BASH, JQ], |world| {
+    Row::new("in a container of a runtime, a command is confined like its first process", &[UNSHARE, NSENTER, BASH, JQ], |world| {
         let line = r#"
             unshare -m -p --mount-proc --fork --kill-child chroot-rs --skip-chdir --capabilities chown,kill --no-new-privs --seccomp default / sleep 86439 & OUTER=$!
             trap 'kill -KILL $OUTER' EXIT

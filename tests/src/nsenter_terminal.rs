@@ -1,5 +1,6 @@
-//! The terminal of a command behind a border: what is typed, who is stopped by it, and what is left of it afterwards.
-//! Where that can tell a difference it is tried with the caller's own terminal, too: there it is the kernel that does it.
+//! The terminal of a command behind a border: which processes get keys, which are stopped by them, and the state of the
+//! caller's terminal afterwards. Where it can differ, the caller's own terminal is tested, too, with which the kernel
+//! does the work.
 
 use crate::need::Need;
 use crate::nsenter::{PREAMBLE as SHARED, run};
@@ -17,7 +18,7 @@ const NEEDS: &[Need] = &[
 ];
 
 /// `at_terminal TYPIST` runs the file `session` in a terminal while TYPIST types; `sleeps` waits for a command
-/// `sleep $N` and tells its pid; no other row, nor another run, has this number.
+/// `sleep $N` and prints its pid. No other row or run uses this number.
 const PREAMBLE: &str = r#"
 sleeps() { for i in $(seq 500); do pid=$(pgrep -xf "sleep $N") && [ "$(state $pid)" = S ] && break; sleep 0.02; done; sleep 0.2; echo $pid; }
 export N=86400$$
@@ -29,12 +30,12 @@ at_terminal() {
 }
 "#;
 
-/// How each tool enters.
+/// The command lines with which each tool enters.
 const TOOLS: [&str; 2] = ["nsenter-rs -t $P -a", "nsenter --preserve-credentials -t $P $U -m -p"];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("the key that stops a job stops a command behind a border, and its shell goes on with both", NEEDS, |world| {
+    Row::new("the key that stops a job stops a command behind a border, and its shell can continue both", NEEDS, |world| {
         for tool in [TOOLS[0], "nsenter-rs --no-pty -t $P -a"] {
             for command in ["sleep $N", "sh -c 'sleep $N; :'"] {
                 let session = format!(
@@ -45,25 +46,25 @@ pub const ROWS: &[Row] = &[
                 );
                 let typist = "C=$(sleeps); printf '\\032'; until [ -e left ]; do sleep 0.05; done; until_state $C S; \
                               sleep 0.3; printf '\\003'";
-                let told = typed(world, &session, typist);
+                let outcome = typed(world, &session, typist);
                 // The echo of the key may come before the stop or after it.
-                let seen = told.stdout.replace("^Z", "");
-                assert_eq!(seen, "left 1\nT\nrestored\n^Cended 130\nrestored\n", "{told}");
+                let seen = outcome.stdout.replace("^Z", "");
+                assert_eq!(seen, "left 1\nT\nrestored\n^Cended 130\nrestored\n", "{outcome}");
             }
         }
     })
     .host_only(),
-    Row::new("the same key does nothing where nobody could continue the job", NEEDS, |world| {
+    Row::new("the same key does nothing if no process could continue the job", NEEDS, |world| {
         for tool in TOOLS {
             // The tool itself leads the session of its terminal.
             let session = format!("exec {tool} sh -c 'sleep $N; :'");
             let typist = "C=$(sleeps); printf '\\032'; sleep 0.5; state $C >&2; kill -KILL $C";
-            let told = typed(world, &session, typist);
-            assert_eq!(told.stderr.lines().find(|line| line.len() == 1), Some("S"), "{told}");
+            let outcome = typed(world, &session, typist);
+            assert_eq!(outcome.stderr.lines().find(|line| line.len() == 1), Some("S"), "{outcome}");
         }
     })
     .host_only(),
-    Row::new("a key that interrupts reaches all that the command runs, though its stdin comes from a pipe", NEEDS, |world| {
+    Row::new("the interrupt key reaches all processes of the command even if its stdin is a pipe", NEEDS, |world| {
         let tool = TOOLS[0];
         let session = format!(
             "set -m; (trap '' INT; exec seq 100000) | {tool} sh -c 'sleep $N </dev/tty; echo unreachable'; \
@@ -72,15 +73,15 @@ pub const ROWS: &[Row] = &[
         typed(world, &session, "C=$(sleeps); printf '\\003'").stdout_is("^Cended 130\n");
     })
     .host_only(),
-    Row::new("a command that was started in the background is typed to once it is in the foreground", NEEDS, |world| {
-        // As a shell with a line editor does, the caller reads keys when it starts the job, and lines when it waits.
+    Row::new("a command that was started in the background gets input once it is in the foreground", NEEDS, |world| {
+        // As a shell with a line editor, the caller reads keys when it starts the job, and lines when it waits for it.
         let session = "set -m; stty -icanon -echo; nsenter-rs -t $P -a cat & sleep 0.7; stty sane; fg >/dev/null; \
                        echo \"ended $?\"";
         let typist = "sleep 1.7; printf 'typed\\n'; sleep 0.5; printf '\\004'";
         typed(world, session, typist).stdout_is("typed\ntyped\nended 0\n");
     })
     .host_only(),
-    Row::new("the caller's terminal is as before when the command was killed, or nsenter-rs was signalled", NEEDS, |world| {
+    Row::new("the caller's terminal is restored when the command is killed or nsenter-rs is signaled", NEEDS, |world| {
         let tool = TOOLS[0];
         for (signal, of) in [("KILL", "C"), ("TERM", "T"), ("HUP", "T"), ("QUIT", "T")] {
             let session = format!(
@@ -91,12 +92,12 @@ pub const ROWS: &[Row] = &[
         }
     })
     .host_only(),
-    Row::new("a command hears of it when the caller's terminal is gone", NEEDS, |world| {
+    Row::new("a command gets SIGHUP when the caller's terminal hangs up", NEEDS, |world| {
         let line = "contain -m -p --mount-proc; export P; \
             (C=$(sleeps); kill -KILL $(pgrep -f \"^script .*sleep $N\"); echo gone; for i in $(seq 300); do [ -d /proc/$C ] || break; sleep 0.01; done; ls -d /proc/$C 2>/dev/null) & \
             sleep 2 | script --quiet --command \"nsenter-rs -t $P -a sleep $N\" /dev/null >/dev/null 2>&1; wait $!";
-        let told = run(world, &format!("{PREAMBLE}{line}"));
-        assert_eq!(told.stdout, "gone\n", "{told}");
+        let outcome = run(world, &format!("{PREAMBLE}{line}"));
+        assert_eq!(outcome.stdout, "gone\n", "{outcome}");
     })
     .host_only(),
 ];

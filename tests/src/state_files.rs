@@ -1,6 +1,6 @@
-//! Finding containers by what runtimes leave on disk: the layouts of those that cannot run here, with real processes in
-//! real cgroups, and state files that lie, are stale, or try to make us wait. Each row has a /run and a /var/lib of its
-//! own.
+//! Finding containers by what runtimes leave on disk: the layouts of runtimes that cannot run here, with real processes
+//! in real cgroups; and state files that are false, stale, or meant to block us. Each row has a /run and a /var/lib of
+//! its own.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use crate::world::World;
 const PGREP: Need = Need::Program("pgrep", "procps");
 
 /// `in_group GROUP [USER]` starts a process in a new cgroup below `$G` and sets `$P`; `id LETTER` is a container's id;
-/// `docker ID NAME PID` writes docker's file; `found NAME` tells what is found; `stop` ends all that was started.
+/// `docker ID NAME PID` writes docker's file; `found NAME` prints what is found; `stop` ends everything that was
+/// started.
 const PREAMBLE: &str = r#"
 set -u
 mount -t tmpfs -o mode=755 none /run; mkdir -p /run/netns /run/user /run/systemd/machines
@@ -32,23 +33,23 @@ in_group() {
 }
 id() { printf "$1%.0s" $(seq 64); }
 docker() { mkdir -p /var/lib/docker/containers/$1; printf '{"ID":"%s","Name":"/%s","State":{"Running":true,"Pid":%s},"Config":{"Image":"fnd:1"}}' $1 "$2" $3 >/var/lib/docker/containers/$1/config.v2.json; }
-found() { nsenter-rs --find "$1" --json 2>told | jq -r '[.init.pid,.container.runtime,.container.pod,.container.image]|map(select(.))|join(" ")' | sed "s/^$P /P /"; cat told; }
+found() { nsenter-rs --find "$1" --json 2>err | jq -r '[.init.pid,.container.runtime,.container.pod,.container.image]|map(select(.))|join(" ")' | sed "s/^$P /P /"; cat err; }
 "#;
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("docker's file is believed where the cgroup confirms it, and nowhere else", &[BASH, JQ, SETPRIV, UNSHARE], |world| {
+    Row::new("docker's file is trusted only if the cgroup confirms it", &[BASH, JQ, SETPRIV, UNSHARE], |world| {
         run(world, "docker", r#"
             A=$(id a) B=$(id b)
             in_group docker-$A.scope; docker $A fnd-web $P
             found fnd-web; found docker:$A; found aaaaa; found aaa | cut -d: -f2
-            # Its process moved on into a group below, as an init does.
+            # The process moved to a group below, as an init does.
             mkdir $G/docker-$A.scope/init.scope; echo $P >$G/docker-$A.scope/init.scope/cgroup.procs; found fnd-web
             docker $B fnd-stale $P; found fnd-stale | sed "s/$P/PID/g"
             docker $B fnd-ended 4194303; found fnd-ended
-            # What lies in a container's group is that container's own doing.
+            # A group inside a container's group was made by that container.
             in_group docker-$A.scope/docker-$B.scope; docker $B fnd-nested $P; found fnd-nested | sed "s/$P/PID/g"
-            # A user with a group of his own may make groups of any name.
+            # A user with a delegated group can make groups of any name.
             mkdir $G/delegated; chown 54321 $G/delegated $G/delegated/cgroup.procs; user mkdir $G/delegated/docker-$B.scope
             in_group delegated/docker-$B.scope user; docker $B fnd-fake $P; found fnd-fake | sed "s/$P/PID/g"
             chown 0 $G/delegated/docker-$B.scope; found fnd-fake
@@ -64,7 +65,7 @@ pub const ROWS: &[Row] = &[
         );
     })
     .root_only(),
-    Row::new("the files of CRI-O and systemd-machined, and the cgroups of systemd's units, lead to their processes", &[BASH, JQ, UNSHARE], |world| {
+    Row::new("containers of CRI-O, machines of systemd-machined and units of systemd are found", &[BASH, JQ, UNSHARE], |world| {
         run(world, "layouts", r#"
             C=$(id c) S=/var/lib/containers/storage/overlay-containers
             mkdir -p $S/$C/userdata /run/containers/storage
@@ -90,14 +91,14 @@ pub const ROWS: &[Row] = &[
         );
     })
     .root_only(),
-    Row::new("no state file makes us wait, or reach for more than a state file", &[BASH, JQ, SETPRIV, UNSHARE], |world| {
+    Row::new("no state file blocks nsenter-rs or makes it read anything but state files", &[BASH, JQ, SETPRIV, UNSHARE], |world| {
         run(world, "traps", r#"
             D=/var/lib/docker/containers; for x in d e f; do mkdir $D/$(id $x); done
             mkfifo $D/$(id d)/config.v2.json; truncate -s 8G $D/$(id e)/config.v2.json; echo '{"Name":' >$D/$(id f)/config.v2.json
             U=/run/user/54321; mkdir -p $U /run/crun/fnd-root; chown 54321 $U
             sleep 86462 & ALL="$ALL $!"; P=$!
             printf '{"pid":%s,"process-start-time":%s}' $P $(sed 's/.*) //' /proc/$P/stat | cut -d' ' -f20) >/run/crun/fnd-root/status
-            # His links, mounts and pipes; and a root's process that he calls his own.
+            # Links, mounts and pipes of another user; and a process of root that the user claims.
             user ln -s /run/crun $U/crun; user mkdir -p $U/runc/fnd-his $U/runc/fnd-fifo
             user mkfifo $U/runc/fnd-fifo/state.json
             printf '{"init_process_pid":%s,"init_process_start":%s}' $P $(sed 's/.*) //' /proc/$P/stat | cut -d' ' -f20) >$U/runc/fnd-his/state.json
@@ -115,19 +116,19 @@ pub const ROWS: &[Row] = &[
         );
     })
     .root_only(),
-    Row::new("what an unprivileged user calls his own processes misleads no search of root's", &[BASH, JQ, PERL, PGREP, SETPRIV, UNSHARE], |world| {
+    Row::new("names that an unprivileged user gives to processes do not mislead root's search", &[BASH, JQ, PERL, PGREP, SETPRIV, UNSHARE], |world| {
         run(world, "names", r#"
             mkdir $D/data $D/data/containers; A=$(id a); in_group docker-$A.scope
             docker $A fnd-web $P; mv /var/lib/docker/containers/$A $D/data/containers; chown -R 54321 $D/data
             found fnd-web
-            # One who calls himself docker's daemon.
+            # A process of the user that calls itself docker's daemon.
             become_user bash -c "exec -a dockerd perl -e 'sleep 86463' run --data-root=$D/data" & DAEMON=$!
             for i in $(seq 200); do tr '\0' ' ' </proc/$DAEMON/cmdline | grep -q ^dockerd && break; sleep 0.01; done
             found fnd-web; kill $DAEMON
             bash -c "exec -a dockerd perl -e 'sleep 86463' run --data-root=$D/data" & DAEMON=$!
             for i in $(seq 200); do tr '\0' ' ' </proc/$DAEMON/cmdline | grep -q ^dockerd && break; sleep 0.01; done
             chown -R 0 $D/data; found fnd-web; kill $DAEMON
-            # One who bears the mark of a held container, as himself and as a set-user-ID program.
+            # A process of the user that bears the mark of a held container, also as a set-user-ID program.
             cp $(readlink -f $(command -v cat)) $D/plain; cp $D/plain $D/setuid; chmod 4755 $D/setuid; mkfifo -m 666 $D/never
             cat >$D/forge <<'END'
                 use POSIX; $^F = 9; my $fd = syscall(319, my $name = "held", 2); open(my $mark, "+<&=", $fd) or die;
@@ -138,7 +139,7 @@ END
             forged() { become_user perl $D/forge $D/$1 $2 <>$D/never 3<&- & ALL="$ALL $!"; until_forged $2; found $2 | sed 's/pid [0-9]*/pid PID/'; }
             forged plain fnd-held
             forged setuid fnd-raised
-            # Root's word counts, but not that of root in a container.
+            # Root's claims count, but not those of root in a container.
             perl $D/forge $D/plain fnd-roots <>$D/never 3<&- & P=$!; ALL="$ALL $P"; until_forged fnd-roots; found fnd-roots
             echo $P >$G/docker-$A.scope/cgroup.procs; found fnd-roots
             unshare --pid --fork unshare --pid --fork perl $D/forge $D/plain fnd-deeper <>$D/never 3<&- & ALL="$ALL $!"; until_forged fnd-deeper; found fnd-deeper
@@ -158,20 +159,20 @@ END
     })
     .root_only()
     .host_only(),
-    Row::new("names are shown so that no terminal obeys them, and mean what they say byte for byte", &[BASH, JQ, UNSHARE], |world| {
-        let told = run(world, "control", r#"
+    Row::new("names are printed without control characters, and are compared byte by byte", &[BASH, JQ, UNSHARE], |world| {
+        let outcome = run(world, "control", r#"
             A=$(id a); in_group docker-$A.scope; docker $A 'f\u001b[2Jnd\nx' $P
             nsenter-rs --list --containers | tail -1 | cut -d' ' -f1
             nsenter-rs --list --containers --json | jq .name
             found $'f\e[2Jnd\nx'; found $'no\e]0;x\a'
         "#);
-        told.succeeds().stdout_is(
+        outcome.succeeds().stdout_is(
             "f\\u{1b}[2Jnd\\nx\n\"f\\u001b[2Jnd\\nx\"\nP docker fnd:1\n\
              nsenter-rs: cannot find a container named \"no\\u{1b}]0;x\\u{7}\": no running container has this name or id\n",
         );
     })
     .root_only(),
-    Row::new("a network namespace of `ip netns` is entered by its name, and has no more than a network", &[BASH, IP, JQ, UNSHARE], |world| {
+    Row::new("a network namespace of `ip netns` can be entered by its name, and gives only a network", &[BASH, IP, JQ, UNSHARE], |world| {
         run(world, "netns", r#"
             ip netns add fnd-blue; A=$(stat -Lc %i /run/netns/fnd-blue)
             for how in "-t fnd-blue -n" "-t netns:fnd-blue -a" "-t fnd-blue --type netns --net"; do [ $(nsenter-rs $how -- stat -Lc %i /proc/self/ns/net) = $A ] && echo entered; done
@@ -195,7 +196,7 @@ END
         );
     })
     .root_only(),
-    Row::new("a held container is found by its whole name; of two with one name the error tells both", &[BASH, JQ, Need::UserNamespaces], |world| {
+    Row::new("a held container is found only by its whole name, and an error lists both of two with the same name", &[BASH, JQ, Need::UserNamespaces], |world| {
         let script = r#"
             hold() { unshare-rs --hold --ttl 60 --name "$1" --user --map-root-user --uts --pid --hostname "$2" >$2; }
             finish() { nsenter-rs --pipe --rm -- true <$1; }
@@ -211,8 +212,8 @@ END
             nsenter-rs --target $(jq .init.pid two) --all -- hostname
         "#;
         let directory = world.directory("state-hold");
-        let told = world.script(&format!("D={}; {script}", directory.display())).within(Duration::from_secs(120)).run();
-        told.succeeds().stdout_is(
+        let outcome = world.script(&format!("D={}; {script}", directory.display())).within(Duration::from_secs(120)).run();
+        outcome.succeeds().stdout_is(
             "one\ntwo\n[PID,\"fnd-a-name-of-many\",true]\nfnd-a-name-of-many\nfnd-a-name-of-many-letters\nfnd-twice\n\
              fnd-twice (hold, PID)\n\
              nsenter-rs: cannot decide which container \"fnd-twice\" means: fnd-twice (hold, PID)\n\
@@ -221,7 +222,7 @@ END
     }),
 ];
 
-/// Runs the lines in a mount namespace of their own; `$D` is a directory of theirs.
+/// Runs the lines in a mount namespace of their own; `$D` is their directory.
 pub fn run(world: &World, name: &str, lines: &str) -> Outcome {
     let script = world.apart(&format!("state-{name}"), &format!("cd $D\n{WAITING}{PREAMBLE}{lines}"));
     script.within(Duration::from_secs(120)).run()

@@ -108,8 +108,7 @@ impl Claim {
             None if group.is_some() => {}
             None => {
                 return Err(format!(
-                    "cannot be process {pid}, which its state names: that is in no cgroup of this \
-                                    container"
+                    "cannot be process {pid}, which its state names: that process is not in a cgroup of this container"
                 ));
             }
         }

@@ -1,7 +1,8 @@
 //! Addresses of interfaces, by `RTM_*ADDR` messages. `rtnetlink(7)`, `ip-address(8)`.
 //!
 //! An IPv6 address is tentative, which means unusable, for more than a second while the kernel looks for a duplicate of
-//! it; on a cable that we have just made there can be none but those that we know of, so that search is left out.
+//! it. On a veth pair that we have just made, the only possible duplicates are those that we know of, so that search is
+//! left out.
 
 use std::net::IpAddr;
 
@@ -29,7 +30,7 @@ pub fn list(netlink: &Netlink) -> Result<Vec<(u32, Address)>, Fault> {
     Ok(addresses)
 }
 
-/// The interface's own address: on a point-to-point link `IFA_ADDRESS` is the other side's.
+/// Returns the interface's own address: on a point-to-point link `IFA_ADDRESS` is that of the other side.
 fn own_ip(message: &AddressMessage) -> Option<IpAddr> {
     let local = message.attributes.iter().find_map(|attribute| match attribute {
         AddressAttribute::Local(ip) => Some(*ip),
@@ -43,7 +44,7 @@ fn own_ip(message: &AddressMessage) -> Option<IpAddr> {
     })
 }
 
-/// Gives an address to the interface `name`.
+/// Adds an address to the interface `name`.
 pub fn add(netlink: &Netlink, name: &str, index: u32, address: Address, why: &str) -> Result<(), Fault> {
     let mut message = message(index, address);
     let mut flags = "";
@@ -59,14 +60,14 @@ pub fn add(netlink: &Netlink, name: &str, index: u32, address: Address, why: &st
         }
     }
     netlink.change(
-        format!("give {address} to {name}"),
+        format!("assign {address} to {name}"),
         &format!("RTM_NEWADDR, IFA_LOCAL \"{}\"{flags}", address.ip),
         why,
         change_request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL),
     )
 }
 
-/// An address that was given to an interface.
+/// An address that was added to an interface.
 pub struct Given {
     /// The interface.
     pub name: String,
@@ -74,13 +75,13 @@ pub struct Given {
     pub address: Address,
 }
 
-/// Takes an address away again.
+/// Removes the address.
 pub fn remove(netlink: &Netlink, index: u32, given: &Given) -> Result<(), Fault> {
     let Given { name, address } = given;
     netlink.change(
-        format!("take {address} from {name}"),
+        format!("remove {address} from {name}"),
         &format!("RTM_DELADDR, IFA_LOCAL \"{}\"", address.ip),
-        "given in vain",
+        "the connection was not completed",
         change_request(RouteNetlinkMessage::DelAddress(message(index, *address)), 0),
     )
 }
@@ -94,7 +95,7 @@ fn message(index: u32, address: Address) -> AddressMessage {
     message
 }
 
-/// The family of an address, for message headers.
+/// Returns the family of an address, for message headers.
 pub fn family(ip: IpAddr) -> AddressFamily {
     if ip.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
 }

@@ -1,7 +1,7 @@
-//! Which capability a refused call would have needed. `capabilities(7)`.
+//! The capability that a refused call would have needed. `capabilities(7)`.
 //!
-//! The kernel says EPERM and no more. A capability counts over the namespaces that the user namespace of the process
-//! owns: root in a user namespace holds CAP_NET_ADMIN, and may still not touch the host's network.
+//! The kernel reports only EPERM. A capability counts for the namespaces that the user namespace of the process owns:
+//! root in a user namespace has CAP_NET_ADMIN, and still may not change the host's network.
 
 use nix::errno::Errno;
 use plumbing::Fault;
@@ -10,17 +10,17 @@ use plumbing::privilege::{capability_names, holds};
 use plumbing::target::is_in_first_namespace;
 use rustix::thread::CapabilitySet;
 
-/// Adds what is missing to a refusal of a change to the network.
+/// Adds the missing capability to a refusal of a change to the network.
 pub fn needs_net_admin(fault: Fault) -> Fault {
     explain(fault, CapabilitySet::NET_ADMIN)
 }
 
-/// Adds what is missing to a refusal of setns(2), unshare(2) or mount(2).
+/// Adds the missing capability to a refusal of setns(2), unshare(2) or mount(2).
 pub fn needs_sys_admin(fault: Fault) -> Fault {
     explain(fault, CapabilitySet::SYS_ADMIN)
 }
 
-/// Whether this process holds CAP_SYS_ADMIN, wherever that counts.
+/// Returns whether this process has CAP_SYS_ADMIN, wherever that counts.
 pub fn is_sys_admin() -> bool {
     holds(CapabilitySet::SYS_ADMIN) == Some(true)
 }
@@ -34,7 +34,7 @@ fn explain(fault: Fault, right: CapabilitySet) -> Fault {
     match holds(right) {
         Some(false) => fault.with_remedy(format!("this process lacks {name} (see CapEff in /proc/self/status)")),
         Some(true) if inside => fault.with_remedy(format!(
-            "{name} is held in this user namespace only, and it does not own the network that was to be changed"
+            "this process has {name} only in its own user namespace, which does not own the network to be changed"
         )),
         _ => fault,
     }

@@ -1,6 +1,7 @@
-//! The rules for containers behind NAT: who may be forwarded where, and who may send under which address. `nft(8)`.
+//! The rules for containers behind NAT: where they may be forwarded to, and which addresses they may send from.
+//! `nft(8)`.
 //!
-//! Pure: the rules follow from what the links on the host say. The surprise: "accept" ends one chain only, while "drop"
+//! Pure: the rules follow from what the links on the host say. The surprise: "accept" ends only one chain, while "drop"
 //! is final, whatever other tables say. So nothing is dropped that was forwarded before we opened an interface.
 
 use std::net::IpAddr;
@@ -13,27 +14,27 @@ use crate::survey::Survey;
 
 /// The name of the table that all containers of a host share.
 pub const FENCE: &str = "netns-rs";
-/// What the name of a table for one port starts with; the name of the port follows.
+/// The prefix of the name of a table for one port; the name of the port follows.
 pub const GUARD: &str = "netns-rs-";
 
 /// The rules for one bridge with containers behind NAT.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Bridge {
     name: String,
-    /// Of all our containers on it.
+    /// The addresses of all our containers on it.
     addresses: Vec<IpAddr>,
-    /// Of those behind NAT.
+    /// The addresses of those behind NAT.
     behind_nat: Vec<IpAddr>,
-    /// What else comes in by it and is not to be forwarded.
+    /// Which other packets that arrive on it are not forwarded.
     closed: Option<Closed>,
 }
 
 /// What an interface did not forward before us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Closed {
-    /// Anything: we made it.
+    /// Nothing: we made the interface.
     Ours,
-    /// IPv4: we opened it for that. IPv6 it may have forwarded all along.
+    /// IPv4: we opened the interface for it. It may have forwarded IPv6 before.
     Opened,
 }
 
@@ -46,13 +47,13 @@ impl Closed {
     }
 }
 
-/// An interface that we opened and that is no bridge of containers.
+/// An interface that we opened and that is not a bridge of containers.
 struct Opened<'a> {
     name: &'a str,
     is_bridge: bool,
 }
 
-/// The table for all containers of the host; `None` where none is behind NAT, or where the note would be too long.
+/// Returns the table for all containers of the host; `None` if none is behind NAT, or if the note would be too long.
 ///
 /// `opened` are the interfaces that forwarded nothing before us.
 pub fn table(survey: &Survey, opened: &[u32]) -> Option<Table> {
@@ -90,7 +91,7 @@ fn bridges(survey: &Survey, opened: &[u32]) -> Vec<Bridge> {
     bridges
 }
 
-/// `ip saddr CONTAINER oifname != BRIDGE masquerade`
+/// The rule `ip saddr CONTAINER oifname != BRIDGE masquerade`.
 fn postrouting(bridges: &[Bridge]) -> Chain {
     const NF_INET_POST_ROUTING: u32 = 4;
     const NF_IP_PRI_NAT_SRC: i32 = 100;
@@ -103,8 +104,9 @@ fn postrouting(bridges: &[Bridge]) -> Chain {
     Chain { name: "postrouting", kind: "nat", hook, priority, device: None, rules }
 }
 
-/// From a container to anywhere but another bridge of ours or another container behind NAT; to those only answers, and
-/// what somebody publishes by rewriting its destination. By an interface that we opened nothing else is forwarded.
+/// A container may send to everything except another bridge of ours or another container behind NAT; to those only
+/// answers are allowed, and what is published by rewriting its destination. On an interface that we opened, nothing
+/// else is forwarded.
 fn forward(bridges: &[Bridge], ours: Vec<&str>, others: &[Opened<'_>]) -> Chain {
     const NF_INET_FORWARD: u32 = 2;
     const ESTABLISHED_OR_RELATED: u32 = 2 | 4;
@@ -113,7 +115,7 @@ fn forward(bridges: &[Bridge], ours: Vec<&str>, others: &[Opened<'_>]) -> Chain 
         Rule::new().tracked(Tracked::State, ESTABLISHED_OR_RELATED).accept(),
         Rule::new().tracked(Tracked::Status, IPS_DST_NAT).accept(),
     ];
-    // With br_netfilter, frames that stay on one bridge come by here as well.
+    // With br_netfilter, frames that stay on one bridge pass here as well.
     let bridge_names = bridges.iter().map(|bridge| bridge.name.as_str());
     for name in bridge_names.chain(others.iter().filter(|other| other.is_bridge).map(|other| other.name)) {
         rules.push(Rule::new().comes_by(name).leaves_by(name).accept());
@@ -131,8 +133,8 @@ fn forward(bridges: &[Bridge], ours: Vec<&str>, others: &[Opened<'_>]) -> Chain 
     Chain { name: "forward", kind: "filter", hook: NF_INET_FORWARD, priority: 0, device: None, rules }
 }
 
-/// The table for one port: what comes from the container must come under its own addresses, or is dropped before the
-/// bridge sees it.
+/// Returns the table for one port: what comes from the container must have one of its own addresses as source, or is
+/// dropped before the bridge sees it.
 pub fn guard(port: &str, addresses: &[IpAddr]) -> Table {
     const NF_NETDEV_INGRESS: u32 = 0;
     let rules = [internet(addresses), internet6(addresses), resolution(addresses)].concat();
@@ -154,7 +156,7 @@ fn internet(addresses: &[IpAddr]) -> Vec<Vec<Vec<u8>>> {
     addresses.iter().filter_map(own).collect()
 }
 
-/// Address resolution: a question or an answer tells the sender's address; a probe for a duplicate tells none.
+/// Address resolution: a request or an answer contains the sender's address; a probe for a duplicate contains none.
 fn resolution(addresses: &[IpAddr]) -> Vec<Vec<Vec<u8>>> {
     const SENDER_AT: u32 = 14;
     let sender = |bytes: [u8; 4]| Rule::new().is(Meta::Protocol, &ARP).has(Header::Network, SENDER_AT, &bytes).accept();
@@ -165,8 +167,8 @@ fn resolution(addresses: &[IpAddr]) -> Vec<Vec<Vec<u8>>> {
     own.chain([sender([0; 4])]).collect()
 }
 
-/// IPv6 where there is an address of it: also under the link's own address, or under none while a duplicate is looked
-/// for; but no router's advertisement, and no redirect.
+/// IPv6, if the container has such an address: also from the link-local address, or from none while the kernel looks
+/// for a duplicate; but no router advertisement, and no redirect.
 fn internet6(addresses: &[IpAddr]) -> Vec<Vec<Vec<u8>>> {
     const SOURCE_AT: u32 = 8;
     const IPPROTO_ICMPV6: u8 = 58;

@@ -1,9 +1,9 @@
-//! What is left on the host of containers that have ended: by the guardian, of its own container; and of guardians that
-//! were killed, by whoever comes next or by `netns-rs gc`.
+//! What is left on the host of containers that have ended: of its own container, removed by the guardian; and of
+//! guardians that were killed, removed by the next run or by `netns-rs gc`.
 //!
-//! What is ours is told by its alias or by its place in a table's name, which only who may change the network can write.
-//! A table outlives its use when no port is left that needs it, a pair when its process is gone, a bridge when it has no
-//! port. All of that is looked at under the lock, so nothing is half made.
+//! Our objects are recognized by their alias or by the name of their table, which only a process that may change the
+//! network can write. A table is removed when no port needs it any more, a pair when its process is gone, a bridge when
+//! it has no port. All of that is examined under the lock, so nothing is half made.
 
 use nix::errno::Errno;
 use plumbing::Fault;
@@ -16,7 +16,7 @@ use crate::settings::Settings;
 use crate::survey::Survey;
 use crate::{fence, forwarding, link, nat};
 
-/// What is left.
+/// The objects that are left.
 #[derive(Default)]
 pub struct Leftovers {
     pairs: Vec<Link>,
@@ -25,18 +25,18 @@ pub struct Leftovers {
     bridges: Vec<Link>,
 }
 
-/// What becomes of the table that all containers behind NAT share.
+/// What to do with the table that all containers behind NAT share.
 #[derive(Default)]
 enum Fence {
     #[default]
     Kept,
-    /// Some of the containers that it names are gone.
+    /// Some of the containers in it are gone: replace it.
     Outdated(Table),
-    /// All are; these interfaces were opened for them.
+    /// All of them are gone: remove it, and close these interfaces, which were opened for them.
     Unused(Vec<Link>),
 }
 
-/// One thing that is left, as `gc` reports it.
+/// One object that is left, as `gc` reports it.
 #[derive(Debug, Serialize)]
 pub struct Item {
     /// `veth`, `table`, `forwarding` or `bridge`.
@@ -46,7 +46,7 @@ pub struct Item {
 }
 
 impl Leftovers {
-    /// Looks what is left; in nf_tables only where `nft` is given. The bridge `spare` is about to be used.
+    /// Finds what is left; in nf_tables only if `nft` is given. The bridge `spare` is about to be used.
     pub fn find(mut survey: Survey, nft: Option<&Nftables>, spare: Option<&str>) -> Result<Leftovers, Fault> {
         let pairs = survey.take_ownerless()?;
         let mut left = Leftovers { pairs, ..Leftovers::default() };
@@ -68,13 +68,13 @@ impl Leftovers {
         Ok(left)
     }
 
-    /// The links of these indexes, less those that go anyway.
+    /// Returns the links with these indexes, except those that are removed anyway.
     fn stay(&self, links: &[Link], indexes: &[u32]) -> Vec<Link> {
         let stays = |link: &&Link| indexes.contains(&link.index) && !self.bridges.contains(link);
         links.iter().filter(stays).cloned().collect()
     }
 
-    /// Removes it: each thing even when another one resists.
+    /// Removes what was found: each object even if another one cannot be removed.
     pub fn remove(&self, netlink: &Netlink, nft: Option<&Nftables>) -> Result<(), Fault> {
         let mut outcome = Ok(());
         for pair in &self.pairs {
@@ -97,15 +97,17 @@ impl Leftovers {
         }
         outcome.and(match &self.fence {
             Fence::Kept => Ok(()),
-            Fence::Outdated(table) => nft.replace(std::slice::from_ref(table), "without the containers that are gone"),
-            // The rules go last: nothing is forwarded without them.
+            Fence::Outdated(table) => {
+                nft.replace(std::slice::from_ref(table), "the table no longer contains the containers that are gone")
+            }
+            // The rules are removed last: without them, nothing may be forwarded.
             Fence::Unused(opened) => {
                 close(opened).and_then(|()| nft.delete(Family::Inet, fence::FENCE, "no container needs it"))
             }
         })
     }
 
-    /// What it is, one by one.
+    /// Returns the objects, one by one.
     pub fn items(&self) -> Result<Vec<Item>, Fault> {
         let named =
             |kind, links: &[Link]| links.iter().map(|link| Item { kind, name: link.name.clone() }).collect::<Vec<_>>();
@@ -120,7 +122,8 @@ impl Leftovers {
     }
 }
 
-/// Those that still forward because of us. Who made the host a router meanwhile, by `ip_forward`, wants it to be one.
+/// Returns the interfaces that still forward because of us. If the administrator has meanwhile set `ip_forward`, the
+/// host is meant to be a router.
 fn still_open(settings: &Settings, opened: &[Link]) -> Result<Vec<Link>, Fault> {
     let mut still = Vec::new();
     if !forwarding::is_on(settings)? {
@@ -140,7 +143,7 @@ fn close(opened: &[Link]) -> Result<(), Fault> {
 
 fn delete(netlink: &Netlink, link: &Link, why: &str) -> Result<(), Fault> {
     match link::delete(netlink, &link.name, link.index, why) {
-        // It went by itself: a pair goes with the namespace of its other end.
+        // It is already gone: a pair is removed with the namespace of its other end.
         Err(fault) if fault.errno() == Some(Errno::ENODEV) => Ok(()),
         outcome => outcome,
     }

@@ -1,7 +1,7 @@
 //! `netns-rs`: network namespaces, and the veth pairs, bridges, addresses and NAT that connect them.
 //!
 //! Where to start reading: [`plan`], which does what the command line asks for in the order in which the kernel wants
-//! it; `wiring` connects a container, `show` looks at one; below them is one file per kernel mechanism.
+//! it; `wiring` connects a container, `show` shows the network of one; below them is one file per kernel mechanism.
 #![forbid(unsafe_code)]
 
 mod address;

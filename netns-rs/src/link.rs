@@ -1,8 +1,8 @@
 //! Links: the interfaces of a network namespace, made, changed and listed by `RTM_*LINK` messages. `rtnetlink(7)`,
 //! `veth(4)`.
 //!
-//! One message makes both ends of a veth pair, each in a namespace of its own, so that neither is ever seen where it
-//! does not belong. The surprise: the kernel ignores an alias (`IFLA_IFALIAS`) in the message that makes a link.
+//! One message makes both ends of a veth pair, each in a namespace of its own, so that neither ever appears in the
+//! wrong one. The surprise: the kernel ignores an alias (`IFLA_IFALIAS`) in the message that makes a link.
 
 use std::collections::hash_map::RandomState;
 use std::fmt::Display;
@@ -26,24 +26,24 @@ use crate::netlink::{Answer, Netlink};
 /// The index of `lo`, in every network namespace.
 pub const LOOPBACK: u32 = 1;
 
-/// What the kernel tells of a link, as far as it matters here.
+/// What the kernel reports about a link, as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// Its number in its network namespace.
     pub index: u32,
     /// Its name.
     pub name: String,
-    /// What it is: `veth`, `bridge`…; `None` for loopback and hardware.
+    /// Its kind: `veth`, `bridge`…; `None` for loopback and hardware.
     pub kind: Option<String>,
-    /// The text that somebody put on it.
+    /// The text that was put on it (its alias).
     pub alias: Option<String>,
     /// The index of the bridge that it is a port of.
     pub controller: Option<u32>,
     /// The index of its peer, in the peer's namespace.
     pub peer: Option<u32>,
-    /// The id of the peer's namespace, as this one numbers others; `None` for this one itself.
+    /// The id of the peer's namespace in the link's own namespace; `None` if both are the same.
     pub peer_netnsid: Option<i32>,
-    /// `up`, `down`, `unknown`… of RFC 2863.
+    /// Its state: `up`, `down`, `unknown`… of RFC 2863.
     pub state: String,
     /// Its hardware address.
     pub mac: Vec<u8>,
@@ -53,7 +53,7 @@ pub struct Link {
 
 /// Lists all links of the socket's namespace.
 pub fn list(netlink: &Netlink) -> Result<Vec<Link>, Fault> {
-    // Statistics are most of what the kernel would send, and nobody asked for them.
+    // Statistics are most of what the kernel would send, and they are not needed.
     let mut ask = LinkMessage::default();
     ask.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
     let request = dump_request(RouteNetlinkMessage::GetLink(ask));
@@ -67,7 +67,7 @@ pub fn list(netlink: &Netlink) -> Result<Vec<Link>, Fault> {
     Ok(links)
 }
 
-/// The link of this name; `None` where there is none.
+/// Returns the link of this name; `None` if there is none.
 pub fn find(netlink: &Netlink, name: &str) -> Result<Option<Link>, Fault> {
     let mut ask = LinkMessage::default();
     ask.attributes.push(LinkAttribute::IfName(name.to_owned()));
@@ -82,7 +82,7 @@ pub fn find(netlink: &Netlink, name: &str) -> Result<Option<Link>, Fault> {
     }
 }
 
-/// Reads one message of an answer.
+/// Parses one message of an answer.
 pub fn parse(answer: &Answer) -> Result<RouteNetlinkMessage, Fault> {
     RouteNetlinkMessage::parse_with_param(&answer.payload, answer.kind)
         .map_err(|error| Fault::new(format!("cannot understand the kernel's rtnetlink message: {error}")))
@@ -113,19 +113,19 @@ impl Link {
         link
     }
 
-    /// Whether it is a bridge that we made.
+    /// Returns whether it is a bridge that we made.
     pub fn is_our_bridge(&self) -> bool {
         self.is("bridge") && self.alias.as_deref() == Some(MARK)
     }
 
-    /// Whether it is of this kind.
+    /// Returns whether it is of this kind.
     pub fn is(&self, kind: &str) -> bool {
         self.kind.as_deref() == Some(kind)
     }
 }
 
-/// Makes a bridge that is down. `mac` is set by hand: a bridge left to itself takes its lowest port's, and changes it
-/// under its neighbours' feet when that port goes.
+/// Makes a bridge that is down. `mac` is set explicitly: otherwise a bridge takes the lowest address of its ports, and
+/// changes it during operation when that port is removed.
 pub fn make_bridge(netlink: &Netlink, name: &str, mac: [u8; 6]) -> Result<(), Fault> {
     let mut message = LinkMessage::default();
     message.attributes = vec![
@@ -141,11 +141,11 @@ pub fn make_bridge(netlink: &Netlink, name: &str, mac: [u8; 6]) -> Result<(), Fa
     )
 }
 
-/// A pair of veth ends to be made.
+/// A veth pair to be made.
 pub struct Veth<'a> {
     /// The name of the end in the socket's namespace.
     pub name: &'a str,
-    /// The index of the bridge that it becomes a port of.
+    /// The index of the bridge of which it becomes a port.
     pub bridge: u32,
     /// The name of the other end.
     pub peer: &'a str,
@@ -153,7 +153,7 @@ pub struct Veth<'a> {
     pub peer_namespace: BorrowedFd<'a>,
 }
 
-/// Makes both ends of a pair, each where it belongs, and both down.
+/// Makes both ends of a pair, each in its namespace, and both down.
 pub fn make_veth(netlink: &Netlink, veth: &Veth<'_>) -> Result<(), Fault> {
     let mut peer = LinkMessage::default();
     peer.attributes =
@@ -173,12 +173,15 @@ pub fn make_veth(netlink: &Netlink, veth: &Veth<'_>) -> Result<(), Fault> {
             "RTM_NEWLINK, NLM_F_EXCL|NLM_F_CREATE, IFLA_IFNAME {:?}, IFLA_MASTER, IFLA_INFO_KIND \"veth\"",
             veth.name
         ),
-        &format!("a cable: one end a port of the bridge, the other born inside as {}; veth(4)", veth.peer),
+        &format!(
+            "a virtual cable: one end is a port of the bridge, the other is made inside as {}; veth(4)",
+            veth.peer
+        ),
         change_request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL),
     )
 }
 
-/// Puts a text on a link.
+/// Sets the alias of a link.
 pub fn set_alias(netlink: &Netlink, name: &str, index: u32, alias: &str) -> Result<(), Fault> {
     let mut message = LinkMessage::default();
     message.header.index = index;
@@ -186,13 +189,13 @@ pub fn set_alias(netlink: &Netlink, name: &str, index: u32, alias: &str) -> Resu
     netlink.change(
         format!("mark {name} as ours"),
         &format!("RTM_SETLINK, IFLA_IFALIAS {alias:?}"),
-        "tells whose it is, and which addresses are taken",
+        "the alias records the owner and the addresses that are taken",
         change_request(RouteNetlinkMessage::SetLink(message), 0),
     )
 }
 
-/// Puts a text on our end of a pair, and says what the bridge believes of it as a port: it is no router of multicast, and
-/// no bridge, so that neither what others send to a group nor the spanning tree is led to it.
+/// Sets the alias of our end of a pair, and the bridge's settings for it as a port: it is neither a multicast router
+/// nor a bridge, so it gets neither what others send to a group nor the spanning tree.
 pub fn mark_port(netlink: &Netlink, name: &str, index: u32, alias: &str) -> Result<(), Fault> {
     let mut message = LinkMessage::default();
     message.header.index = index;
@@ -209,7 +212,7 @@ pub fn mark_port(netlink: &Netlink, name: &str, index: u32, alias: &str) -> Resu
     netlink.change(
         format!("mark {name} as ours"),
         &format!("RTM_NEWLINK, IFLA_IFALIAS {alias:?}, IFLA_BRPORT_MULTICAST_ROUTER, IFLA_BRPORT_GUARD"),
-        "tells whose it is, and which addresses are taken; a container is no router and no bridge",
+        "the alias records the owner and the addresses that are taken; a container is neither a router nor a bridge",
         change_request(RouteNetlinkMessage::NewLink(message), 0),
     )
 }
@@ -228,7 +231,7 @@ pub fn set_up(netlink: &Netlink, name: &str, index: u32, why: &str) -> Result<()
     )
 }
 
-/// Deletes a link; a veth end takes its other end along.
+/// Deletes a link; deleting one end of a veth pair deletes the other.
 pub fn delete(netlink: &Netlink, what: impl Display, index: u32, why: &str) -> Result<(), Fault> {
     let mut message = LinkMessage::default();
     message.header.index = index;
@@ -240,12 +243,13 @@ pub fn delete(netlink: &Netlink, what: impl Display, index: u32, why: &str) -> R
     )
 }
 
-/// A number for a name or an address. The standard library's hash tables are keyed by the kernel's randomness.
+/// Returns a random number for a name or an address. The standard library's hash tables are keyed by the kernel's
+/// randomness.
 pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// A unicast address (lowest bit of the first byte) of nobody's range (the bit above it).
+/// Returns a random MAC address: unicast (lowest bit of the first byte) and locally administered (the bit above it).
 pub fn random_mac() -> [u8; 6] {
     let [first, rest @ .., _, _] = random().to_be_bytes();
     let mut mac = [first & !1 | 2, 0, 0, 0, 0, 0];

@@ -1,9 +1,9 @@
-//! One at a time on the host's network: a lock that all processes of a network namespace share. `flock(2)`.
+//! A lock on the host's network, shared by all processes of a network namespace. `flock(2)`.
 //!
-//! Whoever can open a file can lock it, even a file that they may only read. So the file is a setting that each network
-//! namespace has and that only its administrator can open: it is there without being made, and nothing is left of it.
-//! The surprise: /proc of another pid namespace has files of its own, so processes that see different pids do not wait
-//! for each other.
+//! Every process that can open a file can lock it, even if it may only read it. So the file is a setting that each
+//! network namespace has and that only its administrator can open: it always exists, and nothing is left behind. The
+//! surprise: /proc of another pid namespace has files of its own, so processes that see different pids do not wait for
+//! each other.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ use crate::capability;
 /// Mode 0600 in every network namespace since Linux 4.15; nothing reads or writes it here.
 const PATH: &str = "/proc/sys/net/ipv4/tcp_fastopen_key";
 const PATIENCE: Duration = Duration::from_secs(10);
-const GOAL: &str = "take turns on the host's network";
+const GOAL: &str = "lock the host's network";
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// The lock of the network namespace that it was opened in.
+/// The lock of the network namespace in which it was opened.
 #[derive(Debug)]
 pub struct Lock {
     /// `None` in a dry run, which changes nothing and needs no privilege.
@@ -39,14 +39,14 @@ impl Lock {
         file.map(|file| Lock { file: Some(file) }).map_err(capability::needs_net_admin)
     }
 
-    /// Does something while holding the lock.
+    /// Runs `act` while holding the lock.
     pub fn with<T>(&self, act: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
         self.take()?;
         let outcome = act();
         self.operate(FlockOperation::Unlock).and(outcome)
     }
 
-    /// Does something in any case, while holding the lock if it can be had: what must go, goes.
+    /// Runs `act` in any case, holding the lock if it can be obtained: what has to be removed is removed.
     pub fn with_or_without(&self, act: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
         let taken = self.take();
         let outcome = act();

@@ -1,4 +1,4 @@
-//! The executable: parse, then apply, then report. Everything else is in the library beside it.
+//! The executable: parse, then apply, then report. Everything else is in the library.
 #![forbid(unsafe_code)]
 #![no_main]
 

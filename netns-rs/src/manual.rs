@@ -1,4 +1,4 @@
-//! What the manual page says beyond the options. Tests hold the calls against the narration, and run the examples.
+//! What the manual page says beyond the options. Tests compare the calls with the narration, and run the examples.
 
 use plumbing::manual::Who::{Anyone, Root};
 use plumbing::manual::{Call, Example, Manual, call, example, shared};
@@ -36,7 +36,7 @@ const CALLS: &[Call] = &[
         "A new network namespace: only a loopback interface, which is down.",
     ),
     call("mount", "MS_BIND", "mount(2)", "On the file of the name: it keeps the namespace alive without a process."),
-    call("setns", "", "setns(2)", "Into a named network namespace; or, in a guardian, back to the host's."),
+    call("setns", "", "setns(2)", "Enters a named network namespace; or, in a guardian, returns to the host's."),
     call(
         "sendto",
         "IFF_UP",
@@ -74,7 +74,7 @@ const CALLS: &[Call] = &[
         "sendto",
         "NFT_MSG_NEWTABLE",
         "nft(8)",
-        "Who may send under which address, what is masqueraded, and that only answers come in.",
+        "Which addresses containers may send from, what is masqueraded, and that only answers come in.",
     ),
     shared::COMMAND,
     call("umount2", "", "umount2(2)", "When a name is deleted: processes in the namespace stay in it."),

@@ -1,8 +1,8 @@
-//! The alias that we put on what we make on the host: that it is ours, which addresses are taken, whether they are
-//! behind NAT, and for which process it was made. `ip-link(8)`.
+//! The alias that we put on our links on the host: that they are ours, which addresses are taken, whether they are
+//! behind NAT, and for which process they were made. `ip-link(8)`.
 //!
-//! Only who may change the network can write an alias, and it goes with its link: so what an alias says is nobody else's
-//! word, and no file can contradict it.
+//! Only a process that may change the network can write an alias, and it is removed with its link: so no one else can
+//! write what an alias says, and no file can contradict it.
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,21 +15,21 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::network::Address;
 
-/// The alias of a bridge that we made; the first word of that of a pair's end.
+/// The alias of a bridge that we made; the first word of the alias of a pair's end.
 pub const MARK: &str = "netns-rs";
-/// `IFALIASZ` less its NUL.
+/// `IFALIASZ` minus its NUL.
 pub const LONGEST_ALIAS: usize = 255;
-/// What the words " nat" and " of=…" take at most.
+/// The longest text of the words " nat" and " of=…".
 pub const LONGEST_REST: usize = 4 + 4 + 10 + 2 * 21;
 
-/// What the alias of our end of a pair says.
+/// The contents of the alias of our end of a pair.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mark {
     /// The addresses of the other end.
     pub addresses: Vec<Address>,
-    /// Whether they leave the host under its own address.
+    /// Whether they are masqueraded with the host's own address.
     pub nat: bool,
-    /// The process with whose end the pair ends.
+    /// The process with which the pair ends.
     pub owner: Option<Owner>,
 }
 
@@ -37,14 +37,14 @@ pub struct Mark {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     pid: i32,
-    /// That of its pidfd, which no other process of this boot has; 0 before Linux 6.9.
+    /// The inode of its pidfd, which no other process of this boot has; 0 before Linux 6.9.
     pidfd_inode: u64,
-    /// The pid namespace that the pid is one of.
+    /// The pid namespace to which the pid belongs.
     pid_namespace: u64,
 }
 
 impl Mark {
-    /// Reads an alias; `None` where it is not ours.
+    /// Parses an alias; `None` if it is not ours.
     pub fn parse(alias: &str) -> Option<Mark> {
         let words = alias.strip_prefix(MARK)?.strip_prefix(' ')?.split(' ');
         let mut mark = Mark::default();
@@ -58,7 +58,7 @@ impl Mark {
         Some(mark)
     }
 
-    /// The alias.
+    /// Returns the alias.
     pub fn text(&self) -> String {
         let mut words = vec![MARK.to_owned()];
         words.extend(self.addresses.iter().map(Address::to_string));
@@ -70,14 +70,14 @@ impl Mark {
         words.join(" ")
     }
 
-    /// Whether it says that this address is taken.
+    /// Returns whether this address is taken.
     pub fn has(&self, ip: IpAddr) -> bool {
         self.addresses.iter().any(|address| address.ip == ip)
     }
 }
 
 impl Owner {
-    /// Describes a process that we see under this pid.
+    /// Describes the process that we see under this pid.
     pub fn of(pid: i32, pidfd: BorrowedFd<'_>) -> Result<Owner, Fault> {
         Ok(Owner {
             pid,
@@ -96,14 +96,14 @@ impl Owner {
         numbers.next().is_none().then_some(owner)
     }
 
-    /// Whether it is gone for certain. A pid of another pid namespace tells nothing here.
+    /// Returns whether the process is certainly gone. A pid of another pid namespace shows nothing here.
     pub fn is_gone(&self) -> Result<bool, Fault> {
         let here = own_namespace_inode(Kind::Pid);
         let (Some(pid), true) = (Pid::from_raw(self.pid), here == Some(self.pid_namespace)) else { return Ok(false) };
-        let goal = format!("look whether process {} is there", self.pid);
+        let goal = format!("determine whether process {} exists", self.pid);
         let text = format!("pidfd_open({})", self.pid);
         let pidfd = match kernel::look(goal, text, || pidfd_open(pid, PidfdFlags::empty())) {
-            // No process has the number, or (EINVAL, since Linux 6.14 ENOENT) a thread of another one has it now.
+            // No process has the pid, or (EINVAL, since Linux 6.14 ENOENT) a thread of another process has it now.
             Err(fault) if matches!(fault.errno(), Some(Errno::ESRCH | Errno::EINVAL | Errno::ENOENT)) => {
                 return Ok(true);
             }
@@ -135,13 +135,13 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_gone_when_its_number_is_nobodys_or_anothers() {
+    fn a_process_is_gone_when_its_pid_is_unused_or_belongs_to_another() {
         let pid_namespace = own_namespace_inode(Kind::Pid).unwrap();
         let is_gone = |pid, pidfd_inode, pid_namespace| Owner { pid, pidfd_inode, pid_namespace }.is_gone().unwrap();
         let ourselves = rustix::process::getpid().as_raw_nonzero().get();
         assert!(!is_gone(ourselves, 0, pid_namespace));
         assert!(is_gone(i32::MAX, 0, pid_namespace));
-        assert!(!is_gone(i32::MAX, 0, pid_namespace + 1), "it may be there, elsewhere");
+        assert!(!is_gone(i32::MAX, 0, pid_namespace + 1), "it may exist in another namespace");
         let thread = std::thread::spawn(move || {
             let own = rustix::thread::gettid().as_raw_nonzero().get();
             assert!(Owner { pid: own, pidfd_inode: 0, pid_namespace }.is_gone().unwrap());
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_elses_alias_says_nothing() {
+    fn an_alias_of_someone_else_is_ignored() {
         for alias in ["uplink 10.88.0.2/24", "netns-rs2 nat", "", MARK] {
             assert_eq!(Mark::parse(alias), None, "{alias}");
         }

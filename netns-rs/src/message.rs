@@ -1,7 +1,7 @@
 //! Netlink messages as bytes: a header, then attributes, each padded to four bytes. `netlink(7)`.
 //!
-//! What refuses a request echoes its header, and the sentence that explains the refusal comes as an attribute behind
-//! that. Lengths are the sender's word: none of them is followed out of the datagram.
+//! A refused request is answered with its header, and the sentence that explains the refusal is an attribute after
+//! that. The sender chooses the lengths: none of them is followed beyond the datagram.
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
@@ -18,17 +18,17 @@ pub const HEADER: usize = 16;
 /// `NLMSGERR_ATTR_MSG`: the sentence in an extended ACK.
 const SENTENCE: u16 = 1;
 
-/// A request that changes something and is to be acknowledged, as bytes.
+/// Returns a request for a change with acknowledgement, as bytes.
 pub fn change_request<M: NetlinkSerializable>(message: M, flags: u16) -> Vec<u8> {
     serialize(message, NLM_F_REQUEST | NLM_F_ACK | flags)
 }
 
-/// A request for one object, as bytes.
+/// Returns a request for one object, as bytes.
 pub fn get_request<M: NetlinkSerializable>(message: M) -> Vec<u8> {
     serialize(message, NLM_F_REQUEST)
 }
 
-/// A request for all objects, as bytes.
+/// Returns a request for all objects, as bytes.
 pub fn dump_request<M: NetlinkSerializable>(message: M) -> Vec<u8> {
     serialize(message, NLM_F_REQUEST | NLM_F_DUMP)
 }
@@ -43,20 +43,20 @@ fn serialize<M: NetlinkSerializable>(message: M, flags: u16) -> Vec<u8> {
     bytes
 }
 
-/// The head of a message: `struct nlmsghdr`.
+/// The header of a message: `struct nlmsghdr`.
 pub struct Header {
-    /// Of the whole message.
+    /// The length of the whole message.
     pub length: usize,
     /// Its type, such as `RTM_NEWLINK`.
     pub kind: u16,
-    /// `NLM_F_*`
+    /// Its flags: `NLM_F_*`.
     pub flags: u16,
     /// The number of the request that it answers.
     pub sequence: u32,
 }
 
 impl Header {
-    /// `None` at the end, and where a length leads out of the datagram.
+    /// Reads a header; `None` at the end, and if a length leads out of the datagram.
     pub fn read(bytes: &[u8]) -> Option<Header> {
         let length = u32_at(bytes, 0)? as usize;
         let head = Header { length, kind: u16_at(bytes, 4)?, flags: u16_at(bytes, 6)?, sequence: u32_at(bytes, 8)? };
@@ -64,17 +64,17 @@ impl Header {
     }
 }
 
-/// What the kernel says when it refuses.
+/// The kernel's answer to a refused request.
 #[derive(Debug)]
 pub struct Refused {
     /// The code of the refusal.
     pub errno: Errno,
-    /// What the kernel says about it, where it says anything.
+    /// The kernel's explanation, if there is one.
     pub sentence: Option<String>,
 }
 
 impl Refused {
-    /// Reads `struct nlmsgerr`, or the code that ends a dump; `None` when it says that all went well.
+    /// Reads `struct nlmsgerr`, or the code that ends a dump; `None` if it reports success.
     pub fn read(header: &Header, payload: &[u8]) -> Option<Refused> {
         let code = u32_at(payload, 0).map_or(0, |code| code as i32);
         if code >= 0 {
@@ -93,7 +93,7 @@ impl Refused {
     }
 }
 
-/// The attributes that follow one another in `bytes`: type (without its flags) and value.
+/// Returns the consecutive attributes in `bytes`: type (without its flags) and value.
 pub fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
     const NLA_TYPE_MASK: u16 = 0x3fff;
     let mut found = Vec::new();
@@ -108,7 +108,7 @@ pub fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
     found
 }
 
-/// Netlink pads messages and attributes to four bytes.
+/// Rounds up: netlink pads messages and attributes to four bytes.
 pub fn align(length: usize) -> usize {
     (length + 3) & !3
 }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_lead_astray_end_the_reading() {
+    fn an_invalid_length_ends_the_reading() {
         assert!(Header::read(&[255; 16]).is_none());
         assert!(Header::read(&[0; 16]).is_none());
         assert!(attributes(&[0, 0, 1, 0]).is_empty());

@@ -1,8 +1,8 @@
-//! Named network namespaces, the ones of `ip netns`: a file in /run/netns with the namespace mounted over it, so that it
-//! lives on without a process. `ip-netns(8)`, `mount_namespaces(7)`.
+//! Named network namespaces, as made by `ip netns`: a file in /run/netns with the namespace mounted over it, so that it
+//! exists without a process. `ip-netns(8)`, `mount_namespaces(7)`.
 //!
-//! The directory is a shared mount of its own: only so does a name given in one mount namespace reach the others.
-//! Setting that up twice at once would stack mounts, hence the lock, the same as iproute2's.
+//! The directory is a shared mount of its own: only then does a name given in one mount namespace appear in the others.
+//! Preparing it twice at once would stack mounts, hence the lock, which is the same as iproute2's.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,9 +20,9 @@ use rustix::fs::{FlockOperation, OFlags};
 
 use crate::{capability, namespace};
 
-/// Where names live.
+/// The directory of the names.
 pub const DIRECTORY: &str = "/run/netns";
-/// How long to wait for whoever else prepares it.
+/// How long to wait for another process that prepares the directory.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(2);
 /// `NSFS_MAGIC` of <linux/magic.h>: the file system of namespaces.
@@ -33,7 +33,7 @@ const NSFS_MAGIC: i64 = 0x6e73_6673;
 pub struct Name(OsString);
 
 impl Name {
-    /// Reads a name; says what is valid otherwise.
+    /// Parses a name; an error says what is valid.
     pub fn parse(text: &OsStr) -> Result<Name, String> {
         let bytes = text.as_bytes();
         if !(1..=255).contains(&bytes.len()) || bytes.contains(&b'/') || matches!(bytes, b"." | b"..") {
@@ -42,24 +42,24 @@ impl Name {
         Ok(Name(text.to_owned()))
     }
 
-    /// The name for a new namespace; those that others have made may have control characters.
+    /// Checks the name for a new namespace; names that others have made may contain control characters.
     pub fn into_new(self) -> Result<Name, Fault> {
         let wrong = |valid| Fault::usage(format!("a network namespace cannot be named {}: {valid}", self.shown()));
         plumbing::name::check(&self.0, 255).map_err(wrong)?;
         Ok(self)
     }
 
-    /// Escaped, so that no name can steer a terminal.
+    /// Returns the name for printing: escaped, so that no name can control a terminal.
     pub fn shown(&self) -> String {
         self.0.to_string_lossy().escape_debug().to_string()
     }
 
-    /// For a record or JSON, byte for byte.
+    /// Returns the name for a record or JSON, byte for byte.
     pub fn text(&self) -> Text {
         Text(self.0.clone())
     }
 
-    /// The pid that it would be, read as one.
+    /// Returns the name as a pid, if it is a number.
     pub fn as_pid(&self) -> Option<i32> {
         let text = self.0.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
         text.parse().ok().filter(|pid| *pid > 0)
@@ -69,7 +69,7 @@ impl Name {
         PathBuf::from(DIRECTORY).join(&self.0)
     }
 
-    /// Opens the namespace; a fault where there is none under that name.
+    /// Opens the namespace; a fault if there is none under that name.
     pub fn open(&self) -> Result<OwnedFd, Fault> {
         let goal = format!("open the network namespace {}", self.shown());
         let path = self.path();
@@ -83,18 +83,18 @@ impl Name {
             .with_remedy(format!("it is stale; delete it with: netns-rs delete {}", self.shown())))
     }
 
-    /// Whether there is something under that name.
+    /// Returns whether the name exists.
     pub fn exists(&self) -> bool {
         self.path().exists()
     }
 }
 
 fn is_namespace(file: &OwnedFd) -> Result<bool, Fault> {
-    let on = look("tell a namespace from a file", "fstatfs()", || rustix::fs::fstatfs(file.as_fd()))?;
+    let on = look("distinguish a namespace from a file", "fstatfs()", || rustix::fs::fstatfs(file.as_fd()))?;
     Ok(on.f_type as i64 == NSFS_MAGIC)
 }
 
-/// Makes a network namespace and names it.
+/// Makes a network namespace and gives it a name.
 pub fn add(name: &Name) -> Result<(), Fault> {
     prepare_directory()?;
     let path = name.path();
@@ -108,7 +108,7 @@ pub fn add(name: &Name) -> Result<(), Fault> {
     })?;
     let mounted = namespace::make().and_then(|()| mount_own(&path, &goal));
     if mounted.is_err() && !narrate::is_dry_run() {
-        unlink(&path, "nothing is mounted on it")?;
+        unlink(&path, "no namespace could be mounted on it")?;
     }
     mounted
 }
@@ -122,28 +122,29 @@ fn mount_own(path: &std::path::Path, goal: &str) -> Result<(), Fault> {
     .map_err(capability::needs_sys_admin)
 }
 
-/// Removes a name. The namespace lives on for as long as a process or a socket is in it.
+/// Removes a name. The namespace continues to exist as long as a process or a socket is in it.
 pub fn delete(name: &Name) -> Result<(), Fault> {
     let path = name.path();
     let goal = format!("delete the network namespace {}", name.shown());
     look(&goal, format!("lstat({path:?})"), || rustix::fs::lstat(&path))?;
-    let unmounted = call(&goal, format!("umount2({path:?}, MNT_DETACH)"), "from here it has no name", || {
-        umount2(&path, MntFlags::MNT_DETACH)
-    });
+    let unmounted =
+        call(&goal, format!("umount2({path:?}, MNT_DETACH)"), "from here on the namespace has no name", || {
+            umount2(&path, MntFlags::MNT_DETACH)
+        });
     match unmounted {
-        // A stale file: the namespace that was mounted on it is gone already.
+        // A stale file: the namespace that was mounted on it is already gone.
         Err(fault) if fault.errno() == Some(Errno::EINVAL) => {}
         outcome => outcome.map_err(capability::needs_sys_admin)?,
     }
-    unlink(&path, "the file that it was mounted on")
+    unlink(&path, "the file on which it was mounted")
 }
 
 fn unlink(path: &std::path::Path, why: &str) -> Result<(), Fault> {
     call(format!("remove {}", path.display()), format!("unlink({path:?})"), why, || nix::unistd::unlink(path))
 }
 
-/// The names that there are, in the order in which the directory has them (as `ip netns`), each with its namespace;
-/// `None` where the file is stale.
+/// Returns all names, in the order of the directory (as `ip netns` does), each with its namespace; `None` if the file
+/// is stale.
 pub fn all() -> Result<Vec<(Name, Option<OwnedFd>)>, Fault> {
     let goal = format!("list {DIRECTORY}");
     let entries = match std::fs::read_dir(DIRECTORY) {
@@ -184,7 +185,7 @@ fn prepare_directory() -> Result<(), Fault> {
         Err(fault) if fault.errno() == Some(Errno::EINVAL) => {}
         outcome => return outcome.map_err(capability::needs_sys_admin),
     }
-    // Only who finds that there is no mount yet needs the lock, which anybody may hold: so never for long.
+    // The lock is only needed if there is no mount yet. Any user may hold it, so we wait only for a short time.
     let directory = look(&goal, format!("openat(AT_FDCWD, {DIRECTORY:?}, O_DIRECTORY)"), || {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(DIRECTORY, flags, rustix::fs::Mode::empty())
@@ -196,15 +197,15 @@ fn prepare_directory() -> Result<(), Fault> {
         Err(fault) if fault.errno() == Some(Errno::EINVAL) => {}
         outcome => return outcome.map_err(capability::needs_sys_admin),
     }
-    let why = "it was no mount yet: mount it on itself; EINVAL said so";
+    let why = "it was not a mount yet (EINVAL): mount it on itself";
     change_mount(&goal, Some(DIRECTORY), MsFlags::MS_BIND | MsFlags::MS_REC, "MS_BIND|MS_REC", why)?;
-    // The new mount is in the peer group of the one below it, and would answer to each of its changes.
-    let why = "a peer group of its own, not that of the file system below";
+    // The new mount is in the peer group of the one below it, and would repeat each of its changes.
+    let why = "a peer group of its own instead of that of the mount below";
     change_mount(&goal, None, MsFlags::MS_PRIVATE | MsFlags::MS_REC, "MS_REC|MS_PRIVATE", why)?;
     share(&goal)
 }
 
-/// Takes iproute2's lock, if it can be had soon; answers whether it could.
+/// Takes iproute2's lock, if it is soon available; returns whether it was.
 fn lock_for_a_while(directory: &OwnedFd) -> Result<bool, Fault> {
     let deadline = Instant::now() + PATIENCE;
     let operation = FlockOperation::NonBlockingLockExclusive;
@@ -221,13 +222,13 @@ fn lock_for_a_while(directory: &OwnedFd) -> Result<bool, Fault> {
 }
 
 fn share(goal: &str) -> Result<(), Fault> {
-    let why = "names given here reach the other mount namespaces; mount_namespaces(7)";
+    let why = "names given here appear in the other mount namespaces; mount_namespaces(7)";
     change_mount(goal, None, MsFlags::MS_SHARED | MsFlags::MS_REC, "MS_REC|MS_SHARED", why)
 }
 
-fn change_mount(goal: &str, source: Option<&str>, flags: MsFlags, told: &str, why: &str) -> Result<(), Fault> {
+fn change_mount(goal: &str, source: Option<&str>, flags: MsFlags, flag_names: &str, why: &str) -> Result<(), Fault> {
     let shown = source.map_or_else(|| "NULL".to_owned(), |source| format!("{source:?}"));
-    call(goal, format!("mount({shown}, {DIRECTORY:?}, NULL, {told}, NULL)"), why, || {
+    call(goal, format!("mount({shown}, {DIRECTORY:?}, NULL, {flag_names}, NULL)"), why, || {
         mount(source, DIRECTORY, None::<&str>, flags, None::<&str>)
     })
 }

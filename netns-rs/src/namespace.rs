@@ -1,6 +1,6 @@
-//! Network namespaces: a new one, or one that is there. `unshare(2)`, `setns(2)`, `network_namespaces(7)`.
+//! Network namespaces: a new one, or an existing one. `unshare(2)`, `setns(2)`, `network_namespaces(7)`.
 //!
-//! A new namespace has one interface, loopback, and the surprise is that it is down: not even 127.0.0.1 answers.
+//! A new namespace has only a loopback interface, and the surprise is that it is down: not even 127.0.0.1 answers.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -13,23 +13,23 @@ use crate::link;
 use crate::lock::own_namespace;
 use crate::netlink::Netlink;
 
-/// Gives this process a network namespace of its own.
+/// Moves this process into a new network namespace.
 pub fn make() -> Result<(), Fault> {
     call(
         "make a network namespace",
         "unshare(CLONE_NEWNET)",
-        "own interfaces, addresses, routes, ports and firewall; network_namespaces(7)",
+        "separate interfaces, addresses, routes, ports and firewall; network_namespaces(7)",
         || unshare(CloneFlags::CLONE_NEWNET),
     )
     .map_err(capability::needs_sys_admin)
 }
 
-/// Brings the loopback interface of the socket's namespace up.
+/// Brings up the loopback interface of the socket's namespace.
 pub fn bring_loopback_up(netlink: &Netlink) -> Result<(), Fault> {
-    link::set_up(netlink, "lo", link::LOOPBACK, "else not even 127.0.0.1 answers")
+    link::set_up(netlink, "lo", link::LOOPBACK, "otherwise not even 127.0.0.1 answers")
 }
 
-/// Moves this process into the network namespace that the descriptor names; `whose` tells it.
+/// Moves this process into the network namespace of the descriptor; `whose` names it in texts.
 pub fn enter(namespace: BorrowedFd<'_>, whose: &str, why: &str) -> Result<(), Fault> {
     call(
         format!("enter {whose} network namespace"),
@@ -40,11 +40,11 @@ pub fn enter(namespace: BorrowedFd<'_>, whose: &str, why: &str) -> Result<(), Fa
     .map_err(capability::needs_sys_admin)
 }
 
-/// Opens an rtnetlink socket in another network namespace: it stays there, we come back.
+/// Opens an rtnetlink socket in another network namespace: the socket stays there, and we come back.
 pub fn socket_inside(namespace: BorrowedFd<'_>, whose: &str) -> Result<Netlink, Fault> {
     let home = own_namespace()?;
-    enter(namespace, whose, "a netlink socket belongs to the namespace that it is opened in")?;
+    enter(namespace, whose, "a netlink socket belongs to the namespace in which it is opened")?;
     let socket = Netlink::route();
-    enter(home.as_fd(), "our own", "and keeps working there when we are back")?;
+    enter(home.as_fd(), "our own", "the socket continues to work there")?;
     socket
 }

@@ -1,8 +1,9 @@
 //! NAT for a container: the table that all containers behind NAT share, the guard of its port, and forwarding. `nft(8)`.
 //!
-//! The shared table is made again from what the links on the host say whenever that changes, so nobody has to know who
-//! wrote which rule, and it does not matter who ends or is killed in which order. It outlives its guardians: without it
-//! the interfaces that were opened would forward for everybody. Its comment tells which ones those are.
+//! The shared table is rebuilt from what the links on the host say whenever that changes, so no record is needed of
+//! which guardian wrote which rule, and it does not matter in which order guardians end or are killed. The table
+//! outlives its guardians: without it the interfaces that were opened would forward every packet. Its comment lists
+//! those interfaces.
 
 use std::net::IpAddr;
 
@@ -15,15 +16,15 @@ use crate::settings::Settings;
 use crate::survey::Survey;
 use crate::{fence, forwarding, link, route};
 
-const WHY: &str = "own source addresses only, masquerading, and no way in but for answers; nft(8)";
+const WHY: &str = "only a container's own source addresses, masquerading, and only answers come in; nft(8)";
 
-/// Puts a container behind NAT whose end of the pair, `port`, is there already.
+/// Puts a container behind NAT whose end of the pair, `port`, already exists.
 pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<(), Fault> {
     let (nft, settings) = (Nftables::open()?, Settings::open()?);
     let survey = Survey::take(netlink)?;
     let wanted = to_open(netlink, &survey, &settings, &asked.bridge)?;
     let opened = match forwarding::is_on(&settings)? {
-        // The host is a router by its administrator's will, and stays one.
+        // The administrator has made the host a router, and it stays one.
         true => Vec::new(),
         false => {
             let indexes = survey.links().iter().filter(|link| wanted.contains(&link.name)).map(|link| link.index);
@@ -44,11 +45,11 @@ pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<()
     let addresses: Vec<IpAddr> = asked.addresses.iter().map(|address| address.ip).collect();
     let tables: Vec<_> = [fence::guard(port, &addresses)].into_iter().chain(fence::table(&survey, &opened)).collect();
     nft.replace(&tables, WHY)?;
-    // Only now: nothing is forwarded without the rules.
+    // Only now: nothing may be forwarded without the rules.
     wanted.iter().try_for_each(|interface| forwarding::open(&settings, interface))
 }
 
-/// Makes the shared table again, after a container without NAT was connected, perhaps to a bridge of its own.
+/// Rebuilds the shared table after a container without NAT was connected, perhaps to a bridge of its own.
 pub fn refresh(netlink: &Netlink) -> Result<(), Fault> {
     let nft = Nftables::open()?;
     let opened = opened(&known(&nft)?);
@@ -58,19 +59,19 @@ pub fn refresh(netlink: &Netlink) -> Result<(), Fault> {
     }
 }
 
-/// The tables that there are. Only CAP_NET_ADMIN may ask for them, and a dry run needs no privilege.
+/// Returns the tables that exist. Only CAP_NET_ADMIN may list them, and a dry run needs no privilege.
 fn known(nft: &Nftables) -> Result<Vec<Known>, Fault> {
     if narrate::is_dry_run() { Ok(Vec::new()) } else { nft.tables() }
 }
 
-/// The interfaces that we opened, by the comment on the shared table.
+/// Returns the interfaces that we opened, from the comment on the shared table.
 pub fn opened(tables: &[Known]) -> Vec<u32> {
     let fence = tables.iter().find(|table| table.family == Some(Family::Inet) && table.name == fence::FENCE);
     forwarding::opened(fence.and_then(|fence| fence.comment.as_deref()))
 }
 
-/// The interfaces that must forward and do not: the bridge, and those that routes lead out by, since answers come in
-/// there. Not the bridges of other containers, which are to be kept apart.
+/// Returns the interfaces that must forward and do not: the bridge, and those of outgoing routes, since answers arrive
+/// there. Not the bridges of other containers, which must stay separate.
 fn to_open(netlink: &Netlink, survey: &Survey, settings: &Settings, bridge: &str) -> Result<Vec<String>, Fault> {
     if forwarding::is_on(settings)? {
         return Ok(Vec::new());

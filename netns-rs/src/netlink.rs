@@ -1,8 +1,9 @@
-//! Netlink sockets: one datagram out, the kernel's answers in, synchronously. `netlink(7)`, `rtnetlink(7)`.
+//! Netlink sockets: one datagram is sent, then the kernel's answers are read, synchronously. `netlink(7)`,
+//! `rtnetlink(7)`.
 //!
-//! A socket belongs to the network namespace that it was opened in, for as long as it lives: that is how one process
-//! configures two namespaces. An answer may carry a sentence about what was wrong (the extended ACK), which the bare
-//! errno hides.
+//! A socket belongs to the network namespace in which it was opened, for as long as it exists: that is how one process
+//! configures two namespaces. An answer may contain a sentence about what was wrong (the extended ACK), which the bare
+//! errno does not show.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display};
@@ -20,7 +21,7 @@ use crate::message::{HEADER, Header, NLMSG_DONE, NLMSG_ERROR, Refused, align};
 
 /// More than the kernel ever puts into one answer (it fills at most 32 KiB of a dump at once).
 const ANSWER: usize = 64 << 10;
-/// How often a dump that changed while it was read is started over.
+/// How often a dump that changed while it was read is restarted.
 const ATTEMPTS: u32 = 16;
 
 /// An open netlink socket.
@@ -33,15 +34,15 @@ pub struct Netlink {
 pub struct Answer {
     /// Its type, such as `RTM_NEWLINK`.
     pub kind: u16,
-    /// What follows the netlink header.
+    /// The bytes after the netlink header.
     pub payload: Vec<u8>,
 }
 
 impl Netlink {
-    /// Opens a socket in the network namespace that we are in; `protocol` is named `name`.
+    /// Opens a socket in the network namespace that we are in; `name` is the name of `protocol` in texts.
     pub fn open(protocol: isize, name: &str) -> Result<Netlink, Fault> {
         let text = format!("socket(AF_NETLINK, SOCK_DGRAM, {name})");
-        let socket = look("talk to the kernel about the network", text, || {
+        let socket = look("open a socket to configure the network", text, || {
             let mut socket = Socket::new(protocol)?;
             socket.bind_auto()?;
             socket.connect(&SocketAddr::new(0, 0))?;
@@ -57,19 +58,20 @@ impl Netlink {
         Netlink::open(netlink_sys::protocols::NETLINK_ROUTE, "NETLINK_ROUTE")
     }
 
-    /// The descriptor, to be kept across a fork.
+    /// Returns the descriptor, to be kept across a fork.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
-    /// Asks for a change: one narrated sendto(2), whose last message must ask for an acknowledgement.
+    /// Requests a change: one narrated sendto(2), whose last message must ask for an acknowledgement.
     ///
-    /// `goal` completes "cannot …", `text` tells the message's type and the attributes that matter.
+    /// `goal` completes "cannot …", `text` is the message's type and its important attributes.
     pub fn change(&self, goal: impl Display, text: &str, why: &str, request: Vec<u8>) -> Result<(), Fault> {
         self.change_up_to(goal, text, why, request, 0)
     }
 
-    /// As [`Netlink::change`], for a batch with `trailers` messages at its end that are never answered.
+    /// Requests a change as [`Netlink::change`] does, for a batch with `trailers` messages at its end that are never
+    /// answered.
     pub fn change_up_to(
         &self,
         goal: impl Display,
@@ -79,8 +81,8 @@ impl Netlink {
         trailers: u32,
     ) -> Result<(), Fault> {
         let sentence = RefCell::new(None);
-        let told = Told { text: format!("sendto(netlink, {text})"), sentence: &sentence };
-        call(goal, told, why, || {
+        let described = Described { text: format!("sendto(netlink, {text})"), sentence: &sentence };
+        call(goal, described, why, || {
             let (first, last) = self.number(&mut request);
             self.send(&request)?;
             self.collect(first, last.wrapping_sub(trailers), |_, _| {}).map_err(|refused| note(refused, &sentence))
@@ -88,11 +90,11 @@ impl Netlink {
         .map_err(capability::needs_net_admin)
     }
 
-    /// Asks for information: all messages of the answer.
+    /// Requests information, and returns all messages of the answer.
     pub fn get(&self, goal: impl Display, text: &str, mut request: Vec<u8>) -> Result<Vec<Answer>, Fault> {
         let sentence = RefCell::new(None);
-        let told = Told { text: format!("sendto(netlink, {text})"), sentence: &sentence };
-        look(goal, told, || {
+        let described = Described { text: format!("sendto(netlink, {text})"), sentence: &sentence };
+        look(goal, described, || {
             for _ in 0..ATTEMPTS {
                 let (first, last) = self.number(&mut request);
                 self.send(&request)?;
@@ -113,7 +115,8 @@ impl Netlink {
         })
     }
 
-    /// Gives each message of a datagram its own number, so that answers can be told apart; answers first and last.
+    /// Gives each message of a datagram its own number, so that answers can be distinguished; returns the first and the
+    /// last.
     fn number(&self, request: &mut [u8]) -> (u32, u32) {
         let first = self.sequence.get();
         let mut next = first;
@@ -132,7 +135,8 @@ impl Netlink {
         if sent == request.len() { Ok(()) } else { Err(Errno::EMSGSIZE) }
     }
 
-    /// Reads until the last message is answered, or the first one refused: what refuses a whole batch refuses that.
+    /// Reads until the last message is answered, or the first one is refused: a refusal of a whole batch refers to the
+    /// first.
     fn collect(&self, first: u32, last: u32, mut hear: impl FnMut(&Header, &[u8])) -> Result<(), Refused> {
         let mut refused = None;
         loop {
@@ -170,13 +174,13 @@ impl Netlink {
     }
 }
 
-/// The text of a request, with the kernel's own sentence once there is one.
-struct Told<'a> {
+/// The text of a request, with the kernel's own sentence if there is one.
+struct Described<'a> {
     text: String,
     sentence: &'a RefCell<Option<String>>,
 }
 
-impl Display for Told<'_> {
+impl Display for Described<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.sentence.borrow() {
             Some(sentence) => f.pad(&format!("{}: {sentence}", self.text)),
@@ -185,7 +189,7 @@ impl Display for Told<'_> {
     }
 }
 
-/// Keeps the sentence for the error text; the errno goes the usual way.
+/// Keeps the sentence for the error text, and returns the errno.
 fn note(refused: Refused, sentence: &RefCell<Option<String>>) -> Errno {
     sentence.replace(refused.sentence);
     refused.errno

@@ -1,4 +1,4 @@
-//! What a container's connection shall be: addresses, interface names, and which combinations of them make sense.
+//! The wanted connection of a container: addresses, interface names, and which combinations of them make sense.
 //!
 //! Pure: nothing here asks the kernel. `ip-address(8)`, `bridge(8)`. The surprise: the kernel itself accepts many
 //! combinations that can never carry a packet, such as a gateway outside every subnet of a link that has one.
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mark::{LONGEST_ALIAS, LONGEST_REST, Mark};
 
-/// `IFNAMSIZ` less its NUL.
+/// `IFNAMSIZ` minus its NUL.
 const LONGEST_NAME: usize = 15;
 
 /// An address and the length of its network's prefix: `10.88.0.2/24`.
@@ -19,12 +19,12 @@ const LONGEST_NAME: usize = 15;
 pub struct Address {
     /// The address itself.
     pub ip: IpAddr,
-    /// How many of its leading bits name the network.
+    /// How many of its leading bits identify the network.
     pub prefix: u8,
 }
 
 impl Address {
-    /// Reads `10.88.0.2/24` or `fd00::2/64`; says what is valid otherwise.
+    /// Parses `10.88.0.2/24` or `fd00::2/64`; an error says what is valid.
     pub fn parse(text: &str) -> Result<Address, String> {
         let forms = "valid is an address with the length of its network's prefix, such as 10.88.0.2/24 or fd00::2/64";
         let (ip, prefix) = text.split_once('/').ok_or(forms)?;
@@ -51,7 +51,7 @@ impl Address {
         }
     }
 
-    /// Whether `ip` lies in the same network.
+    /// Returns whether `ip` is in the same network.
     pub fn reaches(&self, ip: IpAddr) -> bool {
         if self.ip.is_ipv4() != ip.is_ipv4() {
             return false;
@@ -88,27 +88,27 @@ fn require_usable(ip: IpAddr) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads a gateway's address.
+/// Parses a gateway's address.
 pub fn gateway(text: &str) -> Result<IpAddr, String> {
     let ip = text.parse().map_err(|_| "valid is an address without a prefix, such as 10.88.0.1 or fd00::1")?;
     require_usable(ip)?;
     Ok(ip)
 }
 
-/// Reads the name of an interface, by the kernel's rule (`dev_valid_name`), less what the kernel would take as a
-/// pattern to fill in or what no other tool could address.
+/// Parses the name of an interface, by the kernel's rule (`dev_valid_name`), without names that the kernel would take
+/// as a pattern to fill in or that no other tool could address.
 pub fn interface_name(text: &str) -> Result<String, String> {
     let forms = format!("valid are 1 to {LONGEST_NAME} letters, digits and signs, without /, :, % and spaces");
     let is_sign = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '%');
     match text {
-        "." | ".." | "all" | "default" => Err(format!("the kernel uses the word {text} otherwise; {forms}")),
+        "." | ".." | "all" | "default" => Err(format!("the kernel uses the word {text} for something else; {forms}")),
         "lo" => Err("lo is the loopback interface, which every network namespace has".to_owned()),
         _ if (1..=LONGEST_NAME).contains(&text.len()) && text.chars().all(is_sign) => Ok(text.to_owned()),
         _ => Err(forms),
     }
 }
 
-/// How a container is connected: a pair of veth ends, one inside, one as a port of a bridge on the host.
+/// The connection of a container: a veth pair, one end inside, one as a port of a bridge on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     /// The bridge on the host.
@@ -117,14 +117,14 @@ pub struct Connection {
     pub interface: String,
     /// Its addresses.
     pub addresses: Vec<Address>,
-    /// Where packets for everywhere else go: the bridge's own address.
+    /// The default gateway: the bridge's own address.
     pub gateway: Option<IpAddr>,
-    /// Whether those packets leave the host under the host's address.
+    /// Whether packets to the outside are masqueraded with the host's address.
     pub nat: bool,
 }
 
 impl Connection {
-    /// Refuses combinations that could not work, naming the option.
+    /// Refuses combinations that could not work; the error names the option.
     pub fn check(self) -> Result<Connection, Fault> {
         for (at, address) in self.addresses.iter().enumerate() {
             if self.addresses[..at].iter().any(|earlier| earlier.ip == address.ip) {
@@ -152,10 +152,10 @@ impl Connection {
             return Err(Fault::usage(format!("--gateway {gateway}: it is the container's own --address")));
         }
         let Some(subnet) = self.addresses.iter().find(|address| address.reaches(gateway)) else {
-            let told: Vec<_> = self.addresses.iter().map(Address::to_string).collect();
+            let networks: Vec<_> = self.addresses.iter().map(Address::to_string).collect();
             return Err(Fault::usage(format!(
-                "--gateway {gateway}: it lies in no network of the --address given ({}), so it could not be reached",
-                told.join(", ")
+                "--gateway {gateway}: it is not in the network of any --address ({}), so it could not be reached",
+                networks.join(", ")
             )));
         };
         let own = Address { ip: gateway, prefix: subnet.prefix };
@@ -170,7 +170,7 @@ impl Connection {
         }
     }
 
-    /// The address that the bridge gets, with the prefix of the network that it is in.
+    /// Returns the address for the bridge, with the prefix of its network.
     pub fn bridge_address(&self) -> Option<Address> {
         let gateway = self.gateway?;
         let subnet = self.addresses.iter().find(|address| address.reaches(gateway))?;
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_no_host_is_refused() {
+    fn an_address_that_cannot_be_a_host_is_refused() {
         for text in [
             "10.88.0.2",
             "10.88.0.2/33",

@@ -1,8 +1,8 @@
-//! Tables of nf_tables, replaced as a whole, listed and deleted. `nft(8)`, `netlink(7)`.
+//! Tables of nf_tables: replacing one as a whole, listing and deleting. `nft(8)`, `netlink(7)`.
 //!
-//! The messages are written here by hand, since calling nft(8) costs ten times as much and would make it a dependency.
-//! What is in one batch happens at once or not at all. So a table is never changed: it is deleted and made in one batch,
-//! and no packet ever meets half of it.
+//! The messages are written here by hand, since calling nft(8) takes ten times as long and would make it a dependency.
+//! A batch is applied as a whole or not at all. So a table is never changed: it is deleted and made again in one batch,
+//! and no packet ever sees half of it.
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST};
 use nix::errno::Errno;
@@ -22,10 +22,10 @@ const NEWCHAIN: u16 = NEWTABLE | 3;
 const NEWRULE: u16 = NEWTABLE | 6;
 const TABLE_NAME: u16 = 1;
 const TABLE_USERDATA: u16 = 6;
-/// `NFT_USERDATA_MAXLEN`, less type, length and NUL.
+/// `NFT_USERDATA_MAXLEN`, minus type, length and NUL.
 pub const LONGEST_COMMENT: usize = 253;
 
-/// Which packets a table sees.
+/// The packets that a table sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     /// IPv4 and IPv6.
@@ -36,7 +36,7 @@ pub enum Family {
 
 /// A table to be made.
 pub struct Table {
-    /// Which packets it sees.
+    /// The packets that it sees.
     pub family: Family,
     /// Its name.
     pub name: String,
@@ -52,7 +52,7 @@ pub struct Chain {
     pub name: &'static str,
     /// `filter` or `nat`.
     pub kind: &'static str,
-    /// `NF_INET_FORWARD`…
+    /// The number of the hook, such as `NF_INET_FORWARD`.
     pub hook: u32,
     /// The order among the chains of that hook.
     pub priority: i32,
@@ -62,10 +62,10 @@ pub struct Chain {
     pub rules: Vec<Vec<Vec<u8>>>,
 }
 
-/// What exists of a table that somebody made.
+/// The facts about an existing table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
-    /// Its family; `None` for one that is never ours.
+    /// Its family; `None` for a family that we never use.
     pub family: Option<Family>,
     /// Its name.
     pub name: String,
@@ -73,7 +73,7 @@ pub struct Known {
     pub comment: Option<String>,
 }
 
-/// The tables of the network namespace that it was opened in.
+/// The tables of the network namespace in which it was opened.
 pub struct Nftables {
     netlink: Netlink,
 }
@@ -85,7 +85,7 @@ impl Nftables {
         Ok(Nftables { netlink })
     }
 
-    /// Opens a socket; `None` where the kernel has no such thing, and so no table.
+    /// Opens a socket; `None` if the kernel does not support nf_tables, and so has no table.
     pub fn open_if_there() -> Result<Option<Nftables>, Fault> {
         match Nftables::open() {
             Err(fault) if fault.errno() == Some(Errno::EPROTONOSUPPORT) => Ok(None),
@@ -93,13 +93,13 @@ impl Nftables {
         }
     }
 
-    /// Makes the tables, in place of those that have their names.
+    /// Makes the tables, and replaces those with the same names.
     pub fn replace(&self, tables: &[Table], why: &str) -> Result<(), Fault> {
         let create = NLM_F_REQUEST | NLM_F_CREATE;
         let mut messages = Vec::new();
         for table in tables {
             let name = string(TABLE_NAME, &table.name);
-            // Only what exists can be deleted; making it again leaves it as it is.
+            // Only an existing table can be deleted; making one that exists leaves it unchanged.
             messages.push((NEWTABLE, create, table.family, name.clone()));
             messages.push((DELTABLE, NLM_F_REQUEST, table.family, name.clone()));
             let comment = table.comment.as_deref().map(comment).unwrap_or_default();
@@ -125,7 +125,7 @@ impl Nftables {
     pub fn delete(&self, family: Family, name: &str, why: &str) -> Result<(), Fault> {
         let message = (DELTABLE, NLM_F_REQUEST, family, string(TABLE_NAME, name));
         match self.send(format!("delete the nf_tables table {name}"), "NFT_MSG_DELTABLE", why, vec![message]) {
-            // Somebody was faster.
+            // Another process has already deleted it.
             Err(fault) if fault.errno() == Some(Errno::ENOENT) => Ok(()),
             outcome => outcome,
         }
@@ -141,7 +141,7 @@ impl Nftables {
         let mut batch = message(BATCH_BEGIN, NLM_F_REQUEST, 0, SUBSYSTEM, &[]);
         let last = messages.len().saturating_sub(1);
         for (at, (kind, flags, family, attributes)) in messages.into_iter().enumerate() {
-            // The last message of the batch asks for the answer that stands for all of them.
+            // The last message of the batch requests the answer, which is valid for all of them.
             let ack = if at == last { NLM_F_ACK } else { 0 };
             batch.extend(message(kind, flags | ack, family as u8, 0, &attributes));
         }
@@ -149,12 +149,12 @@ impl Nftables {
         self.netlink.change_up_to(goal, text, why, batch, 1)
     }
 
-    /// Lists the tables of all families; none where the kernel has no nf_tables.
+    /// Lists the tables of all families; none if the kernel does not support nf_tables.
     pub fn tables(&self) -> Result<Vec<Known>, Fault> {
         const ALL_FAMILIES: u8 = 0;
         let request = message(GETTABLE, NLM_F_REQUEST | NLM_F_DUMP, ALL_FAMILIES, 0, &[]);
         let answers = match self.netlink.get("list the nf_tables tables", "NFT_MSG_GETTABLE", request) {
-            // The subsystem is not there.
+            // The subsystem is missing.
             Err(fault) if fault.errno() == Some(Errno::EINVAL) => return Ok(Vec::new()),
             answers => answers.map_err(crate::capability::needs_net_admin)?,
         };
@@ -168,7 +168,7 @@ fn known(payload: &[u8]) -> Known {
     for (kind, value) in attributes(payload.get(4..).unwrap_or_default()) {
         match (kind, value) {
             (TABLE_NAME, name) => known.name = text(name),
-            // One type byte, 0 for a comment, one length byte.
+            // One byte for the type (0 is a comment), one for the length.
             (TABLE_USERDATA, [0, length, comment @ ..]) => {
                 known.comment = comment.get(..usize::from(*length)).map(text);
             }
@@ -182,7 +182,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
 }
 
-/// A netlink message with nfnetlink's own header after the common one; its `resource` is big-endian.
+/// Makes a netlink message with nfnetlink's own header after the common one; its `resource` is big-endian.
 fn message(kind: u16, flags: u16, family: u8, resource: u16, attributes: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(((20 + attributes.len()) as u32).to_ne_bytes());
@@ -200,7 +200,7 @@ fn comment(text: &str) -> Vec<u8> {
     attribute(TABLE_USERDATA, &[&[0, length], text.as_bytes(), b"\0"].concat())
 }
 
-/// `type KIND hook HOOK priority PRIORITY`, with `device DEVICE` in family netdev.
+/// Describes `type KIND hook HOOK priority PRIORITY`, with `device DEVICE` in family netdev.
 fn base(table: &str, chain: &Chain) -> Vec<u8> {
     let (chain_table, chain_name, chain_hook, chain_type) = (1, 3, 4, 7);
     let mut hook = vec![number(1, chain.hook), number(2, chain.priority as u32)];
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_comment_survives_the_way_into_a_table() {
+    fn a_comment_is_read_as_it_was_written() {
         let attributes = [string(TABLE_NAME, "netns-rs"), comment("forwarding was 0: 4")].concat();
         let payload = [&[Family::Inet as u8, 0, 0, 0][..], &attributes].concat();
         let comment = Some("forwarding was 0: 4".into());
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_tell_their_own_length() {
+    fn messages_contain_their_own_length() {
         let bytes = message(NEWTABLE, NLM_F_REQUEST, 2, 0, &string(TABLE_NAME, "t"));
         assert_eq!(bytes[..4], (bytes.len() as u32).to_ne_bytes());
         assert_eq!(bytes.len() % 4, 0);

@@ -1,7 +1,7 @@
-//! Namespace ids: the numbers by which one network namespace knows others. `RTM_GETNSID` of `rtnetlink(7)`,
+//! Namespace ids: the numbers that one network namespace uses for others. `RTM_GETNSID` of `rtnetlink(7)`,
 //! `ip-netns(8)`.
 //!
-//! They belong to the observer: the same namespace has another number, or none, when it is looked at from elsewhere.
+//! They depend on the observer: the same namespace has another number, or none, in another namespace.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -13,7 +13,7 @@ use crate::link::parse;
 use crate::message::get_request;
 use crate::netlink::Netlink;
 
-/// The number by which the socket's namespace knows this one; `None` where it has none yet.
+/// Returns the number that the socket's namespace uses for this one; `None` if it has none yet.
 pub fn of(netlink: &Netlink, namespace: BorrowedFd<'_>) -> Result<Option<i32>, Fault> {
     let mut ask = NsidMessage::default();
     ask.attributes.push(NsidAttribute::Fd(namespace.as_raw_fd() as u32));

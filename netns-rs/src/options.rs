@@ -36,7 +36,7 @@ pub struct Options {
     pub(crate) action: Option<Action>,
 }
 
-/// What to do; without a word, list.
+/// The action; without a subcommand, list.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
     /// Run a command in a named or (with --new) a new network namespace
@@ -57,7 +57,7 @@ pub(crate) enum Action {
     Gc(Gc),
 }
 
-/// The ones that a script calls often.
+/// The actions that a script often uses.
 impl Choice for Action {
     fn choose(words: &[OsString]) -> Option<Action> {
         Some(match words.first()?.to_str()? {
@@ -148,12 +148,12 @@ pub(crate) struct Show {
     pub(crate) subject: Option<Name>,
 }
 
-/// The command line, for help, manual page and completions.
+/// Returns the command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
     plumbing::options::command::<Options>()
 }
 
-/// Names are bytes, so they are read from an `OsStr`.
+/// Parses names from an `OsStr`, since names are bytes.
 #[derive(Debug, Clone)]
 pub struct NameParser;
 

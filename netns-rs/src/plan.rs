@@ -46,7 +46,7 @@ enum Step {
 }
 
 impl Plan {
-    /// Reads argv; pure.
+    /// Parses argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
         plumbing::options::parse::<Options>(argv)?.and_then(|options| {
             let step = match options.action {
@@ -74,7 +74,7 @@ impl Plan {
         Exposure::NEIGHBORS
     }
 
-    /// Does it. Comes back with a status, or becomes the command.
+    /// Applies the plan. Returns a status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
         match &self.step {
             Step::RunInNew { connection, command } => {
@@ -105,8 +105,8 @@ impl Plan {
     }
 }
 
-/// The new namespace first: its loopback is ours alone. Then what is outside, made by its guardian, who looks back from
-/// the namespace that we came from.
+/// Makes the new namespace first: its loopback is ours alone. The objects outside are made by a guardian, which works
+/// in the namespace that we came from.
 fn enter_new(connection: Option<&Connection>) -> Result<(), Fault> {
     let host = lock::own_namespace()?;
     namespace::make()?;
@@ -116,19 +116,19 @@ fn enter_new(connection: Option<&Connection>) -> Result<(), Fault> {
     let container = lock::own_namespace()?;
     let pid = rustix::process::getpid();
     let ourselves =
-        kernel::look("watch over ourselves", "pidfd_open(getpid())", || pidfd_open(pid, PidfdFlags::empty()))?;
+        kernel::look("open a pidfd of ourselves", "pidfd_open(getpid())", || pidfd_open(pid, PidfdFlags::empty()))?;
     let sides = Sides { host: host.as_fd(), container: container.as_fd(), inside: &inside, are_we_inside: true };
     wiring::connect(connection, &sides, pid.as_raw_nonzero().get(), ourselves.as_fd()).map(drop)
 }
 
-/// The record is read to its end first: once something is made, nothing but the kernel may refuse any more.
+/// The record is read completely first: after something is made, only the kernel may cause a failure.
 fn connect(stage: &mut Stage, connection: &Connection) -> Result<(), Fault> {
     stage.require_hold("connect")?;
     let target = &stage.target;
     let refusal = |why| Fault::new(format!("cannot connect {}: {why}", stage.record.shown_name()));
     if matches!(stage.hold, Hold::InUse) {
-        // If a later stage failed, nobody could take the interface away again: the container is not ours to end.
-        return Err(refusal("a command runs in it already, and only an unfinished container is changed"));
+        // If a later stage failed, the interface could not be removed: we may not end the container.
+        return Err(refusal("a command is already running in it, and only an unfinished container is changed"));
     }
     if target.namespace_inode(Kind::Net)? == own_namespace_inode(Kind::Net) {
         return Err(refusal("it has no network namespace of its own, it shares the host's"));
@@ -144,8 +144,8 @@ fn connect(stage: &mut Stage, connection: &Connection) -> Result<(), Fault> {
     namespace::bring_loopback_up(&inside)?;
     let sides = Sides { host: host.as_fd(), container: container.as_fd(), inside: &inside, are_we_inside: false };
     let made = wiring::connect(connection, &sides, target.pid(), target.pidfd())?;
-    let told = serde_json::to_value(made).map_err(|error| Fault::new(format!("cannot write a record: {error}")))?;
-    interfaces.push(told);
+    let made = serde_json::to_value(made).map_err(|error| Fault::new(format!("cannot write a record: {error}")))?;
+    interfaces.push(made);
     let nat = connection.nat || net.get("nat") == Some(&Value::Bool(true));
     net.insert("interfaces".to_owned(), interfaces.into());
     net.insert("nat".to_owned(), nat.into());
@@ -177,7 +177,7 @@ fn namespace_of(target: &Target) -> Result<OwnedFd, Fault> {
     })
 }
 
-/// As `ip netns list`: names in the directory's order, each with its id where it has one.
+/// Lists as `ip netns list` does: names in the directory's order, each with its id if it has one.
 fn list(json: bool) -> Result<Status, Fault> {
     let netlink = Netlink::route()?;
     let (mut lines, mut objects) = (String::new(), Vec::new());
@@ -226,7 +226,7 @@ fn run(exec: Exec) -> Result<Step, Fault> {
     } else {
         let name = words.next().ok_or_else(|| Fault::usage("exec needs --new, or the name of a namespace"))?;
         let name = Name::parse(&name)
-            .map_err(|why| Fault::usage(format!("{:?} is no name of a namespace: {why}", name.to_string_lossy())))?;
+            .map_err(|why| Fault::usage(format!("{:?} is not a name of a namespace: {why}", name.to_string_lossy())))?;
         let mut command: Vec<_> = words.collect();
         if command.first().is_some_and(|word| word == "--") {
             command.remove(0);
@@ -281,12 +281,12 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_together_is_refused() {
+    fn options_that_contradict_each_other_are_refused() {
         for (line, said) in [
             ("exec", "exec needs --new"),
             ("exec --new", "a command is missing"),
             ("exec web", "a command is missing"),
-            ("exec a/b -- true", "no name"),
+            ("exec a/b -- true", "not a name"),
             ("exec --new --address 10.0.0.2/24 -- true", "--bridge"),
             ("exec --bridge b --address 10.0.0.2/24 web true", "--new"),
             ("exec --new --bridge b -- true", "--address"),
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_word_the_names_are_listed() {
+    fn without_a_subcommand_the_names_are_listed() {
         assert_eq!(step(""), Ok(Step::List { json: false }));
         assert_eq!(step("list --json"), Ok(Step::List { json: true }));
         assert!(step("--explain exec --new -- true").is_ok() && step("exec --new --explain -- true").is_ok());

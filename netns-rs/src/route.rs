@@ -1,7 +1,7 @@
 //! Routes, by `RTM_*ROUTE` messages. `rtnetlink(7)`, `ip-route(8)`.
 //!
-//! Only the default route is ours to make: the route to the container's own network comes with its address. The
-//! surprise: the kernel refuses a gateway (ENETUNREACH) until the link is up and has an address beside it.
+//! We only make the default route: the route to the container's own network comes with its address. The surprise: the
+//! kernel refuses a gateway (ENETUNREACH) until the link is up and has an address.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ use crate::link::parse;
 use crate::message::{change_request, dump_request};
 use crate::netlink::Netlink;
 
-/// Sends everything without a better route to `gateway`, out of the interface with this index.
+/// Sends everything without a better route to `gateway`, through the interface with this index.
 pub fn add_default(netlink: &Netlink, gateway: IpAddr, index: u32) -> Result<(), Fault> {
     let mut message = RouteMessage::default();
     message.header.address_family = family(gateway);
@@ -29,12 +29,12 @@ pub fn add_default(netlink: &Netlink, gateway: IpAddr, index: u32) -> Result<(),
     netlink.change(
         format!("make {gateway} the default gateway"),
         &format!("RTM_NEWROUTE, RTA_GATEWAY \"{gateway}\""),
-        "packets for everywhere else go to the bridge; ip-route(8)",
+        "packets without another route go to the bridge; ip-route(8)",
         change_request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL),
     )
 }
 
-/// The gateway of the default route, IPv4 before IPv6; the one of the lowest metric where there are several.
+/// Returns the gateway of the default route, IPv4 before IPv6; the one with the lowest metric if there are several.
 pub fn default_gateway(netlink: &Netlink) -> Result<Option<IpAddr>, Fault> {
     let request = dump_request(RouteNetlinkMessage::GetRoute(RouteMessage::default()));
     let mut found: Vec<(bool, u32, IpAddr)> = Vec::new();
@@ -48,7 +48,7 @@ pub fn default_gateway(netlink: &Netlink) -> Result<Option<IpAddr>, Fault> {
     Ok(found.into_iter().min().map(|(_, _, gateway)| gateway))
 }
 
-/// The indexes of the interfaces that IPv4 routes lead out by, in whatever table.
+/// Returns the indexes of the interfaces of outgoing IPv4 routes, in all tables.
 pub fn outgoing(netlink: &Netlink) -> Result<Vec<u32>, Fault> {
     let mut ask = RouteMessage::default();
     ask.header.address_family = AddressFamily::Inet;

@@ -1,8 +1,8 @@
 //! Rules of nf_tables: what nft(8) would compile them to, one expression after another over a register. `nft(8)`.
 //!
 //! A rule's expressions run until one does not match. The surprise: nearly all numbers in the messages are big-endian,
-//! but what a rule loads into a register is as the kernel has it: the state of a connection in the processor's order,
-//! a protocol as on the wire.
+//! but a value that a rule loads into a register has the kernel's own order: the state of a connection that of the
+//! processor, a protocol that of the wire.
 
 use std::net::IpAddr;
 
@@ -20,20 +20,20 @@ const NFPROTO_IPV6: u8 = 10;
 /// A header of a packet.
 #[derive(Clone, Copy)]
 pub enum Header {
-    /// `NFT_PAYLOAD_NETWORK_HEADER`, that of ARP, too.
+    /// `NFT_PAYLOAD_NETWORK_HEADER`, which is also that of ARP.
     Network = 1,
     /// `NFT_PAYLOAD_TRANSPORT_HEADER`
     Transport = 2,
 }
 
-/// What is known of a packet: `enum nft_meta_keys`.
+/// A property of a packet: `enum nft_meta_keys`.
 #[derive(Clone, Copy)]
 pub enum Meta {
     /// The type of the frame's content, as on the wire.
     Protocol = 1,
-    /// The name of the interface that it came in by.
+    /// The name of the interface on which it arrived.
     InName = 6,
-    /// The name of the interface that it leaves by.
+    /// The name of the interface on which it leaves.
     OutName = 7,
     /// The family: IPv4 or IPv6.
     Family = 15,
@@ -41,12 +41,12 @@ pub enum Meta {
     Transport = 16,
 }
 
-/// What connection tracking knows: `enum nft_ct_keys`.
+/// A property known to connection tracking: `enum nft_ct_keys`.
 #[derive(Clone, Copy)]
 pub enum Tracked {
-    /// New, established…
+    /// The state: new, established…
     State = 0,
-    /// What was done to it.
+    /// What was done to the connection.
     Status = 2,
 }
 
@@ -55,37 +55,37 @@ pub enum Tracked {
 pub struct Rule(Vec<Vec<u8>>);
 
 impl Rule {
-    /// An empty rule, which holds for every packet.
+    /// Returns an empty rule, which matches every packet.
     pub fn new() -> Rule {
         Rule::default()
     }
 
-    /// `iifname INTERFACE`
+    /// Adds `iifname INTERFACE`.
     pub fn comes_by(self, interface: &str) -> Rule {
         self.meta(Meta::InName, EQUAL, &interface_name(interface))
     }
 
-    /// `oifname INTERFACE`
+    /// Adds `oifname INTERFACE`.
     pub fn leaves_by(self, interface: &str) -> Rule {
         self.meta(Meta::OutName, EQUAL, &interface_name(interface))
     }
 
-    /// `oifname != INTERFACE`
+    /// Adds `oifname != INTERFACE`.
     pub fn leaves_not_by(self, interface: &str) -> Rule {
         self.meta(Meta::OutName, UNEQUAL, &interface_name(interface))
     }
 
-    /// `meta KEY VALUE`
+    /// Adds `meta KEY VALUE`.
     pub fn is(self, key: Meta, value: &[u8]) -> Rule {
         self.meta(key, EQUAL, value)
     }
 
-    /// `ip saddr SOURCE` or `ip6 saddr SOURCE`, where both families may come.
+    /// Adds `ip saddr SOURCE` or `ip6 saddr SOURCE`, for hooks that see both families.
     pub fn source(self, source: IpAddr) -> Rule {
         self.address(source, 12, 8)
     }
 
-    /// `ip daddr DESTINATION` or `ip6 daddr DESTINATION`, where both families may come.
+    /// Adds `ip daddr DESTINATION` or `ip6 daddr DESTINATION`, for hooks that see both families.
     pub fn destination(self, destination: IpAddr) -> Rule {
         self.address(destination, 16, 24)
     }
@@ -97,37 +97,37 @@ impl Rule {
         }
     }
 
-    /// Whether these bytes are at this place of a header.
+    /// Matches if these bytes are at this offset of a header.
     pub fn has(mut self, header: Header, at: u32, bytes: &[u8]) -> Rule {
         self.load(header, at, bytes.len() as u32);
         self.compare(EQUAL, bytes)
     }
 
-    /// Whether the bytes at this place of a header begin with some bits: those of `mask`.
+    /// Matches if the bytes at this offset of a header begin with some bits: those of `mask`.
     pub fn has_masked(mut self, header: Header, at: u32, bytes: &[u8], mask: &[u8]) -> Rule {
         self.load(header, at, bytes.len() as u32);
         self.mask(mask);
         self.compare(EQUAL, bytes)
     }
 
-    /// Whether connection tracking knows one of these bits.
+    /// Matches if connection tracking has one of these bits.
     pub fn tracked(mut self, key: Tracked, bits: u32) -> Rule {
         self.0.push(expression("ct", &[number(1, REGISTER), number(2, key as u32)]));
         self.mask(&bits.to_ne_bytes());
         self.compare(UNEQUAL, &0u32.to_ne_bytes())
     }
 
-    /// `accept`: this table has no more to say of the packet; another one may still drop it.
+    /// Ends the rule with `accept`: this table has finished with the packet; another one may still drop it.
     pub fn accept(self) -> Vec<Vec<u8>> {
         self.verdict(1)
     }
 
-    /// `drop`: whatever any table says.
+    /// Ends the rule with `drop`, whatever other tables decide.
     pub fn drop(self) -> Vec<Vec<u8>> {
         self.verdict(0)
     }
 
-    /// `masquerade`: the packet gets the address of the interface that it leaves by.
+    /// Ends the rule with `masquerade`: the packet gets the address of the interface on which it leaves.
     pub fn masquerade(mut self) -> Vec<Vec<u8>> {
         self.0.push(expression("masq", &[]));
         self.0
@@ -164,7 +164,7 @@ impl Rule {
     }
 }
 
-/// The kernel compares whole fields of IFNAMSIZ bytes.
+/// Pads the name: the kernel compares whole fields of IFNAMSIZ bytes.
 fn interface_name(name: &str) -> Vec<u8> {
     let mut bytes = name.as_bytes().to_vec();
     bytes.resize(16, 0);
@@ -176,7 +176,7 @@ fn expression(name: &str, data: &[Vec<u8>]) -> Vec<u8> {
     nested(element, &[string(expression_name, name), nested(expression_data, data)])
 }
 
-/// An attribute: length, type, value, padded to four bytes.
+/// Makes an attribute: length, type, value, padded to four bytes.
 pub fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let length = 4 + value.len();
     let mut bytes = (length as u16).to_ne_bytes().to_vec();
@@ -186,17 +186,17 @@ pub fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// An attribute that holds attributes.
+/// Makes an attribute that contains attributes.
 pub fn nested(kind: u16, parts: &[Vec<u8>]) -> Vec<u8> {
     attribute(kind | NESTED, &parts.concat())
 }
 
-/// An attribute that holds text.
+/// Makes an attribute that contains text.
 pub fn string(kind: u16, value: &str) -> Vec<u8> {
     attribute(kind, &[value.as_bytes(), b"\0"].concat())
 }
 
-/// An attribute that holds a number, big-endian.
+/// Makes an attribute that contains a number, big-endian.
 pub fn number(kind: u16, value: u32) -> Vec<u8> {
     attribute(kind, &value.to_be_bytes())
 }

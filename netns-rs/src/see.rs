@@ -1,8 +1,8 @@
-//! Seeing a network namespace from inside: by a socket that was opened there, or by a child that goes there.
+//! Examining a network namespace from inside: by a socket that was opened there, or by a child that goes there.
 //! `setns(2)`, `user_namespaces(7)`.
 //!
-//! Who owns a container's user namespace has every right in it, but only once inside, and from there is no way back: so
-//! it is a child that goes, and tells through a pipe what it sees.
+//! The owner of a container's user namespace has every right in it, but only inside, and there is no way back from
+//! there: so a child enters, and reports through a pipe what it sees.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use crate::netlink::Netlink;
 use crate::network::Address;
 use crate::{address, capability, link, namespace, route};
 
-/// What a network namespace holds.
+/// The contents of a network namespace.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Seen {
     /// Its interfaces.
@@ -31,12 +31,13 @@ pub struct Seen {
     pub gateway: Option<IpAddr>,
 }
 
-/// What the socket's namespace holds.
+/// Returns the contents of the socket's namespace.
 pub fn through(socket: &Netlink) -> Result<Seen, Fault> {
     Ok(Seen { links: link::list(socket)?, addresses: address::list(socket)?, gateway: route::default_gateway(socket)? })
 }
 
-/// What another namespace holds, `target`'s where it is given; `None` from a dry run, which does not go there.
+/// Returns the contents of another namespace, that of `target` if it is given; `None` in a dry run, which does not go
+/// there.
 pub fn from_inside(inspected: BorrowedFd<'_>, whose: &str, target: Option<&Target>) -> Result<Option<Seen>, Fault> {
     if let Some(target) = target
         && target.namespace_inode(Kind::User)? != own_namespace_inode(Kind::User)
@@ -51,33 +52,33 @@ pub fn from_inside(inspected: BorrowedFd<'_>, whose: &str, target: Option<&Targe
 fn by_child(target: &Target) -> Result<Option<Seen>, Fault> {
     let goal = format!("look into the network namespace of process {}", target.pid());
     let (reader, writer) = look(&goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
-    match fork(&goal, "a child, since there is no way back out of a user namespace")? {
+    match fork(&goal, "a child, since a process cannot leave a user namespace again")? {
         Cloned::Child if narrate::is_dry_run() => join(target).map(|()| None),
-        Cloned::Child => exit_now(match join(target).and_then(|()| tell(writer)) {
+        Cloned::Child => exit_now(match join(target).and_then(|()| report(writer)) {
             Ok(()) => Status::SUCCESS,
             Err(fault) => fault.report(narrate::tool()),
         }),
         Cloned::Parent { pid, pidfd } => {
             drop(writer);
-            let (told, _) = errand::hear(&goal, &reader, pid, &pidfd, errand::PATIENCE)?;
-            if told.is_empty() {
+            let (answer, _) = errand::hear(&goal, &reader, pid, &pidfd, errand::PATIENCE)?;
+            if answer.is_empty() {
                 return Err(Fault::already_told(Status::OURS));
             }
-            serde_json::from_slice(&told)
+            serde_json::from_slice(&answer)
                 .map(Some)
-                .map_err(|error| Fault::new(format!("cannot {goal}: what the child told is wrong: {error}")))
+                .map_err(|error| Fault::new(format!("cannot {goal}: the answer of the child is invalid: {error}")))
         }
     }
 }
 
 fn join(target: &Target) -> Result<(), Fault> {
     let kinds = [Kind::User, Kind::Net].into_iter().collect();
-    foreign_user::join(target, kinds, "its owner has every right inside; user_namespaces(7)")
+    foreign_user::join(target, kinds, "the owner of the user namespace has every right inside; user_namespaces(7)")
         .map_err(capability::needs_sys_admin)
 }
 
-fn tell(writer: OwnedFd) -> Result<(), Fault> {
+fn report(writer: OwnedFd) -> Result<(), Fault> {
     let seen = through(&Netlink::route()?)?;
-    let told = serde_json::to_vec(&seen).map_err(|error| Fault::new(format!("cannot tell what is seen: {error}")))?;
-    look("tell what is seen", "write(pipe)", || std::fs::File::from(writer).write_all(&told))
+    let answer = serde_json::to_vec(&seen).map_err(|error| Fault::new(format!("cannot write the answer: {error}")))?;
+    look("write the answer", "write(pipe)", || std::fs::File::from(writer).write_all(&answer))
 }

@@ -1,8 +1,8 @@
-//! Settings of one interface: the files of /proc/sys/net/ipv4/conf/INTERFACE and its neighbour for IPv6. `ip-sysctl` in
-//! the kernel's documentation.
+//! Settings of one interface: the files of /proc/sys/net/ipv4/conf/INTERFACE and those for IPv6. `ip-sysctl` in the
+//! kernel's documentation.
 //!
-//! By default an interface believes routers that advertise themselves, and redirects. On a bridge with containers those
-//! are the containers: they would become the host's router. The surprise: which network namespace a path below
+//! By default an interface accepts router advertisements and redirects. On a bridge with containers those would come
+//! from the containers, which could become the host's router. The surprise: which network namespace a path below
 //! /proc/sys/net leads to depends on the process that opens it, not on the mount.
 
 use std::io::{ErrorKind, Read, Write};
@@ -16,7 +16,7 @@ use rustix::fs::{Mode, OFlags, open, openat};
 const DIRECTORY: &str = "/proc/sys/net";
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
-/// The settings of the network namespace that it was opened in.
+/// The settings of the network namespace in which it was opened.
 pub struct Settings {
     directory: OwnedFd,
 }
@@ -29,45 +29,45 @@ impl Settings {
             look(GOAL, format!("openat(AT_FDCWD, {DIRECTORY:?}, O_PATH)"), || open(DIRECTORY, flags, Mode::empty()))?;
         let on = look(GOAL, "fstatfs()", || rustix::fs::fstatfs(&directory))?;
         if on.f_type as i64 != PROC_SUPER_MAGIC {
-            return Err(Fault::new(format!("cannot {GOAL}: {DIRECTORY} is not the kernel's")));
+            return Err(Fault::new(format!("cannot {GOAL}: {DIRECTORY} is not a proc file system")));
         }
         Ok(Settings { directory })
     }
 
-    /// Makes an interface that is still down deaf to what containers could tell it about routes. Without an IPv6
-    /// address it speaks no IPv6 at all.
+    /// Makes an interface that is still down ignore what containers could send it about routes. Without an IPv6
+    /// address, IPv6 is disabled on it.
     pub fn close(&self, interface: &str, has_ipv6: bool) -> Result<(), Fault> {
         let set = |family: &str, name: &str, value: &str, why: &str| {
             self.set(&format!("{family}/conf/{interface}/{name}"), value, why)
         };
-        set("ipv4", "accept_redirects", "0", "no neighbour changes its routes")?;
-        set("ipv4", "send_redirects", "0", "and it changes no neighbour's")?;
+        set("ipv4", "accept_redirects", "0", "no neighbor can change its routes")?;
+        set("ipv4", "send_redirects", "0", "it does not change the routes of its neighbors")?;
         if !self.knows_ipv6()? {
             return Ok(());
         }
-        set("ipv6", "accept_ra", "0", "a neighbour that advertises itself becomes no router")?;
-        set("ipv6", "accept_redirects", "0", "no neighbour changes its routes")?;
+        set("ipv6", "accept_ra", "0", "a neighbor that advertises itself does not become a router")?;
+        set("ipv6", "accept_redirects", "0", "no neighbor can change its routes")?;
         if has_ipv6 { Ok(()) } else { set("ipv6", "disable_ipv6", "1", "no IPv6 address was asked for") }
     }
 
-    /// Lets a bridge that was made without IPv6 have an address of it. Routers that advertise themselves stay unheard.
+    /// Enables IPv6 on a bridge that was made without it. Router advertisements are still ignored.
     pub fn allow_ipv6(&self, interface: &str) -> Result<(), Fault> {
-        self.set(&format!("ipv6/conf/{interface}/disable_ipv6"), "0", "it gets an IPv6 address now")
+        self.set(&format!("ipv6/conf/{interface}/disable_ipv6"), "0", "the bridge gets an IPv6 address now")
     }
 
-    /// Lets every group that the network namespace's owner maps send echo requests by a datagram socket; `icmp(7)`. So
-    /// ping(8) works without CAP_NET_RAW.
+    /// Allows every group that is mapped in the network namespace's user namespace to send echo requests through a
+    /// datagram socket, so that ping(8) works without CAP_NET_RAW; `icmp(7)`.
     pub fn allow_ping(&self) -> Result<(), Fault> {
         const RANGE: &str = "ipv4/ping_group_range";
         let why = "ping works without raw sockets";
         match self.set(RANGE, "0 2147483647", why) {
-            // A user namespace maps a part of the groups only, and both ends of the range have to be mapped.
+            // If a user namespace maps only a part of the groups: both ends of the range have to be mapped.
             Err(fault) if fault.errno() == Some(Errno::EINVAL) => self.set(RANGE, "0 0", why),
             outcome => outcome,
         }
     }
 
-    /// Whether the kernel has IPv6; where it was built or started without, there is nothing to close.
+    /// Returns whether the kernel has IPv6; if it was built or started without, there is nothing to disable.
     fn knows_ipv6(&self) -> Result<bool, Fault> {
         match openat(&self.directory, "ipv6/conf", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
             Err(rustix::io::Errno::NOENT) => Ok(false),
@@ -75,8 +75,8 @@ impl Settings {
         }
     }
 
-    /// Writes a setting, given as its path below /proc/sys/net. Where none can be written, one that has that value
-    /// already is as good.
+    /// Writes a setting, given as its path below /proc/sys/net. If settings cannot be written, one that already has
+    /// that value is accepted.
     pub fn set(&self, path: &str, value: &str, why: &str) -> Result<(), Fault> {
         let goal = format!("set {} to {value}", name_of(path));
         let written = call(goal, format!("write(\"{DIRECTORY}/{path}\", {value:?})"), why, || {
@@ -91,7 +91,7 @@ impl Settings {
         }
     }
 
-    /// Reads a setting; `None` where there is none, such as one of an interface that is not made yet.
+    /// Reads a setting; `None` if it does not exist, such as one of an interface that is not made yet.
     pub fn get(&self, path: &str) -> Result<Option<String>, Fault> {
         let mut text = String::new();
         let read = self.file(path, OFlags::RDONLY).and_then(|mut file| file.read_to_string(&mut text));
@@ -110,7 +110,7 @@ impl Settings {
 
 const GOAL: &str = "open the network's settings";
 
-/// As sysctl(8) writes it, with an interface's own dots left alone.
+/// Returns the name as sysctl(8) writes it, with an interface's own dots left alone.
 fn name_of(path: &str) -> String {
     format!("net/{path}")
 }

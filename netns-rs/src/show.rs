@@ -1,8 +1,8 @@
 //! What is in a network namespace and where its cables lead: interfaces, addresses, the default gateway, and for each
 //! veth end the other one on our side, with its bridge. `rtnetlink(7)`, `veth(4)`.
 //!
-//! A link tells its peer as an index and the id of the peer's namespace, both as seen from its own side; the peer is
-//! certain only when both ends say the same of each other. Reads only.
+//! A link reports its peer as an index and the id of the peer's namespace, both as seen from its own side; the peer is
+//! certain only if both ends agree. Reads only.
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,7 +16,7 @@ use crate::link::Link;
 use crate::netlink::Netlink;
 use crate::{link, lock, nsid, see};
 
-/// The network that a namespace sees; member `net` of a record.
+/// The network in a namespace; member `net` of a record.
 #[derive(Debug, Serialize)]
 pub struct Network {
     interfaces: Vec<Interface>,
@@ -34,16 +34,16 @@ struct Interface {
     mac: Option<String>,
     mtu: u32,
     addresses: Vec<String>,
-    /// The other end of a veth pair, where it is on our side.
+    /// The other end of a veth pair, if it is on our side.
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<String>,
-    /// The bridge that the other end, or else this interface, is a port of.
+    /// The bridge of which the other end, or else this interface, is a port.
     #[serde(skip_serializing_if = "Option::is_none")]
     bridge: Option<String>,
 }
 
-/// Looks into a network namespace; `whose` tells it, `target` is a process in it. A dry run does not go there, and has
-/// nothing to tell.
+/// Examines a network namespace; `whose` names it in texts, `target` is a process in it. A dry run does not go there,
+/// and has nothing to report.
 pub fn look_into(inspected: BorrowedFd<'_>, whose: &str, target: Option<&Target>) -> Result<Option<Network>, Fault> {
     let outside = Netlink::route()?;
     let is_home = is_same(inspected, lock::own_namespace()?.as_fd())?;
@@ -61,7 +61,7 @@ pub fn look_into(inspected: BorrowedFd<'_>, whose: &str, target: Option<&Target>
 
 fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool, Fault> {
     let identity = |fd: BorrowedFd<'_>| {
-        kernel::look("tell network namespaces apart", "fstat()", || rustix::fs::fstat(fd))
+        kernel::look("compare network namespaces", "fstat()", || rustix::fs::fstat(fd))
             .map(|stat| (stat.st_dev, stat.st_ino))
     };
     Ok(identity(one)? == identity(other)?)
@@ -70,9 +70,9 @@ fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool, Fault> {
 /// Our side of the cables.
 struct Side<'a> {
     links: &'a [Link],
-    /// Whether the namespace that is looked at is ours.
+    /// Whether the examined namespace is ours.
     is_home: bool,
-    /// The number by which we know it.
+    /// Its id in our namespace.
     id: Option<i32>,
 }
 
@@ -110,7 +110,7 @@ impl Side<'_> {
 }
 
 impl Network {
-    /// For a person: one line for each interface, then the gateway.
+    /// Formats for a person: one line for each interface, then the gateway.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         for interface in &self.interfaces {
@@ -121,7 +121,7 @@ impl Network {
             let bridge = interface.bridge.as_ref().map(|bridge| format!(" bridge {bridge}"));
             line.extend([mac, peer, bridge].into_iter().flatten());
             line.extend(interface.addresses.iter().map(|address| format!(" {address}")));
-            // Whoever is root in there named them.
+            // The names were chosen by root inside.
             text.push_str(&on_one_line(&line));
             text.push('\n');
         }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_is_certain_only_when_both_ends_say_so() {
+    fn a_peer_is_certain_only_if_both_ends_agree() {
         let near = [veth(5, "veth-web", 2, Some(7)), veth(6, "veth-db", 2, Some(8))];
         let side = Side { links: &near, is_home: false, id: Some(7) };
         assert_eq!(side.peer(&veth(2, "eth0", 5, Some(0))).map(|peer| peer.name.as_str()), Some("veth-web"));

@@ -1,7 +1,8 @@
-//! What the host's network looks like before we touch it: the bridge that was asked for, and who has which address.
+//! The host's network before we change it: the bridge that was asked for, and which address belongs to which interface.
 //!
-//! `bridge(8)`. The kernel lets two containers have one address, and lets the packets of both go astray; so the host's
-//! end of each pair tells in its alias which addresses are taken, and nothing is made before that was read.
+//! `bridge(8)`. The kernel allows two containers with the same address, and then delivers the packets of both
+//! unreliably; so the alias of the host's end of each pair records which addresses are taken, and it is read before
+//! anything is made.
 
 use std::net::IpAddr;
 
@@ -19,31 +20,32 @@ pub struct Survey {
     addresses: Vec<(u32, Address)>,
 }
 
-/// Why an address cannot be given.
+/// The reason why an address cannot be added.
 pub enum Taken {
-    /// Another container has it, or had it until a moment ago: the kernel needs a while to take a namespace down.
+    /// Another container has it, or had it until a moment ago: the kernel takes a while to remove a namespace.
     ByPort(Fault),
     /// The host has it.
     ByHost(Fault),
 }
 
 impl Survey {
-    /// Looks at the socket's namespace.
+    /// Reads the state of the socket's namespace.
     pub fn take(netlink: &Netlink) -> Result<Survey, Fault> {
         Ok(Survey { links: link::list(netlink)?, addresses: address::list(netlink)? })
     }
 
-    /// The bridge of this name, if there is one; a fault if the name is another thing's.
+    /// Returns the bridge of this name, if there is one; a fault if the name belongs to something else.
     pub fn bridge(&self, name: &str) -> Result<Option<&Link>, Fault> {
         let Some(found) = self.links.iter().find(|link| link.name == name) else { return Ok(None) };
         if !found.is("bridge") {
-            let kind = found.kind.as_deref().map_or("no bridge".to_owned(), |kind| format!("of kind {kind}"));
+            let kind = found.kind.as_deref().map_or("not a bridge".to_owned(), |kind| format!("of kind {kind}"));
             return Err(Fault::new(format!("cannot connect to the bridge {name}: the interface {name} is {kind}")));
         }
         Ok(Some(found))
     }
 
-    /// Whether the bridge has to be given its address. A stranger's bridge is used as it is, or not at all.
+    /// Returns whether the bridge needs its address to be added. A bridge that we did not make is used unchanged, or
+    /// not at all.
     pub fn needs_address(&self, bridge: &Link, wanted: Address) -> Result<bool, Fault> {
         let mut own = self.addresses.iter().filter(|(index, _)| *index == bridge.index);
         if own.any(|(_, address)| address.ip == wanted.ip) {
@@ -59,13 +61,13 @@ impl Survey {
         .with_remedy(format!("give it the address yourself: ip address add {wanted} dev {}", bridge.name)))
     }
 
-    /// Who has one of the addresses asked for.
+    /// Returns who has one of the addresses asked for.
     pub fn taken(&self, asked: &Connection) -> Option<Taken> {
         let bridge = self.links.iter().find(|link| link.name == asked.bridge);
         let wanted = asked.addresses.iter().map(|address| (address.ip, address.to_string(), asked.interface.as_str()));
         let gateway = asked.bridge_address().map(|address| (address.ip, address.to_string(), asked.bridge.as_str()));
         for (ip, address, taker) in wanted.chain(gateway) {
-            let refusal = |holder: String| Fault::new(format!("cannot give {address} to {taker}: {holder} has it"));
+            let refusal = |holder: String| Fault::new(format!("cannot assign {address} to {taker}: {holder} has it"));
             if let Some(port) = bridge.and_then(|bridge| self.port_with(bridge.index, ip)) {
                 return Some(Taken::ByPort(refusal(format!("{} on {}", port.name, asked.bridge))));
             }
@@ -86,27 +88,27 @@ impl Survey {
         self.links.iter().find(|link| link.index == *index)
     }
 
-    /// All links.
+    /// Returns all links.
     pub fn links(&self) -> &[Link] {
         &self.links
     }
 
-    /// The ports of a bridge, each with what its alias says if it is ours.
+    /// Returns the ports of a bridge, each with the contents of its alias if it is ours.
     pub fn ports(&self, bridge: u32) -> impl Iterator<Item = (&Link, Option<Mark>)> {
         self.links.iter().filter(move |link| link.controller == Some(bridge)).map(|link| (link, mark(link)))
     }
 
-    /// Whether there is a port of ours of this name.
+    /// Returns whether there is a port of ours of this name.
     pub fn has_port(&self, name: &str) -> bool {
         self.links.iter().any(|link| link.name == name && mark(link).is_some())
     }
 
-    /// Whether a container is behind NAT.
+    /// Returns whether a container is behind NAT.
     pub fn has_nat(&self) -> bool {
         self.links.iter().filter_map(mark).any(|mark| mark.nat)
     }
 
-    /// Takes out the pairs whose process is gone, and answers them.
+    /// Removes the pairs whose process is gone from the survey, and returns them.
     pub fn take_ownerless(&mut self) -> Result<Vec<Link>, Fault> {
         let mut gone = Vec::new();
         for link in &self.links {
@@ -120,14 +122,14 @@ impl Survey {
         Ok(gone)
     }
 
-    /// The bridges that are ours and that nothing is connected to.
+    /// Returns the bridges that are ours and to which nothing is connected.
     pub fn idle_bridges(&self) -> impl Iterator<Item = &Link> {
         let is_used = |bridge: &Link| self.links.iter().any(|link| link.controller == Some(bridge.index));
         self.links.iter().filter(move |link| link.is_our_bridge() && !is_used(link))
     }
 }
 
-/// What the alias of our end of a pair says.
+/// Returns the contents of the alias of our end of a pair.
 fn mark(link: &Link) -> Option<Mark> {
     link.alias.as_deref().filter(|_| link.is("veth")).and_then(Mark::parse)
 }
@@ -165,22 +167,25 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_somebody_has_is_refused_by_its_holders_name() {
-        let told = |asked: &Connection| match host().taken(asked) {
+    fn the_refusal_of_an_address_names_the_interface_that_has_it() {
+        let refusal = |asked: &Connection| match host().taken(asked) {
             Some(Taken::ByPort(fault) | Taken::ByHost(fault)) => fault.to_string(),
             None => String::new(),
         };
-        assert_eq!(told(&asked("10.88.0.2/24", None)), "cannot give 10.88.0.2/24 to eth0: veth1 on box0 has it");
-        assert_eq!(told(&asked("10.88.0.1/24", None)), "cannot give 10.88.0.1/24 to eth0: the host's own box0 has it");
+        assert_eq!(refusal(&asked("10.88.0.2/24", None)), "cannot assign 10.88.0.2/24 to eth0: veth1 on box0 has it");
         assert_eq!(
-            told(&asked("192.0.2.8/24", Some("192.0.2.7"))),
-            "cannot give 192.0.2.7/24 to box0: the host's own eth0 has it"
+            refusal(&asked("10.88.0.1/24", None)),
+            "cannot assign 10.88.0.1/24 to eth0: the host's own box0 has it"
         );
-        assert_eq!(told(&asked("10.88.0.3/24", Some("10.88.0.1"))), "");
+        assert_eq!(
+            refusal(&asked("192.0.2.8/24", Some("192.0.2.7"))),
+            "cannot assign 192.0.2.7/24 to box0: the host's own eth0 has it"
+        );
+        assert_eq!(refusal(&asked("10.88.0.3/24", Some("10.88.0.1"))), "");
     }
 
     #[test]
-    fn a_strangers_bridge_is_not_changed() {
+    fn a_bridge_that_we_did_not_make_is_not_changed() {
         let host = host();
         let bridge = host.bridge("box0").unwrap().unwrap();
         assert!(!host.needs_address(bridge, Address::parse("10.88.0.1/24").unwrap()).unwrap());
@@ -189,8 +194,8 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_another_thing_is_refused() {
-        assert!(host().bridge("eth0").unwrap_err().to_string().contains("no bridge"));
+    fn a_name_of_something_else_is_refused() {
+        assert!(host().bridge("eth0").unwrap_err().to_string().contains("not a bridge"));
         assert!(host().bridge("veth1").unwrap_err().to_string().contains("kind veth"));
         assert!(host().bridge("box9").unwrap().is_none());
     }

@@ -1,8 +1,8 @@
 //! A container's connection to the host: bridge, veth pair, addresses, default route and NAT, made by a guardian that
-//! removes at the container's end what of it is on the host. `veth(4)`, `bridge(8)`, `network_namespaces(7)`.
+//! removes the objects on the host when the container ends. `veth(4)`, `bridge(8)`, `network_namespaces(7)`.
 //!
-//! Everything inside the container goes with its namespace by itself. The surprise: a namespace is taken down some
-//! milliseconds after its last process has ended, so until then its end of the pair, and its address, are still there.
+//! Everything inside the container ends with its namespace. The surprise: the kernel removes a namespace some
+//! milliseconds after its last process has ended, so until then its end of the pair, and its address, still exist.
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -24,7 +24,7 @@ use crate::settings::Settings;
 use crate::survey::{Survey, Taken};
 use crate::{address, link, namespace, nat, route};
 
-/// How long a container that has just ended may take to give its address free.
+/// How long to wait for the address of a container that has just ended.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -40,7 +40,7 @@ pub struct Sides<'a> {
     pub are_we_inside: bool,
 }
 
-/// What a record tells of an interface that we made.
+/// What a record says about an interface that we made.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Interface {
     name: String,
@@ -51,12 +51,12 @@ pub struct Interface {
     gateway: Option<IpAddr>,
 }
 
-/// Connects the container, until the process behind `watched` ends, which has the pid `pid`.
+/// Connects the container until the process behind `watched`, which has the pid `pid`, ends.
 pub fn connect(asked: &Connection, sides: &Sides<'_>, pid: i32, watched: BorrowedFd<'_>) -> Result<Interface, Fault> {
     let keep = [sides.host, sides.container, sides.inside.as_fd()];
     let owner = Owner::of(pid, watched)?;
-    let told = guardian::spawn_keeping(watched, &keep, || make(asked, sides, watched, owner))?;
-    serde_json::from_str(&told).map_err(|error| Fault::new(format!("cannot understand the guardian: {error}")))
+    let answer = guardian::spawn_keeping(watched, &keep, || make(asked, sides, watched, owner))?;
+    serde_json::from_str(&answer).map_err(|error| Fault::new(format!("cannot understand the guardian: {error}")))
 }
 
 fn make(
@@ -66,7 +66,7 @@ fn make(
     owner: Owner,
 ) -> Result<(String, impl FnOnce() -> Result<(), Fault>), Fault> {
     if sides.are_we_inside {
-        namespace::enter(sides.host, "the host's", "the bridge and our end of the pair belong there")?;
+        namespace::enter(sides.host, "the host's", "the bridge and our end of the pair are made there")?;
     }
     let mut outside = Outside::open(asked, owner)?;
     let deadline = Instant::now() + PATIENCE;
@@ -81,12 +81,12 @@ fn make(
             Err(_) => std::thread::sleep(PAUSE),
         }
     }
-    let told = serde_json::to_string(&outside.told(asked))
-        .map_err(|error| Fault::new(format!("cannot tell what was made: {error}")))?;
-    Ok((told, move || lock.with_or_without(|| outside.remove())))
+    let answer = serde_json::to_string(&outside.description(asked))
+        .map_err(|error| Fault::new(format!("cannot describe what was made: {error}")))?;
+    Ok((answer, move || lock.with_or_without(|| outside.remove())))
 }
 
-/// What is made on the host, as far as it is made.
+/// The objects on the host that have been made so far.
 struct Outside {
     netlink: Netlink,
     /// The bridge's name.
@@ -94,15 +94,15 @@ struct Outside {
     /// Our end of the pair.
     veth: HostEnd,
     alias: String,
-    /// Whether it is behind NAT.
+    /// Whether the container is behind NAT.
     nat: bool,
     /// Whether the bridge was made and has no alias yet, so that only we know that it is ours.
     is_bridge_unmarked: bool,
-    /// An address that an older bridge of ours was given.
+    /// An address that was added to an existing bridge of ours.
     added: Option<(u32, address::Given)>,
 }
 
-/// Our end of the pair: its name, and from when it exists on, its index, once that is known.
+/// Our end of the pair: its name, and after it is made, its index, as soon as that is known.
 struct HostEnd {
     name: String,
     exists: bool,
@@ -150,7 +150,7 @@ impl Outside {
         let bridge = self.bridge(survey, asked)?;
         let peer = self.pair(bridge, asked, sides)?;
         self.close_inside(asked, sides)?;
-        link::set_up(sides.inside, &asked.interface, peer, "a route wants its link up")?;
+        link::set_up(sides.inside, &asked.interface, peer, "a route needs its link to be up")?;
         for own in &asked.addresses {
             address::add(sides.inside, &asked.interface, peer, *own, "the container's own; ip-address(8)")?;
         }
@@ -164,19 +164,23 @@ impl Outside {
         }
     }
 
-    /// Sets what the end inside believes. Its settings are those of the network that we are in when we open them.
+    /// Applies the settings of the end inside. They are those of the network that we are in when we open them.
     fn close_inside(&self, asked: &Connection, sides: &Sides<'_>) -> Result<(), Fault> {
-        namespace::enter(sides.container, "the container's", "the settings of its interface are found from inside")?;
+        namespace::enter(
+            sides.container,
+            "the container's",
+            "the settings of its interface can only be reached from inside",
+        )?;
         let has_ipv6 = asked.addresses.iter().any(|address| address.ip.is_ipv6());
         let closed = Settings::open().and_then(|settings| {
             settings.close(&asked.interface, has_ipv6)?;
             settings.allow_ping()
         });
-        namespace::enter(sides.host, "the host's", "the rest of it is made from there")?;
+        namespace::enter(sides.host, "the host's", "the other objects are made there")?;
         closed
     }
 
-    /// The bridge's index; made where it is missing.
+    /// Returns the bridge's index; makes the bridge if it is missing.
     fn bridge(&mut self, survey: &Survey, asked: &Connection) -> Result<u32, Fault> {
         let wanted = asked.bridge_address();
         if let Some(bridge) = survey.bridge(&asked.bridge)? {
@@ -186,7 +190,13 @@ impl Outside {
                 if wanted.ip.is_ipv6() {
                     Settings::open()?.allow_ipv6(&bridge.name)?;
                 }
-                address::add(&self.netlink, &bridge.name, bridge.index, wanted, "the gateway of its containers")?;
+                address::add(
+                    &self.netlink,
+                    &bridge.name,
+                    bridge.index,
+                    wanted,
+                    "the default gateway of its containers",
+                )?;
                 self.added = Some((bridge.index, address::Given { name: bridge.name.clone(), address: wanted }));
             }
             return Ok(bridge.index);
@@ -198,14 +208,19 @@ impl Outside {
         self.is_bridge_unmarked = false;
         let has_ipv6 = wanted.is_some_and(|wanted| wanted.ip.is_ipv6());
         Settings::open()?.close(&asked.bridge, has_ipv6)?;
-        link::set_up(&self.netlink, &asked.bridge, index, "after its settings: from here on it hears its ports")?;
+        link::set_up(
+            &self.netlink,
+            &asked.bridge,
+            index,
+            "after its settings: from here on it receives packets from its ports",
+        )?;
         if let Some(wanted) = wanted {
-            address::add(&self.netlink, &asked.bridge, index, wanted, "the gateway of its containers")?;
+            address::add(&self.netlink, &asked.bridge, index, wanted, "the default gateway of its containers")?;
         }
         Ok(index)
     }
 
-    /// Makes the pair; answers the index of the end inside.
+    /// Makes the pair; returns the index of the end inside.
     fn pair(&mut self, bridge: u32, asked: &Connection, sides: &Sides<'_>) -> Result<u32, Fault> {
         let name = self.veth.name.clone();
         let veth = Veth { name: &name, bridge, peer: &asked.interface, peer_namespace: sides.container };
@@ -215,11 +230,11 @@ impl Outside {
         self.veth.index = Some(ours.index);
         link::mark_port(&self.netlink, &name, ours.index, &self.alias)?;
         Settings::open()?.close(&name, false)?;
-        link::set_up(&self.netlink, &name, ours.index, "the kernel lets packets through when both ends are up")?;
+        link::set_up(&self.netlink, &name, ours.index, "packets pass only if both ends are up")?;
         Ok(ours.peer.unwrap_or_default())
     }
 
-    fn told(&self, asked: &Connection) -> Interface {
+    fn description(&self, asked: &Connection) -> Interface {
         Interface {
             name: asked.interface.clone(),
             peer: self.veth.name.clone(),
@@ -229,7 +244,7 @@ impl Outside {
         }
     }
 
-    /// Takes back what an unfinished attempt has made.
+    /// Removes what an unfinished attempt has made.
     fn undo(&mut self) -> Result<(), Fault> {
         let address = match self.added.take() {
             Some((index, given)) => address::remove(&self.netlink, index, &given),
@@ -244,10 +259,12 @@ impl Outside {
             return Ok(());
         }
         let bridge = link::find(&self.netlink, &self.bridge)?.filter(|found| found.alias.is_none());
-        bridge.map_or(Ok(()), |found| link::delete(&self.netlink, &self.bridge, found.index, "made in vain"))
+        bridge.map_or(Ok(()), |found| {
+            link::delete(&self.netlink, &self.bridge, found.index, "the connection was not completed")
+        })
     }
 
-    /// Removes what guardians left behind that were killed.
+    /// Removes what killed guardians left behind.
     fn clear(&self, bridge: &str) -> Result<(), Fault> {
         let survey = Survey::take(&self.netlink)?;
         let is_suspect = survey.has_nat() || survey.idle_bridges().next().is_some();
@@ -258,7 +275,7 @@ impl Outside {
         Leftovers::find(survey, nft.as_ref(), Some(bridge))?.remove(&self.netlink, nft.as_ref())
     }
 
-    /// Removes all that is ours, each as far as it still is what we made: the pair, then what is left without it.
+    /// Removes all our objects, each only if it is still the one that we made: the pair, then what is left without it.
     fn remove(&mut self) -> Result<(), Fault> {
         let pair = self.remove_pair();
         pair.and(self.remove_the_rest())
@@ -282,18 +299,23 @@ impl Outside {
                 && link.alias.as_ref().is_none_or(|alias| *alias == self.alias)
         };
         let Some(link) = link::find(&self.netlink, &self.veth.name)?.filter(ours) else { return Ok(()) };
-        match link::delete(&self.netlink, &link.name, link.index, "both ends go at once, whoever holds the namespace") {
-            // The namespace went first, and took the pair along.
+        match link::delete(
+            &self.netlink,
+            &link.name,
+            link.index,
+            "both ends are removed at once, even if the namespace is still in use",
+        ) {
+            // The namespace was removed first, and the pair with it.
             Err(fault) if fault.errno() == Some(Errno::ENODEV) => Ok(()),
             outcome => outcome,
         }
     }
 }
 
-/// A link that was just made. A dry run made none.
+/// Returns a link that was just made. A dry run made none.
 fn made(netlink: &Netlink, name: &str) -> Result<Link, Fault> {
     if narrate::is_dry_run() {
         return Ok(Link::default());
     }
-    link::find(netlink, name)?.ok_or_else(|| Fault::new(format!("cannot find {name}, which was made just now")))
+    link::find(netlink, name)?.ok_or_else(|| Fault::new(format!("cannot find {name}, which was just made")))
 }

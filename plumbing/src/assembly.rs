@@ -1,10 +1,10 @@
-//! The state of a container that is being assembled: it lives in the held init, never in the record.
+//! The state of a container that is being assembled: it is kept by the init of the hold, never in the record.
 //!
 //! The init that `unshare-rs --hold` leaves keeps three descriptors at fixed numbers: a sealed memfd as its mark, and
-//! the two ends of a socket pair as its doorbell. A stage fetches the doorbell with `pidfd_getfd(2)` and hands in a
-//! *lease*, one end of a socket pair of its own. A lease that closes without a word (its stage failed, or was killed,
-//! however suddenly) makes the init exit, and the container with it. So nobody is ever signalled: the init ends
-//! itself, and a process without our mark cannot be talked to, whatever a record claims.
+//! the two ends of a socket pair as its doorbell. A stage fetches the doorbell with `pidfd_getfd(2)` and sends a
+//! *lease* through it, one end of a socket pair of its own. If a lease closes without a goodbye (its stage failed, or
+//! was killed, however suddenly), the init exits, and the container ends with it. So no stage ever sends a signal: the
+//! init ends itself, and a process without our mark receives no message, whatever a record claims.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -25,61 +25,61 @@ use crate::{Fault, foreign_descriptor};
 
 /// argv\[0\] of the init that `unshare-rs --hold` leaves.
 pub const INIT_NAME: &str = "unshare-rs-init";
-/// Where the init keeps its mark: a memfd that holds [`MARK`], sealed against every change.
+/// The descriptor of the init's mark: a memfd that contains [`MARK`], sealed against every change.
 pub const MARK_FD: RawFd = 3;
-/// Where the init keeps the end of its doorbell that stages fetch, until a command has been entered.
+/// The descriptor of the doorbell's end that stages fetch; open until a command has been entered.
 pub const DOORBELL_FD: RawFd = 4;
-/// Where the init listens to its doorbell, until a command has been entered.
+/// The descriptor on which the init listens to its doorbell; open until a command has been entered.
 pub const BELL_FD: RawFd = 5;
-/// The lease of the process that made the container, handed over at the init's birth.
+/// The lease of the process that made the container, inherited by the init.
 pub const FIRST_LEASE_FD: RawFd = 6;
-/// What the mark holds.
+/// The contents of the mark.
 pub const MARK: &[u8] = b"held by unshare-rs --hold, protocol 1\n";
 
-/// How long an init may take to answer or to end. It only has to wake up for either.
+/// How long an init may take to answer or to end. For both it only has to wake up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a stage tells the init, one byte a message. A lease that closes instead ends the container.
+/// A message from a stage to the init, one byte long. A lease that closes without one ends the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Word {
-    /// On the doorbell, with a descriptor: here is my lease.
+    /// On the doorbell, with a descriptor: the lease of a stage.
     Lease = b'L',
-    /// My part is done, and another stage has the container.
+    /// The stage has done its part, and another stage has the container.
     Release = b'r',
-    /// A command has been entered: the container is in use, whatever happens to me.
+    /// A command has been entered: the container is in use, whatever happens to the stage.
     Entered = b'e',
     /// A command has been entered, and the container ends when this lease closes (`--rm`).
     EnteredToRemove = b'x',
-    /// With a descriptor: join this cgroup namespace.
+    /// With a descriptor: the init must join this cgroup namespace.
     JoinCgroupNamespace = b'c',
 }
 
-/// What the init answers on a lease.
+/// The answer of the init on a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Answer {
-    /// Your lease holds: the container is unfinished.
+    /// The lease is valid: the container is unfinished.
     Unfinished = b'A',
-    /// Done as you said.
+    /// The request was carried out.
     Done = b'k',
-    /// What you said was refused; the errno follows as a second byte.
+    /// The request was refused; the errno follows as a second byte.
     Refused = b'f',
 }
 
-/// How a process stands to `--hold`.
+/// The relation of a process to `--hold`.
 #[derive(Debug)]
 pub enum Hold {
-    /// No `--hold` made it: it is never ended, whatever a stage meets.
+    /// It was not made by `--hold`: no stage ends it, whatever happens.
     Foreign,
-    /// A hold in which a command has been entered already.
+    /// A hold in which a command has already been entered.
     InUse,
     /// A hold that is being assembled, and our lease on it.
     Unfinished(Lease),
 }
 
 impl Hold {
-    /// Finds out, and takes a lease where there is one to take.
+    /// Determines the relation of the process to `--hold`, and takes a lease if the container is unfinished.
     pub fn of(target: &Target) -> Result<Hold, Fault> {
         if !has_mark(target)? {
             return Ok(Hold::Foreign);
@@ -96,7 +96,7 @@ impl Hold {
             Err(errno) => return Err(unreachable(target, "pidfd_getfd(pidfd, doorbell)", errno)),
         };
         match send(doorbell.as_fd(), Word::Lease, Some(theirs.as_fd())) {
-            // The init shut its doorbell between our two calls.
+            // The init closed its doorbell between our two calls.
             Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED) => return Ok(Hold::InUse),
             sent => sent.map_err(|errno| unreachable(target, "sendmsg(doorbell)", errno))?,
         }
@@ -104,32 +104,33 @@ impl Hold {
         let lease = Lease { socket: ours };
         match lease.hear(target)? {
             Some([word, _]) if word == Answer::Unfinished as u8 => Ok(Hold::Unfinished(lease)),
-            // The lease came too late: it was closed unanswered.
+            // The lease came too late: it was closed without an answer.
             None if !target.has_ended()? => Ok(Hold::InUse),
             _ => Err(gone(target)),
         }
     }
 }
 
-/// Whether a process carries the mark of a hold. Touches nothing of the process, whatever it may be.
+/// Returns whether a process carries the mark of a hold. Changes nothing in the process, whatever it is.
 pub fn has_mark(target: &Target) -> Result<bool, Fault> {
     let mark = match foreign_descriptor::memfd(target, MARK_FD) {
         Ok(Some(mark)) => mark,
         Ok(None) => return Ok(false),
         Err(Errno::EBADF) if !target.is_exiting()? => return Ok(false),
-        // Not "false" where we may not look: who takes an unfinished container for a stranger's would leave it behind.
+        // Not "false" without the right to look: taking an unfinished container for someone else's would leave it
+        // behind.
         Err(errno) => {
             let fault = unreachable(target, "pidfd_getfd(pidfd, mark)", errno);
             return Err(match errno {
                 Errno::EPERM => fault.with_remedy(format!(
-                    "process {} is not ours to look into: be its user, or have CAP_SYS_PTRACE over it; ptrace(2)",
+                    "process {} does not allow us to read its descriptors: be its user, or have CAP_SYS_PTRACE over it; ptrace(2)",
                     target.pid()
                 )),
                 _ => fault,
             });
         }
     };
-    // Only a memfd has seals: nothing is read from a descriptor that could be a stranger's pipe.
+    // Only a memfd has seals: nothing is read from a descriptor that could be someone else's pipe.
     let sealed = rustix::fs::fcntl_get_seals(&mark).is_ok_and(|its| its.contains(seals()));
     let mut content = [0; MARK.len() + 1];
     Ok(sealed && matches!(rustix::io::pread(&mark, &mut content, 0), Ok(length) if content[..length] == *MARK))
@@ -145,7 +146,7 @@ pub fn make_mark() -> Result<OwnedFd, Fault> {
     Ok(mark)
 }
 
-/// A stage's claim on an unfinished container. Dropped without a word, it ends the container.
+/// A stage's claim on an unfinished container. If it is dropped without a goodbye, the container ends.
 #[derive(Debug)]
 pub struct Lease {
     socket: OwnedFd,
@@ -157,33 +158,33 @@ impl Lease {
         Lease { socket }
     }
 
-    /// For polling: becomes readable when the init speaks or is gone.
+    /// Returns the socket for polling: it becomes readable when the init sends something or is gone.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
-    /// Our part is done and another stage has the container, or nobody yet.
+    /// Ends our claim: our part is done, and another stage has the container, or no process has it yet.
     pub fn release(self, target: &Target) -> Result<(), Fault> {
         match send(self.socket.as_fd(), Word::Release, None) {
-            // It may have ended in the hands of the stage after us, which then tells why.
+            // The container may have ended while the next stage had it; that stage then reports why.
             Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
             said => said.map_err(|errno| unreachable(target, "sendmsg(lease)", errno)),
         }
     }
 
-    /// A command runs inside: from now on a failing stage cannot end the container. Answers whether the lease was still
-    /// worth something; not so when another stage has entered a command meanwhile.
+    /// Reports to the init that a command runs inside: from now on a failing stage cannot end the container. Returns
+    /// whether the lease was still valid; it is not if another stage has entered a command meanwhile.
     pub fn entered(&self, target: &Target, remove: bool) -> Result<bool, Fault> {
         let word = if remove { Word::EnteredToRemove } else { Word::Entered };
         match send(self.socket.as_fd(), word, None) {
             Err(Errno::EPIPE | Errno::ECONNRESET) => return Ok(false),
             said => said.map_err(|errno| unreachable(target, "sendmsg(lease)", errno))?,
         }
-        // Heard, not only said: whoever comes after this command ended must find the container in use.
+        // Waits for the answer: a stage that comes after the end of this command must find the container in use.
         Ok(matches!(self.hear(target)?, Some([word, _]) if word == Answer::Done as u8))
     }
 
-    /// Has the init join a cgroup namespace, so that everyone who enters sees it.
+    /// Makes the init join a cgroup namespace, so that every process that enters sees it.
     pub fn join_cgroup_namespace(&self, target: &Target, namespace: BorrowedFd<'_>) -> Result<(), Fault> {
         self.say(target, Word::JoinCgroupNamespace, Some(namespace))?;
         match self.hear(target)? {
@@ -197,18 +198,18 @@ impl Lease {
         }
     }
 
-    /// Ends the container by letting the lease go, and waits until it has ended; answers whether it did, or is in use
-    /// and so nobody's to end.
+    /// Ends the container by closing the lease, and waits for its end. Returns whether it ended; if it is in use, no
+    /// stage may end it.
     pub fn abandon(self, target: &Target) -> Result<bool, Fault> {
-        // A lease that is worth something is silent.
+        // On a lease that is still valid, the init sends nothing.
         let is_void = wait_readable(self.socket.as_fd(), Some(Duration::ZERO))?;
         drop(self.socket);
         if is_void { Ok(true) } else { target.wait(PATIENCE) }
     }
 
-    /// Waits for the init's first word, and answers whether it is set up; it may have ended instead.
+    /// Waits for the first message of the init, and returns whether the init is set up; it may have ended instead.
     pub fn hear_ready(&self) -> Result<bool, Fault> {
-        let heard = look("hear from the container's init", "recvmsg(lease)", || receive(self.socket.as_fd()))?;
+        let heard = look("read the answer of the container's init", "recvmsg(lease)", || receive(self.socket.as_fd()))?;
         Ok(matches!(heard, Some((words, _)) if words[0] == Answer::Unfinished as u8))
     }
 
@@ -228,15 +229,16 @@ impl Lease {
     }
 }
 
-/// The two ends of a lease.
+/// Makes the two ends of a lease.
 pub fn lease_pair() -> Result<(OwnedFd, OwnedFd), Fault> {
-    // SEQPACKET: a word stays one message, and a closed end reads as the end.
+    // SEQPACKET: a message stays in one piece, and a closed end reads as end of file.
     look("make a lease", "socketpair(AF_UNIX, SOCK_SEQPACKET)", || {
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
     })
 }
 
-/// Sends a word, with a descriptor where it carries one. Never waits: the socket may be a stranger's, who reads nothing.
+/// Sends a message, with a descriptor if it carries one. Never blocks: the other end may belong to someone who reads
+/// nothing.
 pub fn send(socket: BorrowedFd<'_>, word: Word, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -249,7 +251,7 @@ pub fn send(socket: BorrowedFd<'_>, word: Word, fd: Option<BorrowedFd<'_>>) -> R
         .map_err(IntoErrno::into_errno)
 }
 
-/// Sends an answer; the init does not mind a stage that is gone.
+/// Sends an answer; the init ignores that a stage is gone.
 pub fn answer(socket: BorrowedFd<'_>, answer: Answer, errno: Option<Errno>) -> Result<(), Errno> {
     let message = [answer as u8, errno.map_or(0, |errno| errno as i32 as u8)];
     let mut nothing = SendAncillaryBuffer::default();
@@ -258,10 +260,10 @@ pub fn answer(socket: BorrowedFd<'_>, answer: Answer, errno: Option<Errno>) -> R
         .map_err(IntoErrno::into_errno)
 }
 
-/// What one message brings: up to two bytes, and a descriptor.
+/// One received message: up to two bytes, and a descriptor.
 pub type Message = ([u8; 2], Option<OwnedFd>);
 
-/// Receives a message; `None` when the other end is closed.
+/// Receives a message; `None` if the other end is closed.
 pub fn receive(socket: BorrowedFd<'_>) -> Result<Option<Message>, Errno> {
     let mut words = [0; 2];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -281,7 +283,7 @@ pub fn receive(socket: BorrowedFd<'_>) -> Result<Option<Message>, Errno> {
 }
 
 fn unreachable(target: &Target, call: &str, errno: Errno) -> Fault {
-    // A process that was killed and is not a zombie yet has no descriptors any more: ESRCH, before Linux 6.9 EBADF.
+    // A process that was killed and is not yet a zombie has no descriptors any more: ESRCH, before Linux 6.9 EBADF.
     if matches!(errno, Errno::ESRCH | Errno::EBADF) {
         return gone(target);
     }
@@ -289,5 +291,5 @@ fn unreachable(target: &Target, call: &str, errno: Errno) -> Fault {
 }
 
 fn gone(target: &Target) -> Fault {
-    Fault::new(format!("cannot take up the container of process {}: that process is gone", target.pid()))
+    Fault::new(format!("cannot continue with the container of process {}: that process is gone", target.pid()))
 }

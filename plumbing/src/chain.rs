@@ -1,7 +1,7 @@
-//! Executing the rest of the command line; the only place that decides between 126 and 127. `execve(2)`.
+//! Executing the rest of the command line; the only place that chooses between 126 and 127. `execve(2)`.
 //!
-//! The search through PATH is our own, not execvp(3)'s: it must use the environment that the command gets, and it can
-//! tell a missing program from a missing interpreter.
+//! The search through PATH is our own, not that of execvp(3): it must use the environment that the command gets, and it
+//! can distinguish a missing program from a missing interpreter.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -15,15 +15,15 @@ use crate::environment::Environment;
 use crate::fault::IntoErrno;
 use crate::{Fault, Status, narrate, startup};
 
-/// What execvp(3) searches when PATH is not set.
+/// The path that execvp(3) searches if PATH is not set.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// Becomes `command` with the inherited environment. Comes back only with a fault, or from a dry run.
+/// Executes `command` with the inherited environment. Returns only with a fault, or in a dry run.
 pub fn exec(command: &[OsString]) -> Result<Status, Fault> {
     exec_with(command, &Environment::inherited())
 }
 
-/// Becomes `command` with this environment, found through that environment's PATH.
+/// Executes `command` with this environment, found through the PATH of that environment.
 pub fn exec_with(command: &[OsString], environment: &Environment) -> Result<Status, Fault> {
     match command.first() {
         Some(program) => exec_program(program, command, environment),
@@ -31,12 +31,13 @@ pub fn exec_with(command: &[OsString], environment: &Environment) -> Result<Stat
     }
 }
 
-/// As [`exec_with`], but `command`'s first word is only what the program is told as its name: `-sh` for a login shell.
+/// Executes `program` like [`exec_with`]; the first word of `command` is only the name that the program sees: `-sh` for
+/// a login shell.
 pub fn exec_program(program: &OsStr, command: &[OsString], environment: &Environment) -> Result<Status, Fault> {
     let argv = c_strings(command)?;
     let entries = environment.entries();
     if narrate::is_dry_run() {
-        // Looked for where we are: a root that was only told of has nothing in it.
+        // Not searched in another root: a root that a dry run did not make has nothing in it.
         let found = candidates(program, environment).into_iter().find(|candidate| candidate.exists());
         let path = found.as_ref().map_or(program, |found| found.as_os_str());
         narrate_exec(path, command, environment);
@@ -46,7 +47,7 @@ pub fn exec_program(program: &OsStr, command: &[OsString], environment: &Environ
     let is_searched = !program.as_bytes().contains(&b'/');
     let mut refused = Errno::ENOENT;
     for candidate in candidates(program, environment) {
-        // Telling only what exists keeps the narration to the calls that matter; a failed one changes nothing.
+        // Narrating only files that exist keeps the narration to the calls that matter; a failed one changes nothing.
         if narrate::is_on() && is_searched && !candidate.exists() {
             let is_closed = candidate.try_exists().is_err_and(|error| error.into_errno() == Errno::EACCES);
             refused = if is_closed { Errno::EACCES } else { refused };
@@ -57,7 +58,7 @@ pub fn exec_program(program: &OsStr, command: &[OsString], environment: &Environ
         let Err(errno) = execve(&path, &argv, entries);
         match errno {
             Errno::ENOEXEC => return run_by_shell(&path, &argv, entries, program),
-            // As execvp(3): a candidate that cannot be run does not hide a later one that can.
+            // As in execvp(3): a candidate that cannot be run does not hide a later one that can.
             Errno::EACCES => refused = Errno::EACCES,
             Errno::ENOENT => {}
             Errno::ENOTDIR | Errno::ELOOP | Errno::ESTALE if is_searched => {}
@@ -76,7 +77,7 @@ fn narrate_exec(path: &OsStr, command: &[OsString], environment: &Environment) {
     }
 }
 
-/// A script without `#!`: POSIX has the shell run it.
+/// Runs a script without `#!` by the shell, as POSIX requires.
 fn run_by_shell(
     path: &CString,
     argv: &[CString],
@@ -85,7 +86,10 @@ fn run_by_shell(
 ) -> Result<Status, Fault> {
     let mut by_shell = vec![c"sh".to_owned(), path.clone()];
     by_shell.extend_from_slice(&argv[1..]);
-    narrate::before(&format!("execve(\"/bin/sh\", [\"sh\", {path:?}, …])"), "a script without #!, sh(1) runs it");
+    narrate::before(
+        &format!("execve(\"/bin/sh\", [\"sh\", {path:?}, …])"),
+        "the file is a script without #!, so sh(1) runs it",
+    );
     let Err(_) = execve(c"/bin/sh", &by_shell, entries);
     Err(not_run(program, Errno::ENOEXEC))
 }
@@ -119,12 +123,12 @@ fn no_interpreter(program: &OsStr) -> Fault {
         .with_remedy("the file exists, but its interpreter or dynamic loader is missing in this root")
 }
 
-/// The call in strace's notation.
+/// Returns the call in strace's notation.
 pub fn told(path: impl AsRef<OsStr>, argv: &[impl AsRef<OsStr>]) -> String {
     format!("execve({:?}, [{}])", path.as_ref().to_string_lossy(), words(argv))
 }
 
-/// The words of a command in strace's notation.
+/// Returns the words of a command in strace's notation.
 pub(crate) fn words(argv: &[impl AsRef<OsStr>]) -> String {
     argv.iter().map(|word| format!("{:?}", word.as_ref().to_string_lossy())).collect::<Vec<_>>().join(", ")
 }
@@ -134,8 +138,8 @@ fn c_strings(words: &[OsString]) -> Result<Vec<CString>, Fault> {
 }
 
 fn c_string(word: &OsStr) -> Result<CString, Fault> {
-    // argv comes from the kernel, which ends words at NUL; only a record could bring one along.
-    CString::new(word.as_bytes()).map_err(|_| Fault::new("cannot run a command with a NUL byte in it"))
+    // argv comes from the kernel, where a NUL ends each word; only a record could contain one.
+    CString::new(word.as_bytes()).map_err(|_| Fault::new("cannot run a command that contains a NUL byte"))
 }
 
 #[cfg(test)]

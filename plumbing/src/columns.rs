@@ -1,4 +1,4 @@
-//! Rows for a person's eyes: each column as wide as its widest cell, counted in cells of a terminal, of which a Chinese
+//! Tables for people: each column is as wide as its widest cell, counted in cells of a terminal, of which a Chinese
 //! character takes two.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};

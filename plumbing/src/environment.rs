@@ -1,7 +1,7 @@
-//! The environment that a command gets: the one inherited, or a list of its own; `environ(7)`.
+//! The environment that a command gets: the inherited one, or a list of its own; `environ(7)`.
 //!
-//! It is a list of strings and nothing more: a name may be there twice, an entry may lack the `=`. What is inherited is
-//! handed on entry by entry, as it came.
+//! An environment is only a list of strings: a name may occur twice, an entry may lack the `=`. Inherited entries are
+//! passed on one by one, unchanged.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -14,18 +14,18 @@ use crate::kernel;
 pub struct Environment(Vec<Cow<'static, CStr>>);
 
 impl Environment {
-    /// What this process inherited.
+    /// Returns what this process inherited.
     pub fn inherited() -> Self {
         Environment(kernel::environ().map(Cow::Borrowed).collect())
     }
 
-    /// Nothing at all.
+    /// Returns an environment without entries.
     pub fn empty() -> Self {
         Environment::default()
     }
 
-    /// Sets a variable, in place where it exists. A name or value with a NUL byte cannot be in an environment, and is
-    /// left out.
+    /// Sets a variable, in place if it exists. A name or value with a NUL byte cannot be in an environment, and is left
+    /// out.
     pub fn set(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) {
         let (name, value) = (name.as_ref(), value.as_ref());
         let entry: OsString = [name, OsStr::new("="), value].into_iter().collect();
@@ -36,39 +36,39 @@ impl Environment {
         }
     }
 
-    /// Removes a variable, as often as it is there.
+    /// Removes a variable, every time that it occurs.
     pub fn unset(&mut self, name: impl AsRef<OsStr>) {
         self.0.retain(|known| value_of(known, name.as_ref()).is_none());
     }
 
-    /// A variable's value: the first, where there are several.
+    /// Returns a variable's value: the first one, if there are several.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.0.iter().find_map(|entry| value_of(entry, OsStr::new(name)))
     }
 
-    /// What a narration says of a command with this environment.
+    /// Returns the reason that the narration gives for executing a command with this environment.
     pub fn told(&self) -> String {
         let name =
             |entry: &Cow<'static, CStr>| entry.to_string_lossy().split('=').next().unwrap_or_default().to_owned();
         match self {
-            inherited if *inherited == Environment::inherited() => "from here the command speaks".to_owned(),
+            inherited if *inherited == Environment::inherited() => "the command takes over".to_owned(),
             Environment(entries) if entries.is_empty() => {
-                "from here the command speaks, with an empty environment; environ(7)".to_owned()
+                "the command takes over, with an empty environment; environ(7)".to_owned()
             }
             Environment(entries) => {
                 let names: Vec<_> = entries.iter().map(name).collect();
-                format!("from here the command speaks, with {} as its environment; environ(7)", names.join(", "))
+                format!("the command takes over, with {} as its environment; environ(7)", names.join(", "))
             }
         }
     }
 
-    /// The entries for `execve(2)`.
+    /// Returns the entries for `execve(2)`.
     pub fn entries(&self) -> &[Cow<'static, CStr>] {
         &self.0
     }
 }
 
-/// The value in this entry, when it is about this name.
+/// Returns the value in this entry if the entry has this name.
 fn value_of<'a>(entry: &'a CStr, name: &OsStr) -> Option<&'a OsStr> {
     let rest = entry.to_bytes().strip_prefix(name.as_bytes())?;
     rest.strip_prefix(b"=").map(OsStr::from_bytes)

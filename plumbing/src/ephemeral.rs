@@ -1,9 +1,10 @@
-//! Leaving the groups that were made for one command: a guardian that such a command started is no part of it.
-//! `cgroups(7)`.
+//! Leaving the groups that were made for one command: a guardian that such a command started is not part of that
+//! command. `cgroups(7)`.
 //!
-//! In a chain, the guardian of a later stage would count in the group that an earlier stage made: against its limits, as a
-//! victim when its memory runs out, and as one more process that the end of the group has to wait for. So it goes where
-//! the maker of the group was, which the group's mark says. The surprise: that may be such a group again.
+//! In a chain, the guardian of a later stage would count in the group that an earlier stage made: against its limits,
+//! as a victim when its memory runs out, and as one more process that the end of the group has to wait for. So the
+//! guardian moves to the group in which the maker of that group was, which the group's mark records. The surprise: that
+//! may be another group of this kind.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +14,10 @@ use crate::hierarchy::{Hierarchies, Hierarchy, memberships};
 use crate::mark;
 use crate::target::read_at;
 
-/// How many groups may lie inside each other; more than a chain has stages.
+/// The limit for how many such groups may be nested; more than a chain has stages.
 const NESTED: usize = 16;
 
-/// Leaves them in all hierarchies, as far as that is possible: whoever may not stays, and counts.
+/// Leaves them in all hierarchies, as far as possible: a guardian without the permission stays, and counts.
 pub(crate) fn leave() {
     if !is_in_one() {
         return;
@@ -24,19 +25,19 @@ pub(crate) fn leave() {
     let Ok(hierarchies) = Hierarchies::discover() else { return };
     for hierarchy in hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()) {
         if let Some(group) = destination(hierarchy).and_then(|path| hierarchy.open(&path).ok()) {
-            // Not allowed: the same as without a mark.
+            // Not permitted: the same result as without a mark.
             group.join().ok();
         }
     }
 }
 
-/// Whether a name says that we are in such a group: mostly not, and then there is nothing to look for.
+/// Returns whether the name of our group is that of such a group: usually not, and then nothing has to be looked up.
 fn is_in_one() -> bool {
     let Ok(cgroup) = read_at(CWD, "/proc/self/cgroup") else { return false };
     memberships(&cgroup).any(|(_, path)| path.file_name().is_some_and(mark::is_name))
 }
 
-/// Where to go; `None` where we can stay.
+/// Returns the group to move to; `None` if we can stay.
 fn destination(hierarchy: &Hierarchy) -> Option<PathBuf> {
     let from = |path: &Path| {
         path.file_name().filter(|name| mark::is_name(name))?;
@@ -65,7 +66,7 @@ mod tests {
         };
         assert_eq!(outermost(Path::new("/a/one/two"), from), Some("/a".into()));
         assert_eq!(outermost(Path::new("/a"), from), None);
-        // A forged circle ends.
+        // Following a forged circle of marks ends.
         assert!(outermost(Path::new("/x"), |path| Some(path.to_owned())).is_some());
     }
 }

@@ -1,8 +1,8 @@
-//! A child that works in namespaces of somebody else's, and its answer through a pipe.
+//! A child that works in namespaces of someone else, and its answer through a pipe.
 //!
-//! The owner of a user namespace may stop each process in it, and what it opens may be on a file system that he serves.
-//! So whoever waits for such a child waits with a deadline. The surprise: a child that waits for a file system of FUSE
-//! may outlive SIGKILL, so it is not waited for then.
+//! The owner of a user namespace may stop each process in it, and what such a process opens may be on a file system
+//! that the owner serves. So waiting for such a child has a deadline. The surprise: a child that waits for a FUSE file
+//! system may outlive SIGKILL; then we do not wait for its end.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::status::wait_for;
 use crate::target::wait_readable;
 use crate::{Fault, Status};
 
-/// How long a child may be silent. Its work is a few dozen calls.
+/// How long a child may take to answer. Its work is a few dozen calls.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads all that a child of ours writes into the pipe, and waits for its end. `goal` completes "cannot …".
@@ -25,12 +25,12 @@ pub fn hear(
     pidfd: &OwnedFd,
     patience: Duration,
 ) -> Result<(Vec<u8>, Status), Fault> {
-    let mut told = Vec::new();
+    let mut answer = Vec::new();
     let mut piece = [0; 4096];
     while wait_readable(reader.as_fd(), Some(patience))? {
         match look(goal, "read(pipe)", || rustix::io::retry_on_intr(|| rustix::io::read(reader, &mut piece)))? {
-            0 => return end(goal, pid, pidfd, patience).map(|status| (told, status)),
-            length => told.extend_from_slice(&piece[..length]),
+            0 => return end(goal, pid, pidfd, patience).map(|status| (answer, status)),
+            length => answer.extend_from_slice(&piece[..length]),
         }
     }
     Err(give_up(goal, pid, pidfd, patience))
@@ -44,12 +44,12 @@ pub fn end(goal: &str, pid: i32, pidfd: &OwnedFd, patience: Duration) -> Result<
     }
 }
 
-/// Ends a child of ours that is silent.
+/// Kills a child of ours that does not answer.
 pub fn give_up(goal: &str, pid: i32, pidfd: &OwnedFd, patience: Duration) -> Fault {
-    // It is our own child, and not waited for yet. One that has ended meanwhile needs no signal.
+    // It is our own child, and not waited for yet. If it has ended meanwhile, no signal is needed.
     pidfd_send_signal(pidfd, Signal::KILL).ok();
     let seconds = patience.as_secs();
-    Fault::new(format!("cannot {goal}: process {pid}, which does it, has not answered for {seconds} seconds"))
+    Fault::new(format!("cannot {goal}: process {pid}, which does the work, has not answered for {seconds} seconds"))
 }
 
 #[cfg(test)]
@@ -68,10 +68,10 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_heard_and_silence_has_an_end() {
+    fn an_answer_is_read_and_waiting_has_a_deadline() {
         let (reader, pid, pidfd) = child("echo answer; exit 3");
-        let (told, status) = hear("ask", &reader, pid, &pidfd, PATIENCE).unwrap();
-        assert_eq!((told.as_slice(), status), (&b"answer\n"[..], Status(3)));
+        let (answer, status) = hear("ask", &reader, pid, &pidfd, PATIENCE).unwrap();
+        assert_eq!((answer.as_slice(), status), (&b"answer\n"[..], Status(3)));
         for silent in ["kill -STOP $$", "exec >&-; kill -STOP $$"] {
             let (reader, pid, pidfd) = child(silent);
             let fault = hear("ask", &reader, pid, &pidfd, Duration::from_millis(300)).unwrap_err();

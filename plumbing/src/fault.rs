@@ -1,6 +1,6 @@
 //! The error that all tools report, and its text: what failed, on which object, by which call, with which errno.
 //!
-//! The first line is complete in itself; a second line names a remedy, and only when its cause was looked up.
+//! The first line is complete in itself; a second line names a remedy, but only if the cause was looked up.
 
 use std::fmt;
 
@@ -8,70 +8,70 @@ use nix::errno::Errno;
 
 use crate::Status;
 
-/// One failure, ready to be read at 3 a.m.
+/// One failure, as it is printed to a user.
 ///
-/// Its text is `cannot GOAL: CALL: ENAME (text)`, or a sentence of its own where no kernel call failed.
+/// Its text is `cannot GOAL: CALL: ENAME (text)`, or a sentence of its own if no kernel call failed.
 #[derive(Debug, Clone)]
 pub struct Fault {
     message: String,
     errno: Option<Errno>,
     remedy: Option<String>,
     status: Status,
-    told: bool,
+    is_reported: bool,
 }
 
 impl Fault {
-    /// A kernel call that was refused. `goal` completes "cannot …": an operation and its object.
+    /// Describes a kernel call that was refused. `goal` completes "cannot …": an operation and its object.
     #[cold]
     pub fn kernel(goal: impl fmt::Display, call: impl fmt::Display, errno: Errno) -> Self {
         let message = format!("cannot {goal}: {call}: {}", errno_text(errno));
-        Fault { message, errno: Some(errno), remedy: None, status: Status::OURS, told: false }
+        Fault { message, errno: Some(errno), remedy: None, status: Status::OURS, is_reported: false }
     }
 
-    /// A failure without an errno; `message` is the whole sentence.
+    /// Describes a failure without an errno; `message` is the whole sentence.
     #[cold]
     pub fn new(message: impl Into<String>) -> Self {
-        Fault { message: message.into(), errno: None, remedy: None, status: Status::OURS, told: false }
+        Fault { message: message.into(), errno: None, remedy: None, status: Status::OURS, is_reported: false }
     }
 
-    /// Wrong usage; `message` names the option, the value and what would be valid.
+    /// Describes wrong usage; `message` names the option, the value and what would be valid.
     #[cold]
     pub fn usage(message: impl Into<String>) -> Self {
         Fault::new(message).with_remedy("see --help")
     }
 
-    /// A failure that another process of ours has already reported on stderr.
+    /// Represents a failure that another process of ours has already reported on stderr.
     pub fn already_told(status: Status) -> Self {
-        Fault { message: String::new(), errno: None, remedy: None, status, told: true }
+        Fault { message: String::new(), errno: None, remedy: None, status, is_reported: true }
     }
 
-    /// Adds what to do about it. Only for causes that were verified.
+    /// Adds what the user can do about it. Only for causes that were verified.
     #[must_use]
     pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }
 
-    /// Ends with another status than 125.
+    /// Sets an exit status other than 125.
     #[must_use]
     pub fn with_status(mut self, status: Status) -> Self {
         self.status = status;
         self
     }
 
-    /// The errno of the call that failed, where one did.
+    /// Returns the errno of the call that failed, if one did.
     pub fn errno(&self) -> Option<Errno> {
         self.errno
     }
 
-    /// What the process that reports this fault exits with.
+    /// Returns the exit status of the process that reports this fault.
     pub fn status(&self) -> Status {
         self.status
     }
 
     /// Writes the fault to stderr under the tool's name and returns the exit status.
     pub fn report(&self, tool: &str) -> Status {
-        if !self.told {
+        if !self.is_reported {
             let mut text = format!("{tool}: {}\n", on_one_line(&self.message));
             if let Some(remedy) = &self.remedy {
                 text.push_str(&format!("{tool}: remedy: {}\n", on_one_line(remedy)));
@@ -90,19 +90,19 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Names come from anywhere, a container among others: none may end the line, or command the terminal.
+/// Escapes what could end the line or control the terminal: names come from anywhere, a container among others.
 pub fn on_one_line(text: &str) -> String {
     text.chars().map(|c| if crate::text::steers(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
-/// `EPERM (Operation not permitted)`.
+/// Returns `EPERM (Operation not permitted)`.
 pub fn errno_text(errno: Errno) -> String {
     format!("{errno:?} ({})", errno.desc())
 }
 
-/// Turns the errors of the libraries that make our calls into the kernel's errno.
+/// Converts the errors of the libraries that make our calls into the kernel's errno.
 pub trait IntoErrno {
-    /// The errno; EIO where a library made up an error of its own.
+    /// Returns the errno; EIO if a library made up an error of its own.
     fn into_errno(self) -> Errno;
 }
 
@@ -129,12 +129,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_ends_the_line_or_commands_the_terminal() {
+    fn no_name_ends_the_line_or_controls_the_terminal() {
         assert_eq!(on_one_line("a\nb \u{1b}[2J ü\u{202e}"), "a\\nb \\u{1b}[2J ü\\u{202e}");
     }
 
     #[test]
-    fn a_kernel_fault_names_operation_object_call_and_errno() {
+    fn a_kernel_fault_names_the_operation_the_object_the_call_and_the_errno() {
         let fault = Fault::kernel("create a user namespace", "unshare(CLONE_NEWUSER)", Errno::ENOSPC);
         let expected = "cannot create a user namespace: unshare(CLONE_NEWUSER): ENOSPC (No space left on device)";
         assert_eq!(fault.to_string(), expected);

@@ -1,16 +1,17 @@
-//! Lines that are wider than the terminal, folded between words and set in to the column that they explain in.
+//! Lines that are wider than the terminal, wrapped between words and indented to the column of their explanation.
 //! `TIOCGWINSZ(2const)`.
 //!
-//! The surprise: a line of a command alone stays as it is, since what a terminal wraps by itself can still be copied whole.
+//! The surprise: a line with only a command is not wrapped, since a line that the terminal itself wraps can still be
+//! copied whole.
 
 use crate::columns::letter_width;
 
-/// From here on, blanks at the beginning of a line are a column to set in to.
+/// The number of leading blanks from which on they count as a column to indent to.
 const DEEP: usize = 8;
-/// What is left for text has to be worth it.
+/// The least width that is left for text; with less, the line is not wrapped.
 const NARROWEST: usize = 20;
 
-/// Folded where stdout is a terminal.
+/// Wraps the text if stdout is a terminal.
 pub fn for_terminal(text: &str) -> String {
     match rustix::termios::tcgetwinsize(rustix::stdio::stdout()) {
         Ok(size) if size.ws_col > 0 => fold(text, size.ws_col.into()),
@@ -47,7 +48,7 @@ fn fold_line(line: &str, width: usize) -> String {
     folded
 }
 
-/// The characters that take up room, with their places in the line: escape sequences of colours take none.
+/// Returns the characters that take up room, with their positions in the line: escape sequences of colors take none.
 fn shown(line: &str) -> Vec<(usize, char)> {
     let mut is_escape = false;
     let takes_room = |&(_, c): &(usize, char)| {
@@ -63,7 +64,7 @@ fn cells(shown: &[(usize, char)]) -> usize {
     shown.iter().map(|(_, letter)| letter_width(*letter)).sum()
 }
 
-/// Where the text begins that a label, two blanks apart, stands in front of; or that is set in by itself.
+/// Returns where the text begins that follows a label after two blanks, or that is indented without a label.
 fn column(shown: &[(usize, char)]) -> Option<usize> {
     let is_blank = |place: usize| shown.get(place).is_some_and(|(_, c)| *c == ' ');
     let first = (0..shown.len()).find(|place| !is_blank(*place))?;
@@ -77,18 +78,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_wide_goes_on_below_what_it_explains() {
+    fn a_line_that_is_too_wide_continues_below_its_explanation() {
         let help = "  -m, --mount[=<FILE>]  Own mount table; bind it there\nOptions:";
         let folded = "  -m, --mount[=<FILE>]  Own mount table; bind it\n                        there\nOptions:";
         assert_eq!(fold(help, 48), folded);
         assert_eq!(fold(help, 80), help);
-        let reason = "          a wall less and another";
-        assert_eq!(fold(reason, 34), "          a wall less and another");
-        assert_eq!(fold(&format!("{reason} and more"), 34), "          a wall less and another\n          and more");
+        let reason = "          the first of two layers";
+        assert_eq!(fold(reason, 34), "          the first of two layers");
+        assert_eq!(fold(&format!("{reason} and more"), 34), "          the first of two layers\n          and more");
     }
 
     #[test]
-    fn a_command_alone_and_a_word_too_long_stay_whole() {
+    fn a_command_and_a_word_that_is_too_long_stay_whole() {
         let command = "  netns-rs exec --new --bridge box0 --address 10.88.0.2/24 --nat -- bash";
         assert_eq!(fold(command, 40), command);
         let path = format!("path  {}", "x".repeat(60));
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_take_no_room() {
+    fn colors_take_no_room() {
         let line = "\x1b[1mlabel\x1b[0m  one two three four five six";
         assert_eq!(fold(line, 34), line);
         assert_eq!(fold(line, 33), "\x1b[1mlabel\x1b[0m  one two three four five\n       six");

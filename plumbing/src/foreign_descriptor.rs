@@ -1,8 +1,8 @@
-//! A descriptor of another process, looked at without taking its file over. `proc_pid_fd(5)`, `proc_pid_fdinfo(5)`.
+//! A descriptor of another process, examined without taking over its file. `proc_pid_fd(5)`, `proc_pid_fdinfo(5)`.
 //!
-//! The surprise: `close(2)` can block. Closing a file of FUSE asks its server, which may be the process that we look at;
-//! it may never answer, and not even SIGKILL ends the wait. `pidfd_getfd(2)` hands out such a file to be closed. A path
-//! descriptor is closed without asking anybody.
+//! The surprise: `close(2)` can block. Closing a FUSE file asks its server, which may be the process that we examine;
+//! it may never answer, and not even SIGKILL ends the wait. `pidfd_getfd(2)` returns such a file, which then has to be
+//! closed. Closing a path descriptor asks no server.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -14,23 +14,23 @@ use crate::fault::IntoErrno;
 use crate::procfs;
 use crate::target::Target;
 
-/// Opens descriptor `fd` of the process for reading if it is a memfd; `None` if it is anything else. EBADF: it has no
-/// such descriptor.
+/// Opens descriptor `fd` of the process for reading if it is a memfd; `None` if it is anything else. EBADF: the process
+/// has no such descriptor.
 pub(crate) fn memfd(target: &Target, fd: i32) -> Result<Option<OwnedFd>, Errno> {
     let ours = memfd_create("example", MemfdFlags::CLOEXEC).map_err(IntoErrno::into_errno)?;
     let path = match open_path(target, fd) {
-        // It is in a user namespace of our own, where another right counts.
+        // The process is in a user namespace of our own, where another right counts.
         Err(Errno::EACCES) => return take_over(target, fd).map(Some),
         path => path?,
     };
     if mount(path.as_fd())? != mount(ours.as_fd())? {
         return Ok(None);
     }
-    // The same file, whatever the process has at that number by now.
+    // Opens the same file, whatever the process has at that number by now.
     procfs::open(&format!("self/fd/{}", path.as_raw_fd()), OFlags::RDONLY).map(Some)
 }
 
-/// Whether descriptor `fd` of the process is a socket now. EBADF: it has no such descriptor.
+/// Returns whether descriptor `fd` of the process is a socket now. EBADF: the process has no such descriptor.
 pub(crate) fn is_socket(target: &Target, fd: i32, example: BorrowedFd<'_>) -> Result<bool, Errno> {
     match open_path(target, fd) {
         Err(Errno::EACCES) => Ok(true),
@@ -38,12 +38,12 @@ pub(crate) fn is_socket(target: &Target, fd: i32, example: BorrowedFd<'_>) -> Re
     }
 }
 
-/// Takes its file over; `pidfd_getfd(2)`.
+/// Copies the descriptor to this process; `pidfd_getfd(2)`.
 pub(crate) fn take_over(target: &Target, fd: i32) -> Result<OwnedFd, Errno> {
     pidfd_getfd(target.pidfd(), fd, PidfdGetfdFlags::empty()).map_err(IntoErrno::into_errno)
 }
 
-/// Asks no file system: O_PATH opens nothing.
+/// Opens a path descriptor. This involves no file system: O_PATH opens no file.
 fn open_path(target: &Target, fd: i32) -> Result<OwnedFd, Errno> {
     let path = format!("fd/{fd}");
     openat(target.dir(), path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(|error| {
@@ -54,8 +54,8 @@ fn open_path(target: &Target, fd: i32) -> Result<OwnedFd, Errno> {
     })
 }
 
-/// The number of the mount that a descriptor of ours lies on: memfds are all on one of the kernel's own, sockets on
-/// another, where nobody can mount a file system. Not by statx(2), which asks the file system.
+/// Returns the id of the mount on which a descriptor of ours is: memfds are all on one mount of the kernel's own,
+/// sockets on another, where no user can mount a file system. Not by statx(2), which asks the file system.
 fn mount(fd: BorrowedFd<'_>) -> Result<u64, Errno> {
     let info = procfs::read_text(&format!("self/fdinfo/{}", fd.as_raw_fd())).map_err(IntoErrno::into_errno)?;
     info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok()).ok_or(Errno::ENOSYS)
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_memfd_and_a_socket_are_told_from_other_files() {
+    fn a_memfd_and_a_socket_are_distinguished_from_other_files() {
         let own = Target::of_pid(std::process::id() as i32).unwrap();
         let memfd_of_ours = memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
         let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();

@@ -1,9 +1,9 @@
-//! Joining a user namespace that somebody else may own. `setns(2)`, `user_namespaces(7)`, `ptrace(2)`.
+//! Joining a user namespace that someone else may own. `setns(2)`, `user_namespaces(7)`, `ptrace(2)`.
 //!
-//! Its owner has every capability over each process in it, and chooses the mounts that are joined with it. So nothing of
-//! ours that reaches further may come along: no supplementary group, no user but the namespace's own root, no memory
-//! that can be read. The surprise: `setns(2)` changes no id, so root outside stays root outside, for every file that the
-//! owner leads it to.
+//! Its owner has every capability over each process in it, and chooses the mounts that are joined with it. So we must
+//! not keep anything that gives access beyond it: no supplementary group, no user except the namespace's own root, no
+//! readable memory. The surprise: `setns(2)` changes no id, so root outside stays root outside, for every file to which
+//! the owner directs the process.
 
 use nix::errno::Errno;
 use nix::unistd::{getresgid, getresuid};
@@ -18,13 +18,13 @@ use crate::privilege::{change_identity, holds, keep_capabilities, raise_permitte
 use crate::target::Target;
 use crate::{Fault, procfs};
 
-/// Joins the namespaces of these kinds, and is root of the user namespace if that is one of them.
+/// Joins the namespaces of these kinds, and becomes root of the user namespace if that is one of them.
 ///
-/// The order: first the maps, since a namespace without a root for us is refused before anything has changed. Then the
-/// groups and ids, as long as we have the right to change them and nobody inside can reach us. Then we hide. Only then
-/// we join.
+/// The order: first the maps, since a namespace without a root that we can become is refused before anything has
+/// changed. Then the groups and ids, as long as we have the right to change them and no process inside can reach us.
+/// Then we hide. Only then we join.
 pub fn join(target: &Target, kinds: KindSet, why: &str) -> Result<(), Fault> {
-    // What is mounted on /proc in there is the owner's choice.
+    // The owner chooses what is mounted on /proc inside.
     procfs::keep()?;
     if !kinds.contains(Kind::User) {
         return target.join(kinds, why);
@@ -41,7 +41,7 @@ pub fn join(target: &Target, kinds: KindSet, why: &str) -> Result<(), Fault> {
     stay_hidden()
 }
 
-/// Leaves the supplementary groups, where we have the right to. Call this before the namespace is joined: many forbid
+/// Leaves the supplementary groups if we have the right to. Call this before joining the namespace: many forbid
 /// `setgroups(2)` for good.
 pub fn leave_groups() -> Result<(), Fault> {
     match holds(CapabilitySet::SETGID) {
@@ -50,9 +50,9 @@ pub fn leave_groups() -> Result<(), Fault> {
     }
 }
 
-/// Whether the user namespace that we are in forbids `setgroups(2)`.
+/// Returns whether the user namespace that we are in forbids `setgroups(2)`.
 pub fn forbids_setgroups() -> Result<bool, Fault> {
-    look("find out whether groups may be left", "read(\"/proc/self/setgroups\")", || {
+    look("determine whether groups may be left", "read(\"/proc/self/setgroups\")", || {
         procfs::read_text("self/setgroups")
     })
     .map(|text| setgroups_is_denied(&text))
@@ -60,15 +60,16 @@ pub fn forbids_setgroups() -> Result<bool, Fault> {
 
 /// The root of a user namespace.
 struct Root {
-    /// Its user and its group, as they are called here; `None` where the namespace has none.
+    /// Its user and its group, as ids of our own namespace; `None` if the namespace has none.
     uid: Option<u32>,
     gid: Option<u32>,
-    /// Whether we made the namespace: then nothing of it is foreign.
+    /// Whether we made the namespace: then nothing in it is foreign.
     is_ours: bool,
 }
 
 impl Root {
-    /// Finds it; refuses a namespace of somebody else's that has none, where we would stay who we are outside.
+    /// Determines the root of the target's user namespace. Refuses a namespace of someone else that has none: there we
+    /// would keep the ids that we have outside.
     fn of(target: &Target) -> Result<Root, Fault> {
         let pid = target.pid();
         let goal = format!("join the user namespace of process {pid}");
@@ -82,7 +83,7 @@ impl Root {
             match root.is_none() && !is_ours {
                 true => Err(Fault::new(format!("cannot {goal} as its root: /proc/{pid}/{map} does not map ID 0"))
                     .with_remedy(format!(
-                        "user {owner} made it, so we do not join it as anybody else; have a root mapped in it: \
+                        "user {owner} made it, so we join it only as its root; map a root in it: \
                          unshare-rs --map-root-user"
                     ))),
                 false => Ok(root),
@@ -91,12 +92,12 @@ impl Root {
         Ok(Root { uid: uid?, gid: gid?, is_ours })
     }
 
-    /// Becomes it while we are outside, where our rights suffice for that; answers whether they did. Then there is no
-    /// instant at which somebody inside meets us as who we were.
+    /// Becomes this root while we are outside, if our rights suffice for that; returns whether they did. Then there is
+    /// no instant at which a process inside meets us with our former ids.
     fn become_outside(&self) -> Result<bool, Fault> {
         let (Some(uid), Some(gid)) = (self.uid, self.gid) else { return Ok(false) };
         let may = [CapabilitySet::SETUID, CapabilitySet::SETGID].into_iter().all(|right| holds(right) == Some(true));
-        // An ID that has no name here.
+        // An id that is not mapped here.
         if [uid, gid].contains(&u32::MAX) {
             return Ok(false);
         }
@@ -107,7 +108,7 @@ impl Root {
             return Ok(true);
         }
         if may {
-            // setns(2) wants them, and no other step does.
+            // setns(2) needs the capabilities, and no other step does.
             keep_capabilities()?;
             change_identity(Some(uid), Some(gid), None)?;
             raise_permitted()?;
@@ -115,7 +116,7 @@ impl Root {
         Ok(may)
     }
 
-    /// Becomes it inside, where the namespace gives the right to that.
+    /// Becomes this root inside, where the namespace gives the right to that.
     fn become_inside(&self, target: &Target) -> Result<(), Fault> {
         let may_leave = !forbids_setgroups()?;
         let groups = look("read our supplementary groups", "getgroups()", rustix::process::getgroups)?;
@@ -131,7 +132,7 @@ impl Root {
     }
 }
 
-/// What an ID of a user namespace is called where its map (`inside outside count` a line) was read.
+/// Returns the outside id of an id of a user namespace, by its map (a line is `inside outside count`).
 fn outside(map: &str, id: u32) -> Option<u32> {
     let id = u64::from(id);
     map.lines().find_map(|line| {

@@ -1,8 +1,9 @@
-//! `--ready-fd`, `--block-fd`, `--exec-fifo`: a word to who started us once all is set up, and waiting for theirs before
-//! the command runs; on descriptors that we inherited, or on a FIFO. The command gets none of them. `fifo(7)`.
+//! `--ready-fd`, `--block-fd`, `--exec-fifo`: a byte to the process that started us once all is set up, and waiting for
+//! its byte before the command runs; on descriptors that we inherited, or on a FIFO. The command gets none of them.
+//! `fifo(7)`.
 //!
 //! The FIFO is opened for both directions at the start, while its path still means what the caller meant: so opening it
-//! waits for nobody, and whoever writes finds a reader for as long as we live.
+//! does not block, and a writer finds a reader for as long as we live.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
@@ -12,18 +13,18 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use crate::Fault;
 use crate::kernel::{adopt, call, is_open, look};
 
-/// Where we tell and wait.
+/// The descriptors and the FIFO for reporting and waiting.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places {
-    /// A word is written to this descriptor.
+    /// A byte is written to this descriptor.
     pub ready: Option<RawFd>,
-    /// A word is awaited from this one.
+    /// A byte is read from this descriptor.
     pub block: Option<RawFd>,
-    /// A word is awaited from this FIFO.
+    /// A byte is read from this FIFO.
     pub fifo: Option<PathBuf>,
 }
 
-/// The descriptors, ours.
+/// The descriptors, owned by us.
 #[derive(Debug, Default)]
 pub struct Gates {
     ready: Option<OwnedFd>,
@@ -32,7 +33,7 @@ pub struct Gates {
 }
 
 impl Gates {
-    /// Takes them, before anything is changed.
+    /// Takes the descriptors, before anything is changed.
     pub fn take(places: &Places) -> Result<Gates, Fault> {
         for (option, fd) in [("--ready-fd", places.ready), ("--block-fd", places.block)] {
             if let Some(fd) = fd.filter(|fd| !is_open(*fd)) {
@@ -51,17 +52,18 @@ impl Gates {
         Ok(Gates { ready, block, fifo })
     }
 
-    /// Tells and waits. An end of file opens the gate as well as a byte: whoever held it closed has gone.
+    /// Reports that all is set up, then waits. End of file opens the gate as well as a byte: the process that held it
+    /// closed is gone.
     pub fn pass(self) -> Result<(), Fault> {
         if let Some(ready) = self.ready {
             let text = format!("write({}, \"\\n\", 1)", ready.as_raw_fd());
-            let why = "whoever started us reads here that all is set up";
-            call("tell that all is ready", text, why, || rustix::io::write(&ready, b"\n"))?;
+            let why = "the process that started us learns from it that all is set up";
+            call("report that all is ready", text, why, || rustix::io::write(&ready, b"\n"))?;
         }
         for gate in [self.block, self.fifo].into_iter().flatten() {
             let text = format!("read({}, …, 1)", gate.as_raw_fd());
-            let why = "the command waits for a byte of theirs, or for the end of file";
-            call("wait for the word to go on", text, why, || {
+            let why = "the command waits for a byte from there, or for the end of file";
+            call("wait for the byte that starts the command", text, why, || {
                 rustix::io::retry_on_intr(|| rustix::io::read(&gate, &mut [0u8; 1]))
             })?;
         }
@@ -72,7 +74,7 @@ impl Gates {
 fn open_fifo(path: &Path) -> Result<OwnedFd, Fault> {
     let shown = path.to_string_lossy();
     let goal = format!("open the FIFO {shown}");
-    // For reading alone it would be at its end as soon as the first writer has gone.
+    // If opened for reading only, it would be at its end as soon as the first writer has gone.
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let fifo = look(&goal, format!("openat(AT_FDCWD, {shown:?}, O_RDWR|O_NONBLOCK|O_NOCTTY)"), || {
         openat(CWD, path, flags, Mode::empty())
@@ -85,7 +87,7 @@ fn open_fifo(path: &Path) -> Result<OwnedFd, Fault> {
     Ok(fifo)
 }
 
-/// The standard descriptors stay the command's, of the others it gets nothing.
+/// Takes a descriptor so that the command does not get it. The command keeps the standard descriptors.
 fn own(fd: RawFd) -> Result<OwnedFd, Fault> {
     if fd <= 2 {
         return copy(fd);

@@ -1,7 +1,7 @@
-//! One control group, held by a descriptor of its directory: its files, the groups in it, and moving into it.
+//! One cgroup, held by a descriptor of its directory: its files, the groups in it, and moving into it.
 //!
-//! `cgroups(7)`. The surprise: a write of `0` to its list of members means whoever writes, so nobody needs a pid, which
-//! would be another one in another pid namespace.
+//! `cgroups(7)`. The surprise: writing `0` to its list of members means the writing process, so that no pid is needed,
+//! which would be a different one in another pid namespace.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,7 +18,7 @@ use crate::{Fault, narrate, target};
 /// A group, by descriptor; or, in a dry run, one that would have been made.
 #[derive(Debug)]
 pub struct Group {
-    /// Of its hierarchy: 1 or 2.
+    /// The version of its hierarchy: 1 or 2.
     pub version: u8,
     path: PathBuf,
     shown: PathBuf,
@@ -26,27 +26,27 @@ pub struct Group {
 }
 
 impl Group {
-    /// A group that [`Hierarchy::open`](crate::hierarchy::Hierarchy::open) found.
+    /// Returns a group that [`Hierarchy::open`](crate::hierarchy::Hierarchy::open) opened.
     pub(crate) fn opened(version: u8, path: &Path, shown: PathBuf, dir: OwnedFd) -> Group {
         Group { version, path: path.to_owned(), shown, dir: Some(dir) }
     }
 
-    /// A group that a dry run did not make.
+    /// Returns a group that a dry run did not make.
     pub(crate) fn pretended(version: u8, path: &Path, shown: PathBuf) -> Group {
         Group { version, path: path.to_owned(), shown, dir: None }
     }
 
-    /// Its path in its hierarchy, as our cgroup namespace sees it.
+    /// Returns its path in its hierarchy, as our cgroup namespace sees it.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its directory, for sentences.
+    /// Returns its directory, for error texts and narration.
     pub fn shown(&self) -> &Path {
         &self.shown
     }
 
-    /// Its directory, which may be opened with `O_PATH`; `None` for one that a dry run did not make.
+    /// Returns its directory, which may be opened with `O_PATH`; `None` for one that a dry run did not make.
     pub fn dir(&self) -> Option<BorrowedFd<'_>> {
         self.dir.as_ref().map(AsFd::as_fd)
     }
@@ -65,11 +65,11 @@ impl Group {
         }
         match self.child(name) {
             Ok(made) => Ok(made),
-            Err(fault) => self.remove(name, "what cannot be used is not left behind").and(Err(fault)),
+            Err(fault) => self.remove(name, "a group that cannot be used is not left behind").and(Err(fault)),
         }
     }
 
-    /// Opens a group in this one, to be read; `name` is a plain file name.
+    /// Opens a group in this one for reading; `name` is a plain file name.
     pub fn child(&self, name: &OsStr) -> Result<Group, Fault> {
         let shown = self.shown.join(name);
         let dir = look(format!("open the cgroup {}", shown.display()), format!("openat({shown:?})"), || {
@@ -79,23 +79,26 @@ impl Group {
         Ok(Group::opened(self.version, &self.path.join(name), shown, dir))
     }
 
-    /// Says on the group, which [`Group::make`] made, whose it is. Without such attributes (before Linux 5.7) no later run
-    /// can know that the group is one of ours, and nothing else changes.
+    /// Records on the group, which [`Group::make`] made, to which process it belongs. Without such attributes (before
+    /// Linux 5.7) no later run can know that the group is one of ours, and nothing else changes.
     pub fn set_mark(&self, mark: &Mark) -> Result<(), Fault> {
         let value = mark.to_bytes();
         let goal = format!("mark the cgroup {}", self.shown.display());
         let text = format!("fsetxattr({:?}, {:?}, {:?})", self.shown, mark::NAME, String::from_utf8_lossy(&value));
-        let set =
-            call(goal, text, "if the guardian is killed, a later run knows that the group is left; xattr(7)", || {
-                rustix::fs::fsetxattr(self.require_dir()?, mark::NAME, &value, XattrFlags::empty())
-            });
+        let set = call(
+            goal,
+            text,
+            "if the guardian is killed, a later run knows from it that the group is left over; xattr(7)",
+            || rustix::fs::fsetxattr(self.require_dir()?, mark::NAME, &value, XattrFlags::empty()),
+        );
         match set.as_ref().err().and_then(Fault::errno) {
             Some(Errno::EOPNOTSUPP) => Ok(()),
             _ => set,
         }
     }
 
-    /// The mark of a group that belongs to our own user: whatever others have written on theirs is not believed.
+    /// Returns the mark of the group if the group belongs to our own user: what others write on their groups is not
+    /// trusted.
     pub fn mark(&self) -> Option<Mark> {
         let dir = self.dir()?;
         // A path descriptor, which this one may be, has no attributes.
@@ -106,7 +109,7 @@ impl Group {
         Mark::parse(&value[..length])
     }
 
-    /// What [`Group::inode`] says of the group of this name in this one; `None` where there is none.
+    /// Returns [`Group::inode`] of the group of this name in this one; `None` if there is none.
     pub fn inode_of(&self, name: &OsStr) -> Result<Option<u64>, Fault> {
         let goal = format!("identify the cgroup {}", self.shown.join(name).display());
         let text = format!("statat({:?}, {name:?}, AT_SYMLINK_NOFOLLOW)", self.shown);
@@ -118,20 +121,20 @@ impl Group {
         }
     }
 
-    /// What no other group of the hierarchy has.
+    /// Returns its inode number, which no other group of the hierarchy has.
     pub fn inode(&self) -> Result<u64, Fault> {
         let goal = format!("identify the cgroup {}", self.shown.display());
         look(goal, "fstat(fd)", || rustix::fs::fstat(self.require_dir()?)).map(|stat| stat.st_ino)
     }
 
-    /// Removes a group that lies in this one.
+    /// Removes a group in this one.
     pub fn remove(&self, name: &OsStr, why: &str) -> Result<(), Fault> {
         let goal = format!("remove the cgroup {}", self.shown.join(name).display());
         let text = format!("unlinkat({:?}, {name:?}, AT_REMOVEDIR)", self.shown);
         call(goal, text, why, || rustix::fs::unlinkat(self.require_dir()?, name, rustix::fs::AtFlags::REMOVEDIR))
     }
 
-    /// Writes a value into one of its files.
+    /// Writes a value to one of its files.
     pub fn write(&self, file: &str, value: &str, why: &str) -> Result<(), Fault> {
         let path = self.shown.join(file);
         let goal = format!("write {}", path.display());
@@ -157,11 +160,12 @@ impl Group {
         Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
     }
 
-    /// Moves this process into it.
+    /// Moves this process into the group.
     pub fn join(&self) -> Result<(), Fault> {
         match self.version {
             2 => self.write("cgroup.procs", "0", "0 means the writer: this process moves into the group; cgroups(7)"),
-            // The whole process would do as well, but then the kernel waits for other CPUs: 11 ms. We are one thread.
+            // The whole process could be moved as well, but then the kernel waits for other CPUs: 11 ms. We are one
+            // thread.
             _ => self.write("tasks", "0", "0 means the writer: this process moves into the group; cgroups(7)"),
         }
     }

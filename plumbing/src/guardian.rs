@@ -1,11 +1,11 @@
-//! Guardians: a process for each object that lives outside the container's namespaces (a cgroup, NAT rules, a bridge).
+//! Guardians: a process for each object that is outside the container's namespaces (a cgroup, NAT rules, a bridge).
 //!
 //! The guardian makes the object, waits on the pidfd of the process whose end is the container's end, removes the
-//! object, and exits. It makes it *itself*: whoever else is killed, and at whatever instant, the one that knows what
-//! was made is there to remove it. `pidfd_open(2)`.
+//! object, and exits. It makes the object *itself*: whichever other process is killed, and at whatever instant, the one
+//! that knows what was made is there to remove it. `pidfd_open(2)`.
 //!
-//! The surprise: `systemctl stop`, `kill 0` and the end of a session send their signals to the guardian as well, when it
-//! has most to do. So it blocks all of them; SIGKILL is the only signal that leaves something behind.
+//! The surprise: `systemctl stop`, `kill 0` and the end of a session send their signals to the guardian as well,
+//! exactly when it has work to do. So it blocks all of them; SIGKILL is the only signal that leaves something behind.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -17,12 +17,12 @@ use crate::status::wait_for;
 use crate::target::wait_readable;
 use crate::{Fault, Status, ephemeral, narrate};
 
-/// What a guardian made and has to remove. A closure is one that has nothing to do in between.
+/// What a guardian made and has to remove. A closure is the form with nothing to do in between.
 pub trait Kept {
-    /// What can wait until the stage has its answer. Nobody hears of a failure any more.
+    /// Does what can wait until the stage has its answer. A failure is no longer reported.
     fn settle(&self) {}
 
-    /// Removes it.
+    /// Removes the object.
     fn remove(self) -> Result<(), Fault>;
 }
 
@@ -32,13 +32,14 @@ impl<F: FnOnce() -> Result<(), Fault>> Kept for F {
     }
 }
 
-/// Starts a guardian over the process behind `watched`.
+/// Starts a guardian that watches the process behind `watched`.
 ///
-/// In the guardian, `make` makes the object and gives back what the caller wants to know about it (passed on as text)
-/// and how to remove it. What `remove` owns (descriptors, say) stays open for as long as the guardian lives. Errors of
-/// `make` are reported by the guardian and come back as a fault that is already told; it must have undone its work.
+/// In the guardian, `make` makes the object and returns what the caller wants to know about it (passed on as text) and
+/// how to remove it. What `remove` owns (descriptors, for example) stays open for as long as the guardian lives. Errors
+/// of `make` are reported by the guardian and come back as a fault that is already reported; `make` must have undone
+/// its work.
 ///
-/// Under `--dry-run`, `make` runs here, so that its calls are told, and nothing is guarded.
+/// Under `--dry-run`, `make` runs here, so that its calls are narrated, and nothing is guarded.
 pub fn spawn<R: Kept>(
     watched: BorrowedFd<'_>,
     make: impl FnOnce() -> Result<(String, R), Fault>,
@@ -46,19 +47,19 @@ pub fn spawn<R: Kept>(
     spawn_keeping(watched, &[], make)
 }
 
-/// As [`spawn`], with descriptors that stay open in the guardian while `make` runs, and no longer: a namespace that it
-/// works in must not live on because of it.
+/// Starts a guardian as [`spawn`] does, with descriptors that stay open in the guardian while `make` runs, and no
+/// longer: a namespace in which it works must not stay alive because of it.
 pub fn spawn_keeping<R: Kept>(
     watched: BorrowedFd<'_>,
     keep: &[BorrowedFd<'_>],
     make: impl FnOnce() -> Result<(String, R), Fault>,
 ) -> Result<String, Fault> {
     if narrate::is_dry_run() {
-        return fork(GOAL, OUTLIVES).and_then(|_| fork(GOAL, UNKNOWN_CHILD)).and_then(|_| make()).map(|(told, _)| told);
+        return fork(GOAL, OUTLIVES).and_then(|_| fork(GOAL, UNKNOWN_CHILD)).and_then(|_| make()).map(|(text, _)| text);
     }
     let (reader, writer) = look(GOAL, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     match fork(GOAL, OUTLIVES)? {
-        // Forked twice, so that the command we become finds no child that it did not start.
+        // Forked twice, so that the command that we become has no child that it did not start.
         Cloned::Child => match fork(GOAL, UNKNOWN_CHILD) {
             Ok(Cloned::Child) => guard(watched, writer, keep, make),
             Ok(Cloned::Parent { .. }) => exit_now(Status::SUCCESS),
@@ -74,16 +75,16 @@ pub fn spawn_keeping<R: Kept>(
 
 const GOAL: &str = "start a guardian";
 const OUTLIVES: &str = "a guardian outlives us: it removes what is made here when the container ends";
-const UNKNOWN_CHILD: &str = "its parent exits, so that the command has no child it does not know";
+const UNKNOWN_CHILD: &str = "its parent exits, so that the command has no child that it did not start";
 
-/// What the guardian's first byte says.
+/// The first byte that the guardian writes when the object is made.
 const MADE: u8 = b'+';
 
 fn hear(reader: OwnedFd) -> Result<String, Fault> {
-    let mut told = String::new();
-    look("hear from the guardian", "read(pipe)", || std::fs::File::from(reader).read_to_string(&mut told))?;
-    match told.strip_prefix(char::from(MADE)) {
-        Some(told) => Ok(told.to_owned()),
+    let mut text = String::new();
+    look("read the answer of the guardian", "read(pipe)", || std::fs::File::from(reader).read_to_string(&mut text))?;
+    match text.strip_prefix(char::from(MADE)) {
+        Some(text) => Ok(text.to_owned()),
         None => Err(Fault::already_told(Status::OURS)),
     }
 }
@@ -98,17 +99,17 @@ fn guard<R: Kept>(
     let shed = || {
         block_signals().and_then(|()| shed(&kept)).and_then(|()| stop_up(0, watched)).and_then(|()| stop_up(1, watched))
     };
-    let (told, made) = match shed().and_then(|()| make()) {
+    let (text, made) = match shed().and_then(|()| make()) {
         Ok(made) => made,
-        // While the pipe is open: when it closes, the stage exits, and nobody reads what comes after its end.
+        // While the pipe is open: when it closes, the stage exits, and what is printed after its end is read by no one.
         Err(fault) => exit_now(fault.report(narrate::tool())),
     };
     let settle = || {
         made.settle();
         ephemeral::leave();
     };
-    let handed_over = close(keep).and_then(|()| announce(writer, &told)).and_then(|()| shed_stderr(watched, settle));
-    // Whatever happened since: the object exists, so it will be removed.
+    let handed_over = close(keep).and_then(|()| announce(writer, &text)).and_then(|()| shed_stderr(watched, settle));
+    // Whatever has happened since: the object exists, so it will be removed.
     let waited = handed_over.and_then(|()| wait_readable(watched, None).map(drop));
     match made.remove().and(waited) {
         Ok(()) => exit_now(Status::SUCCESS),
@@ -116,12 +117,12 @@ fn guard<R: Kept>(
     }
 }
 
-/// Blocks signals before anything is made. Nothing unblocks them again: a guardian executes no other program.
+/// Blocks signals before anything is made. They are never unblocked: a guardian executes no other program.
 fn block_signals() -> Result<(), Fault> {
     look("block signals", "rt_sigprocmask(SIG_SETMASK)", block_every_signal)
 }
 
-/// Lets go of everything inherited but stderr: a lease kept open here would keep an abandoned container alive, a pipe
+/// Closes everything inherited except stderr: a lease kept open here would keep an abandoned container alive, a pipe
 /// would keep its reader waiting, and a directory would keep a mount busy.
 fn shed(keep: &[BorrowedFd<'_>]) -> Result<(), Fault> {
     look("leave the terminal", "setsid()", rustix::process::setsid)?;
@@ -138,13 +139,14 @@ fn shed(keep: &[BorrowedFd<'_>]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Puts a descriptor that takes no bytes in place of a standard one: left closed, its number would go to the next file
-/// that is opened, and whatever is written to stderr would go into that.
+/// Puts a descriptor that takes no bytes in place of a standard one: if it were closed, the next file that is opened
+/// would get its number, and whatever is written to stderr would go into that file.
 fn stop_up(number: i32, watched: BorrowedFd<'_>) -> Result<(), Fault> {
     look("let go of the terminal", format!("dup2(pidfd, {number})"), || place(watched, number))
 }
 
-/// What was kept for making only. Its owners' frames are never returned to, so nothing closes these numbers again.
+/// Closes what was kept for making only. The frames of its owners are never returned to, so nothing closes these
+/// numbers again.
 fn close(kept: &[BorrowedFd<'_>]) -> Result<(), Fault> {
     for fd in kept.iter().map(|fd| fd.as_raw_fd() as u32) {
         look("close what was kept", "close_range()", || close_range(fd, fd, false))?;
@@ -152,20 +154,21 @@ fn close(kept: &[BorrowedFd<'_>]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// stderr goes last: until the object is made there may be an error to tell. The removal is narrated nevertheless: by
-/// no reader, but in the same way, so that strace sees it told as well.
+/// Closes stderr last: until the object is made there may be an error to report. The removal is narrated nevertheless:
+/// no one reads it, but strace then shows the narration of these calls, too.
 fn shed_stderr(watched: BorrowedFd<'_>, settle: impl FnOnce()) -> Result<(), Fault> {
     stop_up(2, watched)?;
     settle();
     look("give memory back", "madvise(MADV_DONTNEED)", forget_text)
 }
 
-fn announce(writer: OwnedFd, told: &str) -> Result<(), Fault> {
+fn announce(writer: OwnedFd, text: &str) -> Result<(), Fault> {
     let mut message = vec![MADE];
-    message.extend_from_slice(told.as_bytes());
+    message.extend_from_slice(text.as_bytes());
     let mut writer = std::fs::File::from(writer);
     match writer.write_all(&message) {
-        // Nobody listens any more: the stage was killed. The container it watches decides what follows.
+        // Nobody reads the answer any more: the stage was killed. The container that the guardian watches decides what
+        // follows.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         answer => look("answer the stage", "write(pipe)", || answer),
     }

@@ -1,8 +1,9 @@
-//! Where the cgroup hierarchies are mounted, where we are in each, and joining a group from outside. `cgroups(7)`.
+//! Where the cgroup hierarchies are mounted, which group we are in in each, and joining a group from outside.
+//! `cgroups(7)`.
 //!
-//! Nothing is at a fixed place: /proc/self/mountinfo tells the mounts, /proc/self/cgroup our groups, both as our
-//! cgroup namespace sees them. The surprise: a mount may show only a part of its hierarchy (mountinfo's root field),
-//! so a group's directory is its path *less* that root, below the mount point.
+//! Nothing is at a fixed place: /proc/self/mountinfo lists the mounts, /proc/self/cgroup our groups, both as our cgroup
+//! namespace sees them. The surprise: a mount may show only a part of its hierarchy (mountinfo's root field), so a
+//! group's directory is its path *minus* that root, below the mount point.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -20,20 +21,20 @@ use crate::target::{self, Target};
 use crate::text::Text;
 use crate::{Fault, mountinfo, narrate};
 
-/// Never out of the hierarchy: a path in a record is somebody else's word.
+/// Never out of the hierarchy: a path in a record comes from someone else.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS)
     .union(ResolveFlags::NO_XDEV);
 
-/// What this machine's controllers are attached to.
+/// The hierarchies to which the controllers of this machine are attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// One hierarchy for all controllers.
     V2,
-    /// A hierarchy for each controller, or few of them.
+    /// One hierarchy per controller, or a few for all of them.
     V1,
-    /// Controllers in v1 hierarchies, and v2 mounted beside them, mostly without.
+    /// Controllers in v1 hierarchies, with v2 also mounted, usually without controllers.
     Hybrid,
 }
 
@@ -41,18 +42,18 @@ pub enum Layout {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchies(Vec<Hierarchy>);
 
-/// One hierarchy.
+/// One cgroup hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
     /// 1 or 2.
     pub version: u8,
-    /// v1: its controllers, and `name=…` for a named one. v2: none; each group's `cgroup.controllers` tells.
+    /// v1: its controllers, and `name=…` for a named one. v2: none; each group's `cgroup.controllers` lists them.
     pub controllers: Vec<String>,
     own_path: PathBuf,
     mounts: Vec<Mount>,
 }
 
-/// One line of mountinfo, as far as cgroups go; `proc_pid_mountinfo(5)`.
+/// One line of mountinfo, as far as cgroups are concerned; `proc_pid_mountinfo(5)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Mount {
     version: u8,
@@ -64,7 +65,7 @@ struct Mount {
 }
 
 impl Hierarchies {
-    /// Finds them.
+    /// Finds the hierarchies that this process is in.
     pub fn discover() -> Result<Hierarchies, Fault> {
         Ok(Hierarchies::parse(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?))
     }
@@ -78,7 +79,7 @@ impl Hierarchies {
         Ok(Hierarchies::parse(&cgroup, &read("/proc/self/mountinfo")?))
     }
 
-    /// What the two files tell; pure.
+    /// Parses the contents of the two files; pure.
     pub fn parse(cgroup: &[u8], mountinfo: &[u8]) -> Hierarchies {
         let mounts: Vec<Mount> = mountinfo::parse(mountinfo).into_iter().filter_map(Mount::of_cgroups).collect();
         let of_line = |(controllers, own_path): (Vec<String>, PathBuf)| {
@@ -87,7 +88,7 @@ impl Hierarchies {
                 mount.version == version && controllers.iter().all(|controller| mount.options.contains(controller))
             };
             let mut mounts: Vec<Mount> = mounts.iter().filter(shows).cloned().collect();
-            // The mount that shows the most comes first, then the one made last: it lies on top.
+            // The mount that shows the most comes first, then the one made last: it is on top.
             mounts.reverse();
             mounts.sort_by_key(|mount| mount.root.components().count());
             Hierarchy { version, controllers, own_path, mounts }
@@ -95,22 +96,22 @@ impl Hierarchies {
         Hierarchies(memberships(cgroup).map(of_line).collect())
     }
 
-    /// All of them, in the order of /proc/self/cgroup.
+    /// Returns all hierarchies, in the order of /proc/self/cgroup.
     pub fn iter(&self) -> impl Iterator<Item = &Hierarchy> {
         self.0.iter()
     }
 
-    /// The v2 hierarchy, where it is mounted.
+    /// Returns the v2 hierarchy, if it is mounted.
     pub fn v2(&self) -> Option<&Hierarchy> {
         self.iter().find(|hierarchy| hierarchy.version == 2 && hierarchy.is_mounted())
     }
 
-    /// The v1 hierarchy of a controller, or of a name given as `name=…`; mounted or not.
+    /// Returns the v1 hierarchy of a controller, or of a name given as `name=…`; mounted or not.
     pub fn v1(&self, controller: &str) -> Option<&Hierarchy> {
         self.iter().find(|hierarchy| hierarchy.controllers.iter().any(|known| known == controller))
     }
 
-    /// Where limits of `controller` are set: its v1 hierarchy if it has one, else v2.
+    /// Returns the hierarchy in which limits of `controller` are set: its v1 hierarchy if it has one, otherwise v2.
     pub fn of(&self, controller: &str) -> Result<&Hierarchy, Fault> {
         let found = self.v1(controller).or(self.v2());
         found.filter(|hierarchy| hierarchy.is_mounted()).ok_or_else(|| {
@@ -119,7 +120,7 @@ impl Hierarchies {
         })
     }
 
-    /// What kind of machine this is; `None` where no hierarchy is mounted.
+    /// Returns the layout of this machine; `None` if no hierarchy is mounted.
     pub fn layout(&self) -> Option<Layout> {
         let v1 = self.iter().any(|hierarchy| hierarchy.version == 1 && hierarchy.is_mounted());
         match (v1, self.v2()) {
@@ -132,28 +133,28 @@ impl Hierarchies {
 }
 
 impl Hierarchy {
-    /// Whether it can be reached at all.
+    /// Returns whether the hierarchy is mounted.
     pub fn is_mounted(&self) -> bool {
         !self.mounts.is_empty()
     }
 
-    /// The group that we are in (or that process is), as our cgroup namespace sees it.
+    /// Returns the group that we are in (or that the process is in), as our cgroup namespace sees it.
     pub fn own_path(&self) -> &Path {
         &self.own_path
     }
 
-    /// How to call it in a sentence: `memory`, `cpu,cpuacct`, `v2`.
+    /// Returns its name for texts: `memory`, `cpu,cpuacct`, `v2`.
     pub fn name(&self) -> String {
         if self.version == 2 { "v2".to_owned() } else { self.controllers.join(",") }
     }
 
-    /// The group at the mount point; `None` where nothing is mounted.
+    /// Returns the group at the mount point; `None` if the hierarchy is not mounted.
     pub fn mount_root(&self) -> Option<&Path> {
         self.mounts.first().map(|mount| mount.root.as_path())
     }
 
-    /// Whether our cgroup namespace begins in the root of the hierarchy, where the groups of the whole machine are; `None`
-    /// where that cannot be seen. No path says so: to its members, the root of every namespace is `/`.
+    /// Returns whether our cgroup namespace begins in the root of the hierarchy, where the groups of the whole machine
+    /// are; `None` if that cannot be seen. A path does not show it: to its members, the root of every namespace is `/`.
     pub fn is_whole(&self) -> Option<bool> {
         let mount = self.mounts.first()?;
         if mount.root != Path::new("/") {
@@ -163,7 +164,8 @@ impl Hierarchy {
         is_root_of_hierarchy(&point, self.version).ok()
     }
 
-    /// As [`Hierarchy::open`], but in a dry run the group need not be there: a step before would have made it.
+    /// Opens a group as [`Hierarchy::open`] does; in a dry run the group may be missing: an earlier step would have
+    /// made it.
     pub fn open_made(&self, path: &Path) -> Result<Group, Fault> {
         match (self.open(path), self.mounts.first()) {
             (Err(fault), Some(mount)) if narrate::is_dry_run() && fault.errno() == Some(Errno::ENOENT) => {
@@ -174,7 +176,7 @@ impl Hierarchy {
         }
     }
 
-    /// The group at `path`, opened below the mount and nowhere else.
+    /// Opens the group at `path`, below the mount and nowhere else.
     pub fn open(&self, path: &Path) -> Result<Group, Fault> {
         let goal = format!("open the {} cgroup {}", self.name(), path.display());
         if !self.is_mounted() {
@@ -192,9 +194,10 @@ impl Hierarchy {
         }
         let shown = |mount: &Mount| format!("{} shows {}", mount.point.display(), mount.root.display());
         let shown: Vec<_> = self.mounts.iter().map(shown).collect();
-        let fault = Fault::new(format!("cannot {goal}: it lies below no mount: {}", shown.join("; ")));
+        let fault = Fault::new(format!("cannot {goal}: it is not below any mount: {}", shown.join("; ")));
         match self.mounts.iter().all(|mount| mount.root.starts_with("/..")) {
-            true => Err(fault.with_remedy("that mount is from outside of this cgroup namespace: mount it anew inside")),
+            true => Err(fault
+                .with_remedy("that mount was made outside this cgroup namespace: mount the hierarchy again inside")),
             false => Err(fault),
         }
     }
@@ -211,7 +214,7 @@ impl Mount {
         Some(Mount { version, device: mount.device, root: mount.root, point: mount.point, options })
     }
 
-    /// The mount point; `None` where another file system lies over it.
+    /// Opens the mount point; `None` if another file system is mounted over it.
     fn open(&self, goal: &str) -> Result<Option<OwnedFd>, Fault> {
         let text = format!("openat({:?}, O_PATH)", self.point);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -222,26 +225,29 @@ impl Mount {
     }
 }
 
-/// The record's member `cgroup`: the group of the container, and on request what it uses.
+/// The record's member `cgroup`: the group of the container, and on request its usage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cgroup {
-    /// 1 or 2: of the hierarchy that `path` lies in.
+    /// The version of the hierarchy of `path`: 1 or 2.
     pub version: u8,
-    /// The group, as the cgroup namespace of the stages sees it; on v1, that of `memory`, or else of the first in `paths`.
+    /// The group, as the cgroup namespace of the stages sees it; on v1, that of `memory`, or else the first one in
+    /// `paths`.
     pub path: Text,
     /// The group in the v1 hierarchy of each controller that has one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub paths: BTreeMap<String, Text>,
-    /// The limits that hold, in v2's names and notation whatever the version; a number where it is one.
+    /// The limits in force, in v2's names and notation for both versions; numbers where possible.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub limits: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Cgroup {
-    /// Moves this process into the group, in each hierarchy that it lies in.
+    /// Moves this process into the group, in each of its hierarchies.
     pub fn join(&self, hierarchies: &Hierarchies) -> Result<(), Fault> {
         if !matches!((self.version, self.paths.is_empty()), (1, false) | (2, _)) {
-            return Err(Fault::new("cannot join the container's cgroup: the record's member \"cgroup\" names none"));
+            return Err(Fault::new(
+                "cannot join the container's cgroup: the record's member \"cgroup\" names no group",
+            ));
         }
         let missing = |what: &str| Fault::new(format!("cannot join the container's cgroup: no {what} is mounted here"));
         if self.version == 2 {
@@ -265,7 +271,7 @@ fn read(path: &str) -> Result<Vec<u8>, Fault> {
     look("find the cgroup hierarchies", format!("read({path:?})"), || target::read_at(CWD, path))
 }
 
-/// The lines of /proc/PID/cgroup: the hierarchy's controllers (none: v2), and the group.
+/// Parses the lines of /proc/PID/cgroup: the hierarchy's controllers (none: v2), and the group.
 pub fn memberships(cgroup: &[u8]) -> impl Iterator<Item = (Vec<String>, PathBuf)> {
     cgroup.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.splitn(3, |byte| *byte == b':').skip(1);
@@ -276,8 +282,8 @@ pub fn memberships(cgroup: &[u8]) -> impl Iterator<Item = (Vec<String>, PathBuf)
     })
 }
 
-/// Whether this directory of a cgroup file system is the root of the hierarchy: on v1 only that has the file
-/// `release_agent`, on v2 all but that have `cgroup.type`.
+/// Returns whether this directory of a cgroup file system is the root of the hierarchy: on v1 only the root has the
+/// file `release_agent`, on v2 all groups except the root have `cgroup.type`.
 pub fn is_root_of_hierarchy(dir: impl AsFd, version: u8) -> Result<bool, rustix::io::Errno> {
     let (file, is_of_root) = if version == 2 { ("cgroup.type", false) } else { ("release_agent", true) };
     match statat(dir, file, AtFlags::SYMLINK_NOFOLLOW) {
@@ -287,7 +293,7 @@ pub fn is_root_of_hierarchy(dir: impl AsFd, version: u8) -> Result<bool, rustix:
     }
 }
 
-/// Where `path` lies below a mount that shows `root`; `None` where it does not, or leads upwards.
+/// Returns the path of `path` below a mount that shows `root`; `None` if it is not below, or leads upwards.
 fn below(path: &Path, root: &Path) -> Option<PathBuf> {
     let below = path.strip_prefix(root).ok()?;
     below.components().all(|part| matches!(part, Component::Normal(_))).then(|| below.to_owned())
@@ -316,7 +322,7 @@ mod tests {
         assert_eq!(found.of("cpuacct").unwrap().name(), "cpu,cpuacct");
         assert_eq!(found.v1("name=systemd").unwrap().mounts[0].point, Path::new("/sys/fs/cgroup/systemd"));
         assert!(found.of("pids").unwrap_err().to_string().contains("not mounted"));
-        // Whether v2 has it is for its cgroup.controllers to say.
+        // Whether v2 has the controller can be read from cgroup.controllers only.
         assert_eq!(found.of("hugetlb").unwrap().version, 2);
     }
 
@@ -332,14 +338,14 @@ mod tests {
     }
 
     #[test]
-    fn of_two_mounts_the_one_that_shows_more_is_taken() {
+    fn the_mount_that_shows_more_of_the_hierarchy_is_chosen() {
         let found = parse("0::/\n", "1 1 0:9 /a/b /one rw - cgroup2 none rw\n2 1 0:9 / /two rw - cgroup2 none rw");
         assert_eq!(found.v2().unwrap().mounts[0].point, Path::new("/two"));
         assert_eq!(parse("0::/\n", "").layout(), None);
     }
 
     #[test]
-    fn a_group_lies_below_its_mount_or_nowhere() {
+    fn a_group_is_found_only_below_its_mount() {
         let of =
             |path: &str, root: &str| below(Path::new(path), Path::new(root)).map(|path| path.display().to_string());
         assert_eq!(of("/box/web", "/").as_deref(), Some("box/web"));

@@ -1,12 +1,13 @@
-//! JSON as the tools print it. JSON itself escapes only the controls below U+0020; here every letter that a terminal could
-//! obey, or that turns writing around, is `\uXXXX` too. The meaning is the same.
+//! JSON as the tools print it. JSON itself escapes only the control characters below U+0020; here every character that
+//! a terminal could obey, or that changes the direction of writing, is written as `\uXXXX` too. The meaning is the
+//! same.
 
 use serde::Serialize;
 
 use crate::Fault;
 use crate::text::steers;
 
-/// A value on one line, with its newline. `what` completes "cannot write …".
+/// Returns a value on one line, with its newline. `what` completes "cannot write …".
 pub fn line(what: &str, value: &impl Serialize) -> Result<String, Fault> {
     match serde_json::to_string(value) {
         Ok(text) => Ok(escaped(text) + "\n"),
@@ -14,7 +15,7 @@ pub fn line(what: &str, value: &impl Serialize) -> Result<String, Fault> {
     }
 }
 
-/// JSON text with these letters escaped. Outside of strings JSON has none of them.
+/// Escapes such characters in JSON text. Outside of strings, JSON contains none of them.
 pub fn escaped(text: String) -> String {
     let must_be = |letter: char| !letter.is_ascii_control() && steers(letter) || letter == '\u{7f}';
     if !text.contains(must_be) {
@@ -39,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_is_escaped_and_means_the_same() {
+    fn characters_that_control_a_terminal_are_escaped_without_changing_the_meaning() {
         let name = "a\u{9b}2J\u{202e}b\u{2028}\u{feff}\u{61c}\u{2066}\u{7f}\u{e0001}\n\u{1b}ü \\u";
         let text = line("it", &name).unwrap();
         let expected = r#""a\u009b2J\u202eb\u2028\ufeff\u061c\u2066\u007f\udb40\udc01\n\u001bü \\u""#;

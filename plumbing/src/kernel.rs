@@ -1,5 +1,6 @@
-//! The kernel's door: [`call`] tells, makes and checks every state-changing call; [`look`] does the same for reads,
-//! silently. Below them stand the few raw calls that no library wraps, the only unsafe code of the project.
+//! The only place that makes kernel calls: [`call`] narrates, makes and checks every state-changing call; [`look`] does
+//! the same for reads, without narration. Below them are the few raw calls that no library wraps, the only unsafe code
+//! of the project.
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::fmt::Display;
@@ -34,10 +35,10 @@ mod pty;
 mod signals;
 mod tracing;
 
-/// Makes a state-changing call, told beforehand under `--explain` and only told under `--dry-run`.
+/// Makes a state-changing call; narrates it first under `--explain`, and only narrates it under `--dry-run`.
 ///
 /// `goal` completes "cannot …" in the error; `text` is the call in strace's notation; `why` gives the reason and the
-/// manual page. Under `--dry-run` the answer is a [`Pretend`] one, so that the same path narrates the whole plan.
+/// manual page. Under `--dry-run` the result is a [`Pretend`] one, so that the same code narrates the whole plan.
 pub fn call<T: Pretend, E: IntoErrno>(
     goal: impl Display,
     text: impl Display,
@@ -51,7 +52,7 @@ pub fn call<T: Pretend, E: IntoErrno>(
     act().map_err(|error| Fault::kernel(goal, text, error.into_errno()))
 }
 
-/// Makes a call that only reads, in every mode; the error text has the same form as [`call`]'s.
+/// Makes a call that only reads, in every mode; the error text has the same form as that of [`call`].
 pub fn look<T, E: IntoErrno>(
     goal: impl Display,
     text: impl Display,
@@ -60,9 +61,9 @@ pub fn look<T, E: IntoErrno>(
     act().map_err(|error| Fault::kernel(goal, text, error.into_errno()))
 }
 
-/// What a call answers when it is only told: harmless stand-ins that later calls can carry, but never use.
+/// The result of a call that is only narrated: a harmless substitute that later calls can carry, but never use.
 pub trait Pretend: Sized {
-    /// The stand-in.
+    /// Returns the substitute.
     fn pretend() -> Result<Self, Fault>;
 }
 
@@ -105,45 +106,46 @@ impl<A: Pretend, B: Pretend> Pretend for (A, B) {
     }
 }
 
-/// Makes a call of which nothing can come; in a child, since what it answers may be a descriptor.
+/// Makes a call that cannot have an effect; in a child, since its result may be a descriptor.
 pub fn attempt(trial: &Trial) -> Result<(), Errno> {
     let [a, b, c, d, e] = trial.arguments.map(|argument| match argument {
         Argument::Is(number) => number as usize,
         Argument::Reads(bytes) => bytes.as_ptr().expose_provenance(),
     });
     // SAFETY: one of the closed table in trial.rs: none of its calls writes to memory or maps any, and what they read
-    // are NUL-terminated texts and a whole file_handle, for ever alive.
+    // are NUL-terminated texts and a whole file_handle, all of them static.
     Errno::result(unsafe { libc::syscall(trial.number, a, b, c, d, e) }).map(drop)
 }
 
-/// Takes ownership of a descriptor that a call or the process before us left open for us.
+/// Takes ownership of a descriptor that a call, or the process before us, left open for us.
 ///
-/// Not for descriptors that something else in this process owns: the kernel's answers and fixed numbers across
-/// `execve(2)` only.
+/// Not for descriptors that something else in this process owns: only for results of the kernel and for fixed numbers
+/// across `execve(2)`.
 pub fn adopt(fd: RawFd) -> OwnedFd {
     // SAFETY: callers pass a number that the kernel has just handed out, or one reserved by protocol across execve;
     // nothing else in this process owns it.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Makes `fd` stand at `number` too, across `execve(2)`; `dup2(2)`. What stood there is closed.
+/// Makes `fd` available as `number` too, across `execve(2)`; `dup2(2)`. A descriptor that had this number is closed.
 ///
-/// For numbers that are agreed upon (0 to 2, a held init's), which no owner in this process stands for.
+/// For numbers that are agreed upon (0 to 2, those of a hold's init), which no owner in this process represents.
 pub fn place(fd: impl AsFd, number: RawFd) -> Result<(), Errno> {
-    // SAFETY: two integers; what stood at `number` is an inherited descriptor that nothing here owns.
+    // SAFETY: two integers; what had the number `number` is an inherited descriptor that nothing here owns.
     Errno::result(unsafe { libc::dup2(fd.as_fd().as_raw_fd(), number) }).map(drop)
 }
 
-/// `close_range(2)` over `first..=last`; with `on_exec`, only marks them close-on-exec.
+/// Calls `close_range(2)` for `first..=last`; with `on_exec`, only marks the descriptors close-on-exec.
 pub fn close_range(first: u32, last: u32, on_exec: bool) -> Result<(), Errno> {
     let flags: u32 = if on_exec { libc::CLOSE_RANGE_CLOEXEC } else { 0 };
-    // SAFETY: three integers, no memory. Closing numbers that an OwnedFd still names is prevented by use: either the
-    // process is about to exec, or it is a guardian or init that has just shed everything it inherited.
+    // SAFETY: three integers, no memory. Numbers that an OwnedFd still names are never closed, because of how this is
+    // used: either the process is about to exec, or it is a guardian or init that has just closed everything it
+    // inherited.
     let answer = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
     Errno::result(answer).map(drop)
 }
 
-/// `seccomp(2)`: from here on `program` decides about every system call; `SECCOMP_FILTER_FLAG_*`.
+/// Installs `program`, which decides about every system call from here on; `seccomp(2)`, `SECCOMP_FILTER_FLAG_*`.
 pub fn set_seccomp_filter(program: &[libc::sock_filter], flags: u32) -> Result<(), Errno> {
     let length = u16::try_from(program.len()).map_err(|_| Errno::EINVAL)?;
     let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
@@ -152,15 +154,15 @@ pub fn set_seccomp_filter(program: &[libc::sock_filter], flags: u32) -> Result<(
     Errno::result(answer).map(drop)
 }
 
-/// `keyctl(2)`: leaves the session keyring for a new one without a name.
+/// Leaves the session keyring for a new one without a name; `keyctl(2)`.
 pub(crate) fn join_new_session_keyring() -> Result<(), Errno> {
     const JOIN_SESSION_KEYRING: libc::c_int = 1;
     let no_name = std::ptr::null::<libc::c_char>();
-    // SAFETY: an integer and a null pointer, which the kernel takes for "no name".
+    // SAFETY: an integer and a null pointer, which means "no name" to the kernel.
     Errno::result(unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, no_name) }).map(drop)
 }
 
-/// `keyctl(2)`: whether a session keyring can be named at all.
+/// Returns whether the kernel allows naming a session keyring at all; `keyctl(2)`.
 pub(crate) fn has_session_keyring() -> Result<(), Errno> {
     const GET_KEYRING_ID: libc::c_int = 0;
     const SESSION_KEYRING: libc::c_int = -3;
@@ -168,39 +170,39 @@ pub(crate) fn has_session_keyring() -> Result<(), Errno> {
     Errno::result(unsafe { libc::syscall(libc::SYS_keyctl, GET_KEYRING_ID, SESSION_KEYRING, 0) }).map(drop)
 }
 
-/// Gives back the pages of our own program text; those that are needed again come back from the file. For a process
-/// that has done its work and only waits from here on.
+/// Releases the pages of our own program text; those that are needed again are read from the file. For a process that
+/// has done its work and only waits from here on.
 pub fn forget_text() -> Result<(), Errno> {
     unsafe extern "C" {
-        // Where the linker began the executable, and where it ended the text.
+        // The start of the executable, and the end of its text, as the linker placed them.
         static __executable_start: u8;
         static etext: u8;
     }
     let page = rustix::param::page_size();
     let start = (&raw const __executable_start).addr();
     let length = ((&raw const etext).addr() - start) & !(page - 1);
-    // SAFETY: from the start of the executable to its last whole page of text there is nothing but read-only parts of
-    // the file, privately mapped and never written to: MADV_DONTNEED makes them be read again.
+    // SAFETY: from the start of the executable to its last whole page of text there are only read-only parts of the
+    // file, privately mapped and never written to: MADV_DONTNEED makes the kernel read them again.
     Errno::result(unsafe {
         libc::madvise((&raw const __executable_start).cast_mut().cast(), length, libc::MADV_DONTNEED)
     })
     .map(drop)
 }
 
-/// Ends the process at once: no destructors, no buffers. For children that must not fall back into the parent's code.
+/// Ends the process at once: no destructors, no buffers. For children that must not continue in the parent's code.
 pub fn exit_now(status: crate::Status) -> ! {
-    // A filter over system calls may forbid the one, and some forbid the other; glibc's _exit(2) knows only the first,
-    // and ends with SIGSEGV then. We are one thread, so both end the process.
+    // Some system call filters forbid one of the two calls, and some the other; glibc's _exit(2) knows only the first,
+    // and ends with SIGSEGV then. The process has one thread, so both calls end it.
     for number in [libc::SYS_exit_group, libc::SYS_exit] {
-        // SAFETY: an integer; where the call returns, it did nothing.
+        // SAFETY: an integer; if the call returns, it did nothing.
         unsafe { libc::syscall(number, libc::c_long::from(status.0)) };
     }
     std::process::abort()
 }
 
-/// Whether `execve(2)` gave us rights that the caller lacks: by set-user-ID, set-group-ID or file capabilities.
+/// Returns whether `execve(2)` gave us rights that the caller lacks: by set-user-ID, set-group-ID or file capabilities.
 pub(crate) fn gained_rights() -> bool {
-    // SAFETY: the vector that the kernel gave us is always there.
+    // SAFETY: the vector that the kernel gave us always exists.
     let of_kernel = |key| unsafe { libc::getauxval(key) };
     let is_changed =
         of_kernel(libc::AT_UID) != of_kernel(libc::AT_EUID) || of_kernel(libc::AT_GID) != of_kernel(libc::AT_EGID);
@@ -209,13 +211,13 @@ pub(crate) fn gained_rights() -> bool {
         && (is_changed || of_kernel(libc::AT_UID) != 0 && crate::privilege::has_more_than_ambient())
 }
 
-/// `kill(2)` with a bare number: the real-time signals have no names.
+/// Calls `kill(2)` with a bare number: the real-time signals have no names.
 pub fn kill_by_number(pid: i32, signal: i32) -> Result<(), Errno> {
     // SAFETY: two integers.
     Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
-/// Sets the disposition of `signal` to ignore or to the default; answers whether it was ignored before.
+/// Sets the disposition of `signal` to ignore or to the default; returns whether it was ignored before.
 pub fn set_disposition(signal: Signal, ignore: bool) -> Result<bool, Errno> {
     let handler = if ignore { SigHandler::SigIgn } else { SigHandler::SigDfl };
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
@@ -223,37 +225,37 @@ pub fn set_disposition(signal: Signal, ignore: bool) -> Result<bool, Errno> {
     unsafe { sigaction(signal, &action) }.map(|before| matches!(before.handler(), SigHandler::SigIgn))
 }
 
-/// The entries of our environment, as they came; `environ(7)`.
+/// Returns the entries of our environment, unchanged; `environ(7)`.
 pub(crate) fn environ() -> impl Iterator<Item = &'static CStr> {
     unsafe extern "C" {
         static environ: *const *const libc::c_char;
     }
-    // SAFETY: `environ` is null or such an array. The process is single-threaded by invariant and sets no variable of its
-    // own, so nothing moves as long as it runs.
+    // SAFETY: `environ` is null or such an array. The process is single-threaded by invariant and sets no variable of
+    // its own, so nothing moves while it runs.
     unsafe { strings(environ) }
 }
 
-/// Overwrites the environment that we were started with: /proc/PID/environ shows these bytes to all who may look into
-/// this process. For an init that stays in a container and never reads a variable again.
+/// Overwrites the environment that we were started with: /proc/PID/environ shows these bytes to every process that may
+/// look into this one. For an init that stays in a container and never reads a variable again.
 pub fn forget_environment() {
     for entry in environ() {
         let length = entry.count_bytes();
-        // SAFETY: the strings lie on this process's own writable stack, where the kernel put them. The process is
+        // SAFETY: the strings are on this process's own writable stack, where the kernel put them. The process is
         // single-threaded, and callers read no variable after this.
         unsafe { entry.as_ptr().cast_mut().write_bytes(0, length) };
     }
 }
 
-/// What `main` was called with.
+/// Returns the arguments of `main`.
 pub(crate) fn arguments(argv: Argv) -> Vec<OsString> {
-    // SAFETY: the C library made it so, and nobody writes to it.
+    // SAFETY: the C library made this array, and nothing writes to it.
     let words = unsafe { strings(argv.0) };
     words.map(|word| OsStr::from_bytes(word.to_bytes()).to_owned()).collect()
 }
 
 /// # Safety
 ///
-/// `array` is null, or an array of NUL-terminated strings that ends with a null pointer; and stays so for good.
+/// `array` is null, or an array of NUL-terminated strings that ends with a null pointer; and it never changes.
 unsafe fn strings(array: *const *const libc::c_char) -> impl Iterator<Item = &'static CStr> {
     // SAFETY: by our own contract; no step goes beyond the null pointer.
     let pointers = unsafe {
@@ -261,24 +263,25 @@ unsafe fn strings(array: *const *const libc::c_char) -> impl Iterator<Item = &'s
         let count = (0..).find(ends).unwrap_or_default();
         if count == 0 { &[] } else { std::slice::from_raw_parts(array, count) }
     };
-    // SAFETY: the same.
+    // SAFETY: by our own contract.
     pointers.iter().map(|string| unsafe { CStr::from_ptr(*string) })
 }
 
-/// Whether descriptor `fd` is open.
+/// Returns whether descriptor `fd` is open.
 pub fn is_open(fd: RawFd) -> bool {
     // SAFETY: F_GETFD takes no third argument and touches no memory.
     unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
 }
 
-/// [`set_disposition`] where there is nobody to tell: it cannot fail for a signal that has a name and can be caught.
+/// Calls [`set_disposition`] where an error cannot be reported: it cannot fail for a signal that has a name and can be
+/// caught.
 pub(crate) fn replace_disposition(signal: Signal, ignore: bool) -> bool {
     set_disposition(signal, ignore).unwrap_or_default()
 }
 
 /// Closes a standard descriptor again that was closed when we started.
 pub(crate) fn close_inherited(fd: RawFd) {
-    // SAFETY: the number belongs to the /dev/null that stands in for it; nothing in this process owns it, and
+    // SAFETY: the number belongs to the /dev/null that replaces the descriptor; nothing in this process owns it, and
     // execve follows.
     unsafe { libc::close(fd) };
 }

@@ -1,8 +1,8 @@
-//! What connects the five tools: records, narration, fault text, identity by pidfd, guardians, and the few unsafe
-//! wrappers. No isolation mechanism lives here; each of those is a file in the tool that it belongs to.
+//! What connects the five tools: records, narration, error texts, identity by pidfd, guardians, confinement of a
+//! command, cgroups, and the few unsafe wrappers. A mechanism that only one tool needs is a file in that tool.
 //!
-//! Invariants: parsing does no I/O; every state-changing kernel call goes through [`kernel::call`]; `unsafe` stands in
-//! `kernel.rs`, its parts and `startup.rs` only; everything is single-threaded, as `setns(2)` and `unshare(2)` demand.
+//! Invariants: parsing does no I/O; every state-changing kernel call goes through [`kernel::call`]; `unsafe` is only in
+//! `kernel.rs`, its parts and `startup.rs`; everything is single-threaded, as `setns(2)` and `unshare(2)` demand.
 
 pub mod assembly;
 pub mod chain;
@@ -49,7 +49,7 @@ pub mod trial;
 pub mod units;
 pub mod usage;
 
-// For the derive of `Ordinary` to name this crate the same way inside and outside of it.
+// Lets the derive of `Ordinary` name this crate in the same way inside and outside of it.
 extern crate self as plumbing;
 
 pub use fault::Fault;

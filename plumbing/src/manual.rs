@@ -1,160 +1,162 @@
-//! What a tool's manual page says beyond its options: the kernel calls that it makes, and examples; `man-pages(7)`.
+//! What a tool's manual page contains besides its options: the kernel calls that it makes, and examples;
+//! `man-pages(7)`.
 //!
-//! All of it is declared, so that tests can hold it against what the tool narrates and prints.
+//! All of it is declared as data, so that tests can compare it with what the tool narrates and prints.
 
-/// What a page needs beside the declaration of the options.
+/// What a page needs besides the declaration of the options.
 #[derive(Debug, Clone, Copy)]
 pub struct Manual {
-    /// A sentence, or a few.
+    /// The description: one sentence, or a few.
     pub description: &'static str,
-    /// In the order in which the kernel wants them.
+    /// The kernel calls, in the order in which the kernel wants them.
     pub calls: &'static [Call],
-    /// What to do with the tool.
+    /// Tasks that the tool solves.
     pub examples: &'static [Example],
-    /// Manual pages, such as `unshare(2)`.
+    /// Related manual pages, such as `unshare(2)`.
     pub see_also: &'static [&'static str],
 }
 
 /// A kernel call that the tool makes.
 #[derive(Debug, Clone, Copy)]
 pub struct Call {
-    /// Its name.
+    /// The name of the call.
     pub name: &'static str,
-    /// What it is about, a part of its arguments as they are narrated; empty where the name says it all.
+    /// What the call acts on: a part of its arguments as they are narrated; empty if the name is sufficient.
     pub about: &'static str,
-    /// Where to read on.
+    /// The manual page of the call.
     pub page: &'static str,
-    /// What for, and why then.
+    /// The purpose of the call, and the reason for its place.
     pub why: &'static str,
 }
 
-/// A row of [`Manual::calls`].
+/// Makes a row of [`Manual::calls`].
 pub const fn call(name: &'static str, about: &'static str, page: &'static str, why: &'static str) -> Call {
     Call { name, about, page, why }
 }
 
-/// Rows that more than one page has: what privilege is given up by, and how every tool ends.
+/// Rows that more than one page has: those about giving up privilege, and the last step of every tool.
 pub mod shared {
     use super::{Call, call};
 
-    /// First of the three that keep our executable from being written to.
+    /// The first of the three calls that keep our executable from being written to.
     pub const VIEW: Call = call(
         "open_tree",
         "/proc/self/exe",
         "open_tree(2)",
-        "First: a view of our executable that nobody can write through. A program of the root finds that file by \
+        "First: a view of our executable that cannot be written through. A program of the root finds that file by \
          /proc/PID/exe, or by beginning with #!/proc/self/exe (CVE-2019-5736). Without the right to it, a sealed copy \
          is used; memfd_create(2).",
     );
-    /// Second.
+    /// The second of these calls.
     pub const READ_ONLY_VIEW: Call = call(
         "mount_setattr",
         "tree, ",
         "mount_setattr(2)",
         "Read-only; once only we have it, it belongs to no mount namespace in which that could be undone.",
     );
-    /// Third.
-    pub const OWN_FILE: Call = call("prctl", "PR_SET_MM", "PR_SET_MM(2const)", "From here the view is our executable.");
-    /// As soon as our own files in /proc are not needed any more.
+    /// The third of these calls.
+    pub const OWN_FILE: Call =
+        call("prctl", "PR_SET_MM", "PR_SET_MM(2const)", "From here on the view is our executable.");
+    /// Made as soon as our own files in /proc are not needed any more.
     pub const HIDDEN: Call = call(
         "prctl",
         "SUID_DUMP_DISABLE",
         "PR_SET_DUMPABLE(2const)",
-        "Until the command runs, nobody who sees us may trace us, or open what is ours in /proc.",
+        "Until the command runs, no process that sees us may trace us or open our files in /proc.",
     );
-    /// Before a change of user.
+    /// Made before a change of user.
     pub const KEEP_CAPABILITIES: Call = call(
         "prctl",
         "PR_SET_KEEPCAPS",
         "PR_SET_KEEPCAPS(2const)",
         "Otherwise changing from root to another user drops all capabilities.",
     );
-    /// First of the three that change who we are.
+    /// The first of the three calls that change the identity.
     pub const GROUPS: Call =
         call("setgroups", "", "setgroups(2)", "First, because after the change of user they could not be changed.");
-    /// Second.
+    /// The second of these calls.
     pub const GROUP: Call = call("setresgid", "", "setresgid(2)", "Then the group, for the same reason.");
-    /// Third.
+    /// The third of these calls.
     pub const USER: Call = call("setresuid", "", "setresuid(2)", "Then the user.");
-    /// After the user.
+    /// Made after the change of user.
     pub const CAPABILITIES: Call = call("capset", "", "capset(2)", "Sets the remaining capabilities.");
-    /// After the user, for whoever asked for it before.
+    /// Made after the change of user, for a process that had asked for the signal before.
     pub const DEATH_SIGNAL_AGAIN: Call = call(
         "prctl",
         "PR_SET_PDEATHSIG",
         "PR_SET_PDEATHSIG(2const)",
         "Again, because the kernel clears it when credentials change.",
     );
-    /// For a command of another owner.
+    /// Made for a command of another owner.
     pub const KEYRING: Call =
         call("keyctl", "", "keyctl(2)", "A new session keyring, so that the command cannot read the caller's keys.");
-    /// Of the steps that confine.
+    /// The last of the steps that confine.
     pub const FILTER: Call =
         call("seccomp", "", "seccomp(2)", "Last, because the filter would refuse some of the calls above.");
-    /// Of all.
+    /// The last of all calls.
     pub const COMMAND: Call = call("execve", "", "execve(2)", "The command takes over.");
 }
 
 impl Call {
-    /// Whether a narrated call, such as `mount("proc", …)`, is this one.
+    /// Returns whether a narrated call, such as `mount("proc", …)`, is this one.
     pub fn is_told_by(&self, narrated: &str) -> bool {
         narrated.split_once('(').is_some_and(|(name, rest)| name == self.name && rest.contains(self.about))
     }
 }
 
-/// Who can do what an example shows.
+/// Who can run an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
-    /// Every user for whom the kernel makes user namespaces.
+    /// Every user who may make user namespaces.
     Anyone,
     /// Root only.
     Root,
 }
 
-/// What a console shows: lines that begin with `$ ` are typed, those that begin with `> ` go on with them, and the rest
-/// is printed. There, `…` stands for anything, on a line of its own for any lines.
+/// A console transcript: lines that begin with `$ ` are typed, those that begin with `> ` continue them, and the rest
+/// is printed. In it, `…` matches anything, and on a line of its own any lines.
 #[derive(Debug, Clone, Copy)]
 pub struct Example {
     /// What it shows.
     pub what: &'static str,
-    /// Who can do it.
+    /// Who can run it.
     pub who: Who,
-    /// What the console shows.
+    /// The transcript of the console.
     pub console: &'static str,
 }
 
-/// A row of [`Manual::examples`].
+/// Makes a row of [`Manual::examples`].
 pub const fn example(what: &'static str, who: Who, console: &'static str) -> Example {
     Example { what, who, console }
 }
 
 impl Example {
-    /// What is typed, as a script.
+    /// Returns what is typed, as a script.
     pub fn typed(&self) -> String {
         let lines = self.console.lines().filter_map(|line| line.strip_prefix("$ ").or(line.strip_prefix("> ")));
         lines.map(|line| format!("{line}\n")).collect()
     }
 
-    /// What is printed.
+    /// Returns what is printed.
     pub fn printed(&self) -> Vec<&'static str> {
         self.console.lines().filter(|line| !line.starts_with("$ ") && !line.starts_with("> ")).collect()
     }
 }
 
-/// Every tool's exit status, and what it means.
+/// The exit statuses of every tool, and their meanings.
 pub const EXIT_STATUS: [(&str, &str); 5] = [
     ("0–124", "the command's own status"),
     ("125", "our own failure: wrong usage, the kernel refused, the record was bad"),
     ("126", "the command was found but could not be run"),
     (
         "127",
-        "the command was not found; or it was, but its interpreter or dynamic loader is missing in its root, which \
-         the message then says",
+        "the command was not found; or it was found, but its interpreter or dynamic loader is missing in its root, \
+         which the message then says",
     ),
     ("128+N", "signal N ended the command"),
 ];
 
-/// The end of `--help`: a new line and examples, then the exit status, which is told in the same words by all five tools.
+/// Returns the end of `--help`: a new line and examples, then the exit status, in the same words for all five tools.
 pub fn after_help(examples: &str) -> String {
     format!(
         "Examples:{examples}\nExit status: 125 our own failure, 126 command not runnable, 127 not found, else the \
@@ -163,7 +165,7 @@ pub fn after_help(examples: &str) -> String {
 }
 
 impl Manual {
-    /// The end of `--help`: what is typed in the examples that fit a line, and the exit status.
+    /// Returns the end of `--help`: the commands of the examples that fit on a line, and the exit status.
     pub fn help(&self) -> String {
         let mut text = "\n".to_owned();
         for example in self.examples {
@@ -184,14 +186,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_typed_and_what_is_printed_are_told_apart() {
+    fn typed_and_printed_lines_are_distinguished() {
         let console = example("", Who::Anyone, "$ echo a \\\n>   b\na b\n$ true\n");
         assert_eq!(console.typed(), "echo a \\\n  b\ntrue\n");
         assert_eq!(console.printed(), ["a b"]);
     }
 
     #[test]
-    fn a_narrated_call_is_found_by_its_name_and_what_it_is_about() {
+    fn a_narrated_call_is_found_by_its_name_and_its_arguments() {
         let row = call("write", "uid_map", "", "");
         assert!(row.is_told_by("write(\"/proc/self/uid_map\", \"0 0 1\")"));
         assert!(!row.is_told_by("write(\"/proc/self/gid_map\", \"0 0 1\")") && !row.is_told_by("writev(uid_map)"));

@@ -1,9 +1,9 @@
 //! The mark on a cgroup that was made for one command or container: the process whose end is the group's end, and the
-//! group that its maker was in. An extended attribute of the group's directory; `xattr(7)`, Linux 5.7.
+//! group in which its maker was. An extended attribute of the group's directory; `xattr(7)`, Linux 5.7.
 //!
-//! It outlives a guardian that was killed, so that a later run finds the group and removes it. Only a user who may change
-//! the group can set it. The surprise: pid and start time depend on the reader's pid and time namespaces, so the mark
-//! holds both, and who is in another one cannot tell whether the process is gone.
+//! It outlives a guardian that was killed, so that a later run finds the group and removes it. Only a user who may
+//! change the group can set it. The surprise: pid and start time depend on the reader's pid and time namespaces, so the
+//! mark contains both, and a reader in another one cannot know whether the process is gone.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -20,22 +20,22 @@ use crate::target::{own_namespace_inode, read_at, stat_field};
 /// The name of the attribute.
 pub const NAME: &str = "user.cgexec-rs";
 
-/// What the names of groups with a mark begin with.
+/// The prefix of the names of groups with a mark.
 pub const PREFIX: &str = "cgexec-rs-";
 
 /// The largest value that is read: a path of the kernel's and five numbers.
 pub(crate) const SIZE: usize = 4096 + 128;
 
-/// What the attribute holds.
+/// The contents of the attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// Whose end is the group's end.
+    /// The process whose end is the group's end.
     pub owner: Owner,
-    /// The group that its maker was in, as the maker's cgroup namespace sees it.
+    /// The group in which its maker was, as the maker's cgroup namespace sees it.
     pub from: PathBuf,
 }
 
-/// A process, as those in the same namespaces see it.
+/// A process, as processes in the same namespaces see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     pid: i32,
@@ -44,19 +44,19 @@ pub struct Owner {
     time_namespace: u64,
 }
 
-/// What became of an owner.
+/// The state of an owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It runs.
+    /// The process is running.
     Alive,
-    /// It has ended.
+    /// The process has ended.
     Gone,
-    /// It is a process of other namespaces, or /proc is not ours.
+    /// The process belongs to other namespaces, or /proc is not ours.
     Unknown,
 }
 
 impl Owner {
-    /// A process that we see as `pid`.
+    /// Describes the process that we see as `pid`.
     pub fn of(pid: i32) -> Result<Owner, Fault> {
         let start_time = start_time(pid)?;
         let missing = || Fault::new(format!("cannot describe process {pid}: /proc/{pid}/stat has no start time"));
@@ -64,12 +64,12 @@ impl Owner {
         Ok(Owner { pid, start_time: start_time.ok_or_else(missing)?, pid_namespace, time_namespace })
     }
 
-    /// Its pid.
+    /// Returns its pid.
     pub fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// Whether it still runs. A process that has ended but was not collected counts as alive.
+    /// Returns whether the process is still running. A process that has ended but was not waited for counts as alive.
     pub fn fate(&self) -> Fate {
         if (self.pid_namespace, self.time_namespace) != own_namespaces() || !is_proc_ours() {
             return Fate::Unknown;
@@ -78,16 +78,16 @@ impl Owner {
         match (pidfd_open(pid, PidfdFlags::empty()), start_time(self.pid)) {
             (Err(rustix::io::Errno::SRCH), _) => Fate::Gone,
             (Ok(_), Ok(Some(started))) if started == self.start_time => Fate::Alive,
-            // The number belongs to another process by now.
+            // The pid belongs to another process by now.
             (Ok(_), Ok(Some(_))) => Fate::Gone,
-            // Not readable, or it ended in between: the next run looks again.
+            // Not readable, or the process ended in between: the next run looks again.
             _ => Fate::Unknown,
         }
     }
 }
 
 impl Mark {
-    /// The value of the attribute.
+    /// Returns the value of the attribute.
     pub fn to_bytes(&self) -> Vec<u8> {
         let Owner { pid, start_time, pid_namespace, time_namespace } = self.owner;
         let mut bytes = format!("1 {pid} {start_time} {pid_namespace} {time_namespace} ").into_bytes();
@@ -95,7 +95,7 @@ impl Mark {
         bytes
     }
 
-    /// Reads such a value; `None` for every other.
+    /// Parses such a value; `None` for any other.
     pub fn parse(bytes: &[u8]) -> Option<Mark> {
         let mut fields = bytes.splitn(6, |byte| *byte == b' ');
         let mut number = || std::str::from_utf8(fields.next()?).ok()?.parse::<u64>().ok();
@@ -111,25 +111,25 @@ impl Mark {
     }
 }
 
-/// Whether a group of this name may have a mark: asked first, since it costs nothing.
+/// Returns whether a group of this name may have a mark: checked first, since it costs nothing.
 pub fn is_name(name: &OsStr) -> bool {
     name.as_bytes().starts_with(PREFIX.as_bytes())
 }
 
-/// When the process started, in clock ticks since boot.
+/// Returns when the process started, in clock ticks since boot.
 fn start_time(pid: i32) -> Result<Option<u64>, Fault> {
     let path = format!("/proc/{pid}/stat");
     let stat = look(format!("describe process {pid}"), format!("read({path:?})"), || read_at(CWD, &path))?;
     Ok(stat_field(&String::from_utf8_lossy(&stat), 22))
 }
 
-/// 0 where the kernel has no such namespaces.
+/// Returns the inodes of our pid and time namespaces; 0 if the kernel has no such namespaces.
 fn own_namespaces() -> (u64, u64) {
     let inode = |kind| own_namespace_inode(kind).unwrap_or_default();
     (inode(Kind::Pid), inode(Kind::Time))
 }
 
-/// Whether /proc shows our pid namespace and not one above it.
+/// Returns whether /proc shows our pid namespace and not one above it.
 fn is_proc_ours() -> bool {
     let mut buffer = [0; 16];
     let own = std::process::id().to_string();
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mark_is_none() {
+    fn a_value_that_is_not_a_mark_is_ignored() {
         for text in [
             "",
             "1",

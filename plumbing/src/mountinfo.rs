@@ -1,7 +1,8 @@
-//! The lines of /proc/PID/mountinfo, taken apart. `proc_pid_mountinfo(5)`.
+//! Parsing the lines of /proc/PID/mountinfo. `proc_pid_mountinfo(5)`.
 //!
-//! Names in there are whoever's who mounted: blanks and newlines come as `\040` and the like, so a line is a line. The
-//! surprise: as many optional fields as there are stand before a lone hyphen, so nothing behind them has a fixed place.
+//! Names are chosen by the user who mounted them: blanks and newlines appear as `\040` and the like, so a mount is always
+//! one line. The surprise: any number of optional fields precede a single hyphen, so no field after them has a fixed
+//! position.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -11,13 +12,13 @@ use crate::Fault;
 use crate::kernel::look;
 use crate::procfs;
 
-/// The mounts that this process sees, in the kernel's order.
+/// Returns the mounts that this process sees, in the kernel's order.
 pub fn own() -> Result<Vec<Mount>, Fault> {
     look("read our mounts", "read(\"/proc/self/mountinfo\")", || procfs::read("self/mountinfo"))
         .map(|table| parse(&table))
 }
 
-/// Those of a table.
+/// Parses the mounts of a table.
 pub fn parse(table: &[u8]) -> Vec<Mount> {
     table.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect()
 }
@@ -25,30 +26,30 @@ pub fn parse(table: &[u8]) -> Vec<Mount> {
 /// A mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    /// Unique among all mounts of the machine, until it is gone.
+    /// Its id, unique among all mounts of the machine until it is gone.
     pub id: u64,
-    /// The mount that it lies on; not always one that the process can see.
+    /// The mount on which it is mounted; not always one that the process can see.
     pub parent: u64,
-    /// Of the file system: major and minor number.
+    /// The device of the file system: major and minor number.
     pub device: (u32, u32),
-    /// What of the file system is shown.
+    /// The directory of the file system that the mount shows.
     pub root: PathBuf,
-    /// Where, below the process's root.
+    /// The mount point, below the process's root.
     pub point: PathBuf,
-    /// Of the mount: `rw`, `nosuid`.
+    /// The options of the mount: `rw`, `nosuid`.
     pub options: String,
     /// The group of mounts that it propagates to and from: `shared:N`.
     pub peer_group: Option<u64>,
-    /// `ext4`, `proc`.
+    /// The type of the file system: `ext4`, `proc`.
     pub fs_type: String,
-    /// What was mounted: `/dev/sda1`, or any word.
+    /// The source of the mount: `/dev/sda1`, or any word.
     pub source: String,
-    /// Of the file system: `rw`, `size=64k`.
+    /// The options of the file system: `rw`, `size=64k`.
     pub super_options: String,
 }
 
 impl Mount {
-    /// Reads a line; `None` for one that is none.
+    /// Parses a line; `None` if it is not a mount.
     pub fn parse(line: &[u8]) -> Option<Mount> {
         let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
         let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
@@ -76,12 +77,12 @@ impl Mount {
         })
     }
 
-    /// Whether nothing can be written through it: by its own options, or by those of its file system.
+    /// Returns whether nothing can be written through it: by its own options, or by those of its file system.
     pub fn is_read_only(&self) -> bool {
         has_option(&self.options, "ro") || has_option(&self.super_options, "ro")
     }
 
-    /// Whether it has this option of its own.
+    /// Returns whether the mount itself has this option.
     pub fn has(&self, option: &str) -> bool {
         has_option(&self.options, option)
     }
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn optional_fields_are_as_many_as_there_are() {
+    fn any_number_of_optional_fields_is_read() {
         let line = b"36 35 98:0 /mnt1 /mnt\\040two ro,noatime shared:7 master:1 - ext3 /dev/root rw,errors=continue";
         let mount = Mount::parse(line).unwrap();
         assert_eq!((mount.id, mount.parent, mount.device, mount.peer_group), (36, 35, (98, 0), Some(7)));
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_escape_stays() {
+    fn what_is_not_an_escape_is_kept() {
         for (field, name) in [("a\\040\\134b", "a \\b"), ("\\04", "\\04"), ("\\999", "\\999"), ("\\400", "\\400")] {
             assert_eq!(unescape(field.as_bytes()), PathBuf::from(name));
         }

@@ -1,5 +1,5 @@
-//! Names that users give to what the tools make: a container, a cgroup, a network namespace. Each becomes a file name or a
-//! line of output, so that one rule holds for all. `path_resolution(7)`.
+//! Names that users give to what the tools make: a container, a cgroup, a network namespace. Each becomes a file name
+//! or part of a line of output, so one rule holds for all. `path_resolution(7)`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -1,6 +1,6 @@
 //! A file that an option names: read without waiting for a writer, and never more than 16 MiB of it.
 //!
-//! Somebody else may have made it: a FIFO keeps us where we are for as long as he likes, and `/dev/zero` has no end.
+//! Someone else may have made it: a FIFO could block us for as long as its owner likes, and `/dev/zero` has no end.
 //! `open(2)`, `fifo(7)`.
 
 use std::io::Read;
@@ -13,14 +13,14 @@ use crate::Fault;
 use crate::fault::IntoErrno;
 use crate::kernel::look;
 
-/// No configuration, profile or environment comes near it.
+/// Far more than any configuration, profile or environment needs.
 const LIMIT: u64 = 16 << 20;
 /// `PIPEFS_MAGIC` of <linux/magic.h>: what pipe(2) makes, as opposed to a FIFO that has a name.
 const PIPEFS: i64 = 0x5049_5045;
 
 /// Reads the file that `option` names. `goal` completes "cannot …".
 ///
-/// A pipe of the caller's own may be meant (`/dev/stdin`, `<(…)` of bash(1)), and is waited for.
+/// It may be a pipe of the caller's own (`/dev/stdin`, `<(…)` of bash(1)); then we wait for its writer.
 pub fn read(option: &str, goal: &str, path: &Path) -> Result<Vec<u8>, Fault> {
     let shown = path.to_string_lossy();
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -62,7 +62,7 @@ fn kind_of(file: impl AsFd) -> Result<Kind, nix::errno::Errno> {
         FileType::CharacterDevice if (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3) => Kind::Empty,
         FileType::CharacterDevice | FileType::BlockDevice => Kind::Other("a device"),
         FileType::Directory => Kind::Other("a directory"),
-        _ => Kind::Other("no regular file"),
+        _ => Kind::Other("not a regular file"),
     })
 }
 
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_no_end_is_refused_and_nothing_is_empty() {
+    fn a_file_without_end_is_refused_and_the_null_device_is_empty() {
         let fault = read("--env-file", "read it", Path::new("/dev/zero")).unwrap_err();
         assert_eq!(fault.to_string(), "cannot read it: it is a device");
         assert_eq!(read("--env-file", "read it", Path::new("/dev/null")).unwrap(), b"");

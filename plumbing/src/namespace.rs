@@ -6,7 +6,7 @@ use nix::sched::CloneFlags;
 
 /// A kind of namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, reason = "the kinds are the kernel's own names; ROWS says the rest")]
+#[allow(missing_docs, reason = "the kinds are the kernel's own names; ROWS has the rest")]
 pub enum Kind {
     User,
     Mnt,
@@ -18,7 +18,7 @@ pub enum Kind {
     Time,
 }
 
-/// What is known of a kind.
+/// The facts about a kind.
 struct Row {
     kind: Kind,
     /// The name in /proc/PID/ns and in records.
@@ -41,7 +41,7 @@ const fn row(
     Row { kind, proc_name, option, flag, flag_name, manual }
 }
 
-/// In the order of `Kind`, which is the order in which they are told.
+/// The table, in the order of `Kind`, which is the order in which kinds are printed.
 const ROWS: [Row; 8] = [
     row(Kind::User, "user", "user", libc::CLONE_NEWUSER, "CLONE_NEWUSER", "user_namespaces(7)"),
     row(Kind::Mnt, "mnt", "mount", libc::CLONE_NEWNS, "CLONE_NEWNS", "mount_namespaces(7)"),
@@ -62,23 +62,23 @@ impl Kind {
         &ROWS[self as usize]
     }
 
-    /// `mnt`, as in /proc/PID/ns and in records.
+    /// Returns `mnt`, as in /proc/PID/ns and in records.
     pub fn proc_name(self) -> &'static str {
         self.row().proc_name
     }
 
-    /// `mount`, as in `--mount`.
+    /// Returns `mount`, as in `--mount`.
     pub fn option(self) -> &'static str {
         self.row().option
     }
 
-    /// `mount_namespaces(7)`.
+    /// Returns `mount_namespaces(7)`.
     pub fn manual(self) -> &'static str {
         self.row().manual
     }
 
-    /// The inode of the namespace that the kernel began with; `PROC_*_INIT_INO` of <linux/proc_ns.h>. `None` for the kinds
-    /// of which older kernels do not fix it.
+    /// Returns the inode of the kernel's initial namespace; `PROC_*_INIT_INO` of <linux/proc_ns.h>. `None` for the
+    /// kinds for which older kernels do not fix it.
     pub fn first_inode(self) -> Option<u64> {
         match self {
             Kind::Ipc => Some(0xEFFF_FFFF),
@@ -91,23 +91,23 @@ impl Kind {
         }
     }
 
-    /// The kind that /proc/PID/ns and records call `name`.
+    /// Returns the kind that /proc/PID/ns and records call `name`.
     pub fn of_proc_name(name: &str) -> Option<Kind> {
         ROWS.iter().find(|row| row.proc_name == name).map(|row| row.kind)
     }
 
-    /// The kind whose `CLONE_NEW*` flag this is.
+    /// Returns the kind with this `CLONE_NEW*` flag.
     pub fn of_flag(flag: i32) -> Option<Kind> {
         ROWS.iter().find(|row| row.flag == flag).map(|row| row.kind)
     }
 }
 
-/// A set of kinds. It can hold nothing but `CLONE_NEW*` flags, which is what makes the calls that take it safe.
+/// A set of kinds. It contains only `CLONE_NEW*` flags, which makes the calls that take it safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KindSet(u8);
 
 impl KindSet {
-    /// No kind.
+    /// The empty set.
     pub const EMPTY: KindSet = KindSet(0);
 
     /// Adds a kind.
@@ -115,50 +115,50 @@ impl KindSet {
         self.0 |= 1 << kind as u8;
     }
 
-    /// Takes a kind out.
+    /// Removes a kind.
     pub fn remove(&mut self, kind: Kind) {
         self.0 &= !(1 << kind as u8);
     }
 
-    /// Whether the kind is in it.
+    /// Returns whether the set contains the kind.
     pub fn contains(self, kind: Kind) -> bool {
         self.0 & (1 << kind as u8) != 0
     }
 
-    /// Whether no kind is in it.
+    /// Returns whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// The kinds in it, user first.
+    /// Returns the kinds in the set, user first.
     pub fn iter(self) -> impl Iterator<Item = Kind> {
         Kind::ALL.into_iter().filter(move |kind| self.contains(*kind))
     }
 
-    /// The flags for clone3(2), as a number.
+    /// Returns the flags for clone3(2), as a number.
     pub fn clone_flags(self) -> i32 {
         self.iter().fold(0, |flags, kind| flags | kind.row().flag)
     }
 
-    /// The flags for unshare(2) and setns(2).
+    /// Returns the flags for unshare(2) and setns(2).
     pub fn flags(self) -> CloneFlags {
-        // CloneFlags has no name for CLONE_NEWTIME, yet passes it on.
+        // CloneFlags has no name for CLONE_NEWTIME, but passes it on.
         CloneFlags::from_bits_retain(self.clone_flags())
     }
 
-    /// `CLONE_NEWUSER|CLONE_NEWNS`, as strace writes it.
+    /// Returns `CLONE_NEWUSER|CLONE_NEWNS`, as strace writes it.
     pub fn flag_names(self) -> impl Display {
-        Told { kinds: self, name: |kind| kind.row().flag_name, between: "|", last: "|", none: "" }
+        Names { kinds: self, name: |kind| kind.row().flag_name, between: "|", last: "|", none: "" }
     }
 
-    /// `user, mount and uts`, for sentences.
+    /// Returns `user, mount and uts`, for sentences.
     pub fn names(self) -> impl Display {
-        Told { kinds: self, name: Kind::option, between: ", ", last: " and ", none: "no" }
+        Names { kinds: self, name: Kind::option, between: ", ", last: " and ", none: "no" }
     }
 }
 
-/// A set in words, which are put together only where somebody reads them.
-struct Told {
+/// The names of a set, which are put together only when they are printed.
+struct Names {
     kinds: KindSet,
     name: fn(Kind) -> &'static str,
     between: &'static str,
@@ -166,7 +166,7 @@ struct Told {
     none: &'static str,
 }
 
-impl Display for Told {
+impl Display for Names {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let count = self.kinds.iter().count();
         for (place, kind) in self.kinds.iter().enumerate() {
@@ -194,14 +194,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_stands_at_its_own_row() {
+    fn every_kind_has_its_own_row() {
         for (kind, row) in Kind::ALL.into_iter().zip(&ROWS) {
             assert_eq!(kind, row.kind);
         }
     }
 
     #[test]
-    fn a_set_is_told_as_strace_writes_it() {
+    fn a_set_is_printed_as_strace_writes_it() {
         let set: KindSet = [Kind::Mnt, Kind::User].into_iter().collect();
         assert_eq!(set.flag_names().to_string(), "CLONE_NEWUSER|CLONE_NEWNS");
         assert_eq!(set.names().to_string(), "user and mount");

@@ -1,7 +1,7 @@
-//! `--explain` and `--dry-run`: each state-changing kernel call, told on stderr before it is made.
+//! `--explain` and `--dry-run`: printing each state-changing kernel call on stderr before it is made.
 //!
-//! One line, one `write(2)`: what strace would show, then why, then the manual page. So a test can lay strace's own
-//! view beside it, call by call.
+//! One line, one `write(2)`: what strace would show, then the reason, then the manual page. So a test can compare it
+//! with strace's own output, call by call.
 
 use std::fmt::Display;
 use std::sync::OnceLock;
@@ -14,17 +14,17 @@ const DRY_RUN: u8 = 2;
 static MODE: AtomicU8 = AtomicU8::new(QUIET);
 static TOOL: OnceLock<&'static str> = OnceLock::new();
 
-/// Names the tool that speaks.
+/// Sets the name of the tool, which begins each line.
 pub fn name_tool(tool: &'static str) {
     TOOL.get_or_init(|| tool);
 }
 
-/// The tool that speaks.
+/// Returns the name of the tool.
 pub fn tool() -> &'static str {
     TOOL.get().copied().unwrap_or("plumbing")
 }
 
-/// Chooses between silence, `--explain` and `--dry-run` (which explains and changes nothing).
+/// Chooses between no narration, `--explain` and `--dry-run` (which explains and changes nothing).
 pub fn set(explain: bool, dry_run: bool) {
     let mode = if dry_run {
         DRY_RUN
@@ -36,17 +36,17 @@ pub fn set(explain: bool, dry_run: bool) {
     MODE.store(mode, Ordering::Relaxed);
 }
 
-/// Whether calls are only told, not made.
+/// Returns whether calls are only narrated, not made.
 pub fn is_dry_run() -> bool {
     MODE.load(Ordering::Relaxed) == DRY_RUN
 }
 
-/// Whether calls are told at all.
+/// Returns whether calls are narrated at all.
 pub fn is_on() -> bool {
     MODE.load(Ordering::Relaxed) != QUIET
 }
 
-/// Tells one call, just before it is made.
+/// Prints one call, just before it is made.
 pub fn before(call: &impl Display, why: &str) {
     if is_on() {
         let line = format!("{call:<52} # {why}");
@@ -54,18 +54,19 @@ pub fn before(call: &impl Display, why: &str) {
     }
 }
 
-/// A line on stderr under the tool's name, for consequences and progress (never for records).
+/// Prints a line on stderr under the tool's name, for consequences and progress (never for records).
 pub fn remark(text: impl Display) {
     write_stderr(&format!("{}: {}\n", tool(), crate::fault::on_one_line(&text.to_string())));
 }
 
-/// A warning: what was asked for is done, and is probably not what a careful caller wants. The text says what to do.
+/// Prints a warning: what was asked for is done, but is probably not what a careful caller wants. The text says what to
+/// do.
 pub fn warn(text: impl Display) {
     remark(format_args!("warning: {text}"));
 }
 
 /// Writes in one piece, so that lines of concurrent processes do not mix.
 pub(crate) fn write_stderr(text: &str) {
-    // A closed or full stderr leaves nobody to tell: the exit status still says that we failed.
+    // If stderr is closed or full, there is no other way to report: the exit status still shows that we failed.
     rustix::io::write(rustix::stdio::stderr(), text.as_bytes()).ok();
 }

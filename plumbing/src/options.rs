@@ -1,4 +1,4 @@
-//! The options that all five tools share, and the way from argv to a plan: clap reads it, one line tells what is wrong.
+//! The options that all five tools share, and the way from argv to a plan: clap reads argv, and an error is one line.
 
 use std::ffi::{OsStr, OsString};
 
@@ -22,20 +22,20 @@ pub struct Narration {
 }
 
 impl Narration {
-    /// Makes it so, for the whole process.
+    /// Sets the mode of narration, for the whole process.
     pub fn begin(self) {
         crate::narrate::set(self.explain, self.dry_run);
     }
 }
 
-/// The command line that `O` declares, with help of one line an option: a group fits a screen.
+/// Returns the command line that `O` declares, with help of one line per option: a group fits on a screen.
 pub fn command<O: Parser>() -> clap::Command {
     let help = Arg::new("help").short('h').long("help").action(ArgAction::HelpShort).global(true);
-    // Under no heading: that of the last group of options would hold for it, too.
+    // Under no heading: otherwise it would get that of the last group of options.
     O::command().disable_help_flag(true).arg(help.help("Print this help").help_heading(None))
 }
 
-/// A `value_parser` for values that may be any bytes, as names of files are.
+/// Returns a `value_parser` for values that may be any bytes, such as names of files.
 pub fn of_os<T>(read: fn(&OsStr) -> Result<T, String>) -> impl TypedValueParser<Value = T>
 where
     T: Clone + Send + Sync + 'static,
@@ -53,7 +53,7 @@ pub fn parse<O: Parser + Ordinary>(argv: Vec<OsString>) -> Result<Parsed<O>, Fau
     }
 }
 
-/// As [`parse`], for lines that are not ordinary.
+/// Reads argv as [`parse`] does, for lines that are not ordinary.
 pub fn parse_by_clap<O: Parser>(argv: Vec<OsString>) -> Result<Parsed<O>, Fault> {
     let read = command::<O>().try_get_matches_from(&argv).and_then(|matches| O::from_arg_matches(&matches));
     match read {
@@ -66,8 +66,8 @@ pub fn parse_by_clap<O: Parser>(argv: Vec<OsString>) -> Result<Parsed<O>, Fault>
     }
 }
 
-/// clap does not say which option it was. Values that may be any bytes are never refused for it, so look for the word
-/// in front of the first one that is no text.
+/// Describes an argument that is not text, since clap does not say which option it belonged to. Values that may be any
+/// bytes are never refused for this, so look for the word in front of the first one that is not text.
 fn not_text(argv: &[OsString]) -> String {
     let place = argv.iter().position(|word| word.to_str().is_none()).unwrap_or_default();
     let shown = argv.get(place).map(|word| word.to_string_lossy()).unwrap_or_default();
@@ -78,7 +78,7 @@ fn not_text(argv: &[OsString]) -> String {
 }
 
 impl<P> Parsed<P> {
-    /// Goes on from options to a plan, where there are options.
+    /// Continues from options to a plan, if there are options.
     pub fn and_then<Q>(self, plan: impl FnOnce(P) -> Result<Q, Fault>) -> Result<Parsed<Q>, Fault> {
         match self {
             Parsed::Plan(options) => Ok(Parsed::Plan(plan(options)?)),
@@ -87,13 +87,14 @@ impl<P> Parsed<P> {
     }
 }
 
-/// What clap adds for a screen of its own.
+/// Hints that clap adds, which are left out.
 const NOISE: [&str; 2] = ["For more information", "tip: to pass"];
 
-/// clap's message without its usage block: `unexpected argument '--mnt' found; a similar argument exists: '--mount'`.
+/// Returns clap's message without its usage block: `unexpected argument '--mnt' found; a similar argument exists:
+/// '--mount'`.
 fn one_line(message: &str) -> String {
-    let told = message.strip_prefix("error: ").unwrap_or(message);
-    told.lines()
+    let text = message.strip_prefix("error: ").unwrap_or(message);
+    text.lines()
         .map(str::trim)
         // The usage may have several lines; it ends with a blank one.
         .scan(false, |is_usage, line| {
@@ -104,7 +105,7 @@ fn one_line(message: &str) -> String {
         .map(|line| line.strip_prefix("tip: ").unwrap_or(line))
         .collect::<Vec<_>>()
         .join("; ")
-        // Behind a colon a list follows, a line for each.
+        // After a colon a list follows, one line for each item.
         .replace(":; ", ": ")
 }
 
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_no_text_is_told_with_its_option() {
+    fn a_value_that_is_not_text_is_reported_with_its_option() {
         let not_text = std::os::unix::ffi::OsStringExt::from_vec(vec![b'1', 0xff]);
         let argv = vec!["tool".into(), "--size".into(), not_text];
         let Err(fault) = parse::<Options>(argv) else { panic!("a fault") };

@@ -1,11 +1,11 @@
-//! The short way from argv to options. Most command lines are ordinary: known options, whole names, plain values. To read
-//! one of those, clap first builds a description of every option with its help, in hundreds of thousands of
+//! The short way from argv to options. Most command lines are ordinary: known options, whole names, plain values. To
+//! read one of those, clap first builds a description of every option with its help, in hundreds of thousands of
 //! instructions and hundreds of allocations: more than a tool takes for everything else before its first kernel call.
 //!
-//! The short way reads from the same declaration (`#[derive(Ordinary)]` beside clap's own derive), and it never judges:
-//! whatever it does not know, an abbreviation, a repetition, a wrong value, `--help`, it leaves to clap, who then reads
-//! the line from its beginning. So all texts are clap's. That both read the same from the same line, `proof` finds out
-//! on thousands of generated ones.
+//! The short way reads from the same declaration (`#[derive(Ordinary)]` next to clap's own derive), and it never
+//! reports an error: whatever it does not know (an abbreviation, a repetition, a wrong value, `--help`) it leaves to
+//! clap, which then reads the line from its beginning. So all texts are clap's. Whether both read the same from the
+//! same line is tested by `proof` on thousands of generated lines.
 
 use std::ffi::{OsStr, OsString};
 use std::slice;
@@ -16,61 +16,61 @@ mod proof;
 
 pub use proof::{disagreement, left_to_clap};
 
-/// Options that the short way can read; beginning with none given.
+/// Options that the short way can read; in the beginning none is given.
 pub trait Ordinary: Default {
-    /// The option of this name, where it is one for the short way.
+    /// Returns the option of this name, if the short way can read it.
     fn declared(name: Name<'_>) -> Option<&'static Declared>;
-    /// Gives it to us. `None` where the value is not a plain one.
+    /// Sets the option. `None` if the value is not a plain one.
     fn set(&mut self, id: &str, value: Option<&OsStr>) -> Option<()>;
-    /// Whether all is given that has to be: where nothing has to, it is.
+    /// Returns whether all required options are given: always, if none is required.
     fn has_required(_is_given: &dyn Fn(&str) -> bool) -> bool {
         true
     }
-    /// Takes the rest of the line, from the first word that is no option on, and tells clap's name of it.
+    /// Takes the rest of the line, from the first word that is not an option, and returns clap's name for it.
     fn take_rest(&mut self, words: &[OsString]) -> Option<&'static str>;
 }
 
 /// A subcommand.
 pub trait Choice: Sized {
-    /// Reads the one that the first word names, and its options.
+    /// Reads the subcommand that the first word names, and its options.
     fn choose(words: &[OsString]) -> Option<Self>;
 }
 
-/// What an option is called on the line.
+/// The name of an option on the command line.
 #[derive(Clone, Copy)]
 pub enum Name<'a> {
-    /// Behind two dashes.
+    /// After two dashes.
     Long(&'a str),
-    /// Behind one, alone or with others.
+    /// After one dash, alone or with others.
     Short(char),
 }
 
-/// What there is to know before it is taken.
+/// The facts about an option that are needed to read it.
 pub struct Declared {
-    /// clap's name of it.
+    /// clap's name for it.
     pub id: &'static str,
-    /// What stands behind it.
+    /// Which values follow it.
     pub takes: Takes,
-    /// Which others have to be given.
+    /// The other options that it requires.
     pub requires: &'static [&'static [&'static str]],
-    /// Which others must not be.
+    /// The other options that exclude it.
     pub conflicts: &'static [&'static [&'static str]],
 }
 
-/// What stands behind an option.
+/// The values that an option takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
-    /// It is a switch.
+    /// None: it is a switch.
     Nothing,
     /// The next word, or what follows `=`.
     Value,
-    /// The same, as often as it is given.
+    /// The same, every time that it is given.
     Values,
     /// What follows `=`, if anything does.
     MayTake,
 }
 
-/// Reads an ordinary line. `None` where it is not, and clap has to.
+/// Reads an ordinary line. `None` if it is not ordinary, so that clap has to read it.
 pub fn read<O: Ordinary>(argv: &[OsString]) -> Option<O> {
     let mut line = Line { options: O::default(), given: Vec::new(), words: argv.get(1..)?.iter() };
     let operands = line.take_options()?;
@@ -95,7 +95,7 @@ struct Line<'a, O> {
 }
 
 impl<'a, O: Ordinary> Line<'a, O> {
-    /// Takes options until there are no more; what is left are operands.
+    /// Takes options until there are no more; returns the operands that are left.
     fn take_options(&mut self) -> Option<&'a [OsString]> {
         loop {
             let rest = self.words.as_slice();
@@ -129,7 +129,7 @@ impl<'a, O: Ordinary> Line<'a, O> {
         }
     }
 
-    /// `-fpm`; only the last one may take the next word.
+    /// Takes letters such as `-fpm`; only the last one may take the next word.
     fn take_letters(&mut self, letters: &str) -> Option<()> {
         let mut letters = letters.chars();
         while let Some(letter) = letters.next() {
@@ -146,7 +146,7 @@ impl<'a, O: Ordinary> Line<'a, O> {
 
     fn next_value(&mut self) -> Option<&'a OsStr> {
         let value = self.words.next()?;
-        // It may be an option.
+        // The word may be an option.
         (!value.as_encoded_bytes().starts_with(b"-")).then_some(value)
     }
 

@@ -1,8 +1,9 @@
-//! A stage of a pipeline: one record in on stdin, the same container passed on through stdout. `pipe(7)`, `tee(2)`.
+//! A stage of a pipeline: reads one record from stdin, passes the same container on through stdout. `pipe(7)`,
+//! `tee(2)`.
 //!
 //! All or nothing, at every instant: a stage takes its lease *before* it takes the record out of the pipe (it peeks
-//! with tee(2)), and keeps it until the next one has done the same. So whichever process of the pipeline dies, the
-//! lease of one that is still responsible closes, and the container ends.
+//! with tee(2)), and keeps it until the next stage has done the same. So whichever process of the pipeline dies, the
+//! lease of a stage that is still responsible closes, and the container ends.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -14,24 +15,24 @@ use crate::record_out::pass_on;
 use crate::target::Target;
 use crate::{Fault, Status, narrate, record_in, startup};
 
-/// A container handed to this stage.
+/// A container that this stage is responsible for.
 #[derive(Debug)]
 pub struct Stage {
-    /// What the record tells, to be added to.
+    /// The record, to which the stage adds.
     pub record: Record,
-    /// The process that it names, verified.
+    /// The process that the record names, verified.
     pub target: Target,
-    /// How that process stands to `--hold`.
+    /// The relation of that process to `--hold`.
     pub hold: Hold,
 }
 
-/// Runs a filter stage: takes a container from stdin, applies `apply`, passes it on. When anything fails, the
-/// container ends (if it is an unfinished hold, and not with `keep_on_error`), and so does the pipeline.
+/// Runs a filter stage: takes a container from stdin, applies `apply`, passes it on. When anything fails, the container
+/// ends (if it is an unfinished hold, and not with `keep_on_error`), and so does the pipeline.
 pub fn filter(keep_on_error: bool, apply: impl FnOnce(&mut Stage) -> Result<(), Fault>) -> Result<Status, Fault> {
     let mut stage = Stage::receive()?;
     let untouched = stage.record.clone();
     let applied = apply(&mut stage).and_then(|()| {
-        // A dry run changed nothing, so it adds nothing; the stages behind it still get their container.
+        // A dry run changed nothing, so it adds nothing; the next stages still get their container.
         let record = if narrate::is_dry_run() { &untouched } else { &stage.record };
         pass_on(record, stage.lease_fd())
     });
@@ -41,7 +42,7 @@ pub fn filter(keep_on_error: bool, apply: impl FnOnce(&mut Stage) -> Result<(), 
     }
 }
 
-/// Runs an inspection stage: every record of stdin, one after the other, is passed on with what `look` adds to it.
+/// Runs an inspection stage: passes on every record of stdin, one after the other, with what `look_at` adds to it.
 /// Takes no lease and ends nothing.
 pub fn inspect(mut look_at: impl FnMut(&mut Record, &Target) -> Result<(), Fault>) -> Result<Status, Fault> {
     record_in::refuse_terminal()?;
@@ -58,7 +59,7 @@ pub fn inspect(mut look_at: impl FnMut(&mut Record, &Target) -> Result<(), Fault
 }
 
 impl Stage {
-    /// Takes the record of stdin, and with it the responsibility for the container.
+    /// Takes the record from stdin, and with it the responsibility for the container.
     pub fn receive() -> Result<Stage, Fault> {
         let shown = record_in::show()?;
         let record = Record::parse(&shown.line)?;
@@ -68,7 +69,7 @@ impl Stage {
         Ok(Stage { record, target, hold })
     }
 
-    /// For polling: readable when the container is gone.
+    /// Returns the lease for polling: it is readable when the container is gone.
     pub fn lease_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.hold {
             Hold::Unfinished(lease) => Some(lease.as_fd()),
@@ -76,7 +77,7 @@ impl Stage {
         }
     }
 
-    /// Refuses a container that no `--hold` of ours made.
+    /// Refuses a container that was not made by `--hold`.
     pub fn require_hold(&self, to: &str) -> Result<(), Fault> {
         match self.hold {
             Hold::Foreign => Err(Fault::new(format!(
@@ -88,22 +89,21 @@ impl Stage {
         }
     }
 
-    /// Refuses a container in which a command runs already.
+    /// Refuses a container in which a command is already running.
     pub fn require_unfinished(&self, to: &str) -> Result<(), Fault> {
         self.require_hold(to)?;
         match self.hold {
-            Hold::InUse => Err(Fault::new(format!(
-                "cannot {to} {}: a command was entered already, and it would lose the ground under its feet",
-                self.record.shown_name()
-            ))),
+            Hold::InUse => {
+                Err(Fault::new(format!("cannot {to} {}: a command is already running in it", self.record.shown_name())))
+            }
             _ => Ok(()),
         }
     }
 
-    /// Ends the container, if `--hold` made it, and waits until it has ended.
+    /// Ends the container if `--hold` made it, and waits until it has ended.
     ///
-    /// A container that was unfinished when we came ends by our lease, which we told that it may; one in use when we
-    /// came is killed through its pidfd, once its mark is verified: whatever else a record names is left alone.
+    /// A container that was unfinished when we took it ends when our lease closes; one that was in use is killed
+    /// through its pidfd, once its mark is verified. Whatever else a record names is left alone.
     pub fn end(self) -> Result<(), Fault> {
         let ended = match self.hold {
             Hold::Unfinished(lease) => lease.abandon(&self.target)?,
@@ -118,13 +118,14 @@ impl Stage {
         };
         match ended {
             true => Ok(()),
-            false => {
-                Err(Fault::new(format!("cannot end the container: its init, process {}, stays", self.target.pid())))
-            }
+            false => Err(Fault::new(format!(
+                "cannot end the container: its init, process {}, is still running",
+                self.target.pid()
+            ))),
         }
     }
 
-    /// Lets the container live on without us.
+    /// Ends our responsibility for the container, which continues to exist.
     pub fn release(self) -> Result<(), Fault> {
         match self.hold {
             Hold::Unfinished(lease) => lease.release(&self.target),
@@ -132,11 +133,11 @@ impl Stage {
         }
     }
 
-    /// Ends the container if it is unfinished, unless it shall be kept; gives back the fault that led here.
+    /// Ends the container if it is unfinished, unless it must be kept; returns the fault that led here.
     pub fn abandon(self, keep_on_error: bool, fault: Fault) -> Fault {
         let Hold::Unfinished(lease) = self.hold else { return fault };
         if keep_on_error {
-            // Two things went wrong then, and neither tells of the other.
+            // Two things went wrong then, and neither text reports the other.
             if let Err(release) = lease.release(&self.target) {
                 release.report(narrate::tool());
             }
@@ -144,10 +145,8 @@ impl Stage {
         }
         match lease.abandon(&self.target) {
             Ok(true) => fault,
-            Ok(false) | Err(_) => fault.with_remedy(format!(
-                "the container's init, process {}, does not end; look into it",
-                self.target.pid()
-            )),
+            Ok(false) | Err(_) => fault
+                .with_remedy(format!("the container's init, process {}, does not end; examine it", self.target.pid())),
         }
     }
 }

@@ -43,24 +43,24 @@ pub use securebits::securebit_names;
 use sets::Wanted;
 pub use sets::{FiveSets, SET_NAMES};
 
-/// The record's member `process`: what a command is confined to. Absent members change nothing.
+/// The record's member `process`: how a command is confined. Absent members change nothing.
 ///
-/// A member that this version does not know is an error, not passed over: it may be a restriction, and a restriction
+/// A member that this version does not know is an error and is not ignored: it may be a restriction, and a restriction
 /// that was asked for must not be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Process {
-    /// The most that the command may have, as `CAP_CHOWN`: bounding, permitted and effective set. Inheritable and
-    /// ambient set are emptied; only a `uid` other than 0 gets these capabilities through its ambient set.
+    /// The most that the command may have, as `CAP_CHOWN`: bounding, permitted and effective set. The inheritable and
+    /// the ambient set are emptied; only a `uid` other than 0 gets these capabilities through its ambient set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Vec<String>>,
-    /// The five sets one by one, where they differ from that.
+    /// The five sets one by one, if they differ from that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capability_sets: Option<FiveSets>,
     /// Whether set-user-ID programs and file capabilities are without effect; `PR_SET_NO_NEW_PRIVS(2const)`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_new_privs: bool,
-    /// The filter over system calls.
+    /// The system call filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Seccomp>,
     /// Real, effective and saved user ID.
@@ -72,29 +72,30 @@ pub struct Process {
     /// The supplementary groups.
     #[serde(default, deserialize_with = "id::list_of_json_if_any", skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<u32>>,
-    /// The resource limits that are set.
+    /// The resource limits to set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rlimits: Vec<ResourceLimit>,
-    /// How soon it is ended when memory runs out; `proc_pid_oom_score_adj(5)`. Not set by [`Process::apply`]: it is
-    /// written through /proc, and a container's own is not to be trusted; see [`set_oom_score_adj`].
+    /// The preference for killing the command when memory runs out; `proc_pid_oom_score_adj(5)`. Not set by
+    /// [`Process::apply`]: it is written through /proc, and a container's own /proc cannot be trusted; see
+    /// [`set_oom_score_adj`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_score_adj: Option<i32>,
-    /// Whether it gets a session of its own, without a controlling terminal.
+    /// Whether the command gets a session of its own, without a controlling terminal.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new_session: bool,
     /// The permissions that new files do not get.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub umask: Option<u32>,
-    /// `SECBIT_*`: exactly these, where there are any.
+    /// `SECBIT_*`: exactly these, if there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub securebits: Vec<String>,
     /// The only paths below which files can be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub landlock: Option<Landlock>,
-    /// Whether it gets an empty session keyring instead of the caller's.
+    /// Whether the command gets an empty session keyring instead of the caller's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub session_keyring: bool,
-    /// The whole environment, as `NAME=VALUE`, but for TERM, which stays the caller's.
+    /// The whole environment, as `NAME=VALUE`, except TERM, which is taken from the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub env: Option<Vec<Text>>,
     /// Variables that are removed from it, or from the one that is inherited.
@@ -111,19 +112,19 @@ pub struct Process {
 impl Process {
     /// Confines this process, for the command that it is about to become.
     ///
-    /// `last` is what the caller has to do when its credentials have changed: after it there is nothing but `execve(2)`,
-    /// since the filter may refuse any other call.
+    /// `last` is what the caller has to do after the credentials have changed: the only call after it is `execve(2)`,
+    /// since the filter may refuse any other.
     pub fn apply(&self, last: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
         let securebits = securebits::securebits(&self.securebits)?;
         let is_root = self.uid.is_none_or(|uid| uid == 0) && !securebits.contains(CapabilitiesSecureBits::NO_ROOT);
         let wanted = Wanted::new(self.capabilities.as_deref(), self.capability_sets.as_ref(), held, is_root)?;
         let mut rules = self.landlock.as_ref().map(Landlock::rules).transpose()?;
         wanted.bounding.map_or(Ok(()), bound)?;
-        // Sixty-four calls, which only a filter is worth.
+        // Sixty-four calls, which are only worth it for a filter.
         let most = || wanted.bounding.unwrap_or(CapabilitySet::all()) & bounding();
         self.rlimits.iter().try_for_each(ResourceLimit::set)?;
         if !self.no_new_privs {
-            // The kernel wants CAP_SYS_ADMIN for it then, which the next steps may give up.
+            // The kernel then requires CAP_SYS_ADMIN for it, which the next steps may give up.
             self.restrict(rules.take(), most)?;
         }
         let keeps = !is_root && wanted.outlives_root();
@@ -139,7 +140,7 @@ impl Process {
         identity::change(self.uid, self.gid, self.groups.as_deref())?;
         exposure::stay_hidden()?;
         if self.session_keyring {
-            // Now, so that it is the command's user's.
+            // Only now, so that the keyring belongs to the user of the command.
             keyring::renew()?;
         }
         match late.is_empty() {
@@ -159,14 +160,14 @@ impl Process {
         Ok(())
     }
 
-    /// The filter last: it may refuse the other.
+    /// Restricts files and system calls. The filter comes last: it may refuse the calls of Landlock.
     fn restrict(&self, rules: Option<landlock::Ruleset>, most: impl Fn() -> CapabilitySet) -> Result<(), Fault> {
         rules.map_or(Ok(()), landlock::Ruleset::enforce)?;
         self.seccomp.as_ref().map_or(Ok(()), |seccomp| seccomp.enforce(most()))
     }
 
-    /// The environment for the command: `env` and the caller's TERM, or all that was inherited; with what is removed
-    /// from it and set in it.
+    /// Returns the environment for the command: `env` and the caller's TERM, or all that was inherited; then variables
+    /// are removed and set.
     pub fn environment(&self) -> Environment {
         let inherited = Environment::inherited();
         let mut environment = match &self.env {
@@ -187,11 +188,12 @@ impl Process {
 }
 
 fn forbid_new_privileges() -> Result<(), Fault> {
-    let why = "no program may give back what was dropped; PR_SET_NO_NEW_PRIVS(2const)";
+    let why = "no program may regain what was dropped; PR_SET_NO_NEW_PRIVS(2const)";
     call("set no_new_privs", "prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)", why, || set_no_new_privs(true))
 }
 
-/// `setsid(2)`: a terminal that the command was given can no longer be its controlling one, to push input back into.
+/// Begins a session: a terminal that the command was given can then not be its controlling one, to which it could push
+/// input; `setsid(2)`.
 fn new_session() -> Result<(), Fault> {
     if crate::narrate::is_dry_run() {
         return Ok(());
@@ -201,7 +203,7 @@ fn new_session() -> Result<(), Fault> {
         Err(error) => {
             let fault = Fault::kernel("begin a session", "setsid()", error.into_errno());
             Err(fault.with_remedy(
-                "this process leads its process group: start it by another one, as unshare-rs --fork does",
+                "this process leads its process group: start it from another process, as unshare-rs --fork does",
             ))
         }
     }
@@ -223,11 +225,11 @@ fn change_directory(cwd: &Text) -> Result<(), Fault> {
         return Ok(());
     }
     look(&goal, &text, || rustix::process::chdir(cwd.to_path()))?;
-    // A directory that lies outside of our root shows as "(unreachable)…": a leaked descriptor led there.
+    // A directory outside our root is shown as "(unreachable)…": a leaked descriptor led there.
     let now = look(&goal, "getcwd()", || rustix::process::getcwd(Vec::new()).map_err(IntoErrno::into_errno))?;
     match now.as_bytes().starts_with(b"/") {
         true => Ok(()),
-        false => Err(Fault::new(format!("cannot {goal}: it lies outside of the root"))),
+        false => Err(Fault::new(format!("cannot {goal}: it is outside the root"))),
     }
 }
 
@@ -244,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_restriction_is_not_passed_over() {
+    fn an_unknown_restriction_is_not_ignored() {
         assert!(serde_json::from_str::<Process>(r#"{"later":"strict"}"#).is_err());
     }
 
@@ -259,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_of_its_own_keeps_nothing_else() {
+    fn a_given_environment_replaces_the_inherited_one() {
         let process = Process { env: Some(vec!["A=b=c".into(), "EMPTY=".into()]), ..Process::default() };
         let environment = process.environment();
         assert_eq!(environment.get("A"), Some(OsStr::new("b=c")));

@@ -1,8 +1,8 @@
-//! The caller's /proc, kept open while this process is in a mount namespace of somebody else's. `proc(5)`.
+//! The caller's /proc, kept open while this process is in a mount namespace of someone else. `proc(5)`.
 //!
 //! The owner of a mount namespace may mount anything over /proc/self: files with false content, a FIFO that blocks, a
-//! file without end. A descriptor of the /proc that was opened before leads past all of it. The surprise: `self` in it
-//! is resolved by who asks, so that children may use the same descriptor.
+//! file without end. A descriptor of /proc that was opened before bypasses all of that. The surprise: `self` in it is
+//! resolved for the process that asks, so children may use the same descriptor.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -22,7 +22,7 @@ const LONGEST: u64 = 64 << 20;
 
 static KEPT: OnceLock<OwnedFd> = OnceLock::new();
 
-/// Keeps the /proc that is seen now. Call this before a mount namespace is joined.
+/// Keeps the /proc that is visible now. Call this before joining a mount namespace.
 pub fn keep() -> Result<(), Fault> {
     if KEPT.get().is_some() {
         return Ok(());
@@ -34,7 +34,7 @@ pub fn keep() -> Result<(), Fault> {
     Ok(())
 }
 
-/// Opens a file of /proc, such as `self/gid_map`: in the one that was kept, or in the one that is seen now.
+/// Opens a file of /proc, such as `self/gid_map`: in the one that was kept, or in the one that is visible now.
 pub fn open(path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     let (dir, path) = place(path);
     openat(dir, path, flags | OFlags::CLOEXEC, Mode::empty()).map_err(|error| Errno::from_raw(error.raw_os_error()))
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_is_read_before_and_after_it_is_kept() {
+    fn files_are_the_same_before_and_after_proc_is_kept() {
         let before = read("self/uid_map").unwrap();
         keep().unwrap();
         keep().unwrap();

@@ -1,4 +1,5 @@
-//! The container record: one JSON object a line that names a container; docs/record.md describes every member.
+//! The container record: one JSON object on one line that identifies a container; docs/record.md describes every
+//! member.
 //!
 //! A stage reads it, adds what it did under its own key, and passes on everything else unchanged: members that it
 //! does not know, their order, and the precision of their numbers.
@@ -11,20 +12,20 @@ use crate::namespace::Kind;
 use crate::text::Text;
 use crate::{Fault, json};
 
-/// The version that this code reads and writes, the value of the member `record`.
+/// The version that this code reads and writes: the value of the member `record`.
 pub const VERSION: u64 = 1;
 
 /// The longest line that is read, in bytes.
 pub const LONGEST: usize = 1 << 20;
 
-/// Who the container's first process is, precisely enough that no other can be mistaken for it.
+/// The identity of the container's first process, precise enough to exclude any other process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Init {
     /// Its pid, in the pid namespace of the stages.
     pub pid: i32,
     /// When it started, in clock ticks since boot: field 22 of /proc/PID/stat; `proc_pid_stat(5)`.
     pub start_time: u64,
-    /// /proc/sys/kernel/random/boot_id of the boot that it belongs to.
+    /// /proc/sys/kernel/random/boot_id of the boot in which it was started.
     pub boot_id: String,
     /// The inode of its pidfd, unique in this boot; absent before Linux 6.9 (pidfs).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,11 +37,11 @@ pub struct Init {
 pub struct Namespace {
     /// The inode in /proc/PID/ns.
     pub inode: u64,
-    /// Whether it is the container's own: made for it, not shared with who made it.
+    /// Whether it is the container's own: made for it, not shared with the process that made it.
     pub private: bool,
 }
 
-/// A container record. Known members are typed on access; all others are kept as they came.
+/// A container record. Known members are typed on access; all others are kept unchanged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
     members: Map<String, Value>,
@@ -48,7 +49,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// A record of the container whose first process is `init`.
+    /// Makes a record of the container whose first process is `init`.
     pub fn new(name: Option<&Text>, init: Init) -> Result<Record, Fault> {
         let mut record = Record { members: Map::new(), init: init.clone() };
         record.members.insert("record".to_owned(), VERSION.into());
@@ -59,7 +60,7 @@ impl Record {
         Ok(record)
     }
 
-    /// Reads one line. Errors say what is wrong with it.
+    /// Parses one line. Errors say what is wrong with it.
     pub fn parse(line: &[u8]) -> Result<Record, Fault> {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Err(unreadable("the line is empty"));
@@ -75,7 +76,7 @@ impl Record {
                 return Err(unreadable(format!("it is of version {other}; this tool reads version {VERSION}")));
             }
             Some(None) => return Err(unreadable("its member \"record\" is not a version number")),
-            None => return Err(unreadable("it has no member \"record\", so it is no container record")),
+            None => return Err(unreadable("it has no member \"record\", so it is not a container record")),
         }
         let init = member::<Init>(&members, "init")?.ok_or_else(|| unreadable("it has no member \"init\""))?;
         if init.pid <= 0 {
@@ -87,12 +88,12 @@ impl Record {
         Ok(record)
     }
 
-    /// The container's first process.
+    /// Returns the identity of the container's first process.
     pub fn init(&self) -> &Init {
         &self.init
     }
 
-    /// The container's name, or its pid where it has none; safe to show.
+    /// Returns the container's name, or its pid if it has none; safe to print.
     pub fn shown_name(&self) -> String {
         match self.get::<Text>("name") {
             Ok(Some(name)) => name.shown(),
@@ -100,12 +101,12 @@ impl Record {
         }
     }
 
-    /// A member, typed; `None` when it is absent or null.
+    /// Returns a member, typed; `None` if it is absent or null.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Fault> {
         member(&self.members, key)
     }
 
-    /// Sets a member. Where both the old and the new value are objects, members that only the old one has are kept.
+    /// Sets a member. If both the old and the new value are objects, members that only the old one has are kept.
     pub fn set<T: Serialize>(&mut self, key: &str, value: &T) -> Result<(), Fault> {
         let value =
             serde_json::to_value(value).map_err(|error| Fault::new(format!("cannot write a record: {error}")))?;
@@ -118,14 +119,14 @@ impl Record {
         Ok(())
     }
 
-    /// The namespaces of the container by kind, as the record tells.
+    /// Returns the namespaces of the container by kind, as the record describes them.
     pub fn namespaces(&self) -> Result<Vec<(Kind, Namespace)>, Fault> {
-        let told: Map<String, Value> = self.get("namespaces")?.unwrap_or_default();
+        let recorded: Map<String, Value> = self.get("namespaces")?.unwrap_or_default();
         let mut namespaces = Vec::new();
-        for name in told.keys() {
+        for name in recorded.keys() {
             // A kind that a newer kernel knows and we do not is kept, not refused.
             if let Some(kind) = Kind::of_proc_name(name)
-                && let Some(namespace) = member(&told, name)?
+                && let Some(namespace) = member(&recorded, name)?
             {
                 namespaces.push((kind, namespace));
             }
@@ -133,17 +134,17 @@ impl Record {
         Ok(namespaces)
     }
 
-    /// Tells the namespaces of the container, in the order given.
+    /// Records the namespaces of the container, in the order given.
     pub fn set_namespaces(&mut self, namespaces: &[(Kind, Namespace)]) -> Result<(), Fault> {
-        let mut told = Map::new();
+        let mut recorded = Map::new();
         for (kind, namespace) in namespaces {
             let value = serde_json::json!({"inode": namespace.inode, "private": namespace.private});
-            told.insert(kind.proc_name().to_owned(), value);
+            recorded.insert(kind.proc_name().to_owned(), value);
         }
-        self.set("namespaces", &told)
+        self.set("namespaces", &recorded)
     }
 
-    /// The line, with its newline.
+    /// Returns the record as a line, with its newline.
     pub fn to_line(&self) -> String {
         json::escaped(Value::Object(self.members.clone()).to_string()) + "\n"
     }
@@ -158,7 +159,7 @@ fn member<T: DeserializeOwned>(members: &Map<String, Value>, key: &str) -> Resul
     }
 }
 
-/// The fault for a line that is no record of ours.
+/// Returns the fault for a line that is not a record of ours.
 pub(crate) fn unreadable(what: impl std::fmt::Display) -> Fault {
     Fault::new(format!("cannot read the container record: {what}"))
 }
@@ -170,13 +171,13 @@ mod tests {
     const LINE: &str = r#"{"later":{"z":1,"a":12345678901234567890.1234567890},"record":1,"name":"web","init":{"pid":4242,"start_time":8812345,"boot_id":"b","pidfd_inode":4711},"namespaces":{"mnt":{"inode":4026532301,"private":true},"future":7},"cgroup":{"version":2,"mine":1.10}}"#;
 
     #[test]
-    fn unknown_members_pass_unchanged_with_order_and_precision() {
+    fn unknown_members_keep_their_order_and_precision() {
         let record = Record::parse(LINE.as_bytes()).unwrap();
         assert_eq!(record.to_line(), format!("{LINE}\n"));
     }
 
     #[test]
-    fn setting_a_member_keeps_what_others_put_there() {
+    fn setting_a_member_keeps_what_others_added_to_it() {
         let mut record = Record::parse(LINE.as_bytes()).unwrap();
         record.set("cgroup", &serde_json::json!({"path": "/box"})).unwrap();
         assert!(record.to_line().contains(r#""cgroup":{"version":2,"mine":1.10,"path":"/box"}"#));
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_say_what_is_wrong() {
         let init = r#""init":{"pid":1,"start_time":1,"boot_id":"b"}"#;
         for (line, said) in [
             ("", "empty"),

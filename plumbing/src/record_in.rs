@@ -14,16 +14,16 @@ use crate::kernel::look;
 use crate::record::{LONGEST, unreadable};
 use crate::{Fault, startup};
 
-/// What one tee(2) can show: the default capacity of a pipe.
+/// The most that one tee(2) can show: the default capacity of a pipe.
 const PEEK: usize = 64 << 10;
 
-/// The line that a record is, and whether it still lies in the pipe.
+/// The line of a record, and whether it is still in the pipe.
 pub(crate) struct Shown {
     pub(crate) line: Vec<u8>,
     untaken: bool,
 }
 
-/// Shows the first line of stdin; a fault where there is none.
+/// Shows the first line of stdin; a fault if there is none.
 pub(crate) fn show() -> Result<Shown, Fault> {
     refuse_terminal()?;
     let stdin = rustix::stdio::stdin();
@@ -36,7 +36,7 @@ pub(crate) fn show() -> Result<Shown, Fault> {
 }
 
 impl Shown {
-    /// Takes it out of the pipe: this is what tells the stage before us that we are responsible now.
+    /// Takes the line out of the pipe: from this the previous stage learns that we are responsible now.
     pub(crate) fn take(self) -> Result<(), Fault> {
         if self.untaken { consume(rustix::stdio::stdin(), self.line.len()) } else { Ok(()) }
     }
@@ -52,8 +52,8 @@ pub(crate) fn refuse_terminal() -> Result<(), Fault> {
     Ok(())
 }
 
-/// Shows the first line of a pipe without taking it out. The flag says whether it is still in there: a line longer
-/// than a pipe holds can only be read by taking it.
+/// Shows the first line of a pipe without taking it out. The flag is true if the line is still in the pipe: a line
+/// longer than the pipe's capacity can only be read by taking it.
 fn peek_line(stdin: BorrowedFd<'_>) -> Result<(Option<Vec<u8>>, bool), Fault> {
     let mut pause = 1;
     let mut last_length = 0;
@@ -70,7 +70,7 @@ fn peek_line(stdin: BorrowedFd<'_>) -> Result<(Option<Vec<u8>>, bool), Fault> {
             let line = read_line(&mut std::io::BufReader::new(std::io::stdin().lock()))?;
             return Ok((line, false));
         }
-        // Half a line lies in the pipe, so poll(2) would not wait: give the writer time.
+        // Half a line is in the pipe, so poll(2) would not wait: give the writer time.
         if seen.len() == last_length {
             std::thread::sleep(Duration::from_millis(pause));
             pause = (pause * 2).min(20);
@@ -79,7 +79,7 @@ fn peek_line(stdin: BorrowedFd<'_>) -> Result<(Option<Vec<u8>>, bool), Fault> {
     }
 }
 
-/// Waits until there is something to read; answers whether all writers are gone.
+/// Waits until there is something to read; returns whether all writers are gone.
 fn wait_for_input(stdin: BorrowedFd<'_>) -> Result<bool, Fault> {
     loop {
         let mut watched = [PollFd::new(stdin, PollFlags::POLLIN)];

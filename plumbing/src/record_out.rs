@@ -1,4 +1,4 @@
-//! The record that goes out on stdout: written, and waited for until its reader has taken it. `pipe(7)`.
+//! The record that goes out on stdout: writing it, and waiting until its reader has taken it. `pipe(7)`.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use crate::record::Record;
 use crate::record_in::file_type;
 use crate::{Fault, narrate, startup};
 
-/// Writes the record to stdout and waits until its reader has taken it. Fails when the reader ends without.
+/// Writes the record to stdout and waits until its reader has taken it. Fails if the reader ends without taking it.
 ///
-/// `lease` tells when the container is gone, which ends the wait as well.
+/// `lease` shows when the container is gone, which ends the wait as well.
 pub fn pass_on(record: &Record, lease: Option<BorrowedFd<'_>>) -> Result<(), Fault> {
     let stdout = rustix::stdio::stdout();
     startup::print(&record.to_line()).map_err(|fault| match fault.errno() {
@@ -24,11 +24,12 @@ pub fn pass_on(record: &Record, lease: Option<BorrowedFd<'_>>) -> Result<(), Fau
     if file_type(stdout) != Some(FileType::Fifo) {
         return Ok(());
     }
-    // No event tells a writer that its pipe was emptied: look again, soon at first, then less often.
+    // No event reports to a writer that its pipe was emptied: look again, at first soon, then less often.
     let mut pause = Duration::from_micros(100);
     loop {
-        let unread =
-            look("see whether the record was taken", "ioctl(stdout, FIONREAD)", || rustix::io::ioctl_fionread(stdout))?;
+        let unread = look("determine whether the record was taken", "ioctl(stdout, FIONREAD)", || {
+            rustix::io::ioctl_fionread(stdout)
+        })?;
         if unread == 0 {
             return Ok(());
         }
@@ -46,7 +47,7 @@ pub fn pass_on(record: &Record, lease: Option<BorrowedFd<'_>>) -> Result<(), Fau
     }
 }
 
-/// `ppoll(2)`, since the pauses are shorter than a millisecond.
+/// Waits with `ppoll(2)`, since the pauses are shorter than a millisecond.
 fn wait_events(watched: &mut [PollFd<'_>], timeout: Duration) -> Result<(), Fault> {
     match ppoll(watched, Some(timeout.into()), None) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
@@ -54,15 +55,15 @@ fn wait_events(watched: &mut [PollFd<'_>], timeout: Duration) -> Result<(), Faul
     }
 }
 
-/// Refuses to write a record where nobody can read it: the container would be lost at once.
+/// Refuses to write a record that no process can read: the container would be lost at once.
 pub fn require_reader() -> Result<(), Fault> {
     let stdout = rustix::stdio::stdout();
     let nobody = startup::was_closed(1) || is_null_device(stdout);
     if nobody && !narrate::is_dry_run() {
         return Err(Fault::new(
-            "cannot write the container record: stdout is closed or /dev/null, so nobody could read it",
+            "cannot write the container record: stdout is closed or /dev/null, so no process could read it",
         )
-        .with_remedy("pipe it into the next stage, or keep it in a file or variable"));
+        .with_remedy("pipe it to the next stage, or store it in a file or variable"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Reads small files that must be regular files: never waits for a FIFO's writer, never reads without end. `open(2)`.
+//! Reading small files that must be regular files: never waits for a FIFO's writer, never reads without end. `open(2)`.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,11 +9,11 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use crate::Fault;
 use crate::kernel::look;
 
-/// Reads the file at `path`, of at most `longest` bytes; `None` where there is none.
+/// Reads the file at `path`, of at most `longest` bytes; `None` if it does not exist.
 pub fn read(path: &Path, longest: u64) -> Result<Option<Vec<u8>>, Fault> {
     let shown = path.to_string_lossy();
     let goal = format!("read {shown}");
-    // O_NONBLOCK: a FIFO without a writer would keep us waiting. O_NOCTTY: no terminal becomes ours.
+    // O_NONBLOCK: a FIFO without a writer would block us. O_NOCTTY: no terminal becomes our controlling one.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = look(&goal, format!("openat(AT_FDCWD, {shown:?}, O_RDONLY|O_NONBLOCK)"), || {
         openat(CWD, path, flags, Mode::empty())
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_regular_file_is_read_and_only_so_far() {
+    fn only_a_regular_file_is_read_up_to_a_limit() {
         let path = std::env::temp_dir().join(format!("regular-{}", std::process::id()));
         std::fs::write(&path, "12345").unwrap();
         assert_eq!(read(&path, 5).unwrap().as_deref(), Some(&b"12345"[..]));

@@ -1,7 +1,7 @@
-//! A filter over system calls, from a profile as Docker and OCI runtimes write it. `seccomp(2)`.
+//! A system call filter, from a profile in the format of Docker and OCI runtimes. `seccomp(2)`.
 //!
 //! The kernel runs a small program before each call, which sees the call's number, architecture and six arguments, but
-//! nothing in memory. What a child or an executed program inherits can be added to, never taken away.
+//! nothing in memory. A child or an executed program inherits the filters; they can be added to, but never removed.
 
 mod action;
 mod architecture;
@@ -24,26 +24,26 @@ pub use few::{Allowed, allow_only};
 use policy::Policy;
 use profile::{Profile, Setting, version};
 
-/// What `default` stands for.
+/// The profile that is called `default`.
 const DEFAULT: &str = include_str!("seccomp/default.json");
 
-/// The default answers an x32 call as a kernel without x32 does: programs that probe for it go on without it.
+/// The default answers an x32 call as a kernel without x32 does: programs that probe for it continue without it.
 const NO_X32: Action = Action::Errno(libc::ENOSYS as u16);
 
-/// The longest profile, so that a record which carries it stays readable.
+/// The longest profile, so that a record that contains it stays readable.
 const LONGEST: usize = crate::record::LONGEST / 2;
 
-/// The record's member `seccomp`: which profile.
+/// The record's member `seccomp`: the profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seccomp {
-    /// Ours, at least as strict as Docker's.
+    /// Our own profile, at least as strict as Docker's.
     Default,
-    /// A profile of the caller's, as it came.
+    /// A profile of the caller's, unchanged.
     Profile(Value),
 }
 
 impl Seccomp {
-    /// Reads a profile's text, and makes sure that it is understood. `name` is what the fault calls it.
+    /// Parses a profile, and makes sure that it is understood. `name` is its name in the fault.
     pub fn parse(name: &str, text: &[u8]) -> Result<Seccomp, Fault> {
         let wrong = |wrong: String| Fault::new(format!("cannot use the seccomp profile {name}: {wrong}"));
         if text.len() > LONGEST {
@@ -55,14 +55,14 @@ impl Seccomp {
         Ok(seccomp)
     }
 
-    /// Puts the filter in force, for a command that may have these capabilities at most.
+    /// Installs the filter, for a command that may have at most these capabilities.
     pub(crate) fn enforce(&self, capabilities: CapabilitySet) -> Result<(), Fault> {
         let (program, flags) = self.compile(capabilities)?;
         let shown = flag_names(flags);
         let text = format!("seccomp(SECCOMP_SET_MODE_FILTER, {shown}, {{len={}, filter=…}})", program.len());
         let why = match self {
-            Seccomp::Default => "no system call but those that programs need; our default profile, seccomp(2)",
-            Seccomp::Profile(_) => "no system call but those that the profile allows; seccomp(2)",
+            Seccomp::Default => "only the system calls that programs need are allowed; our default profile, seccomp(2)",
+            Seccomp::Profile(_) => "only the system calls that the profile allows; seccomp(2)",
         };
         call("filter system calls", text, why, || set_seccomp_filter(&program, flags)).map_err(explain)
     }
@@ -81,7 +81,7 @@ impl Seccomp {
         }
         .map_err(|error| wrong(error.to_string()))?;
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
-        let kernel = version(&release).ok_or_else(|| wrong(format!("{release:?} is no kernel's version")))?;
+        let kernel = version(&release).ok_or_else(|| wrong(format!("{release:?} is not a kernel version")))?;
         let policy = profile.resolve(Setting { capabilities, kernel }).map_err(wrong)?;
         Ok(match self {
             Seccomp::Default => Policy { unnamed_x32: NO_X32, ..policy },
@@ -90,19 +90,19 @@ impl Seccomp {
     }
 }
 
-/// Those of a filter that can be set here.
+/// The flags of a filter that can be set here.
 const FLAGS: [(&str, u32); 2] = [
     ("SECCOMP_FILTER_FLAG_LOG", libc::SECCOMP_FILTER_FLAG_LOG as u32),
     ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32),
 ];
 
-/// As strace writes them.
+/// Returns the names of the flags as strace writes them.
 pub(crate) fn flag_names(flags: u32) -> String {
     let named: Vec<_> = FLAGS.iter().filter(|(_, flag)| flags & flag != 0).map(|(name, _)| *name).collect();
     if named.is_empty() { "0".to_owned() } else { named.join("|") }
 }
 
-/// Without no_new_privs a filter could mislead a set-user-ID program.
+/// Explains EACCES: without no_new_privs a filter could mislead a set-user-ID program.
 pub(crate) fn explain(fault: Fault) -> Fault {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     match fault.errno() {
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_names_the_default_or_carries_the_profile() {
+    fn a_record_names_the_default_or_contains_the_profile() {
         for text in [r#""default""#, r#"{"defaultAction":"SCMP_ACT_ALLOW","defaultErrnoRet":18446744073709551615}"#] {
             let seccomp: Seccomp = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&seccomp).unwrap(), text);

@@ -1,18 +1,18 @@
-//! Questions to SELinux: what it would say. `selinux(8)`; the kernel's `security/selinux/selinuxfs.c`.
+//! Queries to SELinux: what its policy would allow. `selinux(8)`; the kernel's `security/selinux/selinuxfs.c`.
 //!
-//! It gives its reasons in its log only; but it answers the question itself, once more.
+//! It reports its reasons only in its log; but it answers the query itself, again.
 
 use std::fs;
 use std::io::{Read, Write};
 
 const FOLDER: &str = "/sys/fs/selinux";
 
-/// Whether it refuses what its policy refuses; not where there is no SELinux.
+/// Returns whether SELinux enforces its policy; false without SELinux.
 pub fn is_enforcing() -> bool {
     fs::read_to_string(format!("{FOLDER}/enforce")).is_ok_and(|value| value.trim() == "1")
 }
 
-/// Whether the policy allows this to `subject`. `None` where it does not know the class, and where there is no answer.
+/// Returns whether the policy allows this to `subject`. `None` if it does not know the class, or gives no answer.
 pub fn is_allowed(subject: &str, object: &str, class: &str, permission: &str) -> Option<bool> {
     let number = |file: &str| -> Option<u32> {
         fs::read_to_string(format!("{FOLDER}/class/{class}/{file}")).ok()?.trim().parse().ok()
@@ -25,9 +25,9 @@ pub fn is_allowed(subject: &str, object: &str, class: &str, permission: &str) ->
     allows(&answer, permission)
 }
 
-/// `allowed decided auditallow auditdeny seqno flags`, a bit for each permission of the class.
+/// Parses `allowed decided auditallow auditdeny seqno flags`, with a bit for each permission of the class.
 fn allows(answer: &str, permission: u32) -> Option<bool> {
-    /// `AVD_FLAGS_PERMISSIVE`: of this domain everything is only written down.
+    /// `AVD_FLAGS_PERMISSIVE`: for this domain, denials are only logged.
     const PERMISSIVE: u32 = 1;
     let mut words = answer.split_ascii_whitespace();
     let allowed = u32::from_str_radix(words.next()?, 16).ok()?;

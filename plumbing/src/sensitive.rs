@@ -1,6 +1,6 @@
-//! Paths of a host that are no container's business, by their well-known names; `hier(7)`.
+//! Well-known paths of a host that a container must not see; `hier(7)`.
 //!
-//! The surprise: a directory is worse than its name says where a socket lies in it.
+//! The surprise: a directory is more dangerous than its name suggests if it contains a socket.
 
 /// Names of sockets of container engines and of other services that act for every client that may connect.
 pub const SOCKET_NAMES: &[&str] = &[
@@ -18,7 +18,7 @@ pub const SOCKET_NAMES: &[&str] = &[
     "snapd.socket",
 ];
 
-/// Where such sockets lie on a host, with those whose names say little, such as LXD's and systemd's.
+/// The paths of such sockets on a host, with those whose names say little, such as LXD's and systemd's.
 pub const SOCKET_PATHS: &[&str] = &[
     "/run/docker.sock",
     "/run/docker/containerd/containerd.sock",
@@ -37,7 +37,7 @@ pub const SOCKET_PATHS: &[&str] = &[
     "/var/snap/lxd/common/lxd/unix.socket",
 ];
 
-/// Directories and files that decide who rules the host: to read them is dangerous already.
+/// Directories and files that decide who controls the host: reading them is already dangerous.
 pub const DIRECTORIES: &[&str] = &[
     "/etc",
     "/root",
@@ -66,7 +66,7 @@ pub const DIRECTORIES: &[&str] = &[
     "/etc/ld.so.preload",
 ];
 
-/// Directories and files of the host's programs and accounts: dangerous where they can be written.
+/// Directories and files of the host's programs and accounts: dangerous if they can be written.
 pub const PROGRAMS: &[&str] = &[
     "/usr",
     "/bin",

@@ -1,10 +1,11 @@
 //! The start of every tool, and what the process inherited, so that the next program gets it unchanged.
 //!
-//! The C library calls [`main!`](crate::main!)'s `main` directly, without Rust's runtime: that would read /proc/self/maps and set up
-//! handlers for a stack that nobody overflows, which takes as long as making three namespaces. What it does for safety is
-//! done here: with SIGPIPE ignored a closed pipe is an error and not a death, and /dev/null stands on closed descriptors
-//! 0 to 2, so that no file of ours takes their place. [`hand_on`] undoes both just before `execve(2)`. And with SIGCHLD
-//! ignored, the kernel would keep no child's status for us; `wait(2)`.
+//! The C library calls [`main!`](crate::main!)'s `main` directly, without Rust's runtime: that would read
+//! /proc/self/maps and set up handlers for a stack that never overflows, which takes as long as making three
+//! namespaces. What the runtime does for safety is done here: SIGPIPE is ignored, so that a closed pipe is an error and
+//! does not kill us, and /dev/null is opened for closed descriptors 0 to 2, so that no file of ours takes their place.
+//! [`hand_on`] undoes both just before `execve(2)`. And if SIGCHLD were ignored, the kernel would keep no child's
+//! status for us; `wait(2)`.
 
 use std::ffi::{OsString, c_char};
 use std::os::fd::{IntoRawFd, RawFd};
@@ -22,11 +23,11 @@ static INHERITED: AtomicU8 = AtomicU8::new(0);
 const SIGPIPE_IGNORED: u8 = 1 << 3;
 const SIGCHLD_IGNORED: u8 = 1 << 4;
 
-/// argv, as the C library hands it to `main`; nothing else makes one.
+/// argv, as the C library passes it to `main`; nothing else makes one.
 #[repr(transparent)]
 pub struct Argv(pub(crate) *const *const c_char);
 
-/// What we were called with: an [`Argv`].
+/// Our arguments: an [`Argv`].
 static ARGV: AtomicPtr<*const c_char> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The whole of every tool's `main.rs`, under `#![no_main]`: parse, begin, then apply, then report.
@@ -41,7 +42,7 @@ macro_rules! main {
     };
 }
 
-/// What we were called with, our own name first.
+/// Returns our arguments, our own name first.
 pub fn arguments() -> Vec<OsString> {
     kernel::arguments(Argv(ARGV.load(Ordering::Relaxed)))
 }
@@ -50,8 +51,8 @@ fn remember() -> Result<(), Fault> {
     let mut inherited = 0;
     for fd in (0..3).filter(|fd| !kernel::is_open(*fd)) {
         inherited |= 1 << fd;
-        // It gets the lowest number that is free: this one.
-        kernel::look("stand in for a closed descriptor", "open(\"/dev/null\")", || {
+        // The file gets the lowest number that is free: this one.
+        kernel::look("replace a closed descriptor", "open(\"/dev/null\")", || {
             open("/dev/null", OFlags::RDWR, Mode::empty()).map(IntoRawFd::into_raw_fd)
         })?;
     }
@@ -65,7 +66,7 @@ fn remember() -> Result<(), Fault> {
     Ok(())
 }
 
-/// Whether descriptor `fd` (0 to 2) was closed when we were started.
+/// Returns whether descriptor `fd` (0 to 2) was closed when we were started.
 pub fn was_closed(fd: RawFd) -> bool {
     (0..3).contains(&fd) && INHERITED.load(Ordering::Relaxed) & (1 << fd) != 0
 }
@@ -84,15 +85,16 @@ pub fn hand_on() {
     }
 }
 
-/// What a command line asks for: something to do, or text such as help.
+/// The result of parsing a command line: something to do, or text such as help.
 pub enum Parsed<P> {
-    /// To be applied.
+    /// A plan to apply.
     Plan(P),
-    /// To be printed on stdout: `--help`, `--version`.
+    /// Text to print on stdout: `--help`, `--version`.
     Text(String),
 }
 
-/// What [`main!`](crate::main!) does: it ends the process. `begin` has the narration begin, and says who may see this run.
+/// Does the work of [`main!`](crate::main!), and ends the process. `begin` starts the narration, and says who may see
+/// this run.
 pub fn run<P>(
     tool: &'static str,
     argv: Argv,
@@ -107,12 +109,12 @@ pub fn run<P>(
         Parsed::Plan(plan) => exposure::protect(begin(&plan)).and_then(|()| apply(&plan)),
         Parsed::Text(text) => print(&folding::for_terminal(&text)),
     });
-    // Not by returning to the C library: where a filter forbids exit_group(2), it ends us with SIGSEGV.
+    // Not by returning to the C library: if a filter forbids exit_group(2), it ends us with SIGSEGV.
     kernel::exit_now(outcome.unwrap_or_else(|fault| fault.report(tool)))
 }
 
-/// Refuses rights that the caller lacks: each of the tools would hand them to the command. `AT_SECURE` alone is no
-/// proof: security modules set it as well, where a program only changes its label. `getauxval(3)`.
+/// Refuses rights that the caller lacks: each of the tools would pass them to the command. `AT_SECURE` alone does not
+/// prove them: security modules set it as well, if a program only changes its label. `getauxval(3)`.
 fn refuse_foreign_rights() -> Result<(), Fault> {
     if !kernel::gained_rights() {
         return Ok(());
@@ -128,12 +130,12 @@ fn refuse_foreign_rights() -> Result<(), Fault> {
     ))
 }
 
-/// Writes text for a person or a record to stdout, whole.
+/// Writes text for a person or a record to stdout, completely.
 pub fn print(text: &str) -> Result<Status, Fault> {
-    let (goal, call) = ("write the answer", "write(stdout)");
+    let (goal, call) = ("write the output", "write(stdout)");
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
-        // What stands in for it would take all, and we would tell of a success.
+        // /dev/null in its place would accept all, and we would report success.
         if was_closed(1) {
             return Err(Fault::kernel(goal, call, Errno::EBADF));
         }

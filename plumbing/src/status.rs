@@ -1,4 +1,4 @@
-//! Exit status, the same rules in all five tools; docs/exit-status.md.
+//! Exit status: the same rules in all five tools; docs/exit-status.md.
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -6,12 +6,12 @@ use nix::unistd::Pid;
 
 use crate::Fault;
 
-/// What a tool exits with.
+/// The exit status of a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status(pub u8);
 
 impl Status {
-    /// All went well.
+    /// Success.
     pub const SUCCESS: Status = Status(0);
     /// Our own failure: usage, kernel, record.
     pub const OURS: Status = Status(125);
@@ -20,8 +20,8 @@ impl Status {
     /// The command was not found.
     pub const NOT_FOUND: Status = Status(127);
 
-    /// The status that tells how a command ended: its own, or 128+N when signal N ended it.
-    /// `None` for a command that has not ended (stopped, continued).
+    /// Returns the status that reports how a command ended: its own, or 128+N if signal N ended it. `None` for a
+    /// command that has not ended (stopped, continued).
     pub fn of_command(ended: WaitStatus) -> Option<Status> {
         match ended {
             WaitStatus::Exited(_, code) => Some(Status(code as u8)),
@@ -31,7 +31,7 @@ impl Status {
     }
 }
 
-/// Waits for the end of a child, and tells how it ended.
+/// Waits for the end of a child, and returns its status.
 pub fn wait_for(pid: i32) -> Result<Status, Fault> {
     loop {
         match waitpid(Pid::from_raw(pid), None) {

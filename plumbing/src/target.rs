@@ -1,7 +1,7 @@
-//! The process that a record names: opened as a pidfd first, verified next, then reached through descriptors only.
+//! The process that a record names: opened as a pidfd first, verified next, then reached only through descriptors.
 //!
-//! `pidfd_open(2)`, `proc(5)`. A pid alone proves nothing, it may have been reused; a pidfd that is still unready after
-//! /proc/PID was opened proves that both mean the same process.
+//! `pidfd_open(2)`, `proc(5)`. A pid alone proves nothing, it may have been reused; a pidfd that is still not readable
+//! after /proc/PID was opened proves that both mean the same process.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::kernel::{call, look};
 use crate::namespace::{Kind, KindSet};
 use crate::record::Init;
 
-/// `PID_FS_MAGIC` of <linux/magic.h>: pidfds have a file system of their own, and so unique inodes, since Linux 6.9.
+/// `PID_FS_MAGIC` of <linux/magic.h>: since Linux 6.9 pidfds have a file system of their own, and so unique inodes.
 const PID_FS_MAGIC: u64 = 0x5049_4446;
 
 /// A verified process.
@@ -31,21 +31,22 @@ pub struct Target {
 
 impl Target {
     /// Opens the process that a record names; refuses one that is gone or is not the one meant.
-    pub fn open(told: &Init) -> Result<Target, Fault> {
-        let target = Target::of_pid(told.pid).map_err(|fault| match fault.errno() {
-            Some(nix::errno::Errno::ESRCH | nix::errno::Errno::ENOENT) => stale(told, "that process is gone"),
+    pub fn open(recorded: &Init) -> Result<Target, Fault> {
+        let target = Target::of_pid(recorded.pid).map_err(|fault| match fault.errno() {
+            Some(nix::errno::Errno::ESRCH | nix::errno::Errno::ENOENT) => stale(recorded, "that process is gone"),
             _ => fault,
         })?;
         let real = target.identity()?;
         if target.is_exiting()? {
-            return Err(stale(told, "that process is gone"));
+            return Err(stale(recorded, "that process is gone"));
         }
-        if real.boot_id != told.boot_id {
-            return Err(stale(told, "it is of another boot"));
+        if real.boot_id != recorded.boot_id {
+            return Err(stale(recorded, "it is of another boot"));
         }
-        let other_inode = matches!((told.pidfd_inode, real.pidfd_inode), (Some(told), Some(real)) if told != real);
-        if other_inode || real.start_time != told.start_time {
-            return Err(stale(told, "the pid belongs to another process by now"));
+        let other_inode =
+            matches!((recorded.pidfd_inode, real.pidfd_inode), (Some(recorded), Some(real)) if recorded != real);
+        if other_inode || real.start_time != recorded.start_time {
+            return Err(stale(recorded, "the pid belongs to another process by now"));
         }
         Ok(target)
     }
@@ -59,7 +60,7 @@ impl Target {
         Target::of_pidfd(pid, pidfd)
     }
 
-    /// Describes a process whose pidfd is at hand already.
+    /// Opens a process from a pidfd that we already have.
     pub fn of_pidfd(pid: i32, pidfd: OwnedFd) -> Result<Target, Fault> {
         let path = format!("/proc/{pid}");
         let dir = look(format_args!("open process {pid}"), format_args!("openat(\"{path}\", O_PATH)"), || {
@@ -72,7 +73,7 @@ impl Target {
         Ok(target)
     }
 
-    /// What a record says of it.
+    /// Returns the identity of the process, as records contain it.
     pub fn identity(&self) -> Result<Init, Fault> {
         Ok(Init {
             pid: self.pid,
@@ -82,7 +83,7 @@ impl Target {
         })
     }
 
-    /// When it started, in clock ticks since boot.
+    /// Returns when the process started, in clock ticks since boot.
     pub fn start_time(&self) -> Result<u64, Fault> {
         let stat = self.read("stat")?;
         stat_field(&stat, 22).ok_or_else(|| {
@@ -90,34 +91,34 @@ impl Target {
         })
     }
 
-    /// The inode of its pidfd, which no other process of this boot has; `None` before Linux 6.9.
+    /// Returns the inode of its pidfd, which no other process of this boot has; `None` before Linux 6.9.
     pub fn pidfd_inode(&self) -> Result<Option<u64>, Fault> {
         pidfd_inode(self.pidfd())
     }
 
-    /// Its pid.
+    /// Returns its pid.
     pub fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// Its pidfd.
+    /// Returns its pidfd.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 
-    /// Its directory in /proc, as a path descriptor. Reads through it fail with ESRCH once the process is gone.
+    /// Returns its directory in /proc, as a path descriptor. Reads through it fail with ESRCH once the process is gone.
     pub fn dir(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
     }
 
-    /// Whether it has ended: a zombie counts as ended.
+    /// Returns whether the process has ended: a zombie counts as ended.
     pub fn has_ended(&self) -> Result<bool, Fault> {
         self.wait(Duration::ZERO)
     }
 
-    /// Whether it has ended or is about to, killed, with its descriptors and namespaces gone already.
+    /// Returns whether the process has ended or is about to: killed, with its descriptors and namespaces already gone.
     pub fn is_exiting(&self) -> Result<bool, Fault> {
-        /// Of <linux/sched.h>.
+        /// A flag of <linux/sched.h>.
         const PF_EXITING: u64 = 4;
         match self.read("stat") {
             Ok(stat) => Ok(stat_field(&stat, 9).is_none_or(|flags| flags & PF_EXITING != 0)),
@@ -126,7 +127,7 @@ impl Target {
         }
     }
 
-    /// Waits until it has ended, for at most `patience`; answers whether it has.
+    /// Waits for at most `patience` until the process has ended; returns whether it has.
     pub fn wait(&self, patience: Duration) -> Result<bool, Fault> {
         wait_readable(self.pidfd(), Some(patience))
     }
@@ -138,9 +139,10 @@ impl Target {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The kinds in which its namespace is not ours.
+    /// Returns the kinds in which its namespace is not ours.
     pub fn foreign_kinds(&self) -> Result<KindSet, Fault> {
-        // Both directories once: what lies in /proc/self is made anew for each process, and found anew for each path.
+        // Both directories are opened once: entries of /proc/self are made for each process, and looked up for each
+        // path.
         let pid = self.pid();
         let goal = format_args!("read the namespaces of process {pid}");
         let theirs = look(goal, format_args!("openat(\"/proc/{pid}/ns\")"), || directory(self.dir(), "ns"))?;
@@ -155,8 +157,8 @@ impl Target {
         Ok(foreign)
     }
 
-    /// Joins its namespaces of these kinds, all in one call, so that the rights that the user namespace gives count
-    /// for the others; `setns(2)`. A joined pid namespace holds for children only.
+    /// Joins its namespaces of these kinds, all in one call, so that the rights that the user namespace gives count for
+    /// the others; `setns(2)`. A joined pid namespace is used only for children.
     pub fn join(&self, kinds: KindSet, why: &str) -> Result<(), Fault> {
         if kinds.is_empty() {
             return Ok(());
@@ -168,7 +170,7 @@ impl Target {
         })
     }
 
-    /// The inode of its namespace of this kind; `None` where the kernel does not know the kind.
+    /// Returns the inode of its namespace of this kind; `None` if the kernel does not know the kind.
     pub fn namespace_inode(&self, kind: Kind) -> Result<Option<u64>, Fault> {
         self.known(kind, linked_namespace(self.dir(), &format!("ns/{}", kind.proc_name())))
     }
@@ -185,19 +187,19 @@ impl Target {
     }
 }
 
-/// The inode of our own namespace of this kind; `None` where the kernel does not know the kind.
+/// Returns the inode of our own namespace of this kind; `None` if the kernel does not know the kind.
 pub fn own_namespace_inode(kind: Kind) -> Option<u64> {
     linked_namespace(rustix::fs::CWD, &format!("/proc/self/ns/{}", kind.proc_name())).ok()
 }
 
-/// Whether our namespace of this kind is the one that the kernel began with; `None` where that cannot be told.
+/// Returns whether our namespace of this kind is the kernel's initial one; `None` if that cannot be determined.
 pub fn is_in_first_namespace(kind: Kind) -> Option<bool> {
     Some(own_namespace_inode(kind)? == kind.first_inode()?)
 }
 
-/// The inode of a namespace, from the link of /proc that stands for it: `net:[4026531833]`. Not from stat(2) of what it
-/// leads to: the kernel would make that, and it lies on no mounted file system, where AppArmor lets nobody look whose
-/// profile is without attach_disconnected.
+/// Returns the inode of a namespace, from its link in /proc: `net:[4026531833]`. Not from stat(2) of the link's target:
+/// the kernel would create the target's inode, and it is on no mounted file system, which AppArmor denies to every
+/// process whose profile lacks attach_disconnected.
 pub fn linked_namespace(dir: BorrowedFd<'_>, path: &str) -> Result<u64, rustix::io::Errno> {
     // The longest is `cgroup:[18446744073709551615]`.
     let mut buffer = [0; 48];
@@ -205,18 +207,18 @@ pub fn linked_namespace(dir: BorrowedFd<'_>, path: &str) -> Result<u64, rustix::
     namespace_in_link(&buffer[..length]).ok_or(rustix::io::Errno::INVAL)
 }
 
-/// The number in `net:[4026531833]`.
+/// Returns the number in `net:[4026531833]`.
 pub fn namespace_in_link(link: &[u8]) -> Option<u64> {
     let bracket = link.iter().position(|byte| *byte == b'[')?;
     std::str::from_utf8(link[bracket + 1..].strip_suffix(b"]")?).ok()?.parse().ok()
 }
 
-/// A directory, to look things up in.
+/// Opens a directory, for looking up names in it.
 fn directory(dir: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, rustix::io::Errno> {
     openat(dir, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Waits until `fd` is readable (for a pidfd: until the process has ended); without `patience`, for ever.
+/// Waits until `fd` is readable (for a pidfd: until the process has ended); without `patience`, without a deadline.
 pub fn wait_readable(fd: BorrowedFd<'_>, patience: Option<Duration>) -> Result<bool, Fault> {
     let deadline = patience.filter(|patience| !patience.is_zero()).map(|patience| Instant::now() + patience);
     loop {
@@ -238,13 +240,13 @@ pub fn wait_readable(fd: BorrowedFd<'_>, patience: Option<Duration>) -> Result<b
     }
 }
 
-/// The most that is read of one file: how long a table of mounts is, the container decides.
+/// The most that is read of one file: a container determines how long its table of mounts is.
 const LONGEST: usize = 64 << 20;
 
-/// Reads a whole file below a directory descriptor; EFBIG where it is longer than 64 MiB.
+/// Reads a whole file below a directory descriptor; EFBIG if it is longer than 64 MiB.
 pub fn read_at(dir: BorrowedFd<'_>, path: &str) -> Result<Vec<u8>, std::io::Error> {
     let file = openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    // Files of /proc have no size to ask for.
+    // Files of /proc do not report their size.
     let mut bytes = Vec::with_capacity(1024);
     while retry_on_intr(|| read(&file, spare_capacity(&mut bytes)))? > 0 {
         if bytes.len() > LONGEST {
@@ -255,12 +257,12 @@ pub fn read_at(dir: BorrowedFd<'_>, path: &str) -> Result<Vec<u8>, std::io::Erro
     Ok(bytes)
 }
 
-/// What stands behind `NAME:` in a text of /proc/PID/status; `proc_pid_status(5)`.
+/// Returns the value of `NAME:` in a text of /proc/PID/status; `proc_pid_status(5)`.
 pub fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
-/// A field of a stat line, counted from 1 as `proc(5)` does. The second field, the name, may hold spaces and
+/// Returns a field of a stat line, counted from 1 as in `proc(5)`. The second field, the name, may contain spaces and
 /// parentheses: count from its end.
 pub fn stat_field(stat: &str, number: usize) -> Option<u64> {
     let after_name = &stat[stat.rfind(')')? + 1..];
@@ -269,11 +271,11 @@ pub fn stat_field(stat: &str, number: usize) -> Option<u64> {
 
 fn boot_id() -> Result<String, Fault> {
     const PATH: &str = "/proc/sys/kernel/random/boot_id";
-    let id = look("tell this boot from others", format!("read(\"{PATH}\")"), || std::fs::read_to_string(PATH))?;
+    let id = look("identify this boot", format!("read(\"{PATH}\")"), || std::fs::read_to_string(PATH))?;
     Ok(id.trim_end().to_owned())
 }
 
-/// The inode of a pidfd, which no other process of this boot has; `None` before Linux 6.9.
+/// Returns the inode of a pidfd, which no other process of this boot has; `None` before Linux 6.9.
 pub fn pidfd_inode(pidfd: BorrowedFd<'_>) -> Result<Option<u64>, Fault> {
     let on = look("describe a pidfd", "fstatfs(pidfd)", || rustix::fs::fstatfs(pidfd))?;
     if u64::try_from(on.f_type) != Ok(PID_FS_MAGIC) {
@@ -282,8 +284,8 @@ pub fn pidfd_inode(pidfd: BorrowedFd<'_>) -> Result<Option<u64>, Fault> {
     look("describe a pidfd", "fstat(pidfd)", || rustix::fs::fstat(pidfd)).map(|stat| Some(stat.st_ino))
 }
 
-fn stale(told: &Init, why: &str) -> Fault {
-    Fault::new(format!("cannot use the container record: it names process {}, and {why}", told.pid))
+fn stale(recorded: &Init, why: &str) -> Fault {
+    Fault::new(format!("cannot use the container record: it names process {}, and {why}", recorded.pid))
 }
 
 #[cfg(test)]
@@ -306,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_names_a_namespace() {
+    fn a_link_of_proc_identifies_a_namespace() {
         assert_eq!(namespace_in_link(b"net:[4026531833]"), Some(4026531833));
         for other in [&b"/run/netns/blue"[..], b"socket:[", b"net:[x]", b"net:[]", b"1]", b""] {
             assert_eq!(namespace_in_link(other), None);
@@ -314,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_process_verifies_and_a_lie_does_not() {
+    fn our_own_process_is_accepted_and_a_false_identity_is_not() {
         let own = Target::of_pid(std::process::id() as i32).unwrap().identity().unwrap();
         assert!(Target::open(&own).is_ok());
         let lies = [

@@ -1,6 +1,6 @@
-//! Text in records: JSON strings are UTF-8, names and paths of the kernel need not be.
+//! Text in records: JSON strings are UTF-8, but names and paths of the kernel may be anything.
 //!
-//! What is UTF-8 is a plain string; anything else is `{"bytes":"<base64>"}`, so that nothing is lost on the way.
+//! UTF-8 is a plain string; anything else is `{"bytes":"<base64>"}`, so that nothing is lost.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -64,18 +64,18 @@ impl From<&str> for Text {
 }
 
 impl Text {
-    /// As a path.
+    /// Returns the text as a path.
     pub fn to_path(&self) -> PathBuf {
         PathBuf::from(&self.0)
     }
 
-    /// For a person's eyes: escaped, so that no name can steer a terminal.
+    /// Returns the text for printing: escaped, so that no name can control a terminal.
     pub fn shown(&self) -> String {
         self.0.to_string_lossy().escape_debug().to_string()
     }
 }
 
-/// Whether a terminal could obey this letter, or it is one that cannot be seen or turns writing around.
+/// Returns whether a terminal could obey this character, or it is invisible or changes the direction of writing.
 pub fn steers(letter: char) -> bool {
     let is_format = matches!(letter, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_utf8_survives_the_way() {
+    fn text_that_is_not_utf8_survives() {
         for bytes in [&b"web"[..], b"\xff\xfeweb", b"a\nb", "naïve".as_bytes()] {
             let text = Text(OsString::from_vec(bytes.to_vec()));
             let line = serde_json::to_string(&text).unwrap();

@@ -1,9 +1,9 @@
-//! Quantities as people write them: `256M`, `1.5G` (binary), `50%`, `1.5` CPUs, `10mbit`, `250ms`, `max`.
+//! Quantities in everyday notation: `256M`, `1.5G` (binary), `50%`, `1.5` CPUs, `10mbit`, `250ms`, `max`.
 
-/// A limit: an amount, or none at all.
+/// A limit: an amount, or no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// So much.
+    /// This amount.
     Amount(u64),
     /// The word `max` (or `none`): no limit.
     Max,
@@ -67,7 +67,7 @@ fn duration_forms() -> String {
     "valid are seconds such as 10 or 1.5s, 250ms, 5m, 2h".to_owned()
 }
 
-/// `1.5G`: one place of fraction, powers of 1024.
+/// Formats an amount as `1.5G`: one decimal place, powers of 1024.
 pub fn bytes(amount: u64) -> String {
     let (mut tenths, mut units) = (u128::from(amount) * 10, "KMGT".chars());
     let mut unit = None;
@@ -84,7 +84,7 @@ pub fn bytes(amount: u64) -> String {
     }
 }
 
-/// `50000 100000` as a share of one CPU: `50%`.
+/// Formats `50000 100000` as a share of one CPU: `50%`.
 pub fn percent(cpu_max: &str) -> Option<String> {
     let (quota, period) = cpu_max.split_once(' ')?;
     let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
@@ -97,8 +97,8 @@ fn split_unit(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// `number` (decimal, up to nine places of fraction) times `factor`, rounded down; `None` when it is no number or too
-/// large. Integer arithmetic: 0.1 has no exact binary form, and a limit must be what was written.
+/// Returns `number` (decimal, up to nine decimal places) times `factor`, rounded down; `None` if it is not a number or
+/// too large. Integer arithmetic: 0.1 has no exact binary form, and a limit must be what was written.
 fn scaled(number: &str, factor: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if (whole.is_empty() && fraction.is_empty()) || fraction.len() > 9 || fraction.contains('.') {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_is_refused() {
+    fn what_is_not_a_size_is_refused() {
         for text in ["", "M", "12Q", "-1", "1..5M", "1e3", "0x10", "99999999999999999999", "16777216T", "."] {
             assert!(size(text).is_err(), "{text}");
         }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_told_as_people_write_them() {
+    fn amounts_are_printed_in_everyday_notation() {
         assert_eq!([0, 1023, 1024, 1536, 256 << 20, 3 << 40].map(bytes), ["0", "1023", "1K", "1.5K", "256M", "3T"]);
         assert_eq!(percent("50000 100000").as_deref(), Some("50%"));
         assert_eq!(percent("5000 1000000").as_deref(), Some("0.5%"));

@@ -1,4 +1,4 @@
-//! What a group may use, and what it uses: read from its files, told in cgroup v2's names whatever the version.
+//! The limits and the usage of a group: read from its files, reported in cgroup v2's names for both versions.
 //!
 //! The kernel's `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/`. The surprises: the root group has no such
 //! files at all, and v1 writes "unlimited" as the largest number of pages that fits, in bytes.
@@ -16,79 +16,79 @@ use crate::target::Target;
 use crate::text::Text;
 use crate::{Fault, narrate};
 
-/// A group, and the controllers that are asked of it; none on v2: there it is one group for all.
+/// A group, and the controllers that it is used for; none on v2, where one group serves for all.
 #[derive(Debug)]
 pub struct Member {
-    /// By name.
+    /// The controllers, by name.
     pub controllers: Vec<String>,
     /// The group.
     pub group: Group,
 }
 
-/// Bytes of memory.
+/// Memory, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Memory {
-    /// Now.
+    /// The current usage.
     pub current: u64,
-    /// `None`: no limit.
+    /// The limit; `None`: no limit.
     pub max: Option<u64>,
-    /// Since the group was made; absent before Linux 5.19 on v2.
+    /// The highest usage since the group was made; absent before Linux 5.19 on v2.
     pub peak: Option<u64>,
 }
 
 /// Processes and threads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pids {
-    /// Now.
+    /// The current number.
     pub current: u64,
-    /// `None`: no limit.
+    /// The limit; `None`: no limit.
     pub max: Option<u64>,
 }
 
 /// CPU time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cpu {
-    /// In microseconds, since the group was made.
+    /// The usage in microseconds, since the group was made.
     pub usage_usec: u64,
 }
 
-/// The member `cgroup` with what the group uses.
+/// The member `cgroup` with the usage of the group.
 #[derive(Debug, Serialize)]
 pub struct Usage {
     /// The groups, and their limits.
     #[serde(flatten)]
     pub cgroup: Cgroup,
-    /// Where the memory controller tells.
+    /// Absent if the memory controller reports nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
-    /// Where the pids controller tells.
+    /// Absent if the pids controller reports nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pids: Option<Pids>,
-    /// Where the cpu controller tells.
+    /// Absent if the cpu controller reports nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Cpu>,
 }
 
-/// A group that a process is in.
+/// A group in which a process is.
 struct Place<'p> {
     hierarchy: &'p Hierarchy,
     controllers: &'p [String],
     path: &'p Path,
 }
 
-/// The record's member `cgroup` for groups at hand, with the limits that the kernel says they have.
+/// Returns the record's member `cgroup` for opened groups, with the limits that the kernel reports.
 pub fn describe<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result<Cgroup, Fault> {
     let places =
         members.clone().map(|member| (member.group.version, member.controllers.as_slice(), member.group.path()));
     let mut cgroup = name(places)?;
-    // What a dry run did not make cannot be read.
+    // A group that a dry run did not make cannot be read.
     if !narrate::is_dry_run() {
         cgroup.limits = limits(members)?;
     }
     Ok(cgroup)
 }
 
-/// The member without limits, for groups by version, controllers and path.
+/// Returns the member without limits, for groups by version, controllers and path.
 pub fn name<'p>(places: impl Iterator<Item = (u8, &'p [String], &'p Path)>) -> Result<Cgroup, Fault> {
     let (mut v2, mut paths) = (None, BTreeMap::new());
     for (version, controllers, path) in places {
@@ -103,7 +103,7 @@ pub fn name<'p>(places: impl Iterator<Item = (u8, &'p [String], &'p Path)>) -> R
     Ok(Cgroup { version, path, paths, limits: Map::new() })
 }
 
-/// The limits that hold, in one order whatever the version; none where there is no limit.
+/// Returns the limits in force, in the same order for both versions; nothing for a resource without limit.
 pub fn limits<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result<Map<String, Value>, Fault> {
     let mut limits = Map::new();
     let of = |controller: &str| members.clone().find(|member| member.serves(controller));
@@ -122,16 +122,16 @@ pub fn limits<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result<M
 }
 
 impl Usage {
-    /// Of a process, by what the kernel says.
+    /// Returns the usage of a process, as the kernel reports it.
     pub fn of_process(target: &Target) -> Result<Usage, Fault> {
         let hierarchies = Hierarchies::of_process(target)?;
-        let told = |hierarchy: &&Hierarchy| hierarchy.version == 1 || is_needed(&hierarchies);
-        let mounted = hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()).filter(told);
+        let has_limits = |hierarchy: &&Hierarchy| hierarchy.version == 1 || v2_has_limits(&hierarchies);
+        let mounted = hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()).filter(has_limits);
         let place = |hierarchy| Place { hierarchy, controllers: &hierarchy.controllers, path: hierarchy.own_path() };
         Usage::of_places(&mounted.map(place).collect::<Vec<_>>())
     }
 
-    /// Of groups that a record tells.
+    /// Returns the usage of the groups in a record.
     pub fn of_cgroup(cgroup: &Cgroup, hierarchies: &Hierarchies) -> Result<Usage, Fault> {
         let controllers: Vec<_> = cgroup.paths.keys().cloned().collect();
         let v2 = hierarchies.v2().filter(|_| cgroup.version == 2);
@@ -150,7 +150,7 @@ impl Usage {
         for place in places {
             match place.hierarchy.open(place.path) {
                 Ok(group) => members.push(Member { controllers: place.controllers.to_vec(), group }),
-                // A group that cannot be seen from here is no reason to tell nothing of the others.
+                // A group that cannot be seen from here must not prevent the report on the others.
                 Err(fault) => narrate::remark(fault),
             }
         }
@@ -171,18 +171,18 @@ impl Usage {
     }
 }
 
-/// Whether v2 has a controller that limits: on a hybrid machine its groups mostly tell nothing.
-fn is_needed(hierarchies: &Hierarchies) -> bool {
+/// Returns whether v2 has a controller with limits: on a hybrid machine its groups usually report nothing.
+fn v2_has_limits(hierarchies: &Hierarchies) -> bool {
     ["memory", "pids", "cpu"].iter().any(|controller| hierarchies.v1(controller).is_none())
 }
 
 impl Member {
-    /// Whether this controller is asked of it.
+    /// Returns whether the group is used for this controller.
     pub fn serves(&self, controller: &str) -> bool {
         self.group.version == 2 || self.controllers.iter().any(|name| name == controller)
     }
 
-    /// Of memory, and of swap.
+    /// Returns the limits of memory and of swap.
     pub fn memory_limits(&self) -> Result<(Option<u64>, Option<u64>), Fault> {
         if self.group.version == 2 {
             return Ok((number(&self.group, "memory.max")?, number(&self.group, "memory.swap.max")?));
@@ -192,7 +192,7 @@ impl Member {
         Ok((max, max.zip(sum).map(|(max, sum)| sum.saturating_sub(max))))
     }
 
-    /// Quota and period, as in v2's `cpu.max`.
+    /// Returns quota and period, as in v2's `cpu.max`.
     pub fn cpu_limit(&self) -> Result<Option<String>, Fault> {
         if self.group.version == 2 {
             return Ok(text(&self.group, "cpu.max")?.filter(|limit| !limit.starts_with("max")));
@@ -201,12 +201,12 @@ impl Member {
         Ok(quota.zip(number(&self.group, "cpu.cfs_period_us")?).map(|(quota, period)| format!("{quota} {period}")))
     }
 
-    /// Processes and threads.
+    /// Returns the limit of processes and threads.
     pub fn pids_limit(&self) -> Result<Option<u64>, Fault> {
         number(&self.group, "pids.max")
     }
 
-    /// `None` where this group does not tell.
+    /// Returns the memory usage; `None` if this group does not report it.
     pub fn memory(&self) -> Result<Option<Memory>, Fault> {
         let (current, peak) = match self.group.version {
             2 => ("memory.current", "memory.peak"),
@@ -220,7 +220,7 @@ impl Member {
         }
     }
 
-    /// `None` where this group does not tell.
+    /// Returns the number of processes; `None` if this group does not report it.
     pub fn pids(&self) -> Result<Option<Pids>, Fault> {
         match number(&self.group, "pids.current")? {
             Some(current) if self.serves("pids") => Ok(Some(Pids { current, max: number(&self.group, "pids.max")? })),
@@ -228,7 +228,7 @@ impl Member {
         }
     }
 
-    /// `None` where this group does not tell.
+    /// Returns the CPU time; `None` if this group does not report it.
     pub fn cpu(&self) -> Result<Option<Cpu>, Fault> {
         let usage_usec = match self.group.version {
             2 => text(&self.group, "cpu.stat")?.and_then(|stat| field(&stat, "usage_usec")),
@@ -238,7 +238,8 @@ impl Member {
     }
 }
 
-/// A file's text; `None` where the group has no such file: another kernel, a controller not handed down, the root.
+/// Returns a file's text; `None` if the group has no such file: another kernel, a controller that is not enabled, the
+/// root.
 fn text(group: &Group, file: &str) -> Result<Option<String>, Fault> {
     match group.read(file) {
         Ok(text) => Ok(Some(text)),
@@ -247,12 +248,13 @@ fn text(group: &Group, file: &str) -> Result<Option<String>, Fault> {
     }
 }
 
-/// A file's number; `None` also for "no limit".
+/// Returns a file's number; `None` also for "no limit".
 fn number(group: &Group, file: &str) -> Result<Option<u64>, Fault> {
     Ok(text(group, file)?.as_deref().and_then(amount))
 }
 
-/// `max`, -1 and v1's largest number of pages mean: no limit. No page is larger than 64 KiB, no memory near 8 EiB.
+/// Parses an amount; `max`, -1 and v1's largest number of pages mean: no limit. No page is larger than 64 KiB, and no
+/// memory near 8 EiB.
 fn amount(text: &str) -> Option<u64> {
     text.parse().ok().filter(|amount| *amount < i64::MAX as u64 - 0xffff)
 }
@@ -266,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_limit_has_many_names() {
+    fn no_limit_is_written_in_many_ways() {
         for text in ["max", "-1", "9223372036854771712", "9223372036854710272", "9223372036854775807"] {
             assert_eq!(amount(text), None, "{text}");
         }

@@ -12,39 +12,39 @@ use crate::world::World;
 
 const NEEDS: &[Need] = &[BUSYBOX, Need::NetworkNamespaces];
 
-/// The guardians need far less; this is for a machine that is busy with something else.
+/// The guardians need far less time; this is for a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("a wrong option in any stage leaves nothing behind and is told once", NEEDS, |world| {
+    Row::new("a wrong option in any stage leaves nothing behind and is reported once", NEEDS, |world| {
         for stage in 0..STAGES {
             let pipeline = Pipeline::new(world).with(stage, |words| words.replacen(' ', " --no-such-option ", 1));
-            leaves_nothing(world, &pipeline.script(), |outcome| tells_once(outcome, "--no-such-option"));
+            leaves_nothing(world, &pipeline.script(), |outcome| reports_once(outcome, "--no-such-option"));
         }
     })
     .root_only(),
-    Row::new("a missing root directory leaves nothing behind and is told once", NEEDS, |world| {
+    Row::new("a missing root directory leaves nothing behind and is reported once", NEEDS, |world| {
         let pipeline = Pipeline::new(world).with(3, |_| "chroot-rs --pipe --std /no/such/root".to_owned());
-        leaves_nothing(world, &pipeline.script(), |outcome| tells_once(outcome, "/no/such/root"));
+        leaves_nothing(world, &pipeline.script(), |outcome| reports_once(outcome, "/no/such/root"));
     })
     .root_only(),
-    Row::new("an address that is taken leaves nothing behind and is told once", NEEDS, |world| {
+    Row::new("an address that is taken leaves nothing behind and is reported once", NEEDS, |world| {
         let before = Scan::take();
-        let neighbour = Pipeline::new(world).with(4, |_| "nsenter-rs --pipe --rm -- /bin/sleep 86411".to_owned());
-        let neighbour = world.script(&neighbour.script()).start();
+        let neighbor = Pipeline::new(world).with(4, |_| "nsenter-rs --pipe --rm -- /bin/sleep 86411".to_owned());
+        let neighbor = world.script(&neighbor.script()).start();
         await_command(world);
         let outcome = world.sh(&Pipeline::new(world).script());
-        tells_once(outcome, "10.91.0.2");
-        drop(neighbour);
+        reports_once(outcome, "10.91.0.2");
+        drop(neighbor);
         before.wait_until_same(PATIENCE);
     })
     .root_only(),
-    Row::new("a stage without privilege leaves nothing behind and is told once", NEEDS, |world| {
+    Row::new("a stage without privilege leaves nothing behind and is reported once", NEEDS, |world| {
         for stage in 0..STAGES {
             let pipeline = Pipeline::new(world)
                 .with(stage, |words| format!("setpriv --reuid=54321 --regid=54321 --clear-groups {words}"));
-            leaves_nothing(world, &pipeline.script(), |outcome| tells_once(outcome, "cannot "));
+            leaves_nothing(world, &pipeline.script(), |outcome| reports_once(outcome, "cannot "));
         }
     })
     .root_only(),
@@ -56,8 +56,8 @@ pub const ROWS: &[Row] = &[
     })
     .root_only(),
     Row::new("kill -9 of any stage at any instant leaves nothing behind", NEEDS, |world| {
-        // Before the record comes in, while the stage works, when it is done: where each falls differs between
-        // machines, and nothing may be left wherever it falls.
+        // Before the record arrives, while the stage works, and after it is done: which instant each delay hits differs
+        // between machines, and nothing may be left behind in any case.
         for milliseconds in [1, 2, 4, 8, 12, 16, 24, 40, 80] {
             for stage in 0..STAGES {
                 let delay = milliseconds * if world.in_vm { 20 } else { 1 };
@@ -82,12 +82,17 @@ pub const ROWS: &[Row] = &[
         });
     })
     .root_only(),
-    Row::new("an unfinished container that nobody enters ends by its --ttl, guardians and all", NEEDS, |world| {
-        let before = Scan::take();
-        let pipeline = Pipeline::new(world).with(0, |words| format!("{words} --ttl 5")).with(4, |_| "cat".to_owned());
-        world.sh(&pipeline.script()).succeeds().stdout_has("\"record\":1");
-        before.wait_until_same(PATIENCE + Duration::from_secs(5));
-    })
+    Row::new(
+        "an unfinished container that is not entered ends after its --ttl, and so do its guardians",
+        NEEDS,
+        |world| {
+            let before = Scan::take();
+            let pipeline =
+                Pipeline::new(world).with(0, |words| format!("{words} --ttl 5")).with(4, |_| "cat".to_owned());
+            world.sh(&pipeline.script()).succeeds().stdout_has("\"record\":1");
+            before.wait_until_same(PATIENCE + Duration::from_secs(5));
+        },
+    )
     .root_only(),
     Row::new("a chain that ends, fails or is killed leaves nothing behind", NEEDS, |world| {
         let root = world.busybox_root().display();
@@ -112,7 +117,7 @@ pub const ROWS: &[Row] = &[
     .root_only(),
 ];
 
-/// Runs a script, and demands that the machine is then as it was.
+/// Runs a script, and checks that the machine is afterwards as before.
 #[track_caller]
 fn leaves_nothing(world: &World, script: &str, judge: impl FnOnce(Outcome)) {
     let before = Scan::take();
@@ -120,7 +125,7 @@ fn leaves_nothing(world: &World, script: &str, judge: impl FnOnce(Outcome)) {
     before.wait_until_same(PATIENCE);
 }
 
-/// Kills the process that these words find while the pipeline's command runs; nothing is left then.
+/// Kills the process that this command finds while the pipeline's command runs, and checks that nothing is left behind.
 fn kill_while_it_runs(world: &World, find: impl FnOnce(&Running) -> String) {
     let before = Scan::take();
     let pipeline = Pipeline::new(world).with(4, |_| "nsenter-rs --pipe --rm -- /bin/sleep 86411".to_owned());
@@ -131,9 +136,9 @@ fn kill_while_it_runs(world: &World, find: impl FnOnce(&Running) -> String) {
     before.wait_until_same(PATIENCE);
 }
 
-/// Status 125, and exactly one line that is not a consequence of the failure or its remedy.
+/// Checks for status 125, and exactly one line that is not a consequence of the failure or its remedy.
 #[track_caller]
-fn tells_once(outcome: Outcome, what: &str) {
+fn reports_once(outcome: Outcome, what: &str) {
     let outcome = outcome.fails_with(125).stderr_has(what);
     let consequences = ["remedy: ", "no container record came in", "the next stage ended without taking"];
     let causes: Vec<_> =
@@ -141,7 +146,7 @@ fn tells_once(outcome: Outcome, what: &str) {
     assert!(causes.len() == 1, "expected one error, not {causes:#?}\n{outcome}");
 }
 
-/// Waits until the container's command runs: the last thing that is made is there.
+/// Waits until the container's command runs: everything else has been made before.
 fn await_command(world: &World) {
     world
         .sh("for i in $(seq 500); do pgrep -f '^/bin/sleep 86411' >/dev/null && exit; sleep 0.02; done; exit 1")

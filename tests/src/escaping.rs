@@ -1,5 +1,6 @@
-//! No output of the five tools has a letter that a terminal could obey, or that turns writing around: neither as text nor
-//! as JSON, where all of them mean what they meant. jq(1), which escapes only what JSON demands, is the control.
+//! No output of the five tools contains a character that a terminal could obey, or that changes the direction of writing:
+//! neither as text nor as JSON, where their meaning is preserved. jq(1), which escapes only what JSON demands, is the
+//! control.
 
 use crate::need::{BASH, BUSYBOX, IP, JQ, Need, UNSHARE};
 use crate::row::Row;
@@ -7,8 +8,8 @@ use crate::script::Outcome;
 use crate::waiting::WAITING;
 use crate::world::World;
 
-/// `$NAME` is a hostile name, `$SHORT` one of at most 15 bytes; `look WHAT COMMAND` says whether a hostile letter comes out of a
-/// command, on stdout or stderr, and whether any trace of one does.
+/// `$NAME` is a hostile name, `$SHORT` one of at most 15 bytes; `look WHAT COMMAND` reports if a command prints a hostile
+/// character to stdout or stderr, or if its output has no trace of one.
 const PREAMBLE: &str = r#"
 NAME=$(printf 'x\302\2332J\342\200\256y\342\200\250z\357\273\277\342\201\246') SHORT=$(printf 'x\302\233J\342\200\256y')
 HOSTILE='\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xef\xbb\xbf|\xd8\x9c|\x1b'
@@ -18,14 +19,14 @@ look() { local what=$1; shift; "$@" >out 2>err; raw <out && echo "$what: on stdo
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("no name steers a terminal, in the records and reports of all five tools", &[BASH, BUSYBOX, IP, JQ, UNSHARE, Need::NetworkNamespaces], |world| {
+    Row::new("no name can control a terminal, in the records and reports of all five tools", &[BASH, BUSYBOX, IP, JQ, UNSHARE, Need::NetworkNamespaces], |world| {
         let root = world.busybox_root().display();
         let line = format!(
             r#"
             cp -r {root} "$D/$NAME"
             look unshare-rs unshare-rs --hold --ttl 60 --name "$NAME" --mount --pid --net; cp out hold
             trap 'nsenter-rs --pipe --rm -- true <saved' EXIT
-            jq -c . hold | raw && echo jq steers; [ "$(jq -r .name hold)" = "$NAME" ] && echo the same
+            jq -c . hold | raw && echo jq does not escape; [ "$(jq -r .name hold)" = "$NAME" ] && echo the same
             look cgexec-rs cgexec-rs --pipe --pids 50 --name "$SHORT" <hold; cp out grouped
             look netns-rs netns-rs show --pipe <grouped
             look chroot-rs chroot-rs --pipe --std "./$NAME" <grouped; cp out saved
@@ -50,7 +51,7 @@ pub const ROWS: &[Row] = &[
             look "netns-rs show --json" cat a; look "netns-rs show" cat b; kill $GROUPED; wait $GROUPED
             "#
         );
-        run(world, "escaping", &line).stdout_is("jq steers\nthe same\nthe same\n");
+        run(world, "escaping", &line).stdout_is("jq does not escape\nthe same\nthe same\n");
     })
     .root_only(),
 ];

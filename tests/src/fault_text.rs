@@ -91,7 +91,7 @@ const ANYONE: &[Provoked] = &[
         "prepare /run/netns",
         "mount(",
         "EPERM",
-        "CAP_SYS_ADMIN is held in this user namespace only",
+        "this process has CAP_SYS_ADMIN only in its own user namespace",
     ),
     ("chroot-rs /no/such/root true", "open the new root /no/such/root", "openat(", "ENOENT", ""),
     ("chroot-rs /proc/version true", "open the new root /proc/version", "openat(", "ENOTDIR", ""),
@@ -125,7 +125,7 @@ const ANYONE: &[Provoked] = &[
     ),
     ("cgexec-rs -g ':/no/such/group' true", "cgroup /no/such/group", "openat2(", "ENOENT", ""),
     ("cgexec-rs --show 2147483647", "open process 2147483647", "pidfd_open(2147483647)", "ESRCH", ""),
-    ("unshare-rs --help >/dev/full", "write the answer", "write(", "ENOSPC", ""),
+    ("unshare-rs --help >/dev/full", "write the output", "write(", "ENOSPC", ""),
 ];
 
 const USER: &[Provoked] = &[

@@ -1,27 +1,28 @@
-//! What somebody hostile beside, inside or outside cannot do to the host's network. Each attack is also tried where it
-//! must succeed: on what `ip` makes, with the protection taken away, or on another tool.
+//! Attacks on the host's network from another user, from inside a container or from outside. Each attack is also tried
+//! where it must succeed: on objects that `ip` makes, with the protection removed, or on another tool.
 
 use crate::need::{IP, Need, PERL, SETPRIV, UNSHARE};
 use crate::row::Row;
 use crate::script::Outcome;
 use crate::world::World;
 
-/// `$USER_ID CMD` is a stranger; `locks FILE` locks a file for as long as the shell lives, or says that it cannot.
-const STRANGER: &str = r#"
+/// `$OTHER_USER CMD` runs a command as another user; `locks FILE` locks a file as that user for as long as the shell lives,
+/// or reports that it cannot.
+const OTHER_USER: &str = r#"
 mount -t tmpfs none /run; ip link set lo up
-STRANGER="setpriv --reuid 54321 --regid 54321 --clear-groups"
+OTHER_USER="setpriv --reuid 54321 --regid 54321 --clear-groups"
 locks() {
-    exec 8< <($STRANGER perl -e 'use Fcntl ":flock"; $| = 1; open F, "<", $ARGV[0] or print "no\n"; flock F, LOCK_EX and print "yes\n"; sleep 60' $1)
+    exec 8< <($OTHER_USER perl -e 'use Fcntl ":flock"; $| = 1; open F, "<", $ARGV[0] or print "no\n"; flock F, LOCK_EX and print "yes\n"; sleep 60' $1)
     LOCKER=$!
     read answer <&8
-    echo "locked by a stranger: $answer"
+    echo "locked by another user: $answer"
 }
 trap 'kill $LOCKER 2>/dev/null' EXIT
 held() { perl -e 'use Fcntl ":flock"; open F, "<", $ARGV[0] or die; exit !flock F, LOCK_EX|LOCK_NB' $1 && echo free || echo held; }
 "#;
 
-/// `perl advertise eth0` says to all on a link: I am your router, and this is your prefix. It writes the frame itself, so
-/// an interface without IPv6 does as well.
+/// `perl advertise eth0` sends a router advertisement with a prefix to all on a link. It writes the frame itself, so an
+/// interface without IPv6 suffices.
 const ADVERTISE: &str = r#"
 cat >advertise <<'E'
 my ($name) = @ARGV;
@@ -44,7 +45,7 @@ E
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new(
-        "a container that advertises itself becomes nobody's router",
+        "a container that sends router advertisements does not become the router of others",
         &[UNSHARE, PERL, IP, Need::NetworkNamespaces],
         |world| {
             let outcome = apart(
@@ -69,7 +70,7 @@ pub const ROWS: &[Row] = &[
         },
     ),
     Row::new(
-        "what is made for a container is deaf to routers and redirects before it is up, and a stranger's bridge is not changed",
+        "interfaces made for a container ignore routers and redirects before they are up, and a bridge made by others is not changed",
         &[UNSHARE, IP, Need::NetworkNamespaces],
         |world| {
             let outcome = apart(
@@ -88,7 +89,7 @@ pub const ROWS: &[Row] = &[
         },
     ),
     Row::new(
-        "a container's port is no router of multicast and no bridge, and a stranger's port is not changed",
+        "a container's port is neither a multicast router nor a bridge, and a port made by others is not changed",
         &[UNSHARE, IP, Need::NetworkNamespaces],
         |world| {
             let outcome = apart(
@@ -103,7 +104,7 @@ pub const ROWS: &[Row] = &[
         },
     ),
     Row::new(
-        "a container with IPv6 joins a bridge that was made without",
+        "a container with IPv6 can join a bridge that was made without it",
         &[UNSHARE, Need::NetworkNamespaces],
         |world| {
             let outcome = apart(
@@ -116,7 +117,7 @@ pub const ROWS: &[Row] = &[
         },
     ),
     Row::new(
-        "where a setting cannot be closed, nothing is connected",
+        "if a setting cannot be disabled, nothing is connected",
         &[UNSHARE, IP, Need::NetworkNamespaces],
         |world| {
             let outcome = apart(
@@ -128,24 +129,24 @@ pub const ROWS: &[Row] = &[
         },
     ),
     Row::new(
-        "a stranger's lock on the namespace keeps nobody from the network",
+        "another user's lock on the namespace does not block changes to the network",
         &[UNSHARE, SETPRIV, PERL, IP],
         |world| {
             let outcome = apart(
                 world,
                 &format!(
-                    "{STRANGER} locks /proc/self/ns/net; held /proc/self/ns/net
+                    "{OTHER_USER} locks /proc/self/ns/net; held /proc/self/ns/net
                 netns-rs exec --new --bridge lock0 --address 10.97.1.2/24 -- echo connected
                 kill $LOCKER; locks /proc/sys/net/ipv4/tcp_fastopen_key"
                 ),
             );
-            let expected = "locked by a stranger: yes\nheld\nconnected\nlocked by a stranger: no\n";
+            let expected = "locked by another user: yes\nheld\nconnected\nlocked by another user: no\n";
             outcome.succeeds().stdout_is(expected).stderr_is("");
         },
     )
     .root_only(),
     Row::new(
-        "who changes the network waits for the other one who does",
+        "processes that change the network wait for each other",
         &[UNSHARE, PERL, Need::NetworkNamespaces],
         |world| {
             let outcome = apart(
@@ -158,17 +159,17 @@ pub const ROWS: &[Row] = &[
         },
     ),
     Row::new(
-        "a stranger's lock on /run/netns does not stop a namespace from getting a name",
+        "another user's lock on /run/netns does not prevent naming a namespace",
         &[UNSHARE, SETPRIV, PERL, IP],
         |world| {
             let outcome = apart(
                 world,
                 &format!(
-                    "{STRANGER} mkdir /run/netns; locks /run/netns; timeout 1 ip netns add a; echo $?
+                    "{OTHER_USER} mkdir /run/netns; locks /run/netns; timeout 1 ip netns add a; echo $?
                 netns-rs add b; netns-rs exec b -- echo inside; netns-rs add c; netns-rs list | sort"
                 ),
             );
-            let expected = "locked by a stranger: yes\n124\ninside\nb\nc\n";
+            let expected = "locked by another user: yes\n124\ninside\nb\nc\n";
             outcome.succeeds().stdout_is(expected).stderr_has("it is prepared without the lock");
         },
     )

@@ -1,5 +1,5 @@
-//! What `--nat` opens on the host, it fences in; and what it changed there is changed back, unless somebody else changed
-//! it meanwhile. The controls take one protection away at a time.
+//! Where `--nat` turns on forwarding on the host, rules restrict it; and its changes are undone afterwards, unless another
+//! process has changed the same setting meanwhile. The controls remove one protection at a time.
 
 use crate::need::{BUSYBOX, IP, NFT, Need, PERL, UNSHARE};
 use crate::network_attacks::apart;
@@ -7,9 +7,9 @@ use crate::row::Row;
 
 const NEEDS: &[Need] = &[UNSHARE, IP, NFT, BUSYBOX, PERL, Need::NetworkNamespaces];
 
-/// A host with two networks, A and B. A sends everything to the host; B knows the way back to A, and no other.
-/// `probe WHO WHOM` runs in the background, and `probed` prints what came of all of them, sorted. `contain NAME BRIDGE
-/// NET NUMBER` starts a container that serves a port, for as long as there is a file of its name.
+/// A host with two networks, A and B. A sends everything to the host; B has only the route back to A. `probe FROM TO`
+/// runs in the background, and `probed` prints the results of all probes, sorted. `contain NAME BRIDGE NET NUMBER` starts a
+/// container that serves a port, for as long as a file with its name exists.
 const HOST: &str = r#"
 ip link set lo up; mount -t tmpfs none /run; echo 0 >/proc/sys/net/ipv4/ip_forward
 echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad
@@ -38,7 +38,7 @@ hears() { $in_A perl -MSocket -e '$SIG{ALRM} = sub { exit 1 }; alarm 1; socket S
 echo 'use Socket; socket S, AF_INET, SOCK_STREAM, 0 or die; bind S, sockaddr_in 8080, INADDR_ANY or die; listen S, 5;
     while (accept C, S) { print C "yes\n"; close C }' >serve
 port() { echo "A to C's port: $(hears $1)" >>probes & }
-# A guardian that has ended has done its work, under the lock.
+# When a guardian has ended, its work is done (under the lock).
 end() { rm $1; wait; until ! guardian >/dev/null; do sleep 0.02; done; }
 guardian() {
     for p in /proc/[0-9]*; do
@@ -52,25 +52,29 @@ left() { nft list tables | sort; ip -o link show type bridge | sed 's/^[0-9]*: /
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("--nat makes the host no router between its networks, and no way into the container", NEEDS, |world| {
-        let probes = "probe A B 198.51.100.2 $in_A; probe A C 10.97.3.2 $in_A; probe C A 192.0.2.2 in_C; \
+    Row::new(
+        "--nat turns the host into neither a router between its networks nor a way into the container",
+        NEEDS,
+        |world| {
+            let probes = "probe A B 198.51.100.2 $in_A; probe A C 10.97.3.2 $in_A; probe C A 192.0.2.2 in_C; \
                       probe C B 198.51.100.2 in_C; port 10.97.3.2; probed";
-        let outcome = apart(
-            world,
-            &format!(
-                "{HOST} contain C box0 10.97.3 2; contain D box1 10.97.4 2
+            let outcome = apart(
+                world,
+                &format!(
+                    "{HOST} contain C box0 10.97.3 2; contain D box1 10.97.4 2
                 probe C D 10.97.4.2 in_C; probe D C 10.97.3.2 in_D; probe D B 198.51.100.2 in_D; probed; {probes}
                 nft delete table inet netns-rs; {probes}; rm C D; wait"
-            ),
-        );
-        let apart = "C to D: no\nD to B: yes\nD to C: no\n";
-        let fenced = "A to B: no\nA to C's port: no\nA to C: no\nC to A: yes\nC to B: yes\n";
-        // B answers a container only under the host's address.
-        let open = "A to B: yes\nA to C's port: yes\nA to C: yes\nC to A: yes\nC to B: no\n";
-        outcome.succeeds().stdout_is(&format!("{apart}{fenced}{open}"));
-    }),
+                ),
+            );
+            let apart = "C to D: no\nD to B: yes\nD to C: no\n";
+            let fenced = "A to B: no\nA to C's port: no\nA to C: no\nC to A: yes\nC to B: yes\n";
+            // B can answer a container only at the host's address.
+            let open = "A to B: yes\nA to C's port: yes\nA to C: yes\nC to A: yes\nC to B: no\n";
+            outcome.succeeds().stdout_is(&format!("{apart}{fenced}{open}"));
+        },
+    ),
     Row::new(
-        "where the host is a router already, --nat leaves it one, and lets nobody into the container",
+        "if the host is already a router, --nat leaves it one, and lets no one into the container",
         NEEDS,
         |world| {
             let outcome = apart(
@@ -86,7 +90,7 @@ pub const ROWS: &[Row] = &[
         },
     ),
     Row::new(
-        "a destination that the administrator rewrites to a container is reached in spite of the fence",
+        "a container that the administrator publishes by rewriting a destination can be reached in spite of the rules",
         NEEDS,
         |world| {
             let outcome = apart(
@@ -100,7 +104,7 @@ pub const ROWS: &[Row] = &[
             outcome.succeeds().stdout_is("no\nyes\nno\ntable ip t\n").stderr_is("");
         },
     ),
-    Row::new("a container behind NAT sends under its own addresses only", NEEDS, |world| {
+    Row::new("a container behind NAT can send only from its own addresses", NEEDS, |world| {
         let foreign = "in_C busybox ping -I 10.97.3.9 -c 1 -W 1 -q";
         let tries = format!(
             "(busybox arping -c 1 -w 1 -I box0 10.97.3.9 | grep -qi 'reply from' && echo yes >1 || echo no >1) & \
@@ -115,10 +119,10 @@ pub const ROWS: &[Row] = &[
                 nft delete table inet netns-rs; {tries}; end C; left"
             ),
         );
-        // The port's own rules, then those of the host for what it forwards, then none.
+        // With the rules of the port, then only with those of the host for forwarding, then with none.
         outcome.succeeds().stdout_is("no\nno\nno\nyes\nyes\nno\nyes\nyes\nyes\n").stderr_is("");
     }),
-    Row::new("what else is behind a stranger's bridge stays in reach, the container on it does not", NEEDS, |world| {
+    Row::new("other hosts on a bridge made by others stay reachable, the container on it does not", NEEDS, |world| {
         let outcome = apart(
             world,
             &format!(
@@ -132,7 +136,7 @@ pub const ROWS: &[Row] = &[
         let expected = "A to C: no\nA to E: yes\nC to A: yes\nC to E: yes\nE to A: yes\nbr1\n";
         outcome.succeeds().stdout_is(expected).stderr_is("");
     }),
-    Row::new("IPv6 that the host forwarded before, it forwards still, and IPv4 it does not", NEEDS, |world| {
+    Row::new("the host still forwards the IPv6 that it forwarded before, but no IPv4", NEEDS, |world| {
         let outcome = apart(
             world,
             &format!(
@@ -147,7 +151,7 @@ pub const ROWS: &[Row] = &[
         outcome.succeeds().stdout_is("A to B: yes\nA to b: no\n").stderr_is("");
     }),
     Row::new(
-        "where the host is a router, a neighbour without NAT stays in reach, but not from another bridge",
+        "if the host is a router, a neighbor without NAT stays reachable, but not from another bridge",
         NEEDS,
         |world| {
             let outcome = apart(
@@ -160,8 +164,11 @@ pub const ROWS: &[Row] = &[
             outcome.succeeds().stdout_is("A to C: no\nA to D: yes\nA to E: yes\nC to E: no\n");
         },
     ),
-    Row::new("containers behind NAT talk to each other, by IPv6, too, under their own addresses", NEEDS, |world| {
-        let outcome = apart(
+    Row::new(
+        "containers behind NAT on one bridge reach each other, also over IPv6, from their own addresses",
+        NEEDS,
+        |world| {
+            let outcome = apart(
             world,
             &format!(
                 "{HOST} contain C box0 10.97.3 2 '--nat --address fd00:97::2/64'; contain D box0 10.97.3 3 '--nat --address fd00:97::3/64'
@@ -172,10 +179,11 @@ pub const ROWS: &[Row] = &[
                 in_C busybox ping -I fd00:97::9 -c 1 -W 1 -q fd00:97::3 >/dev/null && echo yes; rm C D; wait"
             ),
         );
-        outcome.succeeds().stdout_is("yes\nyes\nyes\nno\nyes\n");
-    }),
+            outcome.succeeds().stdout_is("yes\nyes\nyes\nno\nyes\n");
+        },
+    ),
     Row::new(
-        "a neighbour without NAT is forwarded under its own address, nobody else from the bridge is",
+        "a neighbor without NAT is forwarded from its own address, no other address on the bridge is",
         NEEDS,
         |world| {
             let outcome = apart(
@@ -189,7 +197,7 @@ pub const ROWS: &[Row] = &[
         },
     ),
     Row::new(
-        "what --nat opens is closed after the last container, and what was open before stays open",
+        "forwarding that --nat turned on is turned off after the last container, and what was on before stays on",
         NEEDS,
         |world| {
             let outcome = apart(
@@ -204,7 +212,7 @@ pub const ROWS: &[Row] = &[
             outcome.succeeds().stdout_is(&format!("{before}{during}{during}yes\n{before}")).stderr_is("");
         },
     ),
-    Row::new("ip_forward stays as the administrator wrote it while a container ran", NEEDS, |world| {
+    Row::new("ip_forward keeps the value that the administrator sets while a container runs", NEEDS, |world| {
         let outcome = apart(
             world,
             &format!(
@@ -217,8 +225,11 @@ pub const ROWS: &[Row] = &[
             "ip_forward 0, A 1, B 1\nA to B: yes\nA to C: no\nip_forward 1, A 1, B 1\nip_forward 0, A 0, B 0\n";
         outcome.succeeds().stdout_is(expected).stderr_is("");
     }),
-    Row::new("what a killed guardian leaves is fenced, and gc removes it and nothing else", NEEDS, |world| {
-        let outcome = apart(
+    Row::new(
+        "the rules stay in force after a guardian is killed, and gc removes what it left and nothing else",
+        NEEDS,
+        |world| {
+            let outcome = apart(
             world,
             &format!(
                 "{HOST} ip link add br1 type bridge; nft add table inet other; nft add table netdev netns; contain C box0 10.97.3 2
@@ -228,21 +239,22 @@ pub const ROWS: &[Row] = &[
                 netns-rs gc --dry-run 2>/dev/null | plain; state; netns-rs gc --json | plain; state; netns-rs gc; netns-rs gc --json; left"
             ),
         );
-        let items = [
-            ("table", "netns-rs-veth"),
-            ("forwarding", "A"),
-            ("forwarding", "B"),
-            ("table", "netns-rs"),
-            ("bridge", "box0"),
-        ];
-        let lines: String = items.iter().map(|(kind, name)| format!("{kind} {name}\n")).collect();
-        let json = items.map(|(kind, name)| format!("{{\"kind\":\"{kind}\",\"name\":\"{name}\"}}")).join(",");
-        let (open, closed) = ("ip_forward 0, A 1, B 1\n", "ip_forward 0, A 0, B 0\n");
-        let left = "table inet other\ntable netdev netns\nbr1\n";
-        let expected = format!("yes\nA to B: no\n{lines}{open}[{json}]\n{closed}[]\n{left}");
-        outcome.succeeds().stdout_is(&expected).stderr_is("");
-    }),
-    Row::new("whoever comes next clears what a killed guardian left", NEEDS, |world| {
+            let items = [
+                ("table", "netns-rs-veth"),
+                ("forwarding", "A"),
+                ("forwarding", "B"),
+                ("table", "netns-rs"),
+                ("bridge", "box0"),
+            ];
+            let lines: String = items.iter().map(|(kind, name)| format!("{kind} {name}\n")).collect();
+            let json = items.map(|(kind, name)| format!("{{\"kind\":\"{kind}\",\"name\":\"{name}\"}}")).join(",");
+            let (open, closed) = ("ip_forward 0, A 1, B 1\n", "ip_forward 0, A 0, B 0\n");
+            let left = "table inet other\ntable netdev netns\nbr1\n";
+            let expected = format!("yes\nA to B: no\n{lines}{open}[{json}]\n{closed}[]\n{left}");
+            outcome.succeeds().stdout_is(&expected).stderr_is("");
+        },
+    ),
+    Row::new("the next run removes what a killed guardian left", NEEDS, |world| {
         let outcome = apart(
             world,
             &format!(
@@ -255,7 +267,7 @@ pub const ROWS: &[Row] = &[
         outcome.succeeds().stdout_is(&expected).stderr_is("");
     }),
     Row::new(
-        "gc cuts the cable of a container whose process is gone, and of no other",
+        "gc removes the veth pair of a container whose process is gone, and of no other",
         &[UNSHARE, IP, PERL, Need::NetworkNamespaces],
         |world| {
             let outcome = apart(

@@ -150,7 +150,7 @@ pub const ROWS: &[Row] = &[
             .fails_with(125)
             .stdout_is("")
             .stderr_has("cannot set the secure bits: prctl(PR_SET_SECUREBITS, 0): EPERM (Operation not permitted)")
-            .stderr_has("remedy: SECBIT_NO_SETUID_FIXUP_LOCKED is final for us and whatever we run");
+            .stderr_has("remedy: SECBIT_NO_SETUID_FIXUP_LOCKED is final for us and every program that we execute");
     })
     .root_only(),
     Row::new("a warning says what execve(2) cannot reproduce, and the effective set is used", &[PERL], |world| {

@@ -1,4 +1,4 @@
-//! The chain and the pipe of the README, seen from inside: they give the same container, and it is the one that was
+//! The chain and the pipe of the README, seen from inside: they make the same container, with the properties that were
 //! asked for.
 
 use std::collections::BTreeMap;
@@ -13,15 +13,15 @@ const NEEDS: &[Need] = &[BUSYBOX, Need::NetworkNamespaces, Need::UserNamespaces]
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("a chain and a pipe give the same container", NEEDS, |world| {
+    Row::new("a chain and a pipe make the same container", NEEDS, |world| {
         let chain = look_inside(world, &chain(world, "", PROBE));
         let pipe = look_inside(world, &pipe(world, "", PROBE));
         compare(&chain, &pipe);
     }),
-    Row::new("a chain and a pipe give the same container in a user namespace of root's", NEEDS, |world| {
+    Row::new("a chain and a pipe make the same container in a user namespace that root made", NEEDS, |world| {
         let user = "--user --map-root-user";
         let mut seen = [chain(world, user, PROBE), pipe(world, user, PROBE)].map(|script| look_inside(world, &script));
-        // The chain's network namespace is the host's to own, so its /sys shows what the host mounted there:
+        // The chain's network namespace belongs to the host's user namespace, so its /sys shows what the host mounted there:
         // docs/composing.md.
         let is_of_the_host = |line: &&str| line.contains(" /sys/") && !line.contains(" /sys/fs/cgroup");
         for seen in &mut seen {
@@ -31,7 +31,7 @@ pub const ROWS: &[Row] = &[
         compare(&seen[0], &seen[1]);
     })
     .root_only(),
-    Row::new("the container is the one that was asked for", NEEDS, |world| {
+    Row::new("the container has the properties that were asked for", NEEDS, |world| {
         for script in [chain(world, "", PROBE), pipe(world, "", PROBE)] {
             let seen = look_inside(world, &script);
             assert_eq!(seen["host name"], "box");
@@ -45,14 +45,14 @@ pub const ROWS: &[Row] = &[
             if world.is_root {
                 assert!(seen["addresses"].contains("10.93.0.2/24"), "{}", seen["addresses"]);
                 assert!(seen["routes"].contains("default via 10.93.0.1"), "{}", seen["routes"]);
-                assert!(!seen["cgroup"].contains("cgexec-rs"), "the own group is not the root: {}", seen["cgroup"]);
+                assert!(!seen["cgroup"].contains("cgexec-rs"), "the container's own group is not its root: {}", seen["cgroup"]);
             }
             let processes: Vec<_> = seen["processes"].lines().collect();
             assert!(processes.len() <= 4, "processes of the host are seen: {processes:?}");
         }
     }),
-    Row::new("the limits hold in the chain and in the pipe", NEEDS, |world| {
-        // tail(1) keeps what may be the last line, and /dev/zero has no end: it fills memory until it is killed.
+    Row::new("the limits apply in the chain and in the pipe", NEEDS, |world| {
+        // tail(1) keeps what may be the last line, and /dev/zero has no end: tail fills memory until it is killed.
         let hog = "tail /dev/zero; echo hog $?; i=0; while [ $i -lt 90 ]; do sleep 3 & i=$((i+1)); done 2>&1 | head -n 1";
         for script in [chain(world, "", hog), pipe(world, "", hog)] {
             let outcome = world.sh(&script);
@@ -62,9 +62,9 @@ pub const ROWS: &[Row] = &[
         }
     })
     .root_only(),
-    Row::new("a packet goes to the gateway and back, in the chain and in the pipe", NEEDS, |world| {
+    Row::new("a packet reaches the gateway and returns, in the chain and in the pipe", NEEDS, |world| {
         for script in [chain(world, "", "ping -c 1 -W 5 10.93.0.1"), pipe(world, "", "ping -c 1 -W 5 10.93.0.1")] {
-            // This ping knows raw sockets only.
+            // This ping needs raw sockets.
             let script = script.replace("--std", "--std --capabilities default,NET_RAW");
             world.sh(&script).succeeds().stdout_has("1 packets received");
         }
@@ -77,13 +77,13 @@ pub const ROWS: &[Row] = &[
              nsenter-rs --pipe --rm -- /bin/sh -c 'cat /proc/self/cgroup; tail /dev/zero; echo hog $?'"
         );
         let outcome = world.sh(&script).succeeds().stdout_has("hog 137");
-        assert!(!outcome.stdout.contains("cgexec-rs"), "the own group is not the root of what is seen\n{outcome}");
+        assert!(!outcome.stdout.contains("cgexec-rs"), "the container's own group is not the root that it sees\n{outcome}");
     })
     .root_only(),
     Row::new("a container changes no option of the cgroup hierarchy that it shows", NEEDS, |world| {
         let options = || world.sh("grep -o ' - cgroup2 .*' /proc/self/mountinfo").stdout;
         let (before, root) = (options(), world.busybox_root().display());
-        // Without a cgroup namespace: only there the kernel lets a mount set the options for everyone.
+        // Without a cgroup namespace: only in the initial one the kernel lets a mount set the options of the hierarchy.
         world.sh(&format!("unshare-rs --mount --pid --fork -- chroot-rs --std {root} -- /bin/true")).succeeds();
         assert_eq!(options(), before);
     })
@@ -111,7 +111,7 @@ fn compare(chain: &BTreeMap<String, String>, pipe: &BTreeMap<String, String>) {
     }
 }
 
-/// The chain with `script` as its command; without what needs rights on the host where the caller has none.
+/// Returns the chain with `script` as its command; without the stages that need rights on the host if the caller has none.
 fn chain(world: &World, user: &str, script: &str) -> String {
     let root = world.busybox_root().display();
     let (outside, namespaces) = match world.is_root {
@@ -129,7 +129,7 @@ fn chain(world: &World, user: &str, script: &str) -> String {
     )
 }
 
-/// The pipe with the same options.
+/// Returns the pipe with the same options.
 fn pipe(world: &World, user: &str, script: &str) -> String {
     let root = world.busybox_root().display();
     let (outside, user) = match world.is_root {
@@ -151,7 +151,7 @@ fn quoted(script: &str) -> String {
     format!("'{}'", script.replace('\'', "'\\''"))
 }
 
-/// Prints one section for each thing that a container is made of.
+/// Prints one section for each property of a container.
 const PROBE: &str = r#"
 say() { echo "== $1"; }
 say "host name"; hostname
@@ -176,7 +176,7 @@ say read-only; echo x 2>/dev/null >/proc/sys/kernel/domainname && echo "proc/sys
 say processes; ps -o pid,comm
 "#;
 
-/// The sections that the probe prints, without what is another one in every container by nature.
+/// Returns the sections that the probe prints, without what differs in every container.
 fn look_inside(world: &World, script: &str) -> BTreeMap<String, String> {
     let outcome = world.sh(script).succeeds();
     let mut seen = BTreeMap::new();
@@ -208,14 +208,14 @@ fn comm(line: &str) -> String {
     line.split_whitespace().nth(1).unwrap_or_default().to_owned()
 }
 
-/// `mnt own` where the namespace is not ours.
+/// Returns `mnt own` if the namespace is not ours.
 fn own_or_shared(line: &str) -> String {
     let (kind, link) = line.split_once(' ').expect("a kind");
     let ours = fs::read_link(format!("/proc/self/ns/{kind}")).expect("a namespace");
     format!("{kind} {}", if ours.as_os_str() == link { "shared" } else { "own" })
 }
 
-/// The mounts that are seen: one that a later mount lies over is there, but nobody can reach it.
+/// Returns the mounts that can be reached: one that a later mount covers still exists, but cannot be reached.
 fn visible_mounts(mountinfo: &str) -> Vec<String> {
     let lines: Vec<&str> = mountinfo.lines().collect();
     let point = |line: &str| Path::new(line.split(' ').nth(4).expect("a mount point")).to_owned();
@@ -226,7 +226,7 @@ fn visible_mounts(mountinfo: &str) -> Vec<String> {
     lines.iter().enumerate().filter(is_seen).filter_map(|(_, line)| mount_without_ids(line)).collect()
 }
 
-/// A line of mountinfo without mount ids and device numbers, and without the group that a cgroup mount shows.
+/// Returns a line of mountinfo without mount ids and device numbers, and without the group that a cgroup mount shows.
 fn mount_without_ids(line: &str) -> Option<String> {
     let fields: Vec<_> = line.split(' ').collect();
     let rest = fields.get(5..)?.join(" ");
@@ -234,22 +234,22 @@ fn mount_without_ids(line: &str) -> Option<String> {
     Some(format!("{} {} {}", fields.get(3)?, fields.get(4)?, propagation.collect::<Vec<_>>().join(" ")))
 }
 
-/// Interface numbers and the addresses that the kernel makes up differ.
+/// Removes interface numbers and the addresses that the kernel makes up, which differ.
 fn without_link_ids(line: &str) -> String {
     let words = line.split_whitespace().skip(1);
     let words = words.map(|word| word.split('@').next().unwrap_or(word));
     let mut kept = Vec::new();
-    let mut made_up = false;
+    let mut is_made_up = false;
     for word in words {
-        made_up = made_up || word == "link/ether" || word.starts_with("fe80:") || word == "link-netnsid";
-        if !made_up {
+        is_made_up = is_made_up || word == "link/ether" || word.starts_with("fe80:") || word == "link-netnsid";
+        if !is_made_up {
             kept.push(word);
         }
     }
     kept.join(" ")
 }
 
-/// Mode, owner, device number and name; no time.
+/// Returns mode, owner, device number and name, without the time.
 fn device(line: &str) -> Option<String> {
     let fields: Vec<_> = line.split_whitespace().collect();
     (fields.len() > 8).then(|| [&fields[..1], &fields[2..5], &fields[8..]].concat().join(" "))

@@ -1,5 +1,5 @@
-//! Records are input: a stale one is refused with the reason, what a stage does not know passes through unchanged, and
-//! a forged one harms nobody, whatever it claims.
+//! Records are input: a stale one is refused with the reason, unknown members pass through unchanged, and a forged one
+//! harms no process, whatever it claims.
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
@@ -26,7 +26,7 @@ pub const ROWS: &[Row] = &[
         assert!(container.is_alive(), "a stage ended the container that a broken record named");
     })
     .root_only(),
-    Row::new("what a stage does not know passes through it unchanged", &[BUSYBOX], |world| {
+    Row::new("members that a stage does not know pass through it unchanged", &[BUSYBOX], |world| {
         let container = Held::new(world, "unknown");
         let odd = r#""later":{"z":1,"a":12345678901234567890.1234567890,"null":null,"text":"a\u0000b"}"#;
         let line = container.record.replacen('{', &format!("{{{odd},"), 1);
@@ -38,7 +38,7 @@ pub const ROWS: &[Row] = &[
         }
     })
     .root_only(),
-    Row::new("a record is also a handle: entered twice from a file, ended by --rm", &[], |world| {
+    Row::new("a record in a file enters its container twice, and --rm then ends it", &[], |world| {
         let container = Held::new(world, "handle");
         for _ in 0..2 {
             world
@@ -52,9 +52,9 @@ pub const ROWS: &[Row] = &[
         assert!(!container.is_alive(), "--rm left the container alive");
     })
     .root_only(),
-    Row::new("a forged record harms no foreign process, however a stage fails", &[BUSYBOX], |world| {
+    Row::new("a forged record harms no process of others, however a stage fails", &[BUSYBOX], |world| {
         let template = Held::new(world, "template");
-        // In namespaces of its own, like a container; but nobody's hold.
+        // In namespaces of its own, like a container; but not made by --hold.
         let foreign = world.script("exec unshare --mount --pid --net --uts --fork --kill-child sleep 86412").start();
         let pid = world.eventually(|| child_of(foreign.pid.as_raw())).expect("a child");
         let record = forge(&template.record, pid);
@@ -93,7 +93,7 @@ pub const ROWS: &[Row] = &[
     }),
 ];
 
-/// Every stage that reads a record, with options that would work.
+/// Returns every stage that reads a record, with options that would work.
 fn stages(world: &World) -> Vec<String> {
     let root = world.busybox_root().display();
     vec![
@@ -107,7 +107,7 @@ fn stages(world: &World) -> Vec<String> {
     ]
 }
 
-/// Every stage in a way that fails with any process that is not an unfinished hold.
+/// Returns every stage, with options that fail for any process that is not an unfinished hold.
 fn failing_stages(world: &World) -> Vec<String> {
     let root = world.busybox_root().display();
     vec![
@@ -155,7 +155,7 @@ fn broken_records(good: &str) -> Vec<(Vec<u8>, &'static str)> {
     ]
 }
 
-/// A whole record, as a pipeline makes it, that names `pid` with everything right that can be known of it.
+/// Returns a whole record, as a pipeline makes it, that names `pid` and is correct in everything that can be known.
 fn forge(template: &str, pid: i32) -> Vec<u8> {
     let mut record: Value = serde_json::from_str(template).expect("a record");
     let start: u64 = Stat::of(pid).and_then(|stat| stat.field(22).parse().ok()).expect("field 22");
@@ -189,7 +189,7 @@ fn pidfd_inode(pid: i32) -> u64 {
     rustix::fs::fstat(&pidfd).expect("fstat(pidfd)").st_ino
 }
 
-/// What may not change about a process: that it is the same, where it is, and what its network has.
+/// Returns what must not change about a process: its identity, its cgroup and mounts, and its network.
 fn picture(pid: i32) -> String {
     let read = |file: &str| {
         fs::read_to_string(format!("/proc/{pid}/{file}"))
@@ -207,7 +207,7 @@ fn child_of(pid: i32) -> Option<i32> {
     children.split_whitespace().next()?.parse().ok()
 }
 
-/// A pid that no process has any more.
+/// Returns a pid that no process has any more.
 fn ended_pid() -> u32 {
     let mut child = std::process::Command::new("true").spawn().expect("true");
     let pid = child.id();

@@ -1,5 +1,5 @@
-//! The filter over system calls: the same profile answers under crun and under chroot-rs, number by number, and the
-//! default one holds in the chain and in the pipe.
+//! The system call filter: the same profile gives the same answers under crun and under chroot-rs, number by number, and
+//! the default one applies in the chain and in the pipe.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::world::World;
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new(
-        "a profile answers under chroot-rs as it does under crun, number by number",
+        "a profile gives the same answers under chroot-rs as under crun, number by number",
         &[BUSYBOX, CRUN, Need::Program("cc", "gcc")],
         |world| {
             let place = world.directory("seccomp-crun");
@@ -29,7 +29,7 @@ pub const ROWS: &[Row] = &[
                 fs::create_dir(&bundle).expect("a bundle");
                 fs::write(&file, profile.to_string()).expect("a profile");
                 fs::write(bundle.join("config.json"), config(&root, profile).to_string()).expect("a configuration");
-                // crun refuses a machine that has cgroup v2 mounted beside v1: it is shown one without.
+                // crun refuses a machine that has both cgroup v2 and v1 mounted: unmount v2 for it.
                 let theirs = format!(
                     "unshare-rs --mount -- sh -c 'for at in $(findmnt -rno TARGET -t cgroup2); do umount $at; done; \
                      exec crun --cgroup-manager=disabled run --bundle {} suite-seccomp-{}-{number}'",
@@ -53,13 +53,13 @@ pub const ROWS: &[Row] = &[
     )
     .root_only()
     .host_only(),
-    Row::new("the default filter holds in the chain and in the pipe", &[BUSYBOX, Need::UserNamespaces], |world| {
+    Row::new("the default filter applies in the chain and in the pipe", &[BUSYBOX, Need::UserNamespaces], |world| {
         let look = "grep ^Seccomp: /proc/self/status; unshare -U true 2>&1; mount -t tmpfs x /mnt 2>&1; true";
         for script in both(world, "", look) {
             world.sh(&script).succeeds().stdout_has("Seccomp:\t2").stdout_has("unshare(0x10000000)");
         }
     }),
-    Row::new("a profile from a file holds in the chain and in the pipe", &[BUSYBOX, Need::UserNamespaces], |world| {
+    Row::new("a profile from a file applies in the chain and in the pipe", &[BUSYBOX, Need::UserNamespaces], |world| {
         let file = world.directory("seccomp-file").join("profile.json");
         let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
             {"names": ["mkdir", "mkdirat", "no_such_call"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28},
@@ -70,7 +70,7 @@ pub const ROWS: &[Row] = &[
         }
     }),
     Row::new("the default filter answers x32 calls as a kernel without x32 does", &[PERL, Need::UserNamespaces], |world| {
-        // getpid(2) as x32 has it, and a number that no call has.
+        // getpid(2) of x32, and a number that no call has.
         let script = r#"perl -e 'for (39, 599) { my $r = syscall(0x40000000 | $_); print "$r ", $! + 0, "\n" }'"#;
         let run = |filter: &str| {
             let user = world.as_root();
@@ -82,7 +82,7 @@ pub const ROWS: &[Row] = &[
         fs::write(&file, r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"]}"#).expect("a profile");
         run(&format!("--seccomp {}", file.display())).fails_with(128 + 31).stdout_is("");
     }),
-    Row::new("without a filter there is none", &[BUSYBOX, Need::UserNamespaces], |world| {
+    Row::new("--seccomp none sets no filter", &[BUSYBOX, Need::UserNamespaces], |world| {
         for script in both(world, "--seccomp none", "grep ^Seccomp: /proc/self/status") {
             world.sh(&script).succeeds().stdout_is("Seccomp:\t0\n");
         }
@@ -104,7 +104,7 @@ pub const ROWS: &[Row] = &[
     }),
 ];
 
-/// The same by chain and by pipe.
+/// Returns the chain and the pipe.
 fn both(world: &World, options: &str, script: &str) -> [String; 2] {
     let root = world.busybox_root().display();
     let user = world.as_root();
@@ -117,8 +117,8 @@ fn both(world: &World, options: &str, script: &str) -> [String; 2] {
     ]
 }
 
-/// Calls each number as each of the three architectures does, in a child for each, with arguments that nothing can come
-/// of, and with those that the profiles ask for; tells errno, or the signal.
+/// Makes the call with each number on each of the three architectures, in a child for each, with harmless arguments, and
+/// with those that the profiles compare; prints errno, or the signal.
 const PROBE: &str = r#"
 #include <errno.h>
 #include <stdio.h>
@@ -137,7 +137,7 @@ static long call32(long n, long a, long b, long c) {
     return r;
 }
 static int is_left_out(int kind, long n) {
-    /* They never come back, or leave something behind. */
+    /* They never return, or leave something behind. */
     static const short of64[] = {15, 34, 56, 57, 58, 60, 61, 112, 219, 231, 247, 435}, of32[] = {1, 2, 7, 29, 119, 120, 173, 190, 252, 284, 435, 66, 0, 114, 72, 179, 176};
     const short *all = kind == 1 ? of32 : of64;
     int count = kind == 1 ? sizeof of32 / sizeof *of32 : sizeof of64 / sizeof *of64;
@@ -164,20 +164,20 @@ int main(void) {
                 }
                 close(ends[1]);
                 long r = 0;
-                int told = read(ends[0], &r, sizeof r) == sizeof r;
+                int answered = read(ends[0], &r, sizeof r) == sizeof r;
                 close(ends[0]);
                 waitpid(child, &status, 0);
                 int errno_of = r < 0 && r > -4096 ? (int)-r : 0;
                 if (kind == 1 && (int)r < 0 && (int)r > -4096) errno_of = -(int)r;
-                printf("%d %ld %d: %s %d\n", kind, n, set, told ? "errno" : "signal", told ? errno_of : WTERMSIG(status));
+                printf("%d %ld %d: %s %d\n", kind, n, set, answered ? "errno" : "signal", answered ? errno_of : WTERMSIG(status));
                 fflush(stdout);
             }
     return 0;
 }
 "#;
 
-/// Profiles with several actions, errnos, operators and architectures. What ends a program, and what it needs to tell
-/// the answer, stays allowed.
+/// Returns profiles with several actions, errnos, operators and architectures. The calls that end a program, and those
+/// that it needs to print the answer, stay allowed.
 fn profiles() -> Vec<Value> {
     let needed = [
         "read",
@@ -270,7 +270,7 @@ fn profiles() -> Vec<Value> {
     ]
 }
 
-/// A configuration for crun with nothing but the profile, no capability, and a mount namespace of its own.
+/// Returns a configuration for crun with only the profile, no capability, and a mount namespace of its own.
 fn config(root: &Path, profile: &Value) -> Value {
     json!({
         "ociVersion": "1.0.0",

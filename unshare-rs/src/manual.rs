@@ -268,7 +268,7 @@ const EXAMPLES: &[Example] = &[
          unshare-rs: write(\"/proc/self/uid_map\", \"0 … 1\")… # the caller's user id inside; user_namespaces(7)\n\
          unshare-rs: write(\"/proc/self/gid_map\", \"0 … 1\")… # the caller's group id inside; user_namespaces(7)\n\
          unshare-rs: sethostname(\"lab\", 3)… # …\n\
-         unshare-rs: execve(\"…/true\", [\"true\"])… # from here the command speaks\n",
+         unshare-rs: execve(\"…/true\", [\"true\"])… # the command takes over\n",
     ),
     example(
         "a refusal, and what to do about it",

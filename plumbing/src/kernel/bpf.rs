@@ -1,7 +1,7 @@
-//! Programs that the kernel runs for us, and questions about those of others. `bpf(2)`.
+//! Programs that the kernel runs for us, and queries about programs of others. `bpf(2)`.
 //!
-//! Each command of the call has a structure of its own, of which only the part that a command knew from its beginning has
-//! to be passed: the kernel takes the rest for 0.
+//! Each command of the call has a structure of its own. Only the part that the command had from the beginning has to be
+//! passed: the kernel assumes 0 for the rest.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -14,18 +14,18 @@ use super::adopt;
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instruction {
-    /// What to do.
+    /// The operation.
     pub code: u8,
     /// The registers: in the lower half the destination, in the upper half the source.
     pub registers: u8,
     /// A distance in memory, or to the next instruction.
     pub offset: i16,
-    /// A number.
+    /// An immediate operand.
     pub immediate: i32,
 }
 
-/// `BPF_PROG_LOAD`: a program that an iterator of the kernel calls for each thing that it comes by. `iterator` is the
-/// number that the kernel's type information gives to the function which stands for it.
+/// Loads a program that an iterator of the kernel calls for each object; `BPF_PROG_LOAD`. `iterator` is the id of the
+/// iterator's function in the kernel's type information.
 pub fn load_iterator_program(program: &[Instruction], license: &CStr, iterator: u32) -> Result<OwnedFd, Errno> {
     #[repr(C)]
     #[derive(Default)]
@@ -62,14 +62,14 @@ pub fn load_iterator_program(program: &[Instruction], license: &CStr, iterator: 
         attach_btf_id: iterator,
         ..Load::default()
     };
-    // SAFETY: a whole Load with its size, its instructions as many as it says and its text NUL-terminated; without a log
+    // SAFETY: a whole Load with its size, as many instructions as it specifies and a NUL-terminated text; without a log
     // the kernel writes nothing.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw mut load, size_of::<Load>()) };
     Errno::result(answer).map(|fd| adopt(fd as RawFd))
 }
 
-/// `BPF_LINK_CREATE`: the way of such a program through the tasks of the machine: those of the process behind this
-/// pidfd, or all.
+/// Attaches such a program to the tasks of the machine: those of the process behind this pidfd, or all;
+/// `BPF_LINK_CREATE`.
 pub fn link_task_iterator(program: impl AsFd, of: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Errno> {
     /// The part of `union bpf_iter_link_info` about tasks.
     #[repr(C)]
@@ -99,23 +99,23 @@ pub fn link_task_iterator(program: impl AsFd, of: Option<BorrowedFd<'_>>) -> Res
         iter_info_len: tasks.as_ref().map_or(0, |_| size_of::<Tasks>() as u32),
         padding: 0,
     };
-    // SAFETY: a whole Link with its size, and a whole Tasks with its own behind it, or none; the kernel only reads them.
+    // SAFETY: a whole Link with its size, and a whole Tasks with its size, or none; the kernel only reads them.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, LINK_CREATE, &raw mut link, size_of::<Link>()) };
     Errno::result(answer).map(|fd| adopt(fd as RawFd))
 }
 
-/// `BPF_ITER_CREATE`: a descriptor of which each read(2) has the program run, and brings what it wrote.
+/// Returns a descriptor from which each read(2) runs the program and returns what it wrote; `BPF_ITER_CREATE`.
 pub fn iterate(link: impl AsFd) -> Result<OwnedFd, Errno> {
     const ITER_CREATE: libc::c_int = 33;
     // The link's descriptor, and no flags.
     let mut iterate = [link.as_fd().as_raw_fd().cast_unsigned(), 0];
-    // SAFETY: both numbers that this command knows, with their size; the kernel only reads them.
+    // SAFETY: both numbers that this command has, with their size; the kernel only reads them.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, ITER_CREATE, iterate.as_mut_ptr(), size_of_val(&iterate)) };
     Errno::result(answer).map(|fd| adopt(fd as RawFd))
 }
 
-/// `BPF_PROG_QUERY`: how many programs decide about devices for the v2 cgroup `group`, its own and those of groups above
-/// it.
+/// Returns how many programs decide about devices for the v2 cgroup `group`, its own and those of groups above it;
+/// `BPF_PROG_QUERY`.
 pub fn device_programs(group: impl AsFd) -> Result<u32, Errno> {
     #[repr(C)]
     struct Query {
@@ -139,10 +139,11 @@ pub fn device_programs(group: impl AsFd) -> Result<u32, Errno> {
         prog_cnt: 0,
         padding: 0,
     };
-    // SAFETY: a whole Query with its size, which the kernel writes the count into; with no array it writes nothing else.
+    // SAFETY: a whole Query with its size, to which the kernel writes the count; without an array it writes nothing
+    // else.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, PROG_QUERY, &raw mut query, size_of::<Query>()) };
     Errno::result(answer).map(|_| query.prog_cnt)
 }
 
-/// Of `enum bpf_attach_type`.
+/// A value of `enum bpf_attach_type`.
 const TRACE_ITER: u32 = 28;

@@ -1,7 +1,7 @@
-//! New processes in the manner of `fork(2)`: no shared memory, and the child goes on from where it was made. `clone(2)`.
+//! New processes in the manner of `fork(2)`: no shared memory, and the child continues where it was made. `clone(2)`.
 //!
-//! clone3(2) does it, and clone(2) where a filter hides that: a filter cannot look into clone3's arguments, so engines
-//! answer ENOSYS to it. What is told, and what an error names, is the call that was made.
+//! clone3(2) makes them, or clone(2) where a filter hides clone3(2): a filter cannot examine clone3's arguments, so
+//! engines return ENOSYS for it. The narration and the errors name the call that was made.
 
 use std::fmt::Display;
 use std::os::fd::{OwnedFd, RawFd};
@@ -12,78 +12,78 @@ use super::{Pretend, adopt, call};
 use crate::Fault;
 use crate::namespace::{Kind, KindSet};
 
-/// Which of the two processes goes on.
+/// The process in which the code continues.
 #[derive(Debug)]
 pub enum Cloned {
     /// The new process.
     Child,
-    /// The old one, with the child's pid and a pidfd of it.
+    /// The old process, with the child's pid and a pidfd of it.
     Parent {
         /// The child's pid, as seen by the parent.
         pid: i32,
-        /// A descriptor of the child that no pid reuse can mislead; `pidfd_open(2)`.
+        /// A descriptor of the child, which stays correct if the pid is reused; `pidfd_open(2)`.
         pidfd: OwnedFd,
     },
 }
 
-/// A dry run goes on as the child: that is the process whose further steps there are to tell.
+/// A dry run continues as the child: that is the process whose further steps it has to narrate.
 impl Pretend for Cloned {
     fn pretend() -> Result<Self, Fault> {
         Ok(Cloned::Child)
     }
 }
 
-/// A child of ours. `goal` completes "cannot …" in the error; `why` gives the reason and the manual page.
+/// Makes a child of ours. `goal` completes "cannot …" in the error; `why` gives the reason and the manual page.
 pub fn fork(goal: impl Display, why: &str) -> Result<Cloned, Fault> {
-    clone(goal, KindSet::EMPTY, Parent::Us, why)
+    clone(goal, KindSet::EMPTY, Parent::Caller, why)
 }
 
-/// A child that is in new namespaces of these kinds from its first moment.
+/// Makes a child that is in new namespaces of these kinds from its first moment.
 pub fn fork_into(kinds: KindSet, goal: impl Display, why: &str) -> Result<Cloned, Fault> {
-    clone(goal, kinds, Parent::Us, why)
+    clone(goal, kinds, Parent::Caller, why)
 }
 
-/// A child of our parent's, who waits for it; in the pid namespace that we joined for our children.
+/// Makes a child of our parent's, which waits for it; in the pid namespace that we joined for our children.
 pub fn fork_sibling(goal: impl Display, why: &str) -> Result<Cloned, Fault> {
-    clone(goal, KindSet::EMPTY, Parent::Ours, why)
+    clone(goal, KindSet::EMPTY, Parent::ParentOfCaller, why)
 }
 
-/// As [`fork`], by clone(2) at once: for where clone3(2) may be what a filter kills for.
+/// Makes a child as [`fork`] does, but directly by clone(2): for use where a filter may kill for clone3(2).
 pub fn fork_plainly(goal: impl Display, why: &str) -> Result<Cloned, Fault> {
-    clone2(goal, KindSet::EMPTY, Parent::Us, why)
+    clone2(goal, KindSet::EMPTY, Parent::Caller, why)
 }
 
-/// Whose child the new process is.
+/// The parent of the new process.
 #[derive(Clone, Copy)]
 enum Parent {
-    Us,
-    Ours,
+    Caller,
+    ParentOfCaller,
 }
 
 impl Parent {
-    /// As a sibling, its exit signal is ours; the kernel refuses to be told one.
+    /// Returns the exit signal to pass. A sibling gets ours; the kernel refuses one that is passed.
     fn exit_signal(self) -> u64 {
         match self {
-            Parent::Us => libc::SIGCHLD as u64,
-            Parent::Ours => 0,
+            Parent::Caller => libc::SIGCHLD as u64,
+            Parent::ParentOfCaller => 0,
         }
     }
 }
 
-/// Nothing but CLONE_PIDFD, CLONE_PARENT and the CLONE_NEW* of a [`KindSet`]: no flag that shares memory or a stack.
+/// Returns only CLONE_PIDFD, CLONE_PARENT and the CLONE_NEW* of a [`KindSet`]: no flag that shares memory or a stack.
 fn flags(kinds: KindSet, parent: Parent) -> u64 {
     let whose = match parent {
-        Parent::Us => 0,
-        Parent::Ours => libc::CLONE_PARENT,
+        Parent::Caller => 0,
+        Parent::ParentOfCaller => libc::CLONE_PARENT,
     };
     (libc::CLONE_PIDFD | whose | kinds.clone_flags()) as u64
 }
 
-/// The same in words.
+/// Returns the names of these flags.
 fn flag_names(kinds: KindSet, parent: Parent) -> String {
     let whose = match parent {
-        Parent::Us => "",
-        Parent::Ours => "|CLONE_PARENT",
+        Parent::Caller => "",
+        Parent::ParentOfCaller => "|CLONE_PARENT",
     };
     let separator = if kinds.is_empty() { "" } else { "|" };
     format!("CLONE_PIDFD{whose}{separator}{}", kinds.flag_names())
@@ -91,14 +91,14 @@ fn flag_names(kinds: KindSet, parent: Parent) -> String {
 
 fn clone(goal: impl Display, kinds: KindSet, parent: Parent, why: &str) -> Result<Cloned, Fault> {
     let signal = match parent {
-        Parent::Us => ", exit_signal=SIGCHLD",
-        Parent::Ours => "",
+        Parent::Caller => ", exit_signal=SIGCHLD",
+        Parent::ParentOfCaller => "",
     };
     let text = format!("clone3({{flags={}{signal}}})", flag_names(kinds, parent));
     match call(&goal, text, why, || clone3(kinds, parent)) {
-        // clone(2) takes the exit signal where clone3(2) has CLONE_NEWTIME.
+        // clone(2) has the exit signal in the bits that are CLONE_NEWTIME in clone3(2).
         Err(fault) if fault.errno() == Some(Errno::ENOSYS) && !kinds.contains(Kind::Time) => {
-            let why = "there is no clone3(2) here, as behind the seccomp filters of older container engines; clone(2)";
+            let why = "clone3(2) is not available, as under the seccomp filters of older container engines; clone(2)";
             clone2(goal, kinds, parent, why)
         }
         answer => answer,
@@ -128,16 +128,16 @@ fn clone3(kinds: KindSet, parent: Parent) -> Result<Cloned, Errno> {
 
 fn clone2(goal: impl Display, kinds: KindSet, parent: Parent, why: &str) -> Result<Cloned, Fault> {
     let signal = match parent {
-        Parent::Us => "|SIGCHLD",
-        Parent::Ours => "",
+        Parent::Caller => "|SIGCHLD",
+        Parent::ParentOfCaller => "",
     };
     let text = format!("clone(child_stack=NULL, flags={}{signal})", flag_names(kinds, parent));
     call(goal, text, why, || {
         let mut pidfd: RawFd = -1;
         let flags = flags(kinds, parent) | parent.exit_signal();
         let nothing: *const libc::c_void = std::ptr::null();
-        // SAFETY: as for clone3(2). `pidfd` is a live integer, which CLONE_PIDFD has filled; the last two arguments
-        // belong to flags that are not set.
+        // SAFETY: as for clone3(2). `pidfd` is a live integer, which CLONE_PIDFD fills; the last two arguments belong
+        // to flags that are not set.
         let pid = unsafe { libc::syscall(libc::SYS_clone, flags, nothing, &raw mut pidfd, nothing, nothing) };
         Errno::result(pid).map(|pid| cloned(pid, pidfd))
     })

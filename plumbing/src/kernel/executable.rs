@@ -1,8 +1,7 @@
-//! What the kernel takes for our executable: another file instead of the one that we were started from. `elf(5)`,
-//! `PR_SET_MM(2const)`.
+//! Changing the file that the kernel regards as our executable. `elf(5)`, `PR_SET_MM(2const)`.
 //!
-//! The kernel allows it once nothing of the old file is mapped any more. So all that was loaded from it is mapped anew,
-//! in place, under the very code that does so: the contents are the same, and we are the only thread.
+//! The kernel allows this once nothing of the old file is mapped any more. So all that was loaded from it is mapped
+//! again, in place, under the code that does so: the contents are the same, and we are the only thread.
 
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -33,8 +32,8 @@ struct MemoryMap {
     exe_fd: u32,
 }
 
-/// Makes `file`, which has the contents of the file that we run from, our executable in its stead. `stat` is our own
-/// /proc/PID/stat, field by field. Whoever fails here goes on as before.
+/// Makes `file`, which has the contents of the file that we run from, our executable instead of that file. `stat` is
+/// our own /proc/PID/stat, field by field. After a failure the process continues as before.
 ///
 /// # Errors
 /// EPERM without `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`; EINVAL from a kernel without `CONFIG_CHECKPOINT_RESTORE`.
@@ -45,15 +44,15 @@ pub(crate) fn run_from(file: impl AsFd, stat: impl Fn(usize) -> Option<u64>) -> 
         if segment.is_writable { segment.copy_in_place()? } else { segment.map_from(file)? }
     }
     if let Some(sealed) = sealed {
-        // SAFETY: what the C library made read-only once it had relocated us, before it was copied.
+        // SAFETY: what the C library made read-only after it had relocated us, before it was copied.
         Errno::result(unsafe { libc::mprotect(sealed.start as *mut _, sealed.len(), libc::PROT_READ) })?;
     }
     name_executable(file, stat)
 }
 
-/// What was loaded, and what of it was made read-only later (`PT_GNU_RELRO`).
+/// Returns what was loaded, and which part of it was made read-only later (`PT_GNU_RELRO`).
 fn loaded() -> Option<(Vec<Segment>, Option<Range<usize>>)> {
-    // SAFETY: the vector that the kernel gave us is always there.
+    // SAFETY: the vector that the kernel gave us always exists.
     let of_kernel = |key| unsafe { libc::getauxval(key) } as usize;
     let (table, count, page) = (of_kernel(libc::AT_PHDR), of_kernel(libc::AT_PHNUM), of_kernel(libc::AT_PAGESZ));
     if table == 0 || page == 0 {
@@ -83,18 +82,18 @@ fn loaded() -> Option<(Vec<Segment>, Option<Range<usize>>)> {
 }
 
 impl Segment {
-    /// Nothing of it was ever written to: the file says what it is.
+    /// Maps the segment from `file`. It was never written to, so the file has its contents.
     fn map_from(&self, file: BorrowedFd<'_>) -> Result<(), Errno> {
         let protection = libc::PROT_READ | if self.is_code { libc::PROT_EXEC } else { 0 };
         let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
-        // SAFETY: the same bytes at the same place, in one step: not even the code that is running now can tell.
+        // SAFETY: the same bytes at the same place, in one step: not even the code that is running now is affected.
         let at =
             unsafe { libc::mmap(self.start as *mut _, self.length, protection, flags, file.as_raw_fd(), self.offset) };
         if at == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(()) }
     }
 
-    /// What was written to it is kept, in memory that is of no file. Between copy and move nothing may change it: so
-    /// there are no calls but these.
+    /// Copies the segment, which was written to, into anonymous memory. Nothing may change it between copy and move: so
+    /// these are the only calls.
     fn copy_in_place(&self) -> Result<(), Errno> {
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: new memory of the kernel's choice.
@@ -102,7 +101,7 @@ impl Segment {
         if copy == libc::MAP_FAILED {
             return Err(Errno::last());
         }
-        // SAFETY: both are of this length; the copy takes the place of what it is a copy of, and we are one thread.
+        // SAFETY: both are of this length; the copy replaces the original, and we are one thread.
         let moved = unsafe {
             std::ptr::copy_nonoverlapping(self.start as *const u8, copy.cast(), self.length);
             let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
@@ -112,11 +111,11 @@ impl Segment {
     }
 }
 
-/// The kernel wants to be told all that it knows of our memory, and the new file.
+/// Passes to the kernel all that it knows about our memory, as it demands, and the new file.
 fn name_executable(file: BorrowedFd<'_>, stat: impl Fn(usize) -> Option<u64>) -> Result<(), Errno> {
     const PR_SET_MM_MAP: libc::c_ulong = 14;
     let field = |number| stat(number).ok_or(Errno::ENODATA);
-    // SAFETY: brk(2) with 0 changes nothing, and tells where the heap ends.
+    // SAFETY: brk(2) with 0 changes nothing, and returns where the heap ends.
     let end_of_heap = unsafe { libc::syscall(libc::SYS_brk, 0) };
     let map = MemoryMap {
         code: [field(26)?, field(27)?],

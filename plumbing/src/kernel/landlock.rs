@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::adopt;
 
-/// The version of Landlock's interface that this kernel has.
+/// Returns the version of Landlock's interface that this kernel has.
 pub(crate) fn landlock_version() -> Result<u32, Errno> {
     const VERSION: u32 = 1;
     let none = std::ptr::null::<u64>();
@@ -15,15 +15,15 @@ pub(crate) fn landlock_version() -> Result<u32, Errno> {
     Errno::result(answer).map(|version| version as u32)
 }
 
-/// `landlock_create_ruleset(2)` over `LANDLOCK_ACCESS_FS_*`.
+/// Makes a ruleset over `LANDLOCK_ACCESS_FS_*`; `landlock_create_ruleset(2)`.
 pub(crate) fn landlock_create_ruleset(handled: u64) -> Result<OwnedFd, Errno> {
-    // SAFETY: the first member of landlock_ruleset_attr, with its size; the kernel takes the others for 0.
+    // SAFETY: the first member of landlock_ruleset_attr, with its size; the kernel assumes 0 for the others.
     let answer =
         unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, &raw const handled, size_of::<u64>(), 0_u32) };
     Errno::result(answer).map(|fd| adopt(fd as RawFd))
 }
 
-/// `landlock_add_rule(2)`: `access` below `path`.
+/// Allows `access` below `path`; `landlock_add_rule(2)`.
 pub(crate) fn landlock_add_path(ruleset: impl AsFd, path: impl AsFd, access: u64) -> Result<(), Errno> {
     /// `struct landlock_path_beneath_attr`.
     #[repr(C, packed)]
@@ -39,7 +39,7 @@ pub(crate) fn landlock_add_path(ruleset: impl AsFd, path: impl AsFd, access: u64
     Errno::result(answer).map(drop)
 }
 
-/// `landlock_restrict_self(2)`.
+/// Restricts this process; `landlock_restrict_self(2)`.
 pub(crate) fn landlock_restrict_self(ruleset: impl AsFd) -> Result<(), Errno> {
     // SAFETY: an open descriptor and an integer.
     Errno::result(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_fd().as_raw_fd(), 0_u32) })

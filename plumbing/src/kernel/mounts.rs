@@ -4,15 +4,15 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 
-/// `mount_setattr(2)` on what `tree` names (`AT_EMPTY_PATH`): sets and clears `MOUNT_ATTR_*`, and sets `propagation`
-/// (`MS_*`) when it is not 0; with `recursive`, on every mount below too.
+/// Calls `mount_setattr(2)` on the mount that `tree` refers to (`AT_EMPTY_PATH`): sets and clears `MOUNT_ATTR_*`, and
+/// sets `propagation` (`MS_*`) if it is not 0; with `recursive`, on every mount below, too.
 pub fn mount_setattr(tree: impl AsFd, recursive: bool, set: u64, clear: u64, propagation: u64) -> Result<(), Errno> {
     let attr = libc::mount_attr { attr_set: set, attr_clr: clear, propagation, userns_fd: 0 };
     set_attributes(tree.as_fd(), recursive, attr)
 }
 
-/// `mount_setattr(2)` with `MOUNT_ATTR_IDMAP`: the ids of what `tree` names are seen through the map of `user`, a user
-/// namespace.
+/// Calls `mount_setattr(2)` with `MOUNT_ATTR_IDMAP`: the ids in the mount that `tree` refers to are mapped by `user`, a
+/// user namespace.
 pub fn mount_idmap(tree: impl AsFd, recursive: bool, user: impl AsFd) -> Result<(), Errno> {
     let userns_fd = user.as_fd().as_raw_fd() as u64;
     set_attributes(

@@ -1,13 +1,14 @@
-//! Signals to whoever is in the foreground of a pseudo-terminal. `ioctl_tty(2)`, `pty(7)`.
+//! Signals to the foreground process group of a pseudo-terminal. `ioctl_tty(2)`, `pty(7)`.
 //!
-//! It belongs to the few raw calls of `kernel.rs`. The kernel finds the process group, so none that came meanwhile is hit.
+//! It belongs to the few raw calls of `kernel.rs`. The kernel looks up the process group, so that no group that has
+//! meanwhile taken its number gets the signal.
 
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-/// SIGINT, SIGQUIT or SIGTSTP, as if its key had been typed on the other end of `controller`.
+/// Sends SIGINT, SIGQUIT or SIGTSTP, like the key for it typed on the other end of `controller`.
 pub fn signal_foreground(controller: impl AsFd, signal: Signal) -> Result<(), Errno> {
     const TIOCSIG: libc::Ioctl = 0x4004_5436;
     // SAFETY: this request takes a number, and touches no memory.

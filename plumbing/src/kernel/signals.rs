@@ -5,11 +5,11 @@
 
 use nix::errno::Errno;
 
-/// Blocks all signals of this thread but SIGKILL and SIGSTOP, which nobody can block.
+/// Blocks all signals of this thread except SIGKILL and SIGSTOP, which cannot be blocked.
 pub fn block_every_signal() -> Result<(), Errno> {
-    // A bit for each of the 64 signals, as the kernel has it on every architecture that we run on.
+    // A bit for each of the 64 signals, as in the kernel on every architecture that we run on.
     let all = u64::MAX;
-    // SAFETY: `all` outlives the call and has the size that is passed; the null pointer asks for no answer.
+    // SAFETY: `all` outlives the call and has the size that is passed; the null pointer requests no result.
     let answer = unsafe {
         libc::syscall(
             libc::SYS_rt_sigprocmask,

@@ -1,4 +1,4 @@
-//! Whether the short way and clap read the same: for the tests of the tools, on lines made of what they declare.
+//! A comparison of the short way with clap, for the tests of the tools, on lines generated from what they declare.
 
 use std::ffi::OsString;
 use std::fmt::Debug;
@@ -41,7 +41,8 @@ const WORDS: [&str; 27] = [
 const LINES: u32 = 12_000;
 const LONGEST: u32 = 7;
 
-/// How many of the generated lines the short way read, and clap the same; or the first of which clap read something else.
+/// Returns how many of the generated lines the short way read, and clap in the same way; or the first line that clap
+/// read differently.
 pub fn disagreement<O: Parser + Ordinary + Debug>() -> Result<u32, String> {
     let command = command::<O>();
     let mut words: Vec<String> = WORDS.map(str::to_owned).to_vec();
@@ -80,13 +81,13 @@ pub fn disagreement<O: Parser + Ordinary + Debug>() -> Result<u32, String> {
     Ok(read_by_both)
 }
 
-/// Those of these lines that the short way leaves to clap: lines that have to be fast should not be among them.
+/// Returns those of these lines that the short way leaves to clap: lines that have to be fast should not be among them.
 pub fn left_to_clap<'a, O: Ordinary>(lines: &[&'a str]) -> Vec<&'a str> {
     let words = |line: &str| -> Vec<OsString> { line.split(' ').map(OsString::from).collect() };
     lines.iter().copied().filter(|line| read::<O>(&words(line)).is_none()).collect()
 }
 
-/// The same throws each time, so that a failure comes again.
+/// A generator that yields the same numbers each time, so that a failure can be reproduced.
 struct Dice(u64);
 
 impl Dice {

@@ -1,7 +1,7 @@
 //! The capability sets: bounding, permitted, effective, inheritable, ambient. `capabilities(7)`.
 //!
-//! The surprise is root's: what the bounding set holds comes back to uid 0 at every `execve(2)`, so the permitted set
-//! alone restrains nobody.
+//! The surprise concerns root: what the bounding set contains comes back to uid 0 at every `execve(2)`, so the
+//! permitted set alone restricts nothing.
 
 use nix::errno::Errno;
 use rustix::thread::{
@@ -85,13 +85,13 @@ pub fn capability_names(set: CapabilitySet) -> Vec<String> {
     .collect()
 }
 
-/// Whether this one counts for us now; `None` where the kernel does not tell.
+/// Returns whether we have this capability in effect now; `None` if the kernel does not report it.
 pub fn holds(capability: CapabilitySet) -> Option<bool> {
     capabilities(None).ok().map(|held| held.effective.contains(capability))
 }
 
-/// Whether we have capabilities that no caller handed to us: those of the file. A user other than root keeps only
-/// ambient ones across `execve(2)`.
+/// Returns whether we have capabilities that the caller did not give us: those of the file. A user other than root
+/// keeps only ambient ones across `execve(2)`.
 pub(crate) fn has_more_than_ambient() -> bool {
     let of_file = |bit: u32| {
         let capability = CapabilitySet::from_bits_retain(1 << bit);
@@ -105,7 +105,8 @@ pub(super) fn held() -> Result<CapabilitySets, Fault> {
     look("read our capabilities", "capget({version=_LINUX_CAPABILITY_VERSION_3, pid=0})", || capabilities(None))
 }
 
-/// Takes everything else out of the bounding set, also what only the kernel knows: it is asked one by one.
+/// Removes everything else from the bounding set, including capabilities that only the kernel knows: it is asked one by
+/// one.
 pub(super) fn bound(wanted: CapabilitySet) -> Result<(), Fault> {
     for bit in 0..u64::BITS {
         let capability = CapabilitySet::from_bits_retain(1 << bit);
@@ -121,8 +122,7 @@ pub(super) fn bound(wanted: CapabilitySet) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Takes everything out of the bounding set, and asks only about capabilities that Linux 5.9 does not know: a command
-/// waits for this.
+/// Empties the bounding set, and asks only about capabilities that Linux 5.9 does not know: a command waits for this.
 pub(super) fn empty_bounding_set() -> Result<(), Fault> {
     let latest = CapabilitySet::CHECKPOINT_RESTORE;
     for bit in 0..u64::BITS {
@@ -135,7 +135,7 @@ pub(super) fn empty_bounding_set() -> Result<(), Fault> {
     Ok(())
 }
 
-/// The most that any program run from here on may have.
+/// Returns the most that any program run from here on may have.
 pub fn bounding() -> CapabilitySet {
     let all = (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit));
     all.filter(|capability| capability_is_in_bounding_set(*capability).unwrap_or(false)).collect()
@@ -150,19 +150,19 @@ fn drop_from_bounding_set(capability: CapabilitySet) -> Result<(), Fault> {
     .map_err(|fault| explain_missing(fault, CapabilitySet::SETPCAP))
 }
 
-/// Has the next change of user leave the permitted set as it is.
+/// Makes the next change of user keep the permitted set.
 pub fn keep_capabilities() -> Result<(), Fault> {
-    let why = "a user other than root shall have them, and setresuid(2) would take them away";
+    let why = "a user other than root must keep them, and setresuid(2) would remove them";
     call("keep capabilities", "prctl(PR_SET_KEEPCAPS, 1)", why, || set_keep_capabilities(true))
 }
 
-/// Has every capability that we may have count: a change of user leaves them without effect.
+/// Puts every capability that is permitted into effect: a change of user leaves them without effect.
 pub fn raise_permitted() -> Result<(), Fault> {
     let CapabilitySets { permitted, inheritable, .. } = held()?;
     set_sets(CapabilitySets { effective: permitted, permitted, inheritable })
 }
 
-/// Hands every capability that we hold on to the command, whoever it runs as: through the ambient set.
+/// Passes every capability that we hold to the command, whichever user runs it: through the ambient set.
 pub fn hand_on_capabilities() -> Result<(), Fault> {
     let permitted = held()?.permitted;
     reduce(CapabilitySets { effective: permitted, permitted, inheritable: permitted })?;
@@ -171,7 +171,7 @@ pub fn hand_on_capabilities() -> Result<(), Fault> {
 
 pub(super) fn clear_ambient() -> Result<(), Fault> {
     let text = "prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)";
-    call("clear the ambient set", text, "nothing is handed on unasked", clear_ambient_capability_set)
+    call("clear the ambient set", text, "nothing is passed on unless it was asked for", clear_ambient_capability_set)
 }
 
 /// Sets the three sets, as far as we hold them: what was lost with root cannot come back.
@@ -183,16 +183,20 @@ pub(super) fn reduce(wanted: CapabilitySets) -> Result<(), Fault> {
         permitted,
         inheritable: wanted.inheritable & (held.permitted | held.inheritable),
     };
-    capset("reduce our capabilities", sets, "what the command keeps of root's power; capabilities(7)")
+    capset("reduce our capabilities", sets, "the rights of root that the command keeps; capabilities(7)")
 }
 
-/// Sets all three, unless they are so already.
+/// Sets all three, unless they are already as wanted.
 pub(super) fn set_sets(sets: CapabilitySets) -> Result<(), Fault> {
     let now = held()?;
     if (now.effective, now.permitted, now.inheritable) == (sets.effective, sets.permitted, sets.inheritable) {
         return Ok(());
     }
-    capset("set our capabilities", sets, "what is needed until execve(2), and what it goes by; capabilities(7)")
+    capset(
+        "set our capabilities",
+        sets,
+        "the rights needed until execve(2), and those from which it computes the command's; capabilities(7)",
+    )
 }
 
 pub(super) fn capset(goal: &str, sets: CapabilitySets, why: &str) -> Result<(), Fault> {
@@ -219,7 +223,7 @@ pub(super) fn raise_ambient(ambient: CapabilitySet) -> Result<(), Fault> {
     Ok(())
 }
 
-/// In strace's notation.
+/// Returns the set in strace's notation.
 fn shown(set: CapabilitySet) -> String {
     if set.is_empty() {
         return "0".to_owned();
@@ -230,7 +234,7 @@ fn shown(set: CapabilitySet) -> String {
 pub(super) fn explain_missing(fault: Fault, right: CapabilitySet) -> Fault {
     match (fault.errno(), capabilities(None)) {
         (Some(Errno::EPERM), Ok(held)) if !held.effective.contains(right) => {
-            fault.with_remedy(format!("{} is missing here; be root, or enter a user namespace", shown_name(right)))
+            fault.with_remedy(format!("{} is missing here; become root, or enter a user namespace", shown_name(right)))
         }
         _ => fault,
     }
@@ -245,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dockers_set_is_the_one_its_containers_show() {
+    fn dockers_set_is_the_one_of_its_containers() {
         assert_eq!(capability_set(&DOCKER_CAPABILITIES).unwrap().bits(), 0xa804_25fb);
         assert_eq!(capability_set(&PODMAN_CAPABILITIES).unwrap().bits(), 0x8004_05fb);
     }

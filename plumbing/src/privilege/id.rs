@@ -1,16 +1,16 @@
 //! User and group IDs as numbers. `credentials(7)`, `setresuid(2)`.
 //!
 //! The surprise: the highest number is not an ID. `setresuid(2)`, `setresgid(2)` and `chown(2)` take it to mean "leave
-//! this one as it is", so root who changes to it stays root.
+//! this one unchanged", so root who changes to it stays root.
 
 use serde::{Deserialize, Deserializer};
 
 use crate::Fault;
 
-/// What the kernel takes for "unchanged".
+/// The number that means "unchanged" to the kernel.
 const UNCHANGED: u32 = u32::MAX;
 
-/// Whether this number is an ID.
+/// Returns whether this number is an ID.
 pub fn is_id(number: u32) -> bool {
     number != UNCHANGED
 }

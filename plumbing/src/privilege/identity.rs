@@ -1,6 +1,6 @@
 //! User, group and supplementary groups. `credentials(7)`, `user_namespaces(7)`.
 //!
-//! Groups go first and the user last: who is no longer root may change neither.
+//! Groups are changed first and the user last: a process that is no longer root may change neither.
 
 use nix::errno::Errno;
 use rustix::thread::{CapabilitySet, Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
@@ -11,9 +11,9 @@ use crate::Fault;
 use crate::kernel::{call, look};
 use crate::procfs;
 
-/// Changes what is given.
+/// Changes the ids that are given.
 pub fn change(uid: Option<u32>, gid: Option<u32>, groups: Option<&[u32]>) -> Result<(), Fault> {
-    // Whatever named them: it was asked for, and the kernel would pass over it.
+    // Whichever option named them: the change was asked for, and the kernel would ignore it.
     gid.iter()
         .chain(groups.unwrap_or_default())
         .try_for_each(|gid| require(format_args!("change to group {gid}"), *gid))?;
@@ -40,10 +40,10 @@ pub fn change(uid: Option<u32>, gid: Option<u32>, groups: Option<&[u32]>) -> Res
     Ok(())
 }
 
-/// Whether a user namespace forbids setgroups(2) for good, from the text of /proc/PID/setgroups.
+/// Returns whether a user namespace forbids setgroups(2) for good, from the text of /proc/PID/setgroups.
 ///
-/// It does where an unprivileged user wrote the gid_map: a group can also *deny* access to a file, so leaving one would
-/// be a gain. Who only wants to start clean leaves `groups` out then; they appear as the overflow group inside.
+/// It does if an unprivileged user wrote the gid_map: a group can also *deny* access to a file, so leaving one would be
+/// a gain. A caller that only wants to start clean then leaves `groups` out; they appear as the overflow group inside.
 pub fn setgroups_is_denied(proc_setgroups: &str) -> bool {
     proc_setgroups.trim_end() == "deny"
 }
@@ -60,15 +60,13 @@ fn set_groups(groups: &[u32]) -> Result<(), Fault> {
         true => "leave the supplementary groups".to_owned(),
         false => format!("change to the supplementary groups {}", listed.join(", ")),
     };
-    call(goal, text, "the groups of whoever started us are not the command's; credentials(7)", || {
-        set_thread_groups(&ids)
-    })
-    .map_err(|fault| explain_groups(fault, groups))
+    call(goal, text, "the command must not keep the groups of our caller; credentials(7)", || set_thread_groups(&ids))
+        .map_err(|fault| explain_groups(fault, groups))
 }
 
 fn explain_groups(fault: Fault, groups: &[u32]) -> Fault {
     match fault.errno() {
-        Some(Errno::EPERM) if own("setgroups").is_some_and(|told| setgroups_is_denied(&told)) => fault.with_remedy(
+        Some(Errno::EPERM) if own("setgroups").is_some_and(|text| setgroups_is_denied(&text)) => fault.with_remedy(
             "/proc/self/setgroups is \"deny\" here, because an unprivileged user wrote the gid_map of this user \
              namespace; map ids with newgidmap (--map-auto), or ask for no groups",
         ),
@@ -78,8 +76,8 @@ fn explain_groups(fault: Fault, groups: &[u32]) -> Fault {
 
 fn explain_unmapped(fault: Fault, ids: &[u32], map: &str, right: CapabilitySet) -> Fault {
     let unmapped = || {
-        let told = own(map)?;
-        ids.iter().find(|id| !is_mapped(&told, **id))
+        let text = own(map)?;
+        ids.iter().find(|id| !is_mapped(&text, **id))
     };
     match (fault.errno(), unmapped()) {
         (Some(Errno::EINVAL), Some(id)) => {
@@ -93,7 +91,7 @@ fn own(file: &str) -> Option<String> {
     procfs::read_text(&format!("self/{file}")).ok()
 }
 
-/// Whether an id map (`inside outside count` a line) has this id inside; `user_namespaces(7)`.
+/// Returns whether an id map (a line is `inside outside count`) contains this inside id; `user_namespaces(7)`.
 pub fn is_mapped(map: &str, id: u32) -> bool {
     map.lines().any(|line| {
         let numbers: Vec<u64> = line.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect();

@@ -1,8 +1,8 @@
-//! Landlock: of all files, only those below some paths can be reached, whatever their permissions say. `landlock(7)`.
+//! Landlock: only files below given paths can be reached, whatever the permissions say. `landlock(7)`.
 //!
-//! The rules are made first, as whoever may still open the paths, and come into force last. What was opened before
-//! stays usable. The surprise: a right that the kernel does not know yet is not restricted. Truncating by path is such
-//! a one before Linux 6.2, so a filter over system calls refuses it there.
+//! The rules are made first, while we may still open the paths, and come into force last. What was opened before stays
+//! usable. The surprise: a right that the kernel does not know yet is not restricted. Truncating by path is such a
+//! right before Linux 6.2, so there a system call filter refuses it.
 
 use std::os::fd::OwnedFd;
 
@@ -19,9 +19,9 @@ use crate::text::Text;
 
 /// `LANDLOCK_ACCESS_FS_*`: EXECUTE, READ_FILE, READ_DIR.
 const READ: u64 = 1 | 1 << 2 | 1 << 3;
-/// What a file can be opened for: EXECUTE, WRITE_FILE, READ_FILE, TRUNCATE, IOCTL_DEV.
+/// The rights that concern files: EXECUTE, WRITE_FILE, READ_FILE, TRUNCATE, IOCTL_DEV.
 const OF_FILES: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15;
-/// All up to MAKE_SYM, REFER and TRUNCATE: what the first three versions know.
+/// All rights up to MAKE_SYM, REFER and TRUNCATE: those that the first three versions know.
 const ALL: [u64; 3] = [(1 << 13) - 1, (1 << 14) - 1, (1 << 15) - 1];
 /// IOCTL_DEV came with the fifth version.
 const IOCTL_DEV: u64 = 1 << 15;
@@ -30,16 +30,16 @@ const IOCTL_DEV: u64 = 1 << 15;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Landlock {
-    /// To read, list and execute.
+    /// Paths below which everything can be read, listed and executed.
     #[serde(default)]
     pub ro: Vec<Text>,
-    /// To do anything.
+    /// Paths below which everything is allowed.
     #[serde(default)]
     pub rw: Vec<Text>,
 }
 
-/// What truncates a file without opening it for writing, where Landlock does not see that. Flags in memory are out of a
-/// filter's sight, so openat2(2) is as if it did not exist: C libraries and language runtimes fall back on openat(2).
+/// The calls that truncate a file without opening it for writing, where Landlock does not see that. A filter cannot see
+/// flags in memory, so openat2(2) is made to look missing: C libraries and language runtimes fall back on openat(2).
 const WITHOUT_TRUNCATE: &str = r#"{
   "defaultAction": "SCMP_ACT_ALLOW",
   "archMap": [
@@ -59,7 +59,7 @@ const WITHOUT_TRUNCATE: &str = r#"{
 /// Rules that are not in force yet.
 pub(super) struct Ruleset {
     fd: OwnedFd,
-    /// Whether the kernel's Landlock lets files be truncated by path.
+    /// Whether the kernel's Landlock does not restrict truncating a file by path.
     lets_truncate: bool,
 }
 
@@ -75,7 +75,7 @@ impl Landlock {
             _ => ALL[2] | IOCTL_DEV,
         };
         let text = format!("landlock_create_ruleset({{handled_access_fs={all:#x}}}, 8, 0)");
-        let fd = call("use Landlock", text, "what no rule allows is refused; landlock(7)", || {
+        let fd = call("use Landlock", text, "everything that no rule allows is refused; landlock(7)", || {
             kernel::landlock_create_ruleset(all)
         })?;
         for (path, access) in self.ro.iter().map(|path| (path, READ)).chain(self.rw.iter().map(|path| (path, all))) {
@@ -87,7 +87,7 @@ impl Landlock {
 
 impl Ruleset {
     pub(super) fn enforce(self) -> Result<(), Fault> {
-        let why = "from here on only what the rules allow; landlock(7)";
+        let why = "from here on only what the rules allow is possible; landlock(7)";
         call("restrict file access", "landlock_restrict_self(ruleset, 0)", why, || {
             kernel::landlock_restrict_self(&self.fd)
         })?;
@@ -102,7 +102,7 @@ fn allow(ruleset: &OwnedFd, path: &Text, access: u64) -> Result<(), Fault> {
     let shown = path.shown();
     let goal = format!("allow access below {shown}");
     let target = if narrate::is_dry_run() {
-        // It may lie in a root that was only told of.
+        // It may be in a root that a dry run did not make.
         OwnedFd::pretend()?
     } else {
         look(&goal, format!("openat(AT_FDCWD, {shown:?}, O_PATH)"), || {
@@ -115,7 +115,7 @@ fn allow(ruleset: &OwnedFd, path: &Text, access: u64) -> Result<(), Fault> {
     let text = format!(
         "landlock_add_rule(ruleset, LANDLOCK_RULE_PATH_BENEATH, {{parent_fd=root:{shown}, allowed_access={access:#x}}}, 0)"
     );
-    let why = if access & 2 == 0 { "to read and execute" } else { "to do anything" };
+    let why = if access & 2 == 0 { "reading and executing are allowed" } else { "everything is allowed" };
     call(goal, text, why, || kernel::landlock_add_path(ruleset, &target, access))
 }
 

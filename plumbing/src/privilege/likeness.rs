@@ -1,7 +1,9 @@
-//! Becoming as another process is: ids, capability sets, limits, filters. `credentials(7)`, `capabilities(7)`.
+//! Taking on the properties of another process: ids, capability sets, limits, filters. `credentials(7)`,
+//! `capabilities(7)`.
 //!
-//! The surprise is `execve(2)`, which computes capabilities anew and forgets saved ids. So not the sets are made alike,
-//! but what execve(2) makes of ours; where it cannot yield all of them, the effective set counts: it is what is checked.
+//! The surprise is `execve(2)`, which recomputes capabilities and forgets saved ids. So we do not copy the sets
+//! themselves, but choose ours so that execve(2) computes the same ones; if it cannot yield all of them, the effective
+//! set has priority: it is the one that the kernel checks.
 
 use rustix::process::{getegid, geteuid, getgid, getgroups, getuid};
 use rustix::thread::{
@@ -29,7 +31,7 @@ pub struct Sets {
     pub ambient: CapabilitySet,
 }
 
-/// A filter over system calls, as the kernel gave it.
+/// A system call filter, as the kernel returned it.
 #[derive(Debug, Clone)]
 pub struct Filter {
     /// Its program.
@@ -38,10 +40,10 @@ pub struct Filter {
     pub flags: u32,
 }
 
-/// What a process is like, in the words of the user namespace that we are in.
+/// The properties of a process, in terms of the user namespace that we are in.
 #[derive(Debug, Clone)]
 pub struct Likeness {
-    /// Real and effective user ID: execve(2) makes the others of the second.
+    /// Real and effective user ID: execve(2) sets the others to the second.
     pub uid: [u32; 2],
     /// Real and effective group ID.
     pub gid: [u32; 2],
@@ -49,14 +51,14 @@ pub struct Likeness {
     pub sets: Sets,
     /// `PR_SET_NO_NEW_PRIVS(2const)`.
     pub no_new_privs: bool,
-    /// `SECBIT_*`; `None` where the kernel did not tell.
+    /// `SECBIT_*`; `None` if the kernel did not report them.
     pub securebits: Option<CapabilitiesSecureBits>,
     /// The permissions that new files do not get.
     pub umask: Option<u32>,
 }
 
-/// What is changed outside, with rights that an entered user namespace does not give: supplementary groups, and how high
-/// limits may be.
+/// Makes the changes that have to be made outside, with rights that an entered user namespace does not give:
+/// supplementary groups, and the hard limits.
 pub fn prepare(groups: &[u32], limits: &[ResourceLimit]) -> Result<(), Fault> {
     let now = look("read our supplementary groups", "getgroups()", getgroups)?;
     if !now.iter().map(|gid| gid.as_raw()).eq(groups.iter().copied()) {
@@ -66,8 +68,8 @@ pub fn prepare(groups: &[u32], limits: &[ResourceLimit]) -> Result<(), Fault> {
 }
 
 impl Likeness {
-    /// Becomes so, for the command that we are about to become. `last` is done when the ids have changed; after it come
-    /// only what could stand in its way: the limits, and the filters, the oldest first.
+    /// Takes on these properties, for the command that we are about to become. `last` is called after the ids have
+    /// changed; only what could hinder it comes after it: the limits, and the filters, the oldest first.
     pub fn apply(
         &self,
         limits: &[ResourceLimit],
@@ -84,7 +86,7 @@ impl Likeness {
         }
         let permitted = held()?.permitted;
         if !narrate::is_dry_run() && !permitted.contains(plan.ambient) {
-            return Err(Fault::new("cannot hand on the target's capabilities: we do not have all of them"));
+            return Err(Fault::new("cannot give the command the target's capabilities: we do not have all of them"));
         }
         // Before the bounding set shrinks, which limits what may be made inheritable.
         set_sets(CapabilitySets { effective: permitted, permitted, inheritable: plan.inheritable })?;
@@ -95,7 +97,7 @@ impl Likeness {
         set_sets(CapabilitySets { effective: permitted, permitted, inheritable: plan.inheritable })?;
         clear_ambient()?;
         raise_ambient(plan.ambient)?;
-        // Now, since some of them forbid what was just done.
+        // Only now, since some of them forbid the calls above.
         self.take_securebits(plan.without_root)?;
         self.umask.map_or(Ok(()), limits::set_umask)?;
         last()?;
@@ -115,7 +117,7 @@ impl Likeness {
         const KEEP_CAPS: CapabilitiesSecureBits = CapabilitiesSecureBits::KEEP_CAPS;
         let own = securebits::own()?;
         if self.has_bit(KEEP_CAPS) && !narrate::is_dry_run() {
-            narrate::remark("the target has SECBIT_KEEP_CAPS, which execve(2) takes from the command");
+            narrate::remark("the target has SECBIT_KEEP_CAPS, which execve(2) clears for the command");
         }
         let mut wanted = self.securebits.unwrap_or(own);
         if without_root {
@@ -151,18 +153,18 @@ impl Likeness {
     }
 }
 
-/// What has to be in force for execve(2) to yield the sets.
+/// The sets that must be in force for execve(2) to yield the wanted ones.
 struct ByExecve {
     inheritable: CapabilitySet,
     ambient: CapabilitySet,
-    /// Root gets nothing for being root.
+    /// Whether root must get no capabilities for being root.
     without_root: bool,
     is_inexact: bool,
 }
 
 impl Sets {
-    /// execve(2) of a file without capabilities yields the ambient set; for root, all that the bounding or the
-    /// inheritable set has.
+    /// Computes what must be in force. execve(2) of a file without capabilities yields the ambient set; for root, all
+    /// that the bounding or the inheritable set contains.
     fn by_execve(&self, is_root: bool) -> ByExecve {
         let Sets { inheritable, permitted, effective, bounding, ambient } = *self;
         let yielded = if is_root { inheritable | bounding } else { ambient };
@@ -183,7 +185,7 @@ impl Filter {
     fn enforce(&self) -> Result<(), Fault> {
         let flags = seccomp::flag_names(self.flags);
         let text = format!("seccomp(SECCOMP_SET_MODE_FILTER, {flags}, {{len={}, filter=…}})", self.program.len());
-        let why = "a filter of the target's, instruction by instruction; seccomp(2)";
+        let why = "a copy of one of the target's filters, instruction by instruction; seccomp(2)";
         call("filter system calls as the target's are", text, why, || set_seccomp_filter(&self.program, self.flags))
             .map_err(seccomp::explain)
     }
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_execve_yields_by_itself_is_exact() {
+    fn sets_that_execve_can_yield_are_exact() {
         let (kill, chown) = (CapabilitySet::KILL, CapabilitySet::CHOWN);
         assert!(!sets(NONE, kill | chown, kill | chown).by_execve(true).is_inexact);
         assert!(!sets(kill, kill, NONE).by_execve(true).is_inexact);
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_effective_set_is_had_in_any_case() {
+    fn the_effective_set_is_always_exact() {
         let (kill, chown) = (CapabilitySet::KILL, CapabilitySet::CHOWN);
         let root = sets(NONE, kill, kill | chown).by_execve(true);
         assert!(root.is_inexact && root.without_root && root.ambient == kill);

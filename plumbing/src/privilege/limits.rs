@@ -1,6 +1,6 @@
 //! Resource limits and the file mode creation mask. `setrlimit(2)`, `umask(2)`.
 //!
-//! A hard limit is raised with CAP_SYS_RESOURCE only, so this comes before the capabilities go.
+//! Only CAP_SYS_RESOURCE allows raising a hard limit, so this comes before capabilities are dropped.
 
 use nix::errno::Errno;
 use rustix::fs::Mode;
@@ -11,7 +11,7 @@ use crate::Fault;
 use crate::kernel::call;
 use crate::units::{Limit as Size, size};
 
-/// Name, what /proc/PID/limits calls it, and the resource; `getrlimit(2)`, `proc_pid_limits(5)`.
+/// The resources: name, name in /proc/PID/limits, and number; `getrlimit(2)`, `proc_pid_limits(5)`.
 const RESOURCES: [(&str, &str, Resource); 16] = [
     ("RLIMIT_AS", "Max address space", Resource::As),
     ("RLIMIT_CORE", "Max core file size", Resource::Core),
@@ -38,9 +38,9 @@ pub struct ResourceLimit {
     /// `RLIMIT_*`.
     #[serde(rename = "type")]
     pub resource: String,
-    /// What holds; null: no limit.
+    /// The limit in force; null: no limit.
     pub soft: Option<u64>,
-    /// What the soft limit may be raised to; null: no limit.
+    /// The value to which the soft limit may be raised; null: no limit.
     pub hard: Option<u64>,
 }
 
@@ -60,7 +60,7 @@ impl ResourceLimit {
         }
     }
 
-    /// Reads a line of /proc/PID/limits; `None` for its heading, and for a resource that we do not know.
+    /// Parses a line of /proc/PID/limits; `None` for its heading, and for a resource that we do not know.
     pub fn of_proc(line: &str) -> Option<ResourceLimit> {
         let (name, rest) = RESOURCES.iter().find_map(|(name, shown, _)| {
             let rest = line.strip_prefix(shown)?;
@@ -74,7 +74,7 @@ impl ResourceLimit {
         Some(ResourceLimit { resource: name.to_owned(), soft, hard })
     }
 
-    /// Raises what the limit may be set to, where that is too low; the limit itself stays.
+    /// Raises the hard limit if it is too low; the soft limit stays.
     pub(super) fn allow(&self) -> Result<(), Fault> {
         let Some(resource) = find(&self.resource) else { return Ok(()) };
         let now = getrlimit(resource);
@@ -85,7 +85,7 @@ impl ResourceLimit {
         }
     }
 
-    /// Whether it is so already.
+    /// Returns whether the limit is already set like this.
     pub(super) fn holds(&self) -> bool {
         let now = find(&self.resource).map(getrlimit);
         now.is_some_and(|now| (now.current, now.maximum) == (self.soft, self.hard))
@@ -127,7 +127,7 @@ fn amount(text: &str) -> Result<Option<u64>, String> {
     }
 }
 
-/// Sets the mask.
+/// Sets the file mode mask.
 pub(super) fn set_umask(mask: u32) -> Result<(), Fault> {
     let why = "the permissions that new files do not get; umask(2)";
     call("set the file mode mask", format!("umask({:#05o})", mask).replace("0o", "0"), why, || {

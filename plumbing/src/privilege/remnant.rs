@@ -1,9 +1,9 @@
-//! What is left to a process of ours that stays inside a container and never executes another program: next to nothing.
+//! The few rights left to a process of ours that stays inside a container and never executes another program.
 //! `capabilities(7)`, `ptrace(2)`.
 //!
-//! The surprise: a process without any capability is *easier* to trace. Tracing needs at least the capabilities that
-//! the traced process is permitted, or CAP_SYS_PTRACE. So that one stays permitted, but not in effect: only a process
-//! that has it already can trace this one, and gains nothing by it.
+//! The surprise: a process without any capability is *easier* to trace. Tracing requires at least the capabilities that
+//! the traced process has permitted, or CAP_SYS_PTRACE. So CAP_SYS_PTRACE stays permitted, but not effective: only a
+//! process that already has it can trace this one, and gains nothing by it.
 
 use nix::errno::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets};
@@ -12,24 +12,24 @@ use super::capabilities::{capset, clear_ambient, empty_bounding_set, held};
 use super::forbid_new_privileges;
 use crate::Fault;
 
-/// What the process holds before.
+/// The capabilities that the process has before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holding {
-    /// What the kernel says.
+    /// Those that the kernel reports.
     Now,
-    /// Everything: a dry run has not entered the user namespace that gives it.
+    /// All: a dry run has not entered the user namespace that gives them.
     Everything,
 }
 
 impl Holding {
-    /// Whether this capability counts.
+    /// Returns whether this capability is in effect.
     pub fn has(self, capability: CapabilitySet) -> bool {
         self == Holding::Everything || super::holds(capability) == Some(true)
     }
 }
 
-/// Keeps these capabilities at most, as far as they are held, and sets no_new_privs. The bounding set is emptied where
-/// that is allowed; elsewhere no_new_privs keeps any executed program from gaining something by it.
+/// Keeps at most these capabilities, as far as they are held, and sets no_new_privs. The bounding set is emptied if
+/// that is permitted; otherwise no_new_privs prevents any executed program from gaining something by it.
 pub fn keep_only(effective: CapabilitySet, holding: Holding) -> Result<(), Fault> {
     if holding.has(CapabilitySet::SETPCAP) {
         match empty_bounding_set() {
@@ -43,7 +43,7 @@ pub fn keep_only(effective: CapabilitySet, holding: Holding) -> Result<(), Fault
     forbid_new_privileges()
 }
 
-/// Keeps these capabilities in effect at most: for a process that needed another one for a while.
+/// Keeps at most these capabilities in effect: for a process that needed another one for a while.
 pub fn reduce_to(effective: CapabilitySet, holding: Holding) -> Result<(), Fault> {
     let now = held()?;
     let held = if holding == Holding::Everything { CapabilitySet::all() } else { now.permitted };
@@ -52,5 +52,5 @@ pub fn reduce_to(effective: CapabilitySet, holding: Holding) -> Result<(), Fault
     if (now.effective, now.permitted, now.inheritable) == (sets.effective, sets.permitted, sets.inheritable) {
         return Ok(());
     }
-    capset("give up our capabilities", sets, "only what this process still needs; capabilities(7)")
+    capset("give up our capabilities", sets, "this process keeps only what it still needs; capabilities(7)")
 }

@@ -1,4 +1,4 @@
-//! The secure bits: what being root means to the kernel. `capabilities(7)`, "The securebits flags".
+//! The secure bits: which privileges root has for being root. `capabilities(7)`, "The securebits flags".
 
 use nix::errno::Errno;
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, capabilities_secure_bits, set_capabilities_secure_bits};
@@ -7,7 +7,7 @@ use super::capabilities::{explain_missing, holds};
 use crate::Fault;
 use crate::kernel::{call, look};
 
-/// In the order of their bits.
+/// The names, in the order of their bits.
 const NAMES: [&str; 12] = [
     "SECBIT_NOROOT",
     "SECBIT_NOROOT_LOCKED",
@@ -26,14 +26,14 @@ const NAMES: [&str; 12] = [
 /// The last four of them, which older kernels do not know.
 const OF_SCRIPTS: CapabilitiesSecureBits = CapabilitiesSecureBits::from_bits_retain(0xf00);
 
-/// Nothing can be added to the ambient set any more.
+/// The bit that prevents adding anything to the ambient set.
 pub(super) const FINAL_AMBIENT: CapabilitiesSecureBits =
     CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE.union(CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED);
 
-/// Those that make another one final: each stands behind the bit that it locks.
+/// The bits that make another one final: each follows the bit that it locks.
 const LOCKS: u32 = 0b1010_1010_1010;
 
-/// Reads `noroot,noroot_locked` into the kernel's names.
+/// Converts `noroot,noroot_locked` to the kernel's names.
 pub fn securebit_names(text: &str) -> Result<Vec<String>, String> {
     let name = |word: &str| {
         let upper = word.to_ascii_uppercase().replace('-', "_");
@@ -46,7 +46,7 @@ pub fn securebit_names(text: &str) -> Result<Vec<String>, String> {
     text.split(',').map(name).collect()
 }
 
-/// The set that these names make.
+/// Returns the set with these names.
 pub(super) fn securebits(names: &[String]) -> Result<CapabilitiesSecureBits, Fault> {
     names.iter().try_fold(CapabilitiesSecureBits::empty(), |set, name| {
         match NAMES.iter().position(|known| known == name) {
@@ -56,21 +56,21 @@ pub(super) fn securebits(names: &[String]) -> Result<CapabilitiesSecureBits, Fau
     })
 }
 
-/// Our own.
+/// Returns our own secure bits.
 pub(super) fn own() -> Result<CapabilitiesSecureBits, Fault> {
     look("read our secure bits", "prctl(PR_GET_SECUREBITS)", capabilities_secure_bits)
 }
 
-/// Sets exactly these.
+/// Sets exactly these secure bits.
 pub(super) fn set(bits: CapabilitiesSecureBits) -> Result<(), Fault> {
     let text = format!("prctl(PR_SET_SECUREBITS, {})", shown(bits));
-    call("set the secure bits", text, "what being root means from here on; capabilities(7)", || {
+    call("set the secure bits", text, "which privileges root has for being root from here on; capabilities(7)", || {
         set_capabilities_secure_bits(bits)
     })
     .map_err(|fault| explain(fault, bits))
 }
 
-/// In strace's notation.
+/// Returns the set in strace's notation.
 fn shown(bits: CapabilitiesSecureBits) -> String {
     let one =
         |bit: u32| NAMES.get(bit as usize).map_or_else(|| format!("{:#x}", 1_u32 << bit), |name| (*name).to_owned());
@@ -78,7 +78,7 @@ fn shown(bits: CapabilitiesSecureBits) -> String {
     if set.is_empty() { "0".to_owned() } else { set.join("|") }
 }
 
-/// The kernel has three reasons for EPERM: no right, a lock, and bits that it does not know.
+/// Explains EPERM, for which the kernel has three reasons: no right, a lock, and bits that it does not know.
 fn explain(fault: Fault, wanted: CapabilitiesSecureBits) -> Fault {
     let (true, Some(true), Ok(own)) =
         (fault.errno() == Some(Errno::EPERM), holds(CapabilitySet::SETPCAP), capabilities_secure_bits())
@@ -88,7 +88,9 @@ fn explain(fault: Fault, wanted: CapabilitiesSecureBits) -> Fault {
     let (kept, of_scripts) = (locked(own, wanted), wanted & OF_SCRIPTS);
     if !kept.is_empty() {
         let kept = shown(kept);
-        fault.with_remedy(format!("{kept} is final for us and whatever we run: start from a process without it"))
+        fault.with_remedy(format!(
+            "{kept} is final for us and every program that we execute: start from a process without it"
+        ))
     } else if !of_scripts.is_empty() {
         fault.with_remedy(format!("this kernel does not know {}, which came with Linux 6.14", shown(of_scripts)))
     } else {
@@ -96,7 +98,8 @@ fn explain(fault: Fault, wanted: CapabilitiesSecureBits) -> Fault {
     }
 }
 
-/// The locks among our `own` bits that stand in the way of the `wanted` ones: they cannot go, nor what they lock change.
+/// Returns the locks among our `own` bits that prevent the `wanted` ones: locks cannot be removed, and what they lock
+/// cannot change.
 fn locked(own: CapabilitiesSecureBits, wanted: CapabilitiesSecureBits) -> CapabilitiesSecureBits {
     let (own, wanted) = (own.bits(), wanted.bits());
     let changed = own ^ wanted;
@@ -112,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_are_named_as_the_kernel_does() {
+    fn bits_have_the_names_that_the_kernel_uses() {
         let names = securebit_names("noroot,SECBIT_NOROOT_LOCKED,no-setuid-fixup").unwrap();
         assert_eq!(names, ["SECBIT_NOROOT", "SECBIT_NOROOT_LOCKED", "SECBIT_NO_SETUID_FIXUP"]);
         assert_eq!(securebits(&names).map(|bits| bits.bits()).ok(), Some(0b111));
@@ -121,14 +124,14 @@ mod tests {
     }
 
     #[test]
-    fn bits_are_shown_as_strace_does() {
+    fn bits_are_shown_in_straces_notation() {
         assert_eq!(shown(bits("noroot,keep_caps")), "SECBIT_NOROOT|SECBIT_KEEP_CAPS");
         assert_eq!(shown(CapabilitiesSecureBits::from_bits_retain(1 << 12)), "0x1000");
         assert_eq!(shown(CapabilitiesSecureBits::empty()), "0");
     }
 
     #[test]
-    fn a_lock_stays_and_so_does_what_it_locks() {
+    fn a_lock_cannot_be_removed_and_what_it_locks_cannot_change() {
         let own = bits("noroot,noroot_locked,no_setuid_fixup");
         assert_eq!(locked(own, bits("noroot,noroot_locked")), CapabilitiesSecureBits::empty());
         assert_eq!(locked(own, bits("noroot_locked")), bits("noroot_locked"));

@@ -1,7 +1,7 @@
-//! The five capability sets, each by its own name: what `capabilities` says for all of them, one by one. `capabilities(7)`.
+//! The five capability sets, each by its own name, where `capabilities` sets all of them at once. `capabilities(7)`.
 //!
-//! The surprise: a user other than root keeps across `execve(2)` only what is in the ambient set, and that can hold only
-//! what is permitted and inheritable.
+//! The surprise: across `execve(2)`, a user other than root keeps only what is in the ambient set, and that can contain
+//! only what is permitted and inheritable.
 
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use super::capabilities::{capability_set, clear_ambient, raise_ambient, reduce};
 use super::securebits;
 use crate::Fault;
 
-/// The record's member `process.capability_sets`. An absent set is as `capabilities` says, or stays as it is.
+/// The record's member `process.capability_sets`. An absent set is as `capabilities` says, or stays unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FiveSets {
@@ -20,10 +20,10 @@ pub struct FiveSets {
     /// What may be made effective.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permitted: Option<Vec<String>>,
-    /// What the kernel looks at.
+    /// What the kernel checks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effective: Option<Vec<String>>,
-    /// What a program with file capabilities may take over.
+    /// What a program with file capabilities may inherit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inheritable: Option<Vec<String>>,
     /// What every program keeps.
@@ -31,11 +31,11 @@ pub struct FiveSets {
     pub ambient: Option<Vec<String>>,
 }
 
-/// The five names.
+/// The names of the five sets.
 pub const SET_NAMES: [&str; 5] = ["bounding", "permitted", "effective", "inheritable", "ambient"];
 
 impl FiveSets {
-    /// The set of this name; `None` for a name that is none of [`SET_NAMES`].
+    /// Returns the set of this name; `None` for a name that is not one of [`SET_NAMES`].
     pub fn named(&mut self, name: &str) -> Option<&mut Option<Vec<String>>> {
         match name {
             "bounding" => Some(&mut self.bounding),
@@ -48,7 +48,7 @@ impl FiveSets {
     }
 }
 
-/// What is to be done; `None` leaves a set alone.
+/// The sets to be set; `None` leaves a set unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) bounding: Option<CapabilitySet>,
@@ -57,7 +57,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// `is_root`: whether the command gets its capabilities back at the `execve(2)` by being root.
+    /// Computes the sets. `is_root`: whether the command gets its capabilities back at `execve(2)` by being root.
     pub(super) fn new(
         all: Option<&[String]>,
         five: Option<&FiveSets>,
@@ -88,7 +88,7 @@ impl Wanted {
         })
     }
 
-    /// Makes the sets so, but for the bounding one.
+    /// Sets the sets, except the bounding one.
     pub(super) fn take(&self) -> Result<(), Fault> {
         if self.ambient.is_some() {
             clear_ambient()?;
@@ -97,8 +97,8 @@ impl Wanted {
         self.ambient.map_or(Ok(()), raise_ambient)
     }
 
-    /// The same, with secure bits that let nothing be added to the ambient set: they come after it, and before the
-    /// right to set them may go.
+    /// Sets the sets, and secure bits that prevent adding anything to the ambient set: the bits are set after the
+    /// ambient set, and before the right to set them may be dropped.
     pub(super) fn take_before(&self, bits: CapabilitiesSecureBits) -> Result<(), Fault> {
         let right = CapabilitySet::SETPCAP;
         let more = |sets: CapabilitySets| CapabilitySets {
@@ -111,13 +111,13 @@ impl Wanted {
         self.sets.map_or(Ok(()), reduce)
     }
 
-    /// Whether anything is to be in the ambient set.
+    /// Returns whether anything is to be in the ambient set.
     pub(super) fn raises(&self) -> bool {
         self.ambient.is_some_and(|ambient| !ambient.is_empty())
     }
 
-    /// Whether a change to another user than root must leave the permitted set alone: what is inheritable or ambient
-    /// comes from there.
+    /// Returns whether a change to a user other than root must leave the permitted set unchanged: what is inheritable
+    /// or ambient comes from there.
     pub(super) fn outlives_root(&self) -> bool {
         let inheritable = self.sets.is_some_and(|sets| !sets.inheritable.is_empty());
         inheritable || self.raises()
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_its_own_stands_beside_the_list() {
+    fn a_named_set_takes_precedence_over_the_list() {
         let five =
             FiveSets { ambient: Some(names("kill")), bounding: Some(names("kill,mknod")), ..FiveSets::default() };
         let wanted = wanted(Some("chown,kill"), five, true);

@@ -1,10 +1,10 @@
-//! Going on from a read-only view of our executable: a clone of the mount that it lies on, attached nowhere.
+//! Continuing from a read-only view of our executable: a clone of the mount on which it is, attached nowhere.
 //! `open_tree(2)`.
 //!
-//! That a mount is read-only can be undone by who has the right to change mounts, but only as long as the mount belongs
-//! to a mount namespace. A detached one belongs to none from the moment on in which the last descriptor of its tree is
-//! closed: what keeps it then is the executable file of a process, and the kernel refuses to change, clone or attach it
-//! (EINVAL), whoever asks.
+//! A process with the right to change mounts can make a read-only mount writable again, but only as long as the mount
+//! belongs to a mount namespace. A detached mount belongs to none from the moment when the last descriptor of its tree
+//! is closed: then only the executable file of a process keeps it, and the kernel refuses to change, clone or attach it
+//! (EINVAL), for every process.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -20,12 +20,12 @@ use crate::kernel::{call, mount_setattr, run_from};
 use crate::privilege::holds;
 use crate::target::stat_field;
 
-/// Whether we have gone on from one already: of that, which is attached nowhere, there can be no other.
+/// Whether we already run from a view: there can be no view of a mount that is attached nowhere.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
-const GOAL: &str = "go on from a read-only view of our executable";
+const GOAL: &str = "continue from a read-only view of our executable";
 
-/// Goes on from one; `false` where our rights or this kernel do not suffice, for a copy does as well.
+/// Continues from a view; `false` if our rights or this kernel do not suffice, because then a copy serves as well.
 pub(super) fn take_place() -> bool {
     if IS_TAKEN.load(Ordering::Relaxed) {
         return true;
@@ -39,19 +39,20 @@ pub(super) fn take_place() -> bool {
 fn clone_of_own_mount() -> Result<OwnedFd, Fault> {
     let text = format!("open_tree(AT_FDCWD, {OWN_FILE:?}, OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC)");
     let tree =
-        call(GOAL, text, "our executable, on a mount of its own that is attached nowhere; open_tree(2)", || {
+        call(GOAL, text, "our executable on a mount of its own, which is attached nowhere; open_tree(2)", || {
             open_tree(rustix::fs::CWD, OWN_FILE, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
         })?;
     let text = "mount_setattr(tree, \"\", AT_EMPTY_PATH, {attr_set=MOUNT_ATTR_RDONLY})";
-    let why = "nobody can undo it once only we have it: it belongs to no namespace then; mount_setattr(2)";
+    let why = "it cannot be undone once only we have the mount: then it belongs to no namespace; mount_setattr(2)";
     call(GOAL, text, why, || mount_setattr(&tree, false, libc::MOUNT_ATTR_RDONLY, 0, 0))?;
     Ok(tree)
 }
 
-/// To execute the view would do the same, but a program's start is what takes the time: to find out what the processor
-/// can do, the C library asks it things that a hypervisor answers.
+/// Makes the view our executable. Executing it would have the same result, but the start of a program takes most of the
+/// time: to determine the features of the processor, the C library executes instructions that a hypervisor has to
+/// emulate.
 fn go_on_from(tree: OwnedFd) -> Result<(), Fault> {
-    let why = "what the container will see as our executable cannot be written; PR_SET_MM(2const)";
+    let why = "the file that the container will see as our executable cannot be written; PR_SET_MM(2const)";
     call(GOAL, "prctl(PR_SET_MM, PR_SET_MM_MAP, {exe_fd=view})", why, || {
         let view = File::open(format!("/proc/self/fd/{}", tree.as_raw_fd())).map_err(IntoErrno::into_errno)?;
         let stat = std::fs::read_to_string("/proc/self/stat").map_err(IntoErrno::into_errno)?;

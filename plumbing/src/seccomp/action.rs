@@ -1,8 +1,8 @@
-//! What a filter answers for a system call; `seccomp(2)`, "the action".
+//! The answer of a filter to a system call; `seccomp(2)`, "the action".
 //!
-//! Where several answers compete, the strictest holds, as it does in the kernel between several filters.
+//! If several answers apply, the strictest one is used, as the kernel does with several filters.
 
-/// One answer.
+/// An answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     KillProcess,
@@ -10,20 +10,20 @@ pub(crate) enum Action {
     Trap,
     /// The call fails with this errno.
     Errno(u16),
-    /// A tracer decides, and is told this number; without one the call fails with ENOSYS.
+    /// A tracer decides, and receives this number; without a tracer the call fails with ENOSYS.
     Trace(u16),
     Log,
     Allow,
 }
 
 impl Action {
-    /// Reads the name of an OCI profile; what takes a number takes `errno`, else EPERM.
+    /// Parses the name of an OCI profile; an action that takes a number uses `errno`, or EPERM without one.
     pub(super) fn parse(name: &str, errno: Option<u32>) -> Result<Action, String> {
         let number = errno.unwrap_or(libc::EPERM.cast_unsigned());
-        // Above MAX_ERRNO the kernel would cut it down to something else than was asked for.
+        // Above MAX_ERRNO the kernel would reduce it to another value than was asked for.
         let number = match u16::try_from(number) {
             Ok(number) if number <= 4095 => number,
-            _ => return Err(format!("{number} is no errno; valid are 0 to 4095")),
+            _ => return Err(format!("{number} is not an errno; valid are 0 to 4095")),
         };
         let action = match name {
             "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => Action::KillThread,
@@ -42,7 +42,7 @@ impl Action {
         }
     }
 
-    /// What the filter returns.
+    /// Returns the return value of the filter.
     pub(crate) fn code(self) -> u32 {
         match self {
             Action::KillProcess => libc::SECCOMP_RET_KILL_PROCESS,
@@ -55,12 +55,12 @@ impl Action {
         }
     }
 
-    /// Whether the call is made.
+    /// Returns whether the call is made.
     pub(super) fn is_permissive(self) -> bool {
         matches!(self, Action::Allow | Action::Log)
     }
 
-    /// The kernel's order: the strictest action is the least signed number.
+    /// Returns the rank of the action in the kernel's order: the strictest action is the least signed number.
     pub(super) fn leniency(self) -> i32 {
         (self.code() & libc::SECCOMP_RET_ACTION_FULL).cast_signed()
     }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn actions_are_read_and_ordered_as_the_kernel_does() {
+    fn actions_are_parsed_and_have_the_kernels_order() {
         assert_eq!(Action::parse("SCMP_ACT_ERRNO", None), Ok(Action::Errno(1)));
         assert_eq!(Action::parse("SCMP_ACT_ERRNO", Some(38)).map(Action::code), Ok(0x0005_0026));
         for (name, errno) in [("SCMP_ACT_FLY", None), ("SCMP_ACT_NOTIFY", None), ("SCMP_ACT_ERRNO", Some(4096))] {

@@ -1,12 +1,13 @@
 //! Architectures and their system call numbers. `syscall(2)`, `seccomp(2)`.
 //!
-//! One machine runs programs of several: a filter that knows only one of them is passed by through the others, where the
-//! same number means another call. x32 shares x86_64's mark, and is told from it by bit 30 of the number alone.
+//! One machine runs programs of several architectures: a filter that knows only one of them can be bypassed through the
+//! others, where the same number means another call. x32 has the same architecture value as x86_64, and is
+//! distinguished from it only by bit 30 of the number.
 
-/// Where the numbers start with bit 30 set, as x32's do.
+/// The first number of x32, whose numbers have bit 30 set.
 pub(super) const X32: u32 = 0x4000_0000;
 
-/// One way to number the system calls.
+/// A numbering of the system calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Architecture {
     X86_64,
@@ -18,7 +19,7 @@ pub(crate) enum Architecture {
 
 use Architecture::{Aarch64, Arm, I386, X32 as OfX32, X86_64};
 
-/// Name in profiles, name in `includes` and `excludes`, `AUDIT_ARCH_*`.
+/// The architectures: name in profiles, name in `includes` and `excludes`, `AUDIT_ARCH_*`.
 const ALL: [(Architecture, &str, &str, u32); 5] = [
     (X86_64, "SCMP_ARCH_X86_64", "amd64", 0xc000_003e),
     (OfX32, "SCMP_ARCH_X32", "x32", 0xc000_003e),
@@ -27,7 +28,7 @@ const ALL: [(Architecture, &str, &str, u32); 5] = [
     (Arm, "SCMP_ARCH_ARM", "arm", 0x4000_0028),
 ];
 
-/// What profiles name, and this program cannot run on: nothing calls through them here.
+/// Architectures that profiles name and this program cannot run on: there are no calls through them here.
 const ELSEWHERE: [&str; 18] = [
     "LOONGARCH64",
     "M68K",
@@ -52,10 +53,10 @@ const ELSEWHERE: [&str; 18] = [
 const TABLE: &str = include_str!("syscalls.txt");
 
 impl Architecture {
-    /// What this program runs on.
+    /// The architecture for which this program was compiled.
     pub(super) const NATIVE: Architecture = if cfg!(target_arch = "aarch64") { Aarch64 } else { X86_64 };
 
-    /// Reads a profile's name; nothing where it is one of another machine.
+    /// Parses a profile's name; `None` if it is an architecture of another machine.
     pub(super) fn parse(name: &str) -> Result<Option<Architecture>, String> {
         let known = ALL.iter().find(|(_, known, ..)| *known == name).map(|(architecture, ..)| *architecture);
         let is_elsewhere = name.strip_prefix("SCMP_ARCH_").is_some_and(|rest| ELSEWHERE.contains(&rest));
@@ -73,22 +74,23 @@ impl Architecture {
         &ALL[self as usize]
     }
 
-    /// The name in `includes` and `excludes`.
+    /// Returns the name in `includes` and `excludes`.
     pub(super) fn short_name(self) -> &'static str {
         self.row().2
     }
 
-    /// `AUDIT_ARCH_*`: what the kernel says of a call.
+    /// Returns `AUDIT_ARCH_*`: the kernel's value for the architecture of a call.
     pub(super) fn audit(self) -> u32 {
         self.row().3
     }
 
-    /// Whether its arguments are 32 bits: the kernel cuts off what a register holds above, and a filter sees it.
+    /// Returns whether its arguments have 32 bits: the kernel ignores the upper half of a register, but a filter sees
+    /// it.
     pub(super) fn is_narrow(self) -> bool {
         matches!(self, OfX32 | I386 | Arm)
     }
 
-    /// The call of socketcall(2) or ipc(2) that does what `name` does, as its name and its first argument.
+    /// Returns the call of socketcall(2) or ipc(2) that is equivalent to `name`, as its name and its first argument.
     pub(super) fn multiplexed(self, name: &str) -> Option<(&'static str, u32)> {
         let found = |calls: &[(&str, u32)]| calls.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
         match self {
@@ -98,7 +100,7 @@ impl Architecture {
     }
 }
 
-/// `<linux/net.h>`.
+/// The numbers of <linux/net.h>.
 const SOCKETCALL: &[(&str, u32)] = &[
     ("socket", 1),
     ("bind", 2),
@@ -122,7 +124,7 @@ const SOCKETCALL: &[(&str, u32)] = &[
     ("sendmmsg", 20),
 ];
 
-/// `<linux/ipc.h>`.
+/// The numbers of <linux/ipc.h>.
 const IPC: &[(&str, u32)] = &[
     ("semop", 1),
     ("semget", 2),
@@ -138,7 +140,7 @@ const IPC: &[(&str, u32)] = &[
     ("shmctl", 24),
 ];
 
-/// The table, to look names up in.
+/// The table of numbers, by name.
 pub(super) struct Numbers(Vec<&'static str>);
 
 impl Numbers {
@@ -146,7 +148,7 @@ impl Numbers {
         Numbers(TABLE.lines().filter(|line| !line.starts_with('#')).collect())
     }
 
-    /// The number of a call, where this architecture has it.
+    /// Returns the number of a call, if this architecture has it.
     pub(super) fn find(&self, name: &str, architecture: Architecture) -> Option<u32> {
         let at = self.0.binary_search_by(|line| line.split(' ').next().unwrap_or_default().cmp(name)).ok()?;
         let column = match architecture {
@@ -171,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_sorted_whole_and_right_about_our_own_machine() {
+    fn the_table_is_sorted_complete_and_correct_for_our_own_machine() {
         let numbers = Numbers::read();
         assert!(numbers.0.is_sorted_by_key(|line| line.split(' ').next()));
         assert!(numbers.0.iter().all(|line| line.split(' ').count() == 6));
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_another_machine_is_passed_over_and_what_is_unknown_is_not() {
+    fn architectures_of_other_machines_are_ignored_and_unknown_names_are_refused() {
         assert_eq!(Architecture::parse("SCMP_ARCH_S390X"), Ok(None));
         assert!(Architecture::parse("SCMP_ARCH_X86_64").is_ok());
         assert!(Architecture::parse("SCMP_ARCH_PDP11").is_err());

@@ -1,8 +1,9 @@
 //! A filter for a process that makes only a few different calls until it ends. `seccomp(2)`.
 //!
-//! The numbers are those of the machine that this program was compiled for, so no table is read. A call through another
-//! architecture ends the process. Any other call fails with EPERM: an init that the kernel kills for one unexpected call of
-//! the C library would take its container with it, and a call that fails gives an attacker no more than a call that kills.
+//! The numbers are those of the machine for which this program was compiled, so no table is read. A call through
+//! another architecture ends the process. Any other call fails with EPERM: if the kernel killed an init for one
+//! unexpected call of the C library, its container would end with it, and a call that fails gives an attacker no more
+//! than a call that kills.
 
 use libc::c_long;
 
@@ -15,23 +16,23 @@ use crate::kernel::{call, set_seccomp_filter};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowed {
     number: c_long,
-    /// Which argument must have this value in its lower half, which is all that an `int` has.
+    /// The argument that must have this value in its lower half, which is the whole of an `int`.
     only: Option<(u8, u32)>,
 }
 
 impl Allowed {
-    /// With any arguments.
+    /// Allows the call with any arguments.
     pub const fn call(number: c_long) -> Allowed {
         Allowed { number, only: None }
     }
 
-    /// Only with this `int` as the argument at this index.
+    /// Allows the call only with this `int` as the argument at this index.
     pub const fn with(number: c_long, argument: u8, value: i32) -> Allowed {
         Allowed { number, only: Some((argument, value.cast_unsigned())) }
     }
 }
 
-/// What waiting, memory and ending take, whatever the process waits for.
+/// The calls for waiting, memory and ending, whatever the process waits for.
 const ALWAYS: &[c_long] = &[
     libc::SYS_read,
     libc::SYS_write,
@@ -55,11 +56,11 @@ const ALWAYS: &[c_long] = &[
     libc::SYS_pause,
 ];
 
-/// Allows these calls, and those that every process needs to wait and to end; needs no_new_privs.
+/// Allows only these calls, and those that every process needs to wait and to end; requires no_new_privs.
 pub fn allow_only(calls: &[Allowed]) -> Result<(), Fault> {
     let program: Vec<_> = program(calls)?.into_iter().map(libc::sock_filter::from).collect();
     let text = format!("seccomp(SECCOMP_SET_MODE_FILTER, 0, {{len={}, filter=…}})", program.len());
-    let why = "only the few calls that this process needs from here on; seccomp(2)";
+    let why = "only the few calls that this process still needs; seccomp(2)";
     call("filter system calls", text, why, || set_seccomp_filter(&program, 0))
 }
 
@@ -86,7 +87,7 @@ fn program(calls: &[Allowed]) -> Result<Vec<Instruction>, Fault> {
                 program.push(load(half(argument, false)));
                 let distance = distance(permission, program.len())?;
                 program.push(if_equal(value, distance, 0));
-                // The number is what the next test wants to see.
+                // The next test needs the number.
                 program.push(load(NUMBER));
             }
         }
@@ -101,7 +102,7 @@ fn distance(to: usize, from: usize) -> Result<u8, Fault> {
 }
 
 fn too_long() -> Fault {
-    Fault::new("a filter of a few calls has too many")
+    Fault::new("a filter for a few calls has too many calls")
 }
 
 fn load(offset: u32) -> Instruction {
@@ -120,7 +121,7 @@ fn answer(action: u32) -> Instruction {
 mod tests {
     use super::*;
 
-    /// What the kernel's machine answers.
+    /// Returns the answer of the kernel's BPF machine.
     fn decide(program: &[Instruction], architecture: u32, number: u32, first: u32) -> u32 {
         let (mut at, mut loaded) = (0, 0);
         loop {
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_named_is_allowed_and_nothing_else() {
+    fn only_the_named_calls_are_allowed() {
         let number = |number: c_long| u32::try_from(number).unwrap();
         let (kill, wait) = (number(libc::SYS_kill), number(libc::SYS_wait4));
         let calls = [Allowed::with(libc::SYS_kill, 0, 7), Allowed::call(libc::SYS_wait4)];

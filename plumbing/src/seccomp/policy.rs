@@ -1,6 +1,6 @@
-//! A profile that has been resolved for one command: what is answered to which call. `seccomp(2)`.
+//! A profile that has been resolved for one command: the answer to each call. `seccomp(2)`.
 //!
-//! Of several rules that match a call the strictest holds, whatever their order: a refusal that was asked for cannot be
+//! If several rules match a call, the strictest applies, whatever their order: a refusal that was asked for cannot be
 //! undone by a line elsewhere in the profile.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::action::Action;
 use super::architecture::{Architecture, Numbers};
 
-/// How an argument is compared.
+/// A comparison operator for an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operator {
     NotEqual,
@@ -17,7 +17,7 @@ pub(super) enum Operator {
     Equal,
     GreaterOrEqual,
     Greater,
-    /// The bits of the mask are those.
+    /// The bits of the mask have this value.
     MaskedEqual(u64),
 }
 
@@ -27,11 +27,11 @@ pub(super) struct Condition {
     pub(super) argument: u8,
     pub(super) operator: Operator,
     pub(super) value: u64,
-    /// Whether the kernel looks at the lower half only; see [`Architecture::is_narrow`].
+    /// Whether the kernel looks only at the lower half; see [`Architecture::is_narrow`].
     pub(super) is_narrow: bool,
 }
 
-/// The answer to a call where all conditions hold.
+/// The answer to a call if all conditions are true.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rule {
     pub(super) name: String,
@@ -39,23 +39,23 @@ pub(super) struct Rule {
     pub(super) conditions: Vec<Condition>,
 }
 
-/// What is answered to which call.
+/// The answers to all calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Policy {
     pub(super) default: Action,
     pub(super) rules: Vec<Rule>,
     pub(super) architectures: Vec<Architecture>,
-    /// The answer to x32 calls where `architectures` lacks x32. It never lets a call through.
+    /// The answer to x32 calls if `architectures` lacks x32. It never lets a call through.
     pub(super) unnamed_x32: Action,
     /// `SECCOMP_FILTER_FLAG_*`.
     pub(super) flags: u32,
 }
 
-/// The rules for one number, strictest first; where none matches, the default.
+/// The rules for one number, strictest first; if none matches, the default applies.
 pub(super) type Decision = Vec<(Vec<Condition>, Action)>;
 
 impl Policy {
-    /// The rules by number, for one architecture.
+    /// Returns the rules by number, for one architecture.
     pub(super) fn decisions(&self, numbers: &Numbers, architecture: Architecture) -> BTreeMap<u32, Decision> {
         let mut decisions: BTreeMap<u32, Decision> = BTreeMap::new();
         for rule in &self.rules {
@@ -74,7 +74,7 @@ impl Policy {
         }
         for decision in decisions.values_mut() {
             decision.sort_by_key(|(_, action)| action.leniency());
-            // Nothing gets past a rule without conditions.
+            // A rule without conditions always matches.
             let length = decision.iter().position(|(conditions, _)| conditions.is_empty());
             decision.truncate(length.map_or(usize::MAX, |at| at + 1));
         }
@@ -82,14 +82,14 @@ impl Policy {
     }
 }
 
-/// The same rule for a call that goes through socketcall(2) or ipc(2). Its arguments lie in memory there, out of a
-/// filter's sight: what depends on them is refused where the rule refuses, and not allowed where it allows.
+/// Returns the same rule for a call that goes through socketcall(2) or ipc(2). There, its arguments are in memory,
+/// which a filter cannot see: what depends on them is refused if the rule refuses, and not allowed if it allows.
 fn multiplexed(rule: &Rule, architecture: Architecture) -> Option<(&'static str, Vec<Condition>)> {
     let (name, number) = architecture.multiplexed(&rule.name)?;
     if !rule.conditions.is_empty() && rule.action.is_permissive() {
         return None;
     }
-    // ipc(2) takes a version in the upper half, which the kernel cuts off before it looks.
+    // ipc(2) takes a version in the upper half, which the kernel removes before it looks at the number.
     let operator = match name {
         "ipc" => Operator::MaskedEqual(0xffff),
         _ => Operator::Equal,
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_strictest_rule_comes_first_and_nothing_follows_an_unconditional_one() {
+    fn the_strictest_rule_comes_first_and_an_unconditional_one_last() {
         let rules = vec![
             rule("ioctl", Action::Allow, None),
             rule("ioctl", Action::Errno(1), Some(0x5412)),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_through_a_multiplexer_is_answered_as_the_call_itself_and_strictly_where_it_cannot_be_seen() {
+    fn a_multiplexed_call_gets_the_answer_of_the_call_itself_or_a_stricter_one() {
         let decide = |action, value| {
             let policy = policy(Action::Errno(38), vec![rule("socket", action, value)]);
             policy.decisions(&Numbers::read(), Architecture::I386).remove(&102).unwrap_or_default()

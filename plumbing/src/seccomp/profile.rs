@@ -1,7 +1,7 @@
-//! Profiles in the OCI runtime specification's form, with what Docker's adds to it: `archMap`, `includes`, `excludes`.
+//! Profiles in the form of the OCI runtime specification, with Docker's additions: `archMap`, `includes`, `excludes`.
 //!
-//! What is not understood is an error, since it may be a restriction. The one exception is a system call that does not
-//! exist here: profiles are written for all kernels and machines, and what cannot be called needs no answer.
+//! Anything that is not understood is an error, since it may be a restriction. The one exception is a system call that
+//! does not exist here: profiles are written for all kernels and machines, and what cannot be called needs no answer.
 
 use rustix::thread::CapabilitySet;
 use serde::Deserialize;
@@ -19,7 +19,7 @@ use crate::privilege::capability_set;
 pub(super) struct Profile {
     default_action: String,
     default_errno_ret: Option<u32>,
-    /// The errno's name, which Podman writes beside its number.
+    /// The name of the errno, which Podman writes next to its number.
     #[serde(default, rename = "defaultErrno")]
     _default_errno: Option<String>,
     architectures: Option<Vec<String>>,
@@ -69,7 +69,7 @@ struct Filter {
     min_kernel: Option<String>,
 }
 
-/// What `includes` and `excludes` ask about.
+/// The properties that `includes` and `excludes` refer to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setting {
     /// The most that the command may have.
@@ -79,7 +79,7 @@ pub(crate) struct Setting {
 }
 
 impl Profile {
-    /// What it means for one command on this machine.
+    /// Returns what the profile means for one command on this machine.
     pub(super) fn resolve(&self, setting: Setting) -> Result<Policy, String> {
         let mut rules = Vec::new();
         for entry in self.syscalls.iter().flatten() {
@@ -94,7 +94,7 @@ impl Profile {
         Ok(Policy { default, rules, architectures, unnamed_x32: FOREIGN, flags })
     }
 
-    /// Ours is always among them: without it not even the command could be run.
+    /// Returns the architectures. Ours is always among them: without it not even the command could be executed.
     fn architectures(&self) -> Result<Vec<Architecture>, String> {
         let names = match (&self.architectures, &self.arch_map) {
             (Some(_), Some(_)) => return Err("it has both architectures and archMap".into()),
@@ -129,7 +129,7 @@ impl Profile {
     fn flags(&self) -> Result<u32, String> {
         let flag = |name: &String| match FLAGS.iter().find(|(known, _)| known == name) {
             Some((_, flag)) => Ok(*flag),
-            // There is one thread only.
+            // There is only one thread.
             None if name == "SECCOMP_FILTER_FLAG_TSYNC" => Ok(0),
             None => Err(format!("there is no flag {name:?} that could be set here")),
         };
@@ -141,14 +141,14 @@ impl Syscalls {
     fn rules(&self) -> Result<Vec<Rule>, String> {
         let names: Vec<&String> = self.names.iter().flatten().chain(&self.name).collect();
         let first = names.first().ok_or("an entry of its syscalls has no names")?;
-        let told = |wrong: String| format!("its entry for {first}: {wrong}");
-        let action = Action::parse(&self.action, self.errno_ret).map_err(told)?;
+        let in_entry = |wrong: String| format!("its entry for {first}: {wrong}");
+        let action = Action::parse(&self.action, self.errno_ret).map_err(in_entry)?;
         let conditions = self.args.iter().flatten().map(Argument::condition).collect::<Result<Vec<_>, _>>();
-        let conditions = conditions.map_err(told)?;
+        let conditions = conditions.map_err(in_entry)?;
         let mut indices: Vec<_> = conditions.iter().map(|condition| condition.argument).collect();
         indices.sort_unstable();
         let is_repeated = indices.windows(2).any(|pair| pair[0] == pair[1]);
-        // As runc and crun: one argument that is named twice makes alternatives of them all.
+        // Like runc and crun: if one argument is named twice, all conditions become alternatives.
         let alternatives: Vec<Vec<Condition>> = match is_repeated {
             true => conditions.iter().map(|condition| vec![*condition]).collect(),
             false => vec![conditions],
@@ -174,7 +174,7 @@ impl Syscalls {
     }
 }
 
-/// `includes` wants everything that it names, `excludes` is content with one.
+/// Whether all named properties are needed (`includes`), or one is enough (`excludes`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Every,
@@ -194,7 +194,7 @@ impl Filter {
             met.push(arches.iter().any(|arch| arch == Architecture::NATIVE.short_name()));
         }
         if let Some(least) = self.min_kernel.as_ref().filter(|least| !least.is_empty()) {
-            let least = version(least).ok_or_else(|| format!("{least:?} is no kernel version, such as 4.8"))?;
+            let least = version(least).ok_or_else(|| format!("{least:?} is not a kernel version such as 4.8"))?;
             met.push(setting.kernel >= least);
         }
         Ok(match wanted {
@@ -223,7 +223,7 @@ impl Argument {
     }
 }
 
-/// The first two numbers of a kernel's release, as in `6.1.0-40-amd64`.
+/// Returns the first two numbers of a kernel's release, as in `6.1.0-40-amd64`.
 pub(super) fn version(release: &str) -> Option<(u32, u32)> {
     let (major, rest) = release.split_once('.')?;
     let digits = rest.split(|character: char| !character.is_ascii_digit()).next()?;
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_named() {
+    fn errors_name_what_is_not_understood() {
         for (entry, named) in [
             (r#"{"names":["read"],"action":"SCMP_ACT_FLY"}"#, "SCMP_ACT_FLY"),
             (r#"{"names":["read"],"action":"SCMP_ACT_NOTIFY"}"#, "SCMP_ACT_NOTIFY"),

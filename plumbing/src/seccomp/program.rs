@@ -1,8 +1,8 @@
 //! The compiler: a policy becomes a program for the kernel's classic BPF machine. `seccomp(2)`, `bpf(4)` of the BSDs.
 //!
-//! The program is written from its end to its beginning, so that every jump knows how far it goes: classic BPF jumps
-//! forward only, and a conditional jump at most 255 instructions. Numbers with the same answer are one range, and the
-//! ranges are searched by halves: some seven comparisons, whatever the number.
+//! The program is written from its end to its beginning, so that the distance of every jump is known: classic BPF jumps
+//! only forward, and a conditional jump at most 255 instructions. Numbers with the same answer form one range, and the
+//! ranges are searched by bisection: some seven comparisons, whatever the number.
 
 use super::action::Action;
 use super::architecture::{Architecture, Numbers, X32};
@@ -48,10 +48,11 @@ const ARGUMENTS: u32 = 16;
 /// `BPF_MAXINSNS`.
 const LONGEST: usize = 4096;
 
-/// How far back an answer is looked for to be used again: well within a conditional jump's reach.
+/// How far back an answer is looked for to be reused: well within a conditional jump's reach.
 const RECENT: usize = 128;
 
-/// A call from an architecture that the profile does not name: the same number means something else there.
+/// The answer to a call from an architecture that the profile does not name: the same number means something else
+/// there.
 pub(super) const FOREIGN: Action = Action::KillProcess;
 
 /// Compiles a policy.
@@ -60,7 +61,7 @@ pub(crate) fn compile(policy: &Policy) -> Result<Vec<Instruction>, Fault> {
     let mut program = Backward::default();
     let mut next = program.answer(FOREIGN);
     let has = |wanted: Architecture| policy.architectures.contains(&wanted);
-    // The last that is written is the first that is compared: the machine's own.
+    // The section that is written last is compared first: that of the machine's own architecture.
     for architecture in [Architecture::Arm, Architecture::I386, Architecture::Aarch64, Architecture::X86_64] {
         if has(architecture) {
             let ranges = ranges(policy, &numbers, architecture, has(Architecture::X32));
@@ -73,12 +74,12 @@ pub(crate) fn compile(policy: &Policy) -> Result<Vec<Instruction>, Fault> {
     match instructions.len() {
         ..=LONGEST => Ok(instructions),
         length => Err(Fault::new(format!(
-            "the seccomp profile is too long: it becomes {length} instructions, and the kernel takes {LONGEST}"
+            "the seccomp profile is too long: it compiles to {length} instructions, and the kernel accepts {LONGEST}"
         ))),
     }
 }
 
-/// Where ranges of numbers begin, and what is decided in them; the first begins at 0.
+/// Returns where ranges of numbers begin, and the decision for each of them; the first begins at 0.
 fn ranges(policy: &Policy, numbers: &Numbers, architecture: Architecture, with_x32: bool) -> Vec<(u32, Decision)> {
     let mut ranges = vec![(0, Vec::new())];
     let mut add = |start: u32, decision: Decision| {
@@ -101,7 +102,7 @@ fn ranges(policy: &Policy, numbers: &Numbers, architecture: Architecture, with_x
             true => add_all(policy.decisions(numbers, Architecture::X32), &mut add),
             false => add(X32, vec![(Vec::new(), policy.unnamed_x32)]),
         }
-        // -1 is what a tracer leaves of a call that it cancelled: there is none to refuse.
+        // A tracer that cancels a call leaves -1 as its number: there is no call to refuse.
         add(u32::MAX, Vec::new());
     }
     ranges.dedup_by(|later, earlier| later.1 == earlier.1);
@@ -121,7 +122,7 @@ impl Backward {
         self.0.len() - 1
     }
 
-    /// One that was written just before serves again.
+    /// Writes an answer, or reuses one that was written shortly before.
     fn answer(&mut self, action: Action) -> Place {
         self.return_value(action.code())
     }
@@ -135,14 +136,14 @@ impl Backward {
         }
     }
 
-    /// How many instructions are passed over from the next one that is written.
+    /// Returns how many instructions a jump skips from the next one that is written.
     fn distance(&self, to: Place) -> usize {
         self.0.len() - to - 1
     }
 
-    /// The same place, or one that leads there, within a conditional jump's reach.
+    /// Returns the same place, or one that leads to it, within a conditional jump's reach.
     fn near(&mut self, place: Place) -> Place {
-        // One is kept in reserve for the jump's other way, which may get a place of its own meanwhile.
+        // One instruction is reserved for the jump's other target, which may get a place of its own meanwhile.
         if self.distance(place) < usize::from(u8::MAX) {
             return place;
         }
@@ -161,7 +162,7 @@ impl Backward {
         self.push(code, self.distance(yes) as u8, self.distance(no) as u8, value)
     }
 
-    /// What does not jump goes on with the instruction that was written last.
+    /// Continues after a failed comparison with the instruction that was written last.
     fn fall_through(&mut self, next: Place) {
         if self.distance(next) != 0 {
             let distance = self.distance(next) as u32;
@@ -174,7 +175,7 @@ impl Backward {
         self.push(LOAD, 0, 0, offset)
     }
 
-    /// All of one architecture.
+    /// Writes the section of one architecture.
     fn section(&mut self, ranges: &[(u32, Decision)], default: Action) -> Place {
         let mut known: Vec<(&Decision, Place)> = Vec::new();
         let mut places = Vec::new();
@@ -190,7 +191,7 @@ impl Backward {
         self.load(NUMBER, tree)
     }
 
-    /// By halves; the number is loaded.
+    /// Searches by bisection; the number is already loaded.
     fn search(&mut self, places: &[(u32, Place)]) -> Place {
         if let [(_, place)] = places {
             return *place;
@@ -214,14 +215,14 @@ impl Backward {
         next
     }
 
-    /// The machine has 32 bits, an argument 64: first the upper half, then the lower.
+    /// Compares an argument. The machine has 32 bits, an argument 64: first the upper half, then the lower.
     fn compare(&mut self, condition: &Condition, yes: Place, no: Place) -> Place {
         let value = condition.value;
         match condition.operator {
             Operator::Equal => self.equal(condition, u64::MAX, yes, no),
             Operator::NotEqual => self.equal(condition, u64::MAX, no, yes),
             Operator::MaskedEqual(mask) => self.equal(condition, mask, yes, no),
-            // No 32 bits are as great as that.
+            // No 32-bit value is as large as that.
             Operator::Greater | Operator::GreaterOrEqual if condition.is_narrow && value >> 32 != 0 => no,
             Operator::Less | Operator::LessOrEqual if condition.is_narrow && value >> 32 != 0 => yes,
             Operator::Greater => self.order(IF_GREATER, condition, yes, no),
@@ -266,7 +267,7 @@ impl Backward {
     }
 }
 
-/// Where a half of an argument stands; both architectures are little-endian.
+/// Returns the offset of a half of an argument; both architectures are little-endian.
 pub(super) fn half(argument: u8, upper: bool) -> u32 {
     ARGUMENTS + 8 * u32::from(argument) + if upper { 4 } else { 0 }
 }

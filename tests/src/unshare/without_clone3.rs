@@ -35,7 +35,7 @@ pub const ROWS: &[Row] = &[
             script(world, &format!("{FILTER}{line}"), &prefix).run().succeeds().stdout_is(answer);
         }
         let line = format!("{FILTER}without $TRACE unshare-rs --explain -r -pf --kill-child -- true");
-        let outcome = script(world, &line, &prefix).run().succeeds().stderr_has("there is no clone3(2) here");
+        let outcome = script(world, &line, &prefix).run().succeeds().stderr_has("clone3(2) is not available");
         let verdict = compare(&trace::read(&prefix));
         assert!(verdict.complaints.is_empty(), "{}\n{outcome}", verdict.complaints.join("\n"));
         assert!(verdict.agreed.iter().any(|call| call == "clone"), "{:?}\n{outcome}", verdict.agreed);

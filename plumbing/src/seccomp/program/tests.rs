@@ -1,4 +1,4 @@
-//! The compiled program is run by a machine of our own, and must answer what reading the policy answers.
+//! The compiled program is run by a BPF machine of our own, and must give the same answers as reading the policy.
 
 use super::*;
 use crate::seccomp::policy::Rule;
@@ -25,7 +25,7 @@ impl Call {
     }
 }
 
-/// Runs a program, checked as the kernel checks it: no jump leads out of it. Also tells how long that took.
+/// Runs a program, checked as the kernel checks it: no jump leads out of it. Also returns the number of steps.
 fn run(program: &[Instruction], call: &Call) -> (u32, usize) {
     let (mut at, mut accumulator, mut steps) = (0_usize, 0_u32, 0);
     loop {
@@ -46,7 +46,7 @@ fn run(program: &[Instruction], call: &Call) -> (u32, usize) {
     }
 }
 
-/// What the policy says, read rule by rule.
+/// Returns the answer of the policy, read rule by rule.
 fn read(policy: &Policy, call: &Call) -> Action {
     let numbers = Numbers::read();
     let is_x32 = call.audit == Architecture::X86_64.audit() && call.number >= X32 && call.number != u32::MAX;
@@ -92,7 +92,7 @@ fn is_multiplexed(numbers: &Numbers, rule: &Rule, architecture: Architecture, ca
         && (rule.conditions.is_empty() || !matches!(rule.action, Action::Allow | Action::Log))
 }
 
-/// Numbers without a pattern, the same in each run: xorshift64*.
+/// Pseudo-random numbers, the same in each run: xorshift64*.
 struct Dice(u64);
 
 impl Dice {
@@ -111,7 +111,7 @@ impl Dice {
         all[self.below(all.len())].clone()
     }
 
-    /// Values at which a comparison in halves could go wrong, and neighbours of `near`.
+    /// Returns values at which a comparison in halves could go wrong, and neighbors of `near`.
     fn value(&mut self, near: &[u64]) -> u64 {
         let edges = [0, 1, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0001, 0xffff_ffff_0000_0000, u64::MAX];
         match (self.below(4), near.is_empty()) {
@@ -203,7 +203,7 @@ impl Dice {
 }
 
 #[test]
-fn a_program_answers_what_its_policy_says() {
+fn a_program_gives_the_answers_of_its_policy() {
     let mut dice = Dice(0x5ecc_0000_0000_0001);
     for round in 0..150 {
         let length = dice.one_of(&[0, 1, 3, 10, 40, 120]);
@@ -218,8 +218,8 @@ fn a_program_answers_what_its_policy_says() {
 }
 
 #[test]
-fn every_number_of_a_long_policy_is_answered_as_it_says() {
-    // Long enough that jumps do not reach, and must be passed on.
+fn every_number_of_a_long_policy_gets_the_answer_of_the_policy() {
+    // Long enough that jumps do not reach their target in one step.
     let names: Vec<_> = Numbers::read().names().collect();
     let mut dice = Dice(7);
     let rules = names.iter().enumerate().filter(|(at, _)| at % 3 == 1).map(|(at, name)| Rule {
@@ -243,7 +243,7 @@ fn every_number_of_a_long_policy_is_answered_as_it_says() {
 }
 
 #[test]
-fn a_program_that_the_kernel_would_not_take_is_refused() {
+fn a_program_that_is_too_long_for_the_kernel_is_refused() {
     let condition = Condition { argument: 0, operator: Operator::Equal, value: 1, is_narrow: false };
     let rule = |at: u64| Rule {
         name: "read".into(),
@@ -339,7 +339,7 @@ fn the_default_looks_at_arguments_where_the_kernel_does() {
         let is_allowed = [1, 2, 10, 16, 17].contains(&family);
         let answer = if is_allowed { ALLOWED } else { EAFNOSUPPORT };
         assert_eq!(default.native("socket", &[family]), answer, "family {family}");
-        // The kernel looks at the lower half only.
+        // The kernel looks only at the lower half.
         assert_eq!(default.native("socket", &[family | 1 << 32]), EAFNOSUPPORT, "family {family}");
     }
     for request in [0x5412, 0x541c, 0x1_0000_5412] {
@@ -364,7 +364,7 @@ fn the_default_follows_capabilities() {
 
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn the_default_is_not_passed_by_through_other_architectures() {
+fn the_default_cannot_be_bypassed_through_other_architectures() {
     let default = Default::with(&[]);
     assert_eq!(default.answers(Architecture::I386, "mount", &[]), EPERM);
     assert_eq!(default.answers(Architecture::I386, "read", &[]), ALLOWED);

@@ -29,7 +29,7 @@ struct Bridge {
     closed: Option<Closed>,
 }
 
-/// What an interface did not forward before us.
+/// The packets that an interface did not forward before us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Closed {
     /// Nothing: we made the interface.

@@ -25,7 +25,7 @@ pub struct Leftovers {
     bridges: Vec<Link>,
 }
 
-/// What to do with the table that all containers behind NAT share.
+/// The fate of the table that all containers behind NAT share.
 #[derive(Default)]
 enum Fence {
     #[default]

@@ -26,7 +26,7 @@ use crate::netlink::{Answer, Netlink};
 /// The index of `lo`, in every network namespace.
 pub const LOOPBACK: u32 = 1;
 
-/// What the kernel reports about a link, as far as it matters here.
+/// The facts about a link that matter here, as the kernel reports them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// Its number in its network namespace.

@@ -137,7 +137,7 @@ impl Netlink {
 
     /// Reads until the last message is answered, or the first one is refused: a refusal of a whole batch refers to the
     /// first.
-    fn collect(&self, first: u32, last: u32, mut hear: impl FnMut(&Header, &[u8])) -> Result<(), Refused> {
+    fn collect(&self, first: u32, last: u32, mut receive: impl FnMut(&Header, &[u8])) -> Result<(), Refused> {
         let mut refused = None;
         loop {
             let datagram = self.receive().map_err(|errno| Refused { errno, sentence: None })?;
@@ -155,7 +155,7 @@ impl Netlink {
                     }
                     continue;
                 }
-                hear(&header, payload);
+                receive(&header, payload);
                 let is_last = header.kind == NLMSG_DONE || header.flags & NLM_F_MULTIPART == 0;
                 if header.sequence == last && is_last {
                     return match header.kind {

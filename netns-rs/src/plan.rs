@@ -25,7 +25,7 @@ use crate::survey::Survey;
 use crate::wiring::{self, Sides};
 use crate::{lock, namespace, nsid, show};
 
-/// What to do.
+/// A subcommand with its options, ready to be applied.
 #[derive(Debug)]
 pub struct Plan {
     narration: Narration,

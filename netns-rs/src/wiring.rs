@@ -36,11 +36,11 @@ pub struct Sides<'a> {
     pub container: BorrowedFd<'a>,
     /// A socket inside it.
     pub inside: &'a Netlink,
-    /// Whether we are inside it ourselves.
+    /// Whether this process is inside it.
     pub are_we_inside: bool,
 }
 
-/// What a record says about an interface that we made.
+/// The record's description of an interface that we made.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Interface {
     name: String,

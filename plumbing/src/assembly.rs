@@ -70,7 +70,7 @@ pub enum Answer {
 /// The relation of a process to `--hold`.
 #[derive(Debug)]
 pub enum Hold {
-    /// It was not made by `--hold`: no stage ends it, whatever happens.
+    /// A process that was not made by `--hold`: no stage ends it, whatever happens.
     Foreign,
     /// A hold in which a command has already been entered.
     InUse,

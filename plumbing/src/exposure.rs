@@ -22,7 +22,7 @@ const OWN_FILE: &str = "/proc/self/exe";
 const SEALING: &str = "no program that we start or that can see us can overwrite our executable; execveat(2)";
 const HIDING: &str = "until the command runs, no process inside may trace us or read our files in /proc; ptrace(2)";
 
-/// Who may see this run of a tool.
+/// The processes that may see this run of a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exposure {
     who: Who,

@@ -17,7 +17,7 @@ use crate::status::wait_for;
 use crate::target::wait_readable;
 use crate::{Fault, Status, ephemeral, narrate};
 
-/// What a guardian made and has to remove. A closure is the form with nothing to do in between.
+/// An object that a guardian made and has to remove. A closure is the form with nothing to do in between.
 pub trait Kept {
     /// Does what can wait until the stage has its answer. A failure is no longer reported.
     fn settle(&self) {}

@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(found.of("cpuacct").unwrap().name(), "cpu,cpuacct");
         assert_eq!(found.v1("name=systemd").unwrap().mounts[0].point, Path::new("/sys/fs/cgroup/systemd"));
         assert!(found.of("pids").unwrap_err().to_string().contains("not mounted"));
-        // Whether v2 has the controller can be read from cgroup.controllers only.
+        // Only cgroup.controllers shows whether v2 has the controller.
         assert_eq!(found.of("hugetlb").unwrap().version, 2);
     }
 

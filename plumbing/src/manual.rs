@@ -104,7 +104,7 @@ impl Call {
     }
 }
 
-/// Who can run an example.
+/// The users who can run an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     /// Every user who may make user namespaces.
@@ -117,9 +117,9 @@ pub enum Who {
 /// is printed. In it, `…` matches anything, and on a line of its own any lines.
 #[derive(Debug, Clone, Copy)]
 pub struct Example {
-    /// What it shows.
+    /// What the example shows.
     pub what: &'static str,
-    /// Who can run it.
+    /// The users who can run it.
     pub who: Who,
     /// The transcript of the console.
     pub console: &'static str,

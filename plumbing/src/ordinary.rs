@@ -60,11 +60,11 @@ pub struct Declared {
 /// The values that an option takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
-    /// None: it is a switch.
+    /// No value: the option is a switch.
     Nothing,
     /// The next word, or what follows `=`.
     Value,
-    /// The same, every time that it is given.
+    /// A value, every time that the option is given.
     Values,
     /// What follows `=`, if anything does.
     MayTake,

@@ -58,8 +58,8 @@ fn wait_events(watched: &mut [PollFd<'_>], timeout: Duration) -> Result<(), Faul
 /// Refuses to write a record that no process can read: the container would be lost at once.
 pub fn require_reader() -> Result<(), Fault> {
     let stdout = rustix::stdio::stdout();
-    let nobody = startup::was_closed(1) || is_null_device(stdout);
-    if nobody && !narrate::is_dry_run() {
+    let is_lost = startup::was_closed(1) || is_null_device(stdout);
+    if is_lost && !narrate::is_dry_run() {
         return Err(Fault::new(
             "cannot write the container record: stdout is closed or /dev/null, so no process could read it",
         )

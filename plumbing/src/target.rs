@@ -319,13 +319,13 @@ mod tests {
     fn our_own_process_is_accepted_and_a_false_identity_is_not() {
         let own = Target::of_pid(std::process::id() as i32).unwrap().identity().unwrap();
         assert!(Target::open(&own).is_ok());
-        let lies = [
+        let false_identities = [
             Init { start_time: own.start_time + 1, ..own.clone() },
             Init { boot_id: "another".into(), ..own.clone() },
             Init { pidfd_inode: own.pidfd_inode.map(|inode| inode + 1), start_time: own.start_time - 1, ..own.clone() },
         ];
-        for lie in lies {
-            assert!(Target::open(&lie).is_err(), "{lie:?}");
+        for identity in false_identities {
+            assert!(Target::open(&identity).is_err(), "{identity:?}");
         }
     }
 }

@@ -13,7 +13,8 @@ use rustix::thread::{
 use crate::Fault;
 use crate::kernel::{call, look};
 
-/// What Docker leaves to a container by default: enough for root inside to manage its own files, users and ports.
+/// The capabilities that Docker leaves to a container by default: enough for root inside to manage its own files, users
+/// and ports.
 pub const DOCKER_CAPABILITIES: [&str; 14] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -49,7 +50,7 @@ pub const DEFAULT_CAPABILITIES: [&str; 12] = [
     "CAP_AUDIT_WRITE",
 ];
 
-/// What Podman leaves: Docker's without raw sockets, device files and writing to the audit log.
+/// The capabilities that Podman leaves: Docker's without raw sockets, device files and writing to the audit log.
 pub const PODMAN_CAPABILITIES: [&str; 11] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",

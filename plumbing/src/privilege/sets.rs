@@ -14,19 +14,19 @@ use crate::Fault;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FiveSets {
-    /// The most that any later program may have.
+    /// The bounding set: the most that any later program may have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bounding: Option<Vec<String>>,
-    /// What may be made effective.
+    /// The permitted set: what may be made effective.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permitted: Option<Vec<String>>,
-    /// What the kernel checks.
+    /// The effective set: what the kernel checks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effective: Option<Vec<String>>,
-    /// What a program with file capabilities may inherit.
+    /// The inheritable set: what a program with file capabilities may inherit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inheritable: Option<Vec<String>>,
-    /// What every program keeps.
+    /// The ambient set: what every program keeps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ambient: Option<Vec<String>>,
 }

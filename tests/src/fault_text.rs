@@ -178,7 +178,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ("nsenter-rs --pipe true </dev/null", "no container record came in on stdin"),
     ("echo | nsenter-rs --pipe true", "the line is empty"),
     ("nsenter-rs --find no-such-one --json", "no running container has this name or id"),
-    ("unshare-rs --hold --user --uts >/dev/null", "nobody could read it"),
+    ("unshare-rs --hold --user --uts >/dev/null", "no process could read it"),
     ("chroot-rs --userspec no-such-user / true", "no user \"no-such-user\""),
     ("cgexec-rs -g no-such-controller:/ true", "no-such-controller"),
 ];

@@ -161,7 +161,7 @@ pub const ROWS: &[Row] = &[
                 open(F, \">ready\"); close F; sleep 600' & P=$!; trap 'kill $P' EXIT; \
             until [ -e ready ]; do sleep 0.01; done; \
             nsenter-rs -t $P --like-target -- grep -E '^Cap(Eff|Bnd)' /proc/self/status >ours; grep -E '^Cap(Eff|Bnd)' /proc/$P/status | cmp - ours && echo same";
-        let outcome = run(world, line).stdout_is("same\n").stderr_has("the target has SECBIT_KEEP_CAPS, which execve(2) takes");
+        let outcome = run(world, line).stdout_is("same\n").stderr_has("the target has SECBIT_KEEP_CAPS, which execve(2) clears");
         outcome.stderr_has("the target's capabilities are not those of a program just executed").stderr_has(", by SECBIT_NOROOT, ");
     })
     .root_only()

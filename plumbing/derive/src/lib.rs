@@ -1,9 +1,9 @@
-//! `#[derive(Ordinary)]`: reads the same `#[arg(…)]` that clap's derive reads, so that the options stay declared in one
-//! place. What `plumbing::ordinary` does with it, and why, stands there.
+//! `#[derive(Ordinary)]`: reads the same `#[arg(…)]` as clap's derive, so that each option is declared in one place.
+//! See `plumbing::ordinary` for the use and the reasons.
 //!
 //! An attribute that the short way does not know is a compile error, since it may act on command lines without its
-//! option as well. One that acts only on lines with its option makes it an option for clap alone: the short way does not
-//! take it, and clap reads such a line.
+//! option as well. An attribute that acts only on lines with its option makes that an option for clap alone: the short
+//! way does not take it, and clap reads such a line.
 #![forbid(unsafe_code)]
 
 use proc_macro2::TokenStream;
@@ -16,8 +16,8 @@ mod shape;
 
 use option::Declaration;
 
-/// Attributes of a struct that say how clap names, explains or abbreviates; the short way reads whole names only, each
-/// option once.
+/// Attributes of a struct about names, explanations or abbreviations in clap; the short way reads only whole names,
+/// each option once.
 const OF_STRUCT: &[&str] = &[
     "after_help",
     "args_override_self",
@@ -38,7 +38,7 @@ pub fn ordinary(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     implement(&input).unwrap_or_else(Error::into_compile_error).into()
 }
 
-/// What the fields of a struct say, each as a piece of code.
+/// The declarations of the fields of a struct, each as a piece of code.
 struct Fields<'a> {
     declared: Vec<TokenStream>,
     set: Vec<TokenStream>,
@@ -120,7 +120,8 @@ fn implement(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-/// Refuses what a struct says to clap and the short way does not know, such as a group of which one option is required.
+/// Refuses settings of a struct for clap that the short way does not know, such as a group of which one option is
+/// required.
 fn require_known(attributes: &[Attribute]) -> Result<()> {
     let said = |name: &'static str| attributes.iter().filter(move |attribute| attribute.path().is_ident(name));
     if let Some(group) = said("group").next() {
@@ -141,7 +142,7 @@ fn is(field: &Field, what: &str) -> Result<bool> {
     Ok(metas(field, "command")?.iter().any(|meta| meta.path().is_ident(what)))
 }
 
-/// What is said in `#[arg(…)]`, or in `#[command(…)]`.
+/// Returns the contents of `#[arg(…)]`, or of `#[command(…)]`.
 fn metas(field: &Field, attribute: &str) -> Result<Vec<Meta>> {
     let mut metas = Vec::new();
     for found in field.attrs.iter().filter(|found| found.path().is_ident(attribute)) {
@@ -150,7 +151,7 @@ fn metas(field: &Field, attribute: &str) -> Result<Vec<Meta>> {
     Ok(metas)
 }
 
-/// The literal that an expression is.
+/// Returns the expression as a literal.
 fn literal(value: &Expr) -> Option<&Lit> {
     match value {
         Expr::Lit(literal) => Some(&literal.lit),

@@ -1,4 +1,4 @@
-//! One option: what its `#[arg(…)]` says, and the code that follows from it.
+//! One option: the contents of its `#[arg(…)]`, and the code that follows from them.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -7,8 +7,8 @@ use syn::{Error, Expr, ExprCall, ExprPath, Field, Ident, Lit, Meta, Result};
 use crate::shape::{self, Shape};
 use crate::{literal, metas};
 
-/// Attributes for help, or about what the short way leaves to clap anyway: repeated options and values that begin with a
-/// dash.
+/// Attributes for help, or about lines that the short way leaves to clap anyway: repeated options and values that begin
+/// with a dash.
 const WITHOUT_EFFECT: &[&str] = &[
     "value_name",
     "help_heading",
@@ -20,18 +20,18 @@ const WITHOUT_EFFECT: &[&str] = &[
     "allow_negative_numbers",
 ];
 
-/// Attributes that act only on a line that has the option: clap alone reads such a line. An attribute that acts on a line
-/// *without* the option (`required_unless_present`, `default_value_if`, `env`, …) must never come into this list.
+/// Attributes that act only on a line with the option: clap alone reads such a line. An attribute that acts on a line
+/// *without* the option (`required_unless_present`, `default_value_if`, `env`, …) must never be added to this list.
 const FOR_CLAP_ALONE: &[&str] =
     &["action", "allow_hyphen_values", "group", "num_args", "trailing_var_arg", "value_names", "value_parser"];
 
 const MUST_BE_GIVEN: &str = "the short way does not miss what must be given: leave this struct to clap";
 
-/// What makes a value of a word.
+/// The function that converts a word to a value.
 enum Parser {
-    /// `value_parser = read`, of text.
+    /// `value_parser = read`, for text.
     Text(Expr),
-    /// `value_parser = of_os(read)`, of any bytes.
+    /// `value_parser = of_os(read)`, for any bytes.
     Any(Expr),
 }
 
@@ -98,9 +98,9 @@ impl<'a> Declaration<'a> {
                 _ => self.is_for_clap_alone = true,
             },
             ("trailing_var_arg", Some(_)) => self.takes_the_rest = true,
-            // `num_args = 0..=1` is told by this one, or by the shape.
+            // `num_args = 0..=1` is known from this attribute, or from the shape.
             ("num_args", Some(value)) if value.to_token_stream().to_string() == "0 ..= 1" => {}
-            // What a list does anyway.
+            // A list does this anyway.
             ("action", Some(Expr::Path(action))) if self.is_list() && ends_with(action, "Append") => {}
             ("require_equals", Some(_)) => self.is_value_after_equals_only = true,
             ("default_missing_value", Some(value)) => self.missing_value = Some(value.clone()),
@@ -117,7 +117,8 @@ impl<'a> Declaration<'a> {
             ("required", _) => {
                 return Err(Error::new_spanned(meta, MUST_BE_GIVEN));
             }
-            // The short way leaves repeated options to clap, whatever they override; of other options it knows nothing.
+            // The short way leaves repeated options to clap, whatever they override; overriding another option is
+            // unknown to it.
             ("overrides_with", Some(value)) if matches!(literal(value), Some(Lit::Str(id)) if id.value() == self.id()) =>
                 {}
             (other, _) if WITHOUT_EFFECT.contains(&other) => {}
@@ -127,12 +128,12 @@ impl<'a> Declaration<'a> {
         Ok(())
     }
 
-    /// clap's name of it.
+    /// clap's name for the option.
     pub(crate) fn id(&self) -> String {
         self.field.to_string()
     }
 
-    /// Whether a line without it is clap's to complain of.
+    /// Whether a line without the option is an error, which clap reports.
     pub(crate) fn is_required(&self) -> bool {
         self.is_required
     }
@@ -146,7 +147,7 @@ impl<'a> Declaration<'a> {
         self.takes_the_rest && matches!(&self.shape, Shape::List(item) if shape::is(item, "OsString"))
     }
 
-    /// A match arm from its names to what is declared; `None` where clap alone knows what to do.
+    /// Returns a match arm from its names to its declaration; `None` if clap alone can read it.
     pub(crate) fn to_declared(&self) -> Option<TokenStream> {
         let longs = self.longs.iter().map(|it| quote!(Name::Long(#it)));
         let names: Vec<_> = longs.chain(self.short.map(|it| quote!(Name::Short(#it)))).collect();
@@ -173,7 +174,7 @@ impl<'a> Declaration<'a> {
         })
     }
 
-    /// A match arm from its id to what it changes.
+    /// Returns a match arm from its id to the field that it changes.
     pub(crate) fn to_setter(&self) -> TokenStream {
         let (field, id, value) = (self.field, self.id(), self.value());
         let missing = match &self.missing_value {
@@ -192,7 +193,7 @@ impl<'a> Declaration<'a> {
         quote!(#id => { #change; Some(()) })
     }
 
-    /// From `value`, an `&OsStr`, to what the field holds; `None` where only clap can read it.
+    /// Returns the conversion of `value`, an `&OsStr`, to the type of the field; `None` if only clap can read it.
     fn value(&self) -> Option<TokenStream> {
         let (Shape::Maybe(ty) | Shape::MaybeWith(ty) | Shape::List(ty) | Shape::Always(ty)) = self.shape else {
             return None;

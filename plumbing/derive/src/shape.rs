@@ -1,8 +1,8 @@
-//! The type of a field, taken apart as clap's derive does it: by its name.
+//! The type of a field, analyzed by its name as clap's derive does.
 
 use syn::{GenericArgument, PathArguments, Type};
 
-/// How often an option may be given, and with what.
+/// How often an option may be given, and with which values.
 pub(crate) enum Shape<'a> {
     /// `bool`
     Flag,
@@ -32,12 +32,12 @@ impl Shape<'_> {
     }
 }
 
-/// Whether it is the plain type of this name.
+/// Returns whether it is the plain type of this name.
 pub(crate) fn is(ty: &Type, name: &str) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
 }
 
-/// `T` of `NAME<T>`.
+/// Returns `T` of `NAME<T>`.
 fn inner<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
     let Type::Path(path) = ty else { return None };
     let last = path.path.segments.last().filter(|last| last.ident == name)?;

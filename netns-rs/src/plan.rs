@@ -116,7 +116,7 @@ fn enter_new(connection: Option<&Connection>) -> Result<(), Fault> {
     let container = lock::own_namespace()?;
     let pid = rustix::process::getpid();
     let ourselves =
-        kernel::look("open a pidfd of ourselves", "pidfd_open(getpid())", || pidfd_open(pid, PidfdFlags::empty()))?;
+        kernel::look("open a pidfd of this process", "pidfd_open(getpid())", || pidfd_open(pid, PidfdFlags::empty()))?;
     let sides = Sides { host: host.as_fd(), container: container.as_fd(), inside: &inside, are_we_inside: true };
     wiring::connect(connection, &sides, pid.as_raw_nonzero().get(), ourselves.as_fd()).map(drop)
 }

@@ -1,8 +1,8 @@
 //! A new cgroup namespace for a hold, whose root is the container's group.
 //!
-//! `cgroup_namespaces(7)`. The surprise: the root of a cgroup namespace is the group of the process that makes it, at that
-//! moment. So a child of ours joins the group and makes the namespace there, and the container's init joins the namespace.
-//! It must belong to the container's user namespace, or the root user inside could do nothing with it.
+//! `cgroup_namespaces(7)`. The surprise: the root of a cgroup namespace is the group of the process that makes it, at
+//! that moment. So a child of ours joins the group and makes the namespace there, and the container's init joins the
+//! namespace. It must belong to the container's user namespace, or the root user inside could do nothing with it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -141,8 +141,8 @@ fn first(name: &OsStr) -> OsString {
     first
 }
 
-/// Enables the controllers in the parent and writes the limits. The group was made first, so that nothing has changed if
-/// that is refused.
+/// Enables the controllers in the parent and writes the limits. The group was made first, so that nothing has changed
+/// if that is refused.
 fn limit(site: &Site, group: &Group) -> Result<(), Fault> {
     let Parent { group: parent, enable, .. } = &site.parent;
     if !enable.is_empty() {

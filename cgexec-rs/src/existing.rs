@@ -1,7 +1,7 @@
 //! `-g`: joining existing groups, as libcgroup's `cgexec` does. `cgexec(1)`, `cgroups(7)`.
 //!
-//! The surprise: its paths are relative to the mount point, not to the root of the hierarchy; these differ if only a part of
-//! the hierarchy is mounted, as in a container.
+//! The surprise: its paths are relative to the mount point, not to the root of the hierarchy; these differ if only a
+//! part of the hierarchy is mounted, as in a container.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

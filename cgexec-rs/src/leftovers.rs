@@ -1,8 +1,9 @@
 //! Groups left by runs whose guardian was killed: they have our mark, and their process has ended. `xattr(7)`.
 //!
-//! A run that makes a group removes such groups in the same parent, after its command has started; `--gc` looks everywhere.
-//! A mark counts only on groups of our own user, and only groups without processes are removed. The surprise: the group of
-//! a container in a pipe is empty until a command is entered, so an empty group is not necessarily unused.
+//! A run that makes a group removes such groups in the same parent, after its command has started; `--gc` looks
+//! everywhere. A mark counts only on groups of our own user, and only groups without processes are removed. The
+//! surprise: the group of a container in a pipe is empty until a command is entered, so an empty group is not
+//! necessarily unused.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -42,8 +43,8 @@ struct Kept {
     why: String,
 }
 
-/// Removes the groups that are left in `parent`. Faults are not reported, because the guardian has no stderr; the next run
-/// tries again, and `--gc` reports them.
+/// Removes the groups that are left in `parent`. Faults are not reported, because the guardian has no stderr; the next
+/// run tries again, and `--gc` reports them.
 pub(crate) fn sweep(parent: &Group) {
     let Ok(names) = directories(parent, Path::new(".")) else { return };
     for name in names.iter().filter(|name| mark::is_name(name)).take(SWEPT) {

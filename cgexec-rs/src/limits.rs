@@ -1,7 +1,7 @@
 //! Limits, and the files that set them: one table for the names of cgroup v2 and v1.
 //!
-//! The kernel's `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/`. The surprises: v1 limits the *sum* of memory
-//! and swap, and has two files for CPU time where v2 has one; both refuse a quota below one millisecond.
+//! The kernel's `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/`. The surprises: v1 limits the *sum* of
+//! memory and swap, and has two files for CPU time where v2 has one; both refuse a quota below one millisecond.
 
 use plumbing::Fault;
 use plumbing::units::Limit;
@@ -122,8 +122,8 @@ fn word(limit: Limit, unlimited: &str) -> String {
     }
 }
 
-/// Returns quota and period. 100 ms is the kernel's default period; a tiny share needs a longer one, because no quota may
-/// be below 1 ms and no period above 1 s.
+/// Returns quota and period. 100 ms is the kernel's default period; a tiny share needs a longer one, because no quota
+/// may be below 1 ms and no period above 1 s.
 fn quota(thousandths: u64) -> (u64, u64) {
     let period = if thousandths < 10 { 1_000_000 } else { 100_000 };
     (thousandths.saturating_mul(period / 1000), period)

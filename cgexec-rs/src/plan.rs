@@ -123,8 +123,8 @@ impl Place {
         }
     }
 
-    /// Assigns the group to the container of a record, for all processes that enter. The init stays outside: when memory
-    /// runs out inside, the kernel might kill it, and the container would end.
+    /// Assigns the group to the container of a record, for all processes that enter. The init stays outside: when
+    /// memory runs out inside, the kernel might kill it, and the container would end.
     fn assign(&self, stage: &mut Stage) -> Result<(), Fault> {
         stage.require_hold("limit")?;
         if matches!(self, Place::Unchanged) {

@@ -1,4 +1,5 @@
-//! Why the kernel refused a change to a cgroup: each cause is verified before it is reported. `cgroups(7)`, "Delegation".
+//! Why the kernel refused a change to a cgroup: each cause is verified before it is reported. `cgroups(7)`,
+//! "Delegation".
 
 use nix::errno::Errno;
 use plumbing::Fault;
@@ -22,8 +23,8 @@ pub(crate) fn explain(fault: Fault, group: &Group, file: &str) -> Fault {
     }
 }
 
-/// Joins a new group. The kernel requires write permission for `cgroup.procs` there *and* in the nearest common ancestor
-/// of the old group and the new one.
+/// Joins a new group. The kernel requires write permission for `cgroup.procs` there *and* in the nearest common
+/// ancestor of the old group and the new one.
 pub(crate) fn join(cgroup: &Cgroup) -> Result<(), Fault> {
     let hierarchies = Hierarchies::discover()?;
     cgroup.join(&hierarchies).map_err(|fault| {

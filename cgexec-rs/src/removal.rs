@@ -1,7 +1,7 @@
 //! The end of a group: waiting until no process is in it, then removing it with the empty groups inside.
 //!
 //! `cgroups(7)`. v2 reports an empty group by an event on `cgroup.events`. The surprise: v1 does not report it; so the
-//! guardian waits for the end of a process that is in the group (`pidfd_open(2)`), and checks again. It never kills any.
+//! guardian waits for the end of a process that is in the group (`pidfd_open(2)`), and checks again. It kills none.
 //!
 //! The directory that was opened is removed, even if it has another name by then.
 

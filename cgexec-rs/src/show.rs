@@ -1,7 +1,7 @@
 //! `--show`: the groups of a running process, with limits and usage. `proc_pid_cgroup(5)`. Changes nothing.
 //!
-//! The surprise: the init of a hold stays outside the container's group, so for a hold the group is taken from the record;
-//! for every other process it is taken from the kernel, whatever the record says.
+//! The surprise: the init of a hold stays outside the container's group, so for a hold the group is taken from the
+//! record; for every other process it is taken from the kernel, whatever the record says.
 
 use plumbing::Fault;
 use plumbing::assembly;

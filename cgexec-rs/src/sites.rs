@@ -1,10 +1,10 @@
-//! The hierarchies in which a new group gets a directory: each that has a limit, and on v1 also those in which programs look
-//! for limits. `cgroups(7)`, `cgroup_namespaces(7)`, `cpuset(7)`.
+//! The hierarchies in which a new group gets a directory: each that has a limit, and on v1 also those in which programs
+//! look for limits. `cgroups(7)`, `cgroup_namespaces(7)`, `cpuset(7)`.
 //!
-//! A container is shown only hierarchies in which it has its own group: in the others the root of its cgroup namespace is
-//! the root of the hierarchy, with all groups of the host. But runtimes such as Java's look for limits only if they find
-//! memory, cpu, cpuacct and cpuset. The surprise: a new group of v1's cpuset has no CPU, and accepts no process until it
-//! has one.
+//! A container is shown only hierarchies in which it has its own group: in the others the root of its cgroup namespace
+//! is the root of the hierarchy, with all groups of the host. But runtimes such as Java's look for limits only if they
+//! find memory, cpu, cpuacct and cpuset. The surprise: a new group of v1's cpuset has no CPU, and accepts no process
+//! until it has one.
 
 use std::path::PathBuf;
 

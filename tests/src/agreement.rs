@@ -1,8 +1,9 @@
-//! Agreement with the tools replaced: the same invocation of the peer and of ours, and what the command of each finds.
+//! Agreement with the replaced tools: the same invocation of the peer and of our tool, and what the command of each
+//! finds.
 //!
-//! A table is data: arguments, whom they are for, how the peer ends, and where ours may differ. Ours may differ only
-//! in what `docs/differences.md` says: an exception names the words of the line there, and fails when it is not needed.
-//! Under emulation every eighth case runs.
+//! A table is data: arguments, the users that they are for, how the peer ends, and how our tool may differ. It may
+//! differ only as `docs/differences.md` says: an exception quotes words of a line there, and fails when it is not
+//! needed. Under emulation every eighth case runs.
 
 mod case;
 mod frame;

@@ -1,5 +1,5 @@
-//! The container that `--hold` leaves: what it keeps, what it survives, and what the last stage gives its command.
-//! Each of these is a way in which a first attempt at such a pipeline went wrong.
+//! Holds: what their init keeps, which signals it survives, and what the last stage gives to its command. Each row is a
+//! way in which an early version of a pipeline failed.
 
 use std::fs;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub const ROWS: &[Row] = &[
         }
         world.sh("unshare-rs --hold --user --pid >/dev/full").fails_with(125).stderr_has("ENOSPC");
     }),
-    Row::new("the init holds nothing of the host", &[], |world| {
+    Row::new("the init keeps nothing of the host open", &[], |world| {
         let container = Held::new(world, "bare");
         let links = world
             .sh(&format!("for fd in /proc/{0}/fd/*; do readlink $fd; done; readlink /proc/{0}/exe", container.pid));
@@ -35,10 +35,10 @@ pub const ROWS: &[Row] = &[
         assert_eq!(fs::read(format!("{proc}/environ")).expect("environ"), b"", "the environment of the host is shown");
         assert_eq!(fs::read_to_string(format!("{proc}/comm")).expect("comm"), "bare\n");
         let stat = Stat::of(container.pid).expect("stat");
-        assert_eq!(stat.field(6), container.pid.to_string(), "it is in a session of somebody else's");
+        assert_eq!(stat.field(6), container.pid.to_string(), "it is in the session of another process");
         assert_eq!(stat.field(7), "0", "it has a controlling terminal");
     }),
-    Row::new("the init survives every signal of a terminal, from inside and outside", &[], |world| {
+    Row::new("the init survives every signal of a terminal, from inside and from outside", &[], |world| {
         let container = Held::new(world, "tough");
         let signals = "for signal in HUP INT QUIT TERM USR1 USR2 ALRM PIPE TSTP TTIN TTOU; do kill -$signal";
         world.sh(&format!("{signals} {}; done", container.pid)).succeeds();
@@ -49,7 +49,7 @@ pub const ROWS: &[Row] = &[
     }),
     Row::new("an init that was killed but not yet collected makes a stale record", &[], |world| {
         let container = Held::new(world, "zombie");
-        // The suite, which adopted it, collects it later.
+        // The suite, which is its parent by now, collects it later.
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(container.pid), nix::sys::signal::Signal::SIGKILL)
             .expect("kill");
         while container.is_alive() {
@@ -61,13 +61,13 @@ pub const ROWS: &[Row] = &[
     }),
     Row::new("an init that is still ending makes a stale record", &[], |world| {
         let container = Held::new(world, "ending");
-        // It waits for all of these to end, without descriptors of its own by then.
+        // The init waits for all of these to end, and has no descriptors any more by then.
         let crowd = "nsenter-rs --pipe -- sh -c 'for i in $(seq 150); do sleep 100 </dev/null >/dev/null 2>&1 & done'";
         world.script(crowd).stdin(container.record.clone()).run().succeeds();
         let end_and_enter = format!("kill -KILL {}; nsenter-rs --pipe -- true", container.pid);
         world.script(&end_and_enter).stdin(container.record.clone()).run().fails_with(125).stderr_has("gone");
     }),
-    Row::new("the init reaps what is orphaned to it", &[], |world| {
+    Row::new("the init reaps its orphans", &[], |world| {
         let container = Held::new(world, "orphans");
         let orphan = "nsenter-rs --pipe -- sh -c '(sleep 0.1 & ) ; (exit 3 &) ; sleep 0.5'";
         world.script(orphan).stdin(container.record.clone()).run().succeeds();
@@ -77,7 +77,7 @@ pub const ROWS: &[Row] = &[
         );
         world.sh(&ps).succeeds().stdout_is("");
     }),
-    Row::new("the command starts in the root directory of the container, whatever ours is", &[], |world| {
+    Row::new("the command starts in the root directory of the container, whatever our directory is", &[], |world| {
         let container = Held::new(world, "where");
         world
             .script("cd /tmp && nsenter-rs --pipe -- pwd")
@@ -86,7 +86,7 @@ pub const ROWS: &[Row] = &[
             .succeeds()
             .stdout_is("/\n");
     }),
-    Row::new("without a terminal the command's stdin is /dev/null, or the descriptor that was named", &[], |world| {
+    Row::new("without a terminal the command's stdin is /dev/null, or the given descriptor", &[], |world| {
         let container = Held::new(world, "stdin");
         let script = "exec setsid -w nsenter-rs --pipe -- readlink /proc/self/fd/0";
         world.script(script).stdin(container.record.clone()).run().succeeds().stdout_is("/dev/null\n");
@@ -97,7 +97,7 @@ pub const ROWS: &[Row] = &[
         world.script(script).stdin(container.record.clone()).run().fails_with(125).stderr_has("'--stdin'");
     })
     .host_only(),
-    Row::new("with a terminal the command gets it as stdin", &[SCRIPT], |world| {
+    Row::new("with a terminal, the terminal is the command's stdin", &[SCRIPT], |world| {
         let user = world.as_root();
         let pipeline =
             format!("unshare-rs --hold {user} --pid --mount | nsenter-rs --pipe --rm -- sh -c \"tty; stty size\"");
@@ -105,7 +105,7 @@ pub const ROWS: &[Row] = &[
         assert!(outcome.stdout.starts_with("/dev/pts/"), "{outcome}");
     })
     .host_only(),
-    Row::new("kill -9 of nsenter-rs ends its command, and without --rm nothing else", &[], |world| {
+    Row::new("kill -9 of nsenter-rs ends its command, and without --rm not the container", &[], |world| {
         let container = Held::new(world, "orphaned");
         let running = world.script("exec nsenter-rs --pipe -- sleep 86415").stdin(container.record.clone()).start();
         let find = "for i in $(seq 500); do pgrep -f '^sleep 86415' && exit; sleep 0.02; done; exit 1";
@@ -118,9 +118,9 @@ pub const ROWS: &[Row] = &[
                 pid.trim()
             ))
             .succeeds();
-        assert!(container.is_alive(), "the container ended, though --rm was not said");
+        assert!(container.is_alive(), "the container ended without --rm");
     }),
-    Row::new("cgexec-rs does not move the init into the group: it would be the first to die", &[], |world| {
+    Row::new("cgexec-rs does not move the init into the group, where it could be killed first", &[], |world| {
         let container = Held::new(world, "outside");
         let group = || fs::read_to_string(format!("/proc/{}/cgroup", container.pid)).expect("cgroup");
         let before = group();
@@ -130,7 +130,7 @@ pub const ROWS: &[Row] = &[
         assert!(show.stdout != before, "the command is not in the group\n{show}");
     })
     .root_only(),
-    Row::new("commands that are entered at once, or one right after the other, all run", &[], |world| {
+    Row::new("commands that are entered at the same time, or one right after another, all run", &[], |world| {
         for _ in 0..10 {
             let container = Held::new(world, "crowd");
             let enter = "nsenter-rs --pipe -- sh -c 'exit 7' <record & all=\"$all $!\"";
@@ -142,7 +142,7 @@ pub const ROWS: &[Row] = &[
             assert!(!container.is_alive(), "--rm left the container alive");
         }
     }),
-    Row::new("a late stage finds its container, and one that fails late leaves nothing behind", &[], |world| {
+    Row::new("a late stage finds its container, and a stage that fails late leaves nothing behind", &[], |world| {
         let user = world.as_root();
         let hold = format!("unshare-rs --hold --name late {user} --pid --mount");
         for late in ["sleep 0.01", "sleep 0.05", "sleep 0.3"] {
@@ -157,7 +157,7 @@ pub const ROWS: &[Row] = &[
     Row::new("a guardian costs less than a mebibyte of private memory", &[BUSYBOX], |world| {
         let before = Scan::take();
         let running = world.script(&guarded(world)).start();
-        // Orphans, which guardians are, are adopted by this program.
+        // Guardians are orphans, and this program is their subreaper.
         let guardians = format!("pgrep -x 'cgexec-rs|netns-rs' -P {}", std::process::id());
         let ready = format!("[ $({guardians} | wc -l) = 2 ] && pgrep -f '^/bin/sleep 86416' >/dev/null");
         let sum = "awk '/^Private/ { sum += $2 } END { print sum }' /proc/$pid/smaps_rollup";

@@ -1,5 +1,5 @@
-//! What unshare-rs makes, option by option: the kernel is asked from inside whether it is so. How it compares with
-//! unshare(1) is another topic.
+//! The effect of each option of unshare-rs, checked from inside with the kernel. The comparison with unshare(1) is
+//! another topic.
 
 pub mod apparmor_policy;
 pub mod explained;
@@ -21,7 +21,7 @@ const OURS: &[Need] = &[Need::UserNamespaces];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("a namespace is kept at a file, of every kind", OURS, every_kind_is_kept),
+    Row::new("a namespace of every kind is kept by a file", OURS, every_kind_is_kept),
     Row::new("the command never runs before its namespaces are kept", OURS, |world| {
         let times = if world.in_vm { 8 } else { 30 };
         let script = format!("touch f; for i in $(seq {times}); do unshare-rs --net=f --fork -- stat -fc %T f; umount f; done");
@@ -32,13 +32,13 @@ pub const ROWS: &[Row] = &[
             unshare-rs --net=f --uts=h -- echo ran; echo $?; ls; grep -c nsfs /proc/self/mountinfo";
         staged(world, script).stdout_is("125\n125\nf\ng\n0\n").stderr_has("h must exist: touch it first");
     }),
-    Row::new("why a mount namespace cannot be kept on a shared mount is told", OURS, |world| {
+    Row::new("the error says why a mount namespace cannot be kept on a shared mount", OURS, |world| {
         staged(world, "mount --make-shared . && touch f && unshare-rs --propagation unchanged --mount=f true")
             .fails_with(125)
             .stderr_has("f is on a shared mount");
     }),
-    Row::new("the clocks of a time namespace are set off, also without a fork where the kernel can", OURS, clocks),
-    Row::new("the clocks of a held container are set off before anybody is in it", OURS, |world| {
+    Row::new("the clocks of a time namespace have their offsets, with and without a fork", OURS, clocks),
+    Row::new("the clocks of a hold have their offsets before a process is in it", OURS, |world| {
         let script = "
             uptime=$(cut -d. -f1 /proc/uptime)
             later=$(unshare-rs --hold --ttl 60 $OPTIONS --boottime 100000 | nsenter-rs --pipe --rm -- cut -d. -f1 /proc/uptime)
@@ -55,29 +55,29 @@ pub const ROWS: &[Row] = &[
         }
         world.sh(&format!("unshare-rs --hold {} --time --monotonic -99999999999 | cat", own(world))).fails_with(125).stderr_has("remedy: the clock is at");
     }),
-    Row::new("host and domain name are set inside only", OURS, |world| {
+    Row::new("host name and domain name are set only inside", OURS, |world| {
         let before = world.sh("cat /proc/sys/kernel/hostname /proc/sys/kernel/domainname").succeeds().stdout;
         let show = "cat /proc/sys/kernel/hostname /proc/sys/kernel/domainname";
         run(world, &format!("--uts --hostname inside --domainname dom -- {show}")).stdout_is("inside\ndom\n");
         world.sh(show).stdout_is(&before);
     }),
-    Row::new("root and directory are changed in this order", &[BUSYBOX], |world| {
+    Row::new("the root directory is changed before the working directory", &[BUSYBOX], |world| {
         let root = world.busybox_root().display();
         run(world, &format!("--root {root} --wd /usr -- /bin/pwd")).stdout_is("/usr\n");
         run(world, &format!("-R {root} -- /bin/pwd")).stdout_is("/\n");
         run(world, "-w / -- pwd").stdout_is("/\n");
         run(world, &format!("-pf -R {root} --mount-proc -- /bin/sh -c 'echo /proc/[0-9]*'")).stdout_is("/proc/1\n");
     }),
-    Row::new("the environment is emptied but for what is named", &[], |world| {
+    Row::new("the environment is emptied except for the named variables", &[], |world| {
         world.sh("env unshare-rs --clear-env -- /usr/bin/env").succeeds().stdout_is("");
         let script = "A=1 B='x y' C=3 unshare-rs --whitelist-env A,,B --whitelist-env NONE -- /usr/bin/env";
         world.sh(script).succeeds().stdout_is("A=1\nB=x y\n");
     }),
-    Row::new("without a command there is a login shell", &[], |world| {
+    Row::new("without a command, a login shell runs", &[], |world| {
         world.script("SHELL=/bin/sh unshare-rs").stdin("echo $0\n").run().succeeds().stdout_is("-sh\n");
         world.script("SHELL= unshare-rs").stdin("echo ${0%%h}\n").run().succeeds().stdout_has("-");
     }),
-    Row::new("setgroups is denied, left alone, and denied before a map", OURS, |world| {
+    Row::new("setgroups is left as it is, or denied, also before a map", OURS, |world| {
         let show = "-- cat /proc/self/setgroups";
         for (options, answer) in [("-U", "allow"), ("-U --setgroups deny", "deny"), ("-r --setgroups deny", "deny")] {
             world.sh(&format!("unshare-rs {options} {show}")).succeeds().stdout_is(&format!("{answer}\n"));
@@ -91,7 +91,7 @@ pub const ROWS: &[Row] = &[
         world.sh("unshare-rs -r -S 0 -- id -u").succeeds().stdout_is("0\n");
     })
     .root_only(),
-    Row::new("a command ends with unshare-rs, whoever it runs as", OURS, |world| {
+    Row::new("with --kill-child a command ends with unshare-rs, also after a change of user", OURS, |world| {
         for options in ["--kill-child", "--kill-child=TERM", "--kill-child -S 0", "--kill-child --init", "-p --kill-child"] {
             let before = Scan::take();
             let script = format!(
@@ -103,7 +103,7 @@ pub const ROWS: &[Row] = &[
             before.wait_until_same(Duration::from_secs(10));
         }
     }),
-    Row::new("what belongs to an owner can be entered by that user only", OURS, |world| {
+    Row::new("only the user given by --owner can enter the namespaces", OURS, |world| {
         let script = "touch f; unshare-rs --owner 54321:54321 -r --user=f true
             enter() { setpriv --reuid $1 --regid $1 --clear-groups nsenter --user=f --preserve-credentials true; echo $?; }
             chmod 755 .; enter 54321; enter 54322 2>/dev/null; umount f";
@@ -112,15 +112,15 @@ pub const ROWS: &[Row] = &[
         world.sh(script).fails_with(0).stdout_has("65534\n");
     })
     .root_only(),
-    Row::new("a user namespace in a user namespace is made by two of us", OURS, |world| {
+    Row::new("two unshare-rs in a chain make a user namespace in a user namespace", OURS, |world| {
         let script = "unshare-rs -r -mpf --mount-proc -- unshare-rs --map-user 1000 --map-group 1000 -- id -u";
         world.sh(script).succeeds().stdout_is("1000\n");
-        // The same, as the document about chains shows it.
+        // The same, as docs/composing.md shows it.
         let document = include_str!("../../docs/composing.md").split("```sh\n").nth(1).expect("a block of commands");
         let shown = document.split("```").next().expect("its end");
         world.sh(shown).succeeds().stdout_is("1000\n");
     }),
-    Row::new("an interpreter is registered for one user namespace", OURS, |world| {
+    Row::new("an interpreter is registered for one user namespace only", OURS, |world| {
         let script = "printf x >f.suite; chmod 755 f.suite
             unshare-rs -rpf -l ':suite:E::suite::/bin/echo:' -- ./f.suite seen && ! grep -qs . /proc/sys/fs/binfmt_misc/suite";
         match std::fs::read_to_string("/proc/filesystems").is_ok_and(|all| all.contains("binfmt_misc")) {
@@ -131,7 +131,7 @@ pub const ROWS: &[Row] = &[
     .host_only(),
 ];
 
-/// What an unprivileged user needs beside.
+/// Returns the option that an unprivileged user needs in addition.
 pub fn own(world: &World) -> &'static str {
     if world.is_root { "" } else { "--map-root-user" }
 }
@@ -140,20 +140,20 @@ fn run(world: &World, rest: &str) -> Outcome {
     world.sh(&format!("unshare-rs {} {rest}", own(world))).succeeds()
 }
 
-/// In a mount namespace of the row's own, in an empty directory of its own, where mounts may be made and forgotten.
+/// Runs a script in a new mount namespace and an empty directory, so that its mounts need no cleanup.
 fn staged(world: &World, script: &str) -> Outcome {
     let place = world.directory(&format!("staged-{}", number()));
     let file = place.with_extension("sh");
     std::fs::write(&file, script).expect("write the script");
     let (place, file, own) = (place.display(), file.display(), own(world));
-    // On one processor: Linux 6.18 refuses to bind a mount namespace whose number is lower than our own's, to prevent
-    // loops, and gives each processor numbers of its own.
+    // On one processor: to prevent loops, Linux 6.18 refuses to bind a mount namespace whose number is lower than that
+    // of ours, and it numbers mount namespaces per processor.
     world.sh(&format!(
         "taskset 1 unshare-rs {own} --mount -- sh -ec 'mount -t tmpfs stage {place}; cd {place}; exec bash {file}'"
     ))
 }
 
-/// Another one each time.
+/// Returns a different number each time.
 fn number() -> usize {
     static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)

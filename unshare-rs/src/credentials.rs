@@ -1,4 +1,5 @@
-//! The ids and capabilities of the command (`--setuid`, `--setgid`, `--keep-caps`), and the `--owner` of the user namespace.
+//! The ids and capabilities of the command (`--setuid`, `--setgid`, `--keep-caps`), and the `--owner` of the user
+//! namespace.
 //! `credentials(7)`, `capabilities(7)`.
 
 use plumbing::Fault;

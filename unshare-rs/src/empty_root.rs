@@ -1,9 +1,9 @@
 //! An empty root directory for the init of `--init`, in a mount namespace that contains nothing else. `pivot_root(2)`.
 //!
-//! The command may change its own root, but the init keeps the root directory in which it was started, that of the host,
-//! and /proc/1/root and /proc/1/ns/mnt lead there. The surprise: an empty *directory* would not suffice. From
-//! /proc/1/root, `..` leads to the parent directory, because only the caller's own root stops it. So the empty root must
-//! be the root of a mount.
+//! The command may change its own root, but the init keeps the root directory in which it was started, that of the
+//! host, and /proc/1/root and /proc/1/ns/mnt lead there. The surprise: an empty *directory* would not suffice. From
+//! /proc/1/root, `..` leads to the parent directory, because only the caller's own root stops it. So the empty root
+//! must be the root of a mount.
 
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -1,7 +1,7 @@
 //! Forking the first process of the new pid namespace. `pid_namespaces(7)`.
 //!
-//! The process that unshares a pid namespace never enters it; its next child is pid 1 there. When pid 1 ends, the kernel
-//! kills all other processes of the namespace.
+//! The process that unshares a pid namespace never enters it; its next child is pid 1 there. When pid 1 ends, the
+//! kernel kills all other processes of the namespace.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;

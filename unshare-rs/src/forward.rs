@@ -1,8 +1,8 @@
 //! Waiting for a child, and forwarding signals to it in the meantime. `signalfd(2)`, `wait(2)`.
 //!
-//! The signals are blocked before the fork and then read from a descriptor, so none is lost in between. A signal that the
-//! kernel itself sends (a terminal's ^C) goes to the whole foreground process group, so a child in our own group already
-//! has it.
+//! The signals are blocked before the fork and then read from a descriptor, so none is lost in between. A signal that
+//! the kernel itself sends (a terminal's ^C) goes to the whole foreground process group, so a child in our own group
+//! already has it.
 
 use nix::errno::Errno;
 use nix::libc::SI_KERNEL;

@@ -42,7 +42,7 @@ pub(crate) fn explain(fault: Fault, kinds: KindSet, has_forked: bool) -> Fault {
     }
     match covered() {
         Some(point) => fault.with_remedy(format!(
-            "another mount covers {point} here, as container engines do, and a new proc would reveal it; use the existing /proc"
+            "another mount covers {point} here, as in containers, and a new proc would reveal it; use the existing /proc"
         )),
         None => fault,
     }

@@ -1,9 +1,9 @@
 //! `--hold`: a small init that keeps new namespaces open for a pipeline, and the record that identifies them.
 //!
-//! One clone3(2) makes the init with all its namespaces, so the init is pid 1 of a new pid namespace. But the offsets of a
-//! time namespace can be set only before a process enters it, so unshare(2) makes it beforehand, together with the user
-//! namespace that must own it. The init runs from a sealed copy of our executable, with only its own descriptors: the
-//! container can reach no file of the host through /proc/1.
+//! One clone3(2) makes the init with all its namespaces, so the init is pid 1 of a new pid namespace. But the offsets
+//! of a time namespace can be set only before a process enters it, so unshare(2) makes it beforehand, together with the
+//! user namespace that must own it. The init runs from a sealed copy of our executable, with only its own descriptors:
+//! the container can reach no file of the host through /proc/1.
 
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -189,8 +189,9 @@ fn become_init(plan: &Hold, maps: &Maps, kit: InitKit) -> Result<(), Fault> {
     init::confine(if is_root { Holding::Everything } else { Holding::Now })
 }
 
-/// Moves the init's descriptors to their agreed numbers, and marks all others close-on-exec. stdin and stdout become the
-/// mark: they are open, so that Rust's runtime does not open the host's /dev/null, and the mark is of no use to an attacker.
+/// Moves the init's descriptors to their agreed numbers, and marks all others close-on-exec. stdin and stdout become
+/// the mark: they are open, so that Rust's runtime does not open the host's /dev/null, and the mark is of no use to an
+/// attacker.
 fn arrange_descriptors(kit: InitKit) -> Result<OwnedFd, Fault> {
     const SAFE: RawFd = 32;
     let goal = "arrange the init's descriptors";

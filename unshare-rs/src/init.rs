@@ -1,11 +1,11 @@
 //! The init of a hold: it keeps the namespaces alive, reaps orphans, and knows whether the container is still
 //! unfinished. `pid_namespaces(7)`; the protocol is described in `plumbing::assembly`.
 //!
-//! It forwards no signal and survives the end of the terminal. All it can do is exit: as pid 1 it then ends its namespace.
-//! A process inside that may trace the init gains nothing: from the beginning the init has a filter for the calls below,
-//! and no capability except the one that joining a cgroup namespace requires, until a command is entered. Its root
-//! directory is that of its mount namespace, which an entered command gets as well, and through which tools outside
-//! inspect the container.
+//! It forwards no signal and survives the end of the terminal. All it can do is exit: as pid 1 it then ends its
+//! namespace. A process inside that may trace the init gains nothing: from the beginning the init has a filter for the
+//! calls below, and no capability except the one that joining a cgroup namespace requires, until a command is entered.
+//! Its root directory is that of its mount namespace, which an entered command gets as well, and through which tools
+//! outside inspect the container.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -231,8 +231,8 @@ fn set_name(name: &OsStr) -> Result<(), Fault> {
     look("name the init", "prctl(PR_SET_NAME)", || nix::sys::prctl::set_name(&name))
 }
 
-/// Gives up everything that serving the stages does not require. setns(2) can only join a cgroup namespace, and only with
-/// CAP_SYS_ADMIN; capset(2) is needed to give that capability up, and cannot add one.
+/// Gives up everything that serving the stages does not require. setns(2) can only join a cgroup namespace, and only
+/// with CAP_SYS_ADMIN; capset(2) is needed to give that capability up, and cannot add one.
 pub(crate) fn confine(holding: Holding) -> Result<(), Fault> {
     privilege::keep_only(CapabilitySet::SYS_ADMIN, holding)?;
     allow_only(&[

@@ -41,7 +41,7 @@ fn write_by_helper(pid: i32, sort: Sort, map: &[Extent]) -> Result<(), Fault> {
     let Some(path) = place else {
         return Err(Fault::new(format!("cannot map ids: there is no {name} in {}", PLACES.join(", "))).with_remedy(
             format!(
-                "install {name} (package uidmap of Debian, shadow-utils elsewhere), which lets a user map subordinate ids"
+                "install {name} (package uidmap on Debian, else shadow-utils), which lets a user map subordinate ids"
             ),
         ));
     };

@@ -1,9 +1,9 @@
 //! A process that stays in the old namespaces with the old privileges, for what can only be done from there: writing id
 //! maps, binding namespaces to files, writing a pid file. `unshare(2)` cannot be undone.
 //!
-//! It is started before any privilege is given up, and does nothing until it receives a request of one byte. The process
-//! that becomes the command sends the last request, so the command never runs before everything is done, and nothing is
-//! kept after a failure.
+//! It is started before any privilege is given up, and does nothing until it receives a request of one byte. The
+//! process that becomes the command sends the last request, so the command never runs before everything is done, and
+//! nothing is kept after a failure.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -106,8 +106,8 @@ impl<'a> Outside<'a> {
         self.ask(Word::Finish)
     }
 
-    /// Ends the process outside and waits for it: the command must have no child that it did not start. Only the process
-    /// that started it can wait for it.
+    /// Ends the process outside and waits for it: the command must have no child that it did not start. Only the
+    /// process that started it can wait for it.
     pub(crate) fn leave(self) -> Result<(), Fault> {
         let Some((socket, pid)) = self.process else { return Ok(()) };
         drop(socket);

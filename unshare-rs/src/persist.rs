@@ -1,7 +1,8 @@
 //! `--KIND=FILE`: binding a namespace to a file, which keeps it alive without any process in it. `namespaces(7)`.
 //!
-//! Binding is mounting, so it is done by a process that is still in the old mount and user namespaces. The link to a new
-//! pid or time namespace is `/proc/PID/ns/*_for_children`; that of a pid namespace is dangling before the first child.
+//! Binding is mounting, so it is done by a process that is still in the old mount and user namespaces. The link to a
+//! new pid or time namespace is `/proc/PID/ns/*_for_children`; that of a pid namespace is dangling before the first
+//! child.
 
 use std::path::{Path, PathBuf};
 
@@ -53,20 +54,19 @@ fn explain(fault: Fault, kind: Kind, file: &Path) -> Fault {
         }
         Some(Errno::EINVAL) if kind == Kind::Mnt => match is_on_shared_mount(file) {
             Some(true) => fault.with_remedy(format!(
-                "{} is on a shared mount, through which the mount namespace would be copied into itself; use a file below \
-                a private one: mount --bind DIR DIR && mount --make-private DIR",
+                "{} is on a shared mount, through which the mount namespace would be copied into itself; use a file \
+                 below a private one: mount --bind DIR DIR && mount --make-private DIR",
                 file.display()
             )),
             Some(false) => fault.with_remedy(
-                "the file is on a private mount, as required, but Linux 6.18 sometimes refuses this, because it numbers \
-                mount namespaces per processor: run the command again, or on one processor with taskset(1)",
+                "the file is on a private mount, as required, but Linux 6.18 sometimes refuses this, because it \
+                 numbers mount namespaces per processor: run the command again, or on one processor with taskset(1)",
             ),
             None => fault,
         },
-        Some(Errno::EPERM) if holds(CapabilitySet::SYS_ADMIN) == Some(false) => fault
-            .with_remedy(
-                "CAP_SYS_ADMIN is missing here, and mounting requires it; run as root, or inside a user namespace of your own",
-            ),
+        Some(Errno::EPERM) if holds(CapabilitySet::SYS_ADMIN) == Some(false) => fault.with_remedy(
+            "CAP_SYS_ADMIN is missing here, and mounting requires it; run as root, or inside your own user namespace",
+        ),
         _ => fault,
     }
 }

@@ -129,8 +129,8 @@ impl Run {
         if !kinds.is_empty() {
             refusal::explain(kinds, unshare(kinds))?;
         }
-        // Only children enter new pid and time namespaces, so the steps that need these come after the fork. The maps come
-        // first: without a map every id is the overflow id, so no file can be created.
+        // Only children enter new pid and time namespaces, so the steps that need these come after the fork. The maps
+        // come first: without a map every id is the overflow id, so no file can be created.
         maps.prepare("self")?;
         outside.map()?;
         maps.write_inside()?;

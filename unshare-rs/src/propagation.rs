@@ -1,7 +1,7 @@
 //! Propagation of mounts between a new mount namespace and the one that it was copied from. `mount_namespaces(7)`.
 //!
-//! A copied mount stays a peer of a shared original, and systemd makes `/` shared. So by default every mount made inside
-//! would appear outside.
+//! A copied mount stays a peer of a shared original, and systemd makes `/` shared. So without a change
+//! every mount made inside would appear outside.
 
 use std::path::Path;
 

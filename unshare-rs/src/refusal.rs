@@ -1,8 +1,8 @@
 //! Why the kernel refused to make namespaces: EPERM and ENOSPC have many causes, and each is verified before it is
 //! reported. `user_namespaces(7)`, `namespaces(7)`.
 //!
-//! One call makes several kinds and does not report which one was refused. So they are tried again one by one, in children
-//! that exit at once.
+//! One call makes several kinds and does not report which one was refused. So they are tried again one by one, in
+//! children that exit at once.
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -35,12 +35,12 @@ fn cause(kinds: KindSet, errno: Option<Errno>) -> Option<String> {
     match errno? {
         Errno::ENOSPC => exhausted(kinds),
         Errno::EINVAL => unknown_kind(kinds),
-        Errno::EPERM if !kinds.contains(Kind::User) && holds(CapabilitySet::SYS_ADMIN) == Some(false) => Some(
-            "CAP_SYS_ADMIN is missing here; add --user --map-root-user to have it in a new user namespace".into(),
-        ),
+        Errno::EPERM if !kinds.contains(Kind::User) && holds(CapabilitySet::SYS_ADMIN) == Some(false) => {
+            Some("CAP_SYS_ADMIN is missing here; add --user --map-root-user to have it in a new user namespace".into())
+        }
         Errno::EPERM | Errno::EACCES | Errno::ENOSYS if is_filtered(kinds) => Some(
-            "a seccomp filter refuses this call here, as the default filters of container engines do; run the container \
-            with a filter that allows it (docker run --security-opt seccomp=PROFILE)"
+            "a seccomp filter refuses this call here, as the default filters of container engines do; run the \
+             container with a filter that allows it (docker run --security-opt seccomp=PROFILE)"
                 .into(),
         ),
         errno @ (Errno::EPERM | Errno::EACCES) if kinds.contains(Kind::User) => user_namespaces_forbidden(errno),
@@ -74,7 +74,7 @@ fn exhausted(kinds: KindSet) -> Option<String> {
     let pids = field("NSpid").map_or(0, |pids| pids.split_whitespace().count());
     if kind == Kind::Pid && pids > DEEPEST {
         return Some(format!(
-            "this process is in {pids} nested pid namespaces, and the kernel allows only {DEEPEST} below the initial one"
+            "we are in {pids} nested pid namespaces, and the kernel allows only {DEEPEST} below the initial one"
         ));
     }
     let limited = format!(

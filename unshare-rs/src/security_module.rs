@@ -1,8 +1,8 @@
 //! Security modules that refuse user namespaces: AppArmor since Linux 6.7, and before that in Ubuntu's kernels;
 //! SELinux since 6.1. `user_namespaces(7)`; the kernel's admin guide, `LSM/apparmor` and `LSM/SELinux`.
 //!
-//! Each of them shows the label of a process in /proc/self/attr, and the reason of a refusal only in its log. For AppArmor
-//! the label names the profile; SELinux can be asked again whether it allows the operation.
+//! Each of them shows the label of a process in /proc/self/attr, and the reason of a refusal only in its log. For
+//! AppArmor the label names the profile; SELinux can be asked again whether it allows the operation.
 
 use std::fs;
 
@@ -13,8 +13,8 @@ pub(crate) fn remedy() -> Option<String> {
     apparmor().or_else(selinux)
 }
 
-/// Checks Ubuntu's restriction, which allows user namespaces only to programs whose profile says so. Other kernels do not
-/// have this sysctl.
+/// Checks Ubuntu's restriction, which allows user namespaces only to programs whose profile says so. Other kernels do
+/// not have this sysctl.
 pub(crate) fn restriction() -> Option<String> {
     let path = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
     fs::read_to_string(path).is_ok_and(|value| value.trim() == "1").then(|| {
@@ -32,13 +32,14 @@ fn apparmor() -> Option<String> {
     match label.strip_suffix(" (enforce)") {
         None | Some(RESTRICTED) => restriction(),
         Some(profile) => Some(format!(
-            "AppArmor confines us by the profile {profile:?}, which has no rule \"userns,\"; add the rule, and load the \
-            profile again with apparmor_parser --replace"
+            "AppArmor confines us by the profile {profile:?}, which has no rule \"userns,\"; add the rule, and load \
+             the profile again with apparmor_parser --replace"
         )),
     }
 }
 
-/// Asks SELinux. It controls user namespaces if its policy has a class for them, and allows what the policy does not know.
+/// Asks SELinux. It controls user namespaces if its policy has a class for them, and allows what the policy does not
+/// know.
 fn selinux() -> Option<String> {
     let context = attribute("current")?;
     (selinux::is_enforcing() && !selinux::is_allowed(&context, &context, "user_namespace", "create")?).then(|| {

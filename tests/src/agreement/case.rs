@@ -1,7 +1,7 @@
-//! One case: what is typed, by whom, and what is known beforehand of how it ends.
+//! One case: a command line, the user who runs it, and how it is expected to end.
 //!
-//! What is typed is a shell's line in which `$unshare` is the peer in one run and ours in the other, `$look` a program
-//! that tells what it finds, `$root` a root file system with that program as `/look`, and `$dir` an empty directory.
+//! The line is for a shell. In it, `$unshare` is the peer in one run and our tool in the other, `$look` a program that
+//! prints what it finds, `$root` a root file system with that program as `/look`, and `$dir` an empty directory.
 
 use crate::world::World;
 
@@ -9,11 +9,11 @@ use crate::world::World;
 pub struct Case {
     /// The line.
     pub script: Script,
-    /// The status that the peer ends with, as a shell tells it.
+    /// The exit status of the peer, as a shell reports it.
     pub ends: i32,
-    /// What ours finds other than the peer's command does.
+    /// The findings of our tool's command that differ from those of the peer's command.
     pub differs: &'static [Difference],
-    /// Where the peer of this machine is too old: what its manual page promises.
+    /// If the peer of this machine is too old: what the manual page of a newer one promises.
     pub documented: Option<&'static [(&'static str, &'static str)]>,
     who: Who,
     host_only: bool,
@@ -21,15 +21,15 @@ pub struct Case {
 
 /// The parts of the line.
 pub enum Script {
-    /// `BEFORE; exec $unshare ARGUMENTS COMMAND`.
+    /// One invocation: `BEFORE; exec $unshare ARGUMENTS COMMAND`.
     Invocation { before: &'static str, arguments: &'static str, command: &'static str },
     /// More than one invocation, or something around it.
     Whole(&'static str),
 }
 
-/// An exception: the key that may differ, and words of the line of docs/differences.md that says so.
+/// An exception: the key that may differ, and words of the line of docs/differences.md that explains it.
 pub struct Difference {
-    /// A key of what is found, or `status`.
+    /// A key of the findings, or `status`.
     pub key: &'static str,
     /// Words of one line of the document.
     pub document: &'static str,
@@ -43,12 +43,12 @@ enum Who {
 }
 
 impl Case {
-    /// The tool with these arguments, and `$look` as its command.
+    /// Makes a case of the tool with these arguments, and `$look` as its command.
     pub const fn new(arguments: &'static str) -> Self {
         Self::of(Script::Invocation { before: "", arguments, command: "$look" })
     }
 
-    /// A whole script.
+    /// Makes a case of a whole script.
     pub const fn script(text: &'static str) -> Self {
         Self::of(Script::Whole(text))
     }
@@ -57,7 +57,7 @@ impl Case {
         Self { script, ends: 0, differs: &[], documented: None, who: Who::Anyone, host_only: false }
     }
 
-    /// What the shell does first.
+    /// Sets what the shell does first.
     pub const fn after(mut self, preparation: &'static str) -> Self {
         if let Script::Invocation { before, .. } = &mut self.script {
             *before = preparation;
@@ -65,7 +65,7 @@ impl Case {
         self
     }
 
-    /// Another command than `$look`.
+    /// Sets a command other than `$look`.
     pub const fn command(mut self, text: &'static str) -> Self {
         if let Script::Invocation { command, .. } = &mut self.script {
             *command = text;
@@ -73,49 +73,49 @@ impl Case {
         self
     }
 
-    /// The peer fails, or its command does.
+    /// Sets the status with which the peer, or its command, fails.
     pub const fn ends(mut self, status: i32) -> Self {
         self.ends = status;
         self
     }
 
-    /// Ours differs, and the documents say so.
+    /// Sets the documented differences of our tool.
     pub const fn differs(mut self, differs: &'static [Difference]) -> Self {
         self.differs = differs;
         self
     }
 
-    /// The peer learnt this after 2.38: its command would have found this.
+    /// Sets what the command of a newer peer would find: version 2.38 does not have this feature.
     pub const fn documented(mut self, seen: &'static [(&'static str, &'static str)]) -> Self {
         self.documented = Some(seen);
         self
     }
 
-    /// For root.
+    /// Runs the case only as root.
     pub const fn root(mut self) -> Self {
         self.who = Who::Root;
         self
     }
 
-    /// For an unprivileged user.
+    /// Runs the case only as an unprivileged user.
     pub const fn user(mut self) -> Self {
         self.who = Who::User;
         self
     }
 
-    /// Not in the virtual machine, which lacks a program or a file that the case is about.
+    /// Skips the case in virtual machines, which lack a program or a file that it needs.
     pub const fn host(mut self) -> Self {
         self.host_only = true;
         self
     }
 
-    /// Whether the case is about this user on this machine.
+    /// Reports whether the case is for this user on this machine.
     pub fn applies_to(&self, world: &World) -> bool {
         let who = if world.is_root { Who::Root } else { Who::User };
         (self.who == Who::Anyone || self.who == who) && !(self.host_only && world.in_vm)
     }
 
-    /// The line as it is typed.
+    /// Returns the line for the shell.
     pub fn line(&self) -> String {
         match self.script {
             Script::Whole(text) => text.to_owned(),
@@ -128,7 +128,7 @@ impl Case {
 }
 
 impl Difference {
-    /// A difference in `key` that the document excuses with these words.
+    /// Makes a difference in `key` that the document explains with these words.
     pub const fn new(key: &'static str, document: &'static str) -> Self {
         Self { key, document }
     }

@@ -1,5 +1,5 @@
-//! What a finding is measured against: the suite itself, and the process that it started. A number says little (an
-//! inode, a pid, a clock); that it is ours, fresh, or that of the process which was started is what can be compared.
+//! The frame of reference of the findings: the suite itself, and the process that it started. A number (an inode, a
+//! pid, a clock) cannot be compared between runs; whether it is ours, new, or that of the started process can.
 
 use std::fs;
 
@@ -12,18 +12,18 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Looks around.
+    /// Reads the current state.
     pub fn now() -> Self {
         Self { mounts: fs::read_to_string("/proc/self/mountinfo").expect("/proc/self/mountinfo") }
     }
 
-    /// Whether nothing was mounted or unmounted around us meanwhile: by somebody else, which a repetition gets over, or
-    /// by the run itself, which leaks a mount each time.
+    /// Reports whether our mounts are unchanged. A change comes from another process, then a repetition helps, or from
+    /// the run itself, which then leaks a mount each time.
     pub fn still_holds(&self) -> bool {
         self.mounts == Self::now().mounts
     }
 
-    /// What the value of this key says, in words that do not change from run to run.
+    /// Describes the value of a key in words that are the same in every run.
     pub fn in_words(&self, key: &str, value: &str, started: Pid) -> String {
         if let Some(kind) = key.strip_prefix("namespace ") {
             return namespace(kind, value);
@@ -66,7 +66,7 @@ fn process(number: i32, started: Pid) -> String {
     }
 }
 
-/// The distance from our clock in hundreds of seconds, which no run takes.
+/// Describes the distance from our clock, rounded to hundreds of seconds, so that the duration of a run does not count.
 fn clock_in_words(clock: &str, value: &str) -> String {
     let id = match clock {
         "realtime" => ClockId::Realtime,

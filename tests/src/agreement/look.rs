@@ -1,8 +1,8 @@
-//! `suite --look`: the command that both tools are given. It prints what a process can find out about itself, a
-//! `key: value` a line, and leaves to the comparison what that means.
+//! `suite --look`: the command that both tools run. It prints what a process can find out about itself, one `key: value`
+//! per line, without interpreting it.
 //!
-//! Without a proc of its own process namespace much of it is unknown, which is a finding like any other. SIGPIPE says
-//! nothing here: Rust's start-up ignores it before we can look.
+//! Without a proc of its pid namespace many values are unknown, which is a finding too. The disposition of SIGPIPE is
+//! not reported, because Rust's start-up code changes it before we can read it.
 
 use std::env;
 use std::fmt::Display;
@@ -96,7 +96,7 @@ fn surroundings() {
     let descriptors = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     for number in descriptors.filter_map(|entry| entry.file_name().into_string().ok()) {
         let target = link(&format!("/proc/self/fd/{number}"));
-        // The one that lists the directory is nobody else's, and a pipe's number is another one in each run.
+        // Without the descriptor that lists the directory; and without the number of a pipe, which differs in each run.
         if !target.starts_with("/proc/") {
             say(&format!("descriptor {number}"), target.split(':').next().unwrap_or_default());
         }
@@ -111,7 +111,7 @@ fn clocks() {
     }
 }
 
-/// How many mounts there are, how they travel, and what lies on / and /proc.
+/// Prints the number of mounts, their propagation, and the mounts on / and /proc.
 fn mounts() {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     say("mounts", table.lines().count());
@@ -143,7 +143,7 @@ fn death_signal(signal: Option<rustix::process::Signal>) -> String {
     signal.map_or_else(|| "no".to_owned(), |signal| format!("by signal {}", signal.as_raw()))
 }
 
-/// All lines in one, each with single spaces.
+/// Returns all lines of a file as one, with single spaces.
 fn content(path: &str) -> String {
     match fs::read_to_string(path) {
         Ok(text) => text
@@ -155,8 +155,8 @@ fn content(path: &str) -> String {
     }
 }
 
-/// SIGPIPE, and the two signals that glibc keeps for itself: posix_spawn(3) hands them on ignored or not, depending on
-/// how many threads the spawning process has had.
+/// Removes SIGPIPE from a signal mask, and the two signals that glibc reserves: whether posix_spawn(3) passes these on
+/// ignored depends on how many threads the spawning process has had.
 fn of_interest(mask: &str) -> String {
     const OTHERS: u64 = 1 << 12 | 1 << 31 | 1 << 32;
     u64::from_str_radix(mask, 16).map_or_else(|error| error.to_string(), |mask| format!("{:x}", mask & !OTHERS))

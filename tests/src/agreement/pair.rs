@@ -1,5 +1,5 @@
-//! A case is run with the peer and with ours, one after the other, and compared. Every case of a table is run before
-//! the row fails, so that one report shows all that is wrong.
+//! Runs each case with the peer and with our tool, one after the other, and compares the findings. All cases of a table
+//! run before the row fails, so that one report shows all failures.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,16 @@ use super::frame::Frame;
 use super::seen::Seen;
 use crate::world::World;
 
-/// How often a run is tried while somebody else mounts.
+/// The number of times that a run is repeated if other processes mount something at the same time.
 const REPETITIONS: usize = 10;
 
-/// Where differences are documented.
+/// The document that explains the differences.
 const DIFFERENCES: &str = include_str!("../../../docs/differences.md");
 
 /// Runs the cases of a table that apply.
 pub fn agree(world: &World, tool: &Tool, cases: &[Case]) {
     let place = Place::new(world);
-    // Emulation is slow, and most of what can differ between kernels differs in every case of a table.
+    // Emulation is slow, and a difference between kernels usually shows in every case of a table.
     let step = if world.in_vm { 8 } else { 1 };
     let applies = |case: &&Case| case.applies_to(world) && world.chooses(&case.line());
     let applying: Vec<_> = cases.iter().filter(applies).step_by(step).collect();
@@ -27,11 +27,11 @@ pub fn agree(world: &World, tool: &Tool, cases: &[Case]) {
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
-/// The two that are compared.
+/// The two tools to compare.
 pub struct Tool {
-    /// The tool replaced.
+    /// The replaced tool.
     pub peer: &'static str,
-    /// Ours.
+    /// Our tool.
     pub ours: &'static str,
 }
 
@@ -41,12 +41,12 @@ fn complaints(place: &Place<'_>, tool: &Tool, case: &Case) -> Vec<String> {
         Some(promises) => broken_promises(&ours, case, promises),
         None => against_the_peer(&place.run(case, tool.peer), &ours, tool, case),
     };
-    let (said, line) = (ours.stderr.trim(), case.line());
-    if found.is_empty() { found } else { vec![format!("$ {line}\n  {}\n  ours said: {said}", found.join("\n  "))] }
+    let (errors, line) = (ours.stderr.trim(), case.line());
+    if found.is_empty() { found } else { vec![format!("$ {line}\n  {}\n  our stderr: {errors}", found.join("\n  "))] }
 }
 
 fn broken_promises(ours: &Seen, case: &Case, promises: &[(&str, &str)]) -> Vec<String> {
-    let value = |key: &str| ours.by_key.get(key).map_or("(not said)", |value| value.trim_end());
+    let value = |key: &str| ours.by_key.get(key).map_or("(missing)", |value| value.trim_end());
     let broken = promises.iter().filter(|(key, promised)| value(key) != *promised);
     let mut found: Vec<_> =
         broken.map(|(key, promised)| format!("{key}: promised {promised:?}, ours {:?}", value(key))).collect();
@@ -58,12 +58,12 @@ fn broken_promises(ours: &Seen, case: &Case, promises: &[(&str, &str)]) -> Vec<S
 
 fn against_the_peer(peer: &Seen, ours: &Seen, tool: &Tool, case: &Case) -> Vec<String> {
     if peer.status != case.ends {
-        let said = peer.stderr.trim();
-        return vec![format!("the peer ended with {}, not with {}: {said}", peer.status, case.ends)];
+        let errors = peer.stderr.trim();
+        return vec![format!("the peer ended with {}, not with {}: {errors}", peer.status, case.ends)];
     }
     let documented = documented_status(peer, tool);
     if ours.status != documented {
-        // One of them did not do it, so there is nothing else to compare.
+        // One of the tools failed, so there is nothing else to compare.
         return match case.differs {
             [Difference { key: "status", document }] => undocumented("status", document),
             _ => vec![format!("the peer ended with {}, ours with {}, not {documented}", peer.status, ours.status)],
@@ -82,7 +82,7 @@ fn against_the_peer(peer: &Seen, ours: &Seen, tool: &Tool, case: &Case) -> Vec<S
     }
     for Difference { key, document } in case.differs {
         if !excused.iter().any(|difference| difference.key == *key) {
-            found.push(format!("{key}: ours is as the peer's; the exception is not needed"));
+            found.push(format!("{key}: ours is the same as the peer's; the exception is not needed"));
         }
         found.extend(undocumented(key, document));
     }
@@ -94,14 +94,14 @@ fn undocumented(key: &str, document: &str) -> Vec<String> {
     if is_documented { Vec::new() } else { vec![format!("{key}: no line of docs/differences.md says {document:?}")] }
 }
 
-/// docs/exit-status.md: what the peer's own failure becomes. Its command's status stays what it is.
+/// Returns the status that docs/exit-status.md demands: 125 for the peer's own failure, otherwise the command's status.
 fn documented_status(peer: &Seen, tool: &Tool) -> i32 {
     let complains = |line: &str| ["newuidmap", "newgidmap", tool.peer].iter().any(|name| line.starts_with(name));
     let complained = peer.stderr.lines().any(complains);
     if peer.status == 1 && complained { 125 } else { peer.status }
 }
 
-/// Where cases run: a root file system that has `/look`.
+/// The root file system for the cases, with the program `/look`.
 struct Place<'a> {
     world: &'a World,
     look: PathBuf,
@@ -122,7 +122,7 @@ impl<'a> Place<'a> {
         Self { world, look, root }
     }
 
-    /// Mounts are counted against ours, so a run counts when ours were the same all the time.
+    /// Runs a case. Mounts are counted relative to ours, so a run is valid only if our mounts did not change meanwhile.
     fn run(&self, case: &Case, tool: &str) -> Seen {
         for _ in 0..REPETITIONS {
             let frame = Frame::now();
@@ -141,7 +141,9 @@ impl<'a> Place<'a> {
         let script = self.world.script(&case.line()).variable("unshare", tool);
         let script = script.variable("look", format!("{} --look", self.look.display()));
         let script = script.variable("root", self.root.display().to_string());
-        // An unprivileged user may not look into a directory of root's PATH, and is then refused there instead of here.
+        // A fixed PATH: in a directory of root's PATH that an unprivileged user may not search, execvp(3) fails with
+        // another
+        // error.
         let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.world.tools.display());
         let script = script.variable("PATH", path);
         let running = script.variable("dir", dir.display().to_string()).start();

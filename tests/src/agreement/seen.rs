@@ -1,4 +1,4 @@
-//! What came of one run, by key: each `key: value` of the look, every other line of the output, and how it ended.
+//! The findings of one run, by key: each `key: value` of the look, every other line of the output, and the exit status.
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,23 @@ use nix::unistd::Pid;
 use super::frame::Frame;
 use crate::script::Outcome;
 
-/// Variables of the case itself, and bash's path of the program that it executes.
+/// The variables of the case itself, and those that bash sets for each program.
 const NOT_COMPARED: [&str; 6] =
     ["variable _", "variable unshare", "variable look", "variable root", "variable dir", "variable SHLVL"];
 
-/// What was found.
+/// The findings.
 pub struct Seen {
-    /// By key; `output` has the lines without a key, `status` how it ended, `stderr` whether anything was said.
+    /// The values by key; `output` has the lines without a key, `status` the exit status, `stderr` whether there was
+    /// any.
     pub by_key: BTreeMap<String, String>,
-    /// All that was said on stderr.
+    /// The text on stderr.
     pub stderr: String,
-    /// The status as it was.
+    /// The exit status.
     pub status: i32,
 }
 
 impl Seen {
-    /// Takes it from the outcome.
+    /// Reads the findings from an outcome.
     pub fn of(outcome: &Outcome, started: Pid, frame: &Frame) -> Self {
         let mut by_key = BTreeMap::new();
         let mut output = String::new();
@@ -42,14 +43,14 @@ impl Seen {
         Self { by_key, stderr: outcome.stderr.clone(), status: outcome.status }
     }
 
-    /// Each key on which the other is not the same, with both values.
+    /// Returns each key whose values differ, with both values.
     pub fn disagreements(&self, other: &Self) -> Vec<(String, String, String)> {
         let looked = |seen: &Self| seen.by_key.contains_key("pid").to_string();
         if looked(self) != looked(other) {
             return vec![("the command was run".to_owned(), looked(self), looked(other))];
         }
         let keys: std::collections::BTreeSet<_> = self.by_key.keys().chain(other.by_key.keys()).collect();
-        let value = |seen: &Self, key: &str| seen.by_key.get(key).cloned().unwrap_or_else(|| "(not said)".to_owned());
+        let value = |seen: &Self, key: &str| seen.by_key.get(key).cloned().unwrap_or_else(|| "(missing)".to_owned());
         let both = keys.into_iter().map(|key| (key.clone(), value(self, key), value(other, key)));
         both.filter(|(_, mine, others)| mine != others).collect()
     }

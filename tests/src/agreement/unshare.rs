@@ -1,4 +1,4 @@
-//! unshare-rs beside util-linux's unshare(1) 2.38, and beside the manual page of 2.42 for what that one lacks.
+//! unshare-rs compared with unshare(1) of util-linux 2.38, and with the manual page of 2.42 for newer options.
 
 mod clocks;
 mod ids;
@@ -22,26 +22,26 @@ const WITH_RANGES: &[Need] = &[PEER, Need::UserNamespaces, NEWUIDMAP];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("unshare-rs gives the namespaces that unshare gives", NEEDS, |world| run(world, namespaces::CASES)),
-    Row::new("unshare-rs maps ids and changes them as unshare does", NEEDS, |world| run(world, ids::CASES)),
+    Row::new("unshare-rs makes the namespaces that unshare makes", NEEDS, |world| run(world, namespaces::CASES)),
+    Row::new("unshare-rs maps and changes ids as unshare does", NEEDS, |world| run(world, ids::CASES)),
     Row::new("unshare-rs maps ranges of ids as unshare does", WITH_RANGES, |world| run(world, ids::RANGES))
         .root_only()
         .host_only(),
-    Row::new("unshare-rs mounts, and changes root and directory, as unshare does", NEEDS, |world| {
-        run(world, mounts::CASES)
-    }),
+    Row::new("unshare-rs mounts and changes directories as unshare does", NEEDS, |world| run(world, mounts::CASES)),
     Row::new("unshare-rs sets the clocks that unshare sets", NEEDS, |world| run(world, clocks::CASES)),
-    Row::new("unshare-rs starts and outlives processes as unshare does", NEEDS, |world| run(world, processes::CASES)),
-    Row::new("unshare-rs ends as unshare does", NEEDS, |world| run(world, statuses::CASES)),
+    Row::new("unshare-rs starts processes, and ends with them, as unshare does", NEEDS, |world| {
+        run(world, processes::CASES)
+    }),
+    Row::new("unshare-rs exits with the status of unshare", NEEDS, |world| run(world, statuses::CASES)),
     Row::new("unshare-rs makes namespaces persistent as unshare does", NEEDS, |world| run(world, persistent::CASES))
         .root_only(),
     Row::new("the examples of unshare's manual page print the same with unshare-rs", NEEDS, |world| {
         run(world, manual::CASES)
     }),
-    Row::new("unshare-rs does what the manual page says of newer options", NEEDS, |world| run(world, newer::CASES)),
+    Row::new("unshare-rs does what the manual page says about newer options", NEEDS, |world| run(world, newer::CASES)),
 ];
 
-// The last table has no peer to ask.
+// The last table has no peer to compare with.
 const _: () = assert!(
     namespaces::CASES.len()
         + ids::CASES.len()

@@ -1,7 +1,7 @@
 //! An AppArmor profile in the form that the kernel loads: it allows everything, but user namespaces only on request.
-//! apparmor_parser(8) of Debian 12 is older than the rule `userns,` and cannot write this one.
+//! apparmor_parser(8) of Debian 12 is older than the rule `userns,` and cannot compile such a profile.
 //!
-//! Tagged values, little-endian, and in them state machines in flex's table form, big-endian: see
+//! The format is tagged values, little-endian, which contain state machines in flex's table form, big-endian: see
 //! security/apparmor/policy_unpack.c and match.c of the kernel. A class of rules that has no state is not mediated.
 
 use std::fs;
@@ -9,32 +9,32 @@ use std::fs;
 /// The class of rules about namespaces, and the permission to make a user namespace.
 const NAMESPACES: usize = 21;
 const CREATE_USER_NAMESPACE: u32 = 1 << 3;
-/// All that a file may be used for, by its owner and by others; what is executed inherits the profile.
+/// All permissions for a file, for its owner and for others; an executed program inherits the profile.
 const EVERYTHING: u32 = 0x27f | 0x27f << 14;
 
-/// What is mounted nowhere is told by a path, too; `attach_disconnected` in apparmor.d(5).
+/// Detached files get a path, too; `attach_disconnected` in apparmor.d(5).
 const CONNECT_PATH: u32 = 4;
 
-/// What a profile is like beside allowing everything.
+/// The properties of a profile, which otherwise allows everything.
 #[derive(Default)]
 pub struct Profile {
     pub may_make_user_namespaces: bool,
     /// The flag `attach_disconnected`.
     pub attaches_disconnected: bool,
-    /// The flag `complain`: what it forbids is logged, and allowed.
+    /// The flag `complain`: what the profile forbids is logged and allowed.
     pub complains: bool,
 }
 
 const FOLDER: &str = "/sys/kernel/security/apparmor";
 
 impl Profile {
-    /// Has the kernel confine by this profile whoever has this one's name, from now on.
+    /// Loads the profile under this name; the kernel also applies it to the processes that have a profile of this name.
     pub fn load(&self, name: &str) {
         fs::write(format!("{FOLDER}/.replace"), compiled(name, self)).expect("load the profile");
     }
 }
 
-/// Whoever had the profile is unconfined.
+/// Removes the profile; the processes that had it are unconfined.
 pub fn remove(name: &str) {
     fs::write(format!("{FOLDER}/.remove"), name).expect("remove the profile");
 }
@@ -51,12 +51,12 @@ fn compiled(name: &str, profile: &Profile) -> Vec<u8> {
         policy.number(all_audit_quiet_extended);
     }
     policy.structure("caps64").number(u32::MAX).number(0).number(0).number(0).end();
-    // State 0 matches nothing. From 1, the start, the class of namespaces leads to 2, every other one to 0.
+    // State 0 matches nothing. From the start state 1, the class of namespaces leads to 2, every other class to 0.
     let (mut next, mut check) = ([0; 256], [0; 256]);
     (next[NAMESPACES], check[NAMESPACES]) = (2, 1);
     let permission = if profile.may_make_user_namespaces { CREATE_USER_NAMESPACE } else { 0 };
     policy.structure("policydb").machine(&[0, 0, permission], &next, &check).end();
-    // Files: whatever comes, the start is where it ends.
+    // Files: every input leads back to the start state.
     policy.machine(&[0, EVERYTHING], &[1; 256], &[1; 256]);
     policy.end();
     policy.bytes
@@ -99,7 +99,7 @@ impl Policy {
         self
     }
 
-    /// A state machine, aligned to eight bytes from the beginning of the whole.
+    /// Appends a state machine, aligned to eight bytes from the beginning of the policy.
     fn machine(&mut self, accept: &[u32], next: &[u32], check: &[u32]) -> &mut Self {
         let machine = machine(accept, next, check);
         self.name("aadfa").bytes.push(6);
@@ -112,7 +112,7 @@ impl Policy {
 
 fn machine(accept: &[u32], next: &[u32], check: &[u32]) -> Vec<u8> {
     let none = vec![0; accept.len()];
-    // accept, accept2, base, default, next, check; each with the bytes of a value, of which the kernel has its own idea.
+    // accept, accept2, base, default, next, check; each with the width of a value that the kernel expects.
     let tables: Vec<u8> = [(1, 4, accept), (7, 4, &none), (2, 4, &none), (4, 2, &none), (8, 2, next), (3, 2, check)]
         .into_iter()
         .flat_map(|(id, width, values)| table(id, width, values))
@@ -124,7 +124,7 @@ fn machine(accept: &[u32], next: &[u32], check: &[u32]) -> Vec<u8> {
     machine
 }
 
-/// Filled up to eight bytes.
+/// Returns a table, padded to eight bytes.
 fn table(id: u16, width: u16, values: &[u32]) -> Vec<u8> {
     let mut table: Vec<u8> = [id, width].into_iter().flat_map(u16::to_be_bytes).collect();
     let length = u32::try_from(values.len()).expect("a small table");

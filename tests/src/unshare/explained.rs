@@ -1,5 +1,5 @@
-//! Every option of unshare-rs is a lesson: a dry run with it tells a step that a dry run without it does not, and why
-//! the kernel wants it. The options come from the declared table, so that a new one without a case here is found out.
+//! The narration of every option of unshare-rs: a dry run with the option prints a step, and its reason, that a dry run
+//! without the option does not print. The options come from the declaration, so that a new one without a case fails.
 
 use super::{own, staged};
 use crate::need::Need;
@@ -7,34 +7,34 @@ use crate::row::Row;
 use crate::script::Outcome;
 use crate::world::World;
 
-/// An option, what it is used beside, and what is told because of it.
+/// An option, the options that it is used with, and a part of the step that it adds to the narration.
 pub struct Case {
     option: &'static str,
-    beside: &'static str,
-    told: &'static str,
+    with: &'static str,
+    step: &'static str,
 }
 
-const fn case(option: &'static str, beside: &'static str, told: &'static str) -> Case {
-    Case { option, beside, told }
+const fn case(option: &'static str, with: &'static str, step: &'static str) -> Case {
+    Case { option, with, step }
 }
 
 impl Case {
-    /// The dry run with the option.
+    /// Returns the command line of the dry run with the option.
     pub fn line(&self) -> String {
-        line(&format!("{} {}", self.beside, self.option))
+        line(&format!("{} {}", self.with, self.option))
     }
 }
 
-/// What is held open has no command, and wants a reader of its record.
+/// Returns the command line of a dry run. A hold has no command, and needs a reader of its record.
 fn line(options: &str) -> String {
     let end = if options.contains("--hold") { "| cat" } else { "-- true" };
     format!("unshare-rs --dry-run {options} {end}")
 }
 
-/// They tell of others, or of nothing that is done.
+/// Options that add no step.
 const NO_STEP: [&str; 4] = ["help", "version", "explain", "dry-run"];
 
-/// Every option.
+/// The cases, at least one for every other option.
 pub const CASES: &[Case] = &[
     case("--mount", "", "unshare(CLONE_NEWNS)"),
     case("--uts", "", "unshare(CLONE_NEWUTS)"),
@@ -91,31 +91,39 @@ pub const CASES: &[Case] = &[
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("every option of unshare-rs has a case that says what it tells", &[], |_| {
+    Row::new("every option of unshare-rs has a case with its step", &[], |_| {
         for argument in unshare_rs::command().get_arguments().filter(|argument| !argument.is_positional()) {
             let name = argument.get_long().unwrap_or_else(|| panic!("{argument} has no long name"));
-            let is_told = |case: &&Case| case.option.split([' ', '=']).next() == Some(&format!("--{name}"));
-            let count = CASES.iter().filter(is_told).count();
-            assert!(count > 0 || NO_STEP.contains(&name), "no case in CASES has --{name}: what does it tell?");
+            let has_option = |case: &&Case| case.option.split([' ', '=']).next() == Some(&format!("--{name}"));
+            let count = CASES.iter().filter(has_option).count();
+            assert!(count > 0 || NO_STEP.contains(&name), "no case in CASES has --{name}: which step does it add?");
         }
     }),
-    Row::new("every option of unshare-rs tells its step, and why", &[Need::UserNamespaces], |world| {
-        for case in CASES {
-            let (with, without) = (run(world, &case.line()), run(world, &line(case.beside)));
-            let step = with.stderr.lines().find(|line| line.contains(case.told));
-            let step = step.unwrap_or_else(|| panic!("{} tells nothing with {:?}\n{with}", case.option, case.told));
-            let why = step.split_once(" # ").map(|(_, why)| why.trim()).unwrap_or_default();
-            assert!(why.split(' ').count() > 2, "{step}: without a reason");
-            assert!(!without.stderr.contains(case.told), "{} is told without it\n{without}", case.option);
-        }
-    })
+    Row::new(
+        "the narration has the step of every option of unshare-rs, with a reason",
+        &[Need::UserNamespaces],
+        |world| {
+            for case in CASES {
+                let (with, without) = (run(world, &case.line()), run(world, &line(case.with)));
+                let step = with.stderr.lines().find(|line| line.contains(case.step));
+                let step = step.unwrap_or_else(|| panic!("{}: no step has {:?}\n{with}", case.option, case.step));
+                let why = step.split_once(" # ").map(|(_, why)| why.trim()).unwrap_or_default();
+                assert!(why.split(' ').count() > 2, "{step}: without a reason");
+                assert!(
+                    !without.stderr.contains(case.step),
+                    "{}: the step is there without it\n{without}",
+                    case.option
+                );
+            }
+        },
+    )
     .host_only(),
 ];
 
-/// As somebody with the number 0, in whose books are ten subordinate ids.
+/// Runs a line as user 0, who has ten subordinate ids.
 pub fn run(world: &World, line: &str) -> Outcome {
     let user = if own(world).is_empty() { "" } else { "unshare-rs --map-root-user --mount -- " };
-    let books = "printf 'root:100000:10\\n' >books; for file in subuid subgid; do mount --bind books /etc/$file; done";
+    let ids = "printf 'root:100000:10\\n' >ids; for file in subuid subgid; do mount --bind ids /etc/$file; done";
     let line = line.replace('\'', "'\\''");
-    staged(world, &format!("{books}; touch kept; {user}bash -o pipefail -c '{line}'")).succeeds()
+    staged(world, &format!("{ids}; touch kept; {user}bash -o pipefail -c '{line}'")).succeeds()
 }

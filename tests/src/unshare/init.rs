@@ -1,4 +1,4 @@
-//! What runs around the command: signals that are passed on, the small init, and the words for engines.
+//! The processes around the command: forwarded signals, the small init, and the synchronization with engines.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const OURS: &[Need] = &[Need::UserNamespaces];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("a signal is passed on, whenever it comes", OURS, |world| {
+    Row::new("a signal is forwarded, whenever it arrives", OURS, |world| {
         let script = "
             unshare-rs --forward-signals -- bash -c 'trap \"echo heard; exit 7\" TERM; touch here; while :; do sleep 0.02; done' &
             until [ -e here ]; do sleep 0.01; done; rm here; kill -TERM $!; wait $!; echo $?
@@ -23,15 +23,15 @@ pub const ROWS: &[Row] = &[
         world.sh(script).succeeds().stdout_is("heard\n7\n143\n");
         before.wait_until_same(Duration::from_secs(5));
     }),
-    Row::new("without a word, TERM and INT wait for the command", OURS, |world| {
+    Row::new("without --forward-signals, TERM and INT wait for the end of the command", OURS, |world| {
         let script = "
             unshare-rs --fork -- sh -c 'touch here; sleep 0.5; exit 3' &
             until [ -e here ]; do sleep 0.01; done; rm here; kill -TERM $!; kill -INT $!; wait $!; echo $?";
-        // TERM stays pending until the wait is over, and then nobody cares about it.
+        // TERM stays pending until the wait is over, and has no effect after that.
         world.sh(script).succeeds().stdout_is("3\n");
     }),
-    Row::new("an init ends as its command did, with every status and signal", OURS, |world| {
-        // The last word is another program's: some shells ignore QUIT.
+    Row::new("an init exits with the status of its command, for every status and signal", OURS, |world| {
+        // The signal comes from another program, because some shells ignore QUIT.
         let script = "
             for status in $STATUSES; do
                 unshare-rs $INIT -- sh -c \"exit $status\"; [ $? = $status ] || echo status $status: $?
@@ -48,8 +48,8 @@ pub const ROWS: &[Row] = &[
             run.within(Duration::from_secs(120)).run().succeeds().stdout_is("127\n");
         }
     }),
-    Row::new("an init passes signals on", OURS, |world| {
-        // With job control (-m), since a shell without it has what it starts in the background ignore INT and QUIT.
+    Row::new("an init forwards signals", OURS, |world| {
+        // With job control (-m), because without it a shell's background processes ignore INT and QUIT.
         let script = "
             set -m
             for signal in HUP INT QUIT USR1 USR2 ALRM TERM WINCH RTMIN+3; do
@@ -61,8 +61,8 @@ pub const ROWS: &[Row] = &[
             assert_eq!(heard.stdout.replace('\n', " "), "HUP INT QUIT USR1 USR2 ALRM TERM WINCH RTMIN+3 ", "{heard}");
         }
     }),
-    Row::new("an init collects what the command leaves, and has nothing of the host", OURS, |world| {
-        // Twenty orphans that end at once: whoever does not wait for them keeps twenty zombies.
+    Row::new("an init collects the orphans of the command, and has no file of the host", OURS, |world| {
+        // Twenty orphans that end at once: without a wait, twenty zombies remain.
         let script = "
             unshare-rs $INIT --name tidy -- sh -c '
                 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do (sh -c \"sleep 0.1\" &) ; done; sleep 0.5
@@ -70,13 +70,13 @@ pub const ROWS: &[Row] = &[
                 cat /proc/$init/comm; readlink /proc/$init/cwd; ls /proc/$init/fd | wc -l
                 grep -l \"^PPid:.$init$\" /proc/[0-9]*/status 2>/dev/null | wc -l'";
         for init in inits(world) {
-            // The three standard ones, and the one that signals come in by; its only child is the command.
+            // The three standard descriptors and the signalfd; its only child is the command.
             world.script(script).variable("INIT", init.as_str()).run().succeeds().stdout_is("tidy\n/\n4\n1\n");
         }
         let script = format!("unshare-rs {} -p --mount-proc --init -- readlink /proc/1/exe", own(world));
         world.sh(&script).succeeds().stdout_has("memfd:");
     }),
-    Row::new("the pid is in the file, whole, before the command runs", OURS, |world| {
+    Row::new("the complete pid is in the file before the command runs", OURS, |world| {
         let script = "
             unshare-rs --pid-file p -- sh -c 'cat p; echo $$' | uniq | wc -l
             unshare-rs --fork --pid-file p -- sh -c 'cat p; echo $$' | uniq | wc -l
@@ -87,7 +87,7 @@ pub const ROWS: &[Row] = &[
         let outcome = world.script(&script).variable("OWN", own(world)).run().succeeds();
         outcome.stdout_is("1\n1\nfound\np\n125\n").stderr_has("cannot write the pid to /no/such/place/p: openat(");
     }),
-    Row::new("all is ready before it says so, and the command waits for a word", OURS, |world| {
+    Row::new("everything is set up before --ready-fd, and the command waits for --block-fd", OURS, |world| {
         let script = "
             mkfifo ready block; exec 8<>ready 9<>block
             unshare-rs $OWN --uts --fork --hostname set --pid-file p --ready-fd 8 --block-fd 9 -- sh -c '[ -e /proc/$$/fd/8 -o -e /proc/$$/fd/9 ]; echo $?; hostname' 8<>ready 9<>block >out &
@@ -99,21 +99,25 @@ pub const ROWS: &[Row] = &[
         let outcome = world.script(&script).variable("OWN", own(world)).run().succeeds();
         outcome.stdout_is("ready []\nset\n0\n1\nset\n");
     }),
-    Row::new("the end of file lets the command go on, and a closed descriptor is found out at once", OURS, |world| {
-        world.sh("sleep 0.1 | unshare-rs --block-fd 0 -- echo ran").succeeds().stdout_is("ran\n");
-        world.sh("unshare-rs --block-fd 0 --init -- echo ran </dev/null").succeeds().stdout_is("ran\n");
-        world.sh("unshare-rs --ready-fd 1 -- echo ran").succeeds().stdout_is("\nran\n");
-        for option in ["--ready-fd", "--block-fd"] {
-            world
-                .sh(&format!("unshare-rs {option} 77 -- echo ran"))
-                .fails_with(125)
-                .stdout_is("")
-                .stderr_has("descriptor 77 is not open");
-        }
-    }),
+    Row::new(
+        "end of file on --block-fd starts the command, and a closed descriptor is an error at once",
+        OURS,
+        |world| {
+            world.sh("sleep 0.1 | unshare-rs --block-fd 0 -- echo ran").succeeds().stdout_is("ran\n");
+            world.sh("unshare-rs --block-fd 0 --init -- echo ran </dev/null").succeeds().stdout_is("ran\n");
+            world.sh("unshare-rs --ready-fd 1 -- echo ran").succeeds().stdout_is("\nran\n");
+            for option in ["--ready-fd", "--block-fd"] {
+                world
+                    .sh(&format!("unshare-rs {option} 77 -- echo ran"))
+                    .fails_with(125)
+                    .stdout_is("")
+                    .stderr_has("descriptor 77 is not open");
+            }
+        },
+    ),
 ];
 
-/// With a pid namespace and without.
+/// Returns options for an init with a pid namespace and without.
 fn inits(world: &World) -> [String; 2] {
     [format!("{} -p --mount-proc --init", own(world)), "--init".to_owned()]
 }

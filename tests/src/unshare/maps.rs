@@ -1,4 +1,4 @@
-//! Id maps: what the kernel has after them is read back, and compared with a model that counts every id by itself.
+//! Id maps: the kernel's map is read back, and compared with a model that maps each id separately.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +12,14 @@ const HELPERS: &[Need] = &[Need::UserNamespaces, NEWUIDMAP];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("the kernel takes every generated map, and has what was asked for", &[Need::UserNamespaces], |world| {
+    Row::new("the kernel accepts every generated map, and then has the requested ids", &[Need::UserNamespaces], |world| {
         let mut dice = Dice(0x5eed);
         for _ in 0..if world.in_vm { 20 } else { 150 } {
             one_generated_map(world, &mut dice);
         }
     })
     .root_only(),
-    Row::new("one's own id is mapped to a number and to a name", &[Need::UserNamespaces], |world| {
+    Row::new("the caller's id is mapped to a number or to a name", &[Need::UserNamespaces], |world| {
         for (options, ids) in [
             ("-r", "0 0"),
             ("--map-user 5 --map-group 6", "5 6"),
@@ -32,7 +32,7 @@ pub const ROWS: &[Row] = &[
         }
         world.sh("unshare-rs --map-user no-such-user true").fails_with(125).stderr_has("no user \"no-such-user\" in /etc/passwd");
     }),
-    Row::new("all ids pass through", &[Need::UserNamespaces], |world| {
+    Row::new("all ids are mapped to themselves", &[Need::UserNamespaces], |world| {
         let script = "unshare-rs --map-users all --map-groups all -- cat /proc/self/uid_map /proc/self/gid_map";
         let outcome = world.sh(script).succeeds();
         let all = std::fs::read_to_string("/proc/self/uid_map").expect("/proc/self/uid_map");
@@ -49,7 +49,7 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("a held container gets its ranges from outside", HELPERS, |world| {
+    Row::new("the id ranges of a hold are mapped from outside", HELPERS, |world| {
         let script = "$TOOLS/unshare-rs --hold --ttl 20 -r --map-auto --setgroups deny -p | \
                       $TOOLS/nsenter-rs --pipe --rm -- sh -c 'cat /proc/self/uid_map /proc/self/setgroups'";
         let outcome = as_lent(world, script).succeeds().stdout_has("deny\n");
@@ -59,14 +59,14 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("the helper comes from a trusted place, never from PATH", HELPERS, |world| {
+    Row::new("the helper comes from a trusted directory, never from PATH", HELPERS, |world| {
         let fake = "mkdir fake; printf '#!/bin/sh\\ntouch $PWD/fake/ran\\n' >fake/newuidmap; chmod 755 fake fake/newuidmap; chmod 777 fake; ";
         let script = format!("{fake} PATH=$PWD/fake:$PATH $TOOLS/unshare-rs --map-users auto -- ls fake");
         as_lent(world, &script).succeeds().stdout_is("newuidmap\n");
     })
     .root_only()
     .host_only(),
-    Row::new("why a range is refused is told", HELPERS, |world| {
+    Row::new("the error says why a range is refused", HELPERS, |world| {
         as_lent(world, "$TOOLS/unshare-rs --map-users 0:100000:11 true")
             .fails_with(125)
             .stderr_has("cannot map ids: /usr/bin/newuidmap")
@@ -93,14 +93,14 @@ pub const ROWS: &[Row] = &[
     .host_only(),
 ];
 
-/// Files of accounts in which user 4000 is lent ids, three times.
+/// Account files that assign subordinate ids to user 4000, three times.
 const BOOKS: &str = "
     printf 'root:x:0:0::/:/bin/sh\\nlent:x:4000:4000::/:/bin/sh\\n' >passwd
     printf 'other:1:1\\nlent:100000:10\\n4000:300000:5\\n' >subuid; printf 'lent:200000:10\\n' >subgid
     for file in passwd subuid subgid; do mount --bind $file /etc/$file; done; chmod 777 .
 ";
 
-/// Runs a command as that user.
+/// Runs a command as user 4000.
 fn as_lent(world: &World, command: &str) -> Outcome {
     staged(
         world,
@@ -115,7 +115,7 @@ fn squeeze(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A row of numbers that is the same in every run.
+/// A sequence of pseudo-random numbers that is the same in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -146,7 +146,7 @@ fn one_generated_map(world: &World, dice: &mut Dice) {
     assert_eq!(read(&outcome), model(single, &ranges), "{outcome}");
 }
 
-/// Every id of its own: inside to outside.
+/// Returns the expected map, id by id, from inside to outside.
 fn model(single: Option<u64>, ranges: &[[u64; 3]]) -> BTreeMap<u64, u64> {
     let mut map: BTreeMap<u64, u64> = single.into_iter().map(|inner| (inner, 0)).collect();
     for [inner, outer, count] in ranges {

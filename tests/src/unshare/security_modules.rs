@@ -1,5 +1,5 @@
-//! Security modules that refuse user namespaces: which one it was is told, and what it wants, and with that it works.
-//! Of AppArmor and SELinux a kernel has one at a time; the virtual machines have one each.
+//! Security modules that refuse user namespaces: the error names the module and the missing rule, and with that rule it
+//! works. A kernel has either AppArmor or SELinux; each virtual machine has one of them.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::world::World;
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[Row::new(
-    "a security module that refuses user namespaces is told, with the rule that is missing",
+    "the error names the security module that refuses user namespaces, and the missing rule",
     &[Need::UserNamespaces],
     |world| {
         if is_apparmor() {
@@ -23,7 +23,7 @@ pub const ROWS: &[Row] = &[Row::new(
 .root_only()
 .vm_only()];
 
-/// Which one this machine has.
+/// Reports whether the module of this machine is AppArmor.
 pub fn is_apparmor() -> bool {
     let modules = fs::read_to_string("/sys/kernel/security/lsm").expect("/sys/kernel/security/lsm");
     let is_active = |name: &str| modules.split(',').any(|module| module.trim() == name);
@@ -31,8 +31,8 @@ pub fn is_apparmor() -> bool {
     is_active("apparmor")
 }
 
-/// Has SELinux forbid what the policy forbids, as long as `during` runs. The policy is tests/policy/selinux.conf, compiled
-/// when the machine was packed. It cannot be unloaded; outside of its domains it forbids nothing.
+/// Lets SELinux enforce the policy while `during` runs. The policy is tests/policy/selinux.conf, compiled when the
+/// virtual machine was built. It cannot be unloaded; outside its domains it forbids nothing.
 pub fn enforcing(during: impl FnOnce()) {
     let policy = fs::read("/tests/selinux.policy").expect("the policy");
     fs::write("/sys/fs/selinux/load", policy).expect("load the policy");
@@ -41,7 +41,7 @@ pub fn enforcing(during: impl FnOnce()) {
     fs::write("/sys/fs/selinux/enforce", "0").expect("end the enforcement");
 }
 
-/// Command lines that make a user namespace, each in its own way.
+/// Command lines that make a user namespace in different ways.
 const LINES: [&str; 4] = [
     "unshare-rs --user true",
     "unshare-rs --map-root-user --mount --pid --fork true",
@@ -53,8 +53,8 @@ fn apparmor(world: &World) {
     let confined = |line: &str| world.sh(&format!("echo changeprofile suite >/proc/self/attr/current && {line}"));
     Profile::default().load("suite");
     for line in LINES {
-        let told = "remedy: AppArmor confines us by the profile \"suite\", which has no rule \"userns,\"";
-        confined(line).fails_with(125).stderr_has("EACCES").stderr_has(told);
+        let remedy = "remedy: AppArmor confines us by the profile \"suite\", which has no rule \"userns,\"";
+        confined(line).fails_with(125).stderr_has("EACCES").stderr_has(remedy);
     }
     let mut profile = Profile { may_make_user_namespaces: true, ..Profile::default() };
     profile.load("suite");
@@ -62,7 +62,7 @@ fn apparmor(world: &World) {
     for line in others {
         confined(line).succeeds();
     }
-    // Its init runs from a sealed copy, which lies nowhere in the tree of files.
+    // Its init runs from a sealed copy, which has no path.
     confined(held)
         .fails_with(125)
         .stderr_has("EACCES")
@@ -73,31 +73,31 @@ fn apparmor(world: &World) {
     confined(held).succeeds();
     remove("suite");
     Profile::default().load(RESTRICTED);
-    stood_in_for(world);
+    imitated_restriction(world);
     remove(RESTRICTED);
     restriction(world);
 }
 
-/// Where Ubuntu's kernel puts whoever makes a user namespace without leave.
+/// The profile that Ubuntu's kernel gives to a process that makes a user namespace without permission.
 const RESTRICTED: &str = "unprivileged_userns";
 
-/// Ubuntu's switch is in no other kernel, but the profile that goes with it refuses in every one: here the switch is a
-/// file that lies over /proc/sys/kernel.
-fn stood_in_for(world: &World) {
-    for (value, is_told) in [("1", true), ("0", false)] {
+/// Imitates Ubuntu's sysctl, which no other kernel has, by a bind mount over /proc/sys/kernel. The profile that belongs
+/// to the sysctl works in every kernel.
+fn imitated_restriction(world: &World) {
+    for (value, is_named) in [("1", true), ("0", false)] {
         for line in &LINES[..3] {
             let outcome = world.sh(&format!(
                 "unshare --mount sh -ec 'mkdir -p switches; echo {value} >switches/apparmor_restrict_unprivileged_userns
                  mount --bind switches /proc/sys/kernel; echo changeprofile {RESTRICTED} >/proc/self/attr/current; {line}'"
             ));
             let outcome = outcome.fails_with(125).stderr_has("EACCES");
-            let told = "remedy: kernel.apparmor_restrict_unprivileged_userns is 1 here: AppArmor allows user namespaces only to";
-            assert_eq!(outcome.stderr.contains(told), is_told, "{outcome}");
+            let remedy = "remedy: kernel.apparmor_restrict_unprivileged_userns is 1 here: AppArmor allows user namespaces only to";
+            assert_eq!(outcome.stderr.contains(remedy), is_named, "{outcome}");
         }
     }
 }
 
-/// Ubuntu's switch, which other kernels do not have.
+/// Checks Ubuntu's sysctl, which other kernels do not have.
 fn restriction(world: &World) {
     const SWITCH: &str = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
     let Ok(old) = fs::read_to_string(SWITCH) else { return };

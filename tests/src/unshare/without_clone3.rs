@@ -1,5 +1,5 @@
-//! Behind a filter that answers ENOSYS to clone3(2), as container engines had it before their filters knew that call:
-//! everything works, by clone(2), and that is told.
+//! Under a filter that answers ENOSYS to clone3(2), as container engines did before their filters knew that call:
+//! everything works with clone(2), and the narration says so.
 
 use crate::explain::script;
 use crate::narration::compare;
@@ -7,19 +7,19 @@ use crate::need::{BWRAP, Need, SETPRIV, STRACE};
 use crate::row::Row;
 use crate::trace::{self, place};
 
-/// BPF: load the call's number; clone3(2), 435 everywhere, is answered by ENOSYS, all else is allowed. The file is
-/// open as descriptor 9, which bubblewrap reads it from.
+/// BPF: load the call's number; clone3(2), which is 435 everywhere, fails with ENOSYS, all other calls are allowed.
+/// bubblewrap reads the filter from descriptor 9.
 const FILTER: &str = "printf '\\x20\\0\\0\\0\\0\\0\\0\\0\\x15\\0\\0\\x01\\xb3\\x01\\0\\0\\x06\\0\\0\\0\\x26\\0\\x05\\0\\x06\\0\\0\\0\\0\\0\\xff\\x7f' \
                       >$PLACE/filter; exec 9<$PLACE/filter; without() { setpriv --ambient-caps -all --inh-caps -all bwrap --dev-bind / / --seccomp 9 \"$@\"; }; ";
 
-/// Its last instruction.
+/// The last instruction of the filter.
 const ALLOW: &str = "\\x06\\0\\0\\0\\0\\0\\xff\\x7f";
 
 const NEEDS: &[Need] = &[Need::UserNamespaces, BWRAP, STRACE, SETPRIV];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("without clone3(2), clone(2) does the same", NEEDS, |world| {
+    Row::new("without clone3(2), clone(2) is used with the same effect", NEEDS, |world| {
         let prefix = place(world, "without-clone3");
         for (line, answer) in [
             ("without unshare-rs --fork -- echo ran", "ran\n"),
@@ -41,7 +41,7 @@ pub const ROWS: &[Row] = &[
         assert!(verdict.agreed.iter().any(|call| call == "clone"), "{:?}\n{outcome}", verdict.agreed);
     })
     .host_only(),
-    Row::new("where clone(2) is refused as well, the error names it", NEEDS, |world| {
+    Row::new("if clone(2) is refused as well, the error names it", NEEDS, |world| {
         let prefix = place(world, "without-clone");
         let filter = format!("{}without unshare-rs --fork -- true", filter_of_both());
         let outcome = script(world, &filter, &prefix).run().fails_with(125);
@@ -50,7 +50,7 @@ pub const ROWS: &[Row] = &[
     .host_only(),
 ];
 
-/// The same with clone(2), which has another number on each architecture, answered by EPERM.
+/// Returns a filter that also answers EPERM to clone(2), whose number depends on the architecture.
 fn filter_of_both() -> String {
     let number = if cfg!(target_arch = "x86_64") { "\\x38" } else { "\\xdc" };
     let refuse = format!("\\x15\\0\\0\\x01{number}\\0\\0\\0\\x06\\0\\0\\0\\x01\\0\\x05\\0");

@@ -1,4 +1,4 @@
-//! The time namespace: what its clocks say, and for whom.
+//! The time namespace: its clocks, and the processes that see them.
 
 use crate::agreement::case::Case;
 

@@ -1,4 +1,4 @@
-//! Who the command is: id maps, setgroups, --setuid and --setgid, and which capabilities are left.
+//! The credentials of the command: id maps, setgroups, --setuid and --setgid, and the remaining capabilities.
 
 use crate::agreement::case::{Case, Difference};
 
@@ -9,7 +9,7 @@ const LOST: &[Difference] =
 const NO_GROUPS: &[Difference] = &[Difference::new("status", "`--setgid` where there are no groups to leave")];
 const SETGROUPS: &[Difference] = &[Difference::new("status", "`--setgroups=deny` with `--map-group`")];
 
-/// Maps of single ids, which need no helper.
+/// Cases with maps of single ids, which need no helper.
 pub const CASES: &[Case] = &[
     Case::new("-r"),
     Case::new("--map-root-user"),
@@ -66,7 +66,7 @@ pub const CASES: &[Case] = &[
     Case::new("-S -1").ends(1),
 ];
 
-/// The files of an account with ranges of its own, seen by nobody else, and a process with one of its users.
+/// Runs a line as a user, with private account files in which some users have ranges of ids.
 macro_rules! with_ranges {
     ($user:literal, $line:literal) => {
         concat!(
@@ -89,7 +89,7 @@ macro_rules! with_ranges {
 
 pub(super) use with_ranges;
 
-/// Maps of ranges, which 2.38 has newuidmap and newgidmap write.
+/// Cases with maps of ranges, which 2.38 writes with newuidmap and newgidmap.
 pub const RANGES: &[Case] = &[
     Case::script(with_ranges!(54321, "$unshare --map-auto $look")),
     Case::script(with_ranges!(54321, "$unshare --map-users=auto $look")),
@@ -115,7 +115,7 @@ pub const RANGES: &[Case] = &[
     Case::script(with_ranges!(0, "$unshare --map-auto $look")),
     Case::script(with_ranges!(0, "$unshare --map-auto -r $look")).differs(LOST),
     Case::script(with_ranges!(0, "$unshare --map-users=100000,0,10 --map-groups=500000,0,10 -S 1 -G 2 $look")),
-    // EXAMPLES of the manual page: a file of user 1, seen from both sides.
+    // EXAMPLES of the manual page: a file of user 1, seen from inside and outside.
     Case::script(with_ranges!(
         54321,
         r#"bash -c "file=\$(mktemp -p /tmp)

@@ -1,8 +1,8 @@
-//! The EXAMPLES of unshare(1), and the lines that introductions to containers start with.
+//! The EXAMPLES of unshare(1), and the commands of popular introductions to containers.
 
 use crate::agreement::case::Case;
 
-/// Cases that people copy.
+/// Cases that users copy from documents.
 pub const CASES: &[Case] = &[
     // EXAMPLES.
     Case::script("$unshare --fork --pid --mount-proc readlink /proc/self").root(),
@@ -26,7 +26,7 @@ pub const CASES: &[Case] = &[
     )
     .root()
     .host(),
-    // As printed it kills by TERM, which unshare blocks while it waits, whatever the page says.
+    // The printed example kills with TERM, which unshare blocks while it waits, contrary to the page.
     Case::script(
         r#"set +m
         $unshare --pid --fork --mount-proc --kill-child -- \

@@ -1,4 +1,4 @@
-//! The mount namespace and what is looked at from it: propagation, proc, root and working directory.
+//! The mount namespace and what depends on it: propagation, proc, root and working directory.
 
 use crate::agreement::case::Case;
 

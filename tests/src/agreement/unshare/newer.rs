@@ -1,9 +1,9 @@
-//! Options that 2.38 does not have, beside what the manual page of 2.42 says.
+//! Options that 2.38 does not have, compared with the manual page of 2.42.
 
 use super::ids::with_ranges;
 use crate::agreement::case::Case;
 
-/// Cases that no peer answers.
+/// Cases that no installed peer supports.
 pub const CASES: &[Case] = &[
     // 2.39: inner:outer:count.
     Case::new("--map-users=0:1000:10 --map-groups=0:2000:10 --setuid 0 --setgid 0").root().documented(&[
@@ -12,7 +12,7 @@ pub const CASES: &[Case] = &[
         ("setgroups", "allow"),
         ("user", "0 0"),
     ]),
-    // 2.40: many of them, and `all`.
+    // 2.40: several ranges, and `all`.
     Case::new("--map-users=0:1000:10 --map-users 20:3000:5 --map-groups=all")
         .root()
         .documented(&[("uid_map", "0 1000 10; 20 3000 5"), ("gid_map", "0 0 4294967295")]),
@@ -22,7 +22,7 @@ pub const CASES: &[Case] = &[
         ("setgroups", "allow"),
     ]),
     Case::new("-rT --boottime -1 --fork").documented(&[("timens_offsets", "monotonic 0 0; boottime -1 0")]),
-    // 2.38 binds it from inside, where it may not.
+    // 2.38 binds the namespace from inside, where it lacks the privileges.
     Case::script(
         r#"exec unshare --mount bash -c '
             touch $dir/user; own=$($unshare --user=$dir/user --map-root-user readlink /proc/self/ns/user)
@@ -59,8 +59,8 @@ pub const CASES: &[Case] = &[
         ("own group", "0 0"),
     ]),
     // 2.43.
-    Case::new("--clear-env").documented(&[("variable PATH", "(not said)"), ("variable HOME", "(not said)")]),
+    Case::new("--clear-env").documented(&[("variable PATH", "(missing)"), ("variable HOME", "(missing)")]),
     Case::new("--whitelist-env GREETING,NOT_SET")
         .after("export GREETING=hello")
-        .documented(&[("variable GREETING", "\"hello\""), ("variable PATH", "(not said)")]),
+        .documented(&[("variable GREETING", "\"hello\""), ("variable PATH", "(missing)")]),
 ];

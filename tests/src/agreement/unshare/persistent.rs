@@ -1,5 +1,5 @@
-//! `--KIND=FILE`: a bind mount keeps the namespace after its last process. Each case has a mount namespace of its own,
-//! so that a failure leaves no mount.
+//! `--KIND=FILE`: a bind mount keeps the namespace after its last process. Each case runs in a new mount namespace, so that
+//! a failure leaves no mount.
 
 use crate::agreement::case::{Case, Difference};
 
@@ -8,10 +8,10 @@ const SHARED: &[Difference] = &[
     Difference::new("stderr", "`--mount=FILE` where FILE is on a shared mount"),
 ];
 
-/// Cases of a namespace that stays.
+/// Cases with a persistent namespace.
 ///
-/// A mount namespace can be bound in an older one only, and Linux 6.18 takes one for older that was made on another
-/// processor: hence taskset(1).
+/// A mount namespace can be bound only in an older one. Linux 6.18 numbers mount namespaces per processor, so the order
+/// is certain only on one processor: hence taskset(1).
 pub const CASES: &[Case] = &[
     Case::script(
         r#"exec unshare --mount bash -c '
@@ -62,7 +62,7 @@ pub const CASES: &[Case] = &[
     )
     .root(),
     Case::new("--uts=/no/such/file").root().ends(1),
-    // The peer starts the command all the same, at the same time.
+    // The peer still starts the command, at the same time.
     Case::new("--pid=/no/such/file --fork").command("true").root().ends(1),
     Case::script("exec unshare --mount bash -c 'touch $dir/x; exec $unshare --pid=$dir/x true'").root().ends(1),
     Case::script(

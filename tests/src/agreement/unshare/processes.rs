@@ -1,4 +1,4 @@
-//! Who the command's process is, what it inherits, and who of the two outlives the other.
+//! The command's process, what it inherits, and which of the two processes outlives the other.
 
 use crate::agreement::case::{Case, Difference};
 
@@ -6,7 +6,7 @@ const SIGCHLD: &[Difference] = &[Difference::new("SigIgn", "`SIGCHLD` that the c
 const DEATH_SIGNAL: &[Difference] =
     &[Difference::new("dies with its parent", "`--kill-child` holds together with `--setuid` and `--setgid`")];
 
-/// A signal meets the tool while its command runs: who is left a little later?
+/// Sends a signal to the tool while its command runs, and prints which of the two is left shortly after.
 macro_rules! signalled {
     ($arguments:literal, $signal:literal) => {
         concat!(
@@ -27,7 +27,7 @@ macro_rules! signalled {
     };
 }
 
-/// Cases of a process.
+/// Cases about processes.
 pub const CASES: &[Case] = &[
     Case::new("--fork"),
     Case::new("--kill-child"),

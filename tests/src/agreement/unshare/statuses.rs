@@ -1,11 +1,11 @@
-//! How it ends: as the command did, or with a status of its own.
+//! The exit status: that of the command, or one of the tool.
 
 use crate::agreement::case::{Case, Difference};
 
 const SIGKILL: &[Difference] = &[Difference::new("status", "a command that a signal ended")];
 const NO_DIRECTORY: &[Difference] = &[Difference::new("status", "a command below a path that is not a directory")];
 
-/// Cases of an end.
+/// Cases about exit statuses.
 pub const CASES: &[Case] = &[
     Case::new("").command("true"),
     Case::new("").command("false").ends(1),
@@ -16,11 +16,11 @@ pub const CASES: &[Case] = &[
     Case::new("-rf").command("sh -c 'exit 125'").ends(125),
     Case::new("-r").command("sh -c 'kill -TERM $$'").ends(143),
     Case::new("-rf").command("sh -c 'kill -TERM $$'").ends(143),
-    // The peer tries to give SIGKILL back its default action, which nobody can take from it.
+    // The peer tries to restore the default action of SIGKILL, which cannot be changed.
     Case::new("-rf").command("sh -c 'kill -KILL $$'").ends(1).differs(SIGKILL),
     Case::new("-rf --kill-child").command("sh -c 'kill -INT $$'").ends(130),
     Case::new("-rf").command("sh -c 'kill -SEGV $$'").ends(139),
-    // The first of a process namespace is killed from outside only, and by itself not at all.
+    // Pid 1 of a pid namespace can be killed only from outside, not by itself.
     Case::new("-rpf").command("sh -c 'kill -KILL $$; exit 3'").ends(3),
     Case::new("-r").command("no-such-program").ends(127),
     Case::new("-rf").command("no-such-program").ends(127),
@@ -40,7 +40,7 @@ pub const CASES: &[Case] = &[
     Case::new("-Z").ends(1),
     Case::new("--fork=1").ends(1),
     Case::new("-r --propagation").command("").ends(1),
-    // What stands behind the command is the command's.
+    // The words after the command belong to the command.
     Case::new("-r").command("$look --fork -Z -- --help"),
     Case::new("-r --").command("$look --fork -Z -- --help"),
     Case::new("-r").command("printf '%s|' a 'b  c' '' '*' -- -x"),

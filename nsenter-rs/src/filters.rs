@@ -15,7 +15,7 @@ use plumbing::privilege::likeness::Filter;
 use plumbing::target::Target;
 use plumbing::{Fault, narrate};
 
-/// How long the target may take to stop. It cannot stop while it is inside an uninterruptible system call.
+/// The time that the target may take to stop. It cannot stop during an uninterruptible system call.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Returns the filters of the target, the oldest first. `mode` is the field `Seccomp` of /proc/PID/status.

@@ -87,7 +87,7 @@ struct Search<'a> {
     hierarchies: Hierarchies,
     processes: Vec<Process>,
     passed_over: RefCell<BTreeSet<String>>,
-    /// How much may still be read, by author.
+    /// The allowances that remain, by author.
     allowances: RefCell<BTreeMap<u32, Rc<Allowance>>>,
 }
 

@@ -1,4 +1,4 @@
-//! What the manual page says beyond the options. Tests hold the calls against the narration, and run the examples.
+//! The parts of the manual page besides the options. Tests compare the calls with the narration, and run the examples.
 
 use plumbing::manual::Who::{Anyone, Root};
 use plumbing::manual::{Call, Example, Manual, call, example, shared};

@@ -12,7 +12,7 @@ use super::place::Unusable;
 /// The maximum number of directory entries that are examined.
 pub(super) const MOST: usize = 1 << 16;
 
-/// What may still be read of one author's files.
+/// The allowance that remains for one author's files.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     author: u32,

@@ -1,4 +1,4 @@
-//! What a state file says about a container, and whether the kernel confirms it: the process must be the one that the
+//! Claims of state files about containers, and their verification by the kernel: the process must be the one that the
 //! runtime started. `pidfd_open(2)`, `cgroups(7)`.
 //!
 //! A state file may be left from a crash or an earlier boot, and its pid may have been reused. If the runtime recorded
@@ -32,7 +32,7 @@ pub(crate) struct Claim {
     pub(crate) pid: i32,
     /// The start time of the process in clock ticks since boot.
     pub(crate) start_time: Option<u64>,
-    /// What identifies its cgroup, if not the id.
+    /// The mark that identifies its cgroup, if that is not the id.
     pub(crate) group: Option<Group>,
     pub(crate) image: Option<String>,
     /// The pod in Kubernetes: `NAMESPACE/POD`.
@@ -48,12 +48,12 @@ pub(crate) struct Refused {
     pub(crate) why: String,
 }
 
-/// What identifies the cgroup of a container.
+/// A mark that identifies the cgroup of a container.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Group {
-    /// It is this group, or one below it.
+    /// The cgroup is this group, or one below it.
     Path(PathBuf),
-    /// This name is a component of its path.
+    /// This name is a component of the cgroup's path.
     Component(String),
 }
 

@@ -14,7 +14,7 @@ use super::{Runtime, Search, oci};
 /// The default state directory, and those of distributions that bundle a containerd of their own.
 const STATES: &[&str] = &["/run/containerd", "/run/k3s/containerd", "/var/snap/microk8s/common/run/containerd"];
 
-/// Where containerd's shim makes runc keep its state, in a directory for each namespace.
+/// The directory in which containerd's shim makes runc keep its state, with a subdirectory for each namespace.
 const RUNC: &str = "/run/containerd/runc";
 
 #[derive(Default, Deserialize)]

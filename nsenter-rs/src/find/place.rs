@@ -25,18 +25,18 @@ pub(crate) struct Place {
     pub(crate) path: PathBuf,
     /// The owner of the directory.
     pub(crate) author: u32,
-    /// What may still be read of the author's files.
+    /// The allowance that remains for the author's files.
     allowance: Rc<Allowance>,
 }
 
 /// The reason why a file cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unusable {
-    /// It does not exist.
+    /// The file does not exist.
     Absent,
-    /// It may exist, but the limit for the author's files is reached.
+    /// The limit for the author's files is reached; the file may exist.
     LeftOut,
-    /// It exists and has this defect.
+    /// The file exists and has this defect.
     Wrong(String),
 }
 

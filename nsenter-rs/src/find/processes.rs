@@ -21,7 +21,7 @@ use super::claim;
 /// The maximum number of bytes of a command line that are examined.
 const LONGEST: u64 = 64 << 10;
 
-/// What LXC's monitor writes over the beginning of its command line.
+/// The text that LXC's monitor writes over the beginning of its command line.
 pub(crate) const LXC_MONITOR: &str = "[lxc monitor]";
 pub(crate) use plumbing::assembly::INIT_NAME as HELD_INIT;
 

@@ -1,8 +1,8 @@
-//! What a mount option says, read from its text: `SRC:DST[:OPTION,…]`, `DST[:OPTION,…]`, `type=…,source=…`. No I/O.
-//! `mount(8)` has the words.
+//! Parses the value of a mount option: `SRC:DST[:OPTION,…]`, `DST[:OPTION,…]`, `type=…,source=…`. No I/O.
+//! `mount(8)` explains the words.
 //!
-//! What is not said is the tighter choice: nosuid and nodev, and for a tmpfs noexec too; `suid`, `dev` and `exec` loosen
-//! it. A backslash before a colon or a comma makes it part of a name.
+//! The defaults are the stricter choice: nosuid and nodev, and for a tmpfs noexec too; `suid`, `dev` and `exec` relax
+//! them. A backslash before a colon or a comma makes it part of a name.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -15,13 +15,13 @@ use crate::{devices, idmap};
 /// One mount option of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// One entry of the list.
+    /// One entry of the list of mounts.
     Entry(Entry),
-    /// `--dev`: a list of its own, which depends on who we are.
+    /// `--dev`: a list of entries that depends on the caller's ids.
     Dev(PathBuf),
 }
 
-/// The flags that a word of mount(8) sets or takes back.
+/// The flags, each with the word of mount(8) that sets it and the word that clears it.
 const FLAGS: [(&str, &str, Attributes); 5] = [
     ("ro", "rw", Attributes::MOUNT_ATTR_RDONLY),
     ("nosuid", "suid", Attributes::MOUNT_ATTR_NOSUID),
@@ -32,16 +32,16 @@ const FLAGS: [(&str, &str, Attributes); 5] = [
 
 const FLAG_WORDS: &str = "ro, rw, nosuid, suid, nodev, dev, noexec, exec, nosymfollow, symfollow";
 
-/// File systems that a type may name: those that a container has a use for, and that need no block device.
+/// The file systems that `type=` accepts: those that a container can use, and that need no block device.
 const KINDS: [&str; 9] = ["bind", "tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup2", "ramfs", "binfmt_misc"];
 
-/// No set-user-ID program and no device comes in through a mount, unless that was said.
+/// Returns the flags that are the default: no set-user-ID program and no device is usable through a mount.
 fn guarded() -> Attributes {
     Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV
 }
 
 impl Asked {
-    /// The entries of the list that it stands for.
+    /// Returns the entries that this option asks for.
     pub(crate) fn entries(&self, facts: &Facts) -> Vec<Entry> {
         match self {
             Asked::Entry(entry) => vec![entry.clone()],
@@ -49,7 +49,7 @@ impl Asked {
         }
     }
 
-    /// Its source as an absolute path, where it has one: a working directory does not come along into a container.
+    /// Makes the source an absolute path, if there is one: the working directory is not kept when a container is entered.
     pub(crate) fn make_absolute(&mut self) -> std::io::Result<()> {
         if let Asked::Entry(Entry { what: What::Bind(bind), .. }) = self {
             bind.source = std::path::absolute(&bind.source)?;
@@ -58,7 +58,7 @@ impl Asked {
     }
 }
 
-/// `--bind`.
+/// Parses the value of `--bind`.
 pub(crate) fn bind(text: OsString) -> Result<Asked, String> {
     let fields = split(&text, b':');
     let (source, target, words) = match &fields[..] {
@@ -83,7 +83,9 @@ fn binding(source: &OsStr, target: &OsStr, words: Vec<String>) -> Result<Asked, 
             other => match other.strip_prefix("idmap=") {
                 Some(map) => bind.idmap = Some(idmap::parse(map)?),
                 None => {
-                    return Err(format!("{other:?} is no option; valid are {FLAG_WORDS}, rec, norec, try, idmap=MAP"));
+                    return Err(format!(
+                        "unknown option {other:?}; valid are {FLAG_WORDS}, rec, norec, try, idmap=MAP"
+                    ));
                 }
             },
         }
@@ -92,33 +94,33 @@ fn binding(source: &OsStr, target: &OsStr, words: Vec<String>) -> Result<Asked, 
     Ok(Asked::Entry(Entry::new(place(target)?, What::Bind(bind), why)))
 }
 
-/// `--tmpfs`.
+/// Parses the value of `--tmpfs`.
 pub(crate) fn tmpfs(text: OsString) -> Result<Asked, String> {
     on_target(&text, "tmpfs", guarded() | Attributes::MOUNT_ATTR_NOEXEC)
 }
 
-/// `--proc`.
+/// Parses the value of `--proc`.
 pub(crate) fn proc(text: OsString) -> Result<Asked, String> {
     on_target(&text, "proc", guarded() | Attributes::MOUNT_ATTR_NOEXEC)
 }
 
-/// `--dev`.
+/// Parses the value of `--dev`.
 pub(crate) fn dev(text: OsString) -> Result<Asked, String> {
     Ok(Asked::Dev(place(&text)?))
 }
 
-/// `--mask`.
+/// Parses the value of `--mask`.
 pub(crate) fn mask(text: OsString) -> Result<Asked, String> {
-    Ok(Asked::Entry(Entry::new(place(&text)?, What::Mask(Absent::Refuse), "it is not to be seen")))
+    Ok(Asked::Entry(Entry::new(place(&text)?, What::Mask(Absent::Refuse), "the command must not see it")))
 }
 
-/// `--readonly-path`.
+/// Parses the value of `--readonly-path`.
 pub(crate) fn read_only(text: OsString) -> Result<Asked, String> {
     let what = What::Restrict(Attributes::MOUNT_ATTR_RDONLY, Absent::Refuse);
-    Ok(Asked::Entry(Entry::new(place(&text)?, what, "it is not to be changed")))
+    Ok(Asked::Entry(Entry::new(place(&text)?, what, "the command must not change it")))
 }
 
-/// `--mount`.
+/// Parses the value of `--mount`.
 pub(crate) fn mount(text: OsString) -> Result<Asked, String> {
     let (mut kind, mut source, mut target, mut words) = (None, None, None, Vec::new());
     for field in split(&text, b',') {
@@ -145,7 +147,7 @@ pub(crate) fn mount(text: OsString) -> Result<Asked, String> {
     }
 }
 
-/// A program in a terminal's or the kernel's own files is none that anybody put there in good faith.
+/// Returns noexec for all kinds except ramfs: no legitimate program is a file of a terminal or of the kernel.
 fn noexec_but_for(kind: &str) -> Attributes {
     if kind == "ramfs" { Attributes::empty() } else { Attributes::MOUNT_ATTR_NOEXEC }
 }
@@ -158,7 +160,7 @@ fn on_target(text: &OsStr, kind: &str, attributes: Attributes) -> Result<Asked, 
     }
 }
 
-/// A new file system; the words that are no flags are its own parameters, which the kernel checks.
+/// Parses a new file system; words that are not flags are parameters of the file system, which the kernel checks.
 fn fresh(target: &OsStr, kind: &str, mut attributes: Attributes, words: Vec<String>) -> Result<Asked, String> {
     // Terminals are devices.
     if kind == "devpts" {
@@ -171,11 +173,11 @@ fn fresh(target: &OsStr, kind: &str, mut attributes: Attributes, words: Vec<Stri
         }
     }
     let filesystem = Filesystem::new(kind, &parameters, attributes);
-    let why = "a file system of its own; fsopen(2)";
+    let why = "a new file system; fsopen(2)";
     Ok(Asked::Entry(Entry::new(place(target)?, What::Fresh(filesystem, Otherwise::Refuse), why)))
 }
 
-/// Whether the word is a flag; if so it is set, or taken back.
+/// Sets or clears the flag that the word names, and reports whether the word is a flag.
 fn change(attributes: &mut Attributes, word: &str) -> bool {
     let found = FLAGS.iter().find(|(set, clear, _)| *set == word || *clear == word);
     let Some((set, _, flag)) = found else { return false };
@@ -183,7 +185,7 @@ fn change(attributes: &mut Attributes, word: &str) -> bool {
     true
 }
 
-/// A place inside the root, by the names on its way: what is made there must not depend on where `..` leads.
+/// Parses a path inside the root, and refuses `..`: where something is made must not depend on where `..` leads.
 pub(crate) fn place(text: &OsStr) -> Result<PathBuf, String> {
     let path = Path::new(text);
     let mut place = PathBuf::new();
@@ -206,10 +208,10 @@ fn options(text: &OsStr) -> Result<Vec<String>, String> {
 }
 
 fn utf8(text: &OsStr) -> Result<String, String> {
-    text.to_str().map(str::to_owned).ok_or_else(|| "options are UTF-8 text".to_owned())
+    text.to_str().map(str::to_owned).ok_or_else(|| "the options are not valid UTF-8".to_owned())
 }
 
-/// The fields between separators; a backslash before one makes it part of the field.
+/// Splits the text at the separators; a backslash before a separator makes it part of the field.
 pub(crate) fn split(text: &OsStr, separator: u8) -> Vec<OsString> {
     let mut fields = vec![Vec::new()];
     let mut bytes = text.as_bytes().iter().copied().peekable();
@@ -243,18 +245,18 @@ mod tests {
     }
 
     #[test]
-    fn a_bind_is_recursive_and_guarded_unless_told_otherwise() {
+    fn a_bind_is_recursive_nosuid_and_nodev_by_default() {
         let plain = bound("src:/dst");
         assert_eq!(plain.source, Path::new("src"));
         assert!(plain.recursive && !plain.optional);
         assert_eq!(plain.attributes, guarded());
-        let told = bound("/a:/b:ro,norec,suid,dev,noexec,try");
-        assert!(!told.recursive && told.optional);
-        assert_eq!(told.attributes, Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NOEXEC);
+        let relaxed = bound("/a:/b:ro,norec,suid,dev,noexec,try");
+        assert!(!relaxed.recursive && relaxed.optional);
+        assert_eq!(relaxed.attributes, Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NOEXEC);
     }
 
     #[test]
-    fn a_separator_in_a_name_is_told_by_a_backslash_and_any_byte_may_be_in_it() {
+    fn a_backslash_makes_a_separator_part_of_a_name_and_names_may_be_any_bytes() {
         assert_eq!(bound(r"/a\:b:/c").source, Path::new("/a:b"));
         let odd = OsString::from_vec(b"/\xff\n:/x\xfe".to_vec());
         let entry = entry(bind(odd));
@@ -263,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_below_the_root_by_its_own_names() {
+    fn a_target_is_a_path_below_the_root_without_dot_dot() {
         assert_eq!(place(OsStr::new("//a/./b/")), Ok(PathBuf::from("/a/b")));
         for wrong in ["", "a", "/", "/.", "/a/..", "/../a"] {
             assert!(place(OsStr::new(wrong)).is_err(), "{wrong}");
@@ -271,15 +273,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_flag_is_a_parameter_of_the_file_system() {
+    fn a_word_that_is_not_a_flag_is_a_parameter_of_the_file_system() {
         let What::Fresh(tmpfs, _) = entry(tmpfs("/t:size=1m,exec,mode=700".into())).what else { panic!("tmpfs") };
         assert_eq!(tmpfs.attributes, guarded());
-        let told: Vec<_> = tmpfs.parameters.iter().skip(1).map(|(key, _)| key.as_str()).collect();
-        assert_eq!(told, ["size", "mode"]);
+        let keys: Vec<_> = tmpfs.parameters.iter().skip(1).map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["size", "mode"]);
     }
 
     #[test]
-    fn a_mount_is_told_as_docker_tells_it() {
+    fn a_mount_is_read_in_the_notation_of_docker() {
         let Entry { target, what: What::Bind(bind), .. } = entry(mount("type=bind,src=/a,dst=/b,readonly".into()))
         else {
             panic!("a bind")
@@ -292,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn wrong_values_are_refused() {
         for wrong in ["", "/a", ":/b", "/a:b", "/a:/b:fly", "/a:/b:ro:x", "/a:/", "/a:/b:idmap=x"] {
             assert!(bind(wrong.into()).is_err(), "{wrong}");
         }

@@ -1,8 +1,8 @@
-//! The mount calls that work on descriptors: make or clone a mount while nobody can see it, restrict it, attach it.
+//! The mount calls that use descriptors: make or clone a detached mount, restrict it, attach it.
 //! `fsopen(2)`, `fsmount(2)`, `open_tree(2)`, `mount_setattr(2)`, `move_mount(2)`.
 //!
-//! The target is a descriptor too, so no symbolic link can send a mount elsewhere. The surprise: a tree that is not
-//! attached yet takes no mounts below it before Linux 6.15, so a root is attached first and filled afterwards.
+//! The target is a descriptor too, so no symbolic link can redirect a mount. The surprise: before Linux 6.15 nothing can be
+//! mounted below a tree that is not attached, so a root is attached first and filled afterwards.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,9 +20,9 @@ use rustix::mount::{
 use crate::entry::{Attributes, Change, Filesystem, Propagation, flag_names, quoted, shown};
 use crate::{explain, remount};
 
-const RESTRICTED: &str = "on this view of it, and where asked on all below; mount_setattr(2)";
+const RESTRICTED: &str = "for this mount, with AT_RECURSIVE also for all below it; mount_setattr(2)";
 
-/// Makes a file system that is mounted nowhere yet.
+/// Makes a file system that is not mounted yet.
 pub(crate) fn fresh(goal: &str, filesystem: &Filesystem, why: &str) -> Result<OwnedFd, Fault> {
     let kind = filesystem.kind.as_str();
     let context = begin(goal, kind, why)?;
@@ -38,7 +38,7 @@ pub(crate) fn begin(goal: &str, kind: &str, why: &str) -> Result<OwnedFd, Fault>
         .map_err(|fault| explain::unknown_kind(explain::missing_admin(fault), kind))
 }
 
-/// Makes what was configured, and a mount of it.
+/// Creates the configured superblock, and a mount of it.
 pub(crate) fn create(
     goal: &str,
     context: BorrowedFd<'_>,
@@ -49,10 +49,8 @@ pub(crate) fn create(
     call(goal, text, "the superblock, with the parameters set so far", || fsconfig_create(context))
         .map_err(|fault| explain::refused_by_owner(explain::with_log(fault, context), kind))?;
     let text = format!("fsmount(fd, FSMOUNT_CLOEXEC, {})", flag_names(attributes));
-    call(goal, text, "a mount of it, still out of everyone's sight", || {
-        fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-    })
-    .map_err(|fault| explain::too_revealing(fault, kind))
+    call(goal, text, "a mount of it, not attached yet", || fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes))
+        .map_err(|fault| explain::too_revealing(fault, kind))
 }
 
 /// Sets a parameter; one without a value is a flag.
@@ -78,7 +76,7 @@ pub(crate) fn clone_path(goal: &str, path: &Path, recursive: bool, why: &str) ->
     call(goal, text, why, || open_tree(CWD, path, flags)).map_err(|fault| explain::locked_below(fault, recursive))
 }
 
-/// Clones the mount that a descriptor stands for.
+/// Clones the mount on which a descriptor was opened.
 pub(crate) fn clone_of(goal: &str, tree: BorrowedFd<'_>, recursive: bool, why: &str) -> Result<OwnedFd, Fault> {
     let (flags, names) = clone_flags(recursive);
     let text = format!("open_tree(fd, \"\", {names}|AT_EMPTY_PATH)");
@@ -94,8 +92,8 @@ fn clone_flags(recursive: bool) -> (OpenTreeFlags, &'static str) {
     }
 }
 
-/// Changes the flags of a mount, and with `recursive` of all below it, at once: there is no instant, and no forgotten
-/// mount below, without them.
+/// Changes the flags of a mount, and with `recursive` of all mounts below it, in one step: at no time is a mount without
+/// the flags, and none is missed.
 fn change(goal: &str, tree: BorrowedFd<'_>, recursive: bool, change: Change, why: &str) -> Result<(), Fault> {
     if change.is_none() {
         return Ok(());
@@ -111,11 +109,11 @@ fn change(goal: &str, tree: BorrowedFd<'_>, recursive: bool, change: Change, why
     call(goal, text, why, || mount_setattr(tree, recursive, set, clear, 0)).map_err(explain::locked_flags)
 }
 
-/// Changes of flags that a mount gets before anybody sees it: for it alone, or for all below it, too.
+/// Changes of flags that a mount gets before it is attached: for it alone, or for all mounts below it, too.
 pub(crate) type Changes<'a> = &'a [(bool, Change)];
 
-/// Makes the changes, and attaches the mount. Without `mount_setattr(2)` it is the other way round, in a mount namespace
-/// that nobody else looks into.
+/// Makes the changes, then attaches the mount. Without `mount_setattr(2)` it attaches first, in a mount namespace that no
+/// other process uses.
 pub(crate) fn attach_changed(
     goal: &str,
     mount: BorrowedFd<'_>,
@@ -148,12 +146,12 @@ pub(crate) fn tighten(goal: &str, mount: BorrowedFd<'_>, attributes: Attributes,
     }
 }
 
-/// There is no mount_setattr(2) here.
+/// Reports whether mount_setattr(2) is missing.
 fn is_missing(fault: &Fault) -> bool {
     fault.errno() == Some(Errno::ENOSYS)
 }
 
-/// Sets the propagation.
+/// Sets the propagation of a mount.
 pub(crate) fn propagate(goal: &str, tree: BorrowedFd<'_>, propagation: Propagation, why: &str) -> Result<(), Fault> {
     let (name, flag) = propagation.kind.flag();
     let at = if propagation.recursive { "AT_EMPTY_PATH|AT_RECURSIVE" } else { "AT_EMPTY_PATH" };
@@ -164,7 +162,7 @@ pub(crate) fn propagate(goal: &str, tree: BorrowedFd<'_>, propagation: Propagati
     }
 }
 
-/// Attaches a mount over what `onto` stands for; `place` says what that is.
+/// Attaches a mount over the descriptor `onto`, whose path in the root is `place`.
 pub(crate) fn attach(
     goal: &str,
     mount: BorrowedFd<'_>,

@@ -1,9 +1,9 @@
-//! `--audit`: tries, from inside, the ways that lead out of a container or tell what is outside, and says which are open.
+//! `--audit`: tries, from inside a container, to escape from it and to learn about the host, and reports what succeeds.
 //!
-//! Each probe is data and a function; it runs in a process of its own, so that a filter which kills is an answer, and
-//! that whatever it did ends with it. The surprise: a probe that succeeds must not do anything, so each stops short of
-//! its effect: files are opened and not written to, calls have arguments that the kernel refuses after it has looked at
-//! our rights. `capabilities(7)`, `seccomp(2)`.
+//! Each probe is data and a function. It runs in its own process: then a filter that kills is an answer, and what the
+//! probe did ends with the process. The surprise: a probe that succeeds must not have an effect, so each stops before
+//! that: files are opened and not written to, calls get arguments that the kernel refuses only after it has checked the
+//! caller's privileges. `capabilities(7)`, `seccomp(2)`.
 
 mod calls;
 mod cgroups;
@@ -26,57 +26,57 @@ use serde::{Deserialize, Serialize};
 
 use child::Ended;
 
-/// One thing to try.
+/// One attempt.
 #[derive(Debug)]
 pub(crate) struct Probe {
     pub(crate) name: &'static str,
     pub(crate) severity: Severity,
-    /// What comes of it when it is open, with the CVE or the manual page.
+    /// The consequence if it is open, with the CVE or the manual page.
     pub(crate) why: &'static str,
     pub(crate) by: By,
 }
 
-/// How it is tried.
+/// How a probe is run.
 #[derive(Debug)]
 pub(crate) enum By {
-    /// A function.
+    /// By a function.
     Looking(fn() -> Result<Finding, Fault>),
-    /// System calls of which none is to be answered.
+    /// By system calls: open if any of them is answered.
     Calling(&'static [Trial]),
 }
 
-/// How bad it is that a probe is open.
+/// The danger of an open probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
-    /// It tells something, or lets one container hinder others.
+    /// It reveals something, or one container can hinder others.
     Low,
-    /// It widens what of the kernel can be attacked, or tells secrets.
+    /// It exposes more of the kernel to attacks, or reveals secrets.
     Medium,
-    /// It changes or reads what is outside.
+    /// It changes or reads something outside of the container.
     High,
-    /// It leads out.
+    /// It is an escape from the container.
     Critical,
 }
 
-/// What came of a probe.
+/// The result of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Outcome {
-    /// It was refused, or there was nothing to be found.
+    /// It was refused, or found nothing.
     #[serde(rename = "held")]
     Held,
-    /// It is possible.
+    /// It succeeded.
     #[serde(rename = "open")]
     Open,
-    /// What it would be tried on does not exist here.
+    /// Its target does not exist here.
     #[serde(rename = "not here")]
     NotHere,
-    /// It could not be tried.
+    /// It could not be run.
     #[serde(rename = "unknown")]
     Unknown,
 }
 
-/// What came of a probe, and what was seen.
+/// The result of a probe, with details.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Finding {
     pub(crate) outcome: Outcome,
@@ -100,7 +100,7 @@ impl Finding {
         Finding { outcome: Outcome::Unknown, found: found.into() }
     }
 
-    /// Open where something is listed, and held where nothing is.
+    /// Returns open with the list, or held if the list is empty.
     fn none_of(listed: &[String], otherwise: impl Into<String>) -> Finding {
         match listed {
             [] => Finding::held(otherwise),
@@ -109,7 +109,7 @@ impl Finding {
     }
 }
 
-/// Every probe, by what it is about.
+/// All probes, by topic.
 pub(crate) const GROUPS: [(&str, &[Probe]); 9] = [
     ("root", exits::PROBES),
     ("kernel files", kernel_files::PROBES),
@@ -125,15 +125,15 @@ pub(crate) const GROUPS: [(&str, &[Probe]); 9] = [
 /// A probe and its finding.
 pub(crate) type Found = (&'static str, &'static Probe, Finding);
 
-/// Tries all of them and prints what was found; 1 is the status when something is open.
+/// Runs all probes and prints the results; the status is 1 if any is open.
 pub(crate) fn run(as_json: bool) -> Result<Status, Fault> {
-    // Before anything is opened: whatever is open now was left to us.
+    // Before anything is opened: every descriptor that is open now was inherited.
     leaks::note_descriptors();
     let probes = GROUPS.iter().flat_map(|(group, probes)| probes.iter().map(move |probe| (*group, probe)));
     let found: Vec<Found> =
         probes.map(|(group, probe)| Ok((group, probe, answer(probe)?))).collect::<Result<_, Fault>>()?;
     if narrate::is_dry_run() {
-        // What was only told has found nothing out.
+        // A dry run has no results.
         return Ok(Status::SUCCESS);
     }
     startup::print(&if as_json { report::json(&found)? } else { report::text(&found) })?;
@@ -147,10 +147,10 @@ fn answer(probe: &'static Probe) -> Result<Finding, Fault> {
         By::Looking(look) => look,
     };
     Ok(match child::apart(probe.name, look)? {
-        Ended::Told(finding) => finding,
+        Ended::Answered(finding) => finding,
         Ended::Failed(text) => Finding::unknown(text),
-        // Whoever tries gets no further either.
+        // An attacker would be killed in the same way.
         Ended::Filtered => Finding::held(child::FILTERED),
-        Ended::Silent => Finding::unknown("gave no answer in time"),
+        Ended::Silent => Finding::unknown("no answer in time"),
     })
 }

@@ -1,4 +1,4 @@
-//! What was built, as the record tells it; docs/record.md.
+//! The description of a built root, as reported in the record; docs/record.md.
 
 use std::path::PathBuf;
 
@@ -47,7 +47,7 @@ impl Root {
     }
 }
 
-/// What was built: the root, and what its commands are confined to.
+/// The result of building: the root, and the confinement of its commands.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Built {
     pub(crate) root: Root,

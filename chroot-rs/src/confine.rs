@@ -1,4 +1,4 @@
-//! The declared options of confinement: system calls, files, limits, environment. No I/O here, but in [`Files::read`].
+//! The declared options of confinement: system calls, files, limits, environment. No I/O here, except in [`Files::read`].
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +13,7 @@ use plumbing::{Fault, named_file};
 
 use crate::confinement::{self, OneSet};
 
-/// How the options confine the command beyond its capabilities.
+/// The options that confine the command, in addition to its capabilities.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Ordinary)]
 pub(crate) struct Confine {
     /// Filter system calls: default (with --std), none, or a profile FILE in OCI or Docker format
@@ -59,7 +59,7 @@ pub(crate) struct Confine {
     pub(crate) setenv: Vec<OsString>,
 }
 
-/// What `--securebits` names.
+/// The value of `--securebits`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Securebits(pub(crate) Vec<String>);
 
@@ -70,7 +70,7 @@ impl Securebits {
 }
 
 impl Confine {
-    /// What the two options on files make together.
+    /// Returns the rules that both Landlock options make.
     pub(crate) fn landlock(&self) -> Option<Landlock> {
         let texts = |paths: &[PathBuf]| paths.iter().map(|path| Text::from(path.as_path())).collect();
         let is_asked = !(self.landlock_ro.is_empty() && self.landlock_rw.is_empty());
@@ -90,7 +90,7 @@ fn variable(text: &OsStr) -> Result<OsString, String> {
     }
 }
 
-/// What `--seccomp` names.
+/// The value of `--seccomp`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Filter {
     Default,
@@ -108,7 +108,7 @@ impl From<OsString> for Filter {
     }
 }
 
-/// What the files hold that the options name.
+/// The contents of the files that the options name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Files {
     pub(crate) profile: Option<Seccomp>,
@@ -117,7 +117,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Reads them.
+    /// Reads the files.
     pub(crate) fn read(options: &Confine) -> Result<Files, Fault> {
         let profile = match &options.seccomp {
             Some(Filter::File(path)) => {
@@ -139,7 +139,7 @@ impl Files {
     }
 }
 
-/// The variables of an environment file: a line each, without lines that are empty or begin with `#`.
+/// Parses the variables of an environment file: one per line; lines that are empty or begin with `#` are ignored.
 fn listed(text: &[u8], callers: impl Fn(&OsStr) -> Option<OsString>) -> Vec<Text> {
     let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_start);
     let entry = |line: &[u8]| match line.contains(&b'=') {
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_environment_file_lists_variables_and_names_of_the_callers() {
+    fn an_environment_file_has_variables_and_names_of_the_callers_variables() {
         let text = b"# comment\nA=1\n\n  B=x y = z \nTERM\nGONE\n=no\n";
         let read = listed(text, |name| (name == "TERM").then(|| "vt100".into()));
         let expected: [Text; 3] = ["A=1".into(), "B=x y = z ".into(), "TERM=vt100".into()];
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_is_octal() {
+    fn a_umask_is_octal() {
         assert_eq!(umask("022"), Ok(0o22));
         for wrong in ["9", "1000", "-1", ""] {
             assert!(umask(wrong).is_err(), "{wrong}");

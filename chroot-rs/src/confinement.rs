@@ -1,4 +1,4 @@
-//! What a command in a container's root is confined to, as data: the record's member `process`. No I/O here.
+//! The confinement of a command in a container's root, as data: the record's member `process`. No I/O here.
 //! `capabilities(7)`.
 
 use std::cell::OnceCell;
@@ -14,19 +14,19 @@ use plumbing::text::Text;
 use crate::confine::{Confine, Files, Filter};
 use crate::identity::Identity;
 
-/// Found in every usual root; the caller's PATH speaks of the caller's.
+/// Directories of every usual root; the caller's PATH is meant for the caller's root.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What `--capabilities` names.
+/// The value of `--capabilities`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Capabilities {
-    /// No more than these.
+    /// These capabilities only.
     Only(Vec<String>),
-    /// All that we have.
+    /// All capabilities of the caller.
     Unchanged,
 }
 
-/// Reads `all`, `none`, or a list of capabilities and presets, as in `docker` or `default,NET_RAW`.
+/// Parses `all`, `none`, or a list of capabilities and presets, as in `docker` or `default,NET_RAW`.
 pub(crate) fn capabilities(text: &str) -> Result<Capabilities, String> {
     match text {
         "all" => Ok(Capabilities::Unchanged),
@@ -41,7 +41,7 @@ pub(crate) fn capabilities(text: &str) -> Result<Capabilities, String> {
 
 const VALID: &str = "valid are all, none, or a list of default, docker, podman and names, as in default,NET_RAW";
 
-/// The names that a word of the list means.
+/// Returns the names for a word of the list.
 fn preset(word: &str) -> Vec<&str> {
     match word {
         "default" => DEFAULT_CAPABILITIES.to_vec(),
@@ -51,14 +51,14 @@ fn preset(word: &str) -> Vec<&str> {
     }
 }
 
-/// One of the five sets, and what it is to be.
+/// One of the five capability sets, with its capabilities.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OneSet {
     name: String,
     capabilities: Vec<String>,
 }
 
-/// Reads `ambient=NET_RAW`.
+/// Parses `ambient=NET_RAW`.
 pub(crate) fn one_set(text: &str) -> Result<OneSet, String> {
     let valid = || format!("valid is SET=NAMES, where SET is one of {}", SET_NAMES.join(", "));
     let (name, names) = text.split_once('=').filter(|(name, _)| SET_NAMES.contains(name)).ok_or_else(valid)?;
@@ -79,16 +79,16 @@ fn five_sets(named: &[OneSet]) -> Option<FiveSets> {
     (!named.is_empty()).then_some(five)
 }
 
-/// How tight the options want it.
+/// The confinement that the options ask for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Confinement {
-    /// `--std`: what is not said is as in a container, not as we are.
+    /// `--std`: the defaults are those of a container, not the caller's state.
     pub(crate) std: bool,
     pub(crate) capabilities: Option<Capabilities>,
     pub(crate) new_privs: bool,
     pub(crate) keep_env: bool,
     pub(crate) more: Confine,
-    /// What `more` names files for; see [`Confinement::read_files`].
+    /// The contents of the files that `more` names; see [`Confinement::read_files`].
     pub(crate) files: OnceCell<Files>,
 }
 
@@ -100,7 +100,7 @@ impl Confinement {
         Ok(())
     }
 
-    /// What files say first, so that the command line has the last word.
+    /// Returns the variables; those of files come first, so that the command line overrides them.
     fn variables(&self) -> Vec<Text> {
         let of_files = self.files.get().map(|files| files.variables.clone()).unwrap_or_default();
         of_files.into_iter().chain(self.more.setenv.iter().map(|entry| Text::from(entry.as_os_str()))).collect()
@@ -115,17 +115,17 @@ impl Confinement {
         }
     }
 
-    /// The member `process` for a command that runs as `identity`.
+    /// Returns the member `process` for a command that runs as `identity`.
     pub(crate) fn process(&self, identity: Identity, setgroups_denied: bool) -> Process {
         let is_root = identity.uid.is_none_or(|uid| uid == 0);
         let capabilities = match &self.capabilities {
             Some(Capabilities::Only(names)) => Some(names.clone()),
             Some(Capabilities::Unchanged) => None,
             None if !self.std => None,
-            // A user other than root would get them through its ambient set, and nobody asked for that.
+            // A user other than root would get them through its ambient set, which must be requested explicitly.
             None => Some(if is_root { DEFAULT_CAPABILITIES.map(str::to_owned).to_vec() } else { Vec::new() }),
         };
-        // Where the kernel forbids it for good, there is nothing to leave: privilege::setgroups_is_denied says why.
+        // If the kernel denies setgroups(2) permanently, no groups can be dropped: see privilege::setgroups_is_denied.
         let start_clean = (self.std && !setgroups_denied).then(Vec::new);
         Process {
             capabilities,
@@ -151,7 +151,7 @@ impl Confinement {
     }
 }
 
-/// PATH and HOME: the caller's variables may hold secrets, and name files that are not inside.
+/// Returns PATH and HOME only: the caller's variables may hold secrets, and name files that do not exist inside.
 fn environment(home: Option<&str>, is_root: bool) -> Vec<Text> {
     let home = home.unwrap_or(if is_root { "/root" } else { "/" });
     vec![PATH.into(), format!("HOME={home}").as_str().into()]
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_confined_unless_told_otherwise() {
+    fn a_container_is_confined_by_default() {
         let process = std().process(Identity::default(), false);
         assert_eq!(process.capabilities.map(|names| names.len()), Some(12));
         assert!(process.no_new_privs);
@@ -176,12 +176,12 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_chroot_changes_nothing_of_its_own_accord() {
+    fn a_plain_chroot_confines_nothing_by_default() {
         assert_eq!(Confinement::default().process(Identity::default(), false), Process::default());
     }
 
     #[test]
-    fn another_user_than_root_has_no_capability_unless_named() {
+    fn users_other_than_root_get_only_named_capabilities() {
         let user = Identity { uid: Some(1000), ..Identity::default() };
         assert_eq!(std().process(user.clone(), false).capabilities, Some(Vec::new()));
         let asked = Confinement { capabilities: Some(capabilities("kill").unwrap()), ..std() };
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn system_calls_are_filtered_as_asked() {
+    fn the_requested_filter_is_used() {
         let seccomp = |std, filter| {
             let more = Confine { seccomp: Some(filter), ..Confine::default() };
             Confinement { std, more, ..Confinement::default() }.process(Identity::default(), false).seccomp
@@ -199,12 +199,12 @@ mod tests {
     }
 
     #[test]
-    fn groups_that_cannot_be_left_are_not_asked_to() {
+    fn groups_that_cannot_be_dropped_are_kept() {
         assert_eq!(std().process(Identity::default(), true).groups, None);
     }
 
     #[test]
-    fn capabilities_are_words_or_names() {
+    fn capabilities_are_presets_or_names() {
         assert_eq!(capabilities("all"), Ok(Capabilities::Unchanged));
         assert_eq!(capabilities("none"), Ok(Capabilities::Only(Vec::new())));
         assert!(capabilities("docker,fly").unwrap_err().contains("valid are"));

@@ -1,9 +1,9 @@
-//! A mount point that is missing in a directory of a read-only file system: the directory is shown anew, in memory, with
-//! each of its entries bound into it, and with room for the mount point. `open_tree(2)`, `tmpfs(5)`.
+//! A mount point that is missing in a read-only directory: the directory is replaced by a copy in memory, into which each of
+//! its entries is bound, and which can be written to. `open_tree(2)`, `tmpfs(5)`.
 //!
-//! Binds and no overlay: what is mounted below comes along, also what is locked in a user namespace; the root's own
-//! extended attributes and device nodes mean nothing; it neither nests too deep nor asks for a module. What is bound keeps
-//! its mount's flags, so nothing of the lower tree becomes writable. The surprise: each entry is a mount of its own then.
+//! Binds and not an overlay: they include the mounts below, also those that are locked in a user namespace; the root's
+//! extended attributes and device nodes have no effect; there is no nesting limit and no module to load. A bind keeps the
+//! flags of its mount, so nothing of the lower tree becomes writable. The surprise: each entry becomes a mount.
 
 use std::cell::{OnceCell, RefCell};
 use std::ffi::{CStr, CString, OsStr};
@@ -24,14 +24,14 @@ use crate::attach;
 use crate::entry::{Attributes, Filesystem, quoted, shown};
 use crate::made::{Lifetime, Made};
 
-/// More entries than this are too many mounts for one mount point: the kernel has 100000 for a whole mount namespace.
+/// The limit of entries, since each needs a mount: the kernel allows 100000 mounts in a mount namespace.
 const MOST_ENTRIES: usize = 5000;
 
-/// What the kernel makes up as it goes along cannot be shown as it once was: proc, sysfs, cgroup and cgroup2, with their
-/// numbers of <linux/magic.h>.
+/// File systems whose entries the kernel generates on access, so that a copy would be outdated: proc, sysfs, cgroup and
+/// cgroup2, with their numbers of <linux/magic.h>.
 const MADE_UP: [u64; 4] = [PROC_SUPER_MAGIC as u64, 0x6265_6572, 0x0027_e0eb, 0x6367_7270];
 
-/// Flags of a mount, as `statvfs(3)` tells them and as mounts are made with; nosymfollow is the kernel's alone.
+/// Flags of a mount, as `statvfs(3)` returns and as mounts are made with; libc does not define the one of nosymfollow.
 const FLAGS: [(StatVfsMountFlags, Attributes); 5] = [
     (StatVfsMountFlags::RDONLY, Attributes::MOUNT_ATTR_RDONLY),
     (StatVfsMountFlags::NOSUID, Attributes::MOUNT_ATTR_NOSUID),
@@ -40,40 +40,40 @@ const FLAGS: [(StatVfsMountFlags, Attributes); 5] = [
     (StatVfsMountFlags::from_bits_retain(0x2000), Attributes::MOUNT_ATTR_NOSYMFOLLOW),
 ];
 
-const AS_BEFORE: &str = "what is there already, as it is";
+const AS_BEFORE: &str = "an existing entry, unchanged";
 
-/// The flags of the mount that a directory is seen by.
+/// Returns the flags of the mount through which a directory was opened.
 pub(crate) fn flags_of(dir: &OwnedFd) -> rustix::io::Result<Attributes> {
-    let told = fstatvfs(dir)?.f_flag;
-    Ok(FLAGS.iter().filter(|(flag, _)| told.contains(*flag)).map(|(_, attribute)| *attribute).collect())
+    let flags = fstatvfs(dir)?.f_flag;
+    Ok(FLAGS.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, attribute)| *attribute).collect())
 }
 
-/// The directories of a root that are shown anew.
+/// The directories of a root that were replaced by a writable copy.
 #[derive(Debug, Default)]
 pub(crate) struct Covers {
-    /// The one over the root itself.
+    /// The copy of the root's top directory.
     top: OnceCell<OwnedFd>,
     shown: RefCell<Vec<(PathBuf, OwnedFd)>>,
 }
 
 impl Covers {
-    /// What lies over the root's top directory: a descriptor of that leads below it for ever.
+    /// Returns the copy of the root's top directory: a descriptor of the original would always lead below the copy.
     pub(crate) fn top(&self) -> Option<&OwnedFd> {
         self.top.get()
     }
 
-    /// Where they are.
+    /// Returns the paths of the directories.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         self.shown.borrow().iter().map(|(path, _)| path.clone()).collect()
     }
 
-    /// Whether there is one.
+    /// Reports whether a directory was replaced.
     pub(crate) fn has(&self, path: &Path) -> bool {
         self.shown.borrow().iter().any(|(shown, _)| shown == path)
     }
 
-    /// Shows `dir`, which is at `place` in the root `top`, anew; answers what can be written to until it is closed. Where it
-    /// cannot be shown, it is as it was, and the call that makes something in it says why not.
+    /// Replaces `dir`, which is at `place` in the root `top`; returns a directory that is writable until `close`. If it cannot be
+    /// replaced, it is returned unchanged, and the call that makes something in it reports the reason.
     pub(crate) fn show(
         &self,
         top: BorrowedFd<'_>,
@@ -85,7 +85,7 @@ impl Covers {
         let Some(names) = entries_of(&dir) else { return Ok(dir) };
         let goal = format!("make room for a mount point in {}", shown(place));
         let is_top = look(&goal, "statx(fd, STATX_MNT_ID)", || is_same(dir.as_fd(), top))?;
-        let cover = show_anew(&goal, &dir, place, &names, flags)?;
+        let cover = copy(&goal, &dir, place, &names, flags)?;
         let again = || look(&goal, "fcntl(fd, F_DUPFD_CLOEXEC)", || cover.try_clone());
         let seen = if narrate::is_dry_run() { dir } else { again()? };
         if is_top && !narrate::is_dry_run() {
@@ -98,9 +98,9 @@ impl Covers {
         Ok(seen)
     }
 
-    /// Makes them read-only, as what they stand for.
+    /// Makes the copies read-only, like the directories that they replace.
     pub(crate) fn close(&self) -> Result<(), Fault> {
-        let why = "all mount points are in it; mount_setattr(2)";
+        let why = "all mount points are made; mount_setattr(2)";
         self.shown.borrow().iter().try_for_each(|(path, cover)| {
             let goal = format!("make {} read-only again", shown(path));
             attach::tighten(&goal, cover.as_fd(), Attributes::MOUNT_ATTR_RDONLY, why)
@@ -108,7 +108,7 @@ impl Covers {
     }
 }
 
-/// What is to be shown anew: `None` where that cannot be, because we may not list it, or it is too much, or it changes.
+/// Lists the entries to copy: `None` if we may not list them, if there are too many, or if the kernel generates them.
 fn entries_of(dir: &OwnedFd) -> Option<Vec<CString>> {
     let kind = u64::try_from(fstatfs(dir).ok()?.f_type).ok()?;
     if MADE_UP.contains(&kind) {
@@ -127,7 +127,7 @@ fn entries_of(dir: &OwnedFd) -> Option<Vec<CString>> {
     Some(names)
 }
 
-/// Whether both are the same directory, seen by the same mount.
+/// Reports whether both are the same directory on the same mount.
 fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> rustix::io::Result<bool> {
     let place = |fd: BorrowedFd<'_>| {
         let stat = statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)?;
@@ -136,14 +136,14 @@ fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> rustix::io::Result<boo
     Ok(place(one)? == place(other)?)
 }
 
-fn show_anew(goal: &str, dir: &OwnedFd, place: &Path, names: &[CString], flags: Attributes) -> Result<OwnedFd, Fault> {
+fn copy(goal: &str, dir: &OwnedFd, place: &Path, names: &[CString], flags: Attributes) -> Result<OwnedFd, Fault> {
     let tmpfs = like(goal, dir, flags)?;
-    let why = "it is on a read-only file system, which stays as it is: a directory in memory lies over it; tmpfs(5)";
+    let why = "it is on a read-only file system, which stays unchanged: a directory in memory covers it; tmpfs(5)";
     let cover = attach::fresh(goal, &tmpfs, why)?;
-    attach::attach(goal, cover.as_fd(), dir.as_fd(), place, "over what cannot be written to")?;
+    attach::attach(goal, cover.as_fd(), dir.as_fd(), place, "it covers the read-only directory")?;
     for name in names {
         match openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
-            // It went away since it was listed.
+            // It was removed after it was listed.
             Err(Errno::NOENT) => {}
             entry => show_entry(goal, &look(goal, "openat(fd, O_PATH)", || entry)?, &cover, place, name)?,
         }
@@ -151,7 +151,7 @@ fn show_anew(goal: &str, dir: &OwnedFd, place: &Path, names: &[CString], flags: 
     Ok(cover)
 }
 
-/// A file system whose top has the mode and the owner of the directory that it stands for, if they are mapped here.
+/// Returns a file system whose top directory has the mode and owner of the directory that it replaces, if they are mapped here.
 fn like(goal: &str, dir: &OwnedFd, flags: Attributes) -> Result<Filesystem, Fault> {
     let stat = look(goal, "fstat(fd)", || fstat(dir))?;
     let mode = format!("{:o}", stat.st_mode & 0o7777);
@@ -176,7 +176,7 @@ fn show_entry(goal: &str, entry: &OwnedFd, cover: &OwnedFd, place: &Path, name: 
         return call(goal, text, AS_BEFORE, || symlinkat(&to, cover, name));
     }
     let mount = attach::clone_of(goal, entry.as_fd(), true, AS_BEFORE)?;
-    let why = "a place to bind it on";
+    let why = "a place to bind it";
     match kind {
         FileType::Directory => call(goal, format!("mkdirat(root:{above}, {quoted}, 0755)"), why, || {
             mkdirat(cover, name, Mode::from_raw_mode(0o755))
@@ -185,7 +185,7 @@ fn show_entry(goal: &str, entry: &OwnedFd, cover: &OwnedFd, place: &Path, name: 
             mknodat(cover, name, FileType::RegularFile, Mode::from_raw_mode(0o444), 0)
         }),
     }?;
-    // Nothing was made where it was only told.
+    // In a dry run nothing was made.
     let onto_name = if narrate::is_dry_run() { c"." } else { name };
     let onto = look(goal, "openat(fd, O_PATH)", || {
         openat(cover, onto_name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())

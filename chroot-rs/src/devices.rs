@@ -1,20 +1,20 @@
-//! /dev of a container: the six devices and the links that every program may expect, and none that reaches hardware.
+//! /dev of a container: the six devices and the links that every program may expect, and nothing that reaches hardware.
 //! `null(4)`, `random(4)`, `tty(4)`.
 //!
-//! Each is the host's, bound over an empty file, on a file system where no device works: a node made there with
-//! CAP_MKNOD (`--capabilities docker`) would open the host's disk. Read-only, since a change of its mode would be the
-//! host's; a device is written to all the same.
+//! Each device is the host's, bound over an empty file on a nodev file system: on another, a device made with CAP_MKNOD
+//! (`--capabilities docker`) would open the host's disk. The bind is read-only, because a changed mode would be changed
+//! on the host; the device can be written to nevertheless.
 
 use std::path::Path;
 
 use crate::entry::{Attributes, Bind, Device, Entry, Filesystem, Otherwise, What};
 use crate::facts::Facts;
 
-/// Name, major and minor number.
+/// The devices: name, major and minor number.
 pub const DEVICES: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
-/// Name, and where it leads.
+/// The links: name and target.
 pub const LINKS: [(&str, &str); 6] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
@@ -24,7 +24,7 @@ pub const LINKS: [(&str, &str); 6] = [
     ("ptmx", "pts/ptmx"),
 ];
 
-/// The list, for a /dev that stands `at`.
+/// Returns the list for a /dev that is mounted `at`.
 pub(crate) fn entries(facts: &Facts, at: &Path) -> Vec<Entry> {
     let attributes = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
     let dev = Filesystem::new(
@@ -33,7 +33,7 @@ pub(crate) fn entries(facts: &Facts, at: &Path) -> Vec<Entry> {
         attributes | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_STRICTATIME,
     );
     let mut list =
-        vec![Entry::new(at, What::Fresh(dev, Otherwise::Refuse), "devices of its own, not the host's; devices(4)")];
+        vec![Entry::new(at, What::Fresh(dev, Otherwise::Refuse), "a new /dev, without the host's devices; devices(4)")];
     list.extend(nodes(false, at));
     list.push(pts(facts, at));
     let kept_in = attributes | Attributes::MOUNT_ATTR_NODEV;
@@ -48,7 +48,7 @@ pub(crate) fn entries(facts: &Facts, at: &Path) -> Vec<Entry> {
     list
 }
 
-/// The devices and links alone; the devices `made` here, or the host's.
+/// Returns only the devices and links; the devices are `made` here, or bound from the host.
 pub(crate) fn nodes(made: bool, at: &Path) -> Vec<Entry> {
     let device = |(name, major, minor): (&str, u32, u32)| {
         let what = match made {
@@ -62,7 +62,7 @@ pub(crate) fn nodes(made: bool, at: &Path) -> Vec<Entry> {
     DEVICES.into_iter().map(device).chain(LINKS.into_iter().map(link)).collect()
 }
 
-/// Terminals of its own. Group 5 owns them by tradition, but where it is not mapped the kernel would refuse it.
+/// Returns a new devpts. Group 5 owns terminals by tradition, but where it is not mapped the kernel would refuse it.
 fn pts(facts: &Facts, at: &Path) -> Entry {
     let mut parameters = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
     if facts.has_tty_group {
@@ -70,5 +70,5 @@ fn pts(facts: &Facts, at: &Path) -> Entry {
     }
     let attributes = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
     let devpts = Filesystem::new("devpts", &parameters, attributes);
-    Entry::new(at.join("pts"), What::Fresh(devpts, Otherwise::Refuse), "terminals of its own; pts(4)")
+    Entry::new(at.join("pts"), What::Fresh(devpts, Otherwise::Refuse), "new pseudo-terminals; pts(4)")
 }

@@ -1,6 +1,6 @@
-//! What is made inside a root, as data: computed by pure functions, applied in order by `tree.rs`, told in the record.
+//! The contents of a root, as data: computed by pure functions, applied in order by `tree.rs`, reported in the record.
 //!
-//! Flags stand on the mount, never on the superblock: sysfs and cgroup file systems are shared with the host, and
+//! Flags are set on the mount, never on the superblock: sysfs and cgroup file systems are shared with the host, and
 //! a read-only superblock would make them read-only there too. `mount_setattr(2)`.
 
 use std::path::{Path, PathBuf};
@@ -16,25 +16,25 @@ use crate::idmap::IdMap;
 /// Flags of one mount, `MOUNT_ATTR_*`.
 pub(crate) type Attributes = MountAttrFlags;
 
-/// One thing inside the root.
+/// One mount, file or directory inside the root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Where, absolute inside the root.
+    /// The absolute path inside the root.
     pub(crate) target: PathBuf,
-    /// What.
+    /// What is made at the target.
     pub(crate) what: What,
     /// The reason, for `--explain`.
     pub(crate) why: &'static str,
 }
 
-/// What stands at a target.
+/// What is made at a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum What {
     /// A new file system.
     Fresh(Filesystem, Otherwise),
     /// A part of the host's file system.
     Bind(Bind),
-    /// A device, or a FIFO, of its own.
+    /// A new device or FIFO.
     Device(Device),
     /// A symbolic link.
     Link(String),
@@ -42,19 +42,19 @@ pub(crate) enum What {
     Directory(u32),
     /// A file with this content.
     File(Vec<u8>),
-    /// A file that an earlier entry made at this path, seen at another, where the root has a place for it.
+    /// A file that an earlier entry made at this path, bind-mounted at the target if the root has a place for it.
     Seen(PathBuf),
-    /// Nothing to be seen: an empty file or directory over it, where there is something.
+    /// An empty file or directory mounted over the target, if the target exists.
     Mask(Absent),
-    /// What is there already, with these flags added on it and everything below.
+    /// Flags added to the existing target and to everything below it.
     Restrict(Attributes, Absent),
-    /// The mount of ours that an earlier entry made there, with these flags added.
+    /// Flags added to the mount that an earlier entry made at the target.
     Tighten(Attributes),
-    /// The mount of ours that an earlier entry made there, with this propagation.
+    /// The propagation of the mount that an earlier entry made at the target.
     Propagation(Propagation),
 }
 
-/// What `mknod(2)` makes.
+/// A file that `mknod(2)` makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Device {
     pub(crate) kind: FileType,
@@ -65,7 +65,7 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// A character device that everybody may use.
+    /// Returns a character device with mode 666.
     pub(crate) fn character(major: u32, minor: u32) -> Device {
         Device { kind: FileType::CharacterDevice, major, minor, mode: 0o666, owner: (0, 0) }
     }
@@ -78,7 +78,7 @@ pub(crate) struct Propagation {
     pub(crate) recursive: bool,
 }
 
-/// The kinds that let nothing out.
+/// The kinds of propagation that let no mount out of the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PropagationKind {
     Private,
@@ -87,7 +87,7 @@ pub(crate) enum PropagationKind {
 }
 
 impl PropagationKind {
-    /// As `mount(2)` and `mount_setattr(2)` have it.
+    /// Returns the flag of `mount(2)` and `mount_setattr(2)`, with its name.
     pub(crate) fn flag(self) -> (&'static str, MsFlags) {
         match self {
             PropagationKind::Private => ("MS_PRIVATE", MsFlags::MS_PRIVATE),
@@ -97,7 +97,7 @@ impl PropagationKind {
     }
 }
 
-/// Flags to set and to clear, where not all of them are to be added only.
+/// Flags to set and flags to clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) set: Attributes,
@@ -107,12 +107,12 @@ pub(crate) struct Change {
 impl Change {
     pub(crate) const NONE: Change = Change { set: Attributes::empty(), clear: Attributes::empty() };
 
-    /// Only adds.
+    /// Returns a change that only sets flags.
     pub(crate) fn add(set: Attributes) -> Change {
         Change { set, ..Change::NONE }
     }
 
-    /// A later word takes back an earlier one.
+    /// Adds a later word, which overrides earlier ones.
     pub(crate) fn then(self, set: Attributes, clear: Attributes) -> Change {
         Change { set: (self.set - clear) | set, clear: self.clear | clear }
     }
@@ -122,55 +122,55 @@ impl Change {
     }
 }
 
-/// What to do where there is nothing to mask or restrict.
+/// What to do if the target of a mask or restriction is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Absent {
-    /// Go on: the list names what some kernels lack.
+    /// Continue: the list contains paths that some kernels lack.
     PassOver,
-    /// Fail: somebody named it, and a slip of the pen would leave open what they meant.
+    /// Fail: the user named this path, and a typo would silently leave the intended path exposed.
     Refuse,
 }
 
-/// A file system to be made: `fsopen(2)`, `fsconfig(2)`, `fsmount(2)`.
+/// A new file system: `fsopen(2)`, `fsconfig(2)`, `fsmount(2)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Filesystem {
     pub(crate) kind: String,
-    /// Parameters; those without a value are flags. The first is `source`, the name that it has in mount(8)'s list.
+    /// Parameters; those without a value are flags. The first is `source`, the name of the mount in mount(8)'s list.
     pub(crate) parameters: Vec<(String, Option<String>)>,
     pub(crate) attributes: Attributes,
 }
 
-/// What to do where the kernel does not give us a file system, because its namespace is not ours.
+/// What to do if the kernel refuses a file system, because another user namespace owns the namespace that it shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Otherwise {
-    /// Fail: the container would not be what was asked for.
+    /// Fail: the container would differ from what was requested.
     Refuse,
-    /// Go on without it.
+    /// Continue without the file system.
     LeaveOut,
-    /// As `LeaveOut`; and where it would be the root of a cgroup hierarchy, which shows the groups of the whole machine.
-    /// What lies at the target is hidden then.
+    /// Continue as with `LeaveOut`, also if the mount would be the root of a cgroup hierarchy, which shows the groups of the
+    /// whole machine. In both cases the target is masked.
     Hide,
-    /// Mount it only over a directory that the root has, and fail if the kernel does not give it.
+    /// Mount only over a directory that exists in the root; fail if the kernel refuses.
     OverDirectory,
-    /// Show the host's, with the flags that the file system would have had.
+    /// Bind-mount this path of the host, with the flags that the file system would have had.
     Bind(&'static str),
 }
 
-/// A part of the host's file system, seen at another place.
+/// A part of the host's file system, mounted at another place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bind {
     pub(crate) source: PathBuf,
-    /// With all mounts below. What came along into a user namespace is locked together: then it must be.
+    /// Include all mounts below. Required for mounts that were copied into a user namespace: the kernel locks them together.
     pub(crate) recursive: bool,
-    /// Flags of all of them.
+    /// Flags of all these mounts.
     pub(crate) attributes: Attributes,
-    /// Flags of the topmost alone, as OCI's words mean them.
+    /// Flags of the topmost mount only, which is the meaning of OCI's words.
     pub(crate) top: Change,
-    /// The character device that it must be, for what masks and devices are made of.
+    /// The numbers of the character device that the source must be; set for masks and devices.
     pub(crate) device: Option<(u32, u32)>,
-    /// Whether it is left out where the host has no such file.
+    /// Whether the bind is left out if the host has no such file.
     pub(crate) optional: bool,
-    /// How its ids are seen.
+    /// The id mapping of the mount.
     pub(crate) idmap: Option<IdMap>,
 }
 
@@ -190,7 +190,7 @@ impl Filesystem {
 }
 
 impl Bind {
-    /// A directory with all below, read-only and without devices or set-user-ID programs.
+    /// Returns a recursive bind of a directory, read-only and without devices or set-user-ID programs.
     pub(crate) fn read_only(source: impl Into<PathBuf>) -> Bind {
         let attributes = Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV;
         Bind {
@@ -204,8 +204,8 @@ impl Bind {
         }
     }
 
-    /// A device of the host. Read-only, which is about its inode: root inside could otherwise take the host's
-    /// /dev/null away with chmod(2).
+    /// Returns a bind of a device of the host. Read-only applies to its inode: otherwise root inside could make the host's
+    /// /dev/null unusable with chmod(2).
     pub(crate) fn device(name: &str, numbers: (u32, u32)) -> Bind {
         let attributes = Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
         let source = Path::new("/dev").join(name);
@@ -213,7 +213,7 @@ impl Bind {
     }
 }
 
-/// A mount, as the record tells it.
+/// A mount, as reported in the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mount {
     pub(crate) target: Text,
@@ -249,34 +249,34 @@ impl Mount {
         Mount::bind(target, &bind)
     }
 
-    /// A mask: what lies over the target, and what it is made of.
+    /// Returns a mask with the type and source of the mount that covers the target.
     pub(crate) fn mask(target: &Path, kind: &str, source: Option<&str>) -> Mount {
         let options = vec![if source.is_some() { "bind" } else { "ro" }.to_owned()];
         Mount { target: target.into(), kind: kind.to_owned(), source: source.map(Text::from), options }
     }
 }
 
-/// The flags in mount(8)'s words.
+/// Returns the flags in the words of mount(8).
 fn option_names(attributes: Attributes) -> Vec<String> {
     let word = |(name, _): (&str, _)| match name {
         "MOUNT_ATTR_RDONLY" => "ro".to_owned(),
         other => other.trim_start_matches("MOUNT_ATTR_").to_ascii_lowercase(),
     };
-    // RELATIME is the value 0, and _ATIME a mask over values: neither is a flag of its own.
+    // RELATIME is the value 0, and _ATIME is a mask over values: neither is a flag.
     attributes.iter_names().filter(|(name, _)| !name.ends_with("_RELATIME") && !name.contains("__")).map(word).collect()
 }
 
-/// A path in a line for people: whoever named it, it neither ends the line nor commands the terminal.
+/// Returns a path for a line of output, escaped: the name is not ours, and must not end the line or control the terminal.
 pub(crate) fn shown(path: &Path) -> String {
     path.to_string_lossy().escape_debug().to_string()
 }
 
-/// A path as strace writes it.
+/// Returns a path in the notation of strace.
 pub(crate) fn quoted(path: &Path) -> String {
     format!("{:?}", path.to_string_lossy())
 }
 
-/// The flags as strace writes them.
+/// Returns the flags in the notation of strace.
 pub(crate) fn flag_names(attributes: Attributes) -> String {
     let names: Vec<_> = attributes.iter_names().map(|(name, _)| name).collect();
     if names.is_empty() { "0".to_owned() } else { names.join("|") }
@@ -287,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mount_is_told_in_the_words_of_mount() {
+    fn the_record_has_the_words_of_mount() {
         let attributes = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_STRICTATIME;
         let tmpfs = Filesystem::new("tmpfs", &[("mode", "755"), ("newinstance", "")], attributes);
         assert_eq!(

@@ -1,6 +1,6 @@
-//! What the lists of mounts depend on, read once before the root changes: who we are here, and what the host has.
+//! The facts on which the lists of mounts depend, read once before the root changes: ids, maps, cgroups, the host's files.
 //!
-//! All of it is read in the caller's mount namespace: inside a held container its owner chooses what lies at these paths.
+//! All are read in the caller's mount namespace: inside a held container its owner decides which files these paths lead to.
 
 use std::path::Path;
 
@@ -16,41 +16,41 @@ use rustix::thread::CapabilitySet;
 use crate::explain;
 use crate::views::{View, views};
 
-/// What a host root shows of the host beside /usr, if it is there.
+/// The directories of the host that a host root shows in addition to /usr, if they exist.
 const TOP: [&str; 6] = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 
-/// The most that is read of a file of the host's.
+/// The limit for reading one of the host's files.
 const LONGEST: u64 = 4 << 20;
 
-/// What is known of this process and its machine.
+/// Facts about this process and its machine.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Facts {
-    /// Whether mknod(2) makes devices that work: not in a user namespace.
+    /// Whether mknod(2) makes usable devices: it does not in a user namespace.
     pub(crate) makes_devices: bool,
     /// Whether root here is root outside: there is no user namespace, or it maps 0 to 0.
     pub(crate) is_root_outside: bool,
     /// Whether group 5, which owns terminals, is mapped here.
     pub(crate) has_tty_group: bool,
-    /// Whether setgroups(2) is forbidden for good.
+    /// Whether setgroups(2) is denied permanently.
     pub(crate) setgroups_denied: bool,
     /// /proc/self/cgroup: a line for each hierarchy in use.
     pub(crate) cgroups: String,
     /// The options of the cgroup v2 hierarchy, such as `nsdelegate`.
     pub(crate) cgroup2_options: Vec<String>,
-    /// What of each hierarchy can be shown, by controllers as in `cgroups`.
+    /// The part of each hierarchy that can be shown, by controllers as in `cgroups`.
     pub(crate) views: Vec<(String, View)>,
     /// The processors that have a thermal_throttle directory, as `cpu0`.
     pub(crate) throttled: Vec<String>,
     /// The host's /bin and its like: link texts, or `None` for directories.
     pub(crate) top: Vec<(String, Option<String>)>,
-    /// The host's own name, and its resolv.conf.
+    /// The host's name and its resolv.conf.
     pub(crate) hostname: String,
     pub(crate) resolv_conf: String,
 }
 
 impl Facts {
-    /// Looks around; for a container whose namespaces `joined` are to be entered, at its init `target` instead of us.
-    /// Call this before they are entered.
+    /// Gathers the facts. For a container whose namespaces `joined` will be entered, they are those of its init `target`.
+    /// Call this before the namespaces are entered.
     pub(crate) fn gather(target: Option<&Target>, joined: KindSet) -> Result<Facts, Fault> {
         let theirs = |kind| target.filter(|_| joined.contains(kind));
         let gid_map = read(theirs(Kind::User), "gid_map")?;
@@ -73,7 +73,7 @@ impl Facts {
         })
     }
 
-    /// Takes over the host name of the UTS namespace that was entered.
+    /// Replaces the host name by that of the UTS namespace that was entered.
     pub(crate) fn after_entering(self) -> Facts {
         Facts { hostname: hostname(), ..self }
     }
@@ -83,23 +83,23 @@ fn cgroup2(mounts: &[Mount]) -> Option<&Mount> {
     mounts.iter().find(|mount| mount.fs_type == "cgroup2")
 }
 
-/// The hierarchy's own, such as `nsdelegate`.
+/// Returns the options of the hierarchy, such as `nsdelegate`.
 fn cgroup2_options(mounts: &[Mount]) -> Vec<String> {
     let options = cgroup2(mounts).map_or("", |mount| &mount.super_options).split(',');
     options.filter(|option| !matches!(*option, "rw" | "ro" | "")).map(str::to_owned).collect()
 }
 
-/// Reads a uid_map; user_namespaces(7).
+/// Reports whether a uid_map maps 0 to 0; user_namespaces(7).
 fn maps_root_to_root(map: &str) -> bool {
     map.lines().any(|line| line.split_ascii_whitespace().take(2).eq(["0", "0"]))
 }
 
-/// Reads a file of the host's; empty where there is none, or none that can be used.
+/// Reads a file of the host; empty if it is missing or cannot be used.
 pub(crate) fn host_file(path: &str) -> String {
     match regular::read(Path::new(path), LONGEST) {
         Ok(content) => String::from_utf8_lossy(&content.unwrap_or_default()).into_owned(),
         Err(fault) => {
-            narrate::warn(format!("{fault}; going on without it"));
+            narrate::warn(format!("{fault}; continuing without it"));
             String::new()
         }
     }
@@ -109,11 +109,11 @@ fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Of the process whose directory in our own /proc was opened before, or of us.
+/// Reads a file of the target's directory in our own /proc, which was opened before, or of this process.
 fn read(target: Option<&Target>, file: &str) -> Result<String, Fault> {
     match target {
         Some(target) => target.read(file),
-        None => look("learn what this process may do", format!("read(\"/proc/self/{file}\")"), || {
+        None => look("read the state of this process", format!("read(\"/proc/self/{file}\")"), || {
             procfs::read_text(&format!("self/{file}"))
         }),
     }
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_is_root_outside_where_the_map_says_so() {
+    fn root_is_root_outside_if_the_map_maps_0_to_0() {
         assert!(maps_root_to_root("         0          0 4294967295\n"));
         assert!(maps_root_to_root("  1000 1000 1\n 0 0 1\n"));
         assert!(!maps_root_to_root("         0       1000          1\n         1     100000      65536\n"));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_options_of_cgroup_v2_stand_at_the_end_of_its_line() {
+    fn the_options_of_cgroup_v2_are_read_from_the_end_of_the_line() {
         let mounts = mountinfo::parse(
             b"29 23 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n",
         );

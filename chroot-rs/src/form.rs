@@ -1,24 +1,24 @@
-//! Which of its ways chroot-rs goes, from the options; what does not go together with one is refused. Pure.
+//! Chooses one of the forms of chroot-rs from the options, and refuses options that contradict it. Pure.
 
 use plumbing::Fault;
 
 use crate::options::Options;
 
-/// In which of its three ways.
+/// The ways in which chroot-rs can work.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// As chroot(8).
+    /// Like chroot(8).
     Plain { skip_chdir: bool },
-    /// `--std`, `--pivot` or mounts: this process gets a root of its own, and becomes the command.
+    /// `--std`, `--pivot` or mounts: this process gets its own root, then executes the command.
     Container { preserve_fds: u32, leave: Leave },
-    /// `--std --pipe`: a held container gets it.
+    /// `--std --pipe`: a held container gets the root.
     Held { keep_on_error: bool },
-    /// `--audit`: no root is changed, the one that we are in is looked at.
+    /// `--audit`: no root is changed; the current one is examined.
     Audit { as_json: bool },
 }
 
-/// How the old root is left, where a mount namespace of our own has been made or joined: in the caller's it is never done
-/// by `pivot_root(2)`, which moves the root of all who are in it.
+/// How the old root is left. In both cases a mount namespace was made or joined before: `pivot_root(2)` is never called in
+/// the caller's namespace, because it moves the root of every process there.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Leave {
     ByPivot,
@@ -27,7 +27,7 @@ pub(crate) enum Leave {
 }
 
 impl Form {
-    /// Of any line but `--audit`.
+    /// Chooses the form of any command line without `--audit`.
     pub(crate) fn of(options: &Options, has_command: bool) -> Result<Form, Fault> {
         let has_bundle = options.root.oci.is_some();
         let wants_container = options.std || has_bundle || options.root.want_mounts();
@@ -35,11 +35,11 @@ impl Form {
         match (options.pipe, wants_container) {
             (true, _) if has_command => no("--pipe takes no command: the last stage, nsenter-rs, runs it"),
             (true, _) if !options.std && !has_bundle => {
-                no("--pipe needs --std or --oci: a container's root is made, not only changed to")
+                no("--pipe needs --std or --oci: it makes a container's root, a plain chroot does not")
             }
             (true, _) => Ok(Form::Held { keep_on_error: options.keep_on_error }),
             (false, true) if options.skip_chdir => {
-                no("--skip-chdir is for a plain chroot: with mounts, the working directory is left behind")
+                no("--skip-chdir is for a plain chroot: with mounts, the old working directory is not kept")
             }
             (false, true) => Ok(Form::Container {
                 preserve_fds: options.preserve_fds.unwrap_or(0),

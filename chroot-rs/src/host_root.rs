@@ -1,12 +1,12 @@
-//! `--host-root`: a root made on the spot from the host's own programs, read-only, with all else new. No I/O here.
+//! `--host-root`: a new root with the host's programs, read-only; everything else in it is new. No I/O here.
 //!
-//! Only what is the same for everybody is shown: /usr and its like. /etc is written here, so that no secret, user or
-//! address of the host comes along; /home, /root, /run, /tmp and /var start empty. `hier(7)`.
+//! Only directories that contain nothing private are shown: /usr and the like. /etc is written here, so that no secret,
+//! user or address of the host is copied; /home, /root, /run, /tmp and /var start empty. `hier(7)`.
 
 use crate::entry::{Attributes, Bind, Entry, Filesystem, What};
 use crate::facts::Facts;
 
-/// What of the host's /etc is shown, where it exists: the dynamic loader's cache, program choices, trusted authorities.
+/// The files of the host's /etc that are shown if they exist: loader cache, program choices, trusted authorities.
 const SHARED_ETC: [&str; 5] =
     ["/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/ssl/certs"];
 
@@ -28,14 +28,14 @@ const GROUP: &str = "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n";
 const NSSWITCH: &str = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n";
 const PROFILE: &str = "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n";
 
-/// The file system that the root stands on.
+/// Returns the file system of the root's top directory.
 pub(crate) fn filesystem() -> Filesystem {
     Filesystem::new("tmpfs", &[("mode", "755")], Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV)
 }
 
-/// The list.
+/// Returns the list of entries.
 pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
-    let why = "the host's programs and libraries, which nobody inside can change";
+    let why = "the host's programs and libraries, read-only";
     let mut list = vec![Entry::new("/usr", What::Bind(Bind::read_only("/usr")), why)];
     for (path, link) in &facts.top {
         let what = match link {
@@ -44,11 +44,13 @@ pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
         };
         list.push(Entry::new(path, what, why));
     }
-    list.extend(DIRECTORIES.map(|(path, mode)| Entry::new(path, What::Directory(mode), "its own, and empty; hier(7)")));
+    list.extend(
+        DIRECTORIES.map(|(path, mode)| Entry::new(path, What::Directory(mode), "a new and empty one; hier(7)")),
+    );
     list.extend(files(facts));
     list.extend(SHARED_ETC.map(|path| {
         let bind = Bind { optional: true, ..Bind::read_only(path) };
-        Entry::new(path, What::Bind(bind), "what the host's programs need to find their libraries and each other")
+        Entry::new(path, What::Bind(bind), "the host's programs need it to find libraries, programs and certificates")
     }));
     list
 }
@@ -63,12 +65,12 @@ fn files(facts: &Facts) -> Vec<Entry> {
     let names = names(facts).map(|(name, content)| (format!("/etc/{name}"), content));
     let files = files.map(|(path, content)| (path.to_owned(), content)).into_iter().chain(names);
     let file = |(path, content): (String, String)| {
-        Entry::new(path, What::File(content.into_bytes()), "its own, so that nothing of the host's shows")
+        Entry::new(path, What::File(content.into_bytes()), "a new file, so that the host's is not shown")
     };
     files.map(file).collect()
 }
 
-/// The files of /etc that say who is who on the network.
+/// Returns the files of /etc that map network names to addresses.
 pub(crate) fn names(facts: &Facts) -> [(&'static str, String); 3] {
     let own = &facts.hostname;
     let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{own}\n");
@@ -76,8 +78,8 @@ pub(crate) fn names(facts: &Facts) -> [(&'static str, String); 3] {
     [("hostname", format!("{own}\n")), ("hosts", hosts), ("resolv.conf", servers)]
 }
 
-/// The host's resolv.conf without servers on its loopback: from another network namespace nobody answers there. If there
-/// are no others, it is as it is: our network may be the host's.
+/// Returns the host's resolv.conf without servers on its loopback: they cannot be reached from another network namespace.
+/// If there are no other servers, the text is unchanged: the command may share the host's network.
 fn reachable_servers(resolv_conf: &str) -> String {
     let is_reachable = |line: &&str| {
         let mut words = line.split_ascii_whitespace();
@@ -93,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_shows_read_only_and_links_stay_links() {
+    fn the_host_is_shown_read_only_and_links_are_copied() {
         let top = vec![("/bin".to_owned(), Some("usr/bin".to_owned())), ("/lib64".to_owned(), None)];
         let list = entries(&Facts { top, ..Facts::default() });
         let what = |target: &str| {

@@ -1,29 +1,29 @@
-//! `--userspec`, `--group` and `--groups`: who the command runs as. Names are looked up in the new root's passwd and group files,
-//! then in the host's; `passwd(5)`, `group(5)`.
+//! `--userspec`, `--group` and `--groups`: the identity of the command. Names are looked up in the new root's passwd and group
+//! files, then in the host's; `passwd(5)`, `group(5)`.
 //!
-//! They are read as files, never through NSS: chroot(8) would load libraries from the new root as root for that.
+//! These are read as files, never through NSS: for NSS, chroot(8) loads libraries from the new root as root.
 
 use plumbing::privilege::id::{is_id, require};
 use plumbing::{Fault, narrate};
 
-/// What was asked for; names are not looked up yet.
+/// The requested identity; names are not looked up yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) user: Option<String>,
     pub(crate) group: Option<String>,
     pub(crate) groups: Option<Vec<String>>,
-    /// What the old form USER.GROUP would mean; a user's name may have a dot, so that comes first.
+    /// The meaning of the old form USER.GROUP; used only if no user has the whole name, since a name may have a dot.
     pub(crate) dotted: Option<(String, String)>,
 }
 
-/// Who the command runs as; what is absent stays as it is.
+/// The identity of the command; absent members stay unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
     pub(crate) groups: Option<Vec<u32>>,
     pub(crate) home: Option<String>,
-    /// Whether it was told in the old form USER.GROUP, which is to be warned of.
+    /// Whether it was given in the old form USER.GROUP, which causes a warning.
     pub(crate) is_dotted: bool,
 }
 
@@ -42,7 +42,7 @@ struct User<'a> {
 }
 
 impl Request {
-    /// Reads `--userspec`, `--group` and `--groups`.
+    /// Parses `--userspec`, `--group` and `--groups`.
     pub(crate) fn parse(userspec: Option<&str>, group: Option<&str>, groups: Option<&str>) -> Result<Request, Fault> {
         let (user, its_group) = userspec.map_or(("", None), |spec| match spec.split_once(':') {
             Some((user, group)) => (user, Some(group)),
@@ -53,7 +53,7 @@ impl Request {
             (its_group, group) => its_group.or(group.map(primary).transpose()?),
         };
         let named = |name: &str| (!name.is_empty()).then(|| name.to_owned());
-        // With a group told, in whichever way, a dot is a part of the user's name.
+        // If a group is given in either way, a dot is part of the user's name.
         let dotted = userspec.filter(|_| group.is_none()).and_then(|spec| spec.split_once('.'));
         Ok(Request {
             user: named(user),
@@ -63,12 +63,12 @@ impl Request {
         })
     }
 
-    /// Whether nothing was asked for.
+    /// Reports whether no identity is requested.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Request::default()
     }
 
-    /// Looks the names up, inside first.
+    /// Looks up the names, in the new root first.
     pub(crate) fn resolve(&self, inside: &Books, outside: &Books) -> Result<Identity, Fault> {
         let books = [inside, outside];
         if let Some(request) = self.in_old_form(books) {
@@ -95,7 +95,7 @@ impl Request {
             (None, Some(_), ..) => Some(Vec::new()),
             (None, None, ..) => None,
         };
-        // A home of the host's is none inside.
+        // A home directory of the host does not exist inside.
         let home = uid.and_then(|uid| inside.user_by_id(uid)).map(|user| user.home.to_owned());
         let user = self.user.as_deref().unwrap_or_default();
         uid.map_or(Ok(()), |uid| require(format_args!("run as user {user:?}"), uid))?;
@@ -103,14 +103,14 @@ impl Request {
         Ok(Identity { uid, gid, groups, home, is_dotted: false })
     }
 
-    /// USER.GROUP read as USER:GROUP, where there is no user of that whole name and both parts are known.
+    /// Reads USER.GROUP as USER:GROUP, if no user has the whole name and both parts are known.
     fn in_old_form(&self, books: [&Books; 2]) -> Option<Request> {
         let (user, group) = self.dotted.as_ref()?;
         if self.user.as_ref().is_none_or(|whole| uid_of(whole, books).is_some()) {
             return None;
         }
         let known = |name: &str, is_known: bool| name.is_empty() || is_known;
-        // Without a group it is the user's own, so the user must be one with an entry.
+        // Without a group it is the user's own, so the user must have an entry.
         let has_group = !group.is_empty() || books.iter().any(|book| book.user_by_name(user).is_some());
         let both = known(user, uid_of(user, books).is_some()) && known(group, gid_of(group, books).is_some());
         let named = |name: &String| (!name.is_empty()).then(|| name.clone());
@@ -124,7 +124,7 @@ impl Request {
 }
 
 impl Identity {
-    /// As GNU's chroot does, once the root has changed.
+    /// Prints the same warning as GNU's chroot, after the root has changed.
     pub(crate) fn warn_of_old_form(&self) {
         if self.is_dotted {
             narrate::warn("in --userspec a . should be a :");
@@ -139,18 +139,18 @@ fn two_groups(user: &str, group: &str) -> Fault {
     ))
 }
 
-/// chroot(8) takes `--group` for an abbreviation of `--groups`: who means that should hear of it.
+/// Checks the value of `--group`. chroot(8) accepts `--group` as an abbreviation of `--groups`: a list gets an explanation.
 fn primary(group: &str) -> Result<&str, Fault> {
     match group.is_empty() || group.contains(',') {
         true => Err(Fault::usage(format!(
-            "invalid value {group:?} for --group: valid is the name or number of the primary group; the others are told \
-             with --groups"
+            "invalid value {group:?} for --group: valid is the name or number of the primary group; use --groups for the \
+             supplementary groups"
         ))),
         false => Ok(group),
     }
 }
 
-/// Extra commas are passed over, as chroot(8) does; an empty list clears the groups.
+/// Splits a list of groups. Extra commas are ignored, as in chroot(8); an empty list clears the groups.
 fn group_list(text: &str) -> Result<Vec<String>, Fault> {
     let names: Vec<_> = text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     match names.is_empty() && !text.is_empty() {
@@ -162,11 +162,11 @@ fn group_list(text: &str) -> Result<Vec<String>, Fault> {
 }
 
 fn invalid(what: &str, spec: &str) -> Fault {
-    Fault::new(format!("there is no {what} {spec:?}, neither in the new root nor here"))
+    Fault::new(format!("there is no {what} {spec:?}, neither in the new root nor on the host"))
 }
 
 fn gids_of(names: &[String], books: [&Books; 2]) -> Result<Vec<u32>, Fault> {
-    // A blank before a number of the list is passed over; before a name it is part of the name.
+    // A blank before a number of the list is ignored; before a name it is part of the name.
     let gid = |name: &str| gid_of(name, books).or_else(|| gid_of(name.trim_start(), [&Books::default(); 2]));
     names.iter().map(|name| gid(name).ok_or_else(|| invalid("group", name))).collect()
 }
@@ -179,7 +179,7 @@ fn gid_of(spec: &str, books: [&Books; 2]) -> Option<u32> {
     by_name_or_number(spec, || books.into_iter().find_map(|book| book.group_by_name(spec)))
 }
 
-/// A leading `+` means a number, whatever names there are.
+/// Resolves a name or number; a leading `+` means a number, whatever names exist.
 fn by_name_or_number(spec: &str, by_name: impl FnOnce() -> Option<u32>) -> Option<u32> {
     let number = |digits: &str| {
         let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -209,7 +209,7 @@ impl Books {
         self.users().find(|user| user.uid == uid)
     }
 
-    /// Name, id, members.
+    /// Lists the groups: name, id, members.
     fn groups(&self) -> impl Iterator<Item = (&str, u32, &str)> {
         self.group.lines().filter_map(|line| {
             let fields: Vec<_> = line.split(':').collect();
@@ -222,7 +222,7 @@ impl Books {
         self.groups().find(|(known, ..)| *known == name).map(|(_, gid, _)| gid)
     }
 
-    /// As initgroups(3): the user's own group, then those that list it.
+    /// Lists the groups of a user as initgroups(3) does: the user's own group, then those that list the user.
     fn groups_of(&self, user: &str, own: u32) -> Vec<u32> {
         let lists = |members: &str| members.split(',').any(|member| member == user);
         let mut groups = vec![own];
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_brings_its_groups_and_the_inside_wins() {
+    fn a_user_gets_its_groups_and_the_new_root_has_precedence() {
         assert_eq!(ids(Some("web"), None), (Some(900), Some(901), Some(vec![901, 30, 33])));
         assert_eq!(ids(Some("web:"), None), ids(Some("web"), None));
         assert_eq!(ids(Some("host"), None), (Some(5), Some(6), Some(vec![6, 60])));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_for_the_number_that_changes_nothing_is_refused() {
+    fn a_name_of_the_number_that_changes_nothing_is_refused() {
         let book = Books {
             passwd: "user:x:4294967295:5::/:\ngroup:x:5:4294967295::/:\nlisted:x:5:6::/:\n".into(),
             group: "high:x:4294967295:listed\n".into(),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_of_its_own_option_is_that_of_the_userspec() {
+    fn the_option_group_sets_the_group_of_the_userspec() {
         let request = |userspec, group, groups| Request::parse(userspec, Some(group), groups);
         for (userspec, group, groups, same) in [
             (Some("web"), "log", None, "web:log"),
@@ -303,12 +303,12 @@ mod tests {
         for (userspec, group) in [(Some("web:log"), "web"), (Some("web:"), "web"), (None, ""), (None, "30,33")] {
             assert!(request(userspec, group, None).is_err(), "{userspec:?} {group:?}");
         }
-        // Not the old form: the group is told.
+        // Not the old form: the group is given.
         assert!(request(Some("web.log"), "web", None).unwrap().resolve(&inside(), &outside()).is_err());
     }
 
     #[test]
-    fn the_old_form_with_a_dot_is_understood_where_no_user_has_that_name() {
+    fn the_old_form_with_a_dot_is_accepted_if_no_user_has_that_name() {
         assert_eq!(ids(Some("web.log"), None), (Some(900), Some(30), ids(Some("web:log"), None).2));
         assert!(resolve(Some("web.log"), None).unwrap().is_dotted);
         assert!(!resolve(Some("web:log"), None).unwrap().is_dotted);
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_numbers_and_a_plus_says_so() {
+    fn a_plus_sign_marks_a_number() {
         assert_eq!(ids(Some("7"), None).0, Some(70));
         assert_eq!(ids(Some("+7:8"), None), (Some(7), Some(8), Some(vec![])));
         assert_eq!(ids(Some("4000:5"), None), (Some(4000), Some(5), Some(vec![])));

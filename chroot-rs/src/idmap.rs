@@ -1,8 +1,8 @@
-//! Id-mapped mounts: files that belong to one id on disk belong to another in this view of them. `mount_setattr(2)`,
+//! Id-mapped mounts: files that belong to one id on disk belong to another id through this mount. `mount_setattr(2)`,
 //! `user_namespaces(7)`.
 //!
-//! The map is taken from a user namespace, which lives only as long as it takes to make the mount. The surprise: the
-//! kernel wants CAP_SYS_ADMIN over the file system itself, so a user may map only what was mounted in a user namespace.
+//! The map is that of a user namespace, which exists only while the mount is made. The surprise: the kernel requires
+//! CAP_SYS_ADMIN over the file system itself, so a user may map only file systems that were mounted in a user namespace.
 
 use std::io::Write;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -18,7 +18,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::explain;
 
-/// What the ids of files become, as `uid_map` and `gid_map` take it.
+/// The mapping of the ids of files, in the format of `uid_map` and `gid_map`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IdMap {
     uids: String,
@@ -28,7 +28,7 @@ pub(crate) struct IdMap {
 const VALID: &str = "valid is ONDISK-SEEN-COUNT, several joined by +, each for users and groups or, with u or g in \
                      front, for one of them";
 
-/// Reads `0-1000-1+g5-6-1`.
+/// Parses `0-1000-1+g5-6-1`.
 pub(crate) fn parse(text: &str) -> Result<IdMap, String> {
     let mut map = IdMap { uids: String::new(), gids: String::new() };
     for range in text.split('+') {
@@ -58,34 +58,34 @@ pub(crate) fn apply(goal: &str, mount: BorrowedFd<'_>, recursive: bool, map: &Id
     let namespace = in_the_open(|| user_namespace(goal, map))?;
     let at = if recursive { "AT_EMPTY_PATH|AT_RECURSIVE" } else { "AT_EMPTY_PATH" };
     let text = format!("mount_setattr(fd, \"\", {at}, {{attr_set=MOUNT_ATTR_IDMAP, userns_fd=fd}})");
-    let why = "ids on disk are seen as those of the map; mount_setattr(2)";
+    let why = "ids on disk are replaced by those of the map; mount_setattr(2)";
     call(goal, text, why, || mount_idmap(mount, recursive, &namespace)).map_err(|fault| refused(fault, mount))
 }
 
 fn refused(fault: Fault, mount: BorrowedFd<'_>) -> Fault {
     match fault.errno() {
         Some(Errno::EPERM) if explain::in_user_namespace() => fault.with_remedy(
-            "ids may be mapped only by who has CAP_SYS_ADMIN over the file system, so in a user namespace only for one \
-             that was mounted in it; be root outside, and map there",
+            "mapping ids requires CAP_SYS_ADMIN over the file system, so in a user namespace it works only for file \
+             systems that were mounted in it; run as root outside of user namespaces",
         ),
         Some(Errno::EINVAL) => {
             let kind = fstatfs(mount).map_or(0, |stat| stat.f_type);
             fault.with_remedy(format!(
-                "the file system (magic {kind:#x}), or one that is mounted below it, knows no id-mapped mounts, or its \
-                 ids are mapped already; of an overlay, map the layers below it, and with norec leave out what lies below"
+                "the file system (magic {kind:#x}), or one that is mounted below it, does not support id-mapped mounts, or its \
+                 ids are mapped already; for an overlay, map the layers instead; norec leaves out the mounts below"
             ))
         }
         _ => explain::missing_admin(fault),
     }
 }
 
-/// A user namespace with this map: a child makes it, and stays until we hold it.
+/// Makes a user namespace with this map: a child creates it, and stays until a descriptor of it is open.
 fn user_namespace(goal: &str, map: &IdMap) -> Result<OwnedFd, Fault> {
     let (reader, writer) = look(goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     let own = KindSet::from_iter([Kind::User]);
-    let why = "a user namespace that is nothing but an id map; user_namespaces(7)";
+    let why = "a user namespace only for its id map; user_namespaces(7)";
     let cloned = match fork_into(own, goal, why)? {
-        // The steps that there are to tell are the parent's.
+        // A dry run has only the parent's steps to print.
         Cloned::Child if narrate::is_dry_run() => {
             Cloned::Parent { pid: 0, pidfd: look(goal, "dup(pipe)", || reader.try_clone())? }
         }
@@ -94,7 +94,7 @@ fn user_namespace(goal: &str, map: &IdMap) -> Result<OwnedFd, Fault> {
     match cloned {
         Cloned::Child => {
             drop(writer);
-            // Its answer is the end of file; that there is nothing to read is what we wait for.
+            // Blocks until the parent closes its end of the pipe.
             let ended = rustix::io::read(&reader, &mut [0_u8; 1]);
             exit_now(if ended.is_ok() { Status::SUCCESS } else { Status::OURS })
         }
@@ -111,7 +111,8 @@ fn user_namespace(goal: &str, map: &IdMap) -> Result<OwnedFd, Fault> {
     }
 }
 
-/// The child's pid as this /proc has it: it may show another pid namespace than ours, where our number is somebody else's.
+/// Returns the child's pid in this /proc, which may show another pid namespace than ours, where our number of the child
+/// belongs to another process.
 fn seen_as(goal: &str, pidfd: &OwnedFd) -> Result<i32, Fault> {
     if narrate::is_dry_run() {
         return Ok(0);
@@ -121,7 +122,7 @@ fn seen_as(goal: &str, pidfd: &OwnedFd) -> Result<i32, Fault> {
     let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
     pid.filter(|pid| *pid > 0).ok_or_else(|| {
         Fault::new(format!("cannot {goal}: /proc does not show our pid namespace"))
-            .with_remedy("mount one that does, as unshare-rs --mount-proc does it")
+            .with_remedy("mount one that does, e.g. with unshare-rs --mount-proc")
     })
 }
 
@@ -131,7 +132,7 @@ fn write_maps(goal: &str, pid: i32, map: &IdMap) -> Result<(), Fault> {
             continue;
         }
         let path = format!("{pid}/{name}");
-        let why = "inside is what is on disk, outside is what is seen; user_namespaces(7)";
+        let why = "the inside ids are those on disk, the outside ids those shown; user_namespaces(7)";
         call(goal, format!("write(\"/proc/{path}\", {lines:?})"), why, || {
             std::fs::File::from(procfs::open(&path, OFlags::WRONLY)?).write_all(lines.as_bytes())
         })?;
@@ -145,12 +146,12 @@ fn open_namespace(goal: &str, pid: i32) -> Result<OwnedFd, Fault> {
 }
 
 impl IdMap {
-    /// From lines as `uid_map` and `gid_map` take them.
+    /// Makes a map from lines in the format of `uid_map` and `gid_map`.
     pub(crate) fn of_lines(uids: String, gids: String) -> IdMap {
         IdMap { uids, gids }
     }
 
-    /// As the option wrote it, for the record.
+    /// Returns the map in the notation of the option, for the record.
     pub(crate) fn shown(&self) -> String {
         let ranges = |prefix: &str, lines: &str| {
             lines.lines().map(|line| format!("{prefix}{}", line.replace(' ', "-"))).collect::<Vec<_>>().join("+")

@@ -1,8 +1,8 @@
-//! Paths inside a root that somebody else made: resolved by the kernel below the root's descriptor, used as
+//! Paths inside a root that somebody else made: resolved by the kernel below the root's descriptor, then used only as
 //! descriptors, never again as strings. `openat2(2)`, `path_resolution(7)`.
 //!
-//! A root may hold a symbolic link at /proc, or swap a directory for one while we work. `resolve.rs` keeps every step
-//! below the root; what is mounted on or written to must not be behind a link at all.
+//! A root may have a symbolic link at /proc, or replace a directory by one during our work. `resolve.rs` keeps every step
+//! below the root; a path on which something is mounted or written must not contain a link at all.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -23,9 +23,9 @@ use crate::cover::{self, Covers};
 use crate::entry::{Attributes, Device, quoted, shown};
 use crate::made::{Lifetime, Made};
 use crate::resolve::{self, Links};
-use crate::told::{Telling, Told, Where};
+use crate::told::{DryRunTree, Node, Where};
 
-/// The most that is read of a file inside a root.
+/// The limit for reading a file inside a root.
 const LONGEST: u64 = 4 << 20;
 
 /// A root, as the descriptor of its top directory.
@@ -33,30 +33,30 @@ const LONGEST: u64 = 4 << 20;
 pub(crate) struct InRoot {
     fd: OwnedFd,
     covers: Covers,
-    /// The flags that its mount was to get: in a dry run it has not got them.
+    /// The flags that its mount is to get: in a dry run the mount does not have them.
     flags: Attributes,
-    telling: Telling,
+    dry_run: DryRunTree,
     follows: bool,
     made: Made,
 }
 
 impl InRoot {
-    /// The root whose top directory `fd` is, by a mount with these flags. `is_new`: it was made just now, so there is
-    /// nothing in it.
+    /// Wraps the top directory `fd` of a root, which is on a mount with these flags. `is_new`: the directory was just made and
+    /// is empty.
     pub(crate) fn new(fd: OwnedFd, is_new: bool, flags: Attributes) -> InRoot {
-        let telling = Telling::default();
+        let dry_run = DryRunTree::default();
         if narrate::is_dry_run() && is_new {
-            telling.note(Path::new("/"), Told::Empty);
+            dry_run.note(Path::new("/"), Node::Empty);
         }
         let made = Made::default();
         if is_new {
             made.mounted(Path::new("/"), Lifetime::OfTheRun);
         }
-        InRoot { fd, covers: Covers::default(), flags, telling, follows: false, made }
+        InRoot { fd, covers: Covers::default(), flags, dry_run, follows: false, made }
     }
 
-    /// The same, where links on the way to a target lead on inside the root, as OCI runtimes do it. What speaks for the
-    /// machine, /proc, /sys and /dev, stays where its name says (CVE-2019-19921, CVE-2023-27561).
+    /// Makes it follow links on the way to a target inside the root, as OCI runtimes do. Links in /proc, /sys and /dev, which
+    /// concern the machine, are still refused (CVE-2019-19921, CVE-2023-27561).
     pub(crate) fn following(self) -> InRoot {
         InRoot { follows: true, ..self }
     }
@@ -66,34 +66,34 @@ impl InRoot {
         if self.follows && !is_fixed { Links::Inside } else { Links::Refuse }
     }
 
-    /// Its top directory.
+    /// Returns its top directory.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.covers.top().unwrap_or(&self.fd).as_fd()
     }
 
-    /// The directory that it was made of, below all that lies over it.
+    /// Returns the directory from which it was made, below everything mounted over it.
     pub(crate) fn bottom(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
-    /// The directories that were shown anew, to have mount points in them.
+    /// Returns the directories that were replaced by a writable copy, to make mount points in them.
     pub(crate) fn covers(&self) -> &Covers {
         &self.covers
     }
 
-    /// What was made in it, and must go if the run fails.
+    /// Returns what was made in it, to be removed if the run fails.
     pub(crate) fn made(&self) -> &Made {
         &self.made
     }
 
-    /// Notes what a dry run told.
-    pub(crate) fn note(&self, path: &Path, told: Told) {
+    /// Notes what a dry run printed.
+    pub(crate) fn note(&self, path: &Path, node: Node) {
         if narrate::is_dry_run() {
-            self.telling.note(path, told);
+            self.dry_run.note(path, node);
         }
     }
 
-    /// What is at `path`, if anything is.
+    /// Opens `path`; `None` if it does not exist.
     pub(crate) fn find(&self, path: &Path) -> Result<Option<OwnedFd>, Fault> {
         match self.open(path, OFlags::PATH) {
             Err(fault) if fault.errno() == Some(Errno::ENOENT) => Ok(None),
@@ -101,7 +101,7 @@ impl InRoot {
         }
     }
 
-    /// The directory at `path`; it and those above it are made where they are missing.
+    /// Opens the directory `path`; makes it and those above it if they are missing.
     pub(crate) fn directory(&self, path: &Path) -> Result<OwnedFd, Fault> {
         match self.open(path, OFlags::PATH | OFlags::DIRECTORY) {
             Err(fault) if fault.errno() == Some(Errno::ENOENT) => {
@@ -112,17 +112,17 @@ impl InRoot {
         }
     }
 
-    /// Makes a directory, and those above it where they are missing.
+    /// Makes a directory, and those above it if they are missing.
     pub(crate) fn make_directory(&self, path: &Path, mode: u32) -> Result<(), Fault> {
         let (above, name, dir) = self.above(path)?;
         let text = format!("mkdirat(root:{above}, {}, 0{mode:o})", quoted(name.as_ref()));
         let goal = format!("make the directory {} inside the root", shown(path));
-        let made = call(goal, text, "a place to mount on", || mkdirat(&dir, name, Mode::from_raw_mode(mode)));
+        let made = call(goal, text, "a directory to mount on", || mkdirat(&dir, name, Mode::from_raw_mode(mode)));
         made.map_err(|fault| not_made(fault, &above))?;
         self.made.note(dir, name, path)
     }
 
-    /// The file at `path`, to mount on; an empty one is made where it is missing.
+    /// Opens the file `path`, to mount on it; makes an empty one if it is missing.
     pub(crate) fn file(&self, path: &Path) -> Result<OwnedFd, Fault> {
         if let Some(found) = self.find(path)? {
             return Ok(found);
@@ -154,7 +154,7 @@ impl InRoot {
         self.made.note(dir, name, path)
     }
 
-    /// Makes a device or a FIFO; one that is there already must be the same.
+    /// Makes a device or a FIFO; if the path exists, it must be the same device.
     pub(crate) fn device(&self, path: &Path, device: &Device, why: &str) -> Result<(), Fault> {
         let number = makedev(device.major, device.minor);
         match self.make_node(path, device.kind, device.mode, number, why) {
@@ -180,18 +180,21 @@ impl InRoot {
         require(format_args!("change the owner of {}", shown(path)), uid)?;
         require(format_args!("change the group of {}", shown(path)), gid)?;
         let ids = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-        call(format!("give {} inside the root to its owner", shown(path)), text, "as the list of devices says", || {
-            chownat(&dir, name, ids.0, ids.1, AtFlags::SYMLINK_NOFOLLOW)
-        })
+        call(
+            format!("set the owner of {} inside the root", shown(path)),
+            text,
+            "the owner in the list of devices",
+            || chownat(&dir, name, ids.0, ids.1, AtFlags::SYMLINK_NOFOLLOW),
+        )
     }
 
-    /// Makes a symbolic link; its text is for those who live inside, nothing of ours follows it.
+    /// Makes a symbolic link; only processes inside follow it, the tool does not.
     pub(crate) fn link(&self, path: &Path, to: &str, why: &str) -> Result<(), Fault> {
         let (above, name, dir) = self.above(path)?;
         let text = format!("symlinkat({to:?}, root:{above}, {})", quoted(name.as_ref()));
         let goal = format!("make the link {} inside the root", shown(path));
         match call(goal, text, why, || symlinkat(to, &dir, name)) {
-            // What a root brings along under that name is its own affair: we do not follow it.
+            // The root may have anything under that name: it is not followed here.
             Err(fault) if fault.errno() == Some(Errno::EEXIST) => Ok(()),
             made => made.map_err(|fault| not_made(fault, &above)).and_then(|()| self.made.note(dir, name, path)),
         }
@@ -212,13 +215,13 @@ impl InRoot {
         self.made.note(dir, name, path)
     }
 
-    /// Reads a file of the root; its links may lead anywhere *inside*. `None` where there is none.
+    /// Reads a file of the root; links may lead anywhere *inside*. `None` if it does not exist.
     pub(crate) fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Fault> {
-        if narrate::is_dry_run() && self.telling.find(path) != Where::Root {
+        if narrate::is_dry_run() && self.dry_run.find(path) != Where::Root {
             return Ok(None);
         }
         let goal = format!("read {} inside the root", shown(path));
-        // A FIFO there must not make us wait, nor a terminal become ours.
+        // A FIFO must not block us, and a terminal must not become our controlling terminal.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let text = format!("openat2(root, {})", quoted(path));
         let file = match resolve::open(self.as_fd(), path, flags, Links::Inside) {
@@ -238,17 +241,17 @@ impl InRoot {
         }
     }
 
-    /// The directory above, opened, and the name in it: what is made is made there.
+    /// Opens the parent directory, in which the file is made; returns it with its name and the name in it.
     fn above<'a>(&self, path: &'a Path) -> Result<(String, &'a OsStr, OwnedFd), Fault> {
         let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Fault::new(format!("cannot {}: it is not the name of a file", reach(path))));
         };
         let dir = self.with_room(above, name, self.directory(above)?)?;
-        self.note(path, Told::Made);
+        self.note(path, Node::Made);
         Ok((shown(above), name, dir))
     }
 
-    /// The directory, shown anew if it is read-only and has nothing of that name.
+    /// Returns the directory, or a writable copy if it is read-only and does not contain the name.
     fn with_room(&self, above: &Path, name: &OsStr, dir: OwnedFd) -> Result<OwnedFd, Fault> {
         let flags = self.flags_at(above, &dir)?;
         if !flags.contains(Attributes::MOUNT_ATTR_RDONLY) || statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
@@ -257,13 +260,13 @@ impl InRoot {
         self.covers.show(self.as_fd(), dir, above, flags, &self.made)
     }
 
-    /// The flags of the mount that a directory is seen by, or in a dry run would be.
+    /// Returns the flags of the mount through which a directory was opened; in a dry run those that it would have.
     fn flags_at(&self, path: &Path, dir: &OwnedFd) -> Result<Attributes, Fault> {
         let flags = look(reach(path), "fstatvfs(fd)", || cover::flags_of(dir))?;
         if !narrate::is_dry_run() {
             return Ok(flags);
         }
-        Ok(match self.telling.find(path) {
+        Ok(match self.dry_run.find(path) {
             _ if self.covers.has(path) => Attributes::empty(),
             Where::Root => flags | self.flags,
             Where::Host(_, more) => flags | more,
@@ -272,8 +275,8 @@ impl InRoot {
     }
 
     fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Fault> {
-        let told = if narrate::is_dry_run() { self.telling.find(path) } else { Where::Root };
-        let opened = match told {
+        let place = if narrate::is_dry_run() { self.dry_run.find(path) } else { Where::Root };
+        let opened = match place {
             Where::Root => resolve::open(self.as_fd(), path, flags, self.links(path)),
             Where::There => openat(&self.fd, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()),
             Where::Nowhere => Err(rustix::io::Errno::NOENT),
@@ -285,7 +288,7 @@ impl InRoot {
         opened.map_err(|error| self.explain(path, Fault::kernel(reach(path), text, error.into_errno())))
     }
 
-    /// A link or a file where a directory belongs: says which component it is.
+    /// Adds a remedy that names the component that is a link, or a file in place of a directory.
     fn explain(&self, path: &Path, fault: Fault) -> Fault {
         if !matches!(fault.errno(), Some(Errno::ELOOP | Errno::ENOTDIR)) {
             return fault;
@@ -302,8 +305,8 @@ impl InRoot {
                 Ok(FileType::Directory) => {}
                 Ok(FileType::Symlink) => {
                     return fault.with_remedy(format!(
-                        "{part} is a symbolic link in this root, and could lead a mount elsewhere; name where it leads \
-                         to instead, or make it a directory"
+                        "{part} is a symbolic link in this root, and could redirect a mount; use the path it leads to instead, or make \
+                         it a directory"
                     ));
                 }
                 Ok(_) => return fault.with_remedy(format!("{part} is not a directory in this root; make it one")),
@@ -314,14 +317,14 @@ impl InRoot {
     }
 }
 
-/// Why nothing could be made in the directory `above`.
+/// Adds why nothing could be made in the directory `above`.
 fn not_made(fault: Fault, above: &str) -> Fault {
     match fault.errno() {
         Some(Errno::EROFS) => fault.with_remedy(format!(
-            "{above} is on a read-only file system and cannot be shown anew with a mount point in it: its entries are too \
-             many, not ours to list, or the kernel's own; make the mount point beforehand"
+            "{above} is on a read-only file system, and cannot be replaced by a writable copy: it has too many entries, we \
+             may not list them, or it is a file system of the kernel; make the mount point beforehand"
         )),
-        Some(Errno::EACCES) => fault.with_remedy(format!("{above} is not ours to write in: let its owner make it")),
+        Some(Errno::EACCES) => fault.with_remedy(format!("{above} is not writable for us; let its owner make the mount point")),
         _ => fault,
     }
 }

@@ -1,9 +1,9 @@
 //! Changing the root: plain `chroot(2)`, or a container's root with its own mounts (`pivot_root(2)`) and few privileges.
 //!
-//! Where to start: `plan.rs` reads as the lesson. The mounts are data: `std_mounts.rs` and `host_root.rs` compute the
-//! list, `asked.rs` adds what the options ask for, `oci.rs` what a bundle does, `tree.rs` applies it in order, `in_root.rs`
-//! sees to it that no path of a foreign root leads out of it. `audit.rs` is the other side: it tries, from inside,
-//! whether that holds.
+//! Start reading at `plan.rs`. The mounts are data: `std_mounts.rs` and `host_root.rs` compute the list, `asked.rs` adds
+//! the mounts of the options, `oci.rs` those of a bundle, `tree.rs` applies the list in order, and `in_root.rs` ensures
+//! that no path inside a foreign root leads out of that root. `audit.rs` does the opposite: from inside a container, it
+//! tests whether this holds.
 #![forbid(unsafe_code)]
 
 mod asked;

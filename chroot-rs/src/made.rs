@@ -1,4 +1,5 @@
-//! What a run has made on file systems that outlive it, so that a run that fails can remove it again. `unlinkat(2)`.
+//! The files that a run makes on file systems that exist longer than the run, so that a failing run can remove them.
+//! `unlinkat(2)`.
 //!
 //! The surprise: a directory that is a mount point in our own mount namespace cannot be removed. So the new root is
 //! detached first, with everything that is mounted in it.
@@ -18,21 +19,21 @@ use crate::entry::{quoted, shown};
 use crate::root::MOST_COVERS;
 
 const GOAL: &str = "remove what was made in the root";
-const MOUNTED: &str = "what something is mounted on cannot be removed; umount(2)";
+const MOUNTED: &str = "a mount point cannot be removed; umount(2)";
 
-/// The files and directories made so far, and where file systems of our own are mounted.
+/// The files and directories made so far, and the mounts.
 #[derive(Debug, Default)]
 pub(crate) struct Made {
     files: RefCell<Vec<One>>,
     mounts: RefCell<Vec<(PathBuf, Lifetime)>>,
 }
 
-/// Whether what is made on a mount is still there after the run.
+/// Whether a file that is made on a mount still exists after the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lifetime {
-    /// A file system of ours.
+    /// A new file system.
     OfTheRun,
-    /// The root that was given, or a bind of a directory of the host.
+    /// The given root, or a bind of a directory of the host.
     Longer,
 }
 
@@ -45,7 +46,7 @@ struct One {
 }
 
 impl Made {
-    /// Notes that the root has a mount at `path` now.
+    /// Notes a mount at `path` in the root.
     pub(crate) fn mounted(&self, path: &Path, lifetime: Lifetime) {
         self.mounts.borrow_mut().push((path.to_owned(), lifetime));
     }
@@ -61,14 +62,14 @@ impl Made {
         Ok(())
     }
 
-    /// Of the mounts above it, the lowest counts, and of those at the same place the last.
+    /// Reports whether a file exists longer than the run. The lowest mount above it decides, and at the same path the last.
     fn outlives_the_run(&self, path: &Path) -> bool {
         let mounts = self.mounts.borrow();
         let above = mounts.iter().filter(|(at, _)| path != at && path.starts_with(at));
         above.max_by_key(|(at, _)| at.components().count()).is_none_or(|(_, lifetime)| *lifetime == Lifetime::Longer)
     }
 
-    /// Removes everything noted, the last first. What cannot be removed is named on stderr: the run has failed already,
+    /// Removes all noted files, the last first. A file that cannot be removed is named on stderr: the run has failed already,
     /// and its error is the one to report.
     pub(crate) fn take_back(&self, root: BorrowedFd<'_>) {
         let files = self.files.take();
@@ -80,14 +81,14 @@ impl Made {
             let bare = if is_detached { Ok(()) } else { one.uncover() };
             if let Err(fault) = bare.and_then(|()| one.remove()) {
                 let path = shown(&one.path);
-                narrate::remark(format!("{path} stays in the root, though this run made it: {fault}"));
+                narrate::remark(format!("{path} was made by this run and stays in the root: {fault}"));
             }
         }
     }
 }
 
 impl One {
-    /// Unmounts what is mounted on it, after a pivot: the root of a user namespace cannot be detached.
+    /// Unmounts everything on it. Needed after a pivot: the root of a user namespace cannot be detached.
     fn uncover(&self) -> Result<(), Fault> {
         let text = format!("umount2({}, MNT_DETACH|UMOUNT_NOFOLLOW)", quoted(&self.path));
         for _ in 0..MOST_COVERS {
@@ -108,7 +109,7 @@ impl One {
         let identity = |stat: &Stat| (stat.st_dev, stat.st_ino, FileType::from_raw_mode(stat.st_mode));
         let is_directory = identity(&now).2 == FileType::Directory;
         if identity(&now) != identity(&self.was) || !is_directory && now.st_size > self.was.st_size {
-            return Err(Fault::new("somebody changed it meanwhile"));
+            return Err(Fault::new("another process changed it meanwhile"));
         }
         let (flags, flag) = match is_directory {
             true => (AtFlags::REMOVEDIR, "AT_REMOVEDIR"),
@@ -116,7 +117,7 @@ impl One {
         };
         let above = shown(self.path.parent().unwrap_or(&self.path));
         let text = format!("unlinkat(root:{above}, {}, {flag})", quoted(name.as_ref()));
-        call(GOAL, text, "this run made it, and has failed; unlink(2)", || unlinkat(&self.dir, name, flags))
+        call(GOAL, text, "this run made it and failed; unlink(2)", || unlinkat(&self.dir, name, flags))
     }
 }
 
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_as_it_was_made_is_removed() {
+    fn only_unchanged_files_are_removed() {
         let top = std::env::temp_dir().join(format!("made-{}", std::process::id()));
         std::fs::create_dir(&top).unwrap();
         let made = Made::default();
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_on_a_mount_of_ours_needs_no_removal() {
+    fn files_on_new_file_systems_need_no_removal() {
         let made = Made::default();
         let outlives = |path: &str| made.outlives_the_run(Path::new(path));
         assert!(outlives("/dev"));

@@ -1,4 +1,4 @@
-//! The executable: parse, then apply, then report. Everything else is in the library beside it.
+//! The executable: parses, applies, reports. The library contains everything else.
 #![forbid(unsafe_code)]
 #![no_main]
 

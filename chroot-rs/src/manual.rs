@@ -1,9 +1,9 @@
-//! What the manual page says beyond the options. Tests hold the calls against the narration, and run the examples.
+//! The texts of the manual page that are not options. Tests compare the calls with the narration, and run the examples.
 
 use plumbing::manual::Who::{Anyone, Root};
 use plumbing::manual::{Call, Example, Manual, call, example, shared};
 
-/// The page.
+/// The manual page.
 pub const MANUAL: Manual = Manual {
     description: "Runs a command with another root directory. Without further options it works like chroot(8). With \
                   --std it makes a container's root: new mounts, with the files that control or show the whole \

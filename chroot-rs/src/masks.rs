@@ -1,13 +1,13 @@
-//! What of /proc and /sys is hidden or read-only: Docker's list, since these files speak for the whole machine.
+//! The files of /proc and /sys that are hidden or read-only: Docker's list, because they concern the whole machine.
 //! `proc(5)`, `sysfs(5)`.
 //!
-//! A mask is the host's /dev/null or an empty read-only directory, never a file of the root: a root that makes its
-//! own /dev/null a link would turn a mask into a mount of its choice (CVE-2025-31133).
+//! A mask is the host's /dev/null or an empty read-only directory, never a file of the root: if the root's own /dev/null
+//! were a link, the root could choose what is mounted over the target (CVE-2025-31133).
 
 use crate::entry::{Absent, Attributes, Entry, What};
 use crate::facts::Facts;
 
-/// Nothing of these is seen.
+/// The hidden files and directories.
 pub const MASKED: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
@@ -23,19 +23,19 @@ pub const MASKED: [&str; 12] = [
     "/sys/firmware",
 ];
 
-/// Nothing of these is changed.
+/// The read-only files and directories.
 pub const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// The list. It comes after all mounts, since each of them works on what is mounted there.
+/// Returns the list. It comes after all mounts, because each mask is put on what is mounted at its target.
 pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
-    let masked = |path: String| {
-        Entry::new(path, What::Mask(Absent::PassOver), "it tells or changes what is the whole machine's")
-    };
+    let masked =
+        |path: String| Entry::new(path, What::Mask(Absent::PassOver), "it shows or controls the whole machine");
     let throttled = facts.throttled.iter().map(|cpu| format!("/sys/devices/system/cpu/{cpu}/thermal_throttle"));
     let mut list: Vec<_> = MASKED.map(str::to_owned).into_iter().chain(throttled).map(masked).collect();
     let what = What::Restrict(Attributes::MOUNT_ATTR_RDONLY, Absent::PassOver);
     list.extend(
-        READ_ONLY.map(|path| Entry::new(path, what.clone(), "settings of the whole machine are not to change")),
+        READ_ONLY
+            .map(|path| Entry::new(path, what.clone(), "the command must not change settings of the whole machine")),
     );
     list
 }

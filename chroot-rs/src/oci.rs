@@ -1,8 +1,9 @@
-//! `--oci`: the root, the mounts and the process of an OCI bundle. `config.json` is read whole before anything happens.
-//! <https://github.com/opencontainers/runtime-spec> has the specification; docs/oci.md says what is whose.
+//! `--oci`: the root, the mounts and the process of an OCI bundle. `config.json` is parsed completely before anything is
+//! changed. <https://github.com/opencontainers/runtime-spec> has the specification; docs/oci.md says which tool handles
+//! which member.
 //!
-//! The surprise: a bundle's `readonly` root is still written to, for mount points that it lacks; it becomes read-only
-//! when all is in it.
+//! The surprise: a bundle's `readonly` root is still written to, for mount points that it lacks; it is made read-only
+//! after that.
 
 mod config;
 mod mounts;
@@ -25,7 +26,7 @@ use crate::root::Source;
 use config::Config;
 use mounts::Step;
 
-/// A bundle, understood.
+/// A parsed bundle.
 #[derive(Debug)]
 pub(crate) struct Bundle {
     root: PathBuf,
@@ -53,7 +54,7 @@ impl Bundle {
 
     fn understand(config: Config, directory: &Path) -> Result<Bundle, String> {
         if !config.oci_version.starts_with("1.") {
-            return Err(format!("its ociVersion is {:?}, and 1 is what we know", config.oci_version));
+            return Err(format!("its ociVersion is {:?}, only version 1 is supported", config.oci_version));
         }
         let linux = config.linux.unwrap_or_default();
         for (name, is_there) in [
@@ -65,8 +66,8 @@ impl Bundle {
         }
         let mut steps = Vec::new();
         for mount in &config.mounts {
-            let told = |wrong| format!("its mount on {:?}: {wrong}", mount.destination.to_string_lossy());
-            steps.extend(mounts::steps(mount, directory).map_err(told)?);
+            let named = |wrong| format!("its mount on {:?}: {wrong}", mount.destination.to_string_lossy());
+            steps.extend(mounts::steps(mount, directory).map_err(named)?);
         }
         let within =
             |paths: &[PathBuf]| paths.iter().map(|path| place(path.as_os_str())).collect::<Result<Vec<_>, _>>();
@@ -94,21 +95,22 @@ impl Bundle {
         self.read_only
     }
 
-    /// What all mounts begin as. Only what was a slave from the beginning hears of later mounts outside.
+    /// Returns the initial propagation of all mounts. Only mounts that are slaves from the beginning receive later mounts
+    /// of the host.
     pub(crate) fn begins_as(&self) -> PropagationKind {
         let is_slave = self.propagation.is_some_and(|propagation| propagation.kind == PropagationKind::Slave);
         let wants = is_slave || self.steps.iter().any(Step::wants_slave);
         if wants { PropagationKind::Slave } else { PropagationKind::Private }
     }
 
-    /// What the root's own mount becomes once all is in it.
+    /// Returns the propagation that the root's own mount gets at the end.
     pub(crate) fn propagation(&self) -> Option<Propagation> {
         let kind = self.propagation.map_or(PropagationKind::Private, |propagation| propagation.kind);
         let own = Propagation { kind, recursive: false };
         (kind != self.begins_as()).then_some(own)
     }
 
-    /// The list, in the order of runtimes: mounts, devices, what is hidden, what is read-only.
+    /// Returns the list, in the order of other runtimes: mounts, devices, hidden paths, read-only paths.
     pub(crate) fn entries(&self, facts: &Facts) -> Vec<Entry> {
         let mut list: Vec<Entry> = self.steps.iter().flat_map(|step| step.entries(facts)).collect();
         let dev = Path::new("/dev");
@@ -133,13 +135,13 @@ impl Bundle {
         self.process.process(identity, setgroups_denied)
     }
 
-    /// What to run where the command line does not say.
+    /// Returns the bundle's command, which is used if the command line has none.
     pub(crate) fn command(&self) -> Vec<OsString> {
         self.process.args.iter().map(OsString::from).collect()
     }
 }
 
-/// A restriction that cannot be made must not be left out.
+/// Refuses an unsupported member: a restriction must not be silently left out.
 fn refuse(name: &str, is_there: bool) -> Result<(), String> {
     if is_there { Err(format!("{name} is not supported")) } else { Ok(()) }
 }
@@ -149,7 +151,7 @@ fn device(device: &config::Device) -> Result<(PathBuf, Device), String> {
         "c" | "u" => FileType::CharacterDevice,
         "b" => FileType::BlockDevice,
         "p" => FileType::Fifo,
-        other => return Err(format!("there is no device type {other:?}")),
+        other => return Err(format!("unknown device type {other:?}")),
     };
     let config::Device { major, minor, .. } = *device;
     let mode = device.file_mode.unwrap_or(0o666) & 0o7777;
@@ -163,7 +165,7 @@ fn node(facts: &Facts, path: &Path, device: &Device) -> Entry {
         true => Entry::new(path, What::Device(*device), why),
         false => {
             let bind = Bind { source: path.to_owned(), ..Bind::device("null", (device.major, device.minor)) };
-            Entry::new(path, What::Bind(bind), "no device can be made here, so it is the host's")
+            Entry::new(path, What::Bind(bind), "no device can be made in a user namespace, so the host's is bound")
         }
     }
 }
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_or_not_done_is_named() {
+    fn unknown_and_unsupported_members_are_named() {
         for (members, named) in [
             (r#""later":1"#, "later"),
             (r#""linux":{"strict":true}"#, "strict"),
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_own_is_left_to_them() {
+    fn members_for_other_tools_are_ignored() {
         let members = r#""hostname":"h","hooks":{},"annotations":{"a":"b"},"linux":{"namespaces":[{"type":"pid"}],
             "resources":{"memory":{"limit":1}},"cgroupsPath":"/x","sysctl":{"net.a":"1"}},"process":{"cwd":"/","terminal":true}"#;
         assert_eq!(read(members).unwrap().source(), Source::Directory("/bundle/rootfs".into()));
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_that_hears_of_later_ones_begins_so() {
+    fn a_mount_that_receives_later_ones_is_a_slave_from_the_beginning() {
         assert_eq!(read(r#""linux":{}"#).unwrap().begins_as(), PropagationKind::Private);
         let slave =
             read(r#""mounts":[{"destination":"/d","type":"bind","source":"/s","options":["rslave"]}]"#).unwrap();

@@ -107,7 +107,7 @@ pub struct Options {
     pub(crate) operands: Vec<OsString>,
 }
 
-/// The options that ask for no root at all.
+/// The options of `--audit`, which changes no root.
 #[derive(Debug, Default, clap::Args, Ordinary)]
 pub(crate) struct Audit {
     /// Probe the current container for escapes and leaks; exit 1 if any succeeds
@@ -127,7 +127,7 @@ pub fn command() -> clap::Command {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_common_line_is_not_left_to_clap() {
+    fn common_lines_are_read_without_clap() {
         let lines = [
             "chroot-rs . true",
             "chroot-rs --userspec=0:0 --groups 0 . true",

@@ -1,4 +1,4 @@
-//! What a command line asks for, and how it is done: parse, then apply, in the order in which the kernel wants it.
+//! Parses a command line and applies it, in the order that the kernel requires.
 
 use std::cell::OnceCell;
 use std::ffi::OsString;
@@ -31,12 +31,12 @@ use crate::reachable::{self, Reachable};
 use crate::root::{self, Source};
 use crate::{attach, audit, held, host_root, std_mounts, switch, tree};
 
-/// What to do.
+/// What one run does.
 #[derive(Debug)]
 pub struct Plan {
     narration: Narration,
     form: Form,
-    /// What becomes the root, unless a bundle says so.
+    /// The source of the root, unless a bundle names it.
     source: Option<Source>,
     /// The directory of an OCI bundle.
     bundle: Option<PathBuf>,
@@ -50,7 +50,7 @@ pub struct Plan {
     command: Vec<OsString>,
 }
 
-/// What to build, now that the files that say so are read.
+/// The root to build, after the files that describe it were read.
 struct Work {
     source: Source,
     asked: Vec<Asked>,
@@ -108,7 +108,7 @@ impl Plan {
     fn of_audit(options: Options) -> Result<Plan, Fault> {
         let asks_for_more = options.root.want_mounts() || options.root.no_pivot || options.root.source().is_some();
         if asks_for_more || options.confine != Confine::default() || !options.operands.is_empty() {
-            return Err(Fault::usage("--audit looks at the root that it runs in: it takes nothing but --json"));
+            return Err(Fault::usage("--audit examines the current root: it takes no option except --json"));
         }
         Ok(Plan {
             narration: options.narration,
@@ -126,23 +126,23 @@ impl Plan {
         })
     }
 
-    /// Begins the narration, and says who may see this run.
+    /// Begins the narration, and decides which processes may see this run.
     pub fn begin(&self) -> Exposure {
         self.narration.begin();
         match self.form {
-            // It is part of the container that it looks at.
+            // The audit must see the container as one of its processes does.
             Form::Audit { .. } => Exposure::NOBODY,
             _ if self.sealed_copy => Exposure::IMAGE.in_a_copy(),
             _ => Exposure::IMAGE,
         }
     }
 
-    /// Does it. Comes back with the command's status, or becomes the command.
+    /// Applies the plan. Returns the status of the audit or stage, or executes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
         if let Form::Audit { as_json } = self.form {
             return audit::run(as_json);
         }
-        // While the caller's working directory and the host's files are still there.
+        // Read while the caller's working directory and the host's files can still be reached.
         self.confinement.read_files()?;
         let gates = Gates::take(&self.gates)?;
         let bundle = self.bundle.as_deref().map(Bundle::read).transpose()?;
@@ -154,16 +154,16 @@ impl Plan {
             (Form::Held { keep_on_error }, _) => pipe::filter(*keep_on_error, |stage| self.build_held(stage, work)),
             (Form::Container { preserve_fds, .. }, _) => self.become_container(*preserve_fds, &work, gates),
             (Form::Plain { .. } | Form::Audit { .. }, _) => {
-                Err(Fault::new("cannot make a root: a plan without mounts has only a directory"))
+                Err(Fault::new("cannot make a root: a plan without mounts accepts only a directory"))
             }
         }
     }
 
-    /// chroot(8), in its order: the names are looked up while both roots can be read.
+    /// Works like chroot(8), in the same order: the names are looked up while both roots can be read.
     fn chroot(&self, path: &Path, skip_chdir: bool, gates: Gates) -> Result<Status, Fault> {
         if skip_chdir && !std::fs::canonicalize(path).is_ok_and(|real| real == Path::new("/")) {
             return Err(Fault::usage(
-                "--skip-chdir is for the root directory / only: elsewhere it would leave us outside",
+                "--skip-chdir needs / as the new root: with any other root, the working directory would be outside of it",
             ));
         }
         let identity = look_up(&root::open(path)?, &self.identity, &host_books(&self.identity))?;
@@ -179,8 +179,8 @@ impl Plan {
         chain::exec_with(&command, &process.environment())
     }
 
-    /// The mounts need every right, so rights are given up last; descriptors go before that, when nothing else is to
-    /// be opened.
+    /// Makes the root and executes the command. Mounting needs all privileges, so they are dropped last; descriptors are
+    /// closed before that, when nothing else needs to be opened.
     fn become_container(&self, preserve_fds: u32, work: &Work, gates: Gates) -> Result<Status, Fault> {
         root::leave_callers_mounts()?;
         let (Built { process, .. }, root) = self.build(work, self.look_around(work, None, KindSet::EMPTY)?)?;
@@ -195,25 +195,27 @@ impl Plan {
     fn build_held(&self, stage: &mut Stage, mut work: Work) -> Result<(), Fault> {
         stage.require_unfinished("change the root of")?;
         held::require_own_mounts(stage)?;
-        // The container's mount namespace begins as a copy of ours, but a working directory is not joined.
-        look("name the new root", "getcwd()", || work.source.make_absolute())?;
-        look("name what is mounted", "getcwd()", || work.asked.iter_mut().try_for_each(Asked::make_absolute))?;
+        // The container's mount namespace begins as a copy of ours, but joining it does not keep the working directory.
+        look("find the new root", "getcwd()", || work.source.make_absolute())?;
+        look("find the sources of the mounts", "getcwd()", || {
+            work.asked.iter_mut().try_for_each(Asked::make_absolute)
+        })?;
         let foreign = stage.target.foreign_kinds()?;
-        // Before: inside, these files are whatever the container's owner mounted over them.
+        // Read before entering: inside, the container's owner may have mounted anything over these files.
         let outside = self.look_around(&work, Some(&stage.target), foreign)?;
         let built: Built = held::inside(&stage.target, foreign, || Ok(self.build(&work, outside.after_entering())?.0))?;
         stage.record.set("root", &built.root)?;
         stage.record.set("process", &built.process)
     }
 
-    /// The root first, then what is mounted in it, then the change to it: all paths of the host are still there while
-    /// the mounts are made, and none afterwards.
+    /// Makes the root, then the mounts in it, then changes the root to it: the host's paths can be reached while the mounts are
+    /// made, and not afterwards.
     fn build(&self, work: &Work, outside: Outside) -> Result<(Built, InRoot), Fault> {
         root::cut_off(work.bundle.as_ref().map_or(PropagationKind::Private, Bundle::begins_as))?;
-        // The modes in the lists are meant as they stand; the command gets the caller's mask back.
+        // Without a umask, the modes in the lists apply unchanged; the command gets the caller's umask back.
         let mask = rustix::process::umask(Mode::empty());
         let is_read_only = work.bundle.as_ref().map_or(self.read_only, Bundle::is_read_only);
-        // Now: once the root is mounted again, its flags are ours.
+        // Checked before the root is mounted again, because the flags of the new mount are ours.
         let is_harmful = self.is_harmful(work, &outside.facts);
         let mut reachable: Vec<_> =
             is_harmful.then(|| reachable::root(&work.source, is_read_only)).flatten().into_iter().collect();
@@ -227,7 +229,7 @@ impl Plan {
         Ok((built, root))
     }
 
-    /// Whether root in the container could leave others what makes them root.
+    /// Reports whether root in the container could leave files that make other users root on the host.
     fn is_harmful(&self, work: &Work, facts: &Facts) -> bool {
         facts.is_root_outside && (self.std || work.bundle.is_some())
     }
@@ -245,7 +247,7 @@ impl Plan {
             Some(bundle) => bundle.entries(facts),
             None => self.own_entries(source, facts),
         };
-        // What was asked for comes last, and may lie over the rest.
+        // The mounts that the options ask for come last, and may cover the others.
         entries.extend(asked.iter().flat_map(|asked| asked.entries(facts)));
         if self.is_harmful(work, facts) {
             reachable.extend(reachable::binds(&entries));
@@ -263,12 +265,13 @@ impl Plan {
                 self.confinement.process(identity, facts.setgroups_denied)
             }
         };
-        // In a pipe it is the last stage's to set, since it is a process's own.
+        // With --pipe the last stage sets it, because it is a property of one process.
         if let (Some(score), Form::Container { .. }) = (process.oom_score_adj, &self.form) {
             set_oom_score_adj(score)?;
         }
         let read_only = bundle.as_ref().map_or(self.read_only, Bundle::is_read_only);
-        // A bundle's is written to first, for the mount points that it lacks. Late, so that a failure can remove them.
+        // A bundle's root is written to first, to make the mount points that it lacks. Made read-only late, so that after a
+        // failure they can be removed.
         if read_only && (bundle.is_some() || !source.is_given()) {
             root::seal(root)?;
         }
@@ -279,7 +282,7 @@ impl Plan {
         Ok(Built { root: Root::of(source, read_only, &root.covers().paths(), mounts), process })
     }
 
-    /// The flags of the root's own mount.
+    /// Returns the flags of the root's own mount.
     fn attributes(&self) -> Attributes {
         let mut attributes = Attributes::empty();
         attributes.set(Attributes::MOUNT_ATTR_NODEV, self.std);
@@ -287,7 +290,7 @@ impl Plan {
         attributes
     }
 
-    /// What is made inside beside what was asked for.
+    /// Returns the entries that are made in addition to those that the options ask for.
     fn own_entries(&self, source: &Source, facts: &Facts) -> Vec<Entry> {
         let mut entries = match source {
             Source::Host => host_root::entries(facts),
@@ -300,7 +303,7 @@ impl Plan {
         entries
     }
 
-    /// Reads what is needed of the host, while its files are what its paths lead to.
+    /// Reads what is needed from the host, while paths still lead to the host's files.
     fn look_around(&self, work: &Work, target: Option<&Target>, joined: KindSet) -> Result<Outside, Fault> {
         let request = work.bundle.as_ref().map_or_else(|| self.identity.clone(), Bundle::identity);
         let books = host_books(&request);
@@ -308,12 +311,12 @@ impl Plan {
     }
 }
 
-/// What was read of the host.
+/// The facts that were read from the host.
 struct Outside {
     facts: Facts,
-    /// Who the command runs as.
+    /// The identity of the command.
     request: Request,
-    /// The host's names for that.
+    /// The host's user and group names.
     books: Books,
 }
 
@@ -323,7 +326,7 @@ impl Outside {
     }
 }
 
-/// A host without such files has no names to offer.
+/// Reads the host's names; a host without these files has none.
 fn host_books(request: &Request) -> Books {
     match request.is_empty() {
         true => Books::default(),
@@ -340,12 +343,14 @@ fn look_up(root: &InRoot, request: &Request, outside: &Books) -> Result<Identity
     request.resolve(&inside, outside)
 }
 
-/// Descriptors are given up when nothing else is to be opened.
+/// Closes descriptors; called when nothing else needs to be opened.
 fn close_others(preserved: u32) -> Result<(), Fault> {
     let first = 3_u32.saturating_add(preserved);
-    look("close what the command must not inherit", format!("close_range({first}, CLOSE_RANGE_CLOEXEC)"), || {
-        close_range(first, u32::MAX, true)
-    })
+    look(
+        "close the descriptors that the command must not inherit",
+        format!("close_range({first}, CLOSE_RANGE_CLOEXEC)"),
+        || close_range(first, u32::MAX, true),
+    )
 }
 
 fn text(content: Option<Vec<u8>>) -> String {

@@ -1,8 +1,8 @@
 //! Whether other users of the host can reach what root in the container writes. `path_resolution(7)`, `execve(2)`.
 //!
 //! Without a user namespace, root in the container is root of the host: a set-user-ID program that it leaves in a
-//! directory of the host makes root of every user who can execute it there. The surprise: that our own mount is nosuid
-//! does not help, since the users of the host see the file through another mount.
+//! directory of the host gives root to every user who can execute it there. The surprise: nosuid on our own mount does
+//! not help, because the users of the host reach the file through another mount.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatvfs
 use crate::entry::{Attributes, Entry, What, shown};
 use crate::root::Source;
 
-/// Search permission for everybody else.
+/// The search permission of others.
 const SEARCH_BY_OTHERS: u32 = 0o001;
 
 /// A place of the host that the container can write to, and that every user of the host can reach.
@@ -24,18 +24,18 @@ pub(crate) struct Reachable {
     flags: StatVfsMountFlags,
 }
 
-/// The root itself, looked at before we mount it again with flags of our own.
+/// Checks the root itself; called before it is mounted again with other flags.
 pub(crate) fn root(source: &Source, is_read_only: bool) -> Option<Reachable> {
     match source {
         _ if is_read_only && source.is_given() => None,
         Source::Directory(path) | Source::Overlay { upper: Some(path), .. } => at(path),
-        // What was opened before us is found by its path; a mount that is attached nowhere has none.
+        // An inherited descriptor is found by its path; a detached mount has none.
         Source::Descriptor(fd) => at(&std::fs::read_link(format!("/proc/self/fd/{fd}")).ok()?),
         Source::Host | Source::Tmpfs | Source::Overlay { upper: None, .. } => None,
     }
 }
 
-/// What is bound into it and can be written to, with the ids that it has.
+/// Checks the sources of writable binds without an id mapping.
 pub(crate) fn binds(entries: &[Entry]) -> Vec<Reachable> {
     let writable = entries.iter().filter_map(|entry| match &entry.what {
         What::Bind(bind) => {
@@ -48,7 +48,7 @@ pub(crate) fn binds(entries: &[Entry]) -> Vec<Reachable> {
 }
 
 fn at(path: &Path) -> Option<Reachable> {
-    // A place that cannot be opened is reported by the call that mounts it.
+    // The call that mounts a source reports it if it cannot be opened.
     let file = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let flags = fstatvfs(&file).ok()?.f_flag;
     if flags.contains(StatVfsMountFlags::RDONLY) {
@@ -70,7 +70,7 @@ fn open(dir: Option<&OwnedFd>, path: &Path) -> Option<OwnedFd> {
     }
 }
 
-/// From the directory up to "/": a path that leads to it goes through all of these, whatever links it has.
+/// Checks the directories up to "/": every path to the directory leads through all of them, whatever links it has.
 fn are_all_searchable(mut directory: OwnedFd) -> bool {
     loop {
         let Ok(stat) = fstat(&directory) else { return true };
@@ -80,13 +80,13 @@ fn are_all_searchable(mut directory: OwnedFd) -> bool {
         let above = open(Some(&directory), Path::new("..")).and_then(|above| Some((fstat(&above).ok()?, above)));
         match above {
             Some((up, above)) if (up.st_dev, up.st_ino) != (stat.st_dev, stat.st_ino) => directory = above,
-            // The top, or what we may not look at: nothing seen so far keeps others out.
+            // The top, or a directory that we may not examine: no directory so far stops other users.
             _ => return true,
         }
     }
 }
 
-/// Warns of each place where a command that is confined so can leave what harms the host.
+/// Warns of each place where a command with this confinement can leave a file that harms the host.
 pub(crate) fn warn(places: &[Reachable], process: &Process) {
     let names = process.capabilities.as_ref();
     let is_root = process.uid.is_none_or(|uid| uid == 0);
@@ -102,9 +102,9 @@ pub(crate) fn warn(places: &[Reachable], process: &Process) {
         };
         let path = shown(path);
         narrate::warn(format!(
-            "every user of this machine can reach {path}, and root in the container is root here: it can leave them \
-             {harm} there; keep it below a directory of mode 0700, mount its file system {needed}, or give the container \
-             ids of its own (unshare-rs --map-users)"
+            "every user of this machine can reach {path}, and root in the container is root here: it can leave {harm} \
+             there for other users; keep it below a directory of mode 0700, mount its file system {needed}, or map the \
+             container's ids (unshare-rs --map-users)"
         ));
     }
 }

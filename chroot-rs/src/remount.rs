@@ -1,8 +1,8 @@
-//! Flags of a mount and of all below it where there is no `mount_setattr(2)`: before Linux 5.12, and in sandboxes that
-//! do not know it. Each mount is remounted on its own; `mount(2)`, "Changing the mount flags".
+//! Changing the flags of a mount and of all below it without `mount_setattr(2)`: before Linux 5.12, and in sandboxes that
+//! do not know it. Each mount is remounted separately; `mount(2)`, "Changing the mount flags".
 //!
-//! The surprise: a remount sets all flags, so those that are there must be told again. A mount that cannot be reached, for
-//! another covers it, makes the whole fail: nothing that was to be read-only is left writable.
+//! The surprise: a remount replaces all flags, so the existing ones must be passed again. If a mount cannot be reached,
+//! because another covers it, the whole change fails: nothing that must be read-only stays writable.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -15,7 +15,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use crate::entry::{Attributes, Change, Propagation};
 use crate::root;
 
-/// The words of mountinfo, the old flags, the new ones.
+/// The flags: word of mountinfo, flag of `mount(2)`, flag of `mount_setattr(2)`.
 const FLAGS: [(&str, MsFlags, Attributes); 7] = [
     ("ro", MsFlags::MS_RDONLY, Attributes::MOUNT_ATTR_RDONLY),
     ("nosuid", MsFlags::MS_NOSUID, Attributes::MOUNT_ATTR_NOSUID),
@@ -26,7 +26,7 @@ const FLAGS: [(&str, MsFlags, Attributes); 7] = [
     ("relatime", MsFlags::MS_RELATIME, Attributes::MOUNT_ATTR_RELATIME),
 ];
 
-/// Changes the flags of an attached mount, and with `recursive` of all below it.
+/// Changes the flags of an attached mount, and with `recursive` of all mounts below it.
 pub(crate) fn change(
     goal: &str,
     tree: BorrowedFd<'_>,
@@ -39,7 +39,7 @@ pub(crate) fn change(
     }
     let no_such = change.set & (Attributes::MOUNT_ATTR_NOSYMFOLLOW | Attributes::MOUNT_ATTR_STRICTATIME);
     if !no_such.is_empty() {
-        return Err(Fault::new(format!("cannot {goal}: {no_such:?} needs mount_setattr(2), which is not here")));
+        return Err(Fault::new(format!("cannot {goal}: {no_such:?} needs mount_setattr(2), which this kernel lacks")));
     }
     if narrate::is_dry_run() {
         return Ok(());
@@ -85,7 +85,7 @@ fn old_name(word: &str) -> String {
     if word == "ro" { "RDONLY".to_owned() } else { word.to_ascii_uppercase() }
 }
 
-/// By descriptor: the path leads through our own /proc to what was opened and nowhere else.
+/// Calls `mount(2)` by descriptor: a path through our own /proc leads to the opened file and nowhere else.
 fn old_mount(goal: &str, mount: BorrowedFd<'_>, names: &str, flags: MsFlags, why: &str) -> Result<(), Fault> {
     let path = format!("/proc/self/fd/{}", mount.as_raw_fd());
     let none = None::<&str>;
@@ -94,7 +94,7 @@ fn old_mount(goal: &str, mount: BorrowedFd<'_>, names: &str, flags: MsFlags, why
     })
 }
 
-/// The mount with this id and all below it, from the top.
+/// Lists the mount with this id and all mounts below it, from the top.
 fn below(mounts: &[Mount], top: u64) -> Vec<&Mount> {
     let mut found: Vec<_> = mounts.iter().filter(|mount| mount.id == top).collect();
     let mut next = 0;
@@ -105,7 +105,7 @@ fn below(mounts: &[Mount], top: u64) -> Vec<&Mount> {
     found
 }
 
-/// Opens a mount below the tree; the id tells whether it is the one that is meant.
+/// Opens a mount below the tree; compares the id, to be sure that it is the right one.
 fn open(goal: &str, tree: BorrowedFd<'_>, top: u64, mounts: &[Mount], mount: &Mount) -> Result<OwnedFd, Fault> {
     let place = mount.point.to_string_lossy().into_owned();
     let prefix = mounts.iter().find(|mount| mount.id == top).map(|top| top.point.as_path());
@@ -115,8 +115,9 @@ fn open(goal: &str, tree: BorrowedFd<'_>, top: u64, mounts: &[Mount], mount: &Mo
     let opened = look(goal, text, || openat(tree, relative, flags, Mode::empty()))?;
     match root::mount_id_of(goal, opened.as_fd())? == mount.id {
         true => Ok(opened),
-        false => Err(Fault::new(format!("cannot {goal}: another mount covers the one on {place}"))
-            .with_remedy("without mount_setattr(2), since Linux 5.12, only what can be reached can be changed")),
+        false => Err(Fault::new(format!("cannot {goal}: another mount covers the one on {place}")).with_remedy(
+            "without mount_setattr(2), since Linux 5.12, a mount can be changed only if its path leads to it",
+        )),
     }
 }
 
@@ -132,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mounts_below_are_found_by_their_parents_whatever_their_names() {
+    fn mounts_below_are_found_by_their_parents_whatever_their_names() {
         let text = b"20 1 8:1 / / rw - ext4 d rw\n21 20 0:2 / /r rw,nosuid,relatime - tmpfs t rw\n\
                      22 21 0:3 / /r/a\\040b\\134 ro,noexec - tmpfs t rw\n23 20 0:4 / /rest rw - tmpfs t rw\n\
                      24 22 0:5 / /r/a\\040b\\134/c rw - tmpfs t rw\n";

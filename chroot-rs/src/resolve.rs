@@ -1,8 +1,8 @@
 //! Opening a path inside a root that somebody else made, so that no link, `..` or rename leads out of it. `openat2(2)`.
 //!
-//! Where the kernel or a sandbox has no openat2(2), we walk: one component at a time, by descriptor, reading the links
-//! ourselves. `..` goes back along the descriptors that we came by, so a directory that is moved meanwhile cannot
-//! take us above the root.
+//! If the kernel or a sandbox lacks openat2(2), we walk: one component at a time, by descriptor, and read links
+//! ourselves. `..` returns to the descriptor that was opened before, so a directory that is moved meanwhile cannot
+//! lead above the root.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -13,18 +13,18 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstat, fstatfs, openat, openat2, readlinkat};
 use rustix::io::{Errno, Result};
 
-/// As many as the kernel follows: path_resolution(7).
+/// The number of links that the kernel follows: path_resolution(7).
 const MOST_LINKS: u32 = 40;
 
-/// openat2(2) gives up when a rename anywhere crosses a `..` of ours; somebody who renames in a loop shall not hold us.
+/// The limit of retries: openat2(2) fails if a rename anywhere races with a `..`; a loop of renames must not block us.
 const TRIES: u32 = 1000;
 
-/// What a symbolic link on the way means.
+/// How a symbolic link on the path is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Links {
-    /// The end: what we mount on or write to is where its name says.
+    /// It is an error: we mount and write only at the literal path.
     Refuse,
-    /// It is followed, as those who live in the root would.
+    /// It is followed inside the root, as it is for processes in it.
     Inside,
 }
 
@@ -50,7 +50,7 @@ fn by_kernel(root: BorrowedFd<'_>, path: &Path, flags: OFlags, links: Links) -> 
     }
 }
 
-/// The same without openat2(2). Stricter in one thing: no link of procfs is followed, where only some are magic.
+/// Opens a path without openat2(2). One thing is stricter: no link of procfs is followed, although only some are magic.
 pub(crate) fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlags, links: Links) -> Result<OwnedFd> {
     let mut ahead = components(path.as_os_str());
     if path.as_os_str().is_empty() {
@@ -92,7 +92,7 @@ pub(crate) fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlags, links: Link
             FileType::Directory => came_by.push(found),
             _ if !is_last => return Err(Errno::NOTDIR),
             _ if flags.contains(OFlags::PATH) && !flags.contains(OFlags::DIRECTORY) => return Ok(found),
-            // Opened anew, for what a path descriptor cannot do; a link that came there meanwhile is refused.
+            // Opened again, since a path descriptor is not enough; a link that replaced it meanwhile is refused.
             _ => return openat(here, &name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()),
         }
     }
@@ -100,7 +100,7 @@ pub(crate) fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlags, links: Link
     openat(here, ".", flags | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// The names on a path. A slash at the end means the directory itself, `.`; so one that is no directory is refused.
+/// Splits a path into names. A slash at the end adds `.`, so that a last name that is not a directory is refused.
 fn components(path: &OsStr) -> VecDeque<OsString> {
     let bytes = path.as_bytes();
     let names = bytes.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    /// One thing in a root.
+    /// A file, directory or link in a root.
     #[derive(Debug, Clone)]
     enum Node {
         Directory,
@@ -131,7 +131,7 @@ mod tests {
         Link(String),
     }
 
-    /// Few names, so that links and paths often meet something.
+    /// Generates one of a few names, so that links and paths often lead to something.
     fn name() -> impl Strategy<Value = String> {
         prop::sample::select(vec!["a", "b", "c", "..", ".", "witness"]).prop_map(str::to_owned)
     }
@@ -148,7 +148,7 @@ mod tests {
         prop_oneof![Just(Node::Directory), Just(Node::File), path().prop_map(Node::Link)]
     }
 
-    /// A root with these nodes, and beside it a directory that no path may reach.
+    /// A root with these nodes, and next to it a directory that no path may reach.
     struct Place(PathBuf);
 
     impl Place {
@@ -159,7 +159,7 @@ mod tests {
             fs::create_dir_all(top.join("root")).unwrap();
             fs::create_dir_all(top.join("witness/a")).unwrap();
             fs::write(top.join("witness/b"), "").unwrap();
-            // Ours is a walk that follows links out of the root: nothing is made behind one.
+            // These std calls follow links out of the root: nothing is made behind such a link.
             let root = top.join("root").canonicalize().unwrap();
             let is_inside =
                 |at: &Path| at.parent().and_then(|to| to.canonicalize().ok()).is_some_and(|to| to.starts_with(&root));
@@ -168,7 +168,7 @@ mod tests {
                 if !is_inside(&at) {
                     continue;
                 }
-                // Where something of another kind is in the way, the node is left out.
+                // If something of another kind is in the way, the node is left out.
                 match node {
                     Node::Directory => fs::create_dir(at),
                     Node::File => fs::File::create_new(at).map(drop),
@@ -203,7 +203,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn the_walk_goes_where_the_kernel_goes(
+        fn the_walk_reaches_what_the_kernel_reaches(
             nodes in prop::collection::vec((names(), node()), 0..12),
             paths in prop::collection::vec(path(), 1..8),
         ) {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_any_bytes_and_trees_may_be_deep() {
+    fn names_can_be_any_bytes_and_trees_deep() {
         let place = Place::new(&[]);
         let root = place.root();
         let odd = OsStr::from_bytes(b"\xff\n:\\ \x01");
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn links_that_go_round_or_are_magic_end_the_walk() {
+    fn circular_and_magic_links_end_the_walk() {
         let link = |name: &str, to: &str| (vec![name.to_owned()], Node::Link(to.to_owned()));
         let place = Place::new(&[link("a", "b"), link("b", "a")]);
         let root = place.root();

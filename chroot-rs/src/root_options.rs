@@ -1,5 +1,5 @@
-//! The options about the root and its mounts. Mounts keep the order of the command line across options, which a table of
-//! fields cannot tell: so that part of the table is read by hand.
+//! The options about the root and its mounts. Mounts keep the order of the command line across options. A derived struct
+//! loses this order, so the mount options are read by hand.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use plumbing::ordinary::{Declared, Name, Ordinary, Takes};
 use crate::asked::{self, Asked};
 use crate::root::Source;
 
-/// What a bundle says itself.
+/// The options that a bundle's configuration replaces.
 const OF_A_BUNDLE: [&str; 22] = [
     "std",
     "read_only",
@@ -42,7 +42,7 @@ const HEADING: &str = "Mounts, in command-line order";
 
 type Read = fn(OsString) -> Result<Asked, String>;
 
-/// Value, help, reader.
+/// Declaration, name of the value, help, and reader of each mount option.
 static MOUNTS: [(Declared, &str, &str, Read); 7] = [
     (
         named("bind"),
@@ -72,7 +72,7 @@ const fn named(id: &'static str) -> Declared {
     Declared { id, takes: Takes::Values, requires: &[], conflicts: &[] }
 }
 
-/// The mount options, in the order in which they stood.
+/// The mount options, in the order of the command line.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AskedMounts(pub(crate) Vec<Asked>);
 
@@ -124,7 +124,7 @@ impl Ordinary for AskedMounts {
     }
 }
 
-/// What becomes the root, where it is not the directory NEWROOT, and how.
+/// The options that choose the root, where it is not the directory NEWROOT, and how it is mounted.
 #[derive(Debug, Default, Args, Ordinary)]
 pub(crate) struct RootOptions {
     /// Build a read-only root from the host's /usr; no NEWROOT
@@ -159,12 +159,12 @@ pub(crate) struct RootOptions {
 }
 
 impl RootOptions {
-    /// Whether any of them asks for more than chroot(2) can do.
+    /// Reports whether an option asks for more than chroot(2) can do.
     pub(crate) fn want_mounts(&self) -> bool {
         self.pivot || self.read_only || !self.mounts.0.is_empty() || self.source().is_some()
     }
 
-    /// What becomes the root, where it is no operand.
+    /// Returns the source of the root, unless it is the operand NEWROOT.
     pub(crate) fn source(&self) -> Option<Source> {
         if self.host_root {
             return Some(Source::Host);

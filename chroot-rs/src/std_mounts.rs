@@ -10,32 +10,36 @@ use crate::{devices, host_root, masks};
 
 const CGROUP: &str = "/sys/fs/cgroup";
 
-/// What a root that somebody else made gets beside the list: its temporary directories are its own and in memory, and the
-/// files that say who is who on the network speak of this machine's. They come first: their file system lies under /dev,
-/// out of sight.
+/// Returns what a root that somebody else made gets in addition to the list: empty temporary directories in memory, and
+/// the host's files that map network names to addresses. They come first: their file system is mounted at /dev, where it
+/// is covered later.
 pub(crate) fn for_given_root(facts: &Facts) -> Vec<Entry> {
     let guarded = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV;
     let dev = Path::new("/dev");
     let files = Filesystem::new("tmpfs", &[("mode", "755"), ("size", "64k")], kept_in());
-    let why = "who is who on the network, as this machine knows it; hosts(5), resolv.conf(5)";
-    let mut list = vec![Entry::new(dev, What::Fresh(files, Otherwise::Refuse), "files of our own; tmpfs(5)")];
+    let why = "the names and addresses that this machine knows; hosts(5), resolv.conf(5)";
+    let mut list = vec![Entry::new(
+        dev,
+        What::Fresh(files, Otherwise::Refuse),
+        "a place for the files that are shown in /etc; tmpfs(5)",
+    )];
     for (name, content) in host_root::names(facts) {
         list.push(Entry::new(dev.join(name), What::File(content.into_bytes()), why));
         list.push(Entry::new(Path::new("/etc").join(name), What::Seen(dev.join(name)), why));
     }
     for (path, mode) in [("/tmp", "1777"), ("/run", "755")] {
         let tmpfs = Filesystem::new("tmpfs", &[("mode", mode)], guarded);
-        list.push(Entry::new(path, What::Fresh(tmpfs, Otherwise::OverDirectory), "its own, and empty; hier(7)"));
+        list.push(Entry::new(path, What::Fresh(tmpfs, Otherwise::OverDirectory), "a new and empty one; hier(7)"));
     }
     list
 }
 
-/// The list.
+/// Returns the list of mounts.
 pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
     let proc = Filesystem::new("proc", &[], kept_in());
     let sys = Filesystem::new("sysfs", &[], kept_in() | Attributes::MOUNT_ATTR_RDONLY);
     let mut list = vec![
-        Entry::new("/proc", What::Fresh(proc, Otherwise::Refuse), "the processes of our pid namespace; proc(5)"),
+        Entry::new("/proc", What::Fresh(proc, Otherwise::Refuse), "the processes of our PID namespace; proc(5)"),
         Entry::new(
             "/sys",
             What::Fresh(sys, Otherwise::Bind("/sys")),
@@ -48,14 +52,15 @@ pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
     list
 }
 
-/// What a file system of the kernel's never needs inside a container.
+/// Returns the flags of the kernel's file systems, which never need programs, devices or set-user-ID bits in a container.
 fn kept_in() -> Attributes {
     Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC
 }
 
-/// cgroup v2 alone is one mount; v1 and hybrid are a mount for each hierarchy, as on the host. Each shows our own group and
-/// those in it; where we have none of our own, there is nothing. With --std all read-only: a writable v1 hierarchy runs a
-/// program of the container's choice on the host (release_agent, CVE-2022-0492).
+/// Returns the mounts of the cgroup hierarchies: one mount with cgroup v2 alone, a mount for each hierarchy with v1 and
+/// hybrid, as on the host. Each shows the caller's group and the groups below it; a hierarchy in which the caller has no
+/// group of its own is not shown. With --std all are read-only: through a writable v1 hierarchy a container can run a
+/// program of its choice on the host (release_agent, CVE-2022-0492).
 pub(crate) fn cgroup_entries(at: &Path, facts: &Facts, attributes: Attributes) -> Vec<Entry> {
     let hierarchies: Vec<&str> = facts.cgroups.lines().filter_map(controllers).collect();
     if hierarchies.is_empty() {
@@ -82,13 +87,14 @@ pub(crate) fn cgroup_entries(at: &Path, facts: &Facts, attributes: Attributes) -
         }
     }
     let sealed = What::Tighten(Attributes::MOUNT_ATTR_RDONLY);
-    list.push(Entry::new(at, sealed, "nothing is to be made beside the hierarchies"));
+    list.push(Entry::new(at, sealed, "nothing else can be made next to the hierarchies"));
     list
 }
 
-const NOTHING_OURS: &str = "no group there is ours: those of the whole machine would show; cgroups(7)";
+const NOTHING_OURS: &str =
+    "it would show the cgroups of the whole machine: none of them is the container's; cgroups(7)";
 
-/// Our group in a hierarchy; `None` where we have none.
+/// Returns the mount that shows our group in a hierarchy; `None` if we have none there.
 fn own_group(at: &Path, controllers: &str, facts: &Facts, attributes: Attributes) -> Option<Entry> {
     let view = facts.views.iter().find(|(known, _)| known == controllers).map(|(_, view)| view);
     match view.unwrap_or(&View::Namespace) {
@@ -96,17 +102,18 @@ fn own_group(at: &Path, controllers: &str, facts: &Facts, attributes: Attributes
         View::Namespace => Some(hierarchy(at, controllers, &facts.cgroup2_options, attributes)),
         View::Group(group) => {
             let bind = Bind { attributes, recursive: false, ..Bind::read_only(group) };
-            Some(Entry::new(at, What::Bind(bind), "the limits and accounts of our group, to read; cgroups(7)"))
+            Some(Entry::new(at, What::Bind(bind), "the limits and usage of our cgroup, read-only; cgroups(7)"))
         }
     }
 }
 
-/// The second field of `4:cpu,cpuacct:/group`; empty for v2.
+/// Returns the second field of `4:cpu,cpuacct:/group`; empty for v2.
 fn controllers(line: &str) -> Option<&str> {
     line.split(':').nth(1)
 }
 
-/// The options are those that the hierarchy has: in the first cgroup namespace they would be set for all mounts of it.
+/// Returns a mount of one hierarchy. It repeats the options that the hierarchy has: in the first cgroup namespace, other
+/// options would apply to all its mounts.
 fn hierarchy(target: &Path, controllers: &str, v2_options: &[String], attributes: Attributes) -> Entry {
     let filesystem = match (controllers, controllers.strip_prefix("name=")) {
         ("", _) => {
@@ -119,7 +126,7 @@ fn hierarchy(target: &Path, controllers: &str, v2_options: &[String], attributes
             Filesystem::new("cgroup", &parameters, attributes)
         }
     };
-    let why = "the limits and accounts of our group, to read; cgroup_namespaces(7)";
+    let why = "the limits and usage of our cgroup, read-only; cgroup_namespaces(7)";
     Entry::new(target, What::Fresh(filesystem, Otherwise::Hide), why)
 }
 
@@ -136,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn mounts_come_before_what_lies_on_them() {
+    fn mounts_precede_the_mounts_on_top_of_them() {
         let list = targets(&Facts { cgroups: "0::/\n".into(), ..Facts::default() });
         for (first, then) in [
             ("/proc", "/proc/kcore"),
@@ -150,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_system_of_the_kernel_is_kept_in_on_the_mount_not_on_the_superblock() {
+    fn flags_of_kernel_file_systems_are_set_on_the_mount_not_on_the_superblock() {
         for entry in entries(&Facts { cgroups: "4:cpu:/\n0::/\n".into(), ..Facts::default() }) {
             if let What::Fresh(filesystem, _) = entry.what {
                 assert!(filesystem.attributes.contains(Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC));
@@ -199,10 +206,10 @@ mod tests {
     }
 
     #[test]
-    fn no_device_works_but_the_listed_ones() {
+    fn only_the_listed_devices_work() {
         for entry in entries(&Facts { cgroups: "0::/\n".into(), ..Facts::default() }) {
             match entry.what {
-                // Each devpts has its own terminals, and no node can be made in it.
+                // Each devpts has its own terminals, and no device can be made in it.
                 What::Fresh(filesystem, _) if filesystem.kind != "devpts" => {
                     assert!(filesystem.attributes.contains(Attributes::MOUNT_ATTR_NODEV), "{:?}", entry.target);
                 }
@@ -215,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_is_not_mapped_is_left_out() {
+    fn an_unmapped_group_is_left_out() {
         let inside = entries(&Facts::default());
         let has_gid = |list: &[Entry]| format!("{list:?}").contains("\"gid\"");
         assert!(!has_gid(&inside));

@@ -1,7 +1,7 @@
-//! What a dry run has only told so far, so that its later steps see a root in which the earlier ones were made.
+//! The steps that a dry run has only printed, so that its later steps find a root in which the earlier ones were made.
 //!
-//! Nothing exists below a file system that was only told. The exceptions are what shows the host's files, and /proc and
-//! /sys, whose content is the kernel's own and so the same as the host's.
+//! Nothing exists below a file system that was only printed. The exceptions are binds of the host's files, and /proc and
+//! /sys, whose contents come from the kernel and so are the same as the host's.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,51 +9,51 @@ use std::path::{Path, PathBuf};
 
 use crate::entry::Attributes;
 
-/// What stands at a path now.
+/// What an earlier step made at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// Something that an earlier step made.
+pub(crate) enum Node {
+    /// A file or directory.
     Made,
-    /// A new file system with nothing in it.
+    /// A new, empty file system.
     Empty,
-    /// What the host has at this path of its own, by a mount with these flags.
+    /// A mount with these flags of the host's files at this path.
     Host(PathBuf, Attributes),
 }
 
-/// Where to look for a path.
+/// The place where a path is looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Where {
-    /// It was told to be there.
+    /// An earlier step made it.
     There,
-    /// It was not told, and nothing else can be there.
+    /// It does not exist: an earlier step mounted an empty file system above it.
     Nowhere,
-    /// The host has it, at this path; it is seen by a mount with these flags.
+    /// It is on the host at this path, on a mount with these flags.
     Host(PathBuf, Attributes),
-    /// In the root itself: no step has come near it.
+    /// It is in the root itself: no step changed anything at or above it.
     Root,
 }
 
-/// The steps told so far.
+/// The steps printed so far.
 #[derive(Debug, Default)]
-pub(crate) struct Telling(RefCell<BTreeMap<PathBuf, Told>>);
+pub(crate) struct DryRunTree(RefCell<BTreeMap<PathBuf, Node>>);
 
-impl Telling {
+impl DryRunTree {
     /// Notes a step.
-    pub(crate) fn note(&self, path: &Path, told: Told) {
-        self.0.borrow_mut().insert(path.to_owned(), told);
+    pub(crate) fn note(&self, path: &Path, node: Node) {
+        self.0.borrow_mut().insert(path.to_owned(), node);
     }
 
-    /// Where to look for `path`.
+    /// Returns the place where `path` is looked up.
     pub(crate) fn find(&self, path: &Path) -> Where {
-        let told = self.0.borrow();
-        match told.get(path) {
-            Some(Told::Host(same, flags)) => return Where::Host(same.clone(), *flags),
+        let nodes = self.0.borrow();
+        match nodes.get(path) {
+            Some(Node::Host(same, flags)) => return Where::Host(same.clone(), *flags),
             Some(_) => return Where::There,
             None => {}
         }
-        let mut known = path.ancestors().filter_map(|dir| Some((dir, told.get(dir)?)));
-        match known.find(|(_, told)| **told != Told::Made) {
-            Some((dir, Told::Host(same, flags))) => {
+        let mut known = path.ancestors().filter_map(|dir| Some((dir, nodes.get(dir)?)));
+        match known.find(|(_, node)| **node != Node::Made) {
+            Some((dir, Node::Host(same, flags))) => {
                 Where::Host(path.strip_prefix(dir).map_or(same.clone(), |below| same.join(below)), *flags)
             }
             Some(_) => Where::Nowhere,
@@ -67,13 +67,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_later_step_sees_what_earlier_ones_told() {
-        let telling = Telling::default();
-        let find = |path: &str| telling.find(Path::new(path));
+    fn a_later_step_finds_what_earlier_ones_printed() {
+        let dry_run = DryRunTree::default();
+        let find = |path: &str| dry_run.find(Path::new(path));
         assert_eq!(find("/dev"), Where::Root);
-        telling.note(Path::new("/dev"), Told::Empty);
-        telling.note(Path::new("/dev/pts"), Told::Made);
-        telling.note(Path::new("/data"), Told::Host("/srv".into(), Attributes::MOUNT_ATTR_RDONLY));
+        dry_run.note(Path::new("/dev"), Node::Empty);
+        dry_run.note(Path::new("/dev/pts"), Node::Made);
+        dry_run.note(Path::new("/data"), Node::Host("/srv".into(), Attributes::MOUNT_ATTR_RDONLY));
         assert_eq!(find("/dev"), Where::There);
         assert_eq!(find("/dev/pts"), Where::There);
         assert_eq!(find("/dev/shm"), Where::Nowhere);

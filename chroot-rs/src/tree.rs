@@ -1,4 +1,4 @@
-//! Makes what the lists say inside an attached root, in their order; `entry.rs` has the words, `in_root.rs` the paths.
+//! Applies a list of entries inside an attached root, in order; `entry.rs` defines entries, `in_root.rs` resolves paths.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -12,17 +12,17 @@ use rustix::fs::{FileType, fstat, makedev};
 use crate::entry::{Absent, Attributes, Bind, Change, Entry, Filesystem, Mount, Otherwise, What, quoted, shown};
 use crate::in_root::InRoot;
 use crate::made::Lifetime;
-use crate::told::Told;
+use crate::told::Node;
 use crate::{attach, idmap};
 
-/// What every mask of a file is made of, and the device that it must be.
+/// The source of every mask of a file, and the numbers of the device that it must be.
 const NULL: (&str, (u32, u32)) = ("/dev/null", (1, 3));
 
-/// Read-only, since its mode and its owner are the host's.
+/// The flags of a mask of a file. Read-only, because its mode and owner are those of the host's file.
 const OF_NULL: Attributes =
     Attributes::MOUNT_ATTR_RDONLY.union(Attributes::MOUNT_ATTR_NOSUID).union(Attributes::MOUNT_ATTR_NOEXEC);
 
-/// Makes the entries; answers which mounts there are now.
+/// Makes the entries; returns the mounts that were made.
 pub(crate) fn make(root: &InRoot, entries: &[Entry]) -> Result<Vec<Mount>, Fault> {
     let mut mounts = Vec::new();
     let mut masks = Masks::default();
@@ -59,7 +59,7 @@ fn fresh(
     filesystem: &Filesystem,
     otherwise: &Otherwise,
 ) -> Result<Option<Mount>, Fault> {
-    const HIDDEN: &str = "nothing there is ours: the groups of the whole machine would show; cgroups(7)";
+    const HIDDEN: &str = "it would show the cgroups of the whole machine: none of them is the container's; cgroups(7)";
     let (target, why) = (entry.target.as_path(), entry.why);
     let kind = filesystem.kind.as_str();
     let goal = format!("mount {kind} on {}", shown(target));
@@ -77,23 +77,28 @@ fn fresh(
         (Err(fault), Otherwise::LeaveOut) if is_not_ours(&fault) => return Ok(None),
         (Err(fault), Otherwise::Bind(source)) if is_not_ours(&fault) => {
             let from = Bind { attributes: filesystem.attributes, ..Bind::read_only(*source) };
-            return bind(root, target, &from, "its namespace is not ours, so we see the host's");
+            return bind(
+                root,
+                target,
+                &from,
+                "another user namespace owns what a new one would show, so the host's is bound",
+            );
         }
         (Err(fault), _) => return Err(fault),
     };
     let onto = root.directory(target)?;
     attach::attach(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
-    let told = match kind {
-        "proc" => Told::Host("/proc".into(), filesystem.attributes),
-        "sysfs" => Told::Host("/sys".into(), filesystem.attributes),
-        _ => Told::Empty,
+    let node = match kind {
+        "proc" => Node::Host("/proc".into(), filesystem.attributes),
+        "sysfs" => Node::Host("/sys".into(), filesystem.attributes),
+        _ => Node::Empty,
     };
-    root.note(target, told);
+    root.note(target, node);
     root.made().mounted(target, Lifetime::OfTheRun);
     Ok(Some(Mount::fresh(target, filesystem)))
 }
 
-/// Whether this is a mount of a cgroup hierarchy from its root on, since our cgroup namespace begins there.
+/// Reports whether this mount shows a cgroup hierarchy from its root, because our cgroup namespace begins there.
 fn is_whole_hierarchy(goal: &str, mount: &OwnedFd, kind: &str) -> Result<bool, Fault> {
     if narrate::is_dry_run() {
         return Ok(false);
@@ -102,7 +107,7 @@ fn is_whole_hierarchy(goal: &str, mount: &OwnedFd, kind: &str) -> Result<bool, F
     look(goal, "statat(fd, release_agent or cgroup.type)", || is_root_of_hierarchy(mount, version))
 }
 
-/// Whether the root has a directory there, and no link to one.
+/// Reports whether the target is a directory; a symbolic link to a directory is not.
 fn is_directory(root: &InRoot, target: &Path, goal: &str) -> Result<bool, Fault> {
     match root.find(target) {
         Ok(Some(found)) => {
@@ -115,7 +120,7 @@ fn is_directory(root: &InRoot, target: &Path, goal: &str) -> Result<bool, Fault>
     }
 }
 
-/// A link or a file on the way, or nothing there and nothing to be made there.
+/// Reports whether a link or a file is on the path, or whether the target is missing and cannot be made.
 fn has_no_place(fault: &Fault) -> bool {
     matches!(fault.errno(), Some(Errno::ELOOP | Errno::ENOTDIR | Errno::EROFS | Errno::EACCES))
 }
@@ -140,7 +145,7 @@ fn seen(root: &InRoot, target: &Path, file: &Path, why: &str) -> Result<Option<M
     Ok(Some(Mount::mask(target, "bind", Some("tmpfs"))))
 }
 
-/// EPERM, or ENODEV where the kernel was built without it.
+/// Reports whether the kernel refused a file system: EPERM, or ENODEV if the kernel was built without it.
 fn is_not_ours(fault: &Fault) -> bool {
     matches!(fault.errno(), Some(Errno::EPERM | Errno::ENODEV))
 }
@@ -162,42 +167,42 @@ fn bind(root: &InRoot, target: &Path, bind: &Bind, why: &str) -> Result<Option<M
     let onto = if is_directory { root.directory(target)? } else { file(root, target, &goal)? };
     let changes = [(bind.recursive, Change::add(bind.attributes)), (false, bind.top)];
     attach::attach_changed(&goal, mount.as_fd(), &changes, onto.as_fd(), target, why)?;
-    root.note(target, Told::Host(source.clone(), bind.attributes | bind.top.set));
+    root.note(target, Node::Host(source.clone(), bind.attributes | bind.top.set));
     root.made().mounted(target, Lifetime::Longer);
     Ok(Some(Mount::bind(target, bind)))
 }
 
-/// A directory takes no file over it, and the kernel's EINVAL does not say so.
+/// Opens the target of a file. Nothing but a directory can be mounted on a directory, and the kernel's EINVAL does not say so.
 fn file(root: &InRoot, target: &Path, goal: &str) -> Result<OwnedFd, Fault> {
     let onto = root.file(target)?;
     let kind = look(goal, "fstat(fd)", || fstat(&onto)).map(|stat| FileType::from_raw_mode(stat.st_mode))?;
-    match kind == FileType::Directory && !narrate::is_dry_run() {
-        true => {
-            Err(Fault::new(format!("cannot {goal}: the target is a directory in this root, and the source is none")))
-        }
-        false => Ok(onto),
+    if kind == FileType::Directory && !narrate::is_dry_run() {
+        return Err(Fault::new(format!(
+            "cannot {goal}: the target is a directory in this root, but the source is not"
+        )));
     }
+    Ok(onto)
 }
 
-/// What there is to mask or restrict.
+/// Opens the target of a mask or restriction.
 fn present(root: &InRoot, target: &Path, absent: Absent, goal: &str) -> Result<Option<OwnedFd>, Fault> {
     match (root.find(target)?, absent) {
-        (None, Absent::Refuse) => Err(Fault::new(format!("cannot {goal}: there is nothing of that name in the root"))),
+        (None, Absent::Refuse) => Err(Fault::new(format!("cannot {goal}: the root has no such file"))),
         (found, _) => Ok(found),
     }
 }
 
-/// Whatever lies at that path of the host: only the device that is meant goes into a container.
+/// Demands that a mount shows this device: no other file at that path of the host may get into a container.
 fn require_device(goal: &str, mount: &OwnedFd, (major, minor): (u32, u32)) -> Result<(), Fault> {
     if narrate::is_dry_run() {
         return Ok(());
     }
     let stat = look(goal, "fstat(fd)", || fstat(mount))?;
     let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
-    match is_device && stat.st_rdev == makedev(major, minor) {
-        true => Ok(()),
-        false => Err(Fault::new(format!("cannot {goal}: the host's file is not the device {major}:{minor}"))),
+    if is_device && stat.st_rdev == makedev(major, minor) {
+        return Ok(());
     }
+    Err(Fault::new(format!("cannot {goal}: the host's file is not the device {major}:{minor}")))
 }
 
 fn restrict(
@@ -211,7 +216,14 @@ fn restrict(
     let Some(onto) = present(root, target, absent, &goal)? else { return Ok(None) };
     let mount = attach::clone_of(&goal, onto.as_fd(), true, why)?;
     let changes = [(true, Change::add(attributes))];
-    attach::attach_changed(&goal, mount.as_fd(), &changes, onto.as_fd(), target, "over what it restricts")?;
+    attach::attach_changed(
+        &goal,
+        mount.as_fd(),
+        &changes,
+        onto.as_fd(),
+        target,
+        "the restricted copy covers the original",
+    )?;
     Ok(Some(Mount::restricted(target, attributes)))
 }
 
@@ -220,7 +232,7 @@ fn tighten(root: &InRoot, target: &Path, attributes: Attributes, why: &str) -> R
     attach::tighten(&format!("restrict {}", shown(target)), mount.as_fd(), attributes, why)
 }
 
-/// The empty directory that lies over every masked directory: one file system, seen at many places.
+/// The empty directory that covers every masked directory: one file system, mounted at many places.
 #[derive(Default)]
 struct Masks {
     directory: Option<OwnedFd>,
@@ -231,13 +243,13 @@ impl Masks {
         let goal = format!("mask {}", shown(target));
         let Some(onto) = present(root, target, absent, &goal)? else { return Ok(None) };
         let kind = look(&goal, "fstat(fd)", || fstat(&onto)).map(|stat| FileType::from_raw_mode(stat.st_mode))?;
-        let (mount, changes, told) = match kind {
+        let (mount, changes, made) = match kind {
             FileType::Directory => (self.directory(&goal, why)?, None, Mount::mask(target, "tmpfs", None)),
             _ => (null(&goal, why)?, Some((false, Change::add(OF_NULL))), Mount::mask(target, "bind", Some(NULL.0))),
         };
-        let why = "over what is not to be seen";
+        let why = "it covers what the command must not see";
         attach::attach_changed(&goal, mount.as_fd(), changes.as_slice(), onto.as_fd(), target, why)?;
-        Ok(Some(told))
+        Ok(Some(made))
     }
 
     fn directory(&mut self, goal: &str, why: &str) -> Result<OwnedFd, Fault> {

@@ -1,7 +1,8 @@
-//! What a container may see of each cgroup hierarchy: its own group and those in it, or nothing. `cgroup_namespaces(7)`.
+//! The part of each cgroup hierarchy that a container can see: its own group and the groups below, or nothing.
+//! `cgroup_namespaces(7)`.
 //!
-//! A new mount shows the root of the cgroup namespace. The surprise: that may be the root of the hierarchy, where the groups of
-//! the whole machine are, and no path says so: to its members, the root of every namespace is `/`.
+//! A new mount shows the root of the cgroup namespace. The surprise: this may be the root of the hierarchy, which shows
+//! the groups of the whole machine, and no path reveals it: to its members, the root of every namespace is `/`.
 
 use std::path::{Path, PathBuf};
 
@@ -13,16 +14,16 @@ use plumbing::target::{Target, is_in_first_namespace};
 /// What is shown of a hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum View {
-    /// The root of the cgroup namespace, by a new mount, if that is not the root of the hierarchy.
+    /// A new mount, which shows the root of the cgroup namespace; used if this is not the root of the hierarchy.
     Namespace,
-    /// The group at this path: it is not the root of our namespace.
+    /// The group at this path, which is not the root of our namespace.
     Group(PathBuf),
-    /// Nothing: there is no group of its own.
+    /// Nothing: the container has no group of its own.
     Nothing,
 }
 
-/// The view of each hierarchy, by controllers as in /proc/self/cgroup; for a container whose namespaces `joined` are to be
-/// entered, of its init `target` instead of us.
+/// Returns the view of each hierarchy, by controllers as in /proc/self/cgroup. For a container whose namespaces `joined`
+/// will be entered, it is the view of its init `target`.
 pub(crate) fn views(target: Option<&Target>, joined: KindSet) -> Result<Vec<(String, View)>, Fault> {
     let hierarchies = target.map_or_else(Hierarchies::discover, Hierarchies::of_process)?;
     let view = |hierarchy: &Hierarchy| match (target, joined.contains(Kind::Cgroup)) {
@@ -41,20 +42,21 @@ fn own(hierarchy: &Hierarchy) -> View {
     opened.map_or(View::Nothing, |group| View::Group(group.shown().to_owned()))
 }
 
-/// In the first namespace nothing is tried: a new mount of cgroup v2 there would set the options of all mounts of it.
+/// Returns the view of our own namespace. In the first one nothing is mounted: a new mount of cgroup v2 there would change
+/// the options of all its mounts.
 fn of_our_namespace(hierarchy: &Hierarchy) -> View {
     let is_first = is_in_first_namespace(Kind::Cgroup) == Some(true);
     if is_first || hierarchy.is_whole() == Some(true) { View::Nothing } else { View::Namespace }
 }
 
-/// Where the container's namespace begins shows once we are in it. It is known before only where the init is in the root of
-/// the hierarchy: the namespace cannot begin below its members.
+/// Returns the view of the container's namespace, whose root is known only after entering it. It is known before only if
+/// the init is in the root of the hierarchy: the namespace cannot begin below its members.
 fn of_theirs(hierarchy: &Hierarchy) -> View {
     let is_root = hierarchy.own_path() == Path::new("/") && hierarchy.is_whole() == Some(true);
     if is_root { View::Nothing } else { View::Namespace }
 }
 
-/// Neither the root of the namespace nor outside of it.
+/// Reports whether a group is neither the root of the namespace nor outside of it.
 fn is_proper(path: &Path) -> bool {
     path != Path::new("/") && !path.starts_with("/..")
 }
@@ -64,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_group_is_shown_where_it_is_one() {
+    fn a_group_is_shown_if_it_is_below_the_root_of_the_namespace() {
         assert!(is_proper(Path::new("/user.slice/x")) && is_proper(Path::new("/..x")));
         assert!(!is_proper(Path::new("/")) && !is_proper(Path::new("/../x")) && !is_proper(Path::new("/..")));
     }

@@ -1,5 +1,5 @@
-//! `chroot-rs --audit`: the README's recipes pass it, a naive chroot does not, Docker is no tighter, and every probe can
-//! be made to bite.
+//! `chroot-rs --audit`: the README's recipes pass it, a naive chroot does not, Docker is not tighter, and every probe can
+//! be made to report an open way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,7 +25,7 @@ pub const ROWS: &[Row] = &[
         let recipes = readme::recipes("-- /bin/chroot-rs --audit --json");
         assert_eq!(recipes.len(), 3, "{recipes:#?}");
         for recipe in recipes.iter().filter(|recipe| world.is_root || recipe.contains("--user")) {
-            // What a caller may have about them, and must not hand on.
+            // State that a caller may have, and that must not be passed on.
             let leaky = format!("exec 7</ 8</dev/null; export GITHUB_TOKEN=t SSH_AUTH_SOCK=/s; {recipe}");
             let audit = Audit::of(script(world, &place, &leaky).run());
             let without_limits = ["memory-limit", "process-limit"];
@@ -61,12 +61,12 @@ pub const ROWS: &[Row] = &[
             assert!(is_as_tight, "{name}: Docker held ({found}), ours was {our_outcome} ({our_found})");
         }
         let documented = documented();
-        // The document is about a newer Docker than the one that Debian 12 has.
+        // The document describes a newer Docker than that of Debian 12.
         let older = ["proc-masked", "io-uring"];
         let open = theirs.with("open").filter(|name| !older.contains(name));
         let better: Vec<_> = open.filter(|name| documented[*name][1] != "open").collect();
         assert!(better.is_empty(), "docs/audit.md says that Docker holds {better:?}");
-        // The measure measures: Docker's default is neither all open nor all closed.
+        // The comparison is meaningful: Docker's default is neither all open nor all held.
         for name in ["no-new-privs", "memory-limit"] {
             assert_eq!(theirs.0[name].0, "open", "{:#?}", theirs.0);
         }
@@ -76,7 +76,7 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("every probe of the audit can be made to bite", &[BUSYBOX, SCRIPT], |world| {
+    Row::new("every probe of the audit can find something open", &[BUSYBOX, SCRIPT], |world| {
         let place = place(world);
         let _listening = craft(&place);
         let mut open = BTreeSet::new();
@@ -93,11 +93,11 @@ pub const ROWS: &[Row] = &[
         open.extend(OPEN_IN_NAIVE.iter().map(|name| (*name).to_owned()));
         open.extend(OPEN_IN_VM.iter().map(|name| (*name).to_owned()));
         let tame: Vec<_> = all.difference(&open).collect();
-        assert!(tame.is_empty(), "nothing made these bite: {tame:?}");
+        assert!(tame.is_empty(), "nothing made these open: {tame:?}");
     })
     .root_only()
     .host_only(),
-    Row::new("the audit works where there is nothing but itself", &[BUSYBOX, Need::UserNamespaces], |world| {
+    Row::new("the audit works in a root that contains only chroot-rs", &[BUSYBOX, Need::UserNamespaces], |world| {
         let place = place(world);
         fs::create_dir_all(place.join("bare")).expect("a root");
         fs::copy(world.tools.join("chroot-rs"), place.join("bare/chroot-rs")).expect("a copy");
@@ -110,7 +110,7 @@ pub const ROWS: &[Row] = &[
         assert_eq!(bare.0["seccomp"].0, "unknown");
         assert_eq!(bare.0["mount-api"].0, "open");
     }),
-    Row::new("a filter that kills is an answer to the audit", &[], |world| {
+    Row::new("the audit accepts a filter that kills as an answer", &[], |world| {
         let place = place(world);
         let names = ["mount", "bpf", "unshare", "keyctl", "reboot", "clone3", "getgroups", "chroot"];
         let profile = serde_json::json!({"defaultAction": "SCMP_ACT_ALLOW",
@@ -125,7 +125,7 @@ pub const ROWS: &[Row] = &[
             assert!(audit.0[name].1.contains("killed by SIGSYS"), "{name}: {:?}", audit.0[name]);
         }
     }),
-    Row::new("the audit tells a person what a program is told", &[BUSYBOX, Need::UserNamespaces], |world| {
+    Row::new("the audit prints the same as text and as JSON", &[BUSYBOX, Need::UserNamespaces], |world| {
         let place = place(world);
         let line = "unshare-rs $OWN --mount --pid --ipc --uts --net --cgroup --fork -- chroot-rs --std root -- chroot-rs --audit";
         let text = script(world, &place, line).run();
@@ -143,7 +143,7 @@ pub const ROWS: &[Row] = &[
             "{text}"
         );
     }),
-    Row::new("docs/audit.md tells of each probe what these rows demand", &[], |world| {
+    Row::new("docs/audit.md lists for each probe what these rows demand", &[], |world| {
         let audit = Audit::of(world.sh("chroot-rs --audit --json"));
         let documented = documented();
         let (there, here): (Vec<_>, Vec<_>) = (documented.keys().collect(), audit.0.keys().collect());
@@ -169,12 +169,12 @@ pub const ROWS: &[Row] = &[
     }),
 ];
 
-/// What everybody does by hand: the file systems bound in, then chroot.
+/// The usual chroot by hand: bind the file systems, then chroot.
 const NAIVE: &str = "unshare --fork --pid --mount sh -c '
     mount -t proc proc root/proc; mount --rbind /sys root/sys; mount --rbind /dev root/dev
     exec chroot root /bin/chroot-rs --audit --json'";
 
-/// What has to be open there, on any machine.
+/// The probes that are open there, on any machine.
 const OPEN_IN_NAIVE: &[&str] = &[
     "chroot-escape",
     "root-mount",
@@ -211,10 +211,10 @@ const OPEN_IN_NAIVE: &[&str] = &[
     "sockets",
 ];
 
-/// What a distribution's kernel has beyond that.
+/// The probes that are open in addition with a distribution's kernel.
 const OPEN_IN_VM: &[&str] = &["kernel-modules", "kexec", "proc-kcore", "proc-sysrq-trigger", "oom-score"];
 
-/// What else opens the rest. `root` has nothing mounted, `crafted` has what a machine may lack as plain files.
+/// Command lines that make the other probes open. `root` has nothing mounted, `crafted` has plain files in place of those that a machine may lack.
 const PROVOCATIONS: &[(&str, &[&str])] = &[
     (
         "unshare --mount sh -c 'mount -t proc proc root/proc; exec chroot root /bin/chroot-rs --audit --json'",
@@ -256,7 +256,7 @@ const PROVOCATIONS: &[(&str, &[&str])] = &[
     ("script -qec 'chroot-rs --audit --json' /dev/null", &["terminal"]),
 ];
 
-/// A place with the root of busybox and the tool in it.
+/// Makes a directory with a root of busybox that contains chroot-rs.
 fn place(world: &World) -> PathBuf {
     static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -267,8 +267,8 @@ fn place(world: &World) -> PathBuf {
     place
 }
 
-/// A second root: files of /proc and /sys that this machine may not have, a socket of an engine; and a socket without a
-/// path.
+/// Makes a second root with files of /proc and /sys that this machine may lack and a socket of an engine; and an abstract
+/// socket.
 fn craft(place: &Path) -> [UnixListener; 2] {
     let root = place.join("crafted");
     for directory in ["bin", "proc", "mnt", "tmp", "run", "sys/devices/virtual/powercap/x", "sys/firmware/x"] {
@@ -281,7 +281,7 @@ fn craft(place: &Path) -> [UnixListener; 2] {
     [UnixListener::bind(root.join("run/docker.sock")).expect("bind"), UnixListener::bind_addr(&name).expect("bind")]
 }
 
-/// The columns of docs/audit.md: naive, docker, ours.
+/// Returns the columns of docs/audit.md: naive, docker, ours.
 fn documented() -> BTreeMap<String, [String; 3]> {
     let rows = DOCUMENT.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
     let probes = rows.filter(|row| row.len() == 8 && !row[2].starts_with('-') && row[2] != "probe");
@@ -293,7 +293,7 @@ fn script<'a>(world: &'a World, place: &Path, line: &str) -> Script<'a> {
     world.script(&format!("cd {}; {line}", place.display())).variable("OWN", own)
 }
 
-/// Each probe's outcome, and what was found.
+/// The outcome of each probe, with its details.
 struct Audit(BTreeMap<String, (String, String)>);
 
 impl Audit {

@@ -1,5 +1,5 @@
-//! Roots and their mounts, seen from inside: what was asked for is there, in the order in which it was asked for, and
-//! nothing of the host is.
+//! Roots and their mounts, seen from inside: the requested mounts are there, in the requested order, and nothing of the
+//! host is.
 
 use crate::explain::script;
 use crate::narration::compare;
@@ -18,10 +18,10 @@ pub const ROWS: &[Row] = &[
         let text = "--bind $S:/m --tmpfs /m/sub --bind $S/file:/m/sub/again --tmpfs /t --bind $S:/t/below:ro";
         inside(world, "order", text, "cat /m/file /m/sub/again /t/below/file; ls /m/sub")
             .stdout_is("hi\nhi\nhi\nagain\n");
-        // The other way round, the later one hides the earlier one.
+        // In the opposite order, the later mount hides the earlier one.
         inside(world, "covered", "--bind $S/file:/m/sub/again --tmpfs /m", "ls /m").stdout_is("");
     }),
-    Row::new("a mount is as restricted as was asked for, with all that is mounted below", NEEDS, |world| {
+    Row::new("a mount gets the requested restrictions, with everything mounted below it", NEEDS, |world| {
         let options = "--bind $S:/m:ro --bind $S:/w --tmpfs /t:size=64k,mode=700 --proc /p --mask /root --mask /etc/group \
                        --readonly-path /srv --mount type=tmpfs,target=/n,noexec,ro";
         let script = "touch /m/x || echo ro; touch /m/sub/x || echo rro; touch /w/x && echo rw; touch /srv/x || echo rp; \
@@ -33,7 +33,7 @@ pub const ROWS: &[Row] = &[
         assert!(outcome.stdout.starts_with(expected), "{outcome}");
         assert!(outcome.stdout.ends_with("full\n"), "{outcome}");
     }),
-    Row::new("a container has its mounts beside those of --std, by chain and by pipe", NEEDS, |world| {
+    Row::new("mount options are added to the mounts of --std, in a chain and in a pipe", NEEDS, |world| {
         let options = "--std --bind $S:/data:ro --tmpfs /run --mask /proc/meminfo --readonly-path /tmp";
         let script = "cat /data/file; touch /data/x || echo ro; touch /tmp/x || echo ro; touch /run/x && echo rw; \
                       wc -c </proc/meminfo; [ ! -e /sub ]";
@@ -46,12 +46,12 @@ pub const ROWS: &[Row] = &[
                 "unshare-rs --hold $OWN $NS | chroot-rs --pipe $O $ROOT | nsenter-rs --pipe --rm -- /bin/sh -c \"$C\"",
             ),
         ] {
-            let at = source(world, &format!("beside-{name}"));
+            let at = source(world, &format!("added-{name}"));
             let line = line.replace("$O ", &format!("{options} ")).replace("$NS", own);
             shell(world, &at, &line, script).succeeds().stdout_is(expected);
         }
     }),
-    Row::new("the record lists the mounts that were asked for", NEEDS, |world| {
+    Row::new("the record lists the requested mounts", NEEDS, |world| {
         let at = source(world, "recorded");
         let line = "unshare-rs --hold $OWN --mount --pid | chroot-rs --pipe --std --bind $S:/srv:ro --tmpfs /run:size=1m \
                     --read-only $ROOT | tee $S/record | nsenter-rs --pipe --rm -- /bin/true; cat $S/record";
@@ -63,7 +63,7 @@ pub const ROWS: &[Row] = &[
         assert_eq!(mounts[mounts.len() - 2]["options"].to_string(), r#"["rbind","rro","rnosuid","rnodev"]"#);
         assert_eq!(record["root"]["read_only"], true);
     }),
-    Row::new("a read-only root is not written to, not even for a mount point", NEEDS, |world| {
+    Row::new("a read-only root is not written to, even if a mount point is missing", NEEDS, |world| {
         let at = source(world, "read-only");
         let line = "cp -r $ROOT $S/root && list() { find $S/root -printf '%p %T@ %C@ %m %y %s\\n'; } && list >$S/before; \
                     unshare-rs $OWN --mount -- chroot-rs --read-only --tmpfs /tmp $S/root -- \
@@ -74,7 +74,7 @@ pub const ROWS: &[Row] = &[
         let outcome = shell(world, &at, line, "").succeeds().stdout_is("rw\nrw\nsame\n");
         assert_eq!(outcome.stderr.matches("Read-only file system").count(), 4, "{outcome}");
     }),
-    Row::new("a root of layers takes changes in memory, or in the directory that was named", NEEDS, |world| {
+    Row::new("an overlay keeps changes in memory, or in the directory of --upper", NEEDS, |world| {
         let at = source(world, "layers");
         let line = "mkdir $S/up $S/odd:name && echo top >$S/odd:name/file && mkdir $S/mid $S/mid/sub && before=$(ls -lR $S $ROOT | cksum); \
                     unshare-rs $OWN --mount -- chroot-rs --overlay $S/odd\\\\:name:$S/mid:$ROOT -- /bin/sh -c \
@@ -84,7 +84,7 @@ pub const ROWS: &[Row] = &[
                     cat $S/up/upper/kept; chmod -R 700 $S/up";
         shell(world, &at, line, "").succeeds().stdout_is("top\nsame\nkept\n");
     }),
-    Row::new("nothing of the old root is left, whatever the root is made of", NEEDS, |world| {
+    Row::new("nothing of the old root is left, for every kind of new root", NEEDS, |world| {
         let script = "cat /p/self/mountinfo | grep -v ' - proc ' | wc -l; [ ! -e /../../etc/os-release ]";
         for (name, root) in [
             ("directory", "$ROOT"),
@@ -101,33 +101,33 @@ pub const ROWS: &[Row] = &[
             shell(world, &at, &line, script).succeeds().stdout_is(expected);
         }
     }),
-    Row::new("nothing of the old root is left where a mount lies over it", NEEDS, |world| {
+    Row::new("nothing of the old root is left if a mount covers it", NEEDS, |world| {
         let at = source(world, "covered-root");
         let line = "unshare-rs $OWN --mount --pid --fork -- sh -c 'mount -t tmpfs none / && mount -t tmpfs none / && \
                     exec chroot-rs --pivot --proc /proc $ROOT -- /bin/sh -c \"$C\"'";
         let script = "wc -l </proc/self/mountinfo; [ ! -e /../etc/os-release ]";
         shell(world, &at, &format!("export C; {line}"), script).succeeds().stdout_is("2\n");
     }),
-    Row::new("ids of a bind are mapped, and where they cannot be it says why", NEEDS, |world| {
+    Row::new("ids of a bind are mapped, or the error says why they cannot be", NEEDS, |world| {
         let at = source(world, "mapped");
         if world.is_root {
             let line = "chown 5:6 $S/file; chroot-rs --bind $S:/m:ro,idmap=u5-1000-1+g6-1001-1 $ROOT -- /bin/stat -c %u:%g /m/file";
             shell(world, &at, line, "").succeeds().stdout_is("1000:1001\n");
             let line = "chroot-rs --bind /proc:/proc:idmap=0-1000-1 $ROOT -- /bin/true";
-            shell(world, &at, line, "").fails_with(125).stderr_has("knows no id-mapped mounts");
+            shell(world, &at, line, "").fails_with(125).stderr_has("does not support id-mapped mounts");
         } else {
             let line = "unshare-rs $OWN --mount -- chroot-rs --bind $S:/m:idmap=0-0-1 $ROOT -- /bin/true";
             shell(world, &at, line, "").fails_with(125).stderr_has("remedy:");
         }
     }),
-    Row::new("what cannot be mounted says what and why", NEEDS, |world| {
-        for (number, (options, told)) in [
+    Row::new("the error of a mount that fails names the mount and the reason", NEEDS, |world| {
+        for (number, (options, expected)) in [
             ("--bind $S/nothing:/m", "bind"),
             ("--bind $S/file:/etc", "the target is a directory in this root"),
             ("--bind $S:/bin/busybox", "/bin/busybox is not a directory in this root"),
             ("--bind $S:/bin/sh/x", "/bin/sh is a symbolic link in this root"),
-            ("--mask /nothing", "there is nothing of that name in the root"),
-            ("--readonly-path /nothing", "there is nothing of that name in the root"),
+            ("--mask /nothing", "the root has no such file"),
+            ("--readonly-path /nothing", "the root has no such file"),
             ("--tmpfs /tmp:size=none-such", "the kernel says"),
             ("--tmpfs /tmp:fly", "Unknown parameter"),
             ("--tmpfs tmp", "valid is an absolute path"),
@@ -137,11 +137,11 @@ pub const ROWS: &[Row] = &[
         .enumerate()
         {
             let outcome =
-                inside_of(world, &format!("why-{number}"), options, "true", false).fails_with(125).stderr_has(told);
+                inside_of(world, &format!("why-{number}"), options, "true", false).fails_with(125).stderr_has(expected);
             assert!(outcome.stdout.is_empty(), "{outcome}");
         }
     }),
-    Row::new("mounts that were asked for are made by the calls that are told, and no others", STRACE, |world| {
+    Row::new("the requested mounts are made by exactly the calls that are printed", STRACE, |world| {
         let prefix = place(world, "explain-mounts");
         let as_root = ["--no-pivot --tmpfs /tmp:size=1m $ROOT", "--no-pivot --read-only --tmpfs /missing $ROOT"];
         for (at, options) in [
@@ -168,13 +168,13 @@ pub const ROWS: &[Row] = &[
             let dry = script(world, &line("--dry-run"), &prefix).run().succeeds();
             let changed = crate::narration::changes(&trace::read(&prefix));
             assert!(changed.is_empty(), "{changed:#?}\n{dry}");
-            let told = |outcome: &Outcome| crate::narration::told_calls(&outcome.stderr);
-            assert!(at == 1 && !world.is_root || told(&outcome) == told(&dry), "{outcome}\n{dry}");
+            let printed = |outcome: &Outcome| crate::narration::told_calls(&outcome.stderr);
+            assert!(at == 1 && !world.is_root || printed(&outcome) == printed(&dry), "{outcome}\n{dry}");
         }
     }),
 ];
 
-/// A directory of the host to show: `file` in it says hi, and `sub` is empty.
+/// Makes a directory of the host to show: `file` in it says hi, and `sub` is empty.
 fn source(world: &World, name: &str) -> std::path::PathBuf {
     let at = world.directory(&format!("chroot-{name}"));
     std::fs::create_dir(at.join("sub")).expect("mkdir");
@@ -194,7 +194,7 @@ fn inside(world: &World, name: &str, options: &str, script: &str) -> Outcome {
     inside_of(world, name, options, script, false).succeeds()
 }
 
-/// Runs the script in a copy of the root with these mounts; `sub` of the source is a mount of its own if `is_mounted`.
+/// Runs the script in a copy of the root with these mounts; `sub` of the source is a mount if `is_mounted`.
 fn inside_of(world: &World, name: &str, options: &str, script: &str, is_mounted: bool) -> Outcome {
     let at = source(world, name);
     let first = if is_mounted { "mount -t tmpfs none $S/sub &&" } else { "" };

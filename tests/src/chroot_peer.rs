@@ -1,5 +1,5 @@
-//! chroot-rs beside GNU chroot: the same command lines end with the same status, print the same, and complain where the
-//! other complains.
+//! chroot-rs compared with GNU chroot: the same command lines end with the same status, print the same, and complain in the
+//! same cases.
 
 use std::fs;
 
@@ -112,7 +112,7 @@ const CASES: &[&str] = &[
     "--userspec=user:more --groups=+7,more $R id",
 ];
 
-/// What GNU chroot refuses in a user namespace, and we do: there are no groups to leave, so nothing is to be done.
+/// A case that GNU chroot refuses in a user namespace, and chroot-rs does not: there are no groups to drop.
 const NOTHING_TO_DO: &str = "--groups= $R id";
 
 /// The rows of this topic.
@@ -141,7 +141,7 @@ fn compare_all(world: &World, name: &str, prefix: &str) {
     assert!(differences.is_empty(), "{} differ\n{}", differences.len(), differences.join("\n\n"));
 }
 
-/// Status, stdout, whether there is a complaint, and whether it is a warning only.
+/// Returns status, stdout, whether stderr is empty, and whether it contains a warning.
 fn seen(outcome: &Outcome) -> (i32, &str, bool, bool) {
     let stderr = &outcome.stderr;
     (outcome.status, &outcome.stdout, stderr.is_empty(), stderr.contains("warning"))

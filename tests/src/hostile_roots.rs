@@ -1,5 +1,5 @@
-//! Roots that somebody evil made: links, pipes and files where directories belong, names of any bytes, and a directory
-//! that turns into a link while we work. A directory of the host, the witness, must stay as it is, to the nanosecond.
+//! Roots made by an attacker: links, pipes and files in place of directories, names of any bytes, and a directory that is
+//! replaced by a link during the run. A directory of the host, the witness, must stay unchanged, to the nanosecond.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -17,16 +17,16 @@ use crate::world::World;
 
 const NEEDS: &[Need] = &[BUSYBOX, Need::UserNamespaces];
 
-/// What a container's root is mounted on: the standard places, and those that the options below name.
+/// The mount points in a container's root: the standard ones, and those of the options below.
 const PLACES: [&str; 9] = ["proc", "sys", "dev", "tmp", "run", "srv", "var", "etc", "data"];
 
-/// `$S` is a directory of the host; the descriptor 7 is the witness.
+/// `$S` is a directory of the host; descriptor 7 is the witness.
 const OPTIONS: &str = "--std --bind $S:/data --bind $S/file:/srv/a/b --tmpfs /run --tmpfs /var/new/dir --mask /etc/passwd \
                        --readonly-path /tmp";
 
 type Evil = fn(&Path, &Path);
 
-/// What is put at a place.
+/// The files that are put at a mount point.
 const EVILS: &[(&str, Evil)] = &[
     ("absolute link", |at, witness| link(witness, at)),
     ("relative link", |at, witness| {
@@ -52,29 +52,33 @@ const EVILS: &[(&str, Evil)] = &[
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("no root leads a mount to the host, whatever is at a standard place or a target", NEEDS, |world| {
-        let stage = Stage::new(world, "places");
-        let mut refused = 0;
-        for place in PLACES {
-            for (name, evil) in EVILS {
-                let root = stage.root();
-                if root.join(place).exists() {
-                    fs::remove_dir_all(root.join(place)).expect("make room");
+    Row::new(
+        "no root leads a mount to the host, whatever it has at a standard mount point or a target",
+        NEEDS,
+        |world| {
+            let stage = Stage::new(world, "places");
+            let mut refused = 0;
+            for place in PLACES {
+                for (name, evil) in EVILS {
+                    let root = stage.root();
+                    if root.join(place).exists() {
+                        fs::remove_dir_all(root.join(place)).expect("make room");
+                    }
+                    evil(&root.join(place), &stage.witness);
+                    let chain = "unshare-rs $OWN --mount --pid --net --fork -- chroot-rs $OPTIONS $R -- /bin/true 7<$W";
+                    let outcome = stage.run(world, chain, OPTIONS, &root);
+                    assert!([0, 125].contains(&outcome.status), "{name} at {place}\n{outcome}");
+                    let is_reported = outcome.stderr.contains("inside the root")
+                        || outcome.stderr.contains("the root has no such file");
+                    let is_as_expected = if is_harmless(name, place) { outcome.status == 0 } else { is_reported };
+                    assert!(is_as_expected, "{name} at {place}\n{outcome}");
+                    refused += u32::from(outcome.status == 125);
+                    stage.is_untouched(&format!("{name} at {place}"));
                 }
-                evil(&root.join(place), &stage.witness);
-                let chain = "unshare-rs $OWN --mount --pid --net --fork -- chroot-rs $OPTIONS $R -- /bin/true 7<$W";
-                let outcome = stage.run(world, chain, OPTIONS, &root);
-                assert!([0, 125].contains(&outcome.status), "{name} at {place}\n{outcome}");
-                let is_told =
-                    outcome.stderr.contains("inside the root") || outcome.stderr.contains("nothing of that name");
-                let is_as_expected = if is_harmless(name, place) { outcome.status == 0 } else { is_told };
-                assert!(is_as_expected, "{name} at {place}\n{outcome}");
-                refused += u32::from(outcome.status == 125);
-                stage.is_untouched(&format!("{name} at {place}"));
             }
-        }
-        assert!(refused > 60, "only {refused} were refused");
-    }),
+            assert!(refused > 60, "only {refused} were refused");
+        },
+    ),
     Row::new("no root leads a stage of a pipeline to the host", NEEDS, |world| {
         let stage = Stage::new(world, "pipe");
         for place in ["proc", "dev", "data", "var"] {
@@ -86,7 +90,7 @@ pub const ROWS: &[Row] = &[
             stage.is_untouched(place);
         }
     }),
-    Row::new("a target may have any name and lie deep", NEEDS, |world| {
+    Row::new("a target may have any name and any depth", NEEDS, |world| {
         let stage = Stage::new(world, "names");
         let root = stage.root();
         let deep = "/d".repeat(120);
@@ -104,7 +108,7 @@ pub const ROWS: &[Row] = &[
             stage.is_untouched(target);
         }
     }),
-    Row::new("a directory that turns into a link while we work leads nowhere", NEEDS, |world| {
+    Row::new("a directory that is replaced by a link during the run leads nowhere", NEEDS, |world| {
         let stage = Stage::new(world, "race");
         let root = stage.root();
         let names = ["data", "var", "dev", "srv"];
@@ -132,7 +136,7 @@ pub const ROWS: &[Row] = &[
             let line = "for i in 1 2 3 4 5 6 7 8; do unshare-rs $OWN --mount --pid --net --fork -- chroot-rs $OPTIONS $R -- /bin/true 7<$W; echo $?; done";
             let options =
                 OPTIONS.replace("--mask /etc/passwd --readonly-path /tmp", "--bind $S:/data/new/dir --tmpfs /srv/x/y");
-            // Every other one must not be written to: there it is the root's top that is shown anew meanwhile.
+            // Half of the runs must not write to the root: they cover the root's top directory by a copy meanwhile.
             let options = [options.clone(), format!("{options} --read-only --tmpfs /new")];
             let outcomes: Vec<_> =
                 options.iter().cycle().take(6).map(|options| stage.run(world, line, options, &root)).collect();
@@ -153,7 +157,7 @@ pub const ROWS: &[Row] = &[
     }),
 ];
 
-/// What is evil elsewhere and does not stand in the way there: nothing is made or mounted behind it.
+/// Reports whether a file is harmless at this mount point: nothing is made or mounted behind it.
 fn is_harmless(evil: &str, place: &str) -> bool {
     match evil {
         "links below" => !["srv", "var", "etc"].contains(&place),
@@ -166,7 +170,7 @@ fn link(to: &Path, at: &Path) {
     symlink(to, at).expect("a link");
 }
 
-/// Where evil is done: the witness, and a clean root to copy.
+/// The scene of the attacks: the witness, and a clean root to copy.
 struct Stage {
     at: PathBuf,
     witness: PathBuf,
@@ -196,7 +200,7 @@ impl Stage {
         Stage { at, witness, before }
     }
 
-    /// A new copy of the clean root, which lacks every place.
+    /// Makes a new copy of the clean root, which lacks every mount point.
     fn root(&self) -> PathBuf {
         let root = self.at.join("root");
         if root.exists() {
@@ -228,8 +232,8 @@ impl Stage {
     }
 }
 
-/// Names, kinds, modes, owners, sizes, times and content of all that is there. Times of access are left out: who looks
-/// changes them.
+/// Returns names, kinds, modes, owners, sizes, times and content of all files in a directory. Access times are left out,
+/// because reading changes them.
 fn fingerprint(top: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut ahead = vec![top.to_owned()];

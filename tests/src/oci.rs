@@ -1,4 +1,4 @@
-//! OCI bundles: what crun makes of a config.json, chroot-rs makes of it, too; and a shell script over the five tools is a
+//! OCI bundles: chroot-rs makes the same container from a config.json as crun, and a shell script with the five tools is a
 //! runtime.
 
 use std::fs;
@@ -16,17 +16,17 @@ const SCRIPT: &[Need] = &[BUSYBOX, JQ, Need::NetworkNamespaces];
 
 const RUNTIME: &str = include_str!("../../examples/oci-runtime.sh");
 
-/// All that a process can see of itself, and of its mounts.
+/// Prints everything that a process can see of itself and of its mounts.
 const LOOK: &str = "cat /proc/self/mountinfo; echo ==; grep -E '^(Cap|NoNew|Seccomp:|Groups|Uid|Gid)' /proc/self/status; \
                     cat /proc/self/limits /proc/self/oom_score_adj; env | sort; pwd; umask; id; ls -l /dev | cut -c1-10; \
                     mkdir /tmp/x; ls -ld /tmp/x | cut -c1-10; rmdir /tmp/x; cat /data/file; touch /data/x; echo x >/proc/sys/kernel/domainname";
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("a bundle is the same container under chroot-rs as under crun", &[BUSYBOX, CRUN], |world| {
+    Row::new("chroot-rs makes the same container from a bundle as crun", &[BUSYBOX, CRUN], |world| {
         for (number, change) in CHANGES.iter().enumerate() {
             let bundle = bundle(world, &format!("oci-crun-{number}"), json!(["/bin/sh", "-c", LOOK]), *change);
-            // crun refuses a machine that has cgroup v2 mounted beside v1: it is shown one without.
+            // crun refuses a machine that has cgroup v2 mounted next to v1: it gets a mount namespace without v2.
             let theirs = format!(
                 "unshare-rs --mount -- sh -c 'for at in $(findmnt -rno TARGET -t cgroup2); do umount $at; done; \
                      exec crun --cgroup-manager=disabled run --bundle $B suite-oci-{}-{number}' 2>&1",
@@ -67,7 +67,7 @@ pub const ROWS: &[Row] = &[
         );
         within(world, &pipe, &bundle).run().succeeds().stdout_is(&format!("{expected}400\n"));
     }),
-    Row::new("links of a bundle's root lead to places inside it, and /proc is where its name says", NEEDS, |world| {
+    Row::new("links of a bundle's root are followed inside it, but /proc must not be a link", NEEDS, |world| {
         let own = world.as_root();
         let bundle = bundle(world, "oci-links", json!(["/bin/cat", "/run/new/file"]), |config| {
             config["mounts"][5]["destination"] = json!("/var/run/new");
@@ -82,7 +82,7 @@ pub const ROWS: &[Row] = &[
         let refused = within(world, &line, &bundle).run().fails_with(125);
         refused.stderr_has("/proc is a symbolic link in this root");
     }),
-    Row::new("what is not known of a bundle is named, and nothing is done", NEEDS, |world| {
+    Row::new("an unknown or unsupported member of a bundle is named, and nothing is done", NEEDS, |world| {
         type Wrong = (fn(&mut Value), &'static str);
         let wrongs: [Wrong; 6] = [
             (|config| config["linux"]["strict"] = json!(1), "unknown field `strict`"),
@@ -105,7 +105,7 @@ pub const ROWS: &[Row] = &[
             .stderr_has("openat(AT_FDCWD, \"/no/such/config.json\", O_RDONLY|O_NONBLOCK)");
         world.sh("chroot-rs --oci . --std").fails_with(125).stderr_has("cannot be used with");
     }),
-    Row::new("a command waits for the word, from a FIFO or a descriptor, when all is set up", NEEDS, |world| {
+    Row::new("a command waits for a FIFO or a descriptor after everything is set up", NEEDS, |world| {
         let own = world.as_root();
         let at = world.directory("oci-start");
         let line = format!(
@@ -113,7 +113,7 @@ pub const ROWS: &[Row] = &[
              $ROOT -- /bin/sh -c 'echo started; ls /proc/self/fd | wc -l' 3>ready & \
              read -r line <ready; sleep 0.2; echo ready $line; echo >fifo; wait $!"
         );
-        // 0 to 2, and the one that lists them.
+        // 0 to 2, and the one through which they are listed.
         within(world, &line, &at).run().succeeds().stdout_is("ready\nstarted\n4\n");
         let line = format!(
             "cd $B; {{ sleep 0.3; echo go; }} | unshare-rs {own} -- chroot-rs --block-fd 0 --skip-chdir / sh -c 'echo began' & \
@@ -125,7 +125,7 @@ pub const ROWS: &[Row] = &[
         refused.fails_with(125).stderr_has("it is not a FIFO");
     }),
     Row::new(
-        "a shell script over the five tools creates, starts, kills and deletes as an OCI runtime",
+        "a shell script with the five tools creates, starts, kills and deletes like an OCI runtime",
         SCRIPT,
         |world| {
             let own = if world.is_root { json!([]) } else { json!([{"type": "user"}]) };
@@ -160,7 +160,7 @@ pub const ROWS: &[Row] = &[
 
 type Change = fn(&mut Value);
 
-/// What differs between the bundles that are compared with crun's.
+/// The differences between the bundles that are compared with crun's.
 const CHANGES: &[Change] = &[
     |_| {},
     |config| {
@@ -188,7 +188,7 @@ const CHANGES: &[Change] = &[
     },
 ];
 
-/// A bundle with a root of its own, and a directory of the host beside it.
+/// Makes a bundle with its own root, and a directory of the host next to it.
 fn bundle(world: &World, name: &str, args: Value, change: Change) -> PathBuf {
     let at = world.directory(name);
     let make = "mkdir $B/data && echo hi >$B/data/file && cp -r $ROOT $B/rootfs && rm -rf $B/rootfs/dev && mkdir -p $B/rootfs/dev \
@@ -237,8 +237,8 @@ fn within<'a>(world: &'a World, line: &str, bundle: &Path) -> Script<'a> {
     script.variable("ROOT", world.busybox_root().display().to_string())
 }
 
-/// What was seen, without numbers that differ from run to run; of a mount, its place, its flags and its kind. Of a mask
-/// only the place, and of a read-only path only that it is: there crun loses flags of the mount below, ours keeps them.
+/// Returns the output without numbers that differ from run to run; of a mount, its place, its flags and its type. Of a mask
+/// only the place, and of a read-only path only that it is read-only: crun loses flags of the mount below, chroot-rs keeps them.
 fn normal(outcome: &Outcome) -> Vec<String> {
     let (mounts, rest) = outcome.stdout.split_once("==\n").unwrap_or_default();
     let masked = ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/acpi", "/sys/firmware"];

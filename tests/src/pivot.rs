@@ -1,5 +1,5 @@
-//! Who pivots, and whose root stays where it is: a mount namespace that chroot-rs makes is pivoted, a plain chroot and
-//! every namespace that somebody else is in are not.
+//! Which runs pivot, and whose root stays the same: a mount namespace that chroot-rs makes is pivoted; a plain chroot and a
+//! mount namespace that other processes use are not.
 
 use crate::need::Need;
 use crate::row::Row;
@@ -10,7 +10,7 @@ const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::UserN
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("no second chroot leads out of a pivoted root, as it does out of a plain one", NEEDS, |world| {
+    Row::new("a second chroot leads out of a plain root, but not out of a pivoted one", NEEDS, |world| {
         for (name, options, root, expected) in [
             ("plain", "", "root", ("open", "open")),
             ("needless", "--no-pivot", "root", ("open", "open")),
@@ -18,17 +18,17 @@ pub const ROWS: &[Row] = &[
             ("std", "--std", "root", ("held", "held")),
             ("mounts", "--bind $S/data:/data", "root", ("held", "held")),
             ("option", "--read-only", "root", ("held", "held")),
-            ("anew", "--read-only --tmpfs /anew", "root", ("held", "held")),
+            ("covered", "--read-only --tmpfs /new", "root", ("held", "held")),
             ("layers", "--overlay $S/root", "", ("held", "held")),
             ("not", "--no-pivot --bind $S/data:/data", "root", ("held", "held")),
-            ("not-anew", "--no-pivot --read-only --tmpfs /anew", "root", ("held", "held")),
+            ("not-covered", "--no-pivot --read-only --tmpfs /new", "root", ("held", "held")),
             ("not-layers", "--no-pivot --overlay $S/root", "", ("held", "held")),
         ]
         .into_iter()
         .filter(|(name, ..)| world.is_root || !name.starts_with("not"))
         {
             let root = if root.is_empty() { "" } else { "$S/root" };
-            // A directory that nothing lies over: the root that a plain chroot leaves is the host's.
+            // Nothing covers this directory: the root of a plain chroot is a directory of the host's mount.
             let line =
                 format!("unshare-rs $OWN --pid --fork -- chroot-rs {options} {root} -- /chroot-rs --audit --json");
             let outcome = shell(world, &format!("escape-{name}"), &line);
@@ -43,11 +43,11 @@ pub const ROWS: &[Row] = &[
         }
     }),
     Row::new(
-        "whoever is in the caller's mount namespace keeps the root, the mounts and their propagation",
+        "processes in the caller's mount namespace keep the root, the mounts and their propagation",
         NEEDS,
         |world| {
             for (number, options) in
-                ["--std", "--pivot", "--no-pivot", "--read-only --tmpfs /anew", ""].iter().enumerate()
+                ["--std", "--pivot", "--no-pivot", "--read-only --tmpfs /new", ""].iter().enumerate()
             {
                 let line = format!(
                     "unshare-rs $OWN --mount --propagation shared -- sh -c '{}'",
@@ -57,7 +57,7 @@ pub const ROWS: &[Row] = &[
             }
         },
     ),
-    Row::new("what a command mounts in a plain root stays there, as with GNU chroot", NEEDS, |world| {
+    Row::new("mounts that a command makes in a plain root stay there, as with GNU chroot", NEEDS, |world| {
         for (name, tool, expected) in [
             ("gnu", "chroot", "mounted\n"),
             ("plain", "chroot-rs", "mounted\n"),
@@ -70,27 +70,35 @@ pub const ROWS: &[Row] = &[
             shell(world, &format!("mounts-{name}"), &line).succeeds().stdout_is(expected);
         }
     }),
-    Row::new(
-        "a container without a mount namespace of its own is not pivoted, whoever else is in it",
-        NEEDS,
-        |world| {
-            let forged = "sed s/\\\"private\\\":false/\\\"private\\\":true/";
-            for (name, stage, whose) in [
-                ("ours", "chroot-rs --pipe --std $S/root", "is ours, too"),
-                ("parents", "unshare-rs --mount -- chroot-rs --pipe --std $S/root", "is our parent"),
-                ("forged", "unshare-rs --mount -- chroot-rs --pipe --std $S/root", "is our parent"),
-                ("makers", "unshare-rs --mount sh -c \"chroot-rs --pipe --std $S/root; exit\"", "is its maker"),
-            ] {
-                let pass = if name == "forged" { forged } else { "cat" };
-                let pipe = format!("unshare-rs --hold --ttl 60 --pid | {pass} | {stage}");
-                let line = format!("unshare-rs $OWN --mount --propagation shared -- sh -c '{}'", around(&pipe));
-                let outcome = shell(world, &format!("shared-{name}"), &line).succeeds().stdout_is("same\n");
-                let outcome = outcome.stderr_has("cannot change the root of process").stderr_has(whose);
-                outcome.stderr_has("remedy: give the container its own: unshare-rs --hold --mount");
-            }
-        },
-    ),
-    Row::new("without a pivot no unmasked proc is left to be mounted again", NEEDS, |world| {
+    Row::new("a container that shares its mount namespace is not pivoted", NEEDS, |world| {
+        let forged = "sed s/\\\"private\\\":false/\\\"private\\\":true/";
+        for (name, stage, whose) in [
+            ("ours", "chroot-rs --pipe --std $S/root", "it shares our mount namespace"),
+            (
+                "parents",
+                "unshare-rs --mount -- chroot-rs --pipe --std $S/root",
+                "it shares our parent's mount namespace",
+            ),
+            (
+                "forged",
+                "unshare-rs --mount -- chroot-rs --pipe --std $S/root",
+                "it shares our parent's mount namespace",
+            ),
+            (
+                "makers",
+                "unshare-rs --mount sh -c \"chroot-rs --pipe --std $S/root; exit\"",
+                "it shares its maker's mount namespace",
+            ),
+        ] {
+            let pass = if name == "forged" { forged } else { "cat" };
+            let pipe = format!("unshare-rs --hold --ttl 60 --pid | {pass} | {stage}");
+            let line = format!("unshare-rs $OWN --mount --propagation shared -- sh -c '{}'", around(&pipe));
+            let outcome = shell(world, &format!("shared-{name}"), &line).succeeds().stdout_is("same\n");
+            let outcome = outcome.stderr_has("cannot change the root of process").stderr_has(whose);
+            outcome.stderr_has("remedy: give the container its own: unshare-rs --hold --mount");
+        }
+    }),
+    Row::new("without a pivot no unmasked proc can be mounted again", NEEDS, |world| {
         let nested = "/bin/unshare-rs --user --map-root-user --mount --pid --fork --mount-proc -- /bin/true";
         let line = |options: &str| {
             format!(
@@ -105,17 +113,17 @@ pub const ROWS: &[Row] = &[
             outcome
                 .stdout_is("same\n")
                 .stderr_has("EINVAL")
-                .stderr_has("remedy: what came along into a user namespace is locked");
+                .stderr_has("remedy: mounts copied into a user namespace are locked");
             return;
         }
         shell(world, "masked", &line(std))
             .stdout_is("same\n")
             .stderr_has("cannot mount a new proc")
             .stderr_has("EPERM");
-        // What refuses it is the masks, and not something else.
+        // The masks cause the refusal, and nothing else does.
         shell(world, "unmasked", &line("--proc /proc")).stdout_is("same\n").stderr_is("");
     }),
-    Row::new("without the right to a mount namespace nothing is pivoted", NEEDS, |world| {
+    Row::new("without the privilege for a mount namespace nothing is pivoted", NEEDS, |world| {
         let line = if world.is_root {
             "unshare-rs --user --map-root-user --mount -- chroot-rs --capability-set bounding=CHOWN --capabilities CHOWN / \
              chroot-rs --pivot $S/root -- /bin/true"
@@ -129,7 +137,7 @@ pub const ROWS: &[Row] = &[
     }),
 ];
 
-/// Runs a line between two looks at the root and the mounts of the shell that runs it.
+/// Compares the root and the mounts of the shell that runs a line, before and after it.
 fn around(line: &str) -> String {
     format!(
         "look() {{ stat -c %d:%i / /proc/self/ns/mnt -L; cat /proc/self/mountinfo; }}; look >$S/before; \
@@ -137,7 +145,7 @@ fn around(line: &str) -> String {
     )
 }
 
-/// `$S` has a root with our own tool in it.
+/// Runs a line with a root at `$S/root` that contains chroot-rs.
 fn shell(world: &World, name: &str, line: &str) -> Outcome {
     let at = world.directory(&format!("pivot-{name}"));
     let own = if world.is_root { "" } else { "--user --map-root-user" };

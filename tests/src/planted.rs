@@ -1,4 +1,4 @@
-//! What root of a container can leave on the host for others to use, and what keeps it from that.
+//! Files that root in a container can leave on the host for other users, and the protection against that.
 
 use crate::need::{BUSYBOX, JQ, Need, SETPRIV};
 use crate::row::Row;
@@ -8,7 +8,7 @@ use crate::world::World;
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new(
-        "a container makes no device and forges no packet, unless it is given the capabilities",
+        "a container cannot make devices or forge packets, unless it gets the capabilities",
         &[BUSYBOX, Need::NetworkNamespaces],
         |world| {
             let root = world.busybox_root().display();
@@ -41,13 +41,13 @@ pub const ROWS: &[Row] = &[
         world.sh(&line).succeeds().stdout_is("user\nuser 5 4755\nuser 5 4755\nkilled\n143\nin\n");
     })
     .root_only(),
-    Row::new("root of a container leaves users a set-user-ID program in a root that they reach, and we warn of it", ROOTS, |world| {
+    Row::new("root in a container can leave users a set-user-ID program in a root that they can reach, and a warning says so", ROOTS, |world| {
         let at = stage(world, "planted");
-        // The attack: the program that it leaves is of the host's root, for every user of the host.
+        // The attack: the program that it leaves belongs to the host's root, for every user of the host.
         let plant = "chroot-rs --std $D/open/root -- /bin/sh -c 'cp /bin/id /x && chmod 4755 /x' && \
             setpriv --reuid 1000 --regid 1000 --clear-groups $D/open/root/x -u";
         run(world, &at, plant).stdout_is("0\n").stderr_has(&warning("$D/open/root", &at, "a set-user-ID program"));
-        // Where it cannot be reached, or is harmless, nothing is said.
+        // If it cannot be reached, or is harmless, there is no warning.
         let reach = "setpriv --reuid 1000 --regid 1000 --clear-groups ls $D/closed/root >/dev/null 2>&1 && echo reached; true";
         run(world, &at, reach).succeeds().stdout_is("");
         for quiet in [
@@ -90,7 +90,7 @@ pub const ROWS: &[Row] = &[
         }
     })
     .root_only(),
-    Row::new("a run that fails leaves no mount point behind, in the root or in what is bound into it", &[BUSYBOX, Need::UserNamespaces], |world| {
+    Row::new("a run that fails leaves no mount point behind, in the root or in directories that are bound into it", &[BUSYBOX, Need::UserNamespaces], |world| {
         let at = stage(world, "failing");
         let list = "find $D/open -printf '%P %m %y %s %i\\n' | sort";
         let before = run(world, &at, list).stdout;
@@ -99,17 +99,17 @@ pub const ROWS: &[Row] = &[
         let failing = ["--userspec no-such-user", "--mask /no-such", "--landlock-ro /no-such", "--tmpfs /bin/sh/x"];
         for options in failing {
             let chain = format!("unshare-rs {own} --mount --pid --fork -- chroot-rs --std {beyond} {options} $D/open/root -- /bin/true");
-            let told = run(world, &at, &chain).fails_with(125);
-            assert!(!told.stderr.contains(" stays in the root"), "{told}");
-            assert_eq!(run(world, &at, list).stdout, before, "{options}\n{told}");
+            let outcome = run(world, &at, &chain).fails_with(125);
+            assert!(!outcome.stderr.contains(" stays in the root"), "{outcome}");
+            assert_eq!(run(world, &at, list).stdout, before, "{options}\n{outcome}");
         }
-        // In a pipe a last stage meets what --landlock-ro names.
+        // In a pipe only the last stage opens the paths of --landlock-ro.
         for options in failing.iter().filter(|options| !options.starts_with("--landlock")) {
             let pipe = format!("unshare-rs --hold {own} --mount --pid | chroot-rs --pipe --std {beyond} {options} $D/open/root | cat");
-            let told = run(world, &at, &pipe).fails_with(125);
-            assert_eq!(run(world, &at, list).stdout, before, "{options}\n{told}");
+            let outcome = run(world, &at, &pipe).fails_with(125);
+            assert_eq!(run(world, &at, list).stdout, before, "{options}\n{outcome}");
         }
-        // What was there stays, and so does what a run that succeeds has made.
+        // Files that existed stay, and so do those that a successful run has made.
         let chain = format!("mkdir $D/open/root/dev; unshare-rs {own} --mount --pid --fork -- chroot-rs --std --mask /no-such $D/open/root");
         run(world, &at, &chain).fails_with(125);
         assert_eq!(run(world, &at, "ls $D/open/root").stdout, "bin\ndev\n");
@@ -118,25 +118,25 @@ pub const ROWS: &[Row] = &[
         let made = "cd $D/open; ls -d root/proc root/sys root/data root/srv/deep/file data/new/dir";
         run(world, &at, made).succeeds().stdout_is("data/new/dir\nroot/data\nroot/proc\nroot/srv/deep/file\nroot/sys\n");
     }),
-    Row::new("a name that is a path or has control characters is refused by every tool that makes something of it", &[], |world| {
+    Row::new("every tool that makes something by name refuses a name that is a path or has control characters", &[], |world| {
         for (tool, line) in [
             ("unshare-rs", "unshare-rs --hold --ttl 9 --name NAME --user --map-root-user"),
             ("cgexec-rs", "cgexec-rs --pids 9 --name NAME -- true"),
             ("netns-rs", "netns-rs add NAME"),
         ] {
             for name in ["..", ".", "a/b", "/", "$'a\\nb'", "$'\\e[2J'", "''"] {
-                let told = world.sh(&line.replace("NAME", name)).fails_with(125).stdout_is("");
-                assert!(told.stderr.contains("other than . and .."), "{tool} {name}\n{told}");
+                let outcome = world.sh(&line.replace("NAME", name)).fails_with(125).stdout_is("");
+                assert!(outcome.stderr.contains("other than . and .."), "{tool} {name}\n{outcome}");
             }
-            let told = world.sh(&line.replace("NAME", "a-name").replace(tool, &format!("{tool} --dry-run")));
-            assert!(!told.stderr.contains("other than"), "{told}");
+            let outcome = world.sh(&line.replace("NAME", "a-name").replace(tool, &format!("{tool} --dry-run")));
+            assert!(!outcome.stderr.contains("other than"), "{outcome}");
         }
     }),
 ];
 
 const ROOTS: &[Need] = &[BUSYBOX, JQ, SETPRIV, Need::UserNamespaces];
 
-/// Two directories, of which others can reach what is in one; each has a root, and what can be bound.
+/// Makes two directories, one of which other users can reach; each has a root, and files to bind.
 fn stage(world: &World, name: &str) -> std::path::PathBuf {
     let at = world.directory(name);
     let make = format!(
@@ -155,6 +155,6 @@ fn run(world: &World, at: &std::path::Path, line: &str) -> Outcome {
 fn warning(place: &str, at: &std::path::Path, harm: &str) -> String {
     let place = place.replace("$D", &at.display().to_string());
     format!(
-        "chroot-rs: warning: every user of this machine can reach {place}, and root in the container is root here: it can leave them {harm} there; "
+        "chroot-rs: warning: every user of this machine can reach {place}, and root in the container is root here: it can leave {harm} there for other users; "
     )
 }

@@ -1,4 +1,4 @@
-//! Roots on a read-only file system that lack mount points: they get them, and stay as they are, to the nanosecond.
+//! Roots on a read-only file system that lack mount points: they get them, and stay unchanged, to the nanosecond.
 
 use std::path::PathBuf;
 
@@ -9,8 +9,8 @@ use crate::world::World;
 
 const NEEDS: &[Need] = &[Need::Program("busybox", "busybox-static"), Need::UserNamespaces];
 
-/// A root without any of the directories that --std mounts on: what is in it has every kind and many a mode, `sub` is a
-/// mount of its own that can be written to, and `hidden` lies over a file.
+/// Makes a root without any of the directories on which --std mounts: it has every kind of file and many modes, `sub` is a
+/// writable mount, and `hidden` covers a file.
 const MAKE: &str = "mkdir -p $S/root/bin $S/root/etc $S/root/usr/lib $S/root/sub $S/root/hidden $S/root/real && \
     cp $ROOT/bin/busybox $S/root/bin && for name in sh cat ls touch true grep readlink stat id mkdir; do \
     ln -s busybox $S/root/bin/$name; done && echo root:x:0:0:::/bin/sh >$S/root/etc/passwd && mkfifo $S/root/etc/pipe && \
@@ -20,8 +20,8 @@ const MAKE: &str = "mkdir -p $S/root/bin $S/root/etc $S/root/usr/lib $S/root/sub
     list() { find $S/root $S/witness -printf '%p %T@ %C@ %m %y %s %l\\n'; find $S/root -type f -exec cksum {} +; } && \
     list >$S/before";
 
-/// How such a root comes to be read-only, told inside of a mount namespace: by its mount, and as on a medium or in an
-/// image by its file system, which shows here as a tmpfs.
+/// The ways in which such a root becomes read-only, as commands in a mount namespace: by its mount, by its file system as on
+/// a medium or in an image (here a tmpfs), or by the option.
 const KINDS: [(&str, &str, &str); 3] = [
     ("mount", "mount --bind $S/root $S/root && mount -o remount,bind,ro $S/root", "$S/root"),
     (
@@ -35,7 +35,7 @@ const KINDS: [(&str, &str, &str); 3] = [
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new(
-        "a read-only root gets the mount points that it lacks, by chain and by pipe, and stays as it is",
+        "a read-only root gets the mount points that it lacks, in a chain and in a pipe, and stays unchanged",
         NEEDS,
         |world| {
             let inside = "cat /new/file /usr/lib/a/b /hidden/none 2>&1; ls /proc/1 >/dev/null && ls -d /dev/null /sys/kernel; \
@@ -59,7 +59,7 @@ pub const ROWS: &[Row] = &[
                         "mount -t tmpfs none {0}/sub && mount -t tmpfs none {0}/hidden",
                         root.trim_start_matches("--read-only ")
                     );
-                    // Out of a bind what is mounted below stays writable, under the option nothing does.
+                    // Mounts below a root stay writable unless the option is given.
                     let outcome =
                         shell(world, &at, &format!("mkdir $S/data/m; {mounts}; {more}; {line}"), inside).succeeds();
                     let expected = expected.replace("HOST", &hostname()).replace("S/", &format!("{}/", at.display()));
@@ -67,16 +67,16 @@ pub const ROWS: &[Row] = &[
                     let expected =
                         if kind == "option" { expected } else { expected.replace("x\n/new", "x\nwrote /hidden\n/new") };
                     let outcome = outcome.stdout_is(&expected);
-                    let mut told = outcome.stderr.lines().filter(|line| line.starts_with("chroot-rs:"));
+                    let mut printed = outcome.stderr.lines().filter(|line| line.starts_with("chroot-rs:"));
                     assert!(
-                        told.all(|line| line.contains("warning: every user of this machine can reach ")),
+                        printed.all(|line| line.contains("warning: every user of this machine can reach ")),
                         "{kind} {form}\n{outcome}"
                     );
                 }
             }
         },
     ),
-    Row::new("mounts that are locked below a root come along where it is shown anew", NEEDS, |world| {
+    Row::new("locked mounts below a root are kept where a directory is covered by a copy", NEEDS, |world| {
         let at = stage(world, "locked");
         let line = "mount -t tmpfs none $S/root/hidden && mount -t tmpfs none $S/root/sub && touch $S/root/sub/here && \
                     unshare-rs --user --map-root-user --mount --pid --fork -- \
@@ -85,7 +85,7 @@ pub const ROWS: &[Row] = &[
             .succeeds()
             .stdout_is("/hidden:\n\n/sub:\nhere\nnone\n/none\n");
     }),
-    Row::new("the record tells what was shown anew", NEEDS, |world| {
+    Row::new("the record lists the directories that were covered by a copy", NEEDS, |world| {
         let at = stage(world, "record");
         let line = "unshare-rs --hold --mount --pid | chroot-rs --pipe --std --read-only --bind $S/data:/usr/lib/new $S/root | \
                     tee $S/record | nsenter-rs --pipe --rm -- /bin/true; cat $S/record";
@@ -94,7 +94,7 @@ pub const ROWS: &[Row] = &[
         assert_eq!(record["root"]["covered"], serde_json::json!(["/", "/etc", "/usr/lib"]), "{outcome}");
     }),
     Row::new(
-        "no link of a read-only root leads a mount point out of it, before and after it is shown anew",
+        "no link of a read-only root leads a mount point out of it, before and after it is covered by a copy",
         NEEDS,
         |world| {
             for (name, options) in [
@@ -108,36 +108,32 @@ pub const ROWS: &[Row] = &[
             }
         },
     ),
-    Row::new(
-        "a bundle's read-only root has its links followed to where the mount points are missing",
-        NEEDS,
-        |world| {
-            let at = stage(world, "bundle");
-            let config = serde_json::json!({
-                "ociVersion": "1.0.2",
-                "root": {"path": "root", "readonly": true},
-                "process": {"cwd": "/", "args": ["/bin/sh", "-c", "ls -d /real/new /other; ls /etc; touch /x /real/x 2>/dev/null || echo ro"],
-                            "user": {"uid": 0, "gid": 0}, "env": ["PATH=/bin"]},
-                "mounts": [
-                    {"destination": "/link/new", "type": "tmpfs", "source": "tmpfs"},
-                    {"destination": "/top/other", "type": "tmpfs", "source": "tmpfs"},
-                    {"destination": "/proc", "type": "proc", "source": "proc"},
-                ],
-            });
-            std::fs::write(at.join("config.json"), config.to_string()).expect("a bundle");
-            let line = "mount --bind $S/root $S/root && mount -o remount,bind,ro $S/root && \
+    Row::new("links of a bundle's read-only root are followed to the missing mount points", NEEDS, |world| {
+        let at = stage(world, "bundle");
+        let config = serde_json::json!({
+            "ociVersion": "1.0.2",
+            "root": {"path": "root", "readonly": true},
+            "process": {"cwd": "/", "args": ["/bin/sh", "-c", "ls -d /real/new /other; ls /etc; touch /x /real/x 2>/dev/null || echo ro"],
+                        "user": {"uid": 0, "gid": 0}, "env": ["PATH=/bin"]},
+            "mounts": [
+                {"destination": "/link/new", "type": "tmpfs", "source": "tmpfs"},
+                {"destination": "/top/other", "type": "tmpfs", "source": "tmpfs"},
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+            ],
+        });
+        std::fs::write(at.join("config.json"), config.to_string()).expect("a bundle");
+        let line = "mount --bind $S/root $S/root && mount -o remount,bind,ro $S/root && \
                     unshare-rs --mount --pid --fork -- chroot-rs --oci $S";
-            shell(world, &at, line, "").succeeds().stdout_is("/other\n/real/new\npasswd\npipe\nro\n");
-        },
-    ),
-    Row::new("a directory of the host's, or of a bind, takes a mount point though it is read-only", NEEDS, |world| {
+        shell(world, &at, line, "").succeeds().stdout_is("/other\n/real/new\npasswd\npipe\nro\n");
+    }),
+    Row::new("a mount point can be made in a read-only directory of the host or of a bind", NEEDS, |world| {
         let at = stage(world, "host");
         let line = "unshare-rs --mount --pid --fork -- chroot-rs --std --host-root --bind $S/data:/usr/lib/none/such \
                     --bind $S/root:/m:ro --tmpfs /m/etc/new -- /bin/sh -c \"$C\"";
         let script = "cat /usr/lib/none/such/file; ls /m/etc; touch /usr/lib/x /m/x /m/etc/x 2>/dev/null || echo ro; [ ! -e /usr/lib/x ]";
         shell(world, &at, line, script).succeeds().stdout_is("hi\nnew\npasswd\npipe\nro\n");
     }),
-    Row::new("what cannot be shown anew is told, and nothing is changed", NEEDS, |world| {
+    Row::new("an error says which directory cannot be covered by a copy, and nothing is changed", NEEDS, |world| {
         let at = stage(world, "refused");
         let many = "(cd $S/data && mkdir m && mount -t tmpfs none m && mkdir m/bin && cp $ROOT/bin/busybox m/bin && seq 1 5001 | xargs touch && \
                     seq 1 5001 | sed s,^,m/, | xargs touch && mount -t tmpfs -o remount,ro none m); \
@@ -145,7 +141,7 @@ pub const ROWS: &[Row] = &[
         shell(world, &at, many, "")
             .fails_with(125)
             .stderr_has("EROFS")
-            .stderr_has("remedy: / is on a read-only file system and cannot be shown anew");
+            .stderr_has("remedy: / is on a read-only file system, and cannot be replaced by a writable copy");
         let at = stage(world, "made-up");
         let line = "unshare-rs --mount --pid --fork -- chroot-rs --read-only --mount type=proc,target=/p,ro --tmpfs /p/none $S/root -- /bin/true";
         shell(world, &at, line, "").fails_with(125).stderr_has("cannot make the directory /p/none");
@@ -160,8 +156,8 @@ fn stage(world: &World, name: &str) -> PathBuf {
     world.directory(&format!("read-only-{name}"))
 }
 
-/// Runs a line in a mount namespace of its own, in which `$S/root` is such a root, and makes sure that neither it nor the
-/// witness nor the mounts of that namespace and of ours have changed but for what the line mounts itself.
+/// Runs a line in a new mount namespace, in which `$S/root` is such a root, and checks that the root, the witness and the
+/// mounts of that namespace and of ours are unchanged, except for mounts that the line makes itself.
 fn shell(world: &World, at: &std::path::Path, line: &str, script: &str) -> Outcome {
     let own = if world.is_root { "" } else { "--user --map-root-user" };
     let text = format!(

@@ -1,5 +1,5 @@
-//! System calls that a container has no use for: each is a right over the machine, or a piece of the kernel that was
-//! broken before. `syscalls(2)`, `seccomp(2)`.
+//! System calls that a container does not need: each has power over the machine, or reaches a part of the kernel that was
+//! vulnerable before. `syscalls(2)`, `seccomp(2)`.
 
 use plumbing::trial;
 
@@ -19,7 +19,7 @@ pub(super) const PROBES: &[Probe] = &[
     probe(
         "kernel-modules",
         Severity::Critical,
-        "a module is the kernel; init_module(2)",
+        "a module runs as part of the kernel; init_module(2)",
         &[trial::INIT_MODULE, trial::FINIT_MODULE, trial::DELETE_MODULE],
     ),
     probe(
@@ -31,38 +31,43 @@ pub(super) const PROBES: &[Probe] = &[
     probe(
         "machine-control",
         Severity::High,
-        "restart, swap and accounting are the whole machine's; reboot(2), swapon(2), acct(2)",
+        "restart, swap and accounting affect the whole machine; reboot(2), swapon(2), acct(2)",
         &[trial::REBOOT, trial::SWAPON, trial::ACCT],
     ),
-    probe("bpf", Severity::High, "programs in the kernel see all of it (CVE-2021-3490); bpf(2)", &[trial::BPF]),
+    probe(
+        "bpf",
+        Severity::High,
+        "its programs run in the kernel and can read all of it (CVE-2021-3490); bpf(2)",
+        &[trial::BPF],
+    ),
     probe(
         "perf-event-open",
         Severity::Medium,
-        "measures others, and was broken often (CVE-2013-2094); perf_event_open(2)",
+        "it can observe other processes, and was often vulnerable (CVE-2013-2094); perf_event_open(2)",
         &[trial::PERF_EVENT_OPEN],
     ),
     probe(
         "userfaultfd",
         Severity::Medium,
-        "stops the kernel in the middle of its work, where exploits want it; userfaultfd(2)",
+        "it can pause the kernel in the middle of an operation, which exploits use; userfaultfd(2)",
         &[trial::USERFAULTFD],
     ),
     probe(
         "io-uring",
         Severity::Medium,
-        "goes past filters, and was broken often (CVE-2022-29582); io_uring_setup(2)",
+        "it bypasses filters, and was often vulnerable (CVE-2022-29582); io_uring_setup(2)",
         &[trial::IO_URING_SETUP],
     ),
     probe(
         "keyrings",
         Severity::Medium,
-        "keys are in no namespace: the caller's session keyring is ours (CVE-2016-0728); keyctl(2)",
+        "keys have no namespace: the container shares the caller's session keyring (CVE-2016-0728); keyctl(2)",
         &[trial::KEYCTL, trial::ADD_KEY, trial::REQUEST_KEY],
     ),
     probe(
         "personality",
         Severity::Low,
-        "takes the randomness of addresses away; personality(2)",
+        "it can switch off address space randomization; personality(2)",
         &[trial::PERSONALITY],
     ),
     probe(

@@ -14,7 +14,7 @@ pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "cgroup-writable",
         severity: Severity::High,
-        why: "a container that writes to its hierarchy lifts its limits; cgroups(7)",
+        why: "a container that can write to its hierarchy can remove its limits; cgroups(7)",
         by: By::Looking(writable),
     },
     Probe {
@@ -26,31 +26,31 @@ pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "cgroup-namespace",
         severity: Severity::Low,
-        why: "without one, and a group of our own at its root, the groups of the host show; cgroup_namespaces(7)",
+        why: "without one, rooted at the container's own group, the host's groups are visible; cgroup_namespaces(7)",
         by: By::Looking(namespace),
     },
     Probe {
         name: "memory-limit",
         severity: Severity::Low,
-        why: "without a limit, one container takes the memory of all; cgroups(7)",
+        why: "without a limit, one container can use all memory of the machine; cgroups(7)",
         by: By::Looking(memory),
     },
     Probe {
         name: "process-limit",
         severity: Severity::Low,
-        why: "without a limit, a fork bomb takes all process ids; cgroups(7)",
+        why: "without a limit, a fork bomb can use all process ids; cgroups(7)",
         by: By::Looking(processes),
     },
 ];
 
-/// Nothing tells of them: no /proc, or none mounted.
+/// The finding if no cgroup file system is mounted or there is no /proc.
 const NONE: &str = "no cgroup file system is mounted here";
 
 fn hierarchies() -> Vec<Mount> {
     mounts().unwrap_or_default().into_iter().filter(|mount| mount.fs_type.starts_with("cgroup")).collect()
 }
 
-/// Which mounts have a file of that name that opens for writing.
+/// Lists the mounts in which a file of this name can be opened for writing.
 fn with_writable(name: &str) -> Result<Finding, Fault> {
     let hierarchies = hierarchies();
     if hierarchies.is_empty() {
@@ -59,7 +59,7 @@ fn with_writable(name: &str) -> Result<Finding, Fault> {
     let points = hierarchies.into_iter().map(|mount| mount.point);
     let open = points.filter(|point| is_writable(point.join(name)));
     let open: Vec<_> = open.map(|point| point.display().to_string()).collect();
-    Ok(Finding::none_of(&open, format!("no {name} opens for writing")))
+    Ok(Finding::none_of(&open, format!("no {name} is writable")))
 }
 
 fn writable() -> Result<Finding, Fault> {
@@ -71,7 +71,7 @@ fn release_agent() -> Result<Finding, Fault> {
 }
 
 fn namespace() -> Result<Finding, Fault> {
-    let Some(groups) = read("/proc/self/cgroup") else { return Ok(Finding::unknown("there is no /proc to tell")) };
+    let Some(groups) = read("/proc/self/cgroup") else { return Ok(Finding::unknown("there is no /proc")) };
     let paths: Vec<String> = groups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).map(str::to_owned).collect();
     let outside: Vec<String> = paths.into_iter().filter(|path| path != "/").collect();
     let foreign: Vec<String> = hierarchies().iter().filter_map(foreign).collect();
@@ -82,15 +82,15 @@ fn namespace() -> Result<Finding, Fault> {
     }
 }
 
-/// What a mount shows beside our group, which is the root of the namespace, and those in it.
+/// Describes what a mount shows in addition to our group, which is the root of the namespace, and the groups below it.
 fn foreign(mount: &Mount) -> Option<String> {
     let meta = std::fs::metadata(&mount.point).ok()?;
     let device = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
-    // Another mount lies over it.
+    // Another mount covers it.
     if device != mount.device {
         return None;
     }
-    // v1 has this file in the root of a hierarchy only, v2 the other one everywhere else.
+    // v1 has this file only in the root of a hierarchy, v2 the other one only elsewhere.
     let is_whole = match mount.fs_type.as_str() {
         "cgroup2" => !mount.point.join("cgroup.type").exists(),
         _ => mount.point.join("release_agent").exists(),
@@ -105,7 +105,7 @@ fn foreign(mount: &Mount) -> Option<String> {
     Some(format!("{} {what}{listed}", mount.point.display()))
 }
 
-/// The names of the groups in a directory.
+/// Lists the names of the groups in a directory.
 fn names(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let groups = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
@@ -122,7 +122,7 @@ fn processes() -> Result<Finding, Fault> {
     limit("pids", "pids.max", "pids.max")
 }
 
-/// A limit on our group, or on one above it that is mounted here too.
+/// Looks for a limit of our group, or of a group above it that is mounted here too.
 fn limit(controller: &str, of_v1: &str, of_v2: &str) -> Result<Finding, Fault> {
     let (hierarchies, groups) = (hierarchies(), read("/proc/self/cgroup").unwrap_or_default());
     if hierarchies.is_empty() {
@@ -141,10 +141,10 @@ fn limit(controller: &str, of_v1: &str, of_v2: &str) -> Result<Finding, Fault> {
             }
         }
     }
-    Ok(Finding::open(format!("no {controller} controller that is shown limits this group")))
+    Ok(Finding::open(format!("no visible {controller} controller limits this group")))
 }
 
-/// Our group's directory and those above it, in this mount.
+/// Lists our group's directory and those above it, in this mount.
 fn own(mount: &Mount, groups: &str, controller: &str) -> Vec<PathBuf> {
     let mut fields = groups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     let ours = fields.find(|(controllers, _)| controllers.split(',').any(|name| name == controller));
@@ -155,7 +155,7 @@ fn own(mount: &Mount, groups: &str, controller: &str) -> Vec<PathBuf> {
     directory.ancestors().take_while(|above| above.starts_with(&mount.point)).map(Path::to_owned).collect()
 }
 
-/// v1 says "none" by a number near the largest.
+/// Reports whether a value is a limit; v1 writes "no limit" as a number near the largest.
 fn is_limit(value: &str) -> bool {
     value.parse::<u64>().is_ok_and(|limit| limit < 1 << 60)
 }
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_number_is_no_limit() {
+    fn the_largest_number_is_not_a_limit() {
         assert!(is_limit("268435456") && is_limit("100"));
         assert!(!is_limit("9223372036854771712") && !is_limit("max") && !is_limit(""));
     }

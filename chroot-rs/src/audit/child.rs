@@ -1,4 +1,4 @@
-//! A probe's own process: what it answers comes back through a pipe, and how it ended when it could not answer.
+//! The process of a probe: its result comes through a pipe, or its exit status shows why there is none.
 //! `fork(2)`, `wait(2)`.
 
 use std::io::{Read, Write};
@@ -15,59 +15,59 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Some file of the kernel's may let its reader wait.
+/// The time limit in milliseconds: reading some kernel files may block.
 const PATIENCE: u16 = 10_000;
 
-/// What is found where a filter ended it.
+/// The finding if a filter killed the process.
 pub(crate) const FILTERED: &str = "killed by SIGSYS";
 
 /// How a probe's process ended.
 pub(crate) enum Ended<T> {
-    /// With an answer.
-    Told(T),
-    /// With a fault, whose text this is.
+    /// With a result.
+    Answered(T),
+    /// With an error, whose text this is.
     Failed(String),
-    /// By a filter over system calls: SIGSYS.
+    /// By a system call filter: SIGSYS.
     Filtered,
-    /// It had to be ended.
+    /// It had to be killed after the time limit.
     Silent,
 }
 
-/// Does `work` in a child. Under `--dry-run` here, where it is only told.
+/// Runs `work` in a child. Under `--dry-run` it runs here, where its calls are only printed.
 pub(crate) fn apart<T: Serialize + DeserializeOwned>(
     goal: &str,
     work: impl FnOnce() -> Result<T, Fault>,
 ) -> Result<Ended<T>, Fault> {
     if narrate::is_dry_run() {
-        return Ok(work().map_or_else(|fault| Ended::Failed(fault.to_string()), Ended::Told));
+        return Ok(work().map_or_else(|fault| Ended::Failed(fault.to_string()), Ended::Answered));
     }
     let goal = format!("try {goal}");
     let (reader, writer) = look(&goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
-    let why = "whatever a probe does ends with its process; fork(2)";
+    let why = "the effects of a probe end with its process; fork(2)";
     match fork_plainly(&goal, why)? {
         Cloned::Child => {
             drop(reader);
             let answer = work().map_err(|fault| fault.to_string());
-            let told = serde_json::to_vec(&answer).is_ok_and(|text| tell(writer, &text));
-            exit_now(if told { Status::SUCCESS } else { Status::OURS })
+            let is_sent = serde_json::to_vec(&answer).is_ok_and(|text| send(writer, &text));
+            exit_now(if is_sent { Status::SUCCESS } else { Status::OURS })
         }
         Cloned::Parent { pid, .. } => {
             drop(writer);
-            hear(&goal, reader, Pid::from_raw(pid))
+            receive(&goal, reader, Pid::from_raw(pid))
         }
     }
 }
 
-fn tell(writer: OwnedFd, text: &[u8]) -> bool {
+fn send(writer: OwnedFd, text: &[u8]) -> bool {
     std::fs::File::from(writer).write_all(text).is_ok()
 }
 
-fn hear<T: DeserializeOwned>(goal: &str, reader: OwnedFd, child: Pid) -> Result<Ended<T>, Fault> {
+fn receive<T: DeserializeOwned>(goal: &str, reader: OwnedFd, child: Pid) -> Result<Ended<T>, Fault> {
     let mut ready = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
     let answers = look(goal, "poll(pipe)", || poll(&mut ready, PollTimeout::from(PATIENCE)))?;
     if answers == 0 {
         let text = format!("kill({child}, SIGKILL)");
-        call(goal, text, "a probe that waits is not waited for", || kill(child, Signal::SIGKILL))?;
+        call(goal, text, "the probe did not end in time", || kill(child, Signal::SIGKILL))?;
     }
     let mut text = Vec::new();
     look(goal, "read(pipe)", || std::fs::File::from(reader).read_to_end(&mut text))?;
@@ -79,10 +79,10 @@ fn hear<T: DeserializeOwned>(goal: &str, reader: OwnedFd, child: Pid) -> Result<
     };
     Ok(match (ended, serde_json::from_slice::<Result<T, String>>(&text)) {
         (_, _) if answers == 0 => Ended::Silent,
-        (_, Ok(Ok(answer))) => Ended::Told(answer),
+        (_, Ok(Ok(answer))) => Ended::Answered(answer),
         (_, Ok(Err(fault))) => Ended::Failed(fault),
         (WaitStatus::Signaled(_, Signal::SIGSYS, _), Err(_)) => Ended::Filtered,
         (WaitStatus::Signaled(_, signal, _), Err(_)) => Ended::Failed(format!("killed by {signal}")),
-        (_, Err(error)) => Ended::Failed(format!("the answer is cut off: {error}")),
+        (_, Err(error)) => Ended::Failed(format!("the answer is incomplete: {error}")),
     })
 }

@@ -1,7 +1,8 @@
-//! Devices: those that are there, and those that can be made. Whoever opens the host's disk has the host. `mknod(2)`.
+//! Devices: those that exist, and those that can be made. A process that opens the host's disk controls the host.
+//! `mknod(2)`.
 //!
-//! A device is opened only where that does nothing: block devices and the kernel's log. Others are looked at, since to
-//! open a watchdog starts it.
+//! A device is opened only if that has no effect: block devices and the kernel's log. Others are only examined: for
+//! example, opening a watchdog starts it.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -21,42 +22,42 @@ pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "mknod",
         severity: Severity::Critical,
-        why: "a node made for the host's disk, and opened, is the host's disk; mknod(2)",
+        why: "a new device node of the host's disk gives access to the whole disk; mknod(2)",
         by: By::Looking(make),
     },
     Probe {
         name: "device-nodes",
         severity: Severity::High,
-        why: "every device beyond null, zero, full, random, urandom and terminals is a way to hardware or to the kernel",
+        why: "any device except null, zero, full, random, urandom and terminals gives access to hardware or to the kernel",
         by: By::Looking(nodes),
     },
     Probe {
         name: "device-inodes",
         severity: Severity::High,
-        why: "a node of the host's /dev that can be changed: chmod(2) inside takes /dev/null away outside",
+        why: "a writable inode of the host's /dev: chmod(2) in the container can make /dev/null unusable on the host",
         by: By::Looking(inodes),
     },
     Probe {
         name: "root-nodev",
         severity: Severity::Low,
-        why: "device nodes that come with the root work; mount(2)",
+        why: "device nodes that the root contains are usable; mount(2)",
         by: By::Looking(nodev),
     },
     Probe {
         name: "shared-memory",
         severity: Severity::Low,
-        why: "programs run from /dev/shm, which everyone can write to; mount(2)",
+        why: "programs can be executed from /dev/shm, which is writable for everyone; mount(2)",
         by: By::Looking(shared_memory),
     },
 ];
 
-/// memory(4)'s harmless five; tty, console and ptmx; Unix 98 terminals.
+/// Reports whether it is one of memory(4)'s harmless five; tty, console and ptmx; Unix 98 terminals.
 fn is_expected(number: Dev) -> bool {
     matches!((major(number), minor(number)), (1, 3 | 5 | 7 | 8 | 9) | (5, 0..=2) | (136..=143, _))
 }
 
-/// What to make nodes of: the disks that there are, and the kernel's log. No other, since to open what is not there
-/// makes the kernel load a module.
+/// Returns the devices to make nodes of: the existing disks, and the kernel's log. No others, because opening a missing
+/// device makes the kernel load a module.
 fn candidates() -> Vec<(FileType, Dev)> {
     let partitions = read("/proc/partitions").unwrap_or_default();
     let number = |line: &str| {
@@ -84,10 +85,10 @@ fn make() -> Result<Finding, Fault> {
     }
     refused.sort();
     refused.dedup();
-    Ok(Finding::held(format!("no node could be made and opened: {}", refused.join(", "))))
+    Ok(Finding::held(format!("no device node could be made and opened: {}", refused.join(", "))))
 }
 
-/// Makes, opens to read, and removes.
+/// Makes a device node, opens it for reading, and removes it.
 fn made(place: &Path, kind: FileType, number: Dev) -> Result<Result<String, Errno>, Fault> {
     let path = place.join(format!(".audit-{}", std::process::id()));
     let shown = path.to_string_lossy();
@@ -95,14 +96,17 @@ fn made(place: &Path, kind: FileType, number: Dev) -> Result<Result<String, Errn
     let text =
         format!("mknodat(AT_FDCWD, {shown:?}, {letter}|0600, makedev({:#x}, {:#x}))", major(number), minor(number));
     let mode = Mode::from_raw_mode(0o600);
-    let node = call("make a device", text, "a device that is not ours", || mknodat(CWD, &path, kind, mode, number));
+    let node = call("make a device", text, "a device of the host", || mknodat(CWD, &path, kind, mode, number));
     if let Err(fault) = node {
         return Ok(Err(fault.errno().unwrap_or(Errno::EIO)));
     }
     let opened = open(&path, OFlags::RDONLY).map(drop);
-    call("remove the device", format!("unlinkat(AT_FDCWD, {shown:?}, 0)"), "what was made goes again", || {
-        rustix::fs::unlink(&path)
-    })?;
+    call(
+        "remove the device",
+        format!("unlinkat(AT_FDCWD, {shown:?}, 0)"),
+        "the probe must leave nothing behind",
+        || rustix::fs::unlink(&path),
+    )?;
     Ok(opened.map(|()| format!("the device {}:{}", major(number), minor(number))))
 }
 
@@ -119,11 +123,11 @@ fn nodes() -> Result<Finding, Fault> {
     };
     let open: Vec<_> = devices_below(Path::new("/dev")).into_iter().filter(is_open).collect();
     let open: Vec<_> = open.iter().map(|path| path.to_string_lossy().into_owned()).collect();
-    Ok(Finding::none_of(&open, "only those that every program may expect"))
+    Ok(Finding::none_of(&open, "only those that every container has"))
 }
 
 fn inodes() -> Result<Finding, Fault> {
-    let Some(mounts) = mounts() else { return Ok(Finding::unknown("there is no /proc to tell what is mounted")) };
+    let Some(mounts) = mounts() else { return Ok(Finding::unknown("there is no /proc that lists mounts")) };
     let me = rustix::process::geteuid().as_raw();
     let open = mounts.into_iter().filter(|mount| {
         let is_ours = || fs::symlink_metadata(&mount.point).is_ok_and(|meta| meta.uid() == me);
@@ -131,7 +135,7 @@ fn inodes() -> Result<Finding, Fault> {
     });
     Ok(Finding::none_of(
         &open.map(|mount| mount.point.display().to_string()).collect::<Vec<_>>(),
-        "none of the host's that could be changed",
+        "no inode of the host's /dev is writable",
     ))
 }
 

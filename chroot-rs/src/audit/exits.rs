@@ -1,4 +1,4 @@
-//! Ways out of the root: up past it, through a descriptor, a directory or a program that was left from outside.
+//! Ways out of the root: upwards through a nested chroot, or through a descriptor, directory or program of the host.
 //! `chroot(2)`, `pivot_root(2)`.
 
 use std::collections::BTreeMap;
@@ -19,43 +19,43 @@ pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "chroot-escape",
         severity: Severity::Critical,
-        why: "chroot(2) again, then .. from a descriptor of before, leads to the root of the mount namespace; chroot(2)",
+        why: "a second chroot(2), then .. from a descriptor opened before, leads to the root of the mount namespace; chroot(2)",
         by: By::Looking(escape),
     },
     Probe {
         name: "root-mount",
         severity: Severity::High,
-        why: "a root that is no mount was not pivoted to: the old root still lies around it; pivot_root(2)",
+        why: "if / is not a mount point, the root was not changed with pivot_root(2), and the old root still exists around it; pivot_root(2)",
         by: By::Looking(root_mount),
     },
     Probe {
         name: "working-directory",
         severity: Severity::Critical,
-        why: "a working directory outside of the root leads out by .. (CVE-2024-21626)",
+        why: "from a working directory outside of the root, .. leads to the host (CVE-2024-21626)",
         by: By::Looking(working_directory),
     },
     Probe {
         name: "descriptors",
         severity: Severity::High,
-        why: "a descriptor that was left open reaches what it was opened for, a directory all around it (CVE-2024-21626)",
+        why: "an inherited descriptor gives access to its file, and a directory to everything around it (CVE-2024-21626)",
         by: By::Looking(leaks::descriptors),
     },
     Probe {
         name: "other-roots",
         severity: Severity::Critical,
-        why: "/proc/PID/root of a process with another root is that root; proc_pid_root(5)",
+        why: "/proc/PID/root of a process with another root leads to that root; proc_pid_root(5)",
         by: By::Looking(other_roots),
     },
     Probe {
         name: "foreign-programs",
         severity: Severity::Critical,
-        why: "/proc/PID/exe of a program from outside can be written to once it has ended (CVE-2019-5736)",
+        why: "/proc/PID/exe of a host program can be overwritten after the program has ended (CVE-2019-5736)",
         by: By::Looking(foreign_programs),
     },
     Probe {
         name: "launchers",
         severity: Severity::Critical,
-        why: "a tool that starts a command here can be kept open while it starts, and written to later (CVE-2019-5736)",
+        why: "the executable of a tool that starts a command here can be opened meanwhile, and overwritten later (CVE-2019-5736)",
         by: By::Looking(launchers),
     },
 ];
@@ -64,30 +64,32 @@ pub(super) const PROBES: &[Probe] = &[
 const LOOKS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The classic. All of it happens in this process, which ends with it.
+/// Tries the classic escape from a chroot. It changes only this process, which ends afterwards.
 fn escape() -> Result<Finding, Fault> {
     let directories = fs::read_dir("/").into_iter().flatten().flatten();
     let below = directories.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path());
-    let Some(below) = below.min() else { return Ok(Finding::not_here("the root has no directory to go into")) };
+    let Some(below) = below.min() else {
+        return Ok(Finding::not_here("the root has no directory for a second chroot"));
+    };
     let goal = "leave the root";
     let root = open("/", OFlags::PATH).map_err(|errno| Fault::kernel(goal, "open(\"/\", O_PATH)", errno))?;
     let before = place("/");
-    let why = "the root goes below a directory that stays open";
+    let why = "the new root is below a directory that is still open";
     if let Err(fault) = change_root(goal, &below, why) {
         let errno = fault.errno().map_or_else(|| fault.to_string(), |errno| format!("chroot: {errno:?}"));
         return Ok(Finding::held(errno));
     }
     if narrate::is_dry_run() {
-        change_root(goal, Path::new("."), "from there, .. knows no root")?;
-        return Ok(Finding::unknown("only told"));
+        change_root(goal, Path::new("."), "outside of the root, .. is not stopped by it")?;
+        return Ok(Finding::unknown("dry run"));
     }
     look(goal, "fchdir(fd)", || rustix::process::fchdir(&root))?;
     for _ in 0..64 {
         look(goal, "chdir(\"..\")", || rustix::process::chdir(".."))?;
     }
-    change_root(goal, Path::new("."), "from there, .. knows no root")?;
+    change_root(goal, Path::new("."), "outside of the root, .. is not stopped by it")?;
     Ok(match place("/") == before {
-        true => Finding::held("chroot succeeds, and .. ends at the root"),
+        true => Finding::held("chroot succeeds, but .. stops at the root"),
         false => Finding::open(format!("reached a root with {}", some(&listed("/")))),
     })
 }
@@ -107,8 +109,8 @@ fn root_mount() -> Result<Finding, Fault> {
     let root = look("look at the root", "statx(\"/\")", || statx(CWD, "/", AtFlags::empty(), StatxFlags::empty()))?;
     let root = (root.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT), root.stx_attributes);
     Ok(match root {
-        (false, _) => Finding::unknown("this kernel does not tell what is a mount"),
-        (true, attributes) if attributes.contains(StatxAttributes::MOUNT_ROOT) => Finding::held("/ is a mount"),
+        (false, _) => Finding::unknown("this kernel does not report mount points"),
+        (true, attributes) if attributes.contains(StatxAttributes::MOUNT_ROOT) => Finding::held("/ is a mount point"),
         _ => Finding::open("/ is a directory of another mount"),
     })
 }
@@ -133,11 +135,11 @@ fn other_roots() -> Result<Finding, Fault> {
         place(&root).is_some_and(|place| Some(place) != ours) && !is_empty_mount(&root)
     };
     let other: Vec<String> = all.into_iter().filter(is_other).map(named).collect();
-    Ok(Finding::none_of(&other, "no process has another root that can be seen"))
+    Ok(Finding::none_of(&other, "no visible process has another root"))
 }
 
-/// Whether nothing can be reached from there, as from the root that unshare-rs leaves to its own init: no entry, and no
-/// way up.
+/// Reports whether nothing can be reached from a root: it has no entry, and no way up. unshare-rs gives its own init such a
+/// root.
 fn is_empty_mount(root: &str) -> bool {
     let has_nothing = fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_none());
     has_nothing && place(format!("{root}..")) == place(root)
@@ -149,11 +151,12 @@ fn foreign_programs() -> Result<Finding, Fault> {
         return Ok(Finding::not_here("there is no /proc"));
     }
     let open: Vec<String> = all.into_iter().filter(|pid| is_open_program(*pid)).map(named).collect();
-    Ok(Finding::none_of(&open, "every program is one of this root, or cannot be written to"))
+    Ok(Finding::none_of(&open, "every program is in this root or not writable"))
 }
 
-/// A launcher runs for some milliseconds before it becomes its command. In a pid namespace of its own a container sees one
-/// only as the interpreter of a script `#!/proc/self/exe`: so this process is looked at, too.
+/// Looks for programs from outside that start. A launcher runs for some milliseconds before it executes its command. In a
+/// container's own pid namespace it can be seen only as the interpreter of a script `#!/proc/self/exe`: so this process is
+/// checked, too.
 fn launchers() -> Result<Finding, Fault> {
     let first = processes();
     if first.is_empty() {
@@ -170,11 +173,11 @@ fn launchers() -> Result<Finding, Fault> {
         open.extend(found);
         std::thread::sleep(PAUSE);
     }
-    Ok(Finding::none_of(&open.into_values().collect::<Vec<_>>(), "nothing that started meanwhile could be written to"))
+    Ok(Finding::none_of(&open.into_values().collect::<Vec<_>>(), "the executable of no new process is writable"))
 }
 
-/// Whether the program lies outside and opens for writing. While it runs, that is refused with ETXTBSY, but only when
-/// it would be allowed otherwise.
+/// Reports whether the program is outside and can be opened for writing. While the program runs, this fails with ETXTBSY,
+/// but only if it would be permitted otherwise.
 fn is_open_program(pid: i32) -> bool {
     let program = PathBuf::from(format!("/proc/{pid}/exe"));
     let Some(shown) = link(&program.to_string_lossy()) else { return false };

@@ -1,6 +1,7 @@
-//! /proc and /sys: settings of the machine that can be changed, and files that tell of all of it. `proc(5)`, `sysfs(5)`.
+//! /proc and /sys: writable settings of the machine, and files that reveal information about the machine. `proc(5)`,
+//! `sysfs(5)`.
 //!
-//! Docker's list of masked and read-only paths is the measure. What opens for writing is not written to.
+//! The measure is Docker's list of masked and read-only paths. A file that can be opened for writing is not written to.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +31,7 @@ pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "proc-read-only",
         severity: Severity::Medium,
-        why: "interrupts, buses and file systems are the whole machine's; Docker shows them read-only",
+        why: "settings of interrupts, buses and file systems affect the whole machine; Docker makes them read-only",
         by: By::Looking(read_only),
     },
     Probe {
@@ -42,43 +43,43 @@ pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "proc-keys",
         severity: Severity::Medium,
-        why: "keys are in no namespace: it lists those of the host; keyrings(7)",
+        why: "keys have no namespace: it lists those of the host; keyrings(7)",
         by: By::Looking(keys),
     },
     Probe {
         name: "proc-masked",
         severity: Severity::Low,
-        why: "they tell of the whole machine, to the timing of other containers' work (CVE-2018-10892)",
+        why: "they reveal information about the whole machine, even the timing of other containers (CVE-2018-10892)",
         by: By::Looking(masked),
     },
     Probe {
         name: "sys-writable",
         severity: Severity::High,
-        why: "a program named in uevent_helper runs as root on the host; the rest are settings of the machine",
+        why: "a program named in uevent_helper runs as root on the host; the other files are settings of the machine",
         by: By::Looking(sys_writable),
     },
     Probe {
         name: "sys-firmware",
         severity: Severity::Low,
-        why: "it tells of the machine's firmware, serial numbers among it; sysfs(5)",
+        why: "it reveals details of the machine's firmware, including serial numbers; sysfs(5)",
         by: By::Looking(firmware),
     },
     Probe {
         name: "sys-power",
         severity: Severity::Medium,
-        why: "energy counters tell what others compute (CVE-2020-8694)",
+        why: "energy counters reveal what other processes compute (CVE-2020-8694)",
         by: By::Looking(power),
     },
     Probe {
         name: "kernel-file-systems",
         severity: Severity::High,
-        why: "file systems for debugging, tracing, eBPF and security modules reach into the kernel",
+        why: "file systems for debugging, tracing, eBPF and security modules give access to the kernel",
         by: By::Looking(file_systems),
     },
     Probe {
         name: "kernel-log",
         severity: Severity::Medium,
-        why: "the log is the whole machine's, and tells kernel addresses; syslog(2)",
+        why: "the log is that of the whole machine, and reveals kernel addresses; syslog(2)",
         by: By::Looking(log),
     },
 ];
@@ -119,7 +120,7 @@ const SYS: [&str; 8] = [
     "/sys/devices/system/cpu/cpu1/online",
 ];
 
-/// Nothing of these is made for a container.
+/// File systems that were not made for containers.
 const FILE_SYSTEMS: [&str; 8] =
     ["debugfs", "tracefs", "bpf", "securityfs", "efivarfs", "configfs", "pstore", "binfmt_misc"];
 
@@ -128,25 +129,25 @@ fn settings() -> Result<Finding, Fault> {
         return Ok(Finding::not_here("there is no /proc/sys"));
     }
     let paths = SETTINGS.iter().map(|name| format!("/proc/sys/{name}"));
-    Ok(Finding::none_of(&paths.filter(|path| is_writable(path)).collect::<Vec<_>>(), "none opens for writing"))
+    Ok(Finding::none_of(&paths.filter(|path| is_writable(path)).collect::<Vec<_>>(), "none is writable"))
 }
 
 fn sysrq() -> Result<Finding, Fault> {
     let path = "/proc/sysrq-trigger";
     Ok(match (Path::new(path).exists(), is_writable(path)) {
         (false, _) => Finding::not_here("this kernel or root has none"),
-        (true, true) => Finding::open("it opens for writing"),
-        (true, false) => Finding::held("it does not open for writing"),
+        (true, true) => Finding::open("it is writable"),
+        (true, false) => Finding::held("it is not writable"),
     })
 }
 
 fn read_only() -> Result<Finding, Fault> {
     if !READ_ONLY.iter().any(|path| Path::new(path).exists()) {
-        return Ok(Finding::not_here("there is no /proc, or not these"));
+        return Ok(Finding::not_here("there is no /proc, or it lacks these files"));
     }
     let files = READ_ONLY.iter().flat_map(|path| files_below(Path::new(path)));
     let open: Vec<_> = files.filter(|path| is_writable(path)).map(|path| path.to_string_lossy().into_owned()).collect();
-    Ok(Finding::none_of(&open, "no file below opens for writing"))
+    Ok(Finding::none_of(&open, "no file below is writable"))
 }
 
 fn kcore() -> Result<Finding, Fault> {
@@ -176,7 +177,7 @@ fn masked() -> Result<Finding, Fault> {
 
 fn with_content(paths: &[&str]) -> Finding {
     let open: Vec<_> = paths.iter().filter(|path| has_content(path)).map(|path| (*path).to_owned()).collect();
-    Finding::none_of(&open, "what there is of them is masked, empty or refused")
+    Finding::none_of(&open, "all that exist are masked, empty or refused")
 }
 
 fn sys_writable() -> Result<Finding, Fault> {
@@ -184,7 +185,7 @@ fn sys_writable() -> Result<Finding, Fault> {
         return Ok(Finding::not_here("there is no /sys"));
     }
     let paths = SYS.iter().filter(|path| is_writable(path)).map(|path| (*path).to_owned());
-    Ok(Finding::none_of(&paths.collect::<Vec<_>>(), "none of the settings opens for writing"))
+    Ok(Finding::none_of(&paths.collect::<Vec<_>>(), "none of the settings is writable"))
 }
 
 fn firmware() -> Result<Finding, Fault> {
@@ -201,13 +202,13 @@ fn power() -> Result<Finding, Fault> {
     }
     paths.retain(|path| Path::new(path).exists());
     match paths.is_empty() {
-        true => Ok(Finding::not_here("this machine or root shows no counters")),
+        true => Ok(Finding::not_here("this machine or root has no counters")),
         false => Ok(with_content(&paths.iter().map(String::as_str).collect::<Vec<_>>())),
     }
 }
 
 fn file_systems() -> Result<Finding, Fault> {
-    let Some(mounts) = mounts() else { return Ok(Finding::unknown("there is no /proc to tell what is mounted")) };
+    let Some(mounts) = mounts() else { return Ok(Finding::unknown("there is no /proc that lists mounts")) };
     let shown = |mount: &Mount| format!("{} ({})", mount.point.display(), mount.fs_type);
     let open = mounts.iter().filter(|mount| FILE_SYSTEMS.contains(&mount.fs_type.as_str()));
     Ok(Finding::none_of(&open.map(shown).collect::<Vec<_>>(), "none is mounted"))

@@ -1,4 +1,4 @@
-//! What the caller left to us: descriptors, variables, its terminal. `environ(7)`, `ioctl_tty(2)`.
+//! What the container inherited: descriptors, variables, its terminal. `environ(7)`, `ioctl_tty(2)`.
 
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
@@ -15,12 +15,12 @@ use super::look::{link, open};
 use super::namespaces::is_initial;
 use super::trials::{Answer, attempted};
 
-/// As many are looked at; an engine that leaks leaks low numbers.
+/// The limit of descriptors to check; an engine that leaks descriptors leaks low numbers.
 const HIGHEST: i32 = 4096;
 
 static DESCRIPTORS: OnceLock<Vec<String>> = OnceLock::new();
 
-/// Remembers what is open, each with what /proc says of it.
+/// Remembers the open descriptors, each with the file that /proc shows for it.
 pub(super) fn note_descriptors() {
     let open = (3..HIGHEST).filter(|fd| is_open(*fd));
     let shown = |fd: i32| format!("{fd} ({})", link(&format!("/proc/self/fd/{fd}")).unwrap_or_else(|| "?".to_owned()));
@@ -31,16 +31,16 @@ pub(super) fn descriptors() -> Result<Finding, Fault> {
     Ok(Finding::none_of(DESCRIPTORS.get().map_or(&[], Vec::as_slice), "none beyond 0, 1 and 2"))
 }
 
-/// Parts of names that secrets have, and beginnings of those that a login session has.
+/// Parts of the names of secrets, and prefixes of the variables of a login session.
 const SECRETS: [&str; 7] = ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "APIKEY", "API_KEY"];
 const SESSION: [&str; 10] =
     ["SSH_", "DBUS_", "XDG_", "SUDO_", "AWS_", "DOCKER_", "KUBECONFIG", "GPG_", "DISPLAY", "WAYLAND_"];
 
-/// Names only: a report goes where the value must not.
+/// Looks for secrets in the environment. Reports names only, because a report may be published.
 pub(super) fn environment() -> Result<Finding, Fault> {
     let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
     let leaked: Vec<_> = names.filter(|name| is_leaked(name)).collect();
-    Ok(Finding::none_of(&leaked, format!("{} variables, none with a name that tells", std::env::vars_os().count())))
+    Ok(Finding::none_of(&leaked, format!("{} variables, none with the name of a secret", std::env::vars_os().count())))
 }
 
 fn is_leaked(name: &str) -> bool {
@@ -48,8 +48,8 @@ fn is_leaked(name: &str) -> bool {
     SECRETS.iter().any(|part| upper.contains(part)) || SESSION.iter().any(|start| upper.starts_with(start))
 }
 
-/// The terminal at one of the standard descriptors, or the one that controls this process. This process puts it where
-/// the calls want it.
+/// Tries the terminal at one of the standard descriptors, or the controlling one. It is placed at descriptor 0, which the
+/// calls use.
 pub(super) fn terminal() -> Result<Finding, Fault> {
     let standard = [stdin(), stdout(), stderr()];
     let found = standard.into_iter().find(|fd| isatty(fd));
@@ -62,7 +62,7 @@ pub(super) fn terminal() -> Result<Finding, Fault> {
     for trial in [&trial::TIOCSTI, &trial::TIOCLINUX] {
         match attempted(trial)? {
             Answer::Refused(text) => refused.push(text),
-            // Only a virtual console knows the second, and where tiocsti is off the first is EIO.
+            // Only a virtual console knows the second call, and if tiocsti is switched off the first gives EIO.
             Answer::Answered(text) if text.ends_with("ENOTTY") || text.ends_with("EIO") => refused.push(text),
             Answer::Untried(text) => return Ok(Finding::unknown(text)),
             Answer::Answered(text) => answered.push(text),
@@ -74,8 +74,8 @@ pub(super) fn terminal() -> Result<Finding, Fault> {
     Ok(Finding::none_of(&answered, super::look::some(&refused)))
 }
 
-/// Whether our session, and so the terminal that can be typed into, has its leader outside: he has no number in our pid
-/// namespace then.
+/// Reports whether our session, and so the terminal's input, belongs to a leader outside: the leader then has no number in
+/// our pid namespace.
 fn is_shared_session() -> bool {
     let leader = nix::unistd::getsid(None).map_or(0, nix::unistd::Pid::as_raw);
     leader == 0 || is_initial("pid") != Some(false)
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_tell_are_known() {
+    fn names_of_secrets_are_recognized() {
         for name in ["GITHUB_TOKEN", "db_password", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR", "AWS_ACCESS_KEY_ID"] {
             assert!(is_leaked(name), "{name}");
         }

@@ -1,4 +1,4 @@
-//! What several probes look at: files, processes and mounts, through /proc where there is one. `proc(5)`.
+//! Functions for several probes: files, processes and mounts, read through /proc if there is one. `proc(5)`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,12 +10,12 @@ use nix::errno::Errno;
 use plumbing::mountinfo::{self, Mount};
 use rustix::fs::{Mode, OFlags};
 
-/// Lists grow long on a host; the first of them tell enough.
+/// The limit of printed names; on a host the lists are long.
 const SHOWN: usize = 4;
-/// Nor is all of a tree tried.
+/// The limit of files that are tried in a tree.
 const TRIED: usize = 300;
 
-/// `a, b, c, d and 7 more`.
+/// Prints a list as `a, b, c, d and 7 more`.
 pub(crate) fn some(listed: &[String]) -> String {
     let shown = listed[..listed.len().min(SHOWN)].join(", ");
     match listed.len().saturating_sub(SHOWN) {
@@ -24,12 +24,12 @@ pub(crate) fn some(listed: &[String]) -> String {
     }
 }
 
-/// A file's text; nothing where there is none that we may read.
+/// Reads a file as text; nothing if it is missing or not readable.
 pub(crate) fn read(path: impl AsRef<Path>) -> Option<String> {
     fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Whether a file has something in it for us. A mask has nothing.
+/// Reports whether a file has content that we may read. A mask has none.
 pub(crate) fn has_content(path: &str) -> bool {
     let Ok(meta) = fs::metadata(path) else { return false };
     if meta.is_dir() {
@@ -39,13 +39,13 @@ pub(crate) fn has_content(path: &str) -> bool {
     meta.is_file() && byte() == Ok(1)
 }
 
-/// Whether a regular file opens for writing; it is not written to. Nothing else is opened: to open a device can be to
-/// use it.
+/// Reports whether a regular file can be opened for writing, without writing. Other files are not opened: opening a device
+/// can have an effect.
 pub(crate) fn is_writable(path: impl AsRef<Path>) -> bool {
     fs::metadata(&path).is_ok_and(|meta| meta.is_file()) && open(path.as_ref(), OFlags::WRONLY).is_ok()
 }
 
-/// Opens without waiting, and without getting a terminal by it.
+/// Opens a file without blocking, and without acquiring a controlling terminal.
 pub(crate) fn open(path: impl AsRef<Path>, flags: OFlags) -> Result<std::os::fd::OwnedFd, Errno> {
     let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     rustix::fs::open(path.as_ref(), flags, Mode::empty()).map_err(|errno| Errno::from_raw(errno.raw_os_error()))
@@ -55,14 +55,14 @@ pub(crate) fn errno_of(error: std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
-/// The regular files below a directory, to a depth of four; no link is followed.
+/// Lists the regular files below a directory, to a depth of four; links are not followed.
 pub(crate) fn files_below(directory: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     walk(directory, 4, &mut found, &|kind| kind.is_file());
     found
 }
 
-/// The device nodes below a directory, likewise.
+/// Lists the device nodes below a directory, to a depth of three.
 pub(crate) fn devices_below(directory: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     walk(directory, 3, &mut found, &|kind| kind.is_char_device() || kind.is_block_device());
@@ -80,28 +80,28 @@ fn walk(directory: &Path, depth: u32, found: &mut Vec<std::path::PathBuf>, wante
     }
 }
 
-/// Device and inode: what a path leads to.
+/// Returns device and inode of the file to which a path leads.
 pub(crate) fn place(path: impl AsRef<Path>) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
-/// The processes that /proc shows, in order; none where there is no /proc.
+/// Lists the processes that /proc shows, in order; none if there is no /proc.
 pub(crate) fn processes() -> BTreeSet<i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// A link of /proc, as text.
+/// Reads a link of /proc as text.
 pub(crate) fn link(path: &str) -> Option<String> {
     fs::read_link(path).ok().map(|to| to.to_string_lossy().into_owned())
 }
 
-/// `1 (systemd)`.
+/// Prints a process as `1 (systemd)`.
 pub(crate) fn named(pid: i32) -> String {
     format!("{pid} ({})", read(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end())
 }
 
-/// What is mounted below our root, where /proc tells.
+/// Lists the mounts below our root, if there is a /proc.
 pub(crate) fn mounts() -> Option<Vec<Mount>> {
     mountinfo::own().ok()
 }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_list_is_cut() {
+    fn a_long_list_is_shortened() {
         let list: Vec<_> = (0..6).map(|number| number.to_string()).collect();
         assert_eq!(some(&list), "0, 1, 2, 3 and 2 more");
         assert_eq!(some(&list[..2]), "0, 1");

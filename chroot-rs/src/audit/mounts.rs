@@ -1,4 +1,4 @@
-//! Mounts: whether more can be made, and what of the host is mounted already. `mount_namespaces(7)`.
+//! Mounts: whether more can be made, and which of the host's directories are mounted. `mount_namespaces(7)`.
 
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -16,37 +16,37 @@ pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "mount",
         severity: Severity::High,
-        why: "who mounts can take masks and read-only views away; mount(2)",
+        why: "a process that may mount can remove masks and read-only mounts; mount(2)",
         by: By::Calling(&[trial::MOUNT, trial::UMOUNT, trial::PIVOT_ROOT]),
     },
     Probe {
         name: "mount-api",
         severity: Severity::High,
-        why: "the same by the newer calls, which filters forget; fsopen(2)",
+        why: "the same with newer calls, which filters may miss; fsopen(2)",
         by: By::Calling(&[trial::FSOPEN, trial::OPEN_TREE, trial::MOVE_MOUNT, trial::MOUNT_SETATTR]),
     },
     Probe {
         name: "host-directories",
         severity: Severity::Critical,
-        why: "a directory of the host's own, mounted inside, is changed or read for the host",
+        why: "the container can read or change a directory of the host itself",
         by: By::Looking(directories),
     },
     Probe {
         name: "engine-sockets",
         severity: Severity::Critical,
-        why: "who reaches an engine's socket starts a container with all of the host in it; unix(7)",
+        why: "through an engine's socket anyone can start a container that has access to the whole host; unix(7)",
         by: By::Looking(sockets),
     },
 ];
 
 fn directories() -> Result<Finding, Fault> {
-    let Some(mounts) = mounts() else { return Ok(Finding::unknown("there is no /proc to tell what is mounted")) };
+    let Some(mounts) = mounts() else { return Ok(Finding::unknown("there is no /proc that lists mounts")) };
     let shown = |mount: &Mount| format!("{} is {} of {}", mount.point.display(), mount.root.display(), mount.source);
     let open: Vec<_> = mounts.iter().filter(|mount| is_the_hosts(mount)).map(shown).collect();
-    Ok(Finding::none_of(&open, "none of those that a host lives by"))
+    Ok(Finding::none_of(&open, "no system directory of the host"))
 }
 
-/// By the name that it has in its file system, or by what is in it.
+/// Reports whether a mount is a directory of the host, judged by its path in its file system, or by its contents.
 fn is_the_hosts(mount: &Mount) -> bool {
     let on_disk = mount.source.starts_with("/dev/")
         || ["overlay", "btrfs", "zfs", "9p", "virtiofs"].contains(&mount.fs_type.as_str());
@@ -64,7 +64,7 @@ fn is_the_hosts(mount: &Mount) -> bool {
 
 fn sockets() -> Result<Finding, Fault> {
     let is_socket = |path: &str| std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-    // An image without the link /var/run -> /run has a directory there, and the socket in it.
+    // If an image lacks the link /var/run -> /run, the socket is in the directory /var/run.
     let elsewhere = |path: &str| path.strip_prefix("/run/").map(|path| format!("/var/run/{path}"));
     let paths = SOCKET_PATHS.iter().flat_map(|path| [Some((*path).to_owned()), elsewhere(path)]).flatten();
     let (mut seen, mut open) = (Vec::new(), Vec::new());

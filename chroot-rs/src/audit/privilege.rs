@@ -1,4 +1,4 @@
-//! What the container's processes may do, or were handed: capabilities, filter, groups, environment, terminal.
+//! Privileges of the container's processes, and what they inherited: capabilities, filter, groups, environment, terminal.
 //! `capabilities(7)`, `credentials(7)`.
 
 use plumbing::Fault;
@@ -14,54 +14,54 @@ pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "root-of-the-host",
         severity: Severity::High,
-        why: "root here is root there: nothing but capabilities and a filter stands between; user_namespaces(7)",
+        why: "root here is root on the host, restricted only by capabilities and a filter; user_namespaces(7)",
         by: By::Looking(root),
     },
     Probe {
         name: "capabilities",
         severity: Severity::High,
-        why: "more than Docker leaves: each is a right over the machine, or a way to one; capabilities(7)",
+        why: "more than Docker's default: each gives power over the machine, directly or indirectly; capabilities(7)",
         by: By::Looking(bounding),
     },
     Probe {
         name: "inherited-capabilities",
         severity: Severity::Medium,
-        why: "inheritable and ambient ones come back where files have them (CVE-2022-24769)",
+        why: "inheritable and ambient ones are regained with programs that have file capabilities (CVE-2022-24769)",
         by: By::Looking(inherited),
     },
     Probe {
         name: "no-new-privs",
         severity: Severity::Medium,
-        why: "set-user-ID programs and file capabilities give rights back; PR_SET_NO_NEW_PRIVS(2const)",
+        why: "set-user-ID programs and file capabilities can restore privileges; PR_SET_NO_NEW_PRIVS(2const)",
         by: By::Looking(new_privs),
     },
     Probe {
         name: "seccomp",
         severity: Severity::High,
-        why: "without a filter every system call of the kernel can be attacked; seccomp(2)",
+        why: "without a filter all system calls of the kernel can be attacked; seccomp(2)",
         by: By::Looking(seccomp),
     },
     Probe {
         name: "groups",
         severity: Severity::Medium,
-        why: "a supplementary group of the caller's opens its files; credentials(7)",
+        why: "a supplementary group of the caller gives access to its files; credentials(7)",
         by: By::Looking(groups),
     },
     Probe {
         name: "environment",
         severity: Severity::Medium,
-        why: "secrets and the caller's session come along in variables; environ(7)",
+        why: "variables can contain secrets and the addresses of the caller's session; environ(7)",
         by: By::Looking(leaks::environment),
     },
     Probe {
         name: "terminal",
         severity: Severity::High,
-        why: "what is typed into the terminal for its owner runs outside (CVE-2017-5226)",
+        why: "the container can insert input into the terminal, which its owner's shell outside executes (CVE-2017-5226)",
         by: By::Looking(leaks::terminal),
     },
 ];
 
-/// Of the bounding set, which is what root gets back at every execve(2).
+/// Returns the capabilities of the bounding set beyond Docker's; root regains this set at every execve(2).
 fn beyond_dockers() -> Result<CapabilitySet, Fault> {
     Ok(privilege::bounding() - capability_set(&DOCKER_CAPABILITIES)?)
 }
@@ -73,9 +73,9 @@ fn has_filter() -> Option<bool> {
 
 fn root() -> Result<Finding, Fault> {
     if !rustix::process::geteuid().is_root() {
-        return Ok(Finding::held("we are not root"));
+        return Ok(Finding::held("this process is not root"));
     }
-    let Some(map) = read("/proc/self/uid_map") else { return Ok(Finding::unknown("there is no /proc to tell")) };
+    let Some(map) = read("/proc/self/uid_map") else { return Ok(Finding::unknown("there is no /proc")) };
     let fields: Vec<&str> = map.split_whitespace().collect();
     if fields != ["0", "0", "4294967295"] {
         return Ok(Finding::held(format!("root is user {} outside", fields.get(1).unwrap_or(&"?"))));
@@ -88,7 +88,7 @@ fn root() -> Result<Finding, Fault> {
 
 fn bounding() -> Result<Finding, Fault> {
     let beyond = capability_names(beyond_dockers()?);
-    // Where a user namespace is ours, they are rights over it alone.
+    // In our own user namespace, they apply only to it.
     let is_mapped = read("/proc/self/uid_map").is_some_and(|map| map.split_whitespace().nth(1) != Some("0"));
     let held = format!("{} of Docker's {}", privilege::bounding().iter().count(), DOCKER_CAPABILITIES.len());
     Ok(match (beyond.is_empty(), is_mapped) {
@@ -119,11 +119,11 @@ fn seccomp() -> Result<Finding, Fault> {
     Ok(match has_filter() {
         Some(true) => Finding::held("there is a filter"),
         Some(false) => Finding::open("there is no filter"),
-        None => Finding::unknown("there is no /proc to tell"),
+        None => Finding::unknown("there is no /proc"),
     })
 }
 
-/// A group is the container's where its own file names it. One that is not mapped shows as 65534.
+/// Looks for foreign groups. A group in the container's own group file is not foreign. An unmapped group appears as 65534.
 fn groups() -> Result<Finding, Fault> {
     const OVERFLOW: u32 = 65534;
     let Ok(groups) = nix::unistd::getgroups() else { return Ok(Finding::unknown("getgroups is refused")) };
@@ -133,5 +133,5 @@ fn groups() -> Result<Finding, Fault> {
     let numbers = groups.iter().map(|group| group.as_raw());
     let foreign = numbers.filter(|group| *group == OVERFLOW || *group != own && *group != 0 && !named.contains(group));
     let foreign: Vec<_> = foreign.map(|group| group.to_string()).collect();
-    Ok(Finding::none_of(&foreign, format!("{} groups, all of this root", groups.len())))
+    Ok(Finding::none_of(&foreign, format!("{} groups, all from this root", groups.len())))
 }

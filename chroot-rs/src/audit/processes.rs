@@ -1,7 +1,7 @@
-//! Processes that are not the container's: seen, signalled, read. `pid_namespaces(7)`, `ptrace(2)`.
+//! Processes that are not the container's: whether they can be seen, signalled, read. `pid_namespaces(7)`, `ptrace(2)`.
 //!
-//! A process is foreign when its mount namespace is not ours. The surprise: a container's own init often has more rights
-//! than we have, and then its namespaces cannot be told; only in the host's pid namespace is that a sign.
+//! A process is foreign if its mount namespace is not ours. The surprise: a container's own init often has more privileges
+//! than we have, so its namespaces cannot be read; only in the host's pid namespace this means that it is foreign.
 
 use plumbing::Fault;
 use plumbing::kernel::call;
@@ -16,36 +16,36 @@ pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "pid-namespace",
         severity: Severity::High,
-        why: "without one, the host's processes can be seen, and with enough rights signalled and read; pid_namespaces(7)",
+        why: "without one, the host's processes are visible, and with enough privileges can be signalled and read; pid_namespaces(7)",
         by: By::Looking(namespace),
     },
     Probe {
         name: "process-list",
         severity: Severity::Medium,
-        why: "command lines of others tell names and secrets; proc(5)",
+        why: "command lines of other processes reveal names and secrets; proc(5)",
         by: By::Looking(list),
     },
     Probe {
         name: "signals",
         severity: Severity::High,
-        why: "a process outside can be ended; kill(2)",
+        why: "a process outside can be killed; kill(2)",
         by: By::Looking(signals),
     },
     Probe {
         name: "process-memory",
         severity: Severity::Critical,
-        why: "a process outside can be read and made to do anything; ptrace(2)",
+        why: "a process outside can be read and controlled; ptrace(2)",
         by: By::Looking(memory),
     },
     Probe {
         name: "oom-score",
         severity: Severity::Low,
-        why: "short of memory, the kernel ends other containers' processes before ours; proc_pid_oom_score_adj(5)",
+        why: "when memory is short, the kernel kills other containers' processes first; proc_pid_oom_score_adj(5)",
         by: By::Looking(oom_score),
     },
 ];
 
-/// As many as are tried.
+/// The limit of foreign processes that are tried.
 const TRIED: usize = 8;
 
 pub(super) fn foreign() -> Vec<i32> {
@@ -60,9 +60,9 @@ fn namespace() -> Result<Finding, Fault> {
     let is_kthreadd = read("/proc/2/comm").is_some_and(|name| name.trim_end() == "kthreadd");
     Ok(match is_initial("pid") {
         Some(true) => Finding::open("it is the host's"),
-        _ if is_kthreadd => Finding::open("/proc shows the kernel's own threads"),
+        _ if is_kthreadd => Finding::open("/proc shows kernel threads"),
         Some(false) => Finding::held("it is not the host's"),
-        None => Finding::unknown("there is no /proc to tell"),
+        None => Finding::unknown("there is no /proc"),
     })
 }
 
@@ -72,7 +72,7 @@ fn list() -> Result<Finding, Fault> {
         return Ok(Finding::not_here("there is no /proc"));
     }
     if link("/proc/self").is_none_or(|pid| pid != std::process::id().to_string()) {
-        return Ok(Finding::open(format!("/proc is of another pid namespace, with {} processes", all.len())));
+        return Ok(Finding::open(format!("/proc shows another pid namespace, with {} processes", all.len())));
     }
     let foreign: Vec<_> = foreign().into_iter().map(named).collect();
     Ok(Finding::none_of(&foreign, format!("{} processes, all in our mount namespace", all.len())))
@@ -82,24 +82,25 @@ fn signals() -> Result<Finding, Fault> {
     let mut open = Vec::new();
     for pid in foreign().into_iter().take(TRIED) {
         let Some(to) = Pid::from_raw(pid) else { continue };
-        let why = "signal 0 is only asked about; kill(2)";
-        if call("ask about a signal", format!("kill({pid}, 0)"), why, || test_kill_process(to)).is_ok() {
+        let why = "signal 0 only checks the permission; kill(2)";
+        if call("check whether a signal is permitted", format!("kill({pid}, 0)"), why, || test_kill_process(to)).is_ok()
+        {
             open.push(named(pid));
         }
     }
-    Ok(Finding::none_of(&open, "no foreign process could be signalled"))
+    Ok(Finding::none_of(&open, "no foreign process can be signalled"))
 }
 
-/// Of this process alone, which ends with it.
+/// Tries to lower the score of this process, which ends afterwards.
 fn oom_score() -> Result<Finding, Fault> {
     const PATH: &str = "/proc/self/oom_score_adj";
     let Ok(file) = open(PATH, OFlags::WRONLY) else {
         return Ok(match std::path::Path::new(PATH).exists() {
-            true => Finding::held("it does not open for writing"),
+            true => Finding::held("it is not writable"),
             false => Finding::not_here("there is no /proc"),
         });
     };
-    let why = "as low as it goes; proc_pid_oom_score_adj(5)";
+    let why = "the lowest possible value; proc_pid_oom_score_adj(5)";
     let text = format!("write({PATH:?}, \"-1000\")");
     Ok(match call("lower the score", text, why, || rustix::io::write(&file, b"-1000")) {
         Ok(_) => Finding::open("it can be lowered to -1000"),
@@ -108,8 +109,8 @@ fn oom_score() -> Result<Finding, Fault> {
 }
 
 fn memory() -> Result<Finding, Fault> {
-    // A thread of the kernel has no program, and no memory.
+    // A kernel thread has no program and no memory.
     let foreign = foreign().into_iter().filter(|pid| link(&format!("/proc/{pid}/exe")).is_some());
     let open = foreign.take(TRIED).filter(|pid| open(format!("/proc/{pid}/mem"), OFlags::RDWR).is_ok());
-    Ok(Finding::none_of(&open.map(named).collect::<Vec<_>>(), "no memory of a foreign process opens"))
+    Ok(Finding::none_of(&open.map(named).collect::<Vec<_>>(), "the memory of no foreign process can be opened"))
 }

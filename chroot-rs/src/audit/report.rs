@@ -1,11 +1,11 @@
-//! The report, for a person or for a program. `chroot-rs --audit --json` has one object on one line.
+//! The report, as text or JSON. `chroot-rs --audit --json` prints one object on one line.
 
 use plumbing::Fault;
 use serde::Serialize;
 
 use super::{Found, Outcome, Severity};
 
-/// A probe as JSON tells it.
+/// The JSON of one probe.
 #[derive(Serialize)]
 struct Line<'a> {
     name: &'a str,
@@ -16,7 +16,7 @@ struct Line<'a> {
     why: &'a str,
 }
 
-/// The whole.
+/// The JSON of the whole report.
 #[derive(Serialize)]
 struct Report<'a> {
     audit: u32,
@@ -52,7 +52,7 @@ pub(crate) fn json(found: &[Found]) -> Result<String, Fault> {
     plumbing::json::line("the report", &report)
 }
 
-/// A table; what is open says why that matters.
+/// Prints a table; below an open probe follows its reason.
 pub(crate) fn text(found: &[Found]) -> String {
     let mut text = format!("{:<13}{:<24}{:<10}{:<10}FOUND\n", "GROUP", "PROBE", "SEVERITY", "OUTCOME");
     for (group, probe, finding) in found {
@@ -95,7 +95,7 @@ fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Names come from the container: none may end the line, or command the terminal.
+/// Replaces control characters: names come from the container, and must not end the line or control the terminal.
 fn on_one_line(text: &str) -> String {
     text.chars().map(|letter| if plumbing::text::steers(letter) { '?' } else { letter }).collect()
 }

@@ -1,5 +1,4 @@
-//! System calls that must not be answered: each is made as `plumbing::trial` has it, in a process of its own.
-//! `seccomp(2)`.
+//! System calls that should be refused: each is made as `plumbing::trial` defines it, in its own process. `seccomp(2)`.
 
 use nix::errno::Errno;
 use plumbing::Fault;
@@ -9,9 +8,9 @@ use plumbing::trial::Trial;
 use super::child::{Ended, FILTERED, apart};
 use super::{Finding, look};
 
-/// What a call answered.
+/// The result of a call.
 pub(crate) enum Answer {
-    /// Refused before it looked at what was asked: the errno, or the signal of a filter.
+    /// Refused before the kernel checked the arguments: the errno, or the signal of a filter.
     Refused(String),
     /// Answered: success, or an errno about the arguments.
     Answered(String),
@@ -19,27 +18,27 @@ pub(crate) enum Answer {
     Untried(String),
 }
 
-/// Makes one.
+/// Makes one call.
 pub(crate) fn attempted(trial: &'static Trial) -> Result<Answer, Fault> {
     let name = trial.text.split('(').next().unwrap_or(trial.text);
-    let why = "whether it is answered; nothing comes of it";
+    let why = "it has no effect, and shows whether the call is permitted";
     let done = apart(name, || match call(name, trial.text, why, || attempt(trial)) {
         Ok(()) => Ok(0),
         Err(fault) => Ok(fault.errno().map_or(0, |errno| errno as i32)),
     })?;
     Ok(match done {
-        Ended::Told(0) => Answer::Answered(format!("{name} succeeds")),
-        Ended::Told(number) => match Errno::from_raw(number) {
+        Ended::Answered(0) => Answer::Answered(format!("{name} succeeds")),
+        Ended::Answered(number) => match Errno::from_raw(number) {
             errno if is_refusal(errno) => Answer::Refused(format!("{name}: {errno:?}")),
             errno => Answer::Answered(format!("{name}: {errno:?}")),
         },
         Ended::Filtered => Answer::Refused(format!("{name}: {FILTERED}")),
         Ended::Failed(text) => Answer::Untried(format!("{name}: {text}")),
-        Ended::Silent => Answer::Answered(format!("{name} waits")),
+        Ended::Silent => Answer::Answered(format!("{name} blocks")),
     })
 }
 
-/// Held when each of them is refused.
+/// Makes the calls; held if each of them is refused.
 pub(crate) fn none_answers(calls: &'static [Trial]) -> Result<Finding, Fault> {
     let (mut refused, mut answered, mut untried) = (Vec::new(), Vec::new(), Vec::new());
     for trial in calls {
@@ -55,7 +54,7 @@ pub(crate) fn none_answers(calls: &'static [Trial]) -> Result<Finding, Fault> {
     })
 }
 
-/// Not allowed, or no such call or no such family of sockets, be it by a filter or by the kernel's making.
+/// Reports whether a call was refused: not permitted, or no such call or socket family, by a filter or by the kernel itself.
 fn is_refusal(errno: Errno) -> bool {
     matches!(errno, Errno::EPERM | Errno::EACCES | Errno::ENOSYS | Errno::EAFNOSUPPORT)
 }

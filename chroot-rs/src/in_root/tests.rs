@@ -1,10 +1,10 @@
-//! Links lead nowhere, what is missing is made, and what was made can be removed.
+//! Tests that links lead nowhere, that missing mount points are made, and that they can be removed.
 
 use std::path::PathBuf;
 
 use super::*;
 
-/// A root and, beside it, a directory that nobody may touch.
+/// A root and, next to it, a directory that must not be touched.
 struct Place {
     top: PathBuf,
 }
@@ -56,7 +56,7 @@ fn no_link_leads_a_mount_point_out_of_the_root() {
 }
 
 #[test]
-fn what_is_missing_is_made_below_the_root() {
+fn missing_mount_points_are_made_below_the_root() {
     let place = Place::new("missing");
     place.root().directory(Path::new("/a/b/c")).unwrap();
     place.root().file(Path::new("/a/file")).unwrap();
@@ -65,7 +65,7 @@ fn what_is_missing_is_made_below_the_root() {
 }
 
 #[test]
-fn reading_follows_links_inside_only_and_waits_for_nobody() {
+fn reading_follows_links_only_inside_and_does_not_block() {
     let place = Place::new("read");
     std::fs::write(place.top.join("witness/secret"), "host").unwrap();
     std::fs::write(place.top.join("root/real"), "inside").unwrap();

@@ -1,7 +1,7 @@
-//! `config.json` of the OCI runtime specification, as it is written: every member that it may have, and no other.
+//! `config.json` of the OCI runtime specification, in its own format: every allowed member, and no other.
 //!
-//! What is not known is an error, since it may be a restriction; serde names it. What other tools own is known, and not
-//! looked at. The specification's own list is config.md and config-linux.md.
+//! An unknown member is an error that serde names, because it may be a restriction. Members that other tools handle are
+//! known, and ignored. The specification lists all of them in config.md and config-linux.md.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// The whole of it. The members with an underscore are left to other tools; docs/oci.md says to which.
+/// The whole file. The members with an underscore are left to other tools, which docs/oci.md names.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Config {

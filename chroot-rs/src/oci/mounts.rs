@@ -1,6 +1,6 @@
-//! A mount of `config.json`, as an entry of our list: the specification's option words, config.md. No I/O here.
+//! A mount of `config.json`, as an entry of our list; config.md lists the option words. No I/O here.
 //!
-//! The surprise: `rbind` with `ro` makes only the topmost mount read-only; `rro` is for all of them.
+//! The surprise: `rbind` with `ro` makes only the topmost mount read-only; `rro` applies to all of them.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::facts::Facts;
 use crate::idmap::IdMap;
 use crate::std_mounts::cgroup_entries;
 
-/// What one mount becomes.
+/// A part of the list that one mount becomes.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     Entry(Entry),
@@ -20,10 +20,10 @@ pub(super) enum Step {
 }
 
 const NONE: Attributes = Attributes::empty();
-/// The access time words are values of one field.
+/// The words about access times set one field.
 const ATIME: Attributes = Attributes::MOUNT_ATTR__ATIME;
 
-/// Word, flags that it sets, flags that it clears.
+/// The flags: word, flags that it sets, flags that it clears.
 const FLAGS: [(&str, Attributes, Attributes); 17] = [
     ("ro", Attributes::MOUNT_ATTR_RDONLY, NONE),
     ("rw", NONE, Attributes::MOUNT_ATTR_RDONLY),
@@ -44,8 +44,8 @@ const FLAGS: [(&str, Attributes, Attributes); 17] = [
     ("strictatime", Attributes::MOUNT_ATTR_STRICTATIME, ATIME),
 ];
 
-/// What holds without being said, or says nothing to the kernel's mount calls.
-const SAID_ALREADY: [&str; 10] =
+/// Words that are the default or have no effect on the kernel's mount calls.
+const NO_EFFECT: [&str; 10] =
     ["defaults", "loud", "silent", "async", "nomand", "nolazytime", "noiversion", "nostrictatime", "nocopy", "nofail"];
 
 const PROPAGATION: [(&str, PropagationKind, bool); 6] = [
@@ -57,10 +57,10 @@ const PROPAGATION: [(&str, PropagationKind, bool); 6] = [
     ("runbindable", PropagationKind::Unbindable, true),
 ];
 
-/// Words of the specification that are not done here: better told than passed over.
-const NOT_DONE: [&str; 6] = ["remount", "tmpcopyup", "shared", "rshared", "iversion", "copy-symlink"];
+/// Words of the specification that are not supported: they are refused and not ignored.
+const UNSUPPORTED: [&str; 6] = ["remount", "tmpcopyup", "shared", "rshared", "iversion", "copy-symlink"];
 
-/// The words of one mount.
+/// The parsed option words of one mount.
 #[derive(Default)]
 struct Words<'a> {
     top: Option<Change>,
@@ -71,16 +71,16 @@ struct Words<'a> {
     parameters: Vec<&'a str>,
 }
 
-/// Reads the propagation, which the root has, too.
+/// Parses a propagation word, which the root can have, too.
 pub(super) fn propagation(word: &str) -> Result<Option<Propagation>, String> {
-    if NOT_DONE.contains(&word) {
+    if UNSUPPORTED.contains(&word) {
         return Err(format!("{word:?} is not supported"));
     }
     let found = PROPAGATION.iter().find(|(known, ..)| *known == word);
     Ok(found.map(|(_, kind, recursive)| Propagation { kind: *kind, recursive: *recursive }))
 }
 
-/// The steps that a mount takes; sources are relative to the bundle.
+/// Returns the steps of a mount; sources are relative to the bundle.
 pub(super) fn steps(mount: &Mount, bundle: &Path) -> Result<Vec<Step>, String> {
     let words = Words::read(&mount.options)?;
     let target = place(mount.destination.as_os_str())?;
@@ -88,12 +88,12 @@ pub(super) fn steps(mount: &Mount, bundle: &Path) -> Result<Vec<Step>, String> {
     let mut steps = match (words.bind, kind) {
         (None, "bind") | (Some(_), _) => vec![Step::Entry(words.binding(mount, target.clone(), bundle)?)],
         (None, "cgroup" | "cgroup2") => vec![Step::Cgroups(target.clone(), words.flags())],
-        (None, "none" | "") => return Err("it has no type, and is no bind".to_owned()),
+        (None, "none" | "") => return Err("it has no type, and is not a bind".to_owned()),
         (None, kind) => vec![Step::Entry(words.fresh(mount, target.clone(), kind)?)],
     };
-    let why = "whether mounts made outside show here; mount_namespaces(7)";
+    let why = "it decides whether later mounts of the host appear here; mount_namespaces(7)";
     let set = |propagation: &Propagation| Step::Entry(Entry::new(target.clone(), What::Propagation(*propagation), why));
-    // All is private before; a step that says so again would be one more call for each mount.
+    // All mounts are private already; setting it again would cost a call for each mount.
     steps.extend(words.propagation.iter().filter(|one| one.kind != PropagationKind::Private).map(set));
     Ok(steps)
 }
@@ -102,13 +102,13 @@ impl Step {
     pub(super) fn entries(&self, facts: &Facts) -> Vec<Entry> {
         match self {
             Step::Entry(entry) if facts.has_tty_group => vec![entry.clone()],
-            // Group 5 owns terminals in every bundle, and where it is not mapped the kernel would refuse it.
+            // Group 5 owns terminals in every bundle, but where it is not mapped the kernel would refuse it.
             Step::Entry(entry) => vec![without_tty_group(entry.clone())],
             Step::Cgroups(at, attributes) => cgroup_entries(at, facts, *attributes),
         }
     }
 
-    /// Whether a propagation was asked for that must be there from the beginning.
+    /// Reports whether it needs a propagation that all mounts must have from the beginning.
     pub(super) fn wants_slave(&self) -> bool {
         let Step::Entry(Entry { what: What::Propagation(propagation), .. }) = self else { return false };
         propagation.kind == PropagationKind::Slave
@@ -141,7 +141,7 @@ impl<'a> Words<'a> {
                     "rbind" => words.bind = Some(true),
                     "idmap" => words.idmap = Some(false),
                     "ridmap" => words.idmap = Some(true),
-                    word if SAID_ALREADY.contains(&word) => {}
+                    word if NO_EFFECT.contains(&word) => {}
                     word => words.parameters.push(word),
                 }
             }
@@ -149,19 +149,19 @@ impl<'a> Words<'a> {
         Ok(words)
     }
 
-    /// Of a new file system, with nothing below it.
+    /// Returns the flags of a new file system, which has no mounts below it.
     fn flags(&self) -> Attributes {
         self.top.unwrap_or(Change::NONE).set | self.all.unwrap_or(Change::NONE).set
     }
 
     fn binding(&self, mount: &Mount, target: PathBuf, bundle: &Path) -> Result<Entry, String> {
         if let Some(word) = self.parameters.first() {
-            return Err(format!("{word:?} is no option of a bind"));
+            return Err(format!("{word:?} is not an option of a bind"));
         }
         let source = mount.source.as_ref().ok_or("the source is missing")?;
         let all = self.all.unwrap_or(Change::NONE);
         if !(all.clear - ATIME).is_empty() {
-            return Err("flags of mounts below are not taken back here".to_owned());
+            return Err("clearing flags of the mounts below is not supported".to_owned());
         }
         let bind = Bind {
             recursive: self.bind.unwrap_or(true),
@@ -177,9 +177,9 @@ impl<'a> Words<'a> {
         let is_mapped = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
         match (is_mapped, self.idmap) {
             (false, None) => Ok(None),
-            (false, Some(_)) => Err("idmap needs uidMappings and gidMappings beside it".to_owned()),
+            (false, Some(_)) => Err("idmap needs uidMappings and gidMappings".to_owned()),
             (true, Some(recursive)) if recursive != self.bind.unwrap_or(true) => {
-                Err("idmap goes with bind, and ridmap with rbind".to_owned())
+                Err("idmap requires bind, and ridmap requires rbind".to_owned())
             }
             (true, _) => {
                 let lines = |ranges: &[Range]| {
@@ -198,11 +198,11 @@ impl<'a> Words<'a> {
             self.parameters.iter().map(|word| word.split_once('=').unwrap_or((word, ""))).collect();
         let mut filesystem = Filesystem::new(kind, &parameters, self.flags());
         if let (Some(source), Some(first)) = (&mount.source, filesystem.parameters.first_mut()) {
-            first.1 = Some(source.to_str().ok_or("the source is no text")?.to_owned());
+            first.1 = Some(source.to_str().ok_or("the source is not valid UTF-8")?.to_owned());
         }
-        // As runtimes do it for who has no network namespace of its own.
+        // As other runtimes do for a container without its own network namespace.
         let otherwise = if kind == "sysfs" { Otherwise::Bind("/sys") } else { Otherwise::Refuse };
-        Ok(Entry::new(target, What::Fresh(filesystem, otherwise), "a file system of its own; fsopen(2)"))
+        Ok(Entry::new(target, What::Fresh(filesystem, otherwise), "a new file system; fsopen(2)"))
     }
 }
 
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_a_bind_are_about_the_topmost_mount_unless_they_say_otherwise() {
+    fn the_words_of_a_bind_apply_to_the_topmost_mount_by_default() {
         let text = r#"{"destination":"/d","source":"s","options":["rbind","ro","rnosuid","rprivate","noatime"]}"#;
         let What::Bind(bind) = entry(text).what else { panic!("a bind") };
         assert_eq!((bind.source.as_path(), bind.recursive), (Path::new("/bundle/s"), true));
@@ -235,16 +235,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_word_is_a_parameter_of_the_file_system() {
+    fn an_unknown_word_is_a_parameter_of_the_file_system() {
         let text =
             r#"{"destination":"/t","type":"tmpfs","source":"x","options":["nosuid","mode=755","size=64k","defaults"]}"#;
         let What::Fresh(tmpfs, _) = entry(text).what else { panic!("a tmpfs") };
-        let told: Vec<_> = tmpfs.parameters.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
-        assert_eq!(told, [("source", Some("x")), ("mode", Some("755")), ("size", Some("64k"))]);
+        let shown: Vec<_> = tmpfs.parameters.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
+        assert_eq!(shown, [("source", Some("x")), ("mode", Some("755")), ("size", Some("64k"))]);
     }
 
     #[test]
-    fn what_is_not_done_is_named() {
+    fn unsupported_words_are_named() {
         for (text, named) in [
             (r#"{"destination":"d","type":"tmpfs"}"#, "absolute"),
             (r#"{"destination":"/d"}"#, "no type"),

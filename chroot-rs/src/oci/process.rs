@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{config, refuse};
 use crate::identity::{Identity, Request};
 
-/// Who the command is, and what it is confined to.
+/// The identity and the confinement of the command.
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) args: Vec<String>,
@@ -29,9 +29,9 @@ impl Wanted {
         let process = match process {
             Some(process) => process,
             None => {
-                let mut nothing_said = config::Process::default();
-                nothing_said.cwd = "/".into();
-                nothing_said
+                let mut empty = config::Process::default();
+                empty.cwd = "/".into();
+                empty
             }
         };
         let is_named = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
@@ -48,7 +48,7 @@ impl Wanted {
             return Err(format!("its process.cwd {:?} is not absolute", process.cwd.to_string_lossy()));
         }
         if let Some(entry) = process.env.iter().find(|entry| !entry.contains('=') || entry.starts_with('=')) {
-            return Err(format!("its process.env has {entry:?}, which is no NAME=VALUE"));
+            return Err(format!("its process.env has {entry:?}, which is not NAME=VALUE"));
         }
         Ok(Wanted {
             args: process.args,
@@ -63,7 +63,7 @@ impl Wanted {
         })
     }
 
-    /// By number: a bundle has no names.
+    /// Returns the identity, by number: a bundle has no names.
     pub(super) fn identity(&self) -> Request {
         let number = |id: u32| format!("+{id}");
         Request {
@@ -75,11 +75,11 @@ impl Wanted {
     }
 
     pub(super) fn process(&self, identity: Identity, setgroups_denied: bool) -> Process {
-        // Where the kernel forbids it for good, there is nothing to leave.
+        // If the kernel denies setgroups(2) permanently, no groups can be dropped.
         let groups = identity.groups.filter(|groups| !(groups.is_empty() && setgroups_denied));
         let mut env: Vec<Text> = self.env.iter().map(|entry| Text::from(entry.as_str())).collect();
         if !self.env.iter().any(|entry| entry.starts_with("HOME=")) {
-            // As runtimes do it, though the specification does not say so.
+            // As other runtimes do, although the specification does not mention it.
             env.push(format!("HOME={}", identity.home.as_deref().unwrap_or("/")).as_str().into());
         }
         Process {
@@ -94,7 +94,7 @@ impl Wanted {
             session_keyring: true,
             new_session: false,
             oom_score_adj: self.oom_score_adj,
-            // TERM, which otherwise stays the caller's, is the bundle's to say.
+            // The bundle decides about TERM, which otherwise is the caller's.
             env: Some(Vec::new()),
             unsetenv: vec!["TERM".into()],
             setenv: env,
@@ -104,7 +104,7 @@ impl Wanted {
     }
 }
 
-/// All five are said: what is absent is empty.
+/// Returns all five sets: an absent one is empty.
 fn sets(capabilities: config::Capabilities) -> Result<FiveSets, String> {
     let known = |names: Vec<String>| match capability_set(&names) {
         Ok(_) => Ok(Some(names)),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_taken_as_it_is_written() {
+    fn the_members_of_a_process_are_kept() {
         let text = r#"{"cwd":"/w","user":{"uid":5,"gid":6,"umask":63,"additionalGids":[7]},"env":["A=b"],
             "capabilities":{"bounding":["CAP_KILL"]},"rlimits":[{"type":"RLIMIT_CORE","soft":0,"hard":18446744073709551615}]}"#;
         let wanted = read(text).unwrap();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_itself_is_refused() {
+    fn contradictions_are_refused() {
         let limit = r#"{"type":"RLIMIT_CORE","soft":1,"hard":1}"#;
         assert!(read(&format!(r#"{{"cwd":"/","rlimits":[{limit},{limit}]}}"#)).is_err());
         assert!(read(r#"{"cwd":"/","env":["NAME"]}"#).is_err());

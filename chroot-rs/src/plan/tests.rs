@@ -1,4 +1,4 @@
-//! What a command line asks for, and what is refused.
+//! Tests which plan a command line gives, and which command lines are refused.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn plan(words: &[&str]) -> Result<Plan, Fault> {
 }
 
 #[test]
-fn whatever_makes_a_mount_namespace_pivots_unless_told_not_to() {
+fn a_run_with_its_own_mount_namespace_pivots_by_default() {
     for (words, leave) in [
         (&["--std", "/new"][..], Leave::ByPivot),
         (&["--pivot", "/new"], Leave::ByPivot),
@@ -35,7 +35,7 @@ fn options_end_at_the_new_root() {
 }
 
 #[test]
-fn a_double_dash_may_stand_before_the_command() {
+fn a_double_dash_may_precede_the_command() {
     assert_eq!(plan(&["--std", "/new", "--", "ls"]).unwrap().command, ["ls"]);
     let host = plan(&["--std", "--host-root", "--", "ls"]).unwrap();
     assert_eq!((host.source, host.command), (Some(Source::Host), vec!["ls".into()]));
@@ -49,7 +49,7 @@ fn a_bundle_takes_no_new_root() {
 }
 
 #[test]
-fn what_does_not_go_together_is_refused() {
+fn contradicting_options_are_refused() {
     for words in [
         &[][..],
         &["--std"],
@@ -78,7 +78,7 @@ fn what_does_not_go_together_is_refused() {
 }
 
 #[test]
-fn the_last_of_two_userspecs_wins_and_prefixes_are_understood() {
+fn the_last_of_two_userspecs_wins_and_abbreviated_options_are_accepted() {
     let plan = plan(&["--user=a", "--userspec=b:c", "/new"]).unwrap();
     assert_eq!(plan.identity.user.as_deref(), Some("b"));
     assert_eq!(plan.identity.group.as_deref(), Some("c"));

@@ -1,4 +1,4 @@
-//! The calls that change something, which strace(1) is told to show and the tools have to narrate.
+//! The calls that change something: strace(1) is asked to show them, and the tools must narrate them.
 
 /// Calls that change the state of the machine or of the process, whatever their arguments are.
 pub const CHANGING: &[&str] = &[
@@ -90,7 +90,7 @@ pub const CHANGING: &[&str] = &[
     "personality", // rights over the machine, and corners of the kernel
 ];
 
-/// Calls that do so with some arguments only; see [`crate::trace::Call::changes_state`].
+/// Calls that do so only with some arguments; see [`crate::trace::Call::changes_state`].
 pub const AT_TIMES: &[&str] = &[
     "open",
     "openat",
@@ -105,16 +105,16 @@ pub const AT_TIMES: &[&str] = &[
     "prlimit64",
     "ptrace",
     "ioctl",
-    // Narrated where a tool is asked for it, and made silently for its own needs.
+    // Narrated where an option asks for them, and made silently for a tool's own needs.
     "chdir",
     "read",
     "umask",
     "landlock_create_ruleset",
-    // Told by the audit, which looks at what is answered.
+    // Narrated by the audit, which uses the result.
     "socket",
 ];
 
-/// What `prctl(2)` is asked for when it is no mere question.
+/// The options of `prctl(2)` that change something.
 pub const CHANGING_PRCTL: &[&str] = &[
     "PR_CAPBSET_DROP",
     "PR_SET_NO_NEW_PRIVS",

@@ -1,7 +1,7 @@
 //! Every process that a row leaves behind becomes a child of this one: prctl(2), PR_SET_CHILD_SUBREAPER.
 //!
 //! So "what did the row leave" has an exact answer, our descendants, however busy the machine is otherwise. The price
-//! is that we collect every child ourselves; a status taken by anybody else's wait would be lost.
+//! is that we must collect every child ourselves; a status that another wait collects would be lost.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,31 +11,31 @@ use nix::sys::prctl;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-/// The processes that a script is waiting for, and how they ended once they have.
+/// The processes for which a script waits, with their status after they have ended.
 static EXPECTED: Mutex<BTreeMap<i32, Option<i32>>> = Mutex::new(BTreeMap::new());
 
-/// Makes this process the one that orphans come to.
+/// Makes this process the parent of orphans.
 pub fn adopt_orphans() -> nix::Result<()> {
     prctl::set_child_subreaper(true)
 }
 
-/// From now on the exit status of this child is kept.
+/// Keeps the exit status of this child from now on.
 pub fn expect(pid: Pid) {
     expected().insert(pid.as_raw(), None);
 }
 
-/// How an expected child ended, once it has: its status, or 128+N if signal N ended it.
+/// Returns the status of an expected child if it has ended: its exit status, or 128+N if signal N ended it.
 pub fn ended(pid: Pid) -> Option<i32> {
     collect();
     expected().get(&pid.as_raw()).copied().flatten()
 }
 
-/// Nobody asks for this child's status any more.
+/// Forgets this child: its status is not needed any more.
 pub fn forget(pid: Pid) {
     expected().remove(&pid.as_raw());
 }
 
-/// Collects every child that has ended, the orphans of rows among them, so that no pid stays taken by a zombie.
+/// Collects every child that has ended, including orphans of rows, so that no pid is occupied by a zombie.
 pub fn collect() {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -54,7 +54,7 @@ fn keep(pid: Pid, status: i32) {
     }
 }
 
-/// A row that panicked while it held the lock left the table whole: each use is one insertion, look-up or removal.
+/// Locks the table. It is consistent even if a row panicked while it held the lock: each use is one operation.
 fn expected() -> MutexGuard<'static, BTreeMap<i32, Option<i32>>> {
     EXPECTED.lock().unwrap_or_else(PoisonError::into_inner)
 }

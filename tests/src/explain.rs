@@ -134,7 +134,7 @@ fn forgeries(processes: &[Process]) -> Vec<(String, Vec<Process>)> {
     for (number, process) in processes.iter().enumerate() {
         let calls = &process.calls;
         let places: Vec<usize> =
-            (0..calls.len()).filter(|at| calls[*at].changes_state() || calls[*at].told().is_some()).collect();
+            (0..calls.len()).filter(|at| calls[*at].changes_state() || calls[*at].printed().is_some()).collect();
         let mut forge = |what: String, change: &dyn Fn(&mut Process)| {
             let mut forged = processes.to_vec();
             change(&mut forged[number]);
@@ -145,7 +145,7 @@ fn forgeries(processes: &[Process]) -> Vec<(String, Vec<Process>)> {
             if at != 0 && calls[at].name != "execve" {
                 forge(format!("twice {}", calls[at]), &|process| process.calls.insert(at, process.calls[at].clone()));
             }
-            for (old, new) in calls[at].told().and_then(told_call).map(other_words).unwrap_or_default() {
+            for (old, new) in calls[at].printed().and_then(told_call).map(other_words).unwrap_or_default() {
                 forge(format!("{new} instead of {old} in {}", calls[at]), &|process| {
                     process.calls[at].strings[0] = process.calls[at].strings[0].replacen(&old, &new, 1);
                 });

@@ -1,24 +1,24 @@
-//! A held container for rows that need one: made by the tool, ended with the row.
+//! A held container for rows that need one: made by the tool, removed with the row.
 
 use serde_json::Value;
 
 use crate::stat::Stat;
 use crate::world::World;
 
-/// A container that is being assembled.
+/// An unfinished container.
 pub struct Held<'a> {
     world: &'a World,
     /// Its record, with the newline.
     pub record: String,
-    /// Its init.
+    /// The pid of its init.
     pub pid: i32,
 }
 
 impl<'a> Held<'a> {
-    /// Makes one with this name, in a user namespace where we are not root.
+    /// Makes a container with this name; in a user namespace if we are not root.
     pub fn new(world: &'a World, name: &str) -> Self {
         let user = world.as_root();
-        // The substitution waits until nobody holds the pipe any more: an init that did would be found out here.
+        // The substitution waits until no process holds the pipe: an init that held it would be noticed here.
         let script = format!(
             "record=$(unshare-rs --hold --name {name} --hostname {name} {user} --mount --pid --uts --ipc --net --ttl 120) && \
              echo \"$record\""
@@ -29,7 +29,7 @@ impl<'a> Held<'a> {
         Held { world, record, pid }
     }
 
-    /// Whether its init is there, and not a zombie.
+    /// Reports whether its init exists and is not a zombie.
     pub fn is_alive(&self) -> bool {
         Stat::of(self.pid).is_some_and(|stat| stat.is_alive())
     }

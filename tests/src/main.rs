@@ -1,8 +1,8 @@
 //! `suite` runs every end-to-end row that applies to this user and this machine, one after the other.
 //!
-//! It is a static program that needs nothing of the checkout, so the same file runs as root, as an unprivileged
+//! It is a static program that needs nothing from the checkout, so the same file runs as root, as an unprivileged
 //! user from a copy, and inside a virtual machine. Rows change the machine (namespaces, cgroups, interfaces), which
-//! all rows share: that is why they never run side by side.
+//! all rows share: that is why they never run in parallel.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "the results are what a test run is for")]
 
@@ -86,7 +86,7 @@ use clap::Parser;
 use row::{Row, Verdict};
 use world::World;
 
-/// Every topic, in the order in which it runs.
+/// All topics, in the order in which they run.
 const TOPICS: &[&[Row]] = &[
     smoke::ROWS,
     readme::ROWS,
@@ -143,8 +143,8 @@ const TOPICS: &[&[Row]] = &[
     named_files::ROWS,
 ];
 
-/// Topics of one tool: its options, and its agreement with the tool that it replaces. They compare with what is
-/// installed on the machine outside, and are many.
+/// Topics of one tool: its options, and its agreement with the tool that it replaces. They compare with the programs that
+/// are installed on the host, and are many.
 const HOST_TOPICS: &[&[Row]] = &[
     chroot::ROWS,
     chroot_peer::ROWS,
@@ -157,39 +157,39 @@ const HOST_TOPICS: &[&[Row]] = &[
     lsns_agreement::ROWS,
 ];
 
-/// Run the end-to-end tests of the five tools. The tools come from the directory that the variable TOOLS names, else
-/// from where this program lies.
+/// Run the end-to-end tests of the five tools. The tools come from the directory that the variable TOOLS names, or else
+/// from the directory of this program.
 #[derive(Parser)]
 #[command(name = "suite", version)]
 struct Options {
-    /// Name the rows that would run, and run none
+    /// List the rows that would run, and run none
     #[arg(long)]
     list: bool,
-    /// Say that this is the project's own virtual machine
+    /// Assume that this is the project's own virtual machine
     #[arg(long)]
     in_vm: bool,
-    /// Let a row whose need is not met fail
+    /// Fail a row whose need is not met
     #[arg(long)]
     deny_skips: bool,
     /// Of rows that run a table of cases, run only the cases that contain this text
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     case: Option<String>,
-    /// Find out whether this process may create the kind of namespace, and exit
+    /// Try to create this kind of namespace, and exit
     #[arg(long, hide = true, value_name = "NAMESPACE")]
     probe: Option<need::Probe>,
-    /// Tell what this process finds around it, and exit
+    /// Print the state of this process and its environment, and exit
     #[arg(long, hide = true, value_name = "ARGUMENT", num_args = 0.., allow_hyphen_values = true)]
     look: Option<Vec<std::ffi::OsString>>,
-    /// Let a thread of this process be in a uts namespace of its own, until stdin ends
+    /// Keep a thread of this process in a new uts namespace until stdin ends
     #[arg(long, hide = true)]
     apart: bool,
-    /// Tell what this process inherited that /proc does not show, and exit
+    /// Print inherited state of this process that /proc does not show, and exit
     #[arg(long, hide = true)]
     show_inherited: bool,
-    /// Truncate a file without opening it for writing, and tell what came of it
+    /// Truncate a file without opening it for writing, and print the result
     #[arg(long, hide = true, value_name = "FILE")]
     truncate: Option<std::path::PathBuf>,
-    /// Become a command, with signals blocked and an odd environment
+    /// Execute a command, with signals blocked and an odd environment
     #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true, value_name = "COMMAND")]
     hand_on: Vec<std::ffi::OsString>,
     /// Run only rows whose name contains this text, or one of several with | between
@@ -199,7 +199,7 @@ struct Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     if options.look.is_some() {
-        // What it tells is what it was started with: the library under test sets SIGCHLD for itself.
+        // It reports the state at its start: the library under test sets SIGCHLD for itself.
         plumbing::startup::hand_on();
         return agreement::look();
     }
@@ -238,12 +238,13 @@ fn run(options: &Options, world: &World) -> ExitCode {
     }
     let (mut passed, mut failed, mut skipped) = (0, Vec::new(), 0);
     row::keep_panics_quiet();
-    // From the first thread on, the C library has whatever we start ignore a signal of its own: from the first row on, then.
+    // When the first thread starts, the C library makes later children ignore one of its own signals: so a thread starts now,
+    // before the first row, and all rows see the same.
     std::thread::spawn(|| ()).join().ok();
     for row in rows {
         let (start, cases) = (Instant::now(), world.cases_chosen());
         match row.run(world) {
-            // None of its cases has the text of `--case`, so it has shown nothing.
+            // None of its cases contains the text of `--case`, so it has shown nothing.
             Verdict::Passed if world.case.is_some() && world.cases_chosen() == cases => {}
             Verdict::Passed => {
                 println!("ok {} ({:.2} s)", row.name, start.elapsed().as_secs_f32());

@@ -1,5 +1,5 @@
-//! What a row needs from the machine. Each need is found out by trying it, never from a version number or a
-//! configuration file, because a sandbox around us may refuse what the kernel offers.
+//! The needs of a row. Each need is checked by trying it, never by a version number or a configuration file, because a
+//! sandbox around the tests may refuse what the kernel offers.
 
 use std::env;
 use std::fs;
@@ -11,15 +11,15 @@ use nix::sched::{CloneFlags, unshare};
 use crate::mounts::{Mount, mounts_of};
 use crate::world::World;
 
-/// One thing that a machine may lack.
+/// Something that a machine may lack.
 pub enum Need {
-    /// A program in PATH, and the Debian package that has it.
+    /// A program in PATH, and the Debian package that contains it.
     Program(&'static str, &'static str),
-    /// The right to create user namespaces, which root needs as well to test them.
+    /// Permission to create user namespaces, which root needs too to test them.
     UserNamespaces,
-    /// The right to create network namespaces: in a user namespace of our own where we are not root.
+    /// Permission to create network namespaces, for users other than root in a new user namespace.
     NetworkNamespaces,
-    /// A controller of cgroup v2 that is ours to use in the root of the hierarchy.
+    /// A controller of cgroup v2 that can be used in the root of the hierarchy.
     CgroupV2(&'static str),
 }
 
@@ -52,8 +52,7 @@ pub const STRACE: Need = Need::Program("strace", "strace");
 /// unshare(1).
 pub const UNSHARE: Need = Need::Program("unshare", "util-linux");
 
-/// A namespace that `suite --probe` tries to create. It takes a process of its own: what unshare(2) gave cannot be
-/// given back.
+/// A namespace that `suite --probe` tries to create, in its own process: a process cannot undo unshare(2).
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Probe {
     /// A user namespace
@@ -65,11 +64,11 @@ pub enum Probe {
 }
 
 impl Need {
-    /// The reason why the need is not met, or nothing.
+    /// Returns the reason why the need is not met, or nothing.
     pub fn missing(&self, world: &World) -> Option<String> {
         match self {
             Self::Program(name, package) => {
-                world.program(name).is_none().then(|| format!("{name} is not here (apt-get install {package})"))
+                world.program(name).is_none().then(|| format!("{name} is not installed (apt-get install {package})"))
             }
             Self::UserNamespaces => Probe::User.refused("user namespaces"),
             Self::NetworkNamespaces if world.is_root => Probe::Net.refused("network namespaces"),
@@ -80,7 +79,7 @@ impl Need {
 }
 
 impl Probe {
-    /// Tries, in this process, and answers by the exit status and on stderr.
+    /// Tries it in this process, and reports by exit status and on stderr.
     pub fn run(self) -> ExitCode {
         let flags = match self {
             Self::User => CloneFlags::CLONE_NEWUSER,

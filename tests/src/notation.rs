@@ -1,20 +1,20 @@
-//! strace's notation, which the tools narrate in: quoted strings with escapes, descriptors with their paths in angle
+//! strace's notation, which the narration uses too: quoted strings with escapes, descriptors with their paths in angle
 //! brackets, and the words between.
 
-/// What stands in a text between two parentheses.
+/// The contents of a text between two parentheses.
 #[derive(Default)]
 pub struct Scanned {
-    /// Where the closing parenthesis stands, or the end.
+    /// The position of the closing parenthesis, or the end of the text.
     pub end: usize,
     /// The quoted strings, decoded.
     pub strings: Vec<String>,
-    /// What stands in angle brackets behind a descriptor.
+    /// The text in angle brackets after a descriptor.
     pub descriptors: Vec<String>,
     /// Words in capitals.
     pub constants: Vec<String>,
 }
 
-/// Scans arguments in strace's notation, which both strace and the narration use, from behind the opening parenthesis.
+/// Scans arguments in strace's notation, from behind the opening parenthesis.
 pub fn scan(text: &str) -> Scanned {
     let bytes = text.as_bytes();
     let mut scanned = Scanned { end: bytes.len(), ..Scanned::default() };
@@ -39,7 +39,7 @@ pub fn scan(text: &str) -> Scanned {
             b'/' if bytes.get(at + 1) == Some(&b'*') => {
                 at += text[at..].find("*/").map_or(bytes.len(), |length| length + 1);
             }
-            // A path that is told without quotes, as in `root:/proc`.
+            // A path without quotes, as in `root:/proc`.
             b'/' => at += text[at..].find([',', ')', ' ']).unwrap_or(bytes.len()) - 1,
             b'(' | b'[' | b'{' => depth += 1,
             b')' if depth == 0 => {
@@ -63,7 +63,7 @@ pub fn scan(text: &str) -> Scanned {
     scanned
 }
 
-/// A string up to its end, and how long it was: strace's escapes, which are C's, and those of Rust's `{:?}`.
+/// Decodes a string up to its end, and returns its length: strace's escapes, which are C's, and those of Rust's `{:?}`.
 fn quoted(bytes: &[u8], end: u8) -> (String, usize) {
     let mut decoded = Vec::new();
     let mut at = 0;
@@ -115,7 +115,7 @@ fn escape(bytes: &[u8], decoded: &mut Vec<u8>) -> (Option<u8>, usize) {
     }
 }
 
-/// What strace says of a descriptor: `/dev/null<char 1:3>`, `NETLINK:[ROUTE:77]`, `pid:4242`.
+/// Decodes strace's description of a descriptor: `/dev/null<char 1:3>`, `NETLINK:[ROUTE:77]`, `pid:4242`.
 fn angle(bytes: &[u8]) -> (String, usize) {
     let mut depth = 0;
     let length = bytes.iter().take_while(|byte| match byte {

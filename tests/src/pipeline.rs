@@ -1,15 +1,15 @@
-//! The pipeline of the README, by its stages, for rows that want to change one of them.
+//! The pipeline of the README, by its stages, for rows that change one of them.
 
 use crate::world::World;
 
-/// How many stages there are.
+/// The number of stages.
 pub const STAGES: usize = 5;
 
-/// hold, limit, connect, mount, enter.
+/// The stages: hold, limit, connect, mount, enter.
 pub struct Pipeline([String; STAGES]);
 
 impl Pipeline {
-    /// The whole container, with `/bin/true` as its command.
+    /// Makes the pipeline for a complete container, with `/bin/true` as its command.
     pub fn new(world: &World) -> Self {
         let root = world.busybox_root().display();
         Self([
@@ -28,7 +28,7 @@ impl Pipeline {
         self
     }
 
-    /// The line for the shell.
+    /// Returns the line for the shell.
     pub fn script(&self) -> String {
         self.0.join(" | ")
     }

@@ -1,5 +1,5 @@
-//! A row is one test: a sentence, where it applies, what it needs, and a function that panics when the sentence is
-//! untrue. Where it does not apply it is not counted at all; where a need is not met it is a skip, with the reason.
+//! A row is one test: a sentence, where it applies, what it needs, and a function that panics if the sentence is false. A row
+//! that does not apply is not counted; if a need is not met, the row is skipped with a reason.
 
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
@@ -9,7 +9,7 @@ use crate::world::World;
 
 /// One test.
 pub struct Row {
-    /// What holds, as a sentence.
+    /// The claim, as a sentence.
     pub name: &'static str,
     needs: &'static [Need],
     test: fn(&World),
@@ -17,13 +17,13 @@ pub struct Row {
     place: Place,
 }
 
-/// How a row ended.
+/// The result of a row.
 pub enum Verdict {
     /// The sentence holds.
     Passed,
     /// The sentence does not hold: the text of the panic.
     Failed(String),
-    /// This machine cannot tell: the need that is not met.
+    /// This machine cannot run the row: the need that is not met.
     Skipped(String),
 }
 
@@ -42,36 +42,36 @@ enum Place {
 }
 
 impl Row {
-    /// A row that applies to every user on every machine.
+    /// Makes a row that applies to every user on every machine.
     pub const fn new(name: &'static str, needs: &'static [Need], test: fn(&World)) -> Self {
         Self { name, needs, test, who: Who::Anyone, place: Place::Anywhere }
     }
 
-    /// The sentence is about root.
+    /// Restricts the row to root.
     pub const fn root_only(mut self) -> Self {
         self.who = Who::Root;
         self
     }
 
-    /// The sentence is about an unprivileged user.
+    /// Restricts the row to unprivileged users.
     pub const fn user_only(mut self) -> Self {
         self.who = Who::User;
         self
     }
 
-    /// The sentence is about the machine outside (its daemons, its cgroup v1, its packages).
+    /// Restricts the row to the host (its daemons, its cgroup v1, its packages).
     pub const fn host_only(mut self) -> Self {
         self.place = Place::Host;
         self
     }
 
-    /// The sentence is about the virtual machine (all of cgroup v2, a chosen kernel).
+    /// Restricts the row to the virtual machine (only cgroup v2, a chosen kernel).
     pub const fn vm_only(mut self) -> Self {
         self.place = Place::Vm;
         self
     }
 
-    /// Whether the sentence is about this user on this machine.
+    /// Reports whether the row applies to this user on this machine.
     pub fn applies_to(&self, world: &World) -> bool {
         let who = if world.is_root { Who::Root } else { Who::User };
         let place = if world.in_vm { Place::Vm } else { Place::Host };
@@ -94,7 +94,7 @@ thread_local! {
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// From now on the text of a panic, with its place, is kept for the verdict instead of printed above it.
+/// Keeps the text of a panic for the verdict, from now on, and does not print it.
 pub fn keep_panics_quiet() {
     panic::set_hook(Box::new(|info| PANIC.set(info.to_string())));
 }

@@ -1,7 +1,7 @@
-//! What there is on this machine, taken twice and compared: a row that cleans up after itself leaves no difference.
+//! A snapshot of the machine, taken twice and compared: a row that cleans up after itself leaves no difference.
 //!
 //! Processes are our own descendants (see `children`); cgroups, interfaces, mounts, named network namespaces and
-//! firewall rules are those of the whole machine, as far as this user may look.
+//! firewall rules are those of the whole machine, as far as this user may see them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,13 +17,13 @@ use crate::children;
 use crate::mounts::mounts_of;
 use crate::stat::Stat;
 
-/// A snapshot: what identifies each object, and what else to say of it (a process changes its name as it lives).
+/// A snapshot: the identity of each object, and further details (a process can change its name).
 pub struct Scan {
     objects: BTreeMap<String, String>,
 }
 
 impl Scan {
-    /// Looks at the machine.
+    /// Takes a snapshot.
     pub fn take() -> Self {
         children::collect();
         let mut objects: BTreeMap<_, _> = descendants().into_iter().map(Process::object).collect();
@@ -49,7 +49,7 @@ impl Scan {
         Self { objects }
     }
 
-    /// What is new in `after`, and what is gone. A process that ended is no difference.
+    /// Lists the objects that are new in `after`, and those that are gone. A process that ended is not a difference.
     pub fn difference(&self, after: &Self) -> Vec<String> {
         let missing_in = |other: &Self, word: &str, all: &Self| -> Vec<String> {
             let only = all.objects.iter().filter(|(object, _)| !other.objects.contains_key(*object));
@@ -60,7 +60,7 @@ impl Scan {
         [missing_in(self, "new", after), gone].concat()
     }
 
-    /// Looks again until the machine is as it was, and panics with the difference when it still is not after `limit`.
+    /// Repeats the snapshot until it is the same, and panics with the difference if it is not after `limit`.
     #[track_caller]
     pub fn wait_until_same(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
@@ -75,20 +75,20 @@ impl Scan {
     }
 }
 
-/// Ends what a failed row left running. First the processes of pid namespaces, so that whoever waits for a container's
-/// end in order to clean up after it has a second to do so; then all that are left.
+/// Kills the processes that a failed row left. First those in pid namespaces, so that a process which waits for the end of a
+/// container to clean up after it has a second to do so; then the others.
 pub fn end_descendants() {
     let start = Instant::now();
     loop {
         children::collect();
         let processes = descendants();
-        // One of another user's, which we may not end, ends the attempt.
+        // A process of another user, which we may not kill, ends the attempt.
         if processes.is_empty() || start.elapsed() > Duration::from_secs(5) {
             return;
         }
         let is_late = start.elapsed() > Duration::from_secs(1);
         for process in processes.iter().filter(|process| is_late || process.is_in_pid_namespace()) {
-            // One that has ended since is what we want.
+            // A process that has ended in between is fine.
             kill(Pid::from_raw(process.pid), Signal::SIGKILL).ok();
         }
         thread::sleep(Duration::from_millis(10));
@@ -103,14 +103,14 @@ struct Process {
 }
 
 impl Process {
-    /// One that lives.
+    /// Returns the process if it is alive.
     fn of(pid: i32) -> Option<Self> {
         let stat = Stat::of(pid).filter(Stat::is_alive)?;
         let (parent, start) = (stat.field(4).parse().ok()?, stat.field(22).to_owned());
         Some(Self { pid, parent, name: stat.name, start })
     }
 
-    /// What identifies it (a pid used again has another start time), and its name of the moment.
+    /// Returns its identity (a pid that is used again has another start time), and its current name.
     fn object(self) -> (String, String) {
         (format!("process {} started at {}", self.pid, self.start), format!(" ({})", self.name))
     }
@@ -122,7 +122,7 @@ impl Process {
     }
 }
 
-/// Every living process below this one.
+/// Lists all living descendants of this process.
 fn descendants() -> Vec<Process> {
     let pids = names_in("/proc").into_iter().filter_map(|name| name.parse().ok());
     let mut rest: Vec<Process> = pids.filter_map(Process::of).collect();
@@ -153,7 +153,7 @@ fn names_in(directory: &str) -> Vec<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// The rule set without its counters, each line with the chain that it is in; empty where we may not look.
+/// Lists the rules without counters, each line with its chain; empty if we may not read them.
 fn firewall() -> Vec<String> {
     let Ok(output) = Command::new("nft").args(["--stateless", "list", "ruleset"]).output() else {
         return Vec::new();

@@ -1,5 +1,5 @@
-//! A shell script, run to its end within a limit, and what came of it. The tools are made for the shell, so rows say
-//! what a user would type, and a failed assertion shows all of it: script, status, stdout, stderr.
+//! A shell script, run to its end within a time limit, and its outcome. The tools are made for the shell, so rows contain
+//! what a user would type, and a failed assertion prints everything: script, status, stdout, stderr.
 
 use std::fs;
 use std::io::{PipeReader, Read, Write, pipe};
@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 use crate::children;
 use crate::world::World;
 
-/// How long an output may stay open after its script has ended: somebody is inheriting it.
+/// The time that an output may stay open after its script has ended, because another process inherited it.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// A script that has not been started.
@@ -29,9 +29,9 @@ pub struct Script<'a> {
     environment: Vec<(String, String)>,
 }
 
-/// A script that runs. Dropped, it is killed with its whole process group.
+/// A running script. When dropped, it is killed with its whole process group.
 pub struct Running {
-    /// The shell, which leads a process group of its own.
+    /// The shell, which leads a process group.
     pub pid: Pid,
     text: String,
     deadline: Instant,
@@ -39,10 +39,10 @@ pub struct Running {
     stderr: Output,
 }
 
-/// How a script ended, and all that it wrote.
+/// The exit status of a script, and everything that it wrote.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The exit status as a shell tells it: 128+N if signal N ended it.
+    /// The exit status as in a shell: 128+N if signal N ended it.
     pub status: i32,
     /// What it wrote to stdout.
     pub stdout: String,
@@ -52,12 +52,12 @@ pub struct Outcome {
 }
 
 impl<'a> Script<'a> {
-    /// A script with nothing on stdin and the world's limit of time.
+    /// Makes a script with nothing on stdin and the world's time limit.
     pub fn new(world: &'a World, text: &str) -> Self {
         Self { world, text: text.to_owned(), stdin: Vec::new(), limit: world.limit(), environment: Vec::new() }
     }
 
-    /// What the script finds on stdin.
+    /// Sets the input of the script.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
         self
@@ -69,7 +69,7 @@ impl<'a> Script<'a> {
         self
     }
 
-    /// Another limit of time than the world's.
+    /// Sets another time limit than the world's.
     pub fn within(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -89,12 +89,12 @@ impl<'a> Script<'a> {
         command.envs(self.environment).stdout(write_stdout).stderr(write_stderr).process_group(0);
         command.stdin(if self.stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        // Our own copies of the pipes' write ends, which would hide the end of file, go with the command.
+        // The command holds our copies of the pipes' write ends, which would prevent the end of file.
         drop::<Command>(command);
         let pid = Pid::from_raw(child.id().cast_signed());
         children::expect(pid);
         if let Some(mut stdin) = child.stdin.take() {
-            // A script that does not read to the end breaks the pipe, which is its right.
+            // A script may stop reading before the end, which breaks the pipe.
             thread::spawn(move || stdin.write_all(&self.stdin).ok());
         }
         let deadline = Instant::now() + self.limit;
@@ -103,7 +103,7 @@ impl<'a> Script<'a> {
 }
 
 impl Running {
-    /// Waits for the end, and panics when the limit passes first or when somebody keeps the output open.
+    /// Waits for the end, and panics if the time limit passes first or if a process keeps the output open.
     pub fn wait(self) -> Outcome {
         let mut pause = Duration::from_millis(1);
         let status = loop {
@@ -123,7 +123,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if children::ended(self.pid).is_none() {
-            // Collected only by us, so the number still means this group.
+            // Only we collect its status, so the number still refers to this group.
             killpg(self.pid, Signal::SIGKILL).ok();
             while children::ended(self.pid).is_none() {
                 thread::sleep(Duration::from_millis(1));
@@ -133,7 +133,7 @@ impl Drop for Running {
     }
 }
 
-/// One of the two outputs, read to its end by a thread so that a full pipe stops nobody.
+/// One of the two outputs, read to its end by a thread so that a full pipe blocks nobody.
 struct Output {
     inode: u64,
     bytes: Receiver<Vec<u8>>,
@@ -178,48 +178,48 @@ impl Output {
 }
 
 impl Outcome {
-    /// The script ended with status 0.
+    /// Demands that the script ended with status 0.
     #[track_caller]
     pub fn succeeds(self) -> Self {
         self.fails_with(0)
     }
 
-    /// The script ended with this status.
+    /// Demands that the script ended with this status.
     #[track_caller]
     pub fn fails_with(self, status: i32) -> Self {
         assert!(self.status == status, "expected status {status}\n{self}");
         self
     }
 
-    /// stdout is this text and nothing else.
+    /// Demands that stdout is exactly this text.
     #[track_caller]
     pub fn stdout_is(self, text: &str) -> Self {
         assert!(self.stdout == text, "expected stdout {text:?}\n{self}");
         self
     }
 
-    /// stdout has this text somewhere.
+    /// Demands that stdout contains this text.
     #[track_caller]
     pub fn stdout_has(self, text: &str) -> Self {
         assert!(self.stdout.contains(text), "expected stdout with {text:?}\n{self}");
         self
     }
 
-    /// stderr is this text and nothing else.
+    /// Demands that stderr is exactly this text.
     #[track_caller]
     pub fn stderr_is(self, text: &str) -> Self {
         assert!(self.stderr == text, "expected stderr {text:?}\n{self}");
         self
     }
 
-    /// stderr has this text somewhere.
+    /// Demands that stderr contains this text.
     #[track_caller]
     pub fn stderr_has(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "expected stderr with {text:?}\n{self}");
         self
     }
 
-    /// The lines of stdout.
+    /// Returns the lines of stdout.
     pub fn lines(&self) -> Vec<&str> {
         self.stdout.lines().collect()
     }

@@ -1,9 +1,9 @@
-//! /proc/PID/stat, its fields counted from 1 as proc_pid_stat(5) does. The second one, the name, stands in parentheses
-//! and may itself have any character in it, so the others are counted from its end.
+//! /proc/PID/stat, with fields counted from 1 as in proc_pid_stat(5). The second field, the name, is in parentheses and may
+//! contain any character, so the other fields are counted from its end.
 
 use std::fs;
 
-/// What the file had when it was read.
+/// The contents of the file.
 #[derive(Default)]
 pub struct Stat {
     /// The name.
@@ -12,24 +12,24 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// That of a process; nothing where there is none.
+    /// Reads the file of a process; nothing if there is no such process.
     pub fn of(pid: i32) -> Option<Self> {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// Reads the line.
+    /// Parses the line.
     pub fn parse(line: &str) -> Option<Self> {
         let (head, tail) = line.rsplit_once(") ")?;
         let (_, name) = head.split_once(" (")?;
         Some(Self { name: name.to_owned(), behind_name: tail.split_whitespace().map(str::to_owned).collect() })
     }
 
-    /// A field behind the name, empty where the line ends before.
+    /// Returns a field after the name; empty if the line ends before it.
     pub fn field(&self, number: usize) -> &str {
         self.behind_name.get(number - 3).map_or("", String::as_str)
     }
 
-    /// Whether it runs, and is not only waited for by its parent.
+    /// Reports whether the process is not a zombie.
     pub fn is_alive(&self) -> bool {
         !matches!(self.field(3), "Z" | "X")
     }

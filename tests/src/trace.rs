@@ -1,5 +1,5 @@
-//! What strace(1) saw, read back: the calls of each process in order, each with its strings decoded. strace writes in
-//! the same notation as the tools narrate in, which is what makes the two comparable.
+//! The output of strace(1): the calls of each process in order, with decoded strings. strace and the tools' narration use
+//! the same notation, so they can be compared.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,18 +8,18 @@ use crate::changing::{AT_TIMES, CHANGING, CHANGING_PRCTL};
 use crate::notation::scan;
 use crate::world::World;
 
-/// One call.
+/// One system call.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// Its name.
     pub name: String,
-    /// What stands between its parentheses, as strace writes it.
+    /// The text between its parentheses, in strace's notation.
     pub arguments: String,
-    /// What it answered; empty when the process ended in it.
+    /// Its result; empty if the process ended in it.
     pub answer: String,
     /// Its quoted strings, decoded.
     pub strings: Vec<String>,
-    /// What strace says of its descriptors.
+    /// The paths that strace prints for its descriptors.
     pub descriptors: Vec<String>,
     /// Its words in capitals: flags and other constants.
     pub constants: Vec<String>,
@@ -30,17 +30,17 @@ pub struct Call {
 pub struct Process {
     /// Its pid.
     pub pid: String,
-    /// In the order in which it made them.
+    /// The calls, in order.
     pub calls: Vec<Call>,
 }
 
-/// The words that have strace run a command and leave its calls in files whose names begin with `prefix`.
+/// Returns the words that make strace run a command and write its calls to files whose names begin with `prefix`.
 pub fn strace(prefix: &Path) -> String {
     let names: Vec<_> = [CHANGING, AT_TIMES].concat().iter().map(|name| format!("?{name}")).collect();
     format!("strace -qq -ff -yy -s 65536 -e signal=none -e trace={} -o {}", names.join(","), prefix.display())
 }
 
-/// A prefix for the traces of one run, in a directory of their own.
+/// Returns a prefix for the traces of one run, in a new directory.
 pub fn place(world: &World, name: &str) -> PathBuf {
     let directory = world.directory(name);
     // The traced process may become another user before strace opens the file of its child.
@@ -65,16 +65,16 @@ pub fn read(prefix: &Path) -> Vec<Process> {
 }
 
 impl Process {
-    /// Reads one process's trace.
+    /// Parses the trace of one process.
     pub fn parse(pid: &str, text: &str) -> Self {
-        // The kernel puts some calls off and makes them again by itself, such as writes to settings of the network.
+        // The kernel interrupts and restarts some calls by itself, such as writes to network settings.
         let is_made = |call: &Call| !call.answer.starts_with("? ERESTART");
         Self { pid: pid.to_owned(), calls: text.lines().filter_map(Call::parse).filter(is_made).collect() }
     }
 }
 
 impl Process {
-    /// What setpriv(1) does before it becomes the tool is no part of the run.
+    /// Removes the calls of setpriv(1) before it executes the tool.
     fn without_setpriv(mut self) -> Self {
         let is_setpriv = |call: &Call| call.strings.first().is_some_and(|path| path.ends_with("/setpriv"));
         if self.calls.first().is_some_and(is_setpriv) {
@@ -86,7 +86,7 @@ impl Process {
 }
 
 impl Call {
-    /// Reads one line; `None` for what is no call.
+    /// Parses one line; `None` if it is not a call.
     fn parse(line: &str) -> Option<Self> {
         let (name, rest) = line.split_once('(')?;
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
@@ -105,7 +105,7 @@ impl Call {
         })
     }
 
-    /// Whether it is one of those that are to be narrated.
+    /// Reports whether it is a call that must be narrated.
     pub fn changes_state(&self) -> bool {
         let has = |constant: &str| self.constants.iter().any(|word| word == constant);
         let into = |place: &str| self.descriptors.first().is_some_and(|path| path.starts_with(place));
@@ -113,7 +113,7 @@ impl Call {
             "open" | "openat" | "openat2" => has("O_CREAT"),
             "open_tree" => has("OPEN_TREE_CLONE"),
             "write" | "pwrite64" | "writev" => into("/proc/") || into("/sys/"),
-            // A request for information is a read, whatever it is sent by.
+            // A request for information counts as a read, whichever call sends it.
             "sendto" | "sendmsg" => into("NETLINK:") && self.messages().iter().any(|message| !message.is_question()),
             "prctl" => CHANGING_PRCTL.iter().any(|option| has(option)),
             "prlimit64" => self.arguments.split(", ").nth(2) != Some("NULL"),
@@ -123,19 +123,19 @@ impl Call {
         }
     }
 
-    /// The types of the netlink messages in it.
+    /// Returns the types of its netlink messages.
     pub fn messages(&self) -> Vec<Message<'_>> {
         let types = self.arguments.split("nlmsg_type=").skip(1);
         types.map(|rest| Message(rest.split([',', ' ', '}']).next().unwrap_or_default())).collect()
     }
 
-    /// What was written to stderr, if that is what this call did or tried.
-    pub fn told(&self) -> Option<&str> {
+    /// Returns the text written to stderr, if this call did or tried that.
+    pub fn printed(&self) -> Option<&str> {
         let is_stderr = self.arguments.starts_with("2<") || self.arguments.starts_with("2,");
         (self.name == "write" && is_stderr).then(|| self.strings.first().map(String::as_str))?
     }
 
-    /// Whether the kernel did what was asked.
+    /// Reports whether the call succeeded.
     pub fn succeeded(&self) -> bool {
         !self.answer.starts_with('-') && !self.answer.is_empty()
     }
@@ -151,8 +151,8 @@ impl std::fmt::Display for Call {
 #[derive(Debug, PartialEq)]
 pub struct Message<'a>(&'a str);
 
-/// The types of rtnetlink and of nftables, for a socket that strace cannot tell the protocol of, where it writes numbers:
-/// one of another network namespace, or on a kernel without the module that would say.
+/// The types of rtnetlink and nftables. strace prints numbers if it cannot find out the protocol of a socket: one of another
+/// network namespace, or on a kernel without the module for it.
 const TYPES: &[(u32, &str)] = &[
     (16, "RTM_NEWLINK"),
     (17, "RTM_DELLINK"),
@@ -176,7 +176,7 @@ const TYPES: &[(u32, &str)] = &[
 ];
 
 impl Message<'_> {
-    /// Its name; as strace writes it where it is none of these.
+    /// Returns its name, or strace's notation if it is not in the table.
     pub fn name(&self) -> &str {
         let number = self.0.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok());
         let known = number.and_then(|number| TYPES.iter().find(|(known, _)| *known == number));

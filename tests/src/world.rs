@@ -1,5 +1,5 @@
-//! The world of a row: where the tools are, who we are, a place for files, and the shell. Scripts see the tools first
-//! in PATH, the C locale, a directory of their own as working directory, and nothing on stdin.
+//! The environment of a row: the tools, the user, a directory for files, and the shell. Scripts have the tools first in
+//! PATH, the C locale, a private working directory, and nothing on stdin.
 
 use std::cell::{Cell, OnceCell};
 use std::env;
@@ -19,11 +19,11 @@ use crate::children;
 use crate::mounts::mounts;
 use crate::script::{Outcome, Script};
 
-/// What a row is given.
+/// The argument of a row.
 pub struct World {
     /// The directory of the five tools.
     pub tools: PathBuf,
-    /// Whether we are root.
+    /// Whether the user is root.
     pub is_root: bool,
     /// Whether this is the project's own virtual machine.
     pub in_vm: bool,
@@ -35,49 +35,49 @@ pub struct World {
 }
 
 impl World {
-    /// Finds the tools and makes the place for files. From here on, orphans come to us.
+    /// Finds the tools and makes the directory for files. From now on, this process adopts orphans.
     pub fn new(in_vm: bool, case: Option<String>) -> Result<Self> {
         let tools = match env::var_os("TOOLS") {
             Some(directory) => PathBuf::from(directory),
-            None => env::current_exe()?.parent().context("this program lies in no directory")?.to_owned(),
+            None => env::current_exe()?.parent().context("the path of this program has no directory")?.to_owned(),
         };
         let scratch = env::temp_dir().join(format!("suite-{}", std::process::id()));
         fs::create_dir(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
-        // Rows change their user; what they change into must be able to look in here.
+        // Rows change their user, and the new user must be able to use this directory.
         fs::set_permissions(&scratch, Permissions::from_mode(0o755))?;
         children::adopt_orphans().context("prctl(PR_SET_CHILD_SUBREAPER)")?;
         let (is_root, busybox_root) = (geteuid().is_root(), OnceCell::new());
         Ok(Self { tools, is_root, in_vm, case, cases_chosen: Cell::new(0), scratch, busybox_root })
     }
 
-    /// Whether this case of a table runs: without `--case`, all do.
+    /// Reports whether this case of a table runs: without `--case`, all do.
     pub fn chooses(&self, case: &str) -> bool {
         let is_chosen = self.case.as_ref().is_none_or(|text| case.contains(text));
         self.cases_chosen.set(self.cases_chosen.get() + usize::from(is_chosen));
         is_chosen
     }
 
-    /// The cases of a table that run.
+    /// Returns the cases of a table that run.
     pub fn chosen<'a>(&self, table: &[&'a str]) -> Vec<&'a str> {
         table.iter().copied().filter(|case| self.chooses(case)).collect()
     }
 
-    /// How many cases were chosen so far.
+    /// Returns the number of cases that were chosen so far.
     pub fn cases_chosen(&self) -> usize {
         self.cases_chosen.get()
     }
 
-    /// Runs a script to its end. A pipeline fails with the last stage that failed (`set -o pipefail`).
+    /// Runs a script to its end. A pipeline fails with the last failing stage (`set -o pipefail`).
     pub fn sh(&self, script: &str) -> Outcome {
         self.script(script).run()
     }
 
-    /// A script to be given input, variables or another limit of time, or to be started without waiting.
+    /// Makes a script that can get input, variables or another time limit, or that is started without waiting for its end.
     pub fn script(&self, script: &str) -> Script<'_> {
         Script::new(self, script)
     }
 
-    /// Lines for bash in a mount namespace of their own; `$D` is a directory of theirs, of this name.
+    /// Makes a bash script that runs in a new mount namespace; `$D` is a new directory of this name.
     pub fn apart(&self, name: &str, lines: &str) -> Script<'_> {
         let directory = self.directory(name);
         let file = directory.join("script");
@@ -85,12 +85,12 @@ impl World {
         self.script(&format!("exec unshare --mount --propagation private bash {}", file.display()))
     }
 
-    /// The options of unshare-rs that make us root of what it makes.
+    /// Returns the options of unshare-rs that make this user root in the new namespaces.
     pub fn as_root(&self) -> &'static str {
         if self.is_root { "" } else { "--user --map-root-user" }
     }
 
-    /// Looks again and again, until there is something to see or the limit of time has passed.
+    /// Repeats a check until it returns something or the time limit has passed.
     pub fn eventually<T>(&self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
         let deadline = Instant::now() + self.limit();
         loop {
@@ -102,27 +102,27 @@ impl World {
         }
     }
 
-    /// The limit of time for a script that names none. Emulated processors are about twenty times slower.
+    /// Returns the default time limit of a script. Emulated processors are about twenty times slower.
     pub fn limit(&self) -> Duration {
         Duration::from_secs(if self.in_vm { 180 } else { 20 })
     }
 
-    /// An empty directory that nobody else uses, gone when the run ends.
+    /// Makes an empty directory for one row; it is removed when the run ends.
     pub fn directory(&self, name: &str) -> PathBuf {
         let path = self.scratch.join(name);
         fs::create_dir(&path).unwrap_or_else(|error| panic!("cannot create {}: {error}", path.display()));
         path
     }
 
-    /// A directory that several rows share, made when the first of them asks for it.
+    /// Returns a directory that several rows share; the first of them makes it.
     pub fn shared_directory(&self, name: &str) -> PathBuf {
         let path = self.scratch.join(name);
         fs::create_dir_all(&path).unwrap_or_else(|error| panic!("cannot create {}: {error}", path.display()));
         path
     }
 
-    /// The root file system that rows share and do not write to: busybox, and the directories that a container
-    /// mounts on. Below a private directory, where a container is not warned of.
+    /// Returns the root file system that rows share and do not write to: busybox, and mount points for a container. It is below
+    /// a private directory, so that a container causes no warning about it.
     pub fn busybox_root(&self) -> &Path {
         self.busybox_root.get_or_init(|| {
             let private = self.shared_directory("private");
@@ -133,12 +133,12 @@ impl World {
         })
     }
 
-    /// The program that this name finds in PATH.
+    /// Returns the program of this name in PATH.
     pub fn program(&self, name: &str) -> Option<PathBuf> {
         env::split_paths(&self.path()).map(|directory| directory.join(name)).find(|file| file.is_file())
     }
 
-    /// The shell, told to run a script.
+    /// Returns the shell with a script as its argument.
     pub fn shell(&self, script: &str) -> Command {
         let mut command = match self.program("bash") {
             Some(bash) => Command::new(bash),
@@ -183,7 +183,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // To remove what is mounted in there would be to remove files of the host.
+        // If something is mounted in the directory, removing its contents would remove files of the host.
         let is_mounted_on = mounts().iter().any(|mount| Path::new(&mount.point).starts_with(&self.scratch));
         let removed = if is_mounted_on { Err(Errno::EBUSY.into()) } else { fs::remove_dir_all(&self.scratch) };
         if let Err(error) = removed {

@@ -1,8 +1,8 @@
-//! `cargo xtask bench`: what each tool costs beside its peer, and a container beside those of bwrap, crun and runc.
+//! `cargo xtask bench`: the cost of each tool compared with its peer, and of a container compared with bwrap, crun and runc.
 //!
-//! Only numbers of one table compare: its commands take turns in one run, from files that were all copied at the same
-//! time, on one CPU. Even so other load moves them, the median more than the tenth percentile; least of all the CPU time,
-//! which leaves out whatever was waited for.
+//! Only numbers of one table are comparable: its commands take turns in one run, from files that were all copied at the same
+//! time, on one CPU. Even so other load affects them, the median more than the tenth percentile; least of all the CPU time,
+//! which does not include waiting.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,7 +29,7 @@ mod unshare;
 
 type Tables = fn(&mut Scene) -> Result<Vec<Table>>;
 
-/// Each by its name on the command line.
+/// The benches, by their names on the command line.
 const BENCHES: [(&str, Tables); 5] = [
     ("alone", |scene| alone::tables(scene)),
     ("unshare", |scene| unshare::tables(scene)),
@@ -38,25 +38,25 @@ const BENCHES: [(&str, Tables); 5] = [
     ("containers", |scene| containers::tables(scene)),
 ];
 
-/// The one that gathers a crowd of its own.
+/// The bench that starts many processes.
 const LIST: &str = "list";
 
-/// What `cargo xtask bench` is told.
+/// The options of `cargo xtask bench`.
 #[derive(Args)]
 pub struct Options {
-    /// How often each command is measured
+    /// Number of measurements of each command
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Let the commands run on every CPU
+    /// Let the commands run on all CPUs
     #[arg(long)]
     unpinned: bool,
-    /// Only this one
+    /// Run only this bench
     #[arg(value_parser = BENCHES.map(|(name, _)| name).into_iter().chain([LIST]).collect::<Vec<_>>())]
     bench: Option<String>,
 }
 
-/// So long the machine rests before a command that changes cgroups: right after another one its wait for the kernel
-/// would be over sooner than anybody meets it.
+/// The pause before a command that changes cgroups: directly after another one its wait for the kernel would be shorter than
+/// in practice.
 const REST: Duration = Duration::from_millis(50);
 
 /// Builds, measures and prints.
@@ -67,7 +67,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let measured = measure_all(options, &mut scene);
     let removed = scene.strike();
     let goals = measured?;
-    removed.context("the bench leaves something behind")?;
+    removed.context("the bench left something behind")?;
     let missed: Vec<_> = goals.iter().filter(|goal| goal.is_met != Some(true)).collect();
     for goal in &goals {
         println!("{goal}");
@@ -79,8 +79,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Like the tools, so that only what it does not do makes the difference. A build of its own: with `--bin` cargo would
-/// build no tool.
+/// Builds the floor like the tools, so that only the work that it does not do makes the difference. A separate build: with
+/// `--bin` cargo would build no tool.
 fn build_floor() -> Result<()> {
     let triple = workspace::release_triple()?;
     let what = ["build", "--release", "--package", "xtask", "--bin", "floor", "--target", &triple];
@@ -95,7 +95,7 @@ fn measure_all(options: &Options, scene: &mut Scene) -> Result<Vec<table::Verdic
     let host = host::Host::prepare(!options.unpinned)?;
     println!("{}", host.described());
     if !workspace::is_root()? {
-        println!("not root: whatever the kernel refuses to this user is left out");
+        println!("not root: commands that the kernel refuses to this user are left out");
     }
     let mut goals = Vec::new();
     for table in tables {
@@ -103,7 +103,7 @@ fn measure_all(options: &Options, scene: &mut Scene) -> Result<Vec<table::Verdic
         print!("{}", table.text(&measured));
         goals.extend(table.verdicts(&measured));
     }
-    // It fills the machine, so it comes last.
+    // It fills the machine with processes, so it comes last.
     if options.bench.as_ref().is_none_or(|only| only == LIST) {
         goals.extend(list::verdicts(scene, &host, options.rounds)?);
     }

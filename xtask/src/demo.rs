@@ -1,5 +1,5 @@
-//! `cargo xtask demo`: a container of the five tools, on a root made on the spot from the host's own programs, and a
-//! look around in it. What is run is the very line that is printed.
+//! `cargo xtask demo`: a container made with the five tools, on a root with the host's own programs, and a look around in
+//! it. The demo runs exactly the line that it prints.
 
 use std::env;
 use std::fs;
@@ -18,16 +18,16 @@ use crate::{static_build, workspace};
 
 mod container;
 
-/// What `cargo xtask demo` is told.
+/// The options of `cargo xtask demo`.
 #[derive(Args)]
 pub struct Options {
-    /// Assemble it by a pipe instead of a chain
+    /// Assemble the container with a pipe instead of a chain
     #[arg(long)]
     pipe: bool,
-    /// Have every tool tell each kernel call
+    /// Let every tool print its kernel calls
     #[arg(long)]
     explain: bool,
-    /// Take the five tools from here instead of building them
+    /// Use the five tools in this folder instead of building them
     #[arg(long, value_name = "FOLDER")]
     tools: Option<PathBuf>,
 }
@@ -37,7 +37,7 @@ const NEEDED: u64 = 1 << 12 | 1 << 21;
 const EVERYBODY: &str = "4294967295";
 const LOOK: &str = include_str!("demo/inside.sh");
 
-/// Builds, assembles, looks, and leaves nothing behind.
+/// Builds the tools, makes the container, checks it, and leaves nothing behind.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let tools = match &options.tools {
         Some(tools) => tools.clone(),
@@ -64,11 +64,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     println!("{look}\n== inside");
     let mut seen = Vec::new();
     let is_success = each_line(shell(&look).stdin(Stdio::null()), |line| seen.push(line.to_owned()))?;
-    ensure!(is_success, "the container did not come to its end");
+    ensure!(is_success, "the container failed");
     check(&seen, way, rights)?;
     if std::io::stdin().is_terminal() {
-        println!("== a shell in a container like this one: exit leaves it");
-        // Its status is that of the last command typed, and says nothing of the container.
+        println!("== a shell in a container like this one: leave it with exit");
+        // Its status is that of the last command, and does not concern the container.
         shell(&line("/bin/sh")).status().context("/bin/sh")?;
     }
     nothing_is_left()?;
@@ -76,13 +76,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tries what only some users may do, and says what is left out.
+/// Tries what only some users may do, and prints what is left out.
 fn rights(shell: &impl Fn(&str) -> Command) -> Result<Rights> {
     if is_privileged()? {
         println!("everything");
         return Ok(Rights { is_privileged: true, limits: true, bridge: true });
     }
-    println!("namespaces of its own, with root's rights in them: by a user namespace");
+    println!("new namespaces, with root's privileges in them, through a user namespace");
     let may = |what: &str, line: String| -> Result<bool> {
         let output = shell(&line).stdin(Stdio::null()).output().context("/bin/sh")?;
         let said = String::from_utf8_lossy(&output.stderr);
@@ -98,7 +98,7 @@ fn rights(shell: &impl Fn(&str) -> Command) -> Result<Rights> {
     Ok(Rights { is_privileged: false, limits, bridge })
 }
 
-/// Root of the machine, and not of a container that has fewer rights.
+/// Reports whether this is root of the machine, not root of a container with fewer privileges.
 fn is_privileged() -> Result<bool> {
     let read = |path: &str| fs::read_to_string(path).with_context(|| path.to_owned());
     let status = read("/proc/self/status")?;
@@ -107,7 +107,7 @@ fn is_privileged() -> Result<bool> {
     Ok(workspace::is_root()? && holds && read("/proc/self/uid_map")?.trim_end().ends_with(EVERYBODY))
 }
 
-/// The container has to be the one that was asked for.
+/// Demands that the container is as requested.
 fn check(seen: &[String], way: Way, rights: Rights) -> Result<()> {
     let mut wanted = vec![format!("host name: {}", container::NAME)];
     if way == Way::Chain || rights.bridge {
@@ -124,11 +124,11 @@ fn check(seen: &[String], way: Way, rights: Rights) -> Result<()> {
     ensure!(missing.is_empty(), "not seen inside: {}", missing.join("; "));
     ensure!(seen.iter().any(|line| line.starts_with("uid: 0, ")), "not root inside");
     let processes = seen.iter().filter(|line| line.starts_with("process list: ")).count();
-    ensure!((1..=5).contains(&processes), "{processes} processes are seen inside, so not only its own");
+    ensure!((1..=5).contains(&processes), "{processes} processes are visible inside, so not only its own");
     Ok(())
 }
 
-/// What stands outside the namespaces goes when the container's last process has gone, which takes a moment.
+/// Demands that objects outside the namespaces are removed. They go after the container's last process, which takes a moment.
 fn nothing_is_left() -> Result<()> {
     let bridge = Path::new("/sys/class/net").join(container::BRIDGE);
     let mut left = Vec::new();
@@ -141,10 +141,10 @@ fn nothing_is_left() -> Result<()> {
         }
         sleep(Duration::from_millis(100));
     }
-    anyhow::bail!("left on the machine: {}", left.join(", "))
+    anyhow::bail!("left on this machine: {}", left.join(", "))
 }
 
-/// Groups of the container. One that vanishes meanwhile, or may not be looked into, is none of them.
+/// Lists groups of the container. Groups that vanish meanwhile or cannot be read do not belong to it.
 fn groups(folder: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {

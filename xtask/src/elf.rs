@@ -1,7 +1,7 @@
-//! What an executable is linked with, read from its ELF headers: elf(5).
+//! How an executable is linked, read from its ELF headers: elf(5).
 //!
-//! The surprise: "statically linked" has two forms. A static-pie executable is a shared object (`ET_DYN`) that asks for
-//! no interpreter; it is loaded at a random address, which a plain static one (`ET_EXEC`) is not.
+//! The surprise: "statically linked" has two forms. A static-pie executable is a shared object (`ET_DYN`) that requests
+//! no interpreter; it is loaded at a random address, a plain static one (`ET_EXEC`) is not.
 
 use anyhow::{Context, Result, ensure};
 
@@ -21,7 +21,7 @@ pub fn is_static_pie(file: &[u8]) -> Result<()> {
     let (mut is_pie, first, size, count) = (false, number(file, 32, 8)?, number(file, 54, 2)?, number(file, 56, 2)?);
     for header in (0..count).map(|index| first + index * size) {
         match number(file, header, 4)? {
-            PT_INTERP => anyhow::bail!("it asks for an interpreter (PT_INTERP), so it is dynamically linked"),
+            PT_INTERP => anyhow::bail!("it requests an interpreter (PT_INTERP), so it is dynamically linked"),
             PT_DYNAMIC => is_pie = dynamic_section_says_pie(file, header)?,
             _ => {}
         }
@@ -30,7 +30,7 @@ pub fn is_static_pie(file: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Whether the kernel has to start another program to run this one: the dynamic loader.
+/// Reports whether the kernel must start another program to run this one: the dynamic loader.
 pub fn asks_for_interpreter(file: &[u8]) -> Result<bool> {
     let (first, size, count) = (number(file, 32, 8)?, number(file, 54, 2)?, number(file, 56, 2)?);
     let mut kinds = (0..count).map(|index| number(file, first + index * size, 4));
@@ -51,11 +51,11 @@ fn dynamic_section_says_pie(file: &[u8], header: u64) -> Result<bool> {
     Ok(is_pie)
 }
 
-/// Fails when glibc's name service switch is linked, which a call of getpwnam(3), getgrnam(3) or getaddrinfo(3) anywhere
-/// in the program brings in, and which loads shared libraries at run time even into a static executable.
+/// Fails if glibc's name service switch is linked. A call of getpwnam(3), getgrnam(3) or getaddrinfo(3) anywhere in the
+/// program links it, and it loads shared libraries at run time even into a static executable.
 ///
-/// A stripped file has no symbols left to look for, and an unstripped development build has NSS in it without using it
-/// (only link-time optimisation drops that). So we look for what all of NSS goes through, in the very file that is
+/// A stripped file has no symbols to search for, and an unstripped development build contains NSS without using it
+/// (only link-time optimization drops it). So the search is for something that all of NSS needs, in the file that is
 /// shipped: the pattern from which glibc makes the name of the function to look up in `libnss_*.so`. musl has no NSS.
 pub fn has_no_nss(file: &[u8]) -> Result<()> {
     let linked = file.windows(NSS.len()).any(|bytes| bytes == NSS);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dynamic_executable_a_library_and_a_torn_file_are_refused() {
+    fn a_dynamic_executable_a_library_and_a_truncated_file_are_refused() {
         let shell = std::fs::read("/bin/sh").unwrap();
         assert!(is_static_pie(&shell).unwrap_err().to_string().contains("PT_INTERP"));
         assert!(is_static_pie(&shell[..40]).unwrap_err().to_string().contains("ends before"));

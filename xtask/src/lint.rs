@@ -1,4 +1,4 @@
-//! What can be said of the source without running it: format, clippy, documentation, and the rules of the house.
+//! Checks of the source that do not run the tools: format, clippy, documentation, and the rules of `tidy`.
 
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ const LINTS: &[(&str, &[&str])] = &[
     ("cargo doc", &["doc", "--quiet", "--no-deps", "--workspace"]),
 ];
 
-/// `cargo xtask lint`: the part of the tests that needs no machine.
+/// Runs `cargo xtask lint`: the tests that do not depend on the machine.
 pub fn run_alone() -> Result<ExitCode> {
     let mut report = Report::default();
     run(&mut report)?;

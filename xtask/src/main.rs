@@ -1,4 +1,4 @@
-//! `cargo xtask`: everything that is done with the five tools short of running them, one file each.
+//! `cargo xtask`: everything that developers do with the five tools except running them, one file for each task.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "the results are what a task is for")]
 

@@ -1,4 +1,4 @@
-//! `cargo xtask man`: manual pages and completions, from the same declaration that parses the options.
+//! `cargo xtask man`: manual pages and completions, from the declaration that parses the options.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,10 +13,10 @@ use crate::workspace::{self, TOOLS};
 
 mod page;
 
-/// A tool's name, and its command line as the tool itself declares it.
+/// A tool's name and its declared command line.
 pub type Declared = (&'static str, fn() -> Command);
 
-/// The five of them; an option that has a command line of its own has a page of its own too.
+/// The five tools; an option with its own command line has a page, too.
 pub const COMMANDS: &[Declared] = &[
     ("unshare-rs", unshare_rs::command),
     ("cgexec-rs", cgexec_rs::command),
@@ -26,7 +26,7 @@ pub const COMMANDS: &[Declared] = &[
     ("nsenter-rs-list", nsenter_rs::list::command),
 ];
 
-/// What the page of a tool says beyond the options.
+/// Returns the texts of a tool's page in addition to the options.
 pub fn manual_of(tool: &str) -> Result<&'static Manual> {
     Ok(match tool {
         "unshare-rs" => &unshare_rs::manual::MANUAL,
@@ -41,18 +41,18 @@ pub fn manual_of(tool: &str) -> Result<&'static Manual> {
 
 const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Fish, Shell::Zsh];
 
-/// What `cargo xtask man` is told.
+/// The options of `cargo xtask man`.
 #[derive(Args)]
 pub struct Options {
-    /// Write nothing; fail when a page is incomplete
+    /// Write nothing; fail if a page is incomplete
     #[arg(long)]
     check: bool,
-    /// The folder to write to [default: target/man]
+    /// Folder to write to [default: target/man]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
-/// Writes, or checks.
+/// Writes or checks the pages.
 pub fn run(options: &Options) -> Result<ExitCode> {
     if options.check {
         check()?;
@@ -71,7 +71,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Fails when a page cannot be made, or leaves its reader without what every page has.
+/// Fails if a page cannot be made, or if it lacks something that every page has.
 pub fn check() -> Result<()> {
     let mut lacks: Vec<String> =
         COMMANDS.iter().flat_map(|(name, command)| lacking(name, &built(name, *command))).collect();
@@ -88,7 +88,7 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// Every file name with what belongs into it.
+/// Returns every file name with the file's content.
 fn pages() -> Result<Vec<(String, Vec<u8>)>> {
     let mut pages = Vec::new();
     for (name, command) in COMMANDS {
@@ -105,7 +105,7 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>> {
     Ok(pages)
 }
 
-/// The page of a command and those of its subcommands, named as git's are: `netns-rs-exec.1`.
+/// Adds the pages of a command and of its subcommands, named like those of git: `netns-rs-exec.1`.
 fn manual(name: &str, command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
     let subcommands: Vec<&Command> = command.get_subcommands().filter(|it| !it.is_hide_set()).collect();
     let page = page::of_tool(name, command, manual_of(name)?).with_context(|| format!("{name}.1"))?;
@@ -118,7 +118,7 @@ fn manual(name: &str, command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> 
     Ok(())
 }
 
-/// The command with everything that clap adds to it by itself, except its `help` subcommands.
+/// Returns the command with everything that clap adds by itself, except `help` subcommands.
 fn built(name: &'static str, command: fn() -> Command) -> Command {
     let mut command = command().name(name).disable_help_subcommand(true);
     command.build();
@@ -128,11 +128,11 @@ fn built(name: &'static str, command: fn() -> Command) -> Command {
 fn lacking(name: &str, command: &Command) -> Vec<String> {
     let mut lacks = Vec::new();
     if command.get_about().is_none() {
-        lacks.push(format!("{name}: says nowhere what it is for; give its clap command an `about`"));
+        lacks.push(format!("{name}: does not say what it is for; give its clap command an `about`"));
     }
     let after = [command.get_after_help(), command.get_after_long_help()].into_iter().flatten();
     if !after.map(ToString::to_string).any(|text| text.contains("xample")) && !name.contains(' ') {
-        lacks.push(format!("{name}: --help ends without examples; give its clap command an `after_help`"));
+        lacks.push(format!("{name}: --help has no examples at its end; give its clap command an `after_help`"));
     }
     for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
         if argument.get_help().is_none() && argument.get_long_help().is_none() {

@@ -1,7 +1,7 @@
-//! `cargo xtask peer-tests`: the tests that the replaced tools have of their own, with ours standing in for them. Their
-//! licences are others than ours, so they are fetched, into target, and never copied.
+//! `cargo xtask peer-tests`: runs the own tests of the replaced tools on our tools. Their licenses differ from ours, so the
+//! tests are downloaded into target, and never copied.
 //!
-//! The words of a message are each tool's own: where a test compares them, it is made to ask for any.
+//! Each tool has its own messages: where a test compares one, it is changed to expect any message.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -26,32 +26,32 @@ const PROJECTS: [(&str, Tests); 3] = [
     ("uutils coreutils' tests of chroot", uutils::run),
 ];
 const TOOLS: [&str; 3] = ["unshare-rs", "nsenter-rs", "chroot-rs"];
-/// Programs that fetch, build and run the tests, and their packages in Debian.
+/// Programs that download, build and run the tests, and their Debian packages.
 const NEEDS: [(&str, &str); 5] =
     [("cc", "gcc"), ("make", "make"), ("ip", "iproute2"), ("setpriv", "util-linux"), ("timeout", "coreutils")];
-/// For one script: none takes a tenth of it.
+/// The time limit in seconds for one script; none takes a tenth of it.
 const LIMIT: &str = "120";
 
-/// How one of the tests ended.
+/// The result of one test.
 enum Verdict {
     Passed,
-    /// It says itself that it cannot tell, and why: a tool that does nothing at all makes some say so.
+    /// The test says that it cannot run, and why: a tool that does nothing makes some tests say so.
     Skipped(String),
-    /// The tool that it was written for fails it here, too.
+    /// The tool for which it was written fails it here, too.
     Unpassable(String),
     Failed(String),
 }
 
-/// A folder that every user can read, with the tools in it; gone in the end.
+/// A folder that every user can read, with the tools in it; removed at the end.
 struct Place {
     folder: PathBuf,
 }
 
-/// Fetches what is missing, and runs the tests with the tools of a debug build.
+/// Downloads what is missing, and runs the tests with the tools of a debug build.
 pub fn run() -> Result<ExitCode> {
-    ensure!(workspace::is_root()?, "most of the tests skip themselves for a user who is not root");
+    ensure!(workspace::is_root()?, "most of the tests skip themselves if the user is not root");
     for (program, package) in NEEDS {
-        ensure!(workspace::program(program).is_some(), "{program} is not here (apt-get install {package})");
+        ensure!(workspace::program(program).is_some(), "{program} is not installed (apt-get install {package})");
     }
     let mut cargo = workspace::cargo()?;
     workspace::must(cargo.arg("build").args(TOOLS.iter().flat_map(|tool| ["--package", tool])))?;
@@ -92,7 +92,7 @@ impl Place {
         self.folder.join(name)
     }
 
-    /// A folder in here.
+    /// Makes a folder in this folder.
     fn folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.join(name);
         fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -108,28 +108,28 @@ impl Drop for Place {
     }
 }
 
-/// What is fetched and built stays here.
+/// Returns the folder in which downloads and builds are kept.
 fn cache() -> Result<PathBuf> {
     let folder = workspace::target()?.join("peer-tests");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)
 }
 
-/// A script that runs something else in its place.
+/// Writes a script that runs something else in its place.
 fn write_program(path: &Path, line: &str) -> Result<()> {
     fs::write(path, format!("#!/bin/sh\n{line}\n")).with_context(|| format!("cannot write {}", path.display()))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
 
-/// Puts other words into a file that was fetched, where it still has the old ones.
+/// Replaces text in a downloaded file; fails if the file does not contain the old text.
 fn replace(path: &Path, old: &str, new: &str) -> Result<()> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    ensure!(text.contains(old), "{} does not say {old:?} any more", path.display());
+    ensure!(text.contains(old), "{} does not contain {old:?} any more", path.display());
     fs::write(path, text.replace(old, new)).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Runs a test to its end: whether it succeeded, its status, and what it said.
+/// Runs a test to its end; returns whether it succeeded, its status, and its output.
 fn outcome(program: &mut Command) -> Result<(bool, Option<i32>, String)> {
     let output = program.output().with_context(|| format!("cannot start {program:?}"))?;
     let said = [output.stdout, output.stderr].concat();

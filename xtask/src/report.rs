@@ -1,18 +1,18 @@
-//! The account of a run: every part adds to it, and its last line is the sum.
+//! The results of a run: every part adds to them, and the last line is the sum.
 
 use std::fmt;
 use std::ops::AddAssign;
 
 use anyhow::Result;
 
-/// How many tests passed, failed, and were skipped.
+/// The numbers of tests that passed, failed, and were skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Report {
-    /// What holds.
+    /// Passed tests.
     pub passed: u32,
-    /// What does not.
+    /// Failed tests.
     pub failed: u32,
-    /// What this machine or user cannot tell.
+    /// Tests that this machine or user cannot run.
     pub skipped: u32,
 }
 
@@ -31,13 +31,13 @@ impl Report {
         }
     }
 
-    /// Prints and counts what cannot be run here.
+    /// Prints and counts a test that cannot be run here.
     pub fn skip(&mut self, name: &str, reason: &str) {
         println!("skip {name}: {reason}");
         self.skipped += 1;
     }
 
-    /// Adds the account of a part, or counts as one failure that the part gave none.
+    /// Adds the results of a part, or counts one failure if the part has none.
     pub fn add(&mut self, part: &str, account: Result<Self>) {
         match account {
             Ok(account) => *self += account,
@@ -45,7 +45,7 @@ impl Report {
         }
     }
 
-    /// Reads `N passed, N failed, N skipped`.
+    /// Parses `N passed, N failed, N skipped`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = ["passed", "failed", "skipped"].into_iter().zip(text.trim().split(", "));
         let mut next = || {
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_reads_what_it_writes() {
+    fn a_report_parses_what_it_prints() {
         let report = Report { passed: 12, failed: 0, skipped: 3 };
         assert_eq!(Report::parse(&report.to_string()), Some(report));
         assert_eq!(Report::parse("12 passed, 0 failed"), None);

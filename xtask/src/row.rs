@@ -1,7 +1,7 @@
-//! `cargo xtask row`: only the end-to-end rows that a change is about, with the tools built for debugging and without a
-//! virtual machine.
+//! `cargo xtask row`: runs only the end-to-end rows for a change, with the tools built for debugging and without a virtual
+//! machine.
 //!
-//! No row may pass because its name was mistyped: a text that matches nothing is a failure.
+//! A mistyped name must not count as success: a text that matches nothing is a failure.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -34,7 +34,7 @@ pub struct Options {
     text: Option<String>,
 }
 
-/// Builds, then runs the rows as each user that was asked for and that we can be.
+/// Builds, then runs the rows as each requested user that this user can become.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let suite = build(options)?;
     let copy = Copy::new(&suite)?;
@@ -43,7 +43,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     done
 }
 
-/// Everything in the dev profile: a release build takes minutes.
+/// Builds everything in the dev profile: a release build takes minutes.
 fn build(options: &Options) -> Result<Suite> {
     let mut cargo = workspace::cargo()?;
     cargo.args(["build", "--quiet"]).args(TOOLS.iter().flat_map(|tool| ["--package", tool]));
@@ -87,7 +87,7 @@ fn run_rows(options: &Options, copy: &Copy) -> Result<ExitCode> {
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Prints how many rows matched, each user's counted. None is a failure.
+/// Prints the number of rows that matched, added over the users. Zero is a failure.
 fn matched(options: &Options, count: usize) -> Result<()> {
     let text = options.text.as_deref().unwrap_or_default();
     let case = options.case.as_ref().map(|case| format!(" with a case that contains {case:?}")).unwrap_or_default();

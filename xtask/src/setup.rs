@@ -1,4 +1,4 @@
-//! What the tests need from Debian: the programs that the tools are compared with, and the kernels of the virtual
+//! The Debian packages that the tests need: the programs with which the tools are compared, and the kernels of the virtual
 //! machine, which are downloaded but not installed.
 
 use std::fs;
@@ -27,10 +27,10 @@ const PACKAGES: &[&str] = &[
     "util-linux",
 ];
 
-/// The virtual machine is an x86_64 one.
+/// Packages for the virtual machine, which is an x86_64 machine.
 const VM_PACKAGES: &[&str] = &["checkpolicy", "kmod", "qemu-system-x86", "xz-utils"];
 
-/// Of each kernel series, the packages that depend on its newest build. Which one does depends on the release of Debian.
+/// For each kernel series, the packages that may depend on its newest build. Which one does depends on the Debian release.
 const KERNELS: &[(&str, &[&str])] = &[
     ("6.1", &["linux-image-amd64", "linux-image-6.1-amd64"]),
     ("6.12", &["linux-image-6.12-amd64", "linux-image-amd64"]),
@@ -43,9 +43,9 @@ pub fn install() -> Result<()> {
     if packages.is_empty() && kernels.is_empty() {
         return Ok(());
     }
-    // One source out of many that does not answer need not be one that we want something of.
+    // If one of many sources does not answer, it may be one that is not needed.
     if let Err(error) = apt_get(&["update"]) {
-        eprintln!("xtask: going on with the package lists that are here: {error:#}");
+        eprintln!("xtask: continuing with the existing package lists: {error:#}");
     }
     if !packages.is_empty() {
         ensure!(workspace::is_root()?, "only root can install {}", packages.join(" "));
@@ -54,7 +54,7 @@ pub fn install() -> Result<()> {
     kernels.into_iter().try_for_each(download)
 }
 
-/// Installs nothing, and says how to.
+/// Installs nothing, and prints how to install.
 pub fn name_missing() -> Result<()> {
     let packages = missing();
     if !packages.is_empty() {
@@ -78,7 +78,7 @@ fn is_installed(package: &str) -> bool {
 
 fn apt_get(arguments: &[&str]) -> Result<()> {
     let mut apt_get = Command::new("apt-get");
-    // Somebody else's apt-get is waited for.
+    // Wait for another apt-get.
     apt_get.args(["--quiet", "--option", "DPkg::Lock::Timeout=300"]).args(arguments);
     apt_get.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
     workspace::must(&mut apt_get)
@@ -86,11 +86,11 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
 
 fn download(series: &str) -> Result<()> {
     let package = newest_build(series)?;
-    // Moved when it is whole: a file with the final name is a whole one.
+    // Moved after it is complete: a file with the final name is complete.
     let folder = vm::folder()?.join("download");
     fs::create_dir_all(&folder)?;
     let mut apt_get = Command::new("apt-get");
-    // The user _apt, as whom apt-get would download, cannot write here.
+    // apt-get would download as the user _apt, who cannot write here.
     apt_get.args(["--quiet", "--option", "APT::Sandbox::User=root", "download", &package]).current_dir(&folder);
     workspace::must(&mut apt_get)?;
     for entry in fs::read_dir(&folder)? {
@@ -107,7 +107,7 @@ fn newest_build(series: &str) -> Result<String> {
     let prefix = format!("linux-image-{series}.");
     for metapackage in *metapackages {
         let depends = workspace::stdout_of(Command::new("apt-cache").args(["depends", "--important", metapackage]));
-        // A metapackage that this release of Debian does not have is no failure as long as another one serves.
+        // A metapackage that this Debian release lacks is not a failure as long as another one exists.
         let packages = depends.unwrap_or_default();
         let package = packages.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
         if let Some(package) = package.filter(|package| package.starts_with(&prefix)) {

@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the five tools as they are shipped, and the proof that each is small, needs no other file, and
+//! `cargo xtask build`: builds the five tools as they are shipped, and checks that each is small, needs no other file, and
 //! loads nothing at run time.
 
 use std::fs;
@@ -13,7 +13,7 @@ use crate::workspace::{self, TOOLS};
 
 const MEGABYTE: f64 = 1_000_000.0;
 
-/// Builds, and prints what was built.
+/// Builds, and prints the folder.
 pub fn run() -> Result<ExitCode> {
     let mut report = Report::default();
     release(&mut report)?;
@@ -21,7 +21,7 @@ pub fn run() -> Result<ExitCode> {
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Builds the tools, counts each assertion about them, and returns the folder that they are in.
+/// Builds the tools, counts each assertion about them, and returns their folder.
 pub fn release(report: &mut Report) -> Result<PathBuf> {
     let folder = build()?;
     for tool in TOOLS {
@@ -31,7 +31,7 @@ pub fn release(report: &mut Report) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Builds the tools, and returns the folder that they are in.
+/// Builds the tools, and returns their folder.
 pub fn build() -> Result<PathBuf> {
     let triple = workspace::release_triple()?;
     let packages = TOOLS.iter().flat_map(|tool| ["--package", tool]);
@@ -39,14 +39,14 @@ pub fn build() -> Result<PathBuf> {
     workspace::executables(&triple, "release")
 }
 
-/// Copies a tool in one step: the one that was there may be running.
+/// Copies a tool in one step: the previous one may be running.
 fn ship(tool: &Path, copy: &Path) -> Result<()> {
     let part = copy.with_extension("part");
     fs::copy(tool, &part).with_context(|| format!("cannot write {}", part.display()))?;
     fs::rename(&part, copy).with_context(|| format!("cannot write {}", copy.display()))
 }
 
-/// Where the tools are for whoever wants to copy them: the same place on every machine.
+/// Returns the folder from which users can copy the tools: the same on every machine.
 fn shipped() -> Result<PathBuf> {
     let folder = workspace::root()?.join("target/tools");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -63,8 +63,8 @@ fn inspect(tool: &str, folder: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// In megabytes. netns-rs speaks netlink, whose messages cost a library; chroot-rs has the compiler of filters and the
-/// audit with its sixty probes; nsenter-rs enters, lists, finds and inspects.
+/// Returns the size limit in megabytes. netns-rs uses netlink, whose messages need a library; chroot-rs has the compiler of
+/// filters and the audit with its sixty probes; nsenter-rs enters, lists, finds and inspects.
 fn budget(tool: &str) -> f64 {
     match tool {
         "netns-rs" | "nsenter-rs" => 3.0,

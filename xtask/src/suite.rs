@@ -1,5 +1,5 @@
-//! The end-to-end suite, run twice: as root, and as a user who has no rights at all. Both run from a copy that
-//! everybody can read, because the checkout may lie in a folder that only its owner can enter.
+//! The end-to-end suite, run twice: as root, and as a user without any privileges. Both run from a copy that everybody can
+//! read, because the checkout may be in a folder that only its owner can enter.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -13,16 +13,16 @@ use crate::report::Report;
 use crate::test::{each_line, part};
 use crate::workspace::{self, TOOLS};
 
-/// A user whom no file of the machine knows. Nobody else's processes run as this one.
+/// A user without an entry in any file of the machine, and without other processes.
 const USER: u32 = 54321;
 
-/// The suite and what it tests.
+/// The suite, and the tools that it tests.
 pub struct Suite {
     /// The folder of the five tools.
     pub tools: PathBuf,
     /// The folder of `suite` and `vm-init`.
     pub programs: PathBuf,
-    /// Only rows whose name contains this text.
+    /// Run only rows whose name contains this text.
     pub filter: Option<String>,
 }
 
@@ -34,7 +34,7 @@ pub enum User {
 }
 
 impl Suite {
-    /// Builds `suite` and `vm-init`. In the dev profile, because a release aborts on panic and so cannot catch one.
+    /// Builds `suite` and `vm-init`. In the dev profile, because a release build aborts on panic and so cannot catch one.
     pub fn build(tools: PathBuf, filter: Option<String>) -> Result<Self> {
         workspace::must(workspace::cargo()?.args(["build", "--package", "tests"]))?;
         let programs = workspace::executables(&workspace::host_triple()?, "debug")?;
@@ -46,7 +46,7 @@ const AS_ROOT: &str = "the suite as root";
 const AS_USER: &str = "the suite as an unprivileged user";
 
 impl User {
-    /// The part of a run.
+    /// Returns the name of this user's part of a run.
     pub fn part(self) -> &'static str {
         match self {
             User::Root => AS_ROOT,
@@ -55,7 +55,7 @@ impl User {
     }
 }
 
-/// Runs the suite on this machine as everybody whom we can be.
+/// Runs the suite on this machine, as each user that this user can become.
 pub fn run(suite: &Suite, report: &mut Report) -> Result<()> {
     let copy = Copy::new(suite)?;
     part(AS_ROOT);
@@ -72,7 +72,7 @@ pub fn run(suite: &Suite, report: &mut Report) -> Result<()> {
     copy.remove()
 }
 
-/// What the README promises first, by everybody whom we can be.
+/// Runs the demo, which the README mentions first, as each user that this user can become.
 fn demos(copy: &Copy, report: &mut Report) -> Result<()> {
     part("the demo");
     for user in if workspace::is_root()? { &[true, false][..] } else { &[false] } {
@@ -90,7 +90,7 @@ fn demos(copy: &Copy, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The suite's last line is its account. Without it, it did not reach its end.
+/// Runs the suite and returns the results in its last line. Without that line, the suite did not finish.
 pub fn count(command: &mut Command) -> Result<Report> {
     let mut account = None;
     let is_success = each_line(command, |line| {
@@ -122,7 +122,7 @@ impl Copy {
         Ok(Self { folder, filter: suite.filter.clone() })
     }
 
-    /// The suite, run by this user, with a folder of its own for temporary files.
+    /// Returns the suite's command for this user, with a folder for temporary files.
     pub fn command(&self, user: User) -> Result<Command> {
         let scratch = self.folder.join(if user == User::Root { "root" } else { "user" });
         create(&scratch)?;
@@ -131,19 +131,19 @@ impl Copy {
         command.env("TMPDIR", &scratch).env("HOME", &scratch).current_dir(&self.folder).stdin(Stdio::null());
         if user == User::Unprivileged && workspace::is_root()? {
             chown(&scratch, Some(USER), Some(USER))?;
-            // std empties the list of supplementary groups when root names a user.
+            // std clears the supplementary groups if root names a user.
             command.uid(USER).gid(USER);
         }
         Ok(command)
     }
 
-    /// Removes the symbols of the tools: a copy in memory, as a tool makes of itself, takes time with them.
+    /// Removes the symbols of the tools: with them a tool takes longer to make its copy in memory.
     pub fn strip(&self) -> Result<()> {
         workspace::must(Command::new("strip").args(TOOLS.map(|tool| self.folder.join("tools").join(tool))))
     }
 
     pub fn remove(self) -> Result<()> {
-        // To remove what is mounted in there would be to remove files of this machine.
+        // If something is mounted in the folder, removing its contents would remove files of this machine.
         let mounts = fs::read_to_string("/proc/self/mountinfo").context("/proc/self/mountinfo")?;
         let mut points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
         let below = points.find(|point| Path::new(point).starts_with(&self.folder));

@@ -1,5 +1,5 @@
-//! `cargo xtask test`: every test that this machine and this user can run, from the cheapest part to the dearest. Each
-//! part adds to one account, whose sum is the last line.
+//! `cargo xtask test`: runs every test that this machine and this user can run, the cheapest part first. The results of
+//! the parts are added up, and the sum is the last line.
 
 use std::env;
 use std::io::{BufRead, BufReader};
@@ -12,23 +12,23 @@ use crate::report::Report;
 use crate::suite::{self, Suite};
 use crate::{lint, setup, static_build, vm, workspace};
 
-/// What `cargo xtask test` is told.
+/// The options of `cargo xtask test`.
 #[derive(Args)]
 pub struct Options {
-    /// Install with apt-get what the tests need, and download the kernels of the virtual machine
+    /// Install what the tests need with apt-get, and download the kernels of the virtual machine
     #[arg(long)]
     setup: bool,
-    /// Run only the parts that are in the virtual machine
+    /// Run only the parts in the virtual machine
     #[arg(long)]
     vm: bool,
-    /// Leave the virtual machine out
+    /// Skip the virtual machine
     #[arg(long, conflicts_with = "vm")]
     no_vm: bool,
     /// Run only end-to-end rows whose name contains this text
     filter: Option<String>,
 }
 
-/// Runs the parts, and says in the last line how they went.
+/// Runs the parts, and prints the results in the last line.
 pub fn run(options: &Options) -> Result<ExitCode> {
     if options.setup {
         setup::install()?
@@ -68,12 +68,12 @@ fn parts(options: &Options, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Says on a line of its own what runs now.
+/// Prints the name of the part that runs now, on one line.
 pub fn part(name: &str) {
     println!("== {name}");
 }
 
-/// `cargo test` of the default members: what any user can run.
+/// Runs `cargo test` for the default members: what any user can run.
 fn unit_tests(report: &mut Report) -> Result<()> {
     let mut account = Report::default();
     let is_success = each_line(workspace::cargo()?.args(["test", "--no-fail-fast"]), |line| {
@@ -86,14 +86,14 @@ fn unit_tests(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Reads `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`.
+/// Parses `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`.
 fn libtest_result(line: &str) -> Option<Report> {
     let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
     let number = |word: &str| counts.split("; ").find_map(|part| part.strip_suffix(word)?.trim().parse().ok());
     Some(Report { passed: number("passed")?, failed: number("failed")?, skipped: number("ignored")? })
 }
 
-/// Runs a command, and shows each line of its stdout after `read` has seen it. Says whether the command succeeded.
+/// Runs a command, and prints each line of its stdout after `read` has got it. Returns whether the command succeeded.
 pub fn each_line(command: &mut Command, mut read: impl FnMut(&str)) -> Result<bool> {
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {command:?}"))?;
     for line in BufReader::new(child.stdout.take().context("stdout was not piped")?).split(b'\n') {
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_account_of_libtest_is_read() {
+    fn the_results_of_libtest_are_parsed() {
         let line = "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 9 filtered out; finished in 0.00s";
         assert_eq!(libtest_result(line), Some(Report { passed: 3, failed: 2, skipped: 1 }));
         assert_eq!(libtest_result("test reads::a_line ... ok"), None);

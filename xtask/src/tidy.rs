@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: the rules of the house that no compiler checks. Each finding says where and what to do.
+//! `cargo xtask tidy`: checks rules of this project that no compiler checks. Each finding names the place and the remedy.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ mod language;
 
 const MODULE_LIMIT: usize = 400;
 const MAIN_LIMIT: usize = 25;
-/// Whoever opens it wants to see it whole.
+/// The README should fit on one page.
 const README_LIMIT: usize = 100;
-/// The only files in which a kernel call may be made without a safe wrapper.
+/// The only files that may make a kernel call without a safe wrapper.
 const WRAPPERS: [&str; 11] = [
     "plumbing/src/kernel.rs",
     "plumbing/src/kernel/bpf.rs",
@@ -30,7 +30,7 @@ const WRAPPERS: [&str; 11] = [
     "plumbing/src/kernel/tracing.rs",
     "plumbing/src/startup.rs",
 ];
-// Taken apart, so that this file does not find itself.
+// Split, so that this file does not find itself.
 const UNSAFE: &str = concat!("un", "safe");
 const WORKPLACE: &str = concat!("/wor", "k/");
 
@@ -67,13 +67,13 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// Every file of the checkout but git's own and what cargo built.
+/// Lists the files of the checkout, except those of git and what cargo built.
 fn files(folder: &Path, target: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let entry = entry?;
         let path = entry.path();
-        // `.git` is a file where the checkout is a worktree.
+        // `.git` is a file if the checkout is a worktree.
         if entry.file_name() == ".git" || path == target {
             continue;
         }
@@ -96,7 +96,7 @@ fn workplace(name: &str, text: &str, findings: &mut Vec<String>) {
 fn readme(name: &str, text: &str, findings: &mut Vec<String>) {
     let length = text.lines().count();
     if name.starts_with("README") && length >= README_LIMIT {
-        findings.push(format!("{name}:{README_LIMIT}: has {length} lines; what is left out is for docs/"));
+        findings.push(format!("{name}:{README_LIMIT}: has {length} lines; move the rest to docs/"));
     }
 }
 
@@ -118,7 +118,7 @@ fn module(name: &str, text: &str, findings: &mut Vec<String>) {
     }
 }
 
-/// Whether a line of code has the word. What a comment says of it is nobody's danger.
+/// Reports whether a line of code contains the word; comments do not count.
 fn is_unsafe(line: &str) -> bool {
     let code = line.split("//").next().unwrap_or_default();
     code.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == UNSAFE)
@@ -133,14 +133,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_word_counts_in_code_only() {
+    fn the_word_counts_only_in_code() {
         assert!(is_unsafe(concat!("    un", "safe { close(fd) }")));
         assert!(!is_unsafe(concat!("#![forbid(un", "safe_code)]")));
         assert!(!is_unsafe(concat!("// not un", "safe at all")));
     }
 
     #[test]
-    fn a_readme_that_grows_is_found() {
+    fn a_readme_that_is_too_long_is_found() {
         let mut findings = Vec::new();
         readme("README.md", &"\n".repeat(99), &mut findings);
         readme("docs/record.md", &"\n".repeat(100), &mut findings);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_about_modules_finds_its_breach() {
+    fn each_rule_about_modules_finds_its_violation() {
         let mut findings = Vec::new();
         module("netns-rs/src/main.rs", &"\n".repeat(401), &mut findings);
         module("netns-rs/src/main.rs", "//! fine\n#[cfg(test)]\n", &mut findings);

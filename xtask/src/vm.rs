@@ -1,7 +1,7 @@
-//! The virtual machine: Debian's own kernels under QEMU, where cgroup v2 has all of its controllers. The processor is
-//! emulated, so that it runs anywhere; nothing is installed into it, its whole disk is an archive made here.
+//! The virtual machine: Debian's own kernels under QEMU, where cgroup v2 has all controllers. The processor is emulated,
+//! so it runs anywhere; nothing is installed into it: its whole disk is an archive made here.
 //!
-//! The surprise: silence is no success. The guest has to say one exact line, and whatever else it does is a failure.
+//! The surprise: silence is not success. The guest must print one exact line, and anything else is a failure.
 
 mod initramfs;
 mod kernel;
@@ -21,24 +21,24 @@ use crate::suite::Suite;
 use crate::test::part;
 use crate::workspace;
 
-/// The kernel series that Debian 12 and 13 ship, and what each is told at boot: one has SELinux, the other one AppArmor,
-/// which is what Debian's kernels choose by themselves.
+/// The kernel series of Debian 12 and 13, with boot parameters: one uses SELinux, the other AppArmor, which is the default of
+/// Debian's kernels.
 const SERIES: [(&str, &str); 2] = [("6.1", "security=selinux"), ("6.12", "")];
 const QEMU: &str = "qemu-system-x86_64";
 
-/// Whether this machine's programs run in the virtual machine.
+/// Reports whether this machine's programs can run in the virtual machine.
 pub fn is_possible() -> bool {
     env::consts::ARCH == "x86_64"
 }
 
-/// The folder of kernels, archives and console logs.
+/// Returns the folder of kernels, archives and console logs.
 pub fn folder() -> Result<PathBuf> {
     let folder = workspace::target()?.join("vm");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)
 }
 
-/// The series whose package is not here yet.
+/// Lists the series whose package is missing.
 pub fn missing_kernels() -> Result<Vec<&'static str>> {
     let mut missing = Vec::new();
     for (series, _) in SERIES {
@@ -64,7 +64,7 @@ pub fn run(suite: &Suite, report: &mut Report) -> Result<()> {
 
 fn what_is_missing(series: &str) -> Result<Option<String>> {
     if !is_possible() {
-        return Ok(Some(format!("the virtual machine is an x86_64 one, and this machine is {}", env::consts::ARCH)));
+        return Ok(Some(format!("the virtual machine needs x86_64, but this machine is {}", env::consts::ARCH)));
     }
     let programs = [
         (QEMU, "qemu-system-x86"),
@@ -74,13 +74,13 @@ fn what_is_missing(series: &str) -> Result<Option<String>> {
         ("checkpolicy", "checkpolicy"),
     ];
     if let Some((program, package)) = programs.iter().find(|(program, _)| workspace::program(program).is_none()) {
-        return Ok(Some(format!("{program} is not here (apt-get install {package})")));
+        return Ok(Some(format!("{program} is not installed (apt-get install {package})")));
     }
-    let reason = format!("no kernel {series} is here, which `cargo xtask test --setup` downloads");
+    let reason = format!("no kernel {series}; `cargo xtask test --setup` downloads it");
     Ok(kernel::package(series)?.is_none().then_some(reason))
 }
 
-/// What the guest says, and one test more: that it says it.
+/// Returns the guest's results, and one more test: that the guest printed them.
 fn run_in(series: &'static str, parameters: &str, suite: &Suite) -> Result<Report> {
     let kernel = kernel::unpack(series)?;
     let folder = folder()?;

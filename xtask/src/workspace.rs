@@ -1,4 +1,4 @@
-//! Where things are: the checkout, cargo, and the folders that cargo builds into.
+//! The paths of the checkout and of cargo's build folders, and running cargo and other commands.
 
 use std::env;
 use std::os::unix::fs::MetadataExt;
@@ -10,25 +10,25 @@ use anyhow::{Context, Result, bail, ensure};
 /// The five tools, in the order in which a container is assembled.
 pub const TOOLS: [&str; 5] = ["unshare-rs", "cgexec-rs", "chroot-rs", "netns-rs", "nsenter-rs"];
 
-/// The top of the checkout. cargo names it anew at each run, so a moved checkout needs no new build.
+/// Returns the top of the checkout. cargo names it at each run, so a moved checkout needs no new build.
 pub fn root() -> Result<PathBuf> {
     let xtask = env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`")?;
-    Ok(PathBuf::from(xtask).parent().context("xtask lies in no folder")?.to_owned())
+    Ok(PathBuf::from(xtask).parent().context("the path of xtask has no parent")?.to_owned())
 }
 
-/// The cargo that runs us, in the top of the checkout.
+/// Returns a command of the cargo that runs us, in the top of the checkout.
 pub fn cargo() -> Result<Command> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root()?);
     Ok(cargo)
 }
 
-/// Where a build for this target in this profile puts its executables.
+/// Returns the folder of the executables that a build for this target and profile makes.
 pub fn executables(triple: &str, profile: &str) -> Result<PathBuf> {
     Ok(target()?.join(triple).join(profile))
 }
 
-/// cargo's target folder, in which our own caches lie as well.
+/// Returns cargo's target folder, which also contains our caches.
 pub fn target() -> Result<PathBuf> {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => Ok(root()?.join(folder)),
@@ -36,14 +36,14 @@ pub fn target() -> Result<PathBuf> {
     }
 }
 
-/// The machine's own target, such as `x86_64-unknown-linux-gnu`.
+/// Returns the machine's own target, such as `x86_64-unknown-linux-gnu`.
 pub fn host_triple() -> Result<String> {
     let version = stdout_of(Command::new("rustc").arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("`rustc -vV` names no host")?.to_owned())
 }
 
-/// The target of a release: musl for this machine's architecture where it is installed, else the machine's own.
+/// Returns the target of a release: musl for this machine's architecture if it is installed, otherwise the machine's own.
 pub fn release_triple() -> Result<String> {
     let musl = format!("{}-unknown-linux-musl", env::consts::ARCH);
     let sysroot = stdout_of(Command::new("rustc").args(["--print", "sysroot"]))?;
@@ -51,26 +51,26 @@ pub fn release_triple() -> Result<String> {
     if installed { Ok(musl) } else { host_triple() }
 }
 
-/// Whether we are root.
+/// Reports whether this user is root.
 pub fn is_root() -> Result<bool> {
     Ok(std::fs::metadata("/proc/self").context("/proc/self")?.uid() == 0)
 }
 
-/// The program that a name finds in PATH or in the system's folders.
+/// Finds a program in PATH or in the system's folders.
 pub fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from);
     env::split_paths(&path).chain(system).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// Runs a command that has to succeed.
+/// Runs a command; fails if the command fails.
 pub fn must(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
     ensure!(status.success(), "{command:?} ended with {status}");
     Ok(())
 }
 
-/// What a command that has to succeed writes to stdout.
+/// Runs a command and returns its stdout; fails if the command fails.
 pub fn stdout_of(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
     if !output.status.success() {

@@ -1,4 +1,4 @@
-//! Each tool that does nothing, or the one thing that its peer cannot leave out, beside its peer.
+//! Each tool with a command that does nothing, or with the one option that its peer requires, compared with its peer.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use super::table::{Goal, Row, Run, Table};
 
 const PAYLOAD: &str = "payload alone";
 
-/// Start-up and parsing, and the same for cgroups.
+/// Makes the tables of start-up and parsing, without and with cgroups.
 pub fn tables(scene: &Scene) -> Result<Vec<Table>> {
     Ok(vec![table(scene)?, cgroups(scene)?])
 }
 
-/// What start-up and parsing cost.
+/// Makes the table of start-up and parsing.
 fn table(scene: &Scene) -> Result<Table> {
     let us = std::process::id();
     let network = |line: String| match &scene.network {
         Some(name) => scene.run(&line.replace("NAME", name)),
-        None => Run::NotHere("a network namespace of ours"),
+        None => Run::NotHere("a network namespace"),
     };
     let rows = vec![
         row(PAYLOAD, scene.run("true"), None),
@@ -28,13 +28,13 @@ fn table(scene: &Scene) -> Result<Table> {
         row("unshare-rs", scene.run("unshare-rs -- true"), Some("unshare")),
         row("nsenter -t PID -u", scene.run(&format!("nsenter -t {us} -u true")), None),
         row("nsenter-rs -t PID -u", scene.run(&format!("nsenter-rs -t {us} -u -- true")), Some("nsenter -t PID -u")),
-        // Into a mount namespace, which we do from a sealed copy; here it is our own, so nothing else changes.
+        // Joining a mount namespace needs a sealed copy; here it is our own, so nothing else changes.
         row("nsenter -t PID -m", scene.run(&format!("nsenter -t {us} -m true")), None),
         row("nsenter-rs -t PID -m", scene.run(&format!("nsenter-rs -t {us} -m -- true")), Some("nsenter -t PID -m")),
         row("nsenter-rs", scene.run("nsenter-rs -- true"), Some("nsenter -t PID -u")),
         row("chroot /", scene.run("chroot / true"), None),
         row("chroot-rs /", scene.run("chroot-rs / true"), Some("chroot /")),
-        // The first goes on from a read-only view of itself; this is what a second start costs.
+        // The first runs from a read-only view of itself; this row shows the cost of a second exec.
         row("chroot-rs --sealed-copy /", scene.run("chroot-rs --sealed-copy / true"), Some("chroot /")),
         row("ip netns exec NAME", network("ip netns exec NAME true".into()), None),
         row("netns-rs exec NAME", network("netns-rs exec NAME -- true".into()), Some("ip netns exec NAME")),
@@ -49,11 +49,11 @@ fn table(scene: &Scene) -> Result<Table> {
     Ok(Table { title: "each tool alone", rest: Duration::ZERO, floor: PAYLOAD, rows, goals })
 }
 
-/// The same for cgroups, whose changes take longer on a machine at rest.
+/// Makes the same table for cgroups, whose changes take longer on an idle machine.
 fn cgroups(scene: &Scene) -> Result<Table> {
     let group = |line: &str| match &scene.group {
         Some(group) => scene.run(&line.replace("GROUP", group)),
-        None => Run::NotHere("a cgroup of ours"),
+        None => Run::NotHere("a cgroup"),
     };
     let peer = "cgexec -g memory:GROUP";
     let rows = vec![

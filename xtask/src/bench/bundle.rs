@@ -1,5 +1,5 @@
-//! A bundle for crun and runc: the namespaces, limits, mounts, masks and capabilities that the four tools give a
-//! container, without a network and without a seccomp filter. OCI runtime specification, config.json.
+//! A bundle for crun and runc with the namespaces, limits, mounts, masks and capabilities of the four tools' container,
+//! without a network and without a seccomp filter. OCI runtime specification, config.json.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use anyhow::Result;
 use plumbing::privilege::DEFAULT_CAPABILITIES;
 use serde_json::{Value, json};
 
-/// Writes one for each runtime: it names the cgroup, and they take turns.
+/// Writes a bundle for each runtime, since a bundle names its cgroup and the runtimes take turns.
 pub fn write(folder: &Path, root: &Path) -> Result<()> {
     for runtime in ["crun", "runc"] {
         let bundle = folder.join(format!("bundle-{runtime}"));

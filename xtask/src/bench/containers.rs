@@ -1,5 +1,5 @@
-//! A container of the same root, limits and namespaces, by our tools, by their peers, and by the bare kernel calls. The
-//! network is left out on all sides.
+//! Containers with the same root, limits and namespaces, made by our tools, by their peers, and by the bare kernel calls.
+//! None of them has a network.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ const FOUR: &str = "chain of four";
 const LIMITS: &str = "--memory 256M --pids 100";
 const OWN: &str = "--mount --pid --ipc --uts --cgroup --hostname bench";
 
-/// The one table.
+/// Makes the only table.
 pub fn tables(scene: &Scene) -> Result<Vec<Table>> {
     let root = scene.root().to_string_lossy().into_owned();
     let chain = format!("cgexec-rs {LIMITS} -- unshare-rs {OWN} --fork -- chroot-rs --std {root} -- /bin/true");
@@ -29,7 +29,7 @@ pub fn tables(scene: &Scene) -> Result<Vec<Table>> {
     );
     let peers = match &scene.group {
         Some(group) => scene.run(&format!("cgexec -g memory:{group} unshare -fpmuiC chroot {root} /bin/true")),
-        None => Run::NotHere("a cgroup of ours"),
+        None => Run::NotHere("a cgroup"),
     };
     let rows = vec![
         row(FLOOR, Run::Stages(vec![floor(scene, &root)]), None),
@@ -60,7 +60,7 @@ fn runtime(scene: &Scene, name: &'static str, option: &str) -> Run {
     }
 }
 
-/// The limits where this machine has them: a group of its own in each v1 hierarchy, or one in v2.
+/// Returns the command of the floor, with the limits in a new group in each v1 hierarchy, or in one in v2.
 fn floor(scene: &Scene, root: &str) -> Stage {
     let group = format!("xtask-floor-{}", std::process::id());
     let v1 = Path::new("/sys/fs/cgroup/memory/tasks").exists();

@@ -1,4 +1,4 @@
-//! nsenter-rs beside nsenter(1), and beside a C program that makes the same calls and nothing else.
+//! nsenter-rs compared with nsenter(1), and with a C program that makes the same calls and nothing else.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use super::table::{Goal, Run, Table};
 
 const SOURCE: &str = include_str!("enter.c");
 const FLOOR: &str = "floor: the same calls, in C";
-const SEALED: &str = "floor, first executing a read-only view";
+const SEALED: &str = "floor, after executing a read-only view";
 const FIXED: &str = "floor, at a fixed address";
-const BLIND: &str = "floor, at a fixed address, told what to join";
+const BLIND: &str = "floor, at a fixed address, given what to join";
 const PEER: &str = "nsenter -t PID -a";
 const OURS: &str = "nsenter-rs -t PID -a";
 
-/// The calls that find the target, tell its namespaces from ours, and join them. Not execve(2): what an unprivileged user
-/// may not read of a process that hides, strace(1) may not either.
+/// The calls that find the target, compare its namespaces with ours, and join them. execve(2) is left out: an unprivileged
+/// strace(1) cannot read it from a process that hides.
 const TRACED: &str = "pidfd_open,readlinkat,setns";
 
-/// One table with a border, one without.
+/// Makes a table with a border, and one without.
 pub fn tables(scene: &mut Scene) -> Result<Vec<Table>> {
     let has_floor = scene.compile("floor-enter", SOURCE, "-static-pie")?
         && scene.compile("floor-enter-fixed", SOURCE, "-static")?;
@@ -44,13 +44,13 @@ pub fn tables(scene: &mut Scene) -> Result<Vec<Table>> {
     ];
     let goals = vec![goal(SEALED, 1.15), goal(PEER, 1.0)];
     let crossing = Table { title: "enter all six namespaces", rest: Duration::ZERO, floor: FLOOR, rows, goals };
-    let beside = scene.target("--uts --ipc --net")?;
+    let without_border = scene.target("--uts --ipc --net")?;
     let rows = vec![
-        row(FLOOR, floor(scene, format!("floor-enter plain {beside} true")), None),
-        row(OURS, scene.run(&format!("nsenter-rs -t {beside} -a -- true")), Some(PEER)),
-        row(FIXED, floor(scene, format!("floor-enter-fixed plain {beside} true")), None),
-        row(BLIND, floor(scene, format!("floor-enter-fixed blind {beside} true")), None),
-        row(PEER, scene.run(&format!("nsenter -t {beside} -a true")), None),
+        row(FLOOR, floor(scene, format!("floor-enter plain {without_border} true")), None),
+        row(OURS, scene.run(&format!("nsenter-rs -t {without_border} -a -- true")), Some(PEER)),
+        row(FIXED, floor(scene, format!("floor-enter-fixed plain {without_border} true")), None),
+        row(BLIND, floor(scene, format!("floor-enter-fixed blind {without_border} true")), None),
+        row(PEER, scene.run(&format!("nsenter -t {without_border} -a true")), None),
     ];
     if let [floor, ours, ..] = &rows[..] {
         same_calls::check(TRACED, floor, ours)?;

@@ -1,7 +1,7 @@
-//! Where the commands run: on one CPU, in one of two mount namespaces. `sched_setaffinity(2)`, `setns(2)`.
+//! The environment of the commands: one CPU, and one of two mount namespaces. `sched_setaffinity(2)`, `setns(2)`.
 //!
-//! crun refuses a machine that has cgroup v2 mounted beside v1. So it is started from a mount namespace of ours in which
-//! v2 is not mounted; changing there and back is not on the clock.
+//! crun refuses a machine that has cgroup v2 mounted next to v1. So it is started from another mount namespace, in which
+//! v2 is not mounted; changing to it and back is not measured.
 
 use std::fs::{self, File};
 
@@ -13,30 +13,30 @@ use nix::unistd::Pid;
 const OWN: &str = "/proc/self/ns/mnt";
 const V2_BESIDE_V1: &str = "/sys/fs/cgroup/unified";
 
-/// Ready to measure.
+/// The prepared machine.
 pub struct Host {
     cpu: Option<usize>,
     whole: File,
     without_hybrid: Option<File>,
 }
 
-/// What a command sees of the machine's mounts.
+/// The mounts that a command sees.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum View {
-    /// All of them.
+    /// All mounts.
     Whole,
-    /// No cgroup v2 beside v1.
+    /// No cgroup v2 next to v1.
     WithoutHybrid,
 }
 
 impl Host {
-    /// Pins this process, and makes the other view where it differs.
+    /// Pins this process to a CPU, and makes the other mount namespace if it differs.
     pub fn prepare(is_pinned: bool) -> Result<Host> {
         let cpu = if is_pinned { Some(pin()?) } else { None };
         let whole = File::open(OWN).context(OWN)?;
         let mounts = fs::read_to_string("/proc/self/mounts").context("/proc/self/mounts")?;
         let is_hybrid = mounts.lines().any(|line| line.split(' ').nth(1) == Some(V2_BESIDE_V1));
-        // Without privilege there is no such namespace, and crun fails with its own words.
+        // Without privilege this namespace cannot be made, and crun fails with its own error.
         let may_unshare = is_hybrid && unshare(CloneFlags::CLONE_NEWNS).is_ok();
         let mut host = Host { cpu, whole, without_hybrid: None };
         if may_unshare {
@@ -48,14 +48,14 @@ impl Host {
         Ok(host)
     }
 
-    /// What there is to know about it before the tables.
+    /// Describes the machine, to be printed before the tables.
     pub fn described(&self) -> String {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let cpu = self.cpu.map_or_else(|| "not pinned".to_owned(), |cpu| format!("all on CPU {cpu}"));
         format!("Linux {}, {cpu}; from spawn to exit", kernel.trim())
     }
 
-    /// Does it with this view of the mounts.
+    /// Runs a function with this view of the mounts.
     pub fn with_view<T>(&self, view: View, act: impl FnOnce() -> T) -> Result<T> {
         let Some(other) = self.without_hybrid.as_ref().filter(|_| view == View::WithoutHybrid) else {
             return Ok(act());
@@ -67,12 +67,14 @@ impl Host {
     }
 }
 
-/// The last CPU that we may use: interrupts mostly go to the first.
+/// Pins this process to the last CPU that it may use: most interrupts are handled by the first.
 fn pin() -> Result<usize> {
     let this = Pid::from_raw(0);
     let allowed = sched_getaffinity(this)?;
-    let last =
-        (0..CpuSet::count()).rev().find(|cpu| allowed.is_set(*cpu).unwrap_or(false)).context("no CPU is ours")?;
+    let last = (0..CpuSet::count())
+        .rev()
+        .find(|cpu| allowed.is_set(*cpu).unwrap_or(false))
+        .context("this process may use no CPU")?;
     let mut one = CpuSet::new();
     one.set(last)?;
     sched_setaffinity(this, &one)?;

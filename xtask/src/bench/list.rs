@@ -1,7 +1,7 @@
-//! `nsenter-rs --list` beside `lsns`, on a machine with two thousand processes in two hundred namespaces more.
+//! `nsenter-rs --list` compared with `lsns`, on a machine with two thousand more processes in two hundred more namespaces.
 //!
-//! They sleep in groups, each of which shares a mount, a host name, an IPC and a network namespace; a group is ended
-//! whole, and by itself should nobody do so.
+//! The processes sleep in groups, each of which shares a mount, a UTS, an IPC and a network namespace; a whole group is
+//! killed at the end, and otherwise ends by itself.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -19,18 +19,18 @@ use super::scene::Scene;
 use super::table::{Goal, Row, Run, Stage, Table, Verdict};
 use crate::workspace;
 
-/// What the table is called.
-pub const TITLE: &str = "listing, beside 2000 sleepers";
+/// The title of the table.
+pub const TITLE: &str = "listing, with 2000 sleepers";
 const GROUPS: usize = 50;
 const EACH: usize = 40;
-/// A run takes a second: fewer of them tell as much as many short ones.
+/// The limit of rounds: a run takes a second, so a few are as good as many short ones.
 const ROUNDS: u32 = 20;
-/// Where it stands in /proc/PID/stat; `proc_pid_stat(5)`.
+/// The field of /proc/PID/stat; `proc_pid_stat(5)`.
 const PROCESS_GROUP: usize = 5;
 const OURS: &str = "nsenter-rs --list";
 const PEER: &str = "lsns";
 
-/// Gathers the sleepers, measures, and ends them.
+/// Starts the sleepers, measures, and kills them.
 pub fn verdicts(scene: &Scene, host: &Host, rounds: u32) -> Result<Vec<Verdict>> {
     let rows = vec![
         row(OURS, quiet(scene, "nsenter-rs", "--list"), Some(PEER)),
@@ -58,7 +58,7 @@ fn row(name: &str, run: Run, peer: Option<&'static str>) -> Row {
     Row { name: name.to_owned(), run, peer }
 }
 
-/// By a shell, which sends the list to where nobody reads it.
+/// Returns a command that discards its output, run by a shell.
 fn quiet(scene: &Scene, program: &'static str, arguments: &str) -> Run {
     let path = scene.path(&format!("bin/{program}"));
     if !std::path::Path::new(&path).exists() {
@@ -85,13 +85,13 @@ impl Crowd {
         }
         let patience = Instant::now() + Duration::from_secs(60);
         while crowd.count()? < GROUPS * EACH {
-            ensure!(Instant::now() < patience, "the sleepers did not come together");
+            ensure!(Instant::now() < patience, "the sleepers did not start in time");
             sleep(Duration::from_millis(100));
         }
         Ok(crowd)
     }
 
-    /// How many have come. By their groups: other processes of the machine end meanwhile.
+    /// Counts the sleepers by their process groups: other processes of the machine may end meanwhile.
     fn count(&self) -> Result<usize> {
         let is_ours = |group: u64| self.0.iter().any(|leader| u64::from(leader.id()) == group);
         let directories = std::fs::read_dir("/proc")?.flatten();
@@ -115,7 +115,7 @@ impl Crowd {
 impl Drop for Crowd {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
-            eprintln!("xtask: cannot end the sleepers: {error:#}");
+            eprintln!("xtask: cannot kill the sleepers: {error:#}");
         }
     }
 }

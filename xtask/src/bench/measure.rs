@@ -1,5 +1,5 @@
-//! Runs the commands of a table in turn, each round in another order, and takes the time from spawn to the last wait,
-//! and as a second witness the CPU time of all that was waited for. posix_spawn(3), wait4(2), getrusage(2).
+//! Runs the commands of a table in turn, each round in another order, and measures the time from spawn to the last wait,
+//! and as a cross-check the CPU time of all children. posix_spawn(3), wait4(2), getrusage(2).
 
 use std::io::{Read, pipe};
 use std::process::{Child, Command, Stdio};
@@ -13,18 +13,18 @@ use nix::sys::time::TimeValLike;
 use super::host::{Host, View};
 use super::table::{Run, Stage, Table};
 
-/// Rounds that fill the caches and are not counted.
+/// The rounds that fill the caches and are not counted.
 const WARM_UP: usize = 3;
 
-/// What is known of a row, in milliseconds.
+/// The results of a row, in milliseconds.
 pub enum Measured {
     Times {
         median: f64,
         p10: f64,
-        /// The median of what the CPU spent, in the kernel too.
+        /// The median of the CPU time, including the kernel's.
         cpu: f64,
     },
-    /// It did not run; why.
+    /// It did not run, for this reason.
     Not(String),
 }
 
@@ -33,10 +33,10 @@ pub fn measure(table: &Table, host: &Host, rounds: u32) -> Result<Vec<Measured>>
     let runs: Vec<_> = table.rows.iter().map(|row| attempt(&row.run, host)).collect();
     let mut times: Vec<Vec<Spent>> = vec![Vec::new(); runs.len()];
     let mut order: Vec<usize> = (0..runs.len()).collect();
-    // The same throws in each bench.
+    // The same order in each bench.
     let mut dice = fastrand::Rng::with_seed(1);
     for round in 0..WARM_UP + rounds as usize {
-        // Whoever runs next finds in the processor's caches what the one before left there: not always the same one.
+        // A command finds in the processor's caches what the previous one left there: it must not always be the same one.
         dice.shuffle(&mut order);
         for &place in &order {
             let Ok((stages, view)) = &runs[place] else { continue };
@@ -61,7 +61,7 @@ pub fn measure(table: &Table, host: &Host, rounds: u32) -> Result<Vec<Measured>>
     Ok(runs.into_iter().zip(times).map(sum_up).collect())
 }
 
-/// What one run took.
+/// The time of one run.
 #[derive(Clone, Copy)]
 struct Spent {
     wall: Duration,
@@ -81,7 +81,7 @@ fn attempt<'a>(run: &'a Run, host: &Host) -> Result<(&'a [Stage], View), String>
     first(stages, host, view).map(|()| (stages.as_slice(), view))
 }
 
-/// The first run, with its errors in words.
+/// Runs a command for the first time, and returns its error as text.
 fn first(stages: &[Stage], host: &Host, view: View) -> Result<(), String> {
     let attempt = || -> Result<()> {
         let (mut reader, writer) = pipe()?;
@@ -90,7 +90,7 @@ fn first(stages: &[Stage], host: &Host, view: View) -> Result<(), String> {
         let ended = wait(children);
         let mut said = String::new();
         reader.read_to_string(&mut said)?;
-        ended.with_context(|| said.trim().lines().next().unwrap_or("it said nothing").to_owned())
+        ended.with_context(|| said.trim().lines().next().unwrap_or("it printed nothing").to_owned())
     };
     attempt().map_err(|error| format!("does not run here: {error:#}"))
 }
@@ -102,7 +102,7 @@ fn once(stages: &[Stage]) -> Result<Spent> {
     Ok(Spent { wall, cpu: cpu()?.saturating_sub(before) })
 }
 
-/// Of all children so far, and theirs, as far as they were waited for.
+/// Returns the CPU time of all children so far, and of theirs, as far as they were waited for.
 fn cpu() -> Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let spent = usage.user_time() + usage.system_time();
@@ -115,7 +115,7 @@ fn start(stages: &[Stage], stderr: impl Fn() -> Result<Stdio>) -> Result<Vec<Chi
     for (place, Stage { program, arguments }) in stages.iter().enumerate() {
         let mut command = Command::new(program);
         command.args(arguments).stderr(stderr()?);
-        // A pipe only between stages: opening /dev/null would cost what is measured.
+        // A pipe only between stages: opening /dev/null would add to what is measured.
         if let Some(reader) = before.take() {
             command.stdin(Stdio::from(reader));
         }

@@ -1,5 +1,5 @@
-//! A container's root by `chroot-rs --std` and by bwrap: the same mounts on the same places, and then the command. Neither
-//! makes another namespace than that of the mounts, so what is measured is the building of the root.
+//! A container's root by `chroot-rs --std` and by bwrap: the same mounts at the same places, then the command. Both create
+//! only a mount namespace, so the cost of making the root is measured.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,14 +22,14 @@ const HIDDEN_DIRECTORIES: [&str; 5] =
     ["/proc/acpi", "/proc/asound", "/proc/scsi", "/sys/devices/virtual/powercap", "/sys/firmware"];
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// The table.
+/// Makes the table.
 pub fn table(scene: &Scene) -> Result<Table> {
     let root = scene.root().to_string_lossy().into_owned();
     let ours = format!("chroot-rs --std {root} -- /bin/");
     let bwrap = format!("bwrap {} -- /bin/", bwrap_options(&root));
     let run = |line: &str| match workspace::is_root() {
         Ok(true) => scene.run(&format!("{line}true")),
-        _ => Run::NotHere("root, without whom bwrap makes a user namespace, too"),
+        _ => Run::NotHere("root: without it, bwrap also makes a user namespace"),
     };
     let rows = vec![
         row(PAYLOAD, scene.run("true"), None),
@@ -44,7 +44,7 @@ pub fn table(scene: &Scene) -> Result<Table> {
     Ok(Table { title: "a root", rest: std::time::Duration::ZERO, floor: PAYLOAD, rows, goals })
 }
 
-/// What `--std` mounts here, in bwrap's words. It has none for cgroup: /sys is the host's, with those below it.
+/// Returns the mounts of `--std` as options of bwrap. None of them is for cgroups: bwrap binds the host's /sys with all below.
 fn bwrap_options(root: &str) -> String {
     let mut options = format!(
         "--bind {root} / --perms 1777 --tmpfs /tmp --tmpfs /run --ro-bind /etc/hosts /etc/hosts --ro-bind /etc/hostname \
@@ -64,7 +64,7 @@ fn bwrap_options(root: &str) -> String {
     options
 }
 
-/// Both have the same mounts, but for the devices, which bwrap binds and we make, and what came along below /sys.
+/// Demands that both make the same mounts, except for devices, which only bwrap binds, and mounts below the bound /sys.
 fn compare(scene: &Scene, ours: &str, bwrap: &str) -> Result<()> {
     let seen = |line: &str| -> Result<BTreeSet<String>> {
         std::fs::copy(scene.root().join("bin/true"), scene.root().join("bin/cat"))?;

@@ -1,4 +1,4 @@
-//! Whether two programs change the same in the kernel, process by process: what strace(1) sees of them.
+//! Compares the changes that two programs make in the kernel, process by process, with strace(1).
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail};
 use super::table::{Row, Run, Stage};
 use crate::workspace;
 
-/// Fails where two rows make other calls among `traced`: a floor that did less would be no floor. Says so where that
-/// cannot be told here.
+/// Fails if two rows make different calls among `traced`: a floor that does less would be wrong. Prints a message if strace
+/// is missing.
 pub fn check(traced: &str, one: &Row, other: &Row) -> Result<()> {
     let (Run::Stages(one), Run::Stages(other)) = (&one.run, &other.run) else { return Ok(()) };
     let (one, other) = (&one[0], &other[0]);
@@ -25,7 +25,7 @@ pub fn check(traced: &str, one: &Row, other: &Row) -> Result<()> {
     Ok(())
 }
 
-/// Of each process in the order of their births.
+/// Returns the calls of each process, in the order of their creation.
 fn calls(strace: &Path, traced: &str, stage: &Stage) -> Result<Vec<Vec<String>>> {
     let folder = std::env::temp_dir().join(format!("xtask-bench-{}-strace", id()));
     fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -35,13 +35,13 @@ fn calls(strace: &Path, traced: &str, stage: &Stage) -> Result<Vec<Vec<String>>>
     let status = command.status();
     let seen = read(&folder);
     fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-    // What the kernel refuses to this user, the table says.
+    // The table shows what the kernel refuses to this user.
     if !status.context("cannot start strace")?.success() {
         return Ok(Vec::new());
     }
     let mut seen = seen?;
     if let Some(first) = seen.first_mut().filter(|_| traced.split(',').any(|call| call == "execve")) {
-        // How strace started it.
+        // The execve(2) by which strace started it.
         first.remove(0);
     }
     Ok(seen)
@@ -58,7 +58,7 @@ fn read(folder: &Path) -> Result<Vec<Vec<String>>> {
     Ok(processes.iter().map(|(_, text)| text.lines().map(|line| essence(line).to_owned()).collect()).collect())
 }
 
-/// Without the answer, and without the ways to fork and the numbers in them.
+/// Returns a call without its result, and without the ways to fork and their numbers.
 fn essence(line: &str) -> &str {
     let call = line.rsplit_once(" = ").map_or(line, |(call, _)| call).trim_end();
     match call.split_once('(') {
@@ -74,7 +74,7 @@ mod tests {
     use super::essence;
 
     #[test]
-    fn the_essence_of_a_call_has_no_addresses() {
+    fn addresses_are_removed_from_a_call() {
         assert_eq!(essence("clone3({flags=CLONE_PIDFD, stack=NULL} => {pidfd=[3]}, 88) = 7"), "fork");
         assert_eq!(
             essence("execve(\"/b/true\", [\"/b/true\"], 0x7ffd /* 35 vars */) = 0"),

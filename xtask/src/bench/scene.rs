@@ -1,8 +1,8 @@
-//! What the commands are measured with: fresh copies of every program, a root, a group and a network namespace of our
-//! own, all made before and removed after.
+//! The files for measuring: fresh copies of every program, a root, a cgroup and a network namespace, all made before and
+//! removed after.
 //!
-//! Two files with the same content start up to 70 µs apart, depending on how the page cache holds them. So all are
-//! copied at the same time, the peers too.
+//! Two files with the same content may differ by up to 70 µs at start, depending on how the page cache holds them. So all
+//! are copied at the same time, the peers too.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -18,20 +18,20 @@ use crate::workspace::{self, TOOLS};
 const PEERS: [&str; 9] = ["unshare", "nsenter", "lsns", "chroot", "cgexec", "ip", "bwrap", "crun", "runc"];
 const DIRECTORIES: [&str; 9] = ["bin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "var"];
 
-/// The set.
+/// The files, the cgroup and the network namespace.
 pub struct Scene {
     folder: PathBuf,
-    /// A group that limits nothing, by its path in the hierarchy of the memory controller; `None` where there is none.
+    /// A cgroup without limits, by its path in the hierarchy of the memory controller; `None` if it could not be made.
     pub group: Option<String>,
-    /// A network namespace by this name, where we may make one.
+    /// The name of a network namespace, if one could be made.
     pub network: Option<String>,
     made: Vec<PathBuf>,
-    /// Processes to be entered.
+    /// Processes to enter.
     targets: Vec<Child>,
 }
 
 impl Scene {
-    /// Makes it all.
+    /// Makes all of them.
     pub fn set(ours: &Path) -> Result<Scene> {
         let folder = std::env::temp_dir().join(format!("xtask-bench-{}", id()));
         fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -66,23 +66,23 @@ impl Scene {
 
     fn copy(&self, from: &Path, to: &str) -> Result<()> {
         fs::copy(from, self.folder.join(to)).with_context(|| format!("cannot copy {}", from.display()))?;
-        // On the disk, so that no writing back falls into somebody's turn.
+        // Synced, so that no write-back happens during a measurement.
         Ok(File::open(self.folder.join(to))?.sync_all()?)
     }
 
-    /// Makes a program of a source in C; `linked` is `-static-pie`, as our tools are, or `-static`, at a fixed address.
-    /// `false` where there is no compiler.
+    /// Compiles a C program; `linked` is `-static-pie`, like our tools, or `-static`, at a fixed address. Returns `false` if there
+    /// is no compiler.
     pub fn compile(&self, name: &str, source: &str, linked: &str) -> Result<bool> {
         let Some(cc) = workspace::program("cc") else { return Ok(false) };
         let (file, program) = (self.folder.join(format!("{name}.c")), self.folder.join(name));
         fs::write(&file, source).with_context(|| format!("cannot write {}", file.display()))?;
         workspace::must(Command::new(cc).args(["-O2", linked, "-s", "-o"]).arg(&program).arg(file))?;
-        // As all others are: a linker leaves the pages of its file otherwise than a copy does.
+        // Copied like all others: the page cache holds a linker's file differently from a copy.
         self.copy(&program, &format!("bin/{name}"))?;
         Ok(true)
     }
 
-    /// A process that waits in these namespaces of its own.
+    /// Starts a process that waits in new namespaces of these kinds.
     pub fn target(&mut self, namespaces: &str) -> Result<u32> {
         let mut command = Command::new(self.folder.join("bin/unshare-rs"));
         if !workspace::is_root()? {
@@ -93,7 +93,7 @@ impl Scene {
         let children = format!("/proc/{0}/task/{0}/children", child.id());
         self.targets.push(child);
         for _ in 0..1000 {
-            // Once it sleeps it is where it shall be.
+            // When it sleeps, it is in its namespaces.
             let inner = fs::read_to_string(&children).unwrap_or_default().trim().to_owned();
             let name = fs::read_to_string(format!("/proc/{inner}/comm")).unwrap_or_default();
             if name == "sleep\n" {
@@ -104,7 +104,7 @@ impl Scene {
         anyhow::bail!("unshare-rs {namespaces} does not start sleep(1)")
     }
 
-    /// Where root has none of these rights either, the rows that want them say so themselves.
+    /// Makes the cgroup. If root lacks privileges too, the rows that need them report the error.
     fn make_group(&mut self) {
         let name = format!("xtask-bench-{}", id());
         let path = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(|root| Path::new(root).join(&name));
@@ -122,17 +122,17 @@ impl Scene {
         }
     }
 
-    /// The root that every container gets.
+    /// Returns the root of every container.
     pub fn root(&self) -> PathBuf {
         self.folder.join("root")
     }
 
-    /// Where the bundle of a runtime is, and its state.
+    /// Returns a path in the scene, such as a runtime's bundle or its state.
     pub fn path(&self, name: &str) -> String {
         self.folder.join(name).to_string_lossy().into_owned()
     }
 
-    /// One command line; its first word is one of the programs of the scene.
+    /// Parses one command line; its first word is one of the programs of the scene.
     pub fn stage(&self, line: &str) -> Stage {
         let mut words = line.split_whitespace();
         let program = self.folder.join("bin").join(words.next().unwrap_or_default());
@@ -143,7 +143,7 @@ impl Scene {
         Stage { program, arguments: arguments.collect() }
     }
 
-    /// A pipeline, or the name of the program that is not here.
+    /// Parses a pipeline; returns the name of a program if it is missing.
     pub fn run(&self, line: &str) -> Run {
         let stages: Vec<_> = line.split(" | ").map(|stage| self.stage(stage)).collect();
         let mentioned = PEERS.into_iter().filter(|peer| line.split_whitespace().any(|word| word == *peer));
@@ -153,10 +153,10 @@ impl Scene {
         }
     }
 
-    /// Removes it all; what a command of ours left running or mounted there is an error.
+    /// Removes everything; fails if a command left something running or mounted there.
     pub fn strike(&mut self) -> Result<()> {
         for mut target in self.targets.drain(..) {
-            target.kill().and_then(|()| target.wait()).context("cannot end a process that was entered")?;
+            target.kill().and_then(|()| target.wait()).context("cannot kill a process that was entered")?;
         }
         if let Some(name) = self.network.take() {
             workspace::must(Command::new(self.folder.join("bin/netns-rs")).args(["delete", &name]))?;
@@ -174,7 +174,7 @@ impl Scene {
     }
 }
 
-/// Debian's busybox-static, whose `true` starts in less time than anything of Rust.
+/// Finds Debian's busybox-static, whose `true` starts faster than any Rust program.
 fn static_busybox() -> Result<Option<PathBuf>> {
     let Some(busybox) = workspace::program("busybox") else { return Ok(None) };
     let file = fs::read(&busybox).with_context(|| format!("cannot read {}", busybox.display()))?;

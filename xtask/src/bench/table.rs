@@ -1,4 +1,4 @@
-//! A table: its rows, what each is compared with, and which of the ratios the project has promised.
+//! A table: its rows, the row with which each is compared, and the ratios that the project has promised.
 
 use std::fmt::{self, Write};
 use std::path::PathBuf;
@@ -9,54 +9,54 @@ use super::measure::Measured;
 /// Commands that are measured together.
 pub struct Table {
     pub title: &'static str,
-    /// How long the machine rests before each command.
+    /// The pause before each command.
     pub rest: Duration,
-    /// The row that makes the fewest kernel calls to the same end.
+    /// The row that makes the fewest kernel calls for the same result.
     pub floor: &'static str,
     pub rows: Vec<Row>,
     pub goals: Vec<Goal>,
 }
 
-/// One of them.
+/// One command of a table.
 pub struct Row {
     pub name: String,
     pub run: Run,
-    /// The row that it is compared with, beside the floor.
+    /// The row with which it is compared, in addition to the floor.
     pub peer: Option<&'static str>,
 }
 
-/// How to run it.
+/// How a row is run.
 pub enum Run {
     /// The stages of a pipeline; mostly one.
     Stages(Vec<Stage>),
-    /// As the first, in a mount namespace that shows no cgroup v2 beside v1.
+    /// The same, in a mount namespace without cgroup v2 next to v1.
     WithoutHybrid(Vec<Stage>),
-    /// It is not on this machine.
+    /// The program is not installed.
     NotHere(&'static str),
 }
 
-/// A program by its whole path, and its arguments.
+/// A program with its full path, and its arguments.
 #[derive(Clone)]
 pub struct Stage {
     pub program: PathBuf,
     pub arguments: Vec<String>,
 }
 
-/// A promise: `row` takes at most so many times as long as `than`.
+/// A promise: `row` takes at most this many times as long as `than`.
 pub struct Goal {
     pub row: &'static str,
     pub than: &'static str,
     pub at_most: f64,
 }
 
-/// What became of it; `None` where one of the two does not run here.
+/// The result of a promise; `None` if one of the two does not run here.
 pub struct Verdict {
     pub is_met: Option<bool>,
     said: String,
 }
 
 impl Table {
-    /// The table, aligned.
+    /// Formats the table, aligned.
     pub fn text(&self, measured: &[Measured]) -> String {
         let width =
             self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or_default().max(self.title.len());
@@ -82,12 +82,12 @@ impl Table {
         text
     }
 
-    /// Whether the promises hold.
+    /// Checks the promises.
     pub fn verdicts(&self, measured: &[Measured]) -> Vec<Verdict> {
         let judge = |goal: &Goal| {
             let Goal { row, than, at_most } = goal;
             let ratio = self.median(measured, row).zip(self.median(measured, than)).map(|(row, than)| row / than);
-            let found = ratio.map_or_else(|| "cannot be told here".to_owned(), |ratio| format!("it is {ratio:.2}"));
+            let found = ratio.map_or_else(|| "not measured here".to_owned(), |ratio| format!("it is {ratio:.2}"));
             Verdict {
                 is_met: ratio.map(|ratio| ratio <= *at_most),
                 said: format!("{}: `{row}` at most {at_most} of `{than}`: {found}", self.title),

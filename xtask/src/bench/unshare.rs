@@ -1,4 +1,4 @@
-//! unshare-rs beside unshare(1), and beside a C program that makes the same calls and nothing else.
+//! unshare-rs compared with unshare(1), and with a C program that makes the same calls and nothing else.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const TRACED: &str = "unshare,clone,clone3,fork,vfork,mount,write,execve";
 const PROC: &str = "--fork --pid --mount-proc";
 const ALL: &str = "--mount --uts --ipc --net --pid --user --cgroup --time --map-root-user --fork";
 
-/// One table for each case.
+/// Makes one table for each case.
 pub fn tables(scene: &Scene) -> Result<Vec<Table>> {
     let has_floor = scene.compile("unshare-floor", SOURCE, "-static-pie")?;
     let table = |title, word: &str, options: &str| -> Result<Table> {

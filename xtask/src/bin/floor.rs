@@ -1,9 +1,9 @@
-//! The floor: the kernel calls that a container like that of the four tools needs, in one program that does nothing
-//! else. No option, no check, no narration, no record: what a tool costs above this is the tool's own.
+//! The floor: the kernel calls for a container like that of the four tools, in one program that does nothing else. It has
+//! no options, checks, narration or record: the cost of a tool above this is the tool's own.
 //!
-//! `floor ROOT PROGRAM [LIMIT-FILE=VALUE]...` makes the groups of the limit files, one process in namespaces and groups
-//! of its own with ROOT for its root, and removes the groups when the process has ended. Started by the name `true`, it
-//! is the smallest payload that there is.
+//! `floor ROOT PROGRAM [LIMIT-FILE=VALUE]...` makes the groups of the limit files and one process in new namespaces and in
+//! these groups, with ROOT as its root, and removes the groups after the process has ended. Started by the name `true`, it
+//! is the smallest possible payload.
 #![forbid(unsafe_code)]
 
 use std::ffi::CString;
@@ -63,7 +63,7 @@ fn run(root: &Path, program: &str, limits: &[String]) -> io::Result<()> {
 
 fn contain(root: &Path, program: &str, groups: &[PathBuf]) -> io::Result<()> {
     for group in groups {
-        // On v1 `tasks` spares the wait that `cgroup.procs` means.
+        // On v1, writing to `tasks` avoids the wait of `cgroup.procs`.
         let tasks = group.join("tasks");
         fs::write(if tasks.exists() { tasks } else { group.join("cgroup.procs") }, "0")?;
     }
@@ -84,7 +84,7 @@ fn contain(root: &Path, program: &str, groups: &[PathBuf]) -> io::Result<()> {
     Ok(())
 }
 
-/// The mounts of `chroot-rs --std`, each by the one call that makes it.
+/// Makes the mounts of `chroot-rs --std`, each with a single call.
 fn fill(root: &Path) -> io::Result<()> {
     let kept_in = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     fresh("proc", &root.join("proc"), kept_in, "")?;
@@ -132,7 +132,7 @@ fn mask(target: &Path) -> io::Result<()> {
     match fs::metadata(target) {
         Ok(meta) if meta.is_dir() => fresh("tmpfs", target, MsFlags::MS_RDONLY, "size=0"),
         Ok(_) => Ok(mount(Some("/dev/null"), target, NONE, MsFlags::MS_BIND, NONE)?),
-        Err(_) => Ok(()), // Nothing to be seen.
+        Err(_) => Ok(()), // Nothing to mask.
     }
 }
 

@@ -1,35 +1,35 @@
-//! The container of the demonstration, as the command line that a person would type: a part for each tool, put together
-//! as a chain or as a pipe.
+//! The container of the demonstration, as the command line that a user would type: a part for each tool, combined as a
+//! chain or as a pipe.
 
-/// Which of the two.
+/// The ways to combine the tools.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// Each tool executes the rest of the line.
     Chain,
-    /// Each tool hands the container on to the next.
+    /// Each tool passes the container on to the next.
     Pipe,
 }
 
-/// What this user may do here.
+/// The privileges of this user.
 #[derive(Clone, Copy)]
 pub struct Rights {
-    /// All of it, so no user namespace is needed.
+    /// All privileges, so no user namespace is needed.
     pub is_privileged: bool,
-    /// Make a cgroup with limits.
+    /// Making a cgroup with limits.
     pub limits: bool,
-    /// Connect a network namespace to a bridge on the host.
+    /// Connecting a network namespace to a bridge on the host.
     pub bridge: bool,
 }
 
-/// What the container is called, and its host name.
+/// The name and host name of the container.
 pub const NAME: &str = "demo";
-/// Its address, where there is a bridge.
+/// Its address, if there is a bridge.
 pub const ADDRESS: &str = "10.88.0.2";
-/// Its memory limit in bytes, where there are limits.
+/// Its memory limit in bytes, if there are limits.
 pub const MEMORY: &str = "268435456";
-/// How many processes it may have.
+/// Its process limit.
 pub const PIDS: &str = "100";
-/// The bridge.
+/// The name of the bridge.
 pub const BRIDGE: &str = "demo0";
 
 const LIMITS: &str = "--memory 256M --pids 100 --name demo";
@@ -37,17 +37,17 @@ const WIRING: &str = "--bridge demo0 --address 10.88.0.2/24 --gateway 10.88.0.1 
 const NAMESPACES: &str = "--mount --pid --ipc --uts --cgroup";
 const USER: &str = "--user --map-root-user ";
 
-/// Tries whether a limited cgroup may be made.
+/// Returns a line that tries to make a cgroup with limits.
 pub fn limits_alone() -> String {
     format!("cgexec-rs {LIMITS} -- true")
 }
 
-/// Tries whether a network may be connected.
+/// Returns a line that tries to connect a network.
 pub fn bridge_alone() -> String {
     format!("netns-rs exec --new {WIRING} -- true")
 }
 
-/// The whole line, for sh(1), around `command`, which is quoted already.
+/// Returns the whole line for sh(1), with `command`, which is quoted already.
 pub fn line(way: Way, rights: Rights, explain: bool, command: &str) -> String {
     let mut parts = match way {
         Way::Chain => chain(rights),
@@ -64,13 +64,14 @@ pub fn line(way: Way, rights: Rights, explain: bool, command: &str) -> String {
     }
 }
 
-/// Outside first: a cgroup namespace shows the group that it was made in, and the bridge is the host's.
+/// Returns the parts of a chain, outermost first: a cgroup namespace shows the group in which it was made, and the bridge is
+/// on the host.
 fn chain(rights: Rights) -> Vec<String> {
     let user = if rights.is_privileged { "" } else { USER };
     let unshare = format!("unshare-rs {user}{NAMESPACES} --fork --kill-child --hostname {NAME}");
     let limits = rights.limits.then(|| format!("cgexec-rs {LIMITS}"));
     let root = "chroot-rs --std --host-root".to_owned();
-    // Without privilege, the right to make a network namespace comes with the user namespace.
+    // Without privilege, only the user namespace gives the privilege to make a network namespace.
     let parts = match rights.bridge {
         true => vec![limits, Some(format!("netns-rs exec --new {WIRING}")), Some(unshare), Some(root)],
         false => vec![limits, Some(unshare), Some("netns-rs exec --new".to_owned()), Some(root)],
@@ -83,7 +84,7 @@ fn pipe(rights: Rights) -> Vec<String> {
     let parts = [
         Some(format!("unshare-rs --hold --name {NAME} {user}{NAMESPACES} --net --hostname {NAME}")),
         rights.limits.then(|| format!("cgexec-rs --pipe {LIMITS}")),
-        // There is nothing else that it could connect.
+        // Without a bridge there is nothing to connect.
         rights.bridge.then(|| format!("netns-rs connect --pipe {WIRING}")),
         Some("chroot-rs --pipe --std --host-root".to_owned()),
         Some("nsenter-rs --pipe --rm".to_owned()),

@@ -1,18 +1,18 @@
-//! One manual page, in the language of man(7): from the declared options what clap_mangen makes of them, the rest from
-//! what the tool declares of itself.
+//! One manual page, in the language of man(7): clap_mangen formats the declared options, the rest comes from the tool's
+//! texts.
 //!
-//! The sections come in the order of man-pages(7), which has none for kernel calls: they stand behind the options.
+//! The sections have the order of man-pages(7), which has none for kernel calls: they follow the options.
 
 use anyhow::Result;
 use clap::{Arg, Command};
 use clap_mangen::Man;
 use plumbing::manual::{Call, EXIT_STATUS, Example, Manual};
 
-/// What every page has, in this order.
+/// The sections of every page, in this order.
 const SECTIONS: [&str; 8] =
     ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "KERNEL CALLS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"];
 
-/// The page of a tool.
+/// Makes the page of a tool.
 pub fn of_tool(name: &str, command: &Command, manual: &Manual) -> Result<Vec<u8>> {
     let mut page = beginning(command, manual.description)?;
     page.extend(options(command)?);
@@ -32,7 +32,7 @@ pub fn of_tool(name: &str, command: &Command, manual: &Manual) -> Result<Vec<u8>
     Ok(page)
 }
 
-/// The page of a subcommand: the calls that its own examples show, and those examples; the rest is the tool's.
+/// Makes the page of a subcommand: the calls in its own examples, and these examples; the rest is on the tool's page.
 pub fn of_subcommand(tool: &str, command: &Command, manual: &Manual) -> Result<Vec<u8>> {
     let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
     let mut page = beginning(command, &about)?;
@@ -62,7 +62,7 @@ fn beginning(command: &Command, description: &str) -> Result<Vec<u8>> {
     Ok(page)
 }
 
-/// clap_mangen gives each group of options a section; here they are parts of one.
+/// Formats the options. clap_mangen makes a section for each group of options; here the groups are parts of one section.
 fn options(command: &Command) -> Result<Vec<u8>> {
     let mut rendered = Vec::new();
     Man::new(command.clone().mut_args(with_aliases)).render_options_section(&mut rendered)?;
@@ -75,12 +75,12 @@ fn options(command: &Command) -> Result<Vec<u8>> {
     Ok(page.into_bytes())
 }
 
-/// clap_mangen does not tell another name that an option has.
+/// Adds the other names of an option to its help, because clap_mangen leaves them out.
 fn with_aliases(option: Arg) -> Arg {
     match (option.get_visible_aliases(), option.get_help()) {
         (Some(names), Some(help)) if !names.is_empty() => {
-            let told = format!("{help}; the same as --{}", names.join(" and --"));
-            option.help(told)
+            let help = format!("{help}; the same as --{}", names.join(" and --"));
+            option.help(help)
         }
         _ => option,
     }
@@ -106,7 +106,7 @@ fn calls(rows: &[&Call]) -> String {
     text
 }
 
-/// The same text in every page.
+/// Returns the section about exit status, which is the same in every page.
 fn exit_status() -> String {
     let rows =
         EXIT_STATUS.iter().map(|(status, meaning)| format!(".TP\n\\fB{}\\fR\n{}\n", escaped(status), escaped(meaning)));
@@ -140,13 +140,13 @@ fn section(name: &str) -> String {
     format!(".SH {quoted}\n")
 }
 
-/// A hyphen that is to be copied, a backslash, and what would be a request at the beginning of a line.
+/// Escapes hyphens, which must stay copyable, backslashes, and characters that begin a request at the start of a line.
 fn escaped(text: &str) -> String {
     let plain = text.replace('\\', "\\e").replace('-', "\\-").replace('…', "\\&...").replace('–', "\\(en");
     if plain.starts_with(['.', '\'']) { format!("\\&{plain}") } else { plain }
 }
 
-/// What a page lacks, or has at another place.
+/// Lists what a page lacks or has in the wrong place.
 pub fn lacking(name: &str, page: &str) -> Vec<String> {
     let found: Vec<&str> =
         page.lines().filter_map(|line| line.strip_prefix(".SH ")).map(|title| title.trim_matches('"')).collect();
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_with_a_section_missing_empty_or_misplaced_is_found_out() {
+    fn a_page_with_a_missing_empty_or_misplaced_section_is_found() {
         let whole: String = SECTIONS.iter().map(|title| format!("{}text\n", section(title))).collect();
         assert_eq!(lacking("a.1", &whole), [""; 0]);
         assert_eq!(lacking("a.1", &whole.replace(".SH \"EXIT STATUS\"\ntext\n", "")).len(), 2);
@@ -178,14 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn another_name_of_an_option_is_told() {
+    fn another_name_of_an_option_is_printed() {
         let option = Arg::new("userspec").long("userspec").visible_alias("user").help("Run as this user");
         let page = String::from_utf8(options(&Command::new("tool").arg(option)).unwrap()).unwrap();
         assert!(page.contains("Run as this user; the same as \\-\\-user"), "{page}");
     }
 
     #[test]
-    fn text_begins_no_request() {
+    fn text_does_not_begin_a_request() {
         assert_eq!(escaped(".SH a-b\\"), "\\&.SH a\\-b\\e");
     }
 }

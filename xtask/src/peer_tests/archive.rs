@@ -1,7 +1,7 @@
-//! The newest source of a package, from Debian's archive: apt-get checks its signature.
+//! The newest source of a package, from Debian's archive; apt-get checks its signature.
 //!
-//! Debian 12's own packages are older than the tests, so it is the unstable release that is asked, from lists of our own:
-//! those of the machine stay as they are.
+//! The packages of Debian 12 are older than the tests, so the source comes from the unstable release, with separate package
+//! lists: those of the machine stay unchanged.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,14 +12,14 @@ use anyhow::{Context, Result};
 use super::cache;
 use crate::workspace;
 
-/// The archive, fetched unless it is there.
+/// Returns the archive; downloads it if it is missing.
 pub fn of(package: &str) -> Result<PathBuf> {
     if let Some(archive) = fetched(package)? {
         return Ok(archive);
     }
     apt_get(&["update"])?;
     apt_get(&["source", "--download-only", "--tar-only", package])?;
-    fetched(package)?.with_context(|| format!("the source of {package} is in no .orig.tar.xz"))
+    fetched(package)?.with_context(|| format!("the source of {package} has no .orig.tar.xz"))
 }
 
 fn fetched(package: &str) -> Result<Option<PathBuf>> {
@@ -38,14 +38,14 @@ fn apt_get(words: &[&str]) -> Result<()> {
     fs::write(&sources, source).with_context(|| format!("cannot write {}", sources.display()))?;
     let mut apt_get = Command::new("apt-get");
     apt_get.arg("--quiet").args(["-o", "Dir::Etc::SourceParts=/dev/null", "-o", "APT::Sandbox::User=root"]);
-    // Caches are of these lists, and would be taken for the machine's.
+    // Caches would contain these lists, and be mistaken for the machine's.
     apt_get.args(["-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="]);
     apt_get.arg("-o").arg(format!("Dir::Etc::SourceList={}", sources.display()));
     apt_get.arg("-o").arg(format!("Dir::State::Lists={}", lists.display()));
     workspace::must(apt_get.args(words).current_dir(&folder))
 }
 
-/// Where this machine's own packages come from.
+/// Returns the mirror of this machine's own packages.
 fn mirror() -> Result<String> {
     let known = workspace::stdout_of(Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)"]))?;
     let mirror = known.lines().find(|line| line.trim_end_matches('/').ends_with("/debian"));

@@ -1,5 +1,5 @@
-//! GNU coreutils' test scripts, in their own harness: it finds the command under test in a folder `src`, beside which the
-//! scripts lie, and it wants root's groups to be those of a login.
+//! GNU coreutils' test scripts, in their own harness: it expects the command under test in a folder `src` next to the
+//! scripts, and root with the groups of a login.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,8 +12,8 @@ use super::{LIMIT, Place, Verdict, archive, outcome, replace};
 use crate::report::Report;
 use crate::workspace;
 
-/// The first three are about chroot. The others change their user by it, and test the machine's own cp and so on; further
-/// scripts that do so want programs that only a whole build of coreutils has.
+/// The first three test chroot. The others use chroot to change their user, and test the machine's own cp and other programs;
+/// further scripts of this kind need programs that only a complete build of coreutils has.
 const SCRIPTS: [&str; 9] = [
     "chroot/chroot-credentials",
     "chroot/chroot-fail",
@@ -36,8 +36,8 @@ pub fn run(place: &Place) -> Result<Report> {
     let source = root.join("src");
     fs::create_dir(&source)?;
     fs::copy(place.tool("chroot-rs"), source.join("chroot"))?;
-    symlink(workspace::program("cp").context("cp is not here")?, source.join("cp"))?;
-    // What configure would find out; the scripts ask for nothing else.
+    symlink(workspace::program("cp").context("cp is not installed")?, source.join("cp"))?;
+    // configure would find this out; the scripts need nothing else from it.
     fs::write(root.join("config.h"), "#define HAVE_SETGROUPS 1\n")?;
     replace(&root.join("tests/chroot/chroot-fail.sh"), "compare exp err || fail=1", "test -s err || fail=1")?;
     let mut report = Report::default();
@@ -74,9 +74,9 @@ fn run_script(root: &Path, script: &str) -> Result<Verdict> {
     })
 }
 
-/// That of the machine's rm, by which the harness sees whether an unprivileged user can run it.
+/// Returns the version of the machine's rm, by which the harness checks whether an unprivileged user can run it.
 fn version() -> Result<String> {
     let said = workspace::stdout_of(Command::new("rm").arg("--version").env("LC_ALL", "C"))?;
     let word = said.lines().next().and_then(|line| line.split(' ').next_back());
-    Ok(word.context("rm tells no version")?.to_owned())
+    Ok(word.context("rm prints no version")?.to_owned())
 }

@@ -1,5 +1,5 @@
-//! util-linux's test scripts, in their own harness, for the three commands that we stand for. The helpers that make the
-//! namespaces and sockets to be found are built from the same source, and so is lsfd, which two scripts ask first.
+//! util-linux's test scripts, in their own harness, for the three commands that our tools replace. The helpers that make the
+//! namespaces and sockets are built from the same source, and so is lsfd, which two scripts use first.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::{LIMIT, Place, Verdict, archive, outcome, write_program};
 use crate::report::Report;
 use crate::workspace;
 
-/// The folders of scripts. Those of lsns stand for `nsenter-rs --list`.
+/// The folders of scripts. Those of lsns test `nsenter-rs --list`.
 const COMPONENTS: [&str; 3] = ["unshare", "nsenter", "lsns"];
 const CONFIGURE: [&str; 9] = [
     "--quiet",
@@ -25,7 +25,7 @@ const CONFIGURE: [&str; 9] = [
     "--disable-bash-completion",
 ];
 const BUILT: [&str; 4] = ["test_mkfds", "test_sysinfo", "test_sigreceive", "lsfd"];
-/// What the scripts need beside.
+/// Further programs that the scripts need.
 const OF_THE_MACHINE: [(&str, &str); 2] = [("TS_CMD_MOUNT", "mount"), ("TS_CMD_UMOUNT", "umount")];
 
 pub fn run(place: &Place) -> Result<Report> {
@@ -40,7 +40,7 @@ pub fn run(place: &Place) -> Result<Report> {
             bash.env("TS_CMD_UNSHARE", place.tool("unshare-rs")).env("TS_CMD_NSENTER", place.tool("nsenter-rs"));
             bash.env("TS_CMD_LSNS", &lsns);
             for (name, program) in OF_THE_MACHINE {
-                bash.env(name, workspace::program(program).with_context(|| format!("{program} is not here"))?);
+                bash.env(name, workspace::program(program).with_context(|| format!("{program} is not installed"))?);
             }
             let (_, _, said) = outcome(&mut bash)?;
             let name = script.file_name().unwrap_or_default().to_string_lossy();
@@ -59,7 +59,7 @@ fn scripts(root: &Path, component: &str) -> Result<Vec<PathBuf>> {
     Ok(scripts)
 }
 
-/// A script that skips itself, or a part of itself, ends with 0, too: what counts is what it says.
+/// Reads the result from the output: a script that skips itself, or a part of itself, also ends with 0.
 fn verdict(said: &str) -> Verdict {
     let last = said.lines().last().unwrap_or_default();
     match said.split_once("SKIPPED (") {
@@ -69,7 +69,7 @@ fn verdict(said: &str) -> Verdict {
     }
 }
 
-/// The source, with the helpers built in it, where the scripts look for them.
+/// Returns the source, with the helpers built in it, where the scripts look for them.
 fn built() -> Result<PathBuf> {
     let archive = archive::of("util-linux")?;
     let root = archive.with_extension("").with_extension("");
@@ -97,7 +97,7 @@ mod tests {
             ("lsns: nsfs ... SKIPPED (no root permissions)", "no root permissions"),
             (": A ... SKIPPED (no ip)\n ... OK (all 1 sub-tests PASSED)", "no ip"),
         ] {
-            assert!(matches!(verdict(said), Verdict::Skipped(told) if told == why));
+            assert!(matches!(verdict(said), Verdict::Skipped(printed) if printed == why));
         }
         for said in ["", "lsns: nsfs ... FAILED (lsns/nsfs)", "lsns: filter ... KNOWN FAILED (lsns/filter)"] {
             assert!(matches!(verdict(said), Verdict::Failed(_)));

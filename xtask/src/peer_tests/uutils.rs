@@ -1,7 +1,8 @@
-//! uutils coreutils' tests of chroot, which are Rust: cargo fetches the crate and builds its tests, and a program named
-//! coreutils stands in for theirs. What they do as root they do through sudo, for which we stand in as well.
+//! uutils coreutils' tests of chroot, which are written in Rust: cargo downloads the crate and builds its tests, and a
+//! program named coreutils replaces theirs. Tests that need root use sudo, which is replaced as well.
 //!
-//! Most of them are skipped wherever uutils runs them, and some cannot pass: so their own chroot runs what ours fails.
+//! Most of them are skipped when uutils runs them, and some cannot pass: so each test that our chroot fails also runs with
+//! theirs.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +18,7 @@ use crate::workspace;
 
 const MANIFEST: &str = "[package]\nname = \"fetch\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n\
                         coreutils = { version = \"*\", default-features = false }\n";
-/// Each tool has words of its own: the tests are made to ask for any on stderr.
+/// Each tool has its own messages: the tests are changed to expect any text on stderr.
 const WORDS: [(&str, &str); 5] = [
     (".stderr_only(", ".no_stdout().complains("),
     (".stderr_is(", ".complains("),
@@ -32,14 +33,14 @@ trait Complains {
 
 impl Complains for uutests::util::CmdResult {
     fn complains(&self, _words: impl AsRef<str>) -> &Self {
-        assert!(!self.stderr_str().is_empty(), \"it says nothing\");
+        assert!(!self.stderr_str().is_empty(), \"it prints nothing\");
         self
     }
 }
 ";
 const NOBODY: &str = "65534";
 
-/// What cargo built, where every user can run it.
+/// The programs that cargo built, where every user can run them.
 struct Built {
     tests: PathBuf,
     folder: PathBuf,
@@ -82,7 +83,7 @@ impl Built {
         })
     }
 
-    /// As nobody, which most tests only pass by for want of a sudo; then as root, where ours finds root.
+    /// Runs a test as nobody, which most tests skip because sudo is needed; then as root, which our sudo allows.
     fn run(&self, name: &str, whose: &str) -> Result<Verdict> {
         match self.run_as(&["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"], name, whose)? {
             Verdict::Skipped(_) => self.run_as(&["--groups", "0"], name, whose),
@@ -105,7 +106,7 @@ impl Built {
     }
 }
 
-/// The tests, and the command that they are for, with nothing but chroot in it.
+/// Builds the tests and the command that they test, with only chroot in it.
 fn build() -> Result<(PathBuf, PathBuf)> {
     let cache = cache()?.join("uutils");
     let source = fetched(&cache)?;
@@ -115,9 +116,9 @@ fn build() -> Result<(PathBuf, PathBuf)> {
     cargo.args(["test", "--quiet", "--no-run", "--message-format=json", "--test=tests"]);
     cargo.args(["--no-default-features", "--features=chroot"]);
     cargo.arg("--manifest-path").arg(source.join("Cargo.toml")).arg("--target-dir").arg(cache.join("target"));
-    // The tests find sudo by the PATH of their build.
-    let told = workspace::stdout_of(cargo.env("PATH", path()?))?;
-    let messages = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    // The tests find sudo through the PATH at their build.
+    let output = workspace::stdout_of(cargo.env("PATH", path()?))?;
+    let messages = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let executables: Vec<_> = messages.filter_map(|it| Some(PathBuf::from(it["executable"].as_str()?))).collect();
     let named = |begin: &str| {
         let is = |path: &&PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(begin));
@@ -126,7 +127,7 @@ fn build() -> Result<(PathBuf, PathBuf)> {
     Ok((named("tests-")?, named("coreutils")?))
 }
 
-/// A copy of the crate's source, with the tests as we want them.
+/// Returns a copy of the crate's source, with changed tests.
 fn fetched(cache: &Path) -> Result<PathBuf> {
     let source = cache.join("source");
     if source.is_dir() {
@@ -146,7 +147,7 @@ fn fetched(cache: &Path) -> Result<PathBuf> {
     workspace::must(Command::new("rm").args(["-rf"]).arg(&partial))?;
     workspace::must(Command::new("cp").arg("-r").arg(Path::new(manifest).with_file_name("")).arg(&partial))?;
     let (manifest, tests) = (partial.join("Cargo.toml"), partial.join("tests/by-util/test_chroot.rs"));
-    // Else it would be taken for a member of ours.
+    // Otherwise cargo would take it for a member of our workspace.
     fs::write(&manifest, fs::read_to_string(&manifest)? + "\n[workspace]\n")?;
     WORDS.iter().try_for_each(|(old, new)| replace(&tests, old, new))?;
     fs::write(&tests, fs::read_to_string(&tests)? + COMPLAINS)?;
@@ -154,7 +155,7 @@ fn fetched(cache: &Path) -> Result<PathBuf> {
     Ok(source)
 }
 
-/// Away from the checkout, whose settings are for static executables: theirs finds its arguments in a dynamic one only.
+/// Runs cargo outside of the checkout, whose settings are for static executables: their tests find arguments only in dynamic ones.
 fn cargo() -> Result<Command> {
     let mut cargo = workspace::cargo()?;
     cargo.current_dir("/");

@@ -1,4 +1,4 @@
-//! What documents promise: that a link leads somewhere, and that an option which they name exists.
+//! Checks of documents: a link leads to a file, and an option that is named exists.
 
 use std::path::Path;
 
@@ -7,21 +7,21 @@ use clap::Command;
 use super::numbered;
 use crate::man::Declared;
 
-/// Relative links lead to files of the checkout.
+/// Checks that relative links lead to files of the checkout.
 pub fn links(path: &Path, name: &str, text: &str, findings: &mut Vec<String>) {
     for (number, line) in numbered(text) {
         for link in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = link.split(['#', ' ']).next().unwrap_or_default();
             let is_elsewhere = link.contains("://") || link.starts_with("mailto:") || file.is_empty();
             if !is_elsewhere && !path.parent().is_some_and(|folder| folder.join(file).exists()) {
-                findings.push(format!("{name}:{number}: the link to {file} leads nowhere; mend it"));
+                findings.push(format!("{name}:{number}: the link to {file} leads nowhere; correct it"));
             }
         }
     }
 }
 
-/// In code, a long option that follows a tool's name is one of that tool. The tool's part of a command line ends at
-/// `--`, at the next tool, and where the shell ends a command.
+/// Checks options in code: a long option after a tool's name must be an option of that tool. The tool's part of a command
+/// line ends at `--`, at the next tool, and where the shell ends a command.
 pub fn options(name: &str, text: &str, commands: &[Declared], findings: &mut Vec<String>) {
     let mut tool = None;
     let mut is_fenced = false;
@@ -42,13 +42,13 @@ pub fn options(name: &str, text: &str, commands: &[Declared], findings: &mut Vec
                     tool = None;
                 } else if let (Some((tool, command)), Some(option)) = (tool, bare.strip_prefix("--")) {
                     let option = option.split(['=', '[']).next().unwrap_or_default();
-                    // A page of its own describes what follows one of its options.
+                    // A separate page describes the options that follow one of its options.
                     let parts = commands
                         .iter()
                         .filter(|(part, _)| part.strip_prefix(*tool).is_some_and(|rest| rest.starts_with('-')));
                     if !has_option(&command(), option) && !parts.clone().any(|(_, part)| has_option(&part(), option)) {
                         findings.push(format!(
-                            "{name}:{number}: {tool} has no option --{option}; mend the document, or end the tool's part with `--`"
+                            "{name}:{number}: {tool} has no option --{option}; correct the document, or end the tool's part with `--`"
                         ));
                     }
                 }
@@ -83,13 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn an_option_that_a_tool_does_not_have_is_found() {
+    fn an_option_that_a_tool_lacks_is_found() {
         assert_eq!(found("run `netns-rs exec --old`").len(), 1);
         assert_eq!(found("```sh\nnetns-rs exec \\\n  --new --old=1 -- ls --color\n```\n").len(), 1);
     }
 
     #[test]
-    fn options_of_the_tool_and_of_other_programs_are_not() {
+    fn options_of_the_tool_and_of_other_programs_are_not_found() {
         assert_eq!(found("`netns-rs exec [--new]` and `--old`, `ls --color`, `netns-rs --fresh | jq --raw`"), [""; 0]);
     }
 

@@ -13,7 +13,7 @@ use super::{modules, programs};
 use crate::suite::Suite;
 use crate::workspace::{self, TOOLS};
 
-/// Packs the suite, the tools, busybox, and what the kernel needs.
+/// Packs the suite, the tools, busybox, and the files that the kernel needs.
 pub fn pack(kernel: &Kernel, suite: &Suite) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
     archive.executable("/init", &suite.programs.join("vm-init"))?;
@@ -46,26 +46,26 @@ pub fn pack(kernel: &Kernel, suite: &Suite) -> Result<Vec<u8>> {
     archive.finish()
 }
 
-/// What the rows about SELinux load into the kernel.
+/// Compiles the policy that the rows about SELinux load into the kernel.
 fn selinux_policy() -> Result<Vec<u8>> {
     let compiled = super::folder()?.join("selinux.policy");
     let source = workspace::root()?.join("tests/policy/selinux.conf");
-    let checkpolicy = workspace::program("checkpolicy").context("checkpolicy is not here")?;
-    // What the policy does not name, it allows.
+    let checkpolicy = workspace::program("checkpolicy").context("checkpolicy is not installed")?;
+    // The policy allows everything that it does not name.
     let mut command = Command::new(checkpolicy);
     workspace::must(command.args(["-U", "allow", "-o"]).arg(&compiled).arg(source))?;
     fs::read(&compiled).with_context(|| format!("cannot read {}", compiled.display()))
 }
 
 fn busybox(archive: &mut Archive) -> Result<()> {
-    let busybox = workspace::program("busybox").context("busybox is not here")?;
+    let busybox = workspace::program("busybox").context("busybox is not installed")?;
     archive.executable("/bin/busybox", &busybox)?;
     for applet in workspace::stdout_of(Command::new(&busybox).arg("--list"))?.lines() {
         if applet != "busybox" {
             archive.link(&format!("/bin/{applet}"), "busybox")?;
         }
     }
-    // Where everybody expects it, and where a changed PATH does not matter.
+    // The usual path, which works also with a changed PATH.
     archive.link("/usr/bin/env", "/bin/busybox")
 }
 
@@ -105,7 +105,7 @@ impl Archive {
         Ok(())
     }
 
-    /// The kernel makes no folder by itself, and ignores a file that lies in none.
+    /// Adds the folders of a path. The kernel does not make folders by itself, and ignores a file without one.
     fn folders_above(&mut self, path: &str) -> Result<()> {
         match path.rsplit_once('/') {
             Some((folder, _)) => self.folder(folder),
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_comes_after_its_folders_and_is_aligned() {
+    fn an_entry_follows_its_folders_and_is_aligned() {
         let mut archive = Archive::default();
         archive.file("/a/b/c", 0o644, b"12345").unwrap();
         let text = String::from_utf8(archive.finish().unwrap()).unwrap();

@@ -1,5 +1,5 @@
 //! A Debian kernel package, unpacked but not installed: the image, and the modules with their dependencies, which
-//! depmod(8) works out (Debian leaves that to the installation).
+//! depmod(8) computes (Debian leaves that to the installation).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,34 +11,34 @@ use crate::workspace;
 
 /// An unpacked kernel.
 pub struct Kernel {
-    /// Such as `6.1.0-56-amd64`.
+    /// The release, such as `6.1.0-56-amd64`.
     pub release: String,
-    /// What QEMU boots.
+    /// The image that QEMU boots.
     pub image: PathBuf,
-    /// `lib/modules/RELEASE`.
+    /// The folder `lib/modules/RELEASE`.
     pub modules: PathBuf,
 }
 
-/// The downloaded package of this series, if there is one.
+/// Returns the downloaded package of this series, if there is one.
 pub fn package(series: &str) -> Result<Option<PathBuf>> {
     let (folder, prefix) = (super::folder()?, format!("linux-image-{series}."));
     let package = names(&folder)?.into_iter().find(|name| name.starts_with(&prefix) && name.ends_with(".deb"));
     Ok(package.map(|name| folder.join(name)))
 }
 
-/// Unpacks the package of this series, unless it already is.
+/// Unpacks the package of this series, unless it is unpacked already.
 pub fn unpack(series: &str) -> Result<Kernel> {
     let package = package(series)?.with_context(|| format!("no package of Linux {series}"))?;
     let root = package.with_extension("unpacked");
     if !root.exists() {
-        // Renamed when it is whole, so that what has the final name is whole.
+        // Renamed after it is complete, so that a folder with the final name is complete.
         let partial = package.with_extension("partial");
         if partial.exists() {
             fs::remove_dir_all(&partial)?;
         }
         workspace::must(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&partial))?;
         let release = release(&partial)?;
-        let depmod = workspace::program("depmod").context("depmod is not here")?;
+        let depmod = workspace::program("depmod").context("depmod is not installed")?;
         workspace::must(Command::new(depmod).arg("--basedir").arg(&partial).arg(&release))?;
         fs::rename(&partial, &root)?;
     }

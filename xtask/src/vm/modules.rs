@@ -1,6 +1,6 @@
-//! The kernel modules that the guest loads, each after those that it depends on: modules.dep(5).
+//! The kernel modules that the guest loads, each after its dependencies: modules.dep(5).
 //!
-//! The guest loads them by itself, at boot: it has no modprobe(8), so the kernel cannot fetch one when it is needed.
+//! The guest loads all of them at boot: it has no modprobe(8), so the kernel cannot load one when it is needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::kernel::Kernel;
 
-/// Networks, packet filters, traffic control, and the file systems of a root. First the check sum that libcrc32c asks
-/// for by an alias, which modules.dep does not know of.
+/// Networks, packet filters, traffic control, and the file systems of a root. First the checksum that libcrc32c requests by
+/// an alias, which modules.dep does not list.
 const WANTED: &[&str] = &[
     "crc32c_generic",
     "veth",
@@ -67,7 +67,7 @@ pub struct Module {
     pub bytes: Vec<u8>,
 }
 
-/// Everything wanted with all that it depends on, in the order in which to load it.
+/// Returns the wanted modules with their dependencies, in the order for loading.
 pub fn in_load_order(kernel: &Kernel) -> Result<Vec<Module>> {
     let table = fs::read_to_string(kernel.modules.join("modules.dep")).context("modules.dep")?;
     let builtin = fs::read_to_string(kernel.modules.join("modules.builtin")).context("modules.builtin")?;
@@ -98,7 +98,7 @@ impl<'a> Catalogue<'a> {
         match self.paths.get(name) {
             Some(path) => self.load(path),
             None if self.builtin.contains(name) => {}
-            None => bail!("this kernel has no module {name}; mend WANTED in xtask/src/vm/modules.rs"),
+            None => bail!("this kernel has no module {name}; correct WANTED in xtask/src/vm/modules.rs"),
         }
         Ok(())
     }
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_module_comes_after_those_that_it_depends_on_and_only_once() {
+    fn a_module_follows_its_dependencies_and_is_loaded_once() {
         let table =
             "k/bridge.ko: k/stp.ko k/llc.ko\nk/stp.ko: k/llc.ko\nk/llc.ko:\nk/br-netfilter.ko.xz: k/bridge.ko\n";
         let mut catalogue = Catalogue::parse(table, "k/unix.ko\n");

@@ -1,4 +1,4 @@
-//! Programs of this machine that rows use inside the guest, each with the libraries that it is linked with: ldd(1).
+//! Programs of this machine that rows use inside the guest, each with the libraries with which it is linked: ldd(1).
 //! The guest has busybox for everything else.
 
 use std::collections::BTreeSet;
@@ -10,14 +10,14 @@ use anyhow::{Context, Result};
 
 use crate::workspace;
 
-/// What busybox has not, or has with too little in it. A row that needs one of these says so, and is skipped where
-/// this machine had none to give.
+/// The programs that busybox lacks, or that can do too little there. If this machine lacks one, rows that need it are
+/// skipped with a reason.
 const PROGRAMS: &[&str] = &[
     "bash", "crun", "ip", "jq", "nft", "nsenter", "pgrep", "setpriv", "stat", "strace", "taskset", "tc", "timeout",
     "unshare",
 ];
 
-/// Where each file lies on this machine and in the guest, libraries included.
+/// Lists the paths of each file on this machine and in the guest, including libraries.
 pub fn with_libraries() -> Result<BTreeSet<(PathBuf, PathBuf)>> {
     let mut files = BTreeSet::new();
     for program in PROGRAMS.iter().filter_map(|name| workspace::program(name)) {

@@ -1,4 +1,4 @@
-//! One boot: QEMU with emulated processors, and its serial console, which we read until the guest has said how it went.
+//! One boot: QEMU with emulated processors, and its serial console, which is read until the guest has printed its results.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,11 +13,11 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::report::Report;
 
 const LIMIT: Duration = Duration::from_secs(25 * 60);
-/// What the kernel says when it cannot go on.
+/// Messages of a kernel that cannot continue.
 const LAST_WORDS: [&str; 5] = ["Kernel panic", "Oops:", "BUG: ", "general protection fault", "blocked for more than"];
 
-/// Boots a kernel with further parameters and an archive, and returns what the guest said that its suites came to. The whole console goes to
-/// the log.
+/// Boots a kernel with additional parameters and an archive, and returns the results that the guest printed. The whole
+/// console is written to the log.
 pub fn boot(image: &Path, parameters: &str, archive: &Path, log: &Path) -> Result<Report> {
     let mut log = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
     let mut guest = Guest::start(image, parameters, archive)?;
@@ -31,18 +31,18 @@ pub fn boot(image: &Path, parameters: &str, archive: &Path, log: &Path) -> Resul
         }
         if let Some(word) = LAST_WORDS.into_iter().find(|word| line.contains(word)) {
             guest.drain_into(&mut log)?;
-            bail!("the kernel said {word:?}");
+            bail!("the kernel printed {word:?}");
         }
         verdicts.extend(line.strip_prefix("vm-init: success ").map(|counts| (true, Report::parse(counts))));
         verdicts.extend(line.strip_prefix("vm-init: failure ").map(|counts| (false, Report::parse(counts))));
     }
     match verdicts[..] {
         [(true, Some(report))] => {
-            ensure!(report.failed == 0, "the guest calls {report} a success");
+            ensure!(report.failed == 0, "the guest reports success with {report}");
             Ok(report)
         }
         [(false, Some(report))] => Ok(report),
-        _ => bail!("the guest said how it went {} times instead of once", verdicts.len()),
+        _ => bail!("the guest printed its results {} times instead of once", verdicts.len()),
     }
 }
 
@@ -58,7 +58,7 @@ impl Guest {
         qemu.args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "2048", "-nodefaults", "-no-user-config"]);
         qemu.args(["-display", "none", "-serial", "stdio", "-no-reboot"]);
         qemu.arg("-kernel").arg(image).arg("-initrd").arg(archive);
-        // A panic reboots at once, and -no-reboot makes that the end. Mitigations guard nothing here, and are slow.
+        // A panic reboots at once, and -no-reboot ends QEMU then. Mitigations protect nothing here, and are slow.
         let always = "console=ttyS0 panic=-1 loglevel=4 mitigations=off cgroup_no_v1=all";
         qemu.arg("-append").arg(format!("{always} {parameters}"));
         let mut qemu = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start QEMU")?;
@@ -66,7 +66,7 @@ impl Guest {
         Ok(Self { qemu, lines: lines_of(console), deadline: Instant::now() + LIMIT })
     }
 
-    /// The next line of the console, or nothing when QEMU has ended.
+    /// Returns the next line of the console, or nothing if QEMU has ended.
     fn line(&mut self) -> Result<Option<String>> {
         match self.lines.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => Ok(Some(line)),
@@ -75,7 +75,7 @@ impl Guest {
         }
     }
 
-    /// The trace that follows the kernel's last words.
+    /// Reads the trace that follows the kernel's last message.
     fn drain_into(&mut self, log: &mut File) -> Result<()> {
         self.deadline = self.deadline.min(Instant::now() + Duration::from_secs(5));
         while let Ok(Some(line)) = self.line() {
@@ -89,7 +89,7 @@ impl Drop for Guest {
     fn drop(&mut self) {
         let ended = self.qemu.kill().and_then(|()| self.qemu.wait());
         if let Err(error) = ended {
-            eprintln!("xtask: QEMU could not be ended: {error}");
+            eprintln!("xtask: cannot kill QEMU: {error}");
         }
     }
 }
@@ -100,7 +100,7 @@ fn lines_of(console: impl Read + Send + 'static) -> Receiver<String> {
         for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
             if send.send(line).is_err() {
-                return; // Nobody reads any more.
+                return; // The receiver is gone.
             }
         }
     });

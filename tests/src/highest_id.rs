@@ -12,7 +12,8 @@ pub const ROWS: &[Row] = &[
         let script = "perl -e 'syscall(`uname -m` =~ /x86_64/ ? 117 : 147, -1, -1, -1) == 0 or die; print \"$> $<\\n\"'; id -u; id -u";
         world.sh(script).succeeds().stdout_has("0 0\n0\n0\n");
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("a name that passwd or group gives the highest number is refused, in the root and on the host", &[BUSYBOX, UNSHARE], |world| {
         let root = world.directory("highest-root");
         let script = format!(

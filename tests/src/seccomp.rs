@@ -81,7 +81,8 @@ pub const ROWS: &[Row] = &[
         let file = world.directory("seccomp-x32").join("profile.json");
         fs::write(&file, r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"]}"#).expect("a profile");
         run(&format!("--seccomp {}", file.display())).fails_with(128 + 31).stdout_is("");
-    }),
+    })
+    .host_only(),
     Row::new("--seccomp none sets no filter", &[BUSYBOX, Need::UserNamespaces], |world| {
         for script in both(world, "--seccomp none", "grep ^Seccomp: /proc/self/status") {
             world.sh(&script).succeeds().stdout_is("Seccomp:\t0\n");

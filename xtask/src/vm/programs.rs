@@ -13,8 +13,8 @@ use crate::workspace;
 /// The programs that busybox lacks, or that can do too little there. If this machine lacks one, rows that need it are
 /// skipped with a reason.
 const PROGRAMS: &[&str] = &[
-    "bash", "crun", "ip", "jq", "nft", "nsenter", "pgrep", "setpriv", "stat", "strace", "taskset", "tc", "timeout",
-    "unshare",
+    "bash", "crun", "install", "ip", "jq", "nft", "nsenter", "pgrep", "setpriv", "stat", "strace", "taskset", "tc",
+    "timeout", "unshare",
 ];
 
 /// Lists the paths of each file on this machine and in the guest, including libraries.

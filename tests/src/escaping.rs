@@ -53,7 +53,8 @@ pub const ROWS: &[Row] = &[
         );
         run(world, "escaping", &line).stdout_is("jq does not escape\nthe same\nthe same\n");
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
 ];
 
 fn run(world: &World, name: &str, lines: &str) -> Outcome {

@@ -46,7 +46,8 @@ pub const ROWS: &[Row] = &[
         assert_eq!(raw, "SECRET", "the attack works on who joins without precautions\n{outcome}");
         assert!(ours.starts_with("0\n") && !ours.contains("SECRET"), "{outcome}");
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("where root's groups may go is closed to a stage in a user's hold", NEEDS, |world| {
         let lines = "mkdir $D/closed; mv $D/root $D/closed; chown 12345:4 $D/closed; chmod 710 $D/closed; mkdir $D/way; \
             hold --map-root-user --pid; bind $D/closed $D/way; \
@@ -55,7 +56,8 @@ pub const ROWS: &[Row] = &[
         let outcome = run(world, "groups-go", lines);
         outcome.stdout_has("/way/root\n125\n").stderr_has("EACCES");
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("a stage makes no file as root outside in a user's hold", NEEDS, |world| {
         let script = |options: &str, stage: &str| {
             format!(
@@ -73,7 +75,8 @@ pub const ROWS: &[Row] = &[
             }
         }
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("what a user mounts over the host's files and over /proc keeps no stage waiting", NEEDS, |world| {
         for (name, source, control) in [
             ("fifo", "$D/fifo", "raw timeout 1 cat /etc/resolv.conf; echo $?"),
@@ -94,7 +97,8 @@ pub const ROWS: &[Row] = &[
             }
         }
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("cgexec-rs joins a user's hold as its root alone, with no group of ours", TRACED, |world| {
         let lines = "hold --map-root-user; raw id -G; \
             as_root strace -qq -f -o $D/trace -e trace=setns,unshare,setgroups,setresuid,prctl cgexec-rs --pipe --pids 20 <$D/record >$D/record2 & \
@@ -137,7 +141,8 @@ pub const ROWS: &[Row] = &[
             file.display()
         );
         world.sh(&script).stdout_is("125\n125\n125\n125\nstill waiting\n").stderr_has("EAGAIN");
-    }),
+    })
+    .host_only(),
     Row::new("no file of a process is taken over that is not what a hold has there", &[PERL, STRACE, JQ], |world| {
         // Closing a stranger's file may wait for him, so what counts is that there is none to close.
         let directory = world.directory("taken-over");
@@ -151,7 +156,8 @@ pub const ROWS: &[Row] = &[
             );
             world.sh(&script).stdout_is(&format!("{status}\n{taken}\n"));
         }
-    }),
+    })
+    .host_only(),
 ];
 
 const TRACED: &[Need] = &[SETPRIV, NSENTER, JQ, BUSYBOX, STRACE, Need::UserNamespaces];

@@ -52,5 +52,6 @@ pub const ROWS: &[Row] = &[
         world.sh(&format!("{both} busybox true")).fails_with(139);
         world.sh(&format!("{both} /no/such")).fails_with(134).stderr_has("ENOENT");
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
 ];

@@ -68,7 +68,8 @@ pub const ROWS: &[Row] = &[
             );
             outcome.succeeds().stdout_is("default dev br1\n").stderr_is("");
         },
-    ),
+    )
+    .host_only(),
     Row::new(
         "interfaces made for a container ignore routers and redirects before they are up, and a bridge made by others is not changed",
         &[UNSHARE, IP, Need::NetworkNamespaces],
@@ -144,7 +145,8 @@ pub const ROWS: &[Row] = &[
             outcome.succeeds().stdout_is(expected).stderr_is("");
         },
     )
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new(
         "processes that change the network wait for each other",
         &[UNSHARE, PERL, Need::NetworkNamespaces],
@@ -157,7 +159,8 @@ pub const ROWS: &[Row] = &[
         );
             outcome.succeeds().stdout_is("released\nconnected\n");
         },
-    ),
+    )
+    .host_only(),
     Row::new(
         "another user's lock on /run/netns does not prevent naming a namespace",
         &[UNSHARE, SETPRIV, PERL, IP],
@@ -173,7 +176,8 @@ pub const ROWS: &[Row] = &[
             outcome.succeeds().stdout_is(expected).stderr_has("it is prepared without the lock");
         },
     )
-    .root_only(),
+    .root_only()
+    .host_only(),
 ];
 
 /// Runs lines of bash as root of a network and a mount namespace, in a directory of their own.

@@ -72,7 +72,8 @@ pub const ROWS: &[Row] = &[
             let open = "A to B: yes\nA to C's port: yes\nA to C: yes\nC to A: yes\nC to B: no\n";
             outcome.succeeds().stdout_is(&format!("{apart}{fenced}{open}"));
         },
-    ),
+    )
+    .host_only(),
     Row::new(
         "if the host is already a router, --nat leaves it one, and lets no one into the container",
         NEEDS,
@@ -88,7 +89,8 @@ pub const ROWS: &[Row] = &[
             let expected = "A to B: yes\nA to C's port: no\nA to C: no\nC to B: yes\nip_forward 1, A 1, B 1\n";
             outcome.succeeds().stdout_is(expected).stderr_is("");
         },
-    ),
+    )
+    .host_only(),
     Row::new(
         "a container that the administrator publishes by rewriting a destination can be reached in spite of the rules",
         NEEDS,
@@ -103,7 +105,8 @@ pub const ROWS: &[Row] = &[
         );
             outcome.succeeds().stdout_is("no\nyes\nno\ntable ip t\n").stderr_is("");
         },
-    ),
+    )
+    .host_only(),
     Row::new("a container behind NAT can send only from its own addresses", NEEDS, |world| {
         let foreign = "in_C busybox ping -I 10.97.3.9 -c 1 -W 1 -q";
         let tries = format!(
@@ -121,7 +124,8 @@ pub const ROWS: &[Row] = &[
         );
         // With the rules of the port, then only with those of the host for forwarding, then with none.
         outcome.succeeds().stdout_is("no\nno\nno\nyes\nyes\nno\nyes\nyes\nyes\n").stderr_is("");
-    }),
+    })
+    .host_only(),
     Row::new("other hosts on a bridge made by others stay reachable, the container on it does not", NEEDS, |world| {
         let outcome = apart(
             world,
@@ -135,7 +139,8 @@ pub const ROWS: &[Row] = &[
         );
         let expected = "A to C: no\nA to E: yes\nC to A: yes\nC to E: yes\nE to A: yes\nbr1\n";
         outcome.succeeds().stdout_is(expected).stderr_is("");
-    }),
+    })
+    .host_only(),
     Row::new("the host still forwards the IPv6 that it forwarded before, but no IPv4", NEEDS, |world| {
         let outcome = apart(
             world,
@@ -149,7 +154,8 @@ pub const ROWS: &[Row] = &[
             ),
         );
         outcome.succeeds().stdout_is("A to B: yes\nA to b: no\n").stderr_is("");
-    }),
+    })
+    .host_only(),
     Row::new(
         "if the host is a router, a neighbor without NAT stays reachable, but not from another bridge",
         NEEDS,
@@ -163,7 +169,8 @@ pub const ROWS: &[Row] = &[
         );
             outcome.succeeds().stdout_is("A to C: no\nA to D: yes\nA to E: yes\nC to E: no\n");
         },
-    ),
+    )
+    .host_only(),
     Row::new(
         "containers behind NAT on one bridge reach each other, also over IPv6, from their own addresses",
         NEEDS,
@@ -181,7 +188,8 @@ pub const ROWS: &[Row] = &[
         );
             outcome.succeeds().stdout_is("yes\nyes\nyes\nno\nyes\n");
         },
-    ),
+    )
+    .host_only(),
     Row::new(
         "a neighbor without NAT is forwarded from its own address, no other address on the bridge is",
         NEEDS,
@@ -195,7 +203,8 @@ pub const ROWS: &[Row] = &[
         );
             outcome.succeeds().stdout_is("D to A: yes\nD to B: no\nno\n");
         },
-    ),
+    )
+    .host_only(),
     Row::new(
         "forwarding that --nat turned on is turned off after the last container, and what was on before stays on",
         NEEDS,
@@ -211,7 +220,8 @@ pub const ROWS: &[Row] = &[
             let (before, during) = ("ip_forward 0, A 0, B 1\n", "ip_forward 0, A 1, B 1\n");
             outcome.succeeds().stdout_is(&format!("{before}{during}{during}yes\n{before}")).stderr_is("");
         },
-    ),
+    )
+    .host_only(),
     Row::new("ip_forward keeps the value that the administrator sets while a container runs", NEEDS, |world| {
         let outcome = apart(
             world,
@@ -224,7 +234,8 @@ pub const ROWS: &[Row] = &[
         let expected =
             "ip_forward 0, A 1, B 1\nA to B: yes\nA to C: no\nip_forward 1, A 1, B 1\nip_forward 0, A 0, B 0\n";
         outcome.succeeds().stdout_is(expected).stderr_is("");
-    }),
+    })
+    .host_only(),
     Row::new(
         "the rules stay in force after a guardian is killed, and gc removes what it left and nothing else",
         NEEDS,
@@ -253,7 +264,8 @@ pub const ROWS: &[Row] = &[
             let expected = format!("yes\nA to B: no\n{lines}{open}[{json}]\n{closed}[]\n{left}");
             outcome.succeeds().stdout_is(&expected).stderr_is("");
         },
-    ),
+    )
+    .host_only(),
     Row::new("the next run removes what a killed guardian left", NEEDS, |world| {
         let outcome = apart(
             world,
@@ -265,7 +277,8 @@ pub const ROWS: &[Row] = &[
         let during = "table inet netns-rs\ntable netdev netns-rs-veth\nbox1\n";
         let expected = format!("3\nip_forward 0, A 1, B 1\n{during}ip_forward 0, A 0, B 0\n");
         outcome.succeeds().stdout_is(&expected).stderr_is("");
-    }),
+    })
+    .host_only(),
     Row::new(
         "gc removes the veth pair of a container whose process is gone, and of no other",
         &[UNSHARE, IP, PERL, Need::NetworkNamespaces],
@@ -284,5 +297,6 @@ pub const ROWS: &[Row] = &[
         );
             outcome.succeeds().stdout_is("2\nveth\n1\n2\n").stderr_is("");
         },
-    ),
+    )
+    .host_only(),
 ];

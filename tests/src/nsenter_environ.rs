@@ -41,7 +41,8 @@ pub const ROWS: &[Row] = &[
         let line = "evil -u; WHERE=-u attack all; echo; attack nsenter-rs -t $P $U -u --env; \
             show nsenter-rs -t $P $U -u --env; LC_ALL=C TZ=UTC nsenter-rs -t $P $U -u --env sh -c 'echo $LANG $LC_ALL $TZ' 2>/dev/null";
         evil(world, "environ-host", line).stdout_is(&format!("{ALL}\nnone C.UTF-8 C none\n{HOST}C.UTF-8 C UTC\n"));
-    }),
+    })
+    .host_only(),
     Row::new("--mount and --root do not make a program of the host count as the target's", &[UNSHARE, NSENTER], |world| {
         // Into our own mount namespace, our own root, and the target's root, which shows the host's /usr.
         let line = "evil -u; WHERE=-m attack all; \
@@ -49,11 +50,13 @@ pub const ROWS: &[Row] = &[
         let expected = format!("none C.UTF-8 C none\n{HOST}").repeat(4);
         evil(world, "environ-ours", line).stdout_is(&format!("{ALL}{expected}"));
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("in a mount namespace that shows the host's /usr, a program counts as one of the host", &[UNSHARE, NSENTER], |world| {
         let line = "evil -m -u; WHERE=-m attack all; attack nsenter-rs -t $P -a --env; show nsenter-rs -t $P -a --env";
         evil(world, "environ-private", line).stdout_is(&format!("{ALL}none C.UTF-8 C none\n{HOST}"));
-    }),
+    })
+    .host_only(),
     Row::new(
         "a program in the target's own root gets the whole environment if it runs as the target's user",
         &[UNSHARE, BUSYBOX, Need::UserNamespaces],
@@ -64,7 +67,8 @@ pub const ROWS: &[Row] = &[
             let outcome = evil(world, "environ-root", &line);
             assert!(outcome.lines().len() == 2 && outcome.lines().iter().all(|line| line.starts_with(shown)), "{outcome}");
         },
-    ),
+    )
+    .host_only(),
     Row::new("root in the target's root does not use the environment that another user there wrote", &[UNSHARE, BUSYBOX], |world| {
         let root = world.busybox_root().display();
         let line = format!(
@@ -74,7 +78,8 @@ pub const ROWS: &[Row] = &[
         let rest = outcome.stdout.strip_prefix(&format!("none C.UTF-8 C none\n{OTHER}")).expect("the warning").to_owned();
         assert!(rest.lines().count() == 2 && rest.lines().all(|line| line.starts_with("yes C.UTF-8 ../x ")), "{outcome}");
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
 ];
 
 fn evil(world: &World, name: &str, line: &str) -> Outcome {

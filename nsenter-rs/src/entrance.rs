@@ -257,7 +257,7 @@ impl<'a> Step<'a> {
     }
 
     fn join(&self) -> Result<(), Fault> {
-        self.join_because("one by one, because each needs rights in its own owner; setns(2)")
+        self.join_because("one by one, because each needs rights in the user namespace that owns it; setns(2)")
     }
 
     fn join_because(&self, why: &str) -> Result<(), Fault> {

@@ -22,11 +22,11 @@ pub(crate) struct Existing {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Which {
-    /// `*:`
+    /// `*:`, all mounted hierarchies with controllers.
     All,
-    /// `:`
+    /// `:`, the hierarchy of cgroup v2.
     V2,
-    /// `memory,name=systemd:`
+    /// Those of the named controllers, as in `memory,name=systemd:`.
     Named(Vec<String>),
 }
 

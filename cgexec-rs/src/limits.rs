@@ -13,7 +13,7 @@ pub(crate) struct Limits {
     pub(crate) memory: Option<Limit>,
     pub(crate) swap: Option<Limit>,
     pub(crate) pids: Option<Limit>,
-    /// In thousandths of one CPU.
+    /// The CPU time, in thousandths of one CPU.
     pub(crate) cpus: Option<u64>,
 }
 

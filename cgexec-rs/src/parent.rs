@@ -53,7 +53,7 @@ pub(crate) fn find(hierarchy: &Hierarchy, start: &Path, controllers: &[&'static 
 #[derive(Debug, Default)]
 struct Facts {
     is_root: bool,
-    /// `domain`, `threaded`…
+    /// The content of `cgroup.type`: `domain`, `threaded`…
     kind: String,
     processes: usize,
     available: Vec<String>,

@@ -27,7 +27,7 @@ const BUSY: u32 = 100;
 /// The longest pause between two checks.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// A directory that we made.
+/// A group directory that we made, with its parent.
 #[derive(Debug)]
 pub(crate) struct Made {
     pub(crate) parent: Group,

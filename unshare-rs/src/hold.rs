@@ -184,7 +184,7 @@ fn become_init(plan: &Hold, maps: &Maps, kit: InitKit) -> Result<(), Fault> {
         None => why.to_owned(),
     };
     sealed::exec_without_environment(&executable, &argv, &why)?;
-    // Only a dry run comes here.
+    // Only a dry run continues here, because it did not execute the copy.
     let is_root = plan.namespaces.kinds.contains(Kind::User);
     init::confine(if is_root { Holding::Everything } else { Holding::Now })
 }

@@ -88,7 +88,7 @@ enum End {
     Never,
 }
 
-/// A container that is being assembled.
+/// The state of an unfinished container.
 struct Unfinished {
     /// Stages fetch the doorbell from this process as long as it is open.
     _doorbell: OwnedFd,
@@ -101,7 +101,7 @@ impl Unfinished {
     fn take_over(orders: &Orders) -> Result<Unfinished, Fault> {
         for fd in assembly::MARK_FD..=assembly::FIRST_LEASE_FD {
             if !plumbing::kernel::is_open(fd) {
-                return Err(Fault::new(format!("cannot be a container's init: descriptor {fd} is not open")));
+                return Err(Fault::new(format!("cannot run as a container's init: descriptor {fd} is not open")));
             }
         }
         Ok(Unfinished {

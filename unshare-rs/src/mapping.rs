@@ -33,7 +33,7 @@ pub(crate) struct Side {
 pub(crate) enum Id {
     Number(u32),
     Name(String),
-    /// The same as outside.
+    /// The same id as outside.
     Own,
 }
 
@@ -49,7 +49,7 @@ pub(crate) enum Wanted {
     All,
 }
 
-/// `--setgroups`.
+/// The value of `--setgroups`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Setgroups {
     /// setgroups(2) is allowed, the default of a new namespace

@@ -161,7 +161,7 @@ pub struct Options {
     pub(crate) command: Vec<OsString>,
 }
 
-/// `--propagation`.
+/// The value of `--propagation`.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Propagation {
     /// No propagation

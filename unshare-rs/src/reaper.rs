@@ -86,7 +86,7 @@ impl Init {
     /// Runs the init until the command ends.
     pub(crate) fn run(self) -> Result<Status, Fault> {
         let kept = self.confining.as_raw_fd().cast_unsigned();
-        look("close what was inherited", "close_range()", || {
+        look("close inherited descriptors", "close_range()", || {
             if kept > 3 { close_range(3, kept - 1, false) } else { Ok(()) }
                 .and_then(|()| close_range(kept + 1, u32::MAX, false))
         })?;

@@ -1,6 +1,6 @@
 //! Subordinate ids: the ranges that /etc/subuid and /etc/subgid assign to a user. `subuid(5)`, `subgid(5)`.
 //!
-//! A user can have several lines, by name and by number, and all of them count.
+//! A user can have several lines, by name and by number, and all are used.
 
 use plumbing::Fault;
 use plumbing::kernel::look;

@@ -18,7 +18,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 const NAMESPACES: [&str; 10] =
     ["cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user", "uts"];
-/// Of /proc/self/status.
+/// The fields of /proc/self/status to print.
 const STATUS: [&str; 13] = [
     "CapInh",
     "CapPrm",
@@ -35,7 +35,7 @@ const STATUS: [&str; 13] = [
     "Gid",
 ];
 
-/// Prints it.
+/// Prints what this process finds out about itself.
 pub fn look() -> ExitCode {
     processes();
     credentials();

@@ -2,7 +2,7 @@
 
 use crate::agreement::case::Case;
 
-/// A user needs a user namespace for all the others.
+/// Cases with each kind. An unprivileged user needs a user namespace for all other kinds.
 pub const CASES: &[Case] = &[
     Case::new(""),
     Case::new("--"),
@@ -31,7 +31,7 @@ pub const CASES: &[Case] = &[
     Case::new("-Ur --net --uts"),
     Case::new("-Urpf"),
     Case::new("-c --ipc --cgroup"),
-    // Long options may be cut short as long as they stay unique.
+    // Long options can be abbreviated as long as they stay unique.
     Case::new("--use --map-root --cg"),
     Case::new("-m").user().ends(1),
     Case::new("--net").user().ends(1),

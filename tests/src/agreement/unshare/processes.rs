@@ -71,7 +71,7 @@ pub const CASES: &[Case] = &[
     Case::script(signalled!("--kill-child", "HUP")),
     Case::script(signalled!("-r --pid --mount-proc --kill-child", "INT")),
     Case::script(signalled!("-r", "TERM")),
-    // The parent does not stop along with its child.
+    // The parent does not stop together with its child.
     Case::script(
         r#"$unshare --fork sh -c 'kill -STOP $$; exit 3' & parent=$!
         child() { cut -d' ' -f3 /proc/$(pgrep -P $parent)/stat; }

@@ -204,9 +204,9 @@ fn belongs_to(target: &Target, user: u32) -> bool {
     maker(target) == Some(user) || uids(target).is_some_and(|uids| uids.iter().all(|uid| *uid == user))
 }
 
-/// Returns the user to whom the statements of a running process are attributed: the owner of its user namespace if that
+/// Returns the user who counts as the author of a running process's statements: the owner of its user namespace if that
 /// is not ours, otherwise the user it runs as. A set-user-ID program has two users, and its command line comes from the
-/// less privileged one, so it is attributed to nobody.
+/// less privileged one, so it has no author.
 pub(crate) fn author(target: &Target) -> Option<u32> {
     if let Some(maker) = maker(target) {
         return Some(maker);

@@ -33,7 +33,7 @@ pub(crate) struct Process {
     pub(crate) target: Target,
     pub(crate) program: &'static str,
     pub(crate) argv: Vec<OsString>,
-    /// The user to whom its statements are attributed.
+    /// The user who counts as the author of its statements.
     pub(crate) author: u32,
 }
 

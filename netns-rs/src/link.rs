@@ -136,7 +136,7 @@ pub fn make_bridge(netlink: &Netlink, name: &str, mac: [u8; 6]) -> Result<(), Fa
     netlink.change(
         format!("make the bridge {name}"),
         &format!("RTM_NEWLINK, NLM_F_EXCL|NLM_F_CREATE, IFLA_IFNAME {name:?}, IFLA_INFO_KIND \"bridge\""),
-        "a switch on the host, whose ports are the containers; bridge(8)",
+        "a virtual switch on the host, whose ports are the containers; bridge(8)",
         change_request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL),
     )
 }

@@ -152,7 +152,7 @@ impl Outside {
         self.close_inside(asked, sides)?;
         link::set_up(sides.inside, &asked.interface, peer, "a route needs its link to be up")?;
         for own in &asked.addresses {
-            address::add(sides.inside, &asked.interface, peer, *own, "the container's own; ip-address(8)")?;
+            address::add(sides.inside, &asked.interface, peer, *own, "the container's own address; ip-address(8)")?;
         }
         if let Some(gateway) = asked.gateway {
             route::add_default(sides.inside, gateway, peer)?;

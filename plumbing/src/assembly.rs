@@ -123,7 +123,7 @@ pub fn has_mark(target: &Target) -> Result<bool, Fault> {
             let fault = unreachable(target, "pidfd_getfd(pidfd, mark)", errno);
             return Err(match errno {
                 Errno::EPERM => fault.with_remedy(format!(
-                    "process {} does not allow us to read its descriptors: be its user, or have CAP_SYS_PTRACE over it; ptrace(2)",
+                    "we may not read the descriptors of process {}: be its user, or have CAP_SYS_PTRACE over it; ptrace(2)",
                     target.pid()
                 )),
                 _ => fault,

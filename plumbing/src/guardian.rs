@@ -74,7 +74,7 @@ pub fn spawn_keeping<R: Kept>(
 }
 
 const GOAL: &str = "start a guardian";
-const OUTLIVES: &str = "a guardian outlives us: it removes what is made here when the container ends";
+const OUTLIVES: &str = "a guardian outlives this process, and removes what it makes when the container ends";
 const UNKNOWN_CHILD: &str = "its parent exits, so that the command has no child that it did not start";
 
 /// The first byte that the guardian writes when the object is made.

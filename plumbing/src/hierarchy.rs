@@ -1,4 +1,4 @@
-//! Where the cgroup hierarchies are mounted, which group we are in in each, and joining a group from outside.
+//! Where the cgroup hierarchies are mounted, in which group of each we are, and joining a group from outside.
 //! `cgroups(7)`.
 //!
 //! Nothing is at a fixed place: /proc/self/mountinfo lists the mounts, /proc/self/cgroup our groups, both as our cgroup

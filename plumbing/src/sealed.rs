@@ -139,8 +139,8 @@ fn exec(
     });
     executed.map_err(|fault| match (fault.errno(), confining_profile()) {
         (Some(Errno::EACCES), Some(profile)) => fault.with_remedy(format!(
-            "AppArmor confines us by the profile {profile:?}, which denies files that are mounted nowhere, such as this one; give \
-             it the flag attach_disconnected, and load it again with apparmor_parser --replace"
+            "AppArmor confines us by the profile {profile:?}, which denies access to files on no mount, such as this one; \
+             give it the flag attach_disconnected, and load it again with apparmor_parser --replace"
         )),
         _ => fault,
     })

@@ -139,7 +139,7 @@ fn exec(
     });
     executed.map_err(|fault| match (fault.errno(), confining_profile()) {
         (Some(Errno::EACCES), Some(profile)) => fault.with_remedy(format!(
-            "AppArmor confines us by the profile {profile:?}, which denies access to files on no mount, such as this one; \
+            "AppArmor confines us by the profile {profile:?}, which denies access to files that are not mounted, such as this one; \
              give it the flag attach_disconnected, and load it again with apparmor_parser --replace"
         )),
         _ => fault,

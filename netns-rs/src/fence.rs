@@ -79,9 +79,10 @@ fn bridges(survey: &Survey, opened: &[u32]) -> Vec<Bridge> {
         let marks: Vec<Mark> = survey.ports(link.index).filter_map(|(_, mark)| mark).collect();
         let addresses = |mark: &Mark| mark.addresses.iter().map(|address| address.ip).collect::<Vec<_>>();
         let behind_nat: Vec<_> = marks.iter().filter(|mark| mark.nat).flat_map(addresses).collect();
-        let closed = match link.is_our_bridge() {
-            true => Some(Closed::Ours),
-            false => opened.contains(&link.index).then_some(Closed::Opened),
+        let closed = if link.is_our_bridge() {
+            Some(Closed::Ours)
+        } else {
+            opened.contains(&link.index).then_some(Closed::Opened)
         };
         if !behind_nat.is_empty() {
             let (name, addresses) = (link.name.clone(), marks.iter().flat_map(addresses).collect());

@@ -23,17 +23,16 @@ pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<()
     let (nft, settings) = (Nftables::open()?, Settings::open()?);
     let survey = Survey::take(netlink)?;
     let wanted = to_open(netlink, &survey, &settings, &asked.bridge)?;
-    let opened = match forwarding::is_on(&settings)? {
+    let opened = if forwarding::is_on(&settings)? {
         // The administrator has made the host a router, and it stays one.
-        true => Vec::new(),
-        false => {
-            let indexes = survey.links().iter().filter(|link| wanted.contains(&link.name)).map(|link| link.index);
-            let mut opened = opened(&known(&nft)?);
-            opened.extend(indexes);
-            opened.sort_unstable();
-            opened.dedup();
-            opened
-        }
+        Vec::new()
+    } else {
+        let indexes = survey.links().iter().filter(|link| wanted.contains(&link.name)).map(|link| link.index);
+        let mut opened = opened(&known(&nft)?);
+        opened.extend(indexes);
+        opened.sort_unstable();
+        opened.dedup();
+        opened
     };
     if forwarding::note(&opened).is_some_and(|note| note.len() > LONGEST_COMMENT) {
         return Err(Fault::new(format!(

@@ -268,10 +268,7 @@ impl Outside {
     fn clear(&self, bridge: &str) -> Result<(), Fault> {
         let survey = Survey::take(&self.netlink)?;
         let is_suspect = survey.has_nat() || survey.idle_bridges().next().is_some();
-        let nft = match !narrate::is_dry_run() && (self.nat || is_suspect) {
-            true => Nftables::open_if_there()?,
-            false => None,
-        };
+        let nft = if !narrate::is_dry_run() && (self.nat || is_suspect) { Nftables::open_if_there()? } else { None };
         Leftovers::find(survey, nft.as_ref(), Some(bridge))?.remove(&self.netlink, nft.as_ref())
     }
 
@@ -283,10 +280,7 @@ impl Outside {
 
     fn remove_the_rest(&self) -> Result<(), Fault> {
         let survey = Survey::take(&self.netlink)?;
-        let nft = match self.nat || survey.has_nat() {
-            true => Nftables::open_if_there()?,
-            false => None,
-        };
+        let nft = if self.nat || survey.has_nat() { Nftables::open_if_there()? } else { None };
         Leftovers::find(survey, nft.as_ref(), None)?.remove(&self.netlink, nft.as_ref())
     }
 

@@ -65,9 +65,10 @@ pub fn exec_program(program: &OsStr, command: &[OsString], environment: &Environ
             other => return Err(not_run(program, other)),
         }
     }
-    match refused == Errno::ENOENT && candidates(program, environment).iter().any(|candidate| candidate.exists()) {
-        true => Err(no_interpreter(program)),
-        false => Err(not_run(program, refused)),
+    if refused == Errno::ENOENT && candidates(program, environment).iter().any(|candidate| candidate.exists()) {
+        Err(no_interpreter(program))
+    } else {
+        Err(not_run(program, refused))
     }
 }
 

@@ -38,10 +38,7 @@ pub fn hear(
 
 /// Waits for the end of a child of ours.
 pub fn end(goal: &str, pid: i32, pidfd: &OwnedFd, patience: Duration) -> Result<Status, Fault> {
-    match wait_readable(pidfd.as_fd(), Some(patience))? {
-        true => wait_for(pid),
-        false => Err(give_up(goal, pid, pidfd, patience)),
-    }
+    if wait_readable(pidfd.as_fd(), Some(patience))? { wait_for(pid) } else { Err(give_up(goal, pid, pidfd, patience)) }
 }
 
 /// Kills a child of ours that does not answer.

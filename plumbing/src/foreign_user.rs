@@ -80,13 +80,15 @@ impl Root {
         let is_ours = owner == rustix::process::geteuid().as_raw();
         let [uid, gid] = ["uid_map", "gid_map"].map(|map| {
             let root = outside(&target.read(map)?, 0);
-            match root.is_none() && !is_ours {
-                true => Err(Fault::new(format!("cannot {goal} as its root: /proc/{pid}/{map} does not map ID 0"))
-                    .with_remedy(format!(
+            if root.is_none() && !is_ours {
+                Err(Fault::new(format!("cannot {goal} as its root: /proc/{pid}/{map} does not map ID 0")).with_remedy(
+                    format!(
                         "user {owner} made it, so we join it only as its root; map a root in it: \
                          unshare-rs --map-root-user"
-                    ))),
-                false => Ok(root),
+                    ),
+                ))
+            } else {
+                Ok(root)
             }
         });
         Ok(Root { uid: uid?, gid: gid?, is_ours })

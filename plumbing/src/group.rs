@@ -138,11 +138,12 @@ impl Group {
     pub fn write(&self, file: &str, value: &str, why: &str) -> Result<(), Fault> {
         let path = self.shown.join(file);
         let goal = format!("write {}", path.display());
-        let opened = match narrate::is_dry_run() {
-            true => None,
-            false => Some(look(&goal, format!("openat({path:?}, O_WRONLY)"), || {
+        let opened = if narrate::is_dry_run() {
+            None
+        } else {
+            Some(look(&goal, format!("openat({path:?}, O_WRONLY)"), || {
                 openat(self.require_dir()?, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-            })?),
+            })?)
         };
         call(goal, format!("write({path:?}, {value:?})"), why, || {
             let opened = opened.ok_or(rustix::io::Errno::BADF)?;

@@ -195,10 +195,11 @@ impl Hierarchy {
         let shown = |mount: &Mount| format!("{} shows {}", mount.point.display(), mount.root.display());
         let shown: Vec<_> = self.mounts.iter().map(shown).collect();
         let fault = Fault::new(format!("cannot {goal}: it is not below any mount: {}", shown.join("; ")));
-        match self.mounts.iter().all(|mount| mount.root.starts_with("/..")) {
-            true => Err(fault
-                .with_remedy("that mount was made outside this cgroup namespace: mount the hierarchy again inside")),
-            false => Err(fault),
+        if self.mounts.iter().all(|mount| mount.root.starts_with("/..")) {
+            Err(fault
+                .with_remedy("that mount was made outside this cgroup namespace: mount the hierarchy again inside"))
+        } else {
+            Err(fault)
         }
     }
 }

@@ -23,13 +23,12 @@ pub fn escaped(text: String) -> String {
     }
     let mut escaped = String::with_capacity(text.len() + 16);
     for letter in text.chars() {
-        match must_be(letter) {
-            true => {
-                let units =
-                    letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
-                escaped.push_str(&units);
-            }
-            false => escaped.push(letter),
+        if must_be(letter) {
+            let units =
+                letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            escaped.push_str(&units);
+        } else {
+            escaped.push(letter)
         }
     }
     escaped

@@ -40,10 +40,7 @@ pub fn read(option: &str, goal: &str, path: &Path) -> Result<Vec<u8>, Fault> {
     }
     let mut bytes = Vec::new();
     look(goal, format!("read({shown:?})"), || std::fs::File::from(file).take(LIMIT + 1).read_to_end(&mut bytes))?;
-    match bytes.len() as u64 > LIMIT {
-        true => Err(refused(&format!("it is longer than {} MiB", LIMIT >> 20))),
-        false => Ok(bytes),
-    }
+    if bytes.len() as u64 > LIMIT { Err(refused(&format!("it is longer than {} MiB", LIMIT >> 20))) } else { Ok(bytes) }
 }
 
 enum Kind {

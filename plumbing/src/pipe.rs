@@ -116,12 +116,13 @@ impl Stage {
                 return Err(Fault::new(format!("cannot end process {pid}: it was not made by unshare-rs --hold")));
             }
         };
-        match ended {
-            true => Ok(()),
-            false => Err(Fault::new(format!(
+        if ended {
+            Ok(())
+        } else {
+            Err(Fault::new(format!(
                 "cannot end the container: its init, process {}, is still running",
                 self.target.pid()
-            ))),
+            )))
         }
     }
 

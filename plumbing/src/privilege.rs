@@ -143,9 +143,10 @@ impl Process {
             // Only now, so that the keyring belongs to the user of the command.
             keyring::renew()?;
         }
-        match late.is_empty() {
-            true => wanted.take()?,
-            false => wanted.take_before(securebits | keep)?,
+        if late.is_empty() {
+            wanted.take()?
+        } else {
+            wanted.take_before(securebits | keep)?
         }
         if self.new_session {
             new_session()?;
@@ -227,9 +228,10 @@ fn change_directory(cwd: &Text) -> Result<(), Fault> {
     look(&goal, &text, || rustix::process::chdir(cwd.to_path()))?;
     // A directory outside our root is shown as "(unreachable)…": a leaked descriptor led there.
     let now = look(&goal, "getcwd()", || rustix::process::getcwd(Vec::new()).map_err(IntoErrno::into_errno))?;
-    match now.as_bytes().starts_with(b"/") {
-        true => Ok(()),
-        false => Err(Fault::new(format!("cannot {goal}: it is outside the root"))),
+    if now.as_bytes().starts_with(b"/") {
+        Ok(())
+    } else {
+        Err(Fault::new(format!("cannot {goal}: it is outside the root")))
     }
 }
 

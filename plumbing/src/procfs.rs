@@ -44,9 +44,10 @@ pub fn open(path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
 pub fn read(path: &str) -> Result<Vec<u8>, std::io::Error> {
     let file = std::fs::File::from(open(path, OFlags::RDONLY)?);
     let mut content = Vec::with_capacity(1024);
-    match file.take(LONGEST + 1).read_to_end(&mut content)? as u64 > LONGEST {
-        true => Err(Errno::EFBIG.into()),
-        false => Ok(content),
+    if file.take(LONGEST + 1).read_to_end(&mut content)? as u64 > LONGEST {
+        Err(Errno::EFBIG.into())
+    } else {
+        Ok(content)
     }
 }
 

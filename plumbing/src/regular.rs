@@ -29,9 +29,10 @@ pub fn read(path: &Path, longest: u64) -> Result<Option<Vec<u8>>, Fault> {
     let mut content = Vec::new();
     let mut limited = std::fs::File::from(file).take(longest + 1);
     look(&goal, "read(fd)", || limited.read_to_end(&mut content))?;
-    match content.len() as u64 > longest {
-        true => Err(Fault::new(format!("cannot {goal}: it is longer than {longest} bytes"))),
-        false => Ok(Some(content)),
+    if content.len() as u64 > longest {
+        Err(Fault::new(format!("cannot {goal}: it is longer than {longest} bytes")))
+    } else {
+        Ok(Some(content))
     }
 }
 

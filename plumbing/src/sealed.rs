@@ -55,10 +55,7 @@ pub fn ensure_view(why: &str) -> Result<(), Fault> {
     if is_copy(&own_path()?)? {
         return take_name();
     }
-    match view::take_place() {
-        true => Ok(()),
-        false => go_on_in(&copy_of_self()?, why),
-    }
+    if view::take_place() { Ok(()) } else { go_on_in(&copy_of_self()?, why) }
 }
 
 /// Sets our name: the kernel named us after a descriptor, and ps(1) must show which program this is.

@@ -17,11 +17,10 @@ pub fn is_id(number: u32) -> bool {
 
 /// Refuses a number that is not an ID. `goal` completes "cannot …".
 pub fn require(goal: impl std::fmt::Display, number: u32) -> Result<(), Fault> {
-    match is_id(number) {
-        true => Ok(()),
-        false => {
-            Err(Fault::new(format!("cannot {goal}: {UNCHANGED} is not an ID, it means \"unchanged\" to the kernel")))
-        }
+    if is_id(number) {
+        Ok(())
+    } else {
+        Err(Fault::new(format!("cannot {goal}: {UNCHANGED} is not an ID, it means \"unchanged\" to the kernel")))
     }
 }
 
@@ -34,9 +33,10 @@ impl TryFrom<u32> for Id {
     type Error = String;
 
     fn try_from(number: u32) -> Result<Id, String> {
-        match is_id(number) {
-            true => Ok(Id(number)),
-            false => Err(format!("{number} is not a user or group ID: the highest is {}", UNCHANGED - 1)),
+        if is_id(number) {
+            Ok(Id(number))
+        } else {
+            Err(format!("{number} is not a user or group ID: the highest is {}", UNCHANGED - 1))
         }
     }
 }

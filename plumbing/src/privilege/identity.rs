@@ -56,9 +56,10 @@ fn set_groups(groups: &[u32]) -> Result<(), Fault> {
     }
     let listed: Vec<String> = groups.iter().map(u32::to_string).collect();
     let text = format!("setgroups({}, [{}])", ids.len(), listed.join(", "));
-    let goal = match listed.is_empty() {
-        true => "leave the supplementary groups".to_owned(),
-        false => format!("change to the supplementary groups {}", listed.join(", ")),
+    let goal = if listed.is_empty() {
+        "leave the supplementary groups".to_owned()
+    } else {
+        format!("change to the supplementary groups {}", listed.join(", "))
     };
     call(goal, text, "the command must not keep the groups of our caller; credentials(7)", || set_thread_groups(&ids))
         .map_err(|fault| explain_groups(fault, groups))

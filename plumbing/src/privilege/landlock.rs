@@ -91,9 +91,10 @@ impl Ruleset {
         call("restrict file access", "landlock_restrict_self(ruleset, 0)", why, || {
             kernel::landlock_restrict_self(&self.fd)
         })?;
-        match self.lets_truncate {
-            true => Seccomp::parse("for Landlock", WITHOUT_TRUNCATE.as_bytes())?.enforce(CapabilitySet::empty()),
-            false => Ok(()),
+        if self.lets_truncate {
+            Seccomp::parse("for Landlock", WITHOUT_TRUNCATE.as_bytes())?.enforce(CapabilitySet::empty())
+        } else {
+            Ok(())
         }
     }
 }

@@ -123,10 +123,7 @@ impl Likeness {
         if without_root {
             wanted |= CapabilitiesSecureBits::NO_ROOT;
         }
-        match wanted.difference(KEEP_CAPS) == own.difference(KEEP_CAPS) {
-            true => Ok(()),
-            false => securebits::set(wanted),
-        }
+        if wanted.difference(KEEP_CAPS) == own.difference(KEEP_CAPS) { Ok(()) } else { securebits::set(wanted) }
     }
 
     fn change_ids(&self) -> Result<(), Fault> {
@@ -169,14 +166,15 @@ impl Sets {
         let Sets { inheritable, permitted, effective, bounding, ambient } = *self;
         let yielded = if is_root { inheritable | bounding } else { ambient };
         let is_exact = (permitted, effective) == (yielded, yielded);
-        match is_exact {
-            true => ByExecve { inheritable, ambient, without_root: false, is_inexact: false },
-            false => ByExecve {
+        if is_exact {
+            ByExecve { inheritable, ambient, without_root: false, is_inexact: false }
+        } else {
+            ByExecve {
                 inheritable: inheritable | effective,
                 ambient: effective,
                 without_root: is_root,
                 is_inexact: true,
-            },
+            }
         }
     }
 }

@@ -54,9 +54,10 @@ impl ResourceLimit {
         find(&resource).ok_or_else(valid)?;
         let (soft, hard) = value.split_once(':').unwrap_or((value, value));
         let (soft, hard) = (amount(soft)?, amount(hard)?);
-        match soft.unwrap_or(u64::MAX) <= hard.unwrap_or(u64::MAX) {
-            true => Ok(ResourceLimit { resource, soft, hard }),
-            false => Err("the soft limit is above the hard one".to_owned()),
+        if soft.unwrap_or(u64::MAX) <= hard.unwrap_or(u64::MAX) {
+            Ok(ResourceLimit { resource, soft, hard })
+        } else {
+            Err("the soft limit is above the hard one".to_owned())
         }
     }
 
@@ -79,9 +80,10 @@ impl ResourceLimit {
         let Some(resource) = find(&self.resource) else { return Ok(()) };
         let now = getrlimit(resource);
         let at_most = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
-        match at_most(self.hard) > at_most(now.maximum) {
-            true => ResourceLimit { soft: now.current, ..self.clone() }.set(),
-            false => Ok(()),
+        if at_most(self.hard) > at_most(now.maximum) {
+            ResourceLimit { soft: now.current, ..self.clone() }.set()
+        } else {
+            Ok(())
         }
     }
 

@@ -149,10 +149,8 @@ impl Syscalls {
         indices.sort_unstable();
         let is_repeated = indices.windows(2).any(|pair| pair[0] == pair[1]);
         // Like runc and crun: if one argument is named twice, all conditions become alternatives.
-        let alternatives: Vec<Vec<Condition>> = match is_repeated {
-            true => conditions.iter().map(|condition| vec![*condition]).collect(),
-            false => vec![conditions],
-        };
+        let alternatives: Vec<Vec<Condition>> =
+            if is_repeated { conditions.iter().map(|condition| vec![*condition]).collect() } else { vec![conditions] };
         let rule = |name: &String, conditions: &Vec<Condition>| Rule {
             name: name.clone(),
             action,

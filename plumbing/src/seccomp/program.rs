@@ -98,9 +98,10 @@ fn ranges(policy: &Policy, numbers: &Numbers, architecture: Architecture, with_x
     };
     add_all(all, &mut add);
     if architecture == Architecture::X86_64 {
-        match with_x32 {
-            true => add_all(policy.decisions(numbers, Architecture::X32), &mut add),
-            false => add(X32, vec![(Vec::new(), policy.unnamed_x32)]),
+        if with_x32 {
+            add_all(policy.decisions(numbers, Architecture::X32), &mut add)
+        } else {
+            add(X32, vec![(Vec::new(), policy.unnamed_x32)])
         }
         // A tracer that cancels a call leaves -1 as its number: there is no call to refuse.
         add(u32::MAX, Vec::new());

@@ -1,8 +1,8 @@
 //! `vm-init` is process 1 of the virtual machine: it turns an initramfs into a machine that the suite can use, runs the
-//! suite as root and as an unprivileged user, says how it went in one line, and switches the machine off.
+//! suite as root and as an unprivileged user, prints the results in one line, and switches the machine off.
 //!
-//! The surprise: pivot_root(2) cannot replace the initramfs (before Linux 7.0), nor can anything that runs in it pivot
-//! for itself. So the files move to a tmpfs first, which is then moved over / (what switch_root(8) does).
+//! The surprise: before Linux 7.0 pivot_root(2) cannot replace the initramfs, and no process in it can pivot either.
+//! So the files move to a tmpfs first, which is then moved over / (what switch_root(8) does).
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "stdout is the console, and the host reads it")]
 
@@ -21,9 +21,9 @@ use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::termios::tcdrain;
 use nix::unistd::{chroot, sethostname};
 
-/// A user whom no file of the machine knows.
+/// A user without an entry in any file of the machine.
 const USER: u32 = 54321;
-/// The part of the cgroup tree that is the user's own, with the suite itself in a leaf of it.
+/// The part of the cgroup tree that is delegated to the user; the suite runs in a leaf of this part.
 const DELEGATED: &str = "/sys/fs/cgroup/delegated";
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -39,7 +39,7 @@ fn main() {
     }
 }
 
-/// From here on the kernel keeps its warnings to itself, so that none lands in the middle of the line that counts.
+/// Stops the kernel from printing warnings, so that none appears in the middle of the line with the results.
 fn quiet(tally: Tally) -> Result<Tally> {
     fs::write("/proc/sys/kernel/printk", "1").context("cannot quiet the kernel")?;
     Ok(tally)
@@ -68,11 +68,11 @@ fn leave_the_initramfs() -> Result<()> {
     mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>).context("cannot move the new root over /")?;
     chroot(".").context("chroot(\".\")")?;
     std::env::set_current_dir("/")?;
-    // As systemd does: a tool that forgets to cut itself off is found out.
+    // Like systemd: a tool that forgets to stop the propagation of its mounts is noticed.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_SHARED, None::<&str>).context("cannot make / shared")
 }
 
-/// Frees the memory of each file as soon as it is copied: the initramfs is memory, too.
+/// Moves a directory, and removes each file as soon as it is copied: the initramfs uses memory, too.
 fn move_tree(from: &Path, to: &Path) -> Result<()> {
     let kind = fs::symlink_metadata(from)?.file_type();
     if kind.is_dir() {
@@ -119,7 +119,7 @@ fn mount_cgroups() -> Result<()> {
     fs::create_dir(DELEGATED)?;
     enable_all_controllers(DELEGATED)?;
     fs::create_dir(format!("{DELEGATED}/suite"))?;
-    // What has to belong to the delegatee is the kernel's to say.
+    // The kernel lists the files that must belong to the delegatee.
     let files = fs::read_to_string("/sys/kernel/cgroup/delegate")?;
     for group in [DELEGATED.to_owned(), format!("{DELEGATED}/suite")] {
         chown(&group, Some(USER), Some(USER))?;
@@ -142,7 +142,7 @@ fn mount_new(kind: &str, target: &str, flags: MsFlags, options: Option<&str>) ->
     mount(Some(kind), target, Some(kind), flags, options).with_context(|| format!("cannot mount {kind} on {target}"))
 }
 
-/// The host wrote the files in the order in which they depend on each other.
+/// Loads the modules in the order of the file, each after its dependencies.
 fn load_modules() -> Result<()> {
     for file in fs::read_to_string("/modules/order")?.lines() {
         let module = File::open(format!("/modules/{file}")).with_context(|| file.to_owned())?;
@@ -184,7 +184,7 @@ fn run_suites() -> Result<Tally> {
     println!("vm-init: as root");
     run_suite(&mut suite(), &mut tally)?;
     println!("vm-init: as an unprivileged user");
-    // Spawned from inside, so that the suite starts in the cgroup that its user may divide.
+    // This process joins the cgroup first, so that the suite starts in the cgroup that its user may divide.
     fs::write(format!("{DELEGATED}/suite/cgroup.procs"), "0").context("cannot enter the delegated cgroup")?;
     run_suite(suite().uid(USER).gid(USER), &mut tally)?;
     Ok(tally)

@@ -1,10 +1,10 @@
 /*
- * What `nsenter-rs -t PID -a COMMAND` asks of the kernel, and nothing else: the floor that the table measures above.
- * "plain" finds out which namespaces of PID are not ours, joins those, and has a child run the command if the pid
- * namespace is among them. "sealed" executes a read-only view of this very program first, which is as safe as what
- * nsenter-rs does across a border. "blind" does without finding out: it joins uts, ipc and net. Where there is no border,
- * the bench compares the calls of "plain" with those of nsenter-rs by strace before it begins. It is linked as nsenter-rs
- * is, for random addresses, which take time to start with; once more without, for who wants to know how much.
+ * Makes the system calls of `nsenter-rs -t PID -a COMMAND` and no others: the floor with which the table compares.
+ * "plain" finds out which namespaces of PID are not ours, joins those, and runs the command in a child if the pid
+ * namespace is among them. "sealed" first executes a read-only view of this program, which is as safe as what nsenter-rs
+ * does across a border. "blind" skips finding out: it joins uts, ipc and net. Where there is no border, the bench compares
+ * the calls of "plain" with those of nsenter-rs by strace before it begins. The program is linked like nsenter-rs, for
+ * random addresses, which cost time at start; and once more without them, to show how much.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /*
- * What `unshare-rs --fork --pid --mount-proc COMMAND` ("proc") and `unshare-rs --map-root-user --fork` with all eight
- * kinds of namespaces ("all") ask of the kernel, and nothing else: the floor that the table measures above. The bench
- * compares the calls of the two by strace before it begins.
+ * Makes the system calls of `unshare-rs --fork --pid --mount-proc COMMAND` ("proc") or of `unshare-rs --map-root-user
+ * --fork` with all eight kinds of namespaces ("all") and no others: the floor with which the table compares. The bench
+ * compares the calls of both programs by strace before it begins.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -36,7 +36,7 @@ pub(crate) struct Probe {
     pub(crate) by: By,
 }
 
-/// How a probe is run.
+/// The ways to run a probe.
 #[derive(Debug)]
 pub(crate) enum By {
     /// By a function.

@@ -21,13 +21,13 @@ pub(crate) type Attributes = MountAttrFlags;
 pub(crate) struct Entry {
     /// The absolute path inside the root.
     pub(crate) target: PathBuf,
-    /// What is made at the target.
+    /// The file, mount or restriction at the target.
     pub(crate) what: What,
     /// The reason, for `--explain`.
     pub(crate) why: &'static str,
 }
 
-/// What is made at a target.
+/// The kinds of entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum What {
     /// A new file system.
@@ -122,7 +122,7 @@ impl Change {
     }
 }
 
-/// What to do if the target of a mask or restriction is missing.
+/// The action if the target of a mask or restriction is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Absent {
     /// Continue: the list contains paths that some kernels lack.
@@ -140,7 +140,7 @@ pub(crate) struct Filesystem {
     pub(crate) attributes: Attributes,
 }
 
-/// What to do if the kernel refuses a file system, because another user namespace owns the namespace that it shows.
+/// The action if the kernel refuses a file system, because another user namespace owns the namespace that it shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Otherwise {
     /// Fail: the container would differ from what was requested.

@@ -17,7 +17,7 @@ pub(crate) enum Form {
     Audit { as_json: bool },
 }
 
-/// How the old root is left. In both cases a mount namespace was made or joined before: `pivot_root(2)` is never called in
+/// The ways to leave the old root. In both cases a mount namespace was made or joined before: `pivot_root(2)` is never called in
 /// the caller's namespace, because it moves the root of every process there.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Leave {

@@ -31,7 +31,7 @@ use crate::reachable::{self, Reachable};
 use crate::root::{self, Source};
 use crate::{attach, audit, held, host_root, std_mounts, switch, tree};
 
-/// What one run does.
+/// The plan of one run.
 #[derive(Debug)]
 pub struct Plan {
     narration: Narration,

@@ -19,7 +19,7 @@ const MOST_LINKS: u32 = 40;
 /// The limit of retries: openat2(2) fails if a rename anywhere races with a `..`; a loop of renames must not block us.
 const TRIES: u32 = 1000;
 
-/// How a symbolic link on the path is treated.
+/// The treatment of symbolic links on the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Links {
     /// It is an error: we mount and write only at the literal path.

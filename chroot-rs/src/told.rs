@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::entry::Attributes;
 
-/// What an earlier step made at a path.
+/// The result of an earlier step at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Node {
     /// A file or directory.

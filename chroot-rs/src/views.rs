@@ -11,7 +11,7 @@ use plumbing::hierarchy::{Hierarchies, Hierarchy};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::target::{Target, is_in_first_namespace};
 
-/// What is shown of a hierarchy.
+/// The part of a hierarchy that is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum View {
     /// A new mount, which shows the root of the cgroup namespace; used if this is not the root of the hierarchy.

@@ -171,7 +171,7 @@ struct Options {
     /// Fail a row whose need is not met
     #[arg(long)]
     deny_skips: bool,
-    /// Of rows that run a table of cases, run only the cases that contain this text
+    /// In rows with a table of cases, run only the cases that contain this text
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     case: Option<String>,
     /// Try to create this kind of namespace, and exit

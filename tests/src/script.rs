@@ -44,9 +44,9 @@ pub struct Running {
 pub struct Outcome {
     /// The exit status as in a shell: 128+N if signal N ended it.
     pub status: i32,
-    /// What it wrote to stdout.
+    /// The text that it wrote to stdout.
     pub stdout: String,
-    /// What it wrote to stderr.
+    /// The text that it wrote to stderr.
     pub stderr: String,
     script: String,
 }

@@ -23,7 +23,7 @@ pub struct Options {
     /// Run the rows as an unprivileged user only
     #[arg(long, conflicts_with = "root")]
     user: bool,
-    /// Of rows that run a table of cases, run only the cases that contain this text
+    /// In rows with a table of cases, run only the cases that contain this text
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     case: Option<String>,
     /// Print the names of the rows, and run none

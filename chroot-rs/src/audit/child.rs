@@ -21,7 +21,7 @@ const PATIENCE: u16 = 10_000;
 /// The finding if a filter killed the process.
 pub(crate) const FILTERED: &str = "killed by SIGSYS";
 
-/// How a probe's process ended.
+/// The end of a probe's process.
 pub(crate) enum Ended<T> {
     /// With a result.
     Answered(T),

@@ -60,7 +60,7 @@ pub(super) const PROBES: &[Probe] = &[
     },
 ];
 
-/// How often the probe looks for processes that start, and how long it waits in between.
+/// The number of looks for new processes, and the pause between them.
 const LOOKS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(5);
 

@@ -1,4 +1,4 @@
-//! What the container inherited: descriptors, variables, its terminal. `environ(7)`, `ioctl_tty(2)`.
+//! Inherited state of the container: descriptors, variables, its terminal. `environ(7)`, `ioctl_tty(2)`.
 
 use std::os::fd::AsFd;
 use std::sync::OnceLock;

@@ -25,7 +25,7 @@ pub struct Row {
     pub peer: Option<&'static str>,
 }
 
-/// How a row is run.
+/// The ways to run a row.
 pub enum Run {
     /// The stages of a pipeline; mostly one.
     Stages(Vec<Stage>),

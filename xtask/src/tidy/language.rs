@@ -27,7 +27,7 @@ const WORDS: &[(&str, &str)] = &[
 const PRINT: &str = "print, show, report, return or say why";
 const WHICH: &str = "which, or the user who";
 
-/// A document: everything but code and quotations.
+/// Checks a document, except code and quotations.
 pub fn document(name: &str, text: &str, findings: &mut Vec<String>) {
     let mut is_fenced = false;
     for (number, line) in numbered(text) {
@@ -39,7 +39,7 @@ pub fn document(name: &str, text: &str, findings: &mut Vec<String>) {
     }
 }
 
-/// What `--help` and the manual pages of these command lines say.
+/// Checks the texts of `--help` and the manual pages of these command lines.
 pub fn help(commands: &[Declared], findings: &mut Vec<String>) -> anyhow::Result<()> {
     for (name, command) in commands {
         of_command(name, &command(), findings);
@@ -71,7 +71,7 @@ fn of_manual(name: &str, manual: &Manual, findings: &mut Vec<String>) {
     in_literals(&format!("{name}.1"), std::iter::once(manual.description).chain(calls).chain(examples), findings);
 }
 
-/// Texts of the tools, as they are in the source.
+/// Checks texts of the tools, as they are in the source.
 fn in_literals<'a>(place: &str, texts: impl Iterator<Item = &'a str>, findings: &mut Vec<String>) {
     texts.for_each(|text| report(place, text, findings));
 }
@@ -83,7 +83,7 @@ fn report(place: &str, text: &str, findings: &mut Vec<String>) {
     }
 }
 
-/// The words of a text in lower case with a blank around each, without code and quotations.
+/// Returns the words of a text in lower case with a blank around each, without code and quotations.
 fn plain(text: &str) -> String {
     let outside = |text: &str, mark: char| text.split(mark).step_by(2).collect::<Vec<_>>().join(" ");
     let prose = outside(&outside(text, '`'), '"').to_lowercase();

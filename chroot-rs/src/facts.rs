@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use plumbing::Fault;
+use plumbing::hierarchy::Cgroup;
 use plumbing::kernel::look;
 use plumbing::mountinfo::{self, Mount};
 use plumbing::namespace::{Kind, KindSet};
@@ -49,9 +50,10 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// Gathers the facts. For a container whose namespaces `joined` will be entered, they are those of its init `target`.
+    /// Gathers the facts. For a container whose namespaces `joined` will be entered, they are those of its init `target`,
+    /// and `cgroup` is the group that its record names.
     /// Call this before the namespaces are entered.
-    pub(crate) fn gather(target: Option<&Target>, joined: KindSet) -> Result<Facts, Fault> {
+    pub(crate) fn gather(target: Option<&Target>, joined: KindSet, cgroup: Option<&Cgroup>) -> Result<Facts, Fault> {
         let theirs = |kind| target.filter(|_| joined.contains(kind));
         let gid_map = read(theirs(Kind::User), "gid_map")?;
         let mounts = mounts(theirs(Kind::Mnt))?;
@@ -65,7 +67,7 @@ impl Facts {
             // The hierarchies are the same in every cgroup namespace.
             cgroups: read(None, "cgroup")?,
             cgroup2_options: cgroup2_options(&mounts),
-            views: views(target, joined)?,
+            views: views(target, joined, cgroup)?,
             throttled: throttled()?,
             top: TOP.iter().filter_map(|path| top_entry(path)).collect(),
             hostname: hostname(),

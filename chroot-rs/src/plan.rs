@@ -12,7 +12,6 @@ use plumbing::options::Narration;
 use plumbing::pipe::{self, Stage};
 use plumbing::privilege::set_oom_score_adj;
 use plumbing::startup::Parsed;
-use plumbing::target::Target;
 use plumbing::{Fault, Status, chain};
 use rustix::fs::Mode;
 
@@ -202,7 +201,7 @@ impl Plan {
         })?;
         let foreign = stage.target.foreign_kinds()?;
         // Read before entering: inside, the container's owner may have mounted anything over these files.
-        let outside = self.look_around(&work, Some(&stage.target), foreign)?;
+        let outside = self.look_around(&work, Some(stage), foreign)?;
         let built: Built = held::inside(&stage.target, foreign, || Ok(self.build(&work, outside.after_entering())?.0))?;
         stage.record.set("root", &built.root)?;
         stage.record.set("process", &built.process)
@@ -304,10 +303,12 @@ impl Plan {
     }
 
     /// Reads what is needed from the host, while paths still lead to the host's files.
-    fn look_around(&self, work: &Work, target: Option<&Target>, joined: KindSet) -> Result<Outside, Fault> {
+    fn look_around(&self, work: &Work, stage: Option<&Stage>, joined: KindSet) -> Result<Outside, Fault> {
         let request = work.bundle.as_ref().map_or_else(|| self.identity.clone(), Bundle::identity);
         let books = host_books(&request);
-        Ok(Outside { facts: Facts::gather(target, joined)?, request, books })
+        let cgroup = stage.map_or(Ok(None), |stage| stage.record.get("cgroup"))?;
+        let facts = Facts::gather(stage.map(|stage| &stage.target), joined, cgroup.as_ref())?;
+        Ok(Outside { facts, request, books })
     }
 }
 

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
-use plumbing::hierarchy::{Hierarchies, Hierarchy};
+use plumbing::hierarchy::{Cgroup, Hierarchies, Hierarchy};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::target::{Target, is_in_first_namespace};
 
@@ -23,13 +23,17 @@ pub(crate) enum View {
 }
 
 /// Returns the view of each hierarchy, by controllers as in /proc/self/cgroup. For a container whose namespaces `joined`
-/// will be entered, it is the view of its init `target`.
-pub(crate) fn views(target: Option<&Target>, joined: KindSet) -> Result<Vec<(String, View)>, Fault> {
+/// will be entered, it is the view of its init `target`, and `cgroup` is the group that its record names.
+pub(crate) fn views(
+    target: Option<&Target>,
+    joined: KindSet,
+    cgroup: Option<&Cgroup>,
+) -> Result<Vec<(String, View)>, Fault> {
     let hierarchies = target.map_or_else(Hierarchies::discover, Hierarchies::of_process)?;
     let view = |hierarchy: &Hierarchy| match (target, joined.contains(Kind::Cgroup)) {
         (None, _) => own(hierarchy),
         (Some(_), false) => of_our_namespace(hierarchy),
-        (Some(_), true) => of_theirs(hierarchy),
+        (Some(_), true) => of_theirs(hierarchy, cgroup),
     };
     Ok(hierarchies.iter().map(|hierarchy| (hierarchy.controllers.join(","), view(hierarchy))).collect())
 }
@@ -50,10 +54,18 @@ fn of_our_namespace(hierarchy: &Hierarchy) -> View {
 }
 
 /// Returns the view of the container's namespace, whose root is known only after entering it. It is known before only if
-/// the init is in the root of the hierarchy: the namespace cannot begin below its members.
-fn of_theirs(hierarchy: &Hierarchy) -> View {
+/// the init is in the root of the hierarchy, and no stage made a group there: the stage that makes a group moves the
+/// namespace to it, but not the init.
+fn of_theirs(hierarchy: &Hierarchy, cgroup: Option<&Cgroup>) -> View {
     let is_root = hierarchy.own_path() == Path::new("/") && hierarchy.is_whole() == Some(true);
-    if is_root { View::Nothing } else { View::Namespace }
+    let has_group = cgroup.is_some_and(|cgroup| names(cgroup, hierarchy));
+    if is_root && !has_group { View::Nothing } else { View::Namespace }
+}
+
+/// Reports whether a record's group is in this hierarchy.
+fn names(cgroup: &Cgroup, hierarchy: &Hierarchy) -> bool {
+    let is_v2 = cgroup.version == 2 && hierarchy.version == 2;
+    is_v2 || hierarchy.controllers.iter().any(|controller| cgroup.paths.contains_key(controller))
 }
 
 /// Reports whether a group is neither the root of the namespace nor outside of it.

@@ -20,10 +20,10 @@ use rustix::fs::{
 };
 
 use crate::cover::{self, Covers};
+use crate::dry_run_tree::{DryRunTree, Node, Where};
 use crate::entry::{Attributes, Device, quoted, shown};
 use crate::made::{Lifetime, Made};
 use crate::resolve::{self, Links};
-use crate::told::{DryRunTree, Node, Where};
 
 /// The limit for reading a file inside a root.
 const LONGEST: u64 = 4 << 20;

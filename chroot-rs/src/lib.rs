@@ -14,6 +14,7 @@ mod confine;
 mod confinement;
 mod cover;
 pub mod devices;
+mod dry_run_tree;
 mod entry;
 mod explain;
 mod facts;
@@ -37,7 +38,7 @@ mod root;
 mod root_options;
 mod std_mounts;
 mod switch;
-mod told;
+
 mod tree;
 mod views;
 

@@ -15,10 +15,10 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, fstat, openat, s
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::thread::CapabilitySet;
 
+use crate::dry_run_tree::Node;
 use crate::entry::{Attributes, Change, Filesystem, Propagation, PropagationKind, quoted, shown};
 use crate::in_root::InRoot;
 use crate::made::Lifetime;
-use crate::told::Node;
 use crate::{attach, explain, host_root, overlay};
 
 /// The limit of mounts over "/": more than any legitimate setup has.

@@ -9,10 +9,10 @@ use plumbing::kernel::look;
 use plumbing::{Fault, narrate};
 use rustix::fs::{FileType, fstat, makedev};
 
+use crate::dry_run_tree::Node;
 use crate::entry::{Absent, Attributes, Bind, Change, Entry, Filesystem, Mount, Otherwise, What, quoted, shown};
 use crate::in_root::InRoot;
 use crate::made::Lifetime;
-use crate::told::Node;
 use crate::{attach, idmap};
 
 /// The source of every mask of a file, and the numbers of the device that it must be.

@@ -56,7 +56,7 @@ impl Theirs {
         let is_host = if narrate::is_dry_run() { self.expects_host } else { self.host.is_here() };
         let status = target.read("status")?;
         let uids = status_field(&status, "Uid").unwrap_or_default();
-        // This number also stands for every user without an id in the user namespace.
+        // This number also means every user without an id in the user namespace.
         let is_known = |uid: &u32| !(entered_user && *uid == OVERFLOW_UID);
         let uids = uids.split_ascii_whitespace().filter_map(|uid| uid.parse().ok()).filter(is_known).collect();
         Ok(Judged { bytes, pid: target.pid(), is_host, uids })

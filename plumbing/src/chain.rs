@@ -74,7 +74,7 @@ pub fn exec_program(program: &OsStr, command: &[OsString], environment: &Environ
 
 fn narrate_exec(path: &OsStr, command: &[OsString], environment: &Environment) {
     if narrate::is_on() {
-        narrate::before(&told(path, command), &environment.told());
+        narrate::before(&execve_text(path, command), &environment.summary());
     }
 }
 
@@ -125,7 +125,7 @@ fn no_interpreter(program: &OsStr) -> Fault {
 }
 
 /// Returns the call in strace's notation.
-pub fn told(path: impl AsRef<OsStr>, argv: &[impl AsRef<OsStr>]) -> String {
+pub fn execve_text(path: impl AsRef<OsStr>, argv: &[impl AsRef<OsStr>]) -> String {
     format!("execve({:?}, [{}])", path.as_ref().to_string_lossy(), words(argv))
 }
 

@@ -47,7 +47,7 @@ impl Environment {
     }
 
     /// Returns the reason that the narration gives for executing a command with this environment.
-    pub fn told(&self) -> String {
+    pub fn summary(&self) -> String {
         let name =
             |entry: &Cow<'static, CStr>| entry.to_string_lossy().split('=').next().unwrap_or_default().to_owned();
         match self {

@@ -64,7 +64,7 @@ fn helper(sort: Sort) -> &'static str {
 /// Executes the helper with an empty environment: it is privileged, and our environment comes from the user. Returns
 /// only in a dry run or after an error.
 fn run(path: &str, words: &[String]) -> Result<(), Fault> {
-    let text = chain::told(path, words);
+    let text = chain::execve_text(path, words);
     let why = "it checks the ranges against /etc/subuid or /etc/subgid, and writes the map; newuidmap(1)";
     call(format!("run {path}"), text, why, || {
         let c_string = |word: &str| CString::new(word).map_err(|_| Errno::EINVAL);

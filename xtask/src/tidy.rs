@@ -52,7 +52,12 @@ pub fn check() -> Result<()> {
         };
         workplace(&name, &text, &mut findings);
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("rs") => module(&name, &text, &mut findings),
+            Some("rs") => {
+                module(&name, &text, &mut findings);
+                if !["tests/", "xtask/"].iter().any(|folder| name.starts_with(folder)) {
+                    language::source(&name, &text, &mut findings);
+                }
+            }
             Some("md") => {
                 readme(&name, &text, &mut findings);
                 documents::links(&path, &name, &text, &mut findings);

@@ -1,8 +1,8 @@
-//! Words that make a sentence hard to read, in documents, in the options' help and in manual pages. Each of them has a
-//! plain word that says the same; CONTRIBUTING.md, "Rules".
+//! Words that make a sentence hard to read, in documents, in the options' help, in manual pages, and in the source of the
+//! tools: comments, errors, remedies and the reasons of `--explain`. Each of them has a plain word that says the same;
+//! CONTRIBUTING.md, "Rules".
 //!
-//! Exempt are quotations in "double quotes", `code` and fenced blocks. Errors, remedies and the reasons of `--explain`
-//! are not checked yet: when they are clean, [`in_literals`] is the place to pass the string literals of the tools to.
+//! Exempt are `code` everywhere, and in documents quotations in "double quotes" and fenced blocks.
 
 use clap::Command;
 use plumbing::manual::Manual;
@@ -36,6 +36,14 @@ pub fn document(name: &str, text: &str, findings: &mut Vec<String>) {
         if !is_fenced && !is_fence {
             report(&format!("{name}:{number}"), line, findings);
         }
+    }
+}
+
+/// A source file of a tool: its comments and its texts. A name that is such a word is found as well.
+pub fn source(name: &str, text: &str, findings: &mut Vec<String>) {
+    for (number, line) in numbered(text) {
+        let words = words(line.split('`').step_by(2), |letter| letter.is_alphanumeric() || letter == '_');
+        report_words(&format!("{name}:{number}"), &words, findings);
     }
 }
 
@@ -77,7 +85,10 @@ fn in_literals<'a>(place: &str, texts: impl Iterator<Item = &'a str>, findings: 
 }
 
 fn report(place: &str, text: &str, findings: &mut Vec<String>) {
-    let prose = plain(text);
+    report_words(place, &plain(text), findings);
+}
+
+fn report_words(place: &str, prose: &str, findings: &mut Vec<String>) {
     for (word, instead) in WORDS.iter().filter(|(word, _)| prose.contains(&format!(" {word} "))) {
         findings.push(format!("{place}: {word:?} is hard to read here; write {instead}"));
     }
@@ -86,8 +97,13 @@ fn report(place: &str, text: &str, findings: &mut Vec<String>) {
 /// Returns the words of a text in lower case with a blank around each, without code and quotations.
 fn plain(text: &str) -> String {
     let outside = |text: &str, mark: char| text.split(mark).step_by(2).collect::<Vec<_>>().join(" ");
-    let prose = outside(&outside(text, '`'), '"').to_lowercase();
-    let words = prose.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
+    words(std::iter::once(outside(&outside(text, '`'), '"').as_str()), char::is_alphanumeric)
+}
+
+/// Returns the words of these parts in lower case with a blank around each; words are made of letters that `is_letter`.
+fn words<'a>(parts: impl Iterator<Item = &'a str>, is_letter: impl Fn(char) -> bool) -> String {
+    let prose = parts.collect::<Vec<_>>().join(" ").to_lowercase();
+    let words = prose.split(|letter: char| !is_letter(letter)).filter(|word| !word.is_empty());
     words.fold(" ".to_owned(), |all, word| all + word + " ")
 }
 
@@ -100,6 +116,13 @@ mod tests {
         let mut findings = Vec::new();
         document("README.md", text, &mut findings);
         findings.len()
+    }
+
+    #[test]
+    fn in_a_source_file_texts_are_no_quotations() {
+        let mut findings = Vec::new();
+        source("a.rs", "// Tell it.\nfail(\"it is told\"); // `tell` is code\nlet told = told_by;", &mut findings);
+        assert_eq!(findings.len(), 3);
     }
 
     #[test]

@@ -15,18 +15,31 @@ set -eu
 
 fail() { echo "oci-runtime.sh: $*" >&2; exit 1; }
 
-root=${XDG_RUNTIME_DIR:-/run}/oci-runtime
-[ "${1:-}" = --root ] && { root=$2; shift 2; }
+# Root's state is at a fixed place: after su(1), XDG_RUNTIME_DIR is a user's. A user's is of mode 700, by the XDG rules.
+# What is in it decides which processes `kill` kills.
+if [ "${1:-}" = --root ]; then
+    root=$2; shift 2
+elif [ "$(id -u)" = 0 ]; then
+    root=/run/oci-runtime
+elif [ "$(stat -c '%u %a' "${XDG_RUNTIME_DIR:-/}")" = "$(id -u) 700" ]; then
+    root=$XDG_RUNTIME_DIR/oci-runtime
+else
+    fail 'XDG_RUNTIME_DIR is no directory of yours with mode 700: use --root DIR'
+fi
+[ ! -e "$root" ] || [ -O "$root" ] || fail "$root belongs to another user"
 command=${1:-}; [ $# -gt 0 ] && shift
 
 # Field 22 of /proc/PID/stat. A name may have blanks and parentheses, so count from the last one.
 start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 
+require_id() { case $1 in ''|.|..|*[!A-Za-z0-9_+.-]*) fail "\"$1\" is no container id";; esac; }
+
 open_state() {
-    case ${1:-} in ''|.|..|*/*) fail "\"${1:-}\" is no container id";; esac
+    require_id "${1:-}"
     id=$1 dir=$root/$1
     [ -d "$dir" ] || fail "there is no container $id"
     pid=$(cat "$dir/pid" 2>/dev/null || echo 0)
+    case $pid in ''|*[!0-9]*) pid=0;; esac
     # A pid alone may be somebody else's by now.
     began=$(start_time "$pid")
     if [ -z "$began" ] || [ "$began" != "$(cat "$dir/start_time" 2>/dev/null)" ]; then
@@ -38,20 +51,27 @@ open_state() {
     fi
 }
 
-# The tools and their options, a word a line; what jq is asked in it is the specification's config-linux.md.
+# The tools and their options, a word a line; what jq is asked in it is the specification's config-linux.md. A value is
+# in one word with its option, and a word with a control character is refused: it would become several arguments.
 words='
+  def word: if explode | any(. < 32 or . == 127)
+    then error("config.json has a control character in \(tojson)") else . end;
   def new(kind): any(.linux.namespaces[]?; .type == kind and .path == null);
   def map(option; ranges; $own):
     if ranges | length == 1 and .[0].size == 1 and .[0].hostID == $own
-    then "--map-\(option)", (ranges[0].containerID | tostring)
-    else ranges[]? | "--map-\(option)s", "\(.containerID):\(.hostID):\(.size)" end;
+    then "--map-\(option)=\(ranges[0].containerID)"
+    else ranges[]? | "--map-\(option)s=\(.containerID):\(.hostID):\(.size)" end;
+  def join:
+    if .type as $kind | all("user", "mount", "pid", "ipc", "uts", "cgroup", "time", "network"; . != $kind)
+    then error("\(.type | tojson) is no kind of namespace")
+    elif .path | type != "string" or (startswith("/") | not) then error("\(.path | tojson) is no absolute path")
+    else "--\({network: "net"}[.type] // .type)=\(.path)" end;
   (.linux.resources // {}) as $limits
-  | [ ($limits.memory.limit // empty | select(. > 0) | "--memory", tostring),
-      ($limits.pids.limit // empty | select(. > 0) | "--pids", tostring),
-      (if ($limits.cpu.quota // 0) > 0 then "--cpus", ($limits.cpu.quota / ($limits.cpu.period // 100000) | tostring)
+  | [ ($limits.memory.limit // empty | select(. > 0) | "--memory=\(.)"),
+      ($limits.pids.limit // empty | select(. > 0) | "--pids=\(.)"),
+      (if ($limits.cpu.quota // 0) > 0 then "--cpus=\($limits.cpu.quota / ($limits.cpu.period // 100000))"
        else empty end) ] as $limited
-  | [ .linux.namespaces[]? | select(.path != null)
-      | "--\({network: "net"}[.type] // .type)=\(.path)" ] as $joined
+  | [ .linux.namespaces[]? | select(.path != null) | join ] as $joined
   | (if $limited != [] then "cgexec-rs", $limited[], "--" else empty end),
     (if $joined != [] then "nsenter-rs", $joined[], "--no-fork", "--" else empty end),
     (if new("network") and (new("user") | not) then "netns-rs", "exec", "--new", "--" else empty end),
@@ -59,19 +79,19 @@ words='
     (("user", "mount", "pid", "ipc", "uts", "cgroup", "time") | select(. as $kind | $all | new($kind)) | "--\(.)"),
     (if new("network") and new("user") then "--net" else empty end),
     (map("user"; .linux.uidMappings; $uid), map("group"; .linux.gidMappings; $gid)),
-    (if new("uts") and .hostname != null then "--hostname", .hostname else empty end)'
+    (if new("uts") and .hostname != null then "--hostname=\(.hostname)" else empty end)'
 
 create() {
     [ "${1:-}" = --bundle ] || fail "create needs --bundle BUNDLE ID"
     bundle=$(realpath "$2") id=${3:-}
-    case $id in ''|.|..|*/*) fail "\"$id\" is no container id";; esac
+    require_id "$id"
     dir=$root/$id
-    mkdir -p "$root"
+    mkdir -p -m 700 "$root"
     mkdir -m 700 "$dir" || exit 1
     trap 'rm -rf "$dir"' EXIT
     mkfifo "$dir/start" "$dir/ready"
     echo "$bundle" >"$dir/bundle"
-    lines=$(jq -r --argjson uid "$(id -u)" --argjson gid "$(id -g)" ". as \$all | $words" "$bundle/config.json")
+    lines=$(jq -r --argjson uid "$(id -u)" --argjson gid "$(id -g)" ". as \$all | $words | word" "$bundle/config.json")
     # One word a line becomes one argument each.
     IFS='
 '

@@ -51,6 +51,7 @@ mod nsenter_like;
 mod nsenter_rights;
 mod nsenter_terminal;
 mod oci;
+mod oci_words;
 mod older_kernels;
 mod own_executable;
 mod parsing;
@@ -93,6 +94,7 @@ const TOPICS: &[&[Row]] = &[
     seccomp::ROWS,
     privilege::ROWS,
     oci::ROWS,
+    oci_words::ROWS,
     older_kernels::ROWS,
     pipelines::ROWS,
     records::ROWS,

@@ -12,9 +12,11 @@ use crate::script::{Outcome, Script};
 use crate::world::World;
 
 const NEEDS: &[Need] = &[BUSYBOX, Need::UserNamespaces];
-const SCRIPT: &[Need] = &[BUSYBOX, JQ, Need::NetworkNamespaces];
+/// The needs of a row that runs it.
+pub const SCRIPT: &[Need] = &[BUSYBOX, JQ, Need::NetworkNamespaces];
 
-const RUNTIME: &str = include_str!("../../examples/oci-runtime.sh");
+/// examples/oci-runtime.sh.
+pub const RUNTIME: &str = include_str!("../../examples/oci-runtime.sh");
 
 /// Prints everything that a process can see of itself and of its mounts.
 const LOOK: &str = "cat /proc/self/mountinfo; echo ==; grep -E '^(Cap|NoNew|Seccomp:|Groups|Uid|Gid)' /proc/self/status; \
@@ -232,7 +234,8 @@ fn bundle(world: &World, name: &str, args: Value, change: Change) -> PathBuf {
     at
 }
 
-fn within<'a>(world: &'a World, line: &str, bundle: &Path) -> Script<'a> {
+/// Makes a script with the bundle in `$B` and a root in `$ROOT`.
+pub fn within<'a>(world: &'a World, line: &str, bundle: &Path) -> Script<'a> {
     let script = world.script(line).variable("B", bundle.display().to_string());
     script.variable("ROOT", world.busybox_root().display().to_string())
 }

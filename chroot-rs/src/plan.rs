@@ -4,9 +4,10 @@ use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use plumbing::closing::{close_from, end, refuse_directories};
 use plumbing::exposure::Exposure;
 use plumbing::gates::{Gates, Places};
-use plumbing::kernel::{close_range, look};
+use plumbing::kernel::look;
 use plumbing::namespace::KindSet;
 use plumbing::options::Narration;
 use plumbing::pipe::{self, Stage};
@@ -179,16 +180,25 @@ impl Plan {
     }
 
     /// Makes the root and executes the command. Mounting needs all privileges, so they are dropped last; descriptors are
-    /// closed before that, when nothing else needs to be opened.
+    /// closed after that, when nothing else needs them.
     fn become_container(&self, preserve_fds: u32, work: &Work, gates: Gates) -> Result<Status, Fault> {
+        refuse_directories([rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()])?;
         root::leave_callers_mounts()?;
         let (Built { process, .. }, root) = self.build(work, self.look_around(work, None, KindSet::EMPTY)?)?;
-        let confined = close_others(preserve_fds).and_then(|()| process.apply(|| gates.pass()));
-        confined.inspect_err(|_| root.made().take_back(root.bottom()))?;
+        let mut is_closed = false;
+        let confined = process.apply(|| {
+            gates.pass()?;
+            is_closed = true;
+            close_from(3_u32.saturating_add(preserve_fds), None)
+        });
+        match confined {
+            Err(fault) if is_closed => return end(Err(fault)),
+            confined => confined.inspect_err(|_| root.made().take_back(root.bottom()))?,
+        }
         let of_bundle = work.bundle.as_ref().map(Bundle::command).unwrap_or_default();
         let shell = [OsString::from("/bin/sh")];
         let command = [&self.command[..], &of_bundle, &shell].into_iter().find(|words| !words.is_empty());
-        chain::exec_with(command.unwrap_or_default(), &process.environment())
+        end(chain::exec_with(command.unwrap_or_default(), &process.environment()))
     }
 
     fn build_held(&self, stage: &mut Stage, mut work: Work) -> Result<(), Fault> {
@@ -342,16 +352,6 @@ fn look_up(root: &InRoot, request: &Request, outside: &Books) -> Result<Identity
     let inside =
         Books { passwd: text(root.read(Path::new("/etc/passwd"))?), group: text(root.read(Path::new("/etc/group"))?) };
     request.resolve(&inside, outside)
-}
-
-/// Closes descriptors; called when nothing else needs to be opened.
-fn close_others(preserved: u32) -> Result<(), Fault> {
-    let first = 3_u32.saturating_add(preserved);
-    look(
-        "close the descriptors that the command must not inherit",
-        format!("close_range({first}, CLOSE_RANGE_CLOEXEC)"),
-        || close_range(first, u32::MAX, true),
-    )
 }
 
 fn text(content: Option<Vec<u8>>) -> String {

@@ -11,11 +11,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use plumbing::closing::{close_from, end, refuse_directories};
 use plumbing::environment::Environment;
 use plumbing::foreign_user::{hide, stay_hidden};
-use plumbing::kernel::{Cloned, call, close_range, exit_now, fork, fork_sibling, look, place};
+use plumbing::kernel::{Cloned, call, exit_now, fork, fork_sibling, look, place};
 use plumbing::namespace::Kind;
-use plumbing::privilege::Process;
+use plumbing::privilege::{Process, renew_session_keyring};
 use plumbing::status::wait_for;
 use plumbing::target::{Target, wait_readable};
 use plumbing::{Fault, Status, chain, narrate, procfs};
@@ -64,7 +65,7 @@ pub(crate) enum Surroundings {
 /// Becomes the command. Returns only on failure, or in a dry run.
 pub(crate) fn become_command(entry: &Entry<'_>) -> Result<Status, Fault> {
     let entered = cross(entry, false)?;
-    run(entry, entered, None, || Ok(()))
+    end(run(entry, entered, None, None, || Ok(())))
 }
 
 /// Runs the command inside and waits for it; calls `entered` once the command runs.
@@ -166,12 +167,12 @@ impl Inside<'_> {
         die_with(self.watch)?;
         let entered = cross(self.entry, self.is_hidden)?;
         if !self.entry.entrances.kinds().contains(Kind::Pid) || self.entry.command.no_fork {
-            return self.run(entered);
+            return self.run(entered, starting);
         }
         let why = "a joined pid namespace applies only to children; this one is a child of nsenter-rs; \
                    pid_namespaces(7)";
         match fork_sibling("fork", why)? {
-            Cloned::Child => in_child(self.run(entered), starting),
+            Cloned::Child => in_child(self.run(entered, starting), starting),
             Cloned::Parent { pid, .. } => {
                 look("report the pid of the command", "write(pipe)", || {
                     rustix::io::write(starting, pid.to_string().as_bytes())
@@ -181,10 +182,10 @@ impl Inside<'_> {
         }
     }
 
-    fn run(&self, entered: Option<Entered>) -> Result<Status, Fault> {
+    fn run(&self, entered: Option<Entered>, starting: BorrowedFd<'_>) -> Result<Status, Fault> {
         self.signals.release()?;
         // Again, because a fork and a change of credentials each clear the death signal.
-        run(self.entry, entered, self.terminal, || die_with(self.watch))
+        run(self.entry, entered, self.terminal, Some(starting), || die_with(self.watch))
     }
 }
 
@@ -204,6 +205,7 @@ fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered>, Fault> {
     let is_user = kinds.contains(Kind::User);
     let crosses = entry.entrances.cross_border() || is_user;
     if crosses {
+        refuse_directories(entry.streams())?;
         // A process inside chooses what is mounted on /proc there.
         procfs::keep()?;
     }
@@ -221,11 +223,13 @@ fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered>, Fault> {
     is_user.then(Entered::look).transpose()
 }
 
-/// Confines itself inside, and becomes the command. Calls `last` when the credentials have their final values.
+/// Confines itself inside, and becomes the command. Calls `last` when the credentials have their final values, then
+/// closes all descriptors but `starting`: a pipe, which leads to no file, and through which a failure is reported.
 fn run(
     entry: &Entry<'_>,
     entered: Option<Entered>,
     terminal: Option<&Terminal>,
+    starting: Option<BorrowedFd<'_>>,
     last: impl FnOnce() -> Result<(), Fault>,
 ) -> Result<Status, Fault> {
     if let Some(stdin) = &entry.stdin {
@@ -240,17 +244,19 @@ fn run(
         (_, Some(judged)) => Cow::Owned(judged.environment(is_like_target)),
         (_, None) => Cow::Owned(Environment::inherited()),
     };
+    let crosses = entry.entrances.cross_border() || entered.is_some();
     let last = || {
-        if entry.entrances.cross_border() || entered.is_some() {
+        if crosses {
             stay_hidden()?;
+            if !entry.process.session_keyring {
+                renew_session_keyring()?;
+            }
         }
         last()?;
         if let Some(terminal) = terminal {
             terminal.give()?;
         }
-        look("close our descriptors on exec", "close_range(CLOSE_RANGE_CLOEXEC)", || {
-            close_range(3 + entry.command.preserve_fds, u32::MAX, true)
-        })
+        close_from(3_u32.saturating_add(entry.command.preserve_fds), starting)
     };
     let environment = match &entry.like {
         Some(like) => {

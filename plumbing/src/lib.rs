@@ -6,6 +6,7 @@
 
 pub mod assembly;
 pub mod chain;
+pub mod closing;
 pub mod columns;
 pub mod environment;
 mod ephemeral;

@@ -35,6 +35,7 @@ pub use capabilities::{
 };
 use capabilities::{bound, held};
 pub use identity::{change as change_identity, is_mapped, setgroups_is_denied};
+pub use keyring::renew as renew_session_keyring;
 pub use landlock::Landlock;
 pub use limits::ResourceLimit;
 pub use oom::set_oom_score_adj;
@@ -113,7 +114,7 @@ impl Process {
     /// Confines this process, for the command that it is about to become.
     ///
     /// `last` is what the caller has to do after the credentials have changed: the only call after it is `execve(2)`,
-    /// since the filter may refuse any other.
+    /// since the filter may refuse any other. It may close descriptors: none is needed after it.
     pub fn apply(&self, last: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
         let securebits = securebits::securebits(&self.securebits)?;
         let is_root = self.uid.is_none_or(|uid| uid == 0) && !securebits.contains(CapabilitiesSecureBits::NO_ROOT);
@@ -153,17 +154,22 @@ impl Process {
         }
         self.umask.map_or(Ok(()), limits::set_umask)?;
         self.cwd.as_ref().map_or(Ok(()), change_directory)?;
-        last()?;
         if self.no_new_privs {
             forbid_new_privileges()?;
-            self.restrict(rules, most)?;
+            // Before `last`, which may close the ruleset: it is only a descriptor.
+            rules.map_or(Ok(()), landlock::Ruleset::enforce)?;
         }
-        Ok(())
+        last()?;
+        if self.no_new_privs { self.filter(most) } else { Ok(()) }
     }
 
     /// Restricts files and system calls. The filter comes last: it may refuse the calls of Landlock.
     fn restrict(&self, rules: Option<landlock::Ruleset>, most: impl Fn() -> CapabilitySet) -> Result<(), Fault> {
         rules.map_or(Ok(()), landlock::Ruleset::enforce)?;
+        self.filter(most)
+    }
+
+    fn filter(&self, most: impl Fn() -> CapabilitySet) -> Result<(), Fault> {
         self.seccomp.as_ref().map_or(Ok(()), |seccomp| seccomp.enforce(most()))
     }
 

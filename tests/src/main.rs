@@ -31,6 +31,7 @@ mod hostile_roots;
 mod inspect;
 mod inspect_held;
 mod inspect_walls;
+mod interpreters;
 mod list_limits;
 mod lsns;
 mod lsns_agreement;
@@ -141,6 +142,7 @@ const TOPICS: &[&[Row]] = &[
     nsenter_like::ROWS,
     nsenter_labels::ROWS,
     own_executable::ROWS,
+    interpreters::ROWS,
     foreign_rights::ROWS,
     named_files::ROWS,
 ];

@@ -9,7 +9,7 @@ use crate::Fault;
 use crate::kernel::{call, has_session_keyring, join_new_session_keyring};
 
 /// Replaces the caller's keyring.
-pub(super) fn renew() -> Result<(), Fault> {
+pub fn renew() -> Result<(), Fault> {
     let why = "an empty keyring instead of the caller's; session-keyring(7)";
     let made =
         call("make a session keyring", "keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)", why, join_new_session_keyring);

@@ -1,4 +1,4 @@
-//! The rules for containers behind NAT: where they may be forwarded to, and which addresses they may send from.
+//! The rules for containers: which addresses each may send from, and where those behind NAT may be forwarded to.
 //! `nft(8)`.
 //!
 //! Pure: the rules follow from what the links on the host say. The surprise: "accept" ends only one chain, while "drop"

@@ -6,6 +6,7 @@
 
 mod address;
 mod capability;
+mod conntrack;
 mod fence;
 mod forwarding;
 mod leftovers;

@@ -1,4 +1,5 @@
-//! NAT for a container: the table that all containers behind NAT share, the guard of its port, and forwarding. `nft(8)`.
+//! NAT for a container: the table that all containers behind NAT share, and forwarding; and the guard of every
+//! container's port. `nft(8)`.
 //!
 //! The shared table is rebuilt from what the links on the host say whenever that changes, so no record is needed of
 //! which guardian wrote which rule, and it does not matter in which order guardians end or are killed. The table
@@ -7,6 +8,7 @@
 
 use std::net::IpAddr;
 
+use nix::errno::Errno;
 use plumbing::{Fault, narrate};
 
 use crate::netlink::Netlink;
@@ -14,8 +16,9 @@ use crate::network::Connection;
 use crate::nftables::{Family, Known, LONGEST_COMMENT, Nftables};
 use crate::settings::Settings;
 use crate::survey::Survey;
-use crate::{fence, forwarding, link, route};
+use crate::{conntrack, fence, forwarding, link, route};
 
+const GUARDED: &str = "only a container's own source addresses; nft(8)";
 const WHY: &str = "only a container's own source addresses, masquerading, and only answers come in; nft(8)";
 
 /// Puts a container behind NAT whose end of the pair, `port`, already exists.
@@ -44,18 +47,40 @@ pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<()
     let addresses: Vec<IpAddr> = asked.addresses.iter().map(|address| address.ip).collect();
     let tables: Vec<_> = [fence::guard(port, &addresses)].into_iter().chain(fence::table(&survey, &opened)).collect();
     nft.replace(&tables, WHY)?;
+    // An earlier container with one of these addresses may have left some, and a killed guardian did not delete them.
+    conntrack::forget(addresses)?;
     // Only now: nothing may be forwarded without the rules.
     wanted.iter().try_for_each(|interface| forwarding::open(&settings, interface))
 }
 
-/// Rebuilds the shared table after a container without NAT was connected, perhaps to a bridge of its own.
-pub fn refresh(netlink: &Netlink) -> Result<(), Fault> {
-    let nft = Nftables::open()?;
-    let opened = opened(&known(&nft)?);
-    match fence::table(&Survey::take(netlink)?, &opened) {
-        Some(table) => nft.replace(&[table], WHY),
-        None => Ok(()),
+/// Restricts a container without NAT to its own source addresses. If `has_nat`, containers behind NAT exist, and the
+/// shared table is rebuilt, since the new container may be on a bridge of its own.
+pub fn guard(netlink: &Netlink, asked: &Connection, port: &str, has_nat: bool) -> Result<(), Fault> {
+    let addresses: Vec<IpAddr> = asked.addresses.iter().map(|address| address.ip).collect();
+    let Some(nft) = Nftables::open_if_there()? else {
+        warn(port);
+        return Ok(());
+    };
+    let shared = match has_nat {
+        true => fence::table(&Survey::take(netlink)?, &opened(&known(&nft)?)),
+        false => None,
+    };
+    let tables: Vec<_> = [fence::guard(port, &addresses)].into_iter().chain(shared).collect();
+    match nft.replace(&tables, GUARDED) {
+        // The kernel has nf_tables, but not for the frames of one device.
+        Err(fault) if !has_nat && fault.errno() == Some(Errno::EOPNOTSUPP) => {
+            warn(port);
+            Ok(())
+        }
+        outcome => outcome,
     }
+}
+
+fn warn(port: &str) {
+    narrate::warn(format_args!(
+        "the container behind {port} can send from any address: the kernel has no nf_tables for frames; load \
+         nf_tables, or trust the container"
+    ));
 }
 
 /// Returns the tables that exist. Only CAP_NET_ADMIN may list them, and a dry run needs no privilege.

@@ -183,7 +183,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// Makes a netlink message with nfnetlink's own header after the common one; its `resource` is big-endian.
-fn message(kind: u16, flags: u16, family: u8, resource: u16, attributes: &[u8]) -> Vec<u8> {
+pub fn message(kind: u16, flags: u16, family: u8, resource: u16, attributes: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(((20 + attributes.len()) as u32).to_ne_bytes());
     bytes.extend(kind.to_ne_bytes());

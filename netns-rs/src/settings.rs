@@ -50,6 +50,18 @@ impl Settings {
         if has_ipv6 { Ok(()) } else { set("ipv6", "disable_ipv6", "1", "no IPv6 address was asked for") }
     }
 
+    /// Makes all interfaces of a container's own network ignore redirects, and those that it makes later: an interface
+    /// that does not forward accepts them if either its own setting or that of `all` is 1, and the kernel's default is 1.
+    pub fn close_all(&self) -> Result<(), Fault> {
+        for which in ["all", "default"] {
+            for name in ["accept_redirects", "send_redirects"] {
+                let why = "the kernel also looks at the setting of all interfaces";
+                self.set(&format!("ipv4/conf/{which}/{name}"), "0", why)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Enables IPv6 on a bridge that was made without it. Router advertisements are still ignored.
     pub fn allow_ipv6(&self, interface: &str) -> Result<(), Fault> {
         self.set(&format!("ipv6/conf/{interface}/disable_ipv6"), "0", "the bridge gets an IPv6 address now")

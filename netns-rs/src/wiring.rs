@@ -22,7 +22,7 @@ use crate::network::Connection;
 use crate::nftables::Nftables;
 use crate::settings::Settings;
 use crate::survey::{Survey, Taken};
-use crate::{address, link, namespace, nat, route};
+use crate::{address, conntrack, link, namespace, nat, route};
 
 /// How long to wait for the address of a container that has just ended.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -94,6 +94,8 @@ struct Outside {
     /// Our end of the pair.
     veth: HostEnd,
     alias: String,
+    /// The container's addresses.
+    addresses: Vec<IpAddr>,
     /// Whether the container is behind NAT.
     nat: bool,
     /// Whether the bridge was made and has no alias yet, so that only we know that it is ours.
@@ -116,6 +118,7 @@ impl Outside {
             bridge: asked.bridge.clone(),
             veth: HostEnd { name: format!("veth{:08x}", link::random() as u32), exists: false, index: None },
             alias: Mark { addresses: asked.addresses.clone(), nat: asked.nat, owner: Some(owner) }.text(),
+            addresses: asked.addresses.iter().map(|address| address.ip).collect(),
             nat: asked.nat,
             is_bridge_unmarked: false,
             added: None,
@@ -149,6 +152,11 @@ impl Outside {
         }
         let bridge = self.bridge(survey, asked)?;
         let peer = self.pair(bridge, asked, sides)?;
+        // Before its end is up: what it sends and gets is restricted from the first packet.
+        match asked.nat {
+            true => nat::establish(&self.netlink, asked, &self.veth.name)?,
+            false => nat::guard(&self.netlink, asked, &self.veth.name, survey.has_nat())?,
+        }
         self.close_inside(asked, sides)?;
         link::set_up(sides.inside, &asked.interface, peer, "a route needs its link to be up")?;
         for own in &asked.addresses {
@@ -157,11 +165,7 @@ impl Outside {
         if let Some(gateway) = asked.gateway {
             route::add_default(sides.inside, gateway, peer)?;
         }
-        match asked.nat {
-            true => nat::establish(&self.netlink, asked, &self.veth.name),
-            false if survey.has_nat() => nat::refresh(&self.netlink),
-            false => Ok(()),
-        }
+        Ok(())
     }
 
     /// Applies the settings of the end inside. They are those of the network that we are in when we open them.
@@ -174,6 +178,7 @@ impl Outside {
         let has_ipv6 = asked.addresses.iter().any(|address| address.ip.is_ipv6());
         let closed = Settings::open().and_then(|settings| {
             settings.close(&asked.interface, has_ipv6)?;
+            settings.close_all()?;
             settings.allow_ping()
         });
         namespace::enter(sides.host, "the host's", "the other objects are made there")?;
@@ -267,20 +272,26 @@ impl Outside {
     /// Removes what killed guardians left behind.
     fn clear(&self, bridge: &str) -> Result<(), Fault> {
         let survey = Survey::take(&self.netlink)?;
-        let is_suspect = survey.has_nat() || survey.idle_bridges().next().is_some();
-        let nft = if !narrate::is_dry_run() && (self.nat || is_suspect) { Nftables::open_if_there()? } else { None };
+        let nft = if narrate::is_dry_run() { None } else { Nftables::open_if_there()? };
         Leftovers::find(survey, nft.as_ref(), Some(bridge))?.remove(&self.netlink, nft.as_ref())
     }
 
-    /// Removes all our objects, each only if it is still the one that we made: the pair, then what is left without it.
+    /// Removes all our objects, each only if it is still the one that we made: the pair, what is left without it, and tracked connections.
     fn remove(&mut self) -> Result<(), Fault> {
+        let had_pair = self.veth.exists;
         let pair = self.remove_pair();
-        pair.and(self.remove_the_rest())
+        let rest = self.remove_the_rest();
+        // Only now: nothing of the container can make an entry any more.
+        let tracked = match had_pair && self.nat {
+            true => conntrack::forget(self.addresses.iter().copied()),
+            false => Ok(()),
+        };
+        pair.and(rest).and(tracked)
     }
 
     fn remove_the_rest(&self) -> Result<(), Fault> {
         let survey = Survey::take(&self.netlink)?;
-        let nft = if self.nat || survey.has_nat() { Nftables::open_if_there()? } else { None };
+        let nft = Nftables::open_if_there()?;
         Leftovers::find(survey, nft.as_ref(), None)?.remove(&self.netlink, nft.as_ref())
     }
 

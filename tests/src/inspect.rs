@@ -133,6 +133,17 @@ pub const ROWS: &[Row] = &[
         assert!(container.page().stdout.contains("CHOWN SYS_MODULE SYS_TIME"), "{}", container.page());
     })
     .root_only(),
+    Row::new("CAP_NET_ADMIN is shown as a danger for the host's links, the default capabilities are not", NEEDS, |world| {
+        let found = |name, capabilities| {
+            let make = format!("chroot-rs --std --capabilities {capabilities} $R --");
+            Container::new(world, name, ALL, &make).isolation()["findings"].to_string()
+        };
+        let more = found("inspect-links", "default,NET_ADMIN");
+        assert!(more.contains("CAP_NET_ADMIN allows changing the host's network links"), "{more}");
+        let default = found("inspect-default", "default");
+        assert!(!default.contains("NET_ADMIN"), "{default}");
+    })
+    .root_only(),
     Row::new("a device of the host in a container is found", NEEDS, |world| {
         let make = "chroot-rs --std --capabilities docker --tmpfs /dev:dev $R -- /bin/sh -c 'mknod /dev/disk b 7 77; mknod /dev/mem c 1 1; mknod /dev/odd c 10 1; exec sleep 86416' --";
         let container = Container::new(world, "inspect-device", ALL, make);

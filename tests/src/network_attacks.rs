@@ -1,7 +1,7 @@
 //! Attacks on the host's network from another user, from inside a container or from outside. Each attack is also tried
 //! where it must succeed: on objects that `ip` makes, with the protection removed, or on another tool.
 
-use crate::need::{IP, Need, PERL, SETPRIV, UNSHARE};
+use crate::need::{BUSYBOX, IP, Need, PERL, SETPRIV, UNSHARE};
 use crate::row::Row;
 use crate::script::Outcome;
 use crate::world::World;
@@ -39,6 +39,22 @@ my $packet = pack('NnCC', 6 << 28, length $message, 58, 255) . $from . $to . $me
 my $frame = pack('C6', 0x33, 0x33, 0, 0, 0, 1) . $link . pack('n', 0x86dd) . $packet;
 socket my $raw, 17, 3, 0 or die "socket: $!";
 send $raw, $frame, 0, pack('SnlSCCa8', 17, 0x86dd, $index, 0, 0, 6, '') or die "send: $!";
+E
+"#;
+
+/// `perl redirect` sends 10.97.2.2 a redirect from its gateway: the way to 192.0.2.9 leads by 10.97.2.9. It quotes an
+/// echo reply, which needs no socket that it belongs to.
+const REDIRECT: &str = r#"
+cat >redirect <<'E'
+use Socket;
+my $quoted = pack('CCnnnCCn', 0x45, 0, 28, 0, 0, 64, 1, 0) . inet_aton('10.97.2.2') . inet_aton('192.0.2.9') . "\0" x 8;
+my $message = pack('CCn', 5, 1, 0) . inet_aton('10.97.2.9') . $quoted;
+my $sum = 0;
+$sum += $_ for unpack 'n*', $message;
+$sum = ($sum & 0xffff) + ($sum >> 16) while $sum >> 16;
+substr($message, 2, 2) = pack 'n', ~$sum & 0xffff;
+socket my $raw, AF_INET, SOCK_RAW, 1 or die "socket: $!";
+send $raw, $message, 0, sockaddr_in 0, inet_aton '10.97.2.2' or die "send: $!";
 E
 "#;
 
@@ -89,6 +105,26 @@ pub const ROWS: &[Row] = &[
             outcome.succeeds().stdout_is(&format!("{}\n", lines.join("\n"))).stderr_is("");
         },
     ),
+    Row::new(
+        "a container does not believe a redirect of its route",
+        &[UNSHARE, PERL, IP, BUSYBOX, Need::NetworkNamespaces],
+        |world| {
+            let outcome = apart(
+                world,
+                &format!(
+                    "{REDIRECT} mount -t tmpfs none /run
+                    netns-rs exec --new --bridge box0 --address 10.97.2.2/24 --gateway 10.97.2.1 -- \
+                        bash -c 'echo $$ >pid; until [ -e done ]; do sleep 0.02; done' & until [ -s pid ]; do sleep 0.02; done
+                    in_C() {{ nsenter --net=/proc/$(cat pid)/ns/net \"$@\"; }}
+                    in_C ip neigh add 10.97.2.9 lladdr 02:00:00:00:00:09 dev eth0 nud permanent
+                    attack() {{ perl redirect; in_C busybox ping -c 1 -q 10.97.2.1 >/dev/null; in_C ip route get 192.0.2.9 | grep -o 'via [0-9.]*'; }}
+                    attack; in_C bash -c 'echo 1 >/proc/sys/net/ipv4/conf/all/accept_redirects'; attack; touch done; wait"
+                ),
+            );
+            outcome.succeeds().stdout_is("via 10.97.2.1\nvia 10.97.2.9\n").stderr_is("");
+        },
+    )
+    .host_only(),
     Row::new(
         "a container's port is neither a multicast router nor a bridge, and a port made by others is not changed",
         &[UNSHARE, IP, Need::NetworkNamespaces],

@@ -126,6 +126,68 @@ pub const ROWS: &[Row] = &[
         outcome.succeeds().stdout_is("no\nno\nno\nyes\nyes\nno\nyes\nyes\nyes\n").stderr_is("");
     })
     .host_only(),
+    Row::new("a container with the address of one that has ended gets nothing of its connections", NEEDS, |world| {
+        // B sends from the port that C sent to, as an answer to C: to C, then to D, which has C's address.
+        let sends = "$in_B perl -MSocket -e 'socket S, AF_INET, SOCK_DGRAM, 0; bind S, sockaddr_in 53, INADDR_ANY or die $!; \
+            send S, $ARGV[0], 0, sockaddr_in $ENV{P}, inet_aton \"198.51.100.1\" or die $!'";
+        let asks = "perl -MSocket -e 'socket S, AF_INET, SOCK_DGRAM, 0; bind S, sockaddr_in $ENV{P}, INADDR_ANY or die $!; \
+            send S, \"q\", 0, sockaddr_in 53, inet_aton \"198.51.100.2\" or die $!'";
+        let gets = "perl -MSocket -e 'socket S, AF_INET, SOCK_DGRAM, 0; bind S, sockaddr_in $ENV{P}, INADDR_ANY or die $!; \
+            open F, \">ready\"; close F; do { recv S, $m, 9, 0; print \"$m\\n\" } until $m eq \"end\"' >got &";
+        // What the host itself sends arrives in any case, and after the rest.
+        let round = |name| format!(
+            "rm -f ready; inside {name} {gets} G=$!; until [ -e ready ]; do sleep 0.02; done; {sends} attack
+            $in_B busybox ping -c 1 -q 198.51.100.1 >/dev/null
+            perl -MSocket -e 'socket S, AF_INET, SOCK_DGRAM, 0; send S, \"end\", 0, sockaddr_in $ENV{{P}}, inet_aton \"10.97.3.2\"'; wait $G; cat got"
+        );
+        let outcome = apart(
+            world,
+            &format!(
+                "{HOST} contain C box0 10.97.3 2; export P=5000; in_C {asks}; {}
+                end C; contain D box0 10.97.3 2; {}
+                export P=5001; in_D {asks}; {}; kill -9 $(guardian); end D; until ! ip -o link show | grep -q 'master box0'; do sleep 0.02; done
+                contain E box0 10.97.3 2; ip neigh flush dev box0; {}; end E; left",
+                round("C"),
+                round("D"),
+                round("D"),
+                round("E")
+            ),
+        );
+        outcome.succeeds().stdout_is("attack\nend\nend\nattack\nend\nend\n").stderr_is("");
+    })
+    .host_only(),
+    Row::new("a container without NAT can send only from its own addresses, on IPv6 as well", NEEDS, |world| {
+        // FREEBIND needs no capability, and no address on the interface.
+        let sends = "in_C perl -MSocket=:all -e 'for (@ARGV) { socket S, AF_INET6, SOCK_DGRAM, 0; setsockopt S, 41, 78, 1 or die $!; \
+            bind S, pack_sockaddr_in6 0, inet_pton AF_INET6, $_ or die $!; send S, $_, 0, pack_sockaddr_in6 5000, inet_pton AF_INET6, \"fd00:97::3\" or die $!; }' \
+            fd00:97::1 fd00:97::9 fd00:97::2";
+        let gets = "in_D perl -MSocket=:all -e '$| = 1; socket S, AF_INET6, SOCK_DGRAM, 0; bind S, pack_sockaddr_in6 5000, IN6ADDR_ANY or die $!; \
+            open F, \">ready\"; close F; do { recv S, $m, 99, 0; print \"$m\\n\" } until $m eq \"fd00:97::2\"' &";
+        let round = format!("rm -f ready; {gets} G=$!; until [ -e ready ]; do sleep 0.02; done; {sends}; wait $G");
+        let resolves = "busybox arping -c 1 -w 1 -I box0 10.97.3.9 | grep -qi 'reply from' && echo yes || echo no";
+        let outcome = apart(
+            world,
+            &format!(
+                "{HOST} contain C box0 10.97.3 2 '--address fd00:97::2/64'; contain D box0 10.97.3 3 '--address fd00:97::3/64'
+                in_C ip addr add 10.97.3.9/32 dev eth0; {round}; {resolves}
+                nft list tables netdev | while read table; do nft delete $table; done; {round}; {resolves}; rm C; end D; left"
+            ),
+        );
+        let (own, foreign) = ("fd00:97::2\n", "fd00:97::1\nfd00:97::9\n");
+        outcome.succeeds().stdout_is(&format!("{own}no\n{foreign}{own}yes\n")).stderr_is("");
+    })
+    .host_only(),
+    Row::new("the next run removes the rules of a port that a killed guardian without NAT left", NEEDS, |world| {
+        let outcome = apart(
+            world,
+            &format!(
+                "{HOST} contain C box0 10.97.3 2 ''; kill -9 $(guardian); end C; until ! ip -o link show | grep -q 'master box0'; do sleep 0.02; done
+                left | wc -l; contain D box1 10.97.4 2 ''; left | sed 's/veth.*/veth/'; end D; left"
+            ),
+        );
+        outcome.succeeds().stdout_is("2\ntable netdev netns-rs-veth\nbox1\n").stderr_is("");
+    })
+    .host_only(),
     Row::new("other hosts on a bridge made by others stay reachable, the container on it does not", NEEDS, |world| {
         let outcome = apart(
             world,

@@ -28,6 +28,10 @@ const CAPABILITIES: &[(CapabilitySet, &str)] = &[
         CapabilitySet::DAC_READ_SEARCH,
         "allows opening any file of a mounted file system by its handle, also outside the root directory",
     ),
+    (
+        CapabilitySet::NET_ADMIN,
+        "allows changing the host's network links, which the kernel lets it reach by the id of their namespace",
+    ),
     (CapabilitySet::BPF, "allows running programs in the host's kernel that can read all of the kernel"),
     (CapabilitySet::PERFMON, "allows watching the host's kernel and every process"),
     (CapabilitySet::MAC_ADMIN, "allows changing the rules of the security module"),

@@ -151,7 +151,7 @@ impl std::fmt::Display for Call {
 #[derive(Debug, PartialEq)]
 pub struct Message<'a>(&'a str);
 
-/// The types of rtnetlink and nftables. strace prints numbers if it cannot find out the protocol of a socket: one of another
+/// The types of rtnetlink, conntrack and nftables. strace prints numbers if it cannot find out the protocol of a socket: one of another
 /// network namespace, or on a kernel without the module for it.
 const TYPES: &[(u32, &str)] = &[
     (16, "RTM_NEWLINK"),
@@ -166,6 +166,8 @@ const TYPES: &[(u32, &str)] = &[
     (26, "RTM_GETROUTE"),
     (88, "RTM_NEWNSID"),
     (90, "RTM_GETNSID"),
+    (0x101, "IPCTNL_MSG_CT_GET"),
+    (0x102, "IPCTNL_MSG_CT_DELETE"),
     (0xa00, "NFT_MSG_NEWTABLE"),
     (0xa01, "NFT_MSG_GETTABLE"),
     (0xa02, "NFT_MSG_DELTABLE"),
@@ -184,8 +186,8 @@ impl Message<'_> {
     }
 
     fn is_question(&self) -> bool {
-        ["RTM_GET", "NFT_MSG_GET", "NFNL_SUBSYS_NFTABLES<<8|NFT_MSG_GET"]
+        ["RTM_GET", "NFT_MSG_GET", "IPCTNL_MSG_CT_GET"]
             .iter()
-            .any(|start| self.name().starts_with(start))
+            .any(|start| self.name().rsplit("<<8|").next().is_some_and(|name| name.starts_with(start)))
     }
 }

@@ -11,8 +11,8 @@ use plumbing::kernel::{Cloned, exit_now, fork, look};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::pipe::Stage;
 use plumbing::status::wait_for;
-use plumbing::target::Target;
-use plumbing::{Fault, Status, errand, foreign_user, narrate};
+use plumbing::target::{Target, linked_namespace, own_namespace_inode, status_field};
+use plumbing::{Fault, Status, errand, foreign_user, narrate, ownership};
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -61,15 +61,44 @@ pub(crate) fn require_own_mounts(stage: &Stage) -> Result<(), Fault> {
     // A namespace that we may not look at is not one that we may change.
     let shared = others.iter().find(|(pid, _)| itself.is_some() && mount_namespace(*pid) == itself);
     let whose = match (shared, is_own) {
-        (None, true) => return Ok(()),
-        (Some((_, whose)), _) => whose,
-        (None, false) => "its maker's",
+        (None, true) => None,
+        (Some((_, whose)), _) => Some((*whose).to_owned()),
+        (None, false) => Some("its maker's".to_owned()),
     };
     let pid = stage.target.pid();
+    ownership::require_own(&stage.target, Kind::Mnt, &stage.record.shown_name())?;
+    let whose = match whose {
+        Some(whose) => whose,
+        // A record is input: "private" may have been edited.
+        None => match outsider(&stage.target)? {
+            Some(other) => format!("process {other}'s"),
+            None => return Ok(()),
+        },
+    };
     Err(Fault::new(format!(
         "cannot change the root of process {pid}: it shares {whose} mount namespace; pivoting would change that root too"
     ))
     .with_remedy("give the container its own: unshare-rs --hold --mount"))
+}
+
+/// Returns a process outside the container that is in the container's mount namespace, if we may see one. Processes in a
+/// pid namespace whose first process is the container's init belong to the container.
+fn outsider(init: &Target) -> Result<Option<u32>, Fault> {
+    let mounts = init.namespace_inode(Kind::Mnt)?;
+    let status = init.read("status")?;
+    let is_first = status_field(&status, "NSpid").and_then(|pids| pids.split_ascii_whitespace().last()) == Some("1");
+    let pids = init.namespace_inode(Kind::Pid)?;
+    let is_member = |pid: u32| is_first && pids != own_namespace_inode(Kind::Pid) && linked(pid, "pid") == pids;
+    let entries =
+        look("look for other processes in the mount namespace", "readdir(\"/proc\")", || std::fs::read_dir("/proc"))?;
+    let mut processes = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(processes
+        .find(|pid| i32::try_from(*pid).ok() != Some(init.pid()) && linked(*pid, "mnt") == mounts && !is_member(*pid)))
+}
+
+/// Returns the inode of a namespace of a process; `None` if it has ended or we may not look at it.
+fn linked(pid: u32, name: &str) -> Option<u64> {
+    linked_namespace(rustix::fs::CWD, &format!("/proc/{pid}/ns/{name}")).ok()
 }
 
 fn mount_namespace(pid: u32) -> Option<u64> {

@@ -10,7 +10,7 @@ use plumbing::options::Narration;
 use plumbing::pipe::{self, Stage};
 use plumbing::startup::{self, Parsed};
 use plumbing::target::{Target, own_namespace_inode};
-use plumbing::{Fault, Status, chain, kernel};
+use plumbing::{Fault, Status, chain, kernel, ownership};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::{PidfdFlags, pidfd_open};
 use serde_json::{Map, Value};
@@ -133,6 +133,7 @@ fn connect(stage: &mut Stage, connection: &Connection) -> Result<(), Fault> {
     if target.namespace_inode(Kind::Net)? == own_namespace_inode(Kind::Net) {
         return Err(refusal("it has no network namespace of its own, it shares the host's"));
     }
+    ownership::require_own(target, Kind::Net, &stage.record.shown_name())?;
     let mut net: Map<String, Value> = stage.record.get("net")?.unwrap_or_default();
     let mut interfaces = match net.get("interfaces") {
         Some(Value::Array(earlier)) => earlier.clone(),

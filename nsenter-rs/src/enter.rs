@@ -29,7 +29,7 @@ use crate::context;
 use crate::credentials::{Credentials, Entered};
 use crate::directory::Opened;
 use crate::entrance::Entrances;
-use crate::environ::Theirs;
+use crate::environ::Surroundings;
 use crate::like_target::Like;
 use crate::membership::Groups;
 use crate::outside::{Signals, attend};
@@ -52,14 +52,6 @@ pub(crate) struct Entry<'a> {
     pub(crate) command: &'a Command,
     /// The command's stdin, if it is not ours.
     pub(crate) stdin: Option<OwnedFd>,
-}
-
-/// The command's environment.
-pub(crate) enum Surroundings {
-    /// A known environment.
-    Known(Environment),
-    /// The target's environment, as far as it suits the command.
-    OfTarget(Theirs),
 }
 
 /// Becomes the command. Returns only on failure, or in a dry run.
@@ -239,8 +231,9 @@ fn run(
         (Surroundings::OfTarget(theirs), Some(target)) => Some(theirs.judge(target, entered.is_some())?),
         _ => None,
     };
-    let environment = |is_like_target| match (&entry.environment, &judged) {
-        (Surroundings::Known(environment), _) => Cow::Borrowed(environment),
+    let (known, process) = entry.environment.known(&entry.process);
+    let environment = |is_like_target| match (&known, &judged) {
+        (Some(known), _) => Cow::Borrowed(known.as_ref()),
         (_, Some(judged)) => Cow::Owned(judged.environment(is_like_target)),
         (_, None) => Cow::Owned(Environment::inherited()),
     };
@@ -268,7 +261,7 @@ fn run(
             entry.credentials.apply(entered, entry.target)?;
             // After the change of credentials, and before a system call filter could forbid reading the ids.
             let environment = environment(false);
-            entry.process.apply(last)?;
+            process.apply(last)?;
             environment
         }
     };

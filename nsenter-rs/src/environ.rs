@@ -4,19 +4,46 @@
 //! LESSOPEN, PS1, HOME. So the whole environment goes only to a program of the target itself, run as the user who chose
 //! it. Any other command keeps the caller's environment, and takes over only the target's locale and time zone.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use plumbing::environment::Environment;
 use plumbing::kernel::look;
+use plumbing::privilege::Process;
 use plumbing::target::{Target, read_at, status_field};
 use plumbing::{Fault, narrate};
 
 use crate::host::Host;
+use crate::recorded::Recorded;
 
 /// `DEFAULT_OVERFLOWUID` of the kernel.
 const OVERFLOW_UID: u32 = 65534;
+
+/// The command's environment.
+pub(crate) enum Surroundings {
+    /// A known environment.
+    Known(Environment),
+    /// The target's environment, as far as it suits the command.
+    OfTarget(Theirs),
+    /// The environment of a record, as far as it suits the command.
+    OfRecord(Recorded),
+}
+
+impl Surroundings {
+    /// Returns the environment, unless it comes from the target, and how the command is confined.
+    pub(crate) fn known<'a>(&'a self, process: &'a Process) -> (Option<Cow<'a, Environment>>, Cow<'a, Process>) {
+        match self {
+            Surroundings::Known(environment) => (Some(Cow::Borrowed(environment)), Cow::Borrowed(process)),
+            Surroundings::OfRecord(recorded) => {
+                let (environment, process) = recorded.judge(process);
+                (Some(Cow::Owned(environment)), Cow::Owned(process))
+            }
+            Surroundings::OfTarget(_) => (None, Cow::Borrowed(process)),
+        }
+    }
+}
 
 /// The target's environment, to be judged inside.
 pub(crate) struct Theirs {
@@ -125,7 +152,7 @@ fn entries(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 /// Reports whether a variable is a locale or a time zone given by name. A value must not name a file of the target:
 /// `TZ=:/tmp/x`, `LANG=../../tmp/x`.
-fn is_harmless(name: &[u8], value: &[u8]) -> bool {
+pub(crate) fn is_harmless(name: &[u8], value: &[u8]) -> bool {
     let is_locale = matches!(name, b"LANG" | b"LANGUAGE") || is_category(name);
     let extra: &[u8] = match name {
         b"TZ" => b"+-_/,.<>",

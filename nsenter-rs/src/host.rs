@@ -46,7 +46,15 @@ impl Host {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let searched = path.as_bytes().split(|byte| *byte == b':').map(|part| Path::new(OsStr::from_bytes(part)));
         let searched = searched.filter(|part| part.is_absolute());
-        let paths: Vec<_> = PROGRAMS.iter().map(Path::new).chain(searched).map(Path::to_owned).collect();
+        Host::of(PROGRAMS.iter().map(Path::new).chain(searched).map(Path::to_owned).collect())
+    }
+
+    /// Examines only the root of the system that we are in.
+    pub(crate) fn root() -> Host {
+        Host::of(vec!["/".into()])
+    }
+
+    fn of(paths: Vec<PathBuf>) -> Host {
         let programs = paths.iter().filter_map(|path| directory(path)).collect();
         Host { paths, programs }
     }

@@ -30,6 +30,7 @@ mod membership;
 mod namespace_id;
 mod outside;
 mod owners;
+mod recorded;
 mod securebits;
 mod standard_input;
 mod terminal;

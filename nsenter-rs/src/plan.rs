@@ -16,14 +16,16 @@ use plumbing::{Fault, Status, chain, narrate, sealed};
 use crate::command::Command;
 use crate::credentials::Credentials;
 use crate::directory::Opened;
-use crate::enter::{Entry, Surroundings};
+use crate::enter::Entry;
 use crate::entering::Entering;
 use crate::entrance::Entrances;
+use crate::environ::Surroundings;
 use crate::find::Reference;
 use crate::inspect::Subject;
 use crate::like_target::{Like, Unreadable};
 use crate::list::Listing;
 use crate::options::{Inspection, Options};
+use crate::recorded::Recorded;
 use crate::{attached, containers, enter, find, inspect, membership, standard_input};
 
 /// The task that a command line requests, and its narration.
@@ -205,7 +207,7 @@ fn enter_stage(stage: &mut Stage, remove: bool, stdin: Option<RawFd>, command: &
         directories: Opened::default(),
         credentials: Credentials::default(),
         like,
-        environment: Surroundings::Known(process.environment()),
+        environment: Surroundings::OfRecord(Recorded::of(stage)?),
         process,
         command,
         stdin: Some(standard_input::choose(stdin)?),

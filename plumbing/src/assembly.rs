@@ -21,7 +21,7 @@ use crate::fault::IntoErrno;
 use crate::kernel::look;
 use crate::sealed::seals;
 use crate::target::{Target, wait_readable};
-use crate::{Fault, foreign_descriptor};
+use crate::{Fault, foreign_descriptor, ownership};
 
 /// argv\[0\] of the init that `unshare-rs --hold` leaves.
 pub const INIT_NAME: &str = "unshare-rs-init";
@@ -111,7 +111,8 @@ impl Hold {
     }
 }
 
-/// Returns whether a process carries the mark of a hold. Changes nothing in the process, whatever it is.
+/// Returns whether a process carries the mark of a hold, made by its own user. Changes nothing in the process, whatever
+/// it is.
 pub fn has_mark(target: &Target) -> Result<bool, Fault> {
     let mark = match foreign_descriptor::memfd(target, MARK_FD) {
         Ok(Some(mark)) => mark,
@@ -133,7 +134,12 @@ pub fn has_mark(target: &Target) -> Result<bool, Fault> {
     // Only a memfd has seals: nothing is read from a descriptor that could be someone else's pipe.
     let sealed = rustix::fs::fcntl_get_seals(&mark).is_ok_and(|its| its.contains(seals()));
     let mut content = [0; MARK.len() + 1];
-    Ok(sealed && matches!(rustix::io::pread(&mark, &mut content, 0), Ok(length) if content[..length] == *MARK))
+    let reads = sealed && matches!(rustix::io::pread(&mark, &mut content, 0), Ok(length) if content[..length] == *MARK);
+    // A set-user-ID program inherits descriptors from the user who starts it, and may change all its ids.
+    match rustix::fs::fstat(&mark) {
+        Ok(stat) if reads => ownership::is_author(target, stat.st_uid),
+        _ => Ok(false),
+    }
 }
 
 /// Makes the mark for a new init.

@@ -31,6 +31,7 @@ pub mod namespace;
 pub mod narrate;
 pub mod options;
 pub mod ordinary;
+pub mod ownership;
 pub mod pipe;
 pub mod privilege;
 pub mod procfs;

@@ -8,12 +8,12 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use crate::assembly::Hold;
+use crate::assembly::{Hold, has_mark};
 use crate::kernel::call;
 use crate::record::Record;
 use crate::record_out::pass_on;
 use crate::target::Target;
-use crate::{Fault, Status, narrate, record_in, startup};
+use crate::{Fault, Status, narrate, ownership, record_in, startup};
 
 /// A container that this stage is responsible for.
 #[derive(Debug)]
@@ -64,6 +64,10 @@ impl Stage {
         let shown = record_in::show()?;
         let record = Record::parse(&shown.line)?;
         let target = Target::open(record.init())?;
+        // Before the lease: a container that is refused continues to exist.
+        if has_mark(&target)? {
+            ownership::require_confined(&target, &record.shown_name())?;
+        }
         let hold = Hold::of(&target)?;
         shown.take()?;
         Ok(Stage { record, target, hold })

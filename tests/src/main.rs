@@ -68,6 +68,7 @@ mod row;
 mod scan;
 mod script;
 mod seccomp;
+mod shared_holds;
 mod smoke;
 mod stat;
 mod state_files;
@@ -111,6 +112,7 @@ const TOPICS: &[&[Row]] = &[
     state_files::ROWS,
     state_limits::ROWS,
     foreign_holds::ROWS,
+    shared_holds::ROWS,
     found::ROWS,
     audit::ROWS,
     explain::ROWS,

@@ -1,0 +1,137 @@
+//! The environment and the directory that a record contains, for the command. `environ(7)`.
+//!
+//! A record is input, even of our own container. A program of the host gets no value from it that could make the
+//! program run something else: LD_PRELOAD, PATH, a working directory. A container that is not ours never gets the
+//! caller's environment, which may contain secrets.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use plumbing::environment::Environment;
+use plumbing::namespace::Kind;
+use plumbing::pipe::Stage;
+use plumbing::privilege::Process;
+use plumbing::text::Text;
+use plumbing::{Fault, narrate, ownership};
+
+use crate::environ::is_harmless;
+use crate::host::Host;
+
+/// What `chroot-rs --std` sets.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The facts about a container that are known outside.
+pub(crate) struct Recorded {
+    host: Host,
+    /// Whether the container belongs to us.
+    is_ours: bool,
+    /// Whether the record was found by name: then its environment is absent because it is unknown.
+    is_found: bool,
+    /// Whether the command is in the user namespace of another user, who could read its environment and change it.
+    is_in_theirs: bool,
+    /// The result that a dry run, which enters nothing, assumes.
+    expects_host: bool,
+}
+
+impl Recorded {
+    /// Collects the facts, before entering.
+    pub(crate) fn of(stage: &Stage) -> Result<Recorded, Fault> {
+        let kinds = stage.target.foreign_kinds()?;
+        let is_ours = ownership::is_ours(&stage.target)?;
+        Ok(Recorded {
+            host: Host::root(),
+            is_ours,
+            is_found: stage.record.get::<serde_json::Value>("container")?.is_some(),
+            is_in_theirs: kinds.contains(Kind::User) && !is_ours,
+            expects_host: !kinds.contains(Kind::Mnt),
+        })
+    }
+
+    /// Returns the command's environment and confinement, after entering and before our user changes.
+    pub(crate) fn judge(&self, process: &Process) -> (Environment, Process) {
+        let is_host = if narrate::is_dry_run() { self.expects_host } else { self.host.is_here() };
+        if is_host && !self.is_in_theirs {
+            return self.for_host(process);
+        }
+        if process.env.is_some() || (self.is_ours && !self.is_found) {
+            return (process.environment(), process.clone());
+        }
+        let root = process.uid.is_none_or(|uid| uid == 0);
+        let home = if root { "HOME=/root" } else { "HOME=/" };
+        let env = Some(vec![format!("PATH={PATH}").as_str().into(), home.into()]);
+        (Process { env, ..process.clone() }.environment(), process.clone())
+    }
+
+    /// Returns those for a program of the host: of the record's variables only the names, and the values of locale and
+    /// time zone. Working directory and umask stay the caller's.
+    fn for_host(&self, process: &Process) -> (Environment, Process) {
+        let (environment, left) = for_host(process, Environment::inherited());
+        if left > 0 || process.cwd.is_some() || process.umask.is_some() {
+            narrate::remark(format_args!(
+                "used only names, locale and time zone of the record's environment, and neither its directory nor its \
+                 umask: the command is a program of the host, and they could make it do something else"
+            ));
+        }
+        (environment, Process { cwd: None, umask: None, ..process.clone() })
+    }
+}
+
+/// Returns the environment, and the number of omitted values that differ from ours.
+fn for_host(process: &Process, own: Environment) -> (Environment, usize) {
+    let mut left = 0;
+    let mut environment = if process.env.is_some() { Environment::empty() } else { own.clone() };
+    let mut take = |environment: &mut Environment, name: &OsStr, value: Option<&OsStr>| {
+        let ours = name.to_str().and_then(|name| own.get(name));
+        match value {
+            Some(value) if is_harmless(name.as_bytes(), value.as_bytes()) => environment.set(name, value),
+            _ => {
+                left += usize::from(value.is_some() && value != ours);
+                if let Some(ours) = ours {
+                    environment.set(name, ours);
+                }
+            }
+        }
+    };
+    if process.env.is_some() {
+        take(&mut environment, OsStr::new("TERM"), None);
+    }
+    for (name, value) in process.env.iter().flatten().filter_map(parts) {
+        take(&mut environment, name, Some(value));
+    }
+    process.unsetenv.iter().for_each(|name| environment.unset(&name.0));
+    for (name, value) in process.setenv.iter().filter_map(parts) {
+        take(&mut environment, name, Some(value));
+    }
+    (environment, left)
+}
+
+fn parts(entry: &Text) -> Option<(&OsStr, &OsStr)> {
+    let bytes = entry.0.as_bytes();
+    let equals = bytes.iter().position(|byte| *byte == b'=')?;
+    Some((OsStr::from_bytes(&bytes[..equals]), OsStr::from_bytes(&bytes[equals + 1..])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_of_the_host_gets_names_but_no_dangerous_values() {
+        let mut own = Environment::empty();
+        own.set("PATH", "/bin");
+        own.set("SECRET", "x");
+        own.set("TERM", "xterm");
+        let list = |environment: &Environment| -> Vec<String> {
+            environment.entries().iter().map(|entry| entry.to_str().unwrap().to_owned()).collect()
+        };
+        let env = Some(vec!["PATH=/evil".into(), "LD_PRELOAD=/evil.so".into(), "LANG=C".into()]);
+        let process = Process { env, setenv: vec!["BASH_ENV=/evil".into(), "TZ=UTC".into()], ..Process::default() };
+        let (environment, left) = for_host(&process, own.clone());
+        assert_eq!(
+            (list(&environment), left),
+            (["TERM=xterm", "PATH=/bin", "LANG=C", "TZ=UTC"].map(String::from).to_vec(), 3)
+        );
+        let process = Process { unsetenv: vec!["SECRET".into()], ..Process::default() };
+        assert_eq!(list(&for_host(&process, own).0), ["PATH=/bin", "TERM=xterm"]);
+    }
+}

@@ -51,6 +51,12 @@ const CALLS: &[Call] = &[
         "setns(2)",
         "Through the pidfd of the container's init, which cannot refer to another process later.",
     ),
+    call(
+        "setsid",
+        "",
+        "setsid(2)",
+        "If no terminal was given: the command gets neither the caller's terminal nor its process group.",
+    ),
     call("unshare", "", "mount_namespaces(7)", "A new mount namespace, before the first mount."),
     call(
         "mount_setattr",

@@ -13,7 +13,7 @@ use plumbing::options::Narration;
 use plumbing::pipe::{self, Stage};
 use plumbing::privilege::set_oom_score_adj;
 use plumbing::startup::Parsed;
-use plumbing::{Fault, Status, chain};
+use plumbing::{Fault, Status, chain, session};
 use rustix::fs::Mode;
 
 use crate::asked::Asked;
@@ -183,8 +183,14 @@ impl Plan {
     /// closed after that, when nothing else needs them.
     fn become_container(&self, preserve_fds: u32, work: &Work, gates: Gates) -> Result<Status, Fault> {
         refuse_directories([rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()])?;
+        // First, because the caller's /dev is needed.
+        let leads_session = match self.std || work.bundle.is_some() {
+            true => session::replace_null().and_then(|()| session::leave())?,
+            false => false,
+        };
         root::leave_callers_mounts()?;
-        let (Built { process, .. }, root) = self.build(work, self.look_around(work, None, KindSet::EMPTY)?)?;
+        let (Built { mut process, .. }, root) = self.build(work, self.look_around(work, None, KindSet::EMPTY)?)?;
+        process.new_session &= !leads_session;
         let mut is_closed = false;
         let confined = process.apply(|| {
             gates.pass()?;

@@ -19,7 +19,7 @@ use plumbing::namespace::Kind;
 use plumbing::privilege::{Process, renew_session_keyring};
 use plumbing::status::wait_for;
 use plumbing::target::{Target, wait_readable};
-use plumbing::{Fault, Status, chain, narrate, procfs};
+use plumbing::{Fault, Status, chain, narrate, procfs, session};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::PidfdFlags;
 use rustix::termios::isatty;
@@ -56,6 +56,9 @@ pub(crate) struct Entry<'a> {
 
 /// Becomes the command. Returns only on failure, or in a dry run.
 pub(crate) fn become_command(entry: &Entry<'_>) -> Result<Status, Fault> {
+    if entry.entrances.cross_border() {
+        session::leave()?;
+    }
     let entered = cross(entry, false)?;
     end(run(entry, entered, None, None, || Ok(())))
 }
@@ -87,7 +90,8 @@ pub(crate) fn enter(entry: &mut Entry<'_>, entered: impl FnOnce() -> Result<(), 
             if start.sibling.is_some() {
                 wait_for(pid)?;
             }
-            let status = attend(start.sibling.unwrap_or(pid), &signals, terminal.as_mut())?;
+            let leads_session = entry.entrances.cross_border() && !entry.streams().into_iter().any(isatty);
+            let status = attend(start.sibling.unwrap_or(pid), leads_session, &signals, terminal.as_mut())?;
             if start.runs { Ok(status) } else { Err(Fault::already_told(status)) }
         }
     }
@@ -177,13 +181,26 @@ impl Inside<'_> {
     fn run(&self, entered: Option<Entered>, starting: BorrowedFd<'_>) -> Result<Status, Fault> {
         self.signals.release()?;
         // Again, because a fork and a change of credentials each clear the death signal.
-        run(self.entry, entered, self.terminal, Some(starting), || die_with(self.watch))
+        run(self.entry, entered, self.terminal, Some(starting), || {
+            die_with(self.watch)?;
+            // With a terminal of its own, the command begins its session when it takes it.
+            if self.terminal.is_none() && self.entry.entrances.cross_border() {
+                session::leave()?;
+            }
+            Ok(())
+        })
     }
 }
 
 /// Does everything that must be done outside, then crosses the border. Returns facts about the user namespace, if one
 /// was entered.
 fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered>, Fault> {
+    if let Some(stdin) = &entry.stdin {
+        look("give the command its stdin", "dup2(stdin)", || place(stdin, 0))?;
+    }
+    if entry.entrances.cross_border() {
+        session::replace_null()?;
+    }
     if let Some(groups) = &entry.groups {
         groups.join()?;
     }
@@ -224,9 +241,6 @@ fn run(
     starting: Option<BorrowedFd<'_>>,
     last: impl FnOnce() -> Result<(), Fault>,
 ) -> Result<Status, Fault> {
-    if let Some(stdin) = &entry.stdin {
-        look("give the command its stdin", "dup2(stdin)", || place(stdin, 0))?;
-    }
     let judged = match (&entry.environment, entry.target) {
         (Surroundings::OfTarget(theirs), Some(target)) => Some(theirs.judge(target, entered.is_some())?),
         _ => None,

@@ -104,6 +104,12 @@ const CALLS: &[Call] = &[
     shared::DEATH_SIGNAL_AGAIN,
     call("prlimit64", "", "prlimit(2)", "Late, because the limits may be too low for the steps before."),
     call(
+        "setsid",
+        "",
+        "setsid(2)",
+        "A command without the caller's terminal leaves the caller's session and process group.",
+    ),
+    call(
         "prctl",
         "PR_SET_NO_NEW_PRIVS",
         "PR_SET_NO_NEW_PRIVS(2const)",

@@ -80,8 +80,13 @@ fn stop_ourselves() -> Result<(), Fault> {
 }
 
 /// Waits until the command, our child, has ended.
-pub(crate) fn attend(pid: i32, signals: &Signals, mut terminal: Option<&mut Terminal>) -> Result<Status, Fault> {
-    let command = Command::open(pid)?;
+pub(crate) fn attend(
+    pid: i32,
+    leads_session: bool,
+    signals: &Signals,
+    mut terminal: Option<&mut Terminal>,
+) -> Result<Status, Fault> {
+    let command = Command::open(pid, leads_session)?;
     if let Some(terminal) = &mut terminal {
         terminal.take()?;
     }
@@ -120,15 +125,17 @@ enum State {
 struct Command {
     pid: i32,
     pidfd: OwnedFd,
+    /// Whether it left our session without a terminal.
+    leads_session: bool,
 }
 
 impl Command {
-    fn open(pid: i32) -> Result<Command, Fault> {
+    fn open(pid: i32, leads_session: bool) -> Result<Command, Fault> {
         // Only we reap our child; until then the pid cannot be reused.
         let pidfd = look("watch the command", format!("pidfd_open({pid})"), || {
             pidfd_open(rustix::process::Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH)?, PidfdFlags::empty())
         })?;
-        Ok(Command { pid, pidfd })
+        Ok(Command { pid, pidfd, leads_session })
     }
 
     fn state(&self) -> Result<State, Fault> {
@@ -159,7 +166,12 @@ impl Command {
                     terminal.signal(signal).or_else(|_| self.send(signal, why))?;
                 }
                 // The leader of a session is not stopped by SIGTSTP.
-                (Signal::SIGTSTP, Some(_)) => self.send_to_session(Signal::SIGSTOP, "stop with nsenter-rs")?,
+                (Signal::SIGTSTP, terminal) if terminal.is_some() || self.leads_session => {
+                    self.send_to_session(Signal::SIGSTOP, "stop with nsenter-rs")?;
+                }
+                (signal, None) if is_typed && self.leads_session => {
+                    self.send_to_session(signal, "it was typed for the command")?;
+                }
                 (_, None) if is_typed => {}
                 (signal, _) => self.send(signal, "signals to nsenter-rs are meant for its command")?,
             }
@@ -189,6 +201,7 @@ impl Command {
                 terminal.take()?;
                 self.send_to_session(Signal::SIGCONT, why)
             }
+            None if self.leads_session => self.send_to_session(Signal::SIGCONT, why),
             None => self.send(Signal::SIGCONT, why),
         }
     }

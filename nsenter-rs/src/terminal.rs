@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use plumbing::Fault;
 use plumbing::kernel::{call, look, place, signal_foreground};
+use plumbing::{Fault, session};
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{
@@ -94,7 +94,7 @@ impl Terminal {
     pub(crate) fn give(&self) -> Result<(), Fault> {
         let goal = "give the command its terminal";
         let Some(theirs) = &self.theirs else { return Ok(()) };
-        look(goal, "setsid()", rustix::process::setsid)?;
+        session::begin("only the leader of a session can take a controlling terminal; setsid(2)")?;
         look(goal, "ioctl(TIOCSCTTY)", || rustix::process::ioctl_tiocsctty(theirs))?;
         for number in (0..3).filter(|number| self.stands_in[*number as usize]) {
             look(goal, format!("dup2(pty, {number})"), || place(theirs, number))?;

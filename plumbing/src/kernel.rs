@@ -16,7 +16,7 @@ pub(crate) use executable::run_from;
 pub(crate) use landlock::{landlock_add_path, landlock_create_ruleset, landlock_restrict_self, landlock_version};
 pub use mounts::{mount_idmap, mount_setattr};
 pub use nsfs::{namespace_by_id, namespace_id, namespace_owner, socket_namespace};
-pub use pty::signal_foreground;
+pub use pty::{give_up_terminal, signal_foreground};
 pub use signals::block_every_signal;
 pub use tracing::{seccomp_filter_of, seccomp_flags_of};
 

@@ -43,6 +43,7 @@ pub mod sealed;
 pub mod seccomp;
 pub mod selinux;
 pub mod sensitive;
+pub mod session;
 pub mod startup;
 pub mod status;
 pub mod target;

@@ -202,18 +202,11 @@ fn forbid_new_privileges() -> Result<(), Fault> {
 /// Begins a session: a terminal that the command was given can then not be its controlling one, to which it could push
 /// input; `setsid(2)`.
 fn new_session() -> Result<(), Fault> {
-    if crate::narrate::is_dry_run() {
-        return Ok(());
-    }
-    match rustix::process::setsid() {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let fault = Fault::kernel("begin a session", "setsid()", error.into_errno());
-            Err(fault.with_remedy(
-                "this process leads its process group: start it from another process, as unshare-rs --fork does",
-            ))
-        }
-    }
+    crate::session::begin("--new-session: no terminal controls the command; setsid(2)").map_err(|fault| {
+        fault.with_remedy(
+            "this process leads its process group: start it from another process, as unshare-rs --fork does",
+        )
+    })
 }
 
 fn set_all(environment: &mut Environment, entries: &[Text]) {

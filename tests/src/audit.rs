@@ -254,6 +254,12 @@ const PROVOCATIONS: &[(&str, &[&str])] = &[
         &["cgroup-writable", "cgroup-release-agent"],
     ),
     ("script -qec 'chroot-rs --audit --json' /dev/null", &["terminal"]),
+    ("script -qec 'chroot-rs --audit --json </dev/null >out 2>&1; s=$?; cat out; exit $s' /dev/null", &["terminal"]),
+    ("unshare --pid --fork chroot root /bin/chroot-rs --audit --json", &["signals"]),
+    (
+        "unshare --mount sh -c 'mount -t proc proc root/proc; exec chroot root /bin/chroot-rs --audit --json' </dev/null",
+        &["device-inodes"],
+    ),
 ];
 
 /// Makes a directory with a root of busybox that contains chroot-rs.

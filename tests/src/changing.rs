@@ -109,6 +109,7 @@ pub const AT_TIMES: &[&str] = &[
     "chdir",
     "read",
     "umask",
+    "setsid",
     "landlock_create_ruleset",
     // Narrated by the audit, which uses the result.
     "socket",

@@ -9,6 +9,7 @@
 mod agreement;
 mod all_or_nothing;
 mod audit;
+mod callers_session;
 mod changing;
 mod children;
 mod chroot;
@@ -137,6 +138,7 @@ const TOPICS: &[&[Row]] = &[
     nsenter::ROWS,
     network_attacks::ROWS,
     network_fence::ROWS,
+    callers_session::ROWS,
     nsenter_attacks::ROWS,
     nsenter_environ::ROWS,
     nsenter_rights::ROWS,

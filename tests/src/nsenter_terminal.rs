@@ -73,6 +73,11 @@ pub const ROWS: &[Row] = &[
         typed(world, &session, "C=$(sleeps); printf '\\003'").stdout_is("^Cended 130\n");
     })
     .host_only(),
+    Row::new("the interrupt key reaches a command that was given no terminal", NEEDS, |world| {
+        let session = format!("set -m; {} sh -c 'sleep $N; :' </dev/null >/dev/null 2>&1; echo \"ended $?\"; pgrep -xf \"sleep $N\"", TOOLS[0]);
+        typed(world, &session, "C=$(sleeps); printf '\\003'").stdout_is("^Cended 130\n");
+    })
+    .host_only(),
     Row::new("a command that was started in the background gets input once it is in the foreground", NEEDS, |world| {
         // As a shell with a line editor, the caller reads keys when it starts the job, and lines when it waits for it.
         let session = "set -m; stty -icanon -echo; nsenter-rs -t $P -a cat & sleep 0.7; stty sane; fg >/dev/null; \

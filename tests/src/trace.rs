@@ -118,7 +118,10 @@ impl Call {
             "prctl" => CHANGING_PRCTL.iter().any(|option| has(option)),
             "prlimit64" => self.arguments.split(", ").nth(2) != Some("NULL"),
             "ptrace" => ["PTRACE_SEIZE", "PTRACE_INTERRUPT", "PTRACE_DETACH"].iter().any(|request| has(request)),
-            "ioctl" => self.constants.iter().any(|word| word.starts_with("SIOCS") || word.starts_with("TUNSET")),
+            "ioctl" => self
+                .constants
+                .iter()
+                .any(|word| word.starts_with("SIOCS") || word.starts_with("TUNSET") || word == "TIOCNOTTY"),
             name => CHANGING.contains(&name),
         }
     }

@@ -15,7 +15,7 @@ use plumbing::privilege::Holding;
 use plumbing::record::{Namespace, Record};
 use plumbing::target::{Target, own_namespace_inode};
 use plumbing::text::Text;
-use plumbing::{Fault, Status, narrate, record_out, sealed};
+use plumbing::{Fault, Status, narrate, record_out, sealed, session};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -173,7 +173,7 @@ impl Kit {
 /// Sets up the namespaces, in the child, gives up everything of the host, and executes the sealed copy.
 fn become_init(plan: &Hold, maps: &Maps, kit: InitKit) -> Result<(), Fault> {
     maps.write_inside()?;
-    look("leave the terminal", "setsid()", rustix::process::setsid)?;
+    session::begin("the container outlives the terminal that it was made from; setsid(2)")?;
     set_up(&plan.namespaces)?;
     look("leave the directory", "chdir(\"/\")", || rustix::process::chdir("/"))?;
     let executable = if narrate::is_dry_run() { kit.executable } else { arrange_descriptors(kit)? };

@@ -105,6 +105,7 @@ const CALLS: &[Call] = &[
         "PR_SET_PDEATHSIG(2const)",
         "The child is killed when its parent dies for any reason.",
     ),
+    call("setsid", "", "setsid(2)", "With --hold: the container is not signaled by the caller's terminal."),
     call(
         "mount",
         "\"/\"",

@@ -12,7 +12,8 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::kernel::call;
 use rustix::fs::{
-    Access, CWD, Dev, FileType, Mode, OFlags, StatVfsMountFlags, major, makedev, minor, mknodat, statvfs,
+    Access, CWD, Dev, FileType, Mode, OFlags, StatVfs, StatVfsMountFlags, fstat, fstatvfs, major, makedev, minor,
+    mknodat, stat, statvfs,
 };
 
 use super::look::{devices_below, mounts, open, read};
@@ -133,10 +134,28 @@ fn inodes() -> Result<Finding, Fault> {
         let is_ours = || fs::symlink_metadata(&mount.point).is_ok_and(|meta| meta.uid() == me);
         mount.fs_type == "devtmpfs" && !mount.is_read_only() && is_ours()
     });
+    let given = (0..3).filter(|fd| is_writable_null(*fd)).map(|fd| format!("the null device at {fd}"));
     Ok(Finding::none_of(
-        &open.map(|mount| mount.point.display().to_string()).collect::<Vec<_>>(),
+        &open.map(|mount| mount.point.display().to_string()).chain(given).collect::<Vec<_>>(),
         "no inode of the host's /dev is writable",
     ))
+}
+
+/// Reports whether a descriptor is a null device from outside whose inode we may change. A container's own /dev/null is the
+/// same file on a mount that can be written to.
+fn is_writable_null(fd: i32) -> bool {
+    let fd = match fd {
+        0 => rustix::stdio::stdin(),
+        1 => rustix::stdio::stdout(),
+        _ => rustix::stdio::stderr(),
+    };
+    let (Ok(given), Ok(mount)) = (fstat(fd), fstatvfs(fd)) else { return false };
+    let is_read_only = |mount: StatVfs| mount.f_flag.contains(StatVfsMountFlags::RDONLY);
+    let is_device = FileType::from_raw_mode(given.st_mode) == FileType::CharacterDevice;
+    let is_null = is_device && (major(given.st_rdev), minor(given.st_rdev)) == (1, 3);
+    let is_same = stat("/dev/null").is_ok_and(|own| (own.st_dev, own.st_ino) == (given.st_dev, given.st_ino));
+    let is_own = is_same && statvfs("/dev/null").is_ok_and(|own| !is_read_only(own));
+    is_null && !is_own && !is_read_only(mount) && given.st_uid == rustix::process::geteuid().as_raw()
 }
 
 fn nodev() -> Result<Finding, Fault> {

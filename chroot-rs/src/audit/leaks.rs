@@ -57,6 +57,9 @@ pub(super) fn terminal() -> Result<Finding, Fault> {
     let Some(terminal) = found.or(controlling.as_ref().map(AsFd::as_fd)) else {
         return Ok(Finding::not_here("there is no terminal"));
     };
+    if found.is_none() && is_shared_session() {
+        return Ok(Finding::open("no terminal was given, but /dev/tty leads to that of a session outside"));
+    }
     look("use the terminal", "dup2(fd, 0)", || place(terminal, 0))?;
     let (mut refused, mut answered) = (Vec::new(), Vec::new());
     for trial in [&trial::TIOCSTI, &trial::TIOCLINUX] {

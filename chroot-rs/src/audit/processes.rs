@@ -3,6 +3,7 @@
 //! A process is foreign if its mount namespace is not ours. The surprise: a container's own init often has more privileges
 //! than we have, so its namespaces cannot be read; only in the host's pid namespace this means that it is foreign.
 
+use nix::unistd::getpgrp;
 use plumbing::Fault;
 use plumbing::kernel::call;
 use rustix::fs::OFlags;
@@ -28,7 +29,7 @@ pub(super) const PROBES: &[Probe] = &[
     Probe {
         name: "signals",
         severity: Severity::High,
-        why: "a process outside can be killed; kill(2)",
+        why: "a process outside can be killed, by its number or by kill(0); kill(2)",
         by: By::Looking(signals),
     },
     Probe {
@@ -80,6 +81,10 @@ fn list() -> Result<Finding, Fault> {
 
 fn signals() -> Result<Finding, Fault> {
     let mut open = Vec::new();
+    // A group or session whose leader is outside has no number here.
+    if getpgrp().as_raw() == 0 {
+        open.push("kill(0) reaches the process group of a process outside".to_owned());
+    }
     for pid in foreign().into_iter().take(TRIED) {
         let Some(to) = Pid::from_raw(pid) else { continue };
         let why = "signal 0 only checks the permission; kill(2)";

@@ -15,3 +15,11 @@ pub fn signal_foreground(controller: impl AsFd, signal: Signal) -> Result<(), Er
     let answer = unsafe { libc::ioctl(controller.as_fd().as_raw_fd(), TIOCSIG, signal as libc::c_int) };
     Errno::result(answer).map(drop)
 }
+
+/// Gives up the controlling terminal, which `terminal` refers to. If this process leads the session, the kernel also
+/// signals the foreground process group.
+pub fn give_up_terminal(terminal: impl AsFd) -> Result<(), Errno> {
+    // SAFETY: this request has no argument.
+    let answer = unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCNOTTY) };
+    Errno::result(answer).map(drop)
+}

@@ -36,15 +36,12 @@ struct Place {
     is_destination: bool,
 }
 
-/// Translation of addresses makes all four differ.
-const PLACES: [Place; 4] = [
-    Place { direction: ORIGINAL, is_destination: false },
-    Place { direction: ORIGINAL, is_destination: true },
-    Place { direction: REPLY, is_destination: false },
-    Place { direction: REPLY, is_destination: true },
-];
+/// What reaches an address belongs to a connection that it began, or whose answers it sends. Each place costs a walk
+/// through the whole table (10 ms with 262144 buckets).
+const PLACES: [Place; 2] =
+    [Place { direction: ORIGINAL, is_destination: false }, Place { direction: REPLY, is_destination: false }];
 
-/// Deletes the entries that contain one of the addresses, in the network namespace that we are in.
+/// Deletes the entries that let something reach one of the addresses, in the network namespace that we are in.
 pub fn forget(addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), Fault> {
     // Only CAP_NET_ADMIN may list them, and a dry run needs no privilege.
     if narrate::is_dry_run() {
@@ -142,7 +139,7 @@ mod tests {
         let (own, other) = (IpAddr::from([10, 88, 0, 2]), IpAddr::from([192, 0, 2, 7]));
         let tuple = |direction, source, destination| {
             let from = written(source, PLACES[0]);
-            let to = written(destination, PLACES[1]);
+            let to = written(destination, Place { direction, is_destination: true });
             nested(direction, &[nested(ADDRESSES, &[attribute(from.0, &from.1), attribute(to.0, &to.1)])])
         };
         let host = IpAddr::from([198, 51, 100, 1]);
@@ -151,9 +148,9 @@ mod tests {
         let entry = [original.clone(), tuple(REPLY, other, host), id.clone()].concat();
         assert_eq!(key(&entry, own, PLACES[0]), Some([original, id].concat()));
         let found = |ip| PLACES.map(|place| key(&entry, ip, place).is_some());
-        assert_eq!(found(own), [true, false, false, false]);
-        assert_eq!(found(other), [false, true, true, false]);
-        assert_eq!(found(host), [false, false, false, true]);
-        assert_eq!(found(IpAddr::from([10, 88, 0, 3])), [false; 4]);
+        assert_eq!(found(own), [true, false]);
+        assert_eq!(found(other), [false, true]);
+        assert_eq!(found(host), [false, false]);
+        assert_eq!(found(IpAddr::from([10, 88, 0, 3])), [false; 2]);
     }
 }

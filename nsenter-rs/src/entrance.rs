@@ -7,12 +7,11 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
-use plumbing::Fault;
-use plumbing::kernel::{call, look, socket_namespace};
+use plumbing::kernel::{call, look};
 use plumbing::namespace::{Kind, KindSet};
 use plumbing::target::Target;
+use plumbing::{Fault, foreign_descriptor};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
 use crate::{namespace_id, owners};
 
@@ -286,8 +285,5 @@ fn open_file(kind: Kind, path: &PathBuf) -> Result<OwnedFd, Fault> {
 
 fn of_socket(target: &Target, fd: RawFd) -> Result<OwnedFd, Fault> {
     let goal = format!("find the network of descriptor {fd} of process {}", target.pid());
-    let socket = look(&goal, format!("pidfd_getfd(pidfd of {}, {fd})", target.pid()), || {
-        pidfd_getfd(target.pidfd(), fd, PidfdGetfdFlags::empty())
-    })?;
-    look(goal, format!("ioctl({fd}, SIOCGSKNS)"), || socket_namespace(&socket))
+    foreign_descriptor::network_of_socket(&goal, target.pidfd(), fd)
 }

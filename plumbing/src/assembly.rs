@@ -14,7 +14,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    SendFlags, SocketFlags, SocketType, recv, recvmsg, sendmsg, socketpair,
 };
 
 use crate::fault::IntoErrno;
@@ -85,20 +85,17 @@ impl Hold {
             return Ok(Hold::Foreign);
         }
         let (ours, theirs) = lease_pair()?;
-        let doorbell = match foreign_descriptor::is_socket(target, DOORBELL_FD, ours.as_fd()) {
-            Ok(true) => foreign_descriptor::take_over(target, DOORBELL_FD),
+        let sent = match foreign_descriptor::is_socket(target, DOORBELL_FD, ours.as_fd()) {
+            Ok(true) => foreign_descriptor::send_through(target, DOORBELL_FD, Word::Lease, theirs.as_fd())?,
             Ok(false) => Err(Errno::ENOTSOCK),
             Err(errno) => Err(errno),
         };
-        let doorbell = match doorbell {
-            Ok(doorbell) => doorbell,
+        match sent {
+            Ok(()) => {}
             Err(Errno::EBADF) if !target.is_exiting()? => return Ok(Hold::InUse),
-            Err(errno) => return Err(unreachable(target, "pidfd_getfd(pidfd, doorbell)", errno)),
-        };
-        match send(doorbell.as_fd(), Word::Lease, Some(theirs.as_fd())) {
-            // The init closed its doorbell between our two calls.
+            // The init closed its doorbell meanwhile.
             Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED) => return Ok(Hold::InUse),
-            sent => sent.map_err(|errno| unreachable(target, "sendmsg(doorbell)", errno))?,
+            Err(errno) => return Err(unreachable(target, "sendmsg(doorbell)", errno)),
         }
         drop(theirs);
         let lease = Lease { socket: ours };
@@ -215,8 +212,9 @@ impl Lease {
 
     /// Waits for the first message of the init, and returns whether the init is set up; it may have ended instead.
     pub fn hear_ready(&self) -> Result<bool, Fault> {
-        let heard = look("read the answer of the container's init", "recvmsg(lease)", || receive(self.socket.as_fd()))?;
-        Ok(matches!(heard, Some((words, _)) if words[0] == Answer::Unfinished as u8))
+        let heard =
+            look("read the answer of the container's init", "recv(lease)", || receive_words(self.socket.as_fd()))?;
+        Ok(matches!(heard, Some(words) if words[0] == Answer::Unfinished as u8))
     }
 
     fn say(&self, target: &Target, word: Word, fd: Option<BorrowedFd<'_>>) -> Result<(), Fault> {
@@ -227,8 +225,8 @@ impl Lease {
         if !wait_readable(self.socket.as_fd(), Some(PATIENCE))? {
             return Err(unreachable(target, "poll(lease)", Errno::ETIMEDOUT));
         }
-        match receive(self.socket.as_fd()) {
-            Ok(heard) => Ok(heard.map(|(words, _)| words)),
+        match receive_words(self.socket.as_fd()) {
+            Ok(heard) => Ok(heard),
             Err(Errno::ECONNRESET) => Ok(None),
             Err(errno) => Err(unreachable(target, "recvmsg(lease)", errno)),
         }
@@ -286,6 +284,15 @@ pub fn receive(socket: BorrowedFd<'_>) -> Result<Option<Message>, Errno> {
         _ => None,
     });
     Ok(Some((words, fd)))
+}
+
+/// Receives a message without a descriptor; `None` if the other end is closed. What an answer of a false init carries
+/// never becomes a descriptor of ours: closing it could block.
+fn receive_words(socket: BorrowedFd<'_>) -> Result<Option<[u8; 2]>, Errno> {
+    let mut words = [0; 2];
+    let received = rustix::io::retry_on_intr(|| recv(socket, &mut words, RecvFlags::empty()));
+    let (length, _) = received.map_err(IntoErrno::into_errno)?;
+    Ok((length > 0).then_some(words))
 }
 
 fn unreachable(target: &Target, call: &str, errno: Errno) -> Fault {

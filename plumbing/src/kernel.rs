@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 pub use bpf::{Instruction, device_programs, iterate, link_task_iterator, load_iterator_program};
+pub(crate) use children::fork_to_look;
 pub use children::{Cloned, fork, fork_into, fork_plainly, fork_sibling};
 pub(crate) use executable::run_from;
 pub(crate) use landlock::{landlock_add_path, landlock_create_ruleset, landlock_restrict_self, landlock_version};

@@ -147,14 +147,18 @@ pub const ROWS: &[Row] = &[
         // Closing a stranger's file may wait for him, so what counts is that there is none to close.
         let directory = world.directory("taken-over");
         std::fs::write(directory.join("hold.pl"), FULL).expect("a file");
-        for (what, status, taken) in [("unmarked", 125, 0), ("file", 125, 0), ("real", 0, 1)] {
+        for (what, status, taken) in [("unmarked", 125, 0), ("file", 125, 0), ("tcp", 125, 1), ("real", 0, 1)] {
             let script = format!(
                 "cd {}; case {what} in real) unshare-rs --hold --ttl 20 $(test $(id -u) = 0 || echo --map-root-user) --net | cat >record;; \
                  *) rm -f record; perl hold.pl {what} >record </dev/null & H=$!; until [ -s record ]; do kill -0 $H || break; sleep 0.01; done;; esac; \
-                 strace -qq -o trace -e trace=pidfd_getfd nsenter-rs --pipe --rm -- true <record; echo $?; grep -c pidfd_getfd trace; kill ${{H-}} 2>/dev/null; true",
+                 strace -f -qq -o trace -e trace=execve,pidfd_getfd nsenter-rs --pipe --rm -- true <record; echo $?; grep -c pidfd_getfd trace; \
+                 read tool _ <trace; grep \"^$tool .*pidfd_getfd\" trace; kill ${{H-}} 2>/dev/null; true",
                 directory.display()
             );
-            world.sh(&script).stdout_is(&format!("{status}\n{taken}\n"));
+            let outcome = world.sh(&script).stdout_is(&format!("{status}\n{taken}\n"));
+            if ["file", "tcp"].contains(&what) {
+                outcome.stderr_has("ENOTSOCK");
+            }
         }
     })
     .host_only(),
@@ -181,6 +185,10 @@ my $what = shift // "full";
 open(my $file, "<", "/etc/passwd") or die;
 POSIX::dup2(fileno($file), 3) if $what eq "unmarked";
 POSIX::dup2(fileno($file), 4) if $what eq "file";
+if ($what eq "tcp") {
+    socket(my $tcp, AF_INET, SOCK_STREAM, 0) or die;
+    POSIX::dup2(fileno($tcp), 4);
+}
 1 while $what eq "full" && send($bell, "x", MSG_DONTWAIT);
 # Who waits there waits.
 $SIG{ALRM} = sub { print STDERR "still waiting\n" };

@@ -52,6 +52,15 @@ const EVILS: &[(&str, Evil)] = &[
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
+    Row::new("a pipe in place of an image's user names keeps unshare-rs from no shell", NEEDS, |world| {
+        let (at, own) = (world.directory("fifo-passwd"), world.as_root());
+        let line = format!(
+            "cd $D; cp -r $ROOT r; rm -f r/etc/passwd; mkdir -p r/etc; mkfifo r/etc/passwd; unset SHELL; \
+             timeout 1 cat r/etc/passwd; echo $?; echo 'echo runs' | timeout 20 unshare-rs {own} --mount --root r"
+        );
+        let script = world.script(&line).variable("D", at.display().to_string());
+        script.variable("ROOT", world.busybox_root().display().to_string()).run().stdout_is("124\nruns\n");
+    }),
     Row::new(
         "no root leads a mount to the host, whatever it has at a standard mount point or a target",
         NEEDS,

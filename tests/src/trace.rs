@@ -111,6 +111,8 @@ impl Call {
         let into = |place: &str| self.descriptors.first().is_some_and(|path| path.starts_with(place));
         match self.name.as_str() {
             "open" | "openat" | "openat2" => has("O_CREAT"),
+            // A child without an exit signal only examines something for the tool.
+            "clone" | "clone3" => ["SIGCHLD", "CLONE_PARENT"].iter().any(|word| has(word)),
             "open_tree" => has("OPEN_TREE_CLONE"),
             "write" | "pwrite64" | "writev" => into("/proc/") || into("/sys/"),
             // A request for information counts as a read, whichever call sends it.

@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use plumbing::Fault;
+use plumbing::foreign_descriptor::{MOST_SOCKETS, network_of_socket, networks_of_sockets};
+use plumbing::kernel::look;
 use plumbing::kernel::nsfs::{list_namespaces, namespace_by_id, namespace_flag};
-use plumbing::kernel::{look, socket_namespace};
 use plumbing::namespace::{Kind, KindSet};
+use plumbing::{Fault, narrate};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, makedev, openat, statx};
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::allowance::Allowances;
 use super::holder::Holder;
@@ -77,7 +78,7 @@ impl Survey {
         let mut pids = numbers(self.proc.as_fd());
         pids.sort_unstable();
         // Only a namespace without a process needs another holder, but a process in it may be found later.
-        let mut held = Vec::new();
+        let (mut held, mut sockets) = (Vec::new(), Vec::new());
         for pid in pids {
             let Some(dir) = process::open(self.proc.as_fd(), pid) else { continue };
             let process = Process::read(pid, dir.as_fd(), wanted);
@@ -89,10 +90,11 @@ impl Survey {
             if depth == Depth::Everything {
                 let apart = process::threads_apart(&process, dir.as_fd(), self.kinds);
                 held.extend(apart.into_iter().map(|(tid, kind, inode)| (inode, kind, Holder::Thread(pid, tid))));
-                self.read_descriptors(pid, dir.as_fd(), &mut held);
+                self.read_descriptors(pid, dir.as_fd(), &mut held, &mut sockets);
             }
             self.processes.push(process);
         }
+        held.extend(networks_of(&sockets));
         for (inode, kind, holder) in held {
             self.add_holder(inode, kind, holder);
         }
@@ -110,10 +112,15 @@ impl Survey {
         }
     }
 
-    fn read_descriptors(&mut self, pid: i32, dir: BorrowedFd<'_>, held: &mut Vec<(u64, Kind, Holder)>) {
+    fn read_descriptors(
+        &mut self,
+        pid: i32,
+        dir: BorrowedFd<'_>,
+        held: &mut Vec<(u64, Kind, Holder)>,
+        sockets: &mut Vec<(i32, i32)>,
+    ) {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let Ok(opened) = openat(dir, "fd", flags, Mode::empty()) else { return };
-        let mut pidfd = None;
         for fd in numbers(opened.as_fd()) {
             // A file server, which may not answer, is not asked.
             let flags = AtFlags::STATX_DONT_SYNC;
@@ -127,11 +134,7 @@ impl Survey {
                 && self.kinds.contains(Kind::Net)
                 && self.sockets.insert(file.stx_ino)
             {
-                let pidfd = pidfd.get_or_insert_with(|| pidfd_of(pid));
-                let namespace = pidfd.as_ref().and_then(|pidfd| namespace_of_socket(pidfd.as_fd(), fd));
-                if let Some(inode) = namespace.and_then(|namespace| inode_of(&namespace)) {
-                    held.push((inode, Kind::Net, Holder::Socket(pid, fd)));
-                }
+                sockets.push((pid, fd));
             }
         }
     }
@@ -203,7 +206,7 @@ impl Survey {
             Holder::Process(pid) => reopened(self.proc.as_fd(), &format!("{pid}/ns/{kind}")),
             Holder::Thread(pid, tid) => reopened(self.proc.as_fd(), &format!("{pid}/task/{tid}/ns/{kind}")),
             Holder::Descriptor(pid, fd) => reopened(self.proc.as_fd(), &format!("{pid}/fd/{fd}")),
-            Holder::Socket(pid, fd) => pidfd_of(*pid).and_then(|pidfd| namespace_of_socket(pidfd.as_fd(), *fd)),
+            Holder::Socket(pid, fd) => namespace_of_socket(*pid, *fd),
             Holder::Mount(pid, point) => mount::open(self.proc.as_fd(), *pid, point, |file| self.is_namespace(file)),
             Holder::Unknown(id) => namespace_by_id(*id).ok(),
             Holder::Relative { of, relation } => super::kin::relative_of(self.open(*of)?.as_fd(), *relation),
@@ -223,12 +226,24 @@ fn reopened(dir: BorrowedFd<'_>, path: &str) -> Option<OwnedFd> {
     openat(dir, path, flags, Mode::empty()).ok()
 }
 
-fn pidfd_of(pid: i32) -> Option<OwnedFd> {
-    pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
+fn namespace_of_socket(pid: i32, fd: i32) -> Option<OwnedFd> {
+    let pidfd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    network_of_socket("open the network of a socket", pidfd.as_fd(), fd).ok()
 }
 
-fn namespace_of_socket(pidfd: BorrowedFd<'_>, fd: i32) -> Option<OwnedFd> {
-    socket_namespace(pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty()).ok()?).ok()
+/// Returns the networks of these sockets, and says which sockets could not be examined.
+fn networks_of(sockets: &[(i32, i32)]) -> Vec<(u64, Kind, Holder)> {
+    let mut found = Vec::new();
+    for some in sockets.chunks(MOST_SOCKETS) {
+        match networks_of_sockets(some) {
+            Ok(inodes) => {
+                let known = some.iter().zip(inodes).filter(|(_, inode)| *inode != 0);
+                found.extend(known.map(|((pid, fd), inode)| (inode, Kind::Net, Holder::Socket(*pid, *fd))));
+            }
+            Err(fault) => narrate::remark(format_args!("did not examine {} sockets: {fault}", some.len())),
+        }
+    }
+    found
 }
 
 /// Returns the kind of an open namespace.

@@ -8,7 +8,7 @@ use std::os::fd::{OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
-use super::{Pretend, adopt, call};
+use super::{Pretend, adopt, call, look};
 use crate::Fault;
 use crate::namespace::{Kind, KindSet};
 
@@ -45,7 +45,7 @@ pub fn fork_into(kinds: KindSet, goal: impl Display, why: &str) -> Result<Cloned
 
 /// Makes a child of our parent's, which waits for it; in the pid namespace that we joined for our children.
 pub fn fork_sibling(goal: impl Display, why: &str) -> Result<Cloned, Fault> {
-    clone(goal, KindSet::EMPTY, Parent::ParentOfCaller, why)
+    clone(goal, KindSet::EMPTY, Parent::Grand, why)
 }
 
 /// Makes a child as [`fork`] does, but directly by clone(2): for use where a filter may kill for clone3(2).
@@ -53,11 +53,27 @@ pub fn fork_plainly(goal: impl Display, why: &str) -> Result<Cloned, Fault> {
     clone2(goal, KindSet::EMPTY, Parent::Caller, why)
 }
 
+/// Makes a child that examines something for us and changes nothing, so its making is not narrated. It has no exit
+/// signal: if it never ends, a command that we execute does not wait for it by mistake.
+pub(crate) fn fork_to_look(goal: impl Display) -> Result<Cloned, Fault> {
+    let parent = Parent::Unnotified;
+    let text = |call| format!("{call}({{flags={}}})", flag_names(KindSet::EMPTY, parent));
+    match look(&goal, text("clone3"), || clone3(KindSet::EMPTY, parent)) {
+        Err(fault) if fault.errno() == Some(Errno::ENOSYS) => {
+            look(&goal, text("clone"), || plain_clone(KindSet::EMPTY, parent))
+        }
+        answer => answer,
+    }
+}
+
 /// The parent of the new process.
 #[derive(Clone, Copy)]
 enum Parent {
     Caller,
-    ParentOfCaller,
+    /// The caller, which gets no signal at the end of the child.
+    Unnotified,
+    /// The parent of the caller.
+    Grand,
 }
 
 impl Parent {
@@ -65,7 +81,7 @@ impl Parent {
     fn exit_signal(self) -> u64 {
         match self {
             Parent::Caller => libc::SIGCHLD as u64,
-            Parent::ParentOfCaller => 0,
+            Parent::Grand | Parent::Unnotified => 0,
         }
     }
 }
@@ -73,8 +89,8 @@ impl Parent {
 /// Returns only CLONE_PIDFD, CLONE_PARENT and the CLONE_NEW* of a [`KindSet`]: no flag that shares memory or a stack.
 fn flags(kinds: KindSet, parent: Parent) -> u64 {
     let whose = match parent {
-        Parent::Caller => 0,
-        Parent::ParentOfCaller => libc::CLONE_PARENT,
+        Parent::Caller | Parent::Unnotified => 0,
+        Parent::Grand => libc::CLONE_PARENT,
     };
     (libc::CLONE_PIDFD | whose | kinds.clone_flags()) as u64
 }
@@ -82,8 +98,8 @@ fn flags(kinds: KindSet, parent: Parent) -> u64 {
 /// Returns the names of these flags.
 fn flag_names(kinds: KindSet, parent: Parent) -> String {
     let whose = match parent {
-        Parent::Caller => "",
-        Parent::ParentOfCaller => "|CLONE_PARENT",
+        Parent::Caller | Parent::Unnotified => "",
+        Parent::Grand => "|CLONE_PARENT",
     };
     let separator = if kinds.is_empty() { "" } else { "|" };
     format!("CLONE_PIDFD{whose}{separator}{}", kinds.flag_names())
@@ -92,7 +108,7 @@ fn flag_names(kinds: KindSet, parent: Parent) -> String {
 fn clone(goal: impl Display, kinds: KindSet, parent: Parent, why: &str) -> Result<Cloned, Fault> {
     let signal = match parent {
         Parent::Caller => ", exit_signal=SIGCHLD",
-        Parent::ParentOfCaller => "",
+        Parent::Grand | Parent::Unnotified => "",
     };
     let text = format!("clone3({{flags={}{signal}}})", flag_names(kinds, parent));
     match call(&goal, text, why, || clone3(kinds, parent)) {
@@ -129,18 +145,20 @@ fn clone3(kinds: KindSet, parent: Parent) -> Result<Cloned, Errno> {
 fn clone2(goal: impl Display, kinds: KindSet, parent: Parent, why: &str) -> Result<Cloned, Fault> {
     let signal = match parent {
         Parent::Caller => "|SIGCHLD",
-        Parent::ParentOfCaller => "",
+        Parent::Grand | Parent::Unnotified => "",
     };
     let text = format!("clone(child_stack=NULL, flags={}{signal})", flag_names(kinds, parent));
-    call(goal, text, why, || {
-        let mut pidfd: RawFd = -1;
-        let flags = flags(kinds, parent) | parent.exit_signal();
-        let nothing: *const libc::c_void = std::ptr::null();
-        // SAFETY: as for clone3(2). `pidfd` is a live integer, which CLONE_PIDFD fills; the last two arguments belong
-        // to flags that are not set.
-        let pid = unsafe { libc::syscall(libc::SYS_clone, flags, nothing, &raw mut pidfd, nothing, nothing) };
-        Errno::result(pid).map(|pid| cloned(pid, pidfd))
-    })
+    call(goal, text, why, || plain_clone(kinds, parent))
+}
+
+fn plain_clone(kinds: KindSet, parent: Parent) -> Result<Cloned, Errno> {
+    let mut pidfd: RawFd = -1;
+    let flags = flags(kinds, parent) | parent.exit_signal();
+    let nothing: *const libc::c_void = std::ptr::null();
+    // SAFETY: as for clone3(2). `pidfd` is a live integer, which CLONE_PIDFD fills; the last two arguments belong
+    // to flags that are not set.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, nothing, &raw mut pidfd, nothing, nothing) };
+    Errno::result(pid).map(|pid| cloned(pid, pidfd))
 }
 
 fn cloned(pid: libc::c_long, pidfd: RawFd) -> Cloned {

@@ -189,8 +189,12 @@ impl Entering {
             plan::seal(&self.command)?;
         }
         let is_asked = self.like_target.is_some() || matches!(self.target, Some(Address::Named(_)));
-        let command = target.as_ref().filter(|_| is_asked).and_then(find::command_of);
-        let example = self.example(target.as_ref().filter(|_| is_asked), command.as_ref())?;
+        let asked_of = target.as_ref().filter(|_| is_asked);
+        let command = match self.like_target {
+            Some(unreadable) => asked_of.map(|init| model(init, unreadable)).transpose()?.flatten(),
+            None => asked_of.and_then(find::command_of),
+        };
+        let example = self.example(asked_of, command.as_ref())?;
         let like = match (example, self.like_target) {
             (Some(example), Some(unreadable)) => Some(like(example, &entrances, unreadable)?),
             (Some(example), None) => {
@@ -229,6 +233,20 @@ impl Entering {
             true => enter::enter(&mut entry, || Ok(())),
             false => enter::become_command(&entry),
         }
+    }
+}
+
+/// Returns the command of a held container whose rights the command gets.
+fn model(init: &Target, unreadable: Unreadable) -> Result<Option<Target>, Fault> {
+    match find::model_of(init) {
+        Err(fault) if unreadable == Unreadable::Remarked => {
+            let command = find::command_of(init);
+            if let Some(command) = &command {
+                narrate::remark(format!("{fault}; the command is made like process {}", command.pid()));
+            }
+            Ok(command)
+        }
+        model => model,
     }
 }
 

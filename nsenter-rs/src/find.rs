@@ -11,6 +11,7 @@ mod docker;
 mod hold;
 mod kubernetes;
 mod lxc;
+mod model;
 pub(crate) mod netns;
 mod nspawn;
 mod oci;
@@ -38,7 +39,7 @@ use serde::Serialize;
 
 use allowance::Allowance;
 use claim::{Claim, Refused};
-pub(crate) use hold::command as command_of;
+pub(crate) use model::{command as command_of, model as model_of};
 use place::{Place, Unusable};
 use processes::Process;
 pub(crate) use reference::Reference;
@@ -208,13 +209,17 @@ impl Containers {
         self.all.iter().find(is_first).or_else(by_namespace).or_else(|| self.by_cgroup(process))
     }
 
-    /// Returns the only container whose first process is in this namespace, if we are not in it.
+    /// Returns the only container whose first process is in this namespace, if we are not in it; of several, the only
+    /// one of root.
     pub(crate) fn of_namespace(&self, kind: Kind, inode: u64) -> Option<&Container> {
         if own_namespace_inode(kind) == Some(inode) {
             return None;
         }
-        let mut found = self.all.iter().filter(|it| it.inodes[kind as usize] == Some(inode));
-        found.next().filter(|_| found.next().is_none())
+        let found = self.all.iter().filter(|it| it.inodes[kind as usize] == Some(inode));
+        // A user can claim a process of his own in a container of root.
+        let (of_root, of_users): (Vec<_>, Vec<_>) = found.partition(|it| it.author == 0);
+        let claims = if of_root.is_empty() { of_users } else { of_root };
+        if let [only] = claims[..] { Some(only) } else { None }
     }
 
     /// Reports whether a process is in one of the containers.
@@ -241,7 +246,8 @@ impl Containers {
         let is_in = |(hierarchy, group): &(Vec<String>, PathBuf)| {
             memberships(cgroup.as_bytes()).any(|(its, path)| its == *hierarchy && path.starts_with(group))
         };
-        self.all.iter().find(|container| container.group.as_ref().is_some_and(is_in))
+        let found = self.all.iter().filter(|container| container.group.as_ref().is_some_and(is_in));
+        found.min_by_key(|container| container.author != 0)
     }
 }
 

@@ -20,6 +20,9 @@ use crate::{context, filters, securebits};
 pub(crate) enum Unreadable {
     /// Fail; the command is not run.
     Fatal,
+    /// Fail for system call filters, and print a warning for the others. A container can prevent that its filters are
+    /// read: a process that waits for its vfork(2) cannot be stopped.
+    FatalFilters,
     /// Print a warning, and leave that property of the command unchanged.
     Remarked,
 }
@@ -36,11 +39,15 @@ pub(crate) struct Like<'a> {
 }
 
 impl Unreadable {
+    fn for_filters(self) -> Unreadable {
+        if self == Unreadable::FatalFilters { Unreadable::Fatal } else { self }
+    }
+
     fn allow<T>(self, read: Result<T, Fault>) -> Result<Option<T>, Fault> {
         match (read, self) {
             (Ok(value), _) => Ok(Some(value)),
             (Err(fault), Unreadable::Fatal) => Err(fault),
-            (Err(fault), Unreadable::Remarked) => {
+            (Err(fault), Unreadable::FatalFilters | Unreadable::Remarked) => {
                 narrate::remark(format!("{fault}; the command is not like the target in this"));
                 Ok(None)
             }
@@ -59,7 +66,10 @@ impl<'a> Like<'a> {
             limits: limits.lines().filter_map(ResourceLimit::of_proc).collect(),
             // First, because this does not stop the target: if it fails, the target need not be stopped.
             securebits: unreadable.allow(securebits::of(target))?.flatten(),
-            filters: unreadable.allow(filters::of(target, status.number("Seccomp")?))?.unwrap_or_default(),
+            filters: unreadable
+                .for_filters()
+                .allow(filters::of(target, status.number("Seccomp")?))?
+                .unwrap_or_default(),
             cpus: cpus_of(target)?,
             oom_score_adj: target.read("oom_score_adj")?.trim_end().to_owned(),
         })

@@ -184,6 +184,14 @@ fn example<'a>(stage: &'a Stage, running: Option<&'a Target>) -> Option<&'a Targ
     running
 }
 
+/// Adds how to enter a container whose confinement cannot be copied.
+fn loosen(fault: Fault) -> Fault {
+    fault.with_remedy(
+        "use the record that chroot-rs printed, or --target NAME --all --like-target-try, which leaves out what cannot be \
+         read; to run the command unconfined, pass the record through jq -c '.process={}'",
+    )
+}
+
 fn enter_stage(stage: &mut Stage, remove: bool, stdin: Option<RawFd>, command: &Command) -> Result<Status, Fault> {
     let process: Process = stage.record.get("process")?.unwrap_or_default();
     if let Some(score) = process.oom_score_adj {
@@ -193,9 +201,9 @@ fn enter_stage(stage: &mut Stage, remove: bool, stdin: Option<RawFd>, command: &
     let running;
     let like = match lacks_confinement(&stage.record)? {
         true => {
-            running = find::command_of(&stage.target);
+            running = find::model_of(&stage.target).map_err(loosen)?;
             let example = example(stage, running.as_ref());
-            example.map(|example| Like::of(example, Unreadable::Remarked)).transpose()?
+            example.map(|example| Like::of(example, Unreadable::FatalFilters).map_err(loosen)).transpose()?
         }
         false => None,
     };

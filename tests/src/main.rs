@@ -14,6 +14,7 @@ mod changing;
 mod children;
 mod chroot;
 mod chroot_peer;
+mod confinement_attacks;
 mod docker;
 mod dry_run;
 mod escaping;
@@ -112,6 +113,7 @@ const TOPICS: &[&[Row]] = &[
     docker::ROWS,
     state_files::ROWS,
     state_limits::ROWS,
+    confinement_attacks::ROWS,
     foreign_holds::ROWS,
     shared_holds::ROWS,
     found::ROWS,

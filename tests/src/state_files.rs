@@ -116,6 +116,51 @@ pub const ROWS: &[Row] = &[
         );
     })
     .root_only(),
+    Row::new("a user's process in a unit of root does not represent the unit", &[BASH, JQ, SETPRIV, UNSHARE], |world| {
+        run(world, "unit", r#"
+            echo planted >$D/planted; echo original >$D/program; N=fnd-job.service
+            become_user unshare -U -r -m sh -c "mount --bind $D/planted $D/program && exec sleep 86461" & P=$!; ALL="$ALL $P"; asleep $P
+            USERS=$P; mkdir $G/$N; echo $P >$G/$N/cgroup.procs
+            # The daemon was restarted, so it is younger.
+            sleep 0.05; in_group $N; found $N
+            nsenter-rs --target $N --mount -- cat $D/program; nsenter-rs --target $USERS --mount -- cat $D/program
+            kill -KILL $P; wait $P; nsenter-rs --target $N --mount -- cat $D/program 2>&1 | sed "s/$USERS/PID/g"
+            # In a user namespace of root's, as by PrivateUsers=.
+            unshare -U -r sleep 86461 & P=$!; ALL="$ALL $P"; asleep $P; echo $P >$G/$N/cgroup.procs; found $N
+        "#)
+        .succeeds()
+        .stdout_is(
+            "P systemd\noriginal\nplanted\n\
+             nsenter-rs: cannot find a container named \"fnd-job.service\": the systemd container has only processes in user namespaces that \
+             root did not make; its first process, PID, is in one of user 54321; to enter that process, use --target PID\nP systemd\n",
+        );
+    })
+    .root_only(),
+    Row::new("a user's claim about a process in a container of root does not hide that container", &[BASH, JQ, SETPRIV, UNSHARE], |world| {
+        run(world, "hide", r#"
+            P=none U=/run/user/54321; mkdir -p /run/crun/fnd-root $U; chown 54321 $U
+            claim() { printf '{"pid":%s,"process-start-time":%s}' $1 $(sed 's/.*) //' /proc/$1/stat | cut -d' ' -f20); }
+            unshare -m -p -f --kill-child sh -c 'setpriv --reuid 54321 --regid 54321 --clear-groups sleep 86464 & setpriv --reuid 54321 --regid 54321 --clear-groups unshare -U sleep 86465 & sleep 86466 & exec sleep 86467' & ALL="$ALL $!"
+            ROOT=$(child $!); asleep $ROOT; for i in $(seq 500); do set -- $(cat /proc/$ROOT/task/$ROOT/children); asleep "$@"; [ $# = 3 ] && break; done
+            claim $ROOT >/run/crun/fnd-root/status
+            NS=$(stat -L -c %i /proc/$ROOT/ns/pid)
+            seen() { nsenter-rs --list --type pid -o NS,CONTAINER | sed -n "s/^ *$NS *//p"; }
+            seen
+            user mkdir -p $U/crun/fnd-inner $U/crun/fnd-other
+            claim $1 | user tee $U/crun/fnd-inner/status >/dev/null; found fnd-inner | sed "s/$1/PID/g"
+            # A user namespace of the user's own makes a container.
+            claim $2 | user tee $U/crun/fnd-other/status >/dev/null; nsenter-rs --find crun@54321:fnd-other --json | jq -r .name
+            seen
+            rm /run/crun/fnd-root/status; seen
+        "#)
+        .succeeds()
+        .stdout_is(
+            "fnd-root\n\
+             nsenter-rs: cannot find a container named \"fnd-inner\": the crun container cannot be process PID, which user 54321 names: that \
+             process is not the first of its pid namespace\nfnd-other\nfnd-root\nfnd-other\n",
+        );
+    })
+    .root_only(),
     Row::new("names that an unprivileged user gives to processes do not mislead root's search", &[BASH, JQ, PERL, PGREP, SETPRIV, UNSHARE], |world| {
         run(world, "names", r#"
             mkdir $D/data $D/data/containers; A=$(id a); in_group docker-$A.scope

@@ -112,10 +112,22 @@ impl Claim {
                 ));
             }
         }
-        if self.author == 0 || belongs_to(&target, self.author) {
+        let author = self.author;
+        if author != 0 && belongs_to(&target, author) && is_in_anothers(&target, author) {
+            return Err(format!(
+                "cannot be process {pid}, which user {author} names: that process is not the first of its pid namespace"
+            ));
+        }
+        if author == 0 && self.runtime == Runtime::Systemd && !is_roots(&target) {
+            let whose = maker(&target).map_or_else(String::new, |user| format!(" of user {user}"));
+            return Err(format!(
+                "has only processes in user namespaces that root did not make; its first process, {pid}, is in one{whose}; \
+                 to enter that process, use --target {pid}"
+            ));
+        }
+        if author == 0 || belongs_to(&target, author) {
             return Ok((target, group));
         }
-        let author = self.author;
         Err(format!(
             "cannot be process {pid}, which user {author} names: that process does not belong to user {author}"
         ))
@@ -202,6 +214,25 @@ pub(crate) fn is_contained(target: &Target, may_be_first: bool) -> bool {
 /// Reports whether a process runs as this user, or in a user namespace that this user made.
 fn belongs_to(target: &Target, user: u32) -> bool {
     maker(target) == Some(user) || uids(target).is_some_and(|uids| uids.iter().all(|uid| *uid == user))
+}
+
+/// Reports whether a process in our user's view is in a container that `user` did not make: it is not the first process
+/// of its pid namespace, and that is not ours.
+fn is_in_anothers(target: &Target, user: u32) -> bool {
+    let Ok(status) = target.read("status") else { return true };
+    let mut pids = status_field(&status, "NSpid").unwrap_or_default().split_whitespace();
+    let is_first = pids.next_back() == Some("1");
+    let is_ours = target.namespace_inode(Kind::Pid).is_ok_and(|inode| inode == own_namespace_inode(Kind::Pid));
+    !is_first && !is_ours && maker(target) != Some(user)
+}
+
+/// Reports whether a process is in our user namespace, or in one that root made: then no user controls its mounts.
+pub(crate) fn is_roots(target: &Target) -> bool {
+    match target.namespace_inode(Kind::User) {
+        Ok(inode) if inode == own_namespace_inode(Kind::User) => true,
+        Ok(_) => maker(target) == Some(0),
+        Err(_) => false,
+    }
 }
 
 /// Returns the user who counts as the author of a running process's statements: the owner of its user namespace if that

@@ -1,4 +1,5 @@
-//! Units of systemd: a running unit has a cgroup of its name. Its first process is the oldest one in that cgroup.
+//! Units of systemd: a running unit has a cgroup of its name. Its first process is the oldest one in that cgroup
+//! whose user namespace no user made.
 //!
 //! `systemd.unit(5)`. Only systemd knows which process is the main one; if the oldest process has ended, the main
 //! process is another one.
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use plumbing::hierarchy::Hierarchy;
 use plumbing::target::Target;
 
-use super::claim::{Claim, Group};
+use super::claim::{Claim, Group, is_roots};
 use super::place::Place;
 use super::{Runtime, Search};
 
@@ -55,7 +56,8 @@ fn look_below(directory: &Path, name: &str, depth: usize, found: &mut Vec<PathBu
 fn of_group(hierarchy: &Hierarchy, root: &Path, point: &Path, group: &Path, name: &str) -> Option<Claim> {
     let author = Place::of_system(group).ok()?.author;
     let path = root.join(group.strip_prefix(point).ok()?);
-    let first = first_process(group)?;
+    // A user's process in a unit of root can be older than the daemon, and have mounts that the user made.
+    let first = first_process(group, |it| author != 0 || is_roots(it)).or_else(|| first_process(group, |_| true))?;
     let in_it = |cgroup: &str| {
         plumbing::hierarchy::memberships(cgroup.as_bytes())
             .any(|(controllers, own)| controllers == hierarchy.controllers && own.starts_with(&path))
@@ -69,14 +71,14 @@ fn of_group(hierarchy: &Hierarchy, root: &Path, point: &Path, group: &Path, name
     })
 }
 
-/// Returns the oldest process in a group, or below it if a manager in the unit has divided the group.
-fn first_process(group: &Path) -> Option<Target> {
+/// Returns the oldest eligible process in a group, or below it if a manager in the unit has divided the group.
+fn first_process(group: &Path, is_eligible: impl Fn(&Target) -> bool + Copy) -> Option<Target> {
     let procs = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     let processes = procs.lines().filter_map(|pid| Target::of_pid(pid.parse().ok()?).ok());
-    oldest(processes).or_else(|| {
+    oldest(processes.filter(is_eligible)).or_else(|| {
         let below =
             std::fs::read_dir(group).ok()?.flatten().filter(|it| it.file_type().is_ok_and(|kind| kind.is_dir()));
-        oldest(below.filter_map(|entry| first_process(&entry.path())))
+        oldest(below.filter_map(|entry| first_process(&entry.path(), is_eligible)))
     })
 }
 

@@ -10,19 +10,22 @@ mod mounts;
 mod process;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::path::{Component, Path, PathBuf};
 
+use nix::errno::Errno;
 use plumbing::kernel::look;
 use plumbing::privilege::Process;
 use plumbing::{Fault, named_file};
-use rustix::fs::FileType;
+use rustix::fs::{FileType, OFlags};
 
 use crate::asked::place;
 use crate::devices;
 use crate::entry::{Absent, Attributes, Bind, Device, Entry, Propagation, PropagationKind, What};
 use crate::facts::Facts;
 use crate::identity::{Identity, Request};
-use crate::root::Source;
+use crate::resolve::{self, Links};
+use crate::root::{self, Source};
 use config::Config;
 use mounts::Step;
 
@@ -49,7 +52,33 @@ impl Bundle {
         let directory = look(&goal, "getcwd()", || std::path::absolute(directory))?;
         let wrong = |wrong: String| Fault::new(format!("cannot use {shown}: {wrong}"));
         let config: Config = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-        Bundle::understand(config, &directory).map_err(wrong)
+        let bundle = Bundle::understand(config, &directory).map_err(wrong)?;
+        bundle.refuse_links_to_root(&directory)?;
+        Ok(bundle)
+    }
+
+    /// Refuses a root that a symbolic link leads to, as runc does: whoever packed the bundle could make any directory of the
+    /// host the root. The bundle's own path comes from the command line; its links are the caller's.
+    fn refuse_links_to_root(&self, directory: &Path) -> Result<(), Fault> {
+        let (base, path) = match self.root.strip_prefix(directory) {
+            Ok(inside) => (directory, inside),
+            Err(_) => (Path::new("/"), self.root.as_path()),
+        };
+        let base = root::open_directory(base, &format!("open {}", base.display()))?;
+        let path = if path == Path::new("") { Path::new(".") } else { path };
+        match resolve::open(base.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY, Links::Refuse) {
+            Err(rustix::io::Errno::LOOP) => {
+                let shown = self.root.display();
+                Err(Fault::kernel(
+                    format!("use {shown} as the bundle's root"),
+                    "openat2(RESOLVE_NO_SYMLINKS)",
+                    Errno::ELOOP,
+                )
+                .with_remedy("name the directory itself in root.path: a symbolic link on its path is not followed"))
+            }
+            // What else is wrong shows when the root is opened.
+            _ => Ok(()),
+        }
     }
 
     fn understand(config: Config, directory: &Path) -> Result<Bundle, String> {
@@ -75,6 +104,9 @@ impl Bundle {
             "" => None,
             word => Some(mounts::propagation(word)?.ok_or_else(|| format!("its rootfsPropagation is {word:?}"))?),
         };
+        if config.root.path.is_relative() && config.root.path.components().any(|part| part == Component::ParentDir) {
+            return Err(format!("its root.path {:?} leads out of the bundle", config.root.path));
+        }
         Ok(Bundle {
             root: directory.join(config.root.path),
             read_only: config.root.readonly,

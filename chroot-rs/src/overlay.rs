@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use plumbing::kernel::{call, look};
 use plumbing::{Fault, narrate};
-use rustix::fs::{Mode, mkdirat};
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::entry::{Attributes, Filesystem, shown};
@@ -24,17 +24,20 @@ const GOAL: &str = "make the root from its layers";
 /// The longest string that fsconfig(2) accepts, including the NUL.
 const LONGEST: usize = 256;
 
+/// A directory of the top layer; `None` in a dry run, which makes none.
+type Change = Option<OwnedFd>;
+
 /// Makes the overlay.
 pub(crate) fn make(lower: &[PathBuf], upper: Option<&Path>, attributes: Attributes) -> Result<OwnedFd, Fault> {
     // Opened relative to the current working directory; kept open until the file system is made.
     let layers = lower.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     let names: Vec<_> = lower.iter().zip(&layers).map(|(path, layer)| name(path, layer)).collect();
     let top = top(upper)?;
-    for (name, why) in [("upper", "it keeps the changes"), ("work", "overlayfs prepares changes in it")] {
-        make_directory(&top, name, why)?;
-    }
+    let upper_layer = make_directory(&top, "upper", "it keeps the changes")?;
+    let work = make_directory(&top, "work", "overlayfs prepares changes in it")?;
     let before = enter(top.as_fd())?;
-    let made = configure(&names, &layers, attributes);
+    let changes = [("upperdir", upper_layer), ("workdir", work)];
+    let made = configure(&names, &layers, &changes, attributes);
     if made.is_ok() && upper.is_none() {
         let why = "only the overlay must lead to it, no path; umount(2)";
         call(GOAL, "umount2(\".\", MNT_DETACH)", why, || unmount(".", UnmountFlags::DETACH))?;
@@ -58,12 +61,22 @@ fn top(upper: Option<&Path>) -> Result<OwnedFd, Fault> {
     Ok(mount)
 }
 
-fn make_directory(top: &OwnedFd, name: &str, why: &str) -> Result<(), Fault> {
+/// Makes a directory, or takes the one that is there. A symbolic link is not followed: whoever left it there would choose
+/// which directory of the host takes the changes.
+fn make_directory(top: &OwnedFd, name: &str, why: &str) -> Result<Change, Fault> {
     let text = format!("mkdirat(fd, {name:?}, 0755)");
     match call(GOAL, text, why, || mkdirat(top, name, Mode::from_raw_mode(0o755))) {
-        Err(fault) if fault.errno() == Some(Errno::EEXIST) => Ok(()),
-        answer => answer,
+        Err(fault) if fault.errno() == Some(Errno::EEXIST) => {}
+        answer => answer?,
     }
+    if narrate::is_dry_run() {
+        return Ok(None);
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    look(GOAL, format!("openat(fd, {name:?}, O_PATH|O_DIRECTORY|O_NOFOLLOW)"), || {
+        openat(top, name, flags, Mode::empty())
+    })
+    .map(Some)
 }
 
 /// Changes the working directory; returns the previous one.
@@ -82,17 +95,26 @@ fn go_back(before: Option<&OwnedFd>) -> Result<(), Fault> {
 
 /// Adds the layers one by one; before Linux 6.8 in one string, separated by colons. Before 6.5 the kernel checks no parameter
 /// until all are set, so the whole is tried again.
-fn configure(names: &[PathBuf], layers: &[OwnedFd], attributes: Attributes) -> Result<OwnedFd, Fault> {
+fn configure(
+    names: &[PathBuf],
+    layers: &[OwnedFd],
+    changes: &[(&str, Change)],
+    attributes: Attributes,
+) -> Result<OwnedFd, Fault> {
     let one_by_one: Vec<_> = names.iter().map(|name| ("lowerdir+", name.clone().into_os_string())).collect();
-    match configure_with(&one_by_one, attributes) {
+    match configure_with(&one_by_one, changes, attributes) {
         Err(fault) if fault.errno() == Some(Errno::EINVAL) => {
-            configure_with(&[("lowerdir", in_one_string(names, layers)?)], attributes)
+            configure_with(&[("lowerdir", in_one_string(names, layers)?)], changes, attributes)
         }
         answer => answer,
     }
 }
 
-fn configure_with(layers: &[(&str, OsString)], attributes: Attributes) -> Result<OwnedFd, Fault> {
+fn configure_with(
+    layers: &[(&str, OsString)],
+    changes: &[(&str, Change)],
+    attributes: Attributes,
+) -> Result<OwnedFd, Fault> {
     let why = "the layers stay unchanged, a layer on top takes the changes; fsopen(2)";
     let context = attach::begin(GOAL, "overlay", why)?;
     let context = context.as_fd();
@@ -100,8 +122,11 @@ fn configure_with(layers: &[(&str, OsString)], attributes: Attributes) -> Result
     for (key, layer) in layers {
         attach::configure(GOAL, context, key, Some(layer))?;
     }
-    attach::configure(GOAL, context, "upperdir", Some(OsStr::new("upper")))?;
-    attach::configure(GOAL, context, "workdir", Some(OsStr::new("work")))?;
+    for (key, directory) in changes {
+        // By descriptor: a name could lead to another directory by now.
+        let path = directory.as_ref().map_or_else(|| PathBuf::from("/proc/self/fd/0"), by_descriptor);
+        attach::configure(GOAL, context, key, Some(path.as_os_str()))?;
+    }
     if explain::in_user_namespace() {
         attach::configure(GOAL, context, "userxattr", None)?;
     }

@@ -62,6 +62,27 @@ pub const ROWS: &[Row] = &[
         script.variable("ROOT", world.busybox_root().display().to_string()).run().stdout_is("124\nruns\n");
     }),
     Row::new(
+        "a link that was planted as a bundle's rootfs, or as an overlay's upper or work, leads nowhere",
+        NEEDS,
+        |world| {
+            let place = world.directory("planted-links");
+            let script = format!(
+                "cd {}; cp -a {} witness; mkdir -p bundle state/real plain/upper plain/work; ln -s ../witness bundle/rootfs; \
+             config() {{ echo '{{\"ociVersion\":\"1.0.0\",\"root\":{{\"path\":\"'$1'\"}},\"process\":{{\"cwd\":\"/\",\"args\":[\"/bin/touch\",\"/planted\"]}}}}' >bundle/config.json; }}; \
+             run() {{ unshare-rs {} --mount --pid --fork -- chroot-rs \"$@\"; echo $?; }}; \
+             for path in rootfs ../witness $PWD/bundle/rootfs; do config $path; run --oci bundle; done; \
+             for name in upper work; do rm -rf state; mkdir state; ln -s ../witness state/$name; run --overlay witness --upper state -- /bin/touch /planted; done; \
+             ls witness/planted; config $PWD/witness; run --oci bundle; run --overlay witness --upper plain -- /bin/touch /kept; ls witness/planted plain/upper/kept",
+                place.display(),
+                world.busybox_root().display(),
+                world.as_root(),
+            );
+            let outcome = world.sh(&script);
+            // The control: the same bundle and the same overlay without a link work.
+            outcome.succeeds().stdout_is("125\n125\n125\n125\n125\n0\n0\nplain/upper/kept\nwitness/planted\n");
+        },
+    ),
+    Row::new(
         "no root leads a mount to the host, whatever it has at a standard mount point or a target",
         NEEDS,
         |world| {

@@ -57,7 +57,7 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// Refuses a root that a symbolic link leads to, as runc does: whoever packed the bundle could make any directory of the
+    /// Refuses a root that a symbolic link leads to, as runc does: the author of the bundle could make any directory of the
     /// host the root. The bundle's own path comes from the command line; its links are the caller's.
     fn refuse_links_to_root(&self, directory: &Path) -> Result<(), Fault> {
         let (base, path) = match self.root.strip_prefix(directory) {

@@ -61,7 +61,7 @@ fn top(upper: Option<&Path>) -> Result<OwnedFd, Fault> {
     Ok(mount)
 }
 
-/// Makes a directory, or takes the one that is there. A symbolic link is not followed: whoever left it there would choose
+/// Makes a directory, or takes the one that is there. A symbolic link is not followed: the user who left it there would choose
 /// which directory of the host takes the changes.
 fn make_directory(top: &OwnedFd, name: &str, why: &str) -> Result<Change, Fault> {
     let text = format!("mkdirat(fd, {name:?}, 0755)");

@@ -1,5 +1,5 @@
 //! What a less trusted program could reach through /proc: our executable, our memory, our descriptors. Every tool calls
-//! [`protect`] between parsing and its first step.
+//! `protect` between parsing and its first step.
 //!
 //! A program that sees us in its /proc, or that we start as a script with `#!/proc/self/exe`, reaches our executable
 //! file. It cannot write to a file that is being executed, but it can keep a descriptor of it and write later

@@ -11,7 +11,7 @@ mod process;
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use plumbing::kernel::look;
@@ -60,13 +60,15 @@ impl Bundle {
     /// Refuses a root that a symbolic link leads to, as runc does: the author of the bundle could make any directory of the
     /// host the root. The bundle's own path comes from the command line; its links are the caller's.
     fn refuse_links_to_root(&self, directory: &Path) -> Result<(), Fault> {
-        let (base, path) = match self.root.strip_prefix(directory) {
-            Ok(inside) => (directory, inside),
-            Err(_) => (Path::new("/"), self.root.as_path()),
+        let path = match self.root.strip_prefix(directory) {
+            Ok(inside) => {
+                let text = format!("realpath({:?})", directory.to_string_lossy());
+                look("find the bundle's directory", text, || std::fs::canonicalize(directory))?.join(inside)
+            }
+            Err(_) => self.root.clone(),
         };
-        let base = root::open_directory(base, &format!("open {}", base.display()))?;
-        let path = if path == Path::new("") { Path::new(".") } else { path };
-        match resolve::open(base.as_fd(), path, OFlags::PATH | OFlags::DIRECTORY, Links::Refuse) {
+        let base = root::open_directory(Path::new("/"), "look for links on the path of the bundle's root")?;
+        match resolve::open(base.as_fd(), &path, OFlags::PATH | OFlags::DIRECTORY, Links::Refuse) {
             Err(rustix::io::Errno::LOOP) => {
                 let shown = self.root.display();
                 Err(Fault::kernel(
@@ -104,9 +106,6 @@ impl Bundle {
             "" => None,
             word => Some(mounts::propagation(word)?.ok_or_else(|| format!("its rootfsPropagation is {word:?}"))?),
         };
-        if config.root.path.is_relative() && config.root.path.components().any(|part| part == Component::ParentDir) {
-            return Err(format!("its root.path {:?} leads out of the bundle", config.root.path));
-        }
         Ok(Bundle {
             root: directory.join(config.root.path),
             read_only: config.root.readonly,

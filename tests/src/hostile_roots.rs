@@ -70,9 +70,9 @@ pub const ROWS: &[Row] = &[
                 "cd {}; cp -a {} witness; mkdir -p bundle state/real plain/upper plain/work; ln -s ../witness bundle/rootfs; \
              config() {{ echo '{{\"ociVersion\":\"1.0.0\",\"root\":{{\"path\":\"'$1'\"}},\"process\":{{\"cwd\":\"/\",\"args\":[\"/bin/touch\",\"/planted\"]}}}}' >bundle/config.json; }}; \
              run() {{ unshare-rs {} --mount --pid --fork -- chroot-rs \"$@\"; echo $?; }}; \
-             for path in rootfs ../witness $PWD/bundle/rootfs; do config $path; run --oci bundle; done; \
+             for path in rootfs ../bundle/rootfs $PWD/bundle/rootfs; do config $path; run --oci bundle; done; \
              for name in upper work; do rm -rf state; mkdir state; ln -s ../witness state/$name; run --overlay witness --upper state -- /bin/touch /planted; done; \
-             ls witness/planted; config $PWD/witness; run --oci bundle; run --overlay witness --upper plain -- /bin/touch /kept; ls witness/planted plain/upper/kept",
+             ls witness/planted; config ../witness; run --oci bundle; run --overlay witness --upper plain -- /bin/touch /kept; ls witness/planted plain/upper/kept",
                 place.display(),
                 world.busybox_root().display(),
                 world.as_root(),

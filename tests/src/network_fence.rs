@@ -355,9 +355,9 @@ pub const ROWS: &[Row] = &[
                 [ \"$(cat $p/comm 2>/dev/null)\" = netns-rs ] && [ $p/ns/net -ef /proc/self/ns/net ] && kill -9 ${p#/proc/}
             done
             netns-rs gc; P=$(cat pid2); rm pid2; while [ -e /proc/$P ]; do sleep 0.02; done; ip -o link show type veth | wc -l
-            netns-rs gc | sed 's/veth [a-z0-9]*$/veth/'; ip -o link show type veth | wc -l; rm pid3; wait; netns-rs gc | wc -l; ip -o link show type veth",
+            netns-rs gc | sed 's/veth [a-z0-9]*$/veth/; s/netns-rs-veth[a-z0-9]*$/guard/'; ip -o link show type veth | wc -l; rm pid3; wait; netns-rs gc | wc -l; ip -o link show type veth",
         );
-            outcome.succeeds().stdout_is("2\nveth\n1\n2\n").stderr_is("");
+            outcome.succeeds().stdout_is("2\nveth\ntable guard\n1\n3\n").stderr_is("");
         },
     )
     .host_only(),

@@ -30,6 +30,7 @@ pub const ROWS: &[Row] = &[
             commands.iter().map(|(_, reaches)| if *reaches { "reached\n" } else { "refused\n" }).collect();
         run(world, "contain -m -p --mount-proc; cd callers-tty; type_in 'bash session'; cat out").stdout_is(&expected);
     })
+    .root_only()
     .host_only(),
     Row::new("a container's kill(0) does not reach its caller's process group", NEEDS, |world| {
         let survives = |command: &str| {

@@ -82,7 +82,8 @@ pub const ROWS: &[Row] = &[
             "{unstopped}nsenter-rs: remedy: use the record that chroot-rs printed{OR}\n{unstopped}Seccomp:\t0\nfree\n"
         ));
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
 ];
 
 fn run(world: &World, name: &str, lines: &str) -> Outcome {

@@ -41,7 +41,8 @@ pub const ROWS: &[Row] = &[
                 .fails_with(1)
                 .stderr_has("is no container id");
         }
-    }),
+    })
+    .host_only(),
     Row::new("the runtime in shell keeps its state where no other user can write", SCRIPT, |world| {
         let at = world.directory("oci-state");
         fs::write(at.join("runtime"), RUNTIME).expect("the script");
@@ -56,5 +57,6 @@ pub const ROWS: &[Row] = &[
                 .stdout_is("stopped\nstopped\n")
                 .stderr_has("XDG_RUNTIME_DIR is no directory of yours with mode 700");
         }
-    }),
+    })
+    .host_only(),
 ];

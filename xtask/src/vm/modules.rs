@@ -28,6 +28,7 @@ const WANTED: &[&str] = &[
     "inet_diag",
     "nf_tables",
     "nf_conntrack",
+    "nf_conntrack_netlink",
     "nf_nat",
     "nft_chain_nat",
     "nft_nat",

@@ -44,7 +44,7 @@ pub const ROWS: &[Row] = &[
         let all = "for signal in $(seq 1 64); do case $signal in 9|19) ;; *) kill -$signal $pid;; esac; done";
         let script = format!("for pid in $({}); do {all}; kill -0 $pid && echo alive; done", guardians());
         world.sh(&script).succeeds().stdout_is("alive\nalive\n");
-        let control = world.sh("for signal in 15 32 64; do bash -c 'kill -'$signal' $$; echo alive'; done; true");
+        let control = world.sh("for signal in 15 34 64; do bash -c 'kill -'$signal' $$; echo alive'; done; true");
         control.stdout_is("");
         drop(running);
         before.wait_until_same(PATIENCE);

@@ -160,7 +160,8 @@ pub const ROWS: &[Row] = &[
              process is not the first of its pid namespace\nfnd-other\nfnd-root\nfnd-other\n",
         );
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("names that an unprivileged user gives to processes do not mislead root's search", &[BASH, JQ, PERL, PGREP, SETPRIV, UNSHARE], |world| {
         run(world, "names", r#"
             mkdir $D/data $D/data/containers; A=$(id a); in_group docker-$A.scope

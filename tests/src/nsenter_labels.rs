@@ -58,7 +58,7 @@ pub const ROWS: &[Row] = &[
             remove("suite");
         } else {
             let label = "system_u:system_r:refused_t";
-            enforcing(|| like(label, label, &["--like-target", "--follow-context"], "allow it to system_u:system_r:refused_t"));
+            enforcing(|| like(label, label, &["--like-target", "--follow-context"], "does not allow system_u:system_r:refused_t to create"));
             let page = in_preamble(world, &format!("labelled {label}; nsenter-rs --inspect $P"));
             page.succeeds().stdout_has(label).stdout_has("unconfined-label");
         }

@@ -8,13 +8,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
-use plumbing::assembly::{self, Hold, Word};
-use plumbing::hierarchy::Cgroup;
+use plumbing::cgroup::hierarchy::Cgroup;
 use plumbing::kernel::{Cloned, call, exit_now, fork, look};
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::pipe::Stage;
-use plumbing::target::{Target, wait_readable};
-use plumbing::{Fault, Status, errand, foreign_user, narrate, procfs};
+use plumbing::pipeline::assembly::{self, Hold, Word};
+use plumbing::pipeline::pipe::Stage;
+use plumbing::process::namespace::{Kind, KindSet};
+use plumbing::process::target::{Target, wait_readable};
+use plumbing::process::{errand, foreign_user, procfs};
+use plumbing::{Fault, Status, narrate};
 use rustix::fs::OFlags;
 
 use crate::refusal;

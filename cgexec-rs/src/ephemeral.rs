@@ -10,10 +10,10 @@ use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 use plumbing::Fault;
-use plumbing::group::Group;
-use plumbing::guardian::{self, Kept};
-use plumbing::hierarchy::{Cgroup, Hierarchies};
-use plumbing::mark::{self, Mark, Owner};
+use plumbing::cgroup::group::Group;
+use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies};
+use plumbing::cgroup::mark::{self, Mark, Owner};
+use plumbing::pipeline::guardian::{self, Kept};
 
 use crate::leftovers;
 use crate::limits::Limits;
@@ -21,7 +21,7 @@ use crate::parent::Parent;
 use crate::refusal::explain;
 use crate::removal::{self, Made};
 use crate::sites::{self, Site};
-use plumbing::usage::{self, Member};
+use plumbing::cgroup::usage::{self, Member};
 
 /// The number of names that are tried with a number appended, if the plain name is taken.
 const NUMBERS: usize = 8;

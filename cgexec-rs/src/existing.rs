@@ -8,10 +8,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
-use plumbing::group::Group;
-use plumbing::hierarchy::{Hierarchies, Hierarchy};
+use plumbing::cgroup::group::Group;
+use plumbing::cgroup::hierarchy::{Hierarchies, Hierarchy};
 
-use plumbing::usage::Member;
+use plumbing::cgroup::usage::Member;
 
 /// The value of one `-g`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,11 +9,11 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use plumbing::cgroup::group::Group;
+use plumbing::cgroup::hierarchy::{Hierarchies, Hierarchy};
+use plumbing::cgroup::mark::{self, Fate};
 use plumbing::fault::on_one_line;
-use plumbing::group::Group;
-use plumbing::hierarchy::{Hierarchies, Hierarchy};
 use plumbing::kernel::look;
-use plumbing::mark::{self, Fate};
 use plumbing::text::Text;
 use plumbing::{Fault, narrate};
 use serde::Serialize;

@@ -4,8 +4,8 @@
 //! memory and swap, and has two files for CPU time where v2 has one; both refuse a quota below one millisecond.
 
 use plumbing::Fault;
-use plumbing::units::Limit;
-use plumbing::usage::Member;
+use plumbing::cgroup::usage::Member;
+use plumbing::command_line::units::Limit;
 
 /// The requested limits; `None` means no request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,7 +1,7 @@
 //! The texts of the manual page besides the options. Tests compare the calls with the narration, and run the examples.
 
-use plumbing::manual::Who::{Anyone, Root};
-use plumbing::manual::{Call, Example, Manual, call, example, shared};
+use plumbing::command_line::manual::Who::{Anyone, Root};
+use plumbing::command_line::manual::{Call, Example, Manual, call, example, shared};
 
 /// The manual page.
 pub const MANUAL: Manual = Manual {

@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 
 use clap::Parser;
-use plumbing::manual::after_help;
-use plumbing::options::Narration;
-use plumbing::ordinary::Ordinary;
-use plumbing::units::{self, Limit};
+use plumbing::command_line::manual::after_help;
+use plumbing::command_line::options::Narration;
+use plumbing::command_line::ordinary::Ordinary;
+use plumbing::command_line::units::{self, Limit};
 
 const EXAMPLES: &str = "
   cgexec-rs --memory 256M --pids 100 -- make        limit a build; the cgroup is removed after it
@@ -73,7 +73,7 @@ pub struct Options {
 
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
-    plumbing::options::command::<Options>()
+    plumbing::command_line::options::command::<Options>()
 }
 
 #[cfg(test)]
@@ -87,12 +87,12 @@ mod tests {
             "cgexec-rs --pipe --show",
             "cgexec-rs --gc --json",
         ];
-        assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
+        assert_eq!(plumbing::command_line::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
     }
 
     #[test]
     fn the_short_way_and_clap_read_the_same_options() {
-        let read = plumbing::ordinary::disagreement::<super::Options>();
+        let read = plumbing::command_line::ordinary::disagreement::<super::Options>();
         assert!(read.clone().is_ok_and(|lines| lines > 300), "{read:?}");
     }
 }

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use plumbing::Fault;
-use plumbing::group::Group;
-use plumbing::hierarchy::Hierarchy;
+use plumbing::cgroup::group::Group;
+use plumbing::cgroup::hierarchy::Hierarchy;
 
 /// The parent of a new group, and the controllers to enable there first.
 #[derive(Debug)]

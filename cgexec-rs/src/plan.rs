@@ -3,15 +3,16 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 
-use plumbing::exposure::Exposure;
-use plumbing::hierarchy::{Cgroup, Hierarchies};
-use plumbing::options::Narration;
-use plumbing::pipe::{self, Stage};
-use plumbing::record::Record;
-use plumbing::startup::{self, Parsed};
+use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies};
+use plumbing::cgroup::usage;
+use plumbing::command_line::options::Narration;
+use plumbing::pipeline::pipe::{self, Stage};
+use plumbing::pipeline::record::Record;
+use plumbing::process::chain;
+use plumbing::process::exposure::Exposure;
+use plumbing::process::startup::{self, Parsed};
 use plumbing::text::Text;
-use plumbing::usage;
-use plumbing::{Fault, Status, chain};
+use plumbing::{Fault, Status};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::existing::{self, Existing};
@@ -49,7 +50,7 @@ enum Place {
 impl Plan {
     /// Parses argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
-        plumbing::options::parse::<Options>(argv)?.and_then(|options| {
+        plumbing::command_line::options::parse::<Options>(argv)?.and_then(|options| {
             let narration = options.narration;
             require(&options)?;
             let action = match (options.show, options.pipe) {
@@ -199,7 +200,7 @@ fn shown_pid(operands: &[OsString]) -> Result<Option<i32>, Fault> {
 fn group_name(name: &OsStr) -> Result<OsString, Fault> {
     let wrong =
         |valid| format!("'{}' cannot be the name of a group (--name); {valid}", name.to_string_lossy().escape_debug());
-    plumbing::name::check(name, 200).map(|()| name.to_owned()).map_err(|valid| Fault::usage(wrong(valid)))
+    plumbing::pipeline::name::check(name, 200).map(|()| name.to_owned()).map_err(|valid| Fault::usage(wrong(valid)))
 }
 
 /// Returns the container's name if it can be the name of a directory, otherwise its pid.
@@ -212,7 +213,7 @@ fn name_in_record(stage: &Stage) -> Result<OsString, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plumbing::units::Limit;
+    use plumbing::command_line::units::Limit;
 
     fn parse(line: &str) -> Result<Plan, String> {
         let argv = std::iter::once("cgexec-rs").chain(line.split_whitespace()).map(OsString::from).collect();

@@ -3,8 +3,8 @@
 
 use nix::errno::Errno;
 use plumbing::Fault;
-use plumbing::group::Group;
-use plumbing::hierarchy::{Cgroup, Hierarchies};
+use plumbing::cgroup::group::Group;
+use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies};
 use rustix::fs::{Access, AtFlags, accessat, statat};
 use rustix::process::geteuid;
 

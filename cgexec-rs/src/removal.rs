@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use plumbing::group::Group;
+use plumbing::cgroup::group::Group;
 use plumbing::kernel::look;
-use plumbing::target::{read_at, wait_readable};
+use plumbing::process::target::{read_at, wait_readable};
 use plumbing::{Fault, narrate};
 use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use plumbing::usage::Member;
+use plumbing::cgroup::usage::Member;
 
 /// The number of times that removal may fail with EBUSY in a group that looks empty: the last process is still exiting.
 const BUSY: u32 = 100;

@@ -4,13 +4,13 @@
 //! record; for every other process it is taken from the kernel, whatever the record says.
 
 use plumbing::Fault;
-use plumbing::assembly;
-use plumbing::columns::aligned;
-use plumbing::hierarchy::{Cgroup, Hierarchies};
-use plumbing::record::Record;
-use plumbing::target::Target;
-use plumbing::units::{bytes, percent};
-use plumbing::usage::Usage;
+use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies};
+use plumbing::cgroup::usage::Usage;
+use plumbing::command_line::columns::aligned;
+use plumbing::command_line::units::{bytes, percent};
+use plumbing::pipeline::assembly;
+use plumbing::pipeline::record::Record;
+use plumbing::process::target::Target;
 
 /// Adds groups, limits and usage to the record of a process.
 pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {

@@ -8,9 +8,9 @@
 
 use std::path::PathBuf;
 
-use plumbing::group::Group;
-use plumbing::hierarchy::{Hierarchies, Hierarchy};
-use plumbing::usage::Member;
+use plumbing::cgroup::group::Group;
+use plumbing::cgroup::hierarchy::{Hierarchies, Hierarchy};
+use plumbing::cgroup::usage::Member;
 use plumbing::{Fault, narrate};
 
 use crate::limits::{Limits, Setting};

@@ -20,8 +20,9 @@ mod processes;
 mod report;
 mod trials;
 
-use plumbing::trial::Trial;
-use plumbing::{Fault, Status, narrate, startup};
+use plumbing::process::startup;
+use plumbing::process::trial::Trial;
+use plumbing::{Fault, Status, narrate};
 use serde::{Deserialize, Serialize};
 
 use child::Ended;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use plumbing::privilege::Process;
+use plumbing::confinement::privilege::Process;
 use plumbing::text::Text;
 use serde::{Deserialize, Serialize};
 

@@ -4,12 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use plumbing::options::of_os;
-use plumbing::ordinary::Ordinary;
-use plumbing::privilege::{Landlock, ResourceLimit, securebit_names};
-use plumbing::seccomp::Seccomp;
+use plumbing::Fault;
+use plumbing::command_line::named_file;
+use plumbing::command_line::options::of_os;
+use plumbing::command_line::ordinary::Ordinary;
+use plumbing::confinement::privilege::{Landlock, ResourceLimit, securebit_names};
+use plumbing::confinement::seccomp::Seccomp;
 use plumbing::text::Text;
-use plumbing::{Fault, named_file};
 
 use crate::confinement::{self, OneSet};
 

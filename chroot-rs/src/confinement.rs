@@ -4,11 +4,11 @@
 use std::cell::OnceCell;
 
 use plumbing::Fault;
-use plumbing::privilege::{
+use plumbing::confinement::privilege::{
     DEFAULT_CAPABILITIES, DOCKER_CAPABILITIES, FiveSets, PODMAN_CAPABILITIES, Process, SET_NAMES, capability_names,
     capability_set,
 };
-use plumbing::seccomp::Seccomp;
+use plumbing::confinement::seccomp::Seccomp;
 use plumbing::text::Text;
 
 use crate::confine::{Confine, Files, Filter};

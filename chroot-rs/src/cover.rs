@@ -11,9 +11,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use plumbing::confinement::privilege::is_mapped;
 use plumbing::kernel::{call, look};
-use plumbing::privilege::is_mapped;
-use plumbing::{Fault, narrate, procfs};
+use plumbing::process::procfs;
+use plumbing::{Fault, narrate};
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, PROC_SUPER_MAGIC, StatVfsMountFlags, StatxFlags, fstat, fstatfs, fstatvfs,
     mkdirat, mknodat, openat, readlinkat, statx, symlinkat,

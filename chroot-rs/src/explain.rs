@@ -6,9 +6,9 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use plumbing::Fault;
-use plumbing::mountinfo::{self, Mount};
-use plumbing::privilege::{capability_names, holds};
-use plumbing::procfs;
+use plumbing::confinement::privilege::{capability_names, holds};
+use plumbing::process::mountinfo::{self, Mount};
+use plumbing::process::procfs;
 use rustix::thread::CapabilitySet;
 
 /// For each file system that shows a namespace: the kind of namespace, and the options that create one.

@@ -5,13 +5,15 @@
 use std::path::Path;
 
 use plumbing::Fault;
-use plumbing::hierarchy::Cgroup;
+use plumbing::cgroup::hierarchy::Cgroup;
+use plumbing::command_line::regular;
+use plumbing::confinement::privilege::{holds, setgroups_is_denied};
 use plumbing::kernel::look;
-use plumbing::mountinfo::{self, Mount};
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::privilege::{holds, setgroups_is_denied};
-use plumbing::target::Target;
-use plumbing::{narrate, procfs, regular};
+use plumbing::narrate;
+use plumbing::process::mountinfo::{self, Mount};
+use plumbing::process::namespace::{Kind, KindSet};
+use plumbing::process::procfs;
+use plumbing::process::target::Target;
 use rustix::thread::CapabilitySet;
 
 use crate::explain;
@@ -62,7 +64,7 @@ impl Facts {
         Ok(Facts {
             makes_devices,
             is_root_outside: maps_root_to_root(&read(theirs(Kind::User), "uid_map")?),
-            has_tty_group: plumbing::privilege::is_mapped(&gid_map, 5),
+            has_tty_group: plumbing::confinement::privilege::is_mapped(&gid_map, 5),
             setgroups_denied: setgroups_is_denied(&read(theirs(Kind::User), "setgroups")?),
             // The hierarchies are the same in every cgroup namespace.
             cgroups: read(None, "cgroup")?,

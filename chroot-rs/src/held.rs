@@ -2,17 +2,19 @@
 //! namespace, because after `setns(2)` only later children are in it, and proc must be mounted from inside.
 //!
 //! The namespaces may belong to another user, who can enter them by setns(2) and mount anything there. So the host's files
-//! are read before entering, and inside the child has no more privileges than that user: `plumbing::foreign_user`.
+//! are read before entering, and inside the child has no more privileges than that user: `plumbing::process::foreign_user`.
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
 
 use plumbing::kernel::{Cloned, exit_now, fork, look};
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::pipe::Stage;
-use plumbing::status::wait_for;
-use plumbing::target::{Target, linked_namespace, own_namespace_inode, status_field};
-use plumbing::{Fault, Status, errand, foreign_user, narrate, ownership};
+use plumbing::pipeline::ownership;
+use plumbing::pipeline::pipe::Stage;
+use plumbing::process::namespace::{Kind, KindSet};
+use plumbing::process::status::wait_for;
+use plumbing::process::target::{Target, linked_namespace, own_namespace_inode, status_field};
+use plumbing::process::{errand, foreign_user};
+use plumbing::{Fault, Status, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

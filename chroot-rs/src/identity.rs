@@ -3,7 +3,7 @@
 //!
 //! These are read as files, never through NSS: for NSS, chroot(8) loads libraries from the new root as root.
 
-use plumbing::privilege::id::{is_id, require};
+use plumbing::confinement::privilege::id::{is_id, require};
 use plumbing::{Fault, narrate};
 
 /// The requested identity; names are not looked up yet.

@@ -8,11 +8,12 @@ use std::io::Write;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use plumbing::exposure::in_the_open;
 use plumbing::kernel::{Cloned, call, exit_now, fork_into, look, mount_idmap};
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::status::wait_for;
-use plumbing::{Fault, Status, narrate, procfs};
+use plumbing::process::exposure::in_the_open;
+use plumbing::process::namespace::{Kind, KindSet};
+use plumbing::process::procfs;
+use plumbing::process::status::wait_for;
+use plumbing::{Fault, Status, narrate};
 use rustix::fs::{OFlags, fstatfs};
 use rustix::pipe::{PipeFlags, pipe_with};
 

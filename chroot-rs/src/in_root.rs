@@ -10,9 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
+use plumbing::confinement::privilege::id::require;
 use plumbing::fault::IntoErrno;
 use plumbing::kernel::{call, look};
-use plumbing::privilege::id::require;
 use plumbing::{Fault, narrate};
 use rustix::fs::{
     AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, makedev, mkdirat, mknodat, openat, statat,

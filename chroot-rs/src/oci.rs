@@ -14,9 +14,10 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use plumbing::Fault;
+use plumbing::command_line::named_file;
+use plumbing::confinement::privilege::Process;
 use plumbing::kernel::look;
-use plumbing::privilege::Process;
-use plumbing::{Fault, named_file};
 use rustix::fs::{FileType, OFlags};
 
 use crate::asked::place;

@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
-use plumbing::manual::after_help;
-use plumbing::options::Narration;
-use plumbing::ordinary::Ordinary;
+use plumbing::command_line::manual::after_help;
+use plumbing::command_line::options::Narration;
+use plumbing::command_line::ordinary::Ordinary;
 
 use crate::confine::Confine;
 use crate::confinement::{self, Capabilities};
@@ -121,7 +121,7 @@ pub(crate) struct Audit {
 
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
-    plumbing::options::command::<Options>()
+    plumbing::command_line::options::command::<Options>()
 }
 
 #[cfg(test)]
@@ -135,12 +135,12 @@ mod tests {
             "chroot-rs --std --read-only --bind /usr:/usr:ro --tmpfs /var --setenv A=b . sh",
             "chroot-rs --pipe --std .",
         ];
-        assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
+        assert_eq!(plumbing::command_line::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
     }
 
     #[test]
     fn the_short_way_reads_what_clap_reads() {
-        let read = plumbing::ordinary::disagreement::<super::Options>();
+        let read = plumbing::command_line::ordinary::disagreement::<super::Options>();
         assert!(read.clone().is_ok_and(|lines| lines > 300), "{read:?}");
     }
 }

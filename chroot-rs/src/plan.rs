@@ -4,16 +4,17 @@ use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use plumbing::closing::{close_from, end, refuse_directories};
-use plumbing::exposure::Exposure;
-use plumbing::gates::{Gates, Places};
+use plumbing::command_line::options::Narration;
+use plumbing::confinement::privilege::set_oom_score_adj;
 use plumbing::kernel::look;
-use plumbing::namespace::KindSet;
-use plumbing::options::Narration;
-use plumbing::pipe::{self, Stage};
-use plumbing::privilege::set_oom_score_adj;
-use plumbing::startup::Parsed;
-use plumbing::{Fault, Status, chain, session};
+use plumbing::pipeline::gates::{Gates, Places};
+use plumbing::pipeline::pipe::{self, Stage};
+use plumbing::process::closing::{close_from, end, refuse_directories};
+use plumbing::process::exposure::Exposure;
+use plumbing::process::namespace::KindSet;
+use plumbing::process::startup::Parsed;
+use plumbing::process::{chain, session};
+use plumbing::{Fault, Status};
 use rustix::fs::Mode;
 
 use crate::asked::Asked;
@@ -60,7 +61,7 @@ struct Work {
 impl Plan {
     /// Reads argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
-        plumbing::options::parse::<Options>(argv)?.and_then(Plan::of_options)
+        plumbing::command_line::options::parse::<Options>(argv)?.and_then(Plan::of_options)
     }
 
     fn of_options(mut options: Options) -> Result<Plan, Fault> {

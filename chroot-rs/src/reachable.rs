@@ -7,8 +7,8 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use plumbing::confinement::privilege::Process;
 use plumbing::narrate;
-use plumbing::privilege::Process;
 use rustix::fs::{CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatvfs, openat};
 
 use crate::entry::{Attributes, Entry, What, shown};

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::mount::MsFlags;
 use plumbing::kernel::{call, look};
-use plumbing::mountinfo::{self, Mount};
+use plumbing::process::mountinfo::{self, Mount};
 use plumbing::{Fault, narrate};
 use rustix::fs::{Mode, OFlags, openat};
 

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use plumbing::kernel::{adopt, call, is_open, look};
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::{Fault, narrate, procfs};
+use plumbing::process::namespace::{Kind, KindSet};
+use plumbing::process::procfs;
+use plumbing::{Fault, narrate};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, fstat, openat, statx};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::thread::CapabilitySet;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use plumbing::ordinary::{Declared, Name, Ordinary, Takes};
+use plumbing::command_line::ordinary::{Declared, Name, Ordinary, Takes};
 
 use crate::asked::{self, Asked};
 use crate::root::Source;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use plumbing::kernel::{call, look};
-use plumbing::mountinfo::Mount;
+use plumbing::process::mountinfo::Mount;
 use plumbing::{Fault, narrate};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::thread::CapabilitySet;

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use plumbing::hierarchy::is_root_of_hierarchy;
+use plumbing::cgroup::hierarchy::is_root_of_hierarchy;
 use plumbing::kernel::look;
 use plumbing::{Fault, narrate};
 use rustix::fs::{FileType, fstat, makedev};

@@ -7,9 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
-use plumbing::hierarchy::{Cgroup, Hierarchies, Hierarchy};
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::target::{Target, is_in_first_namespace};
+use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies, Hierarchy};
+use plumbing::process::namespace::{Kind, KindSet};
+use plumbing::process::target::{Target, is_in_first_namespace};
 
 /// The part of a hierarchy that is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]

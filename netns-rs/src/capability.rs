@@ -5,9 +5,9 @@
 
 use nix::errno::Errno;
 use plumbing::Fault;
-use plumbing::namespace::Kind;
-use plumbing::privilege::{capability_names, holds};
-use plumbing::target::is_in_first_namespace;
+use plumbing::confinement::privilege::{capability_names, holds};
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::is_in_first_namespace;
 use rustix::thread::CapabilitySet;
 
 /// Adds the missing capability to a refusal of a change to the network.

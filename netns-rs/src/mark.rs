@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
-use plumbing::namespace::Kind;
-use plumbing::target::{own_namespace_inode, pidfd_inode};
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::{own_namespace_inode, pidfd_inode};
 use plumbing::{Fault, kernel};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 

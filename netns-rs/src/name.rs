@@ -45,7 +45,7 @@ impl Name {
     /// Checks the name for a new namespace; names that others have made may contain control characters.
     pub fn into_new(self) -> Result<Name, Fault> {
         let wrong = |valid| Fault::usage(format!("a network namespace cannot be named {}: {valid}", self.shown()));
-        plumbing::name::check(&self.0, 255).map_err(wrong)?;
+        plumbing::pipeline::name::check(&self.0, 255).map_err(wrong)?;
         Ok(self)
     }
 

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use clap::builder::{TypedValueParser, ValueParserFactory};
 use clap::{Args, Parser, Subcommand};
-use plumbing::manual::after_help;
-use plumbing::options::Narration;
-use plumbing::ordinary::{self, Choice, Ordinary};
+use plumbing::command_line::manual::after_help;
+use plumbing::command_line::options::Narration;
+use plumbing::command_line::ordinary::{self, Choice, Ordinary};
 
 use crate::name::Name;
 use crate::network::{self, Address};
@@ -150,7 +150,7 @@ pub(crate) struct Show {
 
 /// Returns the command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
-    plumbing::options::command::<Options>()
+    plumbing::command_line::options::command::<Options>()
 }
 
 /// Parses names from an `OsStr`, since names are bytes.
@@ -192,12 +192,12 @@ mod tests {
             "netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24",
             "netns-rs show --pipe",
         ];
-        assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
+        assert_eq!(plumbing::command_line::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
     }
 
     #[test]
     fn the_short_way_reads_what_clap_reads() {
-        let read = plumbing::ordinary::disagreement::<super::Options>();
+        let read = plumbing::command_line::ordinary::disagreement::<super::Options>();
         assert!(read.clone().is_ok_and(|lines| lines > 300), "{read:?}");
     }
 }

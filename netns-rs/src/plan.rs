@@ -3,14 +3,16 @@
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 
-use plumbing::assembly::Hold;
-use plumbing::exposure::Exposure;
-use plumbing::namespace::Kind;
-use plumbing::options::Narration;
-use plumbing::pipe::{self, Stage};
-use plumbing::startup::{self, Parsed};
-use plumbing::target::{Target, own_namespace_inode};
-use plumbing::{Fault, Status, chain, kernel, ownership};
+use plumbing::command_line::options::Narration;
+use plumbing::pipeline::assembly::Hold;
+use plumbing::pipeline::ownership;
+use plumbing::pipeline::pipe::{self, Stage};
+use plumbing::process::chain;
+use plumbing::process::exposure::Exposure;
+use plumbing::process::namespace::Kind;
+use plumbing::process::startup::{self, Parsed};
+use plumbing::process::target::{Target, own_namespace_inode};
+use plumbing::{Fault, Status, kernel};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::{PidfdFlags, pidfd_open};
 use serde_json::{Map, Value};
@@ -48,7 +50,7 @@ enum Step {
 impl Plan {
     /// Parses argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
-        plumbing::options::parse::<Options>(argv)?.and_then(|options| {
+        plumbing::command_line::options::parse::<Options>(argv)?.and_then(|options| {
             let step = match options.action {
                 Some(Action::Exec(exec)) => run(exec)?,
                 Some(Action::Add(named)) => Step::Add(named.name.into_new()?),

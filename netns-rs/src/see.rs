@@ -9,9 +9,10 @@ use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use plumbing::kernel::{Cloned, exit_now, fork, look};
-use plumbing::namespace::Kind;
-use plumbing::target::{Target, own_namespace_inode};
-use plumbing::{Fault, Status, errand, foreign_user, narrate};
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::{Target, own_namespace_inode};
+use plumbing::process::{errand, foreign_user};
+use plumbing::{Fault, Status, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::{Deserialize, Serialize};
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use plumbing::fault::on_one_line;
-use plumbing::target::Target;
+use plumbing::process::target::Target;
 use plumbing::{Fault, kernel};
 use serde::Serialize;
 

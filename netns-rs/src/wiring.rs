@@ -9,8 +9,9 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use plumbing::target::wait_readable;
-use plumbing::{Fault, guardian, narrate};
+use plumbing::pipeline::guardian;
+use plumbing::process::target::wait_readable;
+use plumbing::{Fault, narrate};
 use serde::{Deserialize, Serialize};
 
 use crate::leftovers::Leftovers;

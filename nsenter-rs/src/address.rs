@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use plumbing::Fault;
-use plumbing::target::Target;
+use plumbing::process::target::Target;
 
 use crate::find::{self, Found, Reference, Runtime};
 

@@ -7,13 +7,14 @@ use std::ffi::OsString;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
-use plumbing::columns::aligned;
-use plumbing::hierarchy::memberships;
-use plumbing::options::Narration;
-use plumbing::record::Record;
-use plumbing::target::Target;
+use plumbing::cgroup::hierarchy::memberships;
+use plumbing::command_line::columns::aligned;
+use plumbing::command_line::options::Narration;
+use plumbing::pipeline::record::Record;
+use plumbing::process::startup;
+use plumbing::process::target::Target;
 use plumbing::text::Text;
-use plumbing::{Fault, Status, startup};
+use plumbing::{Fault, Status};
 use serde::Serialize;
 
 use crate::find::{self, Container, Runtime};

@@ -8,10 +8,10 @@ use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use plumbing::Fault;
+use plumbing::confinement::selinux;
 use plumbing::kernel::{call, look};
-use plumbing::sealed::confining_profile;
-use plumbing::selinux;
-use plumbing::target::{Target, read_at};
+use plumbing::process::sealed::confining_profile;
+use plumbing::process::target::{Target, read_at};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 const EXEC: &str = "/proc/self/attr/exec";

@@ -4,10 +4,11 @@
 //! The surprise is setgroups(2): in a user namespace that an unprivileged user made it is forbidden, so supplementary
 //! groups are dropped before such a namespace is entered.
 
-use plumbing::privilege::id::is_id;
-use plumbing::privilege::{change_identity, hand_on_capabilities, keep_capabilities};
-use plumbing::target::{Target, status_field};
-use plumbing::{Fault, foreign_user};
+use plumbing::Fault;
+use plumbing::confinement::privilege::id::is_id;
+use plumbing::confinement::privilege::{change_identity, hand_on_capabilities, keep_capabilities};
+use plumbing::process::foreign_user;
+use plumbing::process::target::{Target, status_field};
 
 /// A user or group id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

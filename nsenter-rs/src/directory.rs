@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use plumbing::kernel::{call, look};
-use plumbing::target::Target;
+use plumbing::process::target::Target;
 use plumbing::{Fault, narrate};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 

@@ -7,11 +7,11 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 
-use plumbing::assembly::has_mark;
-use plumbing::environment::Environment;
-use plumbing::namespace::Kind;
-use plumbing::privilege::Process;
-use plumbing::target::{Target, own_namespace_inode};
+use plumbing::confinement::privilege::Process;
+use plumbing::pipeline::assembly::has_mark;
+use plumbing::process::environment::Environment;
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::{Target, own_namespace_inode};
 use plumbing::{Fault, Status, narrate};
 
 use crate::address::{Address, Opened};

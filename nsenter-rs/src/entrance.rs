@@ -7,10 +7,11 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
+use plumbing::Fault;
 use plumbing::kernel::{call, look};
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::target::Target;
-use plumbing::{Fault, foreign_descriptor};
+use plumbing::process::foreign_descriptor;
+use plumbing::process::namespace::{Kind, KindSet};
+use plumbing::process::target::Target;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use crate::{namespace_id, owners};

@@ -9,10 +9,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
-use plumbing::environment::Environment;
+use plumbing::confinement::privilege::Process;
 use plumbing::kernel::look;
-use plumbing::privilege::Process;
-use plumbing::target::{Target, read_at, status_field};
+use plumbing::process::environment::Environment;
+use plumbing::process::target::{Target, read_at, status_field};
 use plumbing::{Fault, narrate};
 
 use crate::host::Host;

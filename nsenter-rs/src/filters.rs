@@ -10,9 +10,9 @@ use nix::sys::ptrace::{Options, detach, interrupt, seize};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use plumbing::confinement::privilege::likeness::Filter;
 use plumbing::kernel::{call, look, seccomp_filter_of, seccomp_flags_of};
-use plumbing::privilege::likeness::Filter;
-use plumbing::target::Target;
+use plumbing::process::target::Target;
 use plumbing::{Fault, narrate};
 
 /// The time that the target may take to stop. It cannot stop during an uninterruptible system call.

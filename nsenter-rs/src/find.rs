@@ -29,12 +29,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use plumbing::hierarchy::{Hierarchies, memberships};
-use plumbing::namespace::Kind;
-use plumbing::record::{Namespace, Record};
-use plumbing::target::{Target, own_namespace_inode};
+use plumbing::cgroup::hierarchy::{Hierarchies, memberships};
+use plumbing::pipeline::record::{Namespace, Record};
+use plumbing::process::namespace::Kind;
+use plumbing::process::startup;
+use plumbing::process::target::{Target, own_namespace_inode};
 use plumbing::text::Text;
-use plumbing::{Fault, Status, narrate, startup};
+use plumbing::{Fault, Status, narrate};
 use serde::Serialize;
 
 use allowance::Allowance;

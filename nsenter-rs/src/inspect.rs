@@ -26,10 +26,13 @@ mod stronger;
 mod subject;
 mod table;
 
-use plumbing::namespace::Kind;
-use plumbing::record::Record;
-use plumbing::target::Target;
-use plumbing::{Fault, Status, folding, pipe, startup};
+use plumbing::command_line::folding;
+use plumbing::pipeline::pipe;
+use plumbing::pipeline::record::Record;
+use plumbing::process::namespace::Kind;
+use plumbing::process::startup;
+use plumbing::process::target::Target;
+use plumbing::{Fault, Status};
 use serde::Serialize;
 
 use self::capabilities::Capabilities;

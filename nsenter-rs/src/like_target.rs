@@ -4,10 +4,10 @@
 //! Properties that refer to the machine outside are read and set there: groups, limits, CPUs, the OOM score. User,
 //! group, capabilities and secure bits are set inside, and the filters last.
 
+use plumbing::confinement::privilege::ResourceLimit;
+use plumbing::confinement::privilege::likeness::{Filter, Likeness, Sets, prepare};
 use plumbing::kernel::{call, look};
-use plumbing::privilege::ResourceLimit;
-use plumbing::privilege::likeness::{Filter, Likeness, Sets, prepare};
-use plumbing::target::{Target, status_field};
+use plumbing::process::target::{Target, status_field};
 use plumbing::{Fault, narrate};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Pid;

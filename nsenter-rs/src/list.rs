@@ -21,7 +21,8 @@ mod process;
 mod survey;
 mod view;
 
-use plumbing::{Fault, Status, startup};
+use plumbing::process::startup;
+use plumbing::{Fault, Status};
 
 use column::{Column, Type};
 use json::Object;

@@ -5,10 +5,10 @@
 use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
-use plumbing::hierarchy::{Cgroup, Hierarchies, Hierarchy, memberships};
+use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies, Hierarchy, memberships};
 use plumbing::kernel::look;
-use plumbing::record::Record;
-use plumbing::target::Target;
+use plumbing::pipeline::record::Record;
+use plumbing::process::target::Target;
 use plumbing::text::Text;
 use rustix::process::geteuid;
 

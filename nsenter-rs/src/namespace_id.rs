@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::kernel::{look, namespace_by_id, namespace_id};
-use plumbing::namespace::Kind;
+use plumbing::process::namespace::Kind;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 /// Opens the namespace.

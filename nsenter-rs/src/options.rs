@@ -5,10 +5,10 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use clap::Parser;
-use plumbing::manual::after_help;
-use plumbing::namespace::Kind;
-use plumbing::options::{Narration, of_os};
-use plumbing::ordinary::Ordinary;
+use plumbing::command_line::manual::after_help;
+use plumbing::command_line::options::{Narration, of_os};
+use plumbing::command_line::ordinary::Ordinary;
+use plumbing::process::namespace::Kind;
 
 use crate::address::Address;
 use crate::credentials::Id;
@@ -234,7 +234,7 @@ fn of_file(path: PathBuf) -> Source {
 
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
-    plumbing::options::command::<Options>()
+    plumbing::command_line::options::command::<Options>()
 }
 
 #[cfg(test)]
@@ -250,12 +250,12 @@ mod tests {
             "nsenter-rs -t 1 -a --join-cgroup --env -- sh",
             "nsenter-rs --pipe --rm -- sh",
         ];
-        assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
+        assert_eq!(plumbing::command_line::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
     }
 
     #[test]
     fn the_short_way_reads_what_clap_reads() {
-        let read = plumbing::ordinary::disagreement::<super::Options>();
+        let read = plumbing::command_line::ordinary::disagreement::<super::Options>();
         assert!(read.clone().is_ok_and(|lines| lines > 100), "{read:?}");
     }
 }

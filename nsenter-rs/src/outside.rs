@@ -11,7 +11,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use plumbing::kernel::{call, look};
-use plumbing::target::{status_field, wait_readable};
+use plumbing::process::target::{status_field, wait_readable};
 use plumbing::{Fault, Status};
 use rustix::process::{PidfdFlags, pidfd_open};
 

@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use plumbing::Fault;
 use plumbing::kernel::{look, namespace_owner};
-use plumbing::namespace::Kind;
-use plumbing::target::own_namespace_inode;
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::own_namespace_inode;
 
 /// A user namespace between ours and the one to enter.
 pub(crate) struct Owner {

@@ -3,15 +3,16 @@
 use std::ffi::OsString;
 use std::os::fd::RawFd;
 
-use plumbing::assembly::Hold;
-use plumbing::exposure::Exposure;
-use plumbing::options::Narration;
-use plumbing::pipe::Stage;
-use plumbing::privilege::{Process, set_oom_score_adj};
-use plumbing::record::Record;
-use plumbing::startup::Parsed;
-use plumbing::target::Target;
-use plumbing::{Fault, Status, chain, narrate, sealed};
+use plumbing::command_line::options::Narration;
+use plumbing::confinement::privilege::{Process, set_oom_score_adj};
+use plumbing::pipeline::assembly::Hold;
+use plumbing::pipeline::pipe::Stage;
+use plumbing::pipeline::record::Record;
+use plumbing::process::exposure::Exposure;
+use plumbing::process::startup::Parsed;
+use plumbing::process::target::Target;
+use plumbing::process::{chain, sealed};
+use plumbing::{Fault, Status, narrate};
 
 use crate::command::Command;
 use crate::credentials::Credentials;
@@ -62,14 +63,14 @@ impl Plan {
             let of = |options: containers::Options| {
                 Ok(Plan { narration: options.narration, task: Task::Containers(options) })
             };
-            return plumbing::options::parse_by_clap::<containers::Options>(argv)?.and_then(of);
+            return plumbing::command_line::options::parse_by_clap::<containers::Options>(argv)?.and_then(of);
         }
         if argv.get(1).is_some_and(|first| first == "--list") {
             return crate::list::parse(argv.into_iter().skip(1).collect())?
                 .and_then(|(narration, listing)| Ok(Plan { narration, task: Task::List(Box::new(listing)) }));
         }
         let argv = attached::spell_out(argv, crate::options::command);
-        plumbing::options::parse::<Options>(argv)?.and_then(Plan::of)
+        plumbing::command_line::options::parse::<Options>(argv)?.and_then(Plan::of)
     }
 
     fn of(options: Options) -> Result<Plan, Fault> {

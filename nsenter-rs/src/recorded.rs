@@ -7,12 +7,13 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use plumbing::environment::Environment;
-use plumbing::namespace::Kind;
-use plumbing::pipe::Stage;
-use plumbing::privilege::Process;
+use plumbing::confinement::privilege::Process;
+use plumbing::pipeline::ownership;
+use plumbing::pipeline::pipe::Stage;
+use plumbing::process::environment::Environment;
+use plumbing::process::namespace::Kind;
 use plumbing::text::Text;
-use plumbing::{Fault, narrate, ownership};
+use plumbing::{Fault, narrate};
 
 use crate::environ::is_harmless;
 use crate::host::Host;

@@ -10,10 +10,10 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::errno::Errno;
+use plumbing::confinement::privilege::holds;
 use plumbing::kernel::{Instruction, call, iterate, link_task_iterator, load_iterator_program, look};
-use plumbing::namespace::Kind;
-use plumbing::privilege::holds;
-use plumbing::target::{Target, is_in_first_namespace};
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::{Target, is_in_first_namespace};
 use plumbing::{Fault, narrate};
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet};
 

@@ -22,8 +22,8 @@ pub use signals::block_every_signal;
 pub use tracing::{seccomp_filter_of, seccomp_flags_of};
 
 use crate::fault::IntoErrno;
-use crate::startup::Argv;
-use crate::trial::{Argument, Trial};
+use crate::process::startup::Argv;
+use crate::process::trial::{Argument, Trial};
 use crate::{Fault, narrate};
 
 mod bpf;
@@ -209,7 +209,7 @@ pub(crate) fn gained_rights() -> bool {
         of_kernel(libc::AT_UID) != of_kernel(libc::AT_EUID) || of_kernel(libc::AT_GID) != of_kernel(libc::AT_EGID);
     // Root has all capabilities by itself, and ambient ones come from the caller.
     of_kernel(libc::AT_SECURE) != 0
-        && (is_changed || of_kernel(libc::AT_UID) != 0 && crate::privilege::has_more_than_ambient())
+        && (is_changed || of_kernel(libc::AT_UID) != 0 && crate::confinement::privilege::has_more_than_ambient())
 }
 
 /// Calls `kill(2)` with a bare number: the real-time signals have no names.

@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::symlink;
 
-use plumbing::manual::{Example, Manual, Who};
+use plumbing::command_line::manual::{Example, Manual, Who};
 
 use crate::narration::told_call;
 use crate::need::{BUSYBOX, JQ, Need};

@@ -6,8 +6,9 @@
 use std::path::Path;
 
 use nix::errno::Errno;
-use plumbing::privilege::id::require;
-use plumbing::{Fault, regular};
+use plumbing::Fault;
+use plumbing::command_line::regular;
+use plumbing::confinement::privilege::id::require;
 
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";

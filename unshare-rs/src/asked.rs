@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use plumbing::Fault;
-use plumbing::gates::Places;
-use plumbing::namespace::{Kind, KindSet};
+use plumbing::pipeline::gates::Places;
+use plumbing::process::namespace::{Kind, KindSet};
 
 use crate::binfmt::{self, Binfmt};
 use crate::clock_offsets::ClockOffsets;
@@ -158,7 +158,7 @@ fn check(options: &Options, mapping: &Request, kinds: KindSet) -> Result<(), Fau
         let wrong = |valid| {
             format!("'{}' cannot be the name of a container (--name); {valid}", name.to_string_lossy().escape_debug())
         };
-        plumbing::name::check(name, LONGEST_NAME).map_err(|valid| Fault::usage(wrong(valid)))?;
+        plumbing::pipeline::name::check(name, LONGEST_NAME).map_err(|valid| Fault::usage(wrong(valid)))?;
     }
     if options.name.is_some() && !options.hold && !options.init {
         return Err(Fault::usage("option '--name' names a hold or an init: add --hold or --init"));

@@ -3,8 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use plumbing::environment::Environment;
-use plumbing::{Fault, Status, chain};
+use plumbing::process::chain;
+use plumbing::process::environment::Environment;
+use plumbing::{Fault, Status};
 
 use crate::accounts;
 

@@ -3,8 +3,8 @@
 //! `credentials(7)`, `capabilities(7)`.
 
 use plumbing::Fault;
+use plumbing::confinement::privilege;
 use plumbing::kernel::call;
-use plumbing::privilege;
 
 /// The credentials to change before the command runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -8,9 +8,9 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
+use plumbing::confinement::privilege::Holding;
 use plumbing::kernel::{call, look};
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::privilege::Holding;
+use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::{Fault, narrate};
 use rustix::fs::CWD;
 use rustix::mount::{

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use plumbing::kernel::{self, Cloned, call, look};
-use plumbing::target::wait_readable;
+use plumbing::process::target::wait_readable;
 use plumbing::{Fault, Status};
 use rustix::process::PidfdFlags;
 

@@ -11,7 +11,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgid, getpgrp};
 use plumbing::kernel::{call, kill_by_number, look};
-use plumbing::status::wait_for;
+use plumbing::process::status::wait_for;
 use plumbing::{Fault, Status, narrate};
 
 /// The kernel's first real-time signal, from which strace counts; the C library reserves the first two.

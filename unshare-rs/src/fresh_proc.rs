@@ -4,9 +4,10 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::mount::MsFlags;
+use plumbing::Fault;
 use plumbing::kernel::call;
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::{Fault, mountinfo};
+use plumbing::process::mountinfo;
+use plumbing::process::namespace::{Kind, KindSet};
 
 use crate::options::Propagation;
 use crate::propagation;

@@ -8,14 +8,16 @@
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use plumbing::assembly::{self, Lease};
+use plumbing::confinement::privilege::Holding;
 use plumbing::kernel::{Cloned, close_range, exit_now, fork_into, look};
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::privilege::Holding;
-use plumbing::record::{Namespace, Record};
-use plumbing::target::{Target, own_namespace_inode};
+use plumbing::pipeline::assembly::{self, Lease};
+use plumbing::pipeline::record::{Namespace, Record};
+use plumbing::pipeline::record_out;
+use plumbing::process::namespace::{Kind, KindSet};
+use plumbing::process::target::{Target, own_namespace_inode};
+use plumbing::process::{sealed, session};
 use plumbing::text::Text;
-use plumbing::{Fault, Status, narrate, record_out, sealed, session};
+use plumbing::{Fault, Status, narrate};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 

@@ -1,5 +1,5 @@
 //! The init of a hold: it keeps the namespaces alive, reaps orphans, and knows whether the container is still
-//! unfinished. `pid_namespaces(7)`; the protocol is described in `plumbing::assembly`.
+//! unfinished. `pid_namespaces(7)`; the protocol is described in `plumbing::pipeline::assembly`.
 //!
 //! It forwards no signal and survives the end of the terminal. All it can do is exit: as pid 1 it then ends its
 //! namespace. A process inside that may trace the init gains nothing: from the beginning the init has a filter for the
@@ -17,10 +17,10 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{SigSet, Signal};
-use plumbing::assembly::{self, Answer, Word};
+use plumbing::confinement::privilege::{self, Holding};
+use plumbing::confinement::seccomp::{Allowed, allow_only};
 use plumbing::kernel::{adopt, block_every_signal, look, place, set_disposition};
-use plumbing::privilege::{self, Holding};
-use plumbing::seccomp::{Allowed, allow_only};
+use plumbing::pipeline::assembly::{self, Answer, Word};
 use plumbing::{Fault, Status, narrate};
 use rustix::thread::CapabilitySet;
 

@@ -10,8 +10,9 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::unistd::execve;
 use plumbing::kernel::{Cloned, call, exit_now, fork};
-use plumbing::status::wait_for;
-use plumbing::{Fault, Status, chain, narrate};
+use plumbing::process::chain;
+use plumbing::process::status::wait_for;
+use plumbing::{Fault, Status, narrate};
 
 use crate::id_map::{self, Extent};
 use crate::map_refusal;

@@ -4,7 +4,7 @@
 
 use nix::errno::Errno;
 use plumbing::Fault;
-use plumbing::privilege::{capability_names, holds};
+use plumbing::confinement::privilege::{capability_names, holds};
 use rustix::thread::CapabilitySet;
 
 use crate::id_map::{Extent, Span, minus};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use nix::sys::signal::Signal;
-use plumbing::options::Narration;
-use plumbing::ordinary::Ordinary;
+use plumbing::command_line::options::Narration;
+use plumbing::command_line::ordinary::Ordinary;
 
 use crate::manual;
 use crate::mapping::{Setgroups, Wanted};
@@ -150,7 +150,7 @@ pub struct Options {
     #[arg(long, help_heading = "Hold")]
     pub(crate) name: Option<OsString>,
     /// End the container if no command is entered within this time, e.g. 10, 250ms, 5m
-    #[arg(long, value_name = "SECONDS", value_parser = plumbing::units::milliseconds, help_heading = "Hold")]
+    #[arg(long, value_name = "SECONDS", value_parser = plumbing::command_line::units::milliseconds, help_heading = "Hold")]
     pub(crate) ttl: Option<u64>,
 
     #[command(flatten)]
@@ -177,7 +177,7 @@ pub(crate) enum Propagation {
 
 /// The command line, for help, manual page and completions.
 pub fn command() -> clap::Command {
-    plumbing::options::command::<Options>()
+    plumbing::command_line::options::command::<Options>()
 }
 
 #[cfg(test)]
@@ -190,12 +190,12 @@ mod tests {
             "unshare-rs --user --map-root-user --mount --pid --ipc --uts --net --cgroup --fork --kill-child --hostname web -- sh",
             "unshare-rs --hold --name web --mount --pid --ttl 5",
         ];
-        assert_eq!(plumbing::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
+        assert_eq!(plumbing::command_line::ordinary::left_to_clap::<super::Options>(&lines), [""; 0]);
     }
 
     #[test]
     fn the_short_way_and_clap_read_the_same_options() {
-        let read = plumbing::ordinary::disagreement::<super::Options>();
+        let read = plumbing::command_line::ordinary::disagreement::<super::Options>();
         assert!(read.clone().is_ok_and(|lines| lines > 500), "{read:?}");
     }
 }

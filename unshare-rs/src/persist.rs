@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use plumbing::Fault;
+use plumbing::confinement::privilege::holds;
 use plumbing::kernel::call;
-use plumbing::namespace::Kind;
-use plumbing::privilege::holds;
-use plumbing::{Fault, mountinfo};
+use plumbing::process::mountinfo;
+use plumbing::process::namespace::Kind;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::thread::CapabilitySet;
 

@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
-use plumbing::exposure::{self, Exposure};
-use plumbing::gates::{Gates, Places};
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::options::Narration;
-use plumbing::startup::Parsed;
-use plumbing::{Fault, Status, sealed};
+use plumbing::command_line::options::Narration;
+use plumbing::pipeline::gates::{Gates, Places};
+use plumbing::process::exposure::{self, Exposure};
+use plumbing::process::namespace::{Kind, KindSet};
+use plumbing::process::sealed;
+use plumbing::process::startup::Parsed;
+use plumbing::{Fault, Status};
 
 use crate::binfmt::Binfmt;
 use crate::clock_offsets::ClockOffsets;
@@ -81,7 +82,7 @@ impl Plan {
         if let Some(orders) = init::Orders::from_argv(&argv) {
             return Ok(Parsed::Plan(Plan::Init(orders)));
         }
-        plumbing::options::parse::<Options>(argv)?.and_then(asked::plan)
+        plumbing::command_line::options::parse::<Options>(argv)?.and_then(asked::plan)
     }
 
     /// Begins the narration, and returns which processes may see this run.

@@ -13,10 +13,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::libc;
 use nix::sys::signal::Signal;
+use plumbing::confinement::privilege::{self, Holding};
+use plumbing::confinement::seccomp::{Allowed, allow_only};
 use plumbing::kernel::{call, close_range, forget_environment, look};
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::privilege::{self, Holding};
-use plumbing::seccomp::{Allowed, allow_only};
+use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::{Fault, Status, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::thread::CapabilitySet;

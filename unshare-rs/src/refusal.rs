@@ -9,9 +9,9 @@ use nix::sched::CloneFlags;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use plumbing::Fault;
+use plumbing::confinement::privilege::{holds, is_mapped};
 use plumbing::kernel::{Cloned, call, exit_now, fork};
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::privilege::{holds, is_mapped};
+use plumbing::process::namespace::{Kind, KindSet};
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::thread::CapabilitySet;
 
@@ -167,7 +167,8 @@ pub(crate) fn is_chrooted() -> bool {
     });
     let place = |root: &str| rustix::fs::stat(root).ok().map(|stat| (stat.st_dev, stat.st_ino));
     let differs = matches!((place("/"), place("/proc/1/root/.")), (Some(ours), Some(first)) if ours != first);
-    is_inside_a_mount || (differs && plumbing::target::own_namespace_inode(Kind::Mnt) == first_mount_namespace())
+    is_inside_a_mount
+        || (differs && plumbing::process::target::own_namespace_inode(Kind::Mnt) == first_mount_namespace())
 }
 
 fn first_mount_namespace() -> Option<u64> {

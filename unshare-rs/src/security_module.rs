@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use plumbing::selinux;
+use plumbing::confinement::selinux;
 
 /// Returns which module refuses user namespaces, and what to change.
 pub(crate) fn remedy() -> Option<String> {

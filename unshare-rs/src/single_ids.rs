@@ -7,7 +7,7 @@ use clap::error::Error;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use plumbing::ordinary::{Declared as Known, Name, Ordinary};
+use plumbing::command_line::ordinary::{Declared as Known, Name, Ordinary};
 
 use crate::mapping::Id;
 use crate::values;

@@ -1,6 +1,6 @@
 //! Facts about this process from /proc/self/status, which explain refusals. `proc_pid_status(5)`.
 
-use plumbing::target::status_field;
+use plumbing::process::target::status_field;
 
 /// Returns the value of a field such as `Seccomp`.
 pub(crate) fn field(name: &str) -> Option<String> {

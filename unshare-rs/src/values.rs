@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::signal::Signal;
-use plumbing::privilege::id::is_id;
+use plumbing::confinement::privilege::id::is_id;
 
 use crate::id_map::Extent;
 use crate::mapping::{Id, Wanted};

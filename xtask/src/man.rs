@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Command};
 use clap_complete::Shell;
-use plumbing::manual::{EXIT_STATUS, Manual};
+use plumbing::command_line::manual::{EXIT_STATUS, Manual};
 
 use crate::workspace::{self, TOOLS};
 

@@ -28,7 +28,7 @@ const WRAPPERS: [&str; 11] = [
     "plumbing/src/kernel/pty.rs",
     "plumbing/src/kernel/signals.rs",
     "plumbing/src/kernel/tracing.rs",
-    "plumbing/src/startup.rs",
+    "plumbing/src/process/startup.rs",
 ];
 // Split, so that this file does not find itself.
 const UNSAFE: &str = concat!("un", "safe");

@@ -1,7 +1,7 @@
 //! System calls that a container does not need: each has power over the machine, or reaches a part of the kernel that was
 //! vulnerable before. `syscalls(2)`, `seccomp(2)`.
 
-use plumbing::trial;
+use plumbing::process::trial;
 
 use super::{By, Probe, Severity};
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
-use plumbing::mountinfo::Mount;
+use plumbing::process::mountinfo::Mount;
 
 use super::look::{is_writable, mounts, read, some};
 use super::{By, Finding, Probe, Severity};

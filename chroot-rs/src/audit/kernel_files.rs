@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use plumbing::Fault;
-use plumbing::mountinfo::Mount;
-use plumbing::trial;
+use plumbing::process::mountinfo::Mount;
+use plumbing::process::trial;
 use rustix::fs::OFlags;
 
 use super::look::{files_below, has_content, is_writable, mounts, open};

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use plumbing::Fault;
 use plumbing::kernel::{is_open, look, place};
-use plumbing::trial;
+use plumbing::process::trial;
 use rustix::fs::OFlags;
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::isatty;

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use nix::errno::Errno;
-use plumbing::mountinfo::{self, Mount};
+use plumbing::process::mountinfo::{self, Mount};
 use rustix::fs::{Mode, OFlags};
 
 /// The limit of printed names; on a host the lists are long.

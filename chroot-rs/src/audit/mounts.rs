@@ -4,9 +4,9 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use plumbing::Fault;
-use plumbing::mountinfo::Mount;
-use plumbing::sensitive::{DIRECTORIES, PROGRAMS, SOCKET_PATHS};
-use plumbing::trial;
+use plumbing::confinement::sensitive::{DIRECTORIES, PROGRAMS, SOCKET_PATHS};
+use plumbing::process::mountinfo::Mount;
+use plumbing::process::trial;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use super::look::{mounts, place};

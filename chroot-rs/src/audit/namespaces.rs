@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::sched::{CloneFlags, setns};
 use plumbing::Fault;
 use plumbing::kernel::call;
-use plumbing::trial;
+use plumbing::process::trial;
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use super::look::{link, read, some};

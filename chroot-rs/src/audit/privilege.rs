@@ -2,8 +2,8 @@
 //! `capabilities(7)`, `credentials(7)`.
 
 use plumbing::Fault;
-use plumbing::privilege::{self, DOCKER_CAPABILITIES, capability_names, capability_set};
-use plumbing::target::status_field;
+use plumbing::confinement::privilege::{self, DOCKER_CAPABILITIES, capability_names, capability_set};
+use plumbing::process::target::status_field;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::thread::{CapabilitySet, capabilities, capability_is_in_ambient_set, no_new_privs};
 

@@ -1,9 +1,9 @@
-//! System calls that should be refused: each is made as `plumbing::trial` defines it, in its own process. `seccomp(2)`.
+//! System calls that should be refused: each is made as `plumbing::process::trial` defines it, in its own process. `seccomp(2)`.
 
 use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::kernel::{attempt, call};
-use plumbing::trial::Trial;
+use plumbing::process::trial::Trial;
 
 use super::child::{Ended, FILTERED, apart};
 use super::{Finding, look};

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use plumbing::privilege::id;
+use plumbing::confinement::privilege::id;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use plumbing::privilege::{FiveSets, Process, ResourceLimit, capability_set};
-use plumbing::seccomp::Seccomp;
+use plumbing::confinement::privilege::{FiveSets, Process, ResourceLimit, capability_set};
+use plumbing::confinement::seccomp::Seccomp;
 use plumbing::text::Text;
 use serde_json::Value;
 

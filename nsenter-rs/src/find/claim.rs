@@ -10,10 +10,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use plumbing::hierarchy::{Hierarchies, memberships};
+use plumbing::cgroup::hierarchy::{Hierarchies, memberships};
 use plumbing::kernel::nsfs::namespace_owner_uid;
-use plumbing::namespace::Kind;
-use plumbing::target::{Target, own_namespace_inode, status_field};
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::{Target, own_namespace_inode, status_field};
 use rustix::fs::{Mode, OFlags, openat};
 
 use super::reference::is_random;

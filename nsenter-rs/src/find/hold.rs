@@ -4,10 +4,11 @@
 //! The surprise: such an init is neither confined nor in the container's cgroup. A command that runs in the
 //! container shows how it is confined: see `model.rs`.
 
-use plumbing::assembly::has_mark;
-use plumbing::hierarchy::{Cgroup, memberships};
-use plumbing::target::Target;
-use plumbing::{Fault, usage};
+use plumbing::Fault;
+use plumbing::cgroup::hierarchy::{Cgroup, memberships};
+use plumbing::cgroup::usage;
+use plumbing::pipeline::assembly::has_mark;
+use plumbing::process::target::Target;
 
 use super::claim::Claim;
 use super::processes::{HELD_INIT, Process};

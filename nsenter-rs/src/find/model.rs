@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
 use plumbing::Fault;
-use plumbing::assembly::has_mark;
 use plumbing::kernel::nsfs::namespace_parent;
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::target::{Target, own_namespace_inode, status_field};
+use plumbing::pipeline::assembly::has_mark;
+use plumbing::process::namespace::{Kind, KindSet};
+use plumbing::process::target::{Target, own_namespace_inode, status_field};
 use rustix::fs::{Mode, OFlags, fstat, openat};
 
 /// The maximum depth of pid namespaces; `pid_namespaces(7)`.

@@ -12,8 +12,8 @@ use std::path::Path;
 
 use plumbing::Fault;
 use plumbing::kernel::look;
-use plumbing::namespace::Kind;
-use plumbing::target::{Target, own_namespace_inode, status_field};
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::{Target, own_namespace_inode, status_field};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 
 use super::claim;
@@ -23,7 +23,7 @@ const LONGEST: u64 = 64 << 10;
 
 /// The text that LXC's monitor writes over the beginning of its command line.
 pub(crate) const LXC_MONITOR: &str = "[lxc monitor]";
-pub(crate) use plumbing::assembly::INIT_NAME as HELD_INIT;
+pub(crate) use plumbing::pipeline::assembly::INIT_NAME as HELD_INIT;
 
 const PROGRAMS: &[&str] =
     &["dockerd", "containerd", "conmon", "systemd-nspawn", "lxc-start", "lxc-execute", LXC_MONITOR, HELD_INIT];

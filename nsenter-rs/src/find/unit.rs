@@ -8,8 +8,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use plumbing::hierarchy::Hierarchy;
-use plumbing::target::Target;
+use plumbing::cgroup::hierarchy::Hierarchy;
+use plumbing::process::target::Target;
 
 use super::claim::{Claim, Group, is_roots};
 use super::place::Place;
@@ -59,7 +59,7 @@ fn of_group(hierarchy: &Hierarchy, root: &Path, point: &Path, group: &Path, name
     // A user's process in a unit of root can be older than the daemon, and have mounts that the user made.
     let first = first_process(group, |it| author != 0 || is_roots(it)).or_else(|| first_process(group, |_| true))?;
     let in_it = |cgroup: &str| {
-        plumbing::hierarchy::memberships(cgroup.as_bytes())
+        plumbing::cgroup::hierarchy::memberships(cgroup.as_bytes())
             .any(|(controllers, own)| controllers == hierarchy.controllers && own.starts_with(&path))
     };
     // Checked again with the pidfd open.

@@ -3,7 +3,7 @@
 //! The surprise: the user namespace in which capabilities are held decides their power; all capabilities in another
 //! user namespace are less than a single one in the host's.
 
-use plumbing::privilege::{DOCKER_CAPABILITIES, capability_names, capability_set};
+use plumbing::confinement::privilege::{DOCKER_CAPABILITIES, capability_names, capability_set};
 use rustix::thread::CapabilitySet;
 use serde::Serialize;
 

@@ -2,11 +2,12 @@
 //!
 //! The surprise: the init of a hold stays outside the container's group, which the record names.
 
-use plumbing::hierarchy::{Cgroup, Hierarchies};
-use plumbing::record::Record;
-use plumbing::target::Target;
-use plumbing::usage::{Member, Usage};
-use plumbing::{Fault, assembly};
+use plumbing::Fault;
+use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies};
+use plumbing::cgroup::usage::{Member, Usage};
+use plumbing::pipeline::assembly;
+use plumbing::pipeline::record::Record;
+use plumbing::process::target::Target;
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]

@@ -6,7 +6,7 @@
 
 use nix::errno::Errno;
 use plumbing::Fault;
-use plumbing::target::Target;
+use plumbing::process::target::Target;
 use plumbing::text::Text;
 use serde::Serialize;
 

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use plumbing::Fault;
 use plumbing::kernel::look;
-use plumbing::target::{Target, read_at};
+use plumbing::process::target::{Target, read_at};
 use plumbing::text::Text;
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, fstat, openat, readlinkat};
 use serde::Serialize;

@@ -6,10 +6,10 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use plumbing::Fault;
-use plumbing::hierarchy::Hierarchies;
+use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::kernel::look;
-use plumbing::mountinfo::Mount;
-use plumbing::target::Target;
+use plumbing::process::mountinfo::Mount;
+use plumbing::process::target::Target;
 use plumbing::text::Text;
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
 use rustix::thread::CapabilitySet;

@@ -3,9 +3,9 @@
 //! Members that differ between any two processes are left out: pids, inodes, paths of groups, and current usage.
 
 use plumbing::Fault;
-use plumbing::columns;
-use plumbing::record::Record;
-use plumbing::target::Target;
+use plumbing::command_line::columns;
+use plumbing::pipeline::record::Record;
+use plumbing::process::target::Target;
 use plumbing::text::Text;
 use serde_json::{Map, Value, json};
 

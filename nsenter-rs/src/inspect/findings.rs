@@ -5,7 +5,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use plumbing::namespace::Kind;
+use plumbing::process::namespace::Kind;
 use plumbing::text::Text;
 use rustix::thread::CapabilitySet;
 use serde::Serialize;

@@ -4,8 +4,8 @@
 //! in those of the parent.
 
 use plumbing::Fault;
-use plumbing::namespace::Kind;
-use plumbing::target::{Target, own_namespace_inode};
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::{Target, own_namespace_inode};
 use serde::Serialize;
 
 use super::status::Status;

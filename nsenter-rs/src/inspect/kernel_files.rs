@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use plumbing::mountinfo::Mount;
+use plumbing::process::mountinfo::Mount;
 use plumbing::text::Text;
 use serde::Serialize;
 

@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
-use plumbing::mountinfo::Mount;
-use plumbing::target::Target;
+use plumbing::process::mountinfo::Mount;
+use plumbing::process::target::Target;
 
 use super::seen::each_line;
 

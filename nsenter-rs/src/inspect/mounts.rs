@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use plumbing::mountinfo::Mount;
+use plumbing::process::mountinfo::Mount;
 use plumbing::text::Text;
 use rustix::thread::CapabilitySet;
 use serde::Serialize;
@@ -19,7 +19,7 @@ use super::kernel_files::{self, KernelFile};
 use super::mount_table::MountTable;
 use super::seen::List;
 use Severity::{Danger, Weakness};
-use plumbing::sensitive::{DIRECTORIES, PROGRAMS, SOCKET_NAMES, SOCKET_PATHS};
+use plumbing::confinement::sensitive::{DIRECTORIES, PROGRAMS, SOCKET_NAMES, SOCKET_PATHS};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Mounts {

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use plumbing::Fault;
 use plumbing::kernel::look;
-use plumbing::namespace::Kind;
-use plumbing::target::Target;
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::Target;
 use plumbing::text::Text;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 

@@ -3,8 +3,8 @@
 //! `namespaces(7)`, `capabilities(7)`, `seccomp(2)`. What Docker grants by default is no danger here; each missing
 //! layer of defense is a finding.
 
-use plumbing::namespace::Kind;
-use plumbing::privilege::capability_names;
+use plumbing::confinement::privilege::capability_names;
+use plumbing::process::namespace::Kind;
 use plumbing::text::Text;
 use rustix::thread::CapabilitySet;
 

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use plumbing::Fault;
 use plumbing::fault::errno_text;
 use plumbing::kernel::look;
-use plumbing::target::Target;
+use plumbing::process::target::Target;
 use rustix::fs::{Mode, OFlags, openat};
 use serde::Serialize;
 

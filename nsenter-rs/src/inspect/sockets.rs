@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use plumbing::Fault;
-use plumbing::target::Target;
+use plumbing::process::target::Target;
 use plumbing::text::Text;
 use serde::Serialize;
 

@@ -3,7 +3,7 @@
 //! The kernel escapes the process's name in this file, so the process cannot forge a line.
 
 use plumbing::Fault;
-use plumbing::target::Target;
+use plumbing::process::target::Target;
 use rustix::thread::CapabilitySet;
 
 /// The values of the lines that matter here.

@@ -5,8 +5,8 @@
 
 use plumbing::Fault;
 use plumbing::kernel::look;
-use plumbing::namespace::Kind;
-use plumbing::target::Target;
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::Target;
 use plumbing::text::Text;
 use rustix::thread::CapabilitySet;
 

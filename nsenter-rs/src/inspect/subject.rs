@@ -5,9 +5,9 @@
 use std::ffi::OsStr;
 
 use plumbing::Fault;
-use plumbing::namespace::Kind;
-use plumbing::record::{Namespace, Record};
-use plumbing::target::{Target, own_namespace_inode};
+use plumbing::pipeline::record::{Namespace, Record};
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::{Target, own_namespace_inode};
 
 use super::namespaces;
 use crate::address::Address;

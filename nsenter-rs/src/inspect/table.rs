@@ -4,11 +4,11 @@
 
 use std::fmt::Display;
 
-use plumbing::assembly;
-use plumbing::record::Record;
-use plumbing::target::Target;
+use plumbing::command_line::units::{bytes, percent};
+use plumbing::pipeline::assembly;
+use plumbing::pipeline::record::Record;
+use plumbing::process::target::Target;
 use plumbing::text::Text;
-use plumbing::units::{bytes, percent};
 
 use super::Isolation;
 use super::cgroup::Group;

@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use plumbing::kernel::namespace_owner;
 use plumbing::kernel::nsfs::namespace_owner_uid;
-use plumbing::namespace::Kind;
 use plumbing::narrate;
-use plumbing::target::own_namespace_inode;
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::own_namespace_inode;
 use rustix::fs::{Mode, OFlags, openat};
 
 use super::mount::Table;

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use plumbing::kernel::namespace_owner;
 use plumbing::kernel::nsfs::{namespace_owner_uid, namespace_parent};
-use plumbing::namespace::Kind;
+use plumbing::process::namespace::Kind;
 
 use super::holder::Holder;
 use super::line::Relation;

@@ -1,7 +1,7 @@
 //! The parts of the manual page of `nsenter-rs --list` besides its options.
 
-use plumbing::manual::Who::{Anyone, Root};
-use plumbing::manual::{Example, Manual, example};
+use plumbing::command_line::manual::Who::{Anyone, Root};
+use plumbing::command_line::manual::{Example, Manual, example};
 
 /// The manual page.
 pub const MANUAL: Manual = Manual {

@@ -10,9 +10,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use plumbing::mountinfo;
-use plumbing::namespace::Kind;
-use plumbing::target::namespace_in_link;
+use plumbing::process::mountinfo;
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::namespace_in_link;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 

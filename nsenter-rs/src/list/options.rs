@@ -8,9 +8,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use clap::Parser;
 use plumbing::Fault;
-use plumbing::namespace::Kind;
-use plumbing::options::Narration;
-use plumbing::startup::Parsed;
+use plumbing::command_line::options::Narration;
+use plumbing::process::namespace::Kind;
+use plumbing::process::startup::Parsed;
 
 use super::column::{self, Column};
 use super::filter::Expression;
@@ -122,7 +122,7 @@ fn columns(list: &str) -> Result<Asked, String> {
 /// Parses the words from `--list` on, without I/O.
 pub(crate) fn parse(words: Vec<OsString>) -> Result<Parsed<(Narration, Listing)>, Fault> {
     let words = words.into_iter().map(with_equals).collect();
-    plumbing::options::parse_by_clap::<Options>(words)?
+    plumbing::command_line::options::parse_by_clap::<Options>(words)?
         .and_then(|options| Ok((options.narration, Listing::of(options))))
 }
 
@@ -144,7 +144,7 @@ fn place_of_relation(word: &OsStr) -> Option<usize> {
 
 /// Returns the clap command of `--list`, for help, manual page and completions.
 pub fn command() -> clap::Command {
-    plumbing::options::command::<Options>()
+    plumbing::command_line::options::command::<Options>()
 }
 
 #[cfg(test)]

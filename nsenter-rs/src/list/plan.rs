@@ -3,7 +3,7 @@
 //! The defaults are those of `lsns(8)`, which depend on each other: NAMESPACE and `--type net` have other default
 //! columns, and `--output-all` prints a list instead of a tree.
 
-use plumbing::namespace::{Kind, KindSet};
+use plumbing::process::namespace::{Kind, KindSet};
 
 use super::column::Column;
 use super::filter::Expression;
@@ -104,7 +104,7 @@ fn default_columns(namespace: Option<u64>, is_about_net: bool) -> Vec<Column> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plumbing::startup::Parsed;
+    use plumbing::process::startup::Parsed;
     use std::ffi::OsString;
 
     fn listing(words: &str) -> Result<Listing, plumbing::Fault> {

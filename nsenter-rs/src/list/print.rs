@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use plumbing::columns::{letter_width, width};
+use plumbing::command_line::columns::{letter_width, width};
 use plumbing::text::steers;
 
 use super::column::Column;

@@ -5,8 +5,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::target::linked_namespace;
+use plumbing::process::namespace::{Kind, KindSet};
+use plumbing::process::target::linked_namespace;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
 
 /// A process that existed a moment ago.
@@ -101,7 +101,7 @@ mod tests {
         let dir = open(proc.as_fd(), pid).unwrap();
         let process = Process::read(pid, dir.as_fd(), Kind::ALL.into_iter().collect());
         for kind in Kind::ALL {
-            assert_eq!(process.namespace(kind), plumbing::target::own_namespace_inode(kind), "{kind:?}");
+            assert_eq!(process.namespace(kind), plumbing::process::target::own_namespace_inode(kind), "{kind:?}");
         }
     }
 }

@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use plumbing::foreign_descriptor::{MOST_SOCKETS, network_of_socket, networks_of_sockets};
 use plumbing::kernel::look;
 use plumbing::kernel::nsfs::{list_namespaces, namespace_by_id, namespace_flag};
-use plumbing::namespace::{Kind, KindSet};
+use plumbing::process::foreign_descriptor::{MOST_SOCKETS, network_of_socket, networks_of_sockets};
+use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::{Fault, narrate};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, makedev, openat, statx};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -143,7 +143,7 @@ impl Survey {
         for Mount { inode, kind, point } in mount::of_namespaces(CWD, "/proc/self/mountinfo", u64::MAX).mounts {
             self.add_holder(inode, kind, Holder::Mount(None, point));
         }
-        let own = plumbing::target::own_namespace_inode(Kind::Mnt);
+        let own = plumbing::process::target::own_namespace_inode(Kind::Mnt);
         let mut seen: HashSet<_> = own.into_iter().collect();
         let others: Vec<_> = self
             .processes

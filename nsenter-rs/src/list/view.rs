@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use plumbing::namespace::Kind;
-use plumbing::target::Target;
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::Target;
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 
 use super::column::Column;

@@ -1,5 +1,5 @@
 //! `#[derive(Ordinary)]`: reads the same `#[arg(…)]` as clap's derive, so that each option is declared in one place.
-//! See `plumbing::ordinary` for the use and the reasons.
+//! See `plumbing::command_line::ordinary` for the use and the reasons.
 //!
 //! An attribute that the short way does not know is a compile error, since it may act on command lines without its
 //! option as well. An attribute that acts only on lines with its option makes that an option for clap alone: the short
@@ -31,7 +31,7 @@ const OF_STRUCT: &[&str] = &[
     "version",
 ];
 
-/// Implements `plumbing::ordinary::Ordinary`; the struct has to be `Default` as well.
+/// Implements `plumbing::command_line::ordinary::Ordinary`; the struct has to be `Default` as well.
 #[proc_macro_derive(Ordinary, attributes(arg, command, group))]
 pub fn ordinary(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -68,7 +68,8 @@ impl<'a> Fields<'a> {
             return Ok(());
         }
         if is(field, "subcommand")? {
-            self.rest = quote!({ self.#name = Some(::plumbing::ordinary::Choice::choose(words)?); Some("") });
+            self.rest =
+                quote!({ self.#name = Some(::plumbing::command_line::ordinary::Choice::choose(words)?); Some("") });
             return Ok(());
         }
         let declaration = Declaration::read(field)?;
@@ -93,12 +94,12 @@ fn implement(input: &DeriveInput) -> Result<TokenStream> {
     let (nested_names, nested_types): (Vec<_>, Vec<_>) = nested.into_iter().unzip();
     let struct_name = &input.ident;
     Ok(quote! {
-        impl ::plumbing::ordinary::Ordinary for #struct_name {
-            fn declared(name: ::plumbing::ordinary::Name<'_>) -> Option<&'static ::plumbing::ordinary::Declared> {
-                use ::plumbing::ordinary::{Declared, Name, Takes};
+        impl ::plumbing::command_line::ordinary::Ordinary for #struct_name {
+            fn declared(name: ::plumbing::command_line::ordinary::Name<'_>) -> Option<&'static ::plumbing::command_line::ordinary::Declared> {
+                use ::plumbing::command_line::ordinary::{Declared, Name, Takes};
                 match name {
                     #(#declared)*
-                    _ => None #(.or_else(|| <#nested_types as ::plumbing::ordinary::Ordinary>::declared(name)))*,
+                    _ => None #(.or_else(|| <#nested_types as ::plumbing::command_line::ordinary::Ordinary>::declared(name)))*,
                 }
             }
 
@@ -110,7 +111,7 @@ fn implement(input: &DeriveInput) -> Result<TokenStream> {
             }
 
             fn has_required(is_given: &dyn Fn(&str) -> bool) -> bool {
-                #(is_given(#required) &&)* #(<#nested_types as ::plumbing::ordinary::Ordinary>::has_required(is_given) &&)* true
+                #(is_given(#required) &&)* #(<#nested_types as ::plumbing::command_line::ordinary::Ordinary>::has_required(is_given) &&)* true
             }
 
             fn take_rest(&mut self, words: &[::std::ffi::OsString]) -> Option<&'static str> {

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::{Pretend, adopt, call, look};
 use crate::Fault;
-use crate::namespace::{Kind, KindSet};
+use crate::process::namespace::{Kind, KindSet};
 
 /// The process in which the code continues.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use nix::sys::signal::Signal;
-use plumbing::startup::Parsed;
+use plumbing::process::startup::Parsed;
 
 use super::*;
 use crate::mapping::Id;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
-use plumbing::privilege::DEFAULT_CAPABILITIES;
+use plumbing::confinement::privilege::DEFAULT_CAPABILITIES;
 use serde_json::{Value, json};
 
 /// Writes a bundle for each runtime, since a bundle names its cgroup and the runtimes take turns.

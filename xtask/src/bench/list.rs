@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use plumbing::target::stat_field;
+use plumbing::process::target::stat_field;
 
 use super::host::Host;
 use super::measure;

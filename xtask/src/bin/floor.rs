@@ -20,9 +20,9 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, chdir, execve, pivot_root, sethostname};
+use plumbing::confinement::privilege::{DEFAULT_CAPABILITIES, Process};
 use plumbing::kernel::{Cloned, fork_into};
-use plumbing::namespace::{Kind, KindSet};
-use plumbing::privilege::{DEFAULT_CAPABILITIES, Process};
+use plumbing::process::namespace::{Kind, KindSet};
 
 const NONE: Option<&str> = None;
 

@@ -6,7 +6,7 @@
 use anyhow::Result;
 use clap::{Arg, Command};
 use clap_mangen::Man;
-use plumbing::manual::{Call, EXIT_STATUS, Example, Manual};
+use plumbing::command_line::manual::{Call, EXIT_STATUS, Example, Manual};
 
 /// The sections of every page, in this order.
 const SECTIONS: [&str; 8] =

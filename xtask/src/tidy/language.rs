@@ -5,7 +5,7 @@
 //! Exempt are `code` everywhere, and in documents quotations in "double quotes" and fenced blocks.
 
 use clap::Command;
-use plumbing::manual::Manual;
+use plumbing::command_line::manual::Manual;
 
 use super::numbered;
 use crate::man::{Declared, manual_of};

@@ -1,0 +1,6 @@
+//! Cgroups: where hierarchies are mounted, one group, its mark, its limits and its usage.
+
+pub mod group;
+pub mod hierarchy;
+pub mod mark;
+pub mod usage;

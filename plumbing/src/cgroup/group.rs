@@ -1,0 +1,178 @@
+//! One cgroup, held by a descriptor of its directory: its files, the groups in it, and moving into it.
+//!
+//! `cgroups(7)`. The surprise: writing `0` to its list of members means the writing process, so that no pid is needed,
+//! which would be a different one in another pid namespace.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use rustix::fs::{Mode, OFlags, XattrFlags, openat};
+use rustix::process::geteuid;
+
+use crate::cgroup::mark::{self, Mark};
+use crate::kernel::{call, look};
+use crate::process::target;
+use crate::{Fault, narrate};
+
+/// A group, by descriptor; or, in a dry run, one that would have been made.
+#[derive(Debug)]
+pub struct Group {
+    /// The version of its hierarchy: 1 or 2.
+    pub version: u8,
+    path: PathBuf,
+    shown: PathBuf,
+    dir: Option<OwnedFd>,
+}
+
+impl Group {
+    /// Returns a group that [`Hierarchy::open`](crate::cgroup::hierarchy::Hierarchy::open) opened.
+    pub(crate) fn opened(version: u8, path: &Path, shown: PathBuf, dir: OwnedFd) -> Group {
+        Group { version, path: path.to_owned(), shown, dir: Some(dir) }
+    }
+
+    /// Returns a group that a dry run did not make.
+    pub(crate) fn pretended(version: u8, path: &Path, shown: PathBuf) -> Group {
+        Group { version, path: path.to_owned(), shown, dir: None }
+    }
+
+    /// Returns its path in its hierarchy, as our cgroup namespace sees it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns its directory, for error texts and narration.
+    pub fn shown(&self) -> &Path {
+        &self.shown
+    }
+
+    /// Returns its directory, which may be opened with `O_PATH`; `None` for one that a dry run did not make.
+    pub fn dir(&self) -> Option<BorrowedFd<'_>> {
+        self.dir.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Makes a group in this one; `name` is a plain file name.
+    pub fn make(&self, name: &OsStr, why: &str) -> Result<Group, Fault> {
+        let shown = self.shown.join(name);
+        call(
+            format!("make the cgroup {}", shown.display()),
+            format!("mkdirat({:?}, {name:?}, 0755)", self.shown),
+            why,
+            || rustix::fs::mkdirat(self.require_dir()?, name, Mode::from_raw_mode(0o755)),
+        )?;
+        if narrate::is_dry_run() {
+            return Ok(Group::pretended(self.version, &self.path.join(name), shown));
+        }
+        match self.child(name) {
+            Ok(made) => Ok(made),
+            Err(fault) => self.remove(name, "a group that cannot be used is not left behind").and(Err(fault)),
+        }
+    }
+
+    /// Opens a group in this one for reading; `name` is a plain file name.
+    pub fn child(&self, name: &OsStr) -> Result<Group, Fault> {
+        let shown = self.shown.join(name);
+        let dir = look(format!("open the cgroup {}", shown.display()), format!("openat({shown:?})"), || {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            openat(self.require_dir()?, name, flags, Mode::empty())
+        })?;
+        Ok(Group::opened(self.version, &self.path.join(name), shown, dir))
+    }
+
+    /// Records on the group, which [`Group::make`] made, to which process it belongs. Without such attributes (before
+    /// Linux 5.7) no later run can know that the group is one of ours, and nothing else changes.
+    pub fn set_mark(&self, mark: &Mark) -> Result<(), Fault> {
+        let value = mark.to_bytes();
+        let goal = format!("mark the cgroup {}", self.shown.display());
+        let text = format!("fsetxattr({:?}, {:?}, {:?})", self.shown, mark::NAME, String::from_utf8_lossy(&value));
+        let set = call(
+            goal,
+            text,
+            "if the guardian is killed, a later run knows from it that the group is left over; xattr(7)",
+            || rustix::fs::fsetxattr(self.require_dir()?, mark::NAME, &value, XattrFlags::empty()),
+        );
+        match set.as_ref().err().and_then(Fault::errno) {
+            Some(Errno::EOPNOTSUPP) => Ok(()),
+            _ => set,
+        }
+    }
+
+    /// Returns the mark of the group if the group belongs to our own user: what others write on their groups is not
+    /// trusted.
+    pub fn mark(&self) -> Option<Mark> {
+        let dir = self.dir()?;
+        // A path descriptor, which this one may be, has no attributes.
+        let readable = openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let is_ours = rustix::fs::fstat(&readable).is_ok_and(|stat| stat.st_uid == geteuid().as_raw());
+        let mut value = [0; mark::SIZE];
+        let length = rustix::fs::fgetxattr(&readable, mark::NAME, &mut value[..]).ok().filter(|_| is_ours)?;
+        Mark::parse(&value[..length])
+    }
+
+    /// Returns [`Group::inode`] of the group of this name in this one; `None` if there is none.
+    pub fn inode_of(&self, name: &OsStr) -> Result<Option<u64>, Fault> {
+        let goal = format!("identify the cgroup {}", self.shown.join(name).display());
+        let text = format!("statat({:?}, {name:?}, AT_SYMLINK_NOFOLLOW)", self.shown);
+        let stat = || rustix::fs::statat(self.require_dir()?, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+        match look(goal, text, stat) {
+            Ok(stat) => Ok(Some(stat.st_ino)),
+            Err(fault) if fault.errno() == Some(Errno::ENOENT) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Returns its inode number, which no other group of the hierarchy has.
+    pub fn inode(&self) -> Result<u64, Fault> {
+        let goal = format!("identify the cgroup {}", self.shown.display());
+        look(goal, "fstat(fd)", || rustix::fs::fstat(self.require_dir()?)).map(|stat| stat.st_ino)
+    }
+
+    /// Removes a group in this one.
+    pub fn remove(&self, name: &OsStr, why: &str) -> Result<(), Fault> {
+        let goal = format!("remove the cgroup {}", self.shown.join(name).display());
+        let text = format!("unlinkat({:?}, {name:?}, AT_REMOVEDIR)", self.shown);
+        call(goal, text, why, || rustix::fs::unlinkat(self.require_dir()?, name, rustix::fs::AtFlags::REMOVEDIR))
+    }
+
+    /// Writes a value to one of its files.
+    pub fn write(&self, file: &str, value: &str, why: &str) -> Result<(), Fault> {
+        let path = self.shown.join(file);
+        let goal = format!("write {}", path.display());
+        let opened = if narrate::is_dry_run() {
+            None
+        } else {
+            Some(look(&goal, format!("openat({path:?}, O_WRONLY)"), || {
+                openat(self.require_dir()?, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            })?)
+        };
+        call(goal, format!("write({path:?}, {value:?})"), why, || {
+            let opened = opened.ok_or(rustix::io::Errno::BADF)?;
+            rustix::io::write(opened, value.as_bytes()).map(drop)
+        })
+    }
+
+    /// Reads one of its files, without the newline at the end.
+    pub fn read(&self, file: &str) -> Result<String, Fault> {
+        let path = self.shown.join(file);
+        let bytes = look(format!("read {}", path.display()), format!("read({path:?})"), || match &self.dir {
+            Some(dir) => target::read_at(dir.as_fd(), file),
+            None => Err(std::io::Error::from_raw_os_error(Errno::ENOENT as i32)),
+        })?;
+        Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+    }
+
+    /// Moves this process into the group.
+    pub fn join(&self) -> Result<(), Fault> {
+        match self.version {
+            2 => self.write("cgroup.procs", "0", "0 means the writer: this process moves into the group; cgroups(7)"),
+            // The whole process could be moved as well, but then the kernel waits for other CPUs: 11 ms. We are one
+            // thread.
+            _ => self.write("tasks", "0", "0 means the writer: this process moves into the group; cgroups(7)"),
+        }
+    }
+
+    fn require_dir(&self) -> Result<BorrowedFd<'_>, rustix::io::Errno> {
+        self.dir().ok_or(rustix::io::Errno::NOENT)
+    }
+}

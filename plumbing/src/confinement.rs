@@ -1,0 +1,6 @@
+//! What reduces the rights of a command: ids, capabilities, limits, filters, Landlock, security modules.
+
+pub mod privilege;
+pub mod seccomp;
+pub mod selinux;
+pub mod sensitive;

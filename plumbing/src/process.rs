@@ -1,0 +1,19 @@
+//! Processes: the one that runs, the one that a record names, and what is executed next.
+
+pub mod chain;
+pub mod closing;
+pub mod environment;
+pub mod errand;
+pub mod examine;
+pub mod exposure;
+pub mod foreign_descriptor;
+pub mod foreign_user;
+pub mod mountinfo;
+pub mod namespace;
+pub mod procfs;
+pub mod sealed;
+pub mod session;
+pub mod startup;
+pub mod status;
+pub mod target;
+pub mod trial;

@@ -1,0 +1,104 @@
+//! The caller's session and its null device, which a command behind a border must not share. `setsid(2)`,
+//! `ioctl_tty(2)`, `open_tree(2)`.
+//!
+//! A process can open the controlling terminal of its session at /dev/tty although none of its descriptors leads there,
+//! and kill(0) signals its whole process group, also the processes outside. A command with a terminal at 0, 1 or 2 keeps
+//! both, because the caller's shell controls it as a job.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::unistd::{getpgrp, getpid, getsid, setsid};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, fstat, major, minor, openat};
+use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::stdio::{stderr, stdin, stdout};
+use rustix::termios::isatty;
+use rustix::thread::CapabilitySet;
+
+use crate::confinement::privilege::holds;
+use crate::kernel::{call, give_up_terminal, look, mount_setattr, place};
+use crate::{Fault, narrate};
+
+const GOAL: &str = "leave the caller's session";
+
+/// Begins a session, whose only process is this one; it must not lead its process group.
+pub fn begin(why: &str) -> Result<(), Fault> {
+    call("begin a session", "setsid()", why, || setsid().map(drop))
+}
+
+/// Leaves the caller's session unless stdin, stdout or stderr is a terminal. Called while /dev is still the caller's.
+/// Returns whether this process leads a new session.
+pub fn leave() -> Result<bool, Fault> {
+    if [stdin(), stdout(), stderr()].into_iter().any(isatty) {
+        return Ok(false);
+    }
+    let own = getpid();
+    // The leader of a session became the command by execve(2): no caller is left that shares the session.
+    if getsid(None) == Ok(own) {
+        return Ok(false);
+    }
+    if getpgrp() == own {
+        return give_up().map(|()| false);
+    }
+    begin("no terminal was given, so the command gets neither the caller's terminal nor its process group; setsid(2)")?;
+    Ok(true)
+}
+
+/// Gives up the controlling terminal: the leader of a process group cannot begin a session.
+fn give_up() -> Result<(), Fault> {
+    let terminal = match openat(CWD, "/dev/tty", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(terminal) => terminal,
+        // There is no controlling terminal, or no path to it.
+        Err(_) => return Ok(()),
+    };
+    let why = "no terminal was given, so the command does not get the caller's; ioctl_tty(2)";
+    call(GOAL, format!("ioctl({}, TIOCNOTTY)", terminal.as_raw_fd()), why, || give_up_terminal(&terminal))
+}
+
+/// Replaces the host's null device at 0, 1 and 2 by a read-only view of it: root in a container could change its mode and
+/// owner, for every process of the host. It can be read and written as before.
+pub fn replace_null() -> Result<(), Fault> {
+    let standard = [stdin(), stdout(), stderr()];
+    // Without this right on the host, the command could not change the device either.
+    if !standard.iter().any(is_null) || holds(CapabilitySet::SYS_ADMIN) != Some(true) {
+        return Ok(());
+    }
+    let Ok(tree) = view_of_null() else {
+        // Linux before 5.12, or a mount that may not be cloned: the device remains as the caller passed it.
+        return Ok(());
+    };
+    let path = format!("/proc/self/fd/{}", tree.as_raw_fd());
+    // A rescue shell may have no /proc; then there is no path to the view.
+    if narrate::is_dry_run() || !std::path::Path::new(&path).exists() {
+        return Ok(());
+    }
+    for fd in standard.into_iter().filter(is_null) {
+        let goal = "replace the host's null device";
+        let mode = look(goal, "fcntl(F_GETFL)", || fcntl_getfl(fd))? & OFlags::RWMODE;
+        let text = format!("openat(AT_FDCWD, {path:?})");
+        let null = look(goal, text, || openat(CWD, &path, mode | OFlags::CLOEXEC, Mode::empty()))?;
+        look(goal, "fstat()", || if is_null(&null) { Ok(()) } else { Err(Errno::ENODEV) })?;
+        look(goal, format!("dup2(null, {})", fd.as_raw_fd()), || place(&null, fd.as_raw_fd()))?;
+    }
+    Ok(())
+}
+
+fn view_of_null() -> Result<OwnedFd, Fault> {
+    let goal = "make a read-only view of the null device";
+    let text = "open_tree(AT_FDCWD, \"/dev/null\", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC)";
+    let why = "the command must not change the host's device, only read and write it; open_tree(2)";
+    let tree = call(goal, text, why, || {
+        open_tree(CWD, "/dev/null", OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
+    })?;
+    let text = "mount_setattr(tree, \"\", AT_EMPTY_PATH, {attr_set=MOUNT_ATTR_RDONLY})";
+    let why = "it cannot be undone, because the mount belongs to no namespace; mount_setattr(2)";
+    call(goal, text, why, || mount_setattr(&tree, false, libc::MOUNT_ATTR_RDONLY, 0, 0))?;
+    Ok(tree)
+}
+
+fn is_null(fd: &impl std::os::fd::AsFd) -> bool {
+    fstat(fd).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+            && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3)
+    })
+}

@@ -1,0 +1,147 @@
+//! The start of every tool, and what the process inherited, so that the next program gets it unchanged.
+//!
+//! The C library calls [`main!`](crate::main!)'s `main` directly, without Rust's runtime: that would read
+//! /proc/self/maps and set up handlers for a stack that never overflows, which takes as long as making three
+//! namespaces. What the runtime does for safety is done here: SIGPIPE is ignored, so that a closed pipe is an error and
+//! does not kill us, and /dev/null is opened for closed descriptors 0 to 2, so that no file of ours takes their place.
+//! [`hand_on`] undoes both just before `execve(2)`. And if SIGCHLD were ignored, the kernel would keep no child's
+//! status for us; `wait(2)`.
+
+use std::ffi::{OsString, c_char};
+use std::os::fd::{IntoRawFd, RawFd};
+use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use rustix::fs::{Mode, OFlags, open};
+
+use crate::command_line::folding;
+use crate::process::exposure::{self, Exposure};
+use crate::{Fault, Status, kernel, narrate};
+
+/// Bits 0 to 2: that descriptor was closed. Bits 3 and 4: that signal was ignored.
+static INHERITED: AtomicU8 = AtomicU8::new(0);
+const SIGPIPE_IGNORED: u8 = 1 << 3;
+const SIGCHLD_IGNORED: u8 = 1 << 4;
+
+/// argv, as the C library passes it to `main`; nothing else makes one.
+#[repr(transparent)]
+pub struct Argv(pub(crate) *const *const c_char);
+
+/// Our arguments: an [`Argv`].
+static ARGV: AtomicPtr<*const c_char> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The whole of every tool's `main.rs`, under `#![no_main]`: parse, begin, then apply, then report.
+#[macro_export]
+macro_rules! main {
+    ($tool:literal, $parse:expr, $begin:expr, $apply:expr) => {
+        // SAFETY: no other symbol of this name exists: `#![no_main]` keeps the compiler from making one.
+        #[unsafe(no_mangle)]
+        extern "C" fn main(_: std::ffi::c_int, argv: $crate::process::startup::Argv) -> std::ffi::c_int {
+            $crate::process::startup::run($tool, argv, $parse, $begin, $apply)
+        }
+    };
+}
+
+/// Returns our arguments, our own name first.
+pub fn arguments() -> Vec<OsString> {
+    kernel::arguments(Argv(ARGV.load(Ordering::Relaxed)))
+}
+
+fn remember() -> Result<(), Fault> {
+    let mut inherited = 0;
+    for fd in (0..3).filter(|fd| !kernel::is_open(*fd)) {
+        inherited |= 1 << fd;
+        // The file gets the lowest number that is free: this one.
+        kernel::look("replace a closed descriptor", "open(\"/dev/null\")", || {
+            open("/dev/null", OFlags::RDWR, Mode::empty()).map(IntoRawFd::into_raw_fd)
+        })?;
+    }
+    if kernel::replace_disposition(Signal::SIGPIPE, true) {
+        inherited |= SIGPIPE_IGNORED;
+    }
+    if kernel::replace_disposition(Signal::SIGCHLD, false) {
+        inherited |= SIGCHLD_IGNORED;
+    }
+    INHERITED.store(inherited, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Returns whether descriptor `fd` (0 to 2) was closed when we were started.
+pub fn was_closed(fd: RawFd) -> bool {
+    (0..3).contains(&fd) && INHERITED.load(Ordering::Relaxed) & (1 << fd) != 0
+}
+
+/// Restores what was changed at the start: two dispositions and the closed descriptors.
+pub fn hand_on() {
+    let inherited = INHERITED.load(Ordering::Relaxed);
+    if inherited & SIGPIPE_IGNORED == 0 {
+        kernel::replace_disposition(Signal::SIGPIPE, false);
+    }
+    if inherited & SIGCHLD_IGNORED != 0 {
+        kernel::replace_disposition(Signal::SIGCHLD, true);
+    }
+    for fd in (0..3).filter(|fd| was_closed(*fd)) {
+        kernel::close_inherited(fd);
+    }
+}
+
+/// The result of parsing a command line: something to do, or text such as help.
+pub enum Parsed<P> {
+    /// A plan to apply.
+    Plan(P),
+    /// Text to print on stdout: `--help`, `--version`.
+    Text(String),
+}
+
+/// Does the work of [`main!`](crate::main!), and ends the process. `begin` starts the narration, and says who may see
+/// this run.
+pub fn run<P>(
+    tool: &'static str,
+    argv: Argv,
+    parse: fn(Vec<OsString>) -> Result<Parsed<P>, Fault>,
+    begin: fn(&P) -> Exposure,
+    apply: fn(&P) -> Result<Status, Fault>,
+) -> ! {
+    narrate::name_tool(tool);
+    ARGV.store(argv.0.cast_mut(), Ordering::Relaxed);
+    let outcome = refuse_foreign_rights().and_then(|()| remember()).and_then(|()| parse(arguments()));
+    let outcome = outcome.and_then(|parsed| match parsed {
+        Parsed::Plan(plan) => exposure::protect(begin(&plan)).and_then(|()| apply(&plan)),
+        Parsed::Text(text) => print(&folding::for_terminal(&text)),
+    });
+    // Not by returning to the C library: if a filter forbids exit_group(2), it ends us with SIGSEGV.
+    kernel::exit_now(outcome.unwrap_or_else(|fault| fault.report(tool)))
+}
+
+/// Refuses rights that the caller lacks: each of the tools would pass them to the command. `AT_SECURE` alone does not
+/// prove them: security modules set it as well, if a program only changes its label. `getauxval(3)`.
+fn refuse_foreign_rights() -> Result<(), Fault> {
+    if !kernel::gained_rights() {
+        return Ok(());
+    }
+    Err(Fault::new(
+        "cannot run with rights that the caller lacks: this executable is set-user-ID or set-group-ID or has file \
+         capabilities, or its caller runs with a real user ID other than the effective one; every user could become \
+         root with it",
+    )
+    .with_remedy(
+        "remove the set-user-ID bit and the file capabilities (chmod ug-s FILE, setcap -r FILE), and start it by sudo(8), \
+         or as it is in a user namespace of the user's own",
+    ))
+}
+
+/// Writes text for a person or a record to stdout, completely.
+pub fn print(text: &str) -> Result<Status, Fault> {
+    let (goal, call) = ("write the output", "write(stdout)");
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        // /dev/null in its place would accept all, and we would report success.
+        if was_closed(1) {
+            return Err(Fault::kernel(goal, call, Errno::EBADF));
+        }
+        let written = kernel::look(goal, call, || rustix::io::write(rustix::stdio::stdout(), rest))?;
+        rest = &rest[written..];
+    }
+    Ok(Status::SUCCESS)
+}

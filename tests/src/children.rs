@@ -35,13 +35,15 @@ pub fn forget(pid: Pid) {
     expected().remove(&pid.as_raw());
 }
 
-/// Collects every child that has ended, including orphans of rows, so that no pid is occupied by a zombie.
-pub fn collect() {
+/// Collects every child that has ended, including orphans of rows, so that no pid is occupied by a zombie. Returns whether
+/// one is still alive.
+pub fn collect() -> bool {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, status)) => keep(pid, status),
             Ok(WaitStatus::Signaled(pid, signal, _)) => keep(pid, 128 + signal as i32),
-            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
+            Ok(WaitStatus::StillAlive) => return true,
+            Err(Errno::ECHILD) => return false,
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => panic!("waitpid(-1, WNOHANG): {errno}"),
         }

@@ -84,7 +84,7 @@ mod waiting;
 mod world;
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 
@@ -237,6 +237,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// The time in which everything that a row started has to end after the row.
+const GRACE: Duration = Duration::from_secs(10);
+
 fn run(options: &Options, world: &World) -> ExitCode {
     let wanted =
         |row: &&Row| options.filter.as_ref().is_none_or(|text| text.split('|').any(|part| row.name.contains(part)));
@@ -253,7 +256,7 @@ fn run(options: &Options, world: &World) -> ExitCode {
     std::thread::spawn(|| ()).join().ok();
     for row in rows {
         let (start, cases) = (Instant::now(), world.cases_chosen());
-        match row.run(world) {
+        match row.run(world).unless(&scan::descendants_after(GRACE)) {
             // None of its cases contains the text of `--case`, so it has shown nothing.
             Verdict::Passed if world.case.is_some() && world.cases_chosen() == cases => {}
             Verdict::Passed => {

@@ -27,6 +27,18 @@ pub enum Verdict {
     Skipped(String),
 }
 
+impl Verdict {
+    /// Turns a pass into a failure if the row left processes behind.
+    pub fn unless(self, left_behind: &[String]) -> Self {
+        match self {
+            Self::Passed if !left_behind.is_empty() => {
+                Self::Failed(format!("left behind:\n{}", left_behind.join("\n")))
+            }
+            verdict => verdict,
+        }
+    }
+}
+
 #[derive(PartialEq)]
 enum Who {
     Anyone,

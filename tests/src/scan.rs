@@ -75,6 +75,21 @@ impl Scan {
     }
 }
 
+/// Lists the processes that are still alive when the row has ended and `grace` is over. One of them would be seen by the
+/// rows that follow.
+pub fn descendants_after(grace: Duration) -> Vec<String> {
+    let deadline = Instant::now() + grace;
+    loop {
+        if !children::collect() {
+            return Vec::new();
+        }
+        if Instant::now() >= deadline {
+            return descendants().iter().map(Process::description).collect();
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Kills the processes that a failed row left. First those in pid namespaces, so that a process which waits for the end of a
 /// container to clean up after it has a second to do so; then the others.
 pub fn end_descendants() {
@@ -113,6 +128,12 @@ impl Process {
     /// Returns its identity (a pid that is used again has another start time), and its current name.
     fn object(self) -> (String, String) {
         (format!("process {} started at {}", self.pid, self.start), format!(" ({})", self.name))
+    }
+
+    fn description(&self) -> String {
+        let arguments = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
+        format!("process {} ({}): {arguments}", self.pid, self.name)
     }
 
     fn is_in_pid_namespace(&self) -> bool {

@@ -12,11 +12,12 @@ use crate::world::World;
 const PREAMBLE: &str = r#"
 user() { setpriv --reuid 54321 --regid 54321 --clear-groups "$@"; }
 root() { "$@"; }
-service() { unshare "$@" sleep 60 & S=$!; trap 'kill -KILL $S $P 2>/dev/null' EXIT; P=
+PIDS=; trap 'kill -KILL $PIDS 2>/dev/null' EXIT
+service() { unshare "$@" sleep 60 & S=$!; PIDS="$PIDS $S"
     while [ $(readlink /proc/$S/exe) != $(readlink -f $(command -v sleep)) ]; do sleep 0.01; done; }
 held() { local how=$1; shift
-    P=; nsenter -t $S "${AT[@]}" -- bash -c "$(declare -f user root); $how unshare-rs --hold --ttl 60 $*" | cat >$D/record; P=$(jq .init.pid $D/record); }
-hold() { local how=$1; shift; S=$$; $how unshare-rs --hold --ttl 60 "$@" | cat >$D/record; P=$(jq .init.pid $D/record); trap 'kill -KILL $P' EXIT; }
+    nsenter -t $S "${AT[@]}" -- bash -c "$(declare -f user root); $how unshare-rs --hold --ttl 60 $*" | cat >$D/record; P=$(jq .init.pid $D/record); PIDS="$PIDS $P"; }
+hold() { local how=$1; shift; S=$$; $how unshare-rs --hold --ttl 60 "$@" | cat >$D/record; P=$(jq .init.pid $D/record); PIDS="$PIDS $P"; }
 edit() { jq -c "$1" $D/record >$D/edited; }
 [ -n "$OWN" ] || mkdir $D/root $D/root/bin $D/root/etc $D/root/proc $D/root/sys $D/root/dev $D/plant;  cp $(command -v busybox) $D/root/bin; chown -R 54321 $D/root
 printf '#!/bin/sh\necho planted\n' >$D/plant/planted-program; chmod -R a+rx $D/plant
@@ -83,7 +84,7 @@ pub const ROWS: &[Row] = &[
     Row::new("a record does not move root's command into a cgroup that a user can freeze", NEEDS, |world| {
         // A mount of its own, so that the row does not depend on the layout of the machine.
         let file = "mkdir $D/cg; mount -t cgroup2 none $D/cg; G=$D/cg/shared-holds-$$; mkdir $G; chown 54321 $G $G/cgroup.procs; \
-            again() { hold user --user --map-root-user --mount; trap 'kill -KILL $P; rmdir $G' EXIT; edit \".cgroup={version:2,path:\\\"/${G##*/}\\\"}\"; }; again; \
+            again() { hold user --user --map-root-user --mount; trap 'kill -KILL $PIDS; rmdir $G' EXIT; edit \".cgroup={version:2,path:\\\"/${G##*/}\\\"}\"; }; again; \
             sh -c \"echo 0 >$G/cgroup.procs; grep -c ${G##*/} /proc/self/cgroup\"; \
             nsenter-rs --pipe -- true <$D/edited; echo $?; chown 0 $G $G/cgroup.procs; again; nsenter-rs --pipe -- true <$D/edited; echo $?";
         let outcome = run(world, "frozen", &format!("[ -n \"$OWN\" ] || OWN=1 exec unshare -m --propagation private bash $0; {file}"));

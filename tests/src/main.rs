@@ -6,166 +6,39 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "the results are what a test run is for")]
 
-mod agreement;
-mod all_or_nothing;
-mod audit;
-mod callers_session;
-mod changing;
-mod children;
+mod cgexec;
 mod chroot;
-mod chroot_peer;
-mod confinement_attacks;
-mod docker;
-mod dry_run;
-mod escaping;
-mod exit_status;
-mod explain;
-mod fault_text;
-mod foreign_groups;
-mod foreign_holds;
-mod foreign_rights;
-mod found;
-mod guardians;
-mod held;
-mod highest_id;
-mod hold;
-mod hostile_roots;
-mod inspect;
-mod inspect_held;
-mod inspect_walls;
-mod interpreters;
-mod list_limits;
-mod lsns;
-mod lsns_agreement;
-mod manual;
-mod mounts;
-mod named_files;
-mod narration;
-mod need;
-mod network_attacks;
-mod network_fence;
-mod notation;
+mod harness;
+mod netns;
 mod nsenter;
-mod nsenter_agreement;
-mod nsenter_attacks;
-mod nsenter_environ;
-mod nsenter_labels;
-mod nsenter_like;
-mod nsenter_rights;
-mod nsenter_terminal;
-mod oci;
-mod oci_words;
-mod older_kernels;
-mod own_executable;
-mod parsing;
 mod pipeline;
-mod pipelines;
-mod pivot;
-mod planted;
-mod privilege;
-mod read_only_roots;
-mod readme;
-mod records;
-mod row;
-mod scan;
-mod script;
-mod seccomp;
-mod shared_holds;
-mod smoke;
-mod stat;
-mod state_files;
-mod state_limits;
-mod trace;
-#[cfg(target_arch = "x86_64")]
-mod traced;
-mod transparency;
+mod project;
 mod unshare;
-mod waiting;
-mod world;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 
-use row::{Row, Verdict};
-use world::World;
+use harness::row::{self, Row, Verdict};
+use harness::world::World;
+use harness::{agreement, need, scan};
+use nsenter::list;
+use project::{older_kernels, transparency};
 
-/// All topics, in the order in which they run.
-const TOPICS: &[&[Row]] = &[
-    smoke::ROWS,
-    readme::ROWS,
-    seccomp::ROWS,
-    privilege::ROWS,
-    oci::ROWS,
-    oci_words::ROWS,
-    older_kernels::ROWS,
-    pipelines::ROWS,
-    records::ROWS,
-    highest_id::ROWS,
-    hold::ROWS,
-    all_or_nothing::ROWS,
-    guardians::ROWS,
-    foreign_groups::ROWS,
-    inspect::ROWS,
-    inspect_walls::ROWS,
-    inspect_held::ROWS,
-    docker::ROWS,
-    state_files::ROWS,
-    state_limits::ROWS,
-    confinement_attacks::ROWS,
-    foreign_holds::ROWS,
-    shared_holds::ROWS,
-    found::ROWS,
-    audit::ROWS,
-    explain::ROWS,
-    manual::ROWS,
-    escaping::ROWS,
-    exit_status::ROWS,
-    parsing::ROWS,
-    fault_text::ROWS,
-    transparency::ROWS,
-    dry_run::ROWS,
-    list_limits::ROWS,
-    lsns::ROWS,
-    unshare::ROWS,
-    unshare::maps::ROWS,
-    unshare::init::ROWS,
-    #[cfg(target_arch = "x86_64")]
-    traced::ROWS,
-    unshare::refusals::ROWS,
-    unshare::explained::ROWS,
-    unshare::without_clone3::ROWS,
-    unshare::security_modules::ROWS,
-    nsenter::ROWS,
-    network_attacks::ROWS,
-    network_fence::ROWS,
-    callers_session::ROWS,
-    nsenter_attacks::ROWS,
-    nsenter_environ::ROWS,
-    nsenter_rights::ROWS,
-    nsenter_terminal::ROWS,
-    nsenter_like::ROWS,
-    nsenter_labels::ROWS,
-    own_executable::ROWS,
-    interpreters::ROWS,
-    foreign_rights::ROWS,
-    named_files::ROWS,
+/// The folders, in the order in which they run: what all other rows need comes first.
+const FOLDERS: &[&[&[Row]]] = &[
+    project::TOPICS,
+    chroot::TOPICS,
+    pipeline::TOPICS,
+    cgexec::TOPICS,
+    netns::TOPICS,
+    unshare::TOPICS,
+    nsenter::TOPICS,
 ];
 
-/// Topics of one tool: its options, and its agreement with the tool that it replaces. They compare with the programs that
-/// are installed on the host, and are many.
-const HOST_TOPICS: &[&[Row]] = &[
-    chroot::ROWS,
-    chroot_peer::ROWS,
-    pivot::ROWS,
-    planted::ROWS,
-    read_only_roots::ROWS,
-    hostile_roots::ROWS,
-    agreement::ROWS,
-    nsenter_agreement::ROWS,
-    lsns_agreement::ROWS,
-];
+/// Topics that run on the host only.
+const HOST_FOLDERS: &[&[&[Row]]] = &[chroot::HOST_TOPICS, unshare::HOST_TOPICS, nsenter::HOST_TOPICS];
 
 /// Run the end-to-end tests of the five tools. The tools come from the directory that the variable TOOLS names, or else
 /// from the directory of this program.
@@ -217,7 +90,7 @@ fn main() -> ExitCode {
         return probe.run();
     }
     if options.apart {
-        return lsns::live_apart();
+        return list::live_apart();
     }
     if let Some(path) = options.truncate {
         return older_kernels::truncate_file(&path);
@@ -243,8 +116,16 @@ const GRACE: Duration = Duration::from_secs(10);
 fn run(options: &Options, world: &World) -> ExitCode {
     let wanted =
         |row: &&Row| options.filter.as_ref().is_none_or(|text| text.split('|').any(|part| row.name.contains(part)));
-    let host = if world.in_vm { &[][..] } else { HOST_TOPICS };
-    let rows = TOPICS.iter().chain(host).copied().flatten().filter(|row| row.applies_to(world)).filter(wanted);
+    let host = if world.in_vm { &[][..] } else { HOST_FOLDERS };
+    let rows = FOLDERS
+        .iter()
+        .chain(host)
+        .copied()
+        .flatten()
+        .copied()
+        .flatten()
+        .filter(|row| row.applies_to(world))
+        .filter(wanted);
     if options.list {
         rows.for_each(|row| println!("{}", row.name));
         return ExitCode::SUCCESS;

@@ -1,11 +1,11 @@
 //! The narration of every option of unshare-rs: a dry run with the option prints a step, and its reason, that a dry run
 //! without the option does not print. The options come from the declaration, so that a new one without a case fails.
 
-use super::{own, staged};
-use crate::need::Need;
-use crate::row::Row;
-use crate::script::Outcome;
-use crate::world::World;
+use super::options::{own, staged};
+use crate::harness::need::Need;
+use crate::harness::row::Row;
+use crate::harness::script::Outcome;
+use crate::harness::world::World;
 
 /// An option, the options that it is used with, and a part of the step that it adds to the narration.
 pub struct Case {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::own;
-use crate::need::Need;
-use crate::row::Row;
-use crate::scan::Scan;
-use crate::world::World;
+use super::options::own;
+use crate::harness::need::Need;
+use crate::harness::row::Row;
+use crate::harness::scan::Scan;
+use crate::harness::world::World;
 
 const OURS: &[Need] = &[Need::UserNamespaces];
 

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::staged;
-use crate::need::{NEWUIDMAP, Need};
-use crate::row::Row;
-use crate::script::Outcome;
-use crate::world::World;
+use super::options::staged;
+use crate::harness::need::{NEWUIDMAP, Need};
+use crate::harness::row::Row;
+use crate::harness::script::Outcome;
+use crate::harness::world::World;
 
 const HELPERS: &[Need] = &[Need::UserNamespaces, NEWUIDMAP];
 

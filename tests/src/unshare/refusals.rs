@@ -1,8 +1,8 @@
 //! Each cause for which the kernel refuses namespaces, provoked: the error names the cause, and no other.
 
-use super::{own, staged};
-use crate::need::{BWRAP, Need};
-use crate::row::Row;
+use super::options::{own, staged};
+use crate::harness::need::{BWRAP, Need};
+use crate::harness::row::Row;
 
 const OURS: &[Need] = &[Need::UserNamespaces];
 const KINDS: [(&str, &str); 8] = [

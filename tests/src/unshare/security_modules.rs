@@ -4,9 +4,9 @@
 use std::fs;
 
 use super::apparmor_policy::{Profile, remove};
-use crate::need::Need;
-use crate::row::Row;
-use crate::world::World;
+use crate::harness::need::Need;
+use crate::harness::row::Row;
+use crate::harness::world::World;
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[Row::new(

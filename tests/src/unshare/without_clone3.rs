@@ -1,11 +1,11 @@
 //! Under a filter that answers ENOSYS to clone3(2), as container engines did before their filters knew that call:
 //! everything works with clone(2), and the narration says so.
 
-use crate::explain::script;
-use crate::narration::compare;
-use crate::need::{BWRAP, Need, SETPRIV, STRACE};
-use crate::row::Row;
-use crate::trace::{self, place};
+use crate::harness::narration::compare;
+use crate::harness::need::{BWRAP, Need, SETPRIV, STRACE};
+use crate::harness::row::Row;
+use crate::harness::trace::{self, place};
+use crate::project::explain::script;
 
 /// BPF: load the call's number; clone3(2), which is 435 everywhere, fails with ENOSYS, all other calls are allowed.
 /// bubblewrap reads the filter from descriptor 9.

@@ -1,0 +1,62 @@
+//! The OCI runtime in shell: what a bundle says becomes no other argument, and its state is where nobody else writes.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::chroot::oci::{RUNTIME, SCRIPT, within};
+use crate::harness::row::Row;
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("no word of a bundle becomes an option or another argument of the runtime in shell", SCRIPT, |world| {
+        let at = world.directory("oci-words");
+        fs::write(at.join("runtime"), RUNTIME).expect("the script");
+        let own = world.as_root();
+        let named =
+            |key: &str, value: &str| json!({"linux": {"namespaces": [{"type": "network", "path": "/x", key: value}]}});
+        let control =
+            format!("IFS='\n'; unshare-rs {own} --uts $(jq -r '\"--hostname\", .hostname' config.json); unset IFS");
+        for (config, said, read) in [
+            (
+                json!({"hostname": "x\n--\nsh\n-c\n>ran", "linux": {"namespaces": [{"type": "uts"}]}}),
+                "control character",
+                control.as_str(),
+            ),
+            (named("path", "/x\n--\nsh\n-c\n>ran"), "control character", ":"),
+            (named("path", "web"), "is no absolute path", ":"),
+            (named("type", "target"), "is no kind of namespace", ":"),
+        ] {
+            fs::write(at.join("config.json"), config.to_string()).expect("a configuration");
+            // A line by itself, read word by word, runs what the host name says.
+            let line = format!(
+                "cd $B; rm -f ran; {read}; ls ran 2>/dev/null; rm -f ran; sh ./runtime --root $B/state create --bundle $B c || echo refused; ls ran state 2>/dev/null"
+            );
+            let before = if read == ":" { "" } else { "ran\n" };
+            within(world, &line, &at).run().stdout_is(&format!("{before}refused\nstate:\n")).stderr_has(said);
+        }
+        for id in ["'a b'", "'a\nb'", ".", "x/y", "'$x'"] {
+            within(world, &format!("cd $B; sh ./runtime --root $B/state state {id}"), &at)
+                .run()
+                .fails_with(1)
+                .stderr_has("is no container id");
+        }
+    })
+    .host_only(),
+    Row::new("the runtime in shell keeps its state where no other user can write", SCRIPT, |world| {
+        let at = world.directory("oci-state");
+        fs::write(at.join("runtime"), RUNTIME).expect("the script");
+        let line = "cd $B; mkdir -p x/oci-runtime/planted; echo /b >x/oci-runtime/planted/bundle; export XDG_RUNTIME_DIR=$B/x; \
+            sh ./runtime --root x/oci-runtime state planted | jq -r .status; \
+            for mode in 777 700; do chmod $mode x; sh ./runtime state planted | jq -r .status; done";
+        let outcome = within(world, line, &at).run();
+        if world.is_root {
+            outcome.stdout_is("stopped\n").stderr_has("there is no container planted");
+        } else {
+            outcome
+                .stdout_is("stopped\nstopped\n")
+                .stderr_has("XDG_RUNTIME_DIR is no directory of yours with mode 700");
+        }
+    })
+    .host_only(),
+];

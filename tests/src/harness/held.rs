@@ -1,0 +1,44 @@
+//! A held container for rows that need one: made by the tool, removed with the row.
+
+use serde_json::Value;
+
+use crate::harness::stat::Stat;
+use crate::harness::world::World;
+
+/// An unfinished container.
+pub struct Held<'a> {
+    world: &'a World,
+    /// Its record, with the newline.
+    pub record: String,
+    /// The pid of its init.
+    pub pid: i32,
+}
+
+impl<'a> Held<'a> {
+    /// Makes a container with this name; in a user namespace if we are not root.
+    pub fn new(world: &'a World, name: &str) -> Self {
+        let user = world.as_root();
+        // The substitution waits until no process holds the pipe: an init that held it would be noticed here.
+        let script = format!(
+            "record=$(unshare-rs --hold --name {name} --hostname {name} {user} --mount --pid --uts --ipc --net --ttl 120) && \
+             echo \"$record\""
+        );
+        let record = world.sh(&script).succeeds().stdout;
+        let parsed: Value = serde_json::from_str(&record).expect("a record");
+        let pid = parsed["init"]["pid"].as_i64().expect("a pid") as i32;
+        Held { world, record, pid }
+    }
+
+    /// Reports whether its init exists and is not a zombie.
+    pub fn is_alive(&self) -> bool {
+        Stat::of(self.pid).is_some_and(|stat| stat.is_alive())
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if self.is_alive() {
+            self.world.script("nsenter-rs --pipe --rm -- true").stdin(self.record.clone()).run();
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Rows about netns-rs.
+
+pub mod attacks;
+pub mod fence;
+
+use crate::harness::row::Row;
+
+/// The topics, in the order in which they run.
+pub const TOPICS: &[&[Row]] = &[attacks::ROWS, fence::ROWS];

@@ -1,0 +1,97 @@
+//! What `nsenter-rs --list` and `--inspect` read of the mount tables of others, in bytes as strace(1) counts them, and
+//! that a file server which does not answer makes neither of them wait.
+
+use std::time::Duration;
+
+use crate::harness::need::{BASH, Need, PERL, SETPRIV, STRACE, UNSHARE};
+use crate::harness::row::Row;
+use crate::harness::script::Outcome;
+use crate::harness::waiting::WAITING;
+use crate::harness::world::World;
+
+/// `long COMMAND` makes COMMAND create a mount table of some 12 MB in its own mount namespace, and then a namespace
+/// that only a mount at the end of the table keeps alive; `$P` is the process. `cost COMMAND` counts what COMMAND reads
+/// of that table.
+const PREAMBLE: &str = r#"
+cat >long.pl <<'END'
+my ($root) = @ARGV; my ($empty, $blank) = ("\0", " " x 250);
+mkdir $root; chdir $root; for (1 .. 13) { mkdir $blank or die; chdir $blank or die }
+for (1 .. 500) { my $here = "."; syscall(165, $here, $here, $empty, 0x1000, 0) == 0 or die "mount: $!" }
+open my $file, ">", "$root/uts";
+system("unshare", "-u", "mount", "--bind", "/proc/self/ns/uts", "$root/uts") == 0 or die;
+open my $ready, ">", "$root/ready"; exec "sleep", "86466";
+END
+cost() { strace -qq -y -e trace=read -o trace "$@" >out 2>errors; echo "$? $(awk -v table="/$P/mountinfo>" 'index($0, table) { sum += $NF } END { printf "%d", sum / 65536 }' trace)"; }
+long() { chmod 755 .; T=$PWD/tree; [ "$1" = unshare ] || { mkdir -m 777 open; T=$PWD/open/tree; }
+    "$@" perl $PWD/long.pl $T & OUTER=$!; trap 'kill -KILL $OUTER $P' EXIT
+    for i in $(seq 500); do [ -e $T/ready ] && break; sleep 0.02; done; P=$OUTER; asleep $P; }
+"#;
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("a long mount table of another user is not read to its end, and stderr says so", &[BASH, PERL, SETPRIV, STRACE, UNSHARE, Need::UserNamespaces], |world| {
+        let line = "long setpriv --reuid 54321 --regid 54321 --clear-groups unshare -U -r -m; \
+            [ $(head -c 8388608 /proc/$P/mountinfo | wc -c) = 8388608 ] && echo long; \
+            cost nsenter-rs --list -t mnt -t uts; grep -o 'did not read.*' errors; cost nsenter-rs --inspect $P --json; grep -o not-all-read out; \
+            cost nsenter-rs --diff $P $$ --json";
+        run(world, "list-long", line).stdout_is(
+            "long\n0 4\ndid not read 1 mount tables of user 54321 to their end: the limits are 256 KiB for each table and 4 MiB for all\n\
+             0 256\nnot-all-read\n0 256\n",
+        );
+    })
+    .root_only()
+    .host_only(),
+    Row::new("a long mount table of our own user namespace is read to its end", &[BASH, PERL, STRACE, UNSHARE], |world| {
+        let line = "long unshare -m; cost nsenter-rs --list -t uts -o HOLDER | { read code units; [ $units -gt 128 ] && echo $code; }; \
+            cat errors; grep -c \"^mount .*/tree/uts of process $P\" out";
+        run(world, "list-own", line).stdout_is("0\n1\n");
+    })
+    .root_only()
+    .host_only(),
+    Row::new("a namespace that is mounted in a file system whose server does not answer is listed without waiting", &[BASH, PERL, UNSHARE], |world| {
+        let line = "cat >dead.pl <<'END'\n".to_owned() + DEAD + "END\n\
+            mkdir dead; unshare -m --propagation private perl dead.pl $PWD/dead & S=$!; trap 'kill -KILL $(cat server) $S' EXIT; \
+            for i in $(seq 500); do [ -s server ] && break; sleep 0.02; done; P=$S; kill -STOP $(cat server); \
+            timeout --signal KILL 2 stat /proc/$P/root$PWD/dead/ns >/dev/null; echo $?; \
+            for command in '--list --output-all' '--list -t net -o NS,PNS,ONS,NETNSID,HOLDER' \"--inspect $P\" \"--diff $P $$\" '--list --containers' '--find no-such-one --json'; do \
+                timeout --signal KILL 15 nsenter-rs $command >out 2>errors; echo $?; grep -c \"dead/ns of process $P\" out; done";
+        run(world, "list-dead", &line).stdout_is("137\n0\n1\n0\n1\n0\n0\n0\n0\n0\n0\n125\n0\n");
+    })
+    .root_only()
+    .host_only(),
+];
+
+/// Mounts a file system with one file, `ns`, at `$0`, and on that file a network namespace that nothing else keeps
+/// alive. The kernel forgets each answer at once, and has to ask again; `server` has the pid of the process that
+/// answers.
+const DEAD: &str = r#"
+use strict;
+my ($path) = @ARGV;
+sysopen(my $server, "/dev/fuse", 2) or die;
+my $options = sprintf "fd=%d,rootmode=40755,user_id=0,group_id=0\0", fileno $server;
+my ($none, $type, $at) = ("none\0", "fuse\0", "$path\0");
+syscall(165, $none, $at, $type, 0, $options) == 0 or die "mount: $!";
+if (my $served = fork()) {
+    close($server);
+    system("unshare", "-n", "mount", "--bind", "/proc/self/ns/net", "$path/ns") == 0 or die;
+    open(my $note, ">", "server");
+    syswrite($note, $served);
+    sleep 600;
+}
+sub attributes { pack("Q6L10", $_[0], 0, 0, 0, 0, 0, 0, 0, 0, $_[1], 1, 0, 0, 0, 4096, 0) }
+# struct fuse_in_header; then INIT, LOOKUP, GETATTR.
+while (sysread($server, my $request, 1 << 20)) {
+    my ($length, $call, $number, $node) = unpack("LLQQ", $request);
+    next if $call == 2 || $call == 15;
+    my $file = $node == 1 ? 040755 : 0100644;
+    my $answer = $call == 26 ? pack("LLLLSSLLSSLx28", 7, 31, 0, 0, 10, 5, 131072, 1, 0, 0, 0)
+        : $call == 1 ? pack("QQQQLL", 2, 0, 0, 0, 0, 0) . attributes(2, 0100644)
+        : $call == 3 ? pack("QLL", 0, 0, 0) . attributes($node, $file)
+        : undef;
+    syswrite($server, pack("LlQ", 16 + length($answer // ""), defined $answer ? 0 : -38, $number) . ($answer // ""));
+}
+"#;
+
+fn run(world: &World, name: &str, lines: &str) -> Outcome {
+    world.apart(name, &format!("cd $D\n{WAITING}{PREAMBLE}{lines}")).within(Duration::from_secs(120)).run()
+}

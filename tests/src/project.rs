@@ -1,0 +1,40 @@
+//! Rows about all five tools: what an error, a usage error, a narration, an exit status and a document must be.
+
+pub mod dry_run;
+pub mod escaping;
+pub mod exit_status;
+pub mod explain;
+pub mod fault_text;
+pub mod foreign_rights;
+pub mod highest_id;
+pub mod interpreters;
+pub mod manual;
+pub mod named_files;
+pub mod older_kernels;
+pub mod own_executable;
+pub mod parsing;
+pub mod readme;
+pub mod smoke;
+pub mod transparency;
+
+use crate::harness::row::Row;
+
+/// The topics, in the order in which they run.
+pub const TOPICS: &[&[Row]] = &[
+    smoke::ROWS,
+    readme::ROWS,
+    older_kernels::ROWS,
+    highest_id::ROWS,
+    explain::ROWS,
+    manual::ROWS,
+    escaping::ROWS,
+    exit_status::ROWS,
+    parsing::ROWS,
+    fault_text::ROWS,
+    transparency::ROWS,
+    dry_run::ROWS,
+    own_executable::ROWS,
+    interpreters::ROWS,
+    foreign_rights::ROWS,
+    named_files::ROWS,
+];

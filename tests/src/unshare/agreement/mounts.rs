@@ -1,0 +1,53 @@
+//! The mount namespace and what depends on it: propagation, proc, root and working directory.
+
+use crate::harness::agreement::case::Case;
+
+/// Cases in a mount namespace.
+pub const CASES: &[Case] = &[
+    Case::new("--mount --propagation private").root(),
+    Case::new("--mount --propagation shared").root(),
+    Case::new("--mount --propagation=slave").root(),
+    Case::new("--mount --propagation unchanged").root(),
+    Case::new("--propagation shared").root(),
+    Case::new("--propagation slave"),
+    Case::new("-r --mount --propagation private"),
+    Case::new("-r --mount --propagation shared"),
+    Case::new("-r --mount --propagation slave"),
+    Case::new("-r --mount --propagation unchanged"),
+    Case::new("-m --propagation upwards").ends(1),
+    Case::script("exec unshare --mount --propagation shared bash -c 'exec $unshare --mount $look'").root(),
+    Case::script("exec unshare --mount --propagation shared bash -c 'exec $unshare --mount --propagation slave $look'")
+        .root(),
+    Case::script("exec unshare --mount --propagation shared bash -c 'exec $unshare -m --propagation unchanged $look'")
+        .root(),
+    Case::script("exec unshare --mount --propagation shared bash -c 'exec $unshare --mount-proc $look'").root(),
+    Case::script("exec unshare -rm --propagation shared bash -c 'exec $unshare -m --propagation unchanged $look'"),
+    Case::new("--mount-proc").root(),
+    Case::new("--mount-proc --pid --fork").root(),
+    Case::new("--mount-proc=/proc --pid --fork").root(),
+    Case::new("--mount-proc --fork").root(),
+    Case::new("--mount-proc=$dir").command("ls $dir/self/stat").root(),
+    Case::new("--mount-proc=/no/such/directory").root().ends(1),
+    Case::new("--mount-proc --propagation shared").root(),
+    Case::new("--mount-proc --propagation slave --pid -f").root(),
+    Case::new("--mount-proc --propagation unchanged").root(),
+    Case::new("-r --mount-proc --pid --fork"),
+    Case::new("-r --mount-proc").user().ends(1),
+    Case::new("-U --mount-proc").user().ends(1),
+    Case::new("--mount-proc --pid --fork").user().ends(1),
+    Case::new("--root=$root --mount-proc --pid --fork").command("/look --look").root(),
+    Case::new("-R $root --mount-proc -pf").command("/look --look a b").root(),
+    Case::new("-r --root $root").command("/look --look"),
+    Case::new("-r --root=$root --wd=/tmp").command("/look --look"),
+    Case::new("-r --wd=/tmp --root=$root --mount-proc --pid --fork").command("/look --look"),
+    Case::new("-r --root=/no/such/directory").ends(1),
+    Case::new("-r --root=$root --wd=/no/such/directory").command("/look --look").ends(1),
+    Case::new("-r --root=$root").command("/bin/no-such-program").ends(127),
+    Case::new("--root=$root").user().command("/look --look").ends(1),
+    Case::new("--wd=/usr"),
+    Case::new("-w /usr --fork"),
+    Case::new("--wd=/no/such/directory").ends(1),
+    Case::new("--wd=/etc/passwd").ends(1),
+    Case::new("").after("cd /usr/bin"),
+    Case::new("-rm").after("cd /usr/bin"),
+];

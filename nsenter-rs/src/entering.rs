@@ -14,22 +14,23 @@ use plumbing::process::namespace::Kind;
 use plumbing::process::target::{Target, own_namespace_inode};
 use plumbing::{Fault, Status, narrate};
 
-use crate::address::{Address, Opened};
-use crate::command::Command;
-use crate::credentials::{Credentials, Id};
-use crate::directory::Directories;
-use crate::enter::{self, Entry};
-use crate::entrance::{Asked, Entrances, Source};
-use crate::environ::{Surroundings, Theirs};
-use crate::like_target::{Like, Unreadable};
+use crate::enter::chroot_chdir::Directories;
+use crate::enter::command::Command;
+use crate::enter::credentials::{Credentials, Id};
+use crate::enter::environ::{Surroundings, Theirs};
+use crate::enter::fork::Entry;
+use crate::enter::like_target::{Like, Unreadable};
+use crate::enter::pid_or_name::{OpenTarget, PidOrName};
+use crate::enter::setns::{OpenNamespaces, Selection, Source};
+use crate::enter::{fork, join_cgroup, like_target};
 use crate::options::{CommandAs, Namespaces};
-use crate::{find, like_target, membership, plan};
+use crate::{find, plan};
 
 /// The request that the options make.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Entering {
-    target: Option<Address>,
-    asked: Asked,
+    target: Option<PidOrName>,
+    asked: Selection,
     directories: Directories,
     credentials: Credentials,
     /// Whether the command gets the target's environment.
@@ -43,7 +44,7 @@ pub(crate) struct Entering {
 impl Entering {
     /// Builds the request from the options; refuses contradictions.
     pub(crate) fn of(
-        targets: Vec<Address>,
+        targets: Vec<PidOrName>,
         namespaces: Namespaces,
         how: CommandAs,
         words: Vec<OsString>,
@@ -55,7 +56,7 @@ impl Entering {
         let like_target = how.like_target();
         let entering = Entering {
             target: targets.into_iter().next(),
-            asked: Asked { all, sources: namespaces.sources(), user_parent },
+            asked: Selection { all, sources: namespaces.sources(), user_parent },
             directories: Directories { root: how.root, wd: how.wd, wdns: how.wdns },
             credentials: Credentials {
                 uid: how.setuid,
@@ -136,9 +137,9 @@ impl Entering {
 
     /// Prints a warning if the container was named and its root has fewer rights than the command will have here. For a
     /// pid, like nsenter(1), it prints none.
-    fn remark_on_rights(&self, entrances: &Entrances<'_>, example: &Target) -> Result<(), Fault> {
-        let Some(Address::Named(reference)) = &self.target else { return Ok(()) };
-        let more = match entrances.kinds().contains(Kind::Mnt) {
+    fn remark_on_rights(&self, namespaces: &OpenNamespaces<'_>, example: &Target) -> Result<(), Fault> {
+        let Some(PidOrName::Named(reference)) = &self.target else { return Ok(()) };
+        let more = match namespaces.kinds().contains(Kind::Mnt) {
             true => like_target::more_than(example)?,
             false => Vec::new(),
         };
@@ -153,11 +154,11 @@ impl Entering {
     }
 
     /// Opens the target, and returns what is requested of it. A named network namespace has no process, but a file.
-    fn open(&self) -> Result<(Option<Target>, Cow<'_, Asked>), Fault> {
-        let file = match self.target.as_ref().map(Address::open).transpose()? {
+    fn open(&self) -> Result<(Option<Target>, Cow<'_, Selection>), Fault> {
+        let file = match self.target.as_ref().map(PidOrName::open).transpose()? {
             None => return Ok((None, Cow::Borrowed(&self.asked))),
-            Some(Opened::Process(target)) => return Ok((Some(target), Cow::Borrowed(&self.asked))),
-            Some(Opened::Network(file)) => file,
+            Some(OpenTarget::Process(target)) => return Ok((Some(target), Cow::Borrowed(&self.asked))),
+            Some(OpenTarget::Network(file)) => file,
         };
         let (of_target, mut sources): (Vec<_>, Vec<_>) =
             self.asked.sources.iter().cloned().partition(|(_, source)| !matches!(source, Source::File(_)));
@@ -177,18 +178,18 @@ impl Entering {
         if self.asked.all || !of_target.is_empty() {
             sources.push((Kind::Net, Source::File(file)));
         }
-        Ok((None, Cow::Owned(Asked { all: false, sources, user_parent: self.asked.user_parent })))
+        Ok((None, Cow::Owned(Selection { all: false, sources, user_parent: self.asked.user_parent })))
     }
 
     /// Enters, and runs the command.
     pub(crate) fn apply(&self) -> Result<Status, Fault> {
         let (target, asked) = self.open()?;
-        let entrances = asked.open(target.as_ref())?;
-        if entrances.cross_border() {
+        let namespaces = asked.open(target.as_ref())?;
+        if namespaces.cross_border() {
             // Not before it is known to be necessary. If a sealed copy is executed, the copy opens all this again.
             plan::seal(&self.command)?;
         }
-        let is_asked = self.like_target.is_some() || matches!(self.target, Some(Address::Named(_)));
+        let is_asked = self.like_target.is_some() || matches!(self.target, Some(PidOrName::Named(_)));
         let asked_of = target.as_ref().filter(|_| is_asked);
         let command = match self.like_target {
             Some(unreadable) => asked_of.map(|init| model(init, unreadable)).transpose()?.flatten(),
@@ -196,29 +197,29 @@ impl Entering {
         };
         let example = self.example(asked_of, command.as_ref())?;
         let like = match (example, self.like_target) {
-            (Some(example), Some(unreadable)) => Some(like(example, &entrances, unreadable)?),
+            (Some(example), Some(unreadable)) => Some(like(example, &namespaces, unreadable)?),
             (Some(example), None) => {
-                self.remark_on_rights(&entrances, example)?;
+                self.remark_on_rights(&namespaces, example)?;
                 None
             }
             _ => None,
         };
         let groups = match (&target, self.join_cgroup || self.like_target.is_some()) {
-            (Some(target), true) => membership::of_target(target)?,
+            (Some(target), true) => join_cgroup::of_target(target)?,
             _ => None,
         };
         let environment = match (&target, self.environment) {
             (Some(target), true) => {
-                let enters = |kind| entrances.kinds().contains(kind);
+                let enters = |kind| namespaces.kinds().contains(kind);
                 let expects_host = !enters(Kind::Mnt) && self.directories.root.is_none();
                 Surroundings::OfTarget(Theirs::of(target, enters(Kind::User), expects_host)?)
             }
             _ => Surroundings::Known(Environment::inherited()),
         };
-        let stays = entrances.kinds().contains(Kind::Pid) && !self.command.no_fork;
+        let stays = namespaces.kinds().contains(Kind::Pid) && !self.command.no_fork;
         let mut entry = Entry {
             target: target.as_ref(),
-            entrances,
+            namespaces,
             groups,
             follow_context: self.follow_context,
             directories: self.directories.open(target.as_ref())?,
@@ -230,8 +231,8 @@ impl Entering {
             stdin: None,
         };
         match stays || (entry.needs_terminal() && !self.command.no_fork) {
-            true => enter::enter(&mut entry, || Ok(())),
-            false => enter::become_command(&entry),
+            true => fork::enter(&mut entry, || Ok(())),
+            false => fork::become_command(&entry),
         }
     }
 }
@@ -258,9 +259,9 @@ fn no_command(init: &Target) -> Fault {
     ))
 }
 
-fn like<'a>(target: &'a Target, entrances: &Entrances<'_>, unreadable: Unreadable) -> Result<Like<'a>, Fault> {
+fn like<'a>(target: &'a Target, namespaces: &OpenNamespaces<'_>, unreadable: Unreadable) -> Result<Like<'a>, Fault> {
     let is_foreign = target.namespace_inode(Kind::User)? != own_namespace_inode(Kind::User);
-    if is_foreign && !entrances.kinds().contains(Kind::User) {
+    if is_foreign && !namespaces.kinds().contains(Kind::User) {
         return Err(Fault::new(format!(
             "cannot make the command like process {}: its capabilities apply only in its user namespace; enter that \
              with --user or --all",

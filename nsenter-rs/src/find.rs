@@ -4,22 +4,22 @@
 //! about one process (docker runs on containerd, podman on crun); then the runtime that knows the name wins, and root's
 //! claims come first.
 
-mod allowance;
 mod claim;
 mod containerd;
 mod docker;
+mod held_command;
 mod hold;
 mod kubernetes;
 mod lxc;
-mod model;
 pub(crate) mod netns;
 mod nspawn;
 mod oci;
-mod place;
 mod processes;
+mod read_limits;
 mod reference;
 mod resolve;
 mod runtime;
+mod state_directory;
 mod storage;
 mod unit;
 
@@ -38,14 +38,14 @@ use plumbing::text::Text;
 use plumbing::{Fault, Status, narrate};
 use serde::Serialize;
 
-use allowance::Allowance;
 use claim::{Claim, Refused};
-pub(crate) use model::{command as command_of, model as model_of};
-use place::{Place, Unusable};
+pub(crate) use held_command::{command as command_of, model as model_of};
 use processes::Process;
+use read_limits::Allowance;
 pub(crate) use reference::Reference;
 pub(crate) use resolve::{Found, resolve};
 pub(crate) use runtime::Runtime;
+use state_directory::{Place, Unusable};
 
 /// A running container.
 pub(crate) struct Container {

@@ -18,13 +18,13 @@ mod kernel_files;
 mod mount_table;
 mod mounts;
 mod namespaces;
+mod proc_status;
+mod reading;
 mod rules;
-mod seen;
 mod sockets;
-mod status;
-mod stronger;
 mod subject;
 mod table;
+mod traceable;
 
 use plumbing::command_line::folding;
 use plumbing::pipeline::pipe;
@@ -45,7 +45,7 @@ use self::id_maps::Ids;
 use self::mount_table::MountTable;
 use self::mounts::{Judge, Mounts};
 use self::namespaces::Namespaces;
-use self::seen::{List, Seen};
+use self::reading::{List, Seen};
 use self::sockets::Socket;
 pub(crate) use self::subject::Subject;
 use crate::find;
@@ -102,11 +102,11 @@ impl Isolation {
         let host = namespaces::host()?;
         let mut findings = Findings::default();
         let namespaces = Namespaces::of(target, &host)?;
-        let status = status::Status::of(target);
+        let status = proc_status::Status::of(target);
         let ids = Seen::of(status.as_ref().map_err(Fault::clone).and_then(|status| Ids::of(target, status)));
         let capabilities = Seen::of(status.as_ref().map(Capabilities::of).map_err(Fault::clone));
         let confinement = Seen::of(status.as_ref().map(|status| Confinement::of(target, status)).map_err(Fault::clone));
-        let nothing = status::Status::nothing();
+        let nothing = proc_status::Status::nothing();
         let standing = Standing::of(&namespaces, ids.ok(), status.as_ref().unwrap_or(&nothing));
         rules::of_namespaces(&namespaces, &standing, &mut findings);
         if let Some(confinement) = confinement.ok() {
@@ -115,7 +115,7 @@ impl Isolation {
         }
         rules::of_tracing(&namespaces, &standing, &mut findings);
         if let Ok(status) = &status {
-            stronger::of(target, &namespaces, status, &standing, &mut findings)?;
+            traceable::of(target, &namespaces, status, &standing, &mut findings)?;
         }
         let cgroup = Seen::of(Group::of(record, target));
         if let Some(group) = cgroup.ok() {

@@ -4,36 +4,37 @@
 //! that are shown. Without `listns(2)` the kernel has no list of namespaces: a namespace to which no process, mount or
 //! descriptor that we may inspect leads is not found.
 
-mod allowance;
+mod cell;
 mod column;
+pub(crate) mod containers;
 mod filter;
 mod holder;
+mod inventory;
 mod json;
-mod kin;
 mod line;
 pub mod manual;
 mod mount;
+mod mount_table_limits;
 mod netnsid;
 mod options;
-mod plan;
+mod parent_and_owner;
 mod print;
 mod process;
-mod survey;
-mod view;
+mod request;
 
 use plumbing::process::startup;
 use plumbing::{Fault, Status};
 
+use cell::{Cell, View};
 use column::{Column, Type};
+use inventory::{Depth, Survey};
 use json::Object;
 use line::{Drawn, Lines, Relation};
 pub use options::command;
 pub(crate) use options::parse;
-pub(crate) use plan::Listing;
-use plan::{Style, Subject};
 use print::{Entry, Table};
-use survey::{Depth, Survey};
-use view::{Cell, View};
+pub(crate) use request::Listing;
+use request::{Style, Subject};
 
 impl Listing {
     /// Prints the listing to stdout.
@@ -85,7 +86,7 @@ impl Listing {
         let descendants =
             survey.namespaces.iter().filter(|(_, namespace)| follows_namespaces || namespace.processes == 0);
         let descendants: Vec<_> = descendants.map(|(inode, _)| *inode).collect();
-        descendants.into_iter().for_each(|inode| kin::add_ancestors(&mut survey, inode));
+        descendants.into_iter().for_each(|inode| parent_and_owner::add_ancestors(&mut survey, inode));
         Ok(survey)
     }
 

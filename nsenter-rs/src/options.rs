@@ -10,11 +10,11 @@ use plumbing::command_line::options::{Narration, of_os};
 use plumbing::command_line::ordinary::Ordinary;
 use plumbing::process::namespace::Kind;
 
-use crate::address::Address;
-use crate::credentials::Id;
-use crate::entrance::Source;
+use crate::enter::credentials::Id;
+use crate::enter::like_target::Unreadable;
+use crate::enter::pid_or_name::PidOrName;
+use crate::enter::setns::Source;
 use crate::find::{Reference, Runtime};
-use crate::like_target::Unreadable;
 
 const EXAMPLES: &str = "
   nsenter-rs --target 4242 --all -- sh                      enter every namespace of a process
@@ -37,9 +37,9 @@ const EXAMPLES: &str = "
 pub struct Options {
     /// Enter the namespaces of this process or container; PID:INODE guards against pid reuse
     #[arg(short, long, value_name = "PID[:INODE]|NAME", help_heading = "Target",
-          value_parser = of_os(Address::read),
+          value_parser = of_os(PidOrName::read),
           action = clap::ArgAction::Append, conflicts_with_all = ["pipe", "find"])]
-    pub(crate) target: Vec<Address>,
+    pub(crate) target: Vec<PidOrName>,
     /// Enter the container whose record is on stdin
     #[arg(long, help_heading = "Target", conflicts_with = "find")]
     pub(crate) pipe: bool,

@@ -14,20 +14,22 @@ use plumbing::process::target::Target;
 use plumbing::process::{chain, sealed};
 use plumbing::{Fault, Status, narrate};
 
-use crate::command::Command;
-use crate::credentials::Credentials;
-use crate::directory::Opened;
-use crate::enter::Entry;
+use crate::enter::chroot_chdir::OpenDirectories;
+use crate::enter::command::Command;
+use crate::enter::credentials::Credentials;
+use crate::enter::environ::Surroundings;
+use crate::enter::fork::Entry;
+use crate::enter::like_target::{Like, Unreadable};
+use crate::enter::record_environ::Recorded;
+use crate::enter::setns::OpenNamespaces;
+use crate::enter::{fork, join_cgroup, stdin};
 use crate::entering::Entering;
-use crate::entrance::Entrances;
-use crate::environ::Surroundings;
 use crate::find::Reference;
 use crate::inspect::Subject;
-use crate::like_target::{Like, Unreadable};
 use crate::list::Listing;
+use crate::list::containers;
 use crate::options::{Inspection, Options};
-use crate::recorded::Recorded;
-use crate::{attached, containers, enter, find, inspect, membership, standard_input};
+use crate::{attached_values, find, inspect};
 
 /// The task that a command line requests, and its narration.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,7 +71,7 @@ impl Plan {
             return crate::list::parse(argv.into_iter().skip(1).collect())?
                 .and_then(|(narration, listing)| Ok(Plan { narration, task: Task::List(Box::new(listing)) }));
         }
-        let argv = attached::spell_out(argv, crate::options::command);
+        let argv = attached_values::spell_out(argv, crate::options::command);
         plumbing::command_line::options::parse::<Options>(argv)?.and_then(Plan::of)
     }
 
@@ -210,23 +212,23 @@ fn enter_stage(stage: &mut Stage, remove: bool, stdin: Option<RawFd>, command: &
     };
     let mut entry = Entry {
         target: Some(&stage.target),
-        entrances: Entrances::foreign(&stage.target)?,
-        groups: membership::of(&stage.record, &stage.target)?,
+        namespaces: OpenNamespaces::foreign(&stage.target)?,
+        groups: join_cgroup::of(&stage.record, &stage.target)?,
         follow_context: false,
-        directories: Opened::default(),
+        directories: OpenDirectories::default(),
         credentials: Credentials::default(),
         like,
         environment: Surroundings::OfRecord(Recorded::of(stage)?),
         process,
         command,
-        stdin: Some(standard_input::choose(stdin)?),
+        stdin: Some(stdin::choose(stdin)?),
     };
     let mut is_ours = true;
     let entered = || match &stage.hold {
         Hold::Unfinished(lease) => lease.entered(&stage.target, remove).map(|worth| is_ours = worth),
         _ => Ok(()),
     };
-    let status = enter::enter(&mut entry, entered)?;
+    let status = fork::enter(&mut entry, entered)?;
     if !is_ours {
         stage.hold = Hold::InUse;
     }

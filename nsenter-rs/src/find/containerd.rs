@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::claim::{Claim, Group};
 use super::kubernetes::{self, Annotations};
-use super::place::Place;
+use super::state_directory::Place;
 use super::{Runtime, Search, oci};
 
 /// The default state directory, and those of distributions that bundle a containerd of their own.

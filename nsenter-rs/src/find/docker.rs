@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::claim::Claim;
-use super::place::Place;
 use super::reference::is_random;
+use super::state_directory::Place;
 use super::{Runtime, Search, oci};
 
 #[derive(Deserialize)]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::claim::Claim;
-use super::place::{Place, Unusable};
+use super::state_directory::{Place, Unusable};
 use super::{Runtime, Search};
 
 /// The state that one of the runtimes recorded.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::claim::Claim;
 use super::kubernetes::{self, Annotations};
-use super::place::Place;
+use super::state_directory::Place;
 use super::{Runtime, Search, oci};
 
 /// One store: a directory of permanent files, and one of files that do not outlive a reboot.

@@ -12,7 +12,7 @@ use plumbing::cgroup::hierarchy::Hierarchy;
 use plumbing::process::target::Target;
 
 use super::claim::{Claim, Group, is_roots};
-use super::place::Place;
+use super::state_directory::Place;
 use super::{Runtime, Search};
 
 /// The types of units that have processes.

@@ -7,7 +7,7 @@ use plumbing::confinement::privilege::{DOCKER_CAPABILITIES, capability_names, ca
 use rustix::thread::CapabilitySet;
 use serde::Serialize;
 
-use super::status::Status;
+use super::proc_status::Status;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Capabilities {

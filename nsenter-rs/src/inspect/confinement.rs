@@ -10,8 +10,8 @@ use plumbing::process::target::Target;
 use plumbing::text::Text;
 use serde::Serialize;
 
-use super::seen::Seen;
-use super::status::Status;
+use super::proc_status::Status;
+use super::reading::Seen;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Confinement {

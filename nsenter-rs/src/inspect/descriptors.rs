@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::findings::{Findings, Severity};
 use super::mount_table::MountTable;
-use super::seen::List;
+use super::reading::List;
 
 /// The maximum number of descriptors that are examined.
 const MOST: usize = 4096;

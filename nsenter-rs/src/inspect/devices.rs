@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::descriptors::mount_of;
 use super::findings::{Findings, Severity, Standing};
 use super::mount_table::MountTable;
-use super::seen::{List, each_line};
+use super::reading::{List, each_line};
 
 /// The maximum number of entries of /dev that are examined.
 const MOST: usize = 4096;

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::id_maps::Ids;
 use super::namespaces::Namespaces;
-use super::status::Status;
+use super::proc_status::Status;
 
 /// The maximum number of examples of one finding.
 const EXAMPLES: usize = 8;

@@ -8,7 +8,7 @@ use plumbing::process::namespace::Kind;
 use plumbing::process::target::{Target, own_namespace_inode};
 use serde::Serialize;
 
-use super::status::Status;
+use super::proc_status::Status;
 
 /// All ids, mapped to themselves: the map of the initial user namespace.
 const ALL: [u64; 3] = [0, 0, 4_294_967_295];

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::findings::{Findings, Severity, Standing};
 use super::mount_table::MountTable;
-use super::seen::List;
+use super::reading::List;
 
 /// The maximum number of mounts of /proc and /sys that are examined. A process that makes more does so to exhaust us,
 /// and a finding reports it.

@@ -11,7 +11,7 @@ use plumbing::Fault;
 use plumbing::process::mountinfo::Mount;
 use plumbing::process::target::Target;
 
-use super::seen::each_line;
+use super::reading::each_line;
 
 #[derive(Debug)]
 pub(super) struct MountTable {

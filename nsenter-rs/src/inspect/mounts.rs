@@ -17,7 +17,7 @@ use super::findings::{Findings, Severity, Standing};
 use super::kernel_file_systems::{KERNEL, NO_FILES};
 use super::kernel_files::{self, KernelFile};
 use super::mount_table::MountTable;
-use super::seen::List;
+use super::reading::List;
 use Severity::{Danger, Weakness};
 use plumbing::confinement::sensitive::{DIRECTORIES, PROGRAMS, SOCKET_NAMES, SOCKET_PATHS};
 

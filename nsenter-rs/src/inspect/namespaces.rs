@@ -11,7 +11,7 @@ use plumbing::process::target::Target;
 use plumbing::text::Text;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::seen::{List, Seen};
+use super::reading::{List, Seen};
 
 /// Opens the process whose view counts as the host's.
 pub(super) fn host() -> Result<Target, Fault> {

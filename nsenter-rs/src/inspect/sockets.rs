@@ -9,7 +9,7 @@ use plumbing::process::target::Target;
 use plumbing::text::Text;
 use serde::Serialize;
 
-use super::seen::{List, each_line};
+use super::reading::{List, each_line};
 
 /// `TCP_LISTEN` and, for UDP, `TCP_CLOSE`: bound, but not connected.
 const LISTEN: &str = "0A";

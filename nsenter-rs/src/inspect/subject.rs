@@ -10,14 +10,14 @@ use plumbing::process::namespace::Kind;
 use plumbing::process::target::{Target, own_namespace_inode};
 
 use super::namespaces;
-use crate::address::Address;
+use crate::enter::pid_or_name::PidOrName;
 use crate::find::{self, Reference};
 
 /// `host`, `PID`, `PID:INODE`, or a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Subject {
     Host,
-    Process(Address),
+    Process(PidOrName),
     Container(Reference),
 }
 
@@ -28,8 +28,8 @@ impl Subject {
         if word == "host" {
             return Ok(Subject::Host);
         }
-        match Address::read(word).map_err(wrong)? {
-            Address::Named(reference) => Ok(Subject::Container(reference)),
+        match PidOrName::read(word).map_err(wrong)? {
+            PidOrName::Named(reference) => Ok(Subject::Container(reference)),
             address => Ok(Subject::Process(address)),
         }
     }

@@ -16,7 +16,7 @@ use super::findings::{Finding, Severity};
 use super::id_maps::Ids;
 use super::mounts::Mounts;
 use super::namespaces::Namespace;
-use super::seen::{List, Seen};
+use super::reading::{List, Seen};
 
 const RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[33m";

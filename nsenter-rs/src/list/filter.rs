@@ -134,7 +134,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::list::view::Cell;
+    use crate::list::cell::Cell;
 
     fn holds(text: &str) -> bool {
         let expression = Expression::read(text).unwrap_or_else(|error| panic!("{text}: {error}"));

@@ -8,9 +8,9 @@ use plumbing::text::Text;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::cell::Cell;
 use super::column::Column;
 use super::print::shown;
-use super::view::Cell;
 
 /// A line, and its distance from the root of its tree.
 pub(crate) struct Object {

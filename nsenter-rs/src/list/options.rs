@@ -15,7 +15,7 @@ use plumbing::process::startup::Parsed;
 use super::column::{self, Column};
 use super::filter::Expression;
 use super::line::Relation;
-use super::plan::Listing;
+use super::request::Listing;
 
 const EXAMPLES: &str = "\
 Examples:

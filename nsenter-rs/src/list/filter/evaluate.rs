@@ -6,8 +6,8 @@
 use std::cmp::Ordering;
 
 use super::{Comparison, Expression};
+use crate::list::cell::Cell;
 use crate::list::column::{Column, Type};
-use crate::list::view::Cell;
 
 /// The types in which values are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use plumbing::process::namespace::Kind;
 use plumbing::process::target::own_namespace_inode;
 use rustix::fs::{Mode, OFlags, openat};
 
+use super::inventory::inode_of;
 use super::mount::Table;
-use super::survey::inode_of;
 
 /// The maximum number of bytes of one table, and of all tables of one author. A container's table has some ten
 /// thousand.

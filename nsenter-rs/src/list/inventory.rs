@@ -15,9 +15,9 @@ use plumbing::{Fault, narrate};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, makedev, openat, statx};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::allowance::Allowances;
 use super::holder::Holder;
 use super::mount::{self, Mount};
+use super::mount_table_limits::Allowances;
 use super::process::{self, Process, numbers};
 
 /// A namespace that was found.
@@ -209,7 +209,9 @@ impl Survey {
             Holder::Socket(pid, fd) => namespace_of_socket(*pid, *fd),
             Holder::Mount(pid, point) => mount::open(self.proc.as_fd(), *pid, point, |file| self.is_namespace(file)),
             Holder::Unknown(id) => namespace_by_id(*id).ok(),
-            Holder::Relative { of, relation } => super::kin::relative_of(self.open(*of)?.as_fd(), *relation),
+            Holder::Relative { of, relation } => {
+                super::parent_and_owner::relative_of(self.open(*of)?.as_fd(), *relation)
+            }
         };
         opened.filter(|opened| self.is_namespace(opened.as_fd()) && inode_of(opened) == Some(inode))
     }

@@ -13,7 +13,7 @@ use crate::find::{self, Found, Reference, Runtime};
 
 /// An address: `PID`, `PID:INODE`, or a container's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Address {
+pub(crate) enum PidOrName {
     /// A process. A number is always a pid.
     Process { pid: i32, inode: Option<u64> },
     /// A container, or a network namespace as `ip netns` names it.
@@ -21,19 +21,19 @@ pub(crate) enum Address {
 }
 
 /// The result of opening an address.
-pub(crate) enum Opened {
+pub(crate) enum OpenTarget {
     /// A process, held by its pidfd.
     Process(Target),
     /// A namespace without a process.
     Network(PathBuf),
 }
 
-impl Opened {
+impl OpenTarget {
     /// Returns the process; fails if there is only a namespace.
     pub(crate) fn process(self) -> Result<Target, Fault> {
         match self {
-            Opened::Process(target) => Ok(target),
-            Opened::Network(path) => Err(Fault::new(format!(
+            OpenTarget::Process(target) => Ok(target),
+            OpenTarget::Network(path) => Err(Fault::new(format!(
                 "cannot use {} as a process: it is a named network namespace, which has no process",
                 path.display()
             ))),
@@ -41,9 +41,9 @@ impl Opened {
     }
 }
 
-impl Address {
+impl PidOrName {
     /// Parses an address from the command line.
-    pub(crate) fn read(word: &OsStr) -> Result<Address, String> {
+    pub(crate) fn read(word: &OsStr) -> Result<PidOrName, String> {
         let wrong = || {
             "expected the pid of a running process, such as 4242 or 4242:7711 (its pidfd's inode), or the name of a \
              container, such as web or docker:web"
@@ -56,18 +56,18 @@ impl Address {
         };
         let is_number = pid.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit());
         if !is_number || pid.is_empty() {
-            return Reference::read(word).map(Address::Named);
+            return Reference::read(word).map(PidOrName::Named);
         }
         let inode = inode.map(|inode| inode.parse().map_err(|_| wrong())).transpose()?;
         let pid = pid.parse().ok().filter(|pid| *pid > 0).ok_or_else(wrong)?;
-        Ok(Address::Process { pid, inode })
+        Ok(PidOrName::Process { pid, inode })
     }
 
     /// Restricts a name to the runtime of option `--type`.
-    pub(crate) fn of_runtime(self, runtime: Option<Runtime>) -> Result<Address, Fault> {
+    pub(crate) fn of_runtime(self, runtime: Option<Runtime>) -> Result<PidOrName, Fault> {
         match (self, runtime) {
-            (Address::Named(reference), runtime) => reference.of_runtime(runtime).map(Address::Named),
-            (Address::Process { pid, .. }, Some(_)) => {
+            (PidOrName::Named(reference), runtime) => reference.of_runtime(runtime).map(PidOrName::Named),
+            (PidOrName::Process { pid, .. }, Some(_)) => {
                 Err(Fault::usage(format!("option '--type' applies only to names, and {pid} is a pid")))
             }
             (address, None) => Ok(address),
@@ -75,20 +75,20 @@ impl Address {
     }
 
     /// Opens the process and keeps it open; refuses a process with a reused pid.
-    pub(crate) fn open(&self) -> Result<Opened, Fault> {
+    pub(crate) fn open(&self) -> Result<OpenTarget, Fault> {
         let (pid, expected) = match self {
-            Address::Process { pid, inode } => (*pid, *inode),
-            Address::Named(reference) => {
+            PidOrName::Process { pid, inode } => (*pid, *inode),
+            PidOrName::Named(reference) => {
                 return Ok(match find::resolve(reference)? {
-                    Found::Container(container) => Opened::Process(container.target),
-                    Found::Network(path) => Opened::Network(path),
+                    Found::Container(container) => OpenTarget::Process(container.target),
+                    Found::Network(path) => OpenTarget::Network(path),
                 });
             }
         };
         let target = Target::of_pid(pid)?;
-        let Some(expected) = expected else { return Ok(Opened::Process(target)) };
+        let Some(expected) = expected else { return Ok(OpenTarget::Process(target)) };
         match target.pidfd_inode()? {
-            Some(real) if real == expected => Ok(Opened::Process(target)),
+            Some(real) if real == expected => Ok(OpenTarget::Process(target)),
             Some(real) => Err(Fault::new(format!(
                 "cannot enter process {pid}: its pidfd has the inode {real}, not {expected}; the pid was reused"
             ))),

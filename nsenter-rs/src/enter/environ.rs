@@ -15,8 +15,8 @@ use plumbing::process::environment::Environment;
 use plumbing::process::target::{Target, read_at, status_field};
 use plumbing::{Fault, narrate};
 
-use crate::host::Host;
-use crate::recorded::Recorded;
+use super::host_program::Host;
+use super::record_environ::Recorded;
 
 /// `DEFAULT_OVERFLOWUID` of the kernel.
 const OVERFLOW_UID: u32 = 65534;

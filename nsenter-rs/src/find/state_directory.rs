@@ -16,7 +16,7 @@ use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, op
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 
-use super::allowance::{Allowance, MOST};
+use super::read_limits::{Allowance, MOST};
 
 /// An open directory.
 pub(crate) struct Place {

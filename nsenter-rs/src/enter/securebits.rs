@@ -17,7 +17,7 @@ use plumbing::process::target::{Target, is_in_first_namespace};
 use plumbing::{Fault, narrate};
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet};
 
-use crate::btf::Btf;
+use super::btf::Btf;
 
 /// The kernel shows its structures only to programs that may also be used under the GPL. This one may.
 const LICENSE: &CStr = c"Dual MIT/GPL";

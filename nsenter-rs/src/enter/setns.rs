@@ -14,7 +14,7 @@ use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::process::target::Target;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use crate::{namespace_id, owners};
+use super::{namespace_id, userns_owners};
 
 /// The source of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) enum Source {
 
 /// The requested namespaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct Selection {
     /// Whether to enter all namespaces of the target that are not already ours.
     pub(crate) all: bool,
     /// Single namespaces, entered even if they are already ours.
@@ -42,7 +42,7 @@ pub(crate) struct Asked {
 
 /// The namespaces to enter, opened.
 #[derive(Default)]
-pub(crate) struct Entrances<'a> {
+pub(crate) struct OpenNamespaces<'a> {
     /// The target, and the kinds that are entered through its pidfd.
     pub(crate) of_target: Option<(&'a Target, KindSet)>,
     /// Namespaces that are opened one by one.
@@ -55,10 +55,10 @@ struct File {
     fd: OwnedFd,
 }
 
-impl Asked {
+impl Selection {
     /// Opens the requested namespaces.
-    pub(crate) fn open<'a>(&self, target: Option<&'a Target>) -> Result<Entrances<'a>, Fault> {
-        let mut entrances = Entrances::default();
+    pub(crate) fn open<'a>(&self, target: Option<&'a Target>) -> Result<OpenNamespaces<'a>, Fault> {
+        let mut namespaces = OpenNamespaces::default();
         let mut of_target: KindSet = match target {
             Some(target) if self.all => target.foreign_kinds()?,
             _ => KindSet::EMPTY,
@@ -76,20 +76,20 @@ impl Asked {
                     continue;
                 }
             };
-            entrances.files.push(File { kind: *kind, shown, fd });
+            namespaces.files.push(File { kind: *kind, shown, fd });
         }
-        entrances.of_target = target.map(|target| (target, of_target));
+        namespaces.of_target = target.map(|target| (target, of_target));
         if self.user_parent {
-            entrances.replace_user_by_parent()?;
+            namespaces.replace_user_by_parent()?;
         }
-        Ok(entrances)
+        Ok(namespaces)
     }
 }
 
-impl<'a> Entrances<'a> {
+impl<'a> OpenNamespaces<'a> {
     /// Selects all namespaces of the target that are not already ours.
-    pub(crate) fn foreign(target: &'a Target) -> Result<Entrances<'a>, Fault> {
-        Ok(Entrances { of_target: Some((target, target.foreign_kinds()?)), files: Vec::new() })
+    pub(crate) fn foreign(target: &'a Target) -> Result<OpenNamespaces<'a>, Fault> {
+        Ok(OpenNamespaces { of_target: Some((target, target.foreign_kinds()?)), files: Vec::new() })
     }
 
     /// Returns the kinds of all namespaces to enter.
@@ -165,7 +165,7 @@ impl<'a> Entrances<'a> {
     fn join_by_owners<'b>(&self, mut left: Vec<Step<'b>>) -> Result<Vec<Step<'b>>, Fault> {
         let Some(user) = self.steps(|kind| kind == Kind::User).next() else { return Ok(left) };
         let owners = left.iter().map(Step::owner).collect::<Result<Vec<_>, _>>()?;
-        for owner in owners::above(&user.open()?.1, &owners)? {
+        for owner in userns_owners::above(&user.open()?.1, &owners)? {
             let text = format!("setns({}, CLONE_NEWUSER)", owner.shown);
             let why = "it owns a namespace to join, and is an ancestor of the user namespace to enter";
             call(format!("enter {}", owner.shown), text, why, || {
@@ -194,7 +194,7 @@ impl<'a> Entrances<'a> {
         let Some(step) = first else {
             return Err(Fault::new("cannot find the owner of the namespaces: no namespace is to be entered"));
         };
-        let owners::Owner { shown, fd } = step.owner()?;
+        let userns_owners::Owner { shown, fd } = step.owner()?;
         if let Some((_, kinds)) = &mut self.of_target {
             kinds.remove(Kind::User);
         }
@@ -251,9 +251,9 @@ impl<'a> Step<'a> {
         }
     }
 
-    fn owner(&self) -> Result<owners::Owner, Fault> {
+    fn owner(&self) -> Result<userns_owners::Owner, Fault> {
         let (shown, fd) = self.open()?;
-        owners::owner(&shown, &fd)
+        userns_owners::owner(&shown, &fd)
     }
 
     fn join(&self) -> Result<(), Fault> {

@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::place::Unusable;
+use super::state_directory::Unusable;
 
 /// The maximum number of directory entries that are examined.
 pub(super) const MOST: usize = 1 << 16;

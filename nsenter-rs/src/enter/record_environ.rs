@@ -15,8 +15,8 @@ use plumbing::process::namespace::Kind;
 use plumbing::text::Text;
 use plumbing::{Fault, narrate};
 
-use crate::environ::is_harmless;
-use crate::host::Host;
+use super::environ::is_harmless;
+use super::host_program::Host;
 
 /// What `chroot-rs --std` sets.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -15,7 +15,7 @@ use plumbing::process::target::{status_field, wait_readable};
 use plumbing::{Fault, Status};
 use rustix::process::{PidfdFlags, pidfd_open};
 
-use crate::terminal::Terminal;
+use super::pty::Terminal;
 
 /// The signals that are forwarded. SIGTTIN and SIGTTOU are only blocked, so that they do not stop us while we set the
 /// terminal.

@@ -12,8 +12,8 @@ use plumbing::kernel::nsfs::{namespace_owner_uid, namespace_parent};
 use plumbing::process::namespace::Kind;
 
 use super::holder::Holder;
+use super::inventory::{Survey, inode_of, kind_of};
 use super::line::Relation;
-use super::survey::{Survey, inode_of, kind_of};
 
 /// The relatives of a namespace, as far as they are known.
 #[derive(Debug, Clone, Copy, Default)]

@@ -13,12 +13,12 @@ use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 
 use super::column::Column;
 use super::filter::Expression;
-use super::kin::Memory;
+use super::inventory::Survey;
 use super::line::{Kinship, Relation};
 use super::mount::{self, Mount};
 use super::netnsid::{self, Nsid};
+use super::parent_and_owner::Memory;
 use super::process;
-use super::survey::Survey;
 use crate::find::{self, Containers};
 
 /// The maximum number of bytes of a command line; lsns has the same limit.

@@ -26,7 +26,7 @@ pub(crate) struct Directories {
 
 /// The directories, opened outside.
 #[derive(Default)]
-pub(crate) struct Opened {
+pub(crate) struct OpenDirectories {
     root: Option<(String, OwnedFd)>,
     wd: Option<Wd>,
     wdns: Option<PathBuf>,
@@ -46,7 +46,7 @@ impl Directories {
     }
 
     /// Opens the directories that are looked up outside.
-    pub(crate) fn open(&self, target: Option<&Target>) -> Result<Opened, Fault> {
+    pub(crate) fn open(&self, target: Option<&Target>) -> Result<OpenDirectories, Fault> {
         let root = self.root.as_ref().map(|path| open("root", path.as_deref(), target)).transpose()?;
         let wd = match &self.wd {
             None => None,
@@ -59,11 +59,11 @@ impl Directories {
             (Some(None), Some(target)) => Some(path_inside(target)?),
             (wdns, _) => wdns.clone().flatten(),
         };
-        Ok(Opened { root, wd, wdns })
+        Ok(OpenDirectories { root, wd, wdns })
     }
 }
 
-impl Opened {
+impl OpenDirectories {
     /// Changes into the directories, inside.
     pub(crate) fn enter(&self) -> Result<(), Fault> {
         if let Some((shown, fd)) = &self.root {

@@ -12,7 +12,7 @@ use rustix::thread::CapabilitySet;
 
 use super::findings::{Findings, Severity, Standing};
 use super::namespaces::Namespaces;
-use super::status::Status;
+use super::proc_status::Status;
 
 /// Adds a finding for each such process. The host's pid namespace has a finding of its own.
 pub(super) fn of(

@@ -13,7 +13,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Pid;
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CpuSet, sched_getaffinity, sched_setaffinity};
 
-use crate::{context, filters, securebits};
+use super::{seccomp_filters, securebits, security_label};
 
 /// The reaction to a property of the target that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl<'a> Like<'a> {
             securebits: unreadable.allow(securebits::of(target))?.flatten(),
             filters: unreadable
                 .for_filters()
-                .allow(filters::of(target, status.number("Seccomp")?))?
+                .allow(seccomp_filters::of(target, status.number("Seccomp")?))?
                 .unwrap_or_default(),
             cpus: cpus_of(target)?,
             oom_score_adj: target.read("oom_score_adj")?.trim_end().to_owned(),
@@ -80,7 +80,7 @@ impl<'a> Like<'a> {
     pub(crate) fn outside(&self) -> Result<(), Fault> {
         self.take_cpus()?;
         self.take_oom_score()?;
-        context::follow_any(self.target)?;
+        security_label::follow_any(self.target)?;
         prepare(&self.groups, &self.limits)
     }
 

@@ -11,7 +11,7 @@ use plumbing::confinement::privilege::{
 use plumbing::confinement::seccomp::Seccomp;
 use plumbing::text::Text;
 
-use crate::confine::{Confine, Files, Filter};
+use crate::confinement_options::{ConfinementOptions, Files, Filter};
 use crate::identity::Identity;
 
 /// Directories of every usual root; the caller's PATH is meant for the caller's root.
@@ -87,7 +87,7 @@ pub(crate) struct Confinement {
     pub(crate) capabilities: Option<Capabilities>,
     pub(crate) new_privs: bool,
     pub(crate) keep_env: bool,
-    pub(crate) more: Confine,
+    pub(crate) more: ConfinementOptions,
     /// The contents of the files that `more` names; see [`Confinement::read_files`].
     pub(crate) files: OnceCell<Files>,
 }
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn the_requested_filter_is_used() {
         let seccomp = |std, filter| {
-            let more = Confine { seccomp: Some(filter), ..Confine::default() };
+            let more = ConfinementOptions { seccomp: Some(filter), ..ConfinementOptions::default() };
             Confinement { std, more, ..Confinement::default() }.process(Identity::default(), false).seccomp
         };
         assert_eq!(seccomp(false, Filter::Default), Some(Seccomp::Default));

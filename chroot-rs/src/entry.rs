@@ -1,4 +1,4 @@
-//! The contents of a root, as data: computed by pure functions, applied in order by `tree.rs`, reported in the record.
+//! The contents of a root, as data: computed by pure functions, applied in order by `populate.rs`, reported in the record.
 //!
 //! Flags are set on the mount, never on the superblock: sysfs and cgroup file systems are shared with the host, and
 //! a read-only superblock would make them read-only there too. `mount_setattr(2)`.

@@ -16,8 +16,8 @@ use plumbing::process::procfs;
 use plumbing::process::target::Target;
 use rustix::thread::CapabilitySet;
 
-use crate::explain;
-use crate::views::{View, views};
+use crate::cgroup_view::{View, views};
+use crate::refusal;
 
 /// The directories of the host that a host root shows in addition to /usr, if they exist.
 const TOP: [&str; 6] = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
@@ -59,7 +59,7 @@ impl Facts {
         let theirs = |kind| target.filter(|_| joined.contains(kind));
         let gid_map = read(theirs(Kind::User), "gid_map")?;
         let mounts = mounts(theirs(Kind::Mnt))?;
-        let in_user_namespace = joined.contains(Kind::User) || explain::in_user_namespace();
+        let in_user_namespace = joined.contains(Kind::User) || refusal::in_user_namespace();
         let makes_devices = !in_user_namespace && holds(CapabilitySet::MKNOD) == Some(true);
         Ok(Facts {
             makes_devices,

@@ -17,7 +17,7 @@ use plumbing::{Fault, Status, narrate};
 use rustix::fs::{OFlags, fstatfs};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::explain;
+use crate::refusal;
 
 /// The mapping of the ids of files, in the format of `uid_map` and `gid_map`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub(crate) fn apply(goal: &str, mount: BorrowedFd<'_>, recursive: bool, map: &Id
 
 fn refused(fault: Fault, mount: BorrowedFd<'_>) -> Fault {
     match fault.errno() {
-        Some(Errno::EPERM) if explain::in_user_namespace() => fault.with_remedy(
+        Some(Errno::EPERM) if refusal::in_user_namespace() => fault.with_remedy(
             "mapping ids requires CAP_SYS_ADMIN over the file system, so in a user namespace it works only for file \
              systems that were mounted in it; run as root outside of user namespaces",
         ),
@@ -76,7 +76,7 @@ fn refused(fault: Fault, mount: BorrowedFd<'_>) -> Fault {
                  ids are mapped already; for an overlay, map the layers instead; norec leaves out the mounts below"
             ))
         }
-        _ => explain::missing_admin(fault),
+        _ => refusal::missing_admin(fault),
     }
 }
 

@@ -19,11 +19,11 @@ use rustix::fs::{
     symlinkat,
 };
 
-use crate::cover::{self, Covers};
+use crate::cleanup::{Lifetime, Made};
 use crate::dry_run_tree::{DryRunTree, Node, Where};
 use crate::entry::{Attributes, Device, quoted, shown};
-use crate::made::{Lifetime, Made};
 use crate::resolve::{self, Links};
+use crate::writable_copy::{self, WritableCopies};
 
 /// The limit for reading a file inside a root.
 const LONGEST: u64 = 4 << 20;
@@ -32,7 +32,7 @@ const LONGEST: u64 = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct InRoot {
     fd: OwnedFd,
-    covers: Covers,
+    copies: WritableCopies,
     /// The flags that its mount is to get: in a dry run the mount does not have them.
     flags: Attributes,
     dry_run: DryRunTree,
@@ -52,7 +52,7 @@ impl InRoot {
         if is_new {
             made.mounted(Path::new("/"), Lifetime::OfTheRun);
         }
-        InRoot { fd, covers: Covers::default(), flags, dry_run, follows: false, made }
+        InRoot { fd, copies: WritableCopies::default(), flags, dry_run, follows: false, made }
     }
 
     /// Makes it follow links on the way to a target inside the root, as OCI runtimes do. Links in /proc, /sys and /dev, which
@@ -68,7 +68,7 @@ impl InRoot {
 
     /// Returns its top directory.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.covers.top().unwrap_or(&self.fd).as_fd()
+        self.copies.top().unwrap_or(&self.fd).as_fd()
     }
 
     /// Returns the directory from which it was made, below everything mounted over it.
@@ -77,8 +77,8 @@ impl InRoot {
     }
 
     /// Returns the directories that were replaced by a writable copy, to make mount points in them.
-    pub(crate) fn covers(&self) -> &Covers {
-        &self.covers
+    pub(crate) fn copies(&self) -> &WritableCopies {
+        &self.copies
     }
 
     /// Returns what was made in it, to be removed if the run fails.
@@ -257,17 +257,17 @@ impl InRoot {
         if !flags.contains(Attributes::MOUNT_ATTR_RDONLY) || statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Ok(dir);
         }
-        self.covers.show(self.as_fd(), dir, above, flags, &self.made)
+        self.copies.show(self.as_fd(), dir, above, flags, &self.made)
     }
 
     /// Returns the flags of the mount through which a directory was opened; in a dry run those that it would have.
     fn flags_at(&self, path: &Path, dir: &OwnedFd) -> Result<Attributes, Fault> {
-        let flags = look(reach(path), "fstatvfs(fd)", || cover::flags_of(dir))?;
+        let flags = look(reach(path), "fstatvfs(fd)", || writable_copy::flags_of(dir))?;
         if !narrate::is_dry_run() {
             return Ok(flags);
         }
         Ok(match self.dry_run.find(path) {
-            _ if self.covers.has(path) => Attributes::empty(),
+            _ if self.copies.has(path) => Attributes::empty(),
             Where::Root => flags | self.flags,
             Where::Host(_, more) => flags | more,
             Where::There | Where::Nowhere => Attributes::empty(),

@@ -1,45 +1,44 @@
 //! Changing the root: plain `chroot(2)`, or a container's root with its own mounts (`pivot_root(2)`) and few privileges.
 //!
-//! Start reading at `plan.rs`. The mounts are data: `std_mounts.rs` and `host_root.rs` compute the list, `asked.rs` adds
-//! the mounts of the options, `oci.rs` those of a bundle, `tree.rs` applies the list in order, and `in_root.rs` ensures
-//! that no path inside a foreign root leads out of that root. `audit.rs` does the opposite: from inside a container, it
-//! tests whether this holds.
+//! Start reading at `plan.rs`. The mounts are data: `std_mounts.rs` and `host_root.rs` compute the list,
+//! `mount_options.rs` adds the mounts of the options, `oci.rs` those of a bundle, `populate.rs` applies the list in order,
+//! and `in_root.rs` ensures that no path inside a foreign root leads out of that root. `audit.rs` does the opposite: from
+//! inside a container, it tests whether this holds.
 #![forbid(unsafe_code)]
 
-mod asked;
-mod attach;
 mod audit;
-mod built;
-mod confine;
+mod cgroup_view;
+mod cleanup;
 mod confinement;
-mod cover;
+mod confinement_options;
 pub mod devices;
 mod dry_run_tree;
 mod entry;
-mod explain;
 mod facts;
-mod form;
-mod held;
 mod host_root;
 mod identity;
 mod idmap;
 mod in_root;
-mod made;
 pub mod manual;
 pub mod masks;
+mod mount_api;
+mod mount_options;
 mod oci;
 mod options;
 mod overlay;
 pub mod plan;
+mod populate;
 mod reachable;
+mod record;
+mod refusal;
 mod remount;
+mod request;
 mod resolve;
 mod root;
 mod root_options;
+mod setns;
 mod std_mounts;
-mod switch;
-
-mod tree;
-mod views;
+mod switch_root;
+mod writable_copy;
 
 pub use options::command;

@@ -20,11 +20,11 @@ use plumbing::confinement::privilege::Process;
 use plumbing::kernel::look;
 use rustix::fs::{FileType, OFlags};
 
-use crate::asked::place;
 use crate::devices;
 use crate::entry::{Absent, Attributes, Bind, Device, Entry, Propagation, PropagationKind, What};
 use crate::facts::Facts;
 use crate::identity::{Identity, Request};
+use crate::mount_options::place;
 use crate::resolve::{self, Links};
 use crate::root::{self, Source};
 use config::Config;

@@ -8,8 +8,8 @@ use plumbing::command_line::manual::after_help;
 use plumbing::command_line::options::Narration;
 use plumbing::command_line::ordinary::Ordinary;
 
-use crate::confine::Confine;
 use crate::confinement::{self, Capabilities};
+use crate::confinement_options::ConfinementOptions;
 use crate::root_options::RootOptions;
 
 const EXAMPLES: &str = "
@@ -78,7 +78,7 @@ pub struct Options {
     #[arg(long, help_heading = "Confinement")]
     pub(crate) sealed_copy: bool,
     #[command(flatten)]
-    pub(crate) confine: Confine,
+    pub(crate) confine: ConfinementOptions,
 
     /// Write a newline to descriptor FD when everything is set up
     #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(0..), help_heading = "Start")]

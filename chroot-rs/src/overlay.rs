@@ -17,7 +17,7 @@ use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::entry::{Attributes, Filesystem, shown};
-use crate::{attach, explain, root};
+use crate::{mount_api, refusal, root};
 
 const GOAL: &str = "make the root from its layers";
 
@@ -56,7 +56,7 @@ fn top(upper: Option<&Path>) -> Result<OwnedFd, Fault> {
         return root::open_directory(path, &format!("open the upper layer's directory {}", shown(path)));
     }
     let tmpfs = Filesystem::new("tmpfs", &[("mode", "755")], Attributes::empty());
-    let mount = attach::fresh("make a layer for the changes", &tmpfs, "changes are kept in memory; tmpfs(5)")?;
+    let mount = mount_api::fresh("make a layer for the changes", &tmpfs, "changes are kept in memory; tmpfs(5)")?;
     root::attach_over_root(&mount)?;
     Ok(mount)
 }
@@ -116,21 +116,21 @@ fn configure_with(
     attributes: Attributes,
 ) -> Result<OwnedFd, Fault> {
     let why = "the layers stay unchanged, a layer on top takes the changes; fsopen(2)";
-    let context = attach::begin(GOAL, "overlay", why)?;
+    let context = mount_api::begin(GOAL, "overlay", why)?;
     let context = context.as_fd();
-    attach::configure(GOAL, context, "source", Some(OsStr::new("overlay")))?;
+    mount_api::configure(GOAL, context, "source", Some(OsStr::new("overlay")))?;
     for (key, layer) in layers {
-        attach::configure(GOAL, context, key, Some(layer))?;
+        mount_api::configure(GOAL, context, key, Some(layer))?;
     }
     for (key, directory) in changes {
         // By descriptor: a name could lead to another directory by now.
         let path = directory.as_ref().map_or_else(|| PathBuf::from("/proc/self/fd/0"), by_descriptor);
-        attach::configure(GOAL, context, key, Some(path.as_os_str()))?;
+        mount_api::configure(GOAL, context, key, Some(path.as_os_str()))?;
     }
-    if explain::in_user_namespace() {
-        attach::configure(GOAL, context, "userxattr", None)?;
+    if refusal::in_user_namespace() {
+        mount_api::configure(GOAL, context, "userxattr", None)?;
     }
-    attach::create(GOAL, context, "overlay", attributes)
+    mount_api::create(GOAL, context, "overlay", attributes)
 }
 
 /// Returns the layer's absolute path, or if that is too long for fsconfig(2), a path by descriptor.

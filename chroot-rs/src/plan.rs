@@ -17,20 +17,20 @@ use plumbing::process::{chain, session};
 use plumbing::{Fault, Status};
 use rustix::fs::Mode;
 
-use crate::asked::Asked;
-use crate::built::{Built, Root};
-use crate::confine::Confine;
 use crate::confinement::Confinement;
+use crate::confinement_options::ConfinementOptions;
 use crate::entry::{Attributes, Entry, PropagationKind};
 use crate::facts::{Facts, host_file};
-use crate::form::{Form, Leave};
 use crate::identity::{Books, Identity, Request};
 use crate::in_root::InRoot;
+use crate::mount_options::MountOption;
 use crate::oci::Bundle;
 use crate::options::Options;
 use crate::reachable::{self, Reachable};
+use crate::record::{Built, Root};
+use crate::request::{Form, Leave};
 use crate::root::{self, Source};
-use crate::{attach, audit, held, host_root, std_mounts, switch, tree};
+use crate::{audit, host_root, mount_api, populate, setns, std_mounts, switch_root};
 
 /// The plan of one run.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub struct Plan {
     bundle: Option<PathBuf>,
     std: bool,
     read_only: bool,
-    mounts: Vec<Asked>,
+    mounts: Vec<MountOption>,
     identity: Request,
     confinement: Confinement,
     gates: Places,
@@ -54,7 +54,7 @@ pub struct Plan {
 /// The root to build, after the files that describe it were read.
 struct Work {
     source: Source,
-    asked: Vec<Asked>,
+    asked: Vec<MountOption>,
     bundle: Option<Bundle>,
 }
 
@@ -108,7 +108,7 @@ impl Plan {
 
     fn of_audit(options: Options) -> Result<Plan, Fault> {
         let asks_for_more = options.root.want_mounts() || options.root.no_pivot || options.root.source().is_some();
-        if asks_for_more || options.confine != Confine::default() || !options.operands.is_empty() {
+        if asks_for_more || options.confine != ConfinementOptions::default() || !options.operands.is_empty() {
             return Err(Fault::usage("--audit examines the current root: it takes no option except --json"));
         }
         Ok(Plan {
@@ -210,16 +210,17 @@ impl Plan {
 
     fn build_held(&self, stage: &mut Stage, mut work: Work) -> Result<(), Fault> {
         stage.require_unfinished("change the root of")?;
-        held::require_own_mounts(stage)?;
+        setns::require_own_mounts(stage)?;
         // The container's mount namespace begins as a copy of ours, but joining it does not keep the working directory.
         look("find the new root", "getcwd()", || work.source.make_absolute())?;
         look("find the sources of the mounts", "getcwd()", || {
-            work.asked.iter_mut().try_for_each(Asked::make_absolute)
+            work.asked.iter_mut().try_for_each(MountOption::make_absolute)
         })?;
         let foreign = stage.target.foreign_kinds()?;
         // Read before entering: inside, the container's owner may have mounted anything over these files.
         let outside = self.look_around(&work, Some(stage), foreign)?;
-        let built: Built = held::inside(&stage.target, foreign, || Ok(self.build(&work, outside.after_entering())?.0))?;
+        let built: Built =
+            setns::inside(&stage.target, foreign, || Ok(self.build(&work, outside.after_entering())?.0))?;
         stage.record.set("root", &built.root)?;
         stage.record.set("process", &built.process)
     }
@@ -268,10 +269,10 @@ impl Plan {
         if self.is_harmful(work, facts) {
             reachable.extend(reachable::binds(&entries));
         }
-        let mounts = tree::make(root, &entries)?;
+        let mounts = populate::make(root, &entries)?;
         if let Some(propagation) = bundle.as_ref().and_then(Bundle::propagation) {
             let why = "the bundle's rootfsPropagation; mount_namespaces(7)";
-            attach::propagate("set the root's propagation", root.as_fd(), propagation, why)?;
+            mount_api::propagate("set the root's propagation", root.as_fd(), propagation, why)?;
         }
         let identity = look_up(root, request, books)?;
         let process = match bundle {
@@ -292,10 +293,10 @@ impl Plan {
             root::seal(root)?;
         }
         match self.form {
-            Form::Container { leave: Leave::ByChroot, .. } => switch::root(root, source)?,
+            Form::Container { leave: Leave::ByChroot, .. } => switch_root::root(root, source)?,
             _ => root::pivot(root)?,
         }
-        Ok(Built { root: Root::of(source, read_only, &root.covers().paths(), mounts), process })
+        Ok(Built { root: Root::of(source, read_only, &root.copies().paths(), mounts), process })
     }
 
     /// Returns the flags of the root's own mount.

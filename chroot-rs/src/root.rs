@@ -16,11 +16,11 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, fstat, openat, s
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::thread::CapabilitySet;
 
+use crate::cleanup::Lifetime;
 use crate::dry_run_tree::Node;
 use crate::entry::{Attributes, Change, Filesystem, Propagation, PropagationKind, quoted, shown};
 use crate::in_root::InRoot;
-use crate::made::Lifetime;
-use crate::{attach, explain, host_root, overlay};
+use crate::{host_root, mount_api, overlay, refusal};
 
 /// The limit of mounts over "/": more than any legitimate setup has.
 pub(crate) const MOST_COVERS: u32 = 64;
@@ -66,7 +66,7 @@ pub(crate) fn chroot(path: &Path, skip_chdir: bool) -> Result<(), Fault> {
     let goal = format!("change the root to {}", path.display());
     let why = "absolute paths begin there from now on; chroot(2)";
     call(&goal, format!("chroot({:?})", path.to_string_lossy()), why, || rustix::process::chroot(path))
-        .map_err(|fault| explain::missing(fault, CapabilitySet::SYS_CHROOT))?;
+        .map_err(|fault| refusal::missing(fault, CapabilitySet::SYS_CHROOT))?;
     match skip_chdir || narrate::is_dry_run() {
         true => Ok(()),
         // Otherwise the working directory would still be outside of the root.
@@ -84,7 +84,7 @@ pub(crate) fn leave_callers_mounts() -> Result<(), Fault> {
     let own = KindSet::from_iter([Kind::Mnt]);
     let why = "no other process must see our mounts, and they must end with us; mount_namespaces(7)";
     call("create a mount namespace", "unshare(CLONE_NEWNS)", why, || nix::sched::unshare(own.flags()))
-        .map_err(explain::missing_admin)
+        .map_err(refusal::missing_admin)
 }
 
 /// Stops the propagation of mounts out of this namespace; with `Slave` the host's mounts still propagate into it.
@@ -92,8 +92,8 @@ pub(crate) fn cut_off(kind: PropagationKind) -> Result<(), Fault> {
     let top = open_directory(Path::new("/"), "open the root directory")?;
     let why = "otherwise our mounts propagate to the namespace that this one was copied from; mount_namespaces(7)";
     let propagation = Propagation { kind, recursive: true };
-    attach::propagate("stop our mounts from propagating to the host", top.as_fd(), propagation, why)
-        .map_err(explain::no_root_mount)
+    mount_api::propagate("stop our mounts from propagating to the host", top.as_fd(), propagation, why)
+        .map_err(refusal::no_root_mount)
 }
 
 /// Makes the root a mount point with these flags, and attaches it; entries can be made in it afterwards.
@@ -105,11 +105,11 @@ pub(crate) fn attach(source: &Source, attributes: Attributes) -> Result<InRoot, 
         Source::Descriptor(fd) => of_descriptor(*fd)?,
         Source::Host => {
             let why = "a new root in memory; tmpfs(5)";
-            attach::fresh("make a root from the host's programs", &host_root::filesystem(), why)?
+            mount_api::fresh("make a root from the host's programs", &host_root::filesystem(), why)?
         }
         Source::Tmpfs => {
             let tmpfs = Filesystem::new("tmpfs", &[("mode", "755")], own | Attributes::MOUNT_ATTR_NOSUID);
-            attach::fresh("make an empty root", &tmpfs, "an empty root in memory; tmpfs(5)")?
+            mount_api::fresh("make an empty root", &tmpfs, "an empty root in memory; tmpfs(5)")?
         }
         Source::Overlay { lower, upper } => overlay::make(lower, upper.as_deref(), own)?,
     };
@@ -136,15 +136,15 @@ pub(crate) fn attach_over_root(mount: &OwnedFd) -> Result<(), Fault> {
 fn attach_over_root_changed(mount: &OwnedFd, attributes: Attributes) -> Result<(), Fault> {
     let top = open_directory(Path::new("/"), "open the root directory")?;
     let changes = [(true, Change::add(attributes))];
-    attach::attach_changed(ATTACH, mount.as_fd(), &changes, top.as_fd(), Path::new("/"), ATTACHED_FIRST)
+    mount_api::attach_changed(ATTACH, mount.as_fd(), &changes, top.as_fd(), Path::new("/"), ATTACHED_FIRST)
 }
 
 fn attach_directory(path: &Path, attributes: Attributes) -> Result<InRoot, Fault> {
     let onto = open_directory(path, &format!("open the new root {}", shown(path)))?;
     let goal = format!("make {} a mount of its own", shown(path));
-    let mount = attach::clone_of(&goal, onto.as_fd(), true, OWN_MOUNT)?;
+    let mount = mount_api::clone_of(&goal, onto.as_fd(), true, OWN_MOUNT)?;
     let changes = [(true, Change::add(attributes))];
-    attach::attach_changed(ATTACH, mount.as_fd(), &changes, onto.as_fd(), path, ATTACHED_FIRST)?;
+    mount_api::attach_changed(ATTACH, mount.as_fd(), &changes, onto.as_fd(), path, ATTACHED_FIRST)?;
     Ok(InRoot::new(if narrate::is_dry_run() { onto } else { mount }, false, attributes))
 }
 
@@ -156,9 +156,9 @@ fn of_descriptor(number: i32) -> Result<OwnedFd, Fault> {
         return Err(Fault::new(format!("cannot {goal}: no such descriptor is open; was it passed on?")));
     }
     let handed_on = adopt(number);
-    match attach::clone_of(&goal, handed_on.as_fd(), true, OWN_MOUNT) {
+    match mount_api::clone_of(&goal, handed_on.as_fd(), true, OWN_MOUNT) {
         Err(fault) if fault.errno() == Some(Errno::EINVAL) => match same_here(&handed_on) {
-            Some(here) => attach::clone_of(&goal, here.as_fd(), true, OWN_MOUNT),
+            Some(here) => mount_api::clone_of(&goal, here.as_fd(), true, OWN_MOUNT),
             None => Ok(handed_on),
         },
         answer => answer,
@@ -176,7 +176,7 @@ fn same_here(directory: &OwnedFd) -> Option<OwnedFd> {
 /// Makes the root read-only after it was filled; mounts in it have their own flags.
 pub(crate) fn seal(root: &InRoot) -> Result<(), Fault> {
     let why = "it is complete now; mount_setattr(2)";
-    attach::tighten("make the root read-only", root.as_fd(), Attributes::MOUNT_ATTR_RDONLY, why)
+    mount_api::tighten("make the root read-only", root.as_fd(), Attributes::MOUNT_ATTR_RDONLY, why)
 }
 
 /// Makes `root` the root of every process of this mount namespace, and unmounts the old root with all its mounts.
@@ -187,7 +187,7 @@ pub(crate) fn pivot(root: &InRoot) -> Result<(), Fault> {
     }
     let why = "the new root replaces the old one, which is mounted on top of it; pivot_root(2)";
     call(goal, "pivot_root(\".\", \".\")", why, || rustix::process::pivot_root(".", "."))
-        .map_err(explain::no_root_mount)?;
+        .map_err(refusal::no_root_mount)?;
     let_go()?;
     match narrate::is_dry_run() {
         true => Ok(()),

@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use plumbing::command_line::ordinary::{Declared, Name, Ordinary, Takes};
 
-use crate::asked::{self, Asked};
+use crate::mount_options::{self, MountOption};
 use crate::root::Source;
 
 /// The options that a bundle's configuration replaces.
@@ -40,7 +40,7 @@ const OF_A_BUNDLE: [&str; 22] = [
 
 const HEADING: &str = "Mounts, in command-line order";
 
-type Read = fn(OsString) -> Result<Asked, String>;
+type Read = fn(OsString) -> Result<MountOption, String>;
 
 /// Declaration, name of the value, help, and reader of each mount option.
 static MOUNTS: [(Declared, &str, &str, Read); 7] = [
@@ -48,23 +48,28 @@ static MOUNTS: [(Declared, &str, &str, Read); 7] = [
         named("bind"),
         "SRC:DST[:OPTS]",
         "Bind-mount SRC of the host at DST; options: ro, rec (default), norec, suid, dev, noexec, try, idmap=MAP",
-        asked::bind,
+        mount_options::bind,
     ),
     (
         named("tmpfs"),
         "DST[:OPTS]",
         "Mount an empty file system in memory at DST; options: size=, mode=, ro, exec",
-        asked::tmpfs,
+        mount_options::tmpfs,
     ),
-    (named("proc"), "DST[:OPTS]", "Mount a new proc file system at DST; options: hidepid=, subset=pid", asked::proc),
-    (named("dev"), "DST", "Mount a minimal /dev at DST: null, zero, full, random, urandom, tty", asked::dev),
-    (named("mask"), "PATH", "Hide the file or directory PATH", asked::mask),
-    (named("readonly-path"), "PATH", "Make PATH and everything below it read-only", asked::read_only),
+    (
+        named("proc"),
+        "DST[:OPTS]",
+        "Mount a new proc file system at DST; options: hidepid=, subset=pid",
+        mount_options::proc,
+    ),
+    (named("dev"), "DST", "Mount a minimal /dev at DST: null, zero, full, random, urandom, tty", mount_options::dev),
+    (named("mask"), "PATH", "Hide the file or directory PATH", mount_options::mask),
+    (named("readonly-path"), "PATH", "Make PATH and everything below it read-only", mount_options::read_only),
     (
         named("mount"),
         "type=T,target=DST,...",
         "Any of these mounts, and others, in key=value form with the words of mount(8)",
-        asked::mount,
+        mount_options::mount,
     ),
 ];
 
@@ -74,9 +79,9 @@ const fn named(id: &'static str) -> Declared {
 
 /// The mount options, in the order of the command line.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct AskedMounts(pub(crate) Vec<Asked>);
+pub(crate) struct MountOptions(pub(crate) Vec<MountOption>);
 
-impl Args for AskedMounts {
+impl Args for MountOptions {
     fn augment_args(command: Command) -> Command {
         MOUNTS.iter().fold(command, |command, (Declared { id, .. }, value, help, read)| {
             let parser = ValueParser::new(OsStringValueParser::new().try_map(*read));
@@ -90,15 +95,15 @@ impl Args for AskedMounts {
     }
 }
 
-impl FromArgMatches for AskedMounts {
+impl FromArgMatches for MountOptions {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut asked = Vec::new();
         for (Declared { id, .. }, ..) in &MOUNTS {
-            let values = matches.get_many::<Asked>(id).unwrap_or_default();
+            let values = matches.get_many::<MountOption>(id).unwrap_or_default();
             asked.extend(matches.indices_of(id).unwrap_or_default().zip(values.cloned()));
         }
         asked.sort_by_key(|(place, _)| *place);
-        Ok(AskedMounts(asked.into_iter().map(|(_, asked)| asked).collect()))
+        Ok(MountOptions(asked.into_iter().map(|(_, asked)| asked).collect()))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -107,7 +112,7 @@ impl FromArgMatches for AskedMounts {
     }
 }
 
-impl Ordinary for AskedMounts {
+impl Ordinary for MountOptions {
     fn declared(name: Name<'_>) -> Option<&'static Declared> {
         let Name::Long(long) = name else { return None };
         MOUNTS.iter().map(|(declared, ..)| declared).find(|declared| declared.id == long)
@@ -155,7 +160,7 @@ pub(crate) struct RootOptions {
     #[arg(long, help_heading = "Container root")]
     pub(crate) read_only: bool,
     #[command(flatten)]
-    pub(crate) mounts: AskedMounts,
+    pub(crate) mounts: MountOptions,
 }
 
 impl RootOptions {
@@ -173,7 +178,8 @@ impl RootOptions {
             return Some(Source::Tmpfs);
         }
         if let Some(lower) = &self.overlay {
-            let lower = asked::split(lower, b':').into_iter().filter(|path| !path.is_empty()).map(PathBuf::from);
+            let lower =
+                mount_options::split(lower, b':').into_iter().filter(|path| !path.is_empty()).map(PathBuf::from);
             return Some(Source::Overlay { lower: lower.collect(), upper: self.upper.clone() });
         }
         self.root_fd.map(Source::Descriptor)

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
+use crate::cgroup_view::View;
 use crate::entry::{Absent, Attributes, Bind, Entry, Filesystem, Otherwise, What};
 use crate::facts::Facts;
-use crate::views::View;
 use crate::{devices, host_root, masks};
 
 const CGROUP: &str = "/sys/fs/cgroup";

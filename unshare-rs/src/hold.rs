@@ -22,7 +22,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::mapping::{Caller, Maps};
-use crate::outside::{Errands, Outside};
+use crate::old_namespaces::{Errands, Outside};
 use crate::plan::{Hold, manuals, set_up, unshare};
 use crate::{init, map_helper, refusal};
 

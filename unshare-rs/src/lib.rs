@@ -8,7 +8,6 @@ pub mod options;
 pub mod plan;
 
 mod accounts;
-mod asked;
 mod binfmt;
 mod clock_offsets;
 mod command;
@@ -25,15 +24,16 @@ mod map_helper;
 mod map_refusal;
 mod mapping;
 mod new_root;
-mod outside;
+mod old_namespaces;
 mod persist;
 mod pid_file;
+mod proc_status;
 mod propagation;
 mod reaper;
 mod refusal;
+mod request;
 mod security_module;
 mod single_ids;
-mod status;
 mod subid;
 mod values;
 

@@ -9,7 +9,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::id_map::{Extent, Span, minus};
 use crate::mapping::{Sort, own_ids};
-use crate::{security_module, status};
+use crate::{proc_status, security_module};
 
 /// Explains the refusal of a single id, which the process itself wrote.
 pub(crate) fn explain_inside(fault: Fault, map: &[Extent], may_map_root: bool) -> Fault {
@@ -70,7 +70,7 @@ pub(crate) fn explain_outside(fault: Fault, sort: Sort, map: &[Extent]) -> Fault
 
 /// Explains a failure of newuidmap or newgidmap, which has printed its own reason to stderr.
 pub(crate) fn explain_helper(fault: Fault) -> Fault {
-    match status::field("NoNewPrivs").as_deref() {
+    match proc_status::field("NoNewPrivs").as_deref() {
         Some("1") => fault.with_remedy(
             "no_new_privs is set here, so set-user-ID programs get no privileges; start from a process without it",
         ),

@@ -19,10 +19,10 @@ use crate::credentials::{self, Credentials};
 use crate::first_process::{Role, Tether};
 use crate::forward::Forward;
 use crate::mapping::{Caller, Request};
+use crate::old_namespaces::{Errands, Outside};
 use crate::options::{Options, Propagation};
-use crate::outside::{Errands, Outside};
 use crate::reaper::Forked;
-use crate::{asked, first_process, fresh_proc, hold, host_name, init, new_root, propagation, reaper, refusal};
+use crate::{first_process, fresh_proc, hold, host_name, init, new_root, propagation, reaper, refusal, request};
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Plan {
         if let Some(orders) = init::Orders::from_argv(&argv) {
             return Ok(Parsed::Plan(Plan::Init(orders)));
         }
-        plumbing::command_line::options::parse::<Options>(argv)?.and_then(asked::plan)
+        plumbing::command_line::options::parse::<Options>(argv)?.and_then(request::plan)
     }
 
     /// Begins the narration, and returns which processes may see this run.

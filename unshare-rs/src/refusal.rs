@@ -15,8 +15,8 @@ use plumbing::process::namespace::{Kind, KindSet};
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::thread::CapabilitySet;
 
+use crate::proc_status::field;
 use crate::security_module;
-use crate::status::field;
 
 /// The levels of user and pid namespaces that the kernel allows below the initial one.
 const DEEPEST: usize = 32;

@@ -5,10 +5,10 @@
 use std::path::{Path, PathBuf};
 
 use super::config::{Mount, Range};
-use crate::asked::place;
 use crate::entry::{Attributes, Bind, Change, Entry, Filesystem, Otherwise, Propagation, PropagationKind, What};
 use crate::facts::Facts;
 use crate::idmap::IdMap;
+use crate::mount_options::place;
 use crate::std_mounts::cgroup_entries;
 
 /// A part of the list that one mount becomes.

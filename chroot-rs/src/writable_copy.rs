@@ -21,9 +21,9 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::attach;
+use crate::cleanup::{Lifetime, Made};
 use crate::entry::{Attributes, Filesystem, quoted, shown};
-use crate::made::{Lifetime, Made};
+use crate::mount_api;
 
 /// The limit of entries, since each needs a mount: the kernel allows 100000 mounts in a mount namespace.
 const MOST_ENTRIES: usize = 5000;
@@ -51,13 +51,13 @@ pub(crate) fn flags_of(dir: &OwnedFd) -> rustix::io::Result<Attributes> {
 
 /// The directories of a root that were replaced by a writable copy.
 #[derive(Debug, Default)]
-pub(crate) struct Covers {
+pub(crate) struct WritableCopies {
     /// The copy of the root's top directory.
     top: OnceCell<OwnedFd>,
     shown: RefCell<Vec<(PathBuf, OwnedFd)>>,
 }
 
-impl Covers {
+impl WritableCopies {
     /// Returns the copy of the root's top directory: a descriptor of the original would always lead below the copy.
     pub(crate) fn top(&self) -> Option<&OwnedFd> {
         self.top.get()
@@ -104,7 +104,7 @@ impl Covers {
         let why = "all mount points are made; mount_setattr(2)";
         self.shown.borrow().iter().try_for_each(|(path, cover)| {
             let goal = format!("make {} read-only again", shown(path));
-            attach::tighten(&goal, cover.as_fd(), Attributes::MOUNT_ATTR_RDONLY, why)
+            mount_api::tighten(&goal, cover.as_fd(), Attributes::MOUNT_ATTR_RDONLY, why)
         })
     }
 }
@@ -140,8 +140,8 @@ fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> rustix::io::Result<boo
 fn copy(goal: &str, dir: &OwnedFd, place: &Path, names: &[CString], flags: Attributes) -> Result<OwnedFd, Fault> {
     let tmpfs = like(goal, dir, flags)?;
     let why = "it is on a read-only file system, which stays unchanged: a directory in memory covers it; tmpfs(5)";
-    let cover = attach::fresh(goal, &tmpfs, why)?;
-    attach::attach(goal, cover.as_fd(), dir.as_fd(), place, "it covers the read-only directory")?;
+    let cover = mount_api::fresh(goal, &tmpfs, why)?;
+    mount_api::attach(goal, cover.as_fd(), dir.as_fd(), place, "it covers the read-only directory")?;
     for name in names {
         match openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
             // It was removed after it was listed.
@@ -176,7 +176,7 @@ fn show_entry(goal: &str, entry: &OwnedFd, cover: &OwnedFd, place: &Path, name: 
         let text = format!("symlinkat({:?}, root:{above}, {quoted})", to.to_string_lossy());
         return call(goal, text, AS_BEFORE, || symlinkat(&to, cover, name));
     }
-    let mount = attach::clone_of(goal, entry.as_fd(), true, AS_BEFORE)?;
+    let mount = mount_api::clone_of(goal, entry.as_fd(), true, AS_BEFORE)?;
     let why = "a place to bind it";
     match kind {
         FileType::Directory => call(goal, format!("mkdirat(root:{above}, {quoted}, 0755)"), why, || {
@@ -191,5 +191,5 @@ fn show_entry(goal: &str, entry: &OwnedFd, cover: &OwnedFd, place: &Path, name: 
     let onto = look(goal, "openat(fd, O_PATH)", || {
         openat(cover, onto_name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
     })?;
-    attach::attach(goal, mount.as_fd(), onto.as_fd(), &at, AS_BEFORE)
+    mount_api::attach(goal, mount.as_fd(), onto.as_fd(), &at, AS_BEFORE)
 }

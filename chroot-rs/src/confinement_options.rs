@@ -16,7 +16,7 @@ use crate::confinement::{self, OneSet};
 
 /// The options that confine the command, in addition to its capabilities.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Ordinary)]
-pub(crate) struct Confine {
+pub(crate) struct ConfinementOptions {
     /// Filter system calls: default (with --std), none, or a profile FILE in OCI or Docker format
     #[arg(long, value_name = "default|none|FILE", help_heading = "Confinement")]
     pub(crate) seccomp: Option<Filter>,
@@ -70,7 +70,7 @@ impl Securebits {
     }
 }
 
-impl Confine {
+impl ConfinementOptions {
     /// Returns the rules that both Landlock options make.
     pub(crate) fn landlock(&self) -> Option<Landlock> {
         let texts = |paths: &[PathBuf]| paths.iter().map(|path| Text::from(path.as_path())).collect();
@@ -119,7 +119,7 @@ pub(crate) struct Files {
 
 impl Files {
     /// Reads the files.
-    pub(crate) fn read(options: &Confine) -> Result<Files, Fault> {
+    pub(crate) fn read(options: &ConfinementOptions) -> Result<Files, Fault> {
         let profile = match &options.seccomp {
             Some(Filter::File(path)) => {
                 let shown = path.to_string_lossy();

@@ -9,11 +9,11 @@ use plumbing::kernel::look;
 use plumbing::{Fault, narrate};
 use rustix::fs::{FileType, fstat, makedev};
 
+use crate::cleanup::Lifetime;
 use crate::dry_run_tree::Node;
 use crate::entry::{Absent, Attributes, Bind, Change, Entry, Filesystem, Mount, Otherwise, What, quoted, shown};
 use crate::in_root::InRoot;
-use crate::made::Lifetime;
-use crate::{attach, idmap};
+use crate::{idmap, mount_api};
 
 /// The source of every mask of a file, and the numbers of the device that it must be.
 const NULL: (&str, (u32, u32)) = ("/dev/null", (1, 3));
@@ -44,11 +44,11 @@ pub(crate) fn make(root: &InRoot, entries: &[Entry]) -> Result<Vec<Mount>, Fault
             What::Propagation(propagation) => {
                 let goal = format!("set the propagation of {}", shown(target));
                 let mount = present(root, target, Absent::Refuse, &goal)?;
-                mount.map_or(Ok(()), |mount| attach::propagate(&goal, mount.as_fd(), *propagation, why))?;
+                mount.map_or(Ok(()), |mount| mount_api::propagate(&goal, mount.as_fd(), *propagation, why))?;
             }
         }
     }
-    root.covers().close()?;
+    root.copies().close()?;
     Ok(mounts)
 }
 
@@ -66,7 +66,7 @@ fn fresh(
     if *otherwise == Otherwise::OverDirectory && !is_directory(root, target, &goal)? {
         return Ok(None);
     }
-    let mount = match (attach::fresh(&goal, filesystem, why), otherwise) {
+    let mount = match (mount_api::fresh(&goal, filesystem, why), otherwise) {
         (Ok(mount), Otherwise::Hide) if is_whole_hierarchy(&goal, &mount, kind)? => {
             return masks.mask(root, target, Absent::PassOver, HIDDEN);
         }
@@ -87,7 +87,7 @@ fn fresh(
         (Err(fault), _) => return Err(fault),
     };
     let onto = root.directory(target)?;
-    attach::attach(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
+    mount_api::attach(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
     let node = match kind {
         "proc" => Node::Host("/proc".into(), filesystem.attributes),
         "sysfs" => Node::Host("/sys".into(), filesystem.attributes),
@@ -140,8 +140,8 @@ fn seen(root: &InRoot, target: &Path, file: &Path, why: &str) -> Result<Option<M
         return Ok(None);
     }
     let Some(from) = root.find(file)? else { return Ok(None) };
-    let mount = attach::clone_of(&goal, from.as_fd(), false, why)?;
-    attach::attach(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
+    let mount = mount_api::clone_of(&goal, from.as_fd(), false, why)?;
+    mount_api::attach(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
     Ok(Some(Mount::mask(target, "bind", Some("tmpfs"))))
 }
 
@@ -157,7 +157,7 @@ fn bind(root: &InRoot, target: &Path, bind: &Bind, why: &str) -> Result<Option<M
     }
     let goal = format!("bind {} on {}", shown(source), shown(target));
     let is_directory = look(&goal, format!("stat({})", quoted(source)), || std::fs::metadata(source))?.is_dir();
-    let mount = attach::clone_path(&goal, source, bind.recursive, why)?;
+    let mount = mount_api::clone_path(&goal, source, bind.recursive, why)?;
     if let Some(device) = bind.device {
         require_device(&goal, &mount, device)?;
     }
@@ -166,7 +166,7 @@ fn bind(root: &InRoot, target: &Path, bind: &Bind, why: &str) -> Result<Option<M
     }
     let onto = if is_directory { root.directory(target)? } else { file(root, target, &goal)? };
     let changes = [(bind.recursive, Change::add(bind.attributes)), (false, bind.top)];
-    attach::attach_changed(&goal, mount.as_fd(), &changes, onto.as_fd(), target, why)?;
+    mount_api::attach_changed(&goal, mount.as_fd(), &changes, onto.as_fd(), target, why)?;
     root.note(target, Node::Host(source.clone(), bind.attributes | bind.top.set));
     root.made().mounted(target, Lifetime::Longer);
     Ok(Some(Mount::bind(target, bind)))
@@ -214,9 +214,9 @@ fn restrict(
 ) -> Result<Option<Mount>, Fault> {
     let goal = format!("restrict {}", shown(target));
     let Some(onto) = present(root, target, absent, &goal)? else { return Ok(None) };
-    let mount = attach::clone_of(&goal, onto.as_fd(), true, why)?;
+    let mount = mount_api::clone_of(&goal, onto.as_fd(), true, why)?;
     let changes = [(true, Change::add(attributes))];
-    attach::attach_changed(
+    mount_api::attach_changed(
         &goal,
         mount.as_fd(),
         &changes,
@@ -229,7 +229,7 @@ fn restrict(
 
 fn tighten(root: &InRoot, target: &Path, attributes: Attributes, why: &str) -> Result<(), Fault> {
     let mount = root.directory(target)?;
-    attach::tighten(&format!("restrict {}", shown(target)), mount.as_fd(), attributes, why)
+    mount_api::tighten(&format!("restrict {}", shown(target)), mount.as_fd(), attributes, why)
 }
 
 /// The empty directory that covers every masked directory: one file system, mounted at many places.
@@ -248,19 +248,19 @@ impl Masks {
             _ => (null(&goal, why)?, Some((false, Change::add(OF_NULL))), Mount::mask(target, "bind", Some(NULL.0))),
         };
         let why = "it covers what the command must not see";
-        attach::attach_changed(&goal, mount.as_fd(), changes.as_slice(), onto.as_fd(), target, why)?;
+        mount_api::attach_changed(&goal, mount.as_fd(), changes.as_slice(), onto.as_fd(), target, why)?;
         Ok(Some(made))
     }
 
     fn directory(&mut self, goal: &str, why: &str) -> Result<OwnedFd, Fault> {
         if let Some(first) = &self.directory {
-            return attach::clone_of(goal, first.as_fd(), false, why);
+            return mount_api::clone_of(goal, first.as_fd(), false, why);
         }
         let attributes = Attributes::MOUNT_ATTR_RDONLY
             | Attributes::MOUNT_ATTR_NOSUID
             | Attributes::MOUNT_ATTR_NODEV
             | Attributes::MOUNT_ATTR_NOEXEC;
-        let mount = attach::fresh(goal, &Filesystem::new("tmpfs", &[("mode", "755")], attributes), why)?;
+        let mount = mount_api::fresh(goal, &Filesystem::new("tmpfs", &[("mode", "755")], attributes), why)?;
         let kept = look(goal, "fcntl(fd, F_DUPFD_CLOEXEC)", || mount.try_clone())?;
         self.directory = Some(kept);
         Ok(mount)
@@ -269,7 +269,7 @@ impl Masks {
 
 fn null(goal: &str, why: &str) -> Result<OwnedFd, Fault> {
     let (path, numbers) = NULL;
-    let mount = attach::clone_path(goal, Path::new(path), false, why)?;
+    let mount = mount_api::clone_path(goal, Path::new(path), false, why)?;
     require_device(goal, &mount, numbers)?;
     Ok(mount)
 }

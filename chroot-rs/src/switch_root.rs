@@ -17,7 +17,7 @@ use rustix::thread::CapabilitySet;
 use crate::entry::quoted;
 use crate::in_root::InRoot;
 use crate::root::{MOST_COVERS, Source, mount_id, open_directory};
-use crate::{attach, explain};
+use crate::{mount_api, refusal};
 
 const GOAL: &str = "change the root";
 
@@ -27,7 +27,7 @@ pub(crate) fn root(root: &InRoot, source: &Source) -> Result<(), Fault> {
     if let Source::Directory(_) = source {
         let top = open_directory(Path::new("/"), "open the root directory")?;
         let why = "it covers the old root, which cannot be pivoted; move_mount(2)";
-        attach::attach(GOAL, root.bottom(), top.as_fd(), Path::new("/"), why)?;
+        mount_api::attach(GOAL, root.bottom(), top.as_fd(), Path::new("/"), why)?;
     }
     for mount in mounted_in_root()? {
         let_go(&mount.point)?;
@@ -37,7 +37,7 @@ pub(crate) fn root(root: &InRoot, source: &Source) -> Result<(), Fault> {
     }
     let why = "absolute paths begin there from now on; chroot(2)";
     call(GOAL, "chroot(\".\")", why, || rustix::process::chroot("."))
-        .map_err(|fault| explain::missing(fault, CapabilitySet::SYS_CHROOT))?;
+        .map_err(|fault| refusal::missing(fault, CapabilitySet::SYS_CHROOT))?;
     match narrate::is_dry_run() {
         true => Ok(()),
         false => look(GOAL, "chdir(\"/\")", || rustix::process::chdir("/")),
@@ -68,10 +68,10 @@ fn let_go(point: &Path) -> Result<(), Fault> {
 
 fn locked(fault: Fault) -> Fault {
     match fault.errno() {
-        Some(Errno::EINVAL) if explain::in_user_namespace() => fault.with_remedy(
+        Some(Errno::EINVAL) if refusal::in_user_namespace() => fault.with_remedy(
             "mounts copied into a user namespace are locked, and the container could mount them again: omit --no-pivot, or \
              run as root outside of user namespaces",
         ),
-        _ => explain::missing_admin(fault),
+        _ => refusal::missing_admin(fault),
     }
 }

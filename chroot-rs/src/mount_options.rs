@@ -14,7 +14,7 @@ use crate::{devices, idmap};
 
 /// One mount option of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum MountOption {
     /// One entry of the list of mounts.
     Entry(Entry),
     /// `--dev`: a list of entries that depends on the caller's ids.
@@ -40,18 +40,18 @@ fn guarded() -> Attributes {
     Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV
 }
 
-impl Asked {
+impl MountOption {
     /// Returns the entries that this option asks for.
     pub(crate) fn entries(&self, facts: &Facts) -> Vec<Entry> {
         match self {
-            Asked::Entry(entry) => vec![entry.clone()],
-            Asked::Dev(target) => devices::entries(facts, target),
+            MountOption::Entry(entry) => vec![entry.clone()],
+            MountOption::Dev(target) => devices::entries(facts, target),
         }
     }
 
     /// Makes the source an absolute path, if there is one: the working directory is not kept when a container is entered.
     pub(crate) fn make_absolute(&mut self) -> std::io::Result<()> {
-        if let Asked::Entry(Entry { what: What::Bind(bind), .. }) = self {
+        if let MountOption::Entry(Entry { what: What::Bind(bind), .. }) = self {
             bind.source = std::path::absolute(&bind.source)?;
         }
         Ok(())
@@ -59,7 +59,7 @@ impl Asked {
 }
 
 /// Parses the value of `--bind`.
-pub(crate) fn bind(text: OsString) -> Result<Asked, String> {
+pub(crate) fn bind(text: OsString) -> Result<MountOption, String> {
     let fields = split(&text, b':');
     let (source, target, words) = match &fields[..] {
         [source, target] => (source, target, None),
@@ -69,7 +69,7 @@ pub(crate) fn bind(text: OsString) -> Result<Asked, String> {
     binding(source, target, words.map_or(Ok(Vec::new()), |words| options(words))?)
 }
 
-fn binding(source: &OsStr, target: &OsStr, words: Vec<String>) -> Result<Asked, String> {
+fn binding(source: &OsStr, target: &OsStr, words: Vec<String>) -> Result<MountOption, String> {
     if source.is_empty() {
         return Err("the source is missing".to_owned());
     }
@@ -91,37 +91,37 @@ fn binding(source: &OsStr, target: &OsStr, words: Vec<String>) -> Result<Asked, 
         }
     }
     let why = "a part of the host's file system; open_tree(2)";
-    Ok(Asked::Entry(Entry::new(place(target)?, What::Bind(bind), why)))
+    Ok(MountOption::Entry(Entry::new(place(target)?, What::Bind(bind), why)))
 }
 
 /// Parses the value of `--tmpfs`.
-pub(crate) fn tmpfs(text: OsString) -> Result<Asked, String> {
+pub(crate) fn tmpfs(text: OsString) -> Result<MountOption, String> {
     on_target(&text, "tmpfs", guarded() | Attributes::MOUNT_ATTR_NOEXEC)
 }
 
 /// Parses the value of `--proc`.
-pub(crate) fn proc(text: OsString) -> Result<Asked, String> {
+pub(crate) fn proc(text: OsString) -> Result<MountOption, String> {
     on_target(&text, "proc", guarded() | Attributes::MOUNT_ATTR_NOEXEC)
 }
 
 /// Parses the value of `--dev`.
-pub(crate) fn dev(text: OsString) -> Result<Asked, String> {
-    Ok(Asked::Dev(place(&text)?))
+pub(crate) fn dev(text: OsString) -> Result<MountOption, String> {
+    Ok(MountOption::Dev(place(&text)?))
 }
 
 /// Parses the value of `--mask`.
-pub(crate) fn mask(text: OsString) -> Result<Asked, String> {
-    Ok(Asked::Entry(Entry::new(place(&text)?, What::Mask(Absent::Refuse), "the command must not see it")))
+pub(crate) fn mask(text: OsString) -> Result<MountOption, String> {
+    Ok(MountOption::Entry(Entry::new(place(&text)?, What::Mask(Absent::Refuse), "the command must not see it")))
 }
 
 /// Parses the value of `--readonly-path`.
-pub(crate) fn read_only(text: OsString) -> Result<Asked, String> {
+pub(crate) fn read_only(text: OsString) -> Result<MountOption, String> {
     let what = What::Restrict(Attributes::MOUNT_ATTR_RDONLY, Absent::Refuse);
-    Ok(Asked::Entry(Entry::new(place(&text)?, what, "the command must not change it")))
+    Ok(MountOption::Entry(Entry::new(place(&text)?, what, "the command must not change it")))
 }
 
 /// Parses the value of `--mount`.
-pub(crate) fn mount(text: OsString) -> Result<Asked, String> {
+pub(crate) fn mount(text: OsString) -> Result<MountOption, String> {
     let (mut kind, mut source, mut target, mut words) = (None, None, None, Vec::new());
     for field in split(&text, b',') {
         let bytes = field.as_bytes();
@@ -152,7 +152,7 @@ fn noexec_but_for(kind: &str) -> Attributes {
     if kind == "ramfs" { Attributes::empty() } else { Attributes::MOUNT_ATTR_NOEXEC }
 }
 
-fn on_target(text: &OsStr, kind: &str, attributes: Attributes) -> Result<Asked, String> {
+fn on_target(text: &OsStr, kind: &str, attributes: Attributes) -> Result<MountOption, String> {
     match &split(text, b':')[..] {
         [target] => fresh(target, kind, attributes, Vec::new()),
         [target, words] => fresh(target, kind, attributes, options(words)?),
@@ -161,7 +161,7 @@ fn on_target(text: &OsStr, kind: &str, attributes: Attributes) -> Result<Asked, 
 }
 
 /// Parses a new file system; words that are not flags are parameters of the file system, which the kernel checks.
-fn fresh(target: &OsStr, kind: &str, mut attributes: Attributes, words: Vec<String>) -> Result<Asked, String> {
+fn fresh(target: &OsStr, kind: &str, mut attributes: Attributes, words: Vec<String>) -> Result<MountOption, String> {
     // Terminals are devices.
     if kind == "devpts" {
         attributes.remove(Attributes::MOUNT_ATTR_NODEV);
@@ -174,7 +174,7 @@ fn fresh(target: &OsStr, kind: &str, mut attributes: Attributes, words: Vec<Stri
     }
     let filesystem = Filesystem::new(kind, &parameters, attributes);
     let why = "a new file system; fsopen(2)";
-    Ok(Asked::Entry(Entry::new(place(target)?, What::Fresh(filesystem, Otherwise::Refuse), why)))
+    Ok(MountOption::Entry(Entry::new(place(target)?, What::Fresh(filesystem, Otherwise::Refuse), why)))
 }
 
 /// Sets or clears the flag that the word names, and reports whether the word is a flag.
@@ -232,9 +232,9 @@ pub(crate) fn split(text: &OsStr, separator: u8) -> Vec<OsString> {
 mod tests {
     use super::*;
 
-    fn entry(asked: Result<Asked, String>) -> Entry {
+    fn entry(asked: Result<MountOption, String>) -> Entry {
         match asked {
-            Ok(Asked::Entry(entry)) => entry,
+            Ok(MountOption::Entry(entry)) => entry,
             other => panic!("{other:?}"),
         }
     }

@@ -18,7 +18,7 @@ use rustix::mount::{
 };
 
 use crate::entry::{Attributes, Change, Filesystem, Propagation, flag_names, quoted, shown};
-use crate::{explain, remount};
+use crate::{refusal, remount};
 
 const RESTRICTED: &str = "for this mount, with AT_RECURSIVE also for all below it; mount_setattr(2)";
 
@@ -35,7 +35,7 @@ pub(crate) fn fresh(goal: &str, filesystem: &Filesystem, why: &str) -> Result<Ow
 /// Opens the context in which a file system is configured.
 pub(crate) fn begin(goal: &str, kind: &str, why: &str) -> Result<OwnedFd, Fault> {
     call(goal, format!("fsopen({kind:?}, FSOPEN_CLOEXEC)"), why, || fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC))
-        .map_err(|fault| explain::unknown_kind(explain::missing_admin(fault), kind))
+        .map_err(|fault| refusal::unknown_kind(refusal::missing_admin(fault), kind))
 }
 
 /// Creates the configured superblock, and a mount of it.
@@ -47,10 +47,10 @@ pub(crate) fn create(
 ) -> Result<OwnedFd, Fault> {
     let text = "fsconfig(fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0)";
     call(goal, text, "the superblock, with the parameters set so far", || fsconfig_create(context))
-        .map_err(|fault| explain::refused_by_owner(explain::with_log(fault, context), kind))?;
+        .map_err(|fault| refusal::refused_by_owner(refusal::with_log(fault, context), kind))?;
     let text = format!("fsmount(fd, FSMOUNT_CLOEXEC, {})", flag_names(attributes));
     call(goal, text, "a mount of it, not attached yet", || fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes))
-        .map_err(|fault| explain::too_revealing(fault, kind))
+        .map_err(|fault| refusal::too_revealing(fault, kind))
 }
 
 /// Sets a parameter; one without a value is a flag.
@@ -66,14 +66,14 @@ pub(crate) fn configure(goal: &str, context: BorrowedFd<'_>, key: &str, value: O
             call(goal, text, why, || fsconfig_set_flag(context, key))
         }
     };
-    done.map_err(|fault| explain::with_log(fault, context))
+    done.map_err(|fault| refusal::with_log(fault, context))
 }
 
 /// Clones the mount that a path of the host leads to.
 pub(crate) fn clone_path(goal: &str, path: &Path, recursive: bool, why: &str) -> Result<OwnedFd, Fault> {
     let (flags, names) = clone_flags(recursive);
     let text = format!("open_tree(AT_FDCWD, {}, {names})", quoted(path));
-    call(goal, text, why, || open_tree(CWD, path, flags)).map_err(|fault| explain::locked_below(fault, recursive))
+    call(goal, text, why, || open_tree(CWD, path, flags)).map_err(|fault| refusal::locked_below(fault, recursive))
 }
 
 /// Clones the mount on which a descriptor was opened.
@@ -81,7 +81,7 @@ pub(crate) fn clone_of(goal: &str, tree: BorrowedFd<'_>, recursive: bool, why: &
     let (flags, names) = clone_flags(recursive);
     let text = format!("open_tree(fd, \"\", {names}|AT_EMPTY_PATH)");
     call(goal, text, why, || open_tree(tree, "", flags | OpenTreeFlags::AT_EMPTY_PATH))
-        .map_err(|fault| explain::locked_below(fault, recursive))
+        .map_err(|fault| refusal::locked_below(fault, recursive))
 }
 
 fn clone_flags(recursive: bool) -> (OpenTreeFlags, &'static str) {
@@ -106,7 +106,7 @@ fn change(goal: &str, tree: BorrowedFd<'_>, recursive: bool, change: Change, why
     let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
     let text = format!("mount_setattr(fd, \"\", {at}, {{{}}})", words.join(", "));
     let (set, clear) = (change.set.bits().into(), change.clear.bits().into());
-    call(goal, text, why, || mount_setattr(tree, recursive, set, clear, 0)).map_err(explain::locked_flags)
+    call(goal, text, why, || mount_setattr(tree, recursive, set, clear, 0)).map_err(refusal::locked_flags)
 }
 
 /// Changes of flags that a mount gets before it is attached: for it alone, or for all mounts below it, too.

@@ -10,6 +10,7 @@ use plumbing::Fault;
 use serde::Serialize;
 
 use crate::link::Link;
+use crate::lock::Lock;
 use crate::netlink::Netlink;
 use crate::nftables::{Family, Nftables, Table};
 use crate::settings::Settings;
@@ -43,6 +44,16 @@ pub struct Item {
     pub kind: &'static str,
     /// Its name, or that of its interface.
     pub name: String,
+}
+
+/// Removes everything that is left in the network namespace that we are in, and returns what it was.
+pub fn collect() -> Result<Vec<Item>, Fault> {
+    let (netlink, nft) = (Netlink::route()?, Nftables::open_if_there()?);
+    Lock::open()?.with(|| {
+        let left = Leftovers::find(Survey::take(&netlink)?, nft.as_ref(), None)?;
+        let items = left.items()?;
+        left.remove(&netlink, nft.as_ref()).map(|()| items)
+    })
 }
 
 impl Leftovers {

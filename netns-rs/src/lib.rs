@@ -1,7 +1,7 @@
 //! `netns-rs`: network namespaces, and the veth pairs, bridges, addresses and NAT that connect them.
 //!
-//! Where to start reading: [`plan`], which does what the command line asks for in the order in which the kernel wants
-//! it; `wiring` connects a container, `show` shows the network of one; below them is one file per kernel mechanism.
+//! Start reading at `plan.rs`: it lists the steps in the order that the kernel requires. `wiring.rs` does so for the
+//! connection of a container.
 #![forbid(unsafe_code)]
 
 mod address;
@@ -14,6 +14,7 @@ mod link;
 mod lock;
 pub mod manual;
 mod mark;
+mod member;
 mod message;
 mod name;
 mod namespace;
@@ -23,7 +24,10 @@ mod network;
 mod nftables;
 mod nsid;
 pub mod options;
+mod outside;
 pub mod plan;
+mod print;
+mod request;
 mod route;
 mod rule;
 mod see;

@@ -70,11 +70,3 @@ impl Lock {
         look(GOAL, format!("flock({PATH:?}, {operation:?})"), || flock(file, operation))
     }
 }
-
-/// Opens the network namespace that we are in.
-pub fn own_namespace() -> Result<OwnedFd, Fault> {
-    const PATH: &str = "/proc/self/ns/net";
-    look("open our network namespace", format!("openat(AT_FDCWD, {PATH:?}, O_RDONLY)"), || {
-        open(PATH, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-    })
-}

@@ -2,15 +2,16 @@
 //!
 //! A new namespace has only a loopback interface, and the surprise is that it is down: not even 127.0.0.1 answers.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sched::{CloneFlags, setns, unshare};
 use plumbing::Fault;
-use plumbing::kernel::call;
+use plumbing::kernel::{call, look};
+use plumbing::process::target::Target;
+use rustix::fs::{Mode, OFlags, open, openat};
 
 use crate::capability;
 use crate::link;
-use crate::lock::own_namespace;
 use crate::netlink::Netlink;
 
 /// Moves this process into a new network namespace.
@@ -42,9 +43,25 @@ pub fn enter(namespace: BorrowedFd<'_>, whose: &str, why: &str) -> Result<(), Fa
 
 /// Opens an rtnetlink socket in another network namespace: the socket stays there, and we come back.
 pub fn socket_inside(namespace: BorrowedFd<'_>, whose: &str) -> Result<Netlink, Fault> {
-    let home = own_namespace()?;
+    let home = own()?;
     enter(namespace, whose, "a netlink socket belongs to the namespace in which it is opened")?;
     let socket = Netlink::route();
     enter(home.as_fd(), "our own", "the socket continues to work there")?;
     socket
+}
+
+/// Opens the network namespace that we are in.
+pub fn own() -> Result<OwnedFd, Fault> {
+    const PATH: &str = "/proc/self/ns/net";
+    look("open our network namespace", format!("openat(AT_FDCWD, {PATH:?}, O_RDONLY)"), || {
+        open(PATH, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    })
+}
+
+/// Opens the network namespace of a process.
+pub fn of(target: &Target) -> Result<OwnedFd, Fault> {
+    let goal = format!("open the network namespace of process {}", target.pid());
+    look(goal, format!("openat(\"/proc/{}\", \"ns/net\", O_RDONLY)", target.pid()), || {
+        openat(target.dir(), "ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    })
 }

@@ -33,12 +33,12 @@ pub struct Options {
     #[command(flatten)]
     pub(crate) narration: Narration,
     #[command(subcommand)]
-    pub(crate) action: Option<Action>,
+    pub(crate) verb: Option<Verb>,
 }
 
-/// The action; without a subcommand, list.
+/// The subcommand; without one, list.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Action {
+pub(crate) enum Verb {
     /// Run a command in a named or (with --new) a new network namespace
     Exec(Exec),
     /// Create a named network namespace
@@ -57,14 +57,14 @@ pub(crate) enum Action {
     Gc(Gc),
 }
 
-/// The actions that a script often uses.
-impl Choice for Action {
-    fn choose(words: &[OsString]) -> Option<Action> {
+/// The subcommands that a script often uses.
+impl Choice for Verb {
+    fn choose(words: &[OsString]) -> Option<Verb> {
         Some(match words.first()?.to_str()? {
-            "exec" => Action::Exec(ordinary::read(words)?),
-            "connect" => Action::Connect(ordinary::read(words)?),
-            "list" => Action::List(ordinary::read(words)?),
-            "show" => Action::Show(ordinary::read(words)?),
+            "exec" => Verb::Exec(ordinary::read(words)?),
+            "connect" => Verb::Connect(ordinary::read(words)?),
+            "list" => Verb::List(ordinary::read(words)?),
+            "show" => Verb::Show(ordinary::read(words)?),
             _ => return None,
         })
     }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::link::Link;
 use crate::netlink::Netlink;
-use crate::{link, lock, nsid, see};
+use crate::{link, namespace, nsid, see};
 
 /// The network in a namespace; member `net` of a record.
 #[derive(Debug, Serialize)]
@@ -46,7 +46,7 @@ struct Interface {
 /// and has nothing to report.
 pub fn look_into(inspected: BorrowedFd<'_>, whose: &str, target: Option<&Target>) -> Result<Option<Network>, Fault> {
     let outside = Netlink::route()?;
-    let is_home = is_same(inspected, lock::own_namespace()?.as_fd())?;
+    let is_home = is_same(inspected, namespace::own()?.as_fd())?;
     let seen = if is_home { Some(see::through(&outside)?) } else { see::from_inside(inspected, whose, target)? };
     let Some(seen) = seen else { return Ok(None) };
     let near = if is_home { seen.links.clone() } else { link::list(&outside)? };

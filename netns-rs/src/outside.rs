@@ -1,0 +1,205 @@
+//! The objects on the host that belong to one container: the bridge, and our end of the pair. They are made one after
+//! the other, and each is removed only if it is still the one that we made. `veth(4)`, `bridge(8)`.
+//!
+//! The surprise: the kernel removes a namespace, and the pair with it, some milliseconds after its last process has
+//! ended.
+
+use std::net::IpAddr;
+
+use nix::errno::Errno;
+use plumbing::{Fault, narrate};
+
+use crate::leftovers::Leftovers;
+use crate::link::{Link, Veth};
+use crate::mark::{MARK, Mark, Owner};
+use crate::member::Interface;
+use crate::netlink::Netlink;
+use crate::network::Connection;
+use crate::nftables::Nftables;
+use crate::settings::Settings;
+use crate::survey::Survey;
+use crate::wiring::Sides;
+use crate::{address, conntrack, link};
+
+/// The objects on the host that have been made so far.
+pub struct Outside {
+    /// A socket in the network namespace of the host.
+    pub netlink: Netlink,
+    /// The bridge's name.
+    bridge: String,
+    /// Our end of the pair.
+    pub veth: HostEnd,
+    alias: String,
+    /// The container's addresses.
+    addresses: Vec<IpAddr>,
+    /// Whether the container is behind NAT.
+    nat: bool,
+    /// Whether the bridge was made and has no alias yet, so that only we know that it is ours.
+    is_bridge_unmarked: bool,
+    /// An address that was added to an existing bridge of ours.
+    added: Option<(u32, address::Given)>,
+}
+
+/// Our end of the pair: its name, and after it is made, its index, as soon as that is known.
+pub struct HostEnd {
+    /// Its name.
+    pub name: String,
+    exists: bool,
+    index: Option<u32>,
+}
+
+impl Outside {
+    /// Chooses the names of the objects to be made.
+    pub fn open(asked: &Connection, owner: Owner) -> Result<Outside, Fault> {
+        Ok(Outside {
+            netlink: Netlink::route()?,
+            bridge: asked.bridge.clone(),
+            veth: HostEnd { name: format!("veth{:08x}", link::random() as u32), exists: false, index: None },
+            alias: Mark { addresses: asked.addresses.clone(), nat: asked.nat, owner: Some(owner) }.text(),
+            addresses: asked.addresses.iter().map(|address| address.ip).collect(),
+            nat: asked.nat,
+            is_bridge_unmarked: false,
+            added: None,
+        })
+    }
+
+    /// Returns the bridge's index; makes the bridge if it is missing.
+    pub fn bridge(&mut self, survey: &Survey, asked: &Connection) -> Result<u32, Fault> {
+        let wanted = asked.bridge_address();
+        if let Some(bridge) = survey.bridge(&asked.bridge)? {
+            if let Some(wanted) = wanted
+                && survey.needs_address(bridge, wanted)?
+            {
+                if wanted.ip.is_ipv6() {
+                    Settings::open()?.allow_ipv6(&bridge.name)?;
+                }
+                address::add(
+                    &self.netlink,
+                    &bridge.name,
+                    bridge.index,
+                    wanted,
+                    "the default gateway of its containers",
+                )?;
+                self.added = Some((bridge.index, address::Given { name: bridge.name.clone(), address: wanted }));
+            }
+            return Ok(bridge.index);
+        }
+        link::make_bridge(&self.netlink, &asked.bridge, link::random_mac())?;
+        self.is_bridge_unmarked = true;
+        let index = made(&self.netlink, &asked.bridge)?.index;
+        link::set_alias(&self.netlink, &asked.bridge, index, MARK)?;
+        self.is_bridge_unmarked = false;
+        let has_ipv6 = wanted.is_some_and(|wanted| wanted.ip.is_ipv6());
+        Settings::open()?.close(&asked.bridge, has_ipv6)?;
+        link::set_up(
+            &self.netlink,
+            &asked.bridge,
+            index,
+            "after its settings: from here on it receives packets from its ports",
+        )?;
+        if let Some(wanted) = wanted {
+            address::add(&self.netlink, &asked.bridge, index, wanted, "the default gateway of its containers")?;
+        }
+        Ok(index)
+    }
+
+    /// Makes the pair; returns the index of the end inside.
+    pub fn pair(&mut self, bridge: u32, asked: &Connection, sides: &Sides<'_>) -> Result<u32, Fault> {
+        let name = self.veth.name.clone();
+        let veth = Veth { name: &name, bridge, peer: &asked.interface, peer_namespace: sides.container };
+        link::make_veth(&self.netlink, &veth)?;
+        self.veth.exists = true;
+        let ours = made(&self.netlink, &name)?;
+        self.veth.index = Some(ours.index);
+        link::mark_port(&self.netlink, &name, ours.index, &self.alias)?;
+        Settings::open()?.close(&name, false)?;
+        link::set_up(&self.netlink, &name, ours.index, "packets pass only if both ends are up")?;
+        Ok(ours.peer.unwrap_or_default())
+    }
+
+    /// Describes what was made, for the record.
+    pub fn description(&self, asked: &Connection) -> Interface {
+        Interface {
+            name: asked.interface.clone(),
+            peer: self.veth.name.clone(),
+            bridge: asked.bridge.clone(),
+            addresses: asked.addresses.iter().map(ToString::to_string).collect(),
+            gateway: asked.gateway,
+        }
+    }
+
+    /// Removes what an unfinished attempt has made.
+    pub fn undo(&mut self) -> Result<(), Fault> {
+        let address = match self.added.take() {
+            Some((index, given)) => address::remove(&self.netlink, index, &given),
+            None => Ok(()),
+        };
+        let removed = self.remove();
+        removed.and(address).and(self.remove_unmarked_bridge())
+    }
+
+    fn remove_unmarked_bridge(&mut self) -> Result<(), Fault> {
+        if !std::mem::take(&mut self.is_bridge_unmarked) {
+            return Ok(());
+        }
+        let bridge = link::find(&self.netlink, &self.bridge)?.filter(|found| found.alias.is_none());
+        bridge.map_or(Ok(()), |found| {
+            link::delete(&self.netlink, &self.bridge, found.index, "the connection was not completed")
+        })
+    }
+
+    /// Removes what killed guardians left behind.
+    pub fn clear(&self, bridge: &str) -> Result<(), Fault> {
+        let survey = Survey::take(&self.netlink)?;
+        let nft = if narrate::is_dry_run() { None } else { Nftables::open_if_there()? };
+        Leftovers::find(survey, nft.as_ref(), Some(bridge))?.remove(&self.netlink, nft.as_ref())
+    }
+
+    /// Removes all our objects, each only if it is still the one that we made: the pair, what is left without it, and tracked connections.
+    pub fn remove(&mut self) -> Result<(), Fault> {
+        let had_pair = self.veth.exists;
+        let pair = self.remove_pair();
+        let rest = self.remove_the_rest();
+        // Only now: nothing of the container can make an entry any more.
+        let tracked = match had_pair && self.nat {
+            true => conntrack::forget(self.addresses.iter().copied()),
+            false => Ok(()),
+        };
+        pair.and(rest).and(tracked)
+    }
+
+    fn remove_the_rest(&self) -> Result<(), Fault> {
+        let survey = Survey::take(&self.netlink)?;
+        let nft = Nftables::open_if_there()?;
+        Leftovers::find(survey, nft.as_ref(), None)?.remove(&self.netlink, nft.as_ref())
+    }
+
+    fn remove_pair(&mut self) -> Result<(), Fault> {
+        if !std::mem::take(&mut self.veth.exists) {
+            return Ok(());
+        }
+        let ours = |link: &Link| {
+            self.veth.index.is_none_or(|index| link.index == index)
+                && link.alias.as_ref().is_none_or(|alias| *alias == self.alias)
+        };
+        let Some(link) = link::find(&self.netlink, &self.veth.name)?.filter(ours) else { return Ok(()) };
+        match link::delete(
+            &self.netlink,
+            &link.name,
+            link.index,
+            "both ends are removed at once, even if the namespace is still in use",
+        ) {
+            // The namespace was removed first, and the pair with it.
+            Err(fault) if fault.errno() == Some(Errno::ENODEV) => Ok(()),
+            outcome => outcome,
+        }
+    }
+}
+
+/// Returns a link that was just made. A dry run made none.
+fn made(netlink: &Netlink, name: &str) -> Result<Link, Fault> {
+    if narrate::is_dry_run() {
+        return Ok(Link::default());
+    }
+    link::find(netlink, name)?.ok_or_else(|| Fault::new(format!("cannot find {name}, which was just made")))
+}

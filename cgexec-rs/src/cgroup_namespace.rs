@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
-use plumbing::cgroup::hierarchy::Cgroup;
+use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies};
 use plumbing::kernel::{Cloned, call, exit_now, fork, look};
 use plumbing::pipeline::assembly::{self, Hold, Word};
 use plumbing::pipeline::pipe::Stage;
@@ -18,16 +18,16 @@ use plumbing::process::{errand, foreign_user, procfs};
 use plumbing::{Fault, Status, narrate};
 use rustix::fs::OFlags;
 
-use crate::refusal;
+use crate::membership;
 
 /// Makes `cgroup` the root of the container's cgroup namespace, if the container has its own.
-pub(crate) fn make_root(stage: &mut Stage, cgroup: &Cgroup) -> Result<(), Fault> {
+pub(crate) fn make_root(stage: &mut Stage, cgroup: &Cgroup, hierarchies: &Hierarchies) -> Result<(), Fault> {
     let foreign = stage.target.foreign_kinds()?;
     let Hold::Unfinished(lease) = &stage.hold else { return Ok(()) };
     if !foreign.contains(Kind::Cgroup) {
         return Ok(());
     }
-    let Some(namespace) = namespace_of(&stage.target, foreign, cgroup)? else { return Ok(()) };
+    let Some(namespace) = namespace_of(&stage.target, foreign, (cgroup, hierarchies))? else { return Ok(()) };
     lease.join_cgroup_namespace(&stage.target, namespace.as_fd())?;
     let mut namespaces = stage.record.namespaces()?;
     let inode = look("describe the cgroup namespace", "fstat(ns/cgroup)", || rustix::fs::fstat(&namespace))?.st_ino;
@@ -38,16 +38,16 @@ pub(crate) fn make_root(stage: &mut Stage, cgroup: &Cgroup) -> Result<(), Fault>
 }
 
 /// Returns a namespace that a child made inside the group; `None` in a dry run.
-fn namespace_of(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<Option<OwnedFd>, Fault> {
+fn namespace_of(target: &Target, foreign: KindSet, group: (&Cgroup, &Hierarchies)) -> Result<Option<OwnedFd>, Fault> {
     let goal = "make a cgroup namespace";
     let (ours, theirs) = assembly::lease_pair()?;
     let why = "a child joins the group and makes the namespace; we stay in our own group";
     match fork(goal, why)? {
         Cloned::Child if narrate::is_dry_run() => {
-            create(target, foreign, cgroup)?;
+            create(target, foreign, group)?;
             Ok(None)
         }
-        Cloned::Child => match create(target, foreign, cgroup).and_then(|()| hand_over(theirs.as_fd())) {
+        Cloned::Child => match create(target, foreign, group).and_then(|()| hand_over(theirs.as_fd())) {
             Ok(()) => exit_now(Status::SUCCESS),
             Err(fault) => exit_now(fault.report(narrate::tool())),
         },
@@ -68,8 +68,8 @@ fn namespace_of(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<Op
 
 /// Makes the namespace, in the child. It joins the group first, while it still has our privileges; then the user
 /// namespace, whose privileges the last step needs. That may belong to another user, so we join it only as its root.
-fn create(target: &Target, foreign: KindSet, cgroup: &Cgroup) -> Result<(), Fault> {
-    refusal::join(cgroup)?;
+fn create(target: &Target, foreign: KindSet, (cgroup, hierarchies): (&Cgroup, &Hierarchies)) -> Result<(), Fault> {
+    membership::join(cgroup, hierarchies)?;
     if foreign.contains(Kind::User) {
         let user: KindSet = [Kind::User].into_iter().collect();
         foreign_user::join(

@@ -9,11 +9,14 @@ mod existing;
 mod leftovers;
 mod limits;
 pub mod manual;
+mod membership;
 pub mod options;
 mod parent;
+mod place;
 pub mod plan;
 mod refusal;
 mod removal;
+mod request;
 mod show;
 mod sites;
 

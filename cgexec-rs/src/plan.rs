@@ -1,68 +1,45 @@
 //! The plan of a command line: parsed first, then applied step by step, in the order that the kernel requires.
 
-use std::ffi::{OsStr, OsString};
-use std::os::fd::AsFd;
+use std::ffi::OsString;
 
-use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies};
-use plumbing::cgroup::usage;
+use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::command_line::options::Narration;
 use plumbing::pipeline::pipe::{self, Stage};
-use plumbing::pipeline::record::Record;
 use plumbing::process::chain;
 use plumbing::process::exposure::Exposure;
 use plumbing::process::startup::{self, Parsed};
-use plumbing::text::Text;
 use plumbing::{Fault, Status};
-use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
-use crate::existing::{self, Existing};
-use crate::limits::Limits;
 use crate::options::Options;
-use crate::{cgroup_namespace, ephemeral, leftovers, refusal, show};
+use crate::place::Place;
+use crate::{cgroup_namespace, leftovers, request, show};
 
 /// What a command line asks for.
 #[derive(Debug)]
 pub struct Plan {
-    narration: Narration,
-    action: Action,
+    pub(crate) narration: Narration,
+    pub(crate) action: Action,
 }
 
+/// The ways to work.
 #[derive(Debug)]
-enum Action {
+pub(crate) enum Action {
+    /// Enter a group and become the command.
     Run { place: Place, command: Vec<OsString> },
-    Filter { place: Place, keep_on_error: bool },
+    /// `--pipe`: assign a group to the container of a record.
+    Assign { place: Place, keep_on_error: bool },
+    /// `--pipe --show`: add limits and usage to each record.
     ShowRecords,
+    /// `--show`: print limits and usage of a process.
     Show { pid: Option<i32>, json: bool },
+    /// `--gc`: remove what killed runs left behind.
     Collect { json: bool },
-}
-
-/// The group to run in.
-#[derive(Debug)]
-enum Place {
-    /// Our current group.
-    Unchanged,
-    /// A new group, which is removed after its use.
-    Ephemeral { limits: Limits, name: Option<OsString> },
-    /// Groups that exist already.
-    Existing(Vec<Existing>),
 }
 
 impl Plan {
     /// Parses argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
-        plumbing::command_line::options::parse::<Options>(argv)?.and_then(|options| {
-            let narration = options.narration;
-            require(&options)?;
-            let action = match (options.show, options.pipe) {
-                _ if options.gc => Action::Collect { json: options.json },
-                (true, true) => Action::ShowRecords,
-                (true, false) => Action::Show { pid: shown_pid(&options.command)?, json: options.json },
-                (false, true) => Action::Filter { place: Place::of(&options)?, keep_on_error: options.keep_on_error },
-                (false, false) if options.command.is_empty() => return Err(Fault::usage("a command is missing")),
-                (false, false) => Action::Run { place: Place::of(&options)?, command: options.command },
-            };
-            Ok(Plan { narration, action })
-        })
+        plumbing::command_line::options::parse::<Options>(argv)?.and_then(request::plan)
     }
 
     /// Begins the narration, and returns which processes may see this run.
@@ -74,201 +51,42 @@ impl Plan {
     /// Applies the plan. Returns the command's status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
         match &self.action {
-            Action::Run { place, command } => {
-                place.enter()?;
-                chain::exec(command)
-            }
-            Action::Filter { place, keep_on_error } => pipe::filter(*keep_on_error, |stage| place.assign(stage)),
+            Action::Run { place, command } => run(place, command),
+            Action::Assign { place, keep_on_error } => pipe::filter(*keep_on_error, |stage| assign(place, stage)),
             Action::ShowRecords => pipe::inspect(show::add),
-            Action::Collect { json } => {
-                let report = leftovers::collect()?;
-                let status = startup::print(&report.text(*json)?)?;
-                report.fault().map(|()| status)
-            }
             Action::Show { pid, json } => startup::print(&show::text(*pid, *json)?),
+            Action::Collect { json } => collect(*json),
         }
     }
 }
 
-impl Place {
-    fn of(options: &Options) -> Result<Place, Fault> {
-        let Options { memory, swap, pids, cpus, .. } = *options;
-        let limits = Limits { memory, swap, pids, cpus };
-        if !limits.is_empty() {
-            let name = options.name.as_deref().map(group_name).transpose()?;
-            return Ok(Place::Ephemeral { limits, name });
-        }
-        match options.group.as_slice() {
-            [] => Ok(Place::Unchanged),
-            groups => Ok(Place::Existing(groups.iter().map(|group| Existing::parse(group)).collect::<Result<_, _>>()?)),
-        }
+/// Becomes the command, inside the group: the command starts there, so it is limited from the beginning.
+fn run(place: &Place, command: &[OsString]) -> Result<Status, Fault> {
+    if let Some(place) = place.given() {
+        let hierarchies = Hierarchies::discover()?;
+        place.enter(&hierarchies)?;
     }
-
-    /// Moves this process to the group. The command that it becomes starts inside, so it is limited from the beginning.
-    fn enter(&self) -> Result<(), Fault> {
-        match self {
-            Place::Unchanged => Ok(()),
-            Place::Ephemeral { limits, name } => {
-                let hierarchies = Hierarchies::discover()?;
-                let name = name.clone().unwrap_or_else(|| getpid().as_raw_nonzero().to_string().into());
-                let ourselves = plumbing::kernel::look("watch this process", "pidfd_open(getpid())", || {
-                    pidfd_open(getpid(), PidfdFlags::empty())
-                })?;
-                let ourselves = (getpid().as_raw_nonzero().get(), ourselves.as_fd());
-                refusal::join(&ephemeral::guarded(ourselves, &hierarchies, limits, &name)?)
-            }
-            Place::Existing(groups) => {
-                let hierarchies = Hierarchies::discover()?;
-                existing::open(groups, &hierarchies)?.iter().try_for_each(|member| member.group.join())
-            }
-        }
-    }
-
-    /// Assigns the group to the container of a record, for all processes that enter. The init stays outside: when
-    /// memory runs out inside, the kernel might kill it, and the container would end.
-    fn assign(&self, stage: &mut Stage) -> Result<(), Fault> {
-        stage.require_hold("limit")?;
-        if matches!(self, Place::Unchanged) {
-            return Ok(());
-        }
-        stage.require_unfinished("limit")?;
-        refuse_second(&stage.record)?;
-        // Below the group of the init, not below ours, so that the limits under which the init was started still apply.
-        let hierarchies = Hierarchies::of_process(&stage.target)?;
-        let cgroup = match self {
-            Place::Ephemeral { limits, name } => {
-                let name = name.clone().map_or_else(|| name_in_record(stage), Ok)?;
-                let watched = (stage.target.pid(), stage.target.pidfd());
-                ephemeral::guarded(watched, &hierarchies, limits, &name)?
-            }
-            Place::Existing(groups) => usage::describe(existing::open(groups, &hierarchies)?.iter())?,
-            Place::Unchanged => return Ok(()),
-        };
-        cgroup_namespace::make_root(stage, &cgroup)?;
-        stage.record.set("cgroup", &cgroup)
-    }
+    chain::exec(command)
 }
 
-/// Refuses a second group: it would take the processes out of the first one, and so out of its limits.
-fn refuse_second(record: &Record) -> Result<(), Fault> {
-    match record.get::<Cgroup>("cgroup")? {
-        None => Ok(()),
-        Some(cgroup) => Err(Fault::new(format!(
-            "cannot limit {}: its record already has a cgroup, {}; give all limits to one cgexec-rs",
-            record.shown_name(),
-            cgroup.path.shown()
-        ))),
-    }
+/// Assigns the group to the container of a record, for all processes that enter. The init stays outside: when memory
+/// runs out inside, the kernel might kill it, and the container would end.
+fn assign(place: &Place, stage: &mut Stage) -> Result<(), Fault> {
+    stage.require_hold("limit")?;
+    let Some(place) = place.given() else { return Ok(()) };
+    stage.require_unfinished("limit")?;
+    // It would take the processes out of the first group, and so out of its limits.
+    request::refuse_second(&stage.record)?;
+    // Below the group of the init, not below ours, so that the limits under which the init was started still apply.
+    let hierarchies = Hierarchies::of_process(&stage.target)?;
+    let cgroup = place.of_container(stage, &hierarchies)?;
+    cgroup_namespace::make_root(stage, &cgroup, &hierarchies)?;
+    stage.record.set("cgroup", &cgroup)
 }
 
-/// Checks which options need other options. clap cannot do this: it drops a requirement that conflicts with a given
-/// argument (here --pipe with COMMAND), and its error does not name the option that has the requirement.
-fn require(options: &Options) -> Result<(), Fault> {
-    let limited =
-        options.memory.is_some() || options.swap.is_some() || options.pids.is_some() || options.cpus.is_some();
-    for (given, option, is_met, needed) in [
-        (options.keep_on_error, "--keep-on-error", options.pipe, "--pipe"),
-        (options.json, "--json", options.show || options.gc, "--show or --gc"),
-        (options.name.is_some(), "--name", limited, "a limit: --memory, --swap, --pids or --cpus"),
-    ] {
-        if given && !is_met {
-            return Err(Fault::usage(format!("{option} needs {needed}")));
-        }
-    }
-    Ok(())
-}
-
-/// Parses the operand of `--show`: at most one pid.
-fn shown_pid(operands: &[OsString]) -> Result<Option<i32>, Fault> {
-    let wrong = |word: &OsStr| {
-        Fault::usage(format!(
-            "--show takes the pid of a process, not '{}'; valid is a number such as 4242",
-            word.display()
-        ))
-    };
-    match operands {
-        [] => Ok(None),
-        [word] => match word.to_str().and_then(|word| word.parse().ok()) {
-            Some(pid) if pid > 0 => Ok(Some(pid)),
-            _ => Err(wrong(word)),
-        },
-        [_, second, ..] => Err(wrong(second)),
-    }
-}
-
-/// Checks a name that becomes a part of a file name: 200 bytes leave room for our prefix and a number.
-fn group_name(name: &OsStr) -> Result<OsString, Fault> {
-    let wrong =
-        |valid| format!("'{}' cannot be the name of a group (--name); {valid}", name.to_string_lossy().escape_debug());
-    plumbing::pipeline::name::check(name, 200).map(|()| name.to_owned()).map_err(|valid| Fault::usage(wrong(valid)))
-}
-
-/// Returns the container's name if it can be the name of a directory, otherwise its pid.
-fn name_in_record(stage: &Stage) -> Result<OsString, Fault> {
-    let name: Option<Text> = stage.record.get("name")?;
-    let usable = name.and_then(|Text(name)| group_name(&name).ok());
-    Ok(usable.unwrap_or_else(|| stage.target.pid().to_string().into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use plumbing::command_line::units::Limit;
-
-    fn parse(line: &str) -> Result<Plan, String> {
-        let argv = std::iter::once("cgexec-rs").chain(line.split_whitespace()).map(OsString::from).collect();
-        match Plan::parse(argv) {
-            Ok(Parsed::Plan(plan)) => Ok(plan),
-            Ok(Parsed::Text(text)) => Err(text),
-            Err(fault) => Err(fault.to_string()),
-        }
-    }
-
-    #[test]
-    fn limits_make_a_group_and_no_limits_make_none() {
-        let plan = parse("--memory 256M --name web -- sh --pids").unwrap();
-        let Action::Run { place: Place::Ephemeral { limits, name }, command } = plan.action else { panic!("a group") };
-        assert_eq!(limits.memory, Some(Limit::Amount(256 << 20)));
-        assert_eq!((name, command), (Some("web".into()), vec!["sh".into(), "--pids".into()]));
-        let unchanged = parse("true").unwrap().action;
-        assert!(matches!(unchanged, Action::Run { place: Place::Unchanged, .. }));
-    }
-
-    #[test]
-    fn options_that_contradict_each_other_are_both_named() {
-        for (line, first, second) in [
-            ("--show --memory 1M", "--show", "--memory"),
-            ("--show -g memory:/x", "--show", "-g"),
-            ("-g memory:/x --pids 3 true", "-g", "--pids"),
-            ("--pipe true", "--pipe", "COMMAND"),
-            ("--keep-on-error true", "--keep-on-error", "--pipe"),
-            ("--json true", "--json", "--show"),
-            ("--gc --pids 3", "--gc", "--pids"),
-            ("--gc true", "--gc", "COMMAND"),
-            ("--gc --show", "--gc", "--show"),
-            ("--gc --pipe", "--gc", "--pipe"),
-            ("--name web true", "--name", "--memory"),
-            ("--pipe --show --json", "--json", "--pipe"),
-        ] {
-            let error = parse(line).unwrap_err();
-            assert!(error.contains(first) && error.contains(second), "{line}: {error}");
-        }
-    }
-
-    #[test]
-    fn the_error_of_a_wrong_value_says_what_is_valid() {
-        for (line, valid) in [
-            ("--memory 12Q true", "1.5G"),
-            ("--pids many true", "100"),
-            ("--cpus 0 true", "150%"),
-            ("--show web", "4242"),
-            ("--show 1 2", "4242"),
-            ("--memory 1M --name a/b true", "without /"),
-            ("-g memory true", "CONTROLLERS:PATH"),
-            ("--memory 1M", "a command is missing"),
-        ] {
-            let error = parse(line).unwrap_err();
-            assert!(error.contains(valid), "{line}: {error}");
-        }
-    }
+/// Prints the whole report before the first removal that failed becomes the status.
+fn collect(json: bool) -> Result<Status, Fault> {
+    let report = leftovers::collect()?;
+    let status = startup::print(&report.text(json)?)?;
+    report.fault().map(|()| status)
 }

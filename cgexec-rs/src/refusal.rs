@@ -4,7 +4,6 @@
 use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::cgroup::group::Group;
-use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies};
 use rustix::fs::{Access, AtFlags, accessat, statat};
 use rustix::process::geteuid;
 
@@ -21,21 +20,6 @@ pub(crate) fn explain(fault: Fault, group: &Group, file: &str) -> Fault {
         Some(cause) => fault.with_remedy(cause),
         None => fault,
     }
-}
-
-/// Joins a new group. The kernel requires write permission for `cgroup.procs` there *and* in the nearest common
-/// ancestor of the old group and the new one.
-pub(crate) fn join(cgroup: &Cgroup) -> Result<(), Fault> {
-    let hierarchies = Hierarchies::discover()?;
-    cgroup.join(&hierarchies).map_err(|fault| {
-        let Some(v2) = hierarchies.v2().filter(|_| cgroup.version == 2) else { return fault };
-        let to = cgroup.path.to_path();
-        let common = v2.own_path().ancestors().find(|ancestor| to.starts_with(ancestor));
-        match common.and_then(|ancestor| v2.open(ancestor).ok()) {
-            Some(group) => explain(fault, &group, "cgroup.procs"),
-            None => fault,
-        }
-    })
 }
 
 fn not_ours(group: &Group, file: &str) -> Option<String> {

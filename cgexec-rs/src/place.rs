@@ -1,0 +1,73 @@
+//! The group to run in: a new one, existing ones, or the current one. `cgroups(7)`.
+//!
+//! A new group belongs to a guardian, which watches the process or the container that the group is for. The surprise:
+//! in a chain that process is ourselves, because we become the command.
+
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+
+use plumbing::Fault;
+use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies};
+use plumbing::cgroup::usage;
+use plumbing::kernel::look;
+use plumbing::pipeline::pipe::Stage;
+use plumbing::text::Text;
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
+
+use crate::existing::{self, Existing};
+use crate::limits::Limits;
+use crate::{ephemeral, membership, request};
+
+/// The group to run in.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// Our current group.
+    Unchanged,
+    /// A new group, which is removed after its use.
+    Ephemeral { limits: Limits, name: Option<OsString> },
+    /// Groups that exist already.
+    Existing(Vec<Existing>),
+}
+
+impl Place {
+    /// Returns the group, if it is another one than the current one.
+    pub(crate) fn given(&self) -> Option<&Place> {
+        Some(self).filter(|place| !matches!(place, Place::Unchanged))
+    }
+
+    /// Moves this process to the group.
+    pub(crate) fn enter(&self, hierarchies: &Hierarchies) -> Result<(), Fault> {
+        match self {
+            Place::Unchanged => Ok(()),
+            Place::Ephemeral { limits, name } => {
+                let name = name.clone().unwrap_or_else(|| getpid().as_raw_nonzero().to_string().into());
+                let ourselves =
+                    look("watch this process", "pidfd_open(getpid())", || pidfd_open(getpid(), PidfdFlags::empty()))?;
+                let ourselves = (getpid().as_raw_nonzero().get(), ourselves.as_fd());
+                membership::join(&ephemeral::guarded(ourselves, hierarchies, limits, &name)?, hierarchies)
+            }
+            Place::Existing(groups) => {
+                existing::open(groups, hierarchies)?.iter().try_for_each(|member| member.group.join())
+            }
+        }
+    }
+
+    /// Returns the group for the container of a record; makes it if it is a new one.
+    pub(crate) fn of_container(&self, stage: &Stage, hierarchies: &Hierarchies) -> Result<Cgroup, Fault> {
+        match self {
+            Place::Ephemeral { limits, name } => {
+                let name = name.clone().map_or_else(|| name_in_record(stage), Ok)?;
+                ephemeral::guarded((stage.target.pid(), stage.target.pidfd()), hierarchies, limits, &name)
+            }
+            Place::Existing(groups) => usage::describe(existing::open(groups, hierarchies)?.iter()),
+            Place::Unchanged => Err(Fault::new("cannot describe the cgroup: no group was asked for")),
+        }
+    }
+}
+
+/// Returns the container's name if it can be the name of a directory, otherwise its pid.
+fn name_in_record(stage: &Stage) -> Result<OsString, Fault> {
+    let name: Option<Text> = stage.record.get("name")?;
+    let usable = name.and_then(|Text(name)| request::group_name(&name).ok());
+    Ok(usable.unwrap_or_else(|| stage.target.pid().to_string().into()))
+}

@@ -1,0 +1,159 @@
+//! The way from options to a plan: contradictions between options, and the syntax of operands. Pure.
+
+use std::ffi::{OsStr, OsString};
+
+use plumbing::Fault;
+use plumbing::cgroup::hierarchy::Cgroup;
+use plumbing::pipeline::record::Record;
+
+use crate::existing::Existing;
+use crate::limits::Limits;
+use crate::options::Options;
+use crate::place::Place;
+use crate::plan::{Action, Plan};
+
+/// Returns the plan that the options ask for.
+pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
+    require(&options)?;
+    let narration = options.narration;
+    let action = match (options.show, options.pipe) {
+        _ if options.gc => Action::Collect { json: options.json },
+        (true, true) => Action::ShowRecords,
+        (true, false) => Action::Show { pid: shown_pid(&options.command)?, json: options.json },
+        (false, true) => Action::Assign { place: place(&options)?, keep_on_error: options.keep_on_error },
+        (false, false) if options.command.is_empty() => return Err(Fault::usage("a command is missing")),
+        (false, false) => Action::Run { place: place(&options)?, command: options.command },
+    };
+    Ok(Plan { narration, action })
+}
+
+fn place(options: &Options) -> Result<Place, Fault> {
+    let Options { memory, swap, pids, cpus, .. } = *options;
+    let limits = Limits { memory, swap, pids, cpus };
+    if !limits.is_empty() {
+        let name = options.name.as_deref().map(group_name).transpose()?;
+        return Ok(Place::Ephemeral { limits, name });
+    }
+    match options.group.as_slice() {
+        [] => Ok(Place::Unchanged),
+        groups => Ok(Place::Existing(groups.iter().map(|group| Existing::parse(group)).collect::<Result<_, _>>()?)),
+    }
+}
+
+/// Refuses a second group: it would take the processes out of the first one, and so out of its limits.
+pub(crate) fn refuse_second(record: &Record) -> Result<(), Fault> {
+    match record.get::<Cgroup>("cgroup")? {
+        None => Ok(()),
+        Some(cgroup) => Err(Fault::new(format!(
+            "cannot limit {}: its record already has a cgroup, {}; give all limits to one cgexec-rs",
+            record.shown_name(),
+            cgroup.path.shown()
+        ))),
+    }
+}
+
+/// Checks which options need other options. clap cannot do this: it drops a requirement that conflicts with a given
+/// argument (here --pipe with COMMAND), and its error does not name the option that has the requirement.
+fn require(options: &Options) -> Result<(), Fault> {
+    let limited =
+        options.memory.is_some() || options.swap.is_some() || options.pids.is_some() || options.cpus.is_some();
+    for (given, option, is_met, needed) in [
+        (options.keep_on_error, "--keep-on-error", options.pipe, "--pipe"),
+        (options.json, "--json", options.show || options.gc, "--show or --gc"),
+        (options.name.is_some(), "--name", limited, "a limit: --memory, --swap, --pids or --cpus"),
+    ] {
+        if given && !is_met {
+            return Err(Fault::usage(format!("{option} needs {needed}")));
+        }
+    }
+    Ok(())
+}
+
+/// Parses the operand of `--show`: at most one pid.
+fn shown_pid(operands: &[OsString]) -> Result<Option<i32>, Fault> {
+    let wrong = |word: &OsStr| {
+        Fault::usage(format!(
+            "--show takes the pid of a process, not '{}'; valid is a number such as 4242",
+            word.display()
+        ))
+    };
+    match operands {
+        [] => Ok(None),
+        [word] => match word.to_str().and_then(|word| word.parse().ok()) {
+            Some(pid) if pid > 0 => Ok(Some(pid)),
+            _ => Err(wrong(word)),
+        },
+        [_, second, ..] => Err(wrong(second)),
+    }
+}
+
+/// Checks a name that becomes a part of a file name: 200 bytes leave room for our prefix and a number.
+pub(crate) fn group_name(name: &OsStr) -> Result<OsString, Fault> {
+    let wrong =
+        |valid| format!("'{}' cannot be the name of a group (--name); {valid}", name.to_string_lossy().escape_debug());
+    plumbing::pipeline::name::check(name, 200).map(|()| name.to_owned()).map_err(|valid| Fault::usage(wrong(valid)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plumbing::command_line::units::Limit;
+    use plumbing::process::startup::Parsed;
+
+    fn parse(line: &str) -> Result<Plan, String> {
+        let argv = std::iter::once("cgexec-rs").chain(line.split_whitespace()).map(OsString::from).collect();
+        match Plan::parse(argv) {
+            Ok(Parsed::Plan(plan)) => Ok(plan),
+            Ok(Parsed::Text(text)) => Err(text),
+            Err(fault) => Err(fault.to_string()),
+        }
+    }
+
+    #[test]
+    fn limits_make_a_group_and_no_limits_make_none() {
+        let plan = parse("--memory 256M --name web -- sh --pids").unwrap();
+        let Action::Run { place: Place::Ephemeral { limits, name }, command } = plan.action else { panic!("a group") };
+        assert_eq!(limits.memory, Some(Limit::Amount(256 << 20)));
+        assert_eq!((name, command), (Some("web".into()), vec!["sh".into(), "--pids".into()]));
+        let unchanged = parse("true").unwrap().action;
+        assert!(matches!(unchanged, Action::Run { place: Place::Unchanged, .. }));
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_are_both_named() {
+        for (line, first, second) in [
+            ("--show --memory 1M", "--show", "--memory"),
+            ("--show -g memory:/x", "--show", "-g"),
+            ("-g memory:/x --pids 3 true", "-g", "--pids"),
+            ("--pipe true", "--pipe", "COMMAND"),
+            ("--keep-on-error true", "--keep-on-error", "--pipe"),
+            ("--json true", "--json", "--show"),
+            ("--gc --pids 3", "--gc", "--pids"),
+            ("--gc true", "--gc", "COMMAND"),
+            ("--gc --show", "--gc", "--show"),
+            ("--gc --pipe", "--gc", "--pipe"),
+            ("--name web true", "--name", "--memory"),
+            ("--pipe --show --json", "--json", "--pipe"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(first) && error.contains(second), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_error_of_a_wrong_value_says_what_is_valid() {
+        for (line, valid) in [
+            ("--memory 12Q true", "1.5G"),
+            ("--pids many true", "100"),
+            ("--cpus 0 true", "150%"),
+            ("--show web", "4242"),
+            ("--show 1 2", "4242"),
+            ("--memory 1M --name a/b true", "without /"),
+            ("-g memory true", "CONTROLLERS:PATH"),
+            ("--memory 1M", "a command is missing"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(valid), "{line}: {error}");
+        }
+    }
+}

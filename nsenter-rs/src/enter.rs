@@ -8,12 +8,15 @@ pub(crate) mod chroot_chdir;
 pub(crate) mod command;
 pub(crate) mod credentials;
 pub(crate) mod environ;
+pub(crate) mod example;
 pub(crate) mod fork;
 mod host_program;
 pub(crate) mod join_cgroup;
 pub(crate) mod like_target;
+pub(crate) mod named_netns;
 mod namespace_id;
 pub(crate) mod pid_or_name;
+mod plan;
 mod pty;
 pub(crate) mod record_environ;
 mod seccomp_filters;
@@ -23,3 +26,56 @@ pub(crate) mod setns;
 pub(crate) mod stdin;
 mod userns_owners;
 mod wait;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use plumbing::confinement::privilege::Process;
+use plumbing::process::target::Target;
+use plumbing::{Fault, narrate};
+use rustix::termios::isatty;
+
+use chroot_chdir::OpenDirectories;
+use command::Command;
+use credentials::Credentials;
+use environ::Surroundings;
+use join_cgroup::Groups;
+use like_target::Like;
+use pty::Terminal;
+use setns::OpenNamespaces;
+
+/// The namespaces, the identity and the command of one entry. All that is needed from outside is open.
+pub(crate) struct Entry<'a> {
+    pub(crate) target: Option<&'a Target>,
+    pub(crate) namespaces: OpenNamespaces<'a>,
+    /// The cgroups, joined before the namespaces change the meaning of paths.
+    pub(crate) groups: Option<Groups>,
+    pub(crate) follow_context: bool,
+    pub(crate) directories: OpenDirectories,
+    pub(crate) credentials: Credentials,
+    /// The example for `--like-target`; it overrides the credentials.
+    pub(crate) like: Option<Like<'a>>,
+    /// The confinement that a record contains.
+    pub(crate) process: Process,
+    pub(crate) environment: Surroundings,
+    pub(crate) command: &'a Command,
+    /// The command's stdin, if it is not ours.
+    pub(crate) stdin: Option<OwnedFd>,
+}
+
+impl Entry<'_> {
+    /// Reports whether a process inside could use the caller's terminal.
+    pub(crate) fn needs_terminal(&self) -> bool {
+        let crosses = self.namespaces.cross_border() && !self.command.no_pty && !narrate::is_dry_run();
+        crosses && self.streams().into_iter().any(isatty)
+    }
+
+    /// Returns what the command gets as stdin, stdout and stderr if it gets no new terminal.
+    fn streams(&self) -> [BorrowedFd<'_>; 3] {
+        let stdin = self.stdin.as_ref().map_or(rustix::stdio::stdin(), |stdin| stdin.as_fd());
+        [stdin, rustix::stdio::stdout(), rustix::stdio::stderr()]
+    }
+
+    fn terminal(&self) -> Result<Option<Terminal>, Fault> {
+        if self.needs_terminal() { Terminal::open(self.streams()) } else { Ok(None) }
+    }
+}

@@ -1,7 +1,7 @@
 //! `nsenter-rs`: enters the namespaces of a process or of a container record, and finds, lists and inspects containers.
 //! `setns(2)`.
 //!
-//! Start reading at `plan.rs`, which chooses the task; the steps of entering are in `entering.rs` and `enter.rs`.
+//! Start reading at `plan.rs`: one function for each way to work. The steps of entering are in `enter/plan.rs`.
 #![forbid(unsafe_code)]
 
 pub mod manual;
@@ -10,9 +10,9 @@ pub mod plan;
 
 mod attached_values;
 mod enter;
-mod entering;
 mod find;
 mod inspect;
 pub mod list;
+mod request;
 
 pub use options::command;

@@ -20,7 +20,7 @@ mod options;
 mod parent_and_owner;
 mod print;
 mod process;
-mod request;
+pub(crate) mod request;
 
 use plumbing::process::startup;
 use plumbing::{Fault, Status};
@@ -31,18 +31,17 @@ use inventory::{Depth, Survey};
 use json::Object;
 use line::{Drawn, Lines, Relation};
 pub use options::command;
-pub(crate) use options::parse;
 use print::{Entry, Table};
 pub(crate) use request::Listing;
-use request::{Style, Subject};
+use request::{Rows, Style};
 
 impl Listing {
     /// Prints the listing to stdout.
     pub(crate) fn print(&self) -> Result<Status, Fault> {
-        let subject = match self.subject {
-            Subject::Columns => return startup::print(&self.columns_text()),
-            Subject::Namespaces => None,
-            Subject::ProcessesIn(inode) => Some(inode),
+        let subject = match self.rows {
+            Rows::Columns => return startup::print(&self.columns_text()),
+            Rows::Namespaces => None,
+            Rows::ProcessesIn(inode) => Some(inode),
         };
         let survey = self.survey()?;
         let view = View::new(&survey, self.filter.as_ref());
@@ -72,12 +71,12 @@ impl Listing {
 
     fn survey(&self) -> Result<Survey, Fault> {
         // The namespaces of one process, and the processes in one namespace, are found by looking at processes alone.
-        let (depth, kinds) = match (self.task, self.subject) {
-            (Some(_), _) | (_, Subject::ProcessesIn(_)) => (Depth::Processes, self.kinds),
+        let (depth, kinds) = match (self.task, self.rows) {
+            (Some(_), _) | (_, Rows::ProcessesIn(_)) => (Depth::Processes, self.kinds),
             _ => (Depth::Everything, self.kinds),
         };
         let mut survey = Survey::take(kinds, depth)?;
-        if let Subject::ProcessesIn(inode) = self.subject
+        if let Rows::ProcessesIn(inode) = self.rows
             && !survey.namespaces.contains_key(&inode)
         {
             survey = Survey::take(kinds, Depth::Everything)?;

@@ -55,7 +55,7 @@ pub struct Options {
     #[arg(long, requires = "answer", help_heading = "Target")]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) inspection: Inspection,
+    pub(crate) inspection: InspectionOptions,
 
     /// List namespaces, with the options of lsns; must come first; see --list --help
     #[arg(long, help_heading = "Target")]
@@ -66,9 +66,9 @@ pub struct Options {
     pub(crate) containers: bool,
 
     #[command(flatten)]
-    pub(crate) namespaces: Namespaces,
+    pub(crate) namespaces: NamespaceOptions,
     #[command(flatten)]
-    pub(crate) command_as: CommandAs,
+    pub(crate) command_options: CommandOptions,
 
     /// End the container when the command or nsenter-rs ends
     #[arg(long, requires = "pipe", help_heading = "Pipe")]
@@ -91,8 +91,8 @@ pub struct Options {
 
 /// Options that report on a container instead of entering it.
 #[derive(Debug, Default, clap::Args, Ordinary)]
-#[command(next_help_heading = "Inspection")]
-pub(crate) struct Inspection {
+#[command(next_help_heading = "InspectionOptions")]
+pub(crate) struct InspectionOptions {
     /// Report how a process or container is isolated, and the risks; with --pipe, add it to each record
     #[arg(long, value_name = "PID|NAME|host", num_args = 0..=1, group = "answer", conflicts_with = "command")]
     pub(crate) inspect: Option<Option<OsString>>,
@@ -104,7 +104,7 @@ pub(crate) struct Inspection {
 /// The namespaces to enter. `Some(None)` means the target's.
 #[derive(Debug, Default, clap::Args, Ordinary)]
 #[command(next_help_heading = "Namespaces: of the target, of FILE, or with ID")]
-pub(crate) struct Namespaces {
+pub(crate) struct NamespaceOptions {
     /// All namespaces of the target, except those that are already ours
     #[arg(short, long, requires = "target")]
     pub(crate) all: bool,
@@ -144,7 +144,7 @@ pub(crate) struct Namespaces {
 /// The identity, the directories and the surroundings of the command.
 #[derive(Debug, Default, clap::Args, Ordinary)]
 #[command(next_help_heading = "Command")]
-pub(crate) struct CommandAs {
+pub(crate) struct CommandOptions {
     /// Run as this user (follow: the target's); default: 0 if a user namespace is entered
     #[arg(short = 'S', long, value_name = "UID|follow", value_parser = Id::read, conflicts_with = "pipe")]
     pub(crate) setuid: Option<Id>,
@@ -198,7 +198,7 @@ pub(crate) struct CommandAs {
     pub(crate) preserve_fds: u32,
 }
 
-impl CommandAs {
+impl CommandOptions {
     /// Returns what happens to properties of the target that cannot be read, or `None` without `--like-target`.
     pub(crate) fn like_target(&self) -> Option<Unreadable> {
         let strictly = self.like_target.then_some(Unreadable::Fatal);
@@ -206,7 +206,7 @@ impl CommandAs {
     }
 }
 
-impl Namespaces {
+impl NamespaceOptions {
     /// Returns the kinds that are requested one by one, and the source of each.
     pub(crate) fn sources(self) -> Vec<(Kind, Source)> {
         let asked = [

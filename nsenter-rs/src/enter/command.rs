@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 
+use plumbing::Fault;
+use plumbing::process::sealed;
+
 /// The words of the command, and how it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Command {
@@ -18,6 +21,13 @@ pub(crate) struct Command {
 }
 
 impl Command {
+    /// Makes our executable unwritable, before a process of the container can see us and open it as /proc/PID/exe.
+    pub(crate) fn seal(&self) -> Result<(), Fault> {
+        let why =
+            "the container must not be able to write to our executable, which it sees as /proc/PID/exe; execveat(2)";
+        if self.sealed_copy { sealed::ensure(why) } else { sealed::ensure_view(why) }
+    }
+
     /// Returns the command, or the caller's shell.
     pub(crate) fn words_or_shell(&self) -> Cow<'_, [OsString]> {
         if !self.words.is_empty() {

@@ -32,6 +32,11 @@ pub(crate) enum Surroundings {
 }
 
 impl Surroundings {
+    /// Returns the caller's environment.
+    pub(crate) fn inherited() -> Surroundings {
+        Surroundings::Known(Environment::inherited())
+    }
+
     /// Returns the environment, unless it comes from the target, and how the command is confined.
     pub(crate) fn known<'a>(&'a self, process: &'a Process) -> (Option<Cow<'a, Environment>>, Cow<'a, Process>) {
         match self {

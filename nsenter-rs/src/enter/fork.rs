@@ -5,55 +5,28 @@
 //! process is forked into it. If not, it forks once more, and the command becomes *our* child (CLONE_PARENT). When this
 //! process dies, for whatever reason, the kernel kills the command.
 
-use std::borrow::Cow;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use plumbing::confinement::privilege::{Process, renew_session_keyring};
-use plumbing::kernel::{Cloned, call, exit_now, fork, fork_sibling, look, place};
-use plumbing::process::closing::{close_from, end, refuse_directories};
-use plumbing::process::environment::Environment;
-use plumbing::process::foreign_user::{hide, stay_hidden};
+use plumbing::kernel::{Cloned, call, exit_now, fork, fork_sibling, look};
+use plumbing::process::closing::end;
+use plumbing::process::foreign_user::hide;
 use plumbing::process::namespace::Kind;
+use plumbing::process::session;
 use plumbing::process::status::wait_for;
-use plumbing::process::target::{Target, wait_readable};
-use plumbing::process::{chain, procfs, session};
+use plumbing::process::target::wait_readable;
 use plumbing::{Fault, Status, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::PidfdFlags;
 use rustix::termios::isatty;
 
-use super::chroot_chdir::OpenDirectories;
-use super::command::Command;
-use super::credentials::{Credentials, Entered};
-use super::environ::Surroundings;
-use super::join_cgroup::Groups;
-use super::like_target::Like;
+use super::Entry;
+use super::credentials::Entered;
+use super::plan::{cross, run};
 use super::pty::Terminal;
-use super::security_label;
-use super::setns::OpenNamespaces;
 use super::wait::{Signals, attend};
-
-/// The namespaces, the identity and the command of one entry. All that is needed from outside is open.
-pub(crate) struct Entry<'a> {
-    pub(crate) target: Option<&'a Target>,
-    pub(crate) namespaces: OpenNamespaces<'a>,
-    /// The cgroups, joined before the namespaces change the meaning of paths.
-    pub(crate) groups: Option<Groups>,
-    pub(crate) follow_context: bool,
-    pub(crate) directories: OpenDirectories,
-    pub(crate) credentials: Credentials,
-    /// The example for `--like-target`; it overrides the credentials.
-    pub(crate) like: Option<Like<'a>>,
-    /// The confinement that a record contains.
-    pub(crate) process: Process,
-    pub(crate) environment: Surroundings,
-    pub(crate) command: &'a Command,
-    /// The command's stdin, if it is not ours.
-    pub(crate) stdin: Option<OwnedFd>,
-}
 
 /// Becomes the command. Returns only on failure, or in a dry run.
 pub(crate) fn become_command(entry: &Entry<'_>) -> Result<Status, Fault> {
@@ -95,24 +68,6 @@ pub(crate) fn enter(entry: &mut Entry<'_>, entered: impl FnOnce() -> Result<(), 
             let status = attend(start.sibling.unwrap_or(pid), leads_session, &signals, terminal.as_mut())?;
             if start.runs { Ok(status) } else { Err(Fault::already_told(status)) }
         }
-    }
-}
-
-impl Entry<'_> {
-    /// Reports whether a process inside could use the caller's terminal.
-    pub(crate) fn needs_terminal(&self) -> bool {
-        let crosses = self.namespaces.cross_border() && !self.command.no_pty && !narrate::is_dry_run();
-        crosses && self.streams().into_iter().any(isatty)
-    }
-
-    /// Returns what the command gets as stdin, stdout and stderr if it gets no new terminal.
-    fn streams(&self) -> [BorrowedFd<'_>; 3] {
-        let stdin = self.stdin.as_ref().map_or(rustix::stdio::stdin(), |stdin| stdin.as_fd());
-        [stdin, rustix::stdio::stdout(), rustix::stdio::stderr()]
-    }
-
-    fn terminal(&self) -> Result<Option<Terminal>, Fault> {
-        if self.needs_terminal() { Terminal::open(self.streams()) } else { Ok(None) }
     }
 }
 
@@ -191,96 +146,6 @@ impl Inside<'_> {
             Ok(())
         })
     }
-}
-
-/// Does everything that must be done outside, then crosses the border. Returns facts about the user namespace, if one
-/// was entered.
-fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered>, Fault> {
-    if let Some(stdin) = &entry.stdin {
-        look("give the command its stdin", "dup2(stdin)", || place(stdin, 0))?;
-    }
-    if entry.namespaces.cross_border() {
-        session::replace_null()?;
-    }
-    if let Some(groups) = &entry.groups {
-        groups.join()?;
-    }
-    if let (true, Some(target)) = (entry.follow_context, entry.target) {
-        security_label::follow(target)?;
-    }
-    if let Some(like) = &entry.like {
-        like.outside()?;
-    }
-    let kinds = entry.namespaces.kinds();
-    let is_user = kinds.contains(Kind::User);
-    let crosses = entry.namespaces.cross_border() || is_user;
-    if crosses {
-        refuse_directories(entry.streams())?;
-        // A process inside chooses what is mounted on /proc there.
-        procfs::keep()?;
-    }
-    if is_user && entry.like.is_none() {
-        entry.credentials.leave_groups()?;
-    }
-    if !is_hidden && crosses {
-        hide()?;
-    }
-    entry.namespaces.join()?;
-    if crosses {
-        stay_hidden()?;
-    }
-    entry.directories.enter()?;
-    is_user.then(Entered::look).transpose()
-}
-
-/// Confines itself inside, and becomes the command. Calls `last` when the credentials have their final values, then
-/// closes all descriptors but `starting`: a pipe, which leads to no file, and through which a failure is reported.
-fn run(
-    entry: &Entry<'_>,
-    entered: Option<Entered>,
-    terminal: Option<&Terminal>,
-    starting: Option<BorrowedFd<'_>>,
-    last: impl FnOnce() -> Result<(), Fault>,
-) -> Result<Status, Fault> {
-    let judged = match (&entry.environment, entry.target) {
-        (Surroundings::OfTarget(theirs), Some(target)) => Some(theirs.judge(target, entered.is_some())?),
-        _ => None,
-    };
-    let (known, process) = entry.environment.known(&entry.process);
-    let environment = |is_like_target| match (&known, &judged) {
-        (Some(known), _) => Cow::Borrowed(known.as_ref()),
-        (_, Some(judged)) => Cow::Owned(judged.environment(is_like_target)),
-        (_, None) => Cow::Owned(Environment::inherited()),
-    };
-    let crosses = entry.namespaces.cross_border() || entered.is_some();
-    let last = || {
-        if crosses {
-            stay_hidden()?;
-            if !entry.process.session_keyring {
-                renew_session_keyring()?;
-            }
-        }
-        last()?;
-        if let Some(terminal) = terminal {
-            terminal.give()?;
-        }
-        close_from(3_u32.saturating_add(entry.command.preserve_fds), starting)
-    };
-    let environment = match &entry.like {
-        Some(like) => {
-            let environment = environment(true);
-            like.inside(last)?;
-            environment
-        }
-        None => {
-            entry.credentials.apply(entered, entry.target)?;
-            // After the change of credentials, and before a system call filter could forbid reading the ids.
-            let environment = environment(false);
-            process.apply(last)?;
-            environment
-        }
-    };
-    chain::exec_with(&entry.command.words_or_shell(), &environment)
 }
 
 /// Makes the kernel kill this process when its parent, to which `watch` refers, dies.

@@ -3,7 +3,6 @@
 //! The kernel decides which namespaces a container shares with us. Its name was chosen by its author, so it is escaped
 //! before it reaches a terminal.
 
-use std::ffi::OsString;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
@@ -48,16 +47,6 @@ fn listed(text: &str) -> Result<Runtime, String> {
         Runtime::Systemd => Err("systemd units are not containers; use --target".to_owned()),
         Runtime::Netns => Err("named network namespaces are not containers; use --target".to_owned()),
         runtime => Ok(runtime),
-    }
-}
-
-/// Returns the name of the tool and the words after `--list --containers`.
-pub(crate) fn own_argv(argv: &[OsString]) -> Option<Vec<OsString>> {
-    match argv {
-        [tool, list, containers, rest @ ..] if list == "--list" && containers == "--containers" => {
-            Some(std::iter::once(tool).chain(rest).cloned().collect())
-        }
-        _ => None,
     }
 }
 

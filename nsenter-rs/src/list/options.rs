@@ -15,7 +15,6 @@ use plumbing::process::startup::Parsed;
 use super::column::{self, Column};
 use super::filter::Expression;
 use super::line::Relation;
-use super::request::Listing;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,7 +55,7 @@ pub struct Options {
 
     /// Columns to print, separated by commas; +LIST adds to the default columns
     #[arg(short = 'o', long, value_name = "LIST", value_parser = columns, help_heading = "Output")]
-    pub(crate) output: Option<Asked>,
+    pub(crate) output: Option<ColumnList>,
     /// Print all columns
     #[arg(long, help_heading = "Output")]
     pub(crate) output_all: bool,
@@ -96,7 +95,7 @@ pub struct Options {
 
 /// The value of `--output`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct ColumnList {
     /// Whether the value is `+LIST`.
     pub(crate) is_addition: bool,
     pub(crate) columns: Vec<Column>,
@@ -107,7 +106,7 @@ fn kind(word: &str) -> Result<Kind, String> {
     Kind::of_proc_name(word).ok_or_else(|| format!("valid types: {}", names.join(", ")))
 }
 
-fn columns(list: &str) -> Result<Asked, String> {
+fn columns(list: &str) -> Result<ColumnList, String> {
     let (is_addition, names) = match list.strip_prefix('+') {
         Some(names) => (true, names),
         None => (false, list),
@@ -116,14 +115,12 @@ fn columns(list: &str) -> Result<Asked, String> {
         Column::of_name(name.trim())
             .ok_or_else(|| format!("{name:?} is not a column; valid columns: {}", column::names()))
     };
-    Ok(Asked { is_addition, columns: names.split(',').map(known).collect::<Result<_, _>>()? })
+    Ok(ColumnList { is_addition, columns: names.split(',').map(known).collect::<Result<_, _>>()? })
 }
 
 /// Parses the words from `--list` on, without I/O.
-pub(crate) fn parse(words: Vec<OsString>) -> Result<Parsed<(Narration, Listing)>, Fault> {
-    let words = words.into_iter().map(with_equals).collect();
-    plumbing::command_line::options::parse_by_clap::<Options>(words)?
-        .and_then(|options| Ok((options.narration, Listing::of(options))))
+pub(crate) fn parse(words: Vec<OsString>) -> Result<Parsed<Options>, Fault> {
+    plumbing::command_line::options::parse_by_clap(words.into_iter().map(with_equals).collect())
 }
 
 /// Inserts the `=` that clap requires: `-Tparent` means `--tree=parent` to getopt(3).

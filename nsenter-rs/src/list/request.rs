@@ -3,12 +3,17 @@
 //! The defaults are those of `lsns(8)`, which depend on each other: NAMESPACE and `--type net` have other default
 //! columns, and `--output-all` prints a list instead of a tree.
 
+use std::ffi::OsString;
+
+use plumbing::Fault;
 use plumbing::process::namespace::{Kind, KindSet};
+use plumbing::process::startup::Parsed;
 
 use super::column::Column;
 use super::filter::Expression;
 use super::line::Relation;
-use super::options::{Asked, Options};
+use super::options::{self, ColumnList, Options};
+use crate::plan::{Action, Plan};
 
 /// What to list, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +22,7 @@ pub(crate) struct Listing {
     pub(crate) task: Option<i32>,
     pub(crate) only_persistent: bool,
     pub(crate) filter: Option<Expression>,
-    pub(crate) subject: Subject,
+    pub(crate) rows: Rows,
     pub(crate) columns: Vec<Column>,
     pub(crate) tree: Option<Relation>,
     pub(crate) style: Style,
@@ -28,7 +33,7 @@ pub(crate) struct Listing {
 
 /// What the lines are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Subject {
+pub(crate) enum Rows {
     Namespaces,
     /// The processes in this namespace.
     ProcessesIn(u64),
@@ -47,6 +52,13 @@ pub(crate) enum Style {
     JsonLines,
 }
 
+/// Parses the words from `--list` on; pure.
+pub(crate) fn plan(words: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
+    options::parse(words)?.and_then(|options| {
+        Ok(Plan { narration: options.narration, action: Action::List(Box::new(Listing::of(options))) })
+    })
+}
+
 impl Listing {
     /// Fills in the defaults, without I/O.
     pub(crate) fn of(options: Options) -> Listing {
@@ -61,14 +73,14 @@ impl Listing {
             task: options.task,
             only_persistent: options.persistent,
             filter: options.filter,
-            subject: match (options.list_columns, options.namespace) {
-                (true, _) => Subject::Columns,
-                (false, Some(inode)) => Subject::ProcessesIn(inode),
-                (false, None) => Subject::Namespaces,
+            rows: match (options.list_columns, options.namespace) {
+                (true, _) => Rows::Columns,
+                (false, Some(inode)) => Rows::ProcessesIn(inode),
+                (false, None) => Rows::Namespaces,
             },
             columns: match options.output {
-                Some(Asked { is_addition: true, columns }) => base.into_iter().chain(columns).collect(),
-                Some(Asked { columns, .. }) => columns,
+                Some(ColumnList { is_addition: true, columns }) => base.into_iter().chain(columns).collect(),
+                Some(ColumnList { columns, .. }) => columns,
                 None => base,
             },
             tree: match options.tree {
@@ -104,13 +116,11 @@ fn default_columns(namespace: Option<u64>, is_about_net: bool) -> Vec<Column> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plumbing::process::startup::Parsed;
-    use std::ffi::OsString;
 
-    fn listing(words: &str) -> Result<Listing, plumbing::Fault> {
+    fn listing(words: &str) -> Result<Listing, Fault> {
         let words = std::iter::once("nsenter-rs --list").chain(words.split_whitespace()).map(OsString::from).collect();
-        match super::super::options::parse(words)? {
-            Parsed::Plan((_, listing)) => Ok(listing),
+        match options::parse(words)? {
+            Parsed::Plan(options) => Ok(Listing::of(options)),
             Parsed::Text(text) => panic!("a listing, not {text}"),
         }
     }

@@ -1,0 +1,112 @@
+//! The steps of entering, in the order that the kernel requires: from the last ones outside, across setns(2), to the
+//! command's execve(2). `setns(2)`, `execve(2)`.
+//!
+//! The surprise is that a process is exposed twice: to processes inside from the moment it joins a mount or pid
+//! namespace, and to its own new user namespace once it has joined that.
+
+use std::borrow::Cow;
+use std::os::fd::BorrowedFd;
+
+use plumbing::confinement::privilege::renew_session_keyring;
+use plumbing::kernel::{look, place};
+use plumbing::process::closing::{close_from, refuse_directories};
+use plumbing::process::environment::Environment;
+use plumbing::process::foreign_user::{hide, stay_hidden};
+use plumbing::process::namespace::Kind;
+use plumbing::process::{chain, procfs, session};
+use plumbing::{Fault, Status};
+
+use super::credentials::Entered;
+use super::environ::Surroundings;
+use super::pty::Terminal;
+use super::{Entry, security_label};
+
+/// Does everything that must be done outside, then crosses the border. Returns facts about the user namespace, if one
+/// was entered.
+pub(super) fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered>, Fault> {
+    if let Some(stdin) = &entry.stdin {
+        look("give the command its stdin", "dup2(stdin)", || place(stdin, 0))?;
+    }
+    if entry.namespaces.cross_border() {
+        session::replace_null()?;
+    }
+    if let Some(groups) = &entry.groups {
+        groups.join()?;
+    }
+    if let (true, Some(target)) = (entry.follow_context, entry.target) {
+        security_label::follow(target)?;
+    }
+    if let Some(like) = &entry.like {
+        like.outside()?;
+    }
+    let kinds = entry.namespaces.kinds();
+    let is_user = kinds.contains(Kind::User);
+    let crosses = entry.namespaces.cross_border() || is_user;
+    if crosses {
+        refuse_directories(entry.streams())?;
+        // A process inside chooses what is mounted on /proc there.
+        procfs::keep()?;
+    }
+    if is_user && entry.like.is_none() {
+        entry.credentials.leave_groups()?;
+    }
+    if !is_hidden && crosses {
+        hide()?;
+    }
+    entry.namespaces.join()?;
+    if crosses {
+        stay_hidden()?;
+    }
+    entry.directories.enter()?;
+    is_user.then(Entered::look).transpose()
+}
+
+/// Confines itself inside, and becomes the command. Calls `last` when the credentials have their final values, then
+/// closes all descriptors but `starting`: a pipe, which leads to no file, and through which a failure is reported.
+pub(super) fn run(
+    entry: &Entry<'_>,
+    entered: Option<Entered>,
+    terminal: Option<&Terminal>,
+    starting: Option<BorrowedFd<'_>>,
+    last: impl FnOnce() -> Result<(), Fault>,
+) -> Result<Status, Fault> {
+    let judged = match (&entry.environment, entry.target) {
+        (Surroundings::OfTarget(theirs), Some(target)) => Some(theirs.judge(target, entered.is_some())?),
+        _ => None,
+    };
+    let (known, process) = entry.environment.known(&entry.process);
+    let environment = |is_like_target| match (&known, &judged) {
+        (Some(known), _) => Cow::Borrowed(known.as_ref()),
+        (_, Some(judged)) => Cow::Owned(judged.environment(is_like_target)),
+        (_, None) => Cow::Owned(Environment::inherited()),
+    };
+    let crosses = entry.namespaces.cross_border() || entered.is_some();
+    let last = || {
+        if crosses {
+            stay_hidden()?;
+            if !entry.process.session_keyring {
+                renew_session_keyring()?;
+            }
+        }
+        last()?;
+        if let Some(terminal) = terminal {
+            terminal.give()?;
+        }
+        close_from(3_u32.saturating_add(entry.command.preserve_fds), starting)
+    };
+    let environment = match &entry.like {
+        Some(like) => {
+            let environment = environment(true);
+            like.inside(last)?;
+            environment
+        }
+        None => {
+            entry.credentials.apply(entered, entry.target)?;
+            // After the change of credentials, and before a system call filter could forbid reading the ids.
+            let environment = environment(false);
+            process.apply(last)?;
+            environment
+        }
+    };
+    chain::exec_with(&entry.command.words_or_shell(), &environment)
+}

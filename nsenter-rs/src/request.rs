@@ -1,0 +1,250 @@
+//! From argv to a plan: the grammars, the defaults, and the contradictions between options. `nsenter(1)`, `lsns(8)`.
+//!
+//! The surprise: there are three grammars, because options of lsns and nsenter have the same letters. `--list` and
+//! `--list --containers` must come first, and all words after them are read by their own grammar.
+
+use std::ffi::OsString;
+
+use plumbing::Fault;
+use plumbing::command_line::options as command_line;
+use plumbing::process::startup::Parsed;
+
+use crate::enter::chroot_chdir::Directories;
+use crate::enter::command::Command;
+use crate::enter::credentials::{Credentials, Id};
+use crate::enter::setns::{Selection, Source};
+use crate::inspect::Subject;
+use crate::list::containers;
+use crate::options::{CommandOptions, InspectionOptions, NamespaceOptions, Options};
+use crate::plan::{Action, Enter, LastStage, Plan};
+use crate::{attached_values, list};
+
+/// Parses argv; pure.
+pub(crate) fn plan(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
+    let first_is = |argv: &[OsString], at: usize, word: &str| argv.get(at).is_some_and(|it| it == word);
+    if !first_is(&argv, 1, "--list") {
+        let argv = attached_values::spell_out(argv, crate::options::command);
+        return command_line::parse::<Options>(argv)?.and_then(of_options);
+    }
+    if first_is(&argv, 2, "--containers") {
+        let own = argv.into_iter().enumerate().filter(|(at, _)| ![1, 2].contains(at)).map(|(_, word)| word);
+        return command_line::parse_by_clap::<containers::Options>(own.collect())?.and_then(of_containers);
+    }
+    list::request::plan(argv.into_iter().skip(1).collect())
+}
+
+fn of_containers(options: containers::Options) -> Result<Plan, Fault> {
+    Ok(Plan { narration: options.narration, action: Action::ListContainers(options) })
+}
+
+fn of_options(options: Options) -> Result<Plan, Fault> {
+    if options.list {
+        return Err(Fault::usage("--list has its own options and must be the first option"));
+    }
+    let Options { find, pipe, rm, keep_on_error, stdin, narration, json, .. } = options;
+    if let Some(name) = find {
+        return Ok(Plan { narration, action: Action::Find(name.of_runtime(options.runtime)?) });
+    }
+    if options.runtime.is_some() && options.target.is_empty() {
+        return Err(Fault::usage("option '--type' needs '--target NAME' or '--find NAME'"));
+    }
+    let targets = options.target.into_iter().map(|target| target.of_runtime(options.runtime));
+    let targets = targets.collect::<Result<Vec<_>, _>>()?;
+    if targets.len() > 1 {
+        return Err(Fault::usage("option '--target' can be given only once"));
+    }
+    let enter = Enter::of(options.namespaces, options.command_options, options.command);
+    let enter = Enter { target: targets.into_iter().next(), ..enter };
+    enter.check()?;
+    if let Some(action) = options.inspection.action(pipe, json)? {
+        if enter.is_nothing() && !rm && !keep_on_error && stdin.is_none() {
+            return Ok(Plan { narration, action });
+        }
+        return Err(Fault::usage(
+            "--inspect and --diff take no command and cannot be combined with options for entering",
+        ));
+    }
+    let action = match (pipe, enter.is_nothing()) {
+        (true, true) => Action::EnterRecord(LastStage { remove: rm, keep_on_error, stdin, command: enter.command }),
+        (true, false) => {
+            return Err(Fault::usage(
+                "--pipe enters all namespaces; to choose some of them, use --target PID or a FILE",
+            ));
+        }
+        (false, true) => Action::Stay(enter.command),
+        (false, false) => Action::Enter(Box::new(enter)),
+    };
+    Ok(Plan { narration, action })
+}
+
+impl Enter {
+    /// Collects the options about entering, without a target.
+    fn of(namespaces: NamespaceOptions, options: CommandOptions, words: Vec<OsString>) -> Enter {
+        let (all, user_parent) = (namespaces.all, namespaces.user_parent);
+        let like_target = options.like_target();
+        Enter {
+            target: None,
+            selection: Selection { all, sources: namespaces.sources(), user_parent },
+            directories: Directories { root: options.root, wd: options.wd, wdns: options.wdns },
+            credentials: Credentials {
+                uid: options.setuid,
+                gid: options.setgid,
+                preserve: options.preserve_credentials,
+                keep_capabilities: options.keep_caps,
+            },
+            environment: options.env,
+            join_cgroup: options.join_cgroup,
+            follow_context: options.follow_context,
+            like_target,
+            command: Command {
+                words,
+                preserve_fds: options.preserve_fds,
+                no_pty: options.no_pty,
+                no_fork: options.no_fork,
+                sealed_copy: options.sealed_copy,
+            },
+        }
+    }
+
+    /// Refuses contradictions.
+    fn check(&self) -> Result<(), Fault> {
+        let enters = self.selection.all || !self.selection.sources.is_empty();
+        if let Some(text) = self.selection.sources.iter().find_map(|(_, source)| bad_id(source)) {
+            return Err(Fault::usage(format!(
+                "'{text}' is not a valid id; for a file whose name begins with a colon, write './{text}'"
+            )));
+        }
+        if self.target.is_none() {
+            self.check_without_target()?;
+        }
+        if self.selection.user_parent && !enters {
+            return Err(Fault::usage("option '--user-parent' needs a namespace that has an owner: --user, --net …"));
+        }
+        if self.target.is_some() && !enters && self.is_about_namespaces_only() {
+            return Err(Fault::usage("option '--target' needs the namespaces to enter: --all, or --mount, --net …"));
+        }
+        Ok(())
+    }
+
+    fn check_without_target(&self) -> Result<(), Fault> {
+        let needs_target = |what: &str| Err(Fault::usage(format!("{what} needs '--target PID'")));
+        if let Some((kind, _)) = self.selection.sources.iter().find(|(_, source)| *source == Source::Target) {
+            return needs_target(&format!("option '--{}' without a FILE", kind.option()));
+        }
+        if self.directories.need_target() {
+            return needs_target("option '--root', '--wd' or '--wdns' without a DIR");
+        }
+        if [self.credentials.uid, self.credentials.gid].contains(&Some(Id::Follow)) {
+            return needs_target("'follow'");
+        }
+        Ok(())
+    }
+
+    /// Reports whether the options request nothing but to run the command.
+    fn is_nothing(&self) -> bool {
+        self.target.is_none() && self.selection.sources.is_empty() && self.is_about_namespaces_only()
+    }
+
+    fn is_about_namespaces_only(&self) -> bool {
+        let credentials = Credentials { keep_capabilities: false, preserve: false, ..self.credentials.clone() };
+        self.directories == Directories::default()
+            && credentials == Credentials::default()
+            && !(self.environment || self.join_cgroup || self.follow_context || self.like_target.is_some())
+    }
+}
+
+/// Returns the text of a source that begins with a colon but has no number.
+fn bad_id(source: &Source) -> Option<&str> {
+    match source {
+        Source::File(path) => path.to_str().filter(|text| text.starts_with(':')),
+        _ => None,
+    }
+}
+
+impl InspectionOptions {
+    fn action(self, pipe: bool, json: bool) -> Result<Option<Action>, Fault> {
+        if let Some([one, other]) = self.diff.and_then(|words| <[OsString; 2]>::try_from(words).ok()) {
+            return Ok(Some(Action::Diff { subjects: [Subject::read(&one)?, Subject::read(&other)?], json }));
+        }
+        match (self.inspect, pipe) {
+            (None, _) => Ok(None),
+            (Some(None), true) => Ok(Some(Action::InspectRecords)),
+            (Some(Some(word)), false) => Ok(Some(Action::Inspect { subject: Subject::read(&word)?, json })),
+            (Some(None), false) => Err(Fault::usage("--inspect needs a pid or a name, or --pipe and records on stdin")),
+            (Some(Some(_)), true) => {
+                Err(Fault::usage("--inspect takes no name with --pipe: the records name the containers"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Plan, Fault> {
+        let argv = std::iter::once(&"nsenter-rs").chain(words).map(OsString::from).collect();
+        match plan(argv)? {
+            Parsed::Plan(plan) => Ok(plan),
+            Parsed::Text(text) => panic!("a plan, not {text}"),
+        }
+    }
+
+    #[test]
+    fn contradicting_options_are_refused_before_anything_happens() {
+        for words in [
+            &["--target", "1"][..],
+            &["--all", "true"],
+            &["--target", "docker:", "--all"],
+            &["--target", "rkt:web", "--all"],
+            &["--target", "7", "--type", "docker", "--all"],
+            &["--type", "docker", "true"],
+            &["--target", "docker:web", "--type", "lxc", "--all"],
+            &["--target", "0", "--all"],
+            &["--rm", "true"],
+            &["--pipe", "--target", "1"],
+            &["--pipe", "--net", "true"],
+            &["--find", "web"],
+            &["--find", "web", "--json", "true"],
+            &["--pipe", "--stdin", "0"],
+            &["--pipe", "-S", "5"],
+            &["--target", "1", "--target", "2", "--net"],
+            &["--target", "1:x", "--net"],
+            &["--net=:x"],
+            &["--user-parent"],
+            &["--wd=/", "--wdns=/"],
+            &["--wd"],
+            &["--setuid", "follow"],
+            &["--setuid", "4294967295"],
+            &["--preserve-credentials", "--setgid", "5"],
+            &["--net", "--net-socket", "3", "--target", "1"],
+            &["--inspect"],
+            &["--inspect", "1", "--net=/x"],
+            &["--inspect", "1", "--target", "1", "--all"],
+            &["--pipe", "--inspect", "--rm"],
+            &["--inspect", "1", "--pipe"],
+            &["--inspect", "1", "true"],
+            &["--inspect", "1", "--find", "web", "--json"],
+            &["--diff", "1"],
+            &["--diff", "1", "2", "true"],
+            &["--json"],
+        ] {
+            assert!(parse(words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn namespaces_and_identities_need_no_target() {
+        for words in
+            [&["--net=/x"][..], &["-n/x", "-F"], &["-S", "5"], &["-r/usr"], &["-W/usr"], &["-u=x", "--user-parent"]]
+        {
+            assert!(matches!(parse(words).unwrap().action, Action::Enter(_)), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_target_nothing_is_entered() {
+        let plan = parse(&["--", "true"]).unwrap();
+        assert!(matches!(plan.action, Action::Stay(_)));
+    }
+}

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies};
-use plumbing::kernel::{Cloned, call, exit_now, fork, look};
+use plumbing::kernel::{Cloned, call, exit_now, fork, look, own};
 use plumbing::pipeline::assembly::{self, Hold, Word};
 use plumbing::pipeline::pipe::Stage;
 use plumbing::process::namespace::{Kind, KindSet};
@@ -85,6 +85,6 @@ fn create(target: &Target, foreign: KindSet, (cgroup, hierarchies): (&Cgroup, &H
 fn hand_over(socket: BorrowedFd<'_>) -> Result<(), Fault> {
     let goal = "hand over the cgroup namespace";
     let namespace = look(goal, "openat(\"/proc/self/ns/cgroup\")", || procfs::open("self/ns/cgroup", OFlags::RDONLY))?;
-    look(goal, "sendmsg(socket)", || assembly::send(socket, Word::JoinCgroupNamespace, Some(namespace.as_fd())))
+    own(goal, "sendmsg(socket)", || assembly::send(socket, Word::JoinCgroupNamespace, Some(namespace.as_fd())))
         .map_err(|fault| if fault.errno() == Some(Errno::EPIPE) { Fault::already_told(Status::OURS) } else { fault })
 }

@@ -10,7 +10,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use plumbing::kernel::{call, look};
+use plumbing::kernel::{call, look, own};
 use plumbing::{Fault, narrate};
 use rustix::fs::{AtFlags, FileType, Stat, statat, unlinkat};
 use rustix::mount::{UnmountFlags, unmount};
@@ -122,7 +122,7 @@ impl One {
 }
 
 fn detach(root: BorrowedFd<'_>) -> Result<(), Fault> {
-    look(GOAL, "fchdir(root)", || rustix::process::fchdir(root))?;
+    own(GOAL, "fchdir(root)", || rustix::process::fchdir(root))?;
     call(GOAL, "umount2(\".\", MNT_DETACH)", MOUNTED, || unmount(".", UnmountFlags::DETACH))
 }
 

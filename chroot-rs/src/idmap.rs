@@ -8,7 +8,7 @@ use std::io::Write;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use plumbing::kernel::{Cloned, call, exit_now, fork_into, look, mount_idmap};
+use plumbing::kernel::{Cloned, call, exit_now, fork_into, look, mount_idmap, own};
 use plumbing::process::exposure::in_the_open;
 use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::process::procfs;
@@ -82,13 +82,13 @@ fn refused(fault: Fault, mount: BorrowedFd<'_>) -> Fault {
 
 /// Makes a user namespace with this map: a child creates it, and stays until a descriptor of it is open.
 fn user_namespace(goal: &str, map: &IdMap) -> Result<OwnedFd, Fault> {
-    let (reader, writer) = look(goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
-    let own = KindSet::from_iter([Kind::User]);
+    let (reader, writer) = own(goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    let kinds = KindSet::from_iter([Kind::User]);
     let why = "a user namespace only for its id map; user_namespaces(7)";
-    let cloned = match fork_into(own, goal, why)? {
+    let cloned = match fork_into(kinds, goal, why)? {
         // A dry run has only the parent's steps to print.
         Cloned::Child if narrate::is_dry_run() => {
-            Cloned::Parent { pid: 0, pidfd: look(goal, "dup(pipe)", || reader.try_clone())? }
+            Cloned::Parent { pid: 0, pidfd: own(goal, "dup(pipe)", || reader.try_clone())? }
         }
         cloned => cloned,
     };

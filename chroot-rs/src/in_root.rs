@@ -12,7 +12,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use plumbing::confinement::privilege::id::require;
 use plumbing::fault::IntoErrno;
-use plumbing::kernel::{call, look};
+use plumbing::kernel::{call, look, own};
 use plumbing::{Fault, narrate};
 use rustix::fs::{
     AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, makedev, mkdirat, mknodat, openat, statat,
@@ -211,7 +211,7 @@ impl InRoot {
         if narrate::is_dry_run() {
             return Ok(());
         }
-        look(&goal, "write(fd)", || std::io::Write::write_all(&mut std::fs::File::from(file), content))?;
+        own(&goal, "write(fd)", || std::io::Write::write_all(&mut std::fs::File::from(file), content))?;
         self.made.note(dir, name, path)
     }
 

@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use plumbing::kernel::{call, look};
+use plumbing::kernel::{call, look, own};
 use plumbing::{Fault, narrate};
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::mount::{UnmountFlags, unmount};
@@ -85,12 +85,12 @@ fn enter(directory: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Fault> {
         return Ok(None);
     }
     let before = root::open_directory(Path::new("."), "remember the working directory")?;
-    look(GOAL, "fchdir(fd)", || rustix::process::fchdir(directory))?;
+    own(GOAL, "fchdir(fd)", || rustix::process::fchdir(directory))?;
     Ok(Some(before))
 }
 
 fn go_back(before: Option<&OwnedFd>) -> Result<(), Fault> {
-    before.map_or(Ok(()), |before| look(GOAL, "fchdir(fd)", || rustix::process::fchdir(before)))
+    before.map_or(Ok(()), |before| own(GOAL, "fchdir(fd)", || rustix::process::fchdir(before)))
 }
 
 /// Adds the layers one by one; before Linux 6.8 in one string, separated by colons. Before 6.5 the kernel checks no parameter

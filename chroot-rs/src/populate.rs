@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use plumbing::cgroup::hierarchy::is_root_of_hierarchy;
-use plumbing::kernel::look;
+use plumbing::kernel::{look, own};
 use plumbing::{Fault, narrate};
 use rustix::fs::{FileType, fstat, makedev};
 
@@ -261,7 +261,7 @@ impl Masks {
             | Attributes::MOUNT_ATTR_NODEV
             | Attributes::MOUNT_ATTR_NOEXEC;
         let mount = mount_api::fresh(goal, &Filesystem::new("tmpfs", &[("mode", "755")], attributes), why)?;
-        let kept = look(goal, "fcntl(fd, F_DUPFD_CLOEXEC)", || mount.try_clone())?;
+        let kept = own(goal, "fcntl(fd, F_DUPFD_CLOEXEC)", || mount.try_clone())?;
         self.directory = Some(kept);
         Ok(mount)
     }

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use plumbing::kernel::{adopt, call, is_open, look};
+use plumbing::kernel::{adopt, call, is_open, look, own};
 use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::process::procfs;
 use plumbing::{Fault, narrate};
@@ -70,7 +70,7 @@ pub(crate) fn chroot(path: &Path, skip_chdir: bool) -> Result<(), Fault> {
     match skip_chdir || narrate::is_dry_run() {
         true => Ok(()),
         // Otherwise the working directory would still be outside of the root.
-        false => look(&goal, "chdir(\"/\")", || rustix::process::chdir("/")),
+        false => own(&goal, "chdir(\"/\")", || rustix::process::chdir("/")),
     }
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn seal(root: &InRoot) -> Result<(), Fault> {
 pub(crate) fn pivot(root: &InRoot) -> Result<(), Fault> {
     let goal = "change the root";
     if !narrate::is_dry_run() {
-        look(goal, "fchdir(root)", || rustix::process::fchdir(root.as_fd()))?;
+        own(goal, "fchdir(root)", || rustix::process::fchdir(root.as_fd()))?;
     }
     let why = "the new root replaces the old one, which is mounted on top of it; pivot_root(2)";
     call(goal, "pivot_root(\".\", \".\")", why, || rustix::process::pivot_root(".", "."))
@@ -191,7 +191,7 @@ pub(crate) fn pivot(root: &InRoot) -> Result<(), Fault> {
     let_go()?;
     match narrate::is_dry_run() {
         true => Ok(()),
-        false => look(goal, "chdir(\"/\")", || rustix::process::chdir("/")),
+        false => own(goal, "chdir(\"/\")", || rustix::process::chdir("/")),
     }
 }
 

@@ -7,7 +7,7 @@
 use std::io::Write;
 use std::os::fd::OwnedFd;
 
-use plumbing::kernel::{Cloned, exit_now, fork, look};
+use plumbing::kernel::{Cloned, exit_now, fork, look, own};
 use plumbing::pipeline::ownership;
 use plumbing::pipeline::pipe::Stage;
 use plumbing::process::namespace::{Kind, KindSet};
@@ -30,7 +30,7 @@ pub(crate) fn inside<T: Serialize + DeserializeOwned>(
     foreign: KindSet,
     work: impl FnOnce() -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    let (reader, writer) = look(GOAL, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    let (reader, writer) = own(GOAL, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     let why = "a child does the work: joining a pid namespace needs another fork, and this process must stay outside";
     match fork(GOAL, why)? {
         Cloned::Child if narrate::is_dry_run() => {
@@ -129,7 +129,7 @@ fn descend(foreign: KindSet, last: impl FnOnce() -> Result<Status, Fault>) -> Re
 
 fn answer<T: Serialize>(writer: OwnedFd, work: impl FnOnce() -> Result<T, Fault>) -> Result<Status, Fault> {
     let text = serde_json::to_vec(&work()?).map_err(|error| Fault::new(format!("cannot {GOAL}: {error}")))?;
-    look(GOAL, "write(pipe)", || std::fs::File::from(writer).write_all(&text))?;
+    own(GOAL, "write(pipe)", || std::fs::File::from(writer).write_all(&text))?;
     Ok(Status::SUCCESS)
 }
 

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use nix::errno::Errno;
-use plumbing::kernel::{call, look};
+use plumbing::kernel::{call, look, own};
 use plumbing::process::mountinfo::Mount;
 use plumbing::{Fault, narrate};
 use rustix::mount::{UnmountFlags, unmount};
@@ -33,14 +33,14 @@ pub(crate) fn root(root: &InRoot, source: &Source) -> Result<(), Fault> {
         let_go(&mount.point)?;
     }
     if !narrate::is_dry_run() {
-        look(GOAL, "fchdir(root)", || rustix::process::fchdir(root.as_fd()))?;
+        own(GOAL, "fchdir(root)", || rustix::process::fchdir(root.as_fd()))?;
     }
     let why = "absolute paths begin there from now on; chroot(2)";
     call(GOAL, "chroot(\".\")", why, || rustix::process::chroot("."))
         .map_err(|fault| refusal::missing(fault, CapabilitySet::SYS_CHROOT))?;
     match narrate::is_dry_run() {
         true => Ok(()),
-        false => look(GOAL, "chdir(\"/\")", || rustix::process::chdir("/")),
+        false => own(GOAL, "chdir(\"/\")", || rustix::process::chdir("/")),
     }
 }
 

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use plumbing::confinement::privilege::is_mapped;
-use plumbing::kernel::{call, look};
+use plumbing::kernel::{call, look, own};
 use plumbing::process::procfs;
 use plumbing::{Fault, narrate};
 use rustix::fs::{
@@ -87,7 +87,7 @@ impl WritableCopies {
         let goal = format!("make room for a mount point in {}", shown(place));
         let is_top = look(&goal, "statx(fd, STATX_MNT_ID)", || is_same(dir.as_fd(), top))?;
         let cover = copy(&goal, &dir, place, &names, flags)?;
-        let again = || look(&goal, "fcntl(fd, F_DUPFD_CLOEXEC)", || cover.try_clone());
+        let again = || own(&goal, "fcntl(fd, F_DUPFD_CLOEXEC)", || cover.try_clone());
         let seen = if narrate::is_dry_run() { dir } else { again()? };
         if is_top && !narrate::is_dry_run() {
             let top = again()?;

@@ -8,7 +8,7 @@
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use plumbing::kernel::look;
+use plumbing::kernel::{look, own};
 use plumbing::{Fault, narrate};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 
@@ -67,6 +67,6 @@ impl Lock {
 
     fn operate(&self, operation: FlockOperation) -> Result<(), Fault> {
         let Some(file) = &self.file else { return Ok(()) };
-        look(GOAL, format!("flock({PATH:?}, {operation:?})"), || flock(file, operation))
+        own(GOAL, format!("flock({PATH:?}, {operation:?})"), || flock(file, operation))
     }
 }

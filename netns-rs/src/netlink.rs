@@ -14,7 +14,7 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::fault::IntoErrno;
-use plumbing::kernel::{call, look};
+use plumbing::kernel::{call, look, own};
 
 use crate::capability;
 use crate::message::{HEADER, Header, NLMSG_DONE, NLMSG_ERROR, Refused, align};
@@ -42,7 +42,7 @@ impl Netlink {
     /// Opens a socket in the network namespace that we are in; `name` is the name of `protocol` in texts.
     pub fn open(protocol: isize, name: &str) -> Result<Netlink, Fault> {
         let text = format!("socket(AF_NETLINK, SOCK_DGRAM, {name})");
-        let socket = look("open a socket to configure the network", text, || {
+        let socket = own("open a socket to configure the network", text, || {
             let mut socket = Socket::new(protocol)?;
             socket.bind_auto()?;
             socket.connect(&SocketAddr::new(0, 0))?;

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use plumbing::kernel::{Cloned, exit_now, fork, look};
+use plumbing::kernel::{Cloned, exit_now, fork, own};
 use plumbing::process::namespace::Kind;
 use plumbing::process::target::{Target, own_namespace_inode};
 use plumbing::process::{errand, foreign_user};
@@ -52,7 +52,7 @@ pub fn from_inside(inspected: BorrowedFd<'_>, whose: &str, target: Option<&Targe
 
 fn by_child(target: &Target) -> Result<Option<Seen>, Fault> {
     let goal = format!("look into the network namespace of process {}", target.pid());
-    let (reader, writer) = look(&goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    let (reader, writer) = own(&goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     match fork(&goal, "a child, since a process cannot leave a user namespace again")? {
         Cloned::Child if narrate::is_dry_run() => join(target).map(|()| None),
         Cloned::Child => exit_now(match join(target).and_then(|()| report(writer)) {
@@ -81,5 +81,5 @@ fn join(target: &Target) -> Result<(), Fault> {
 fn report(writer: OwnedFd) -> Result<(), Fault> {
     let seen = through(&Netlink::route()?)?;
     let answer = serde_json::to_vec(&seen).map_err(|error| Fault::new(format!("cannot write the answer: {error}")))?;
-    look("write the answer", "write(pipe)", || std::fs::File::from(writer).write_all(&answer))
+    own("write the answer", "write(pipe)", || std::fs::File::from(writer).write_all(&answer))
 }

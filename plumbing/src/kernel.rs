@@ -1,6 +1,6 @@
-//! The only place that makes kernel calls: [`call`] narrates, makes and checks every state-changing call; [`look`] does
-//! the same for reads, without narration. Below them are the few raw calls that no library wraps, the only unsafe code
-//! of the project.
+//! The only place that makes kernel calls: [`call`] narrates, makes and checks every state-changing call; [`look`] makes
+//! those that only read, and [`own`] those that change this process only, without narration. Below them are the few raw
+//! calls that no library wraps, the only unsafe code of the project.
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::fmt::Display;
@@ -60,6 +60,19 @@ pub fn look<T, E: IntoErrno>(
     act: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, Fault> {
     act().map_err(|error| Fault::kernel(goal, text, error.into_errno()))
+}
+
+/// Makes a call that changes nothing but this process and what it made for itself: its descriptors, signal mask and working
+/// directory, pipes and messages between our own processes, a memfd, a pseudo-terminal, the content of a file whose
+/// creation was narrated. It is made in every mode and not narrated: it is not what the caller asked for.
+///
+/// If an option asks for such a change (`--new-session`), it is made by [`call`].
+pub fn own<T, E: IntoErrno>(
+    goal: impl Display,
+    text: impl Display,
+    act: impl FnOnce() -> Result<T, E>,
+) -> Result<T, Fault> {
+    look(goal, text, act)
 }
 
 /// The result of a call that is only narrated: a harmless substitute that later calls can carry, but never use.

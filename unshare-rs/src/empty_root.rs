@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use plumbing::confinement::privilege::Holding;
-use plumbing::kernel::{call, look};
+use plumbing::kernel::{call, own};
 use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::{Fault, narrate};
 use rustix::fs::CWD;
@@ -46,7 +46,7 @@ fn leave_root() -> Result<(), Fault> {
     let tree = empty_mount()?;
     unshare(KindSet::from_iter([Kind::Mnt]))?;
     if !narrate::is_dry_run() {
-        look(GOAL, "fchdir(tree)", || rustix::process::fchdir(&tree))?;
+        own(GOAL, "fchdir(tree)", || rustix::process::fchdir(&tree))?;
     }
     let (attached, left) = match propagation::set(Propagation::Private) {
         Ok(()) => (true, attach(&tree).and_then(|()| pivot())),

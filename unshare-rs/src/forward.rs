@@ -10,7 +10,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgid, getpgrp};
-use plumbing::kernel::{call, kill_by_number, look};
+use plumbing::kernel::{call, kill_by_number, own};
 use plumbing::process::status::wait_for;
 use plumbing::{Fault, Status, narrate};
 
@@ -42,13 +42,13 @@ impl Signals {
     pub(crate) fn block(forward: Forward) -> Result<Signals, Fault> {
         let blocked = forward.signals();
         let inherited =
-            look("block signals", "sigprocmask(SIG_BLOCK)", || blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK))?;
+            own("block signals", "sigprocmask(SIG_BLOCK)", || blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK))?;
         Ok(Signals { forward, blocked, inherited })
     }
 
     /// Restores the inherited mask, in the child.
     pub(crate) fn restore(&self) -> Result<(), Fault> {
-        look("restore the signal mask", "sigprocmask(SIG_SETMASK)", || self.inherited.thread_set_mask())
+        own("restore the signal mask", "sigprocmask(SIG_SETMASK)", || self.inherited.thread_set_mask())
     }
 
     /// Waits for the end of the child. With `reap`, also collects every other process that becomes our child.
@@ -56,7 +56,7 @@ impl Signals {
         if self.forward == Forward::Nothing {
             return wait_for(child.as_raw());
         }
-        let reader = look("receive signals", "signalfd(-1, SFD_CLOEXEC)", || {
+        let reader = own("receive signals", "signalfd(-1, SFD_CLOEXEC)", || {
             SignalFd::with_flags(&self.blocked, SfdFlags::SFD_CLOEXEC)
         })?;
         loop {

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use plumbing::confinement::privilege::Holding;
-use plumbing::kernel::{Cloned, close_range, exit_now, fork_into, look};
+use plumbing::kernel::{Cloned, close_range, exit_now, fork_into, look, own};
 use plumbing::pipeline::assembly::{self, Lease};
 use plumbing::pipeline::record::{Namespace, Record};
 use plumbing::pipeline::record_out;
@@ -55,7 +55,7 @@ fn unshare_first(plan: &Hold, kinds: KindSet, maps: &Maps) -> Result<(), Fault> 
 }
 
 fn hold_with(plan: &Hold, kinds: KindSet, maps: &Maps, kit: Kit, ours: &OwnNamespaces) -> Result<Status, Fault> {
-    let (mapped, map) = look("wait for id maps", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    let (mapped, map) = own("wait for id maps", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     match refusal::explain(kinds, clone(kinds))? {
         Cloned::Child => match await_maps(maps, mapped, map).and_then(|()| become_init(plan, maps, kit.init)) {
             Ok(()) if narrate::is_dry_run() => Ok(Status::SUCCESS),
@@ -66,7 +66,7 @@ fn hold_with(plan: &Hold, kinds: KindSet, maps: &Maps, kit: Kit, ours: &OwnNames
             drop((kit.init, mapped));
             if !maps.outside.is_empty() {
                 write_maps(pid, maps)?;
-                look("let the init continue", "write(pipe)", || rustix::io::write(&map, b"+"))?;
+                own("let the init continue", "write(pipe)", || rustix::io::write(&map, b"+"))?;
             }
             if !kit.lease.hear_ready()? {
                 // The init has printed the reason to stderr.
@@ -164,7 +164,7 @@ struct InitKit {
 impl Kit {
     fn prepare() -> Result<Kit, Fault> {
         let (ours, lease) = assembly::lease_pair()?;
-        let (doorbell, bell) = look("make a doorbell", "socketpair(AF_UNIX, SOCK_SEQPACKET)", || {
+        let (doorbell, bell) = own("make a doorbell", "socketpair(AF_UNIX, SOCK_SEQPACKET)", || {
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         })?;
         let init = InitKit { lease, doorbell, bell, mark: assembly::make_mark()?, executable: sealed::copy_of_self()? };
@@ -177,7 +177,7 @@ fn become_init(plan: &Hold, maps: &Maps, kit: InitKit) -> Result<(), Fault> {
     maps.write_inside()?;
     session::begin("the container outlives the terminal that it was made from; setsid(2)")?;
     set_up(&plan.namespaces)?;
-    look("leave the directory", "chdir(\"/\")", || rustix::process::chdir("/"))?;
+    own("leave the directory", "chdir(\"/\")", || rustix::process::chdir("/"))?;
     let executable = if narrate::is_dry_run() { kit.executable } else { arrange_descriptors(kit)? };
     let argv: Vec<OsString> = plan.orders.to_argv();
     let why = "the container must not reach a file of the host through /proc/1/exe";
@@ -198,7 +198,7 @@ fn arrange_descriptors(kit: InitKit) -> Result<OwnedFd, Fault> {
     const SAFE: RawFd = 32;
     let goal = "arrange the init's descriptors";
     let lift = |fd: OwnedFd| {
-        look(goal, "fcntl(F_DUPFD_CLOEXEC)", || nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(SAFE)))
+        own(goal, "fcntl(F_DUPFD_CLOEXEC)", || nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(SAFE)))
             .map(plumbing::kernel::adopt)
     };
     // First all of them move away: a target number may still be used by another of them.
@@ -213,9 +213,9 @@ fn arrange_descriptors(kit: InitKit) -> Result<OwnedFd, Fault> {
         (&lease, assembly::FIRST_LEASE_FD),
     ];
     for (fd, place) in places {
-        look(goal, format!("dup2({}, {place})", fd.as_raw_fd()), || plumbing::kernel::place(fd, place))?;
+        own(goal, format!("dup2({}, {place})", fd.as_raw_fd()), || plumbing::kernel::place(fd, place))?;
     }
-    look(goal, "close_range(7, ~0, CLOSE_RANGE_CLOEXEC)", || {
+    own(goal, "close_range(7, ~0, CLOSE_RANGE_CLOEXEC)", || {
         close_range(assembly::FIRST_LEASE_FD as u32 + 1, u32::MAX, true)
     })?;
     Ok(executable)

@@ -19,7 +19,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{SigSet, Signal};
 use plumbing::confinement::privilege::{self, Holding};
 use plumbing::confinement::seccomp::{Allowed, allow_only};
-use plumbing::kernel::{adopt, block_every_signal, look, place, set_disposition};
+use plumbing::kernel::{adopt, block_every_signal, look, own, place, set_disposition};
 use plumbing::pipeline::assembly::{self, Answer, Word};
 use plumbing::{Fault, Status, narrate};
 use rustix::thread::CapabilitySet;
@@ -116,10 +116,10 @@ impl Unfinished {
     /// standard descriptors are replaced, because Rust's runtime opens the host's /dev/null for any that was closed.
     fn announce(&self, mark: &OwnedFd) -> Result<(), Fault> {
         for standard in 0..3 {
-            look("release the terminal", "dup2(mark)", || place(mark, standard))?;
+            own("release the terminal", "dup2(mark)", || place(mark, standard))?;
         }
         let first = self.leases[0].as_fd();
-        look("answer --hold", "sendmsg(lease)", || assembly::answer(first, Answer::Unfinished, None))
+        own("answer --hold", "sendmsg(lease)", || assembly::answer(first, Answer::Unfinished, None))
     }
 
     /// Accepts leases and reads their messages until the assembly ends.
@@ -224,11 +224,11 @@ fn wait_for_close(lease: &OwnedFd) -> Result<(), Fault> {
 
 fn set_name(name: &OsStr) -> Result<(), Fault> {
     if name.is_empty() {
-        return look("name the init", "prctl(PR_SET_NAME)", || nix::sys::prctl::set_name(c"held"));
+        return own("name the init", "prctl(PR_SET_NAME)", || nix::sys::prctl::set_name(c"held"));
     }
     // The kernel cuts the name at 15 bytes.
     let Ok(name) = std::ffi::CString::new(name.as_bytes()) else { return Ok(()) };
-    look("name the init", "prctl(PR_SET_NAME)", || nix::sys::prctl::set_name(&name))
+    own("name the init", "prctl(PR_SET_NAME)", || nix::sys::prctl::set_name(&name))
 }
 
 /// Gives up everything that serving the stages does not require. setns(2) can only join a cgroup namespace, and only
@@ -250,8 +250,8 @@ pub(crate) fn confine(holding: Holding) -> Result<(), Fault> {
 /// Blocks every signal except TERM, which ends an init that has no pid namespace (in a pid namespace only KILL from
 /// outside does). Ignores SIGCHLD, so that the kernel reaps our orphans without waking us.
 fn ignore_the_world() -> Result<(), Fault> {
-    look("let the kernel reap orphans", "sigaction(SIGCHLD, SIG_IGN)", || set_disposition(Signal::SIGCHLD, true))?;
-    look("block signals", "rt_sigprocmask(SIG_SETMASK)", block_every_signal)?;
+    own("let the kernel reap orphans", "sigaction(SIGCHLD, SIG_IGN)", || set_disposition(Signal::SIGCHLD, true))?;
+    own("block signals", "rt_sigprocmask(SIG_SETMASK)", block_every_signal)?;
     let term: SigSet = [Signal::SIGTERM].into_iter().collect();
-    look("let SIGTERM through", "rt_sigprocmask(SIG_UNBLOCK, [TERM])", || term.thread_unblock())
+    own("let SIGTERM through", "rt_sigprocmask(SIG_UNBLOCK, [TERM])", || term.thread_unblock())
 }

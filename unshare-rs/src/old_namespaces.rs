@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use plumbing::fault::IntoErrno;
-use plumbing::kernel::{Cloned, exit_now, fork, look};
+use plumbing::kernel::{Cloned, exit_now, fork, look, own};
 use plumbing::process::namespace::Kind;
 use plumbing::process::status::wait_for;
 use plumbing::{Fault, Status, narrate};
@@ -80,11 +80,11 @@ impl<'a> Outside<'a> {
             return Ok(Outside { errands, pid, process: None });
         }
         let goal = "start a process that stays outside";
-        let (ours, theirs) = look(goal, "socketpair(AF_UNIX, SOCK_SEQPACKET)", || {
+        let (ours, theirs) = own(goal, "socketpair(AF_UNIX, SOCK_SEQPACKET)", || {
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         })?;
         // So that each request has the pid of its sender, as the pid namespace outside numbers it.
-        look(goal, "setsockopt(SO_PASSCRED)", || sockopt::set_socket_passcred(&theirs, true))?;
+        own(goal, "setsockopt(SO_PASSCRED)", || sockopt::set_socket_passcred(&theirs, true))?;
         let why = "it acts for us where we no longer can: in the old namespaces, with the old privileges";
         match fork(goal, why)? {
             Cloned::Child if narrate::is_dry_run() => Ok(Outside { errands, pid, process: None }),
@@ -121,7 +121,7 @@ impl<'a> Outside<'a> {
         let Some((socket, pid)) = &self.process else { return self.errands.run(word, self.pid, self.pid) };
         let goal = format!("make process {pid} act outside");
         // MSG_NOSIGNAL: we may have inherited any disposition of SIGPIPE, and an errno says more.
-        look(&goal, "sendmsg(outside)", || send(socket, &[word as u8], SendFlags::NOSIGNAL))?;
+        own(&goal, "sendmsg(outside)", || send(socket, &[word as u8], SendFlags::NOSIGNAL))?;
         match look(&goal, "recvmsg(outside)", || receive(socket))? {
             Some((DONE, _)) => Ok(()),
             Some(_) => Err(Fault::already_told(Status::OURS)),

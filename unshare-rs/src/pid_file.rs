@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
-use plumbing::kernel::{call, look};
+use plumbing::kernel::{call, own};
 use rustix::fs::{CWD, Mode, OFlags};
 
 /// Writes `pid` to `file`.
@@ -36,7 +36,7 @@ fn fill(opened: std::os::fd::OwnedFd, goal: &str, pid: i32) -> Result<(), Fault>
     if plumbing::narrate::is_dry_run() {
         return Ok(());
     }
-    look(goal, "write(pid)", || std::fs::File::from(opened).write_all(format!("{pid}\n").as_bytes()))
+    own(goal, "write(pid)", || std::fs::File::from(opened).write_all(format!("{pid}\n").as_bytes()))
 }
 
 /// Returns a temporary name in the same directory, because rename(2) cannot cross file systems.

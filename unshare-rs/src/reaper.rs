@@ -15,7 +15,7 @@ use nix::libc;
 use nix::sys::signal::Signal;
 use plumbing::confinement::privilege::{self, Holding};
 use plumbing::confinement::seccomp::{Allowed, allow_only};
-use plumbing::kernel::{call, close_range, forget_environment, look};
+use plumbing::kernel::{call, close_range, forget_environment, look, own};
 use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::{Fault, Status, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -52,7 +52,7 @@ pub(crate) fn fork(kill_child: Option<Signal>, kinds: KindSet, name: Option<&OsS
         call("name the init", text, why, || nix::sys::prctl::set_name(&name))?;
     }
     let why = "the command is a child of the init, which collects its orphans; pid_namespaces(7)";
-    let (confined, confining) = look(WAIT, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    let (confined, confining) = own(WAIT, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     let tether = Tether::to_this_process(kill_child)?;
     match first_process::fork(None, Forward::Everything, why)? {
         Role::First(_) => {
@@ -86,12 +86,12 @@ impl Init {
     /// Runs the init until the command ends.
     pub(crate) fn run(self) -> Result<Status, Fault> {
         let kept = self.confining.as_raw_fd().cast_unsigned();
-        look("close inherited descriptors", "close_range()", || {
+        own("close inherited descriptors", "close_range()", || {
             if kept > 3 { close_range(3, kept - 1, false) } else { Ok(()) }
                 .and_then(|()| close_range(kept + 1, u32::MAX, false))
         })?;
         confine(self.command.pid(), Holding::Now)?;
-        look("let the command continue", "write(pipe)", || rustix::io::write(&self.confining, b"+"))?;
+        own("let the command continue", "write(pipe)", || rustix::io::write(&self.confining, b"+"))?;
         drop(self.confining);
         self.command.wait(true)
     }
@@ -103,7 +103,7 @@ fn confine(command: i32, holding: Holding) -> Result<(), Fault> {
     empty_root::enter(holding)?;
     if !narrate::is_dry_run() {
         // If the root could not be left, at least the working directory does not keep a mount busy.
-        look("leave the directory", "chdir(\"/\")", || rustix::process::chdir("/"))?;
+        own("leave the directory", "chdir(\"/\")", || rustix::process::chdir("/"))?;
         forget_environment();
     }
     privilege::keep_only(CapabilitySet::KILL, holding)?;

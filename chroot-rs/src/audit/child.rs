@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
-use plumbing::kernel::{Cloned, call, exit_now, fork_plainly, look};
+use plumbing::kernel::{Cloned, call, exit_now, fork_plainly, look, own};
 use plumbing::{Fault, Status, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::Serialize;
@@ -42,7 +42,7 @@ pub(crate) fn apart<T: Serialize + DeserializeOwned>(
         return Ok(work().map_or_else(|fault| Ended::Failed(fault.to_string()), Ended::Answered));
     }
     let goal = format!("try {goal}");
-    let (reader, writer) = look(&goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    let (reader, writer) = own(&goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     let why = "the effects of a probe end with its process; fork(2)";
     match fork_plainly(&goal, why)? {
         Cloned::Child => {

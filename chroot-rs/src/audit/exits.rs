@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use plumbing::kernel::{call, look};
+use plumbing::kernel::{call, look, own};
 use plumbing::{Fault, narrate};
 use rustix::fs::{AtFlags, CWD, OFlags, SealFlags, StatxAttributes, StatxFlags, fcntl_get_seals, statx};
 
@@ -83,9 +83,9 @@ fn escape() -> Result<Finding, Fault> {
         change_root(goal, Path::new("."), "outside of the root, .. is not stopped by it")?;
         return Ok(Finding::unknown("dry run"));
     }
-    look(goal, "fchdir(fd)", || rustix::process::fchdir(&root))?;
+    own(goal, "fchdir(fd)", || rustix::process::fchdir(&root))?;
     for _ in 0..64 {
-        look(goal, "chdir(\"..\")", || rustix::process::chdir(".."))?;
+        own(goal, "chdir(\"..\")", || rustix::process::chdir(".."))?;
     }
     change_root(goal, Path::new("."), "outside of the root, .. is not stopped by it")?;
     Ok(match place("/") == before {

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
 use plumbing::Fault;
-use plumbing::kernel::{is_open, look, place};
+use plumbing::kernel::{is_open, own, place};
 use plumbing::process::trial;
 use rustix::fs::OFlags;
 use rustix::stdio::{stderr, stdin, stdout};
@@ -60,7 +60,7 @@ pub(super) fn terminal() -> Result<Finding, Fault> {
     if found.is_none() && is_shared_session() {
         return Ok(Finding::open("no terminal was given, but /dev/tty leads to that of a session outside"));
     }
-    look("use the terminal", "dup2(fd, 0)", || place(terminal, 0))?;
+    own("use the terminal", "dup2(fd, 0)", || place(terminal, 0))?;
     let (mut refused, mut answered) = (Vec::new(), Vec::new());
     for trial in [&trial::TIOCSTI, &trial::TIOCLINUX] {
         match attempted(trial)? {

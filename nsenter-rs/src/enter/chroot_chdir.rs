@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use plumbing::kernel::{call, look};
+use plumbing::kernel::{call, look, own};
 use plumbing::process::target::Target;
 use plumbing::{Fault, narrate};
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -80,7 +80,7 @@ impl OpenDirectories {
 impl Wd {
     fn enter(&self) -> Result<(), Fault> {
         let goal = format!("change to the directory {}", self.shown);
-        look(&goal, format!("fchdir({})", self.shown), || rustix::process::fchdir(&self.fd))?;
+        own(&goal, format!("fchdir({})", self.shown), || rustix::process::fchdir(&self.fd))?;
         match self.may_lie_outside || narrate::is_dry_run() || is_inside()? {
             true => Ok(()),
             false => Err(outside(&goal)),
@@ -93,7 +93,7 @@ fn enter_inside(path: &Path) -> Result<(), Fault> {
     if narrate::is_dry_run() {
         return Ok(());
     }
-    look(&goal, format!("chdir({path:?})"), || rustix::process::chdir(path))?;
+    own(&goal, format!("chdir({path:?})"), || rustix::process::chdir(path))?;
     if is_inside()? { Ok(()) } else { Err(outside(&goal)) }
 }
 
@@ -101,7 +101,7 @@ fn enter_inside(path: &Path) -> Result<(), Fault> {
 fn change_root(shown: &str, fd: &OwnedFd) -> Result<(), Fault> {
     let goal = format!("change the root to {shown}");
     let before = look(&goal, "openat(\".\", O_PATH)", || open_directory(Path::new(".")))?;
-    look(&goal, format!("fchdir({shown})"), || rustix::process::fchdir(fd))?;
+    own(&goal, format!("fchdir({shown})"), || rustix::process::fchdir(fd))?;
     call(
         &goal,
         "chroot(\".\")",
@@ -111,10 +111,10 @@ fn change_root(shown: &str, fd: &OwnedFd) -> Result<(), Fault> {
     if narrate::is_dry_run() {
         return Ok(());
     }
-    look(&goal, "fchdir(cwd)", || rustix::process::fchdir(&before))?;
+    own(&goal, "fchdir(cwd)", || rustix::process::fchdir(&before))?;
     match is_inside()? {
         true => Ok(()),
-        false => look(&goal, "chdir(\"/\")", || rustix::process::chdir("/")),
+        false => own(&goal, "chdir(\"/\")", || rustix::process::chdir("/")),
     }
 }
 

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use plumbing::kernel::{Cloned, call, exit_now, fork, fork_sibling, look};
+use plumbing::kernel::{Cloned, call, exit_now, fork, fork_sibling, look, own};
 use plumbing::process::closing::end;
 use plumbing::process::foreign_user::hide;
 use plumbing::process::namespace::Kind;
@@ -42,7 +42,7 @@ pub(crate) fn enter(entry: &mut Entry<'_>, entered: impl FnOnce() -> Result<(), 
     let watch = look("open a pidfd of this process", "pidfd_open(self)", || {
         rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
     })?;
-    let (started, starting) = look("wait for the exec", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    let (started, starting) = own("wait for the exec", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     let mut terminal = entry.terminal()?;
     // A command with a terminal of its own gets a session of its own, too.
     entry.process.new_session &= terminal.is_none();
@@ -126,7 +126,7 @@ impl Inside<'_> {
         match fork_sibling("fork", why)? {
             Cloned::Child => in_child(self.run(entered, starting), starting),
             Cloned::Parent { pid, .. } => {
-                look("report the pid of the command", "write(pipe)", || {
+                own("report the pid of the command", "write(pipe)", || {
                     rustix::io::write(starting, pid.to_string().as_bytes())
                 })?;
                 exit_now(Status::SUCCESS)

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::os::fd::BorrowedFd;
 
 use plumbing::confinement::privilege::renew_session_keyring;
-use plumbing::kernel::{look, place};
+use plumbing::kernel::{own, place};
 use plumbing::process::closing::{close_from, refuse_directories};
 use plumbing::process::environment::Environment;
 use plumbing::process::foreign_user::{hide, stay_hidden};
@@ -25,7 +25,7 @@ use super::{Entry, security_label};
 /// was entered.
 pub(super) fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered>, Fault> {
     if let Some(stdin) = &entry.stdin {
-        look("give the command its stdin", "dup2(stdin)", || place(stdin, 0))?;
+        own("give the command its stdin", "dup2(stdin)", || place(stdin, 0))?;
     }
     if entry.namespaces.cross_border() {
         session::replace_null()?;

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use plumbing::Fault;
-use plumbing::kernel::{call, look, place, signal_foreground};
+use plumbing::kernel::{call, look, own, place, signal_foreground};
 use plumbing::process::session;
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
@@ -48,14 +48,14 @@ impl Terminal {
                                               type",
             )
         };
-        let outer = look(goal, "fcntl(F_DUPFD_CLOEXEC)", || rustix::io::fcntl_dupfd_cloexec(outer, 3))?;
+        let outer = own(goal, "fcntl(F_DUPFD_CLOEXEC)", || rustix::io::fcntl_dupfd_cloexec(outer, 3))?;
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let ours = look(goal, "openat(\"/dev/ptmx\")", || openpt(flags)).map_err(explained)?;
-        look(goal, "grantpt()", || grantpt(&ours))?;
-        look(goal, "ioctl(TIOCSPTLCK)", || unlockpt(&ours))?;
+        own(goal, "grantpt()", || grantpt(&ours))?;
+        own(goal, "ioctl(TIOCSPTLCK)", || unlockpt(&ours))?;
         let theirs = look(goal, "ioctl(TIOCGPTPEER)", || ioctl_tiocgptpeer(&ours, flags))?;
         let saved = look(goal, "ioctl(TCGETS)", || tcgetattr(&outer))?;
-        look(goal, "fcntl(F_SETFL)", || rustix::io::ioctl_fionbio(&ours, true))?;
+        own(goal, "fcntl(F_SETFL)", || rustix::io::ioctl_fionbio(&ours, true))?;
         let mut terminal = Terminal {
             outer,
             saved,
@@ -84,7 +84,7 @@ impl Terminal {
             modes.output_modes.remove(OutputModes::OPOST);
         }
         if let Some(theirs) = &self.theirs {
-            look("set the command's terminal modes", "ioctl(TCSETS)", || {
+            own("set the command's terminal modes", "ioctl(TCSETS)", || {
                 tcsetattr(theirs, OptionalActions::Now, &modes)
             })?;
         }
@@ -96,9 +96,9 @@ impl Terminal {
         let goal = "give the command its terminal";
         let Some(theirs) = &self.theirs else { return Ok(()) };
         session::begin("only the leader of a session can take a controlling terminal; setsid(2)")?;
-        look(goal, "ioctl(TIOCSCTTY)", || rustix::process::ioctl_tiocsctty(theirs))?;
+        own(goal, "ioctl(TIOCSCTTY)", || rustix::process::ioctl_tiocsctty(theirs))?;
         for number in (0..3).filter(|number| self.stands_in[*number as usize]) {
-            look(goal, format!("dup2(pty, {number})"), || place(theirs, number))?;
+            own(goal, format!("dup2(pty, {number})"), || place(theirs, number))?;
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl Terminal {
     pub(crate) fn resize(&self) -> Result<(), Fault> {
         // A terminal that has hung up has no size.
         let Ok(size) = tcgetwinsize(&self.outer) else { return Ok(()) };
-        look("set the size of the window", "ioctl(TIOCSWINSZ)", || tcsetwinsize(&self.ours, size))
+        own("set the size of the window", "ioctl(TIOCSWINSZ)", || tcsetwinsize(&self.ours, size))
     }
 
     /// Forwards a signal that the caller's terminal made of a key, as the command's terminal would have.
@@ -289,7 +289,7 @@ impl Terminal {
         match tcsetattr(&self.outer, OptionalActions::Drain, modes) {
             // It has hung up, which SIGHUP reports.
             Err(Errno::IO) => Ok(()),
-            set => look("set the caller's terminal", "ioctl(TCSETSW)", || set),
+            set => own("set the caller's terminal", "ioctl(TCSETSW)", || set),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 use plumbing::Fault;
-use plumbing::kernel::{call, look};
+use plumbing::kernel::{call, look, own};
 use plumbing::process::foreign_descriptor;
 use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::process::target::Target;
@@ -237,7 +237,7 @@ impl<'a> Step<'a> {
     fn open(&self) -> Result<(String, OwnedFd), Fault> {
         match self {
             Step::File(file) => {
-                let copy = look("keep a namespace open", "fcntl(F_DUPFD_CLOEXEC)", || file.fd.try_clone())?;
+                let copy = own("keep a namespace open", "fcntl(F_DUPFD_CLOEXEC)", || file.fd.try_clone())?;
                 Ok((file.shown.clone(), copy))
             }
             Step::OfTarget(target, kinds) => {

@@ -4,7 +4,7 @@
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use plumbing::Fault;
-use plumbing::kernel::{adopt, is_open, look};
+use plumbing::kernel::{adopt, is_open, look, own};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::termios::isatty;
 
@@ -30,7 +30,7 @@ pub(crate) fn choose(named: Option<RawFd>) -> Result<OwnedFd, Fault> {
 }
 
 fn copy(fd: BorrowedFd<'_>) -> Result<OwnedFd, Fault> {
-    look("copy the terminal", "fcntl(F_DUPFD_CLOEXEC)", || rustix::io::fcntl_dupfd_cloexec(fd, 3))
+    own("copy the terminal", "fcntl(F_DUPFD_CLOEXEC)", || rustix::io::fcntl_dupfd_cloexec(fd, 3))
 }
 
 fn open(path: &str, flags: OFlags) -> Result<OwnedFd, rustix::io::Errno> {

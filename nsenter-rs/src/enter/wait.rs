@@ -10,7 +10,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use plumbing::kernel::{call, look};
+use plumbing::kernel::{call, look, own};
 use plumbing::process::target::{status_field, wait_readable};
 use plumbing::{Fault, Status};
 use rustix::process::{PidfdFlags, pidfd_open};
@@ -45,18 +45,18 @@ impl Signals {
         let mut held: SigSet = HANDED_ON.iter().copied().collect();
         let queue = {
             held.add(Signal::SIGCHLD);
-            look(goal, "signalfd4()", || SignalFd::with_flags(&held, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK))?
+            own(goal, "signalfd4()", || SignalFd::with_flags(&held, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK))?
         };
         held.add(Signal::SIGTTIN);
         held.add(Signal::SIGTTOU);
         let how = nix::sys::signal::SigmaskHow::SIG_BLOCK;
-        let before = look(goal, "rt_sigprocmask(SIG_BLOCK)", || held.thread_swap_mask(how))?;
+        let before = own(goal, "rt_sigprocmask(SIG_BLOCK)", || held.thread_swap_mask(how))?;
         Ok(Signals { before, queue })
     }
 
     /// Restores the signal mask, in the process that becomes the command.
     pub(crate) fn release(&self) -> Result<(), Fault> {
-        look("unblock signals for the command", "rt_sigprocmask(SIG_SETMASK)", || self.before.thread_set_mask())
+        own("unblock signals for the command", "rt_sigprocmask(SIG_SETMASK)", || self.before.thread_set_mask())
     }
 
     /// Stops our job as the key on the caller's terminal does. The kernel does not stop a group that nobody could
@@ -64,11 +64,11 @@ impl Signals {
     fn stop_job(&self) -> Result<(), Fault> {
         let goal = "stop with the command";
         let stop: SigSet = [Signal::SIGTSTP].into_iter().collect();
-        look(goal, "rt_sigprocmask(SIG_UNBLOCK, [TSTP])", || stop.thread_unblock())?;
+        own(goal, "rt_sigprocmask(SIG_UNBLOCK, [TSTP])", || stop.thread_unblock())?;
         call(goal, "kill(0, SIGTSTP)", "stops the whole job, as the terminal would; setpgid(2)", || {
             nix::sys::signal::kill(Pid::from_raw(0), Signal::SIGTSTP)
         })?;
-        look(goal, "rt_sigprocmask(SIG_BLOCK, [TSTP])", || stop.thread_block())
+        own(goal, "rt_sigprocmask(SIG_BLOCK, [TSTP])", || stop.thread_block())
     }
 }
 
@@ -151,7 +151,7 @@ impl Command {
     }
 
     fn forward(&self, signals: &Signals, terminal: &mut Option<&mut Terminal>) -> Result<(), Fault> {
-        while let Some(info) = look("read a signal", "read(signalfd)", || signals.queue.read_signal())? {
+        while let Some(info) = own("read a signal", "read(signalfd)", || signals.queue.read_signal())? {
             let Ok(signal) = Signal::try_from(info.ssi_signo.cast_signed()) else { continue };
             // A code above 0 comes from the kernel: the terminal sent the signal, and the command has received it, too,
             // unless it is in a session of its own.

@@ -11,7 +11,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_setfl, fstat, fstatfs, major
 
 use crate::Fault;
 use crate::fault::IntoErrno;
-use crate::kernel::look;
+use crate::kernel::{look, own};
 
 /// Far more than any configuration, profile or environment needs.
 const LIMIT: u64 = 16 << 20;
@@ -34,7 +34,7 @@ pub fn read(option: &str, goal: &str, path: &Path) -> Result<Vec<u8>, Fault> {
     };
     match kind {
         Kind::Regular => {}
-        Kind::Pipe => look(goal, "fcntl(fd, F_SETFL, 0)", || fcntl_setfl(&file, OFlags::empty()))?,
+        Kind::Pipe => own(goal, "fcntl(fd, F_SETFL, 0)", || fcntl_setfl(&file, OFlags::empty()))?,
         Kind::Empty => return Ok(Vec::new()),
         Kind::Other(what) => return Err(refused(&format!("it is {what}"))),
     }

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::Fault;
 use crate::confinement::seccomp::Seccomp;
 use crate::fault::IntoErrno;
-use crate::kernel::{call, look};
+use crate::kernel::{call, look, own};
 use crate::process::environment::Environment;
 use crate::process::exposure;
 use crate::text::Text;
@@ -224,7 +224,7 @@ fn change_directory(cwd: &Text) -> Result<(), Fault> {
     if crate::narrate::is_dry_run() {
         return Ok(());
     }
-    look(&goal, &text, || rustix::process::chdir(cwd.to_path()))?;
+    own(&goal, &text, || rustix::process::chdir(cwd.to_path()))?;
     // A directory outside our root is shown as "(unreachable)…": a leaked descriptor led there.
     let now = look(&goal, "getcwd()", || rustix::process::getcwd(Vec::new()).map_err(IntoErrno::into_errno))?;
     if now.as_bytes().starts_with(b"/") {

@@ -8,7 +8,7 @@ use std::os::fd::{OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
-use super::{Pretend, adopt, call, look};
+use super::{Pretend, adopt, call, own};
 use crate::Fault;
 use crate::process::namespace::{Kind, KindSet};
 
@@ -58,9 +58,9 @@ pub fn fork_plainly(goal: impl Display, why: &str) -> Result<Cloned, Fault> {
 pub(crate) fn fork_to_look(goal: impl Display) -> Result<Cloned, Fault> {
     let parent = Parent::Unnotified;
     let text = |call| format!("{call}({{flags={}}})", flag_names(KindSet::EMPTY, parent));
-    match look(&goal, text("clone3"), || clone3(KindSet::EMPTY, parent)) {
+    match own(&goal, text("clone3"), || clone3(KindSet::EMPTY, parent)) {
         Err(fault) if fault.errno() == Some(Errno::ENOSYS) => {
-            look(&goal, text("clone"), || plain_clone(KindSet::EMPTY, parent))
+            own(&goal, text("clone"), || plain_clone(KindSet::EMPTY, parent))
         }
         answer => answer,
     }

@@ -19,7 +19,7 @@ use rustix::net::{
 
 use crate::Fault;
 use crate::fault::IntoErrno;
-use crate::kernel::look;
+use crate::kernel::{look, own};
 use crate::pipeline::ownership;
 use crate::process::foreign_descriptor;
 use crate::process::sealed::seals;
@@ -145,9 +145,9 @@ pub fn has_mark(target: &Target) -> Result<bool, Fault> {
 pub fn make_mark() -> Result<OwnedFd, Fault> {
     let goal = "make the mark of a hold";
     let flags = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING;
-    let mark = look(goal, "memfd_create(MFD_ALLOW_SEALING)", || rustix::fs::memfd_create("held", flags))?;
-    look(goal, "write(memfd)", || rustix::io::pwrite(&mark, MARK, 0))?;
-    look(goal, "fcntl(memfd, F_ADD_SEALS)", || rustix::fs::fcntl_add_seals(&mark, seals()))?;
+    let mark = own(goal, "memfd_create(MFD_ALLOW_SEALING)", || rustix::fs::memfd_create("held", flags))?;
+    own(goal, "write(memfd)", || rustix::io::pwrite(&mark, MARK, 0))?;
+    own(goal, "fcntl(memfd, F_ADD_SEALS)", || rustix::fs::fcntl_add_seals(&mark, seals()))?;
     Ok(mark)
 }
 
@@ -238,7 +238,7 @@ impl Lease {
 /// Makes the two ends of a lease.
 pub fn lease_pair() -> Result<(OwnedFd, OwnedFd), Fault> {
     // SEQPACKET: a message stays in one piece, and a closed end reads as end of file.
-    look("make a lease", "socketpair(AF_UNIX, SOCK_SEQPACKET)", || {
+    own("make a lease", "socketpair(AF_UNIX, SOCK_SEQPACKET)", || {
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
     })
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 
 use crate::Fault;
-use crate::kernel::{adopt, call, is_open, look};
+use crate::kernel::{adopt, call, is_open, look, own};
 
 /// The descriptors and the FIFO for reporting and waiting.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,13 +40,13 @@ impl Gates {
                 return Err(Fault::usage(format!("invalid value '{fd}' for '{option}': descriptor {fd} is not open")));
             }
         }
-        let block = places.block.map(own).transpose()?;
+        let block = places.block.map(keep_from_command).transpose()?;
         let ready = match (places.ready, &block) {
             // One socket can serve as both.
             (Some(fd), Some(block)) if places.block == Some(fd) => {
-                Some(look("copy a descriptor", format!("fcntl({fd}, F_DUPFD_CLOEXEC)"), || block.try_clone())?)
+                Some(own("copy a descriptor", format!("fcntl({fd}, F_DUPFD_CLOEXEC)"), || block.try_clone())?)
             }
-            (fd, _) => fd.map(own).transpose()?,
+            (fd, _) => fd.map(keep_from_command).transpose()?,
         };
         let fifo = places.fifo.as_deref().map(open_fifo).transpose()?;
         Ok(Gates { ready, block, fifo })
@@ -83,17 +83,17 @@ fn open_fifo(path: &Path) -> Result<OwnedFd, Fault> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
         return Err(Fault::new(format!("cannot {goal}: it is not a FIFO")).with_remedy("make one: mkfifo(1)"));
     }
-    look(&goal, "fcntl(fd, F_SETFL, 0)", || rustix::fs::fcntl_setfl(&fifo, OFlags::empty()))?;
+    own(&goal, "fcntl(fd, F_SETFL, 0)", || rustix::fs::fcntl_setfl(&fifo, OFlags::empty()))?;
     Ok(fifo)
 }
 
 /// Takes a descriptor so that the command does not get it. The command keeps the standard descriptors.
-fn own(fd: RawFd) -> Result<OwnedFd, Fault> {
+fn keep_from_command(fd: RawFd) -> Result<OwnedFd, Fault> {
     if fd <= 2 {
         return copy(fd);
     }
     let owned = adopt(fd);
-    look("keep a descriptor from the command", format!("fcntl({fd}, F_SETFD, FD_CLOEXEC)"), || {
+    own("keep a descriptor from the command", format!("fcntl({fd}, F_SETFD, FD_CLOEXEC)"), || {
         rustix::io::fcntl_setfd(&owned, rustix::io::FdFlags::CLOEXEC)
     })?;
     Ok(owned)
@@ -105,5 +105,5 @@ fn copy(fd: RawFd) -> Result<OwnedFd, Fault> {
         1 => rustix::stdio::stdout(),
         _ => rustix::stdio::stderr(),
     };
-    look("copy a descriptor", format!("fcntl({fd}, F_DUPFD_CLOEXEC)"), || standard.try_clone_to_owned())
+    own("copy a descriptor", format!("fcntl({fd}, F_DUPFD_CLOEXEC)"), || standard.try_clone_to_owned())
 }

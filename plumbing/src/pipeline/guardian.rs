@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::kernel::{Cloned, block_every_signal, close_range, exit_now, forget_text, fork, look, place};
+use crate::kernel::{Cloned, block_every_signal, close_range, exit_now, forget_text, fork, look, own, place};
 use crate::pipeline::ephemeral;
 use crate::process::status::wait_for;
 use crate::process::target::wait_readable;
@@ -58,7 +58,7 @@ pub fn spawn_keeping<R: Kept>(
     if narrate::is_dry_run() {
         return fork(GOAL, OUTLIVES).and_then(|_| fork(GOAL, UNKNOWN_CHILD)).and_then(|_| make()).map(|(text, _)| text);
     }
-    let (reader, writer) = look(GOAL, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    let (reader, writer) = own(GOAL, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     match fork(GOAL, OUTLIVES)? {
         // Forked twice, so that the command that we become has no child that it did not start.
         Cloned::Child => match fork(GOAL, UNKNOWN_CHILD) {
@@ -120,20 +120,20 @@ fn guard<R: Kept>(
 
 /// Blocks signals before anything is made. They are never unblocked: a guardian executes no other program.
 fn block_signals() -> Result<(), Fault> {
-    look("block signals", "rt_sigprocmask(SIG_SETMASK)", block_every_signal)
+    own("block signals", "rt_sigprocmask(SIG_SETMASK)", block_every_signal)
 }
 
 /// Closes everything inherited except stderr: a lease kept open here would keep an abandoned container alive, a pipe
 /// would keep its reader waiting, and a directory would keep a mount busy.
 fn shed(keep: &[BorrowedFd<'_>]) -> Result<(), Fault> {
-    look("leave the terminal", "setsid()", rustix::process::setsid)?;
-    look("leave the directory", "chdir(\"/\")", || rustix::process::chdir("/"))?;
+    own("leave the terminal", "setsid()", rustix::process::setsid)?;
+    own("leave the directory", "chdir(\"/\")", || rustix::process::chdir("/"))?;
     let mut keep: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd() as u32).collect();
     keep.sort_unstable();
     let mut first = 3;
     for kept in keep.into_iter().chain([u32::MAX]) {
         if first < kept {
-            look("close what was inherited", "close_range()", || close_range(first, kept - 1, false))?;
+            own("close what was inherited", "close_range()", || close_range(first, kept - 1, false))?;
         }
         first = kept.saturating_add(1);
     }
@@ -143,14 +143,14 @@ fn shed(keep: &[BorrowedFd<'_>]) -> Result<(), Fault> {
 /// Puts a descriptor that takes no bytes in place of a standard one: if it were closed, the next file that is opened
 /// would get its number, and whatever is written to stderr would go into that file.
 fn stop_up(number: i32, watched: BorrowedFd<'_>) -> Result<(), Fault> {
-    look("let go of the terminal", format!("dup2(pidfd, {number})"), || place(watched, number))
+    own("let go of the terminal", format!("dup2(pidfd, {number})"), || place(watched, number))
 }
 
 /// Closes what was kept for making only. The frames of its owners are never returned to, so nothing closes these
 /// numbers again.
 fn close(kept: &[BorrowedFd<'_>]) -> Result<(), Fault> {
     for fd in kept.iter().map(|fd| fd.as_raw_fd() as u32) {
-        look("close what was kept", "close_range()", || close_range(fd, fd, false))?;
+        own("close what was kept", "close_range()", || close_range(fd, fd, false))?;
     }
     Ok(())
 }
@@ -160,7 +160,7 @@ fn close(kept: &[BorrowedFd<'_>]) -> Result<(), Fault> {
 fn shed_stderr(watched: BorrowedFd<'_>, settle: impl FnOnce()) -> Result<(), Fault> {
     stop_up(2, watched)?;
     settle();
-    look("give memory back", "madvise(MADV_DONTNEED)", forget_text)
+    own("give memory back", "madvise(MADV_DONTNEED)", forget_text)
 }
 
 fn announce(writer: OwnedFd, text: &str) -> Result<(), Fault> {
@@ -171,6 +171,6 @@ fn announce(writer: OwnedFd, text: &str) -> Result<(), Fault> {
         // Nobody reads the answer any more: the stage was killed. The container that the guardian watches decides what
         // follows.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        answer => look("answer the stage", "write(pipe)", || answer),
+        answer => own("answer the stage", "write(pipe)", || answer),
     }
 }

@@ -11,7 +11,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
 
 use crate::Fault;
 use crate::fault::IntoErrno;
-use crate::kernel::look;
+use crate::kernel::{look, own};
 use crate::pipeline::record::{LONGEST, unreadable};
 use crate::process::startup;
 
@@ -94,7 +94,7 @@ fn wait_for_input(stdin: BorrowedFd<'_>) -> Result<bool, Fault> {
 
 fn peek(stdin: BorrowedFd<'_>) -> Result<Vec<u8>, Fault> {
     let goal = "read the container record";
-    let (reader, writer) = look(goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    let (reader, writer) = own(goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     let length = match tee(stdin, &writer, PEEK, SpliceFlags::NONBLOCK) {
         Err(rustix::io::Errno::AGAIN) => 0,
         answer => look(goal, "tee(stdin)", || answer)?,

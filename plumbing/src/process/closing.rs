@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::fs::{FileType, fstat};
 
-use crate::kernel::{close_range, exit_now, look};
+use crate::kernel::{close_range, exit_now, look, own};
 use crate::{Fault, Status, narrate};
 
 /// Closes every descriptor from `first` on except `kept`; none in a dry run. Afterwards owners of descriptors must not
@@ -22,7 +22,7 @@ pub fn close_from(first: u32, kept: Option<BorrowedFd<'_>>) -> Result<(), Fault>
             return Ok(());
         }
         let text = format!("close_range({first}, {last}, 0)");
-        look("close the descriptors that the command must not inherit", text, || close_range(first, last, false))
+        own("close the descriptors that the command must not inherit", text, || close_range(first, last, false))
     };
     match kept.map(|kept| kept.as_raw_fd().cast_unsigned()).filter(|kept| *kept >= first) {
         Some(kept) => {

@@ -18,7 +18,7 @@ use nix::unistd::execveat;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 
 use crate::Fault;
-use crate::kernel::{call, look};
+use crate::kernel::{call, look, own};
 use crate::process::environment::Environment;
 use crate::process::startup;
 
@@ -62,7 +62,7 @@ pub fn ensure_view(why: &str) -> Result<(), Fault> {
 /// Sets our name: the kernel named us after a descriptor, and ps(1) must show which program this is.
 fn take_name() -> Result<(), Fault> {
     let name = CString::new(crate::narrate::tool()).unwrap_or_default();
-    look("name ourselves", "prctl(PR_SET_NAME)", || nix::sys::prctl::set_name(&name))
+    own("name ourselves", "prctl(PR_SET_NAME)", || nix::sys::prctl::set_name(&name))
 }
 
 fn go_on_in(copy: &OwnedFd, why: &str) -> Result<(), Fault> {
@@ -93,11 +93,11 @@ fn is_copy(path: &Path) -> Result<bool, Fault> {
 /// Copies our executable into a sealed memfd.
 pub fn copy_of_self() -> Result<OwnedFd, Fault> {
     let goal = "make a sealed copy of our executable";
-    let copy = look(goal, "memfd_create(MFD_ALLOW_SEALING|MFD_EXEC)", create)?;
+    let copy = own(goal, "memfd_create(MFD_ALLOW_SEALING|MFD_EXEC)", create)?;
     let mut source = own_file()?;
     let mut target = std::fs::File::from(copy);
-    look(goal, "sendfile(memfd, exe)", || std::io::copy(&mut source, &mut target))?;
-    look(goal, "fcntl(memfd, F_ADD_SEALS)", || seal(&target))?;
+    own(goal, "sendfile(memfd, exe)", || std::io::copy(&mut source, &mut target))?;
+    own(goal, "fcntl(memfd, F_ADD_SEALS)", || seal(&target))?;
     Ok(target.into())
 }
 

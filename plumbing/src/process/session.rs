@@ -16,7 +16,7 @@ use rustix::termios::isatty;
 use rustix::thread::CapabilitySet;
 
 use crate::confinement::privilege::holds;
-use crate::kernel::{call, give_up_terminal, look, mount_setattr, place};
+use crate::kernel::{call, give_up_terminal, look, mount_setattr, own, place};
 use crate::{Fault, narrate};
 
 const GOAL: &str = "leave the caller's session";
@@ -78,7 +78,7 @@ pub fn replace_null() -> Result<(), Fault> {
         let text = format!("openat(AT_FDCWD, {path:?})");
         let null = look(goal, text, || openat(CWD, &path, mode | OFlags::CLOEXEC, Mode::empty()))?;
         look(goal, "fstat()", || if is_null(&null) { Ok(()) } else { Err(Errno::ENODEV) })?;
-        look(goal, format!("dup2(null, {})", fd.as_raw_fd()), || place(&null, fd.as_raw_fd()))?;
+        own(goal, format!("dup2(null, {})", fd.as_raw_fd()), || place(&null, fd.as_raw_fd()))?;
     }
     Ok(())
 }

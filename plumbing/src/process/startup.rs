@@ -140,7 +140,7 @@ pub fn print(text: &str) -> Result<Status, Fault> {
         if was_closed(1) {
             return Err(Fault::kernel(goal, call, Errno::EBADF));
         }
-        let written = kernel::look(goal, call, || rustix::io::write(rustix::stdio::stdout(), rest))?;
+        let written = kernel::own(goal, call, || rustix::io::write(rustix::stdio::stdout(), rest))?;
         rest = &rest[written..];
     }
     Ok(Status::SUCCESS)

@@ -170,12 +170,12 @@ say directory; pwd
 say namespaces; for kind in user mnt uts ipc net pid cgroup time; do echo "$kind $(readlink /proc/self/ns/$kind)"; done
 say cgroup; cat /proc/self/cgroup
 say mounts; cat /proc/self/mountinfo
-say devices; ls -l /dev
+say devices; stat -c '%A %h %U %G %t:%T %N' /dev/*
 say links; ip -o link
 say addresses; ip -o addr
 say routes; ip route
 say oom; cat /proc/self/oom_score_adj
-say masked; ls -ld /proc/kcore /proc/keys /proc/timer_list /sys/firmware; head -c 1 /proc/kcore | wc -c
+say masked; stat -c '%A %h %U %G %t:%T %n' /proc/kcore /proc/keys /proc/timer_list /sys/firmware; head -c 1 /proc/kcore | wc -c
 say read-only; echo x 2>/dev/null >/proc/sys/kernel/domainname && echo "proc/sys is writable"
 say processes; ps -o pid,comm
 "#;

@@ -7,15 +7,20 @@
 mod address;
 mod capability;
 mod conntrack;
+mod directory;
+mod etc;
 mod fence;
 mod forwarding;
+mod ip_netns;
 mod leftovers;
 mod link;
+mod listing;
 mod lock;
 pub mod manual;
 mod mark;
 mod member;
 mod message;
+mod monitor;
 mod name;
 mod namespace;
 mod nat;
@@ -33,6 +38,7 @@ mod rule;
 mod see;
 mod settings;
 mod show;
+mod subject;
 mod survey;
 mod wiring;
 

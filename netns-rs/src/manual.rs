@@ -36,6 +36,7 @@ const CALLS: &[Call] = &[
         "A new network namespace: only a loopback interface, which is down.",
     ),
     call("mount", "MS_BIND", "mount(2)", "On the file of the name: it keeps the namespace alive without a process."),
+    call("sendto", "RTM_NEWNSID", "rtnetlink(7)", "Assigns an id to a network namespace; the kernel accepts one only."),
     call("setns", "", "setns(2)", "Enters a named network namespace; or, in a guardian, returns to the host's."),
     call(
         "sendto",
@@ -76,6 +77,14 @@ const CALLS: &[Call] = &[
         "nft(8)",
         "Which addresses containers may send from, what is masqueraded, and that only answers come in.",
     ),
+    call("unshare", "CLONE_NEWNS", "mount_namespaces(7)", "With exec --etc: the mounts are for the command only."),
+    call("mount", "MS_SLAVE", "mount_namespaces(7)", "Otherwise our mounts would propagate to the host."),
+    call(
+        "mount",
+        "sysfs",
+        "sysfs(5)",
+        "After entering: /sys shows the interfaces of the namespace in which it is mounted.",
+    ),
     shared::COMMAND,
     call("umount2", "", "umount2(2)", "When a name is deleted: processes in the namespace stay in it."),
     call("unlink", "", "unlink(2)", "Then the file of the name is removed."),
@@ -104,10 +113,23 @@ const EXAMPLES: &[Example] = &[
          $ netns-rs delete page\n",
     ),
     example(
+        "as with ip netns: names, ids, the namespace of a process",
+        Root,
+        "$ netns-rs add page; netns-rs set page 7; netns-rs -json list-id | jq -c '.[] | select(.nsid == 7)'\n\
+         {\"nsid\":7,\"name\":\"page\"}\n\
+         $ netns-rs exec page sh -c 'netns-rs identify $$'\n\
+         page\n\
+         $ netns-rs delete page\n",
+    ),
+    example(
         "a container with a network",
         Root,
         "$ unshare-rs --hold --net --pid | netns-rs connect --pipe --bridge page0 --address 10.97.0.3/24 | nsenter-rs --pipe --rm -- ip -brief address show eth0\n\
          eth0…10.97.0.3/24…\n",
     ),
-    example("the interfaces of the current network namespace", Anyone, "$ netns-rs show --json | jq -r type\nobject\n"),
+    example(
+        "the interfaces of the current network namespace",
+        Anyone,
+        "$ netns-rs show . --json | jq -r type\nobject\n",
+    ),
 ];

@@ -1,30 +1,20 @@
-//! Named network namespaces, as made by `ip netns`: a file in /run/netns with the namespace mounted over it, so that it
-//! exists without a process. `ip-netns(8)`, `mount_namespaces(7)`.
+//! Names of network namespaces, as made by `ip netns`: a file in /run/netns with the namespace mounted over it, so that it
+//! exists without a process; or a symbolic link to such a file, or to one in /proc. `ip-netns(8)`.
 //!
-//! The directory is a shared mount of its own: only then does a name given in one mount namespace appear in the others.
-//! Preparing it twice at once would stack mounts, hence the lock, which is the same as iproute2's.
+//! The surprise: after a mount was not copied to this mount namespace, or was removed, only an empty file is left.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::stat::Mode;
-use plumbing::kernel::{call, look};
+use plumbing::Fault;
+use plumbing::kernel::look;
 use plumbing::text::Text;
-use plumbing::{Fault, narrate};
-use rustix::fs::{FlockOperation, OFlags};
-
-use crate::{capability, namespace};
+use rustix::fs::OFlags;
 
 /// The directory of the names.
 pub const DIRECTORY: &str = "/run/netns";
-/// How long to wait for another process that prepares the directory.
-const PATIENCE: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(2);
 /// `NSFS_MAGIC` of <linux/magic.h>: the file system of namespaces.
 const NSFS_MAGIC: i64 = 0x6e73_6673;
 
@@ -65,7 +55,13 @@ impl Name {
         text.parse().ok().filter(|pid| *pid > 0)
     }
 
-    fn path(&self) -> PathBuf {
+    /// Returns the name, byte for byte.
+    pub fn as_os_str(&self) -> &OsStr {
+        &self.0
+    }
+
+    /// Returns the path of its file.
+    pub fn path(&self) -> PathBuf {
         PathBuf::from(DIRECTORY).join(&self.0)
     }
 
@@ -76,7 +72,7 @@ impl Name {
         let namespace = look(&goal, format!("openat(AT_FDCWD, {path:?}, O_RDONLY|O_NONBLOCK)"), || {
             rustix::fs::open(&path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, rustix::fs::Mode::empty())
         })?;
-        if is_namespace(&namespace)? {
+        if is_namespace(namespace.as_fd())? {
             return Ok(namespace);
         }
         Err(Fault::new(format!("cannot {goal}: {} is a plain file, no namespace is mounted on it", path.display()))
@@ -87,150 +83,38 @@ impl Name {
     pub fn exists(&self) -> bool {
         self.path().exists()
     }
+
+    /// Returns the device and the inode of the namespace under this name; `None` if there is none: the name is stale.
+    pub fn identity(&self) -> Option<(u64, u64)> {
+        let path = self.path();
+        let on = rustix::fs::statfs(&path).ok()?;
+        if on.f_type as i64 != NSFS_MAGIC {
+            return None;
+        }
+        let stat = rustix::fs::stat(&path).ok()?;
+        Some((stat.st_dev, stat.st_ino))
+    }
+
+    /// Returns whether no namespace is under this name.
+    pub fn is_stale(&self) -> bool {
+        self.identity().is_none()
+    }
 }
 
-fn is_namespace(file: &OwnedFd) -> Result<bool, Fault> {
-    let on = look("distinguish a namespace from a file", "fstatfs()", || rustix::fs::fstatfs(file.as_fd()))?;
+/// Returns whether the file is one of the namespace file system.
+pub fn is_namespace(file: BorrowedFd<'_>) -> Result<bool, Fault> {
+    let on = look("distinguish a namespace from a file", "fstatfs()", || rustix::fs::fstatfs(file))?;
     Ok(on.f_type as i64 == NSFS_MAGIC)
 }
 
-/// Makes a network namespace and gives it a name.
-pub fn add(name: &Name) -> Result<(), Fault> {
-    prepare_directory()?;
-    let path = name.path();
-    let goal = format!("give the name {} to a network namespace", name.shown());
-    let flags = nix::fcntl::OFlag::O_RDONLY
-        | nix::fcntl::OFlag::O_CREAT
-        | nix::fcntl::OFlag::O_EXCL
-        | nix::fcntl::OFlag::O_CLOEXEC;
-    call(&goal, format!("openat(AT_FDCWD, {path:?}, O_RDONLY|O_CREAT|O_EXCL)"), "a file to mount it on", || {
-        nix::fcntl::open(&path, flags, Mode::empty())
-    })?;
-    let mounted = namespace::make().and_then(|()| mount_own(&path, &goal));
-    if mounted.is_err() && !narrate::is_dry_run() {
-        unlink(&path, "no namespace could be mounted on it")?;
-    }
-    mounted
-}
-
-fn mount_own(path: &std::path::Path, goal: &str) -> Result<(), Fault> {
-    const OWN: &str = "/proc/self/ns/net";
-    let text = format!("mount({OWN:?}, {path:?}, NULL, MS_BIND, NULL)");
-    call(goal, text, "the mount keeps the namespace alive without a process", || {
-        mount(Some(OWN), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-    })
-    .map_err(capability::needs_sys_admin)
-}
-
-/// Removes a name. The namespace continues to exist as long as a process or a socket is in it.
-pub fn delete(name: &Name) -> Result<(), Fault> {
-    let path = name.path();
-    let goal = format!("delete the network namespace {}", name.shown());
-    look(&goal, format!("lstat({path:?})"), || rustix::fs::lstat(&path))?;
-    let unmounted =
-        call(&goal, format!("umount2({path:?}, MNT_DETACH)"), "from here on the namespace has no name", || {
-            umount2(&path, MntFlags::MNT_DETACH)
-        });
-    match unmounted {
-        // A stale file: the namespace that was mounted on it is already gone.
-        Err(fault) if fault.errno() == Some(Errno::EINVAL) => {}
-        outcome => outcome.map_err(capability::needs_sys_admin)?,
-    }
-    unlink(&path, "the file on which it was mounted")
-}
-
-fn unlink(path: &std::path::Path, why: &str) -> Result<(), Fault> {
-    call(format!("remove {}", path.display()), format!("unlink({path:?})"), why, || nix::unistd::unlink(path))
-}
-
-/// Returns all names, in the order of the directory (as `ip netns` does), each with its namespace; `None` if the file
-/// is stale.
-pub fn all() -> Result<Vec<(Name, Option<OwnedFd>)>, Fault> {
+/// Returns all names, in the order of the directory, as `ip netns` does.
+pub fn all() -> Result<Vec<Name>, Fault> {
     let goal = format!("list {DIRECTORY}");
     let entries = match std::fs::read_dir(DIRECTORY) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => look(&goal, format!("openat(AT_FDCWD, {DIRECTORY:?}, O_DIRECTORY)"), || entries)?,
     };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = look(&goal, "getdents64()", || entry)?;
-        let name = Name(entry.file_name());
-        let opened = rustix::fs::open(
-            name.path(),
-            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
-            rustix::fs::Mode::empty(),
-        );
-        let namespace = match opened {
-            Ok(file) if is_namespace(&file)? => Some(file),
-            _ => None,
-        };
-        names.push((name, namespace));
-    }
-    Ok(names)
-}
-
-/// Makes the directory a shared mount of its own, once.
-fn prepare_directory() -> Result<(), Fault> {
-    let goal = format!("prepare {DIRECTORY}");
-    if !std::path::Path::new(DIRECTORY).exists() {
-        let made = call(&goal, format!("mkdir({DIRECTORY:?}, 0755)"), "where ip-netns(8) looks for names", || {
-            nix::unistd::mkdir(DIRECTORY, Mode::from_bits_truncate(0o755))
-        });
-        match made {
-            Err(fault) if fault.errno() == Some(Errno::EEXIST) => {}
-            outcome => outcome?,
-        }
-    }
-    match share(&goal) {
-        Err(fault) if fault.errno() == Some(Errno::EINVAL) => {}
-        outcome => return outcome.map_err(capability::needs_sys_admin),
-    }
-    // The lock is only needed if there is no mount yet. Any user may hold it, so we wait only for a short time.
-    let directory = look(&goal, format!("openat(AT_FDCWD, {DIRECTORY:?}, O_DIRECTORY)"), || {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::open(DIRECTORY, flags, rustix::fs::Mode::empty())
-    })?;
-    if !lock_for_a_while(&directory)? {
-        narrate::remark(format_args!("another process locks {DIRECTORY}; it is prepared without the lock"));
-    }
-    match share(&goal) {
-        Err(fault) if fault.errno() == Some(Errno::EINVAL) => {}
-        outcome => return outcome.map_err(capability::needs_sys_admin),
-    }
-    let why = "it was not a mount yet (EINVAL): mount it on itself";
-    change_mount(&goal, Some(DIRECTORY), MsFlags::MS_BIND | MsFlags::MS_REC, "MS_BIND|MS_REC", why)?;
-    // The new mount is in the peer group of the one below it, and would repeat each of its changes.
-    let why = "a peer group of its own instead of that of the mount below";
-    change_mount(&goal, None, MsFlags::MS_PRIVATE | MsFlags::MS_REC, "MS_REC|MS_PRIVATE", why)?;
-    share(&goal)
-}
-
-/// Takes iproute2's lock, if it is soon available; returns whether it was.
-fn lock_for_a_while(directory: &OwnedFd) -> Result<bool, Fault> {
-    let deadline = Instant::now() + PATIENCE;
-    let operation = FlockOperation::NonBlockingLockExclusive;
-    loop {
-        match rustix::fs::flock(directory, operation) {
-            Err(rustix::io::Errno::AGAIN) if Instant::now() < deadline => std::thread::sleep(PAUSE),
-            Err(rustix::io::Errno::AGAIN) => return Ok(false),
-            outcome => {
-                let text = format!("flock({DIRECTORY:?}, {operation:?})");
-                return look(format!("prepare {DIRECTORY}"), text, || outcome).map(|()| true);
-            }
-        }
-    }
-}
-
-fn share(goal: &str) -> Result<(), Fault> {
-    let why = "names given here appear in the other mount namespaces; mount_namespaces(7)";
-    change_mount(goal, None, MsFlags::MS_SHARED | MsFlags::MS_REC, "MS_REC|MS_SHARED", why)
-}
-
-fn change_mount(goal: &str, source: Option<&str>, flags: MsFlags, flag_names: &str, why: &str) -> Result<(), Fault> {
-    let shown = source.map_or_else(|| "NULL".to_owned(), |source| format!("{source:?}"));
-    call(goal, format!("mount({shown}, {DIRECTORY:?}, NULL, {flag_names}, NULL)"), why, || {
-        mount(source, DIRECTORY, None::<&str>, flags, None::<&str>)
-    })
+    entries.map(|entry| look(&goal, "getdents64()", || entry).map(|entry| Name(entry.file_name()))).collect()
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ impl Netlink {
             socket.connect(&SocketAddr::new(0, 0))?;
             socket.set_ext_ack(true)?;
             socket.set_cap_ack(true)?;
+            // Otherwise a dump ignores what it was asked for, and returns everything.
+            socket.set_netlink_get_strict_chk(true)?;
             Ok::<_, std::io::Error>(socket)
         })?;
         Ok(Netlink { socket, sequence: Cell::new(1) })

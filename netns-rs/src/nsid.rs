@@ -10,7 +10,7 @@ use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use plumbing::Fault;
 
 use crate::link::parse;
-use crate::message::get_request;
+use crate::message::{change_request, dump_request, get_request};
 use crate::netlink::Netlink;
 
 /// Returns the number that the socket's namespace uses for this one; `None` if it has none yet.
@@ -27,4 +27,54 @@ pub fn of(netlink: &Netlink, namespace: BorrowedFd<'_>) -> Result<Option<i32>, F
         }
     }
     Ok(None)
+}
+
+/// An id that a network namespace uses.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The id.
+    pub id: i32,
+    /// The id of the same namespace in ours, if another namespace was asked for its ids.
+    pub current: Option<i32>,
+}
+
+/// Returns the ids that the socket's namespace uses, or those that the namespace with the id `target` uses; only `id` if
+/// that is given.
+pub fn known(netlink: &Netlink, target: Option<i32>, id: Option<i32>) -> Result<Vec<Known>, Fault> {
+    let mut ask = NsidMessage::default();
+    ask.attributes.extend(target.map(NsidAttribute::TargetNsid));
+    ask.attributes.extend(id.map(NsidAttribute::Id));
+    let message = RouteNetlinkMessage::GetNsId(ask);
+    let request = if id.is_some() { get_request(message) } else { dump_request(message) };
+    let mut found = Vec::new();
+    for answer in &netlink.get("list the ids of network namespaces", "RTM_GETNSID", request)? {
+        if let RouteNetlinkMessage::NewNsId(message) = parse(answer)? {
+            let value = |wanted: fn(&NsidAttribute) -> Option<i32>| message.attributes.iter().find_map(wanted);
+            let current = value(|attribute| match attribute {
+                NsidAttribute::CurrentNsid(id) => Some(*id),
+                _ => None,
+            });
+            found.extend(
+                value(|attribute| match attribute {
+                    NsidAttribute::Id(id) => Some(*id),
+                    _ => None,
+                })
+                .map(|id| Known { id, current }),
+            );
+        }
+    }
+    Ok(found)
+}
+
+/// Assigns an id to a network namespace, in that of the socket; `None`: the kernel chooses one.
+pub fn assign(netlink: &Netlink, name: &str, namespace: BorrowedFd<'_>, id: Option<i32>) -> Result<(), Fault> {
+    const CHOOSE: i32 = -1;
+    let mut message = NsidMessage::default();
+    message.attributes = vec![NsidAttribute::Fd(namespace.as_raw_fd() as u32), NsidAttribute::Id(id.unwrap_or(CHOOSE))];
+    netlink.change(
+        format!("assign an id to the network namespace {name}"),
+        &format!("RTM_NEWNSID, NETNSA_FD, NETNSA_NSID {}", id.unwrap_or(CHOOSE)),
+        "the number that this network namespace uses for it, until one of them ends; ip-netns(8)",
+        change_request(RouteNetlinkMessage::NewNsId(message), 0),
+    )
 }

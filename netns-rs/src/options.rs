@@ -6,18 +6,21 @@ use std::net::IpAddr;
 use clap::builder::{TypedValueParser, ValueParserFactory};
 use clap::{Args, Parser, Subcommand};
 use plumbing::command_line::manual::after_help;
-use plumbing::command_line::options::Narration;
+use plumbing::command_line::options::{Narration, of_os};
 use plumbing::command_line::ordinary::{self, Choice, Ordinary};
 
 use crate::name::Name;
 use crate::network::{self, Address};
+use crate::subject::Subject;
 
 const EXAMPLES: &str = "
   netns-rs exec --new -- ip link                    a namespace with only a loopback interface
   netns-rs exec --new --bridge box0 --address 10.88.0.2/24 --gateway 10.88.0.1 --nat -- bash
   … | netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24 | …
   netns-rs show $(pidof nginx)                      interfaces, addresses and peers
-  netns-rs add web; netns-rs exec web -- ip address; netns-rs delete web
+  netns-rs add web; netns-rs exec web ip address; netns-rs delete web
+  netns-rs attach web $(pidof nginx)                a name for the network of a process
+  netns-rs -json list; netns-rs -all exec ip link   as with ip netns
 ";
 
 /// Run commands in network namespaces, and name, connect and show them
@@ -32,6 +35,9 @@ const EXAMPLES: &str = "
 pub struct Options {
     #[command(flatten)]
     pub(crate) narration: Narration,
+    /// Network namespace in which to work, as `ip -n` does
+    #[arg(long, short, value_name = "NAME", value_parser = of_os(Subject::parse))]
+    pub(crate) netns: Option<Subject>,
     #[command(subcommand)]
     pub(crate) verb: Option<Verb>,
 }
@@ -43,18 +49,30 @@ pub(crate) enum Verb {
     Exec(Exec),
     /// Create a named network namespace
     Add(Named),
+    /// Give a name to the network namespace of a process
+    Attach(Attach),
     /// Remove a name; the network namespace ends when nothing uses it
     #[command(visible_alias = "del")]
-    Delete(Named),
+    Delete(Delete),
+    /// Assign an id to a named network namespace
+    Set(Set),
+    /// Print the names of a process's network namespace
+    Identify(Identify),
+    /// Print the processes in a named network namespace
+    Pids(Pids),
+    /// Print names as they are created and removed
+    Monitor(Json),
+    /// List the ids of network namespaces: [target-nsid N] [nsid N]
+    ListId(ListId),
     /// List the named network namespaces
     #[command(visible_alias = "ls")]
-    List(List),
+    List(Json),
     /// Connect the container of a record to a bridge on the host
     Connect(Connect),
     /// Show the interfaces of a network namespace, and their peers
     Show(Show),
     /// Remove from the host what is left of containers whose guardian was killed
-    Gc(Gc),
+    Gc(Json),
 }
 
 /// The subcommands that a script often uses.
@@ -75,7 +93,13 @@ pub(crate) struct Exec {
     /// Run the command in a new network namespace, which ends with its last process
     #[arg(long)]
     pub(crate) new: bool,
-    /// Name of the namespace (not with --new), then the command and its arguments
+    /// Run the command in each named network namespace, one after the other
+    #[arg(long, conflicts_with = "new")]
+    pub(crate) all: bool,
+    /// Mount the files of /etc/netns/NAME over those of /etc, and a new /sys, as `ip netns exec` does
+    #[arg(long, conflicts_with = "new")]
+    pub(crate) etc: bool,
+    /// Name of the namespace (not with --new or --all), then the command and its arguments
     #[arg(trailing_var_arg = true, value_name = "[NAME] COMMAND")]
     pub(crate) words: Vec<OsString>,
     #[command(flatten)]
@@ -109,15 +133,85 @@ pub(crate) struct Named {
     pub(crate) name: Name,
 }
 
-#[derive(Debug, Default, Args, Ordinary)]
-pub(crate) struct List {
-    /// Print JSON, as `ip -json netns list` does
-    #[arg(long, short)]
-    pub(crate) json: bool,
+#[derive(Debug, Args)]
+pub(crate) struct Attach {
+    /// Name of the namespace, a file in /run/netns
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Name,
+    /// Process in the network namespace
+    #[arg(value_name = "PID", value_parser = pid)]
+    pub(crate) pid: i32,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Gc {
+pub(crate) struct Delete {
+    /// Remove all names
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) all: bool,
+    /// Name of the namespace
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    pub(crate) name: Option<Name>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    /// Name of the namespace
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Name,
+    /// Its id in this network namespace; auto: the kernel chooses one
+    #[arg(value_name = "ID", value_parser = id, allow_hyphen_values = true)]
+    pub(crate) id: Id,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Identify {
+    /// Print JSON
+    #[arg(long, short)]
+    pub(crate) json: bool,
+    /// Process, default: this one
+    #[arg(value_name = "PID", value_parser = pid)]
+    pub(crate) pid: Option<i32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pids {
+    /// Print JSON
+    #[arg(long, short)]
+    pub(crate) json: bool,
+    /// Name of the namespace
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Name,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListId {
+    /// Print JSON
+    #[arg(long, short)]
+    pub(crate) json: bool,
+    /// nsid N: only this id; target-nsid N: the ids in the network namespace with this id
+    #[arg(value_name = "WORD")]
+    pub(crate) words: Vec<String>,
+}
+
+/// The id of a network namespace; `None`: the kernel chooses one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Id(pub(crate) Option<i32>);
+
+fn id(text: &str) -> Result<Id, String> {
+    if text == "auto" { Ok(Id(None)) } else { number(text).map(|id| Id(Some(id))) }
+}
+
+/// Parses an id.
+pub(crate) fn number(text: &str) -> Result<i32, String> {
+    text.parse().ok().filter(|id| *id >= 0).ok_or_else(|| "valid is a number from 0 on".to_owned())
+}
+
+fn pid(text: &str) -> Result<i32, String> {
+    text.parse().ok().filter(|pid| *pid > 0).ok_or_else(|| "valid is the number of a process".to_owned())
+}
+
+#[derive(Debug, Default, Args, Ordinary)]
+pub(crate) struct Json {
     /// Print JSON
     #[arg(long, short)]
     pub(crate) json: bool,
@@ -143,9 +237,9 @@ pub(crate) struct Show {
     /// Print JSON
     #[arg(long, short)]
     pub(crate) json: bool,
-    /// Name in /run/netns or pid of a process; default: the current namespace
-    #[arg(value_name = "NAME|PID")]
-    pub(crate) subject: Option<Name>,
+    /// Name, pid, pid:N, path of a namespace, or . for the current one; without: list the names
+    #[arg(value_name = "NAMESPACE", value_parser = of_os(Subject::parse))]
+    pub(crate) subject: Option<Subject>,
 }
 
 /// Returns the command line, for help, manual page and completions.

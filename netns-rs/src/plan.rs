@@ -5,28 +5,33 @@ use std::ffi::OsString;
 use std::os::fd::AsFd;
 
 use plumbing::command_line::options::Narration;
+use plumbing::kernel::{self, Cloned};
 use plumbing::pipeline::assembly::Hold;
 use plumbing::pipeline::ownership;
 use plumbing::pipeline::pipe::{self, Stage};
 use plumbing::process::chain;
 use plumbing::process::exposure::Exposure;
 use plumbing::process::namespace::Kind;
-use plumbing::process::startup::Parsed;
+use plumbing::process::startup::{self, Parsed};
+use plumbing::process::status::wait_for;
 use plumbing::process::target::{Target, own_namespace_inode};
-use plumbing::{Fault, Status, kernel};
+use plumbing::{Fault, Status, narrate};
 use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::name::{self, Name};
 use crate::netlink::Netlink;
 use crate::network::Connection;
 use crate::options::Options;
+use crate::subject::{Opened, Subject};
 use crate::wiring::Sides;
-use crate::{member, namespace, print, request, show, wiring};
+use crate::{directory, etc, ip_netns, listing, member, monitor, namespace, nsid, print, request, show, wiring};
 
 /// What a command line asks for.
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) narration: Narration,
+    /// The network namespace in which to work.
+    pub(crate) within: Option<Subject>,
     pub(crate) action: Action,
 }
 
@@ -36,19 +41,35 @@ pub(crate) enum Action {
     /// Become the command in a new network namespace.
     RunInNew { connection: Option<Connection>, command: Vec<OsString> },
     /// Become the command in a named one.
-    RunIn { name: Name, command: Vec<OsString> },
+    RunIn { name: Name, etc: bool, command: Vec<OsString> },
+    /// Run the command in each named one.
+    RunInAll { etc: bool, command: Vec<OsString> },
     /// Make a network namespace and name it.
     Add(Name),
+    /// Name the network namespace of a process.
+    Attach { name: Name, pid: i32 },
     /// Remove a name.
     Delete(Name),
+    /// Remove all names.
+    DeleteAll,
+    /// Assign an id to a named one.
+    SetId { name: Name, id: Option<i32> },
+    /// Print the names of a process's.
+    Identify { pid: Option<i32>, json: bool },
+    /// Print the processes in a named one.
+    ListProcesses { name: Name, json: bool },
+    /// Print names as they come and go.
+    Monitor { json: bool },
     /// List the names.
     List { json: bool },
+    /// List the ids.
+    ListIds { target: Option<i32>, id: Option<i32>, json: bool },
     /// Connect the container of a record.
     Connect { connection: Connection, keep_on_error: bool },
     /// Add to each record what its network looks like.
     ShowRecords,
     /// Show one network namespace.
-    Show { subject: Option<Name>, json: bool },
+    Show { subject: Subject, json: bool },
     /// Remove what killed guardians left.
     RemoveLeftovers { json: bool },
 }
@@ -56,7 +77,7 @@ pub(crate) enum Action {
 impl Plan {
     /// Parses argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
-        plumbing::command_line::options::parse::<Options>(argv)?.and_then(request::plan)
+        plumbing::command_line::options::parse::<Options>(ip_netns::rewrite(argv))?.and_then(request::plan)
     }
 
     /// Begins the narration, and returns which processes may see this run.
@@ -67,12 +88,24 @@ impl Plan {
 
     /// Applies the plan. Returns a status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
+        if let Some(subject) = &self.within {
+            let Opened { namespace, whose, .. } = subject.open()?;
+            namespace::enter(namespace.as_fd(), &whose, "the work is done there")?;
+        }
         match &self.action {
             Action::RunInNew { connection, command } => run_in_new(connection.as_ref(), command),
-            Action::RunIn { name, command } => run_in(name, command),
-            Action::Add(name) => name::add(name).map(|()| Status::SUCCESS),
-            Action::Delete(name) => name::delete(name).map(|()| Status::SUCCESS),
-            Action::List { json } => print::names(&name::all()?, *json),
+            Action::RunIn { name, etc, command } => run_in(name, *etc, command),
+            Action::RunInAll { etc, command } => run_in_all(*etc, command),
+            Action::Add(name) => directory::add(name).map(|()| Status::SUCCESS),
+            Action::Attach { name, pid } => directory::attach(name, *pid).map(|()| Status::SUCCESS),
+            Action::Delete(name) => directory::delete(name).map(|()| Status::SUCCESS),
+            Action::DeleteAll => name::all()?.iter().try_for_each(directory::delete).map(|()| Status::SUCCESS),
+            Action::SetId { name, id } => set_id(name, *id),
+            Action::Identify { pid, json } => print::names_of(&listing::names_of(*pid)?, *json),
+            Action::ListProcesses { name, json } => print::processes(&listing::processes(name)?, *json),
+            Action::Monitor { json } => monitor::run(*json),
+            Action::List { json } => print::names(&listing::names()?, *json),
+            Action::ListIds { target, id, json } => print::ids(&listing::ids(*target, *id)?, *json),
             Action::Connect { connection, keep_on_error } => {
                 pipe::filter(*keep_on_error, |stage| connect(stage, connection))
             }
@@ -80,16 +113,41 @@ impl Plan {
                 Some(network) => record.set("net", &network),
                 None => Ok(()),
             }),
-            Action::Show { subject, json } => show_one(subject.as_ref(), *json),
+            Action::Show { subject, json } => show_one(subject, *json),
             Action::RemoveLeftovers { json } => print::leftovers(&crate::leftovers::collect()?, *json),
         }
     }
 }
 
-fn run_in(name: &Name, command: &[OsString]) -> Result<Status, Fault> {
+fn run_in(name: &Name, etc: bool, command: &[OsString]) -> Result<Status, Fault> {
     let whose = format!("the {}", name.shown());
-    namespace::enter(name.open()?.as_fd(), &whose, "the command runs there; nothing else changes")?;
+    let why = if etc { "the command runs there" } else { "the command runs there; nothing else changes" };
+    namespace::enter(name.open()?.as_fd(), &whose, why)?;
+    if etc {
+        // After entering: a /sys shows the interfaces of the namespace in which it is mounted.
+        etc::mount_all(name)?;
+    }
     chain::exec(command)
+}
+
+/// The statuses of the commands are left out, as `ip -all netns exec` does.
+fn run_in_all(etc: bool, command: &[OsString]) -> Result<Status, Fault> {
+    for name in name::all()? {
+        startup::print(&format!("\nnetns: {}\n", name.shown()))?;
+        match kernel::fork("run the command", "a process for each namespace: the command takes it over")? {
+            Cloned::Child if narrate::is_dry_run() => drop(run_in(&name, etc, command)?),
+            Cloned::Child => {
+                let outcome = run_in(&name, etc, command);
+                kernel::exit_now(outcome.unwrap_or_else(|fault| fault.report(narrate::tool())))
+            }
+            Cloned::Parent { pid, .. } => drop(wait_for(pid)?),
+        }
+    }
+    Ok(Status::SUCCESS)
+}
+
+fn set_id(name: &Name, id: Option<i32>) -> Result<Status, Fault> {
+    nsid::assign(&Netlink::route()?, &name.shown(), name.open()?.as_fd(), id).map(|()| Status::SUCCESS)
 }
 
 /// The namespace is made first: its loopback is ours alone. The objects outside are made by a guardian, which works in
@@ -144,15 +202,9 @@ fn show_process(target: &Target) -> Result<Option<show::Network>, Fault> {
     show::look_into(namespace::of(target)?.as_fd(), &format!("process {}'s", target.pid()), Some(target))
 }
 
-fn show_one(subject: Option<&Name>, json: bool) -> Result<Status, Fault> {
-    let found = match subject {
-        None => show::look_into(namespace::own()?.as_fd(), "our own", None)?,
-        Some(name) => match name.as_pid().filter(|_| !name.exists()) {
-            Some(pid) => show_process(&Target::of_pid(pid)?)?,
-            None => show::look_into(name.open()?.as_fd(), &format!("the {}", name.shown()), None)?,
-        },
-    };
-    match found {
+fn show_one(subject: &Subject, json: bool) -> Result<Status, Fault> {
+    let Opened { namespace, whose, target } = subject.open()?;
+    match show::look_into(namespace.as_fd(), &whose, target.as_ref())? {
         Some(network) => print::network(&network, json),
         None => Ok(Status::SUCCESS),
     }

@@ -4,7 +4,7 @@ use plumbing::Fault;
 
 use crate::name::Name;
 use crate::network::Connection;
-use crate::options::{Connect, Exec, Options, Show, Verb, Wiring};
+use crate::options::{Connect, Delete, Exec, ListId, Options, Show, Verb, Wiring, number};
 use crate::plan::{Action, Plan};
 
 /// The name of an interface inside, if none is given.
@@ -16,13 +16,20 @@ pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
         None => Action::List { json: false },
         Some(Verb::Exec(exec)) => run(exec)?,
         Some(Verb::Add(named)) => Action::Add(named.name.into_new()?),
-        Some(Verb::Delete(named)) => Action::Delete(named.name),
+        Some(Verb::Attach(attach)) => Action::Attach { name: attach.name.into_new()?, pid: attach.pid },
+        Some(Verb::Delete(Delete { name: Some(name), .. })) => Action::Delete(name),
+        Some(Verb::Delete(_)) => Action::DeleteAll,
+        Some(Verb::Set(set)) => Action::SetId { name: set.name, id: set.id.0 },
+        Some(Verb::Identify(identify)) => Action::Identify { pid: identify.pid, json: identify.json },
+        Some(Verb::Pids(pids)) => Action::ListProcesses { name: pids.name, json: pids.json },
+        Some(Verb::Monitor(monitor)) => Action::Monitor { json: monitor.json },
+        Some(Verb::ListId(options)) => list_id(options)?,
         Some(Verb::List(list)) => Action::List { json: list.json },
         Some(Verb::Connect(options)) => connect(options)?,
         Some(Verb::Show(options)) => show(options),
         Some(Verb::Gc(gc)) => Action::RemoveLeftovers { json: gc.json },
     };
-    Ok(Plan { narration: options.narration, action })
+    Ok(Plan { narration: options.narration, within: options.netns, action })
 }
 
 fn run(exec: Exec) -> Result<Action, Fault> {
@@ -36,6 +43,11 @@ fn run(exec: Exec) -> Result<Action, Fault> {
     if connection.is_some() {
         return Err(Fault::usage("--bridge connects a new namespace, so it needs --new"));
     }
+    if exec.all {
+        let command: Vec<_> = words.collect();
+        require_command(&command)?;
+        return Ok(Action::RunInAll { etc: exec.etc, command });
+    }
     let name = words.next().ok_or_else(|| Fault::usage("exec needs --new, or the name of a namespace"))?;
     let name = Name::parse(&name)
         .map_err(|why| Fault::usage(format!("{:?} is not a name of a namespace: {why}", name.to_string_lossy())))?;
@@ -44,7 +56,7 @@ fn run(exec: Exec) -> Result<Action, Fault> {
         command.remove(0);
     }
     require_command(&command)?;
-    Ok(Action::RunIn { name, command })
+    Ok(Action::RunIn { name, etc: exec.etc, command })
 }
 
 fn require_command(command: &[std::ffi::OsString]) -> Result<(), Fault> {
@@ -57,11 +69,29 @@ fn connect(options: Connect) -> Result<Action, Fault> {
     Ok(Action::Connect { connection, keep_on_error: options.keep_on_error })
 }
 
+/// Without a namespace `show` means the list, as it does for `ip netns`.
 fn show(options: Show) -> Action {
-    if options.pipe {
-        return Action::ShowRecords;
+    match options {
+        Show { pipe: true, .. } => Action::ShowRecords,
+        Show { subject: Some(subject), json, .. } => Action::Show { subject, json },
+        Show { json, .. } => Action::List { json },
     }
-    Action::Show { subject: options.subject, json: options.json }
+}
+
+fn list_id(options: ListId) -> Result<Action, Fault> {
+    let (mut target, mut id) = (None, None);
+    for words in options.words.chunks(2) {
+        let [word, text] = words else {
+            return Err(Fault::usage("list-id: valid are the words target-nsid N and nsid N"));
+        };
+        let place = match word.as_str() {
+            "target-nsid" => &mut target,
+            "nsid" => &mut id,
+            _ => return Err(Fault::usage(format!("list-id: '{word}' is neither target-nsid nor nsid"))),
+        };
+        *place = Some(number(text).map_err(|valid| Fault::usage(format!("list-id {word} '{text}': {valid}")))?);
+    }
+    Ok(Action::ListIds { target, id, json: options.json })
 }
 
 fn connection(wiring: Wiring) -> Result<Option<Connection>, Fault> {

@@ -2,8 +2,9 @@
 
 pub mod attacks;
 pub mod fence;
+pub mod ip_netns;
 
 use crate::harness::row::Row;
 
 /// The topics, in the order in which they run.
-pub const TOPICS: &[&[Row]] = &[attacks::ROWS, fence::ROWS];
+pub const TOPICS: &[&[Row]] = &[attacks::ROWS, fence::ROWS, ip_netns::ROWS];

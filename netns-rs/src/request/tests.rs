@@ -24,7 +24,7 @@ fn the_command_keeps_its_own_words() {
     let expected = Action::RunInNew { connection: None, command: words("sh -c true --new -- x") };
     assert_eq!(action("exec --new -- sh -c true --new -- x"), Ok(expected));
     let name = Name::parse("web".as_ref()).unwrap();
-    let expected = Action::RunIn { name, command: words("ip -j link") };
+    let expected = Action::RunIn { name, etc: false, command: words("ip -j link") };
     assert_eq!(action("exec web -- ip -j link").as_ref(), Ok(&expected));
     assert_eq!(action("exec web ip -j link").as_ref(), Ok(&expected));
 }

@@ -47,7 +47,7 @@ pub const ROWS: &[Row] = &[
             look "chroot-rs error" chroot-rs "no$NAME" true
             look "unshare-rs error" unshare-rs --root "no$NAME" true
             look "cgexec-rs error" cgexec-rs -g "pids:no$NAME" true
-            netns-rs exec --new -- sh -c 'ip link add "$0" type veth peer name other; netns-rs show --json >a; netns-rs show >b' "$SHORT"
+            netns-rs exec --new -- sh -c 'ip link add "$0" type veth peer name other; netns-rs show --json . >a; netns-rs show . >b' "$SHORT"
             look "netns-rs show --json" cat a; look "netns-rs show" cat b; kill $GROUPED; wait $GROUPED
             "#
         );

@@ -40,7 +40,14 @@ const PAGES: &[Page] = &[
             "unshare-rs --hold --ttl 60 --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/true",
         ],
     },
-    Page { tool: "netns-rs", manual: &netns_rs::manual::MANUAL, more: &["netns-rs show >/dev/null"] },
+    Page {
+        tool: "netns-rs",
+        manual: &netns_rs::manual::MANUAL,
+        more: &[
+            "netns-rs show . >/dev/null",
+            "netns-rs add page; netns-rs exec --etc page true; netns-rs -all exec true >/dev/null; netns-rs delete page",
+        ],
+    },
     Page {
         tool: "nsenter-rs",
         manual: &nsenter_rs::manual::MANUAL,

@@ -239,7 +239,19 @@ pub const NETNS: &[Run] = &[
         &["setns", "execve"],
     ),
     run("netns-rs add explain && $TRACE netns-rs --explain delete explain", 0, &["umount2", "unlink"]),
-    run("$TRACE netns-rs --explain show >/dev/null", 0, &[]),
+    run(
+        "netns-rs add explain; $TRACE netns-rs --explain set explain auto; s=$?; netns-rs delete explain; exit $s",
+        0,
+        &["sendto"],
+    ),
+    run(
+        "netns-rs add explain; $TRACE netns-rs --explain exec --etc explain true; s=$?; netns-rs delete explain; exit $s",
+        0,
+        &["setns", "unshare", "mount", "umount2", "mount", "execve"],
+    ),
+    run("$TRACE netns-rs --explain attach explain $$; s=$?; netns-rs delete explain; exit $s", 0, &["mount"]),
+    run("$TRACE netns-rs --explain show . >/dev/null", 0, &[]),
+    run("$TRACE netns-rs --explain identify >/dev/null", 0, &[]),
     run("$TRACE netns-rs --explain list >/dev/null", 0, &[]),
 ];
 

@@ -1,0 +1,197 @@
+//! netns-rs compared with `ip netns` of the installed iproute2, and where it does better.
+
+use super::attacks::apart;
+use crate::harness::need::{IP, Need, UNSHARE};
+use crate::harness::row::Row;
+
+/// Lines for a shell. `@` is `ip netns` in one run and `netns-rs` in the other; `@(-x)` is `ip -x netns` and `netns-rs
+/// -x`. Before each of them the names a and b exist, a has the id 5, and a process, `$P`, is in it.
+const CASES: &[&str] = &[
+    "@",
+    "@ list",
+    "@ show",
+    "@ lst",
+    "@ s",
+    "@ l",
+    "@(-json)",
+    "@(-j) list",
+    "@(--json) list",
+    "@(-n a) list",
+    "@(-netns b -json) list",
+    "@ add c",
+    "@ a c",
+    "@ add 7",
+    "@ add 'c d'",
+    "@ add c; @ exec c true",
+    "@ add c; @ exec c cat /sys/class/net/lo/operstate /proc/net/dev_mcast | grep -c lo",
+    "@ add a",
+    "@ add",
+    "@ add c/d",
+    "@ add .",
+    "@ add ..",
+    "@ add ''",
+    "@ attach c $P; @ exec c readlink /proc/self/ns/net /proc/$P/ns/net | uniq | wc -l",
+    "@ attach a $P",
+    "@ attach c",
+    "@ attach",
+    "@ attach c 4194305",
+    "@ at c $P; @ pids c | wc -l",
+    "@ delete a",
+    "@ del a",
+    "@ d a; @ d b; @",
+    "@ delete c",
+    "@ delete",
+    "@(-all) delete",
+    "@(-a) d",
+    "@ set a 6",
+    "@ set b 6",
+    "@ set b 0; @ list-id",
+    "@ set b 5",
+    "@ set b auto; @",
+    "@ se b 9; @ list-id nsid 9",
+    "@ set b -1",
+    "@ set b x",
+    "@ set b",
+    "@ set c 1",
+    "@ set",
+    "@ identify $P",
+    "@ i $P",
+    "@ identify",
+    "@ identify 4194305",
+    "@ identify x",
+    "@ identify 1 2",
+    "@ pids a | sed s/$P/P/",
+    "@ pids b",
+    "@ p a | wc -l",
+    "@ pids c",
+    "@ pids",
+    "@ exec a sh -c 'exit 3'",
+    "@ exec a readlink /proc/self/ns/net | wc -l",
+    "@ e b true",
+    "@ exec a /nonexistent",
+    "@ exec c true",
+    "@ exec a",
+    "@ exec",
+    "@(-all) exec true",
+    "@(-all) exec sh -c 'exit 3'",
+    "@(-a) e echo x",
+    "@ list-id",
+    "@(-j) list-id",
+    "@ list- nsid 5",
+    "@ list-id nsid 77",
+    "@ list-id target-nsid 5",
+    "@(-json) list-id target-nsid 5",
+    "@ list-id nsid",
+    "@ list-id nsid x",
+    "@ list-id frobnicate",
+    "@(-n b) list-id",
+    "@(-n b) set a 3; @(-n b) list-id",
+    "@ frobnicate",
+    "touch /run/netns/stale; @",
+    "touch /run/netns/stale; @ delete stale; @",
+    "touch /run/netns/stale; @ exec stale true",
+    "touch /run/netns/stale; @ pids stale",
+    "ln -s /nonexistent /run/netns/c; @",
+    "ln -s /nonexistent /run/netns/c; @ delete c",
+    "ln -s c /run/netns/c; @ delete c; @",
+    "ln -s /proc/$P/ns/net /run/netns/c; @ exec c true; @ delete c; @",
+    "ln -s /proc/$P/ns/net /run/netns/c; @",
+    "umount /run/netns/a; @ delete a",
+];
+
+const _: () = assert!(CASES.len() >= 50);
+
+/// Runs each case of `$CASES` with both tools, and prints where they differ. A failure of the tools themselves has
+/// other numbers (`ip`: 1, 2, 255).
+const COMPARE: &str = r#"
+one() {
+    mount -t tmpfs none /run
+    ip netns add a; ip netns add b; ip netns set a 5
+    ip netns exec a sleep 100 & P=$!
+    until [ /proc/$P/exe -ef "$(command -v sleep)" ]; do sleep 0.01; done
+    ( eval "$1" ) 2>/dev/null
+    case $? in 0) ;; 3) echo ended with 3;; *) echo failed;; esac
+    kill $P; wait $P 2>/dev/null
+    echo "left:" $(ls /run/netns) $(grep -c ' /run/netns/' /proc/self/mountinfo)
+}
+export -f one
+# Ids are those of the network namespace that looks: with one for each run, none is left from the last.
+run() { unshare -n -m bash -c 'one "$1"' - "$(sed -E "s/@\(([^)]*)\)/$1/g; s/@/$2/g" <<<"$line")" 2>&1; }
+compare() {
+    peer=$(run 'ip \1 netns' 'ip netns'); ours=$(run 'netns-rs \1' netns-rs)
+    [ "$peer" = "$ours" ] || printf '%s\n  peer: %s\n  ours: %s\n' "$line" "${peer//$'\n'/ | }" "${ours//$'\n'/ | }"
+}
+count=0
+while IFS= read -r line; do
+    compare & [ $((++count % 8)) -gt 0 ] || wait
+done <<<"$CASES"
+wait
+"#;
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("netns-rs does what ip netns does", &[UNSHARE, IP, Need::NetworkNamespaces], |world| {
+        let cases: Vec<_> = CASES.iter().copied().filter(|case| world.chooses(case)).collect();
+        let script = format!("CASES=$(cat <<'E'\n{}\nE\n)\n{COMPARE}", cases.join("\n"));
+        apart(world, &script).succeeds().stdout_is("").stderr_is("");
+    })
+    .root_only()
+    .host_only(),
+    Row::new(
+        "deleting a name that is a link leaves alone what the link leads to",
+        &[UNSHARE, IP, Need::NetworkNamespaces],
+        |world| {
+            let outcome = apart(
+                world,
+                "mount -t tmpfs none /run; mkdir /run/engine; touch /run/engine/x; unshare -n mount --bind /proc/self/ns/net /run/engine/x
+                ip netns add a; ln -s /run/engine/x /run/netns/web; ln -s loop /run/netns/loop; ln -s /none /run/netns/gone
+                netns-rs list 2>/dev/null | sort; netns-rs exec web ls /sys/class/net >/dev/null && echo entered
+                for name in web loop gone; do netns-rs delete $name || echo no; done
+                ls /run/netns; grep -c /run/engine/x /proc/self/mountinfo
+                ln -s /run/engine/x /run/netns/web; umount -l /run/netns/web; grep -c /run/engine/x /proc/self/mountinfo",
+            );
+            // The control: without UMOUNT_NOFOLLOW, the engine's mount is gone.
+            outcome.stdout_is("a\ngone\nloop\nweb\nentered\na\n1\n0\n").stderr_is("");
+        },
+    )
+    .root_only(),
+    Row::new(
+        "netns-rs reports in JSON, marks stale names, and prints each event at once",
+        &[UNSHARE, IP, Need::NetworkNamespaces],
+        |world| {
+            let outcome = apart(
+                world,
+                "mount -t tmpfs none /run; ip netns add a; ip netns attach b $$; ip netns attach c $$; touch /run/netns/stale
+                netns-rs -json list | sed 's/,/\\n/g' | grep -c stale; netns-rs list 2>&1 >/dev/null
+                netns-rs identify $$ | sort; netns-rs -json identify $$ | grep -o name | wc -l
+                netns-rs pids b | grep -cx $$; netns-rs pids --json b | grep -c \"{\\\"pid\\\":$$}\"
+                mkfifo events; netns-rs monitor >events & M=$!; exec 7<events
+                until [ -n \"$(ls -l /proc/$M/fd 2>/dev/null | grep inotify)\" ]; do sleep 0.02; done
+                netns-rs add d; read -r event <&7; echo $event; netns-rs delete d; read -r event <&7; echo $event; kill $M; wait $M
+                netns-rs monitor --json >events & M=$!; exec 7<events
+                until [ -n \"$(ls -l /proc/$M/fd 2>/dev/null | grep inotify)\" ]; do sleep 0.02; done
+                netns-rs add d; read -r event <&7; echo $event; kill $M; wait $M 2>/dev/null",
+            );
+            let said = "netns-rs: stale is stale: no namespace is mounted on it\n";
+            let expected = format!("2\n{said}b\nc\n2\n1\n1\nadd d\ndelete d\n{}\n", "{\"event\":\"add\",\"name\":\"d\"}");
+            outcome.stdout_is(&expected);
+        },
+    )
+    .root_only(),
+    Row::new(
+        "exec --etc mounts what ip netns exec mounts, and exec alone mounts nothing",
+        &[UNSHARE, IP, Need::NetworkNamespaces],
+        |world| {
+            let outcome = apart(
+                world,
+                "mount -t tmpfs none /run; mkdir -p etc/netns/a; cp -r /etc/passwd etc/; echo inside >etc/netns/a/hosts; echo lost >etc/netns/a/none
+                echo outside >etc/hosts; mount --bind etc /etc; ip netns add a; ip -n a link add only type bridge
+                look='cat /etc/hosts; ls /sys/class/net | grep -c only'
+                ip netns exec a sh -c \"$look\" 2>/dev/null; netns-rs exec --etc a sh -c \"$look\" 2>/dev/null; netns-rs exec a sh -c \"$look\"
+                netns-rs exec --etc a true 2>&1 | grep -c 'netns-rs: .*none'; cat /etc/hosts",
+            );
+            outcome.succeeds().stdout_is("inside\n1\ninside\n1\noutside\n0\n1\noutside\n");
+        },
+    )
+    .root_only(),
+];

@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, FileType, Stat, statat, unlinkat};
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::entry::{quoted, shown};
-use crate::root::MOST_COVERS;
+use crate::mount_api::MOST_STACKED;
 
 const GOAL: &str = "remove what was made in the root";
 const MOUNTED: &str = "a mount point cannot be removed; umount(2)";
@@ -91,7 +91,7 @@ impl One {
     /// Unmounts everything on it. Needed after a pivot: the root of a user namespace cannot be detached.
     fn uncover(&self) -> Result<(), Fault> {
         let text = format!("umount2({}, MNT_DETACH|UMOUNT_NOFOLLOW)", quoted(&self.path));
-        for _ in 0..MOST_COVERS {
+        for _ in 0..MOST_STACKED {
             let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
             match call(GOAL, &text, MOUNTED, || unmount(&self.path, flags)) {
                 Ok(()) => {}

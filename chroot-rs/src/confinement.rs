@@ -4,80 +4,16 @@
 use std::cell::OnceCell;
 
 use plumbing::Fault;
-use plumbing::confinement::privilege::{
-    DEFAULT_CAPABILITIES, DOCKER_CAPABILITIES, FiveSets, PODMAN_CAPABILITIES, Process, SET_NAMES, capability_names,
-    capability_set,
-};
+use plumbing::confinement::privilege::{DEFAULT_CAPABILITIES, Process};
 use plumbing::confinement::seccomp::Seccomp;
 use plumbing::text::Text;
 
+use crate::capabilities::{Capabilities, five_sets};
 use crate::confinement_options::{ConfinementOptions, Files, Filter};
 use crate::identity::Identity;
 
 /// Directories of every usual root; the caller's PATH is meant for the caller's root.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// The value of `--capabilities`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Capabilities {
-    /// These capabilities only.
-    Only(Vec<String>),
-    /// All capabilities of the caller.
-    Unchanged,
-}
-
-/// Parses `all`, `none`, or a list of capabilities and presets, as in `docker` or `default,NET_RAW`.
-pub(crate) fn capabilities(text: &str) -> Result<Capabilities, String> {
-    match text {
-        "all" => Ok(Capabilities::Unchanged),
-        "none" => Ok(Capabilities::Only(Vec::new())),
-        listed => {
-            let names: Vec<_> = listed.split(',').flat_map(preset).collect();
-            let set = capability_set(&names).map_err(|fault| format!("{fault}; {VALID}"))?;
-            Ok(Capabilities::Only(capability_names(set)))
-        }
-    }
-}
-
-const VALID: &str = "valid are all, none, or a list of default, docker, podman and names, as in default,NET_RAW";
-
-/// Returns the names for a word of the list.
-fn preset(word: &str) -> Vec<&str> {
-    match word {
-        "default" => DEFAULT_CAPABILITIES.to_vec(),
-        "docker" => DOCKER_CAPABILITIES.to_vec(),
-        "podman" => PODMAN_CAPABILITIES.to_vec(),
-        name => vec![name],
-    }
-}
-
-/// One of the five capability sets, with its capabilities.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OneSet {
-    name: String,
-    capabilities: Vec<String>,
-}
-
-/// Parses `ambient=NET_RAW`.
-pub(crate) fn one_set(text: &str) -> Result<OneSet, String> {
-    let valid = || format!("valid is SET=NAMES, where SET is one of {}", SET_NAMES.join(", "));
-    let (name, names) = text.split_once('=').filter(|(name, _)| SET_NAMES.contains(name)).ok_or_else(valid)?;
-    match capabilities(names)? {
-        Capabilities::Only(capabilities) => Ok(OneSet { name: name.to_owned(), capabilities }),
-        Capabilities::Unchanged => {
-            let all = capability_names(rustix::thread::CapabilitySet::all());
-            Ok(OneSet { name: name.to_owned(), capabilities: all })
-        }
-    }
-}
-
-fn five_sets(named: &[OneSet]) -> Option<FiveSets> {
-    let mut five = FiveSets::default();
-    for OneSet { name, capabilities } in named {
-        five.named(name).map(|set| *set = Some(capabilities.clone())).unwrap_or_default();
-    }
-    (!named.is_empty()).then_some(five)
-}
 
 /// The confinement that the options ask for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -160,6 +96,7 @@ fn environment(home: Option<&str>, is_root: bool) -> Vec<Text> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capabilities;
 
     fn std() -> Confinement {
         Confinement { std: true, ..Confinement::default() }
@@ -184,7 +121,7 @@ mod tests {
     fn users_other_than_root_get_only_named_capabilities() {
         let user = Identity { uid: Some(1000), ..Identity::default() };
         assert_eq!(std().process(user.clone(), false).capabilities, Some(Vec::new()));
-        let asked = Confinement { capabilities: Some(capabilities("kill").unwrap()), ..std() };
+        let asked = Confinement { capabilities: Some(capabilities::parse("kill").unwrap()), ..std() };
         assert_eq!(asked.process(user, false).capabilities, Some(vec!["CAP_KILL".to_owned()]));
     }
 
@@ -201,25 +138,5 @@ mod tests {
     #[test]
     fn groups_that_cannot_be_dropped_are_kept() {
         assert_eq!(std().process(Identity::default(), true).groups, None);
-    }
-
-    #[test]
-    fn capabilities_are_presets_or_names() {
-        assert_eq!(capabilities("all"), Ok(Capabilities::Unchanged));
-        assert_eq!(capabilities("none"), Ok(Capabilities::Only(Vec::new())));
-        assert!(capabilities("docker,fly").unwrap_err().contains("valid are"));
-        assert!(capabilities("all,chown").unwrap_err().contains("valid are"));
-        assert_eq!(capabilities("default,net_raw,mknod"), capabilities("docker"));
-        assert!(matches!(capabilities("default"), Ok(Capabilities::Only(names)) if names.len() == 12));
-        assert!(matches!(capabilities("podman"), Ok(Capabilities::Only(names)) if names.len() == 11));
-    }
-
-    #[test]
-    fn a_set_has_a_name_and_capabilities() {
-        let five = five_sets(&[one_set("ambient=kill").unwrap(), one_set("bounding=none").unwrap()]).unwrap();
-        assert_eq!((five.ambient, five.bounding), (Some(vec!["CAP_KILL".to_owned()]), Some(Vec::new())));
-        for wrong in ["kill", "fly=kill", "ambient=fly", "ambient"] {
-            assert!(one_set(wrong).is_err(), "{wrong}");
-        }
     }
 }

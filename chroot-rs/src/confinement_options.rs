@@ -12,7 +12,7 @@ use plumbing::confinement::privilege::{Landlock, ResourceLimit, securebit_names}
 use plumbing::confinement::seccomp::Seccomp;
 use plumbing::text::Text;
 
-use crate::confinement::{self, OneSet};
+use crate::capabilities::{self, OneSet};
 
 /// The options that confine the command, in addition to its capabilities.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Ordinary)]
@@ -24,7 +24,7 @@ pub(crate) struct ConfinementOptions {
     #[arg(long, conflicts_with = "allow_new_privs", help_heading = "Confinement")]
     pub(crate) no_new_privs: bool,
     /// Set one capability set, e.g. ambient=NET_RAW; default: as --capabilities says (repeatable)
-    #[arg(long, value_name = "SET=NAMES", value_parser = confinement::one_set, help_heading = "Confinement")]
+    #[arg(long, value_name = "SET=NAMES", value_parser = capabilities::parse_one_set, help_heading = "Confinement")]
     pub(crate) capability_set: Vec<OneSet>,
     /// Start a new session without a controlling terminal; setsid(2)
     #[arg(long, help_heading = "Confinement")]

@@ -1,14 +1,14 @@
 //! `--userspec`, `--group` and `--groups`: the identity of the command. Names are looked up in the new root's passwd and group
 //! files, then in the host's; `passwd(5)`, `group(5)`.
-//!
-//! These are read as files, never through NSS: for NSS, chroot(8) loads libraries from the new root as root.
 
 use plumbing::confinement::privilege::id::{is_id, require};
 use plumbing::{Fault, narrate};
 
+use crate::accounts::Accounts;
+
 /// The requested identity; names are not looked up yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Request {
+pub(crate) struct IdentityRequest {
     pub(crate) user: Option<String>,
     pub(crate) group: Option<String>,
     pub(crate) groups: Option<Vec<String>>,
@@ -27,23 +27,13 @@ pub(crate) struct Identity {
     pub(crate) is_dotted: bool,
 }
 
-/// The passwd and group files of one root.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Books {
-    pub(crate) passwd: String,
-    pub(crate) group: String,
-}
-
-struct User<'a> {
-    name: &'a str,
-    uid: u32,
-    gid: u32,
-    home: &'a str,
-}
-
-impl Request {
+impl IdentityRequest {
     /// Parses `--userspec`, `--group` and `--groups`.
-    pub(crate) fn parse(userspec: Option<&str>, group: Option<&str>, groups: Option<&str>) -> Result<Request, Fault> {
+    pub(crate) fn parse(
+        userspec: Option<&str>,
+        group: Option<&str>,
+        groups: Option<&str>,
+    ) -> Result<IdentityRequest, Fault> {
         let (user, its_group) = userspec.map_or(("", None), |spec| match spec.split_once(':') {
             Some((user, group)) => (user, Some(group)),
             None => (spec, None),
@@ -55,7 +45,7 @@ impl Request {
         let named = |name: &str| (!name.is_empty()).then(|| name.to_owned());
         // If a group is given in either way, a dot is part of the user's name.
         let dotted = userspec.filter(|_| group.is_none()).and_then(|spec| spec.split_once('.'));
-        Ok(Request {
+        Ok(IdentityRequest {
             user: named(user),
             group: group.and_then(named),
             groups: groups.map(group_list).transpose()?,
@@ -65,11 +55,11 @@ impl Request {
 
     /// Reports whether no identity is requested.
     pub(crate) fn is_empty(&self) -> bool {
-        *self == Request::default()
+        *self == IdentityRequest::default()
     }
 
     /// Looks up the names, in the new root first.
-    pub(crate) fn resolve(&self, inside: &Books, outside: &Books) -> Result<Identity, Fault> {
+    pub(crate) fn resolve(&self, inside: &Accounts, outside: &Accounts) -> Result<Identity, Fault> {
         let books = [inside, outside];
         if let Some(request) = self.in_old_form(books) {
             return Ok(Identity { is_dotted: true, ..request.resolve(inside, outside)? });
@@ -104,7 +94,7 @@ impl Request {
     }
 
     /// Reads USER.GROUP as USER:GROUP, if no user has the whole name and both parts are known.
-    fn in_old_form(&self, books: [&Books; 2]) -> Option<Request> {
+    fn in_old_form(&self, books: [&Accounts; 2]) -> Option<IdentityRequest> {
         let (user, group) = self.dotted.as_ref()?;
         if self.user.as_ref().is_none_or(|whole| uid_of(whole, books).is_some()) {
             return None;
@@ -114,7 +104,7 @@ impl Request {
         let has_group = !group.is_empty() || books.iter().any(|book| book.user_by_name(user).is_some());
         let both = known(user, uid_of(user, books).is_some()) && known(group, gid_of(group, books).is_some());
         let named = |name: &String| (!name.is_empty()).then(|| name.clone());
-        (has_group && both).then(|| Request {
+        (has_group && both).then(|| IdentityRequest {
             user: named(user),
             group: named(group),
             groups: self.groups.clone(),
@@ -165,17 +155,17 @@ fn invalid(what: &str, spec: &str) -> Fault {
     Fault::new(format!("there is no {what} {spec:?}, neither in the new root nor on the host"))
 }
 
-fn gids_of(names: &[String], books: [&Books; 2]) -> Result<Vec<u32>, Fault> {
+fn gids_of(names: &[String], books: [&Accounts; 2]) -> Result<Vec<u32>, Fault> {
     // A blank before a number of the list is ignored; before a name it is part of the name.
-    let gid = |name: &str| gid_of(name, books).or_else(|| gid_of(name.trim_start(), [&Books::default(); 2]));
+    let gid = |name: &str| gid_of(name, books).or_else(|| gid_of(name.trim_start(), [&Accounts::default(); 2]));
     names.iter().map(|name| gid(name).ok_or_else(|| invalid("group", name))).collect()
 }
 
-fn uid_of(spec: &str, books: [&Books; 2]) -> Option<u32> {
+fn uid_of(spec: &str, books: [&Accounts; 2]) -> Option<u32> {
     by_name_or_number(spec, || books.into_iter().find_map(|book| book.user_by_name(spec)).map(|user| user.uid))
 }
 
-fn gid_of(spec: &str, books: [&Books; 2]) -> Option<u32> {
+fn gid_of(spec: &str, books: [&Accounts; 2]) -> Option<u32> {
     by_name_or_number(spec, || books.into_iter().find_map(|book| book.group_by_name(spec)))
 }
 
@@ -192,66 +182,23 @@ fn by_name_or_number(spec: &str, by_name: impl FnOnce() -> Option<u32>) -> Optio
     }
 }
 
-impl Books {
-    fn users(&self) -> impl Iterator<Item = User<'_>> {
-        self.passwd.lines().filter_map(|line| {
-            let fields: Vec<_> = line.split(':').collect();
-            let [name, _, uid, gid, _, home, ..] = fields[..] else { return None };
-            Some(User { name, uid: uid.parse().ok()?, gid: gid.parse().ok()?, home })
-        })
-    }
-
-    fn user_by_name(&self, name: &str) -> Option<User<'_>> {
-        self.users().find(|user| user.name == name)
-    }
-
-    fn user_by_id(&self, uid: u32) -> Option<User<'_>> {
-        self.users().find(|user| user.uid == uid)
-    }
-
-    /// Lists the groups: name, id, members.
-    fn groups(&self) -> impl Iterator<Item = (&str, u32, &str)> {
-        self.group.lines().filter_map(|line| {
-            let fields: Vec<_> = line.split(':').collect();
-            let [name, _, gid, members, ..] = fields[..] else { return None };
-            Some((name, gid.parse().ok()?, members))
-        })
-    }
-
-    fn group_by_name(&self, name: &str) -> Option<u32> {
-        self.groups().find(|(known, ..)| *known == name).map(|(_, gid, _)| gid)
-    }
-
-    /// Lists the groups of a user as initgroups(3) does: the user's own group, then those that list the user.
-    fn groups_of(&self, user: &str, own: u32) -> Vec<u32> {
-        let lists = |members: &str| members.split(',').any(|member| member == user);
-        let mut groups = vec![own];
-        for (_, gid, members) in self.groups() {
-            if lists(members) && !groups.contains(&gid) {
-                groups.push(gid);
-            }
-        }
-        groups
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn inside() -> Books {
-        Books {
+    fn inside() -> Accounts {
+        Accounts {
             passwd: "root:x:0:0:root:/root:/bin/sh\nweb:x:900:901:Web:/srv:/bin/sh\n7:x:70:71::/:\n".into(),
             group: "root:x:0:\nweb:x:901:\nlog:x:30:mail,web\nwww:x:33:web,\n".into(),
         }
     }
 
-    fn outside() -> Books {
-        Books { passwd: "web:x:1:1:::\nhost:x:5:6::/h:/bin/sh\n".into(), group: "hostly:x:60:host\n".into() }
+    fn outside() -> Accounts {
+        Accounts { passwd: "web:x:1:1:::\nhost:x:5:6::/h:/bin/sh\n".into(), group: "hostly:x:60:host\n".into() }
     }
 
     fn resolve(userspec: Option<&str>, groups: Option<&str>) -> Result<Identity, Fault> {
-        Request::parse(userspec, None, groups)?.resolve(&inside(), &outside())
+        IdentityRequest::parse(userspec, None, groups)?.resolve(&inside(), &outside())
     }
 
     fn ids(userspec: Option<&str>, groups: Option<&str>) -> (Option<u32>, Option<u32>, Option<Vec<u32>>) {
@@ -270,15 +217,15 @@ mod tests {
 
     #[test]
     fn a_name_of_the_number_that_changes_nothing_is_refused() {
-        let book = Books {
+        let book = Accounts {
             passwd: "user:x:4294967295:5::/:\ngroup:x:5:4294967295::/:\nlisted:x:5:6::/:\n".into(),
             group: "high:x:4294967295:listed\n".into(),
         };
         for spec in ["user", "group", "listed", ":high", "user:6"] {
-            let resolved = Request::parse(Some(spec), None, None).unwrap().resolve(&book, &outside());
+            let resolved = IdentityRequest::parse(Some(spec), None, None).unwrap().resolve(&book, &outside());
             assert!(resolved.unwrap_err().to_string().contains("4294967295 is not an ID"), "{spec}");
         }
-        assert!(Request::parse(None, None, Some("high")).unwrap().resolve(&book, &outside()).is_err());
+        assert!(IdentityRequest::parse(None, None, Some("high")).unwrap().resolve(&book, &outside()).is_err());
     }
 
     #[test]
@@ -290,7 +237,7 @@ mod tests {
 
     #[test]
     fn the_option_group_sets_the_group_of_the_userspec() {
-        let request = |userspec, group, groups| Request::parse(userspec, Some(group), groups);
+        let request = |userspec, group, groups| IdentityRequest::parse(userspec, Some(group), groups);
         for (userspec, group, groups, same) in [
             (Some("web"), "log", None, "web:log"),
             (Some("web"), "+30", Some("5"), "web:+30"),
@@ -298,7 +245,10 @@ mod tests {
             (Some(""), "log", None, ":log"),
             (Some("4000"), "5", None, "4000:5"),
         ] {
-            assert_eq!(request(userspec, group, groups).unwrap(), Request::parse(Some(same), None, groups).unwrap());
+            assert_eq!(
+                request(userspec, group, groups).unwrap(),
+                IdentityRequest::parse(Some(same), None, groups).unwrap()
+            );
         }
         for (userspec, group) in [(Some("web:log"), "web"), (Some("web:"), "web"), (None, ""), (None, "30,33")] {
             assert!(request(userspec, group, None).is_err(), "{userspec:?} {group:?}");
@@ -316,7 +266,7 @@ mod tests {
         assert_eq!(ids(Some(".log"), None).1, Some(30));
         let mut dotted = inside();
         dotted.passwd.push_str("web.log:x:44:45::/:\n");
-        let request = Request::parse(Some("web.log"), None, None).unwrap();
+        let request = IdentityRequest::parse(Some("web.log"), None, None).unwrap();
         assert_eq!(request.resolve(&dotted, &outside()).unwrap().uid, Some(44));
         for wrong in ["web.nobody-here", "nobody-here.log", "900.", "."] {
             assert!(resolve(Some(wrong), None).is_err(), "{wrong}");

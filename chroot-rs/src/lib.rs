@@ -6,8 +6,11 @@
 //! inside a container, it tests whether this holds.
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod audit;
+mod capabilities;
 mod cgroup_view;
+mod chroot;
 mod cleanup;
 mod confinement;
 mod confinement_options;
@@ -22,10 +25,13 @@ mod in_root;
 pub mod manual;
 pub mod masks;
 mod mount_api;
+mod mount_id;
+mod mount_namespace;
 mod mount_options;
 mod oci;
 mod options;
 mod overlay;
+mod pivot_root;
 pub mod plan;
 mod populate;
 mod reachable;
@@ -37,6 +43,7 @@ mod resolve;
 mod root;
 mod root_options;
 mod setns;
+mod source;
 mod std_mounts;
 mod switch_root;
 mod writable_copy;

@@ -10,15 +10,21 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use plumbing::Fault;
-use plumbing::kernel::{call, mount_setattr};
-use rustix::fs::CWD;
+use plumbing::kernel::{call, look, mount_setattr};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
-    fsmount, fsopen, move_mount, open_tree,
+    fsmount, fsopen, open_tree,
 };
 
 use crate::entry::{Attributes, Change, Filesystem, Propagation, flag_names, quoted, shown};
 use crate::{refusal, remount};
+
+pub(crate) const ATTACH: &str = "attach the new root";
+pub(crate) const ATTACHED_FIRST: &str = "nothing can be mounted below a tree before it is attached; move_mount(2)";
+
+/// The limit of mounts on top of each other: more than any legitimate setup has.
+pub(crate) const MOST_STACKED: u32 = 64;
 
 const RESTRICTED: &str = "for this mount, with AT_RECURSIVE also for all below it; mount_setattr(2)";
 
@@ -125,7 +131,7 @@ pub(crate) fn attach_changed(
     for (number, (recursive, one)) in changes.iter().enumerate() {
         match change(goal, mount, *recursive, *one, RESTRICTED) {
             Err(fault) if is_missing(&fault) => {
-                attach(goal, mount, onto, place, why)?;
+                move_mount(goal, mount, onto, place, why)?;
                 let rest = changes.iter().skip(number);
                 return rest
                     .into_iter()
@@ -134,7 +140,7 @@ pub(crate) fn attach_changed(
             done => done?,
         }
     }
-    attach(goal, mount, onto, place, why)
+    move_mount(goal, mount, onto, place, why)
 }
 
 /// Adds flags to an attached mount.
@@ -163,7 +169,7 @@ pub(crate) fn propagate(goal: &str, tree: BorrowedFd<'_>, propagation: Propagati
 }
 
 /// Attaches a mount over the descriptor `onto`, whose path in the root is `place`.
-pub(crate) fn attach(
+pub(crate) fn move_mount(
     goal: &str,
     mount: BorrowedFd<'_>,
     onto: BorrowedFd<'_>,
@@ -173,5 +179,19 @@ pub(crate) fn attach(
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     let text =
         format!("move_mount(fd, \"\", root:{}, \"\", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)", shown(place));
-    call(goal, text, why, || move_mount(mount, "", onto, "", flags))
+    call(goal, text, why, || rustix::mount::move_mount(mount, "", onto, "", flags))
+}
+
+/// Attaches a mount with these flags over "/". It hides nothing yet: the process's root is the mount below, until it pivots.
+pub(crate) fn attach_over_root(mount: &OwnedFd, attributes: Attributes) -> Result<(), Fault> {
+    let top = open_directory(Path::new("/"), "open the root directory")?;
+    let changes = [(true, Change::add(attributes))];
+    attach_changed(ATTACH, mount.as_fd(), &changes, top.as_fd(), Path::new("/"), ATTACHED_FIRST)
+}
+
+/// Opens a directory of this mount namespace, to mount on it or to clone its mount.
+pub(crate) fn open_directory(path: &Path, goal: &str) -> Result<OwnedFd, Fault> {
+    look(goal, format!("openat(AT_FDCWD, {:?}, O_PATH|O_DIRECTORY)", path.to_string_lossy()), || {
+        openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    })
 }

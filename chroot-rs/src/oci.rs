@@ -23,10 +23,11 @@ use rustix::fs::{FileType, OFlags};
 use crate::devices;
 use crate::entry::{Absent, Attributes, Bind, Device, Entry, Propagation, PropagationKind, What};
 use crate::facts::Facts;
-use crate::identity::{Identity, Request};
+use crate::identity::{Identity, IdentityRequest};
+use crate::mount_api;
 use crate::mount_options::place;
 use crate::resolve::{self, Links};
-use crate::root::{self, Source};
+use crate::source::Source;
 use config::Config;
 use mounts::Step;
 
@@ -68,7 +69,7 @@ impl Bundle {
             }
             Err(_) => self.root.clone(),
         };
-        let base = root::open_directory(Path::new("/"), "look for links on the path of the bundle's root")?;
+        let base = mount_api::open_directory(Path::new("/"), "look for links on the path of the bundle's root")?;
         match resolve::open(base.as_fd(), &path, OFlags::PATH | OFlags::DIRECTORY, Links::Refuse) {
             Err(rustix::io::Errno::LOOP) => {
                 let shown = self.root.display();
@@ -159,7 +160,7 @@ impl Bundle {
         list
     }
 
-    pub(crate) fn identity(&self) -> Request {
+    pub(crate) fn identity(&self) -> IdentityRequest {
         self.process.identity()
     }
 

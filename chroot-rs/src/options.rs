@@ -8,7 +8,7 @@ use plumbing::command_line::manual::after_help;
 use plumbing::command_line::options::Narration;
 use plumbing::command_line::ordinary::Ordinary;
 
-use crate::confinement::{self, Capabilities};
+use crate::capabilities::{self, Capabilities};
 use crate::confinement_options::ConfinementOptions;
 use crate::root_options::RootOptions;
 
@@ -63,7 +63,7 @@ pub struct Options {
     pub(crate) skip_chdir: bool,
 
     /// Keep only these capabilities: default (with --std), docker, podman, none, all, or names, e.g. default,NET_RAW
-    #[arg(long, value_name = "SET", value_parser = confinement::capabilities, help_heading = "Confinement")]
+    #[arg(long, value_name = "SET", value_parser = capabilities::parse, help_heading = "Confinement")]
     pub(crate) capabilities: Option<Capabilities>,
     /// Do not set no_new_privs (set-user-ID programs and file capabilities keep working)
     #[arg(long, requires = "std", help_heading = "Confinement")]

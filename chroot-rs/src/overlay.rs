@@ -17,7 +17,7 @@ use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::entry::{Attributes, Filesystem, shown};
-use crate::{mount_api, refusal, root};
+use crate::{mount_api, refusal};
 
 const GOAL: &str = "make the root from its layers";
 
@@ -47,17 +47,17 @@ pub(crate) fn make(lower: &[PathBuf], upper: Option<&Path>, attributes: Attribut
 }
 
 fn open(path: &Path) -> Result<OwnedFd, Fault> {
-    root::open_directory(path, &format!("open the layer {}", shown(path)))
+    mount_api::open_directory(path, &format!("open the layer {}", shown(path)))
 }
 
 /// Opens the directory that takes the changes: the caller's, or a new one in memory that ends with the container.
 fn top(upper: Option<&Path>) -> Result<OwnedFd, Fault> {
     if let Some(path) = upper {
-        return root::open_directory(path, &format!("open the upper layer's directory {}", shown(path)));
+        return mount_api::open_directory(path, &format!("open the upper layer's directory {}", shown(path)));
     }
     let tmpfs = Filesystem::new("tmpfs", &[("mode", "755")], Attributes::empty());
     let mount = mount_api::fresh("make a layer for the changes", &tmpfs, "changes are kept in memory; tmpfs(5)")?;
-    root::attach_over_root(&mount)?;
+    mount_api::attach_over_root(&mount, Attributes::empty())?;
     Ok(mount)
 }
 
@@ -84,7 +84,7 @@ fn enter(directory: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Fault> {
     if narrate::is_dry_run() {
         return Ok(None);
     }
-    let before = root::open_directory(Path::new("."), "remember the working directory")?;
+    let before = mount_api::open_directory(Path::new("."), "remember the working directory")?;
     own(GOAL, "fchdir(fd)", || rustix::process::fchdir(directory))?;
     Ok(Some(before))
 }

@@ -17,11 +17,12 @@ use plumbing::process::{chain, session};
 use plumbing::{Fault, Status};
 use rustix::fs::Mode;
 
+use crate::accounts::Accounts;
 use crate::confinement::Confinement;
 use crate::confinement_options::ConfinementOptions;
 use crate::entry::{Attributes, Entry, PropagationKind};
-use crate::facts::{Facts, host_file};
-use crate::identity::{Books, Identity, Request};
+use crate::facts::Facts;
+use crate::identity::{Identity, IdentityRequest};
 use crate::in_root::InRoot;
 use crate::mount_options::MountOption;
 use crate::oci::Bundle;
@@ -29,8 +30,11 @@ use crate::options::Options;
 use crate::reachable::{self, Reachable};
 use crate::record::{Built, Root};
 use crate::request::{Form, Leave};
-use crate::root::{self, Source};
-use crate::{audit, host_root, mount_api, populate, setns, std_mounts, switch_root};
+use crate::root;
+use crate::source::Source;
+use crate::{
+    audit, chroot, host_root, mount_api, mount_namespace, pivot_root, populate, setns, std_mounts, switch_root,
+};
 
 /// The plan of one run.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ pub struct Plan {
     std: bool,
     read_only: bool,
     mounts: Vec<MountOption>,
-    identity: Request,
+    identity: IdentityRequest,
     confinement: Confinement,
     gates: Places,
     sealed_copy: bool,
@@ -91,7 +95,11 @@ impl Plan {
             std: options.std,
             read_only: options.root.read_only,
             mounts: options.root.mounts.0,
-            identity: Request::parse(options.userspec.as_deref(), options.group.as_deref(), options.groups.as_deref())?,
+            identity: IdentityRequest::parse(
+                options.userspec.as_deref(),
+                options.group.as_deref(),
+                options.groups.as_deref(),
+            )?,
             confinement: Confinement {
                 std: options.std,
                 capabilities: options.capabilities,
@@ -119,7 +127,7 @@ impl Plan {
             std: false,
             read_only: false,
             mounts: Vec::new(),
-            identity: Request::default(),
+            identity: IdentityRequest::default(),
             confinement: Confinement::default(),
             gates: Places::default(),
             sealed_copy: false,
@@ -168,7 +176,7 @@ impl Plan {
             ));
         }
         let identity = look_up(&root::open(path)?, &self.identity, &host_books(&self.identity))?;
-        root::chroot(path, skip_chdir)?;
+        chroot::chroot(path, skip_chdir)?;
         identity.warn_of_old_form();
         let process = self.confinement.process(identity, false);
         process.apply(|| gates.pass())?;
@@ -189,7 +197,7 @@ impl Plan {
             true => session::replace_null().and_then(|()| session::leave())?,
             false => false,
         };
-        root::leave_callers_mounts()?;
+        mount_namespace::unshare()?;
         let (Built { mut process, .. }, root) = self.build(work, self.look_around(work, None, KindSet::EMPTY)?)?;
         process.new_session &= !leads_session;
         let mut is_closed = false;
@@ -210,7 +218,7 @@ impl Plan {
 
     fn build_held(&self, stage: &mut Stage, mut work: Work) -> Result<(), Fault> {
         stage.require_unfinished("change the root of")?;
-        setns::require_own_mounts(stage)?;
+        mount_namespace::require_own(stage)?;
         // The container's mount namespace begins as a copy of ours, but joining it does not keep the working directory.
         look("find the new root", "getcwd()", || work.source.make_absolute())?;
         look("find the sources of the mounts", "getcwd()", || {
@@ -228,7 +236,7 @@ impl Plan {
     /// Makes the root, then the mounts in it, then changes the root to it: the host's paths can be reached while the mounts are
     /// made, and not afterwards.
     fn build(&self, work: &Work, outside: Outside) -> Result<(Built, InRoot), Fault> {
-        root::cut_off(work.bundle.as_ref().map_or(PropagationKind::Private, Bundle::begins_as))?;
+        mount_namespace::stop_propagation(work.bundle.as_ref().map_or(PropagationKind::Private, Bundle::begins_as))?;
         // Without a umask, the modes in the lists apply unchanged; the command gets the caller's umask back.
         let mask = rustix::process::umask(Mode::empty());
         let is_read_only = work.bundle.as_ref().map_or(self.read_only, Bundle::is_read_only);
@@ -236,7 +244,7 @@ impl Plan {
         let is_harmful = self.is_harmful(work, &outside.facts);
         let mut reachable: Vec<_> =
             is_harmful.then(|| reachable::root(&work.source, is_read_only)).flatten().into_iter().collect();
-        let root = root::attach(&work.source, self.attributes())?;
+        let root = root::make(&work.source, self.attributes())?;
         let root = if work.bundle.is_some() { root.following() } else { root };
         let built = self
             .fill_and_enter(&root, work, &outside, &mut reachable)
@@ -294,7 +302,7 @@ impl Plan {
         }
         match self.form {
             Form::Container { leave: Leave::ByChroot, .. } => switch_root::root(root, source)?,
-            _ => root::pivot(root)?,
+            _ => pivot_root::pivot(root)?,
         }
         Ok(Built { root: Root::of(source, read_only, &root.copies().paths(), mounts), process })
     }
@@ -334,9 +342,9 @@ impl Plan {
 struct Outside {
     facts: Facts,
     /// The identity of the command.
-    request: Request,
+    request: IdentityRequest,
     /// The host's user and group names.
-    books: Books,
+    books: Accounts,
 }
 
 impl Outside {
@@ -346,24 +354,18 @@ impl Outside {
 }
 
 /// Reads the host's names; a host without these files has none.
-fn host_books(request: &Request) -> Books {
+fn host_books(request: &IdentityRequest) -> Accounts {
     match request.is_empty() {
-        true => Books::default(),
-        false => Books { passwd: host_file("/etc/passwd"), group: host_file("/etc/group") },
+        true => Accounts::default(),
+        false => Accounts::of_host(),
     }
 }
 
-fn look_up(root: &InRoot, request: &Request, outside: &Books) -> Result<Identity, Fault> {
+fn look_up(root: &InRoot, request: &IdentityRequest, outside: &Accounts) -> Result<Identity, Fault> {
     if request.is_empty() {
         return Ok(Identity::default());
     }
-    let inside =
-        Books { passwd: text(root.read(Path::new("/etc/passwd"))?), group: text(root.read(Path::new("/etc/group"))?) };
-    request.resolve(&inside, outside)
-}
-
-fn text(content: Option<Vec<u8>>) -> String {
-    String::from_utf8_lossy(&content.unwrap_or_default()).into_owned()
+    request.resolve(&Accounts::of_root(root)?, outside)
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ fn fresh(
         (Err(fault), _) => return Err(fault),
     };
     let onto = root.directory(target)?;
-    mount_api::attach(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
+    mount_api::move_mount(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
     let node = match kind {
         "proc" => Node::Host("/proc".into(), filesystem.attributes),
         "sysfs" => Node::Host("/sys".into(), filesystem.attributes),
@@ -141,7 +141,7 @@ fn seen(root: &InRoot, target: &Path, file: &Path, why: &str) -> Result<Option<M
     }
     let Some(from) = root.find(file)? else { return Ok(None) };
     let mount = mount_api::clone_of(&goal, from.as_fd(), false, why)?;
-    mount_api::attach(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
+    mount_api::move_mount(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
     Ok(Some(Mount::mask(target, "bind", Some("tmpfs"))))
 }
 

@@ -12,7 +12,7 @@ use plumbing::narrate;
 use rustix::fs::{CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatvfs, openat};
 
 use crate::entry::{Attributes, Entry, What, shown};
-use crate::root::Source;
+use crate::source::Source;
 
 /// The search permission of others.
 const SEARCH_BY_OTHERS: u32 = 0o001;

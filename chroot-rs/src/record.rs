@@ -7,7 +7,7 @@ use plumbing::text::Text;
 use serde::{Deserialize, Serialize};
 
 use crate::entry::Mount;
-use crate::root::Source;
+use crate::source::Source;
 
 /// The record's member `root`.
 #[derive(Debug, Default, Serialize, Deserialize)]

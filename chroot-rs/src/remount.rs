@@ -13,7 +13,7 @@ use plumbing::{Fault, narrate};
 use rustix::fs::{Mode, OFlags, openat};
 
 use crate::entry::{Attributes, Change, Propagation};
-use crate::root;
+use crate::mount_id::mount_id_of;
 
 /// The flags: word of mountinfo, flag of `mount(2)`, flag of `mount_setattr(2)`.
 const FLAGS: [(&str, MsFlags, Attributes); 7] = [
@@ -45,7 +45,7 @@ pub(crate) fn change(
         return Ok(());
     }
     let mounts = mountinfo::own()?;
-    let top = root::mount_id_of(goal, tree)?;
+    let top = mount_id_of(goal, tree)?;
     for mount in below(&mounts, top).into_iter().take(if recursive { usize::MAX } else { 1 }) {
         if mount.id == top {
             remount(goal, tree, flags_of(mount), change, why)?;
@@ -113,7 +113,7 @@ fn open(goal: &str, tree: BorrowedFd<'_>, top: u64, mounts: &[Mount], mount: &Mo
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let text = format!("openat(fd, {:?}, O_PATH|O_NOFOLLOW)", relative.to_string_lossy());
     let opened = look(goal, text, || openat(tree, relative, flags, Mode::empty()))?;
-    match root::mount_id_of(goal, opened.as_fd())? == mount.id {
+    match mount_id_of(goal, opened.as_fd())? == mount.id {
         true => Ok(opened),
         false => Err(Fault::new(format!("cannot {goal}: another mount covers the one on {place}")).with_remedy(
             "without mount_setattr(2), since Linux 5.12, a mount can be changed only if its path leads to it",

@@ -10,7 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use plumbing::command_line::ordinary::{Declared, Name, Ordinary, Takes};
 
 use crate::mount_options::{self, MountOption};
-use crate::root::Source;
+use crate::source::Source;
 
 /// The options that a bundle's configuration replaces.
 const OF_A_BUNDLE: [&str; 22] = [

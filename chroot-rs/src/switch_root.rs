@@ -16,7 +16,9 @@ use rustix::thread::CapabilitySet;
 
 use crate::entry::quoted;
 use crate::in_root::InRoot;
-use crate::root::{MOST_COVERS, Source, mount_id, open_directory};
+use crate::mount_api::{MOST_STACKED, open_directory};
+use crate::mount_id::mount_id;
+use crate::source::Source;
 use crate::{mount_api, refusal};
 
 const GOAL: &str = "change the root";
@@ -27,7 +29,7 @@ pub(crate) fn root(root: &InRoot, source: &Source) -> Result<(), Fault> {
     if let Source::Directory(_) = source {
         let top = open_directory(Path::new("/"), "open the root directory")?;
         let why = "it covers the old root, which cannot be pivoted; move_mount(2)";
-        mount_api::attach(GOAL, root.bottom(), top.as_fd(), Path::new("/"), why)?;
+        mount_api::move_mount(GOAL, root.bottom(), top.as_fd(), Path::new("/"), why)?;
     }
     for mount in mounted_in_root()? {
         let_go(&mount.point)?;
@@ -57,13 +59,13 @@ fn mounted_in_root() -> Result<Vec<Mount>, Fault> {
 fn let_go(point: &Path) -> Result<(), Fault> {
     let text = format!("umount2({}, MNT_DETACH|UMOUNT_NOFOLLOW)", quoted(point));
     let why = "otherwise the container could mount this part of the old root again; umount(2)";
-    for _ in 0..MOST_COVERS {
+    for _ in 0..MOST_STACKED {
         call(GOAL, &text, why, || unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)).map_err(locked)?;
         if narrate::is_dry_run() || mount_id(point)? == mount_id(Path::new("/"))? {
             return Ok(());
         }
     }
-    Err(Fault::new(format!("cannot {GOAL}: more than {MOST_COVERS} mounts are at {}", quoted(point))))
+    Err(Fault::new(format!("cannot {GOAL}: more than {MOST_STACKED} mounts are at {}", quoted(point))))
 }
 
 fn locked(fault: Fault) -> Fault {

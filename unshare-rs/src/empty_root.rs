@@ -19,8 +19,8 @@ use rustix::mount::{
 };
 use rustix::thread::CapabilitySet;
 
+use crate::namespaces::unshare;
 use crate::options::Propagation;
-use crate::plan::unshare;
 use crate::propagation;
 
 const GOAL: &str = "give the init an empty root directory";

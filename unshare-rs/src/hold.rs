@@ -21,43 +21,52 @@ use plumbing::{Fault, Status, narrate};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::clock_offsets::ClockOffsets;
 use crate::mapping::{Caller, Maps};
+use crate::namespaces::{Namespaces, manuals, unshare};
 use crate::old_namespaces::{Errands, Outside};
-use crate::plan::{Hold, manuals, set_up, unshare};
 use crate::{init, map_helper, refusal};
 
+/// Namespaces that stay open for a pipeline, and the parameters of the init that keeps them.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NewHold {
+    pub(crate) namespaces: Namespaces,
+    pub(crate) offsets: ClockOffsets,
+    pub(crate) orders: init::Orders,
+}
+
 /// Makes the init of the container and passes the record on.
-pub(crate) fn hold(plan: &Hold) -> Result<Status, Fault> {
+pub(crate) fn hold(new: &NewHold) -> Result<Status, Fault> {
     record_out::require_reader()?;
-    let kinds = plan.namespaces.kinds;
+    let kinds = new.namespaces.kinds;
     let ours = OwnNamespaces::now();
-    let maps = plan.namespaces.mapping.resolve(Caller::now(), false)?;
+    let maps = new.namespaces.mapping.resolve(Caller::now(), false)?;
     let kit = Kit::prepare()?;
     match kinds.contains(Kind::Time) {
-        false => hold_with(plan, kinds, &maps, kit, &ours),
+        false => hold_with(new, kinds, &maps, kit, &ours),
         true => {
             let first: KindSet = kinds.iter().filter(|kind| matches!(kind, Kind::User | Kind::Time)).collect();
-            unshare_first(plan, first, &maps)?;
-            hold_with(plan, kinds.iter().filter(|kind| !first.contains(*kind)).collect(), &Maps::default(), kit, &ours)
+            unshare_first(new, first, &maps)?;
+            hold_with(new, kinds.iter().filter(|kind| !first.contains(*kind)).collect(), &Maps::default(), kit, &ours)
         }
     }
 }
 
 /// Makes the namespaces that must exist before the init, which starts inside them, and sets the clock offsets.
-fn unshare_first(plan: &Hold, kinds: KindSet, maps: &Maps) -> Result<(), Fault> {
+fn unshare_first(new: &NewHold, kinds: KindSet, maps: &Maps) -> Result<(), Fault> {
     let outside = Outside::station(Errands { maps, persist: &[], pid_file: None })?;
     refusal::explain(kinds, unshare(kinds))?;
     maps.prepare("self")?;
     outside.map()?;
     maps.write_inside()?;
     outside.leave()?;
-    plan.offsets.write()
+    new.offsets.write()
 }
 
-fn hold_with(plan: &Hold, kinds: KindSet, maps: &Maps, kit: Kit, ours: &OwnNamespaces) -> Result<Status, Fault> {
+fn hold_with(new: &NewHold, kinds: KindSet, maps: &Maps, kit: Kit, ours: &OwnNamespaces) -> Result<Status, Fault> {
     let (mapped, map) = own("wait for id maps", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     match refusal::explain(kinds, clone(kinds))? {
-        Cloned::Child => match await_maps(maps, mapped, map).and_then(|()| become_init(plan, maps, kit.init)) {
+        Cloned::Child => match await_maps(maps, mapped, map).and_then(|()| become_init(new, maps, kit.init)) {
             Ok(()) if narrate::is_dry_run() => Ok(Status::SUCCESS),
             Ok(()) => exit_now(Status::OURS),
             Err(fault) => exit_now(fault.report(narrate::tool())),
@@ -73,7 +82,7 @@ fn hold_with(plan: &Hold, kinds: KindSet, maps: &Maps, kit: Kit, ours: &OwnNames
                 return Err(Fault::already_told(Status::OURS));
             }
             let target = Target::of_pidfd(pid, pidfd)?;
-            hand_over(plan, target, kit.lease, ours)
+            hand_over(new, target, kit.lease, ours)
         }
     }
 }
@@ -119,8 +128,8 @@ fn clone(kinds: KindSet) -> Result<Cloned, Fault> {
     fork_into(kinds, format!("create the {} namespaces", kinds.names()), &why)
 }
 
-fn hand_over(plan: &Hold, target: Target, lease: Lease, ours: &OwnNamespaces) -> Result<Status, Fault> {
-    let passed = record_of(plan, &target, ours).and_then(|record| record_out::pass_on(&record, Some(lease.as_fd())));
+fn hand_over(new: &NewHold, target: Target, lease: Lease, ours: &OwnNamespaces) -> Result<Status, Fault> {
+    let passed = record_of(new, &target, ours).and_then(|record| record_out::pass_on(&record, Some(lease.as_fd())));
     match passed {
         Ok(()) => lease.release(&target).map(|()| Status::SUCCESS),
         Err(fault) => match lease.abandon(&target)? {
@@ -130,8 +139,8 @@ fn hand_over(plan: &Hold, target: Target, lease: Lease, ours: &OwnNamespaces) ->
     }
 }
 
-fn record_of(plan: &Hold, target: &Target, ours: &OwnNamespaces) -> Result<Record, Fault> {
-    let name = Some(Text(plan.orders.name.clone())).filter(|name| !name.0.is_empty());
+fn record_of(new: &NewHold, target: &Target, ours: &OwnNamespaces) -> Result<Record, Fault> {
+    let name = Some(Text(new.orders.name.clone())).filter(|name| !name.0.is_empty());
     let mut record = Record::new(name.as_ref(), target.identity()?)?;
     let mut namespaces = Vec::new();
     for kind in Kind::ALL {
@@ -140,7 +149,7 @@ fn record_of(plan: &Hold, target: &Target, ours: &OwnNamespaces) -> Result<Recor
         }
     }
     record.set_namespaces(&namespaces)?;
-    if let Some(hostname) = &plan.namespaces.hostname {
+    if let Some(hostname) = &new.namespaces.hostname {
         record.set("hostname", &Text(hostname.clone()))?;
     }
     Ok(record)
@@ -173,21 +182,21 @@ impl Kit {
 }
 
 /// Sets up the namespaces, in the child, gives up everything of the host, and executes the sealed copy.
-fn become_init(plan: &Hold, maps: &Maps, kit: InitKit) -> Result<(), Fault> {
+fn become_init(new: &NewHold, maps: &Maps, kit: InitKit) -> Result<(), Fault> {
     maps.write_inside()?;
     session::begin("the container outlives the terminal that it was made from; setsid(2)")?;
-    set_up(&plan.namespaces)?;
+    new.namespaces.set_up()?;
     own("leave the directory", "chdir(\"/\")", || rustix::process::chdir("/"))?;
     let executable = if narrate::is_dry_run() { kit.executable } else { arrange_descriptors(kit)? };
-    let argv: Vec<OsString> = plan.orders.to_argv();
+    let argv: Vec<OsString> = new.orders.to_argv();
     let why = "the container must not reach a file of the host through /proc/1/exe";
-    let why = match plan.orders.ttl_ms {
+    let why = match new.orders.ttl_ms {
         Some(ttl) => format!("{why}; this init exits unless a command is entered within {ttl} ms"),
         None => why.to_owned(),
     };
     sealed::exec_without_environment(&executable, &argv, &why)?;
     // Only a dry run continues here, because it did not execute the copy.
-    let is_root = plan.namespaces.kinds.contains(Kind::User);
+    let is_root = new.namespaces.kinds.contains(Kind::User);
     init::confine(if is_root { Holding::Everything } else { Holding::Now })
 }
 

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod manual;
-pub mod options;
+mod options;
 pub mod plan;
 
 mod accounts;
@@ -23,6 +23,7 @@ mod init;
 mod map_helper;
 mod map_refusal;
 mod mapping;
+mod namespaces;
 mod new_root;
 mod old_namespaces;
 mod persist;

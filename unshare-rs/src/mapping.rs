@@ -14,7 +14,7 @@ use crate::{accounts, map_refusal, subid};
 
 /// The maps that the options ask for; pure.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Request {
+pub(crate) struct MapRequest {
     pub(crate) users: Side,
     pub(crate) groups: Side,
     pub(crate) setgroups: Option<Setgroups>,
@@ -104,7 +104,7 @@ impl Sort {
     }
 }
 
-impl Request {
+impl MapRequest {
     /// Reports whether a map is requested.
     pub(crate) fn implies_user_namespace(&self) -> bool {
         self.users != Side::default() || self.groups != Side::default()

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use plumbing::command_line::options::Narration;
 use plumbing::pipeline::gates::{Gates, Places};
 use plumbing::process::exposure::{self, Exposure};
-use plumbing::process::namespace::{Kind, KindSet};
+use plumbing::process::namespace::Kind;
 use plumbing::process::sealed;
 use plumbing::process::startup::Parsed;
 use plumbing::{Fault, Status};
@@ -18,37 +18,35 @@ use crate::command::Command;
 use crate::credentials::{self, Credentials};
 use crate::first_process::{Role, Tether};
 use crate::forward::Forward;
-use crate::mapping::{Caller, Request};
+use crate::hold::NewHold;
+use crate::mapping::Caller;
+use crate::namespaces::{self, Namespaces};
 use crate::old_namespaces::{Errands, Outside};
-use crate::options::{Options, Propagation};
+use crate::options::Options;
 use crate::reaper::Forked;
-use crate::{first_process, fresh_proc, hold, host_name, init, new_root, propagation, reaper, refusal, request};
+use crate::{first_process, fresh_proc, hold, init, new_root, reaper, refusal};
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Plan {
+pub struct Plan {
+    pub(crate) narration: Narration,
+    pub(crate) action: Action,
+}
+
+/// The ways in which unshare-rs can work.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Action {
     /// Create namespaces and become the command.
     Run(Box<Run>),
     /// Create namespaces with a small init that keeps them, and print a record.
-    Hold(Hold),
+    Hold(NewHold),
     /// Run as that init; only `--hold` itself asks for this.
     Init(init::Orders),
 }
 
-/// The new namespaces, and what to set up in them.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Namespaces {
-    pub(crate) kinds: KindSet,
-    pub(crate) mapping: Request,
-    pub(crate) propagation: Propagation,
-    pub(crate) hostname: Option<OsString>,
-    pub(crate) domainname: Option<OsString>,
-}
-
 /// A command in new namespaces.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Run {
-    pub(crate) narration: Narration,
+pub(crate) struct Run {
     pub(crate) namespaces: Namespaces,
     pub(crate) persist: Vec<(Kind, PathBuf)>,
     pub(crate) owner: Option<(u32, u32)>,
@@ -67,47 +65,32 @@ pub struct Run {
     pub(crate) command: Command,
 }
 
-/// A hold: namespaces that stay open for a pipeline.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Hold {
-    pub(crate) narration: Narration,
-    pub(crate) namespaces: Namespaces,
-    pub(crate) offsets: ClockOffsets,
-    pub(crate) orders: init::Orders,
-}
-
 impl Plan {
     /// Parses argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
         if let Some(orders) = init::Orders::from_argv(&argv) {
-            return Ok(Parsed::Plan(Plan::Init(orders)));
+            return Ok(Parsed::Plan(Plan { narration: Narration::default(), action: Action::Init(orders) }));
         }
-        plumbing::command_line::options::parse::<Options>(argv)?.and_then(request::plan)
+        plumbing::command_line::options::parse::<Options>(argv)?.and_then(Plan::try_from)
     }
 
     /// Begins the narration, and returns which processes may see this run.
     pub fn begin(&self) -> Exposure {
-        match self {
-            Plan::Run(run) => {
-                run.narration.begin();
-                let exposure = if run.root.is_some() { Exposure::IMAGE } else { Exposure::NEIGHBORS };
-                // The id maps are written through our own /proc.
-                exposure.hiding_itself()
-            }
-            Plan::Hold(plan) => {
-                plan.narration.begin();
-                Exposure::NEIGHBORS.hiding_itself()
-            }
-            Plan::Init(_) => Exposure::NOBODY,
+        self.narration.begin();
+        match &self.action {
+            // The id maps are written through our own /proc.
+            Action::Run(run) if run.root.is_some() => Exposure::IMAGE.hiding_itself(),
+            Action::Run(_) | Action::Hold(_) => Exposure::NEIGHBORS.hiding_itself(),
+            Action::Init(_) => Exposure::NOBODY,
         }
     }
 
     /// Applies the plan. Returns the command's status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
-        match self {
-            Plan::Run(run) => run.apply(),
-            Plan::Hold(plan) => hold::hold(plan),
-            Plan::Init(orders) => init::run(orders),
+        match &self.action {
+            Action::Run(run) => run.apply(),
+            Action::Hold(new) => hold::hold(new),
+            Action::Init(orders) => init::run(orders),
         }
     }
 }
@@ -128,7 +111,7 @@ impl Run {
             credentials::become_owner(owner)?;
         }
         if !kinds.is_empty() {
-            refusal::explain(kinds, unshare(kinds))?;
+            refusal::explain(kinds, namespaces::unshare(kinds))?;
         }
         // Only children enter new pid and time namespaces, so the steps that need these come after the fork. The maps
         // come first: without a map every id is the overflow id, so no file can be created.
@@ -162,7 +145,7 @@ impl Run {
 
     /// Finishes the set-up, in the process that becomes the command or its init.
     fn go_on(&self, tether: Tether, outside: Outside<'_>, gates: Gates) -> Result<Status, Fault> {
-        set_up(&self.namespaces)?;
+        self.namespaces.set_up()?;
         self.set_up_files()?;
         // Not the init, which its owner is to enter; it runs from a sealed copy.
         if !self.init {
@@ -203,32 +186,4 @@ impl Run {
         }
         self.binfmt.after_root(changes_root)
     }
-}
-
-/// Sets up the new namespaces from inside, in the same way for a command and for a hold.
-pub(crate) fn set_up(namespaces: &Namespaces) -> Result<(), Fault> {
-    if namespaces.kinds.contains(Kind::Mnt) {
-        // Before any mount, which would otherwise propagate to the namespace that this one was copied from.
-        propagation::set(namespaces.propagation)?;
-    }
-    if let Some(name) = &namespaces.hostname {
-        host_name::set(name)?;
-    }
-    namespaces.domainname.as_deref().map_or(Ok(()), host_name::set_domain)
-}
-
-/// Creates namespaces of these kinds for this process and its children.
-pub(crate) fn unshare(kinds: KindSet) -> Result<(), Fault> {
-    let why = format!("new {} namespaces from here on; {}", kinds.names(), manuals(kinds));
-    plumbing::kernel::call(
-        format!("create the {} namespaces", kinds.names()),
-        format!("unshare({})", kinds.flag_names()),
-        &why,
-        || nix::sched::unshare(kinds.flags()),
-    )
-}
-
-/// Returns the manual pages of these kinds.
-pub(crate) fn manuals(kinds: KindSet) -> String {
-    kinds.iter().map(Kind::manual).collect::<Vec<_>>().join(", ")
 }

@@ -11,35 +11,42 @@ use crate::clock_offsets::ClockOffsets;
 use crate::command::Command;
 use crate::credentials::Credentials;
 use crate::forward::Forward;
+use crate::hold::NewHold;
 use crate::init::Orders;
-use crate::mapping::{Request, Setgroups, Side, Wanted};
+use crate::mapping::{MapRequest, Setgroups, Side, Wanted};
+use crate::namespaces::Namespaces;
 use crate::options::Options;
-use crate::plan::{Hold, Namespaces, Plan, Run};
+use crate::plan::{Action, Plan, Run};
 use crate::values;
 
 /// The longest file name (`NAME_MAX`): a container's name can become a file name.
 const LONGEST_NAME: usize = 255;
 
-/// Returns the plan, or a usage error that names the contradiction.
-pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
-    let mapping = mapping(&options);
-    let kinds = kinds(&options, &mapping);
-    check(&options, &mapping, kinds)?;
-    if options.hold {
+impl TryFrom<Options> for Plan {
+    type Error = Fault;
+
+    /// Returns the plan, or a usage error that names the contradiction.
+    fn try_from(options: Options) -> Result<Plan, Fault> {
+        let mapping = mapping(&options);
+        let kinds = kinds(&options, &mapping);
+        check(&options, &mapping, kinds)?;
+        let narration = options.narration;
+        if !options.hold {
+            return Ok(Plan { narration, action: Action::Run(Box::new(run(options, kinds, mapping))) });
+        }
         check_hold(&options)?;
-        let (narration, offsets) = (options.narration, offsets(&options));
         let is_explained = narration.explain || narration.dry_run;
         let orders = Orders { name: options.name.clone().unwrap_or_default(), ttl_ms: options.ttl, is_explained };
-        return Ok(Plan::Hold(Hold { narration, namespaces: namespaces(options, kinds, mapping), offsets, orders }));
+        let offsets = offsets(&options);
+        let new = NewHold { namespaces: namespaces(options, kinds, mapping), offsets, orders };
+        Ok(Plan { narration, action: Action::Hold(new) })
     }
-    Ok(Plan::Run(Box::new(run(options, kinds, mapping))))
 }
 
-fn run(options: Options, kinds: KindSet, mapping: Request) -> Run {
+fn run(options: Options, kinds: KindSet, mapping: MapRequest) -> Run {
     let clears = options.clear_env || !options.whitelist_env.is_empty();
     let (binfmt, proc_of_binfmt) = binfmt(&options);
     Run {
-        narration: options.narration,
         persist: persist(&options),
         owner: options.owner,
         offsets: offsets(&options),
@@ -67,7 +74,7 @@ fn run(options: Options, kinds: KindSet, mapping: Request) -> Run {
     }
 }
 
-fn namespaces(options: Options, kinds: KindSet, mapping: Request) -> Namespaces {
+fn namespaces(options: Options, kinds: KindSet, mapping: MapRequest) -> Namespaces {
     Namespaces {
         kinds,
         mapping,
@@ -81,12 +88,12 @@ fn offsets(options: &Options) -> ClockOffsets {
     ClockOffsets { monotonic: options.monotonic, boottime: options.boottime }
 }
 
-fn mapping(options: &Options) -> Request {
+fn mapping(options: &Options) -> MapRequest {
     let ranges = |own: &[Wanted]| {
         let both = [(options.map_auto, Wanted::Auto), (options.map_subids, Wanted::Subids)];
         own.iter().cloned().chain(both.into_iter().filter_map(|(asked, range)| asked.then_some(range))).collect()
     };
-    Request {
+    MapRequest {
         users: Side { single: options.single_ids.user.clone(), ranges: ranges(&options.map_users) },
         groups: Side { single: options.single_ids.group.clone(), ranges: ranges(&options.map_groups) },
         setgroups: options.setgroups,
@@ -94,7 +101,7 @@ fn mapping(options: &Options) -> Request {
 }
 
 /// Returns the requested kinds of namespaces, with those that other options imply.
-fn kinds(options: &Options, mapping: &Request) -> KindSet {
+fn kinds(options: &Options, mapping: &MapRequest) -> KindSet {
     let mut kinds: KindSet =
         by_kind(options).into_iter().filter_map(|(kind, asked)| asked.is_some().then_some(kind)).collect();
     let has_binfmt = options.mount_binfmt.is_some() || options.load_interp.is_some();
@@ -143,7 +150,7 @@ fn binfmt(options: &Options) -> (Binfmt, Option<PathBuf>) {
     }
 }
 
-fn check(options: &Options, mapping: &Request, kinds: KindSet) -> Result<(), Fault> {
+fn check(options: &Options, mapping: &MapRequest, kinds: KindSet) -> Result<(), Fault> {
     let needs = [
         ("--hostname", options.hostname.is_some(), Kind::Uts, "sets the name of a new namespace: add --uts"),
         ("--domainname", options.domainname.is_some(), Kind::Uts, "sets the name of a new namespace: add --uts"),

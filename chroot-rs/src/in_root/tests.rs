@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rustix::fs::mknodat;
+
 use super::*;
 
 /// A root and, next to it, a directory that must not be touched.

@@ -8,7 +8,7 @@ use plumbing::text::Text;
 use serde_json::Value;
 
 use super::{config, refuse};
-use crate::identity::{Identity, Request};
+use crate::identity::{Identity, IdentityRequest};
 
 /// The identity and the confinement of the command.
 #[derive(Debug)]
@@ -64,9 +64,9 @@ impl Wanted {
     }
 
     /// Returns the identity, by number: a bundle has no names.
-    pub(super) fn identity(&self) -> Request {
+    pub(super) fn identity(&self) -> IdentityRequest {
         let number = |id: u32| format!("+{id}");
-        Request {
+        IdentityRequest {
             user: Some(number(self.user.uid)),
             group: Some(number(self.user.gid)),
             groups: Some(self.user.additional_gids.iter().map(|gid| number(*gid)).collect()),

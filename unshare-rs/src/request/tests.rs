@@ -18,7 +18,7 @@ fn parse(words: &[&str]) -> Result<Plan, Fault> {
 
 fn run_of(words: &[&str]) -> Box<Run> {
     match parse(words) {
-        Ok(Plan::Run(run)) => run,
+        Ok(Plan { action: Action::Run(run), .. }) => run,
         other => panic!("a run, not {other:?}"),
     }
 }

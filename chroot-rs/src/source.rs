@@ -1,0 +1,36 @@
+//! Where the root comes from: a directory, a descriptor, or a new root that is made. No I/O here, except for the working
+//! directory.
+
+use std::path::PathBuf;
+
+/// The source of the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A directory of the host.
+    Directory(PathBuf),
+    /// A directory or mount that is already open.
+    Descriptor(i32),
+    /// A new root with the host's programs.
+    Host,
+    /// A new empty root in memory.
+    Tmpfs,
+    /// An overlay of directories, the first topmost; changes are kept in `upper`, or discarded with the container.
+    Overlay { lower: Vec<PathBuf>, upper: Option<PathBuf> },
+}
+
+impl Source {
+    /// Makes its paths absolute.
+    pub(crate) fn make_absolute(&mut self) -> std::io::Result<()> {
+        let absolute = |path: &mut PathBuf| std::path::absolute(&path).map(|named| *path = named);
+        match self {
+            Source::Directory(path) => absolute(path),
+            Source::Overlay { lower, upper } => lower.iter_mut().chain(upper).try_for_each(absolute),
+            Source::Descriptor(_) | Source::Host | Source::Tmpfs => Ok(()),
+        }
+    }
+
+    /// Reports whether the root existed before: then nothing may be written to it if it is to be read-only.
+    pub(crate) fn is_given(&self) -> bool {
+        matches!(self, Source::Directory(_) | Source::Descriptor(_))
+    }
+}

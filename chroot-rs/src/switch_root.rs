@@ -9,6 +9,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use plumbing::kernel::{call, look, own};
+use plumbing::process::kernel_text;
 use plumbing::process::mountinfo::Mount;
 use plumbing::{Fault, narrate};
 use rustix::mount::{UnmountFlags, unmount};
@@ -49,7 +50,7 @@ pub(crate) fn root(root: &InRoot, source: &Source) -> Result<(), Fault> {
 /// Lists the mounts directly on the old root's mount; those below them are unmounted with them.
 fn mounted_in_root() -> Result<Vec<Mount>, Fault> {
     const PATH: &str = "/proc/self/mountinfo";
-    let table = look(GOAL, format!("read({PATH:?})"), || std::fs::read(PATH))?;
+    let table = look(GOAL, format!("read({PATH:?})"), || kernel_text::bytes(PATH))?;
     let top = mount_id(Path::new("/"))?;
     let mounts = table.split(|byte| *byte == b'\n').filter_map(Mount::parse);
     Ok(mounts.filter(|mount| mount.parent == top && mount.point != Path::new("/")).collect())

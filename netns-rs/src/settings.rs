@@ -105,13 +105,13 @@ impl Settings {
 
     /// Reads a setting; `None` if it does not exist, such as one of an interface that is not made yet.
     pub fn get(&self, path: &str) -> Result<Option<String>, Fault> {
-        let mut text = String::new();
-        let read = self.file(path, OFlags::RDONLY).and_then(|mut file| file.read_to_string(&mut text));
+        let mut text = Vec::new();
+        let read = self.file(path, OFlags::RDONLY).and_then(|mut file| file.read_to_end(&mut text));
         match read {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             read => look(format!("read {}", name_of(path)), format!("read(\"{DIRECTORY}/{path}\")"), || read)?,
         };
-        Ok(Some(text.trim_end().to_owned()))
+        Ok(Some(String::from_utf8_lossy(&text).trim_end().to_owned()))
     }
 
     fn file(&self, path: &str, flags: OFlags) -> Result<std::fs::File, std::io::Error> {

@@ -1,5 +1,6 @@
 //! Processes: the one that runs, the one that a record names, and what is executed next.
 
+pub mod accounts;
 pub mod chain;
 pub mod closing;
 pub mod environment;
@@ -8,6 +9,7 @@ pub mod examine;
 pub mod exposure;
 pub mod foreign_descriptor;
 pub mod foreign_user;
+pub mod kernel_text;
 pub mod mountinfo;
 pub mod namespace;
 pub mod procfs;

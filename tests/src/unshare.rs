@@ -5,6 +5,7 @@ pub mod apparmor_policy;
 pub mod explained;
 pub mod init;
 pub mod maps;
+pub mod odd_subuid;
 pub mod options;
 pub mod refusals;
 pub mod security_modules;
@@ -28,4 +29,4 @@ pub const TOPICS: &[&[Row]] = &[
 ];
 
 /// Topics that need the host, because they compare with the programs that are installed there or are many.
-pub const HOST_TOPICS: &[&[Row]] = &[agreement::ROWS];
+pub const HOST_TOPICS: &[&[Row]] = &[agreement::ROWS, odd_subuid::ROWS];

@@ -47,6 +47,6 @@ impl Command {
 /// Returns the shell of the environment, otherwise that of our user, otherwise /bin/sh.
 fn shell(environment: &Environment) -> OsString {
     let variable = environment.get("SHELL").filter(|shell| !shell.is_empty()).map(OsStr::to_owned);
-    let of_user = || accounts::shell(nix::unistd::getuid().as_raw()).map(OsString::from);
+    let of_user = || accounts::shell(nix::unistd::getuid().as_raw());
     variable.or_else(of_user).unwrap_or_else(|| "/bin/sh".into())
 }

@@ -9,7 +9,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::id_map::{Extent, Span, minus};
 use crate::mapping::{Sort, own_ids};
-use crate::{proc_status, security_module};
+use crate::{proc_status, security_module, subid};
 
 /// Explains the refusal of a single id, which the process itself wrote.
 pub(crate) fn explain_inside(fault: Fault, map: &[Extent], may_map_root: bool) -> Fault {
@@ -74,6 +74,9 @@ pub(crate) fn explain_helper(fault: Fault) -> Fault {
         Some("1") => fault.with_remedy(
             "no_new_privs is set here, so set-user-ID programs get no privileges; start from a process without it",
         ),
-        _ => fault,
+        _ => match subid::unreadable_for_helpers() {
+            Some(remedy) => fault.with_remedy(remedy),
+            None => fault,
+        },
     }
 }

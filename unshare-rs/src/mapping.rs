@@ -8,6 +8,7 @@ use std::io::Write;
 
 use plumbing::Fault;
 use plumbing::kernel::{call, look};
+use plumbing::process::kernel_text;
 
 use crate::id_map::{self, Extent, Range, Span};
 use crate::{accounts, map_refusal, subid};
@@ -170,7 +171,7 @@ impl Wanted {
 /// Returns the ids that our own user namespace has.
 pub(crate) fn own_ids(sort: Sort) -> Result<Vec<Span>, Fault> {
     let path = format!("/proc/self/{}", sort.file());
-    let map = look("read our own id map", format!("open({path:?})"), || std::fs::read_to_string(&path))?;
+    let map = look("read our own id map", format!("open({path:?})"), || kernel_text::read(&path))?;
     Ok(id_map::ids_inside(&map))
 }
 

@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use plumbing::Fault;
 use plumbing::confinement::privilege::{holds, is_mapped};
 use plumbing::kernel::{Cloned, call, exit_now, fork};
+use plumbing::process::kernel_text;
 use plumbing::process::namespace::{Kind, KindSet};
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::thread::CapabilitySet;
@@ -66,7 +67,7 @@ fn exhausted(kinds: KindSet) -> Option<String> {
     };
     let kind = alone.into_iter().find(|(_, kind)| attempt(with_user(*kind)) == Some(Errno::ENOSPC))?.0;
     let sysctl = format!("user.max_{}_namespaces", kind.proc_name());
-    let limit = std::fs::read_to_string(format!("/proc/sys/{}", sysctl.replace('.', "/"))).ok();
+    let limit = kernel_text::read(format!("/proc/sys/{}", sysctl.replace('.', "/"))).ok();
     let limit = limit.as_deref().map(str::trim);
     if limit == Some("0") {
         return Some(format!("{sysctl} is 0 here; raise it with sysctl"));
@@ -139,20 +140,19 @@ fn user_namespaces_forbidden(errno: Errno) -> Option<String> {
     }
     // Only a security module refuses a user namespace with this errno.
     (errno == Errno::EACCES).then(|| {
-        let modules = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+        let modules = kernel_text::read("/sys/kernel/security/lsm").unwrap_or_default();
         format!("a security module refuses it ({}); the rule is in its log (dmesg or the audit log)", modules.trim())
     })
 }
 
 fn sysctl(path: &str, value: &str) -> bool {
-    std::fs::read_to_string(format!("/proc/sys/{path}")).is_ok_and(|text| text.trim() == value)
+    kernel_text::read(format!("/proc/sys/{path}")).is_ok_and(|text| text.trim() == value)
 }
 
 /// Returns the id map in which our own id is missing.
 fn unmapped() -> Option<&'static str> {
-    let lacks = |file: &str, id: u32| {
-        std::fs::read_to_string(format!("/proc/self/{file}")).is_ok_and(|map| !is_mapped(&map, id))
-    };
+    let lacks =
+        |file: &str, id: u32| kernel_text::read(format!("/proc/self/{file}")).is_ok_and(|map| !is_mapped(&map, id));
     let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
     [("uid_map", uid), ("gid_map", gid)].into_iter().find(|(file, id)| lacks(file, *id)).map(|(file, _)| file)
 }

@@ -4,9 +4,8 @@
 //! Each of them shows the label of a process in /proc/self/attr, and the reason of a refusal only in its log. For
 //! AppArmor the label names the profile; SELinux can be asked again whether it allows the operation.
 
-use std::fs;
-
 use plumbing::confinement::selinux;
+use plumbing::process::kernel_text;
 
 /// Returns which module refuses user namespaces, and what to change.
 pub(crate) fn remedy() -> Option<String> {
@@ -17,7 +16,7 @@ pub(crate) fn remedy() -> Option<String> {
 /// not have this sysctl.
 pub(crate) fn restriction() -> Option<String> {
     let path = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
-    fs::read_to_string(path).is_ok_and(|value| value.trim() == "1").then(|| {
+    kernel_text::read(path).is_ok_and(|value| value.trim() == "1").then(|| {
         "kernel.apparmor_restrict_unprivileged_userns is 1 here: AppArmor allows user namespaces only to programs \
         whose profile has the rule \"userns,\"; add such a profile for unshare-rs to /etc/apparmor.d, or set the \
         sysctl to 0"
@@ -53,6 +52,6 @@ fn selinux() -> Option<String> {
 
 /// Reads the label that a security module gives us. The files end with a NUL or a newline, or with neither.
 fn attribute(name: &str) -> Option<String> {
-    let text = fs::read_to_string(format!("/proc/self/attr/{name}")).ok()?;
+    let text = kernel_text::read(format!("/proc/self/attr/{name}")).ok()?;
     Some(text.trim_end_matches(['\0', '\n']).to_owned()).filter(|text| !text.is_empty())
 }

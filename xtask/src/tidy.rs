@@ -121,6 +121,25 @@ fn module(name: &str, text: &str, findings: &mut Vec<String>) {
             findings.push(format!("{name}:{number}: {UNSAFE} code; give plumbing/src/kernel.rs a safe wrapper"));
         }
     }
+    reading(name, text, length, findings);
+}
+
+/// Refuses calls that read a whole file as UTF-8 or without a limit: one odd byte would make all of it unreadable, and a
+/// FIFO or a device in its place would block us.
+fn reading(name: &str, text: &str, length: usize, findings: &mut Vec<String>) {
+    const REFUSED: [&str; 4] = ["read_to_string", "std::fs::read(", " fs::read(", "(fs::read("];
+    if ["tests/", "xtask/"].iter().any(|folder| name.starts_with(folder)) || name.ends_with("/tests.rs") {
+        return;
+    }
+    let code = |line: &str| line.split("//").next().unwrap_or_default().to_owned();
+    for (number, line) in numbered(text).take(length) {
+        if let Some(call) = REFUSED.iter().find(|call| code(line).contains(*call)) {
+            findings.push(format!(
+                "{name}:{number}: {call}; use plumbing's kernel_text for files of /proc and /sys, and regular or \
+                 named_file for all others"
+            ));
+        }
+    }
 }
 
 /// Reports whether a line of code contains the word; comments do not count.
@@ -159,5 +178,16 @@ mod tests {
         module("netns-rs/src/main.rs", &"\n".repeat(401), &mut findings);
         module("netns-rs/src/main.rs", "//! fine\n#[cfg(test)]\n", &mut findings);
         assert_eq!(findings.len(), 3, "{findings:?}");
+    }
+
+    #[test]
+    fn a_file_that_is_read_as_text_is_found() {
+        let mut findings = Vec::new();
+        let text =
+            "//! fine\nlet a = std::fs::read_to_string(path);\nlet b = fs::read(path); // fs::read(\n// fs::read(\n";
+        module("netns-rs/src/name.rs", text, &mut findings);
+        module("netns-rs/src/name.rs", &format!("//! fine\n#[cfg(test)]\n{text}"), &mut findings);
+        module("tests/src/name.rs", text, &mut findings);
+        assert_eq!(findings.len(), 2, "{findings:?}");
     }
 }

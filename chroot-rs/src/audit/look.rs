@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use nix::errno::Errno;
+use plumbing::process::kernel_text;
 use plumbing::process::mountinfo::{self, Mount};
 use rustix::fs::{Mode, OFlags};
 
@@ -26,7 +27,7 @@ pub(crate) fn some(listed: &[String]) -> String {
 
 /// Reads a file as text; nothing if it is missing or not readable.
 pub(crate) fn read(path: impl AsRef<Path>) -> Option<String> {
-    fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    kernel_text::read(path).ok()
 }
 
 /// Reports whether a file has content that we may read. A mask has none.

@@ -84,8 +84,9 @@ const FAILED: &str = "!";
 
 impl Start {
     fn read(started: OwnedFd) -> Result<Start, Fault> {
-        let mut text = String::new();
-        look("wait for the exec", "read(pipe)", || std::fs::File::from(started).read_to_string(&mut text))?;
+        let mut text = Vec::new();
+        look("wait for the exec", "read(pipe)", || std::fs::File::from(started).read_to_end(&mut text))?;
+        let text = String::from_utf8_lossy(&text);
         Ok(Start { runs: !text.contains(FAILED), sibling: text.replace(FAILED, "").parse().ok() })
     }
 }

@@ -7,6 +7,7 @@
 use plumbing::confinement::privilege::ResourceLimit;
 use plumbing::confinement::privilege::likeness::{Filter, Likeness, Sets, prepare};
 use plumbing::kernel::{call, look};
+use plumbing::process::kernel_text;
 use plumbing::process::target::{Target, status_field};
 use plumbing::{Fault, narrate};
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -105,7 +106,7 @@ impl<'a> Like<'a> {
     fn take_oom_score(&self) -> Result<(), Fault> {
         const FILE: &str = "/proc/self/oom_score_adj";
         let goal = "have the target's priority for the OOM killer";
-        let own = look(goal, format!("read({FILE:?})"), || std::fs::read_to_string(FILE))?;
+        let own = look(goal, format!("read({FILE:?})"), || kernel_text::read(FILE))?;
         if own.trim_end() == self.oom_score_adj {
             return Ok(());
         }
@@ -122,9 +123,8 @@ impl<'a> Like<'a> {
 /// Returns the rights that we have and the target lacks, which a command would keep unless it is made like the target.
 pub(crate) fn more_than(target: &Target) -> Result<Vec<&'static str>, Fault> {
     let own = std::process::id().cast_signed();
-    let own =
-        look("read our own status", "read(\"/proc/self/status\")", || std::fs::read_to_string("/proc/self/status"))
-            .map(|text| Status { pid: own, text })?;
+    let own = look("read our own status", "read(\"/proc/self/status\")", || kernel_text::read("/proc/self/status"))
+        .map(|text| Status { pid: own, text })?;
     let theirs = Status::of(target)?;
     let bounding = |status: &Status| status.likeness(None).map(|it| it.sets.bounding);
     let has = |status: &Status, field| status.number(field).map(|number| number != 0);

@@ -12,6 +12,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use plumbing::confinement::privilege::holds;
 use plumbing::kernel::{Instruction, call, iterate, link_task_iterator, load_iterator_program, look};
+use plumbing::process::kernel_text;
 use plumbing::process::namespace::Kind;
 use plumbing::process::target::{Target, is_in_first_namespace};
 use plumbing::{Fault, narrate};
@@ -59,7 +60,7 @@ struct Link {
 
 impl Program {
     fn load(goal: &str) -> Result<Program, Fault> {
-        let types = look(goal, format!("read({TYPES:?})"), || std::fs::read(TYPES)).map_err(explain_absence)?;
+        let types = look(goal, format!("read({TYPES:?})"), || kernel_text::bytes(TYPES)).map_err(explain_absence)?;
         let (number, places) = Btf::parse(&types)
             .and_then(|types| Some((types.function("bpf_iter_task")?, Places::of(&types)?)))
             .ok_or_else(|| Fault::new(format!("cannot {goal}: {TYPES} does not describe where they are stored")))?;

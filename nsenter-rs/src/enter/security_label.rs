@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::confinement::selinux;
 use plumbing::kernel::{call, look};
+use plumbing::process::kernel_text;
 use plumbing::process::sealed::confining_profile;
 use plumbing::process::target::{Target, read_at};
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -35,7 +36,7 @@ pub(crate) fn follow(target: &Target) -> Result<(), Fault> {
 
 /// Asks the policy in advance: if execve(2) failed inside, the error would not show what SELinux refused.
 fn may_have(context: &str) -> Result<(), String> {
-    let own = std::fs::read_to_string("/proc/self/attr/current").unwrap_or_default();
+    let own = kernel_text::read("/proc/self/attr/current").unwrap_or_default();
     let [own, context] = [own.as_str(), context].map(|label| label.trim_end_matches(['\0', '\n']));
     if own == context || !selinux::is_enforcing() {
         return Ok(());
@@ -54,7 +55,7 @@ pub(crate) fn follow_any(target: &Target) -> Result<(), Fault> {
     follow(target)?;
     // Linux before 5.8 has no such directory; attr/current then belongs to the first security module.
     let Ok(label) = read_at(target.dir(), "attr/apparmor/current") else { return Ok(()) };
-    let own = std::fs::read("/proc/self/attr/apparmor/current").unwrap_or_default();
+    let own = kernel_text::bytes("/proc/self/attr/apparmor/current").unwrap_or_default();
     match profile(&label).filter(|_| label != own) {
         Some(profile) => {
             let goal = format!("follow the AppArmor profile of process {}", target.pid());

@@ -11,6 +11,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use plumbing::kernel::{call, look, own};
+use plumbing::process::kernel_text;
 use plumbing::process::target::{status_field, wait_readable};
 use plumbing::{Fault, Status};
 use rustix::process::{PidfdFlags, pidfd_open};
@@ -219,7 +220,7 @@ impl Command {
 
     /// Reports whether the command neither ignores, blocks nor handles SIGTSTP.
     fn stops_by_default(&self) -> bool {
-        let Ok(status) = std::fs::read_to_string(format!("/proc/{}/status", self.pid)) else { return false };
+        let Ok(status) = kernel_text::read(format!("/proc/{}/status", self.pid)) else { return false };
         let stop = 1_u64 << (Signal::SIGTSTP as i32 - 1);
         let signals = |set| u64::from_str_radix(status_field(&status, set)?, 16).ok();
         ["SigBlk", "SigIgn", "SigCgt"].into_iter().all(|set| signals(set).is_some_and(|signals| signals & stop == 0))

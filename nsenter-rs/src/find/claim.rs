@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use plumbing::cgroup::hierarchy::{Hierarchies, memberships};
 use plumbing::kernel::nsfs::namespace_owner_uid;
+use plumbing::process::kernel_text;
 use plumbing::process::namespace::Kind;
 use plumbing::process::target::{Target, own_namespace_inode, status_field};
 use rustix::fs::{Mode, OFlags, openat};
@@ -203,7 +204,7 @@ pub(crate) fn is_contained(target: &Target, may_be_first: bool) -> bool {
         [_, inside] => !(may_be_first && inside == "1"),
         _ => true,
     };
-    let own = std::fs::read("/proc/self/cgroup").unwrap_or_default();
+    let own = kernel_text::bytes("/proc/self/cgroup").unwrap_or_default();
     let is_ours = |hierarchy: &Vec<String>, group: &Path| {
         memberships(&own).any(|(controllers, path)| controllers == *hierarchy && path.starts_with(group))
     };

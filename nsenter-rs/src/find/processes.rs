@@ -12,6 +12,7 @@ use std::path::Path;
 
 use plumbing::Fault;
 use plumbing::kernel::look;
+use plumbing::process::kernel_text;
 use plumbing::process::namespace::Kind;
 use plumbing::process::target::{Target, own_namespace_inode, status_field};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
@@ -128,7 +129,7 @@ impl Process {
     pub(crate) fn children(&self) -> impl Iterator<Item = Target> {
         let parent = self.target.pid();
         let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
-        let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+        let lists = tasks.filter_map(|task| kernel_text::read(task.path().join("children")).ok());
         let pids: Vec<i32> = lists
             .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
             .collect();

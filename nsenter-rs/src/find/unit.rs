@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use plumbing::cgroup::hierarchy::Hierarchy;
+use plumbing::process::kernel_text;
 use plumbing::process::target::Target;
 
 use super::claim::{Claim, Group, is_roots};
@@ -73,7 +74,7 @@ fn of_group(hierarchy: &Hierarchy, root: &Path, point: &Path, group: &Path, name
 
 /// Returns the oldest eligible process in a group, or below it if a manager in the unit has divided the group.
 fn first_process(group: &Path, is_eligible: impl Fn(&Target) -> bool + Copy) -> Option<Target> {
-    let procs = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let procs = kernel_text::read(group.join("cgroup.procs")).unwrap_or_default();
     let processes = procs.lines().filter_map(|pid| Target::of_pid(pid.parse().ok()?).ok());
     oldest(processes.filter(is_eligible)).or_else(|| {
         let below =

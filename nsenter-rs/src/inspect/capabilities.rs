@@ -4,6 +4,7 @@
 //! user namespace are less than a single one in the host's.
 
 use plumbing::confinement::privilege::{DOCKER_CAPABILITIES, capability_names, capability_set};
+use plumbing::process::kernel_text;
 use rustix::thread::CapabilitySet;
 use serde::Serialize;
 
@@ -62,7 +63,7 @@ pub(super) fn docker() -> CapabilitySet {
 
 /// Returns all capabilities of this kernel.
 pub(super) fn all() -> CapabilitySet {
-    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").ok();
+    let last = kernel_text::read("/proc/sys/kernel/cap_last_cap").ok();
     let last: u32 = last.and_then(|last| last.trim().parse().ok()).unwrap_or(40);
     CapabilitySet::from_bits_retain(1u64.checked_shl(last + 1).map_or(u64::MAX, |above| above - 1))
 }

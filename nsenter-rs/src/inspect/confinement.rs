@@ -6,6 +6,7 @@
 
 use nix::errno::Errno;
 use plumbing::Fault;
+use plumbing::process::kernel_text;
 use plumbing::process::target::Target;
 use plumbing::text::Text;
 use serde::Serialize;
@@ -42,7 +43,7 @@ impl Confinement {
     pub(super) fn is_unconfined(&self) -> bool {
         let Some(Some(label)) = self.label.ok() else { return false };
         label.0.to_str().is_some_and(confines_nothing)
-            || std::fs::read("/sys/fs/selinux/enforce").is_ok_and(|enforce| enforce == b"0")
+            || kernel_text::bytes("/sys/fs/selinux/enforce").is_ok_and(|enforce| enforce == b"0")
     }
 }
 

@@ -3,9 +3,12 @@
 //! The host is what process 1 sees; if we may not inspect process 1, it is what we see.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use plumbing::Fault;
 use plumbing::kernel::look;
+use plumbing::process::kernel_text;
 use plumbing::process::namespace::Kind;
 use plumbing::process::target::Target;
 use plumbing::text::Text;
@@ -106,8 +109,8 @@ impl Namespaces {
     }
 
     fn add_sharer(&mut self, kind: Kind, pid: i32) {
-        let comm = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-        let comm = Text::from(&*String::from_utf8_lossy(comm.strip_suffix(b"\n").unwrap_or(&comm)));
+        let comm = kernel_text::bytes(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let comm = Text::from(OsStr::from_bytes(comm.strip_suffix(b"\n").unwrap_or(&comm)));
         if let Some((_, Seen::Value(namespace))) = self.0.iter_mut().find(|(known, _)| *known == kind) {
             namespace.with.push(Sharer { pid, comm }, 64);
         }

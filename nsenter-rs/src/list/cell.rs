@@ -7,6 +7,9 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use plumbing::command_line::regular;
+use plumbing::narrate;
+use plumbing::process::accounts;
 use plumbing::process::namespace::Kind;
 use plumbing::process::target::Target;
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
@@ -127,7 +130,7 @@ impl<'a> View<'a> {
     }
 
     fn user(&self, uid: u32) -> Vec<u8> {
-        let users = self.users.get_or_init(|| users(&std::fs::read("/etc/passwd").unwrap_or_default()));
+        let users = self.users.get_or_init(|| users(&passwd()));
         users.get(&uid).cloned().unwrap_or_else(|| uid.to_string().into_bytes())
     }
 
@@ -184,15 +187,22 @@ fn first(file: OwnedFd, most: usize) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Reads /etc/passwd; a report has numbers instead of names where it cannot be read, and says so.
+fn passwd() -> Vec<u8> {
+    const LONGEST: u64 = 16 << 20;
+    let read = regular::read(std::path::Path::new("/etc/passwd"), LONGEST).unwrap_or_else(|fault| {
+        narrate::warn(format!("{fault}; users are shown as numbers"));
+        None
+    });
+    read.unwrap_or_default()
+}
+
 /// Returns the names of users by uid; the first line with a uid counts. `passwd(5)`.
 fn users(passwd: &[u8]) -> HashMap<u32, Vec<u8>> {
     let mut users = HashMap::new();
-    for line in passwd.split(|byte| *byte == b'\n') {
-        let mut fields = line.split(|byte| *byte == b':');
-        let (name, uid) = (fields.next(), fields.nth(1));
-        let uid = uid.and_then(|uid| std::ffi::OsStr::from_bytes(uid).to_str()?.parse().ok());
-        if let (Some(name), Some(uid)) = (name, uid) {
-            users.entry(uid).or_insert_with(|| name.to_vec());
+    for fields in accounts::entries(passwd) {
+        if let Some(uid) = fields.get(2).and_then(|uid| accounts::id(uid)) {
+            users.entry(uid).or_insert_with(|| fields[0].to_vec());
         }
     }
     users

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::Fault;
 use crate::kernel::{call, set_seccomp_filter};
+use crate::process::kernel_text;
 use crate::process::target::status_field;
 use action::Action;
 pub use few::{Allowed, allow_only};
@@ -104,7 +105,7 @@ pub(crate) fn flag_names(flags: u32) -> String {
 
 /// Explains EACCES: without no_new_privs a filter could mislead a set-user-ID program.
 pub(crate) fn explain(fault: Fault) -> Fault {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = kernel_text::read("/proc/self/status").unwrap_or_default();
     match fault.errno() {
         Some(Errno::EACCES) if status_field(&status, "NoNewPrivs") == Some("0") => fault.with_remedy(
             "CAP_SYS_ADMIN is missing here, and without it a filter needs no_new_privs: add --no-new-privs",

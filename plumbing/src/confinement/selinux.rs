@@ -5,24 +5,26 @@
 use std::fs;
 use std::io::{Read, Write};
 
+use crate::process::kernel_text;
+
 const FOLDER: &str = "/sys/fs/selinux";
 
 /// Returns whether SELinux enforces its policy; false without SELinux.
 pub fn is_enforcing() -> bool {
-    fs::read_to_string(format!("{FOLDER}/enforce")).is_ok_and(|value| value.trim() == "1")
+    kernel_text::read(format!("{FOLDER}/enforce")).is_ok_and(|value| value.trim() == "1")
 }
 
 /// Returns whether the policy allows this to `subject`. `None` if it does not know the class, or gives no answer.
 pub fn is_allowed(subject: &str, object: &str, class: &str, permission: &str) -> Option<bool> {
     let number = |file: &str| -> Option<u32> {
-        fs::read_to_string(format!("{FOLDER}/class/{class}/{file}")).ok()?.trim().parse().ok()
+        kernel_text::read(format!("{FOLDER}/class/{class}/{file}")).ok()?.trim().parse().ok()
     };
     let (index, permission) = (number("index")?, number(&format!("perms/{permission}"))?);
     let mut question = fs::OpenOptions::new().read(true).write(true).open(format!("{FOLDER}/access")).ok()?;
     question.write_all(format!("{subject} {object} {index}").as_bytes()).ok()?;
-    let mut answer = String::new();
-    question.read_to_string(&mut answer).ok()?;
-    allows(&answer, permission)
+    let mut answer = Vec::new();
+    question.read_to_end(&mut answer).ok()?;
+    allows(std::str::from_utf8(&answer).ok()?, permission)
 }
 
 /// Parses `allowed decided auditallow auditdeny seqno flags`, with a bit for each permission of the class.

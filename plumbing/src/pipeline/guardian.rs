@@ -82,8 +82,9 @@ const UNKNOWN_CHILD: &str = "its parent exits, so that the command has no child 
 const MADE: u8 = b'+';
 
 fn hear(reader: OwnedFd) -> Result<String, Fault> {
-    let mut text = String::new();
-    look("read the answer of the guardian", "read(pipe)", || std::fs::File::from(reader).read_to_string(&mut text))?;
+    let mut text = Vec::new();
+    look("read the answer of the guardian", "read(pipe)", || std::fs::File::from(reader).read_to_end(&mut text))?;
+    let text = String::from_utf8_lossy(&text);
     match text.strip_prefix(char::from(MADE)) {
         Some(text) => Ok(text.to_owned()),
         None => Err(Fault::already_told(Status::OURS)),

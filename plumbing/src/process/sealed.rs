@@ -20,6 +20,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_
 use crate::Fault;
 use crate::kernel::{call, look, own};
 use crate::process::environment::Environment;
+use crate::process::kernel_text;
 use crate::process::startup;
 
 const OWN_FILE: &str = "/proc/self/exe";
@@ -146,7 +147,7 @@ fn exec(
 
 /// Returns the AppArmor profile that confines us, if one does; `apparmor(7)`.
 pub fn confining_profile() -> Option<String> {
-    let label = std::fs::read_to_string("/proc/self/attr/apparmor/current").ok()?;
+    let label = kernel_text::read("/proc/self/attr/apparmor/current").ok()?;
     let profile = label.trim_end_matches(['\0', '\n']).strip_suffix(" (enforce)")?;
     Some(profile.to_owned())
 }

@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use crate::Fault;
 use crate::kernel::{call, look};
 use crate::pipeline::record::Init;
+use crate::process::kernel_text;
 use crate::process::namespace::{Kind, KindSet};
 
 /// `PID_FS_MAGIC` of <linux/magic.h>: since Linux 6.9 pidfds have a file system of their own, and so unique inodes.
@@ -271,7 +272,7 @@ pub fn stat_field(stat: &str, number: usize) -> Option<u64> {
 
 fn boot_id() -> Result<String, Fault> {
     const PATH: &str = "/proc/sys/kernel/random/boot_id";
-    let id = look("identify this boot", format!("read(\"{PATH}\")"), || std::fs::read_to_string(PATH))?;
+    let id = look("identify this boot", format!("read(\"{PATH}\")"), || kernel_text::read(PATH))?;
     Ok(id.trim_end().to_owned())
 }
 

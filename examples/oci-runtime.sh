@@ -10,7 +10,7 @@
 #
 # It needs jq(1), to hand each tool its part of config.json: limits to cgexec-rs, a network to netns-rs, namespaces, id
 # maps and the host name to unshare-rs, namespaces that exist to nsenter-rs, and all else to chroot-rs, which waits at
-# a FIFO until `start` writes to it. Hooks, sysctl and terminals are left out.
+# a FIFO until `start` writes to it. Hooks, sysctl and terminals are left out; a limit that no tool keeps is an error.
 set -eu
 
 fail() { echo "oci-runtime.sh: $*" >&2; exit 1; }
@@ -66,8 +66,19 @@ words='
     then error("\(.type | tojson) is no kind of namespace")
     elif .path | type != "string" or (startswith("/") | not) then error("\(.path | tojson) is no absolute path")
     else "--\({network: "net"}[.type] // .type)=\(.path)" end;
+  def asks:
+    if type == "object" or type == "array" then any(.[]; asks)
+    else . as $value | all(null, 0, -1, false, ""; . != $value) end;
+  def is_kept:
+    . as $name | any("memory.limit", "memory.swap", "pids.limit", "cpu.quota", "cpu.period", "devices"; . == $name);
   (.linux.resources // {}) as $limits
+  | [ $limits | to_entries[] | .key as $of
+      | if .value | type == "object" then .value | to_entries[] | .key = "\($of).\(.key)" else . end
+      | select((.key | is_kept | not) and (.value | asks)) | .key | tojson ] as $others
+  | if $others != [] then error("nothing here keeps the limits \($others | join(", ")) of linux.resources") else . end
   | [ ($limits.memory.limit // empty | select(. > 0) | "--memory=\(.)"),
+      # The specification counts memory and swap together here.
+      ($limits.memory.swap // empty | select(. > 0) | "--swap=\(. - ($limits.memory.limit // 0))"),
       ($limits.pids.limit // empty | select(. > 0) | "--pids=\(.)"),
       (if ($limits.cpu.quota // 0) > 0 then "--cpus=\($limits.cpu.quota / ($limits.cpu.period // 100000))"
        else empty end) ] as $limited

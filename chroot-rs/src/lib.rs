@@ -31,6 +31,7 @@ mod mount_options;
 mod oci;
 mod options;
 mod overlay;
+mod parameters;
 mod pivot_root;
 pub mod plan;
 mod populate;

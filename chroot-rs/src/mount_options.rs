@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::entry::{Absent, Attributes, Bind, Entry, Filesystem, Otherwise, What};
 use crate::facts::Facts;
-use crate::{devices, idmap};
+use crate::{devices, idmap, parameters};
 
 /// One mount option of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,9 +169,11 @@ fn fresh(target: &OsStr, kind: &str, mut attributes: Attributes, words: Vec<Stri
     let mut parameters = Vec::new();
     for word in &words {
         if !change(&mut attributes, word) {
-            parameters.push(word.split_once('=').unwrap_or((word, "")));
+            let (key, text) = word.split_once('=').unwrap_or((word, ""));
+            parameters.push((key, parameters::value(kind, key, text)?));
         }
     }
+    let parameters: Vec<_> = parameters.iter().map(|(key, text)| (*key, text.as_str())).collect();
     let filesystem = Filesystem::new(kind, &parameters, attributes);
     let why = "a new file system; fsopen(2)";
     Ok(MountOption::Entry(Entry::new(place(target)?, What::Fresh(filesystem, Otherwise::Refuse), why)))

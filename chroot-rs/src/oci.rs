@@ -14,10 +14,10 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use plumbing::Fault;
 use plumbing::command_line::named_file;
 use plumbing::confinement::privilege::Process;
 use plumbing::kernel::look;
+use plumbing::{Fault, json};
 use rustix::fs::{FileType, OFlags};
 
 use crate::devices;
@@ -53,7 +53,7 @@ impl Bundle {
         let text = named_file::read("--oci", &goal, &path)?;
         let directory = look(&goal, "getcwd()", || std::path::absolute(directory))?;
         let wrong = |wrong: String| Fault::new(format!("cannot use {shown}: {wrong}"));
-        let config: Config = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+        let config: Config = json::read(&text).map_err(|error| wrong(error.to_string()))?;
         let bundle = Bundle::understand(config, &directory).map_err(wrong)?;
         bundle.refuse_links_to_root(&directory)?;
         Ok(bundle)
@@ -187,7 +187,12 @@ fn device(device: &config::Device) -> Result<(PathBuf, Device), String> {
         other => return Err(format!("unknown device type {other:?}")),
     };
     let config::Device { major, minor, .. } = *device;
-    let mode = device.file_mode.unwrap_or(0o666) & 0o7777;
+    let mode = match device.file_mode.unwrap_or(0o666) {
+        mode @ ..=0o7777 => mode,
+        // Some engines copy the whole mode of a device of the host.
+        mode if FileType::from_raw_mode(mode) == kind && mode & !0o177_777 == 0 => mode & 0o7777,
+        mode => return Err(format!("the fileMode {mode} of its device {:?} is not a mode of it", device.path)),
+    };
     let owner = (device.uid, device.gid);
     Ok((place(device.path.as_os_str())?, Device { kind, major, minor, mode, owner }))
 }
@@ -222,6 +227,9 @@ mod tests {
             (r#""linux":{"rootfsPropagation":"shared"}"#, "shared"),
             (r#""linux":{"rootfsPropagation":"odd"}"#, "odd"),
             (r#""linux":{"devices":[{"type":"x","path":"/dev/x"}]}"#, "\"x\""),
+            (r#""linux":{"devices":[{"type":"c","path":"/dev/x","fileMode":65974}]}"#, "65974"),
+            (r#""linux":{"devices":[{"type":"c","path":"/dev/x","fileMode":25008}]}"#, "25008"),
+            (r#""process":{"cwd":"/","user":{"umask":512}}"#, "512"),
             (r#""process":{"cwd":"/","apparmorProfile":"strict"}"#, "apparmorProfile"),
             (r#""process":{"cwd":"/","capabilities":{"bounding":["CAP_FLY"]}}"#, "CAP_FLY"),
             (r#""process":{"cwd":"here"}"#, "cwd"),

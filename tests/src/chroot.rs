@@ -1,6 +1,7 @@
 //! Rows about chroot-rs: roots, mounts, confinement, bundles and the audit.
 
 pub mod agreement;
+pub mod as_written;
 pub mod audit;
 pub mod hostile_roots;
 pub mod mounts;
@@ -15,7 +16,8 @@ pub mod seccomp;
 use crate::harness::row::Row;
 
 /// The topics, in the order in which they run.
-pub const TOPICS: &[&[Row]] = &[seccomp::ROWS, privilege::ROWS, oci::ROWS, oci_words::ROWS, audit::ROWS];
+pub const TOPICS: &[&[Row]] =
+    &[seccomp::ROWS, as_written::ROWS, privilege::ROWS, oci::ROWS, oci_words::ROWS, audit::ROWS];
 
 /// Topics that need the host, because they compare with the programs that are installed there or are many.
 pub const HOST_TOPICS: &[&[Row]] =

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use plumbing::confinement::privilege::id;
+use plumbing::confinement::privilege::{id, umask};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -73,6 +73,7 @@ pub(super) struct User {
     pub(super) uid: u32,
     #[serde(default, deserialize_with = "id::of_json")]
     pub(super) gid: u32,
+    #[serde(default, deserialize_with = "umask::of_json_if_any")]
     pub(super) umask: Option<u32>,
     #[serde(default, deserialize_with = "id::list_of_json")]
     pub(super) additional_gids: Vec<u32>,

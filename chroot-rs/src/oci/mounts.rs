@@ -9,6 +9,7 @@ use crate::entry::{Attributes, Bind, Change, Entry, Filesystem, Otherwise, Propa
 use crate::facts::Facts;
 use crate::idmap::IdMap;
 use crate::mount_options::place;
+use crate::parameters;
 use crate::std_mounts::cgroup_entries;
 
 /// A part of the list that one mount becomes.
@@ -194,8 +195,12 @@ impl<'a> Words<'a> {
         if self.idmap.is_some() || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
             return Err("only a bind can be id-mapped".to_owned());
         }
-        let parameters: Vec<_> =
-            self.parameters.iter().map(|word| word.split_once('=').unwrap_or((word, ""))).collect();
+        let checked = |word: &&'a str| {
+            let (key, text) = word.split_once('=').unwrap_or((word, ""));
+            Ok((key, parameters::value(kind, key, text)?))
+        };
+        let parameters = self.parameters.iter().map(checked).collect::<Result<Vec<_>, String>>()?;
+        let parameters: Vec<_> = parameters.iter().map(|(key, text)| (*key, text.as_str())).collect();
         let mut filesystem = Filesystem::new(kind, &parameters, self.flags());
         if let (Some(source), Some(first)) = (&mount.source, filesystem.parameters.first_mut()) {
             first.1 = Some(source.to_str().ok_or("the source is not valid UTF-8")?.to_owned());
@@ -251,6 +256,7 @@ mod tests {
             (r#"{"destination":"/d","type":"bind"}"#, "source"),
             (r#"{"destination":"/d","type":"bind","source":"s","options":["mode=1"]}"#, "mode=1"),
             (r#"{"destination":"/d","type":"tmpfs","options":["tmpcopyup"]}"#, "tmpcopyup"),
+            (r#"{"destination":"/d","type":"tmpfs","options":["mode=100755"]}"#, "mode=100755"),
             (r#"{"destination":"/d","type":"bind","source":"s","options":["rshared"]}"#, "rshared"),
             (r#"{"destination":"/d","type":"bind","source":"s","options":["idmap"]}"#, "uidMappings"),
         ] {

@@ -14,6 +14,7 @@ mod oom;
 mod remnant;
 mod securebits;
 mod sets;
+pub mod umask;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -85,7 +86,7 @@ pub struct Process {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new_session: bool,
     /// The permissions that new files do not get.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "umask::of_json_if_any", skip_serializing_if = "Option::is_none")]
     pub umask: Option<u32>,
     /// `SECBIT_*`: exactly these, if there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -152,7 +153,7 @@ impl Process {
         if self.new_session {
             new_session()?;
         }
-        self.umask.map_or(Ok(()), limits::set_umask)?;
+        self.umask.map_or(Ok(()), umask::set)?;
         self.cwd.as_ref().map_or(Ok(()), change_directory)?;
         if self.no_new_privs {
             forbid_new_privileges()?;
@@ -258,6 +259,13 @@ mod tests {
         {
             let read = |value| serde_json::from_str::<Process>(&format!("{{\"{member}\":{value}}}"));
             assert!(read(works).is_ok() && read("null").is_ok() && read(fails).is_err(), "{member}");
+        }
+    }
+
+    #[test]
+    fn a_umask_that_the_kernel_would_cut_is_refused() {
+        for (value, is_fit) in [("511", true), ("null", true), ("512", false), ("4294967295", false)] {
+            assert_eq!(serde_json::from_str::<Process>(&format!("{{\"umask\":{value}}}")).is_ok(), is_fit, "{value}");
         }
     }
 

@@ -16,10 +16,10 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::Fault;
 use crate::kernel::{call, set_seccomp_filter};
 use crate::process::kernel_text;
 use crate::process::target::status_field;
+use crate::{Fault, json, narrate};
 use action::Action;
 pub use few::{Allowed, allow_only};
 use policy::Policy;
@@ -44,15 +44,24 @@ pub enum Seccomp {
 }
 
 impl Seccomp {
-    /// Parses a profile, and makes sure that it is understood. `name` is its name in the fault.
+    /// Parses a profile, and makes sure that it is understood. `name` is its name in the fault. Prints a warning with the
+    /// unknown system calls that it allows.
     pub fn parse(name: &str, text: &[u8]) -> Result<Seccomp, Fault> {
         let wrong = |wrong: String| Fault::new(format!("cannot use the seccomp profile {name}: {wrong}"));
         if text.len() > LONGEST {
             return Err(wrong(format!("it has more than {LONGEST} bytes")));
         }
-        let value: Value = serde_json::from_slice(text).map_err(|error| wrong(error.to_string()))?;
+        let value: Value = json::read(text).map_err(|error| wrong(error.to_string()))?;
         let seccomp = Seccomp::Profile(value);
         seccomp.compile(CapabilitySet::empty()).map_err(|fault| wrong(fault.to_string()))?;
+        let profile = seccomp.profile()?;
+        let unknown = profile.unknown_calls().map_err(wrong)?;
+        if !unknown.is_empty() {
+            let unknown = unknown.join(", ");
+            narrate::warn(format!(
+                "the seccomp profile {name} allows system calls that are not known here, which has no effect: {unknown}"
+            ));
+        }
         Ok(seccomp)
     }
 
@@ -74,13 +83,20 @@ impl Seccomp {
         Ok((program.into_iter().map(libc::sock_filter::from).collect(), policy.flags))
     }
 
-    fn policy(&self, capabilities: CapabilitySet) -> Result<Policy, Fault> {
-        let wrong = |wrong: String| Fault::new(format!("the seccomp profile is not understood: {wrong}"));
-        let profile: Profile = match self {
+    fn profile(&self) -> Result<Profile, Fault> {
+        match self {
             Seccomp::Default => serde_json::from_str(DEFAULT),
             Seccomp::Profile(value) => serde_json::from_value(value.clone()),
         }
-        .map_err(|error| wrong(error.to_string()))?;
+        .map_err(|error| not_understood(error.to_string()))
+    }
+
+    fn policy(&self, capabilities: CapabilitySet) -> Result<Policy, Fault> {
+        let (profile, wrong) = (self.profile()?, not_understood);
+        if let Seccomp::Profile(_) = self {
+            // Also for the profile of a record, which nobody has checked here.
+            profile.unknown_calls().map_err(wrong)?;
+        }
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let kernel = version(&release).ok_or_else(|| wrong(format!("{release:?} is not a kernel version")))?;
         let policy = profile.resolve(Setting { capabilities, kernel }).map_err(wrong)?;
@@ -89,6 +105,10 @@ impl Seccomp {
             Seccomp::Profile(_) => policy,
         })
     }
+}
+
+fn not_understood(wrong: String) -> Fault {
+    Fault::new(format!("the seccomp profile is not understood: {wrong}"))
 }
 
 /// The flags of a filter that can be set here.
@@ -150,11 +170,14 @@ mod tests {
 
     #[test]
     fn a_profile_that_is_not_understood_is_refused_when_it_is_read() {
-        for text in ["", "[]", r#"{"defaultAction":"FLY"}"#, r#"{"syscalls":[]}"#] {
+        let twice = r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultAction":"SCMP_ACT_ALLOW"}"#;
+        let unknown = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"fly","action":"SCMP_ACT_ERRNO"}]}"#;
+        for text in ["", "[]", r#"{"defaultAction":"FLY"}"#, r#"{"syscalls":[]}"#, twice, unknown] {
             let fault = Seccomp::parse("p.json", text.as_bytes()).unwrap_err();
             assert!(fault.to_string().contains("p.json"), "{fault}");
         }
         assert!(Seccomp::parse("p.json", DEFAULT.as_bytes()).is_ok());
+        assert_eq!(Seccomp::Default.profile().unwrap().unknown_calls().unwrap(), [""; 0]);
     }
 
     #[test]

@@ -65,8 +65,9 @@ impl Record {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Err(unreadable("the line is empty"));
         }
-        let value: Value = serde_json::from_slice(line).map_err(|error| match error.classify() {
+        let value: Value = json::read(line).map_err(|error| match error.classify() {
             serde_json::error::Category::Eof => unreadable(format!("it is truncated: {error}")),
+            serde_json::error::Category::Data => unreadable(error),
             _ => unreadable(format!("it is not JSON: {error}")),
         })?;
         let Value::Object(members) = value else { return Err(unreadable("it is not a JSON object")) };

@@ -191,7 +191,7 @@ const CHANGES: &[Change] = &[
 ];
 
 /// Makes a bundle with its own root, and a directory of the host next to it.
-fn bundle(world: &World, name: &str, args: Value, change: Change) -> PathBuf {
+pub fn bundle(world: &World, name: &str, args: Value, change: Change) -> PathBuf {
     let at = world.directory(name);
     let make = "mkdir $B/data && echo hi >$B/data/file && cp -r $ROOT $B/rootfs && rm -rf $B/rootfs/dev && mkdir -p $B/rootfs/dev \
                 $B/rootfs/run $B/rootfs/tmp && chmod 1777 $B/rootfs/tmp";

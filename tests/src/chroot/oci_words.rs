@@ -43,6 +43,32 @@ pub const ROWS: &[Row] = &[
         }
     })
     .host_only(),
+    Row::new("the runtime in shell refuses limits that no tool keeps, by name", SCRIPT, |world| {
+        let at = world.directory("oci-limits");
+        fs::write(at.join("runtime"), RUNTIME).expect("the script");
+        let create = |resources: serde_json::Value| {
+            let config = json!({"linux": {"namespaces": [], "resources": resources}});
+            fs::write(at.join("config.json"), config.to_string()).expect("a configuration");
+            let line = "cd $B; mkdir -p bin; printf '#!/bin/sh\\necho limits: \"$@\" >&2' >bin/cgexec-rs; chmod 755 bin/cgexec-rs; \
+                        PATH=$B/bin:$PATH sh ./runtime --root $B/state create --bundle $B c || echo refused";
+            within(world, line, &at).run().stdout_is("refused\n")
+        };
+        // The control: what is kept, and what asks for nothing, gets through to the tools.
+        let nothing = json!({"memory": {"limit": 100, "swap": 150, "swappiness": null, "disableOOMKiller": false}, "cpu": {"shares": 0, "mems": ""},
+            "pids": {"limit": -1}, "devices": [{"allow": false, "access": "rwm"}], "unified": {}, "hugepageLimits": []});
+        create(nothing).stderr_has("limits: --memory=100 --swap=50 -- ");
+        create(json!({})).stderr_has("missing field");
+        for (resources, named) in [
+            (json!({"memory": {"limit": 100, "reservation": 50}}), r#"limits "memory.reservation" of"#),
+            (json!({"cpu": {"quota": 5, "cpus": "0"}, "unified": {"memory.high": "1"}}), r#"limits "cpu.cpus", "unified.memory.high" of"#),
+            (json!({"blockIO": {"weight": 10}, "pidz": {"limit": 5}}), r#""blockIO.weight", "pidz.limit""#),
+            (json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 1}], "devises": [1], "strict": true}), r#""hugepageLimits", "devises", "strict""#),
+        ] {
+            let refused = create(resources).stderr_has(named);
+            assert!(!refused.stderr.contains("limits: "), "{refused}");
+        }
+    })
+    .host_only(),
     Row::new("the runtime in shell keeps its state where no other user can write", SCRIPT, |world| {
         let at = world.directory("oci-state");
         fs::write(at.join("runtime"), RUNTIME).expect("the script");

@@ -15,8 +15,8 @@ use super::capabilities::{
     bound, bounding, clear_ambient, explain_missing, held, keep_capabilities, raise_ambient, set_sets,
 };
 use super::id::require;
-use super::limits::{self, ResourceLimit};
-use super::{identity, securebits};
+use super::limits::ResourceLimit;
+use super::{identity, securebits, umask};
 use crate::confinement::seccomp;
 use crate::kernel::{call, look, set_seccomp_filter};
 use crate::{Fault, narrate};
@@ -100,7 +100,7 @@ impl Likeness {
         raise_ambient(plan.ambient)?;
         // Only now, since some of them forbid the calls above.
         self.take_securebits(plan.without_root)?;
-        self.umask.map_or(Ok(()), limits::set_umask)?;
+        self.umask.map_or(Ok(()), umask::set)?;
         last()?;
         limits.iter().filter(|limit| !limit.holds()).try_for_each(ResourceLimit::set)?;
         if self.no_new_privs {

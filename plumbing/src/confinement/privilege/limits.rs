@@ -1,9 +1,8 @@
-//! Resource limits and the file mode creation mask. `setrlimit(2)`, `umask(2)`.
+//! Resource limits. `setrlimit(2)`.
 //!
 //! Only CAP_SYS_RESOURCE allows raising a hard limit, so this comes before capabilities are dropped.
 
 use nix::errno::Errno;
-use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
@@ -127,15 +126,6 @@ fn amount(text: &str) -> Result<Option<u64>, String> {
             Size::Max => None,
         }),
     }
-}
-
-/// Sets the file mode mask.
-pub(super) fn set_umask(mask: u32) -> Result<(), Fault> {
-    let why = "the permissions that new files do not get; umask(2)";
-    call("set the file mode mask", format!("umask({:#05o})", mask).replace("0o", "0"), why, || {
-        rustix::process::umask(Mode::from_raw_mode(mask & 0o777));
-        Ok::<(), Errno>(())
-    })
 }
 
 #[cfg(test)]

@@ -50,6 +50,32 @@ const ELSEWHERE: [&str; 18] = [
     "SHEB",
 ];
 
+/// Calls that profiles name and only other machines have: nothing here can make them.
+const CALLS_ELSEWHERE: [&str; 22] = [
+    "atomic_barrier",
+    "atomic_cmpxchg_32",
+    "cachectl",
+    "getpagesize",
+    "multiplexer",
+    "riscv_flush_icache",
+    "riscv_hwprobe",
+    "rtas",
+    "s390_guarded_storage",
+    "s390_pci_mmio_read",
+    "s390_pci_mmio_write",
+    "s390_runtime_instr",
+    "s390_sthyi",
+    "spu_create",
+    "spu_run",
+    "subpage_prot",
+    "swapcontext",
+    "switch_endian",
+    "sys_debug_setcontext",
+    "syscall",
+    "sysmips",
+    "timerfd",
+];
+
 const TABLE: &str = include_str!("syscalls.txt");
 
 impl Architecture {
@@ -64,6 +90,12 @@ impl Architecture {
             None if !is_elsewhere => Err(format!("there is no architecture {name:?}")),
             known => Ok(known.filter(|known| known.is_on(Architecture::NATIVE))),
         }
+    }
+
+    /// Returns whether `includes` and `excludes` may have this name: that of any machine.
+    pub(super) fn is_short_name(name: &str) -> bool {
+        let is_elsewhere = || ELSEWHERE.iter().any(|known| known.to_ascii_lowercase() == name);
+        ALL.iter().any(|(_, _, known, _)| *known == name) || is_elsewhere()
     }
 
     fn is_on(self, native: Architecture) -> bool {
@@ -148,9 +180,18 @@ impl Numbers {
         Numbers(TABLE.lines().filter(|line| !line.starts_with('#')).collect())
     }
 
+    /// Returns whether any machine has a call of this name.
+    pub(super) fn know(&self, name: &str) -> bool {
+        self.row(name).is_some() || CALLS_ELSEWHERE.contains(&name)
+    }
+
+    fn row(&self, name: &str) -> Option<&'static str> {
+        let at = self.0.binary_search_by(|line| line.split(' ').next().unwrap_or_default().cmp(name)).ok()?;
+        Some(self.0[at])
+    }
+
     /// Returns the number of a call, if this architecture has it.
     pub(super) fn find(&self, name: &str, architecture: Architecture) -> Option<u32> {
-        let at = self.0.binary_search_by(|line| line.split(' ').next().unwrap_or_default().cmp(name)).ok()?;
         let column = match architecture {
             X86_64 => 1,
             OfX32 => 2,
@@ -158,7 +199,7 @@ impl Numbers {
             Aarch64 => 4,
             Arm => 5,
         };
-        let number: u32 = self.0[at].split(' ').nth(column)?.parse().ok()?;
+        let number: u32 = self.row(name)?.split(' ').nth(column)?.parse().ok()?;
         Some(if architecture == OfX32 { number | X32 } else { number })
     }
 
@@ -194,9 +235,16 @@ mod tests {
     #[test]
     fn each_architecture_has_numbers_of_its_own() {
         let numbers = Numbers::read();
+        // What x86_64 has had since rseq(2), x32 has, too.
+        let newer = |name: &&str| numbers.find(name, X86_64).is_some_and(|number| number >= 334);
+        for name in numbers.names().filter(newer) {
+            let of_x32 = numbers.find(name, OfX32).map(|number| number & !X32);
+            assert_eq!(of_x32, numbers.find(name, X86_64), "{name}");
+        }
         let all = ALL.map(|(architecture, ..)| numbers.find("ptrace", architecture));
         assert_eq!(all, [Some(101), Some(X32 | 521), Some(26), Some(117), Some(26)]);
         assert_eq!(numbers.find("no_such_call", X86_64), None);
+        assert!(numbers.know("ptrace") && numbers.know("swapcontext") && !numbers.know("no_such_call"));
         assert_eq!(numbers.find("open", Aarch64), None);
         assert_eq!(I386.multiplexed("socket"), Some(("socketcall", 1)));
         assert_eq!(X86_64.multiplexed("socket"), None);

@@ -1,14 +1,15 @@
 //! Profiles in the form of the OCI runtime specification, with Docker's additions: `archMap`, `includes`, `excludes`.
 //!
-//! Anything that is not understood is an error, since it may be a restriction. The one exception is a system call that
-//! does not exist here: profiles are written for all kernels and machines, and what cannot be called needs no answer.
+//! Anything that is not understood is an error, since it may be a restriction. A system call of another machine needs no
+//! answer: profiles are written for all machines. A name that no machine has, as far as we know, is a mistake or a call of
+//! a newer kernel: an entry that refuses it cannot be kept and is an error, one that allows it is reported by name.
 
 use rustix::thread::CapabilitySet;
 use serde::Deserialize;
 
 use super::FLAGS;
 use super::action::Action;
-use super::architecture::Architecture;
+use super::architecture::{Architecture, Numbers};
 use super::policy::{Condition, Operator, Policy, Rule};
 use super::program::FOREIGN;
 use crate::confinement::privilege::capability_set;
@@ -94,6 +95,24 @@ impl Profile {
         Ok(Policy { default, rules, architectures, unnamed_x32: FOREIGN, flags })
     }
 
+    /// Returns the names of unknown calls in entries that let calls through. Such a name in another entry is an error,
+    /// whether the entry applies here or not.
+    pub(super) fn unknown_calls(&self) -> Result<Vec<&str>, String> {
+        let numbers = Numbers::read();
+        let mut unknown = Vec::new();
+        for entry in self.syscalls.iter().flatten() {
+            let names = entry.names().map(String::as_str).filter(|name| !numbers.know(name)).collect::<Vec<_>>();
+            if !names.is_empty() && !Action::parse(&entry.action, entry.errno_ret)?.is_permissive() {
+                let names = names.join(", ");
+                return Err(format!("it has {} for {names}, which is no system call that is known here", entry.action));
+            }
+            unknown.extend(names);
+        }
+        unknown.sort_unstable();
+        unknown.dedup();
+        Ok(unknown)
+    }
+
     /// Returns the architectures. Ours is always among them: without it not even the command could be executed.
     fn architectures(&self) -> Result<Vec<Architecture>, String> {
         let names = match (&self.architectures, &self.arch_map) {
@@ -138,8 +157,12 @@ impl Profile {
 }
 
 impl Syscalls {
+    fn names(&self) -> impl Iterator<Item = &String> {
+        self.names.iter().flatten().chain(&self.name)
+    }
+
     fn rules(&self) -> Result<Vec<Rule>, String> {
-        let names: Vec<&String> = self.names.iter().flatten().chain(&self.name).collect();
+        let names: Vec<&String> = self.names().collect();
         let first = names.first().ok_or("an entry of its syscalls has no names")?;
         let in_entry = |wrong: String| format!("its entry for {first}: {wrong}");
         let action = Action::parse(&self.action, self.errno_ret).map_err(in_entry)?;
@@ -189,6 +212,9 @@ impl Filter {
             met.push(setting.capabilities.contains(capability));
         }
         if let Some(arches) = self.arches.as_ref().filter(|arches| !arches.is_empty()) {
+            if let Some(unknown) = arches.iter().find(|arch| !Architecture::is_short_name(arch)) {
+                return Err(format!("there is no architecture {unknown:?}"));
+            }
             met.push(arches.iter().any(|arch| arch == Architecture::NATIVE.short_name()));
         }
         if let Some(least) = self.min_kernel.as_ref().filter(|least| !least.is_empty()) {
@@ -253,6 +279,8 @@ mod tests {
             (r#"{"names":[],"action":"SCMP_ACT_ALLOW"}"#, "no names"),
             (r#"{"names":["read"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_FLY"]}}"#, "CAP_FLY"),
             (r#"{"names":["read"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"new"}}"#, "new"),
+            (r#"{"names":["read"],"action":"SCMP_ACT_ALLOW","includes":{"arches":["amd46"]}}"#, "amd46"),
+            (r#"{"names":["read"],"action":"SCMP_ACT_ALLOW","excludes":{"arches":["x86_64"]}}"#, "x86_64"),
         ] {
             let wrong = with(entry).unwrap_err();
             assert!(wrong.contains(named), "{entry}: {wrong}");
@@ -261,6 +289,23 @@ mod tests {
         assert!(resolve(r#"{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/s"}"#, &[]).is_err());
         assert!(resolve(r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":["FAST"]}"#, &[]).is_err());
         assert!(resolve(r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["PDP11"]}"#, &[]).is_err());
+    }
+
+    #[test]
+    fn an_unknown_call_is_refused_in_a_refusal_and_listed_in_a_permission() {
+        let of = |entries: &str| {
+            let text = format!(r#"{{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{entries}]}}"#);
+            let profile: Profile = serde_json::from_str(&text).unwrap();
+            profile.unknown_calls().map(|names| names.join(" "))
+        };
+        let entry = |names: &str, action: &str| format!(r#"{{"names":[{names}],"action":"SCMP_ACT_{action}"}}"#);
+        for action in ["KILL", "KILL_PROCESS", "TRAP", "ERRNO", "TRACE"] {
+            assert!(of(&entry(r#""mount","mouunt""#, action)).unwrap_err().contains("for mouunt, which"), "{action}");
+            assert_eq!(of(&entry(r#""mount","swapcontext","timerfd""#, action)), Ok(String::new()));
+        }
+        let allowed = [entry(r#""flyy","read""#, "ALLOW"), entry(r#""fly","flyy""#, "LOG")].join(",");
+        assert_eq!(of(&allowed), Ok("fly flyy".to_owned()));
+        assert!(of(r#"{"name":"fly","action":"SCMP_ACT_ERRNO","includes":{"arches":["s390x"]}}"#).is_err());
     }
 
     #[test]

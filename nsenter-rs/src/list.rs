@@ -15,7 +15,6 @@ mod line;
 pub mod manual;
 mod mount;
 mod mount_table_limits;
-mod netnsid;
 mod options;
 mod parent_and_owner;
 mod print;

@@ -2,5 +2,6 @@
 
 pub mod privilege;
 pub mod seccomp;
+pub mod security_label;
 pub mod selinux;
 pub mod sensitive;

@@ -12,6 +12,7 @@ pub mod foreign_user;
 pub mod kernel_text;
 pub mod mountinfo;
 pub mod namespace;
+pub mod nsid;
 pub mod procfs;
 pub mod sealed;
 pub mod session;

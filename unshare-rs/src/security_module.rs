@@ -4,7 +4,7 @@
 //! Each of them shows the label of a process in /proc/self/attr, and the reason of a refusal only in its log. For
 //! AppArmor the label names the profile; SELinux can be asked again whether it allows the operation.
 
-use plumbing::confinement::selinux;
+use plumbing::confinement::{security_label, selinux};
 use plumbing::process::kernel_text;
 
 /// Returns which module refuses user namespaces, and what to change.
@@ -27,7 +27,7 @@ pub(crate) fn restriction() -> Option<String> {
 fn apparmor() -> Option<String> {
     /// The profile that Ubuntu's restriction gives to a process that makes a user namespace without permission.
     const RESTRICTED: &str = "unprivileged_userns";
-    let label = attribute("apparmor/current")?;
+    let label = security_label::own(security_label::APPARMOR)?;
     match label.strip_suffix(" (enforce)") {
         None | Some(RESTRICTED) => restriction(),
         Some(profile) => Some(format!(
@@ -40,18 +40,12 @@ fn apparmor() -> Option<String> {
 /// Asks SELinux. It controls user namespaces if its policy has a class for them, and allows what the policy does not
 /// know.
 fn selinux() -> Option<String> {
-    let context = attribute("current")?;
+    let context = security_label::own(security_label::CURRENT)?;
     (selinux::is_enforcing() && !selinux::is_allowed(&context, &context, "user_namespace", "create")?).then(|| {
-        let domain = context.split(':').nth(2).unwrap_or(&context);
+        let domain = security_label::domain(&context);
         format!(
             "SELinux does not allow {context} to create user namespaces; add to the policy: allow {domain} \
             self:user_namespace create; audit2allow(1) makes a policy module from the log"
         )
     })
-}
-
-/// Reads the label that a security module gives us. The files end with a NUL or a newline, or with neither.
-fn attribute(name: &str) -> Option<String> {
-    let text = kernel_text::read(format!("/proc/self/attr/{name}")).ok()?;
-    Some(text.trim_end_matches(['\0', '\n']).to_owned()).filter(|text| !text.is_empty())
 }

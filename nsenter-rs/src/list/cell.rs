@@ -11,6 +11,7 @@ use plumbing::command_line::regular;
 use plumbing::narrate;
 use plumbing::process::accounts;
 use plumbing::process::namespace::Kind;
+use plumbing::process::nsid::{self, Nsid};
 use plumbing::process::target::Target;
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 
@@ -19,7 +20,6 @@ use super::filter::Expression;
 use super::inventory::Survey;
 use super::line::{Kinship, Relation};
 use super::mount::{self, Mount};
-use super::netnsid::{self, Nsid};
 use super::parent_and_owner::Memory;
 use super::process;
 use crate::find::{self, Containers};
@@ -142,8 +142,8 @@ impl<'a> View<'a> {
 
     fn nsid(&self, inode: u64) -> Option<Nsid> {
         *self.nsids.borrow_mut().entry(inode).or_insert_with(|| {
-            let netlink = self.netlink.get_or_init(netnsid::open).as_ref()?;
-            netnsid::ask(netlink.as_fd(), self.survey.open(inode)?.as_fd())
+            let netlink = self.netlink.get_or_init(nsid::open).as_ref()?;
+            nsid::ask(netlink.as_fd(), self.survey.open(inode)?.as_fd())
         })
     }
 

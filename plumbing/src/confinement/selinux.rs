@@ -9,9 +9,23 @@ use crate::process::kernel_text;
 
 const FOLDER: &str = "/sys/fs/selinux";
 
-/// Returns whether SELinux enforces its policy; false without SELinux.
+/// Reports whether SELinux gives labels to processes here.
+pub fn is_active() -> bool {
+    fs::metadata(format!("{FOLDER}/enforce")).is_ok()
+}
+
+/// Reports whether SELinux enforces its policy; false without SELinux.
 pub fn is_enforcing() -> bool {
-    kernel_text::read(format!("{FOLDER}/enforce")).is_ok_and(|value| value.trim() == "1")
+    enforce().is_some_and(|value| value == "1")
+}
+
+/// Reports whether SELinux only logs what its policy forbids; false without SELinux.
+pub fn is_permissive() -> bool {
+    enforce().is_some_and(|value| value == "0")
+}
+
+fn enforce() -> Option<String> {
+    Some(kernel_text::read(format!("{FOLDER}/enforce")).ok()?.trim().to_owned())
 }
 
 /// Returns whether the policy allows this to `subject`. `None` if it does not know the class, or gives no answer.

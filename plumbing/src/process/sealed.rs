@@ -18,9 +18,9 @@ use nix::unistd::execveat;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 
 use crate::Fault;
+use crate::confinement::security_label;
 use crate::kernel::{call, look, own};
 use crate::process::environment::Environment;
-use crate::process::kernel_text;
 use crate::process::startup;
 
 const OWN_FILE: &str = "/proc/self/exe";
@@ -136,20 +136,13 @@ fn exec(
         startup::hand_on();
         execveat(executable.as_fd(), c"", &words, environment.entries(), AtFlags::AT_EMPTY_PATH).map(|_| ())
     });
-    executed.map_err(|fault| match (fault.errno(), confining_profile()) {
+    executed.map_err(|fault| match (fault.errno(), security_label::confining_profile()) {
         (Some(Errno::EACCES), Some(profile)) => fault.with_remedy(format!(
             "AppArmor confines us by the profile {profile:?}, which denies access to files that are not mounted, such as this one; \
              give it the flag attach_disconnected, and load it again with apparmor_parser --replace"
         )),
         _ => fault,
     })
-}
-
-/// Returns the AppArmor profile that confines us, if one does; `apparmor(7)`.
-pub fn confining_profile() -> Option<String> {
-    let label = kernel_text::read("/proc/self/attr/apparmor/current").ok()?;
-    let profile = label.trim_end_matches(['\0', '\n']).strip_suffix(" (enforce)")?;
-    Some(profile.to_owned())
 }
 
 /// Makes the memfd. MFD_EXEC says that the copy is meant to be executed, which some systems demand; Linux before 6.3

@@ -5,6 +5,7 @@
 //! claims come first.
 
 mod claim;
+mod container;
 mod containerd;
 mod docker;
 mod held_command;
@@ -25,50 +26,24 @@ mod unit;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use plumbing::cgroup::hierarchy::{Hierarchies, memberships};
-use plumbing::pipeline::record::{Namespace, Record};
 use plumbing::process::namespace::Kind;
 use plumbing::process::startup;
 use plumbing::process::target::{Target, own_namespace_inode};
-use plumbing::text::Text;
 use plumbing::{Fault, Status, narrate};
-use serde::Serialize;
 
 use claim::{Claim, Refused};
+pub(crate) use container::Container;
 pub(crate) use held_command::{command as command_of, model as model_of};
 use processes::Process;
-use read_limits::Allowance;
+use read_limits::ReadLimits;
 pub(crate) use reference::Reference;
 pub(crate) use resolve::{Found, resolve};
 pub(crate) use runtime::Runtime;
-use state_directory::{Place, Unusable};
-
-/// A running container.
-pub(crate) struct Container {
-    /// The first process of the container.
-    pub(crate) target: Target,
-    /// The runtime that runs it.
-    pub(crate) runtime: Runtime,
-    /// Its names; the first is the one to show.
-    pub(crate) names: Vec<OsString>,
-    /// The runtime's own id, if there is one.
-    pub(crate) id: Option<String>,
-    /// The image that it was made from, if its runtime records that where we can read it.
-    pub(crate) image: Option<String>,
-    /// The pod in Kubernetes: `NAMESPACE/POD`.
-    pub(crate) pod: Option<String>,
-    /// The user who made the claim, and so chose the names; 0 for the runtimes of root.
-    pub(crate) author: u32,
-    /// The cgroup that was made for the container, and the controllers of its hierarchy; `None` if it has none, or
-    /// shares one.
-    group: Option<(Vec<String>, PathBuf)>,
-    /// The inodes of its namespaces, in the order of `Kind::ALL`.
-    inodes: [Option<u64>; Kind::ALL.len()],
-}
+use state_directory::{StateDirectory, Unusable};
 
 /// All containers that run here, as far as we may examine them.
 #[derive(Default)]
@@ -89,21 +64,8 @@ struct Search<'a> {
     hierarchies: Hierarchies,
     processes: Vec<Process>,
     passed_over: RefCell<BTreeSet<String>>,
-    /// The allowances that remain, by author.
-    allowances: RefCell<BTreeMap<u32, Rc<Allowance>>>,
-}
-
-/// The record's member `container`.
-#[derive(Debug, Serialize)]
-struct Origin<'a> {
-    runtime: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    image: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pod: Option<&'a str>,
-    user: u32,
+    /// What is left of the limits on each author's files.
+    limits: RefCell<BTreeMap<u32, Rc<ReadLimits>>>,
 }
 
 /// A function that returns the claims of one kind of runtime.
@@ -124,7 +86,7 @@ pub(crate) fn all(wanted: Option<&Reference>) -> Result<Containers, Fault> {
     // found by files first, because some are found only by files.
     search.processes.retain(|process| !containers.contain(&process.target));
     containers.judge(&search, PROCESSES.iter().flat_map(|source| source(&search)).collect());
-    search.allowances.borrow().values().filter_map(|it| it.remark()).for_each(narrate::remark);
+    search.limits.borrow().values().filter_map(|it| it.remark()).for_each(narrate::remark);
     containers.passed_over = search.passed_over.into_inner();
     Ok(containers)
 }
@@ -143,56 +105,6 @@ pub(crate) fn container(reference: &Reference) -> Result<Container, Fault> {
             reference.shown()
         ))
         .with_remedy(format!("enter it with --net={}", path.display()))),
-    }
-}
-
-impl Container {
-    /// Returns the name to show, safe on a terminal.
-    pub(crate) fn shown(&self) -> String {
-        self.name().shown()
-    }
-
-    /// Returns the first of its names.
-    pub(crate) fn name(&self) -> Text {
-        Text(self.names.first().cloned().unwrap_or_default())
-    }
-
-    /// Returns the record that identifies it.
-    pub(crate) fn record(&self) -> Result<Record, Fault> {
-        let mut record = Record::new(Some(&self.name()), self.target.identity()?)?;
-        record.set_namespaces(&self.namespaces())?;
-        let Container { id, image, pod, .. } = self;
-        let (id, image, pod) = (id.as_deref(), image.as_deref(), pod.as_deref());
-        record.set("container", &Origin { runtime: self.runtime.name(), id, image, pod, user: self.author })?;
-        // For any other container, the kernel reports the cgroup of its first process.
-        if let Some(group) = self.command().and_then(|command| hold::groups(&self.target, &command).transpose()) {
-            record.set("cgroup", &group?)?;
-        }
-        Ok(record)
-    }
-
-    /// Returns the command that represents a container whose first process is an init of `--hold`.
-    pub(crate) fn command(&self) -> Option<Target> {
-        if self.runtime == Runtime::Hold { command_of(&self.target) } else { None }
-    }
-
-    /// Returns its namespaces, and which of them are private, which means different from ours.
-    pub(crate) fn namespaces(&self) -> Vec<(Kind, Namespace)> {
-        let mut namespaces = Vec::new();
-        for (kind, inode) in Kind::ALL.into_iter().zip(self.inodes) {
-            if let Some(inode) = inode {
-                namespaces.push((kind, Namespace { inode, private: Some(inode) != own_namespace_inode(kind) }));
-            }
-        }
-        namespaces
-    }
-
-    /// Describes the container in one line that distinguishes it from others of the same name.
-    fn described(&self, own: u32) -> String {
-        let id = self.id.as_deref().filter(|id| reference::is_random(id)).map(|id| format!(" {}", &id[..12]));
-        let whose = if [0, own].contains(&self.author) { String::new() } else { format!(" of user {}", self.author) };
-        let (name, runtime) = (self.shown(), self.runtime.name());
-        format!("{name} ({runtime}{}{whose}, pid {})", id.unwrap_or_default(), self.target.pid())
     }
 }
 
@@ -256,7 +168,7 @@ impl<'a> Search<'a> {
     fn begin(wanted: Option<&'a Reference>) -> Result<Search<'a>, Fault> {
         Ok(Search {
             wanted,
-            allowances: RefCell::default(),
+            limits: RefCell::default(),
             own: rustix::process::geteuid().as_raw(),
             hierarchies: Hierarchies::discover()?,
             processes: processes::of_runtimes()?,
@@ -276,21 +188,21 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Opens a directory of the system, as [`Place::of_system`].
-    fn place(&self, path: &Path) -> Option<Place> {
-        self.usable(Place::of_system(path)).map(|place| self.within(place))
+    /// Opens a directory of the system, as [`StateDirectory::of_system`].
+    fn directory(&self, path: &Path) -> Option<StateDirectory> {
+        self.usable(StateDirectory::of_system(path)).map(|dir| self.within(dir))
     }
 
-    /// Opens a directory of a user, as [`Place::of_user`].
-    fn place_of(&self, uid: u32, path: &Path) -> Option<Place> {
-        self.usable(Place::of_user(uid, path)).map(|place| self.within(place))
+    /// Opens a directory of a user, as [`StateDirectory::of_user`].
+    fn directory_of(&self, uid: u32, path: &Path) -> Option<StateDirectory> {
+        self.usable(StateDirectory::of_user(uid, path)).map(|dir| self.within(dir))
     }
 
-    fn within(&self, place: Place) -> Place {
-        let author = place.author;
-        let mut all = self.allowances.borrow_mut();
-        let allowance = all.entry(author).or_insert_with(|| Allowance::of(author, self.trusts(author)));
-        place.within(allowance.clone())
+    fn within(&self, dir: StateDirectory) -> StateDirectory {
+        let author = dir.author;
+        let mut all = self.limits.borrow_mut();
+        let limits = all.entry(author).or_insert_with(|| ReadLimits::of(author, self.trusts(author)));
+        dir.within(limits.clone())
     }
 
     fn trusts(&self, author: u32) -> bool {

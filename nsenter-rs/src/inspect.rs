@@ -45,7 +45,7 @@ use self::id_maps::Ids;
 use self::mount_table::MountTable;
 use self::mounts::{Judge, Mounts};
 use self::namespaces::Namespaces;
-use self::reading::{List, Seen};
+use self::reading::{List, Reading};
 use self::sockets::Socket;
 pub(crate) use self::subject::Subject;
 use crate::find;
@@ -58,14 +58,14 @@ struct Isolation {
     /// The process whose view counts as the host's.
     host_pid: i32,
     namespaces: Namespaces,
-    ids: Seen<Ids>,
-    capabilities: Seen<Capabilities>,
-    confinement: Seen<Confinement>,
-    cgroup: Seen<Group>,
-    mounts: Seen<Mounts>,
-    devices: Seen<List<Device>>,
-    listening: Seen<List<Socket>>,
-    leaks: Seen<List<Leak>>,
+    ids: Reading<Ids>,
+    capabilities: Reading<Capabilities>,
+    confinement: Reading<Confinement>,
+    cgroup: Reading<Group>,
+    mounts: Reading<Mounts>,
+    devices: Reading<List<Device>>,
+    listening: Reading<List<Socket>>,
+    leaks: Reading<List<Leak>>,
     findings: Findings,
 }
 
@@ -103,9 +103,10 @@ impl Isolation {
         let mut findings = Findings::default();
         let namespaces = Namespaces::of(target, &host)?;
         let status = proc_status::Status::of(target);
-        let ids = Seen::of(status.as_ref().map_err(Fault::clone).and_then(|status| Ids::of(target, status)));
-        let capabilities = Seen::of(status.as_ref().map(Capabilities::of).map_err(Fault::clone));
-        let confinement = Seen::of(status.as_ref().map(|status| Confinement::of(target, status)).map_err(Fault::clone));
+        let ids = Reading::of(status.as_ref().map_err(Fault::clone).and_then(|status| Ids::of(target, status)));
+        let capabilities = Reading::of(status.as_ref().map(Capabilities::of).map_err(Fault::clone));
+        let confinement =
+            Reading::of(status.as_ref().map(|status| Confinement::of(target, status)).map_err(Fault::clone));
         let nothing = proc_status::Status::nothing();
         let standing = Standing::of(&namespaces, ids.ok(), status.as_ref().unwrap_or(&nothing));
         rules::of_namespaces(&namespaces, &standing, &mut findings);
@@ -117,12 +118,12 @@ impl Isolation {
         if let Ok(status) = &status {
             traceable::of(target, &namespaces, status, &standing, &mut findings)?;
         }
-        let cgroup = Seen::of(Group::of(record, target));
+        let cgroup = Reading::of(Group::of(record, target));
         if let Some(group) = cgroup.ok() {
             rules::of_cgroup(group, &mut findings);
         }
         let files = Files::of(target, &host, &namespaces, &standing, &mut findings);
-        let listening = Seen::of(sockets::of(target));
+        let listening = Reading::of(sockets::of(target));
         findings.sort();
         if target.has_ended()? {
             let pid = target.pid();
@@ -149,9 +150,9 @@ impl Isolation {
 
 /// The parts of the page about files.
 struct Files {
-    mounts: Seen<Mounts>,
-    devices: Seen<List<Device>>,
-    leaks: Seen<List<Leak>>,
+    mounts: Reading<Mounts>,
+    devices: Reading<List<Device>>,
+    leaks: Reading<List<Leak>>,
 }
 
 impl Files {
@@ -166,8 +167,8 @@ impl Files {
         let (inside, outside) = match tables {
             Ok(tables) => tables,
             Err(fault) => {
-                let (devices, leaks) = (Seen::of(Err(fault.clone())), Seen::of(Err(fault.clone())));
-                return Files { mounts: Seen::of(Err(fault)), devices, leaks };
+                let (devices, leaks) = (Reading::of(Err(fault.clone())), Reading::of(Err(fault.clone())));
+                return Files { mounts: Reading::of(Err(fault)), devices, leaks };
             }
         };
         // A process with the host's own mounts has all of them, so there is nothing to judge. If we may not read the
@@ -176,9 +177,9 @@ impl Files {
         if namespaces.is_host(Kind::Mnt).unwrap_or_else(is_known) {
             let mounts = Mounts::all_of_host(&inside);
             return Files {
-                mounts: Seen::Value(mounts),
-                devices: Seen::Value(List::new()),
-                leaks: Seen::Value(List::new()),
+                mounts: Reading::Value(mounts),
+                devices: Reading::Value(List::new()),
+                leaks: Reading::Value(List::new()),
             };
         }
         let own_pids = namespaces.is_host(Kind::Pid) == Some(false);
@@ -186,9 +187,9 @@ impl Files {
         let mounts = Mounts::of(&inside, &judge, findings);
         devices::of_making(target, &inside, standing, findings);
         Files {
-            mounts: Seen::Value(mounts),
-            devices: Seen::of(devices::of(target, standing, findings)),
-            leaks: Seen::of(descriptors::of(target, &inside, &outside, findings)),
+            mounts: Reading::Value(mounts),
+            devices: Reading::of(devices::of(target, standing, findings)),
+            leaks: Reading::of(descriptors::of(target, &inside, &outside, findings)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `--list`: the namespaces of the machine, as `lsns(8)` lists them. `namespaces(7)`.
 //!
-//! The survey finds the namespaces, then their lines are put in order, and only then is the kernel asked for the facts
+//! The inventory finds the namespaces, then their lines are put in order, and only then is the kernel asked for the facts
 //! that are shown. Without `listns(2)` the kernel has no list of namespaces: a namespace to which no process, mount or
 //! descriptor that we may inspect leads is not found.
 
@@ -26,7 +26,7 @@ use plumbing::{Fault, Status};
 
 use cell::{Cell, View};
 use column::{Column, Type};
-use inventory::{Depth, Survey};
+use inventory::{Depth, Inventory};
 use json::Object;
 use line::{Drawn, Lines, Relation};
 pub use options::command;
@@ -42,24 +42,25 @@ impl Listing {
             Rows::Namespaces => None,
             Rows::ProcessesIn(inode) => Some(inode),
         };
-        let survey = self.survey()?;
-        let view = View::new(&survey, self.filter.as_ref());
+        let inventory = self.inventory()?;
+        let view = View::new(&inventory, self.filter.as_ref());
         let mut lines = Lines::new(&view, self.tree);
         match subject {
             Some(inode) => {
-                if !survey.namespaces.contains_key(&inode) {
+                if !inventory.namespaces.contains_key(&inode) {
                     return Err(Fault::new(format!(
                         "cannot find the namespace {inode}: nothing that we may inspect refers to it"
                     )));
                 }
-                survey
+                inventory
                     .processes_in(inode)
-                    .for_each(|pid| lines.add_process(inode, pid, |pid| survey.is_in(pid, inode)));
+                    .for_each(|pid| lines.add_process(inode, pid, |pid| inventory.is_in(pid, inode)));
             }
             None => {
-                let wanted = survey.namespaces.iter().filter(|(inode, namespace)| {
+                let wanted = inventory.namespaces.iter().filter(|(inode, namespace)| {
                     let is_persistent = namespace.processes == 0;
-                    (!self.only_persistent || is_persistent) && self.task.is_none_or(|task| survey.is_in(task, **inode))
+                    (!self.only_persistent || is_persistent)
+                        && self.task.is_none_or(|task| inventory.is_in(task, **inode))
                 });
                 wanted.for_each(|(inode, _)| lines.add_namespace(*inode));
             }
@@ -68,24 +69,24 @@ impl Listing {
         startup::print(&self.text(&view, &drawn))
     }
 
-    fn survey(&self) -> Result<Survey, Fault> {
+    fn inventory(&self) -> Result<Inventory, Fault> {
         // The namespaces of one process, and the processes in one namespace, are found by looking at processes alone.
         let (depth, kinds) = match (self.task, self.rows) {
             (Some(_), _) | (_, Rows::ProcessesIn(_)) => (Depth::Processes, self.kinds),
             _ => (Depth::Everything, self.kinds),
         };
-        let mut survey = Survey::take(kinds, depth)?;
+        let mut inventory = Inventory::take(kinds, depth)?;
         if let Rows::ProcessesIn(inode) = self.rows
-            && !survey.namespaces.contains_key(&inode)
+            && !inventory.namespaces.contains_key(&inode)
         {
-            survey = Survey::take(kinds, Depth::Everything)?;
+            inventory = Inventory::take(kinds, Depth::Everything)?;
         }
         let follows_namespaces = matches!(self.tree, Some(Relation::Owner | Relation::Parent));
         let descendants =
-            survey.namespaces.iter().filter(|(_, namespace)| follows_namespaces || namespace.processes == 0);
+            inventory.namespaces.iter().filter(|(_, namespace)| follows_namespaces || namespace.processes == 0);
         let descendants: Vec<_> = descendants.map(|(inode, _)| *inode).collect();
-        descendants.into_iter().for_each(|inode| parent_and_owner::add_ancestors(&mut survey, inode));
-        Ok(survey)
+        descendants.into_iter().for_each(|inode| parent_and_owner::add_ancestors(&mut inventory, inode));
+        Ok(inventory)
     }
 
     /// Returns the position of the column in which the tree is drawn; `None` if that column is not shown.

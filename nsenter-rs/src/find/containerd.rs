@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::claim::{Claim, Group};
 use super::kubernetes::{self, Annotations};
-use super::state_directory::Place;
+use super::state_directory::StateDirectory;
 use super::{Runtime, Search, oci};
 
 /// The default state directory, and those of distributions that bundle a containerd of their own.
@@ -47,26 +47,26 @@ fn states(search: &Search) -> Vec<PathBuf> {
 
 /// Reads `state = "DIRECTORY"`, which comes before the first table.
 fn configured(search: &Search, file: &Path) -> Option<PathBuf> {
-    let place = search.place(file.parent()?)?;
-    let text = search.usable(place.read(file.file_name()?))?;
+    let dir = search.directory(file.parent()?)?;
+    let text = search.usable(dir.read(file.file_name()?))?;
     let text = String::from_utf8(text).ok()?;
     super::storage::setting(text.lines().take_while(|line| !line.trim_start().starts_with('[')), "state")
 }
 
 fn of_state(search: &Search, state: &Path) -> Vec<Claim> {
-    let tasks = Place::of_system(&state.join("io.containerd.runtime.v2.task"));
+    let tasks = StateDirectory::of_system(&state.join("io.containerd.runtime.v2.task"));
     let Some(tasks) = search.usable(tasks) else { return Vec::new() };
     let mut claims = Vec::new();
     for namespace in search.usable(tasks.names()).unwrap_or_default() {
         let Some(tasks) = search.usable(tasks.below(&namespace)) else { continue };
-        let runc = search.place(&Path::new(RUNC).join(&namespace));
+        let runc = search.directory(&Path::new(RUNC).join(&namespace));
         let ids = search.usable(tasks.names()).unwrap_or_default();
         claims.extend(ids.iter().filter_map(|id| of_task(search, &tasks, id.to_str()?, runc.as_ref())));
     }
     claims
 }
 
-fn of_task(search: &Search, tasks: &Place, id: &str, runc: Option<&Place>) -> Option<Claim> {
+fn of_task(search: &Search, tasks: &StateDirectory, id: &str, runc: Option<&StateDirectory>) -> Option<Claim> {
     let task = search.usable(tasks.below(id))?;
     let pid = search.usable(task.pid("init.pid"))?;
     let config: Config = search.usable(task.json("config.json")).unwrap_or_default();

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::claim::Claim;
 use super::reference::is_random;
-use super::state_directory::Place;
+use super::state_directory::StateDirectory;
 use super::{Runtime, Search, oci};
 
 #[derive(Deserialize)]
@@ -72,9 +72,9 @@ fn roots(search: &Search) -> Vec<(PathBuf, PathBuf)> {
 }
 
 fn root(search: &Search, config: &Path, data: Option<PathBuf>, exec: Option<PathBuf>) -> (PathBuf, PathBuf) {
-    let place = config.parent().and_then(|parent| search.place(parent));
-    let configured: Option<Daemon> = match (place, config.file_name()) {
-        (Some(place), Some(name)) if [0, search.own].contains(&place.author) => search.usable(place.json(name)),
+    let dir = config.parent().and_then(|parent| search.directory(parent));
+    let configured: Option<Daemon> = match (dir, config.file_name()) {
+        (Some(dir), Some(name)) if [0, search.own].contains(&dir.author) => search.usable(dir.json(name)),
         _ => None,
     };
     let configured = configured.unwrap_or_default();
@@ -84,28 +84,28 @@ fn root(search: &Search, config: &Path, data: Option<PathBuf>, exec: Option<Path
 }
 
 fn of_root(search: &Search, data: &Path, exec: &Path) -> Vec<Claim> {
-    let Some(place) = search.place(data) else { return Vec::new() };
-    let names = search.usable(place.names()).unwrap_or_default();
+    let Some(dir) = search.directory(data) else { return Vec::new() };
+    let names = search.usable(dir.names()).unwrap_or_default();
     // With --userns-remap, everything is in a directory that is named after the ids, such as 100000.100000.
     let is_remapped = |name: &str| {
         name.split_once('.').is_some_and(|(uid, gid)| uid.parse::<u32>().is_ok() && gid.parse::<u32>().is_ok())
     };
     let remapped = names.iter().filter_map(|name| name.to_str()).filter(|name| is_remapped(name));
     let directories = remapped.map(|name| format!("{name}/containers")).chain(["containers".to_owned()]);
-    directories.flat_map(|directory| of_directory(search, &place, &directory, exec)).collect()
+    directories.flat_map(|directory| of_directory(search, &dir, &directory, exec)).collect()
 }
 
-fn of_directory(search: &Search, data: &Place, directory: &str, exec: &Path) -> Vec<Claim> {
-    let Some(place) = search.usable(data.below(directory)) else { return Vec::new() };
-    let ids = search.usable(place.names()).unwrap_or_default();
+fn of_directory(search: &Search, data: &StateDirectory, directory: &str, exec: &Path) -> Vec<Claim> {
+    let Some(dir) = search.usable(data.below(directory)) else { return Vec::new() };
+    let ids = search.usable(dir.names()).unwrap_or_default();
     let ids = ids.iter().filter_map(|id| id.to_str()).filter(|id| is_random(id));
     let of_container = |id: &str| {
-        let config: Config = search.usable(place.json(format!("{id}/config.v2.json")))?;
+        let config: Config = search.usable(dir.json(format!("{id}/config.v2.json")))?;
         if config.state.pid == 0 {
             return None;
         }
         let name = config.name.strip_prefix('/').unwrap_or(&config.name);
-        let runc = search.place(&exec.join("runtime-runc/moby"));
+        let runc = search.directory(&exec.join("runtime-runc/moby"));
         let state = runc.and_then(|runc| search.usable(oci::state(&runc, id)));
         // The state of another process, or one from before a restart, says nothing about this process.
         let start_time = state.filter(|state| state.pid == config.state.pid).and_then(|state| state.start_time);
@@ -113,7 +113,7 @@ fn of_directory(search: &Search, data: &Place, directory: &str, exec: &Path) -> 
             id: Some(id.to_owned()),
             start_time,
             image: config.config.and_then(|config| config.image),
-            ..Claim::new(Runtime::Docker, name, config.state.pid, place.author)
+            ..Claim::new(Runtime::Docker, name, config.state.pid, dir.author)
         })
     };
     ids.filter_map(of_container).collect()

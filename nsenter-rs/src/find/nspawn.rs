@@ -11,7 +11,7 @@ use super::{Runtime, Search};
 
 /// Returns the claims of systemd-machined.
 pub(super) fn registered(search: &Search) -> Vec<Claim> {
-    let Some(machines) = search.place("/run/systemd/machines".as_ref()) else { return Vec::new() };
+    let Some(machines) = search.directory("/run/systemd/machines".as_ref()) else { return Vec::new() };
     let names = search.usable(machines.names()).unwrap_or_default();
     // For each NAME, there is also a link `unit:UNIT` to it.
     let names = names.iter().filter_map(|name| name.to_str()).filter(|name| !name.starts_with("unit:"));

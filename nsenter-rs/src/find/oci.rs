@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::claim::Claim;
-use super::state_directory::{Place, Unusable};
+use super::state_directory::{StateDirectory, Unusable};
 use super::{Runtime, Search};
 
 /// The state that one of the runtimes recorded.
@@ -33,7 +33,7 @@ struct Crun {
 }
 
 /// Reads the state of a container from a runtime's directory.
-pub(super) fn state(root: &Place, id: &str) -> Result<State, Unusable> {
+pub(super) fn state(root: &StateDirectory, id: &str) -> Result<State, Unusable> {
     match root.json::<Crun>(format!("{id}/status")) {
         Err(Unusable::Absent) => {}
         state => return state.map(|Crun { pid, start_time }| State { pid, start_time }),
@@ -44,12 +44,12 @@ pub(super) fn state(root: &Place, id: &str) -> Result<State, Unusable> {
 }
 
 /// Returns the directories in which both runtimes keep their containers, those of root and of each user.
-pub(super) fn roots(search: &Search) -> Vec<(Runtime, Place)> {
+pub(super) fn roots(search: &Search) -> Vec<(Runtime, StateDirectory)> {
     let kinds = [(Runtime::Crun, "crun"), (Runtime::Runc, "runc")];
     let mut roots = Vec::new();
     for (runtime, name) in kinds {
-        let system = search.place(&PathBuf::from("/run").join(name));
-        roots.extend(system.map(|place| (runtime, place)));
+        let system = search.directory(&PathBuf::from("/run").join(name));
+        roots.extend(system.map(|dir| (runtime, dir)));
     }
     for user in users(search) {
         roots.extend(kinds.iter().filter_map(|(runtime, name)| Some((*runtime, search.usable(user.below(name))?))));
@@ -58,19 +58,19 @@ pub(super) fn roots(search: &Search) -> Vec<(Runtime, Place)> {
 }
 
 /// Returns each user's directory for files that last only as long as the user is logged in.
-fn users(search: &Search) -> Vec<Place> {
+fn users(search: &Search) -> Vec<StateDirectory> {
     let of_user = |name: std::ffi::OsString| {
         let uid = name.to_str()?.parse().ok()?;
         if uid == 0 || (search.own != 0 && search.own != uid) {
             return None;
         }
-        search.place_of(uid, &PathBuf::from("/run/user").join(name))
+        search.directory_of(uid, &PathBuf::from("/run/user").join(name))
     };
-    let names = search.place("/run/user".as_ref()).and_then(|place| search.usable(place.names()));
+    let names = search.directory("/run/user".as_ref()).and_then(|dir| search.usable(dir.names()));
     let mut users: Vec<_> = names.unwrap_or_default().into_iter().filter_map(of_user).collect();
     let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|_| search.own != 0);
     if let Some(own) = own.filter(|own| users.iter().all(|user| user.path != *own)) {
-        users.extend(search.place_of(search.own, &own));
+        users.extend(search.directory_of(search.own, &own));
     }
     users
 }

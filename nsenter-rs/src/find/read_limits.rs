@@ -12,9 +12,9 @@ use super::state_directory::Unusable;
 /// The maximum number of directory entries that are examined.
 pub(super) const MOST: usize = 1 << 16;
 
-/// The allowance that remains for one author's files.
+/// What is left of the limits on one author's files.
 #[derive(Debug)]
-pub(crate) struct Allowance {
+pub(crate) struct ReadLimits {
     author: u32,
     is_trusted: bool,
     /// The maximum size of a file that is read, in bytes.
@@ -26,20 +26,20 @@ pub(crate) struct Allowance {
     left_out: Cell<usize>,
 }
 
-impl Allowance {
-    /// Returns a full allowance. `is_trusted` means root or ourselves. Docker's file of a container can be large.
-    pub(crate) fn of(author: u32, is_trusted: bool) -> Rc<Allowance> {
+impl ReadLimits {
+    /// Returns the limits, nothing of which is used yet. `is_trusted` means root or ourselves. Docker's file of a container can be large.
+    pub(crate) fn of(author: u32, is_trusted: bool) -> Rc<ReadLimits> {
         let (longest, most, files, bytes) = match is_trusted {
             true => (16 << 20, MOST, usize::MAX, u64::MAX),
             false => (64 << 10, 4096, 4096, 4 << 20),
         };
         let (files, bytes) = (Cell::new(files), Cell::new(bytes));
-        Rc::new(Allowance { author, is_trusted, longest, most, files, bytes, left_out: Cell::new(0) })
+        Rc::new(ReadLimits { author, is_trusted, longest, most, files, bytes, left_out: Cell::new(0) })
     }
 
-    /// Returns the allowance of root.
-    pub(super) fn of_root() -> Rc<Allowance> {
-        Allowance::of(0, true)
+    /// Returns the limits of root.
+    pub(super) fn of_root() -> Rc<ReadLimits> {
+        ReadLimits::of(0, true)
     }
 
     /// Counts a file before it is opened, whether it exists or not.
@@ -84,16 +84,16 @@ mod tests {
 
     #[test]
     fn files_of_other_users_are_limited_and_those_of_root_are_not() {
-        let stranger = Allowance::of(1000, false);
+        let stranger = ReadLimits::of(1000, false);
         for _ in 0..4096 {
             assert_eq!(stranger.open(), Ok(()));
         }
         assert_eq!((stranger.open(), stranger.open()), (Err(Unusable::LeftOut), Err(Unusable::LeftOut)));
         assert!(stranger.remark().is_some_and(|text| text.starts_with("skipped 2 state files of user 1000")));
-        let other = Allowance::of(1001, false);
+        let other = ReadLimits::of(1001, false);
         other.read(5 << 20);
         assert_eq!(other.open(), Err(Unusable::LeftOut));
-        let root = Allowance::of_root();
+        let root = ReadLimits::of_root();
         (0..10_000).for_each(|_| assert_eq!(root.open(), Ok(())));
         assert_eq!(root.remark(), None);
     }

@@ -16,17 +16,17 @@ use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, op
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 
-use super::read_limits::{Allowance, MOST};
+use super::read_limits::{MOST, ReadLimits};
 
 /// An open directory.
-pub(crate) struct Place {
+pub(crate) struct StateDirectory {
     dir: OwnedFd,
     /// The path by which it was opened, for messages.
     pub(crate) path: PathBuf,
     /// The owner of the directory.
     pub(crate) author: u32,
-    /// The allowance that remains for the author's files.
-    allowance: Rc<Allowance>,
+    /// What is left of the limits on the author's files.
+    limits: Rc<ReadLimits>,
 }
 
 /// The reason why a file cannot be used.
@@ -40,37 +40,37 @@ pub(crate) enum Unusable {
     Wrong(String),
 }
 
-impl Place {
+impl StateDirectory {
     /// Opens a directory of the system. The path to it is the administrator's; the owner of the directory is the author
     /// of its content, and a directory that everybody may write to is refused.
-    pub(crate) fn of_system(path: &Path) -> Result<Place, Unusable> {
+    pub(crate) fn of_system(path: &Path) -> Result<StateDirectory, Unusable> {
         let dir =
             openat2(CWD, path, directory(), Mode::empty(), ResolveFlags::empty()).map_err(|e| refused(path, e))?;
         let stat = stat(path, dir.as_fd())?;
         if stat.st_mode & 0o002 != 0 {
             return Err(Unusable::Wrong(format!("{} is writable by everybody", path.display())));
         }
-        Ok(Place { dir, path: path.to_owned(), author: stat.st_uid, allowance: Allowance::of_root() })
+        Ok(StateDirectory { dir, path: path.to_owned(), author: stat.st_uid, limits: ReadLimits::of_root() })
     }
 
     /// Opens a directory of a user, such as /run/user/UID; refuses one that another user owns.
-    pub(crate) fn of_user(uid: u32, path: &Path) -> Result<Place, Unusable> {
-        let place = Place::of_system(path)?;
-        if place.author == uid {
-            return Ok(place);
+    pub(crate) fn of_user(uid: u32, path: &Path) -> Result<StateDirectory, Unusable> {
+        let dir = StateDirectory::of_system(path)?;
+        if dir.author == uid {
+            return Ok(dir);
         }
         Err(Unusable::Wrong(format!("{} does not belong to user {uid}", path.display())))
     }
 
-    /// Sets the allowance of the author.
-    pub(crate) fn within(self, allowance: Rc<Allowance>) -> Place {
-        Place { allowance, ..self }
+    /// Sets the limits of the author.
+    pub(crate) fn within(self, limits: Rc<ReadLimits>) -> StateDirectory {
+        StateDirectory { limits, ..self }
     }
 
     /// Opens a directory in it, with the same author.
-    pub(crate) fn below(&self, path: impl AsRef<Path>) -> Result<Place, Unusable> {
+    pub(crate) fn below(&self, path: impl AsRef<Path>) -> Result<StateDirectory, Unusable> {
         let dir = self.open(path.as_ref(), directory())?;
-        Ok(Place { dir, path: self.path.join(path), author: self.author, allowance: self.allowance.clone() })
+        Ok(StateDirectory { dir, path: self.path.join(path), author: self.author, limits: self.limits.clone() })
     }
 
     /// Returns the names in it.
@@ -84,9 +84,9 @@ impl Place {
             if name == "." || name == ".." {
                 continue;
             }
-            match names.len() < self.allowance.most {
+            match names.len() < self.limits.most {
                 true => names.push(name.to_owned()),
-                false => self.allowance.leave_out(),
+                false => self.limits.leave_out(),
             }
             seen += 1;
             if seen == MOST {
@@ -101,21 +101,21 @@ impl Place {
         let path = path.as_ref();
         let shown = self.path.join(path);
         let wrong = |what: &str| Err(Unusable::Wrong(format!("{} {what}", shown.display())));
-        self.allowance.open()?;
+        self.limits.open()?;
         // NONBLOCK, because a FIFO in its place must not block us.
         let file = self.open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC)?;
         let stat = stat(&shown, file.as_fd())?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return wrong("is not a regular file");
         }
-        let longest = self.allowance.longest;
+        let longest = self.limits.longest;
         if stat.st_size as u64 > longest {
-            self.allowance.leave_out();
+            self.limits.leave_out();
             return wrong("is too large for a state file");
         }
         let mut bytes = Vec::new();
         let read = File::from(file).take(longest + 1).read_to_end(&mut bytes);
-        self.allowance.read(bytes.len() as u64);
+        self.limits.read(bytes.len() as u64);
         match read {
             Ok(_) if bytes.len() as u64 > longest => wrong("is too large for a state file"),
             Ok(_) => Ok(bytes),
@@ -167,26 +167,30 @@ mod tests {
     use super::*;
 
     /// Opens a directory as if another user owned it.
-    fn foreign_place(name: &str) -> Place {
+    fn foreign_directory(name: &str) -> StateDirectory {
         let path = std::env::temp_dir().join(format!("nsenter-rs-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
-        Place { author: 4242, allowance: Allowance::of(4242, false), ..Place::of_system(&path).unwrap() }
+        StateDirectory {
+            author: 4242,
+            limits: ReadLimits::of(4242, false),
+            ..StateDirectory::of_system(&path).unwrap()
+        }
     }
 
     #[test]
     fn only_regular_files_of_limited_size_are_read() {
-        let place = foreign_place("place");
-        std::fs::write(place.path.join("state.json"), "{\"pid\": 7}").unwrap();
-        let value: serde_json::Value = place.json("state.json").unwrap();
+        let dir = foreign_directory("dir");
+        std::fs::write(dir.path.join("state.json"), "{\"pid\": 7}").unwrap();
+        let value: serde_json::Value = dir.json("state.json").unwrap();
         assert_eq!(value["pid"], 7);
 
-        std::os::unix::fs::symlink("state.json", place.path.join("link")).unwrap();
-        nix::unistd::mkfifo(&place.path.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        File::create(place.path.join("huge")).unwrap().set_len(64 * 1024 + 1).unwrap();
+        std::os::unix::fs::symlink("state.json", dir.path.join("link")).unwrap();
+        nix::unistd::mkfifo(&dir.path.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        File::create(dir.path.join("huge")).unwrap().set_len(64 * 1024 + 1).unwrap();
         for name in ["link", "fifo", "huge", ".", "../x"] {
-            assert!(matches!(place.read(name), Err(Unusable::Wrong(_))), "{name}: {:?}", place.read(name));
+            assert!(matches!(dir.read(name), Err(Unusable::Wrong(_))), "{name}: {:?}", dir.read(name));
         }
-        assert_eq!(place.read("nothing"), Err(Unusable::Absent));
-        std::fs::remove_dir_all(&place.path).unwrap();
+        assert_eq!(dir.read("nothing"), Err(Unusable::Absent));
+        std::fs::remove_dir_all(&dir.path).unwrap();
     }
 }

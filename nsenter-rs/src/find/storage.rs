@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::claim::Claim;
 use super::kubernetes::{self, Annotations};
-use super::state_directory::Place;
+use super::state_directory::StateDirectory;
 use super::{Runtime, Search, oci};
 
 /// One store: a directory of permanent files, and one of files that do not outlive a reboot.
@@ -75,7 +75,7 @@ pub(super) fn monitored(search: &Search) -> Vec<Claim> {
 }
 
 fn stores(search: &Search) -> Vec<Store> {
-    let etc = search.place("/etc/containers".as_ref());
+    let etc = search.directory("/etc/containers".as_ref());
     let text = etc.and_then(|etc| search.usable(etc.read("storage.conf"))).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
     let mut stores = vec![Store {
@@ -109,9 +109,9 @@ pub(super) fn setting<'a>(lines: impl IntoIterator<Item = &'a str>, key: &str) -
     (end > 0).then(|| PathBuf::from(&quoted[..end]))
 }
 
-fn of_store(search: &Search, store: &Store, states: &[(Runtime, Place)]) -> Vec<Claim> {
-    let Some(graph) = search.place(&store.graph) else { return Vec::new() };
-    let Some(run) = search.place(&store.run) else { return Vec::new() };
+fn of_store(search: &Search, store: &Store, states: &[(Runtime, StateDirectory)]) -> Vec<Claim> {
+    let Some(graph) = search.directory(&store.graph) else { return Vec::new() };
+    let Some(run) = search.directory(&store.run) else { return Vec::new() };
     let mut claims = Vec::new();
     let drivers = search.usable(graph.names()).unwrap_or_default();
     for driver in drivers.iter().filter_map(|name| name.to_str()).filter(|name| name.ends_with("-containers")) {
@@ -125,10 +125,10 @@ fn of_store(search: &Search, store: &Store, states: &[(Runtime, Place)]) -> Vec<
 
 fn of_entry(
     search: &Search,
-    [graph, run]: [&Place; 2],
+    [graph, run]: [&StateDirectory; 2],
     driver: &str,
     entry: Entry,
-    states: &[(Runtime, Place)],
+    states: &[(Runtime, StateDirectory)],
 ) -> Option<Claim> {
     let Entry { id, names, metadata } = entry;
     // It becomes a component of paths.

@@ -13,7 +13,7 @@ use plumbing::process::kernel_text;
 use plumbing::process::target::Target;
 
 use super::claim::{Claim, Group, is_roots};
-use super::state_directory::Place;
+use super::state_directory::StateDirectory;
 use super::{Runtime, Search};
 
 /// The types of units that have processes.
@@ -55,7 +55,7 @@ fn look_below(directory: &Path, name: &str, depth: usize, found: &mut Vec<PathBu
 }
 
 fn of_group(hierarchy: &Hierarchy, root: &Path, point: &Path, group: &Path, name: &str) -> Option<Claim> {
-    let author = Place::of_system(group).ok()?.author;
+    let author = StateDirectory::of_system(group).ok()?.author;
     let path = root.join(group.strip_prefix(point).ok()?);
     // A user's process in a unit of root can be older than the daemon, and have mounts that the user made.
     let first = first_process(group, |it| author != 0 || is_roots(it)).or_else(|| first_process(group, |_| true))?;

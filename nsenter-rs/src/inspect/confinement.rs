@@ -10,7 +10,7 @@ use plumbing::text::Text;
 use serde::Serialize;
 
 use super::proc_status::Status;
-use super::reading::Seen;
+use super::reading::Reading;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Confinement {
@@ -19,7 +19,7 @@ pub(super) struct Confinement {
     pub(super) seccomp: Option<&'static str>,
     pub(super) seccomp_filters: Option<u32>,
     /// The label of AppArmor or SELinux; `None` without either.
-    pub(super) label: Seen<Option<Text>>,
+    pub(super) label: Reading<Option<Text>>,
 }
 
 impl Confinement {
@@ -33,7 +33,7 @@ impl Confinement {
             no_new_privs: status.no_new_privs,
             seccomp: status.seccomp.map(mode),
             seccomp_filters: status.seccomp_filters,
-            label: Seen::of(security_label::of(target)),
+            label: Reading::of(security_label::of(target)),
         }
     }
 

@@ -14,7 +14,7 @@ use plumbing::process::target::Target;
 use plumbing::text::Text;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::reading::{List, Seen};
+use super::reading::{List, Reading};
 
 /// Opens the process whose view counts as the host's.
 pub(super) fn host() -> Result<Target, Fault> {
@@ -26,7 +26,7 @@ pub(super) fn host() -> Result<Target, Fault> {
 
 /// The namespaces by kind; kinds that the kernel does not have are left out.
 #[derive(Debug)]
-pub(super) struct Namespaces(Vec<(Kind, Seen<Namespace>)>);
+pub(super) struct Namespaces(Vec<(Kind, Reading<Namespace>)>);
 
 #[derive(Debug, serde::Serialize)]
 pub(super) struct Namespace {
@@ -54,8 +54,8 @@ impl Namespaces {
             };
             match target.namespace_inode(kind).and_then(|inode| inode.map(namespace).transpose()) {
                 Ok(None) => {}
-                Ok(Some(namespace)) => found.push((kind, Seen::Value(namespace))),
-                Err(fault) => found.push((kind, Seen::of(Err(fault)))),
+                Ok(Some(namespace)) => found.push((kind, Reading::Value(namespace))),
+                Err(fault) => found.push((kind, Reading::of(Err(fault)))),
             }
         }
         let mut namespaces = Namespaces(found);
@@ -63,7 +63,7 @@ impl Namespaces {
         Ok(namespaces)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &(Kind, Seen<Namespace>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(Kind, Reading<Namespace>)> {
         self.0.iter()
     }
 
@@ -111,7 +111,7 @@ impl Namespaces {
     fn add_sharer(&mut self, kind: Kind, pid: i32) {
         let comm = kernel_text::bytes(format!("/proc/{pid}/comm")).unwrap_or_default();
         let comm = Text::from(OsStr::from_bytes(comm.strip_suffix(b"\n").unwrap_or(&comm)));
-        if let Some((_, Seen::Value(namespace))) = self.0.iter_mut().find(|(known, _)| *known == kind) {
+        if let Some((_, Reading::Value(namespace))) = self.0.iter_mut().find(|(known, _)| *known == kind) {
             namespace.with.push(Sharer { pid, comm }, 64);
         }
     }

@@ -20,31 +20,31 @@ const MOST_BYTES: usize = 8 << 10;
 /// A part of the page, or why it could not be read.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum Seen<T> {
+pub(super) enum Reading<T> {
     Value(T),
     Hidden { unreadable: String },
 }
 
-impl<T> Seen<T> {
-    pub(super) fn of(read: Result<T, Fault>) -> Seen<T> {
+impl<T> Reading<T> {
+    pub(super) fn of(read: Result<T, Fault>) -> Reading<T> {
         match read {
-            Ok(value) => Seen::Value(value),
-            Err(fault) => Seen::Hidden { unreadable: fault.errno().map_or_else(|| fault.to_string(), errno_text) },
+            Ok(value) => Reading::Value(value),
+            Err(fault) => Reading::Hidden { unreadable: fault.errno().map_or_else(|| fault.to_string(), errno_text) },
         }
     }
 
     pub(super) fn ok(&self) -> Option<&T> {
         match self {
-            Seen::Value(value) => Some(value),
-            Seen::Hidden { .. } => None,
+            Reading::Value(value) => Some(value),
+            Reading::Hidden { .. } => None,
         }
     }
 
     /// Returns the text for the page.
     pub(super) fn shown(&self, show: impl FnOnce(&T) -> String) -> String {
         match self {
-            Seen::Value(value) => show(value),
-            Seen::Hidden { unreadable } => format!("not readable: {unreadable}"),
+            Reading::Value(value) => show(value),
+            Reading::Hidden { unreadable } => format!("not readable: {unreadable}"),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::findings::{Finding, Severity};
 use super::id_maps::Ids;
 use super::mounts::Mounts;
 use super::namespaces::Namespace;
-use super::reading::{List, Seen};
+use super::reading::{List, Reading};
 
 const RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[33m";
@@ -38,7 +38,7 @@ pub(super) fn page(record: &Record, target: &Target, isolation: &Isolation) -> S
     }
     identity(&isolation.ids, &mut rows);
     match &isolation.capabilities {
-        Seen::Value(capabilities) => {
+        Reading::Value(capabilities) => {
             let sets = capabilities.shown();
             sets.into_iter().for_each(|(name, set)| rows.add(&format!("{name} capabilities"), set));
         }
@@ -46,7 +46,7 @@ pub(super) fn page(record: &Record, target: &Target, isolation: &Isolation) -> S
     }
     confinement(isolation, &mut rows);
     match &isolation.cgroup {
-        Seen::Value(group) => limits(group, &mut rows),
+        Reading::Value(group) => limits(group, &mut rows),
         hidden => rows.add("cgroup", hidden.shown(|_| String::new())),
     }
     files(isolation, &mut rows);
@@ -77,8 +77,8 @@ fn namespace(namespace: &Namespace) -> String {
     if namespace.with.total == 0 { "own".to_owned() } else { format!("own, shared with {}", with.join(", ")) }
 }
 
-fn identity(seen: &Seen<Ids>, rows: &mut Rows) {
-    let Seen::Value(ids) = seen else {
+fn identity(seen: &Reading<Ids>, rows: &mut Rows) {
+    let Reading::Value(ids) = seen else {
         return rows.add("user and group", seen.shown(|_| String::new()));
     };
     let map = |map: &[[u64; 3]]| match map {
@@ -103,7 +103,7 @@ fn identity(seen: &Seen<Ids>, rows: &mut Rows) {
 }
 
 fn confinement(isolation: &Isolation, rows: &mut Rows) {
-    let Seen::Value(confinement) = &isolation.confinement else {
+    let Reading::Value(confinement) = &isolation.confinement else {
         return rows.add("seccomp", isolation.confinement.shown(|_| String::new()));
     };
     let filters = confinement.seccomp_filters.filter(|filters| *filters > 0);
@@ -136,7 +136,7 @@ fn files(isolation: &Isolation, rows: &mut Rows) {
         "mounts",
         isolation.mounts.shown(|mounts| format!("{}, {} of the host", mounts.total, mounts.of_host.total)),
     );
-    if let Seen::Value(Mounts { of_host, kernel_files, .. }) = &isolation.mounts {
+    if let Reading::Value(Mounts { of_host, kernel_files, .. }) = &isolation.mounts {
         let shown = |mount: &super::mounts::OfHost| {
             let how = if mount.read_only { "ro" } else { "rw" };
             format!("{} <- {} ({} {how})", mount.point.shown(), mount.host.shown(), mount.fs_type)

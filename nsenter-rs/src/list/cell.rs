@@ -17,7 +17,7 @@ use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 
 use super::column::Column;
 use super::filter::Expression;
-use super::inventory::Survey;
+use super::inventory::Inventory;
 use super::line::{Kinship, Relation};
 use super::mount::{self, Mount};
 use super::parent_and_owner::Memory;
@@ -37,11 +37,11 @@ pub(crate) enum Cell {
     Lines(Vec<Vec<u8>>),
 }
 
-/// A survey, and the answers to what was asked about it so far.
+/// A inventory, and the answers to what was asked about it so far.
 pub(crate) struct View<'a> {
-    survey: &'a Survey,
+    inventory: &'a Inventory,
     filter: Option<&'a Expression>,
-    kin: Memory,
+    relatives: Memory,
     parents: RefCell<HashMap<i32, Option<i32>>>,
     nsids: RefCell<HashMap<u64, Option<Nsid>>>,
     netlink: OnceCell<Option<OwnedFd>>,
@@ -52,11 +52,11 @@ pub(crate) struct View<'a> {
 
 impl<'a> View<'a> {
     /// Returns a view without any answers yet.
-    pub(crate) fn new(survey: &'a Survey, filter: Option<&'a Expression>) -> Self {
+    pub(crate) fn new(inventory: &'a Inventory, filter: Option<&'a Expression>) -> Self {
         View {
-            survey,
+            inventory,
             filter,
-            kin: Memory::default(),
+            relatives: Memory::default(),
             parents: RefCell::default(),
             nsids: RefCell::default(),
             netlink: OnceCell::new(),
@@ -68,7 +68,7 @@ impl<'a> View<'a> {
 
     /// Returns the content of this column for a namespace and a process in it.
     pub(crate) fn cell(&self, column: Column, inode: u64, pid: Option<i32>) -> Cell {
-        let Some(namespace) = self.survey.namespaces.get(&inode) else { return Cell::Empty };
+        let Some(namespace) = self.inventory.namespaces.get(&inode) else { return Cell::Empty };
         let kind = namespace.kind;
         let number = |number: Option<u64>| number.map_or(Cell::Empty, Cell::Number);
         let text = |text: Option<Vec<u8>>| text.map_or(Cell::Empty, Cell::Text);
@@ -88,15 +88,15 @@ impl<'a> View<'a> {
             })),
             Column::Netnsid => Cell::Empty,
             Column::Nsfs => self.mount_points(inode),
-            Column::Pns => Cell::Number(self.kin.of(self.survey, inode).parent.unwrap_or_default()),
-            Column::Ons => Cell::Number(self.kin.of(self.survey, inode).owner.unwrap_or_default()),
+            Column::Pns => Cell::Number(self.relatives.of(self.inventory, inode).parent.unwrap_or_default()),
+            Column::Ons => Cell::Number(self.relatives.of(self.inventory, inode).owner.unwrap_or_default()),
             Column::Holder => text(Some(namespace.holder.shown())),
             Column::Container => text(pid.and_then(|pid| self.container(pid))),
         }
     }
 
     fn open(&self, pid: i32, file: &str) -> Option<OwnedFd> {
-        openat(&self.survey.proc, format!("{pid}/{file}"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
+        openat(&self.inventory.proc, format!("{pid}/{file}"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
     }
 
     fn parent(&self, pid: i32) -> Option<i32> {
@@ -124,8 +124,8 @@ impl<'a> View<'a> {
     /// Returns the uid of the process; without a process, the uid that created the owning user namespace.
     fn uid(&self, inode: u64, pid: Option<i32>) -> Option<u32> {
         match pid {
-            Some(pid) => fstat(process::open(self.survey.proc.as_fd(), pid)?).ok().map(|stat| stat.st_uid),
-            None => self.kin.of(self.survey, inode).maker,
+            Some(pid) => fstat(process::open(self.inventory.proc.as_fd(), pid)?).ok().map(|stat| stat.st_uid),
+            None => self.relatives.of(self.inventory, inode).maker,
         }
     }
 
@@ -143,7 +143,7 @@ impl<'a> View<'a> {
     fn nsid(&self, inode: u64) -> Option<Nsid> {
         *self.nsids.borrow_mut().entry(inode).or_insert_with(|| {
             let netlink = self.netlink.get_or_init(nsid::open).as_ref()?;
-            nsid::ask(netlink.as_fd(), self.survey.open(inode)?.as_fd())
+            nsid::ask(netlink.as_fd(), self.inventory.open(inode)?.as_fd())
         })
     }
 
@@ -165,13 +165,13 @@ impl Kinship for View<'_> {
     }
 
     fn relative(&self, namespace: u64, relation: Relation) -> Option<u64> {
-        let kin = self.kin.of(self.survey, namespace);
-        let relative = if relation == Relation::Parent { kin.parent } else { kin.owner };
-        relative.filter(|relative| *relative != namespace && self.survey.namespaces.contains_key(relative))
+        let relatives = self.relatives.of(self.inventory, namespace);
+        let relative = if relation == Relation::Parent { relatives.parent } else { relatives.owner };
+        relative.filter(|relative| *relative != namespace && self.inventory.namespaces.contains_key(relative))
     }
 
     fn first_process(&self, namespace: u64) -> Option<i32> {
-        self.survey.namespaces.get(&namespace)?.holder.pid()
+        self.inventory.namespaces.get(&namespace)?.holder.pid()
     }
 
     fn is_wanted(&self, namespace: u64, pid: Option<i32>) -> bool {

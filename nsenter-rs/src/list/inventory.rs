@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::holder::Holder;
 use super::mount::{self, Mount};
-use super::mount_table_limits::Allowances;
+use super::mount_table_limits::MountTableLimits;
 use super::process::{self, Process, numbers};
 
 /// A namespace that was found.
@@ -30,7 +30,7 @@ pub(crate) struct Namespace {
 }
 
 /// The processes and namespaces that were found.
-pub(crate) struct Survey {
+pub(crate) struct Inventory {
     pub(crate) proc: OwnedFd,
     pub(crate) kinds: KindSet,
     /// The processes, in the order of their pids.
@@ -50,9 +50,9 @@ pub(crate) enum Depth {
     Everything,
 }
 
-impl Survey {
+impl Inventory {
     /// Searches for namespaces of these kinds.
-    pub(crate) fn take(kinds: KindSet, depth: Depth) -> Result<Survey, Fault> {
+    pub(crate) fn take(kinds: KindSet, depth: Depth) -> Result<Inventory, Fault> {
         const GOAL: &str = "look through the processes";
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let proc = look(GOAL, "openat(\"/proc\")", || openat(CWD, "/proc", flags, Mode::empty()))?;
@@ -60,13 +60,14 @@ impl Survey {
             rustix::fs::stat("/proc/self/ns/mnt")
         })?;
         let (processes, namespaces) = (Vec::new(), BTreeMap::new());
-        let mut survey = Survey { proc, kinds, processes, namespaces, device: own.st_dev, sockets: HashSet::new() };
-        survey.read_processes(depth);
+        let mut inventory =
+            Inventory { proc, kinds, processes, namespaces, device: own.st_dev, sockets: HashSet::new() };
+        inventory.read_processes(depth);
         if depth == Depth::Everything {
-            survey.read_mounts();
-            survey.read_listed();
+            inventory.read_mounts();
+            inventory.read_listed();
         }
-        Ok(survey)
+        Ok(inventory)
     }
 
     fn read_processes(&mut self, depth: Depth) {
@@ -150,16 +151,16 @@ impl Survey {
             .iter()
             .filter_map(|process| process.namespace(Kind::Mnt).filter(|table| seen.insert(*table)).map(|_| process.pid))
             .collect();
-        let mut allowances = Allowances::new();
+        let mut limits = MountTableLimits::new();
         for pid in others {
-            let (author, most) = allowances.of(self.proc.as_fd(), pid);
+            let (author, most) = limits.of(self.proc.as_fd(), pid);
             let table = mount::of_namespaces(self.proc.as_fd(), &format!("{pid}/mountinfo"), most);
-            allowances.spend(author, &table);
+            limits.spend(author, &table);
             for Mount { inode, kind, point } in table.mounts {
                 self.add_holder(inode, kind, Holder::Mount(Some(pid), point));
             }
         }
-        allowances.remark();
+        limits.remark();
     }
 
     /// Adds the namespaces that were not found in another way, if the kernel can list namespaces; `listns(2)`.

@@ -58,7 +58,7 @@ pub(crate) trait Kinship {
 
 /// The lines that were added so far.
 pub(crate) struct Lines<'a, K> {
-    kin: &'a K,
+    facts: &'a K,
     tree: Option<Relation>,
     lines: Vec<Line>,
     of_process: HashMap<i32, usize>,
@@ -67,8 +67,8 @@ pub(crate) struct Lines<'a, K> {
 
 impl<'a, K: Kinship> Lines<'a, K> {
     /// Returns an empty list.
-    pub(crate) fn new(kin: &'a K, tree: Option<Relation>) -> Self {
-        Lines { kin, tree, lines: Vec::new(), of_process: HashMap::new(), of_namespace: HashMap::new() }
+    pub(crate) fn new(facts: &'a K, tree: Option<Relation>) -> Self {
+        Lines { facts, tree, lines: Vec::new(), of_process: HashMap::new(), of_namespace: HashMap::new() }
     }
 
     /// Adds a line for a namespace, after lines for the ancestors that the tree shows above it.
@@ -85,14 +85,14 @@ impl<'a, K: Kinship> Lines<'a, K> {
             chain.push(ancestor);
         }
         for namespace in chain.into_iter().rev() {
-            self.add(namespace, self.kin.first_process(namespace));
+            self.add(namespace, self.facts.first_process(namespace));
         }
     }
 
     /// Adds a line for a process in a namespace, after lines for its ancestors there.
     pub(crate) fn add_process(&mut self, namespace: u64, pid: i32, is_in: impl Fn(i32) -> bool) {
         let mut chain = vec![pid];
-        while let Some(parent) = chain.last().and_then(|last| self.kin.parent_process(*last)) {
+        while let Some(parent) = chain.last().and_then(|last| self.facts.parent_process(*last)) {
             let is_above = self.tree == Some(Relation::Process) && is_in(parent);
             if !is_above || self.of_process.contains_key(&parent) || chain.contains(&parent) {
                 break;
@@ -109,25 +109,26 @@ impl<'a, K: Kinship> Lines<'a, K> {
     fn ancestor(&self, namespace: u64) -> Option<u64> {
         match self.tree? {
             Relation::Process => None,
-            Relation::Owner => self.kin.relative(namespace, Relation::Owner),
+            Relation::Owner => self.facts.relative(namespace, Relation::Owner),
             // A namespace without a parent comes after its owner, though not below it.
-            Relation::Parent => {
-                self.kin.relative(namespace, Relation::Parent).or_else(|| self.kin.relative(namespace, Relation::Owner))
-            }
+            Relation::Parent => self
+                .facts
+                .relative(namespace, Relation::Parent)
+                .or_else(|| self.facts.relative(namespace, Relation::Owner)),
         }
     }
 
     fn add(&mut self, namespace: u64, pid: Option<i32>) {
-        if !self.kin.is_wanted(namespace, pid) {
+        if !self.facts.is_wanted(namespace, pid) {
             return;
         }
         let above = match self.tree {
             None => None,
             Some(Relation::Process) => pid
-                .and_then(|pid| self.kin.parent_process(pid))
+                .and_then(|pid| self.facts.parent_process(pid))
                 .and_then(|parent| self.of_process.get(&parent).copied()),
             Some(relation) => {
-                self.kin.relative(namespace, relation).and_then(|relative| self.of_namespace.get(&relative).copied())
+                self.facts.relative(namespace, relation).and_then(|relative| self.of_namespace.get(&relative).copied())
             }
         };
         let place = self.lines.len();

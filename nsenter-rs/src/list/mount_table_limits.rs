@@ -28,14 +28,14 @@ pub(crate) enum Author {
 }
 
 /// The number of bytes that were read of each author's tables, and of tables that were not read to their end.
-pub(crate) struct Allowances {
+pub(crate) struct MountTableLimits {
     own: Option<u64>,
     spent: BTreeMap<Author, (u64, usize)>,
 }
 
-impl Allowances {
-    pub(crate) fn new() -> Allowances {
-        Allowances { own: own_namespace_inode(Kind::User), spent: BTreeMap::new() }
+impl MountTableLimits {
+    pub(crate) fn new() -> MountTableLimits {
+        MountTableLimits { own: own_namespace_inode(Kind::User), spent: BTreeMap::new() }
     }
 
     /// Returns the author of a process's mount table, and how many bytes of it may be read. There is no author, and no

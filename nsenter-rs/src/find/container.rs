@@ -1,0 +1,101 @@
+//! A running container, and its record. `pid_namespaces(7)`, `proc(5)`.
+//!
+//! The surprise: its names were chosen by the user who made the claim, so they are escaped before they are shown.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use plumbing::Fault;
+use plumbing::pipeline::record::{Namespace, Record};
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::{Target, own_namespace_inode};
+use plumbing::text::Text;
+use serde::Serialize;
+
+use super::{Runtime, command_of, hold, reference};
+
+/// A running container.
+pub(crate) struct Container {
+    /// The first process of the container.
+    pub(crate) target: Target,
+    /// The runtime that runs it.
+    pub(crate) runtime: Runtime,
+    /// Its names; the first is the one to show.
+    pub(crate) names: Vec<OsString>,
+    /// The runtime's own id, if there is one.
+    pub(crate) id: Option<String>,
+    /// The image that it was made from, if its runtime records that where we can read it.
+    pub(crate) image: Option<String>,
+    /// The pod in Kubernetes: `NAMESPACE/POD`.
+    pub(crate) pod: Option<String>,
+    /// The user who made the claim, and so chose the names; 0 for the runtimes of root.
+    pub(crate) author: u32,
+    /// The cgroup that was made for the container, and the controllers of its hierarchy; `None` if it has none, or
+    /// shares one.
+    pub(super) group: Option<(Vec<String>, PathBuf)>,
+    /// The inodes of its namespaces, in the order of `Kind::ALL`.
+    pub(super) inodes: [Option<u64>; Kind::ALL.len()],
+}
+
+/// The record's member `container`.
+#[derive(Debug, Serialize)]
+struct Origin<'a> {
+    runtime: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<&'a str>,
+    user: u32,
+}
+
+impl Container {
+    /// Returns the name to show, safe on a terminal.
+    pub(crate) fn shown(&self) -> String {
+        self.name().shown()
+    }
+
+    /// Returns the first of its names.
+    pub(crate) fn name(&self) -> Text {
+        Text(self.names.first().cloned().unwrap_or_default())
+    }
+
+    /// Returns the record that identifies it.
+    pub(crate) fn record(&self) -> Result<Record, Fault> {
+        let mut record = Record::new(Some(&self.name()), self.target.identity()?)?;
+        record.set_namespaces(&self.namespaces())?;
+        let Container { id, image, pod, .. } = self;
+        let (id, image, pod) = (id.as_deref(), image.as_deref(), pod.as_deref());
+        record.set("container", &Origin { runtime: self.runtime.name(), id, image, pod, user: self.author })?;
+        // For any other container, the kernel reports the cgroup of its first process.
+        if let Some(group) = self.command().and_then(|command| hold::groups(&self.target, &command).transpose()) {
+            record.set("cgroup", &group?)?;
+        }
+        Ok(record)
+    }
+
+    /// Returns the command that represents a container whose first process is an init of `--hold`.
+    pub(crate) fn command(&self) -> Option<Target> {
+        if self.runtime == Runtime::Hold { command_of(&self.target) } else { None }
+    }
+
+    /// Returns its namespaces, and which of them are private, which means different from ours.
+    pub(crate) fn namespaces(&self) -> Vec<(Kind, Namespace)> {
+        let mut namespaces = Vec::new();
+        for (kind, inode) in Kind::ALL.into_iter().zip(self.inodes) {
+            if let Some(inode) = inode {
+                namespaces.push((kind, Namespace { inode, private: Some(inode) != own_namespace_inode(kind) }));
+            }
+        }
+        namespaces
+    }
+
+    /// Describes the container in one line that distinguishes it from others of the same name.
+    pub(super) fn described(&self, own: u32) -> String {
+        let id = self.id.as_deref().filter(|id| reference::is_random(id)).map(|id| format!(" {}", &id[..12]));
+        let whose = if [0, own].contains(&self.author) { String::new() } else { format!(" of user {}", self.author) };
+        let (name, runtime) = (self.shown(), self.runtime.name());
+        format!("{name} ({runtime}{}{whose}, pid {})", id.unwrap_or_default(), self.target.pid())
+    }
+}

@@ -8,6 +8,7 @@ use plumbing::command_line::options::Narration;
 use plumbing::confinement::privilege::set_oom_score_adj;
 use plumbing::kernel::look;
 use plumbing::pipeline::gates::{Gates, Places};
+use plumbing::pipeline::kept_process;
 use plumbing::pipeline::pipe::{self, Stage};
 use plumbing::process::closing::{close_from, end, refuse_directories};
 use plumbing::process::exposure::Exposure;
@@ -230,7 +231,8 @@ impl Plan {
         let built: Built =
             setns::inside(&stage.target, foreign, || Ok(self.build(&work, outside.after_entering())?.0))?;
         stage.record.set("root", &built.root)?;
-        stage.record.set("process", &built.process)
+        stage.record.set("process", &built.process)?;
+        kept_process::keep(stage, &built.process)
     }
 
     /// Makes the root, then the mounts in it, then changes the root to it: the host's paths can be reached while the mounts are

@@ -127,8 +127,9 @@ impl Enter {
             // Not before it is known to be necessary. If a sealed copy is executed, the copy opens all this again.
             self.command.seal()?;
         }
-        let held = example::held_command(self, target)?;
-        let like = example::like(self, target, held.as_ref(), &namespaces)?;
+        let held = example::held(self, target)?;
+        let (like, process) = example::like(self, target, &held, &namespaces)?;
+        process.oom_score_adj.map_or(Ok(()), set_oom_score_adj)?;
         let groups = match target {
             Some(target) if self.join_cgroup || self.like_target.is_some() => join_cgroup::of_target(target)?,
             _ => None,
@@ -149,7 +150,7 @@ impl Enter {
             directories: self.directories.open(target)?,
             credentials: self.credentials.clone(),
             like,
-            process: Process::default(),
+            process,
             environment,
             command: &self.command,
             stdin: None,
@@ -174,13 +175,16 @@ impl LastStage {
     }
 
     fn enter(&self, stage: &mut Stage) -> Result<Status, Fault> {
-        let process: Process = stage.record.get("process")?.unwrap_or_default();
+        let held = example::held_of_record(stage)?;
+        let process: Process = match held.kept() {
+            Some(kept) => kept.clone(),
+            None => stage.record.get("process")?.unwrap_or_default(),
+        };
         if let Some(score) = process.oom_score_adj {
             // Through our own /proc, before entering; the command inherits it.
             set_oom_score_adj(score)?;
         }
-        let held = example::held_command_of_record(stage)?;
-        let like = example::like_record(stage, held.as_ref())?;
+        let like = example::like_record(stage, &held)?;
         let mut entry = Entry {
             target: Some(&stage.target),
             namespaces: OpenNamespaces::foreign(&stage.target)?,
@@ -189,7 +193,7 @@ impl LastStage {
             directories: OpenDirectories::default(),
             credentials: Credentials::default(),
             like,
-            environment: Surroundings::OfRecord(Recorded::of(stage)?),
+            environment: Surroundings::OfRecord(Recorded::of(stage, &process)?),
             process,
             command: &self.command,
             stdin: Some(stdin::choose(self.stdin)?),

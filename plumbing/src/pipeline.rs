@@ -4,6 +4,7 @@ pub mod assembly;
 mod ephemeral;
 pub mod gates;
 pub mod guardian;
+pub mod kept_process;
 pub mod name;
 pub mod ownership;
 pub mod pipe;

@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use plumbing::confinement::privilege::Holding;
 use plumbing::kernel::{Cloned, close_range, exit_now, fork_into, look, own};
 use plumbing::pipeline::assembly::{self, Lease};
+use plumbing::pipeline::kept_process;
 use plumbing::pipeline::record::{Namespace, Record};
 use plumbing::pipeline::record_out;
 use plumbing::process::namespace::{Kind, KindSet};
@@ -167,6 +168,7 @@ struct InitKit {
     doorbell: OwnedFd,
     bell: OwnedFd,
     mark: OwnedFd,
+    process: OwnedFd,
     executable: OwnedFd,
 }
 
@@ -176,7 +178,8 @@ impl Kit {
         let (doorbell, bell) = own("make a doorbell", "socketpair(AF_UNIX, SOCK_SEQPACKET)", || {
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         })?;
-        let init = InitKit { lease, doorbell, bell, mark: assembly::make_mark()?, executable: sealed::copy_of_self()? };
+        let (mark, process) = (assembly::make_mark()?, kept_process::unconfined()?);
+        let init = InitKit { lease, doorbell, bell, mark, process, executable: sealed::copy_of_self()? };
         Ok(Kit { lease: Lease::first(ours), init })
     }
 }
@@ -212,7 +215,7 @@ fn arrange_descriptors(kit: InitKit) -> Result<OwnedFd, Fault> {
     };
     // First all of them move away: a target number may still be used by another of them.
     let (mark, doorbell, bell) = (lift(kit.mark)?, lift(kit.doorbell)?, lift(kit.bell)?);
-    let (lease, executable) = (lift(kit.lease)?, lift(kit.executable)?);
+    let (lease, process, executable) = (lift(kit.lease)?, lift(kit.process)?, lift(kit.executable)?);
     let places = [
         (&mark, 0),
         (&mark, 1),
@@ -220,12 +223,13 @@ fn arrange_descriptors(kit: InitKit) -> Result<OwnedFd, Fault> {
         (&doorbell, assembly::DOORBELL_FD),
         (&bell, assembly::BELL_FD),
         (&lease, assembly::FIRST_LEASE_FD),
+        (&process, assembly::PROCESS_FD),
     ];
     for (fd, place) in places {
         own(goal, format!("dup2({}, {place})", fd.as_raw_fd()), || plumbing::kernel::place(fd, place))?;
     }
-    own(goal, "close_range(7, ~0, CLOSE_RANGE_CLOEXEC)", || {
-        close_range(assembly::FIRST_LEASE_FD as u32 + 1, u32::MAX, true)
+    own(goal, "close_range(8, ~0, CLOSE_RANGE_CLOEXEC)", || {
+        close_range(assembly::PROCESS_FD.cast_unsigned() + 1, u32::MAX, true)
     })?;
     Ok(executable)
 }

@@ -8,7 +8,7 @@
 //! outside inspect the container.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
@@ -99,7 +99,7 @@ struct Unfinished {
 
 impl Unfinished {
     fn take_over(orders: &Orders) -> Result<Unfinished, Fault> {
-        for fd in assembly::MARK_FD..=assembly::FIRST_LEASE_FD {
+        for fd in assembly::MARK_FD..=assembly::PROCESS_FD {
             if !plumbing::kernel::is_open(fd) {
                 return Err(Fault::new(format!("cannot run as a container's init: descriptor {fd} is not open")));
             }
@@ -198,14 +198,23 @@ impl Unfinished {
             word if word == Word::EnteredToRemove as u8 => Heard::EnteredToRemove,
             word if word == Word::JoinCgroupNamespace as u8 => {
                 let joined = fd.ok_or(Errno::EBADF).and_then(|fd| setns(fd, CloneFlags::CLONE_NEWCGROUP));
-                let answer = if joined.is_ok() { Answer::Done } else { Answer::Refused };
-                match assembly::answer(lease, answer, joined.err()) {
-                    Ok(()) => Heard::Nothing,
-                    Err(_) => Heard::Closed,
-                }
+                answer(lease, joined)
+            }
+            // Nothing is verified here: those who read the file verify it.
+            word if word == Word::KeepProcess as u8 => {
+                answer(lease, fd.ok_or(Errno::EBADF).and_then(|fd| place(&fd, assembly::PROCESS_FD)))
             }
             _ => Heard::Nothing,
         }
+    }
+}
+
+/// Answers whether a request was carried out.
+fn answer(lease: BorrowedFd<'_>, done: Result<(), Errno>) -> Heard {
+    let answer = if done.is_ok() { Answer::Done } else { Answer::Refused };
+    match assembly::answer(lease, answer, done.err()) {
+        Ok(()) => Heard::Nothing,
+        Err(_) => Heard::Closed,
     }
 }
 

@@ -21,6 +21,9 @@ use super::record_environ::Recorded;
 /// `DEFAULT_OVERFLOWUID` of the kernel.
 const OVERFLOW_UID: u32 = 65534;
 
+/// The environment, unless it comes from the target, and how the command is confined.
+type Known<'a> = (Option<Cow<'a, Environment>>, Cow<'a, Process>);
+
 /// The command's environment.
 pub(crate) enum Surroundings {
     /// A known environment.
@@ -38,15 +41,15 @@ impl Surroundings {
     }
 
     /// Returns the environment, unless it comes from the target, and how the command is confined.
-    pub(crate) fn known<'a>(&'a self, process: &'a Process) -> (Option<Cow<'a, Environment>>, Cow<'a, Process>) {
-        match self {
+    pub(crate) fn known<'a>(&'a self, process: &'a Process) -> Result<Known<'a>, Fault> {
+        Ok(match self {
             Surroundings::Known(environment) => (Some(Cow::Borrowed(environment)), Cow::Borrowed(process)),
             Surroundings::OfRecord(recorded) => {
-                let (environment, process) = recorded.judge(process);
+                let (environment, process) = recorded.judge(process)?;
                 (Some(Cow::Owned(environment)), Cow::Owned(process))
             }
             Surroundings::OfTarget(_) => (None, Cow::Borrowed(process)),
-        }
+        })
     }
 }
 

@@ -1,48 +1,101 @@
 //! The example after which the command is confined: the target, or a command that runs in a held container.
 //! `proc_pid_status(5)`.
 //!
-//! The surprise: the init of a hold is no example, because it confines itself in its own way. A command that runs in the
-//! hold is one.
+//! The surprise: the init of a hold is no example, because it confines itself in its own way. But it keeps what
+//! chroot-rs recorded. If that is nothing, a command that runs in the hold is an example.
 
+use plumbing::confinement::privilege::Process;
 use plumbing::pipeline::assembly::{Hold, has_mark};
+use plumbing::pipeline::kept_process;
 use plumbing::pipeline::pipe::Stage;
 use plumbing::pipeline::record::Record;
 use plumbing::process::namespace::Kind;
 use plumbing::process::target::{Target, own_namespace_inode};
 use plumbing::{Fault, narrate};
 
+use super::chroot_chdir::Directories;
 use super::like_target::{self, Like, Unreadable};
 use super::pid_or_name::PidOrName;
 use super::setns::OpenNamespaces;
 use crate::find;
 use crate::plan::Enter;
 
-/// Returns the command that shows how a held container is confined, if the target is the init of one and the options
-/// need an example.
-pub(crate) fn held_command(enter: &Enter, target: Option<&Target>) -> Result<Option<Target>, Fault> {
-    match (target.filter(|_| needs_example(enter)), enter.like_target) {
-        (Some(init), Some(unreadable)) => model(init, unreadable),
-        (Some(init), None) => Ok(find::command_of(init)),
-        (None, _) => Ok(None),
+/// How a held container is confined.
+pub(crate) enum Held {
+    /// As its init keeps it.
+    Kept(Box<Process>),
+    /// As this command in it.
+    Command(Target),
+    /// Unknown, or the container is not held.
+    Unknown,
+}
+
+impl Held {
+    /// Returns the confinement that the init keeps.
+    pub(crate) fn kept(&self) -> Option<&Process> {
+        if let Held::Kept(process) = self { Some(process) } else { None }
+    }
+
+    fn command(&self) -> Option<&Target> {
+        if let Held::Command(command) = self { Some(command) } else { None }
+    }
+
+    fn of_command(command: Option<Target>) -> Held {
+        command.map_or(Held::Unknown, Held::Command)
     }
 }
 
-/// Returns the properties that `--like-target` gives to the command. Without that option, prints a warning if the
-/// command will have more rights than the example.
+/// Returns how a held container is confined, if the target is the init of one and the options need an example.
+pub(crate) fn held(enter: &Enter, target: Option<&Target>) -> Result<Held, Fault> {
+    let Some(init) = target.filter(|_| needs_example(enter)) else { return Ok(Held::Unknown) };
+    if has_mark(init).unwrap_or(false) {
+        match kept(init) {
+            Ok(Some(kept)) => return Ok(kept),
+            Ok(None) => {}
+            Err(fault) if enter.like_target == Some(Unreadable::Fatal) => return Err(fault),
+            Err(fault) => narrate::remark(fault),
+        }
+    }
+    match enter.like_target {
+        Some(unreadable) => model(init, unreadable).map(Held::of_command),
+        None => Ok(Held::of_command(find::command_of(init))),
+    }
+}
+
+/// Returns what the init of a hold keeps; `None` if that does not confine a command.
+fn kept(init: &Target) -> Result<Option<Held>, Fault> {
+    let process = kept_process::of(init)?;
+    Ok(process.confines().then(|| Held::Kept(Box::new(process))))
+}
+
+/// Returns the properties of the example that `--like-target` gives to the command, or the confinement that it gets.
+/// Without that option, prints a warning if the command will have more rights.
 pub(crate) fn like<'a>(
     enter: &Enter,
     target: Option<&'a Target>,
-    held: Option<&'a Target>,
+    held: &'a Held,
     namespaces: &OpenNamespaces<'_>,
-) -> Result<Option<Like<'a>>, Fault> {
-    let Some(target) = target.filter(|_| needs_example(enter)) else { return Ok(None) };
-    let is_bare_init = || held.is_none() && has_mark(target).unwrap_or(false);
-    let example = held.unwrap_or(target);
+) -> Result<(Option<Like<'a>>, Process), Fault> {
+    let none = (None, Process::default());
+    let Some(target) = target.filter(|_| needs_example(enter)) else { return Ok(none) };
+    if let Some(kept) = held.kept() {
+        if enter.like_target.is_none() {
+            return remark_on_rights(enter, namespaces, || like_target::more_than_recorded(kept)).map(|()| none);
+        }
+        require_user_namespace(target, namespaces)?;
+        let cwd = kept.cwd.clone().filter(|_| enter.directories == Directories::default());
+        return Ok((None, Process { cwd, ..kept.clone() }));
+    }
+    let is_bare_init = || held.command().is_none() && has_mark(target).unwrap_or(false);
+    let example = held.command().unwrap_or(target);
     match enter.like_target {
         Some(_) if is_bare_init() => Err(no_command(target)),
-        Some(unreadable) => like_in(example, namespaces, unreadable).map(Some),
-        None if is_bare_init() => Ok(None),
-        None => remark_on_rights(enter, namespaces, example).map(|()| None),
+        Some(unreadable) => {
+            require_user_namespace(example, namespaces)?;
+            Ok((Some(Like::of(example, unreadable)?), Process::default()))
+        }
+        None if is_bare_init() => Ok(none),
+        None => remark_on_rights(enter, namespaces, || like_target::more_than(example)).map(|()| none),
     }
 }
 
@@ -73,11 +126,8 @@ fn no_command(init: &Target) -> Fault {
     ))
 }
 
-fn like_in<'a>(
-    example: &'a Target,
-    namespaces: &OpenNamespaces<'_>,
-    unreadable: Unreadable,
-) -> Result<Like<'a>, Fault> {
+/// Demands that the command enters the user namespace in which the capabilities of the example count.
+fn require_user_namespace(example: &Target, namespaces: &OpenNamespaces<'_>) -> Result<(), Fault> {
     let is_foreign = example.namespace_inode(Kind::User)? != own_namespace_inode(Kind::User);
     if is_foreign && !namespaces.kinds().contains(Kind::User) {
         return Err(Fault::new(format!(
@@ -86,17 +136,21 @@ fn like_in<'a>(
             example.pid()
         )));
     }
-    Like::of(example, unreadable)
+    Ok(())
 }
 
 /// Prints a warning if the container was named and its root has fewer rights than the command will have here. For a
 /// pid, like nsenter(1), it prints none.
-fn remark_on_rights(enter: &Enter, namespaces: &OpenNamespaces<'_>, example: &Target) -> Result<(), Fault> {
+fn remark_on_rights(
+    enter: &Enter,
+    namespaces: &OpenNamespaces<'_>,
+    more: impl FnOnce() -> Result<Vec<&'static str>, Fault>,
+) -> Result<(), Fault> {
     let Some(PidOrName::Named(reference)) = &enter.target else { return Ok(()) };
     if !namespaces.kinds().contains(Kind::Mnt) {
         return Ok(());
     }
-    let more = like_target::more_than(example)?;
+    let more = more()?;
     if !more.is_empty() {
         narrate::remark(format_args!(
             "the command has more rights than {} ({}); use --like-target to give it the same rights",
@@ -107,17 +161,26 @@ fn remark_on_rights(enter: &Enter, namespaces: &OpenNamespaces<'_>, example: &Ta
     Ok(())
 }
 
-/// Returns the command that shows how the container of a record is confined, if the record does not contain that.
-pub(crate) fn held_command_of_record(stage: &Stage) -> Result<Option<Target>, Fault> {
-    if lacks_confinement(&stage.record)? { find::model_of(&stage.target).map_err(loosen) } else { Ok(None) }
+/// Returns how the held container of a record is confined, if the record does not contain that.
+pub(crate) fn held_of_record(stage: &Stage) -> Result<Held, Fault> {
+    if !lacks_confinement(&stage.record)? {
+        return Ok(Held::Unknown);
+    }
+    if !matches!(stage.hold, Hold::Foreign)
+        && let Some(kept) = kept(&stage.target).map_err(loosen)?
+    {
+        return Ok(kept);
+    }
+    find::model_of(&stage.target).map(Held::of_command).map_err(loosen)
 }
 
-/// Returns the properties that the command gets from the container if the record does not contain its confinement.
-pub(crate) fn like_record<'a>(stage: &'a Stage, held: Option<&'a Target>) -> Result<Option<Like<'a>>, Fault> {
-    if !lacks_confinement(&stage.record)? {
+/// Returns the properties that the command gets from a process in the container, if neither the record nor the init
+/// contains its confinement.
+pub(crate) fn like_record<'a>(stage: &'a Stage, held: &'a Held) -> Result<Option<Like<'a>>, Fault> {
+    if held.kept().is_some() || !lacks_confinement(&stage.record)? {
         return Ok(None);
     }
-    let example = if matches!(stage.hold, Hold::Foreign) { Some(&stage.target) } else { held };
+    let example = if matches!(stage.hold, Hold::Foreign) { Some(&stage.target) } else { held.command() };
     if example.is_none() {
         narrate::remark(format_args!(
             "the command runs unconfined: the record does not contain its confinement, and no command in {} shows it; \

@@ -4,8 +4,8 @@
 //! Properties that refer to the machine outside are read and set there: groups, limits, CPUs, the OOM score. User,
 //! group, capabilities and secure bits are set inside, and the filters last.
 
-use plumbing::confinement::privilege::ResourceLimit;
 use plumbing::confinement::privilege::likeness::{Filter, Likeness, Sets, prepare};
+use plumbing::confinement::privilege::{Process, ResourceLimit};
 use plumbing::kernel::{call, look};
 use plumbing::process::kernel_text;
 use plumbing::process::target::{Target, status_field};
@@ -122,20 +122,30 @@ impl<'a> Like<'a> {
 
 /// Returns the rights that we have and the target lacks, which a command would keep unless it is made like the target.
 pub(crate) fn more_than(target: &Target) -> Result<Vec<&'static str>, Fault> {
+    let theirs = Status::of(target)?;
+    let has = |field| theirs.number(field).map(|number| number != 0);
+    more(Some(theirs.likeness(None)?.sets.bounding), has("Seccomp")?, has("NoNewPrivs")?)
+}
+
+/// Returns the rights that we have and a command with the confinement of a record would lack.
+pub(crate) fn more_than_recorded(process: &Process) -> Result<Vec<&'static str>, Fault> {
+    more(process.bounding_set()?, process.seccomp.is_some(), process.no_new_privs)
+}
+
+fn more(bounding: Option<CapabilitySet>, is_filtered: bool, no_new_privs: bool) -> Result<Vec<&'static str>, Fault> {
     let own = std::process::id().cast_signed();
     let own = look("read our own status", "read(\"/proc/self/status\")", || kernel_text::read("/proc/self/status"))
         .map(|text| Status { pid: own, text })?;
-    let theirs = Status::of(target)?;
-    let bounding = |status: &Status| status.likeness(None).map(|it| it.sets.bounding);
-    let has = |status: &Status, field| status.number(field).map(|number| number != 0);
+    let has = |field| own.number(field).map(|number| number != 0);
     let mut more = Vec::new();
-    if !bounding(&theirs)?.contains(bounding(&own)?) {
+    let ours = own.likeness(None)?.sets.bounding;
+    if bounding.is_some_and(|bounding| !bounding.contains(ours)) {
         more.push("capabilities");
     }
-    if has(&theirs, "Seccomp")? && !has(&own, "Seccomp")? {
+    if is_filtered && !has("Seccomp")? {
         more.push("system calls");
     }
-    if has(&theirs, "NoNewPrivs")? && !has(&own, "NoNewPrivs")? {
+    if no_new_privs && !has("NoNewPrivs")? {
         more.push("set-user-ID programs");
     }
     Ok(more)

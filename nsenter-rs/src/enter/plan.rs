@@ -74,7 +74,7 @@ pub(super) fn run(
         (Surroundings::OfTarget(theirs), Some(target)) => Some(theirs.judge(target, entered.is_some())?),
         _ => None,
     };
-    let (known, process) = entry.environment.known(&entry.process);
+    let (known, process) = entry.environment.known(&entry.process)?;
     let environment = |is_like_target| match (&known, &judged) {
         (Some(known), _) => Cow::Borrowed(known.as_ref()),
         (_, Some(judged)) => Cow::Owned(judged.environment(is_like_target)),

@@ -1,15 +1,19 @@
-//! The environment and the directory that a record contains, for the command. `environ(7)`.
+//! What of a record's environment, directory and confinement is used for the command. `environ(7)`, `credentials(7)`.
 //!
 //! A record is input, even of our own container. A program of the host gets no value from it that could make the
-//! program run something else: LD_PRELOAD, PATH, a working directory. A container that is not ours never gets the
-//! caller's environment, which may contain secrets.
+//! program run something else: LD_PRELOAD, PATH, a working directory. Nor does a record alone give such a program to
+//! another user, who could then trace it, or make its calls seem to succeed. A container that is not ours never gets
+//! the caller's environment, which may contain secrets.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use plumbing::confinement::privilege::Process;
-use plumbing::pipeline::ownership;
+use plumbing::confinement::seccomp::Seccomp;
+use plumbing::kernel::look;
+use plumbing::pipeline::assembly::Hold;
 use plumbing::pipeline::pipe::Stage;
+use plumbing::pipeline::{kept_process, ownership};
 use plumbing::process::environment::Environment;
 use plumbing::process::namespace::Kind;
 use plumbing::text::Text;
@@ -30,42 +34,56 @@ pub(crate) struct Recorded {
     is_found: bool,
     /// Whether the command is in the user namespace of another user, who could read its environment and change it.
     is_in_theirs: bool,
+    /// The members that must not be used for a program of the host.
+    refused: Vec<&'static str>,
     /// The result that a dry run, which enters nothing, assumes.
     expects_host: bool,
 }
 
 impl Recorded {
     /// Collects the facts, before entering.
-    pub(crate) fn of(stage: &Stage) -> Result<Recorded, Fault> {
+    pub(crate) fn of(stage: &Stage, process: &Process) -> Result<Recorded, Fault> {
         let kinds = stage.target.foreign_kinds()?;
+        // In a user namespace, users and limits are its own.
+        let doubtful = if kinds.contains(Kind::User) { Vec::new() } else { doubtful(process)? };
         let is_ours = ownership::is_ours(&stage.target)?;
         Ok(Recorded {
             host: Host::root(),
             is_ours,
             is_found: stage.record.get::<serde_json::Value>("container")?.is_some(),
             is_in_theirs: kinds.contains(Kind::User) && !is_ours,
+            refused: if doubtful.is_empty() || is_kept(stage, process)? { Vec::new() } else { doubtful },
             expects_host: !kinds.contains(Kind::Mnt),
         })
     }
 
     /// Returns the command's environment and confinement, after entering and before our user changes.
-    pub(crate) fn judge(&self, process: &Process) -> (Environment, Process) {
+    pub(crate) fn judge(&self, process: &Process) -> Result<(Environment, Process), Fault> {
         let is_host = if narrate::is_dry_run() { self.expects_host } else { self.host.is_here() };
         if is_host && !self.is_in_theirs {
             return self.for_host(process);
         }
         if process.env.is_some() || (self.is_ours && !self.is_found) {
-            return (process.environment(), process.clone());
+            return Ok((process.environment(), process.clone()));
         }
         let root = process.uid.is_none_or(|uid| uid == 0);
         let home = if root { "HOME=/root" } else { "HOME=/" };
         let env = Some(vec![format!("PATH={PATH}").as_str().into(), home.into()]);
-        (Process { env, ..process.clone() }.environment(), process.clone())
+        Ok((Process { env, ..process.clone() }.environment(), process.clone()))
     }
 
     /// Returns those for a program of the host: of the record's variables only the names, and the values of locale and
     /// time zone. Working directory and umask stay the caller's.
-    fn for_host(&self, process: &Process) -> (Environment, Process) {
+    fn for_host(&self, process: &Process) -> Result<(Environment, Process), Fault> {
+        if !self.refused.is_empty() {
+            let named = |prefix: &str| self.refused.iter().map(|name| format!("{prefix}{name}")).collect::<Vec<_>>();
+            return Err(Fault::new(format!(
+                "cannot confine the command as the record requests ({}): the command is a program of the host, and the init of \
+                 the container does not keep the same confinement, so the record may have been edited",
+                self.refused.join(", ")
+            ))
+            .with_remedy(format!("remove these members: jq -c 'del({})'", named(".process.").join(", "))));
+        }
         let (environment, left) = for_host(process, Environment::inherited());
         if left > 0 || process.cwd.is_some() || process.umask.is_some() {
             narrate::remark(format_args!(
@@ -73,8 +91,44 @@ impl Recorded {
                  umask: the command is a program of the host, and they could make it do something else"
             ));
         }
-        (environment, Process { cwd: None, umask: None, ..process.clone() })
+        Ok((environment, Process { cwd: None, umask: None, ..process.clone() }))
     }
+}
+
+/// Returns the members that do more than take rights away from a program of the host: another user or group of that
+/// user's could trace it, limits and filters can make a write or a change of user seem to succeed, and capability sets
+/// and secure bits can keep rights that the program means to give up.
+fn doubtful(process: &Process) -> Result<Vec<&'static str>, Fault> {
+    let own = look("read our supplementary groups", "getgroups()", rustix::process::getgroups)?;
+    let is_new = |gid: &u32| !own.iter().any(|own| own.as_raw() == *gid);
+    let groups = process.groups.iter().flatten();
+    let members = [
+        ("uid", process.uid.is_some_and(|uid| uid != rustix::process::geteuid().as_raw())),
+        ("gid", process.gid.is_some_and(|gid| gid != rustix::process::getegid().as_raw())),
+        ("groups", groups.into_iter().any(is_new)),
+        ("rlimits", !process.rlimits.is_empty()),
+        ("oom_score_adj", process.oom_score_adj.is_some()),
+        ("seccomp", matches!(process.seccomp, Some(Seccomp::Profile(_)))),
+        ("capability_sets", process.capability_sets.is_some()),
+        ("securebits", !process.securebits.is_empty()),
+    ];
+    Ok(members.into_iter().filter_map(|(name, is_doubtful)| is_doubtful.then_some(name)).collect())
+}
+
+/// Returns whether the init of a hold of ours keeps the same confinement. The rest of the member may differ.
+fn is_kept(stage: &Stage, process: &Process) -> Result<bool, Fault> {
+    if matches!(stage.hold, Hold::Foreign) || !ownership::is_ours(&stage.target)? {
+        return Ok(false);
+    }
+    let confinement = |process: &Process| Process {
+        env: None,
+        unsetenv: Vec::new(),
+        setenv: Vec::new(),
+        cwd: None,
+        umask: None,
+        ..process.clone()
+    };
+    Ok(confinement(&kept_process::of(&stage.target)?) == confinement(process))
 }
 
 /// Returns the environment, and the number of omitted values that differ from ours.

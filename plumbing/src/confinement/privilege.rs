@@ -164,6 +164,20 @@ impl Process {
         if self.no_new_privs { self.filter(most) } else { Ok(()) }
     }
 
+    /// Returns whether it takes rights away from the command, and does not only set its environment.
+    pub fn confines(&self) -> bool {
+        let Process { capabilities, capability_sets, seccomp, uid, gid, landlock, no_new_privs, .. } = self;
+        let ids = uid.is_some() || gid.is_some();
+        let rights = capabilities.is_some() || capability_sets.is_some();
+        ids || rights || *no_new_privs || seccomp.is_some() || landlock.is_some()
+    }
+
+    /// Returns the most that the command may have, if that is limited.
+    pub fn bounding_set(&self) -> Result<Option<CapabilitySet>, Fault> {
+        let named = self.capability_sets.as_ref().and_then(|sets| sets.bounding.as_deref());
+        named.or(self.capabilities.as_deref()).map(capability_set).transpose()
+    }
+
     /// Restricts files and system calls. The filter comes last: it may refuse the calls of Landlock.
     fn restrict(&self, rules: Option<landlock::Ruleset>, most: impl Fn() -> CapabilitySet) -> Result<(), Fault> {
         rules.map_or(Ok(()), landlock::Ruleset::enforce)?;

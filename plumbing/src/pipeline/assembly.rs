@@ -22,7 +22,7 @@ use crate::fault::IntoErrno;
 use crate::kernel::{look, own};
 use crate::pipeline::ownership;
 use crate::process::foreign_descriptor;
-use crate::process::sealed::seals;
+use crate::process::sealed::{self, seals};
 use crate::process::target::{Target, wait_readable};
 
 /// argv\[0\] of the init that `unshare-rs --hold` leaves.
@@ -35,6 +35,8 @@ pub const DOORBELL_FD: RawFd = 4;
 pub const BELL_FD: RawFd = 5;
 /// The lease of the process that made the container, inherited by the init.
 pub const FIRST_LEASE_FD: RawFd = 6;
+/// The descriptor at which the init keeps how its command is confined: see `kept_process.rs`.
+pub const PROCESS_FD: RawFd = 7;
 /// The contents of the mark.
 pub const MARK: &[u8] = b"held by unshare-rs --hold, protocol 1\n";
 
@@ -55,6 +57,8 @@ pub enum Word {
     EnteredToRemove = b'x',
     /// With a descriptor: the init must join this cgroup namespace.
     JoinCgroupNamespace = b'c',
+    /// With a descriptor: the init must keep this file at [`PROCESS_FD`].
+    KeepProcess = b'p',
 }
 
 /// The answer of the init on a lease.
@@ -81,11 +85,13 @@ pub enum Hold {
 }
 
 impl Hold {
-    /// Determines the relation of the process to `--hold`, and takes a lease if the container is unfinished.
-    pub fn of(target: &Target) -> Result<Hold, Fault> {
+    /// Determines the relation of the process to `--hold`, and takes a lease if the container is unfinished. Calls
+    /// `check` before that, but only for a hold.
+    pub fn of(target: &Target, check: impl FnOnce() -> Result<(), Fault>) -> Result<Hold, Fault> {
         if !has_mark(target)? {
             return Ok(Hold::Foreign);
         }
+        check()?;
         let (ours, theirs) = lease_pair()?;
         let sent = match foreign_descriptor::is_socket(target, DOORBELL_FD, ours.as_fd()) {
             Ok(true) => foreign_descriptor::send_through(target, DOORBELL_FD, Word::Lease, theirs.as_fd())?,
@@ -110,9 +116,14 @@ impl Hold {
     }
 }
 
-/// Returns whether a process carries the mark of a hold, made by its own user. Changes nothing in the process, whatever
-/// it is.
+/// Returns whether a process is an init of `--hold`: it runs from a sealed copy, and carries a mark that its own user
+/// made. Changes nothing in the process, whatever it is.
+///
+/// Its command line is not compared: any process can write to its own, and reading it may wait for a file server.
 pub fn has_mark(target: &Target) -> Result<bool, Fault> {
+    if !runs_from_sealed_copy(target)? {
+        return Ok(false);
+    }
     let mark = match foreign_descriptor::memfd(target, MARK_FD) {
         Ok(Some(mark)) => mark,
         Ok(None) => return Ok(false),
@@ -138,6 +149,19 @@ pub fn has_mark(target: &Target) -> Result<bool, Fault> {
     match rustix::fs::fstat(&mark) {
         Ok(stat) if reads => ownership::is_author(target, stat.st_uid),
         _ => Ok(false),
+    }
+}
+
+/// Returns whether the executable of a process is called like a sealed copy. A program that was given the mark, by
+/// inheritance or through a socket, runs from a file. An executable that we may not see counts as a copy: then the mark
+/// decides.
+fn runs_from_sealed_copy(target: &Target) -> Result<bool, Fault> {
+    match rustix::fs::readlinkat(target.dir(), "exe", Vec::new()).map_err(IntoErrno::into_errno) {
+        Ok(path) => Ok(path.as_bytes().starts_with(sealed::COPY)),
+        // A kernel thread, or a process that is ending, has no executable.
+        Err(Errno::ENOENT) => Ok(target.is_exiting()?),
+        Err(Errno::EACCES | Errno::EPERM) => Ok(true),
+        Err(errno) => Err(unreachable(target, "readlinkat(exe)", errno)),
     }
 }
 
@@ -199,6 +223,18 @@ impl Lease {
                 "setns(ns/cgroup, CLONE_NEWCGROUP)",
                 Errno::from_raw(errno.into()),
             )),
+            _ => Err(unreachable(target, "recvmsg(lease)", Errno::EPIPE)),
+        }
+    }
+
+    /// Makes the init keep a file at [`PROCESS_FD`].
+    pub(super) fn keep_process(&self, target: &Target, file: BorrowedFd<'_>) -> Result<(), Fault> {
+        self.say(target, Word::KeepProcess, Some(file))?;
+        match self.hear(target)? {
+            Some([word, _]) if word == Answer::Done as u8 => Ok(()),
+            Some([word, errno]) if word == Answer::Refused as u8 => {
+                Err(unreachable(target, "dup2(process) by the init", Errno::from_raw(errno.into())))
+            }
             _ => Err(unreachable(target, "recvmsg(lease)", Errno::EPIPE)),
         }
     }

@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use crate::kernel::call;
-use crate::pipeline::assembly::{Hold, has_mark};
+use crate::pipeline::assembly::Hold;
 use crate::pipeline::record::Record;
 use crate::pipeline::record_out::pass_on;
 use crate::pipeline::{ownership, record_in};
@@ -67,10 +67,7 @@ impl Stage {
         let record = Record::parse(&shown.line)?;
         let target = Target::open(record.init())?;
         // Before the lease: a container that is refused continues to exist.
-        if has_mark(&target)? {
-            ownership::require_confined(&target, &record.shown_name())?;
-        }
-        let hold = Hold::of(&target)?;
+        let hold = Hold::of(&target, || ownership::require_confined(&target, &record.shown_name()))?;
         shown.take()?;
         Ok(Stage { record, target, hold })
     }

@@ -25,6 +25,9 @@ use crate::process::startup;
 
 const OWN_FILE: &str = "/proc/self/exe";
 
+/// How the kernel shows the path of a sealed copy in /proc/PID/exe, up to its ` (deleted)`.
+pub(crate) const COPY: &[u8] = b"/memfd:sealed";
+
 /// Whether a dry run has printed that it continues in a sealed copy: the copy would not copy itself again.
 static IS_PRETENDED: AtomicBool = AtomicBool::new(false);
 

@@ -42,3 +42,17 @@ impl Drop for Held<'_> {
         }
     }
 }
+
+/// Perl that goes on in a copy of perl in a memfd that is called as the tools call theirs. An init of `--hold` runs from
+/// such a copy; an imitation that does not is not taken for one.
+pub const SEALED: &str = r#"
+unless ($ENV{SEALED}++) {
+    my $memfd = syscall(`uname -m` =~ /x86_64/ ? 319 : 279, my $called = "sealed", 0);
+    open(my $copy, ">&=", $memfd) or die;
+    open(my $perl, "<", "/proc/self/exe") or die;
+    my $part;
+    syswrite($copy, $part) while sysread($perl, $part, 1 << 20);
+    fcntl($copy, 2, 0) or die;
+    exec "/proc/self/fd/$memfd", $0, @ARGV;
+}
+"#;

@@ -31,10 +31,19 @@ pub const ROWS: &[Row] = &[
             unshare-rs --hold --ttl 60 --name rights-held --mount --pid --ipc | chroot-rs --pipe --std {root} >saved
             trap 'nsenter-rs --pipe --rm -- true <saved' EXIT
             free; nsenter-rs --pipe -- $rights <saved >confined; cmp -s free confined && echo not confined at all
-            # No command runs in it, so nothing shows how to confine one.
-            find rights-held | seen nsenter-rs --pipe -- $rights
-            seen nsenter-rs --target rights-held --all -- $rights
-            seen nsenter-rs --target rights-held --all --like-target -- echo run | sed "s/process $(jq .init.pid saved):/process P:/"
+            # No command runs in it, or only one of the administrator's: the init keeps how to confine one.
+            entered() {{ find rights-held | seen nsenter-rs --pipe -- $rights
+                for like in "" --like-target; do seen nsenter-rs --target rights-held --all $like -- $rights; done; }}
+            entered
+            nsenter-rs --target $(jq .init.pid saved) --all -- sleep 86437 & ADMIN=$!
+            until pgrep -xf 'sleep 86437' >/dev/null; do sleep 0.02; done
+            entered
+            kill $ADMIN; wait $ADMIN
+            # Without chroot-rs nothing shows how to confine one.
+            unshare-rs --hold --ttl 60 --name rights-bare --mount --pid >bare
+            find rights-bare | seen nsenter-rs --pipe -- $rights
+            seen nsenter-rs --target rights-bare --all --like-target -- echo run | sed "s/process $(jq .init.pid bare):/process P:/"
+            nsenter-rs --pipe --rm -- true <bare
             nsenter-rs --pipe -- sleep 86438 <saved &
             until pgrep -xf 'sleep 86438' >/dev/null; do sleep 0.02; done
             find rights-held | seen nsenter-rs --pipe -- $rights
@@ -46,8 +55,9 @@ pub const ROWS: &[Row] = &[
             "#
         );
         run(world, "rights-held", &line).stdout_is(&format!(
-            "free nsenter-rs: the command runs unconfined: the record does not contain its confinement, and no command in rights-held \
-             shows it; use the record that chroot-rs printed\nfree \n nsenter-rs: cannot make the command like process P: it is the init of a held container, \
+            "confined \nfree {MORE} rights-held \nconfined \nconfined \nfree {MORE} rights-held \nconfined \n\
+             free nsenter-rs: the command runs unconfined: the record does not contain its confinement, and no command in rights-bare \
+             shows it; use the record that chroot-rs printed\n nsenter-rs: cannot make the command like process P: it is the init of a held container, \
              and no command is known to run in it\nconfined \nfree \nfree {MORE} rights-held \nconfined \n \nfree \n"
         ));
     })

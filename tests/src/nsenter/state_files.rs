@@ -179,7 +179,13 @@ pub const ROWS: &[Row] = &[
             cat >$D/forge <<'END'
                 use POSIX; $^F = 9; my $fd = syscall(319, my $name = "held", 2); open(my $mark, "+<&=", $fd) or die;
                 syswrite($mark, "held by unshare-rs --hold, protocol 1\n"); fcntl($mark, 1033, 15) or die;
-                POSIX::dup2($fd, 3) or die; my $program = shift; exec { $program } "unshare-rs-init", "-", $ARGV[0];
+                POSIX::dup2($fd, 3) or die; my $program = shift;
+                # An init of --hold runs from a sealed copy; only a file can be set-user-ID.
+                unless (-u $program) {
+                    my $copy = syscall(319, my $called = "sealed", 0); open(our $to, ">&=", $copy) or die; open(my $from, "<", $program) or die;
+                    my $part; syswrite($to, $part) while sysread($from, $part, 1 << 20); $program = "/proc/self/fd/$copy";
+                }
+                exec { $program } "unshare-rs-init", "-", $ARGV[0];
 END
             until_forged() { for i in $(seq 200); do pgrep -f "^unshare-rs-init - $1" >/dev/null && return; sleep 0.02; done; echo "no $1"; }
             forged() { become_user perl $D/forge $D/$1 $2 <>$D/never 3<&- & ALL="$ALL $!"; until_forged $2; found $2 | sed 's/pid [0-9]*/pid PID/'; }

@@ -1,6 +1,7 @@
 //! A user's `--hold` that root takes up: what the user makes of his namespaces does not get him root's rights, and does
 //! not keep root waiting. Each row also shows what comes of joining them without precautions.
 
+use crate::harness::held::SEALED;
 use crate::harness::need::{BUSYBOX, JQ, NSENTER, Need, PERL, SETPRIV, STRACE};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
@@ -133,7 +134,7 @@ pub const ROWS: &[Row] = &[
     .user_only(),
     Row::new("a hold that answers nothing and takes nothing keeps no stage waiting", &[PERL, JQ], |world| {
         let file = world.directory("full-doorbell").join("hold.pl");
-        std::fs::write(&file, FULL).expect("a file");
+        std::fs::write(&file, format!("{SEALED}{FULL}")).expect("a file");
         let script = format!(
             "set -m; perl {0} >{0}.record 2>{0}.err </dev/null & H=$!; until [ -s {0}.record ]; do kill -0 $H || break; sleep 0.01; done; \
              for stage in 'cgexec-rs --pipe --pids 20' 'netns-rs connect --pipe --bridge none0 --address 10.9.0.2/24' 'chroot-rs --pipe --std /' \
@@ -146,7 +147,7 @@ pub const ROWS: &[Row] = &[
     Row::new("no file of a process is taken over that is not what a hold has there", &[PERL, STRACE, JQ], |world| {
         // Closing a stranger's file may wait for him, so what counts is that there is none to close.
         let directory = world.directory("taken-over");
-        std::fs::write(directory.join("hold.pl"), FULL).expect("a file");
+        std::fs::write(directory.join("hold.pl"), format!("{SEALED}{FULL}")).expect("a file");
         for (what, status, taken) in [("unmarked", 125, 0), ("file", 125, 0), ("tcp", 125, 1), ("real", 0, 1)] {
             let script = format!(
                 "cd {}; case {what} in real) unshare-rs --hold --ttl 20 $(test $(id -u) = 0 || echo --map-root-user) --net | cat >record;; \

@@ -2,6 +2,7 @@
 //! root's stages refuse them, and nothing in a record makes a program of the host do something else. Each row also shows
 //! what the same act does without the precaution.
 
+use crate::harness::held::SEALED;
 use crate::harness::need::{BUSYBOX, JQ, NSENTER, Need, PERL, SETPRIV, UNSHARE};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
@@ -35,6 +36,37 @@ pub const ROWS: &[Row] = &[
         );
         let outcome = run(world, "host-programs", &lines);
         outcome.stdout_is("planted\n125\n127\n/\n0022\nC.UTF-8 .\n").stderr_has("belongs to user 54321").stderr_has("--hold --user").stderr_has("a program of the host");
+    })
+    .root_only(),
+    Row::new("a record alone gives a program of the host to no other user, and sets no limit or filter of its own on it", NEEDS, |world| {
+        let user = r#"{"uid":54321,"gid":54321,"groups":[42]}"#;
+        let filter = r#"{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["setuid"],"action":"SCMP_ACT_ERRNO","errnoRet":0}]}}"#;
+        let doubtful = [
+            user,
+            r#"{"gid":54321}"#,
+            r#"{"rlimits":[{"type":"RLIMIT_FSIZE","soft":0,"hard":0}]}"#,
+            r#"{"oom_score_adj":500}"#,
+            filter,
+            r#"{"capability_sets":{"ambient":["CAP_KILL"]}}"#,
+            r#"{"securebits":["SECBIT_NO_SETUID_FIXUP"]}"#,
+        ];
+        let restriction = r#"{"uid":0,"groups":[],"capabilities":["CAP_KILL"],"no_new_privs":true,"seccomp":"default","umask":0}"#;
+        // Each record enters a hold with the host's root, which must refuse it, and one with a root of its own.
+        let lines = format!(
+            r#"ids='grep -E ^(CapEff|NoNewPrivs|Seccomp): /proc/self/status'
+            enter() {{ edit ".process=$1"; nsenter-rs --pipe -- ${{2-$true}} <$D/edited >$D/out 2>>$D/err; echo -n "$? "; }}
+            all() {{ for p in '{doubtful}'; do enter "$p"; done; }}
+            used() {{ nsenter-rs --pipe -- $true <$D/record; }}
+            true=true; hold root --uts; used; all; enter '{restriction}' "$ids"; tr '\n\t' '  ' <$D/out; echo; cat $D/err >&2
+            hold root --mount; chroot-rs --pipe --std $D/root <$D/record >$D/rooted; cp $D/rooted $D/record; true='/bin/busybox true'; used; all; enter '{user}' '/bin/busybox id'; cat $D/out
+            hold root --mount; chroot-rs --pipe --std --userspec 54321:54321 --rlimit fsize=0 / <$D/record >$D/rooted; cp $D/rooted $D/record
+            nsenter-rs --pipe -- sh -c 'id -u; ulimit -f' <$D/record; edit .process.uid=54322; nsenter-rs --pipe -- id <$D/edited; echo $?"#,
+            doubtful = doubtful.join("' '"),
+        );
+        let outcome = run(world, "host-confinement", &lines);
+        let expected = "125 125 125 125 125 125 125 0 CapEff: 0000000000000020 NoNewPrivs: 1 Seccomp: 2 \n\
+            0 0 0 0 0 0 0 0 uid=54321 gid=54321 groups=42\n54321\n0\n125\n";
+        outcome.stdout_is(expected).stderr_has("(uid, gid, groups)").stderr_has("jq -c 'del(.process.uid, .process.gid, .process.groups)'");
     })
     .root_only(),
     Row::new("a hold in the mount namespace of a service does not change the service's root", NEEDS, |world| {
@@ -92,16 +124,17 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("a program that changed its user is no hold, although it inherited the mark", &[PERL, JQ], |world| {
+    Row::new("a program that changed its user, or does not run from a sealed copy, is no hold, although it has the mark", &[PERL, JQ], |world| {
         let directory = world.directory("inherited-mark");
-        std::fs::write(directory.join("marked.pl"), MARKED).expect("a file");
+        std::fs::write(directory.join("marked.pl"), format!("{SEALED}{MARKED}")).expect("a file");
         let script = format!(
-            "cd {}; for user in 0 54321; do rm -f record; perl marked.pl $user >record </dev/null & H=$!; \
+            "cd {}; for how in 0: 54321: 0:1; do rm -f record; SEALED=${{how#*:}} perl marked.pl ${{how%:*}} >record </dev/null & H=$!; \
              until [ -s record ]; do kill -0 $H || break; sleep 0.01; done; \
              nsenter-rs --pipe --rm -- true <record; echo $?; kill -KILL $H && echo alive; wait $H; done 2>&1",
             directory.display()
         );
-        world.sh(&script).stdout_has("0\n").stdout_has("was not made by unshare-rs --hold\n125\nalive\n");
+        let outcome = world.sh(&script).stdout_has("0\n");
+        assert_eq!(outcome.stdout.matches("was not made by unshare-rs --hold\n125\nalive\n").count(), 2, "{outcome}");
     })
     .root_only()
     .host_only(),

@@ -2,6 +2,7 @@
 //! `capabilities(7)`.
 
 use std::cell::OnceCell;
+use std::ffi::{OsStr, OsString};
 
 use plumbing::Fault;
 use plumbing::confinement::privilege::{DEFAULT_CAPABILITIES, Process};
@@ -88,9 +89,15 @@ impl Confinement {
 }
 
 /// Returns PATH and HOME only: the caller's variables may hold secrets, and name files that do not exist inside.
-fn environment(home: Option<&str>, is_root: bool) -> Vec<Text> {
-    let home = home.unwrap_or(if is_root { "/root" } else { "/" });
-    vec![PATH.into(), format!("HOME={home}").as_str().into()]
+fn environment(home: Option<&OsStr>, is_root: bool) -> Vec<Text> {
+    vec![PATH.into(), home_variable(home.unwrap_or(OsStr::new(if is_root { "/root" } else { "/" })))]
+}
+
+/// Returns the variable HOME. A home directory may have any name.
+pub(crate) fn home_variable(home: &OsStr) -> Text {
+    let mut variable = OsString::from("HOME=");
+    variable.push(home);
+    Text(variable)
 }
 
 #[cfg(test)]

@@ -47,8 +47,8 @@ pub(crate) struct Facts {
     /// The host's /bin and its like: link texts, or `None` for directories.
     pub(crate) top: Vec<(String, Option<String>)>,
     /// The host's name and its resolv.conf.
-    pub(crate) hostname: String,
-    pub(crate) resolv_conf: String,
+    pub(crate) hostname: Vec<u8>,
+    pub(crate) resolv_conf: Vec<u8>,
 }
 
 impl Facts {
@@ -73,7 +73,7 @@ impl Facts {
             throttled: throttled()?,
             top: TOP.iter().filter_map(|path| top_entry(path)).collect(),
             hostname: hostname(),
-            resolv_conf: host_file("/etc/resolv.conf"),
+            resolv_conf: host_file("/etc/resolv.conf")?,
         })
     }
 
@@ -98,19 +98,20 @@ fn maps_root_to_root(map: &str) -> bool {
     map.lines().any(|line| line.split_ascii_whitespace().take(2).eq(["0", "0"]))
 }
 
-/// Reads a file of the host; empty if it is missing or cannot be used.
-pub(crate) fn host_file(path: &str) -> String {
-    match regular::read(Path::new(path), LONGEST) {
-        Ok(content) => String::from_utf8_lossy(&content.unwrap_or_default()).into_owned(),
-        Err(fault) => {
-            narrate::warn(format!("{fault}; continuing without it"));
-            String::new()
-        }
-    }
+/// Reads a file of the host as bytes; empty if it is missing or cannot be used, which is said unless there is no such name.
+pub(crate) fn host_file(path: &str) -> Result<Vec<u8>, Fault> {
+    let fault = match regular::read(Path::new(path), LONGEST) {
+        Ok(Some(content)) => return Ok(content),
+        Ok(None) if std::fs::symlink_metadata(path).is_err() => return Ok(Vec::new()),
+        Ok(None) => Fault::new(format!("cannot read {path}: it is a symbolic link to a file that does not exist")),
+        Err(fault) => fault,
+    };
+    narrate::caution(fault)?;
+    Ok(Vec::new())
 }
 
-fn hostname() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+fn hostname() -> Vec<u8> {
+    rustix::system::uname().nodename().to_bytes().to_owned()
 }
 
 /// Reads a file of the target's directory in our own /proc, which was opened before, or of this process.

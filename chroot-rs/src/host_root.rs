@@ -56,38 +56,40 @@ pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
 }
 
 fn files(facts: &Facts) -> Vec<Entry> {
-    let files = [
-        ("/etc/passwd", PASSWD.to_owned()),
-        ("/etc/group", GROUP.to_owned()),
-        ("/etc/nsswitch.conf", NSSWITCH.to_owned()),
-        ("/etc/profile", PROFILE.to_owned()),
-    ];
+    let files =
+        [("/etc/passwd", PASSWD), ("/etc/group", GROUP), ("/etc/nsswitch.conf", NSSWITCH), ("/etc/profile", PROFILE)];
     let names = names(facts).map(|(name, content)| (format!("/etc/{name}"), content));
-    let files = files.map(|(path, content)| (path.to_owned(), content)).into_iter().chain(names);
-    let file = |(path, content): (String, String)| {
-        Entry::new(path, What::File(content.into_bytes()), "a new file, so that the host's is not shown")
+    let files = files.map(|(path, content)| (path.to_owned(), content.as_bytes().to_vec())).into_iter().chain(names);
+    let file = |(path, content): (String, Vec<u8>)| {
+        Entry::new(path, What::File(content), "a new file, so that the host's is not shown")
     };
     files.map(file).collect()
 }
 
 /// Returns the files of /etc that map network names to addresses.
-pub(crate) fn names(facts: &Facts) -> [(&'static str, String); 3] {
-    let own = &facts.hostname;
-    let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{own}\n");
+pub(crate) fn names(facts: &Facts) -> [(&'static str, Vec<u8>); 3] {
+    let own = facts.hostname.as_slice();
+    let hosts = [&b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t"[..], own, b"\n"].concat();
     let servers = reachable_servers(&facts.resolv_conf);
-    [("hostname", format!("{own}\n")), ("hosts", hosts), ("resolv.conf", servers)]
+    [("hostname", [own, b"\n"].concat()), ("hosts", hosts), ("resolv.conf", servers)]
 }
 
 /// Returns the host's resolv.conf without servers on its loopback: they cannot be reached from another network namespace.
 /// If there are no other servers, the text is unchanged: the command may share the host's network.
-fn reachable_servers(resolv_conf: &str) -> String {
-    let is_reachable = |line: &&str| {
-        let mut words = line.split_ascii_whitespace();
-        let server = if words.next() == Some("nameserver") { words.next() } else { None };
-        !server.is_some_and(|address| address.starts_with("127.") || address == "::1")
-    };
-    let reachable: String = resolv_conf.lines().filter(is_reachable).map(|line| format!("{line}\n")).collect();
-    if reachable.contains("nameserver") { reachable } else { resolv_conf.to_owned() }
+fn reachable_servers(resolv_conf: &[u8]) -> Vec<u8> {
+    let is_on_loopback = |address: &[u8]| address.starts_with(b"127.") || address == b"::1";
+    // The last line may lack its newline. Comments are other people's text, in any encoding.
+    let lines = || resolv_conf.split_inclusive(|byte| *byte == b'\n');
+    if !lines().filter_map(server).any(|address| !is_on_loopback(address)) {
+        return resolv_conf.to_owned();
+    }
+    lines().filter(|line| !server(line).is_some_and(is_on_loopback)).collect::<Vec<_>>().concat()
+}
+
+/// Returns the address of a `nameserver` line.
+fn server(line: &[u8]) -> Option<&[u8]> {
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    if words.next() == Some(b"nameserver") { words.next() } else { None }
 }
 
 #[cfg(test)]
@@ -110,8 +112,16 @@ mod tests {
 
     #[test]
     fn name_servers_on_the_hosts_loopback_are_left_out() {
-        let text = "search lan\nnameserver 127.0.0.53\nnameserver 192.0.2.1\n";
-        assert_eq!(reachable_servers(text), "search lan\nnameserver 192.0.2.1\n");
-        assert_eq!(reachable_servers("nameserver ::1\n"), "nameserver ::1\n");
+        for (text, left) in [
+            (
+                &b"search lan\nnameserver 127.0.0.53\nnameserver 192.0.2.1\n"[..],
+                &b"search lan\nnameserver 192.0.2.1\n"[..],
+            ),
+            (b"nameserver ::1\n", b"nameserver ::1\n"),
+            (b"# nameserver \xfc\nnameserver 127.0.0.1", b"# nameserver \xfc\nnameserver 127.0.0.1"),
+            (b"# \xfc\0\r\nnameserver\t127.0.0.1\r\nnameserver 192.0.2.1", b"# \xfc\0\r\nnameserver 192.0.2.1"),
+        ] {
+            assert_eq!(reachable_servers(text), left, "{text:?}");
+        }
     }
 }

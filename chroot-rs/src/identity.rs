@@ -1,6 +1,9 @@
 //! `--userspec`, `--group` and `--groups`: the identity of the command. Names are looked up in the new root's passwd and group
 //! files, then in the host's; `passwd(5)`, `group(5)`.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
 use plumbing::confinement::privilege::id::{is_id, require};
 use plumbing::{Fault, narrate};
 
@@ -22,7 +25,7 @@ pub(crate) struct Identity {
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
     pub(crate) groups: Option<Vec<u32>>,
-    pub(crate) home: Option<String>,
+    pub(crate) home: Option<OsString>,
     /// Whether it was given in the old form USER.GROUP, which causes a warning.
     pub(crate) is_dotted: bool,
 }
@@ -86,7 +89,7 @@ impl IdentityRequest {
             (None, None, ..) => None,
         };
         // A home directory of the host does not exist inside.
-        let home = uid.and_then(|uid| inside.user_by_id(uid)).map(|user| user.home.to_owned());
+        let home = uid.and_then(|uid| inside.user_by_id(uid)).map(|user| OsStr::from_bytes(user.home).to_owned());
         let user = self.user.as_deref().unwrap_or_default();
         uid.map_or(Ok(()), |uid| require(format_args!("run as user {user:?}"), uid))?;
         gid.iter().chain(groups.iter().flatten()).try_for_each(|gid| require("run as its groups", *gid))?;
@@ -211,7 +214,7 @@ mod tests {
         assert_eq!(ids(Some("web"), None), (Some(900), Some(901), Some(vec![901, 30, 33])));
         assert_eq!(ids(Some("web:"), None), ids(Some("web"), None));
         assert_eq!(ids(Some("host"), None), (Some(5), Some(6), Some(vec![6, 60])));
-        assert_eq!(resolve(Some("web"), None).unwrap().home.as_deref(), Some("/srv"));
+        assert_eq!(resolve(Some("web"), None).unwrap().home.as_deref(), Some(OsStr::new("/srv")));
         assert_eq!(resolve(Some("host"), None).unwrap().home, None);
     }
 
@@ -265,7 +268,7 @@ mod tests {
         assert_eq!(ids(Some("web."), None), ids(Some("web"), None));
         assert_eq!(ids(Some(".log"), None).1, Some(30));
         let mut dotted = inside();
-        dotted.passwd.push_str("web.log:x:44:45::/:\n");
+        dotted.passwd.extend(b"web.log:x:44:45::/:\n");
         let request = IdentityRequest::parse(Some("web.log"), None, None).unwrap();
         assert_eq!(request.resolve(&dotted, &outside()).unwrap().uid, Some(44));
         for wrong in ["web.nobody-here", "nobody-here.log", "900.", "."] {

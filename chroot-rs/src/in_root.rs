@@ -6,15 +6,16 @@
 
 mod make;
 
+use std::cell::Cell;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use plumbing::fault::IntoErrno;
 use plumbing::kernel::look;
 use plumbing::{Fault, narrate};
-use rustix::fs::{CWD, FileType, Mode, OFlags, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 
 use crate::cleanup::{Lifetime, Made};
 use crate::dry_run_tree::{DryRunTree, Node, Where};
@@ -33,7 +34,7 @@ pub(crate) struct InRoot {
     /// The flags that its mount is to get: in a dry run the mount does not have them.
     flags: Attributes,
     dry_run: DryRunTree,
-    follows: bool,
+    follows: Cell<bool>,
     made: Made,
 }
 
@@ -49,18 +50,37 @@ impl InRoot {
         if is_new {
             made.mounted(Path::new("/"), Lifetime::OfTheRun);
         }
-        InRoot { fd, copies: WritableCopies::default(), flags, dry_run, follows: false, made }
+        InRoot { fd, copies: WritableCopies::default(), flags, dry_run, follows: Cell::new(false), made }
     }
 
     /// Makes it follow links on the way to a target inside the root, as OCI runtimes do. Links in /proc, /sys and /dev, which
     /// concern the machine, are still refused (CVE-2019-19921, CVE-2023-27561).
     pub(crate) fn following(self) -> InRoot {
-        InRoot { follows: true, ..self }
+        InRoot { follows: Cell::new(true), ..self }
+    }
+
+    /// Follows links during `work` only.
+    pub(crate) fn while_following<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.follows.replace(true);
+        let done = work();
+        self.follows.set(before);
+        done
+    }
+
+    /// Returns the path without links to which `path` leads inside the root, where links are followed. What is missing at its
+    /// end can then be made there: a link may lead to a name that does not exist yet.
+    pub(crate) fn settled(&self, path: &Path) -> Result<PathBuf, Fault> {
+        let is_in_root = !narrate::is_dry_run() || self.dry_run.find(path) == Where::Root;
+        if self.links(path) == Links::Refuse || !is_in_root {
+            return Ok(path.to_owned());
+        }
+        let settled = resolve::settle(self.as_fd(), path);
+        look(reach(path), format!("readlinkat(root, {})", quoted(path)), || settled)
     }
 
     fn links(&self, path: &Path) -> Links {
         let is_fixed = ["/proc", "/sys", "/dev"].iter().any(|top| path.starts_with(top));
-        if self.follows && !is_fixed { Links::Inside } else { Links::Refuse }
+        if self.follows.get() && !is_fixed { Links::Inside } else { Links::Refuse }
     }
 
     /// Returns its top directory.
@@ -96,6 +116,18 @@ impl InRoot {
             Err(fault) if fault.errno() == Some(Errno::ENOENT) => Ok(None),
             answer => answer.map(Some),
         }
+    }
+
+    /// Reports whether something has this name, if only a link that leads nowhere.
+    pub(crate) fn has_name(&self, path: &Path) -> bool {
+        self.open(path, OFlags::PATH | OFlags::NOFOLLOW).is_ok()
+    }
+
+    /// Reports whether this is the root's own top directory.
+    pub(crate) fn is_top(&self, dir: &OwnedFd) -> Result<bool, Fault> {
+        let place = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+        let is_top = || Ok::<_, rustix::io::Errno>(place(dir.as_fd())? == place(self.as_fd())?);
+        look("look for the root's top directory", "fstat(fd)", is_top)
     }
 
     /// Reads a file of the root; links may lead anywhere *inside*. `None` if it does not exist.

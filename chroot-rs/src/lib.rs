@@ -35,6 +35,7 @@ mod parameters;
 mod pivot_root;
 pub mod plan;
 mod populate;
+mod promised;
 mod reachable;
 mod record;
 mod refusal;

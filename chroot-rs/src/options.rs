@@ -40,6 +40,9 @@ pub struct Options {
     /// Make a container's root: mounts, masks, pivot_root(2), confinement
     #[arg(long, help_heading = "Container root")]
     pub(crate) std: bool,
+    /// Fail, instead of warning, if something that --std or a bundle promises cannot be done
+    #[arg(long, help_heading = "Container root")]
+    pub(crate) strict: bool,
     #[command(flatten)]
     pub(crate) root: RootOptions,
 
@@ -111,7 +114,7 @@ pub struct Options {
 #[derive(Debug, Default, clap::Args, Ordinary)]
 pub(crate) struct Audit {
     /// Probe the current container for escapes and leaks; exit 1 if any succeeds
-    #[arg(long, conflicts_with_all = ["std", "pipe", "keep_on_error", "userspec", "group", "groups", "skip_chdir", "capabilities",
+    #[arg(long, conflicts_with_all = ["std", "strict", "pipe", "keep_on_error", "userspec", "group", "groups", "skip_chdir", "capabilities",
           "allow_new_privs", "keep_env", "preserve_fds", "sealed_copy"], help_heading = "Audit")]
     pub(crate) audit: bool,
     /// Print JSON

@@ -15,7 +15,7 @@ use plumbing::process::exposure::Exposure;
 use plumbing::process::namespace::KindSet;
 use plumbing::process::startup::Parsed;
 use plumbing::process::{chain, session};
-use plumbing::{Fault, Status};
+use plumbing::{Fault, Status, narrate};
 use rustix::fs::Mode;
 
 use crate::accounts::Accounts;
@@ -53,6 +53,7 @@ pub struct Plan {
     confinement: Confinement,
     gates: Places,
     sealed_copy: bool,
+    strict: bool,
     command: Vec<OsString>,
 }
 
@@ -111,6 +112,7 @@ impl Plan {
             },
             gates: Places { ready: options.ready_fd, block: options.block_fd, fifo: options.exec_fifo },
             sealed_copy: options.sealed_copy,
+            strict: options.strict,
             command,
         })
     }
@@ -132,6 +134,7 @@ impl Plan {
             confinement: Confinement::default(),
             gates: Places::default(),
             sealed_copy: false,
+            strict: false,
             command: Vec::new(),
         })
     }
@@ -139,6 +142,9 @@ impl Plan {
     /// Begins the narration, and decides which processes may see this run.
     pub fn begin(&self) -> Exposure {
         self.narration.begin();
+        if self.strict {
+            narrate::be_strict();
+        }
         match self.form {
             // The audit must see the container as one of its processes does.
             Form::Audit { .. } => Exposure::NOBODY,
@@ -176,7 +182,7 @@ impl Plan {
                 "--skip-chdir needs / as the new root: with any other root, the working directory would be outside of it",
             ));
         }
-        let identity = look_up(&root::open(path)?, &self.identity, &host_books(&self.identity))?;
+        let identity = look_up(&root::open(path)?, &self.identity, &host_books(&self.identity)?)?;
         chroot::chroot(path, skip_chdir)?;
         identity.warn_of_old_form();
         let process = self.confinement.process(identity, false);
@@ -333,7 +339,7 @@ impl Plan {
     /// Reads what is needed from the host, while paths still lead to the host's files.
     fn look_around(&self, work: &Work, stage: Option<&Stage>, joined: KindSet) -> Result<Outside, Fault> {
         let request = work.bundle.as_ref().map_or_else(|| self.identity.clone(), Bundle::identity);
-        let books = host_books(&request);
+        let books = host_books(&request)?;
         let cgroup = stage.map_or(Ok(None), |stage| stage.record.get("cgroup"))?;
         let facts = Facts::gather(stage.map(|stage| &stage.target), joined, cgroup.as_ref())?;
         Ok(Outside { facts, request, books })
@@ -356,9 +362,9 @@ impl Outside {
 }
 
 /// Reads the host's names; a host without these files has none.
-fn host_books(request: &IdentityRequest) -> Accounts {
+fn host_books(request: &IdentityRequest) -> Result<Accounts, Fault> {
     match request.is_empty() {
-        true => Accounts::default(),
+        true => Ok(Accounts::default()),
         false => Accounts::of_host(),
     }
 }

@@ -13,7 +13,7 @@ use crate::cleanup::Lifetime;
 use crate::dry_run_tree::Node;
 use crate::entry::{Absent, Attributes, Bind, Change, Entry, Filesystem, Mount, Otherwise, What, quoted, shown};
 use crate::in_root::InRoot;
-use crate::{idmap, mount_api};
+use crate::{idmap, mount_api, promised};
 
 /// The source of every mask of a file, and the numbers of the device that it must be.
 const NULL: (&str, (u32, u32)) = ("/dev/null", (1, 3));
@@ -35,7 +35,7 @@ pub(crate) fn make(root: &InRoot, entries: &[Entry]) -> Result<Vec<Mount>, Fault
             What::Link(to) => root.link(target, to, why)?,
             What::Directory(mode) => root.make_directory(target, *mode)?,
             What::File(content) => root.write(target, content, why)?,
-            What::Seen(file) => mounts.extend(seen(root, target, file, why)?),
+            What::Seen(file) => mounts.extend(promised::show_file(root, target, file, why)?),
             What::Mask(absent) => mounts.extend(masks.mask(root, target, *absent, why)?),
             What::Restrict(attributes, absent) => {
                 mounts.extend(restrict(root, target, *attributes, *absent, why)?);
@@ -63,9 +63,13 @@ fn fresh(
     let (target, why) = (entry.target.as_path(), entry.why);
     let kind = filesystem.kind.as_str();
     let goal = format!("mount {kind} on {}", shown(target));
-    if *otherwise == Otherwise::OverDirectory && !is_directory(root, target, &goal)? {
-        return Ok(None);
-    }
+    let given = match otherwise {
+        Otherwise::OverDirectory => match promised::directory(root, target)? {
+            None => return Ok(None),
+            given => given,
+        },
+        _ => None,
+    };
     let mount = match (mount_api::fresh(&goal, filesystem, why), otherwise) {
         (Ok(mount), Otherwise::Hide) if is_whole_hierarchy(&goal, &mount, kind)? => {
             return masks.mask(root, target, Absent::PassOver, HIDDEN);
@@ -74,7 +78,7 @@ fn fresh(
         (Err(fault), Otherwise::Hide) if is_not_ours(&fault) => {
             return masks.mask(root, target, Absent::PassOver, HIDDEN);
         }
-        (Err(fault), Otherwise::LeaveOut) if is_not_ours(&fault) => return Ok(None),
+        (Err(fault), Otherwise::LeaveOut) if is_not_ours(&fault) => return narrate::caution(fault).map(|()| None),
         (Err(fault), Otherwise::Bind(source)) if is_not_ours(&fault) => {
             let from = Bind { attributes: filesystem.attributes, ..Bind::read_only(*source) };
             return bind(
@@ -86,7 +90,7 @@ fn fresh(
         }
         (Err(fault), _) => return Err(fault),
     };
-    let onto = root.directory(target)?;
+    let onto = given.map_or_else(|| root.directory(target), Ok)?;
     mount_api::move_mount(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
     let node = match kind {
         "proc" => Node::Host("/proc".into(), filesystem.attributes),
@@ -105,44 +109,6 @@ fn is_whole_hierarchy(goal: &str, mount: &OwnedFd, kind: &str) -> Result<bool, F
     }
     let version = if kind == "cgroup2" { 2 } else { 1 };
     look(goal, "statat(fd, release_agent or cgroup.type)", || is_root_of_hierarchy(mount, version))
-}
-
-/// Reports whether the target is a directory; a symbolic link to a directory is not.
-fn is_directory(root: &InRoot, target: &Path, goal: &str) -> Result<bool, Fault> {
-    match root.find(target) {
-        Ok(Some(found)) => {
-            let stat = look(goal, "fstat(fd)", || fstat(&found))?;
-            Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
-        }
-        Ok(None) => Ok(false),
-        Err(fault) if has_no_place(&fault) => Ok(false),
-        Err(fault) => Err(fault),
-    }
-}
-
-/// Reports whether a link or a file is on the path, or whether the target is missing and cannot be made.
-fn has_no_place(fault: &Fault) -> bool {
-    matches!(fault.errno(), Some(Errno::ELOOP | Errno::ENOTDIR | Errno::EROFS | Errno::EACCES))
-}
-
-fn seen(root: &InRoot, target: &Path, file: &Path, why: &str) -> Result<Option<Mount>, Fault> {
-    let goal = format!("show {} as {}", shown(file), shown(target));
-    let above = target.parent().unwrap_or(target);
-    if !is_directory(root, above, &goal)? {
-        return Ok(None);
-    }
-    let onto = match root.file(target) {
-        Err(fault) if has_no_place(&fault) => return Ok(None),
-        answer => answer?,
-    };
-    let kind = look(&goal, "fstat(fd)", || fstat(&onto)).map(|stat| FileType::from_raw_mode(stat.st_mode))?;
-    if kind != FileType::RegularFile && !narrate::is_dry_run() {
-        return Ok(None);
-    }
-    let Some(from) = root.find(file)? else { return Ok(None) };
-    let mount = mount_api::clone_of(&goal, from.as_fd(), false, why)?;
-    mount_api::move_mount(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
-    Ok(Some(Mount::mask(target, "bind", Some("tmpfs"))))
 }
 
 /// Reports whether the kernel refused a file system: EPERM, or ENODEV if the kernel was built without it.

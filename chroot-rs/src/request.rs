@@ -32,6 +32,9 @@ impl Form {
         let has_bundle = options.root.oci.is_some();
         let wants_container = options.std || has_bundle || options.root.want_mounts();
         let no = |why: &str| Err(Fault::usage(why));
+        if options.strict && !options.std && !has_bundle {
+            return no("--strict needs --std or --oci: it makes their warnings errors");
+        }
         match (options.pipe, wants_container) {
             (true, _) if has_command => no("--pipe takes no command: the last stage, nsenter-rs, runs it"),
             (true, _) if !options.std && !has_bundle => {

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstat, fstatfs, openat, openat2, readlinkat};
 use rustix::io::{Errno, Result};
@@ -100,6 +100,40 @@ pub(crate) fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlags, links: Link
     openat(here, ".", flags | OFlags::CLOEXEC, Mode::empty())
 }
 
+/// Returns the path without links to which `path` leads below `root`; what does not exist there is kept as it is.
+pub(crate) fn settle(root: BorrowedFd<'_>, path: &Path) -> Result<PathBuf> {
+    let mut ahead = components(path.as_os_str());
+    let mut settled = PathBuf::from("/");
+    let mut followed = 0;
+    while let Some(name) = ahead.pop_front() {
+        match name.as_bytes() {
+            b"." => continue,
+            b".." => {
+                settled.pop();
+                continue;
+            }
+            _ => settled.push(&name),
+        }
+        let Ok(found) = open(root, &settled, OFlags::PATH | OFlags::NOFOLLOW, Links::Refuse) else { continue };
+        if FileType::from_raw_mode(fstat(&found)?.st_mode) != FileType::Symlink {
+            continue;
+        }
+        followed += 1;
+        if followed > MOST_LINKS || fstatfs(&found)?.f_type == PROC_SUPER_MAGIC {
+            return Err(Errno::LOOP);
+        }
+        let to = OsString::from_vec(readlinkat(&found, "", Vec::new())?.into_bytes());
+        settled.pop();
+        if to.as_bytes().starts_with(b"/") {
+            settled = PathBuf::from("/");
+        }
+        for name in components(&to).into_iter().rev() {
+            ahead.push_front(name);
+        }
+    }
+    Ok(settled)
+}
+
 /// Splits a path into names. A slash at the end adds `.`, so that a last name that is not a directory is refused.
 fn components(path: &OsStr) -> VecDeque<OsString> {
     let bytes = path.as_bytes();
@@ -115,7 +149,6 @@ fn components(path: &OsStr) -> VecDeque<OsString> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
-    use std::path::PathBuf;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use proptest::prelude::*;
@@ -219,6 +252,32 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_path_settles_inside_the_root_where_its_end_is_missing_too() {
+        let link = |name: &str, to: &str| (vec![name.to_owned()], Node::Link(to.to_owned()));
+        let nodes = [
+            link("up", "../../../etc/x"),
+            link("far", "/a/b"),
+            link("loop", "loop"),
+            link("dot", "./."),
+            link("two", "far"),
+        ];
+        let place = Place::new(&nodes);
+        let root = place.root();
+        let settled = |path: &str| settle(root.as_fd(), Path::new(path)).map(|path| path.display().to_string());
+        for (path, expected) in [
+            ("/up", "/etc/x"),
+            ("/far/c", "/a/b/c"),
+            ("/two/../c", "/a/c"),
+            ("/../../far", "/a/b"),
+            ("/none/../x", "/x"),
+            ("/dot", "/"),
+        ] {
+            assert_eq!(settled(path).as_deref(), Ok(expected), "{path}");
+        }
+        assert_eq!(settled("/loop"), Err(Errno::LOOP));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(crate) fn for_given_root(facts: &Facts) -> Vec<Entry> {
         "a place for the files that are shown in /etc; tmpfs(5)",
     )];
     for (name, content) in host_root::names(facts) {
-        list.push(Entry::new(dev.join(name), What::File(content.into_bytes()), why));
+        list.push(Entry::new(dev.join(name), What::File(content), why));
         list.push(Entry::new(Path::new("/etc").join(name), What::Seen(dev.join(name)), why));
     }
     for (path, mode) in [("/tmp", "1777"), ("/run", "755")] {

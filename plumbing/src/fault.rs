@@ -64,6 +64,11 @@ impl Fault {
         self.errno
     }
 
+    /// Returns what the user can do about it, if the cause was verified.
+    pub fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+
     /// Returns the exit status of the process that reports this fault.
     pub fn status(&self) -> Status {
         self.status

@@ -5,13 +5,16 @@
 
 use std::fmt::Display;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use crate::Fault;
 
 const QUIET: u8 = 0;
 const EXPLAIN: u8 = 1;
 const DRY_RUN: u8 = 2;
 
 static MODE: AtomicU8 = AtomicU8::new(QUIET);
+static IS_STRICT: AtomicBool = AtomicBool::new(false);
 static TOOL: OnceLock<&'static str> = OnceLock::new();
 
 /// Sets the name of the tool, which begins each line.
@@ -63,6 +66,24 @@ pub fn remark(text: impl Display) {
 /// do.
 pub fn warn(text: impl Display) {
     remark(format_args!("warning: {text}"));
+}
+
+/// Makes every later caution an error.
+pub fn be_strict() {
+    IS_STRICT.store(true, Ordering::Relaxed);
+}
+
+/// Reports something that was promised and cannot be done. It is a warning, on one line with the reason and the remedy, or
+/// with `--strict` the error itself.
+pub fn caution(fault: Fault) -> Result<(), Fault> {
+    if IS_STRICT.load(Ordering::Relaxed) {
+        return Err(fault);
+    }
+    match fault.remedy() {
+        Some(remedy) => warn(format_args!("{fault}; continuing without it; remedy: {remedy}")),
+        None => warn(format_args!("{fault}; continuing without it")),
+    }
+    Ok(())
 }
 
 /// Writes in one piece, so that lines of concurrent processes do not mix.

@@ -10,6 +10,7 @@ pub mod oci_words;
 pub mod pivot;
 pub mod planted;
 pub mod privilege;
+pub mod promises;
 pub mod read_only_roots;
 pub mod seccomp;
 
@@ -20,5 +21,12 @@ pub const TOPICS: &[&[Row]] =
     &[seccomp::ROWS, as_written::ROWS, privilege::ROWS, oci::ROWS, oci_words::ROWS, audit::ROWS];
 
 /// Topics that need the host, because they compare with the programs that are installed there or are many.
-pub const HOST_TOPICS: &[&[Row]] =
-    &[mounts::ROWS, agreement::ROWS, pivot::ROWS, planted::ROWS, read_only_roots::ROWS, hostile_roots::ROWS];
+pub const HOST_TOPICS: &[&[Row]] = &[
+    mounts::ROWS,
+    agreement::ROWS,
+    pivot::ROWS,
+    planted::ROWS,
+    read_only_roots::ROWS,
+    hostile_roots::ROWS,
+    promises::ROWS,
+];

@@ -26,8 +26,9 @@ impl InRoot {
     pub(crate) fn directory(&self, path: &Path) -> Result<OwnedFd, Fault> {
         match self.open(path, OFlags::PATH | OFlags::DIRECTORY) {
             Err(fault) if fault.errno() == Some(Errno::ENOENT) => {
-                self.make_directory(path, 0o755)?;
-                self.open(path, OFlags::PATH | OFlags::DIRECTORY)
+                let path = self.settled(path)?;
+                self.make_directory(&path, 0o755)?;
+                self.open(&path, OFlags::PATH | OFlags::DIRECTORY)
             }
             answer => answer,
         }
@@ -48,8 +49,20 @@ impl InRoot {
         if let Some(found) = self.find(path)? {
             return Ok(found);
         }
-        self.make_node(path, FileType::RegularFile, 0o444, 0, "an empty file to mount on")?;
-        self.open(path, OFlags::PATH)
+        let path = self.settled(path)?;
+        self.make_node(&path, FileType::RegularFile, 0o444, 0, "an empty file to mount on")?;
+        self.open(&path, OFlags::PATH)
+    }
+
+    /// Opens what has this name, to mount a file on it: a link itself if it is one; makes an empty file if it is missing.
+    pub(crate) fn file_or_link(&self, path: &Path) -> Result<OwnedFd, Fault> {
+        match self.open(path, OFlags::PATH | OFlags::NOFOLLOW) {
+            Err(fault) if fault.errno() == Some(Errno::ENOENT) => {
+                self.make_node(path, FileType::RegularFile, 0o444, 0, "an empty file to mount on")?;
+                self.open(path, OFlags::PATH | OFlags::NOFOLLOW)
+            }
+            opened => opened,
+        }
     }
 
     /// Makes a device, or with number 0 an empty file. `mknod(2)`.

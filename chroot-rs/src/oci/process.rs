@@ -1,5 +1,6 @@
 //! `process` of a bundle, as the record's member `process`. No I/O here.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use plumbing::confinement::privilege::{FiveSets, Process, ResourceLimit, capability_set};
@@ -8,6 +9,7 @@ use plumbing::text::Text;
 use serde_json::Value;
 
 use super::{config, refuse};
+use crate::confinement::home_variable;
 use crate::identity::{Identity, IdentityRequest};
 
 /// The identity and the confinement of the command.
@@ -80,7 +82,7 @@ impl Wanted {
         let mut env: Vec<Text> = self.env.iter().map(|entry| Text::from(entry.as_str())).collect();
         if !self.env.iter().any(|entry| entry.starts_with("HOME=")) {
             // As other runtimes do, although the specification does not mention it.
-            env.push(format!("HOME={}", identity.home.as_deref().unwrap_or("/")).as_str().into());
+            env.push(home_variable(identity.home.as_deref().unwrap_or(OsStr::new("/"))));
         }
         Process {
             capability_sets: Some(self.sets.clone()),

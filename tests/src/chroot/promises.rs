@@ -1,0 +1,117 @@
+//! What `--std` promises has its place in any image, or is a line on stderr, with the reason and the remedy; `--strict`
+//! makes it an error. The host's files are bytes of other people.
+
+use crate::harness::need::{BUSYBOX, Need};
+use crate::harness::row::Row;
+use crate::harness::script::Outcome;
+use crate::harness::world::World;
+
+const NEEDS: &[Need] = &[BUSYBOX, Need::UserNamespaces];
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("the host's resolv.conf is there in every image, whatever the image has under that name", NEEDS, |world| {
+        // The control: behind the link, the image has no such file.
+        let script = "
+            printf 'nameserver 192.0.2.7\\n# Z\\374rich' >$D/host; mount --bind $D/host /etc/resolv.conf
+            try() { in_r cat /etc/resolv.conf 2>$D/err | cmp - $D/host && wc -l <$D/err; }
+            for to in ../run/systemd/resolve/stub-resolv.conf /none/a /run/x resolv.conf /proc/self/mounts ../../../../../../etc/shadow; do
+                rm -f $D/r/etc/resolv.conf; ln -s $to $D/r/etc/resolv.conf; try; readlink $D/r/etc/resolv.conf | grep -c .
+            done
+            chroot-rs $D/r cat /etc/resolv.conf 2>/dev/null | grep -c 192.0.2.7
+            rm $D/r/etc/resolv.conf; try
+            rm -r $D/r/etc; ln -s usr/e $D/r/etc; mkdir $D/r/usr/e; try
+            rm $D/r/etc; try";
+        staged(world, "resolv-conf", script).succeeds().stdout_is(&("0\n1\n".repeat(6) + "0\n0\n0\n0\n"));
+    })
+    .root_only()
+    .host_only(),
+    Row::new("odd bytes in the host's files change nothing but what they concern", NEEDS, |world| {
+        let script = "
+            mount --bind $D/host /etc/resolv.conf
+            for text in 'nameserver 192.0.2.7\\n#\\374\\n' '#\\000\\nnameserver 192.0.2.7' 'nameserver 192.0.2.7\\r\\n' '' 'nameserver 127.0.0.53 \\377\\n'; do
+                printf \"$text\" >$D/host; in_r cat /etc/resolv.conf | cmp - $D/host && echo same
+            done
+            printf 'bj\\366rn:x:7:7:\\377\\000:/:/bin/sh\\nweb:x:900:901::/h\\366m:/bin/sh\\r\\n' >$D/r/etc/passwd; printf 'a\\374:x:5:\\nlog:x:30:mail,web\\r\\n' >$D/r/etc/group
+            MORE=\"--user web\" in_r sh -c 'id -u; id -g; id -G; echo $HOME' 2>/dev/null | od -An -c | tr -d ' \\n'; echo
+            umount /etc/resolv.conf; mkdir $D/e; cp -a /etc/passwd /etc/group $D/e; mount --bind $D/e /etc
+            for odd in 'mkfifo $F' 'mknod $F c 1 5' 'mkdir $F' 'ln -s none $F' 'truncate -s 5M $F'; do
+                F=$D/e/resolv.conf; rm -rf $F; eval \"$odd\"
+                in_r cat /etc/resolv.conf 2>&1 | sed 's/^chroot-rs: \\(warning:\\) cannot read .etc.resolv.conf: /\\1 /'
+                MORE=--strict in_r true 2>/dev/null; echo $?
+            done";
+        let outcome = staged(world, "odd-bytes", script);
+        let expected = "same\n".repeat(5)
+            + "900\\n901\\n90130\\n/h366m\\n\n"
+            + "warning: it is not a regular file; continuing without it\n125\n".repeat(3).as_str()
+            + "warning: it is a symbolic link to a file that does not exist; continuing without it\n125\n"
+            + "warning: it is longer than 4194304 bytes; continuing without it\n125\n";
+        assert_eq!(outcome.stdout, expected, "{outcome}");
+    })
+    .root_only()
+    .host_only(),
+    Row::new("/tmp and /run are in memory behind a link too, or a warning says why not", NEEDS, |world| {
+        // The control: a plain chroot leaves the file in the root.
+        let script = "
+            try() { in_r sh -c 'echo x >/tmp/left; echo y >/run/left' 2>$D/err; MORE=--strict in_r true 2>/dev/null; echo $? $(find $D/r -name left | wc -l) $(sed -n 's/; continuing.*//; s/.*warning: cannot mount a new //p' $D/err); find $D/r -name left -delete; }
+            link() { rm -rf $D/r/tmp; ln -s $1 $D/r/tmp; }
+            try
+            mkdir -p $D/r/var/tmp; link var/tmp; try; link /var/tmp; try; link ../../var/tmp; try
+            rm -rf $D/r/run; mkdir $D/r/var/run; ln -s var/run $D/r/run; try
+            link none; try; link tmp; try; link etc/passwd; try; link etc/passwd/x; try; link /; try
+            rm $D/r/tmp; echo >$D/r/tmp; try
+            rm $D/r/tmp; mkdir $D/r/tmp; chroot-rs $D/r sh -c 'echo x >/tmp/left'; find $D/r -name left | wc -l";
+        let outcome = staged(world, "tmp-links", script);
+        let expected = "0 0\n".repeat(5)
+            + "125 0 /tmp: it is a link to something that does not exist in this root\n\
+               125 0 /tmp: it is a link that leads back to itself\n\
+               125 0 /tmp: it is not a directory in this root\n\
+               125 0 /tmp: it leads through a file in this root\n\
+               125 1 /tmp: it is a link to the top directory of this root\n"
+            + "125 0 /tmp: it is not a directory in this root\n1\n";
+        assert_eq!(outcome.stdout, expected, "{outcome}");
+    })
+    .root_only()
+    .host_only(),
+    Row::new("a promise that a user may not keep in root's image is one line, with the remedy", NEEDS, |world| {
+        let script = "
+            chmod 755 $D; rm $D/r/etc/resolv.conf $D/r/etc/hosts
+            user() { setpriv --reuid 4000 --regid 4000 --clear-groups unshare-rs --map-root-user --mount --pid --fork \"$@\"; }
+            user --ipc --uts -- chroot-rs --std $D/r -- true 2>&1 | sed 's/: mknod.*remedy/: remedy/'
+            user --ipc --uts -- chroot-rs --std --strict $D/r -- true 2>/dev/null; echo $?
+            touch $D/r/etc/resolv.conf $D/r/etc/hosts; user --ipc -- chroot-rs --std --strict $D/r -- true; echo $?
+            user -- chroot-rs --std $D/r -- true 2>&1 | grep -c 'warning: cannot mount mqueue on /dev/mqueue: .*remedy: .*--ipc'
+            user -- chroot-rs --std --strict $D/r -- true 2>/dev/null; echo $?";
+        let outcome = staged(world, "users-promise", script);
+        let line = |name: &str| {
+            format!(
+                "chroot-rs: warning: cannot give the command its own /etc/{name}: cannot make /etc/{name} inside the root: \
+                 remedy: /etc is not writable for us; let its owner make the mount point\n"
+            )
+        };
+        assert_eq!(outcome.stdout, line("hosts") + &line("resolv.conf") + "125\n0\n1\n125\n", "{outcome}");
+    })
+    .root_only()
+    .host_only(),
+    Row::new("an own cgroup with a name that is not UTF-8 is shown like any other", NEEDS, |world| {
+        let script = "
+            mkdir $D/cg; own=$(sed -n 's/.*:pids://p' /proc/self/cgroup)
+            mount -t cgroup -o pids none $D/cg 2>/dev/null || { mount -t cgroup2 none $D/cg; own=$(sed -n 's/^0:://p' /proc/self/cgroup); }
+            odd=$D/cg$own/$(printf 'odd\\374')$$; mkdir \"$odd\" || exit; echo $$ >\"$odd/cgroup.procs\"
+            for line in '--std' '--std --pivot' '--proc /proc'; do chroot-rs $line $D/r -- cat /proc/self/cgroup | grep -c $(printf 'odd\\374'); done
+            echo $$ >$odd/../cgroup.procs; rmdir \"$odd\"";
+        staged(world, "odd-cgroup", script).succeeds().stdout_is("1\n1\n1\n");
+    })
+    .root_only()
+    .host_only(),
+];
+
+/// Runs a script in a mount namespace of its own, where `$D/r` is a root with busybox and `in_r` runs a command in it.
+fn staged(world: &World, name: &str, script: &str) -> Outcome {
+    let begin = "chmod 700 $D; cp -a $ROOT $D/r; : >$D/host; in_r() { unshare-rs $OWN --mount --pid --ipc --uts --fork -- chroot-rs --std $MORE $D/r -- \"$@\"; }";
+    world
+        .apart(name, &format!("{begin}\n{script}"))
+        .variable("ROOT", world.busybox_root().display().to_string())
+        .variable("OWN", world.as_root())
+        .run()
+}

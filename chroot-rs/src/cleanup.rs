@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use plumbing::kernel::{call, look, own};
 use plumbing::{Fault, narrate};
-use rustix::fs::{AtFlags, FileType, Stat, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Stat, statat};
 use rustix::mount::{UnmountFlags, unmount};
 
+use crate::aside::Removal;
 use crate::entry::{quoted, shown};
 use crate::mount_api::MOST_STACKED;
 
@@ -102,22 +103,13 @@ impl One {
         Ok(())
     }
 
+    /// Removes the file if it is still the one that was made, and nobody wrote to it.
     fn remove(&self) -> Result<(), Fault> {
-        let name = self.name.as_os_str();
-        let text = format!("fstatat(fd, {}, AT_SYMLINK_NOFOLLOW)", quoted(name.as_ref()));
-        let now = look(GOAL, text, || statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW))?;
+        let above = self.path.parent().unwrap_or(&self.path);
         let identity = |stat: &Stat| (stat.st_dev, stat.st_ino, FileType::from_raw_mode(stat.st_mode));
-        let is_directory = identity(&now).2 == FileType::Directory;
-        if identity(&now) != identity(&self.was) || !is_directory && now.st_size > self.was.st_size {
-            return Err(Fault::new("another process changed it meanwhile"));
-        }
-        let (flags, flag) = match is_directory {
-            true => (AtFlags::REMOVEDIR, "AT_REMOVEDIR"),
-            false => (AtFlags::empty(), "0"),
-        };
-        let above = shown(self.path.parent().unwrap_or(&self.path));
-        let text = format!("unlinkat(root:{above}, {}, {flag})", quoted(name.as_ref()));
-        call(GOAL, text, "this run made it and failed; unlink(2)", || unlinkat(&self.dir, name, flags))
+        let has_grown = |now: &Stat| identity(now).2 != FileType::Directory && now.st_size > self.was.st_size;
+        Removal { goal: GOAL, dir: &self.dir, above, name: &self.name }
+            .run(|now| identity(now) == identity(&self.was) && !has_grown(now))
     }
 }
 
@@ -147,9 +139,12 @@ mod tests {
         std::fs::write(top.join("full/file"), "").unwrap();
         std::fs::write(top.join("new"), "").unwrap();
         std::fs::rename(top.join("new"), top.join("other")).unwrap();
+        let before = std::fs::read_dir(&top).unwrap().count();
         let removed: Vec<_> = made.files.take().iter().map(|one| one.remove().is_ok()).collect();
         let left = ["file", "grown", "other", "directory", "full"].map(|name| top.join(name).exists());
+        let after = std::fs::read_dir(&top).unwrap().count();
         std::fs::remove_dir_all(&top).unwrap();
+        assert_eq!(before - after, 2);
         assert_eq!(removed, [true, false, false, true, false]);
         assert_eq!(left, [false, true, true, false, true]);
     }

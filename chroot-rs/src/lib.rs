@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod aside;
 mod audit;
 mod capabilities;
 mod cgroup_view;

@@ -102,6 +102,12 @@ const CALLS: &[Call] = &[
     ),
     call("pivot_root", "", "pivot_root(2)", "The new root replaces the old one, in the whole mount namespace."),
     call("umount2", "", "umount2(2)", "Detaches the old root, so that nothing leads back to it."),
+    call(
+        "renameat2",
+        "",
+        "rename(2)",
+        "Only after a failure: what is to be removed is examined in a directory in which only we can write.",
+    ),
     call("unlinkat", "", "unlink(2)", "Only after a failure: removes the mount points that this run made."),
     call(
         "prctl",

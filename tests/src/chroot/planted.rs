@@ -1,6 +1,6 @@
 //! Files that root in a container can leave on the host for other users, and the protection against that.
 
-use crate::harness::need::{BUSYBOX, JQ, Need, SETPRIV};
+use crate::harness::need::{BUSYBOX, JQ, Need, SETPRIV, STRACE};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
 use crate::harness::world::World;
@@ -118,6 +118,32 @@ pub const ROWS: &[Row] = &[
         let made = "cd $D/open; ls -d root/proc root/sys root/data root/srv/deep/file data/new/dir";
         run(world, &at, made).succeeds().stdout_is("data/new/dir\nroot/data\nroot/proc\nroot/srv/deep/file\nroot/sys\n");
     }),
+    Row::new("a run that fails removes nothing that another process has put in the place of what it made", &[BUSYBOX, STRACE], |world| {
+        let at = stage(world, "swapped");
+        // Stops the tool for a while at the call $1, and puts something else at the place that option $2 has made.
+        let attack = |call: &str, option: &str, theirs: &str| {
+            let line = format!(
+                "cd $D/open/root; [ $(uname -m) = x86_64 ] && N='263 316' || N='35 276'; set -- $N; [ {call} = unlinkat ] && N=$1 || N=$2
+                 strace -D -qq -o /dev/null -e trace={call} -e inject={call}:delay_enter=1000000:when=1 \
+                     unshare-rs --mount -- chroot-rs {option} --mask /no-such . /bin/true & P=$!
+                 while read -r now rest </proc/$P/syscall; do [ \"$now\" = $N ] && {{ {theirs}; echo hit; break; }}; sleep 0.01; done 2>/dev/null
+                 wait $P; stat -c '%a %s' made; find . -name '.chroot-rs*'; rm -rf made"
+            );
+            run(world, &at, &line).succeeds()
+        };
+        let file = ("--bind $D/open/file:/made", "echo theirs >new; chmod 640 new; mv new made", "hit\n640 7\n");
+        let directory = ("--tmpfs /made", "mkdir -m 750 new; rmdir made 2>/dev/null; mv -T new made", "hit\n750 ");
+        for (call, (option, theirs, expected)) in [("unlinkat", file), ("renameat2", file), ("renameat2", directory)] {
+            let outcome = attack(call, option, theirs);
+            assert!(outcome.stdout.starts_with(expected), "{call} {option}\n{outcome}");
+            assert!(!outcome.stdout.contains(".chroot-rs"), "{call} {option}\n{outcome}");
+        }
+        // The control: a look at the name and its removal, with the swap between them.
+        run(world, &at, "cd $D/open; echo >made; I=$(stat -c %i made); [ $(stat -c %i made) = $I ] && { echo theirs >new; mv new made; rm made; }; ls made || echo lost")
+            .stdout_is("lost\n");
+    })
+    .root_only()
+    .host_only(),
     Row::new("every tool that makes something by name refuses a name that is a path or has control characters", &[], |world| {
         for (tool, line) in [
             ("unshare-rs", "unshare-rs --hold --ttl 9 --name NAME --user --map-root-user"),

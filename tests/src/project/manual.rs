@@ -37,6 +37,7 @@ const PAGES: &[Page] = &[
         more: &[
             "chroot-rs --securebits noroot --umask 022 --rlimit core=0 --landlock-ro / / true",
             "chroot-rs --std --host-root -- true",
+            "cp -r rootfs/. own; chroot-rs --bind /etc/passwd:/new --mask /no-such own true",
             "unshare-rs --hold --ttl 60 --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/true",
         ],
     },

@@ -303,6 +303,11 @@ pub const CHROOT: &[Run] = &[
             "execve",
         ],
     ),
+    run(
+        "mkdir $PLACE/r; unshare-rs $OWN --mount -- $TRACE chroot-rs --explain --bind /etc/passwd:/new --mask /no-such $PLACE/r true",
+        125,
+        &["mkdirat", "renameat2", "unlinkat"],
+    ),
     run("$TRACE chroot-rs --explain --capabilities chown,kill / true", 0, &["chroot", "prctl", "capset", "execve"]),
 ];
 

@@ -3,6 +3,7 @@
 //! `cgroups(7)`. Everything that can be refused is looked up before the first directory is made. The surprise: on v1
 //! each controller has its own hierarchy, so one group is several directories. `sites.rs` says which.
 
+use plumbing::pipeline::record::Cgroup;
 use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, Hasher};
@@ -11,7 +12,7 @@ use std::os::fd::BorrowedFd;
 use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::cgroup::group::Group;
-use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies};
+use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::cgroup::mark::{self, Mark, Owner};
 use plumbing::pipeline::guardian::{self, Kept};
 

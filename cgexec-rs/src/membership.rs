@@ -4,7 +4,8 @@
 //! the old group and the new one, and its error does not say which of the two was missing.
 
 use plumbing::Fault;
-use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies};
+use plumbing::cgroup::hierarchy::Hierarchies;
+use plumbing::pipeline::record::Cgroup;
 
 use crate::refusal::explain;
 

@@ -81,7 +81,7 @@ fn assign(place: &Place, stage: &mut Stage) -> Result<(), Fault> {
     let hierarchies = Hierarchies::of_process(&stage.target)?;
     let cgroup = place.of_container(stage, &hierarchies)?;
     cgroup_namespace::make_root(stage, &cgroup, &hierarchies)?;
-    stage.record.set("cgroup", &cgroup)
+    stage.record.set_member(&cgroup)
 }
 
 /// Prints the whole report before the first removal that failed becomes the status.

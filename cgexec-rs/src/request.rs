@@ -3,8 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use plumbing::Fault;
-use plumbing::cgroup::hierarchy::Cgroup;
-use plumbing::pipeline::record::Record;
+use plumbing::pipeline::record::{Cgroup, Record};
 
 use crate::existing::Existing;
 use crate::limits::Limits;
@@ -42,7 +41,7 @@ fn place(options: &Options) -> Result<Place, Fault> {
 
 /// Refuses a second group: it would take the processes out of the first one, and so out of its limits.
 pub(crate) fn refuse_second(record: &Record) -> Result<(), Fault> {
-    match record.get::<Cgroup>("cgroup")? {
+    match record.member::<Cgroup>()? {
         None => Ok(()),
         Some(cgroup) => Err(Fault::new(format!(
             "cannot limit {}: its record already has a cgroup, {}; give all limits to one cgexec-rs",

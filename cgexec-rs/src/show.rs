@@ -4,22 +4,21 @@
 //! record; for every other process it is taken from the kernel, whatever the record says.
 
 use plumbing::Fault;
-use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies};
-use plumbing::cgroup::usage::Usage;
+use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::command_line::columns::aligned;
 use plumbing::command_line::units::{bytes, percent};
 use plumbing::pipeline::assembly;
-use plumbing::pipeline::record::Record;
+use plumbing::pipeline::record::{Cgroup, Record, Usage};
 use plumbing::process::target::Target;
 
 /// Adds groups, limits and usage to the record of a process.
 pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {
-    let recorded: Option<Cgroup> = record.get("cgroup")?;
+    let recorded: Option<Cgroup> = record.member()?;
     let shown = match recorded {
         Some(recorded) if assembly::has_mark(target)? => Usage::of_cgroup(&recorded, &Hierarchies::discover()?)?,
         _ => Usage::of_process(target)?,
     };
-    record.set("cgroup", &shown)
+    record.set_member(&shown)
 }
 
 /// Returns the report on process `pid`, or on our own, as a table or as JSON.

@@ -1,9 +1,9 @@
 //! `--capabilities` and `--capability-set`: the capabilities that the command keeps. Pure. `capabilities(7)`.
 
 use plumbing::confinement::privilege::{
-    DEFAULT_CAPABILITIES, DOCKER_CAPABILITIES, FiveSets, PODMAN_CAPABILITIES, SET_NAMES, capability_names,
-    capability_set,
+    DEFAULT_CAPABILITIES, DOCKER_CAPABILITIES, PODMAN_CAPABILITIES, SET_NAMES, capability_names, capability_set,
 };
+use plumbing::pipeline::record::FiveSets;
 
 /// The value of `--capabilities`.
 #[derive(Debug, Clone, PartialEq, Eq)]

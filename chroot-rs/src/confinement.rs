@@ -5,8 +5,9 @@ use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
 
 use plumbing::Fault;
-use plumbing::confinement::privilege::{DEFAULT_CAPABILITIES, Process};
+use plumbing::confinement::privilege::DEFAULT_CAPABILITIES;
 use plumbing::confinement::seccomp::Seccomp;
+use plumbing::pipeline::record::Process;
 use plumbing::text::Text;
 
 use crate::capabilities::{Capabilities, five_sets};

@@ -1,5 +1,6 @@
 //! The declared options of confinement: system calls, files, limits, environment. No I/O here, except in [`Files::read`].
 
+use plumbing::pipeline::record::{Landlock, ResourceLimit};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use plumbing::Fault;
 use plumbing::command_line::named_file;
 use plumbing::command_line::options::of_os;
 use plumbing::command_line::ordinary::Ordinary;
-use plumbing::confinement::privilege::{Landlock, ResourceLimit, securebit_names};
+use plumbing::confinement::privilege::securebit_names;
 use plumbing::confinement::seccomp::Seccomp;
 use plumbing::text::Text;
 

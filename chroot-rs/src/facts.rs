@@ -2,10 +2,10 @@
 //!
 //! All are read in the caller's mount namespace: inside a held container its owner decides which files these paths lead to.
 
+use plumbing::pipeline::record::Cgroup;
 use std::path::Path;
 
 use plumbing::Fault;
-use plumbing::cgroup::hierarchy::Cgroup;
 use plumbing::command_line::regular;
 use plumbing::confinement::privilege::{holds, setgroups_is_denied};
 use plumbing::kernel::look;

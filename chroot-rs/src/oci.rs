@@ -9,13 +9,13 @@ mod config;
 mod mounts;
 mod process;
 
+use plumbing::pipeline::record::Process;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use plumbing::command_line::named_file;
-use plumbing::confinement::privilege::Process;
 use plumbing::kernel::look;
 use plumbing::{Fault, json};
 use rustix::fs::{FileType, OFlags};

@@ -237,7 +237,7 @@ impl Plan {
         let built: Built =
             setns::inside(&stage.target, foreign, || Ok(self.build(&work, outside.after_entering())?.0))?;
         stage.record.set("root", &built.root)?;
-        stage.record.set("process", &built.process)?;
+        stage.record.set_member(&built.process)?;
         kept_process::keep(stage, &built.process)
     }
 
@@ -340,7 +340,7 @@ impl Plan {
     fn look_around(&self, work: &Work, stage: Option<&Stage>, joined: KindSet) -> Result<Outside, Fault> {
         let request = work.bundle.as_ref().map_or_else(|| self.identity.clone(), Bundle::identity);
         let books = host_books(&request)?;
-        let cgroup = stage.map_or(Ok(None), |stage| stage.record.get("cgroup"))?;
+        let cgroup = stage.map_or(Ok(None), |stage| stage.record.member())?;
         let facts = Facts::gather(stage.map(|stage| &stage.target), joined, cgroup.as_ref())?;
         Ok(Outside { facts, request, books })
     }

@@ -1,8 +1,8 @@
 //! The description of a built root, as reported in the record; docs/record.md.
 
+use plumbing::pipeline::record::Process;
 use std::path::PathBuf;
 
-use plumbing::confinement::privilege::Process;
 use plumbing::text::Text;
 use serde::{Deserialize, Serialize};
 

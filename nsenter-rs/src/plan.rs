@@ -4,11 +4,12 @@
 //! namespace is joined, because afterwards each path means something else. The steps from there to execve(2), in the
 //! order that the kernel requires, are in `enter/plan.rs`.
 
+use plumbing::pipeline::record::Process;
 use std::ffi::OsString;
 use std::os::fd::RawFd;
 
 use plumbing::command_line::options::Narration;
-use plumbing::confinement::privilege::{Process, set_oom_score_adj};
+use plumbing::confinement::privilege::set_oom_score_adj;
 use plumbing::pipeline::assembly::Hold;
 use plumbing::pipeline::pipe::Stage;
 use plumbing::process::chain;
@@ -178,7 +179,7 @@ impl LastStage {
         let held = example::held_of_record(stage)?;
         let process: Process = match held.kept() {
             Some(kept) => kept.clone(),
-            None => stage.record.get("process")?.unwrap_or_default(),
+            None => stage.record.member()?.unwrap_or_default(),
         };
         if let Some(score) = process.oom_score_adj {
             // Through our own /proc, before entering; the command inherits it.

@@ -3,8 +3,9 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use plumbing::confinement::privilege::{FiveSets, Process, ResourceLimit, capability_set};
+use plumbing::confinement::privilege::capability_set;
 use plumbing::confinement::seccomp::Seccomp;
+use plumbing::pipeline::record::{FiveSets, Process, ResourceLimit};
 use plumbing::text::Text;
 use serde_json::Value;
 

@@ -4,11 +4,10 @@
 //! The surprise: the init of a hold is no example, because it confines itself in its own way. But it keeps what
 //! chroot-rs recorded. If that is nothing, a command that runs in the hold is an example.
 
-use plumbing::confinement::privilege::Process;
 use plumbing::pipeline::assembly::{Hold, has_mark};
 use plumbing::pipeline::kept_process;
 use plumbing::pipeline::pipe::Stage;
-use plumbing::pipeline::record::Record;
+use plumbing::pipeline::record::{Process, Record};
 use plumbing::process::namespace::Kind;
 use plumbing::process::target::{Target, own_namespace_inode};
 use plumbing::{Fault, narrate};

@@ -5,9 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
-use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies, Hierarchy, memberships};
+use plumbing::cgroup::hierarchy::{Hierarchies, Hierarchy, memberships};
 use plumbing::kernel::look;
-use plumbing::pipeline::record::Record;
+use plumbing::pipeline::record::{Cgroup, Record};
 use plumbing::process::target::Target;
 use plumbing::text::Text;
 use rustix::process::geteuid;
@@ -30,7 +30,7 @@ impl Groups {
 /// Returns the groups to join for this container; `None` if we are already in them.
 pub(crate) fn of(record: &Record, target: &Target) -> Result<Option<Groups>, Fault> {
     let hierarchies = Hierarchies::discover()?;
-    let cgroup = match record.get::<Cgroup>("cgroup")? {
+    let cgroup = match record.member::<Cgroup>()? {
         Some(cgroup) => {
             verify(&cgroup, &hierarchies, target)?;
             cgroup

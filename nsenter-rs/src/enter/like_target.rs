@@ -5,8 +5,8 @@
 //! group, capabilities and secure bits are set inside, and the filters last.
 
 use plumbing::confinement::privilege::likeness::{Filter, Likeness, Sets, prepare};
-use plumbing::confinement::privilege::{Process, ResourceLimit};
 use plumbing::kernel::{call, look};
+use plumbing::pipeline::record::{Process, ResourceLimit};
 use plumbing::process::kernel_text;
 use plumbing::process::target::{Target, status_field};
 use plumbing::{Fault, narrate};

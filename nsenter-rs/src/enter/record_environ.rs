@@ -8,11 +8,11 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use plumbing::confinement::privilege::Process;
 use plumbing::confinement::seccomp::Seccomp;
 use plumbing::kernel::look;
 use plumbing::pipeline::assembly::Hold;
 use plumbing::pipeline::pipe::Stage;
+use plumbing::pipeline::record::Process;
 use plumbing::pipeline::{kept_process, ownership};
 use plumbing::process::environment::Environment;
 use plumbing::process::namespace::Kind;

@@ -70,7 +70,7 @@ impl Container {
         record.set("container", &Origin { runtime: self.runtime.name(), id, image, pod, user: self.author })?;
         // For any other container, the kernel reports the cgroup of its first process.
         if let Some(group) = self.command().and_then(|command| hold::groups(&self.target, &command).transpose()) {
-            record.set("cgroup", &group?)?;
+            record.set_member(&group?)?;
         }
         Ok(record)
     }

@@ -5,9 +5,10 @@
 //! container shows how it is confined: see `model.rs`.
 
 use plumbing::Fault;
-use plumbing::cgroup::hierarchy::{Cgroup, memberships};
+use plumbing::cgroup::hierarchy::memberships;
 use plumbing::cgroup::usage;
 use plumbing::pipeline::assembly::has_mark;
+use plumbing::pipeline::record::Cgroup;
 use plumbing::process::target::Target;
 
 use super::claim::Claim;

@@ -3,10 +3,10 @@
 //! The surprise: the init of a hold stays outside the container's group, which the record names.
 
 use plumbing::Fault;
-use plumbing::cgroup::hierarchy::{Cgroup, Hierarchies};
-use plumbing::cgroup::usage::{Member, Usage};
+use plumbing::cgroup::hierarchy::Hierarchies;
+use plumbing::cgroup::usage::Member;
 use plumbing::pipeline::assembly;
-use plumbing::pipeline::record::Record;
+use plumbing::pipeline::record::{Cgroup, Record, Usage};
 use plumbing::process::target::Target;
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ pub(super) struct Effective {
 
 impl Group {
     pub(super) fn of(record: &Record, target: &Target) -> Result<Group, Fault> {
-        let recorded: Option<Cgroup> = record.get("cgroup")?;
+        let recorded: Option<Cgroup> = record.member()?;
         let usage = match recorded {
             Some(recorded) if assembly::has_mark(target).unwrap_or(false) => {
                 Usage::of_cgroup(&recorded, &Hierarchies::discover()?)?

@@ -5,7 +5,6 @@
 //! namespace sees them. The surprise: a mount may show only a part of its hierarchy (mountinfo's root field), so a
 //! group's directory is its path *minus* that root, below the mount point.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -13,13 +12,12 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat, openat2, statat};
-use serde::{Deserialize, Serialize};
 
 use crate::cgroup::group::Group;
 use crate::kernel::look;
+use crate::pipeline::record::Cgroup;
 use crate::process::mountinfo;
 use crate::process::target::{self, Target};
-use crate::text::Text;
 use crate::{Fault, narrate};
 
 /// Never out of the hierarchy: a path in a record comes from someone else.
@@ -225,22 +223,6 @@ impl Mount {
         let device = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
         Ok((device == self.device).then_some(point))
     }
-}
-
-/// The record's member `cgroup`: the group of the container, and on request its usage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Cgroup {
-    /// The version of the hierarchy of `path`: 1 or 2.
-    pub version: u8,
-    /// The group, as the cgroup namespace of the stages sees it; on v1, that of `memory`, or else the first one in
-    /// `paths`.
-    pub path: Text,
-    /// The group in the v1 hierarchy of each controller that has one.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub paths: BTreeMap<String, Text>,
-    /// The limits in force, in v2's names and notation for both versions; numbers where possible.
-    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
-    pub limits: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Cgroup {

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::cgroup::group::Group;
-use crate::cgroup::hierarchy::{Cgroup, Hierarchies, Hierarchy};
+use crate::cgroup::hierarchy::{Hierarchies, Hierarchy};
+use crate::pipeline::record::{Cgroup, Cpu, Memory, Pids, Usage};
 use crate::process::target::Target;
 use crate::text::Text;
 use crate::{Fault, narrate};
@@ -23,50 +23,6 @@ pub struct Member {
     pub controllers: Vec<String>,
     /// The group.
     pub group: Group,
-}
-
-/// Memory, in bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Memory {
-    /// The current usage.
-    pub current: u64,
-    /// The limit; `None`: no limit.
-    pub max: Option<u64>,
-    /// The highest usage since the group was made; absent before Linux 5.19 on v2.
-    pub peak: Option<u64>,
-}
-
-/// Processes and threads.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Pids {
-    /// The current number.
-    pub current: u64,
-    /// The limit; `None`: no limit.
-    pub max: Option<u64>,
-}
-
-/// CPU time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Cpu {
-    /// The usage in microseconds, since the group was made.
-    pub usage_usec: u64,
-}
-
-/// The member `cgroup` with the usage of the group.
-#[derive(Debug, Serialize)]
-pub struct Usage {
-    /// The groups, and their limits.
-    #[serde(flatten)]
-    pub cgroup: Cgroup,
-    /// Absent if the memory controller reports nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<Memory>,
-    /// Absent if the pids controller reports nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pids: Option<Pids>,
-    /// Absent if the cpu controller reports nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<Cpu>,
 }
 
 /// A group in which a process is.

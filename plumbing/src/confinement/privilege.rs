@@ -20,12 +20,11 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, set_no_new_privs};
-use serde::{Deserialize, Serialize};
 
 use crate::Fault;
-use crate::confinement::seccomp::Seccomp;
 use crate::fault::IntoErrno;
 use crate::kernel::{call, look, own};
+use crate::pipeline::record::{Landlock, Process, ResourceLimit};
 use crate::process::environment::Environment;
 use crate::process::exposure;
 use crate::text::Text;
@@ -37,79 +36,11 @@ pub use capabilities::{
 use capabilities::{bound, held};
 pub use identity::{change as change_identity, is_mapped, setgroups_is_denied};
 pub use keyring::renew as renew_session_keyring;
-pub use landlock::Landlock;
-pub use limits::ResourceLimit;
 pub use oom::set_oom_score_adj;
 pub use remnant::{Holding, keep_only, reduce_to};
 pub use securebits::securebit_names;
+pub use sets::SET_NAMES;
 use sets::Wanted;
-pub use sets::{FiveSets, SET_NAMES};
-
-/// The record's member `process`: how a command is confined. Absent members change nothing.
-///
-/// A member that this version does not know is an error and is not ignored: it may be a restriction, and a restriction
-/// that was asked for must not be left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Process {
-    /// The most that the command may have, as `CAP_CHOWN`: bounding, permitted and effective set. The inheritable and
-    /// the ambient set are emptied; only a `uid` other than 0 gets these capabilities through its ambient set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub capabilities: Option<Vec<String>>,
-    /// The five sets one by one, if they differ from that.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub capability_sets: Option<FiveSets>,
-    /// Whether set-user-ID programs and file capabilities are without effect; `PR_SET_NO_NEW_PRIVS(2const)`.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub no_new_privs: bool,
-    /// The system call filter.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seccomp: Option<Seccomp>,
-    /// Real, effective and saved user ID.
-    #[serde(default, deserialize_with = "id::of_json_if_any", skip_serializing_if = "Option::is_none")]
-    pub uid: Option<u32>,
-    /// Real, effective and saved group ID.
-    #[serde(default, deserialize_with = "id::of_json_if_any", skip_serializing_if = "Option::is_none")]
-    pub gid: Option<u32>,
-    /// The supplementary groups.
-    #[serde(default, deserialize_with = "id::list_of_json_if_any", skip_serializing_if = "Option::is_none")]
-    pub groups: Option<Vec<u32>>,
-    /// The resource limits to set.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rlimits: Vec<ResourceLimit>,
-    /// The preference for killing the command when memory runs out; `proc_pid_oom_score_adj(5)`. Not set by
-    /// [`Process::apply`]: it is written through /proc, and a container's own /proc cannot be trusted; see
-    /// [`set_oom_score_adj`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub oom_score_adj: Option<i32>,
-    /// Whether the command gets a session of its own, without a controlling terminal.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub new_session: bool,
-    /// The permissions that new files do not get.
-    #[serde(default, deserialize_with = "umask::of_json_if_any", skip_serializing_if = "Option::is_none")]
-    pub umask: Option<u32>,
-    /// `SECBIT_*`: exactly these, if there are any.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub securebits: Vec<String>,
-    /// The only paths below which files can be reached.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub landlock: Option<Landlock>,
-    /// Whether the command gets an empty session keyring instead of the caller's.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub session_keyring: bool,
-    /// The whole environment, as `NAME=VALUE`, except TERM, which is taken from the caller.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub env: Option<Vec<Text>>,
-    /// Variables that are removed from it, or from the one that is inherited.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unsetenv: Vec<Text>,
-    /// Variables that are set in it after that, as `NAME=VALUE`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub setenv: Vec<Text>,
-    /// The working directory, inside the root.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cwd: Option<Text>,
-}
 
 impl Process {
     /// Confines this process, for the command that it is about to become.
@@ -252,36 +183,6 @@ fn change_directory(cwd: &Text) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_absent_member_is_absent_in_the_record() {
-        assert_eq!(serde_json::to_string(&Process::default()).unwrap(), "{}");
-        let line = r#"{"capabilities":["CAP_CHOWN"],"no_new_privs":true,"seccomp":"default","uid":0,"env":["A=b"]}"#;
-        let process: Process = serde_json::from_str(line).unwrap();
-        assert_eq!(serde_json::to_string(&process).unwrap(), line);
-    }
-
-    #[test]
-    fn an_unknown_restriction_is_not_ignored() {
-        assert!(serde_json::from_str::<Process>(r#"{"later":"strict"}"#).is_err());
-    }
-
-    #[test]
-    fn an_id_that_would_leave_us_root_is_refused() {
-        for (member, works, fails) in
-            [("uid", "1", "4294967295"), ("gid", "1", "4294967295"), ("groups", "[1]", "[1,4294967295]")]
-        {
-            let read = |value| serde_json::from_str::<Process>(&format!("{{\"{member}\":{value}}}"));
-            assert!(read(works).is_ok() && read("null").is_ok() && read(fails).is_err(), "{member}");
-        }
-    }
-
-    #[test]
-    fn a_umask_that_the_kernel_would_cut_is_refused() {
-        for (value, is_fit) in [("511", true), ("null", true), ("512", false), ("4294967295", false)] {
-            assert_eq!(serde_json::from_str::<Process>(&format!("{{\"umask\":{value}}}")).is_ok(), is_fit, "{value}");
-        }
-    }
 
     #[test]
     fn a_given_environment_replaces_the_inherited_one() {

@@ -11,11 +11,11 @@ use nix::errno::Errno;
 use rustix::fs::{MemfdFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 
 use crate::Fault;
-use crate::confinement::privilege::Process;
 use crate::kernel::{look, own};
 use crate::narrate;
 use crate::pipeline::assembly::{Hold, PROCESS_FD};
 use crate::pipeline::pipe::Stage;
+use crate::pipeline::record::Process;
 use crate::process::foreign_descriptor;
 use crate::process::sealed::seals;
 use crate::process::target::Target;

@@ -1,8 +1,14 @@
 //! The container record: one JSON object on one line that identifies a container; docs/record.md describes every
-//! member.
+//! member. This folder defines them: what identifies the container here, and each other member in a file of its name.
 //!
 //! A stage reads it, adds what it did under its own key, and passes on everything else unchanged: members that it
 //! does not know, their order, and the precision of their numbers.
+
+mod cgroup;
+mod process;
+
+pub use cgroup::{Cgroup, Cpu, Memory, Pids, Usage};
+pub use process::{FiveSets, Landlock, Process, ResourceLimit};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -39,6 +45,12 @@ pub struct Namespace {
     pub inode: u64,
     /// Whether it is the container's own: made for it, not shared with the process that made it.
     pub private: bool,
+}
+
+/// A member that a stage adds, and its key.
+pub trait Member {
+    /// The key in the record.
+    const KEY: &'static str;
 }
 
 /// A container record. Known members are typed on access; all others are kept unchanged.
@@ -102,7 +114,17 @@ impl Record {
         }
     }
 
-    /// Returns a member, typed; `None` if it is absent or null.
+    /// Returns the member of this type; `None` if it is absent or null.
+    pub fn member<T: Member + DeserializeOwned>(&self) -> Result<Option<T>, Fault> {
+        self.get(T::KEY)
+    }
+
+    /// Sets the member of this type; see [`Record::set`].
+    pub fn set_member<T: Member + Serialize>(&mut self, value: &T) -> Result<(), Fault> {
+        self.set(T::KEY, value)
+    }
+
+    /// Returns a member by its key; `None` if it is absent or null.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Fault> {
         member(&self.members, key)
     }

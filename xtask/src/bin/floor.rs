@@ -20,8 +20,9 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, chdir, execve, pivot_root, sethostname};
-use plumbing::confinement::privilege::{DEFAULT_CAPABILITIES, Process};
+use plumbing::confinement::privilege::DEFAULT_CAPABILITIES;
 use plumbing::kernel::{Cloned, fork_into};
+use plumbing::pipeline::record::Process;
 use plumbing::process::namespace::{Kind, KindSet};
 
 const NONE: Option<&str> = None;

@@ -47,12 +47,12 @@ pub fn of_json<'de, D: Deserializer<'de>>(json: D) -> Result<u32, D::Error> {
 }
 
 /// Reads an ID, or null.
-pub(super) fn of_json_if_any<'de, D: Deserializer<'de>>(json: D) -> Result<Option<u32>, D::Error> {
+pub(crate) fn of_json_if_any<'de, D: Deserializer<'de>>(json: D) -> Result<Option<u32>, D::Error> {
     Option::<Id>::deserialize(json).map(|id| id.map(|id| id.0))
 }
 
 /// Reads a list of IDs, or null.
-pub(super) fn list_of_json_if_any<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<u32>>, D::Error> {
+pub(crate) fn list_of_json_if_any<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<u32>>, D::Error> {
     Option::<Vec<Id>>::deserialize(json).map(|list| list.map(|list| list.into_iter().map(|id| id.0).collect()))
 }
 

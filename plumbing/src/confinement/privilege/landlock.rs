@@ -9,12 +9,12 @@ use std::os::fd::OwnedFd;
 use nix::errno::Errno;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::thread::CapabilitySet;
-use serde::{Deserialize, Serialize};
 
 use crate::Fault;
 use crate::confinement::seccomp::Seccomp;
 use crate::kernel::{self, Pretend, call, look};
 use crate::narrate;
+use crate::pipeline::record::Landlock;
 use crate::text::Text;
 
 /// `LANDLOCK_ACCESS_FS_*`: EXECUTE, READ_FILE, READ_DIR.
@@ -25,18 +25,6 @@ const OF_FILES: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15;
 const ALL: [u64; 3] = [(1 << 13) - 1, (1 << 14) - 1, (1 << 15) - 1];
 /// IOCTL_DEV came with the fifth version.
 const IOCTL_DEV: u64 = 1 << 15;
-
-/// The only paths below which files can be reached.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Landlock {
-    /// Paths below which everything can be read, listed and executed.
-    #[serde(default)]
-    pub ro: Vec<Text>,
-    /// Paths below which everything is allowed.
-    #[serde(default)]
-    pub rw: Vec<Text>,
-}
 
 /// The calls that truncate a file without opening it for writing, where Landlock does not see that. A filter cannot see
 /// flags in memory, so openat2(2) is made to look missing: C libraries and language runtimes fall back on openat(2).

@@ -15,10 +15,10 @@ use super::capabilities::{
     bound, bounding, clear_ambient, explain_missing, held, keep_capabilities, raise_ambient, set_sets,
 };
 use super::id::require;
-use super::limits::ResourceLimit;
 use super::{identity, securebits, umask};
 use crate::confinement::seccomp;
 use crate::kernel::{call, look, set_seccomp_filter};
+use crate::pipeline::record::ResourceLimit;
 use crate::{Fault, narrate};
 
 /// The five capability sets.

@@ -4,11 +4,11 @@
 
 use nix::errno::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde::{Deserialize, Serialize};
 
 use crate::Fault;
 use crate::command_line::units::{Limit as Size, size};
 use crate::kernel::call;
+use crate::pipeline::record::ResourceLimit;
 
 /// The resources: name, name in /proc/PID/limits, and number; `getrlimit(2)`, `proc_pid_limits(5)`.
 const RESOURCES: [(&str, &str, Resource); 16] = [
@@ -29,19 +29,6 @@ const RESOURCES: [(&str, &str, Resource); 16] = [
     ("RLIMIT_SIGPENDING", "Max pending signals", Resource::Sigpending),
     ("RLIMIT_STACK", "Max stack size", Resource::Stack),
 ];
-
-/// One resource limit of a process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ResourceLimit {
-    /// `RLIMIT_*`.
-    #[serde(rename = "type")]
-    pub resource: String,
-    /// The limit in force; null: no limit.
-    pub soft: Option<u64>,
-    /// The value to which the soft limit may be raised; null: no limit.
-    pub hard: Option<u64>,
-}
 
 impl ResourceLimit {
     /// Reads `nofile=1024:4096`, `nofile=1024` for both, `core=unlimited`.

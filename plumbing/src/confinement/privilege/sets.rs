@@ -4,32 +4,11 @@
 //! only what is permitted and inheritable.
 
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
-use serde::{Deserialize, Serialize};
 
 use super::capabilities::{capability_set, clear_ambient, raise_ambient, reduce};
 use super::securebits;
 use crate::Fault;
-
-/// The record's member `process.capability_sets`. An absent set is as `capabilities` says, or stays unchanged.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FiveSets {
-    /// The bounding set: the most that any later program may have.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bounding: Option<Vec<String>>,
-    /// The permitted set: what may be made effective.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub permitted: Option<Vec<String>>,
-    /// The effective set: what the kernel checks.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub effective: Option<Vec<String>>,
-    /// The inheritable set: what a program with file capabilities may inherit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub inheritable: Option<Vec<String>>,
-    /// The ambient set: what every program keeps.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ambient: Option<Vec<String>>,
-}
+use crate::pipeline::record::FiveSets;
 
 /// The names of the five sets.
 pub const SET_NAMES: [&str; 5] = ["bounding", "permitted", "effective", "inheritable", "ambient"];

@@ -1,0 +1,159 @@
+//! The record's member `process`: how a command is confined. `crate::confinement::privilege` applies it.
+//!
+//! The surprise: unlike anywhere else in a record, a member that this version does not know is an error. It may be a
+//! restriction, and a restriction that was asked for must not be left out.
+
+use serde::{Deserialize, Serialize};
+
+use super::Member;
+use crate::confinement::privilege::{id, umask};
+use crate::confinement::seccomp::Seccomp;
+use crate::text::Text;
+
+/// The confinement of a command. Absent members change nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// The most that the command may have, as `CAP_CHOWN`: bounding, permitted and effective set. The inheritable and
+    /// the ambient set are emptied; only a `uid` other than 0 gets these capabilities through its ambient set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Vec<String>>,
+    /// The five sets one by one, if they differ from that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capability_sets: Option<FiveSets>,
+    /// Whether set-user-ID programs and file capabilities are without effect; `PR_SET_NO_NEW_PRIVS(2const)`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_new_privs: bool,
+    /// The system call filter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seccomp: Option<Seccomp>,
+    /// Real, effective and saved user ID.
+    #[serde(default, deserialize_with = "id::of_json_if_any", skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Real, effective and saved group ID.
+    #[serde(default, deserialize_with = "id::of_json_if_any", skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
+    /// The supplementary groups.
+    #[serde(default, deserialize_with = "id::list_of_json_if_any", skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<u32>>,
+    /// The resource limits to set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rlimits: Vec<ResourceLimit>,
+    /// The preference for killing the command when memory runs out; `proc_pid_oom_score_adj(5)`. Not set by
+    /// [`Process::apply`]: it is written through /proc, and a container's own /proc cannot be trusted; see
+    /// [`crate::confinement::privilege::set_oom_score_adj`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom_score_adj: Option<i32>,
+    /// Whether the command gets a session of its own, without a controlling terminal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new_session: bool,
+    /// The permissions that new files do not get.
+    #[serde(default, deserialize_with = "umask::of_json_if_any", skip_serializing_if = "Option::is_none")]
+    pub umask: Option<u32>,
+    /// `SECBIT_*`: exactly these, if there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub securebits: Vec<String>,
+    /// The only paths below which files can be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub landlock: Option<Landlock>,
+    /// Whether the command gets an empty session keyring instead of the caller's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub session_keyring: bool,
+    /// The whole environment, as `NAME=VALUE`, except TERM, which is taken from the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<Vec<Text>>,
+    /// Variables that are removed from it, or from the one that is inherited.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsetenv: Vec<Text>,
+    /// Variables that are set in it after that, as `NAME=VALUE`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub setenv: Vec<Text>,
+    /// The working directory, inside the root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<Text>,
+}
+
+impl Member for Process {
+    const KEY: &'static str = "process";
+}
+
+/// The five capability sets one by one. An absent set is as `capabilities` says, or stays unchanged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FiveSets {
+    /// The bounding set: the most that any later program may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bounding: Option<Vec<String>>,
+    /// The permitted set: what may be made effective.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permitted: Option<Vec<String>>,
+    /// The effective set: what the kernel checks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective: Option<Vec<String>>,
+    /// The inheritable set: what a program with file capabilities may inherit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inheritable: Option<Vec<String>>,
+    /// The ambient set: what every program keeps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ambient: Option<Vec<String>>,
+}
+
+/// One resource limit of a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceLimit {
+    /// `RLIMIT_*`.
+    #[serde(rename = "type")]
+    pub resource: String,
+    /// The limit in force; null: no limit.
+    pub soft: Option<u64>,
+    /// The value to which the soft limit may be raised; null: no limit.
+    pub hard: Option<u64>,
+}
+
+/// The only paths below which files can be reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Landlock {
+    /// Paths below which everything can be read, listed and executed.
+    #[serde(default)]
+    pub ro: Vec<Text>,
+    /// Paths below which everything is allowed.
+    #[serde(default)]
+    pub rw: Vec<Text>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_member_is_absent_in_the_record() {
+        assert_eq!(serde_json::to_string(&Process::default()).unwrap(), "{}");
+        let line = r#"{"capabilities":["CAP_CHOWN"],"no_new_privs":true,"seccomp":"default","uid":0,"env":["A=b"]}"#;
+        let process: Process = serde_json::from_str(line).unwrap();
+        assert_eq!(serde_json::to_string(&process).unwrap(), line);
+    }
+
+    #[test]
+    fn an_unknown_restriction_is_not_ignored() {
+        assert!(serde_json::from_str::<Process>(r#"{"later":"strict"}"#).is_err());
+    }
+
+    #[test]
+    fn an_id_that_would_leave_us_root_is_refused() {
+        for (member, works, fails) in
+            [("uid", "1", "4294967295"), ("gid", "1", "4294967295"), ("groups", "[1]", "[1,4294967295]")]
+        {
+            let read = |value| serde_json::from_str::<Process>(&format!("{{\"{member}\":{value}}}"));
+            assert!(read(works).is_ok() && read("null").is_ok() && read(fails).is_err(), "{member}");
+        }
+    }
+
+    #[test]
+    fn a_umask_that_the_kernel_would_cut_is_refused() {
+        for (value, is_fit) in [("511", true), ("null", true), ("512", false), ("4294967295", false)] {
+            assert_eq!(serde_json::from_str::<Process>(&format!("{{\"umask\":{value}}}")).is_ok(), is_fit, "{value}");
+        }
+    }
+}

@@ -20,6 +20,7 @@ mod read_limits;
 mod reference;
 mod resolve;
 mod runtime;
+mod similar;
 mod state_directory;
 mod storage;
 mod unit;
@@ -43,6 +44,7 @@ use read_limits::ReadLimits;
 pub(crate) use reference::Reference;
 pub(crate) use resolve::{Found, resolve};
 pub(crate) use runtime::Runtime;
+pub(crate) use similar::explain_command;
 use state_directory::{StateDirectory, Unusable};
 
 /// All containers that run here, as far as we may examine them.

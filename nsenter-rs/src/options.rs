@@ -84,7 +84,7 @@ pub struct Options {
     #[command(flatten)]
     pub(crate) narration: Narration,
 
-    /// Command and its arguments; default: a shell
+    /// Command and its arguments; default: $SHELL, or a shell that the root has
     #[arg(trailing_var_arg = true, value_name = "COMMAND", help_heading = None)]
     pub(crate) command: Vec<OsString>,
 }

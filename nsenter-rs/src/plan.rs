@@ -12,7 +12,7 @@ use plumbing::command_line::options::Narration;
 use plumbing::confinement::privilege::set_oom_score_adj;
 use plumbing::pipeline::assembly::Hold;
 use plumbing::pipeline::pipe::Stage;
-use plumbing::process::chain;
+use plumbing::process::environment::Environment;
 use plumbing::process::exposure::Exposure;
 use plumbing::process::namespace::Kind;
 use plumbing::process::startup::Parsed;
@@ -29,6 +29,7 @@ use crate::enter::setns::{OpenNamespaces, Selection};
 use crate::enter::{Entry, example, fork, join_cgroup, named_netns, stdin};
 use crate::find::Reference;
 use crate::inspect::Subject;
+use crate::list::request::with_status_of_lsns;
 use crate::list::{Listing, containers};
 use crate::{find, inspect, request};
 
@@ -50,6 +51,8 @@ pub(crate) enum Action {
     EnterRecord(LastStage),
     /// List namespaces.
     List(Box<Listing>),
+    /// List namespaces, with the exit status of lsns: called by that name.
+    Lsns(Box<Listing>),
     /// List containers.
     ListContainers(containers::Options),
     /// Print the record of a container.
@@ -102,10 +105,11 @@ impl Plan {
     /// Applies the plan. Returns the command's status, or becomes the command.
     pub fn apply(&self) -> Result<Status, Fault> {
         match &self.action {
-            Action::Stay(command) => chain::exec(&command.words_or_shell()),
+            Action::Stay(command) => stay(command),
             Action::Enter(enter) => enter.apply(),
             Action::EnterRecord(stage) => stage.apply(),
             Action::List(listing) => listing.print(),
+            Action::Lsns(listing) => listing.print().map_err(with_status_of_lsns),
             Action::ListContainers(options) => containers::print(options),
             Action::Find(name) => find::print(name),
             Action::Inspect { subject, json } => inspect::print(subject, *json),
@@ -113,6 +117,17 @@ impl Plan {
             Action::Diff { subjects, json } => inspect::compare(subjects, *json),
         }
     }
+}
+
+/// Becomes the command without entering anything.
+fn stay(command: &Command) -> Result<Status, Fault> {
+    command.exec(&Environment::inherited()).map_err(|fault| match command.words.first() {
+        // Not runnable: a directory of PATH could not be searched, so it is not known to be missing.
+        Some(word) if [Status::NOT_FOUND, Status::NOT_RUNNABLE].contains(&fault.status()) => {
+            find::explain_command(fault, word)
+        }
+        _ => fault,
+    })
 }
 
 impl Enter {

@@ -1,9 +1,11 @@
 //! From argv to a plan: the grammars, the defaults, and the contradictions between options. `nsenter(1)`, `lsns(8)`.
 //!
 //! The surprise: there are three grammars, because options of lsns and nsenter have the same letters. `--list` and
-//! `--list --containers` must come first, and all words after them are read by their own grammar.
+//! `--list --containers` must come first, and all words after them are read by their own grammar. Called by the name
+//! `lsns`, through a link, the tool reads the line as lsns does.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use plumbing::Fault;
 use plumbing::command_line::options as command_line;
@@ -21,12 +23,15 @@ use crate::{attached_values, list};
 
 /// Parses argv; pure.
 pub(crate) fn plan(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
-    let first_is = |argv: &[OsString], at: usize, word: &str| argv.get(at).is_some_and(|it| it == word);
-    if !first_is(&argv, 1, "--list") {
+    let word_is = |argv: &[OsString], at: usize, word: &str| argv.get(at).is_some_and(|it| it == word);
+    if argv.first().and_then(|tool| Path::new(tool).file_name()).is_some_and(|name| name == "lsns") {
+        return list::request::plan_of_lsns(argv);
+    }
+    if !word_is(&argv, 1, "--list") {
         let argv = attached_values::spell_out(argv, crate::options::command);
         return command_line::parse::<Options>(argv)?.and_then(of_options);
     }
-    if first_is(&argv, 2, "--containers") {
+    if word_is(&argv, 2, "--containers") {
         let own = argv.into_iter().enumerate().filter(|(at, _)| ![1, 2].contains(at)).map(|(_, word)| word);
         return command_line::parse_by_clap::<containers::Options>(own.collect())?.and_then(of_containers);
     }

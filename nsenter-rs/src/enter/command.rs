@@ -1,10 +1,15 @@
-//! The command that is run inside.
+//! The command that is run inside. `execve(2)`.
+//!
+//! The surprise: the caller's shell is a file of the host. A container may have another one, or none.
 
-use std::borrow::Cow;
 use std::ffi::OsString;
 
-use plumbing::Fault;
-use plumbing::process::sealed;
+use plumbing::process::environment::Environment;
+use plumbing::process::{chain, sealed};
+use plumbing::{Fault, Status};
+
+/// The shells that are tried after the caller's, in this order.
+const SHELLS: [&str; 4] = ["/bin/sh", "/bin/bash", "/bin/ash", "/bin/dash"];
 
 /// The words of the command, and how it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +33,27 @@ impl Command {
         if self.sealed_copy { sealed::ensure(why) } else { sealed::ensure_view(why) }
     }
 
-    /// Returns the command, or the caller's shell.
-    pub(crate) fn words_or_shell(&self) -> Cow<'_, [OsString]> {
+    /// Becomes the command with this environment. Without a command, becomes the caller's shell, or if this root does not
+    /// have that, the first shell that it has.
+    pub(crate) fn exec(&self, environment: &Environment) -> Result<Status, Fault> {
         if !self.words.is_empty() {
-            return Cow::Borrowed(&self.words);
+            return chain::exec_with(&self.words, environment);
         }
-        let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
-        Cow::Owned(vec![shell.unwrap_or_else(|| "/bin/sh".into())])
+        let own = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
+        let others = SHELLS.iter().map(OsString::from).filter(|shell| own.as_ref() != Some(shell));
+        let mut not_found = None;
+        for shell in own.iter().cloned().chain(others) {
+            match chain::exec_with(&[shell], environment) {
+                Err(fault) if fault.status() == Status::NOT_FOUND => not_found = not_found.or(Some(fault)),
+                executed => return executed,
+            }
+        }
+        Err(not_found.map_or_else(|| Fault::usage("a command is missing"), |fault| no_shell(fault, own.is_some())))
     }
+}
+
+/// Says that no shell was found, and where the name of the first one came from.
+fn no_shell(fault: Fault, is_own: bool) -> Fault {
+    let origin = if is_own { "it is the caller's $SHELL, and this root" } else { "this root" };
+    fault.with_remedy(format!("{origin} has none of {} either; name a command", SHELLS.join(", ")))
 }

@@ -13,7 +13,7 @@ use plumbing::process::closing::{close_from, refuse_directories};
 use plumbing::process::environment::Environment;
 use plumbing::process::foreign_user::{hide, stay_hidden};
 use plumbing::process::namespace::Kind;
-use plumbing::process::{chain, procfs, session};
+use plumbing::process::{procfs, session};
 use plumbing::{Fault, Status};
 
 use super::credentials::Entered;
@@ -108,5 +108,5 @@ pub(super) fn run(
             environment
         }
     };
-    chain::exec_with(&entry.command.words_or_shell(), &environment)
+    entry.command.exec(&environment)
 }

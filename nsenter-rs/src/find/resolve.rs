@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use plumbing::Fault;
 
 use super::claim::Refused;
-use super::{Container, Containers, Reference, Runtime, Search, all, netns, reference, unit};
+use super::{Container, Containers, Reference, Runtime, Search, all, netns, reference, similar, unit};
 
 /// The maximum number of entries that an error lists.
 const MOST: usize = 8;
@@ -28,12 +28,17 @@ pub(crate) fn resolve(reference: &Reference) -> Result<Found, Fault> {
     if reference.runtime == Some(Runtime::Systemd) || (wants(Runtime::Systemd) && unit::is_name(&reference.word)) {
         containers.add_units(reference)?;
     }
-    let named = std::mem::take(&mut containers.all).into_iter().filter(|it| reference.names(it));
-    let (mut meant, others): (Vec<_>, Vec<_>) = named.partition(|it| reference.means_author(it.author, own));
+    let (named, unnamed): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut containers.all).into_iter().partition(|it| reference.names(it));
+    let (mut meant, others): (Vec<_>, Vec<_>) =
+        named.into_iter().partition(|it| reference.means_author(it.author, own));
     match (meant.pop(), network) {
         (Some(only), None) if meant.is_empty() => Ok(Found::Container(Box::new(only))),
         (None, Some(network)) => Ok(Found::Network(network)),
-        (None, None) => Err(not_found(reference, &containers, &others, own)),
+        (None, None) => {
+            containers.all = unnamed;
+            Err(not_found(reference, &containers, &others, own))
+        }
         (last, network) => {
             meant.extend(last);
             Err(ambiguous(reference, &meant, network, own))
@@ -91,15 +96,13 @@ fn not_found(reference: &Reference, containers: &Containers, others: &[Container
         Some(runtime) => format!("no {} container has this name or id", runtime.name()),
         None => "no running container has this name or id".to_owned(),
     };
-    let passed_over = &containers.passed_over;
-    if passed_over.is_empty() {
-        return Fault::new(format!("{goal}: {among}"));
-    }
-    let passed_over: Vec<_> = passed_over.iter().cloned().collect();
-    Fault::new(format!("{goal}: {among}; skipped: {}", list(&passed_over)))
+    let passed_over: Vec<_> = containers.passed_over.iter().cloned().collect();
+    let skipped = if passed_over.is_empty() { String::new() } else { format!("; skipped: {}", list(&passed_over)) };
+    similar::explain(Fault::new(format!("{goal}: {among}{skipped}")), reference, &containers.all)
 }
 
-fn list(all: &[String]) -> String {
+/// Joins descriptions, and counts those for which there is no room.
+pub(super) fn list(all: &[String]) -> String {
     let shown = all[..all.len().min(MOST)].join("; ");
     if all.len() > MOST { format!("{shown}; and {} more", all.len() - MOST) } else { shown }
 }

@@ -7,7 +7,8 @@ use plumbing::command_line::manual::{Example, Manual, example};
 pub const MANUAL: Manual = Manual {
     description: "Lists the namespaces of this machine: those of every process that the caller may inspect, and \
                   those that only a mount, a descriptor, a socket or another namespace keeps alive. It only reads. \
-                  It has the options of lsns(8), and more.",
+                  It has the options of lsns(8), and more. Called by the name lsns, through a link, nsenter-rs \
+                  reads its command line as lsns does: --json then means -J, and a failure exits with 1.",
     calls: &[],
     examples: EXAMPLES,
     see_also: &["lsns(8)", "namespaces(7)", "ioctl_nsfs(2)", "proc_pid_ns(5)", "nsenter-rs(1)"],

@@ -93,6 +93,22 @@ pub struct Options {
     pub(crate) narration: Narration,
 }
 
+/// List the namespaces of this machine: nsenter-rs --list, called by the name lsns
+#[derive(Debug, Parser)]
+#[command(
+    name = "lsns",
+    bin_name = "lsns",
+    display_name = "nsenter-rs",
+    version,
+    args_override_self = true,
+    infer_long_args = true,
+    after_help = "Called by this name, --json means -J, long options may be abbreviated, and a failure exits with 1, as in lsns(8)."
+)]
+struct AsLsns {
+    #[command(flatten)]
+    options: Options,
+}
+
 /// The value of `--output`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ColumnList {
@@ -123,6 +139,18 @@ pub(crate) fn parse(words: Vec<OsString>) -> Result<Parsed<Options>, Fault> {
     plumbing::command_line::options::parse_by_clap(words.into_iter().map(with_equals).collect())
 }
 
+/// Parses a command line of lsns, without I/O. As in getopt(3), a long option may be abbreviated.
+pub(crate) fn parse_as_lsns(argv: Vec<OsString>) -> Result<Parsed<Options>, Fault> {
+    let argv = argv.into_iter().map(lsns_json).map(with_equals).collect();
+    plumbing::command_line::options::parse_by_clap::<AsLsns>(argv)?.and_then(|AsLsns { options }| Ok(options))
+}
+
+/// Replaces `--json`, which prints records here, by what it means to lsns.
+fn lsns_json(word: OsString) -> OsString {
+    let is_json = word.len() > 2 && word.to_str().is_some_and(|word| "--json".starts_with(word));
+    if is_json { "-J".into() } else { word }
+}
+
 /// Inserts the `=` that clap requires: `-Tparent` means `--tree=parent` to getopt(3).
 fn with_equals(word: OsString) -> OsString {
     match place_of_relation(&word) {
@@ -147,6 +175,18 @@ pub fn command() -> clap::Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lsns_may_be_abbreviated_and_its_json_is_one_object() {
+        let parse = |words: &str| parse_as_lsns(words.split_whitespace().map(OsString::from).collect());
+        for words in ["lsns --json", "lsns --js", "lsns -J"] {
+            let Ok(Parsed::Plan(options)) = parse(words) else { panic!("{words}") };
+            assert!(options.lsns_json && !options.json, "{words}");
+        }
+        let Ok(Parsed::Plan(options)) = parse("lsns --notrunc --noh --output-a --ty=net") else { panic!() };
+        assert!(options.notruncate && options.noheadings && options.output_all && options.types == [Kind::Net]);
+        assert!(parse("lsns --no").is_err() && parse("lsns --json=x").is_err());
+    }
 
     #[test]
     fn an_attached_relation_is_spelled_out() {

@@ -5,9 +5,9 @@
 
 use std::ffi::OsString;
 
-use plumbing::Fault;
 use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::process::startup::Parsed;
+use plumbing::{Fault, Status};
 
 use super::column::Column;
 use super::filter::Expression;
@@ -57,6 +57,20 @@ pub(crate) fn plan(words: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
     options::parse(words)?.and_then(|options| {
         Ok(Plan { narration: options.narration, action: Action::List(Box::new(Listing::of(options))) })
     })
+}
+
+/// Parses a command line of lsns; pure.
+pub(crate) fn plan_of_lsns(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
+    let parsed = options::parse_as_lsns(argv).map_err(with_status_of_lsns)?;
+    parsed.and_then(|options| {
+        Ok(Plan { narration: options.narration, action: Action::Lsns(Box::new(Listing::of(options))) })
+    })
+}
+
+/// Gives a failure the exit status that it has in lsns.
+pub(crate) fn with_status_of_lsns(fault: Fault) -> Fault {
+    const EXIT_FAILURE: Status = Status(1);
+    fault.with_status(EXIT_FAILURE)
 }
 
 impl Listing {

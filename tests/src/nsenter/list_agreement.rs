@@ -75,6 +75,23 @@ const UNPRIVILEGED: &[&str] = &[
     "$pidns -l -o PID,UID,PATH",
 ];
 
+/// Invocations of nsenter-rs by the name lsns: its meaning of `--json`, its abbreviations, and its exit status.
+const BY_NAME: &[&str] = &[
+    "-p $P",
+    "--json -p $P",
+    "--js -t uts -p $P",
+    "--noh --notrunc -p $P -l",
+    "--tas $P --outp NS,TYPE --raw",
+    "--list $pidns",
+    "-p x",
+    "--no",
+    "--list --json --raw",
+    "1",
+];
+
+/// The first word that calls nsenter-rs by the name lsns, in a script.
+const LINK: &str = "link/lsns";
+
 /// Invocations that both refuse; ours with 125.
 const REFUSED: &[&str] =
     &["-t foo", "-J -r", "-p 1 $userns", "1", "-o FOO", "-p x", "x", "-Tupwards", "--no-such-option", "-o NS,,PID"];
@@ -123,7 +140,7 @@ pub const ROWS: &[Row] = &[
         &[LSNS, Need::UserNamespaces],
         |world| {
             let cases = world.chosen(UNPRIVILEGED);
-            let script = each_of(OF_USER, &cases);
+            let script = each_of(LIST, OF_USER, &cases);
             let (_, outputs) = outcome(world, &script, "bash ./script", cases.len());
             for (words, [theirs, ours]) in cases.iter().zip(&outputs) {
                 assert!(theirs.contains("status 0"), "lsns failed: {words}\n{theirs}");
@@ -132,6 +149,21 @@ pub const ROWS: &[Row] = &[
         },
     )
     .user_only()
+    .host_only(),
+    Row::new(
+        "nsenter-rs called by the name lsns is lsns, up to the exit status",
+        &[LSNS, Need::UserNamespaces],
+        |world| {
+            let link = format!("{OF_USER}\nmkdir -p link; ln -sf \"$(command -v nsenter-rs)\" {LINK}");
+            let cases = world.chosen(BY_NAME);
+            for (words, [theirs, ours]) in cases.iter().zip(&by(LINK, world, &link, &cases).1) {
+                // Both print JSON for some of these.
+                let json = if theirs.starts_with('{') { "-J" } else { words };
+                assert_eq!(comparable(theirs, json, &[]), comparable(ours, json, &[]), "{words}");
+                assert!(theirs.contains("status"), "{words}: {theirs}");
+            }
+        },
+    )
     .host_only(),
     Row::new("nsenter-rs --list refuses what lsns refuses, with 125", &[LSNS], |world| {
         let cases = world.chosen(REFUSED);
@@ -189,15 +221,23 @@ const MARK: &str = "=====";
 /// Runs each invocation with both tools, in a new pid namespace; returns the namespaces without a process, and what
 /// each tool printed to stdout, with its exit status.
 fn each(world: &World, containers: &str, invocations: &[&str]) -> (Vec<String>, Vec<[String; 2]>) {
-    let user = world.as_root();
-    let runner = format!("timeout 50 unshare {user} --mount --pid --mount-proc --fork --kill-child bash ./script");
-    outcome(world, &each_of(containers, invocations), &runner, invocations.len())
+    by(LIST, world, containers, invocations)
 }
 
-fn each_of(containers: &str, invocations: &[&str]) -> String {
+/// The first words that call our tool as lsns(8) is called.
+const LIST: &str = "nsenter-rs --list";
+
+/// Does what [`each`] does, with these words in place of `nsenter-rs --list`.
+fn by(ours: &str, world: &World, containers: &str, invocations: &[&str]) -> (Vec<String>, Vec<[String; 2]>) {
+    let user = world.as_root();
+    let runner = format!("timeout 50 unshare {user} --mount --pid --mount-proc --fork --kill-child bash ./script");
+    outcome(world, &each_of(ours, containers, invocations), &runner, invocations.len())
+}
+
+fn each_of(ours: &str, containers: &str, invocations: &[&str]) -> String {
     let mut script = format!("{WAITING}{CONTAINERS}{containers}\nnsenter-rs --list -P -rn -o NS; echo {MARK}\n");
     for words in invocations {
-        for tool in ["lsns", "nsenter-rs --list"] {
+        for tool in ["lsns", ours] {
             script.push_str(&format!("( exec {tool} {words} ) 2>/dev/null </dev/null; echo status $?; echo {MARK}\n"));
         }
     }

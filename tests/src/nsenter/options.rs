@@ -103,6 +103,42 @@ pub const ROWS: &[Row] = &[
         let line = "contain -m; nsenter-rs --explain --sealed-copy -t $P -a -- true 2>&1 | grep -c 'execveat(memfd'";
         run(world, line).stdout_is("1\n");
     }),
+    Row::new("a name that is almost right, and one that is taken for a command, get a remedy", &[Need::UserNamespaces], |world| {
+        let script = format!(
+            "PATH=$TOOLS:/bin:/usr/bin; unshare-rs {} --hold --name near-web --uts --ttl 60 >record; \
+             for line in '--target near-wbe --all true' '--find web --json' 'near-web' '--target zqzqzq --all true' 'no-such-zqzqzq'; do \
+             nsenter-rs $line 2>&1; echo $?; done; nsenter-rs --pipe --rm -- true <record",
+            world.as_root()
+        );
+        let outcome = world.sh(&format!("cd {}; {script}", world.directory("near-names").display())).succeeds();
+        let lines = outcome.lines();
+        let remedies: Vec<_> = lines.iter().filter(|line| line.contains("remedy: ")).collect();
+        // The last two lines are the control: nothing is similar to those names.
+        assert_eq!(lines.iter().filter(|line| line.len() == 3).copied().collect::<Vec<_>>(), ["125", "125", "127", "125", "127"]);
+        assert!(remedies.len() == 3, "{outcome}");
+        for similar in &remedies[..2] {
+            assert!(similar.starts_with("nsenter-rs: remedy: similar names: near-web (hold, pid "), "{outcome}");
+        }
+        let enter = "nsenter-rs: remedy: near-web is the name of a container; to enter it, use --target near-web --all";
+        assert_eq!(*remedies[2], enter);
+    }),
+    Row::new("without a command, the caller's shell is run, or one that the root has", &[Need::UserNamespaces], |world| {
+        let d = world.directory("shells");
+        let chroot = format!("unshare-rs {} -- nsenter-rs --root={}/empty", world.as_root(), d.display());
+        let script = format!(
+            "cd {}; mkdir empty; own() {{ echo \"echo \\$0\" | nsenter-rs --wd=/ \"$@\"; }}; \
+             SHELL=$BASH own; SHELL=/no/shell own; SHELL= own; SHELL=/no/shell own /no/shell; echo $?; \
+             SHELL=/no/shell {chroot}; echo $?",
+            d.display()
+        );
+        let outcome = world.sh(&script);
+        // An explicit command is the control: nothing takes its place.
+        let bash = world.sh("echo $BASH").stdout;
+        let outcome = outcome.stdout_is(&format!("{bash}/bin/sh\n/bin/sh\n127\n127\n"));
+        outcome.stderr_has("cannot run /no/shell: execve(\"/no/shell\"): ENOENT").stderr_has(
+            "remedy: it is the caller's $SHELL, and this root has none of /bin/sh, /bin/bash, /bin/ash, /bin/dash either",
+        );
+    }),
     Row::new("an interrupt reaches the command", &[UNSHARE, PERL], |world| {
         let line = "contain -p -m; env --default-signal=INT nsenter-rs -t $P -a sleep 86434 & N=$!; C=$(child $N); kill -INT $N; wait $N; echo $?; ls -d /proc/$C 2>/dev/null";
         run(world, line).stdout_is("130\n");

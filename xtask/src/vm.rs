@@ -12,9 +12,12 @@ mod qemu;
 use std::env;
 use std::fs;
 use std::path::PathBuf;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+
+use kernel::Kernel;
 
 use crate::report::Report;
 use crate::suite::Suite;
@@ -49,17 +52,30 @@ pub fn missing_kernels() -> Result<Vec<&'static str>> {
     Ok(missing)
 }
 
-/// Boots every kernel, and runs the suite inside.
+/// Boots all kernels at the same time, and runs the suite inside. Each guest has one processor: while an emulated processor
+/// executes code, a second one cannot safely patch it, as newer kernels do.
 pub fn run(suite: &Suite, report: &mut Report) -> Result<()> {
+    part("the suite in virtual machines");
+    let mut archives = Vec::new();
     for (series, parameters) in SERIES {
-        let name = format!("the suite in a virtual machine with Linux {series}");
-        part(&name);
         match what_is_missing(series)? {
-            Some(reason) => report.skip(&name, &reason),
-            None => report.add(&name, run_in(series, parameters, suite)),
+            Some(reason) => report.skip(&name(series), &reason),
+            None => archives.push(Machine::prepare(series, parameters, suite)?),
         }
     }
+    let accounts = thread::scope(|scope| {
+        let running: Vec<_> = archives.iter().map(|machine| scope.spawn(|| machine.run())).collect();
+        running.into_iter().map(ScopedJoinHandle::join).collect::<Vec<_>>()
+    });
+    for (machine, account) in archives.iter().zip(accounts) {
+        let account = account.map_err(|_| anyhow!("the thread that reads the console panicked"));
+        report.add(&name(machine.series), account.flatten());
+    }
     Ok(())
+}
+
+fn name(series: &str) -> String {
+    format!("the suite in a virtual machine with Linux {series}")
 }
 
 fn what_is_missing(series: &str) -> Result<Option<String>> {
@@ -80,17 +96,30 @@ fn what_is_missing(series: &str) -> Result<Option<String>> {
     Ok(kernel::package(series)?.is_none().then_some(reason))
 }
 
-/// Returns the guest's results, and one more test: that the guest printed them.
-fn run_in(series: &'static str, parameters: &str, suite: &Suite) -> Result<Report> {
-    let kernel = kernel::unpack(series)?;
-    let folder = folder()?;
-    let archive = folder.join(format!("initramfs-{series}.cpio"));
-    fs::write(&archive, initramfs::pack(&kernel, suite)?)?;
-    let log = folder.join(format!("console-{series}.log"));
-    let start = Instant::now();
-    let mut account =
-        qemu::boot(&kernel.image, parameters, &archive, &log).with_context(|| format!("see {}", log.display()))?;
-    let seconds = start.elapsed().as_secs();
-    account.check(&format!("Linux {} boots, runs the suite and says so ({seconds} s)", kernel.release), Ok(()));
-    Ok(account)
+/// A machine that can be booted.
+struct Machine {
+    series: &'static str,
+    parameters: &'static str,
+    kernel: Kernel,
+    archive: PathBuf,
+    log: PathBuf,
+}
+
+impl Machine {
+    fn prepare(series: &'static str, parameters: &'static str, suite: &Suite) -> Result<Self> {
+        let (kernel, folder) = (kernel::unpack(series)?, folder()?);
+        let archive = folder.join(format!("initramfs-{series}.cpio"));
+        fs::write(&archive, initramfs::pack(&kernel, suite)?)?;
+        Ok(Self { series, parameters, kernel, archive, log: folder.join(format!("console-{series}.log")) })
+    }
+
+    /// Returns the guest's results, and one more test: that the guest printed them.
+    fn run(&self) -> Result<Report> {
+        let start = Instant::now();
+        let mut account = qemu::boot(self).with_context(|| format!("see {}", self.log.display()))?;
+        let seconds = start.elapsed().as_secs();
+        account
+            .check(&format!("Linux {} boots, runs the suite and says so ({seconds} s)", self.kernel.release), Ok(()));
+        Ok(account)
+    }
 }

@@ -10,24 +10,26 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::Machine;
 use crate::report::Report;
 
-const LIMIT: Duration = Duration::from_secs(25 * 60);
+const LIMIT: Duration = Duration::from_secs(35 * 60);
 /// Messages of a kernel that cannot continue.
 const LAST_WORDS: [&str; 5] = ["Kernel panic", "Oops:", "BUG: ", "general protection fault", "blocked for more than"];
 
-/// Boots a kernel with additional parameters and an archive, and returns the results that the guest printed. The whole
+/// Boots a machine, and returns the results that the guest printed. They are shown with the series of the kernel; the whole
 /// console is written to the log.
-pub fn boot(image: &Path, parameters: &str, archive: &Path, log: &Path) -> Result<Report> {
-    let mut log = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
-    let mut guest = Guest::start(image, parameters, archive)?;
+pub fn boot(machine: &Machine) -> Result<Report> {
+    let path = &machine.log;
+    let mut log = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+    let mut guest = Guest::start(&machine.kernel.image, machine.parameters, &machine.archive)?;
     let mut verdicts = Vec::new();
     let mut is_shown = false;
     while let Some(line) = guest.line()? {
         writeln!(log, "{line}")?;
         is_shown |= line.starts_with("vm-init: ");
         if is_shown {
-            println!("{line}");
+            println!("{}: {line}", machine.series);
         }
         if let Some(word) = LAST_WORDS.into_iter().find(|word| line.contains(word)) {
             guest.drain_into(&mut log)?;
@@ -55,7 +57,7 @@ struct Guest {
 impl Guest {
     fn start(image: &Path, parameters: &str, archive: &Path) -> Result<Self> {
         let mut qemu = Command::new(super::QEMU);
-        qemu.args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "2048", "-nodefaults", "-no-user-config"]);
+        qemu.args(["-accel", "tcg,thread=single", "-smp", "1", "-m", "2048", "-nodefaults", "-no-user-config"]);
         qemu.args(["-display", "none", "-serial", "stdio", "-no-reboot"]);
         qemu.arg("-kernel").arg(image).arg("-initrd").arg(archive);
         // A panic reboots at once, and -no-reboot ends QEMU then. Mitigations protect nothing here, and are slow.

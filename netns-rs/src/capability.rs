@@ -20,6 +20,17 @@ pub fn needs_sys_admin(fault: Fault) -> Fault {
     explain(fault, CapabilitySet::SYS_ADMIN)
 }
 
+/// Adds to a refusal of a new network namespace what is missing, and how a user without it gets one.
+pub fn needs_own_user_namespace(fault: Fault) -> Fault {
+    match (fault.errno(), holds(CapabilitySet::SYS_ADMIN)) {
+        (Some(Errno::EPERM), Some(false)) => fault.with_remedy(
+            "this process lacks CAP_SYS_ADMIN (see CapEff in /proc/self/status); a user namespace has it: \
+             unshare-rs --map-root-user -- netns-rs exec --new -- COMMAND",
+        ),
+        _ => needs_sys_admin(fault),
+    }
+}
+
 /// Returns whether this process has CAP_SYS_ADMIN, wherever that counts.
 pub fn is_sys_admin() -> bool {
     holds(CapabilitySet::SYS_ADMIN) == Some(true)

@@ -6,10 +6,11 @@
 
 use std::net::IpAddr;
 
-use crate::forwarding;
+use crate::forwarding::{self, Family, Opened};
+use crate::link::Link;
 use crate::mark::Mark;
-use crate::nftables::{Chain, Family, LONGEST_COMMENT, Table};
-use crate::rule::{Header, Meta, NFPROTO_IPV4, Rule, Tracked};
+use crate::nftables::{self, Chain, LONGEST_COMMENT, Table};
+use crate::rule::{Header, Meta, NFPROTO_IPV4, NFPROTO_IPV6, Rule, Tracked};
 use crate::survey::Survey;
 
 /// The name of the table that all containers of a host share.
@@ -26,43 +27,52 @@ struct Bridge {
     /// The addresses of those behind NAT.
     behind_nat: Vec<IpAddr>,
     /// Which other packets that arrive on it are not forwarded.
-    closed: Option<Closed>,
+    closed: Vec<Closed>,
 }
 
 /// The packets that an interface did not forward before us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Closed {
-    /// Nothing: we made the interface.
-    Ours,
-    /// IPv4: we opened the interface for it. It may have forwarded IPv6 before.
-    Opened,
+    /// All: we made the interface.
+    All,
+    /// Those of a family: we opened the interface for it. It may have forwarded the other one before.
+    One(Family),
 }
 
 impl Closed {
     fn drop(self, interface: &str) -> Vec<Vec<u8>> {
+        let comes = Rule::new().comes_by(interface);
         match self {
-            Closed::Ours => Rule::new().comes_by(interface).drop(),
-            Closed::Opened => Rule::new().comes_by(interface).is(Meta::Family, &[NFPROTO_IPV4]).drop(),
+            Closed::All => comes.drop(),
+            Closed::One(Family::V4) => comes.is(Meta::Family, &[NFPROTO_IPV4]).drop(),
+            Closed::One(Family::V6) => comes.is(Meta::Family, &[NFPROTO_IPV6]).drop(),
         }
     }
 }
 
+/// Returns for which families an interface was opened.
+fn families(link: &Link, opened: &[Opened]) -> Vec<Closed> {
+    opened.iter().filter(|known| known.index == link.index).map(|known| Closed::One(known.family)).collect()
+}
+
 /// An interface that we opened and that is not a bridge of containers.
-struct Opened<'a> {
+struct Other<'a> {
     name: &'a str,
     is_bridge: bool,
+    closed: Vec<Closed>,
 }
 
 /// Returns the table for all containers of the host; `None` if none is behind NAT, or if the note would be too long.
 ///
 /// `opened` are the interfaces that forwarded nothing before us.
-pub fn table(survey: &Survey, opened: &[u32]) -> Option<Table> {
+pub fn table(survey: &Survey, opened: &[Opened]) -> Option<Table> {
     let bridges = bridges(survey, opened);
     let others: Vec<_> = survey
         .links()
         .iter()
-        .filter(|link| opened.contains(&link.index) && bridges.iter().all(|bridge| bridge.name != link.name))
-        .map(|link| Opened { name: &link.name, is_bridge: link.is("bridge") })
+        .filter(|link| bridges.iter().all(|bridge| bridge.name != link.name))
+        .map(|link| Other { name: &link.name, is_bridge: link.is("bridge"), closed: families(link, opened) })
+        .filter(|other| !other.closed.is_empty())
         .collect();
     let comment = forwarding::note(opened);
     if bridges.is_empty() || comment.as_ref().is_some_and(|comment| comment.len() > LONGEST_COMMENT) {
@@ -70,20 +80,16 @@ pub fn table(survey: &Survey, opened: &[u32]) -> Option<Table> {
     }
     let ours = survey.links().iter().filter(|link| link.is_our_bridge()).map(|link| link.name.as_str()).collect();
     let chains = vec![postrouting(&bridges), forward(&bridges, ours, &others)];
-    Some(Table { family: Family::Inet, name: FENCE.to_owned(), comment, chains })
+    Some(Table { family: nftables::Family::Inet, name: FENCE.to_owned(), comment, chains })
 }
 
-fn bridges(survey: &Survey, opened: &[u32]) -> Vec<Bridge> {
+fn bridges(survey: &Survey, opened: &[Opened]) -> Vec<Bridge> {
     let mut bridges = Vec::new();
     for link in survey.links() {
         let marks: Vec<Mark> = survey.ports(link.index).filter_map(|(_, mark)| mark).collect();
         let addresses = |mark: &Mark| mark.addresses.iter().map(|address| address.ip).collect::<Vec<_>>();
         let behind_nat: Vec<_> = marks.iter().filter(|mark| mark.nat).flat_map(addresses).collect();
-        let closed = if link.is_our_bridge() {
-            Some(Closed::Ours)
-        } else {
-            opened.contains(&link.index).then_some(Closed::Opened)
-        };
+        let closed = if link.is_our_bridge() { vec![Closed::All] } else { families(link, opened) };
         if !behind_nat.is_empty() {
             let (name, addresses) = (link.name.clone(), marks.iter().flat_map(addresses).collect());
             bridges.push(Bridge { name, addresses, behind_nat, closed });
@@ -98,7 +104,7 @@ fn postrouting(bridges: &[Bridge]) -> Chain {
     const NF_IP_PRI_NAT_SRC: i32 = 100;
     let masquerade = |bridge: &Bridge| {
         let rule = |ip: &IpAddr| Rule::new().source(*ip).leaves_not_by(&bridge.name).masquerade();
-        bridge.behind_nat.iter().filter(|ip| ip.is_ipv4()).map(rule).collect::<Vec<_>>()
+        bridge.behind_nat.iter().map(rule).collect::<Vec<_>>()
     };
     let rules = bridges.iter().flat_map(masquerade).collect();
     let (hook, priority) = (NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC);
@@ -108,7 +114,7 @@ fn postrouting(bridges: &[Bridge]) -> Chain {
 /// A container may send to everything except another bridge of ours or another container behind NAT; to those only
 /// answers are allowed, and what is published by rewriting its destination. On an interface that we opened, nothing
 /// else is forwarded.
-fn forward(bridges: &[Bridge], ours: Vec<&str>, others: &[Opened<'_>]) -> Chain {
+fn forward(bridges: &[Bridge], ours: Vec<&str>, others: &[Other<'_>]) -> Chain {
     const NF_INET_FORWARD: u32 = 2;
     const ESTABLISHED_OR_RELATED: u32 = 2 | 4;
     const IPS_DST_NAT: u32 = 1 << 5;
@@ -128,9 +134,11 @@ fn forward(bridges: &[Bridge], ours: Vec<&str>, others: &[Opened<'_>]) -> Chain 
         let apart = ours.iter().filter(|other| *other != name);
         rules.extend(apart.map(|other| Rule::new().comes_by(name).leaves_by(other).drop()));
         rules.extend(addresses.iter().map(|ip| Rule::new().comes_by(name).source(*ip).accept()));
-        rules.extend(closed.map(|closed| closed.drop(name)));
+        rules.extend(closed.iter().map(|closed| closed.drop(name)));
     }
-    rules.extend(others.iter().map(|other| Closed::Opened.drop(other.name)));
+    for other in others {
+        rules.extend(other.closed.iter().map(|closed| closed.drop(other.name)));
+    }
     Chain { name: "forward", kind: "filter", hook: NF_INET_FORWARD, priority: 0, device: None, rules }
 }
 
@@ -142,7 +150,7 @@ pub fn guard(port: &str, addresses: &[IpAddr]) -> Table {
     let rules = [rules, vec![Rule::new().drop()]].concat();
     let device = Some(port.to_owned());
     let chain = Chain { name: "ingress", kind: "filter", hook: NF_NETDEV_INGRESS, priority: 0, device, rules };
-    Table { family: Family::Netdev, name: format!("{GUARD}{port}"), comment: None, chains: vec![chain] }
+    Table { family: nftables::Family::Netdev, name: format!("{GUARD}{port}"), comment: None, chains: vec![chain] }
 }
 
 const IPV4: [u8; 2] = [0x08, 0x00];

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use serde::Serialize;
 
+use crate::forwarding::Opened;
 use crate::link::Link;
 use crate::lock::Lock;
 use crate::netlink::Netlink;
@@ -34,7 +35,7 @@ enum Fence {
     /// Some of the containers in it are gone: replace it.
     Outdated(Table),
     /// All of them are gone: remove it, and close these interfaces, which were opened for them.
-    Unused(Vec<Link>),
+    Unused(Vec<(Link, forwarding::Family)>),
 }
 
 /// One object that is left, as `gc` reports it.
@@ -79,10 +80,13 @@ impl Leftovers {
         Ok(left)
     }
 
-    /// Returns the links with these indexes, except those that are removed anyway.
-    fn stay(&self, links: &[Link], indexes: &[u32]) -> Vec<Link> {
-        let stays = |link: &&Link| indexes.contains(&link.index) && !self.bridges.contains(link);
-        links.iter().filter(stays).cloned().collect()
+    /// Returns the links that were opened, except those that are removed anyway.
+    fn stay(&self, links: &[Link], opened: &[Opened]) -> Vec<(Link, forwarding::Family)> {
+        let stays = |Opened { index, family }: &Opened| {
+            let link = links.iter().find(|link| link.index == *index && !self.bridges.contains(link))?;
+            Some((link.clone(), *family))
+        };
+        opened.iter().filter_map(stays).collect()
     }
 
     /// Removes what was found: each object even if another one cannot be removed.
@@ -125,7 +129,8 @@ impl Leftovers {
         let mut items = named("veth", &self.pairs);
         items.extend(self.guards.iter().map(|port| Item { kind: "table", name: format!("{}{port}", fence::GUARD) }));
         if let Fence::Unused(opened) = &self.fence {
-            items.extend(named("forwarding", &still_open(&Settings::open()?, opened)?));
+            let open = still_open(&Settings::open()?, opened)?;
+            items.extend(open.into_iter().map(|(link, _)| Item { kind: "forwarding", name: link.name }));
             items.push(Item { kind: "table", name: fence::FENCE.to_owned() });
         }
         items.extend(named("bridge", &self.bridges));
@@ -135,21 +140,23 @@ impl Leftovers {
 
 /// Returns the interfaces that still forward because of us. If the administrator has meanwhile set `ip_forward`, the
 /// host is meant to be a router.
-fn still_open(settings: &Settings, opened: &[Link]) -> Result<Vec<Link>, Fault> {
+fn still_open(
+    settings: &Settings,
+    opened: &[(Link, forwarding::Family)],
+) -> Result<Vec<(Link, forwarding::Family)>, Fault> {
     let mut still = Vec::new();
-    if !forwarding::is_on(settings)? {
-        for link in opened {
-            if forwarding::is_open(settings, &link.name)? {
-                still.push(link.clone());
-            }
+    for (link, family) in opened {
+        if !forwarding::is_on(settings, *family)? && forwarding::is_open(settings, &link.name, *family)? {
+            still.push((link.clone(), *family));
         }
     }
     Ok(still)
 }
 
-fn close(opened: &[Link]) -> Result<(), Fault> {
+fn close(opened: &[(Link, forwarding::Family)]) -> Result<(), Fault> {
     let settings = Settings::open()?;
-    still_open(&settings, opened)?.iter().try_for_each(|link| forwarding::close(&settings, &link.name))
+    let still = still_open(&settings, opened)?;
+    still.iter().try_for_each(|(link, family)| forwarding::close(&settings, &link.name, *family))
 }
 
 fn delete(netlink: &Netlink, link: &Link, why: &str) -> Result<(), Fault> {

@@ -6,6 +6,7 @@
 
 mod address;
 mod capability;
+mod connection;
 mod conntrack;
 mod directory;
 mod etc;
@@ -24,6 +25,7 @@ mod monitor;
 mod name;
 mod namespace;
 mod nat;
+mod neighbor;
 mod netlink;
 mod network;
 mod nftables;

@@ -9,11 +9,11 @@ use std::fmt::Display;
 use std::hash::{BuildHasher, Hasher};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, ParseableParametrized};
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, ParseableParametrized};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     BridgeMulticastRouterType, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
-    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, Prop,
 };
 use nix::errno::Errno;
 use plumbing::Fault;
@@ -23,6 +23,8 @@ use crate::mark::MARK;
 use crate::message::{change_request, dump_request, get_request};
 use crate::netlink::{Answer, Netlink};
 
+/// The first byte of a hardware address that is higher than others; locally administered, and of one interface.
+const HIGH: u8 = 0xfe;
 /// The index of `lo`, in every network namespace.
 pub const LOOPBACK: u32 = 1;
 
@@ -151,6 +153,10 @@ pub struct Veth<'a> {
     pub peer: &'a str,
     /// The namespace of the other end.
     pub peer_namespace: BorrowedFd<'a>,
+    /// The hardware address of the other end, if not a random one.
+    pub peer_mac: Option<[u8; 6]>,
+    /// The longest packet, if not the kernel's default.
+    pub mtu: Option<u32>,
 }
 
 /// Makes both ends of a pair, each in its namespace, and both down.
@@ -158,15 +164,20 @@ pub fn make_veth(netlink: &Netlink, veth: &Veth<'_>) -> Result<(), Fault> {
     let mut peer = LinkMessage::default();
     peer.attributes =
         vec![LinkAttribute::IfName(veth.peer.to_owned()), LinkAttribute::NetNsFd(veth.peer_namespace.as_raw_fd())];
+    peer.attributes.extend(veth.peer_mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
+    peer.attributes.extend(veth.mtu.map(LinkAttribute::Mtu));
     let mut message = LinkMessage::default();
     message.attributes = vec![
         LinkAttribute::IfName(veth.name.to_owned()),
         LinkAttribute::Controller(veth.bridge),
+        // A bridge that others made may take the lowest address of its ports: this is none.
+        LinkAttribute::Address([&[HIGH][..], &random_mac()[1..]].concat()),
         LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
         ]),
     ];
+    message.attributes.extend(veth.mtu.map(LinkAttribute::Mtu));
     netlink.change(
         format!("make the pair {} and {}", veth.name, veth.peer),
         &format!(
@@ -196,24 +207,38 @@ pub fn set_alias(netlink: &Netlink, name: &str, index: u32, alias: &str) -> Resu
 
 /// Sets the alias of our end of a pair, and the bridge's settings for it as a port: it is neither a multicast router
 /// nor a bridge, so it gets neither what others send to a group nor the spanning tree.
-pub fn mark_port(netlink: &Netlink, name: &str, index: u32, alias: &str) -> Result<(), Fault> {
+pub fn mark_port(netlink: &Netlink, name: &str, index: u32, alias: &str, isolate: bool) -> Result<(), Fault> {
+    let mut port =
+        vec![InfoBridgePort::MulticastRouter(BridgeMulticastRouterType::Disabled), InfoBridgePort::Guard(true)];
+    port.extend(isolate.then_some(InfoBridgePort::Isolated(true)));
+    let apart = if isolate { ", IFLA_BRPORT_ISOLATED" } else { "" };
     let mut message = LinkMessage::default();
     message.header.index = index;
     message.attributes = vec![
         LinkAttribute::IfAlias(alias.to_owned()),
         LinkAttribute::LinkInfo(vec![
             LinkInfo::PortKind(InfoPortKind::Bridge),
-            LinkInfo::PortData(InfoPortData::BridgePort(vec![
-                InfoBridgePort::MulticastRouter(BridgeMulticastRouterType::Disabled),
-                InfoBridgePort::Guard(true),
-            ])),
+            LinkInfo::PortData(InfoPortData::BridgePort(port)),
         ]),
     ];
     netlink.change(
         format!("mark {name} as ours"),
-        &format!("RTM_NEWLINK, IFLA_IFALIAS {alias:?}, IFLA_BRPORT_MULTICAST_ROUTER, IFLA_BRPORT_GUARD"),
+        &format!("RTM_NEWLINK, IFLA_IFALIAS {alias:?}, IFLA_BRPORT_MULTICAST_ROUTER, IFLA_BRPORT_GUARD{apart}"),
         "the alias records the owner and the addresses that are taken; a container is neither a router nor a bridge",
         change_request(RouteNetlinkMessage::NewLink(message), 0),
+    )
+}
+
+/// Gives a link a second name, which may be longer than the first.
+pub fn add_name(netlink: &Netlink, name: &str, index: u32, other: &str) -> Result<(), Fault> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes.push(LinkAttribute::PropList(vec![Prop::AltIfName(other.to_owned())]));
+    netlink.change(
+        format!("give {name} the second name {other}"),
+        &format!("RTM_NEWLINKPROP, IFLA_ALT_IFNAME {other:?}"),
+        "ip link show finds it by the name of its container; ip-link(8)",
+        change_request(RouteNetlinkMessage::NewLinkProp(message), NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND),
     )
 }
 

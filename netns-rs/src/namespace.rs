@@ -22,7 +22,7 @@ pub fn make() -> Result<(), Fault> {
         "separate interfaces, addresses, routes, ports and firewall; network_namespaces(7)",
         || unshare(CloneFlags::CLONE_NEWNET),
     )
-    .map_err(capability::needs_sys_admin)
+    .map_err(capability::needs_own_user_namespace)
 }
 
 /// Brings up the loopback interface of the socket's namespace.

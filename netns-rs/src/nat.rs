@@ -8,12 +8,14 @@
 
 use std::net::IpAddr;
 
+use netlink_packet_route::AddressFamily;
 use nix::errno::Errno;
 use plumbing::{Fault, narrate};
 
+use crate::connection::Connection;
+use crate::forwarding::{Family, Opened};
 use crate::netlink::Netlink;
-use crate::network::Connection;
-use crate::nftables::{Family, Known, LONGEST_COMMENT, Nftables};
+use crate::nftables::{self, Known, LONGEST_COMMENT, Nftables};
 use crate::settings::Settings;
 use crate::survey::Survey;
 use crate::{conntrack, fence, forwarding, link, route};
@@ -24,19 +26,21 @@ const WHY: &str = "only a container's own source addresses, masquerading, and on
 /// Puts a container behind NAT whose end of the pair, `port`, already exists.
 pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<(), Fault> {
     let (nft, settings) = (Nftables::open()?, Settings::open()?);
+    // For these the administrator has made the host a router, and it stays one.
+    let routes = routed(&settings)?;
     let survey = Survey::take(netlink)?;
-    let wanted = to_open(netlink, &survey, &settings, &asked.bridge)?;
-    let opened = if forwarding::is_on(&settings)? {
-        // The administrator has made the host a router, and it stays one.
-        Vec::new()
-    } else {
-        let indexes = survey.links().iter().filter(|link| wanted.contains(&link.name)).map(|link| link.index);
-        let mut opened = opened(&known(&nft)?);
-        opened.extend(indexes);
-        opened.sort_unstable();
-        opened.dedup();
-        opened
-    };
+    let mut wanted = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        if asked.masquerades(family == Family::V4) {
+            wanted.extend(to_open(netlink, &survey, &settings, &asked.bridge, family)?);
+        }
+    }
+    let mut opened = opened(&known(&nft)?);
+    opened.retain(|known| !routes.contains(&known.family));
+    let index = |name: &str| survey.links().iter().find(|link| link.name == name).map(|link| link.index);
+    opened.extend(wanted.iter().filter_map(|(name, family)| Some(Opened { index: index(name)?, family: *family })));
+    opened.sort_unstable();
+    opened.dedup();
     if forwarding::note(&opened).is_some_and(|note| note.len() > LONGEST_COMMENT) {
         return Err(Fault::new(format!(
             "cannot forward for {port}: {} interfaces would have to forward",
@@ -50,7 +54,7 @@ pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<()
     // An earlier container with one of these addresses may have left some, and a killed guardian did not delete them.
     conntrack::forget(addresses)?;
     // Only now: nothing may be forwarded without the rules.
-    wanted.iter().try_for_each(|interface| forwarding::open(&settings, interface))
+    wanted.iter().try_for_each(|(interface, family)| forwarding::open(&settings, interface, *family))
 }
 
 /// Restricts a container without NAT to its own source addresses. If `has_nat`, containers behind NAT exist, and the
@@ -89,18 +93,26 @@ fn known(nft: &Nftables) -> Result<Vec<Known>, Fault> {
 }
 
 /// Returns the interfaces that we opened, from the comment on the shared table.
-pub fn opened(tables: &[Known]) -> Vec<u32> {
-    let fence = tables.iter().find(|table| table.family == Some(Family::Inet) && table.name == fence::FENCE);
+pub fn opened(tables: &[Known]) -> Vec<Opened> {
+    let fence = tables.iter().find(|table| table.family == Some(nftables::Family::Inet) && table.name == fence::FENCE);
     forwarding::opened(fence.and_then(|fence| fence.comment.as_deref()))
 }
 
 /// Returns the interfaces that must forward and do not: the bridge, and those of outgoing routes, since answers arrive
 /// there. Not the bridges of other containers, which must stay separate.
-fn to_open(netlink: &Netlink, survey: &Survey, settings: &Settings, bridge: &str) -> Result<Vec<String>, Fault> {
-    if forwarding::is_on(settings)? {
+fn to_open(
+    netlink: &Netlink,
+    survey: &Survey,
+    settings: &Settings,
+    bridge: &str,
+    family: Family,
+) -> Result<Vec<(String, Family)>, Fault> {
+    if forwarding::is_on(settings, family)? {
         return Ok(Vec::new());
     }
-    let outgoing = route::outgoing(netlink)?;
+    forwarding::require_single(settings, family)?;
+    let outgoing =
+        route::outgoing(netlink, if family == Family::V4 { AddressFamily::Inet } else { AddressFamily::Inet6 })?;
     let others = survey.links().iter().filter(|link| {
         link.index != link::LOOPBACK && outgoing.contains(&link.index) && link.name != bridge && !link.is_our_bridge()
     });
@@ -108,9 +120,20 @@ fn to_open(netlink: &Netlink, survey: &Survey, settings: &Settings, bridge: &str
     wanted.extend(others.map(|link| link.name.clone()));
     let mut closed = Vec::new();
     for interface in wanted {
-        if !forwarding::is_open(settings, &interface)? {
-            closed.push(interface);
+        if !forwarding::is_open(settings, &interface, family)? {
+            closed.push((interface, family));
         }
     }
     Ok(closed)
+}
+
+/// Returns the families for which the host is a router.
+fn routed(settings: &Settings) -> Result<Vec<Family>, Fault> {
+    let mut routed = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        if forwarding::is_on(settings, family)? {
+            routed.push(family);
+        }
+    }
+    Ok(routed)
 }

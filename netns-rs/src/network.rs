@@ -1,15 +1,12 @@
-//! The wanted connection of a container: addresses, interface names, and which combinations of them make sense.
+//! The values of options about the network: addresses, routes, hardware addresses, names of interfaces. Pure.
+//! `ip-address(8)`, `ip-route(8)`.
 //!
-//! Pure: nothing here asks the kernel. `ip-address(8)`, `bridge(8)`. The surprise: the kernel itself accepts many
-//! combinations that can never carry a packet, such as a gateway outside every subnet of a link that has one.
+//! The surprise: the kernel itself accepts addresses that can never carry a packet, such as that of a whole network.
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
 
-use plumbing::Fault;
 use serde::{Deserialize, Serialize};
-
-use crate::mark::{LONGEST_ALIAS, LONGEST_REST, Mark};
 
 /// `IFNAMSIZ` minus its NUL.
 const LONGEST_NAME: usize = 15;
@@ -40,7 +37,8 @@ impl Address {
         Ok(address)
     }
 
-    fn require_host(&self) -> Result<(), String> {
+    /// Refuses the addresses of the network itself and of all its hosts.
+    pub fn require_host(&self) -> Result<(), String> {
         require_usable(self.ip)?;
         let (IpAddr::V4(_), 1..=30) = (self.ip, self.prefix) else { return Ok(()) };
         let host_bits = self.bits() << (96 + self.prefix);
@@ -64,6 +62,26 @@ impl Address {
 
     fn bits(&self) -> u128 {
         bits(self.ip)
+    }
+
+    /// Returns the address of its network: without the bits of the host.
+    pub fn network(&self) -> IpAddr {
+        match self.ip {
+            IpAddr::V4(ip) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+                IpAddr::V4((u32::from(ip) & mask).into())
+            }
+            IpAddr::V6(ip) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+                IpAddr::V6((u128::from(ip) & mask).into())
+            }
+        }
+    }
+
+    /// Returns whether an address is in both networks.
+    pub fn overlaps(&self, other: &Address) -> bool {
+        let shorter = if self.prefix <= other.prefix { self } else { other };
+        Address { ip: self.ip, prefix: shorter.prefix }.reaches(other.ip)
     }
 }
 
@@ -95,6 +113,68 @@ pub fn gateway(text: &str) -> Result<IpAddr, String> {
     Ok(ip)
 }
 
+/// A route to be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The network that it leads to.
+    pub to: Address,
+    /// The next router; without one, the network is on the link itself.
+    pub gateway: Option<IpAddr>,
+}
+
+impl Route {
+    /// Parses `NETWORK/PREFIX` or `NETWORK/PREFIX,GATEWAY`; an error says what is valid.
+    pub fn parse(text: &str) -> Result<Route, String> {
+        let forms = "valid are a network such as 192.0.2.0/24 or fd01::/64, and a comma and the address of a router";
+        let (network, router) = match text.split_once(',') {
+            Some((network, router)) => (network, Some(gateway(router)?)),
+            None => (text, None),
+        };
+        let (ip, prefix) = network.split_once('/').ok_or(forms)?;
+        let ip: IpAddr = ip.parse().map_err(|_| forms)?;
+        let longest = if ip.is_ipv4() { 32 } else { 128 };
+        let prefix: u8 = prefix.parse().ok().filter(|prefix| *prefix <= longest).ok_or(forms)?;
+        let to = Address { ip, prefix };
+        if to.network() != ip {
+            return Err(format!("{ip} has bits beyond the prefix; valid is {}/{prefix}", to.network()));
+        }
+        match router {
+            Some(router) if router.is_ipv4() != ip.is_ipv4() => Err("the router is of another family".to_owned()),
+            gateway => Ok(Route { to, gateway }),
+        }
+    }
+}
+
+/// Parses a hardware address of one interface.
+pub fn mac(text: &str) -> Result<[u8; 6], String> {
+    let forms = "valid are six pairs of hexadecimal digits, such as 02:00:00:00:00:01";
+    let is_pair = |pair: &str| pair.len() == 2 && pair.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let pair = |pair: &str| if is_pair(pair) { u8::from_str_radix(pair, 16).ok() } else { None };
+    let bytes: Option<Vec<u8>> = text.split(':').map(pair).collect();
+    let mac: [u8; 6] = bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(forms)?;
+    if mac[0] & 1 != 0 || mac == [0; 6] {
+        return Err(format!("{text} is not the address of one interface; the first pair is even, and not all are 00"));
+    }
+    Ok(mac)
+}
+
+/// Parses the size of the longest packet.
+pub fn mtu(text: &str) -> Result<u32, String> {
+    let valid = || "valid are 68 to 65535 bytes".to_owned();
+    text.parse().ok().filter(|mtu| (68..=65535).contains(mtu)).ok_or_else(valid)
+}
+
+/// Parses the name of a container, as a part of the second name of its interface on the host.
+pub fn container_name(text: &str) -> Result<String, String> {
+    /// `ALTIFNAMSIZ` minus its NUL, a dot and the name of an interface.
+    const LONGEST: usize = 127 - 1 - LONGEST_NAME;
+    let is_valid = |c: char| !matches!(c, '/' | ':' | '%') && !c.is_whitespace() && !c.is_control();
+    if (1..=LONGEST).contains(&text.len()) && text.chars().all(is_valid) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("valid are 1 to {LONGEST} bytes without /, :, %, spaces and control characters"))
+}
+
 /// Parses the name of an interface, by the kernel's rule (`dev_valid_name`), without names that the kernel would take
 /// as a pattern to fill in or that no other tool could address.
 pub fn interface_name(text: &str) -> Result<String, String> {
@@ -108,89 +188,9 @@ pub fn interface_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// The connection of a container: a veth pair, one end inside, one as a port of a bridge on the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Connection {
-    /// The bridge on the host.
-    pub bridge: String,
-    /// The interface inside.
-    pub interface: String,
-    /// Its addresses.
-    pub addresses: Vec<Address>,
-    /// The default gateway: the bridge's own address.
-    pub gateway: Option<IpAddr>,
-    /// Whether packets to the outside are masqueraded with the host's address.
-    pub nat: bool,
-}
-
-impl Connection {
-    /// Refuses combinations that could not work; the error names the option.
-    pub fn check(self) -> Result<Connection, Fault> {
-        for (at, address) in self.addresses.iter().enumerate() {
-            if self.addresses[..at].iter().any(|earlier| earlier.ip == address.ip) {
-                return Err(Fault::usage(format!("--address {address}: the address is given twice")));
-            }
-        }
-        if self.addresses.is_empty() {
-            return Err(Fault::usage("--bridge needs --address, such as --address 10.88.0.2/24"));
-        }
-        let alias = Mark { addresses: self.addresses.clone(), ..Mark::default() }.text();
-        if alias.len() + LONGEST_REST > LONGEST_ALIAS {
-            return Err(Fault::usage("--address: too many addresses for one interface"));
-        }
-        if let Some(gateway) = self.gateway {
-            self.check_gateway(gateway)?;
-        }
-        if self.nat {
-            self.check_nat()?;
-        }
-        Ok(self)
-    }
-
-    fn check_gateway(&self, gateway: IpAddr) -> Result<(), Fault> {
-        if self.addresses.iter().any(|address| address.ip == gateway) {
-            return Err(Fault::usage(format!("--gateway {gateway}: it is the container's own --address")));
-        }
-        let Some(subnet) = self.addresses.iter().find(|address| address.reaches(gateway)) else {
-            let networks: Vec<_> = self.addresses.iter().map(Address::to_string).collect();
-            return Err(Fault::usage(format!(
-                "--gateway {gateway}: it is not in the network of any --address ({}), so it could not be reached",
-                networks.join(", ")
-            )));
-        };
-        let own = Address { ip: gateway, prefix: subnet.prefix };
-        own.require_host().map_err(|why| Fault::usage(format!("--gateway {gateway}: {why}")))
-    }
-
-    fn check_nat(&self) -> Result<(), Fault> {
-        match self.gateway {
-            None => Err(Fault::usage("--nat needs --gateway: without it no packet leaves the bridge")),
-            Some(IpAddr::V6(_)) => Err(Fault::usage("--nat is for IPv4: it needs an IPv4 --address and --gateway")),
-            Some(IpAddr::V4(_)) => Ok(()),
-        }
-    }
-
-    /// Returns the address for the bridge, with the prefix of its network.
-    pub fn bridge_address(&self) -> Option<Address> {
-        let gateway = self.gateway?;
-        let subnet = self.addresses.iter().find(|address| address.reaches(gateway))?;
-        Some(Address { ip: gateway, prefix: subnet.prefix })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn connection(addresses: &[&str], gateway: Option<&str>, nat: bool) -> Connection {
-        Connection {
-            bridge: "box0".into(),
-            interface: "eth0".into(),
-            addresses: addresses.iter().map(|text| Address::parse(text).unwrap()).collect(),
-            gateway: gateway.map(|text| super::gateway(text).unwrap()),
-            nat,
-        }
-    }
 
     #[test]
     fn addresses_are_read_with_their_prefix() {
@@ -243,25 +243,20 @@ mod tests {
     }
 
     #[test]
-    fn combinations_that_could_not_work_are_refused() {
-        for (asked, said) in [
-            (connection(&[], None, false), "--address"),
-            (connection(&["10.88.0.2/24"], Some("10.89.0.1"), false), "--gateway 10.89.0.1"),
-            (connection(&["10.88.0.2/24"], Some("10.88.0.2"), false), "own --address"),
-            (connection(&["10.88.0.2/24"], Some("10.88.0.255"), false), "broadcast"),
-            (connection(&["10.88.0.2/24", "10.88.0.2/16"], None, false), "twice"),
-            (connection(&["10.88.0.2/24"], None, true), "--nat needs --gateway"),
-            (connection(&["fd00::2/64"], Some("fd00::1"), true), "--nat is for IPv4"),
-        ] {
-            let fault = asked.check().unwrap_err().to_string();
-            assert!(fault.contains(said), "{fault}");
+    fn routes_and_hardware_addresses_are_read() {
+        let shown =
+            |text| Route::parse(text).map(|route| (route.to.to_string(), route.gateway.map(|ip| ip.to_string())));
+        assert_eq!(shown("192.0.2.0/24"), Ok(("192.0.2.0/24".into(), None)));
+        assert_eq!(shown("fd01::/64,fd00::9"), Ok(("fd01::/64".into(), Some("fd00::9".into()))));
+        for text in ["192.0.2.1/24", "192.0.2.0", "192.0.2.0/33", "192.0.2.0/24,fd00::9", "192.0.2.0/24,"] {
+            assert!(Route::parse(text).is_err(), "{text}");
         }
-        assert!(connection(&["10.88.0.2/24", "fd00::2/64"], Some("10.88.0.1"), true).check().is_ok());
-    }
-
-    #[test]
-    fn the_bridge_gets_the_gateway_with_the_prefix_of_its_network() {
-        let asked = connection(&["fd00::2/64", "10.88.0.2/24"], Some("10.88.0.1"), false);
-        assert_eq!(asked.bridge_address().unwrap().to_string(), "10.88.0.1/24");
+        assert_eq!(mac("02:00:00:00:00:ff"), Ok([2, 0, 0, 0, 0, 255]));
+        for text in ["01:00:00:00:00:00", "00:00:00:00:00:00", "2:0:0:0:0:1", "02:00:00:00:00", "+2:00:00:00:00:01"] {
+            assert!(mac(text).is_err(), "{text}");
+        }
+        let address = |text| Address::parse(text).unwrap();
+        assert!(address("10.88.0.2/24").overlaps(&address("10.88.0.9/28")));
+        assert!(!address("10.88.0.2/24").overlaps(&address("10.88.1.9/28")));
     }
 }

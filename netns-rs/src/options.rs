@@ -10,7 +10,7 @@ use plumbing::command_line::options::{Narration, of_os};
 use plumbing::command_line::ordinary::{self, Choice, Ordinary};
 
 use crate::name::Name;
-use crate::network::{self, Address};
+use crate::network::{self, Address, Route};
 use crate::subject::Subject;
 
 const EXAMPLES: &str = "
@@ -115,15 +115,30 @@ pub(crate) struct Wiring {
     /// Address of the interface, e.g. 10.88.0.2/24 (repeatable)
     #[arg(long, value_name = "ADDRESS/PREFIX", value_parser = Address::parse, requires = "bridge")]
     pub(crate) address: Vec<Address>,
-    /// Default gateway; this address is assigned to the bridge
+    /// Default gateway; this address is assigned to the bridge (one for IPv4, one for IPv6)
     #[arg(long, value_name = "ADDRESS", value_parser = network::gateway, requires = "bridge")]
-    pub(crate) gateway: Option<IpAddr>,
-    /// Masquerade IPv4 packets that leave the host with the host's address
+    pub(crate) gateway: Vec<IpAddr>,
+    /// Masquerade packets that leave the host with the host's address
     #[arg(long, requires = "bridge")]
     pub(crate) nat: bool,
     /// Name of the interface inside [default: eth0]
     #[arg(long, value_name = "NAME", value_parser = network::interface_name, requires = "bridge")]
     pub(crate) interface: Option<String>,
+    /// Another route inside, to a network on the link or behind a router: 192.0.2.0/24,10.88.0.9 (repeatable)
+    #[arg(long, value_name = "NETWORK[,ROUTER]", value_parser = Route::parse, requires = "bridge")]
+    pub(crate) route: Vec<Route>,
+    /// Longest packet that the interface carries, in bytes
+    #[arg(long, value_name = "BYTES", value_parser = network::mtu, requires = "bridge")]
+    pub(crate) mtu: Option<u32>,
+    /// Hardware address of the interface inside
+    #[arg(long, value_name = "MAC", value_parser = network::mac, requires = "bridge")]
+    pub(crate) mac: Option<[u8; 6]>,
+    /// Separate the container from others on the bridge that were connected with this option
+    #[arg(long, requires = "bridge")]
+    pub(crate) isolate: bool,
+    /// Name of the container: the host's end of the pair is also found as NAME.INTERFACE
+    #[arg(long, value_name = "NAME", value_parser = network::container_name, requires = "bridge")]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -9,12 +9,12 @@ use std::net::IpAddr;
 use nix::errno::Errno;
 use plumbing::{Fault, narrate};
 
+use crate::connection::Connection;
 use crate::leftovers::Leftovers;
 use crate::link::{Link, Veth};
 use crate::mark::{MARK, Mark, Owner};
 use crate::member::Interface;
 use crate::netlink::Netlink;
-use crate::network::Connection;
 use crate::nftables::Nftables;
 use crate::settings::Settings;
 use crate::survey::Survey;
@@ -36,8 +36,8 @@ pub struct Outside {
     nat: bool,
     /// Whether the bridge was made and has no alias yet, so that only we know that it is ours.
     is_bridge_unmarked: bool,
-    /// An address that was added to an existing bridge of ours.
-    added: Option<(u32, address::Given)>,
+    /// The addresses that were added to an existing bridge of ours.
+    added: Vec<(u32, address::Given)>,
 }
 
 /// Our end of the pair: its name, and after it is made, its index, as soon as that is known.
@@ -59,28 +59,21 @@ impl Outside {
             addresses: asked.addresses.iter().map(|address| address.ip).collect(),
             nat: asked.nat,
             is_bridge_unmarked: false,
-            added: None,
+            added: Vec::new(),
         })
     }
 
     /// Returns the bridge's index; makes the bridge if it is missing.
     pub fn bridge(&mut self, survey: &Survey, asked: &Connection) -> Result<u32, Fault> {
-        let wanted = asked.bridge_address();
         if let Some(bridge) = survey.bridge(&asked.bridge)? {
-            if let Some(wanted) = wanted
-                && survey.needs_address(bridge, wanted)?
-            {
-                if wanted.ip.is_ipv6() {
-                    Settings::open()?.allow_ipv6(&bridge.name)?;
+            for wanted in asked.bridge_addresses() {
+                if survey.needs_address(bridge, wanted)? {
+                    if wanted.ip.is_ipv6() {
+                        Settings::open()?.allow_ipv6(&bridge.name)?;
+                    }
+                    self.add_address(&bridge.name, bridge.index, wanted)?;
+                    self.added.push((bridge.index, address::Given { name: bridge.name.clone(), address: wanted }));
                 }
-                address::add(
-                    &self.netlink,
-                    &bridge.name,
-                    bridge.index,
-                    wanted,
-                    "the default gateway of its containers",
-                )?;
-                self.added = Some((bridge.index, address::Given { name: bridge.name.clone(), address: wanted }));
             }
             return Ok(bridge.index);
         }
@@ -89,7 +82,7 @@ impl Outside {
         let index = made(&self.netlink, &asked.bridge)?.index;
         link::set_alias(&self.netlink, &asked.bridge, index, MARK)?;
         self.is_bridge_unmarked = false;
-        let has_ipv6 = wanted.is_some_and(|wanted| wanted.ip.is_ipv6());
+        let has_ipv6 = asked.bridge_addresses().any(|wanted| wanted.ip.is_ipv6());
         Settings::open()?.close(&asked.bridge, has_ipv6)?;
         link::set_up(
             &self.netlink,
@@ -97,24 +90,48 @@ impl Outside {
             index,
             "after its settings: from here on it receives packets from its ports",
         )?;
-        if let Some(wanted) = wanted {
-            address::add(&self.netlink, &asked.bridge, index, wanted, "the default gateway of its containers")?;
-        }
+        asked.bridge_addresses().try_for_each(|wanted| self.add_address(&asked.bridge, index, wanted))?;
         Ok(index)
+    }
+
+    fn add_address(&self, bridge: &str, index: u32, address: crate::network::Address) -> Result<(), Fault> {
+        address::add(&self.netlink, bridge, index, address, "the default gateway of its containers")
     }
 
     /// Makes the pair; returns the index of the end inside.
     pub fn pair(&mut self, bridge: u32, asked: &Connection, sides: &Sides<'_>) -> Result<u32, Fault> {
         let name = self.veth.name.clone();
-        let veth = Veth { name: &name, bridge, peer: &asked.interface, peer_namespace: sides.container };
+        let veth = Veth {
+            name: &name,
+            bridge,
+            peer: &asked.interface,
+            peer_namespace: sides.container,
+            peer_mac: asked.mac,
+            mtu: asked.mtu,
+        };
         link::make_veth(&self.netlink, &veth)?;
         self.veth.exists = true;
         let ours = made(&self.netlink, &name)?;
         self.veth.index = Some(ours.index);
-        link::mark_port(&self.netlink, &name, ours.index, &self.alias)?;
+        link::mark_port(&self.netlink, &name, ours.index, &self.alias, asked.isolate)?;
+        if let Some(container) = &asked.name {
+            self.name_after(container, &asked.interface, ours.index)?;
+        }
         Settings::open()?.close(&name, false)?;
         link::set_up(&self.netlink, &name, ours.index, "packets pass only if both ends are up")?;
         Ok(ours.peer.unwrap_or_default())
+    }
+
+    /// Names our end after the container, so that a person finds it. Two containers may have the same name.
+    fn name_after(&self, container: &str, interface: &str, index: u32) -> Result<(), Fault> {
+        let other = format!("{container}.{interface}");
+        match link::add_name(&self.netlink, &self.veth.name, index, &other) {
+            Err(fault) if fault.errno() == Some(Errno::EEXIST) => {
+                narrate::remark(format_args!("another interface has the name {other}; ours is {}", self.veth.name));
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     /// Describes what was made, for the record.
@@ -124,16 +141,16 @@ impl Outside {
             peer: self.veth.name.clone(),
             bridge: asked.bridge.clone(),
             addresses: asked.addresses.iter().map(ToString::to_string).collect(),
-            gateway: asked.gateway,
+            gateway: asked.gateways.iter().copied().min(),
         }
     }
 
     /// Removes what an unfinished attempt has made.
     pub fn undo(&mut self) -> Result<(), Fault> {
-        let address = match self.added.take() {
-            Some((index, given)) => address::remove(&self.netlink, index, &given),
-            None => Ok(()),
-        };
+        let mut address = Ok(());
+        for (index, given) in std::mem::take(&mut self.added) {
+            address = address.and(address::remove(&self.netlink, index, &given));
+        }
         let removed = self.remove();
         removed.and(address).and(self.remove_unmarked_bridge())
     }

@@ -18,9 +18,9 @@ use plumbing::process::target::{Target, own_namespace_inode};
 use plumbing::{Fault, Status, narrate};
 use rustix::process::{PidfdFlags, pidfd_open};
 
+use crate::connection::Connection;
 use crate::name::{self, Name};
 use crate::netlink::Netlink;
-use crate::network::Connection;
 use crate::options::Options;
 use crate::subject::{Opened, Subject};
 use crate::wiring::Sides;

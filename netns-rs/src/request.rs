@@ -2,8 +2,8 @@
 
 use plumbing::Fault;
 
+use crate::connection::Connection;
 use crate::name::Name;
-use crate::network::Connection;
 use crate::options::{Connect, Delete, Exec, ListId, Options, Show, Verb, Wiring, number};
 use crate::plan::{Action, Plan};
 
@@ -100,8 +100,13 @@ fn connection(wiring: Wiring) -> Result<Option<Connection>, Fault> {
         bridge,
         interface: wiring.interface.unwrap_or_else(|| INTERFACE.to_owned()),
         addresses: wiring.address,
-        gateway: wiring.gateway,
+        gateways: wiring.gateway,
         nat: wiring.nat,
+        routes: wiring.route,
+        mtu: wiring.mtu,
+        mac: wiring.mac,
+        isolate: wiring.isolate,
+        name: wiring.name,
     };
     connection.check().map(Some)
 }

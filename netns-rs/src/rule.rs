@@ -15,7 +15,8 @@ const UNEQUAL: u32 = 1;
 
 /// The number of IPv4 among the families.
 pub const NFPROTO_IPV4: u8 = 2;
-const NFPROTO_IPV6: u8 = 10;
+/// The number of IPv6.
+pub const NFPROTO_IPV6: u8 = 10;
 
 /// A header of a packet.
 #[derive(Clone, Copy)]

@@ -47,7 +47,14 @@ impl Settings {
         }
         set("ipv6", "accept_ra", "0", "a neighbor that advertises itself does not become a router")?;
         set("ipv6", "accept_redirects", "0", "no neighbor can change its routes")?;
-        if has_ipv6 { Ok(()) } else { set("ipv6", "disable_ipv6", "1", "no IPv6 address was asked for") }
+        if !has_ipv6 {
+            return set("ipv6", "disable_ipv6", "1", "no IPv6 address was asked for");
+        }
+        // The setting for new interfaces may disable it.
+        match self.get(&format!("ipv6/conf/{interface}/disable_ipv6"))? {
+            Some(value) if value != "0" => set("ipv6", "disable_ipv6", "0", "it gets an IPv6 address"),
+            _ => Ok(()),
+        }
     }
 
     /// Makes all interfaces of a container's own network ignore redirects, and those that it makes later: an interface

@@ -8,11 +8,12 @@ use std::net::IpAddr;
 
 use plumbing::Fault;
 
+use crate::connection::Connection;
 use crate::link::Link;
 use crate::mark::Mark;
 use crate::netlink::Netlink;
-use crate::network::{Address, Connection};
-use crate::{address, link};
+use crate::network::Address;
+use crate::{address, link, route};
 
 /// The links and addresses of the host.
 pub struct Survey {
@@ -61,11 +62,29 @@ impl Survey {
         .with_remedy(format!("give it the address yourself: ip address add {wanted} dev {}", bridge.name)))
     }
 
+    /// Refuses a subnet of the bridge that another route already leads to.
+    pub fn require_free(&self, netlink: &Netlink, asked: &Connection) -> Result<(), Fault> {
+        let bridge = self.links.iter().find(|link| link.name == asked.bridge).map(|link| link.index);
+        let networks: Vec<_> = route::networks(netlink)?;
+        for own in asked.bridge_addresses() {
+            let other = networks.iter().find(|(index, network)| Some(*index) != bridge && network.overlaps(&own));
+            if let Some((index, network)) = other {
+                let name = self.links.iter().find(|link| link.index == *index).map_or("?", |link| &link.name);
+                return Err(Fault::new(format!(
+                    "cannot make {own} the gateway on {}: its network overlaps the route to {network} by {name}",
+                    asked.bridge
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns who has one of the addresses asked for.
     pub fn taken(&self, asked: &Connection) -> Option<Taken> {
         let bridge = self.links.iter().find(|link| link.name == asked.bridge);
         let wanted = asked.addresses.iter().map(|address| (address.ip, address.to_string(), asked.interface.as_str()));
-        let gateway = asked.bridge_address().map(|address| (address.ip, address.to_string(), asked.bridge.as_str()));
+        let own = asked.bridge_addresses();
+        let gateway = own.map(|address| (address.ip, address.to_string(), asked.bridge.as_str()));
         for (ip, address, taker) in wanted.chain(gateway) {
             let refusal = |holder: String| Fault::new(format!("cannot assign {address} to {taker}: {holder} has it"));
             if let Some(port) = bridge.and_then(|bridge| self.port_with(bridge.index, ip)) {
@@ -161,8 +180,8 @@ mod tests {
             bridge: "box0".into(),
             interface: "eth0".into(),
             addresses: vec![Address::parse(address).unwrap()],
-            gateway: gateway.map(|text| text.parse().unwrap()),
-            nat: false,
+            gateways: gateway.into_iter().map(|text| text.parse().unwrap()).collect(),
+            ..Connection::default()
         }
     }
 

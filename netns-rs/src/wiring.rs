@@ -11,15 +11,15 @@ use plumbing::pipeline::guardian;
 use plumbing::process::target::wait_readable;
 use plumbing::{Fault, narrate};
 
+use crate::connection::Connection;
 use crate::lock::Lock;
 use crate::mark::Owner;
 use crate::member::Interface;
 use crate::netlink::Netlink;
-use crate::network::Connection;
 use crate::outside::Outside;
 use crate::settings::Settings;
 use crate::survey::{Survey, Taken};
-use crate::{address, link, namespace, nat, route};
+use crate::{address, link, namespace, nat, neighbor, route};
 
 /// How long to wait for the address of a container that has just ended.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -76,6 +76,7 @@ fn make(
 fn attempt(outside: &mut Outside, asked: &Connection, sides: &Sides<'_>) -> Result<Result<(), Fault>, Fault> {
     outside.clear(&asked.bridge)?;
     let survey = Survey::take(&outside.netlink)?;
+    survey.require_free(&outside.netlink, asked)?;
     match survey.taken(asked) {
         Some(Taken::ByPort(fault)) => return Ok(Err(fault)),
         Some(Taken::ByHost(fault)) => return Err(fault),
@@ -110,8 +111,26 @@ fn build(outside: &mut Outside, survey: &Survey, asked: &Connection, sides: &Sid
     for own in &asked.addresses {
         address::add(sides.inside, &asked.interface, peer, *own, "the container's own address; ip-address(8)")?;
     }
-    if let Some(gateway) = asked.gateway {
-        route::add_default(sides.inside, gateway, peer)?;
+    for route in &asked.routes {
+        route::add(sides.inside, route, peer)?;
+    }
+    for gateway in &asked.gateways {
+        route::add_default(sides.inside, *gateway, peer)?;
+    }
+    // Last: from here on the host finds the container.
+    neighbor::forget(&outside.netlink, bridge, &asked.addresses)?;
+    require_way(outside, asked, bridge)
+}
+
+/// Refuses a container that the host would not reach, because a rule or another route leads its address elsewhere.
+fn require_way(outside: &Outside, asked: &Connection, bridge: u32) -> Result<(), Fault> {
+    if narrate::is_dry_run() {
+        return Ok(());
+    }
+    for address in &asked.addresses {
+        if asked.bridge_addresses().any(|own| own.reaches(address.ip)) {
+            route::require_way(&outside.netlink, address.ip, bridge, &asked.bridge)?;
+        }
     }
     Ok(())
 }
@@ -123,9 +142,8 @@ fn close_inside(asked: &Connection, sides: &Sides<'_>) -> Result<(), Fault> {
         "the container's",
         "the settings of its interface can only be reached from inside",
     )?;
-    let has_ipv6 = asked.addresses.iter().any(|address| address.ip.is_ipv6());
     let closed = Settings::open().and_then(|settings| {
-        settings.close(&asked.interface, has_ipv6)?;
+        settings.close(&asked.interface, asked.has_ipv6())?;
         settings.close_all()?;
         settings.allow_ping()
     });

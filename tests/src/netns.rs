@@ -1,10 +1,11 @@
 //! Rows about netns-rs.
 
 pub mod attacks;
+pub mod connection;
 pub mod fence;
 pub mod ip_netns;
 
 use crate::harness::row::Row;
 
 /// The topics, in the order in which they run.
-pub const TOPICS: &[&[Row]] = &[attacks::ROWS, fence::ROWS, ip_netns::ROWS];
+pub const TOPICS: &[&[Row]] = &[attacks::ROWS, fence::ROWS, connection::ROWS, ip_netns::ROWS];

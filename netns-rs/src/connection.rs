@@ -1,0 +1,154 @@
+//! The wanted connection of a container, and which combinations of options make sense. Pure. `bridge(8)`, `veth(4)`.
+//!
+//! The surprise: the kernel itself accepts many combinations that can never carry a packet, such as a gateway outside
+//! every subnet of a link that has one.
+
+use std::net::IpAddr;
+
+use plumbing::Fault;
+
+use crate::mark::{LONGEST_ALIAS, LONGEST_REST, Mark};
+use crate::network::{Address, Route};
+
+/// The connection of a container: a veth pair, one end inside, one as a port of a bridge on the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// The bridge on the host.
+    pub bridge: String,
+    /// The interface inside.
+    pub interface: String,
+    /// Its addresses.
+    pub addresses: Vec<Address>,
+    /// The default gateways, at most one of each family: the bridge's own addresses.
+    pub gateways: Vec<IpAddr>,
+    /// Whether packets to the outside are masqueraded with the host's address.
+    pub nat: bool,
+    /// More routes inside.
+    pub routes: Vec<Route>,
+    /// The longest packet that the pair carries.
+    pub mtu: Option<u32>,
+    /// The hardware address inside.
+    pub mac: Option<[u8; 6]>,
+    /// Whether it is kept apart from the other isolated ports of the bridge.
+    pub isolate: bool,
+    /// The name of the container.
+    pub name: Option<String>,
+}
+
+impl Connection {
+    /// Refuses combinations that could not work; the error names the option.
+    pub fn check(self) -> Result<Connection, Fault> {
+        for (at, address) in self.addresses.iter().enumerate() {
+            if self.addresses[..at].iter().any(|earlier| earlier.ip == address.ip) {
+                return Err(Fault::usage(format!("--address {address}: the address is given twice")));
+            }
+        }
+        if self.addresses.is_empty() {
+            return Err(Fault::usage("--bridge needs --address, such as --address 10.88.0.2/24"));
+        }
+        let alias = Mark { addresses: self.addresses.clone(), ..Mark::default() }.text();
+        if alias.len() + LONGEST_REST > LONGEST_ALIAS {
+            return Err(Fault::usage("--address: too many addresses for one interface"));
+        }
+        for (at, gateway) in self.gateways.iter().enumerate() {
+            if self.gateways[..at].iter().any(|earlier| earlier.is_ipv4() == gateway.is_ipv4()) {
+                return Err(Fault::usage(format!("--gateway {gateway}: a second one of the same family")));
+            }
+            self.check_gateway(*gateway)?;
+        }
+        if self.nat && self.gateways.is_empty() {
+            return Err(Fault::usage("--nat needs --gateway: without it no packet leaves the bridge"));
+        }
+        self.routes.iter().try_for_each(|route| self.check_route(route))?;
+        Ok(self)
+    }
+
+    fn check_gateway(&self, gateway: IpAddr) -> Result<(), Fault> {
+        if self.addresses.iter().any(|address| address.ip == gateway) {
+            return Err(Fault::usage(format!("--gateway {gateway}: it is the container's own --address")));
+        }
+        let Some(own) = self.on_bridge(gateway) else {
+            return Err(Fault::usage(format!(
+                "--gateway {gateway}: it is not in the network of any --address ({}), so it could not be reached",
+                self.networks()
+            )));
+        };
+        own.require_host().map_err(|why| Fault::usage(format!("--gateway {gateway}: {why}")))
+    }
+
+    fn check_route(&self, route: &Route) -> Result<(), Fault> {
+        match route.gateway {
+            Some(gateway) if self.on_bridge(gateway).is_none() => Err(Fault::usage(format!(
+                "--route {},{gateway}: the router is not in the network of any --address ({})",
+                route.to,
+                self.networks()
+            ))),
+            None if !self.addresses.iter().any(|address| address.ip.is_ipv4() == route.to.ip.is_ipv4()) => {
+                Err(Fault::usage(format!("--route {}: there is no --address of its family", route.to)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn networks(&self) -> String {
+        self.addresses.iter().map(Address::to_string).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Returns an address with the prefix of its network.
+    fn on_bridge(&self, ip: IpAddr) -> Option<Address> {
+        let subnet = self.addresses.iter().find(|address| address.reaches(ip))?;
+        Some(Address { ip, prefix: subnet.prefix })
+    }
+
+    /// Returns the addresses for the bridge, each with the prefix of its network.
+    pub fn bridge_addresses(&self) -> impl Iterator<Item = Address> {
+        self.gateways.iter().filter_map(|gateway| self.on_bridge(*gateway))
+    }
+
+    /// Returns whether one of the addresses is of IPv6.
+    pub fn has_ipv6(&self) -> bool {
+        self.addresses.iter().any(|address| address.ip.is_ipv6())
+    }
+
+    /// Returns whether packets of this family are masqueraded: those that leave by a gateway.
+    pub fn masquerades(&self, is_ipv4: bool) -> bool {
+        self.nat && self.gateways.iter().any(|gateway| gateway.is_ipv4() == is_ipv4)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(addresses: &[&str], gateways: &[&str], nat: bool) -> Connection {
+        Connection {
+            addresses: addresses.iter().map(|text| Address::parse(text).unwrap()).collect(),
+            gateways: gateways.iter().map(|text| crate::network::gateway(text).unwrap()).collect(),
+            nat,
+            ..Connection::default()
+        }
+    }
+
+    #[test]
+    fn combinations_that_could_not_work_are_refused() {
+        for (asked, said) in [
+            (connection(&[], &[], false), "--address"),
+            (connection(&["10.88.0.2/24"], &["10.89.0.1"], false), "--gateway 10.89.0.1"),
+            (connection(&["10.88.0.2/24"], &["10.88.0.2"], false), "own --address"),
+            (connection(&["10.88.0.2/24"], &["10.88.0.255"], false), "broadcast"),
+            (connection(&["10.88.0.2/24", "10.88.0.2/16"], &[], false), "twice"),
+            (connection(&["10.88.0.2/24"], &[], true), "--nat needs --gateway"),
+            (connection(&["10.88.0.2/24"], &["10.88.0.1", "10.88.0.3"], false), "same family"),
+        ] {
+            let fault = asked.check().unwrap_err().to_string();
+            assert!(fault.contains(said), "{fault}");
+        }
+        assert!(connection(&["10.88.0.2/24", "fd00::2/64"], &["10.88.0.1"], true).check().is_ok());
+    }
+
+    #[test]
+    fn the_bridge_gets_the_gateway_with_the_prefix_of_its_network() {
+        let asked = connection(&["fd00::2/64", "10.88.0.2/24"], &["10.88.0.1"], false);
+        assert_eq!(asked.bridge_addresses().map(|own| own.to_string()).collect::<Vec<_>>(), ["10.88.0.1/24"]);
+    }
+}

@@ -54,12 +54,13 @@ fn value_at(word: &[u8], declared: &Command) -> Option<usize> {
     for at in 1..word.len() {
         let option = declared.get_arguments().find(|option| option.get_short() == Some(word[at].into()))?;
         let next = word.get(at + 1)?;
-        match option.get_action().takes_values() {
-            true if !option.is_require_equals_set() => return None,
-            // A directory may have any name. A namespace must look like a path or an id; otherwise it is the next
-            // option.
-            true if b"/.:".contains(next) || b"rwW".contains(&word[at]) => return Some(at + 1),
-            _ => {}
+        if requires_value(option) {
+            return None;
+        }
+        // A directory may have any name. A namespace must look like a path or an id; otherwise it is the next option.
+        let looks_like_value = b"/.:".contains(next) || b"rwW".contains(&word[at]);
+        if option.get_action().takes_values() && looks_like_value {
+            return Some(at + 1);
         }
     }
     None

@@ -36,7 +36,7 @@ struct Wd {
     shown: String,
     fd: OwnedFd,
     /// Whether it was named on the command line, and so may be outside.
-    may_lie_outside: bool,
+    may_be_outside: bool,
 }
 
 impl Directories {
@@ -52,7 +52,7 @@ impl Directories {
             None => None,
             Some(path) => {
                 let (shown, fd) = open("cwd", path.as_deref(), target)?;
-                Some(Wd { shown, fd, may_lie_outside: path.is_some() })
+                Some(Wd { shown, fd, may_be_outside: path.is_some() })
             }
         };
         let wdns = match (&self.wdns, target) {
@@ -81,10 +81,7 @@ impl Wd {
     fn enter(&self) -> Result<(), Fault> {
         let goal = format!("change to the directory {}", self.shown);
         own(&goal, format!("fchdir({})", self.shown), || rustix::process::fchdir(&self.fd))?;
-        match self.may_lie_outside || narrate::is_dry_run() || is_inside()? {
-            true => Ok(()),
-            false => Err(outside(&goal)),
-        }
+        if self.may_be_outside || narrate::is_dry_run() || is_inside()? { Ok(()) } else { Err(outside(&goal)) }
     }
 }
 
@@ -112,10 +109,7 @@ fn change_root(shown: &str, fd: &OwnedFd) -> Result<(), Fault> {
         return Ok(());
     }
     own(&goal, "fchdir(cwd)", || rustix::process::fchdir(&before))?;
-    match is_inside()? {
-        true => Ok(()),
-        false => own(&goal, "chdir(\"/\")", || rustix::process::chdir("/")),
-    }
+    if is_inside()? { Ok(()) } else { own(&goal, "chdir(\"/\")", || rustix::process::chdir("/")) }
 }
 
 /// Reports whether the working directory is below our root. getcwd(2) returns `(unreachable)…` for one outside,

@@ -104,12 +104,12 @@ impl Judged {
     pub(crate) fn environment(&self, is_like_target: bool) -> Environment {
         let own = Environment::inherited();
         let is_theirs = || is_like_target || narrate::is_dry_run() || self.is_only(rustix::process::geteuid().as_raw());
-        let why = match self.is_host {
-            true => {
-                "the command is a program of the host, and other variables could make it run something else".to_owned()
-            }
-            false if is_theirs() => return whole(&self.bytes),
-            false => format!("a user other than the command's could change the environment of process {}", self.pid),
+        let why = if self.is_host {
+            "the command is a program of the host, and other variables could make it run something else".to_owned()
+        } else if is_theirs() {
+            return whole(&self.bytes);
+        } else {
+            format!("a user other than the command's could change the environment of process {}", self.pid)
         };
         let (environment, left) = harmless(&self.bytes, own);
         if left > 0 {

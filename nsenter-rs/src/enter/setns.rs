@@ -124,9 +124,10 @@ impl<'a> OpenNamespaces<'a> {
     pub(crate) fn join(&self) -> Result<(), Fault> {
         if self.files.is_empty() {
             let Some((target, kinds)) = self.of_target else { return Ok(()) };
-            let why = match kinds.contains(Kind::User) {
-                true => "all at once, so that the rights gained in its user namespace count for the others; setns(2)",
-                false => "through the pidfd, which cannot refer to another process; setns(2)",
+            let why = if kinds.contains(Kind::User) {
+                "all at once, so that the rights gained in its user namespace count for the others; setns(2)"
+            } else {
+                "through the pidfd, which cannot refer to another process; setns(2)"
             };
             return match target.join(kinds, why) {
                 Err(fault) if is_refused(&fault) && kinds.contains(Kind::User) && kinds.iter().count() > 1 => {

@@ -29,10 +29,8 @@ pub(crate) struct ReadLimits {
 impl ReadLimits {
     /// Returns the limits, nothing of which is used yet. `is_trusted` means root or ourselves. Docker's file of a container can be large.
     pub(crate) fn of(author: u32, is_trusted: bool) -> Rc<ReadLimits> {
-        let (longest, most, files, bytes) = match is_trusted {
-            true => (16 << 20, MOST, usize::MAX, u64::MAX),
-            false => (64 << 10, 4096, 4096, 4 << 20),
-        };
+        let (longest, most, files, bytes) =
+            if is_trusted { (16 << 20, MOST, usize::MAX, u64::MAX) } else { (64 << 10, 4096, 4096, 4 << 20) };
         let (files, bytes) = (Cell::new(files), Cell::new(bytes));
         Rc::new(ReadLimits { author, is_trusted, longest, most, files, bytes, left_out: Cell::new(0) })
     }

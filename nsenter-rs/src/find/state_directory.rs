@@ -84,9 +84,10 @@ impl StateDirectory {
             if name == "." || name == ".." {
                 continue;
             }
-            match names.len() < self.limits.most {
-                true => names.push(name.to_owned()),
-                false => self.limits.leave_out(),
+            if names.len() < self.limits.most {
+                names.push(name.to_owned());
+            } else {
+                self.limits.leave_out();
             }
             seen += 1;
             if seen == MOST {

@@ -176,10 +176,7 @@ fn findings<'f>(findings: impl Iterator<Item = &'f Finding>, is_colored: bool) -
         let about = if finding.about.is_empty() { String::new() } else { format!(": {}", about.join(" ")) };
         text.push_str(&format!("{word}  {}{about}\n          {}\n", finding.id, finding.reason));
     }
-    match text.is_empty() {
-        true => "\nno danger or weakness was found\n".to_owned(),
-        false => format!("\n{text}"),
-    }
+    if text.is_empty() { "\nno danger or weakness was found\n".to_owned() } else { format!("\n{text}") }
 }
 
 pub(super) fn painted(text: &str, color: &str, is_colored: bool) -> String {

@@ -3,6 +3,7 @@
 //! The surprise: a process with CAP_SYS_CHROOT and an open directory can leave a chroot. After `pivot_root(2)` no path
 //! leads to the old root.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use plumbing::kernel::{call, own};
@@ -17,9 +18,28 @@ pub(crate) fn chroot(path: &Path, skip_chdir: bool) -> Result<(), Fault> {
     let why = "absolute paths begin there from now on; chroot(2)";
     call(&goal, format!("chroot({:?})", path.to_string_lossy()), why, || rustix::process::chroot(path))
         .map_err(|fault| refusal::missing(fault, CapabilitySet::SYS_CHROOT))?;
-    match skip_chdir || narrate::is_dry_run() {
-        true => Ok(()),
-        // Otherwise the working directory would still be outside of the root.
-        false => own(&goal, "chdir(\"/\")", || rustix::process::chdir("/")),
+    if skip_chdir || narrate::is_dry_run() {
+        return Ok(());
     }
+    // Otherwise the working directory would still be outside of the root.
+    own(&goal, "chdir(\"/\")", || rustix::process::chdir("/"))
+}
+
+/// Refuses `--skip-chdir` for a root other than "/".
+pub(crate) fn check_skip_chdir(path: &Path, skip_chdir: bool) -> Result<(), Fault> {
+    if !skip_chdir || std::fs::canonicalize(path).is_ok_and(|real| real == Path::new("/")) {
+        return Ok(());
+    }
+    Err(Fault::usage(
+        "--skip-chdir needs / as the new root: with any other root, the working directory would be outside of it",
+    ))
+}
+
+/// Returns the command, or without one an interactive shell, as chroot(8) does.
+pub(crate) fn command_or_shell(command: &[OsString]) -> Vec<OsString> {
+    if !command.is_empty() {
+        return command.to_vec();
+    }
+    let variable = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
+    vec![variable.unwrap_or_else(|| "/bin/sh".into()), "-i".into()]
 }

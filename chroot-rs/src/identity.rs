@@ -8,6 +8,7 @@ use plumbing::confinement::privilege::id::{is_id, require};
 use plumbing::{Fault, narrate};
 
 use crate::accounts::Accounts;
+use crate::in_root::InRoot;
 
 /// The requested identity; names are not looked up yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,13 +57,26 @@ impl IdentityRequest {
         })
     }
 
+    /// Reads the host's names of users and groups, if anything must be looked up.
+    pub(crate) fn host_accounts(&self) -> Result<Accounts, Fault> {
+        if self.is_empty() { Ok(Accounts::default()) } else { Accounts::of_host() }
+    }
+
+    /// Looks up the names in the root, then in the host's files, which were read before.
+    pub(crate) fn look_up(&self, root: &InRoot, host: &Accounts) -> Result<Identity, Fault> {
+        if self.is_empty() {
+            return Ok(Identity::default());
+        }
+        self.resolve(&Accounts::of_root(root)?, host)
+    }
+
     /// Reports whether no identity is requested.
-    pub(crate) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         *self == IdentityRequest::default()
     }
 
     /// Looks up the names, in the new root first.
-    pub(crate) fn resolve(&self, inside: &Accounts, outside: &Accounts) -> Result<Identity, Fault> {
+    fn resolve(&self, inside: &Accounts, outside: &Accounts) -> Result<Identity, Fault> {
         let books = [inside, outside];
         if let Some(request) = self.in_old_form(books) {
             return Ok(Identity { is_dotted: true, ..request.resolve(inside, outside)? });

@@ -12,7 +12,9 @@ use plumbing::narrate;
 use rustix::fs::{CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatvfs, openat};
 
 use crate::entry::{Attributes, Entry, What, shown};
+use crate::facts::Facts;
 use crate::source::Source;
+use crate::specification::Specification;
 
 /// The search permission of others.
 const SEARCH_BY_OTHERS: u32 = 0o001;
@@ -24,8 +26,17 @@ pub(crate) struct Reachable {
     flags: StatVfsMountFlags,
 }
 
-/// Checks the root itself; called before it is mounted again with other flags.
-pub(crate) fn root(source: &Source, is_read_only: bool) -> Option<Reachable> {
+/// Returns the places that this root shows and that are not its own, if root in the container is root of the host. Call this
+/// before they are mounted again with other flags.
+pub(crate) fn places(specification: &Specification, entries: &[Entry], facts: &Facts) -> Vec<Reachable> {
+    if !facts.is_root_outside || !specification.is_container() {
+        return Vec::new();
+    }
+    let root = root(specification.source(), specification.is_read_only());
+    root.into_iter().chain(binds(entries)).collect()
+}
+
+fn root(source: &Source, is_read_only: bool) -> Option<Reachable> {
     match source {
         _ if is_read_only && source.is_given() => None,
         Source::Directory(path) | Source::Overlay { upper: Some(path), .. } => at(path),
@@ -36,7 +47,7 @@ pub(crate) fn root(source: &Source, is_read_only: bool) -> Option<Reachable> {
 }
 
 /// Checks the sources of writable binds without an id mapping.
-pub(crate) fn binds(entries: &[Entry]) -> Vec<Reachable> {
+fn binds(entries: &[Entry]) -> impl Iterator<Item = Reachable> {
     let writable = entries.iter().filter_map(|entry| match &entry.what {
         What::Bind(bind) => {
             let is_read_only = (bind.attributes | bind.top.set).contains(Attributes::MOUNT_ATTR_RDONLY);
@@ -44,7 +55,7 @@ pub(crate) fn binds(entries: &[Entry]) -> Vec<Reachable> {
         }
         _ => None,
     });
-    writable.filter_map(|source| at(source)).collect()
+    writable.filter_map(|source| at(source))
 }
 
 fn at(path: &Path) -> Option<Reachable> {

@@ -1,57 +1,129 @@
-//! Chooses one of the forms of chroot-rs from the options, and refuses options that contradict it. Pure.
+//! From options to a plan: chooses the way to work, and refuses options that contradict it or each other. Pure.
+
+use std::cell::OnceCell;
+use std::ffi::OsString;
+use std::path::PathBuf;
 
 use plumbing::Fault;
+use plumbing::pipeline::gates::Places;
 
+use crate::confinement::Confinement;
+use crate::confinement_options::ConfinementOptions;
+use crate::identity::IdentityRequest;
 use crate::options::Options;
+use crate::plan::{Action, Chroot, Container, Held, Leave, Plan};
+use crate::source::Source;
+use crate::specification::{ByOptions, Unread, UnreadBy};
 
-/// The ways in which chroot-rs can work.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// Like chroot(8).
-    Plain { skip_chdir: bool },
-    /// `--std`, `--pivot` or mounts: this process gets its own root, then executes the command.
-    Container { preserve_fds: u32, leave: Leave },
-    /// `--std --pipe`: a held container gets the root.
-    Held { keep_on_error: bool },
-    /// `--audit`: no root is changed; the current one is examined.
-    Audit { as_json: bool },
+/// The root that the command line names.
+enum Named {
+    /// The operand NEWROOT, or a root that an option makes.
+    Source(Source),
+    /// `--oci`: the directory of a bundle.
+    Bundle(PathBuf),
 }
 
-/// The ways to leave the old root. In both cases a mount namespace was made or joined before: `pivot_root(2)` is never called in
-/// the caller's namespace, because it moves the root of every process there.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Leave {
-    ByPivot,
-    /// `--no-pivot`.
-    ByChroot,
-}
-
-impl Form {
-    /// Chooses the form of any command line without `--audit`.
-    pub(crate) fn of(options: &Options, has_command: bool) -> Result<Form, Fault> {
-        let has_bundle = options.root.oci.is_some();
-        let wants_container = options.std || has_bundle || options.root.want_mounts();
-        let no = |why: &str| Err(Fault::usage(why));
-        if options.strict && !options.std && !has_bundle {
-            return no("--strict needs --std or --oci: it makes their warnings errors");
-        }
-        match (options.pipe, wants_container) {
-            (true, _) if has_command => no("--pipe takes no command: the last stage, nsenter-rs, runs it"),
-            (true, _) if !options.std && !has_bundle => {
-                no("--pipe needs --std or --oci: it makes a container's root, a plain chroot does not")
-            }
-            (true, _) => Ok(Form::Held { keep_on_error: options.keep_on_error }),
-            (false, true) if options.skip_chdir => {
-                no("--skip-chdir is for a plain chroot: with mounts, the old working directory is not kept")
-            }
-            (false, true) => Ok(Form::Container {
-                preserve_fds: options.preserve_fds.unwrap_or(0),
-                leave: if options.root.no_pivot { Leave::ByChroot } else { Leave::ByPivot },
-            }),
-            (false, false) if options.preserve_fds.is_some() => {
-                no("--preserve-fds needs --std, --oci or mounts: a plain chroot keeps all descriptors")
-            }
-            (false, false) => Ok(Form::Plain { skip_chdir: options.skip_chdir }),
-        }
+/// Returns the plan, or a usage error that names the contradiction.
+pub(crate) fn plan(mut options: Options) -> Result<Plan, Fault> {
+    let Options { narration, sealed_copy, strict, .. } = options;
+    if options.audit.audit {
+        check_audit(&options)?;
+        return Ok(Plan { narration, sealed_copy, strict, action: Action::Audit { as_json: options.audit.json } });
     }
+    let mut operands = std::mem::take(&mut options.operands).into_iter();
+    let named = match (options.root.oci.clone(), options.root.source()) {
+        (Some(bundle), _) => Named::Bundle(bundle),
+        (None, Some(source)) => Named::Source(source),
+        (None, None) => match operands.next() {
+            Some(path) => Named::Source(Source::Directory(path.into())),
+            None => return Err(Fault::usage("the new root directory is missing")),
+        },
+    };
+    let mut command: Vec<OsString> = operands.collect();
+    if command.first().is_some_and(|word| word == "--") {
+        command.remove(0);
+    }
+    check(&options, !command.is_empty())?;
+    Ok(Plan { narration, sealed_copy, strict, action: action(options, named, command)? })
 }
+
+/// Refuses everything but `--json`: the audit changes no root and runs no command.
+fn check_audit(options: &Options) -> Result<(), Fault> {
+    let names_root = options.root.want_mounts() || options.root.no_pivot || options.root.oci.is_some();
+    let has_gate = options.ready_fd.is_some() || options.block_fd.is_some() || options.exec_fifo.is_some();
+    let confines = options.confine != ConfinementOptions::default();
+    if names_root || has_gate || confines || !options.operands.is_empty() {
+        return Err(Fault::usage("--audit examines the current root: it takes no option except --json"));
+    }
+    Ok(())
+}
+
+/// Refuses options that the way to work has no use for.
+fn check(options: &Options, has_command: bool) -> Result<(), Fault> {
+    let no = |why: &str| Err(Fault::usage(why));
+    let wants_mounts = wants_mounts(options);
+    if options.strict && !is_container(options) {
+        return no("--strict needs --std or --oci: it makes their warnings errors");
+    }
+    if options.pipe && has_command {
+        return no("--pipe takes no command: the last stage, nsenter-rs, runs it");
+    }
+    if options.pipe && !is_container(options) {
+        return no("--pipe needs --std or --oci: it makes a container's root, a plain chroot does not");
+    }
+    if wants_mounts && options.skip_chdir {
+        return no("--skip-chdir is for a plain chroot: with mounts, the old working directory is not kept");
+    }
+    if !wants_mounts && options.preserve_fds.is_some() {
+        return no("--preserve-fds needs --std, --oci or mounts: a plain chroot keeps all descriptors");
+    }
+    Ok(())
+}
+
+/// Reports whether the options describe a whole container, and not only a root with mounts.
+fn is_container(options: &Options) -> bool {
+    options.std || options.root.oci.is_some()
+}
+
+/// Reports whether the options ask for more than chroot(2) can do.
+fn wants_mounts(options: &Options) -> bool {
+    is_container(options) || options.root.want_mounts()
+}
+
+/// Chooses one of the ways that change a root.
+fn action(options: Options, named: Named, command: Vec<OsString>) -> Result<Action, Fault> {
+    let wants_mounts = wants_mounts(&options);
+    let identity =
+        IdentityRequest::parse(options.userspec.as_deref(), options.group.as_deref(), options.groups.as_deref())?;
+    let confinement = Confinement {
+        std: options.std,
+        capabilities: options.capabilities,
+        new_privs: options.allow_new_privs,
+        keep_env: options.keep_env,
+        more: options.confine,
+        files: OnceCell::new(),
+    };
+    let gates = Places { ready: options.ready_fd, block: options.block_fd, fifo: options.exec_fifo };
+    let by = match named {
+        Named::Source(Source::Directory(directory)) if !wants_mounts => {
+            let skip_chdir = options.skip_chdir;
+            let chroot = Chroot { directory, skip_chdir, identity, confinement, gates, command };
+            return Ok(Action::Chroot(Box::new(chroot)));
+        }
+        Named::Source(source) => {
+            let (std, read_only) = (options.std, options.root.read_only);
+            UnreadBy::Options(Box::new(ByOptions { source, std, read_only, identity, confinement }))
+        }
+        Named::Bundle(directory) => UnreadBy::Bundle(directory),
+    };
+    let root = Unread { by, mounts: options.root.mounts.0 };
+    if options.pipe {
+        return Ok(Action::Held(Held { root, keep_on_error: options.keep_on_error }));
+    }
+    let preserve_fds = options.preserve_fds.unwrap_or(0);
+    let leave = if options.root.no_pivot { Leave::ByChroot } else { Leave::ByPivot };
+    Ok(Action::Container(Container { root, preserve_fds, leave, gates, command }))
+}
+
+#[cfg(test)]
+mod tests;

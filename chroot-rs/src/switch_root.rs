@@ -25,7 +25,7 @@ use crate::{mount_api, refusal};
 const GOAL: &str = "change the root";
 
 /// Makes `root` the root of this process, in a new mount namespace.
-pub(crate) fn root(root: &InRoot, source: &Source) -> Result<(), Fault> {
+pub(crate) fn switch_root(root: &InRoot, source: &Source) -> Result<(), Fault> {
     // All other kinds of roots were attached there before.
     if let Source::Directory(_) = source {
         let top = open_directory(Path::new("/"), "open the root directory")?;

@@ -24,7 +24,7 @@ use crate::namespaces::{self, Namespaces};
 use crate::old_namespaces::{Errands, Outside};
 use crate::options::Options;
 use crate::reaper::Forked;
-use crate::{first_process, fresh_proc, hold, init, new_root, reaper, refusal};
+use crate::{first_process, fresh_proc, hold, init, new_root, reaper, refusal, request};
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Plan {
         if let Some(orders) = init::Orders::from_argv(&argv) {
             return Ok(Parsed::Plan(Plan { narration: Narration::default(), action: Action::Init(orders) }));
         }
-        plumbing::command_line::options::parse::<Options>(argv)?.and_then(Plan::try_from)
+        plumbing::command_line::options::parse::<Options>(argv)?.and_then(request::plan)
     }
 
     /// Begins the narration, and returns which processes may see this run.

@@ -22,27 +22,22 @@ use crate::values;
 /// The longest file name (`NAME_MAX`): a container's name can become a file name.
 const LONGEST_NAME: usize = 255;
 
-impl TryFrom<Options> for Plan {
-    type Error = Fault;
-
-    /// Returns the plan, or a usage error that names the contradiction.
-    fn try_from(options: Options) -> Result<Plan, Fault> {
-        let mapping = mapping(&options);
-        let kinds = kinds(&options, &mapping);
-        check(&options, &mapping, kinds)?;
-        let narration = options.narration;
-        if !options.hold {
-            return Ok(Plan { narration, action: Action::Run(Box::new(run(options, kinds, mapping))) });
-        }
-        check_hold(&options)?;
-        let is_explained = narration.explain || narration.dry_run;
-        let orders = Orders { name: options.name.clone().unwrap_or_default(), ttl_ms: options.ttl, is_explained };
-        let offsets = offsets(&options);
-        let new = NewHold { namespaces: namespaces(options, kinds, mapping), offsets, orders };
-        Ok(Plan { narration, action: Action::Hold(new) })
+/// Returns the plan, or a usage error that names the contradiction.
+pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
+    let mapping = mapping(&options);
+    let kinds = kinds(&options, &mapping);
+    check(&options, &mapping, kinds)?;
+    let narration = options.narration;
+    if !options.hold {
+        return Ok(Plan { narration, action: Action::Run(Box::new(run(options, kinds, mapping))) });
     }
+    check_hold(&options)?;
+    let is_explained = narration.explain || narration.dry_run;
+    let orders = Orders { name: options.name.clone().unwrap_or_default(), ttl_ms: options.ttl, is_explained };
+    let offsets = offsets(&options);
+    let new = NewHold { namespaces: namespaces(options, kinds, mapping), offsets, orders };
+    Ok(Plan { narration, action: Action::Hold(new) })
 }
-
 fn run(options: Options, kinds: KindSet, mapping: MapRequest) -> Run {
     let clears = options.clear_env || !options.whitelist_env.is_empty();
     let (binfmt, proc_of_binfmt) = binfmt(&options);

@@ -4,7 +4,6 @@
 //! that moment. So a child of ours joins the group and makes the namespace there, and the container's init joins the
 //! namespace. It must belong to the container's user namespace, or the root user inside could do nothing with it.
 
-use plumbing::pipeline::record::Cgroup;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -13,6 +12,7 @@ use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::kernel::{Cloned, call, exit_now, fork, look, own};
 use plumbing::pipeline::assembly::{self, Hold, Word};
 use plumbing::pipeline::pipe::Stage;
+use plumbing::pipeline::record::Cgroup;
 use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::process::target::{Target, wait_readable};
 use plumbing::process::{errand, foreign_user, procfs};

@@ -3,7 +3,6 @@
 //! `cgroups(7)`. Everything that can be refused is looked up before the first directory is made. The surprise: on v1
 //! each controller has its own hierarchy, so one group is several directories. `sites.rs` says which.
 
-use plumbing::pipeline::record::Cgroup;
 use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, Hasher};
@@ -15,6 +14,7 @@ use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::cgroup::mark::{self, Mark, Owner};
 use plumbing::pipeline::guardian::{self, Kept};
+use plumbing::pipeline::record::Cgroup;
 
 use crate::leftovers;
 use crate::limits::Limits;

@@ -3,7 +3,6 @@
 //! A new group belongs to a guardian, which watches the process or the container that the group is for. The surprise:
 //! in a chain that process is ourselves, because we become the command.
 
-use plumbing::pipeline::record::Cgroup;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 
@@ -12,6 +11,7 @@ use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::cgroup::usage;
 use plumbing::kernel::look;
 use plumbing::pipeline::pipe::Stage;
+use plumbing::pipeline::record::Cgroup;
 use plumbing::text::Text;
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 

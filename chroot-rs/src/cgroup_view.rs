@@ -4,11 +4,11 @@
 //! A new mount shows the root of the cgroup namespace. The surprise: this may be the root of the hierarchy, which shows
 //! the groups of the whole machine, and no path reveals it: to its members, the root of every namespace is `/`.
 
-use plumbing::pipeline::record::Cgroup;
 use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
 use plumbing::cgroup::hierarchy::{Hierarchies, Hierarchy};
+use plumbing::pipeline::record::Cgroup;
 use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::process::target::{Target, is_in_first_namespace};
 

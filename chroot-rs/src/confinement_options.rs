@@ -1,6 +1,5 @@
 //! The declared options of confinement: system calls, files, limits, environment. No I/O here, except in [`Files::read`].
 
-use plumbing::pipeline::record::{Landlock, ResourceLimit};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -11,6 +10,7 @@ use plumbing::command_line::options::of_os;
 use plumbing::command_line::ordinary::Ordinary;
 use plumbing::confinement::privilege::securebit_names;
 use plumbing::confinement::seccomp::Seccomp;
+use plumbing::pipeline::record::{Landlock, ResourceLimit};
 use plumbing::text::Text;
 
 use crate::capabilities::{self, OneSet};

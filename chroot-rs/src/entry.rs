@@ -6,10 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
-use plumbing::text::Text;
 use rustix::fs::FileType;
 use rustix::mount::MountAttrFlags;
-use serde::{Deserialize, Serialize};
 
 use crate::idmap::IdMap;
 
@@ -213,51 +211,8 @@ impl Bind {
     }
 }
 
-/// A mount, as reported in the record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Mount {
-    pub(crate) target: Text,
-    #[serde(rename = "type")]
-    pub(crate) kind: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) source: Option<Text>,
-    pub(crate) options: Vec<String>,
-}
-
-impl Mount {
-    pub(crate) fn fresh(target: &Path, filesystem: &Filesystem) -> Mount {
-        let parameter = |(key, value): &(String, Option<String>)| match value {
-            Some(value) => format!("{key}={value}"),
-            None => key.clone(),
-        };
-        let mut options = option_names(filesystem.attributes);
-        options.extend(filesystem.parameters.iter().skip(1).map(parameter));
-        Mount { target: target.into(), kind: filesystem.kind.clone(), source: None, options }
-    }
-
-    pub(crate) fn bind(target: &Path, bind: &Bind) -> Mount {
-        let mut options = vec![if bind.recursive { "rbind" } else { "bind" }.to_owned()];
-        let prefix = if bind.recursive { "r" } else { "" };
-        options.extend(option_names(bind.attributes).iter().map(|name| format!("{prefix}{name}")));
-        options.extend(option_names(bind.top.set));
-        options.extend(bind.idmap.as_ref().map(|map| format!("idmap={}", map.shown())));
-        Mount { target: target.into(), kind: "bind".to_owned(), source: Some(bind.source.as_path().into()), options }
-    }
-
-    pub(crate) fn restricted(target: &Path, attributes: Attributes) -> Mount {
-        let bind = Bind { attributes, ..Bind::read_only(target) };
-        Mount::bind(target, &bind)
-    }
-
-    /// Returns a mask with the type and source of the mount that covers the target.
-    pub(crate) fn mask(target: &Path, kind: &str, source: Option<&str>) -> Mount {
-        let options = vec![if source.is_some() { "bind" } else { "ro" }.to_owned()];
-        Mount { target: target.into(), kind: kind.to_owned(), source: source.map(Text::from), options }
-    }
-}
-
 /// Returns the flags in the words of mount(8).
-fn option_names(attributes: Attributes) -> Vec<String> {
+pub(crate) fn option_names(attributes: Attributes) -> Vec<String> {
     let word = |(name, _): (&str, _)| match name {
         "MOUNT_ATTR_RDONLY" => "ro".to_owned(),
         other => other.trim_start_matches("MOUNT_ATTR_").to_ascii_lowercase(),
@@ -280,24 +235,4 @@ pub(crate) fn quoted(path: &Path) -> String {
 pub(crate) fn flag_names(attributes: Attributes) -> String {
     let names: Vec<_> = attributes.iter_names().map(|(name, _)| name).collect();
     if names.is_empty() { "0".to_owned() } else { names.join("|") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_record_has_the_words_of_mount() {
-        let attributes = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_STRICTATIME;
-        let tmpfs = Filesystem::new("tmpfs", &[("mode", "755"), ("newinstance", "")], attributes);
-        assert_eq!(
-            Mount::fresh(Path::new("/dev"), &tmpfs).options,
-            ["nosuid", "strictatime", "mode=755", "newinstance"]
-        );
-        assert_eq!(
-            Mount::bind(Path::new("/usr"), &Bind::read_only("/usr")).options,
-            ["rbind", "rro", "rnosuid", "rnodev"]
-        );
-        assert_eq!(flag_names(attributes), "MOUNT_ATTR_NOSUID|MOUNT_ATTR_STRICTATIME");
-    }
 }

@@ -2,7 +2,6 @@
 //!
 //! All are read in the caller's mount namespace: inside a held container its owner decides which files these paths lead to.
 
-use plumbing::pipeline::record::Cgroup;
 use std::path::Path;
 
 use plumbing::Fault;
@@ -10,6 +9,7 @@ use plumbing::command_line::regular;
 use plumbing::confinement::privilege::{holds, setgroups_is_denied};
 use plumbing::kernel::look;
 use plumbing::narrate;
+use plumbing::pipeline::record::Cgroup;
 use plumbing::process::mountinfo::{self, Mount};
 use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::process::procfs;

@@ -9,7 +9,6 @@ mod config;
 mod mounts;
 mod process;
 
-use plumbing::pipeline::record::Process;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -17,6 +16,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use plumbing::command_line::named_file;
 use plumbing::kernel::look;
+use plumbing::pipeline::record::Process;
 use plumbing::{Fault, json};
 use rustix::fs::{FileType, OFlags};
 

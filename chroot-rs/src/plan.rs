@@ -23,7 +23,7 @@ use crate::host::Host;
 use crate::identity::IdentityRequest;
 use crate::in_root::InRoot;
 use crate::options::Options;
-use crate::record::{Built, Root};
+use crate::record::{self, Built};
 use crate::specification::{Specification, Unread};
 use crate::{
     audit, chroot, mount_api, mount_namespace, pivot_root, populate, reachable, request, root, setns, switch_root,
@@ -192,7 +192,7 @@ fn build_held(stage: &mut Stage, mut specification: Specification) -> Result<(),
         let enter = |root: &InRoot, _: &Process| enter(root, &specification, Leave::ByPivot);
         Ok(build(&specification, &host.after_entering(), enter)?.0)
     })?;
-    stage.record.set("root", &built.root)?;
+    stage.record.set_member(&built.root)?;
     stage.record.set_member(&built.process)?;
     kept_process::keep(stage, &built.process)
 }
@@ -230,7 +230,7 @@ fn fill(root: &InRoot, specification: &Specification, entries: &[Entry], host: &
     let identity = specification.identity().look_up(root, &host.accounts)?;
     identity.warn_of_old_form();
     let process = specification.process(identity, host.facts.setgroups_denied);
-    let root = Root::of(specification.source(), specification.is_read_only(), &root.copies().paths(), mounts);
+    let root = record::root(specification.source(), specification.is_read_only(), &root.copies().paths(), mounts);
     Ok(Built { root, process })
 }
 

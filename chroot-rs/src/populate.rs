@@ -6,13 +6,15 @@ use std::path::Path;
 use nix::errno::Errno;
 use plumbing::cgroup::hierarchy::is_root_of_hierarchy;
 use plumbing::kernel::{look, own};
+use plumbing::pipeline::record::Mount;
 use plumbing::{Fault, narrate};
 use rustix::fs::{FileType, fstat, makedev};
 
 use crate::cleanup::Lifetime;
 use crate::dry_run_tree::Node;
-use crate::entry::{Absent, Attributes, Bind, Change, Entry, Filesystem, Mount, Otherwise, What, quoted, shown};
+use crate::entry::{Absent, Attributes, Bind, Change, Entry, Filesystem, Otherwise, What, quoted, shown};
 use crate::in_root::InRoot;
+use crate::record;
 use crate::{idmap, mount_api, promised};
 
 /// The source of every mask of a file, and the numbers of the device that it must be.
@@ -99,7 +101,7 @@ fn fresh(
     };
     root.note(target, node);
     root.made().mounted(target, Lifetime::OfTheRun);
-    Ok(Some(Mount::fresh(target, filesystem)))
+    Ok(Some(record::fresh(target, filesystem)))
 }
 
 /// Reports whether this mount shows a cgroup hierarchy from its root, because our cgroup namespace begins there.
@@ -135,7 +137,7 @@ fn bind(root: &InRoot, target: &Path, bind: &Bind, why: &str) -> Result<Option<M
     mount_api::attach_changed(&goal, mount.as_fd(), &changes, onto.as_fd(), target, why)?;
     root.note(target, Node::Host(source.clone(), bind.attributes | bind.top.set));
     root.made().mounted(target, Lifetime::Longer);
-    Ok(Some(Mount::bind(target, bind)))
+    Ok(Some(record::bind(target, bind)))
 }
 
 /// Opens the target of a file. Nothing but a directory can be mounted on a directory, and the kernel's EINVAL does not say so.
@@ -190,7 +192,7 @@ fn restrict(
         target,
         "the restricted copy covers the original",
     )?;
-    Ok(Some(Mount::restricted(target, attributes)))
+    Ok(Some(record::restricted(target, attributes)))
 }
 
 fn tighten(root: &InRoot, target: &Path, attributes: Attributes, why: &str) -> Result<(), Fault> {
@@ -210,8 +212,8 @@ impl Masks {
         let Some(onto) = present(root, target, absent, &goal)? else { return Ok(None) };
         let kind = look(&goal, "fstat(fd)", || fstat(&onto)).map(|stat| FileType::from_raw_mode(stat.st_mode))?;
         let (mount, changes, made) = match kind {
-            FileType::Directory => (self.directory(&goal, why)?, None, Mount::mask(target, "tmpfs", None)),
-            _ => (null(&goal, why)?, Some((false, Change::add(OF_NULL))), Mount::mask(target, "bind", Some(NULL.0))),
+            FileType::Directory => (self.directory(&goal, why)?, None, record::mask(target, "tmpfs", None)),
+            _ => (null(&goal, why)?, Some((false, Change::add(OF_NULL))), record::mask(target, "bind", Some(NULL.0))),
         };
         let why = "it covers what the command must not see";
         mount_api::attach_changed(&goal, mount.as_fd(), changes.as_slice(), onto.as_fd(), target, why)?;

@@ -10,12 +10,14 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use plumbing::kernel::look;
+use plumbing::pipeline::record::Mount;
 use plumbing::{Fault, narrate};
 use rustix::fs::{FileType, fstat};
 
-use crate::entry::{Mount, shown};
+use crate::entry::shown;
 use crate::in_root::InRoot;
 use crate::mount_api;
+use crate::record;
 
 /// Shows the file `file`, which an earlier step made, at `target`.
 pub(crate) fn show_file(root: &InRoot, target: &Path, file: &Path, why: &str) -> Result<Option<Mount>, Fault> {
@@ -42,7 +44,7 @@ pub(crate) fn show_file(root: &InRoot, target: &Path, file: &Path, why: &str) ->
         }
         attached => attached?,
     }
-    Ok(Some(Mount::mask(target, "bind", Some("tmpfs"))))
+    Ok(Some(record::mask(target, "bind", Some("tmpfs"))))
 }
 
 /// Opens the directory over which a new file system is mounted; `None` if the root has nothing of this name, or no place.

@@ -4,11 +4,11 @@
 //! directory of the host gives root to every user who can execute it there. The surprise: nosuid on our own mount does
 //! not help, because the users of the host reach the file through another mount.
 
-use plumbing::pipeline::record::Process;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use plumbing::narrate;
+use plumbing::pipeline::record::Process;
 use rustix::fs::{CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatvfs, openat};
 
 use crate::entry::{Attributes, Entry, What, shown};

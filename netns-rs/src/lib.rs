@@ -19,7 +19,6 @@ mod listing;
 mod lock;
 pub mod manual;
 mod mark;
-mod member;
 mod message;
 mod monitor;
 mod name;

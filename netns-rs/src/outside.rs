@@ -7,13 +7,13 @@
 use std::net::IpAddr;
 
 use nix::errno::Errno;
+use plumbing::pipeline::record::Interface;
 use plumbing::{Fault, narrate};
 
 use crate::connection::Connection;
 use crate::leftovers::Leftovers;
 use crate::link::{Link, Veth};
 use crate::mark::{MARK, Mark, Owner};
-use crate::member::Interface;
 use crate::netlink::Netlink;
 use crate::nftables::Nftables;
 use crate::settings::Settings;
@@ -138,10 +138,11 @@ impl Outside {
     pub fn description(&self, asked: &Connection) -> Interface {
         Interface {
             name: asked.interface.clone(),
-            peer: self.veth.name.clone(),
-            bridge: asked.bridge.clone(),
+            peer: Some(self.veth.name.clone()),
+            bridge: Some(asked.bridge.clone()),
             addresses: asked.addresses.iter().map(ToString::to_string).collect(),
             gateway: asked.gateways.iter().copied().min(),
+            ..Interface::default()
         }
     }
 

@@ -9,6 +9,7 @@ use plumbing::kernel::{self, Cloned};
 use plumbing::pipeline::assembly::Hold;
 use plumbing::pipeline::ownership;
 use plumbing::pipeline::pipe::{self, Stage};
+use plumbing::pipeline::record::{Net, Network};
 use plumbing::process::chain;
 use plumbing::process::exposure::Exposure;
 use plumbing::process::namespace::Kind;
@@ -24,7 +25,7 @@ use crate::netlink::Netlink;
 use crate::options::Options;
 use crate::subject::{Opened, Subject};
 use crate::wiring::Sides;
-use crate::{directory, etc, ip_netns, listing, member, monitor, namespace, nsid, print, request, show, wiring};
+use crate::{directory, etc, ip_netns, listing, monitor, namespace, nsid, print, request, show, wiring};
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -110,7 +111,7 @@ impl Plan {
                 pipe::filter(*keep_on_error, |stage| connect(stage, connection))
             }
             Action::ShowRecords => pipe::inspect(|record, target| match show_process(target)? {
-                Some(network) => record.set("net", &network),
+                Some(network) => record.set_member(&network),
                 None => Ok(()),
             }),
             Action::Show { subject, json } => show_one(subject, *json),
@@ -172,7 +173,7 @@ fn run_in_new(connection: Option<&Connection>, command: &[OsString]) -> Result<S
 /// The record is read completely first: after something is made, only the kernel may cause a failure.
 fn connect(stage: &mut Stage, connection: &Connection) -> Result<(), Fault> {
     require_connectable(stage)?;
-    let mut net = member::Net::of(&stage.record)?;
+    let mut net = Net::of(&stage.record)?;
     let target = &stage.target;
     let host = namespace::own()?;
     let container = namespace::of(target)?;
@@ -198,7 +199,7 @@ fn require_connectable(stage: &Stage) -> Result<(), Fault> {
     ownership::require_own(&stage.target, Kind::Net, &stage.record.shown_name())
 }
 
-fn show_process(target: &Target) -> Result<Option<show::Network>, Fault> {
+fn show_process(target: &Target) -> Result<Option<Network>, Fault> {
     show::look_into(namespace::of(target)?.as_fd(), &format!("process {}'s", target.pid()), Some(target))
 }
 

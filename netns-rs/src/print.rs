@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 
+use plumbing::pipeline::record::Network;
 use plumbing::process::startup;
 use plumbing::text::Text;
 use plumbing::{Fault, Status, json, narrate};
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 use crate::leftovers::Item;
 use crate::listing::{Named, Numbered, Process};
-use crate::show::Network;
+use crate::show;
 
 /// Prints names as `ip netns list` does: each with its id if it has one.
 pub fn names(names: &[Named], as_json: bool) -> Result<Status, Fault> {
@@ -69,5 +70,5 @@ pub fn leftovers(items: &[Item], as_json: bool) -> Result<Status, Fault> {
 
 /// Prints the contents of a network namespace.
 pub fn network(network: &Network, as_json: bool) -> Result<Status, Fault> {
-    startup::print(&if as_json { json::line("what was found", network)? } else { network.to_text() })
+    startup::print(&if as_json { json::line("what was found", network)? } else { show::text(network) })
 }

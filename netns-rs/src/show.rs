@@ -4,43 +4,16 @@
 //! A link reports its peer as an index and the id of the peer's namespace, both as seen from its own side; the peer is
 //! certain only if both ends agree. Reads only.
 
-use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use plumbing::fault::on_one_line;
+use plumbing::pipeline::record::{Interface, Network};
 use plumbing::process::target::Target;
 use plumbing::{Fault, kernel};
-use serde::Serialize;
 
 use crate::link::Link;
 use crate::netlink::Netlink;
 use crate::{link, namespace, nsid, see};
-
-/// The network in a namespace; member `net` of a record.
-#[derive(Debug, Serialize)]
-pub struct Network {
-    interfaces: Vec<Interface>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gateway: Option<IpAddr>,
-}
-
-#[derive(Debug, Serialize)]
-struct Interface {
-    name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<String>,
-    state: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mac: Option<String>,
-    mtu: u32,
-    addresses: Vec<String>,
-    /// The other end of a veth pair, if it is on our side.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<String>,
-    /// The bridge of which the other end, or else this interface, is a port.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bridge: Option<String>,
-}
 
 /// Examines a network namespace; `whose` names it in texts, `target` is a process in it. A dry run does not go there,
 /// and has nothing to report.
@@ -85,12 +58,13 @@ impl Side<'_> {
         Interface {
             name: link.name.clone(),
             kind: link.kind.clone(),
-            state: link.state.clone(),
+            state: Some(link.state.clone()),
             mac: (link.index != link::LOOPBACK && !mac.is_empty()).then(|| mac.join(":")),
-            mtu: link.mtu,
-            addresses,
+            mtu: Some(link.mtu),
             peer: peer.map(|peer| peer.name.clone()),
             bridge: bridge.map(|bridge| bridge.name.clone()),
+            addresses,
+            gateway: None,
         }
     }
 
@@ -109,25 +83,22 @@ impl Side<'_> {
     }
 }
 
-impl Network {
-    /// Formats for a person: one line for each interface, then the gateway.
-    pub fn to_text(&self) -> String {
-        let mut text = String::new();
-        for interface in &self.interfaces {
-            let Interface { name, state, mtu, .. } = interface;
-            let mut line = format!("{name}: {state} mtu {mtu}");
-            let mac = interface.mac.as_ref().map(|mac| format!(" mac {mac}"));
-            let peer = interface.peer.as_ref().map(|peer| format!(" peer {peer}"));
-            let bridge = interface.bridge.as_ref().map(|bridge| format!(" bridge {bridge}"));
-            line.extend([mac, peer, bridge].into_iter().flatten());
-            line.extend(interface.addresses.iter().map(|address| format!(" {address}")));
-            // The names were chosen by root inside.
-            text.push_str(&on_one_line(&line));
-            text.push('\n');
+/// Formats a network for a person: one line for each interface, then the gateway.
+pub fn text(network: &Network) -> String {
+    let mut text = String::new();
+    for interface in &network.interfaces {
+        let Interface { name, state, mtu, mac, peer, bridge, .. } = interface;
+        let mut line = format!("{name}: {} mtu {}", state.as_deref().unwrap_or_default(), mtu.unwrap_or_default());
+        for (word, value) in [("mac", mac), ("peer", peer), ("bridge", bridge)] {
+            line.extend(value.iter().map(|value| format!(" {word} {value}")));
         }
-        text.extend(self.gateway.map(|gateway| format!("default gateway {gateway}\n")));
-        text
+        line.extend(interface.addresses.iter().map(|address| format!(" {address}")));
+        // The names were chosen by root inside.
+        text.push_str(&on_one_line(&line));
+        text.push('\n');
     }
+    text.extend(network.gateway.map(|gateway| format!("default gateway {gateway}\n")));
+    text
 }
 
 #[cfg(test)]

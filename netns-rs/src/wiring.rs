@@ -8,13 +8,13 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use plumbing::pipeline::guardian;
+use plumbing::pipeline::record::Interface;
 use plumbing::process::target::wait_readable;
 use plumbing::{Fault, narrate};
 
 use crate::connection::Connection;
 use crate::lock::Lock;
 use crate::mark::Owner;
-use crate::member::Interface;
 use crate::netlink::Netlink;
 use crate::outside::Outside;
 use crate::settings::Settings;

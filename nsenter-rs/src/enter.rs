@@ -27,9 +27,9 @@ pub(crate) mod stdin;
 mod userns_owners;
 mod wait;
 
-use plumbing::pipeline::record::Process;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use plumbing::pipeline::record::Process;
 use plumbing::process::target::Target;
 use plumbing::{Fault, narrate};
 use rustix::termios::isatty;

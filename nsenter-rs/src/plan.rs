@@ -4,7 +4,6 @@
 //! namespace is joined, because afterwards each path means something else. The steps from there to execve(2), in the
 //! order that the kernel requires, are in `enter/plan.rs`.
 
-use plumbing::pipeline::record::Process;
 use std::ffi::OsString;
 use std::os::fd::RawFd;
 
@@ -12,6 +11,7 @@ use plumbing::command_line::options::Narration;
 use plumbing::confinement::privilege::set_oom_score_adj;
 use plumbing::pipeline::assembly::Hold;
 use plumbing::pipeline::pipe::Stage;
+use plumbing::pipeline::record::Process;
 use plumbing::process::environment::Environment;
 use plumbing::process::exposure::Exposure;
 use plumbing::process::namespace::Kind;

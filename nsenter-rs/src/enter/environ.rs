@@ -4,13 +4,13 @@
 //! LESSOPEN, PS1, HOME. So the whole environment goes only to a program of the target itself, run as the user who chose
 //! it. Any other command keeps the caller's environment, and takes over only the target's locale and time zone.
 
-use plumbing::pipeline::record::Process;
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use plumbing::kernel::look;
+use plumbing::pipeline::record::Process;
 use plumbing::process::environment::Environment;
 use plumbing::process::target::{Target, read_at, status_field};
 use plumbing::{Fault, narrate};

@@ -6,11 +6,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use plumbing::Fault;
-use plumbing::pipeline::record::{Namespace, Record};
+use plumbing::pipeline::record::{self, Namespace, Record};
 use plumbing::process::namespace::Kind;
 use plumbing::process::target::{Target, own_namespace_inode};
 use plumbing::text::Text;
-use serde::Serialize;
 
 use super::{Runtime, command_of, hold, reference};
 
@@ -37,19 +36,6 @@ pub(crate) struct Container {
     pub(super) inodes: [Option<u64>; Kind::ALL.len()],
 }
 
-/// The record's member `container`.
-#[derive(Debug, Serialize)]
-struct Origin<'a> {
-    runtime: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    image: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pod: Option<&'a str>,
-    user: u32,
-}
-
 impl Container {
     /// Returns the name to show, safe on a terminal.
     pub(crate) fn shown(&self) -> String {
@@ -65,9 +51,13 @@ impl Container {
     pub(crate) fn record(&self) -> Result<Record, Fault> {
         let mut record = Record::new(Some(&self.name()), self.target.identity()?)?;
         record.set_namespaces(&self.namespaces())?;
-        let Container { id, image, pod, .. } = self;
-        let (id, image, pod) = (id.as_deref(), image.as_deref(), pod.as_deref());
-        record.set("container", &Origin { runtime: self.runtime.name(), id, image, pod, user: self.author })?;
+        record.set_member(&record::Container {
+            runtime: self.runtime.name().to_owned(),
+            id: self.id.clone(),
+            image: self.image.clone(),
+            pod: self.pod.clone(),
+            user: self.author,
+        })?;
         // For any other container, the kernel reports the cgroup of its first process.
         if let Some(group) = self.command().and_then(|command| hold::groups(&self.target, &command).transpose()) {
             record.set_member(&group?)?;

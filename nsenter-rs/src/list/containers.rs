@@ -9,12 +9,11 @@ use clap::Parser;
 use plumbing::cgroup::hierarchy::memberships;
 use plumbing::command_line::columns::aligned;
 use plumbing::command_line::options::Narration;
-use plumbing::pipeline::record::Record;
+use plumbing::pipeline::record::{Facts, Record};
 use plumbing::process::startup;
 use plumbing::process::target::Target;
 use plumbing::text::Text;
 use plumbing::{Fault, Status};
-use serde::Serialize;
 
 use crate::find::{self, Container, Runtime};
 
@@ -48,20 +47,6 @@ fn listed(text: &str) -> Result<Runtime, String> {
         Runtime::Netns => Err("named network namespaces are not containers; use --target".to_owned()),
         runtime => Ok(runtime),
     }
-}
-
-/// Facts about a container from the kernel; they, too, are in the record's member `container`.
-#[derive(Debug, Serialize)]
-struct Facts {
-    /// The start time: RFC 3339, in UTC.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    started: Option<String>,
-    /// The lines of /proc/PID/uid_map: the first id inside, the first outside, and the count.
-    uid_map: Vec<[u32; 3]>,
-    gid_map: Vec<[u32; 3]>,
-    /// The cgroup of its first process, or of a hold's command, as in /proc/PID/cgroup.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cgroup: Option<Text>,
 }
 
 /// Prints the containers.
@@ -116,7 +101,7 @@ fn row(container: &Container) -> Result<(Record, [String; 9]), Fault> {
         or_dash(facts.started.clone().unwrap_or_default()),
     ];
     let mut record = container.record()?;
-    record.set("container", &facts)?;
+    record.set_member(&facts)?;
     Ok((record, cells))
 }
 

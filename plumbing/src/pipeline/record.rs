@@ -5,10 +5,18 @@
 //! does not know, their order, and the precision of their numbers.
 
 mod cgroup;
+mod container;
+#[cfg(test)]
+mod documented;
+mod net;
 mod process;
+mod root;
 
 pub use cgroup::{Cgroup, Cpu, Memory, Pids, Usage};
+pub use container::{Container, Facts};
+pub use net::{Interface, Net, Network};
 pub use process::{FiveSets, Landlock, Process, ResourceLimit};
+pub use root::{Mount, Root};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,87 @@
+//! The record's member `net`: the interfaces of the container, as `netns-rs connect` made them or `netns-rs show` found
+//! them.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Member, Record};
+use crate::Fault;
+
+const INTERFACES: &str = "interfaces";
+const NAT: &str = "nat";
+
+/// The network in a namespace, as it was found.
+#[derive(Debug, Serialize)]
+pub struct Network {
+    /// The interfaces.
+    pub interfaces: Vec<Interface>,
+    /// The gateway of the default route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
+}
+
+impl Member for Network {
+    const KEY: &'static str = "net";
+}
+
+/// One interface. Where it was made and not found, only its name, its other end and its addresses are known.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Interface {
+    /// Its name inside.
+    pub name: String,
+    /// The kind, such as `veth`; absent for one without a kind, such as the loopback interface.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The state, as `ip link` shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// The hardware address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// The maximum length of a packet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    /// The name of the other end of a veth pair, if it is on the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// The bridge of which the other end, or else this interface, is a port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<String>,
+    /// Its addresses, each with the length of its network's prefix.
+    pub addresses: Vec<String>,
+    /// The default gateway that it leads to, if this interface was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
+}
+
+/// The member as earlier stages wrote it. What they wrote is kept, also if this version does not know it.
+pub struct Net(Map<String, Value>);
+
+impl Net {
+    /// Reads the member; an empty one if the record has none.
+    pub fn of(record: &Record) -> Result<Net, Fault> {
+        Ok(Net(record.get(Network::KEY)?.unwrap_or_default()))
+    }
+
+    /// Adds an interface, and whether it is behind NAT.
+    pub fn add(&mut self, interface: &Interface, nat: bool) -> Result<(), Fault> {
+        let interface =
+            serde_json::to_value(interface).map_err(|error| Fault::new(format!("cannot write a record: {error}")))?;
+        let nat = nat || self.0.get(NAT) == Some(&Value::Bool(true));
+        match self.0.get_mut(INTERFACES) {
+            Some(Value::Array(earlier)) => earlier.push(interface),
+            _ => {
+                self.0.insert(INTERFACES.to_owned(), vec![interface].into());
+            }
+        }
+        self.0.insert(NAT.to_owned(), nat.into());
+        Ok(())
+    }
+
+    /// Writes the member into the record.
+    pub fn write(&self, record: &mut Record) -> Result<(), Fault> {
+        record.set(Network::KEY, &self.0)
+    }
+}

@@ -102,12 +102,12 @@ impl Isolation {
         let host = namespaces::host()?;
         let mut findings = Findings::default();
         let namespaces = Namespaces::of(target, &host)?;
-        let status = proc_status::Status::of(target);
+        let status = proc_status::ProcStatus::of(target);
         let ids = Reading::of(status.as_ref().map_err(Fault::clone).and_then(|status| Ids::of(target, status)));
         let capabilities = Reading::of(status.as_ref().map(Capabilities::of).map_err(Fault::clone));
         let confinement =
             Reading::of(status.as_ref().map(|status| Confinement::of(target, status)).map_err(Fault::clone));
-        let nothing = proc_status::Status::nothing();
+        let nothing = proc_status::ProcStatus::nothing();
         let standing = Standing::of(&namespaces, ids.ok(), status.as_ref().unwrap_or(&nothing));
         rules::of_namespaces(&namespaces, &standing, &mut findings);
         if let Some(confinement) = confinement.ok() {

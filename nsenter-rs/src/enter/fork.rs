@@ -46,7 +46,7 @@ pub(crate) fn enter(entry: &mut Entry<'_>, entered: impl FnOnce() -> Result<(), 
     let mut terminal = entry.terminal()?;
     // A command with a terminal of its own gets a session of its own, too.
     entry.process.new_session &= terminal.is_none();
-    let signals = Signals::hold()?;
+    let signals = Signals::block()?;
     let is_hidden = join_pid_namespace_early(entry)?;
     let entry: &Entry<'_> = entry;
     match fork("fork", "this process crosses the border; the one outside waits")? {

@@ -59,7 +59,7 @@ impl Unreadable {
 impl<'a> Like<'a> {
     /// Reads the target's properties; stops the target for a moment if it has filters.
     pub(crate) fn of(target: &'a Target, unreadable: Unreadable) -> Result<Like<'a>, Fault> {
-        let status = Status::of(target)?;
+        let status = ProcStatus::of(target)?;
         let limits = target.read("limits")?;
         Ok(Like {
             target,
@@ -88,7 +88,7 @@ impl<'a> Like<'a> {
     /// Sets the properties that are set inside, last of all; calls `last` when user and group have changed.
     pub(crate) fn inside(&self, last: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
         // Read again, because the kernel translates the ids into the reader's user namespace.
-        let status = Status::of(self.target)?;
+        let status = ProcStatus::of(self.target)?;
         status.likeness(self.securebits)?.apply(&self.limits, &self.filters, last)
     }
 
@@ -122,7 +122,7 @@ impl<'a> Like<'a> {
 
 /// Returns the rights that we have and the target lacks, which a command would keep unless it is made like the target.
 pub(crate) fn more_than(target: &Target) -> Result<Vec<&'static str>, Fault> {
-    let theirs = Status::of(target)?;
+    let theirs = ProcStatus::of(target)?;
     let has = |field| theirs.number(field).map(|number| number != 0);
     more(Some(theirs.likeness(None)?.sets.bounding), has("Seccomp")?, has("NoNewPrivs")?)
 }
@@ -135,7 +135,7 @@ pub(crate) fn more_than_recorded(process: &Process) -> Result<Vec<&'static str>,
 fn more(bounding: Option<CapabilitySet>, is_filtered: bool, no_new_privs: bool) -> Result<Vec<&'static str>, Fault> {
     let own = std::process::id().cast_signed();
     let own = look("read our own status", "read(\"/proc/self/status\")", || kernel_text::read("/proc/self/status"))
-        .map(|text| Status { pid: own, text })?;
+        .map(|text| ProcStatus { pid: own, text })?;
     let has = |field| own.number(field).map(|number| number != 0);
     let mut more = Vec::new();
     let ours = own.likeness(None)?.sets.bounding;
@@ -162,14 +162,14 @@ fn cpus_of(target: &Target) -> Result<CpuSet, Fault> {
 }
 
 /// /proc/PID/status.
-struct Status {
+struct ProcStatus {
     pid: i32,
     text: String,
 }
 
-impl Status {
-    fn of(target: &Target) -> Result<Status, Fault> {
-        Ok(Status { pid: target.pid(), text: target.read("status")? })
+impl ProcStatus {
+    fn of(target: &Target) -> Result<ProcStatus, Fault> {
+        Ok(ProcStatus { pid: target.pid(), text: target.read("status")? })
     }
 
     fn likeness(&self, securebits: Option<CapabilitiesSecureBits>) -> Result<Likeness, Fault> {
@@ -234,7 +234,7 @@ mod tests {
     fn the_status_of_a_process_is_parsed() {
         let text = "Umask:\t0027\nUid:\t1\t2\t2\t2\nGid:\t5\t5\t5\t5\nGroups:\t7 8 \nCapInh:\t00\nCapPrm:\t20\nCapEff:\t20\n\
                     CapBnd:\t21\nCapAmb:\t0\nNoNewPrivs:\t1\nSeccomp:\t2\n";
-        let status = Status { pid: 1, text: text.to_owned() };
+        let status = ProcStatus { pid: 1, text: text.to_owned() };
         let likeness = status.likeness(None).unwrap();
         assert_eq!((likeness.uid, likeness.gid, likeness.umask), ([1, 2], [5, 5], Some(0o27)));
         assert!(likeness.no_new_privs && likeness.sets.effective == CapabilitySet::KILL);

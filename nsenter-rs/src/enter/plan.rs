@@ -1,8 +1,9 @@
 //! The steps of entering, in the order that the kernel requires: from the last ones outside, across setns(2), to the
 //! command's execve(2). `setns(2)`, `execve(2)`.
 //!
-//! The surprise is that a process is exposed twice: to processes inside from the moment it joins a mount or pid
-//! namespace, and to its own new user namespace once it has joined that.
+//! In short: stdin, cgroups, label, limits, groups; hide; setns(2); root and directory; ids, environment, keyring,
+//! terminal, descriptors, filters; execve(2). The surprise is that processes inside can see us as soon as we join a
+//! mount or pid namespace, and that root of a user namespace may trace us as soon as we join that.
 
 use std::borrow::Cow;
 use std::os::fd::BorrowedFd;
@@ -21,39 +22,46 @@ use super::environ::Surroundings;
 use super::pty::Terminal;
 use super::{Entry, security_label};
 
-/// Does everything that must be done outside, then crosses the border. Returns facts about the user namespace, if one
-/// was entered.
+/// Does what must be done outside, then crosses the border. Returns facts about the user namespace, if one was entered.
 pub(super) fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered>, Fault> {
+    let kinds = entry.namespaces.kinds();
+    let is_user = kinds.contains(Kind::User);
+    let crosses = entry.namespaces.cross_border() || is_user;
+    // The command's own stdin first, so that the next steps judge what the command will have.
     if let Some(stdin) = &entry.stdin {
         own("give the command its stdin", "dup2(stdin)", || place(stdin, 0))?;
     }
     if entry.namespaces.cross_border() {
         session::replace_null()?;
     }
+    // Through our own mounts of the hierarchies: inside, paths begin at the root of the cgroup namespace.
     if let Some(groups) = &entry.groups {
         groups.join()?;
     }
+    // Through our own /proc; the label takes effect at the execve(2).
     if let (true, Some(target)) = (entry.follow_context, entry.target) {
         security_label::follow(target)?;
     }
+    // After the cgroups, whose cpuset decides which CPUs can be chosen; and with our rights here, because raising limits
+    // and lowering the OOM score need those of the first user namespace.
     if let Some(like) = &entry.like {
         like.outside()?;
     }
-    let kinds = entry.namespaces.kinds();
-    let is_user = kinds.contains(Kind::User);
-    let crosses = entry.namespaces.cross_border() || is_user;
     if crosses {
         refuse_directories(entry.streams())?;
         // A process inside chooses what is mounted on /proc there.
         procfs::keep()?;
     }
+    // Before the user namespace, which may forbid setgroups(2) for good.
     if is_user && entry.like.is_none() {
         entry.credentials.leave_groups()?;
     }
-    if !is_hidden && crosses {
+    // Last before setns(2): from there on, processes inside can see us.
+    if crosses && !is_hidden {
         hide()?;
     }
     entry.namespaces.join()?;
+    // Again, because joining a user namespace changes the credentials, and the kernel then decides again who may trace us.
     if crosses {
         stay_hidden()?;
     }
@@ -61,8 +69,8 @@ pub(super) fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered
     is_user.then(Entered::look).transpose()
 }
 
-/// Confines itself inside, and becomes the command. Calls `last` when the credentials have their final values, then
-/// closes all descriptors but `starting`: a pipe, which leads to no file, and through which a failure is reported.
+/// Confines this process inside, and becomes the command. Calls `last` when the credentials have their final values,
+/// then closes all descriptors but `starting`: a pipe, which leads to no file, and through which a failure is reported.
 pub(super) fn run(
     entry: &Entry<'_>,
     entered: Option<Entered>,
@@ -70,6 +78,7 @@ pub(super) fn run(
     starting: Option<BorrowedFd<'_>>,
     last: impl FnOnce() -> Result<(), Fault>,
 ) -> Result<Status, Fault> {
+    // While we have all rights in the user namespace: only its root may be allowed to read the target's environment.
     let judged = match (&entry.environment, entry.target) {
         (Surroundings::OfTarget(theirs), Some(target)) => Some(theirs.judge(target, entered.is_some())?),
         _ => None,
@@ -81,6 +90,7 @@ pub(super) fn run(
         (_, None) => Cow::Owned(Environment::inherited()),
     };
     let crosses = entry.namespaces.cross_border() || entered.is_some();
+    // After the ids have changed, which clears what these steps set; before the filters, which may forbid these calls.
     let last = || {
         if crosses {
             stay_hidden()?;

@@ -22,16 +22,19 @@ use rustix::termios::{
 pub(crate) struct Terminal {
     /// The caller's terminal.
     outer: OwnedFd,
+    /// The modes that the caller's terminal had.
     saved: Termios,
+    /// Our end of the pair.
     ours: OwnedFd,
     /// The command's end, until the command has opened it.
     theirs: Option<OwnedFd>,
-    /// Which of the command's descriptors 0, 1 and 2 it replaces.
-    stands_in: [bool; 3],
+    /// Which of the command's descriptors 0, 1 and 2 the command's end replaces.
+    replaces: [bool; 3],
     /// Whether the caller types for the command; false once the caller's terminal is gone.
     input: bool,
     /// Typed bytes that the command's terminal has not accepted yet.
     pending: Vec<u8>,
+    /// Whether the caller's terminal passes on every key, including ^C.
     is_raw: bool,
     /// Whether the key that stops a job was typed and is not handled yet.
     asks_to_stop: bool,
@@ -40,7 +43,7 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Opens a pair if one of the streams, the future stdin, stdout and stderr of the command, is a terminal.
     pub(crate) fn open(streams: [BorrowedFd<'_>; 3]) -> Result<Option<Terminal>, Fault> {
-        let stands_in = streams.map(isatty);
+        let replaces = streams.map(isatty);
         let Some(outer) = streams.into_iter().find(|stream| isatty(stream)) else { return Ok(None) };
         let goal = "make a terminal for the command";
         let explained = |fault: Fault| {
@@ -59,8 +62,8 @@ impl Terminal {
             saved,
             ours,
             theirs: Some(theirs),
-            stands_in,
-            input: stands_in[0],
+            replaces,
+            input: replaces[0],
             pending: Vec::new(),
             is_raw: false,
             asks_to_stop: false,
@@ -95,13 +98,13 @@ impl Terminal {
         let Some(theirs) = &self.theirs else { return Ok(()) };
         session::begin("only the leader of a session can take a controlling terminal; setsid(2)")?;
         own(goal, "ioctl(TIOCSCTTY)", || rustix::process::ioctl_tiocsctty(theirs))?;
-        for number in (0..3).filter(|number| self.stands_in[*number as usize]) {
+        for number in (0..3).filter(|number| self.replaces[*number as usize]) {
             own(goal, format!("dup2(pty, {number})"), || place(theirs, number))?;
         }
         Ok(())
     }
 
-    /// Outside: closes the command's end, and makes the caller's terminal pass on every key, including ^C.
+    /// Closes the command's end, outside, and makes the caller's terminal pass on every key, including ^C.
     pub(crate) fn take(&mut self) -> Result<(), Fault> {
         self.theirs = None;
         if !self.is_raw && self.may_be_raw() && self.is_foreground() {
@@ -149,7 +152,7 @@ impl Terminal {
     /// Reports whether the caller's terminal may become raw. Not if the output goes elsewhere: another program of a
     /// pipeline may be using the terminal.
     fn may_be_raw(&self) -> bool {
-        self.stands_in[0] && self.stands_in[1]
+        self.replaces[0] && self.replaces[1]
     }
 
     /// Reports whether we may read keys. A program that has left line mode reads them itself.
@@ -158,10 +161,12 @@ impl Terminal {
         self.is_foreground() && (self.is_raw || in_line_mode())
     }
 
+    /// Reports whether the caller's terminal belongs to our job.
     fn is_foreground(&self) -> bool {
         tcgetpgrp(&self.outer).is_ok_and(|group| group == rustix::process::getpgrp())
     }
 
+    /// Sets the modes of the caller's terminal.
     fn set(&self, modes: &Termios) -> Result<(), Fault> {
         match tcsetattr(&self.outer, OptionalActions::Drain, modes) {
             // It has hung up, which SIGHUP reports.

@@ -120,6 +120,8 @@ impl Tracee {
 impl Drop for Tracee {
     fn drop(&mut self) {
         // Reached only after another error, after which this process ends, and with it the tracing.
-        if self.is_stopped && self.resume().is_err() {}
+        if self.is_stopped {
+            self.resume().ok();
+        }
     }
 }

@@ -61,10 +61,10 @@ struct Link {
 impl Program {
     fn load(goal: &str) -> Result<Program, Fault> {
         let types = look(goal, format!("read({TYPES:?})"), || kernel_text::bytes(TYPES)).map_err(explain_absence)?;
-        let (number, places) = Btf::parse(&types)
-            .and_then(|types| Some((types.function("bpf_iter_task")?, Places::of(&types)?)))
+        let (number, offsets) = Btf::parse(&types)
+            .and_then(|types| Some((types.function("bpf_iter_task")?, Offsets::of(&types)?)))
             .ok_or_else(|| Fault::new(format!("cannot {goal}: {TYPES} does not describe where they are stored")))?;
-        let program = instructions(&places);
+        let program = instructions(&offsets);
         let text = format!(
             "bpf(BPF_PROG_LOAD, {{prog_type=BPF_PROG_TYPE_TRACING, insn_cnt={}, license={LICENSE:?}, \
              expected_attach_type=BPF_TRACE_ITER, attach_btf_id={number}}})",
@@ -112,16 +112,16 @@ impl Link {
 
 /// The offsets of the members that the program reads.
 #[derive(Debug)]
-struct Places {
+struct Offsets {
     pid: i16,
     tgid: i16,
     real_cred: i16,
     securebits: i16,
 }
 
-impl Places {
-    fn of(types: &Btf<'_>) -> Option<Places> {
-        Some(Places {
+impl Offsets {
+    fn of(types: &Btf<'_>) -> Option<Offsets> {
+        Some(Offsets {
             pid: types.offset("task_struct", "pid")?,
             tgid: types.offset("task_struct", "tgid")?,
             // Not `cred`, which changes while the kernel acts on behalf of another user.
@@ -132,7 +132,7 @@ impl Places {
 }
 
 /// Returns the program, which writes pid and secure bits of each process, once per process, for its first thread.
-fn instructions(places: &Places) -> [Instruction; 17] {
+fn instructions(offsets: &Offsets) -> [Instruction; 17] {
     const CONTEXT: u8 = 1;
     const TASK: u8 = 6;
     const STACK: u8 = 10;
@@ -148,12 +148,12 @@ fn instructions(places: &Places) -> [Instruction; 17] {
         pointer(TASK, CONTEXT, 8),
         // The task is NULL after the last one.
         op(0x15, TASK, 0, 13, 0),
-        number(2, TASK, places.pid),
-        number(3, TASK, places.tgid),
+        number(2, TASK, offsets.pid),
+        number(3, TASK, offsets.tgid),
         op(0x5d, 2, 3, 10, 0),
         store(-8, 2),
-        pointer(3, TASK, places.real_cred),
-        number(3, 3, places.securebits),
+        pointer(3, TASK, offsets.real_cred),
+        number(3, 3, offsets.securebits),
         store(-4, 3),
         // bpf_seq_write(context->meta->seq, stack - 8, 8)
         pointer(1, CONTEXT, 0),
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn each_jump_leads_to_the_end() {
-        let program = instructions(&Places { pid: 0, tgid: 4, real_cred: 8, securebits: 16 });
+        let program = instructions(&Offsets { pid: 0, tgid: 4, real_cred: 8, securebits: 16 });
         for (at, one) in program.iter().enumerate().filter(|(_, one)| one.offset > 0 && matches!(one.code, 0x15 | 0x5d))
         {
             assert_eq!(at + 1 + one.offset as usize, program.len() - 2, "{one:?}");

@@ -27,19 +27,19 @@ pub(crate) fn owner(shown: &str, namespace: impl AsFd) -> Result<Owner, Fault> {
 /// Returns the ancestors of the user namespace `inner` that own one of `owned`, the outermost first, without our own.
 pub(crate) fn above<'a>(inner: &OwnedFd, owned: &'a [Owner]) -> Result<Vec<&'a Owner>, Fault> {
     let ours = own_namespace_inode(Kind::User);
-    let mut way = Vec::new();
-    let mut at = namespace_owner(inner).ok();
+    let mut ancestors = Vec::new();
+    let mut next = namespace_owner(inner).ok();
     // The kernel returns no parent above our own user namespace.
-    while let Some(fd) = at {
+    while let Some(fd) = next {
         let inode = inode(&fd)?;
         if Some(inode) == ours {
             break;
         }
-        at = namespace_owner(&fd).ok();
-        way.push(inode);
+        next = namespace_owner(&fd).ok();
+        ancestors.push(inode);
     }
     let mut found = Vec::new();
-    for wanted in way.iter().rev() {
+    for wanted in ancestors.iter().rev() {
         for owner in owned {
             if inode(&owner.fd)? == *wanted {
                 found.push(owner);

@@ -18,9 +18,9 @@ use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::pty::Terminal;
 
-/// The signals that are forwarded. SIGTTIN and SIGTTOU are only blocked, so that they do not stop us while we set the
-/// terminal.
-const HANDED_ON: &[Signal] = &[
+/// The signals that are forwarded to the command. SIGTTIN and SIGTTOU are only blocked, so that they do not stop us
+/// while we set the terminal.
+const FORWARDED: &[Signal] = &[
     Signal::SIGHUP,
     Signal::SIGINT,
     Signal::SIGQUIT,
@@ -41,17 +41,16 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Blocks the signals from now on.
-    pub(crate) fn hold() -> Result<Signals, Fault> {
-        let goal = "hold signals for the command";
-        let mut held: SigSet = HANDED_ON.iter().copied().collect();
-        let queue = {
-            held.add(Signal::SIGCHLD);
-            own(goal, "signalfd4()", || SignalFd::with_flags(&held, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK))?
-        };
-        held.add(Signal::SIGTTIN);
-        held.add(Signal::SIGTTOU);
+    pub(crate) fn block() -> Result<Signals, Fault> {
+        let goal = "block signals for the command";
+        let mut blocked: SigSet = FORWARDED.iter().copied().collect();
+        blocked.add(Signal::SIGCHLD);
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let queue = own(goal, "signalfd4()", || SignalFd::with_flags(&blocked, flags))?;
+        blocked.add(Signal::SIGTTIN);
+        blocked.add(Signal::SIGTTOU);
         let how = nix::sys::signal::SigmaskHow::SIG_BLOCK;
-        let before = own(goal, "rt_sigprocmask(SIG_BLOCK)", || held.thread_swap_mask(how))?;
+        let before = own(goal, "rt_sigprocmask(SIG_BLOCK)", || blocked.thread_swap_mask(how))?;
         Ok(Signals { before, queue })
     }
 
@@ -73,6 +72,7 @@ impl Signals {
     }
 }
 
+/// Stops this process, as a shell expects of a job whose command has stopped.
 fn stop_ourselves() -> Result<(), Fault> {
     let own = nix::unistd::getpid();
     call("stop with the command", format!("kill({own}, SIGSTOP)"), "the command has stopped; waitpid(2)", || {
@@ -87,7 +87,7 @@ pub(crate) fn attend(
     signals: &Signals,
     mut terminal: Option<&mut Terminal>,
 ) -> Result<Status, Fault> {
-    let command = Command::open(pid, leads_session)?;
+    let command = Child::open(pid, leads_session)?;
     if let Some(terminal) = &mut terminal {
         terminal.take()?;
     }
@@ -104,11 +104,11 @@ pub(crate) fn attend(
                 return Ok(status);
             }
         }
-        let signalled = match &mut terminal {
+        let is_signaled = match &mut terminal {
             Some(terminal) => terminal.relay(signals.queue.as_fd())?,
             None => wait_readable(signals.queue.as_fd(), None)?,
         };
-        if signalled {
+        if is_signaled {
             command.forward(signals, &mut terminal)?;
         }
         if let Some(group) = terminal.as_mut().and_then(|terminal| terminal.stop_typed()) {
@@ -117,26 +117,28 @@ pub(crate) fn attend(
     }
 }
 
+/// What the command does.
 enum State {
     Runs,
     Stopped,
     Ended(Status),
 }
 
-struct Command {
+/// The command, which is our child.
+struct Child {
     pid: i32,
     pidfd: OwnedFd,
-    /// Whether it left our session without a terminal.
+    /// Whether it leads a session of its own, without a terminal.
     leads_session: bool,
 }
 
-impl Command {
-    fn open(pid: i32, leads_session: bool) -> Result<Command, Fault> {
+impl Child {
+    fn open(pid: i32, leads_session: bool) -> Result<Child, Fault> {
         // Only we reap our child; until then the pid cannot be reused.
         let pidfd = look("watch the command", format!("pidfd_open({pid})"), || {
             pidfd_open(rustix::process::Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH)?, PidfdFlags::empty())
         })?;
-        Ok(Command { pid, pidfd, leads_session })
+        Ok(Child { pid, pidfd, leads_session })
     }
 
     fn state(&self) -> Result<State, Fault> {
@@ -151,6 +153,7 @@ impl Command {
         })
     }
 
+    /// Forwards the signals that have arrived, as far as the command has not received them already.
     fn forward(&self, signals: &Signals, terminal: &mut Option<&mut Terminal>) -> Result<(), Fault> {
         while let Some(info) = own("read a signal", "read(signalfd)", || signals.queue.read_signal())? {
             let Ok(signal) = Signal::try_from(info.ssi_signo.cast_signed()) else { continue };
@@ -236,6 +239,7 @@ impl Command {
         unless_out_of_reach(sent)
     }
 
+    /// Signals the command alone.
     fn send(&self, signal: Signal, why: &str) -> Result<(), Fault> {
         let text = format!("pidfd_send_signal(pidfd of {}, {signal})", self.pid);
         let number = rustix::process::Signal::from_named_raw(signal as i32).ok_or(nix::errno::Errno::EINVAL);

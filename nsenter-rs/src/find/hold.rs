@@ -2,7 +2,7 @@
 //! include the name. Nothing is stored on disk. `pid_namespaces(7)`.
 //!
 //! The surprise: such an init is neither confined nor in the container's cgroup. A command that runs in the
-//! container shows how it is confined: see `model.rs`.
+//! container shows how it is confined: see `held_command.rs`.
 
 use plumbing::Fault;
 use plumbing::cgroup::hierarchy::memberships;

@@ -8,7 +8,7 @@ use plumbing::process::kernel_text;
 use rustix::thread::CapabilitySet;
 use serde::Serialize;
 
-use super::proc_status::Status;
+use super::proc_status::ProcStatus;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Capabilities {
@@ -30,7 +30,7 @@ struct Set {
 }
 
 impl Capabilities {
-    pub(super) fn of(status: &Status) -> Capabilities {
+    pub(super) fn of(status: &ProcStatus) -> Capabilities {
         let docker = docker();
         // Docker leaves these two sets empty.
         let none = CapabilitySet::empty();

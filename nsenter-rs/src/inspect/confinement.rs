@@ -9,7 +9,7 @@ use plumbing::process::target::Target;
 use plumbing::text::Text;
 use serde::Serialize;
 
-use super::proc_status::Status;
+use super::proc_status::ProcStatus;
 use super::reading::Reading;
 
 #[derive(Debug, Serialize)]
@@ -23,7 +23,7 @@ pub(super) struct Confinement {
 }
 
 impl Confinement {
-    pub(super) fn of(target: &Target, status: &Status) -> Confinement {
+    pub(super) fn of(target: &Target, status: &ProcStatus) -> Confinement {
         let mode = |mode| match mode {
             0 => "off",
             1 => "strict",

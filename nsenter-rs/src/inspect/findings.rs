@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::id_maps::Ids;
 use super::namespaces::Namespaces;
-use super::proc_status::Status;
+use super::proc_status::ProcStatus;
 
 /// The maximum number of examples of one finding.
 const EXAMPLES: usize = 8;
@@ -109,7 +109,7 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) fn of(namespaces: &Namespaces, ids: Option<&Ids>, status: &Status) -> Standing {
+    pub(super) fn of(namespaces: &Namespaces, ids: Option<&Ids>, status: &ProcStatus) -> Standing {
         let is_root = ids.is_some_and(|ids| ids.is_root);
         // If we may not read the link, the map shows it: only the initial user namespace maps every id to itself.
         let in_host_user =

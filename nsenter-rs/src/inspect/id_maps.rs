@@ -8,7 +8,7 @@ use plumbing::process::namespace::Kind;
 use plumbing::process::target::{Target, own_namespace_inode};
 use serde::Serialize;
 
-use super::proc_status::Status;
+use super::proc_status::ProcStatus;
 
 /// All ids, mapped to themselves: the map of the initial user namespace.
 const ALL: [u64; 3] = [0, 0, 4_294_967_295];
@@ -29,7 +29,7 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    pub(super) fn of(target: &Target, status: &Status) -> Result<Ids, Fault> {
+    pub(super) fn of(target: &Target, status: &ProcStatus) -> Result<Ids, Fault> {
         let (uid_map, gid_map) = (map(&target.read("uid_map")?), map(&target.read("gid_map")?));
         let root_outside = uid_map.iter().find(|[inside, ..]| *inside == 0).map(|[_, outside, _]| *outside);
         let is_ours = target.namespace_inode(Kind::User).is_ok_and(|inode| inode == own_namespace_inode(Kind::User));

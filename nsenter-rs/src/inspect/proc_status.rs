@@ -8,7 +8,7 @@ use rustix::thread::CapabilitySet;
 
 /// The values of the lines that matter here.
 #[derive(Debug)]
-pub(super) struct Status {
+pub(super) struct ProcStatus {
     /// The real, effective, saved and file system uid.
     pub(super) uid: Vec<u32>,
     pub(super) gid: Vec<u32>,
@@ -25,15 +25,15 @@ pub(super) struct Status {
     pub(super) seccomp_filters: Option<u32>,
 }
 
-impl Status {
-    pub(super) fn of(target: &Target) -> Result<Status, Fault> {
-        Ok(Status::parse(&target.read("status")?))
+impl ProcStatus {
+    pub(super) fn of(target: &Target) -> Result<ProcStatus, Fault> {
+        Ok(ProcStatus::parse(&target.read("status")?))
     }
 
     /// Returns what is known about a process whose status we may not read.
-    pub(super) fn nothing() -> Status {
+    pub(super) fn nothing() -> ProcStatus {
         let empty = CapabilitySet::empty();
-        Status {
+        ProcStatus {
             uid: Vec::new(),
             gid: Vec::new(),
             groups: Vec::new(),
@@ -48,8 +48,8 @@ impl Status {
         }
     }
 
-    fn parse(text: &str) -> Status {
-        let mut status = Status::nothing();
+    fn parse(text: &str) -> ProcStatus {
+        let mut status = ProcStatus::nothing();
         for (key, value) in text.lines().filter_map(|line| line.split_once(':')) {
             let value = value.trim();
             let numbers = || value.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect();
@@ -86,7 +86,7 @@ mod tests {
     fn a_status_is_read_by_its_keys() {
         let text = "Name:\ta\\nUid:\t5\nUid:\t0\t0\t7\t0\nGroups:\t5 6 \nCapEff:\t00000000a80425fb\nNoNewPrivs:\t1\n\
                     Seccomp:\t2\nSeccomp_filters:\t3\n";
-        let status = Status::parse(text);
+        let status = ProcStatus::parse(text);
         assert!(status.is(7) && !status.is(5) && status.no_new_privs);
         assert_eq!((status.effective.bits(), status.groups.as_slice()), (0xa804_25fb, &[5, 6][..]));
         assert_eq!((status.seccomp, status.seccomp_filters), (Some(2), Some(3)));

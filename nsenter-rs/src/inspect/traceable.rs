@@ -12,13 +12,13 @@ use rustix::thread::CapabilitySet;
 
 use super::findings::{Findings, Severity, Standing};
 use super::namespaces::Namespaces;
-use super::proc_status::Status;
+use super::proc_status::ProcStatus;
 
 /// Adds a finding for each such process. The host's pid namespace has a finding of its own.
 pub(super) fn of(
     target: &Target,
     namespaces: &Namespaces,
-    status: &Status,
+    status: &ProcStatus,
     standing: &Standing,
     findings: &mut Findings,
 ) -> Result<(), Fault> {
@@ -32,7 +32,7 @@ pub(super) fn of(
             continue;
         }
         // A process that has ended meanwhile is not a danger any more.
-        let Ok(other) = Target::of_pid(pid).and_then(|other| Status::of(&other)) else { continue };
+        let Ok(other) = Target::of_pid(pid).and_then(|other| ProcStatus::of(&other)) else { continue };
         if is_stronger(&other, status) {
             let reason = "a process in its pid namespace can do more, and with CAP_SYS_PTRACE it can make that process execute any system call";
             findings.add_at(Severity::Danger, "traces-stronger", reason, Text::from(&*pid.to_string()));
@@ -43,9 +43,9 @@ pub(super) fn of(
 
 /// Returns whether the other process has an effective capability that the inspected one cannot get, or no filter
 /// although the inspected one has one. CAP_KILL is not counted: in a pid namespace it can end only what is in there.
-fn is_stronger(other: &Status, inspected: &Status) -> bool {
+fn is_stronger(other: &ProcStatus, inspected: &ProcStatus) -> bool {
     let within_reach = inspected.permitted | inspected.bounding | CapabilitySet::KILL;
-    let has_filter = |status: &Status| status.seccomp == Some(2);
+    let has_filter = |status: &ProcStatus| status.seccomp == Some(2);
     !within_reach.contains(other.effective) || (has_filter(inspected) && !has_filter(other))
 }
 
@@ -55,8 +55,8 @@ mod tests {
 
     #[test]
     fn a_filter_and_capabilities_are_compared() {
-        let status = |effective, seccomp| Status { effective, seccomp: Some(seccomp), ..Status::nothing() };
-        let inspected = Status { bounding: CapabilitySet::CHOWN, ..status(CapabilitySet::CHOWN, 2) };
+        let status = |effective, seccomp| ProcStatus { effective, seccomp: Some(seccomp), ..ProcStatus::nothing() };
+        let inspected = ProcStatus { bounding: CapabilitySet::CHOWN, ..status(CapabilitySet::CHOWN, 2) };
         assert!(is_stronger(&status(CapabilitySet::SYS_ADMIN, 2), &inspected));
         assert!(is_stronger(&status(CapabilitySet::empty(), 0), &inspected));
         assert!(!is_stronger(&status(CapabilitySet::CHOWN | CapabilitySet::KILL, 2), &inspected));

@@ -89,6 +89,7 @@ impl Terminal {
         }
     }
 
+    /// Reads what was typed, and relays it.
     fn read_keys(&mut self) {
         let mut buffer = [0; 4096];
         match rustix::io::read(&self.outer, &mut buffer) {
@@ -123,6 +124,7 @@ impl Terminal {
         }
     }
 
+    /// Relays typed bytes as far as the command's terminal accepts them.
     fn pass_on_keys(&mut self) {
         if self.pending.is_empty() {
             return;

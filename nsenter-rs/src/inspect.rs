@@ -18,12 +18,12 @@ mod kernel_files;
 mod mount_table;
 mod mounts;
 mod namespaces;
+mod page;
 mod proc_status;
 mod reading;
 mod rules;
 mod sockets;
 mod subject;
-mod table;
 mod traceable;
 
 use plumbing::command_line::folding;
@@ -77,7 +77,7 @@ pub(crate) fn print(subject: &Subject, json: bool) -> Result<Status, Fault> {
         record.set("isolation", &isolation)?;
         startup::print(&record.to_line())
     } else {
-        startup::print(&folding::for_terminal(&table::page(&record, &target, &isolation)))
+        startup::print(&folding::for_terminal(&page::page(&record, &target, &isolation)))
     }
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::proc_status::ProcStatus;
 
+/// The capability sets, as a member of `isolation`.
 #[derive(Debug, Serialize)]
 pub(super) struct Capabilities {
     effective: Set,
@@ -30,6 +31,7 @@ struct Set {
 }
 
 impl Capabilities {
+    /// Takes the sets from the status of a process.
     pub(super) fn of(status: &ProcStatus) -> Capabilities {
         let docker = docker();
         // Docker leaves these two sets empty.

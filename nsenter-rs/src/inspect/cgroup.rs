@@ -10,6 +10,7 @@ use plumbing::pipeline::record::{Cgroup, Record, Usage};
 use plumbing::process::target::Target;
 use serde::Serialize;
 
+/// The cgroups of a process, as a member of `isolation`.
 #[derive(Debug, Serialize)]
 pub(super) struct Group {
     #[serde(flatten)]
@@ -18,6 +19,7 @@ pub(super) struct Group {
     pub(super) effective: Effective,
 }
 
+/// The limits that apply; `None` if there is none.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Effective {
     #[serde(rename = "memory.max")]
@@ -27,6 +29,7 @@ pub(super) struct Effective {
 }
 
 impl Group {
+    /// Reads the cgroups of the process; for the init of a hold, those of the record.
     pub(super) fn of(record: &Record, target: &Target) -> Result<Group, Fault> {
         let recorded: Option<Cgroup> = record.member()?;
         let usage = match recorded {

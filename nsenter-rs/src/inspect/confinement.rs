@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::proc_status::ProcStatus;
 use super::reading::Reading;
 
+/// The restrictions of a process, as a member of `isolation`.
 #[derive(Debug, Serialize)]
 pub(super) struct Confinement {
     pub(super) no_new_privs: bool,
@@ -23,6 +24,7 @@ pub(super) struct Confinement {
 }
 
 impl Confinement {
+    /// Takes the restrictions from the status of a process, and reads its label.
     pub(super) fn of(target: &Target, status: &ProcStatus) -> Confinement {
         let mode = |mode| match mode {
             0 => "off",

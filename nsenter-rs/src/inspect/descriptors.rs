@@ -20,6 +20,7 @@ use super::reading::List;
 /// The maximum number of descriptors that are examined.
 const MOST: usize = 4096;
 
+/// A descriptor that leads to the host.
 #[derive(Debug, Serialize)]
 pub(super) struct Leak {
     /// The number of the descriptor, or `cwd`.

@@ -34,6 +34,7 @@ const ON_SAME_MOUNT: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_MAGICLINKS)
     .union(ResolveFlags::NO_XDEV);
 
+/// A device in the process's /dev.
 #[derive(Debug, Serialize)]
 pub(super) struct Device {
     pub(super) name: Text,

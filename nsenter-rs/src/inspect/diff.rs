@@ -10,8 +10,8 @@ use plumbing::text::Text;
 use serde_json::{Map, Value, json};
 
 use super::Isolation;
+use super::page::capped;
 use super::subject::Subject;
-use super::table::capped;
 
 /// Members that identify or measure something, and do not say how it is isolated; for `namespaces`, those of each kind.
 const LEFT_OUT: &[&str] = &[
@@ -46,6 +46,7 @@ struct Difference {
 }
 
 impl Side {
+    /// Inspects one of the two.
     pub(super) fn of(subject: &Subject) -> Result<Side, Fault> {
         let (record, target) = subject.open()?;
         let isolation = Isolation::of(&record, &target)?;

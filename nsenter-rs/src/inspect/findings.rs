@@ -19,6 +19,7 @@ const EXAMPLES: usize = 8;
 /// The maximum number of bytes of an example.
 const LONGEST: usize = 192;
 
+/// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Severity {
@@ -26,6 +27,7 @@ pub(super) enum Severity {
     Weakness,
 }
 
+/// One finding.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Finding {
     pub(super) severity: Severity,
@@ -46,10 +48,12 @@ pub(super) struct Finding {
 pub(super) struct Findings(Vec<Finding>);
 
 impl Findings {
+    /// Adds a finding about the process as a whole.
     pub(super) fn add(&mut self, severity: Severity, id: &'static str, reason: impl Into<String>) {
         self.put(severity, id, reason.into(), None);
     }
 
+    /// Adds a finding about an object, such as a mount point.
     pub(super) fn add_at(&mut self, severity: Severity, id: &'static str, reason: impl Into<String>, about: Text) {
         self.put(severity, id, reason.into(), Some(shortened(about)));
     }
@@ -80,6 +84,7 @@ impl Findings {
         self.0.sort_by_key(|finding| finding.severity);
     }
 
+    /// Returns the findings in their order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Finding> {
         self.0.iter()
     }
@@ -109,6 +114,7 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    /// Determines the standing of a process from what was read about it.
     pub(super) fn of(namespaces: &Namespaces, ids: Option<&Ids>, status: &ProcStatus) -> Standing {
         let is_root = ids.is_some_and(|ids| ids.is_root);
         // If we may not read the link, the map shows it: only the initial user namespace maps every id to itself.

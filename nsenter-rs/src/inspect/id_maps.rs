@@ -13,6 +13,7 @@ use super::proc_status::ProcStatus;
 /// All ids, mapped to themselves: the map of the initial user namespace.
 const ALL: [u64; 3] = [0, 0, 4_294_967_295];
 
+/// The ids of a process, as a member of `isolation`.
 #[derive(Debug, Serialize)]
 pub(super) struct Ids {
     /// The effective uid, as we see it.
@@ -29,6 +30,7 @@ pub(super) struct Ids {
 }
 
 impl Ids {
+    /// Reads the id maps, and takes the ids from the status of the process.
     pub(super) fn of(target: &Target, status: &ProcStatus) -> Result<Ids, Fault> {
         let (uid_map, gid_map) = (map(&target.read("uid_map")?), map(&target.read("gid_map")?));
         let root_outside = uid_map.iter().find(|[inside, ..]| *inside == 0).map(|[_, outside, _]| *outside);

@@ -48,6 +48,7 @@ const ROWS: &[Row] = &[
     row("proc", "/scsi", false, "adds and removes the host's disks"),
 ];
 
+/// Such a file, and how the process sees it.
 #[derive(Debug, Serialize)]
 pub(super) struct KernelFile {
     pub(super) path: Text,
@@ -55,6 +56,7 @@ pub(super) struct KernelFile {
     pub(super) state: &'static str,
 }
 
+/// Lists these files as the mounts of a process show them, with a finding for each that is open.
 pub(super) fn of(table: &MountTable, standing: &Standing, findings: &mut Findings) -> List<KernelFile> {
     let (mut files, mut seen) = (List::new(), HashSet::new());
     let is_one = |mount: &&Mount| mount.fs_type == "proc" || mount.fs_type == "sysfs";

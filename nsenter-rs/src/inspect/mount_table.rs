@@ -13,6 +13,7 @@ use plumbing::process::target::Target;
 
 use super::reading::each_line;
 
+/// The mounts of a process.
 #[derive(Debug)]
 pub(super) struct MountTable {
     pub(super) mounts: Vec<Mount>,
@@ -25,12 +26,14 @@ pub(super) struct MountTable {
 }
 
 impl MountTable {
+    /// Reads the mounts of a process, as far as the limit allows.
     pub(super) fn of(target: &Target) -> Result<MountTable, Fault> {
         let mut mounts = Vec::new();
         let is_whole = each_line(target, "mountinfo", |line| mounts.extend(Mount::parse(line)))?;
         Ok(MountTable::new(mounts, is_whole))
     }
 
+    /// Builds the table from its mounts.
     pub(super) fn new(mounts: Vec<Mount>, is_whole: bool) -> MountTable {
         let ids: HashSet<u64> = mounts.iter().map(|mount| mount.id).collect();
         let (mut children, mut by_device) = (HashMap::<_, HashMap<_, _>>::new(), HashMap::<_, Vec<_>>::new());

@@ -21,6 +21,7 @@ use super::reading::List;
 use Severity::{Danger, Weakness};
 use plumbing::confinement::sensitive::{DIRECTORIES, PROGRAMS, SOCKET_NAMES, SOCKET_PATHS};
 
+/// The mounts of a process, as a member of `isolation`.
 #[derive(Debug, Serialize)]
 pub(super) struct Mounts {
     pub(super) total: usize,
@@ -29,6 +30,7 @@ pub(super) struct Mounts {
     pub(super) kernel_files: List<KernelFile>,
 }
 
+/// A mount that shows files of the host.
 #[derive(Debug, Serialize)]
 pub(super) struct OfHost {
     pub(super) point: Text,
@@ -54,6 +56,7 @@ impl Mounts {
         Mounts { total: table.mounts.len(), of_host: List::new(), kernel_files: List::new() }
     }
 
+    /// Judges all mounts, with a finding for each that gives a way to the host.
     pub(super) fn of(table: &MountTable, judge: &Judge<'_>, findings: &mut Findings) -> Mounts {
         let mut of_host = List::new();
         let peers = judge.host.peer_groups();

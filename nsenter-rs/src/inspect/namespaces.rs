@@ -28,6 +28,7 @@ pub(super) fn host() -> Result<Target, Fault> {
 #[derive(Debug)]
 pub(super) struct Namespaces(Vec<(Kind, Reading<Namespace>)>);
 
+/// A namespace of the process.
 #[derive(Debug, serde::Serialize)]
 pub(super) struct Namespace {
     inode: u64,
@@ -38,6 +39,7 @@ pub(super) struct Namespace {
     pub(super) with: List<Sharer>,
 }
 
+/// A process that shares a namespace.
 #[derive(Debug, serde::Serialize)]
 pub(super) struct Sharer {
     pub(super) pid: i32,
@@ -45,6 +47,7 @@ pub(super) struct Sharer {
 }
 
 impl Namespaces {
+    /// Reads the namespaces of a process, compares them with the host's, and finds who shares them.
     pub(super) fn of(target: &Target, host: &Target) -> Result<Namespaces, Fault> {
         let mut found = Vec::new();
         for kind in Kind::ALL {
@@ -63,14 +66,15 @@ impl Namespaces {
         Ok(namespaces)
     }
 
+    /// Returns the namespaces in the order of their kinds.
     pub(super) fn iter(&self) -> impl Iterator<Item = &(Kind, Reading<Namespace>)> {
         self.0.iter()
     }
 
     /// Returns whether the namespace of this kind is the host's; `None` if that is not known.
     pub(super) fn is_host(&self, kind: Kind) -> Option<bool> {
-        let (_, seen) = self.iter().find(|(known, _)| *known == kind)?;
-        seen.ok().map(|namespace| namespace.host)
+        let (_, reading) = self.iter().find(|(known, _)| *known == kind)?;
+        reading.ok().map(|namespace| namespace.host)
     }
 
     fn inode(&self, kind: Kind) -> Option<u64> {
@@ -120,8 +124,8 @@ impl Namespaces {
 impl Serialize for Namespaces {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (kind, seen) in &self.0 {
-            map.serialize_entry(kind.proc_name(), seen)?;
+        for (kind, reading) in &self.0 {
+            map.serialize_entry(kind.proc_name(), reading)?;
         }
         map.end()
     }

@@ -26,6 +26,7 @@ pub(super) struct ProcStatus {
 }
 
 impl ProcStatus {
+    /// Reads the status of a process.
     pub(super) fn of(target: &Target) -> Result<ProcStatus, Fault> {
         Ok(ProcStatus::parse(&target.read("status")?))
     }

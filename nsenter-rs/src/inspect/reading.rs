@@ -26,6 +26,7 @@ pub(super) enum Reading<T> {
 }
 
 impl<T> Reading<T> {
+    /// Keeps the value, or the reason.
     pub(super) fn of(read: Result<T, Fault>) -> Reading<T> {
         match read {
             Ok(value) => Reading::Value(value),
@@ -33,6 +34,7 @@ impl<T> Reading<T> {
         }
     }
 
+    /// Returns the value, if it could be read.
     pub(super) fn ok(&self) -> Option<&T> {
         match self {
             Reading::Value(value) => Some(value),
@@ -59,6 +61,7 @@ pub(super) struct List<T> {
 }
 
 impl<T> List<T> {
+    /// Returns an empty list.
     pub(super) fn new() -> List<T> {
         List { total: 0, shown: Vec::new(), bytes: 0 }
     }

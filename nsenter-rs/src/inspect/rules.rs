@@ -42,6 +42,7 @@ const CAPABILITIES: &[(CapabilitySet, &str)] = &[
 const PRIVILEGED: CapabilitySet =
     CapabilitySet::SYS_ADMIN.union(CapabilitySet::SYS_MODULE).union(CapabilitySet::SYS_RAWIO);
 
+/// Adds a finding for each namespace that is the host's.
 pub(super) fn of_namespaces(namespaces: &Namespaces, standing: &Standing, findings: &mut Findings) {
     let shared = |kind| namespaces.is_host(kind) == Some(true);
     let as_root = standing.as_root().unwrap_or(Weakness);
@@ -86,6 +87,7 @@ pub(super) fn of_namespaces(namespaces: &Namespaces, standing: &Standing, findin
     }
 }
 
+/// Adds a finding for each capability that Docker does not grant.
 pub(super) fn of_capabilities(standing: &Standing, confinement: &Confinement, findings: &mut Findings) {
     let mut rest = standing.power.difference(capabilities::docker());
     if standing.power.contains(PRIVILEGED) && confinement.seccomp != Some("filter") {
@@ -116,6 +118,7 @@ pub(super) fn of_tracing(namespaces: &Namespaces, standing: &Standing, findings:
     }
 }
 
+/// Adds a finding for each missing restriction.
 pub(super) fn of_confinement(confinement: &Confinement, standing: &Standing, findings: &mut Findings) {
     if confinement.seccomp == Some("off") {
         findings.add(Weakness, "no-seccomp", "no system call filter: every system call can be probed for flaws");
@@ -128,6 +131,7 @@ pub(super) fn of_confinement(confinement: &Confinement, standing: &Standing, fin
     }
 }
 
+/// Adds a finding for each missing limit.
 pub(super) fn of_cgroup(group: &Group, findings: &mut Findings) {
     if group.effective.memory.is_none() {
         findings.add(Weakness, "no-memory-limit", "none of its cgroups limits memory: it can use up the host's memory");

@@ -17,6 +17,7 @@ const BOUND: &str = "07";
 /// `__SO_ACCEPTCON` of a Unix socket.
 const ACCEPTS: u32 = 1 << 16;
 
+/// A socket that others can reach.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Socket {
     /// `tcp`, `tcp6`, `udp`, `udp6`, `unix`.
@@ -25,6 +26,7 @@ pub(super) struct Socket {
     pub(super) local: Text,
 }
 
+/// Lists the sockets of the process's network namespace.
 pub(super) fn of(target: &Target) -> Result<List<Socket>, Fault> {
     let mut sockets = List::new();
     for (protocol, state) in [("tcp", LISTEN), ("tcp6", LISTEN), ("udp", BOUND), ("udp6", BOUND)] {

@@ -18,9 +18,9 @@ use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use super::column::Column;
 use super::filter::Expression;
 use super::inventory::Inventory;
-use super::line::{Kinship, Relation};
+use super::line::{Relation, Relations};
 use super::mount::{self, Mount};
-use super::parent_and_owner::Memory;
+use super::parent_and_owner::KnownRelatives;
 use super::process;
 use crate::find::{self, Containers};
 
@@ -37,11 +37,11 @@ pub(crate) enum Cell {
     Lines(Vec<Vec<u8>>),
 }
 
-/// A inventory, and the answers to what was asked about it so far.
+/// An inventory, and the answers to what was asked about it so far.
 pub(crate) struct View<'a> {
     inventory: &'a Inventory,
     filter: Option<&'a Expression>,
-    relatives: Memory,
+    relatives: KnownRelatives,
     parents: RefCell<HashMap<i32, Option<i32>>>,
     nsids: RefCell<HashMap<u64, Option<Nsid>>>,
     netlink: OnceCell<Option<OwnedFd>>,
@@ -56,7 +56,7 @@ impl<'a> View<'a> {
         View {
             inventory,
             filter,
-            relatives: Memory::default(),
+            relatives: KnownRelatives::default(),
             parents: RefCell::default(),
             nsids: RefCell::default(),
             netlink: OnceCell::new(),
@@ -159,7 +159,7 @@ impl<'a> View<'a> {
     }
 }
 
-impl Kinship for View<'_> {
+impl Relations for View<'_> {
     fn parent_process(&self, pid: i32) -> Option<i32> {
         self.parent(pid)
     }

@@ -190,7 +190,7 @@ impl Inventory {
 
     /// Returns the process with this pid.
     pub(crate) fn process(&self, pid: i32) -> Option<&Process> {
-        self.processes.binary_search_by_key(&pid, |process| process.pid).ok().map(|place| &self.processes[place])
+        self.processes.binary_search_by_key(&pid, |process| process.pid).ok().map(|index| &self.processes[index])
     }
 
     /// Returns the processes in a namespace.

@@ -45,7 +45,7 @@ pub(crate) struct Drawn {
 }
 
 /// The relations between namespaces and between processes, as far as they are known.
-pub(crate) trait Kinship {
+pub(crate) trait Relations {
     /// Returns the parent of this process.
     fn parent_process(&self, pid: i32) -> Option<i32>;
     /// Returns the parent or the owner of this namespace.
@@ -65,7 +65,7 @@ pub(crate) struct Lines<'a, K> {
     of_namespace: HashMap<u64, usize>,
 }
 
-impl<'a, K: Kinship> Lines<'a, K> {
+impl<'a, K: Relations> Lines<'a, K> {
     /// Returns an empty list.
     pub(crate) fn new(facts: &'a K, tree: Option<Relation>) -> Self {
         Lines { facts, tree, lines: Vec::new(), of_process: HashMap::new(), of_namespace: HashMap::new() }
@@ -131,11 +131,11 @@ impl<'a, K: Kinship> Lines<'a, K> {
                 self.facts.relative(namespace, relation).and_then(|relative| self.of_namespace.get(&relative).copied())
             }
         };
-        let place = self.lines.len();
+        let index = self.lines.len();
         self.lines.push(Line { namespace, pid, above });
-        self.of_namespace.insert(namespace, place);
+        self.of_namespace.insert(namespace, index);
         if let Some(pid) = pid {
-            self.of_process.insert(pid, place);
+            self.of_process.insert(pid, index);
         }
     }
 
@@ -147,18 +147,18 @@ impl<'a, K: Kinship> Lines<'a, K> {
     /// Returns the lines as a tree, from the top down.
     pub(crate) fn drawn(self) -> Vec<Drawn> {
         let mut below: Vec<Vec<usize>> = vec![Vec::new(); self.lines.len()];
-        for (place, line) in self.lines.iter().enumerate() {
+        for (index, line) in self.lines.iter().enumerate() {
             if let Some(above) = line.above {
-                below[above].push(place);
+                below[above].push(index);
             }
         }
-        let roots = (0..self.lines.len()).rev().filter(|place| self.lines[*place].above.is_none());
-        let mut next: Vec<_> = roots.map(|place| (place, 0, true)).collect();
+        let roots = (0..self.lines.len()).rev().filter(|index| self.lines[*index].above.is_none());
+        let mut next: Vec<_> = roots.map(|index| (index, 0, true)).collect();
         let mut drawn = Vec::with_capacity(self.lines.len());
-        while let Some((place, depth, is_last)) = next.pop() {
-            let children = below[place].iter().rev().enumerate();
+        while let Some((index, depth, is_last)) = next.pop() {
+            let children = below[index].iter().rev().enumerate();
             next.extend(children.map(|(turn, child)| (*child, depth + 1, turn == 0)));
-            drawn.push(Drawn { line: self.lines[place], depth, is_last });
+            drawn.push(Drawn { line: self.lines[index], depth, is_last });
         }
         drawn
     }
@@ -172,7 +172,7 @@ mod tests {
     /// in 2 and 4.
     struct Family;
 
-    impl Kinship for Family {
+    impl Relations for Family {
         fn parent_process(&self, pid: i32) -> Option<i32> {
             (pid == 20).then_some(10)
         }

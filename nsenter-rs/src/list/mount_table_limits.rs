@@ -34,6 +34,7 @@ pub(crate) struct MountTableLimits {
 }
 
 impl MountTableLimits {
+    /// Returns the limits, nothing of which is used yet.
     pub(crate) fn new() -> MountTableLimits {
         MountTableLimits { own: own_namespace_inode(Kind::User), spent: BTreeMap::new() }
     }

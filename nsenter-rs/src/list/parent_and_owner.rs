@@ -26,9 +26,9 @@ pub(crate) struct Relatives {
 
 /// The relatives that were found so far: the kernel is asked once for each namespace.
 #[derive(Default)]
-pub(crate) struct Memory(RefCell<HashMap<u64, Relatives>>);
+pub(crate) struct KnownRelatives(RefCell<HashMap<u64, Relatives>>);
 
-impl Memory {
+impl KnownRelatives {
     /// Returns the relatives of a namespace.
     pub(crate) fn of(&self, inventory: &Inventory, inode: u64) -> Relatives {
         if let Some(known) = self.0.borrow().get(&inode) {

@@ -33,8 +33,8 @@ pub(super) fn page(record: &Record, target: &Target, isolation: &Isolation) -> S
             "none found: this is the init of a hold, which is not confined like its commands".to_owned(),
         );
     }
-    for (kind, seen) in isolation.namespaces.iter() {
-        rows.add(&format!("{} namespace", kind.option()), seen.shown(namespace));
+    for (kind, reading) in isolation.namespaces.iter() {
+        rows.add(&format!("{} namespace", kind.option()), reading.shown(namespace));
     }
     identity(&isolation.ids, &mut rows);
     match &isolation.capabilities {
@@ -77,9 +77,9 @@ fn namespace(namespace: &Namespace) -> String {
     if namespace.with.total == 0 { "own".to_owned() } else { format!("own, shared with {}", with.join(", ")) }
 }
 
-fn identity(seen: &Reading<Ids>, rows: &mut Rows) {
-    let Reading::Value(ids) = seen else {
-        return rows.add("user and group", seen.shown(|_| String::new()));
+fn identity(reading: &Reading<Ids>, rows: &mut Rows) {
+    let Reading::Value(ids) = reading else {
+        return rows.add("user and group", reading.shown(|_| String::new()));
     };
     let map = |map: &[[u64; 3]]| match map {
         [] => "none yet".to_owned(),
@@ -179,6 +179,7 @@ fn findings<'f>(findings: impl Iterator<Item = &'f Finding>, is_colored: bool) -
     if text.is_empty() { "\nno danger or weakness was found\n".to_owned() } else { format!("\n{text}") }
 }
 
+/// Returns the text in a color, if colors are used.
 pub(super) fn painted(text: &str, color: &str, is_colored: bool) -> String {
     if is_colored { format!("{color}{text}{PLAIN}") } else { text.to_owned() }
 }
@@ -205,6 +206,7 @@ fn listed<T>(list: &List<T>, show: impl Fn(&T) -> String) -> Vec<String> {
     capped(list.shown.iter().map(show).collect(), list.total)
 }
 
+/// Returns at most sixteen of the texts, and the number of the others.
 pub(super) fn capped(mut texts: Vec<String>, total: usize) -> Vec<String> {
     const MOST: usize = 16;
     texts.truncate(MOST);

@@ -146,8 +146,11 @@ impl Container {
         let specification = self.root.read()?;
         refuse_directories([rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()])?;
         // Before the mount namespace is left, because the caller's /dev is needed.
-        let leads_session =
-            if specification.is_container() { session::replace_null().and_then(|()| session::leave())? } else { false };
+        let leads_session = if specification.is_container() {
+            session::replace_null().and_then(|()| session::leave(false))?
+        } else {
+            false
+        };
         mount_namespace::unshare()?;
         let host = Host::read(&specification)?;
         let (Built { mut process, .. }, root) = build(&specification, &host, |root, process| {

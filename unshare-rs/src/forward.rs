@@ -2,27 +2,31 @@
 //!
 //! The signals are blocked before the fork and then read from a descriptor, so none is lost in between. A signal that
 //! the kernel itself sends (a terminal's ^C) goes to the whole foreground process group, so a child in our own group
-//! already has it.
+//! already has it. A child that has left our group, as behind chroot-rs without a terminal, gets it from us, with its
+//! own group; `setsid(2)`.
 
 use nix::errno::Errno;
 use nix::libc::SI_KERNEL;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgid, getpgrp};
 use plumbing::kernel::{call, kill_by_number, own};
-use plumbing::process::status::wait_for;
 use plumbing::{Fault, Status, narrate};
 
 /// The kernel's first real-time signal, from which strace counts; the C library reserves the first two.
 const FIRST_REAL_TIME: i32 = 32;
 
+/// The signals that are blocked so that a child which has left our group gets them. Then they take their effect on us.
+const KEYS: &[Signal] = &[Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP];
+
 /// The signals that are forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Forward {
-    /// None. TERM and INT stay pending until the child has ended: the command decides what a terminal's ^C does.
+    /// Only what is typed on our terminal, for a child that has left our group. TERM and INT do not end us: the command
+    /// decides what a terminal's ^C does.
     Nothing,
-    /// TERM and INT.
+    /// TERM and INT, and what is typed.
     Termination,
     /// All that can be forwarded, except those with which a shell stops us together with the child.
     AllButStops,
@@ -53,9 +57,6 @@ impl Signals {
 
     /// Waits for the end of the child. With `reap`, also collects every other process that becomes our child.
     pub(crate) fn wait(self, child: Pid, reap: bool) -> Result<Status, Fault> {
-        if self.forward == Forward::Nothing {
-            return wait_for(child.as_raw());
-        }
         let reader = own("receive signals", "signalfd(-1, SFD_CLOEXEC)", || {
             SignalFd::with_flags(&self.blocked, SfdFlags::SFD_CLOEXEC)
         })?;
@@ -67,7 +68,7 @@ impl Signals {
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(Fault::kernel("receive signals", "read(signalfd)", errno)),
                 Ok(None) => {}
-                Ok(Some(received)) => pass_on(&received, child),
+                Ok(Some(received)) => self.pass_on(&received, child),
             }
         }
     }
@@ -85,27 +86,88 @@ impl Forward {
         // The signals of our own faults are delivered even if blocked, and are not meant for the child.
         let faults = [SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGABRT, SIGTRAP, SIGSYS];
         match self {
-            Forward::Nothing => SigSet::from_iter([SIGTERM, SIGINT]),
-            Forward::Termination => SigSet::from_iter([SIGTERM, SIGINT, SIGCHLD]),
+            Forward::Nothing | Forward::Termination => KEYS.iter().copied().chain([SIGTERM, SIGINT, SIGCHLD]).collect(),
             Forward::AllButStops => without(&[&faults[..], &[SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT]].concat()),
             Forward::Everything => without(&faults),
         }
     }
 }
 
-/// Forwards a signal. A failure is only reported, because the child must still be waited for.
-fn pass_on(received: &siginfo, child: Pid) {
-    let number = received.ssi_signo.cast_signed();
-    let is_in_our_group = || getpgid(Some(child)) == Ok(getpgrp());
-    if number == Signal::SIGCHLD as i32 || (received.ssi_code == SI_KERNEL && is_in_our_group()) {
-        return;
+impl Signals {
+    /// Forwards a signal, and lets one that only woke us take its effect on us.
+    fn pass_on(&self, received: &siginfo, child: Pid) {
+        let number = received.ssi_signo.cast_signed();
+        if number == Signal::SIGCHLD as i32 {
+            return;
+        }
+        let signal = Signal::try_from(number).ok();
+        let is_typed = received.ssi_code == SI_KERNEL;
+        // The terminal's keys and its end are meant for a whole job, and so is a shell that continues it.
+        let is_for_all = is_typed || matches!(signal, Some(Signal::SIGHUP | Signal::SIGCONT));
+        let group = getpgid(Some(child)).ok().filter(|group| *group != getpgrp());
+        let sent = match (self.forwards(signal), group) {
+            // The leader of a session does not stop by SIGTSTP.
+            (_, Some(group)) if is_for_all && group == child && signal == Some(Signal::SIGTSTP) => {
+                self.stop_with(child);
+                return;
+            }
+            (_, Some(group)) if is_for_all && group == child => send(-child.as_raw(), number),
+            // The child has it already.
+            (true, None) if is_typed => Ok(()),
+            (true, _) => send(child.as_raw(), number),
+            (false, _) => Ok(()),
+        };
+        report(sent);
+        let is_key = signal.is_some_and(|signal| KEYS.contains(&signal));
+        // SIGINT and SIGQUIT that went to the group end the command, and we end with it.
+        let goes_on = group == Some(child) && is_typed && signal == Some(Signal::SIGQUIT);
+        if is_key && !goes_on && matches!(self.forward, Forward::Nothing | Forward::Termination) {
+            report(self.take(signal.unwrap_or(Signal::SIGHUP)));
+        }
     }
+
+    /// Returns whether this signal is forwarded to a child wherever it is.
+    fn forwards(&self, signal: Option<Signal>) -> bool {
+        match self.forward {
+            Forward::Nothing => false,
+            Forward::Termination => matches!(signal, Some(Signal::SIGTERM | Signal::SIGINT)),
+            Forward::AllButStops | Forward::Everything => true,
+        }
+    }
+
+    /// Stops the command with all processes of its group, and ourselves if nobody else waits: an init never stops.
+    fn stop_with(&self, child: Pid) {
+        report(send(-child.as_raw(), Signal::SIGSTOP as i32));
+        if self.forward != Forward::Everything {
+            report(self.take(Signal::SIGTSTP).and_then(|()| send(-child.as_raw(), Signal::SIGCONT as i32)));
+        }
+    }
+
+    /// Lets a blocked signal take its effect on us: the caller's disposition decides.
+    fn take(&self, signal: Signal) -> Result<(), Fault> {
+        let goal = format!("take {signal}");
+        let only: SigSet = [signal].into_iter().collect();
+        own(&goal, format!("raise({signal})"), || raise(signal))?;
+        own(&goal, format!("rt_sigprocmask(SIG_UNBLOCK, [{signal}])"), || only.thread_unblock())?;
+        own(&goal, format!("rt_sigprocmask(SIG_BLOCK, [{signal}])"), || only.thread_block())
+    }
+}
+
+/// Signals a process, or a process group if `to` is negative.
+fn send(to: i32, number: i32) -> Result<(), Fault> {
     let name =
         Signal::try_from(number).map_or_else(|_| format!("SIGRT_{}", number - FIRST_REAL_TIME), |it| it.to_string());
-    let text = format!("kill({child}, {name})");
     let why = "the signal is meant for the command";
-    if let Err(fault) = call(format!("forward {name}"), text, why, || kill_by_number(child.as_raw(), number)) {
-        narrate::remark(fault);
+    call(format!("forward {name}"), format!("kill({to}, {name})"), why, || kill_by_number(to, number))
+}
+
+/// Prints a failure, because the child must still be waited for.
+fn report(done: Result<(), Fault>) {
+    match done {
+        // The child has ended meanwhile.
+        Err(fault) if fault.errno() == Some(Errno::ESRCH) => {}
+        Err(fault) => narrate::remark(fault),
+        Ok(()) => {}
     }
 }
 

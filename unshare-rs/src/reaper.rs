@@ -98,7 +98,7 @@ impl Init {
 }
 
 /// Leaves the init only what it needs to collect its children and to forward signals to `command`, which may run as
-/// another user by then: CAP_KILL, and kill(2) to the command.
+/// another user by then: CAP_KILL, and kill(2) to the command and its process group.
 fn confine(command: i32, holding: Holding) -> Result<(), Fault> {
     empty_root::enter(holding)?;
     if !narrate::is_dry_run() {
@@ -108,8 +108,11 @@ fn confine(command: i32, holding: Holding) -> Result<(), Fault> {
     }
     privilege::keep_only(CapabilitySet::KILL, holding)?;
     let calls = [libc::SYS_wait4, libc::SYS_signalfd4, libc::SYS_getpgid, GETPGRP];
-    let calls: Vec<_> =
-        calls.map(Allowed::call).into_iter().chain([Allowed::with(libc::SYS_kill, 0, command)]).collect();
+    let calls: Vec<_> = calls
+        .map(Allowed::call)
+        .into_iter()
+        .chain([Allowed::with(libc::SYS_kill, 0, command), Allowed::with(libc::SYS_kill, 0, -command)])
+        .collect();
     allow_only(&calls)
 }
 

@@ -31,7 +31,8 @@ use super::wait::{Signals, attend};
 /// Becomes the command. Returns only on failure, or in a dry run.
 pub(crate) fn become_command(entry: &Entry<'_>) -> Result<Status, Fault> {
     if entry.namespaces.cross_border() {
-        session::leave()?;
+        // A process of the container could signal the process group of one that keeps ours.
+        session::leave(entry.namespaces.kinds().contains(Kind::Pid))?;
     }
     let entered = cross(entry, false)?;
     end(run(entry, entered, None, None, || Ok(())))
@@ -142,7 +143,7 @@ impl Inside<'_> {
             die_with(self.watch)?;
             // With a terminal of its own, the command begins its session when it takes it.
             if self.terminal.is_none() && self.entry.namespaces.cross_border() {
-                session::leave()?;
+                session::leave(true)?;
             }
             Ok(())
         })

@@ -173,8 +173,9 @@ impl Child {
                 (Signal::SIGTSTP, terminal) if terminal.is_some() || self.leads_session => {
                     self.send_to_session(Signal::SIGSTOP, "stop with nsenter-rs")?;
                 }
-                (signal, None) if is_typed && self.leads_session => {
-                    self.send_to_session(signal, "it was typed for the command")?;
+                // A shell that ends sends SIGHUP to the whole job.
+                (signal, None) if self.leads_session && (is_typed || signal == Signal::SIGHUP) => {
+                    self.send_to_session(signal, "it is meant for the whole job")?;
                 }
                 (_, None) if is_typed => {}
                 (signal, _) => self.send(signal, "signals to nsenter-rs are meant for its command")?,

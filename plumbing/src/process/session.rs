@@ -28,7 +28,11 @@ pub fn begin(why: &str) -> Result<(), Fault> {
 
 /// Leaves the caller's session unless stdin, stdout or stderr is a terminal. Called while /dev is still the caller's.
 /// Returns whether this process leads a new session.
-pub fn leave() -> Result<bool, Fault> {
+///
+/// Then the keys of the caller's terminal reach the command only through a process that waits for it outside. Without one
+/// (`is_waited_for`), and if the process group is visible in our pid namespace, only the terminal is given up: the command
+/// could signal the processes of that group one by one, too.
+pub fn leave(is_waited_for: bool) -> Result<bool, Fault> {
     if [stdin(), stdout(), stderr()].into_iter().any(isatty) {
         return Ok(false);
     }
@@ -37,14 +41,14 @@ pub fn leave() -> Result<bool, Fault> {
     if getsid(None) == Ok(own) {
         return Ok(false);
     }
-    if getpgrp() == own {
+    if getpgrp() == own || (!is_waited_for && getpgrp().as_raw() != 0) {
         return give_up().map(|()| false);
     }
     begin("no terminal was given, so the command gets neither the caller's terminal nor its process group; setsid(2)")?;
     Ok(true)
 }
 
-/// Gives up the controlling terminal: the leader of a process group cannot begin a session.
+/// Gives up the controlling terminal without beginning a session, which the leader of a process group cannot do.
 fn give_up() -> Result<(), Fault> {
     let terminal = match openat(CWD, "/dev/tty", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(terminal) => terminal,

@@ -17,6 +17,14 @@ const NEEDS: &[Need] = &[
     Need::UserNamespaces,
 ];
 
+const KEYS: &[Need] = &[
+    Need::Program("script", "bsdutils"),
+    Need::Program("unshare", "util-linux"),
+    Need::Program("pgrep", "procps"),
+    Need::Program("busybox", "busybox-static"),
+    Need::UserNamespaces,
+];
+
 /// `at_terminal TYPIST` runs the file `session` in a terminal while TYPIST types; `sleeps` waits for a command
 /// `sleep $N` and prints its pid. No other row or run uses this number.
 const PREAMBLE: &str = r#"
@@ -71,6 +79,37 @@ pub const ROWS: &[Row] = &[
              echo \"ended $?\"; pgrep -xf \"sleep $N\""
         );
         typed(world, &session, "C=$(sleeps); printf '\\003'").stdout_is("^Cended 130\n");
+    })
+    .host_only(),
+    Row::new("the keys of the caller's terminal stop, continue and interrupt a container that was given no terminal", KEYS, |world| {
+        let (user, root) = (world.as_root(), world.busybox_root().display());
+        let own = if world.is_root { "" } else { "-U -r" };
+        let chain = |options: &str| format!("unshare-rs {user} --mount {options} -- chroot-rs --std {root} --");
+        let pipe = format!(
+            "unshare-rs {user} --mount --pid --hold | chroot-rs --std --pipe {root} | nsenter-rs --pipe --rm --stdin 9 9</dev/null --"
+        );
+        for (command, is_reached) in [
+            (chain("--pid --fork --kill-child"), true),
+            (chain("--pid --init"), true),
+            (chain("--pid --fork --forward-signals"), true),
+            (pipe, true),
+            // No process of ours waits outside, so the command stays in the job. A user cannot mount /proc there.
+            (chain(if world.is_root { "" } else { "--pid --fork" }), true),
+            // The control: what waits outside passes nothing on.
+            (format!("unshare {own} --mount --pid --fork chroot-rs --std {root} --"), false),
+        ] {
+            let stops = if is_reached { "until_state $C T" } else { "sleep 0.3" };
+            // The shell's trap runs when its sleep has ended, so the key has reached both.
+            let session = format!(
+                "set -m; : | {command} sh -c \"trap 'echo got; exit' INT; sleep $N; echo passed\" 2>/dev/null | (trap '' INT; exec cat >log); \
+                 C=$(pgrep -xf \"sleep $N\"); {stops}; state $C; touch left; fg >/dev/null; cat log; pgrep -xf \"sleep $N\""
+            );
+            let rest = if is_reached { "until_state $C S; sleep 0.3; printf '\\003'" } else { "printf '\\003'; sleep 0.3; kill $C" };
+            let typist = format!("C=$(sleeps); printf '\\032'; until [ -e left ]; do sleep 0.05; done; {rest}");
+            let outcome = typed(world, &session, &typist);
+            let seen = outcome.stdout.replace("^Z", "").replace("^C", "");
+            assert_eq!(seen, if is_reached { "T\ngot\n" } else { "S\npassed\n" }, "{command}\n{outcome}");
+        }
     })
     .host_only(),
     Row::new("the interrupt key reaches a command that was given no terminal", NEEDS, |world| {

@@ -72,9 +72,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     for goal in &goals {
         println!("{goal}");
     }
-    match missed.is_empty() {
-        true => println!("goals: all {} hold", goals.len()),
-        false => println!("goals: {} of {} hold", goals.len() - missed.len(), goals.len()),
+    if missed.is_empty() {
+        println!("goals: all {} hold", goals.len())
+    } else {
+        println!("goals: {} of {} hold", goals.len() - missed.len(), goals.len())
     }
     Ok(ExitCode::SUCCESS)
 }

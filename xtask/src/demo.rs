@@ -87,9 +87,10 @@ fn rights(shell: &impl Fn(&str) -> Command) -> Result<Rights> {
         let output = shell(&line).stdin(Stdio::null()).output().context("/bin/sh")?;
         let said = String::from_utf8_lossy(&output.stderr);
         let why = said.lines().next().unwrap_or("the kernel refused it");
-        match output.status.success() {
-            true => println!("{what}"),
-            false => println!("left out: {what}, because {why}"),
+        if output.status.success() {
+            println!("{what}")
+        } else {
+            println!("left out: {what}, because {why}")
         }
         Ok(output.status.success())
     };

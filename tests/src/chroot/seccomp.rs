@@ -177,66 +177,16 @@ int main(void) {
 }
 "#;
 
-/// Returns profiles with several actions, errnos, operators and architectures. The calls that end a program, and those
-/// that it needs to print the answer, stay allowed.
+/// The calls that end a program, and those that it needs to print the answer.
+const NEEDED: &str = "read write close fork clone clone3 wait4 pipe pipe2 exit exit_group execve fstat newfstatat brk mmap \
+    munmap mprotect alarm set_tid_address set_robust_list rseq arch_prctl prlimit64 readlink readlinkat \
+    getrandom rt_sigprocmask gettid ioctl statx getcwd chdir prctl capset capget setresuid setresgid \
+    setgroups setuid setgid fcntl openat open close_range dup dup2 dup3 lseek seccomp rt_sigaction \
+    getdents64 futex fstatfs umask";
+
+/// Returns profiles with several actions, errnos, operators and architectures, which allow [`NEEDED`].
 fn profiles() -> Vec<Value> {
-    let needed = [
-        "read",
-        "write",
-        "close",
-        "fork",
-        "clone",
-        "clone3",
-        "wait4",
-        "pipe",
-        "pipe2",
-        "exit",
-        "exit_group",
-        "execve",
-        "fstat",
-        "newfstatat",
-        "brk",
-        "mmap",
-        "munmap",
-        "mprotect",
-        "alarm",
-        "set_tid_address",
-        "set_robust_list",
-        "rseq",
-        "arch_prctl",
-        "prlimit64",
-        "readlink",
-        "readlinkat",
-        "getrandom",
-        "rt_sigprocmask",
-        "gettid",
-        "ioctl",
-        "statx",
-        "getcwd",
-        "chdir",
-        "prctl",
-        "capset",
-        "capget",
-        "setresuid",
-        "setresgid",
-        "setgroups",
-        "setuid",
-        "setgid",
-        "fcntl",
-        "openat",
-        "open",
-        "close_range",
-        "dup",
-        "dup2",
-        "dup3",
-        "lseek",
-        "seccomp",
-        "rt_sigaction",
-        "getdents64",
-        "futex",
-        "fstatfs",
-        "umask",
-    ];
+    let needed: Vec<_> = NEEDED.split(' ').collect();
     let arg =
         |index: u32, value: u64, two: u64, op: &str| json!({"index": index, "value": value, "valueTwo": two, "op": op});
     let rule = |names: &[&str], action: &str, errno: Option<u32>, args: Vec<Value>| {

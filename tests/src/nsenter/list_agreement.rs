@@ -207,10 +207,13 @@ fn comparable(output: &str, words: &str, others: &[String]) -> String {
         return format!("{value:#}\nstatus{status}");
     }
     let is_raw = words.contains("-r") && !words.contains("--tree");
-    let line = |line: &str| match is_raw {
-        // lsns draws the tree of processes here too, with its bytes escaped.
-        true => BRANCHES.iter().fold(line.to_owned(), |line, branch| line.replace(branch, "")),
-        false => line.split_whitespace().collect::<Vec<_>>().join(" "),
+    let line = |line: &str| {
+        if is_raw {
+            // lsns draws the tree of processes here too, with its bytes escaped.
+            BRANCHES.iter().fold(line.to_owned(), |line, branch| line.replace(branch, ""))
+        } else {
+            line.split_whitespace().collect::<Vec<_>>().join(" ")
+        }
     };
     let is_ours = |line: &&str| !others.iter().any(|other| line.contains(other.as_str()));
     output.lines().filter(is_ours).map(line).collect::<Vec<_>>().join("\n")

@@ -118,13 +118,14 @@ fn compare(chain: &BTreeMap<String, String>, pipe: &BTreeMap<String, String>) {
 /// Returns the chain with `script` as its command; without the stages that need rights on the host if the caller has none.
 fn chain(world: &World, user: &str, script: &str) -> String {
     let root = world.busybox_root().display();
-    let (outside, namespaces) = match world.is_root {
-        true => (
+    let (outside, namespaces) = if world.is_root {
+        (
             "cgexec-rs --memory 64M --pids 40 -- \
              netns-rs exec --new --bridge pip0 --address 10.93.0.2/24 --gateway 10.93.0.1 --nat --",
             user.to_owned(),
-        ),
-        false => ("", "--user --map-root-user --net".to_owned()),
+        )
+    } else {
+        ("", "--user --map-root-user --net".to_owned())
     };
     format!(
         "{outside} unshare-rs {namespaces} --mount --pid --ipc --uts --cgroup --fork --kill-child --hostname box -- \
@@ -136,13 +137,14 @@ fn chain(world: &World, user: &str, script: &str) -> String {
 /// Returns the pipe with the same options.
 fn pipe(world: &World, user: &str, script: &str) -> String {
     let root = world.busybox_root().display();
-    let (outside, user) = match world.is_root {
-        true => (
+    let (outside, user) = if world.is_root {
+        (
             "cgexec-rs --pipe --memory 64M --pids 40 | \
              netns-rs connect --pipe --bridge pip0 --address 10.93.0.2/24 --gateway 10.93.0.1 --nat |",
             user,
-        ),
-        false => ("", "--user --map-root-user"),
+        )
+    } else {
+        ("", "--user --map-root-user")
     };
     format!(
         "unshare-rs --hold --name box {user} --mount --pid --ipc --uts --net --cgroup --hostname box | {outside} \

@@ -118,9 +118,10 @@ fn try_all(world: &World, name: &str, runs: &[Run]) {
 pub fn script<'a>(world: &'a World, line: &str, prefix: &Path) -> Script<'a> {
     let root = if line.contains("$ROOT") { world.busybox_root().display().to_string() } else { String::new() };
     let (own, own_user) = if world.is_root { ("", "") } else { ("--user --map-root-user", "--user") };
-    let script = match world.is_root || !line.contains("$TRACE") {
-        true => world.script(&format!("{PREAMBLE}{line}")),
-        false => world.script(IN_OWN_USER_NAMESPACE).variable("LINE", format!("{PREAMBLE}{line}")),
+    let script = if world.is_root || !line.contains("$TRACE") {
+        world.script(&format!("{PREAMBLE}{line}"))
+    } else {
+        world.script(IN_OWN_USER_NAMESPACE).variable("LINE", format!("{PREAMBLE}{line}"))
     };
     let place = prefix.parent().unwrap_or(prefix).display().to_string();
     let script = script.variable("PLACE", place);

@@ -199,42 +199,60 @@ fn is_sleep(pid: &str) -> bool {
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == format!("{}\0", SLEEP.join("\0")).as_bytes())
 }
 
+/// Members of /proc/PID/status that each process has for itself.
+const OWN_MEMBERS: &[&str] = &[
+    "Vm",
+    "Rss",
+    "Hugetlb",
+    "voluntary",
+    "nonvoluntary",
+    "SigQ",
+    "SigPnd",
+    "ShdPnd",
+    "State",
+    "Tgid",
+    "Ngid",
+    "Pid",
+    "PPid",
+    "NS",
+    "FDSize",
+    "Cpus",
+    "Mems",
+];
+const NAMESPACES: [&str; 10] =
+    ["cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user", "uts"];
+
 fn describe(pid: &str, leader: i32) -> BTreeMap<String, String> {
     let process = Path::new("/proc").join(pid);
-    let read = |file: &str| {
-        let bytes = fs::read(process.join(file)).unwrap_or_else(|error| panic!("/proc/{pid}/{file}: {error}"));
-        bytes.escape_ascii().to_string().replace("\\n", "\n").replace("\\t", "\t")
-    };
     let mut seen = BTreeMap::new();
-    for line in read("status").lines() {
+    for line in read(&process, "status").lines() {
         let (name, value) = line.split_once(":\t").unwrap_or((line, ""));
-        let is_its_own = [
-            "Vm",
-            "Rss",
-            "Hugetlb",
-            "voluntary",
-            "nonvoluntary",
-            "SigQ",
-            "SigPnd",
-            "ShdPnd",
-            "State",
-            "Tgid",
-            "Ngid",
-            "Pid",
-            "PPid",
-            "NS",
-            "FDSize",
-            "Cpus",
-            "Mems",
-        ];
-        if !is_its_own.iter().any(|prefix| name.starts_with(prefix)) {
-            seen.insert(
-                format!("status {name}"),
-                if name.starts_with("Sig") { without_libc_signals(value) } else { value.to_owned() },
-            );
+        if !OWN_MEMBERS.iter().any(|prefix| name.starts_with(prefix)) {
+            let value = if name.starts_with("Sig") { without_libc_signals(value) } else { value.to_owned() };
+            seen.insert(format!("status {name}"), value);
         }
     }
-    let stat = Stat::parse(&read("stat")).unwrap_or_default();
+    describe_stat(&read(&process, "stat"), leader, &mut seen);
+    for file in ["limits", "environ", "oom_score_adj", "personality", "coredump_filter", "cgroup", "comm"] {
+        seen.insert(file.to_owned(), read(&process, file));
+    }
+    for path in ["cwd", "root", "exe"] {
+        seen.insert(path.to_owned(), link(&process, path));
+    }
+    for kind in NAMESPACES {
+        let mut inode = link(&process, &format!("ns/{kind}"));
+        // The user namespace in front is another one in each run; that it is none of ours is all there is to compare.
+        if fs::read_link(format!("/proc/self/ns/{kind}")).is_ok_and(|own| own.display().to_string() != inode) {
+            inode = "another".to_owned();
+        }
+        seen.insert(format!("namespace {kind}"), inode);
+    }
+    describe_descriptors(&process, &mut seen);
+    seen
+}
+
+fn describe_stat(stat: &str, leader: i32, seen: &mut BTreeMap<String, String>) {
+    let stat = Stat::parse(stat).unwrap_or_default();
     let field = |number: usize| stat.field(number).to_owned();
     let own =
         |number: usize| if field(number) == leader.to_string() { "the script's".to_owned() } else { field(number) };
@@ -251,36 +269,29 @@ fn describe(pid: &str, leader: i32) -> BTreeMap<String, String> {
     ] {
         seen.insert(name.to_owned(), field(number));
     }
-    for file in ["limits", "environ", "oom_score_adj", "personality", "coredump_filter", "cgroup", "comm"] {
-        seen.insert(file.to_owned(), read(file));
-    }
-    let link = |path: &str| {
-        fs::read_link(process.join(path)).map_or_else(|error| error.to_string(), |to| to.display().to_string())
-    };
-    for path in ["cwd", "root", "exe"] {
-        seen.insert(path.to_owned(), link(path));
-    }
-    for kind in ["cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user", "uts"] {
-        let mut inode = link(&format!("ns/{kind}"));
-        // The user namespace in front is another one in each run; that it is none of ours is all there is to compare.
-        if fs::read_link(format!("/proc/self/ns/{kind}")).is_ok_and(|own| own.display().to_string() != inode) {
-            inode = "another".to_owned();
-        }
-        seen.insert(format!("namespace {kind}"), inode);
-    }
+}
+
+fn describe_descriptors(process: &Path, seen: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(process.join("fd")).expect("readdir(fd)").flatten() {
         let number = entry.file_name().to_string_lossy().into_owned();
-        let target = link(&format!("fd/{number}"));
+        let target = link(process, &format!("fd/{number}"));
         let target = if target.starts_with("pipe:[") { "pipe".to_owned() } else { target };
-        let info = read(&format!("fdinfo/{number}"));
+        let info = read(process, &format!("fdinfo/{number}"));
         let place: Vec<_> = info.lines().take_while(|line| !line.starts_with("mnt_id")).collect();
         seen.insert(format!("descriptor {number}"), format!("{target} {}", place.join(" ")));
     }
-    seen
 }
 
-/// 32 and 33 are the C library's own, and whoever starts a program leaves them as it happens to use them: glibc ignores
-/// them in a child of posix_spawn(3) unless its parent has threads.
+fn read(process: &Path, file: &str) -> String {
+    let bytes = fs::read(process.join(file)).unwrap_or_else(|error| panic!("{}/{file}: {error}", process.display()));
+    bytes.escape_ascii().to_string().replace("\\n", "\n").replace("\\t", "\t")
+}
+
+fn link(process: &Path, path: &str) -> String {
+    fs::read_link(process.join(path)).map_or_else(|error| error.to_string(), |to| to.display().to_string())
+}
+
+/// 32 and 33 are the C library's own, and the parent leaves them as it happens to use them: glibc ignores them in a child of posix_spawn(3) unless its parent has threads.
 fn without_libc_signals(set: &str) -> String {
     let bits = u64::from_str_radix(set.trim(), 16).unwrap_or_else(|error| panic!("{set}: {error}"));
     format!("{:016x}", bits & !(0b11 << 31))

@@ -115,10 +115,7 @@ pub const ROWS: &[Row] = &[
     Row::new("an interpreter is registered for one user namespace only", OURS, |world| {
         let script = "printf x >f.suite; chmod 755 f.suite
             unshare-rs -rpf -l ':suite:E::suite::/bin/echo:' -- ./f.suite seen && ! grep -qs . /proc/sys/fs/binfmt_misc/suite";
-        match std::fs::read_to_string("/proc/filesystems").is_ok_and(|all| all.contains("binfmt_misc")) {
-            true => drop(world.sh(script).succeeds().stdout_is("./f.suite seen\n")),
-            false => drop(world.sh(script).fails_with(125).stderr_has("modprobe binfmt_misc")),
-        }
+        if std::fs::read_to_string("/proc/filesystems").is_ok_and(|all| all.contains("binfmt_misc")) { drop(world.sh(script).succeeds().stdout_is("./f.suite seen\n")) } else { drop(world.sh(script).fails_with(125).stderr_has("modprobe binfmt_misc")) }
     })
     .host_only(),
 ];

@@ -25,10 +25,7 @@ const TRACED: &str = "pidfd_open,readlinkat,setns";
 pub fn tables(scene: &mut Scene) -> Result<Vec<Table>> {
     let has_floor = scene.compile("floor-enter", SOURCE, "-static-pie")?
         && scene.compile("floor-enter-fixed", SOURCE, "-static")?;
-    let floor = |scene: &Scene, line: String| match has_floor {
-        true => scene.run(&line),
-        false => Run::NotHere("cc"),
-    };
+    let floor = |scene: &Scene, line: String| if has_floor { scene.run(&line) } else { Run::NotHere("cc") };
     let goal = |than, at_most| Goal { row: OURS, than, at_most };
     let within = scene.target("--mount --uts --ipc --net --pid --cgroup")?;
     let rows = vec![

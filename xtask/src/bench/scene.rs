@@ -136,9 +136,12 @@ impl Scene {
     pub fn stage(&self, line: &str) -> Stage {
         let mut words = line.split_whitespace();
         let program = self.folder.join("bin").join(words.next().unwrap_or_default());
-        let arguments = words.map(|word| match TOOLS.contains(&word) || PEERS.contains(&word) || word == "true" {
-            true => self.path(&format!("bin/{word}")),
-            false => word.to_owned(),
+        let arguments = words.map(|word| {
+            if TOOLS.contains(&word) || PEERS.contains(&word) || word == "true" {
+                self.path(&format!("bin/{word}"))
+            } else {
+                word.to_owned()
+            }
         });
         Stage { program, arguments: arguments.collect() }
     }

@@ -24,10 +24,7 @@ const ALL: &str = "--mount --uts --ipc --net --pid --user --cgroup --time --map-
 pub fn tables(scene: &Scene) -> Result<Vec<Table>> {
     let has_floor = scene.compile("unshare-floor", SOURCE, "-static-pie")?;
     let table = |title, word: &str, options: &str| -> Result<Table> {
-        let floor = match has_floor {
-            true => scene.run(&format!("unshare-floor {word} true")),
-            false => Run::NotHere("cc"),
-        };
+        let floor = if has_floor { scene.run(&format!("unshare-floor {word} true")) } else { Run::NotHere("cc") };
         let rows = vec![
             row(FLOOR, floor, None),
             row(OURS, scene.run(&format!("unshare-rs {options} -- true")), Some(PEER)),

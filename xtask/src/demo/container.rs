@@ -72,9 +72,10 @@ fn chain(rights: Rights) -> Vec<String> {
     let limits = rights.limits.then(|| format!("cgexec-rs {LIMITS}"));
     let root = "chroot-rs --std --host-root".to_owned();
     // Without privilege, only the user namespace gives the privilege to make a network namespace.
-    let parts = match rights.bridge {
-        true => vec![limits, Some(format!("netns-rs exec --new {WIRING}")), Some(unshare), Some(root)],
-        false => vec![limits, Some(unshare), Some("netns-rs exec --new".to_owned()), Some(root)],
+    let parts = if rights.bridge {
+        vec![limits, Some(format!("netns-rs exec --new {WIRING}")), Some(unshare), Some(root)]
+    } else {
+        vec![limits, Some(unshare), Some("netns-rs exec --new".to_owned()), Some(root)]
     };
     parts.into_iter().flatten().collect()
 }

@@ -44,9 +44,10 @@ pub fn of_subcommand(tool: &str, command: &Command, manual: &Manual) -> Result<V
         format!("Some of those of {tool}(1); \\fB{typed} \\-\\-dry\\-run\\fR prints which, and why.\n").bytes(),
     );
     page.extend(exit_status().bytes());
-    match own.is_empty() {
-        true => page.extend(format!("{}See {tool}(1).\n", section("EXAMPLES")).bytes()),
-        false => page.extend(examples(&own).bytes()),
+    if own.is_empty() {
+        page.extend(format!("{}See {tool}(1).\n", section("EXAMPLES")).bytes())
+    } else {
+        page.extend(examples(&own).bytes())
     }
     page.extend(see_also(&[format!("{tool}(1)")]).bytes());
     Ok(page)

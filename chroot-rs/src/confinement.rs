@@ -89,6 +89,13 @@ impl Confinement {
     }
 }
 
+impl Confinement {
+    /// Reports whether the command line names capabilities to keep.
+    pub(crate) fn names_capabilities(&self) -> bool {
+        matches!(self.capabilities, Some(Capabilities::Only(_))) || !self.more.capability_set.is_empty()
+    }
+}
+
 /// Returns PATH and HOME only: the caller's variables may hold secrets, and name files that do not exist inside.
 fn environment(home: Option<&OsStr>, is_root: bool) -> Vec<Text> {
     vec![PATH.into(), home_variable(home.unwrap_or(OsStr::new(if is_root { "/root" } else { "/" })))]

@@ -8,6 +8,7 @@
 mod config;
 mod mounts;
 mod process;
+mod reading;
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -17,7 +18,7 @@ use nix::errno::Errno;
 use plumbing::command_line::named_file;
 use plumbing::kernel::look;
 use plumbing::pipeline::record::Process;
-use plumbing::{Fault, json};
+use plumbing::{Fault, narrate};
 use rustix::fs::{FileType, OFlags};
 
 use crate::devices;
@@ -53,8 +54,13 @@ impl Bundle {
         let text = named_file::read("--oci", &goal, &path)?;
         let directory = look(&goal, "getcwd()", || std::path::absolute(directory))?;
         let wrong = |wrong: String| Fault::new(format!("cannot use {shown}: {wrong}"));
-        let config: Config = json::read(&text).map_err(|error| wrong(error.to_string()))?;
+        let (config, unknown) = reading::parse(&text).map_err(wrong)?;
+        for member in unknown {
+            let why = "this version does not know such a member";
+            narrate::caution(Fault::new(format!("cannot do what {member} of {shown} says: {why}")))?;
+        }
         let bundle = Bundle::understand(config, &directory).map_err(wrong)?;
+        bundle.process.report_unknown_capabilities(&shown)?;
         bundle.refuse_links_to_root(&directory)?;
         Ok(bundle)
     }
@@ -149,8 +155,15 @@ impl Bundle {
         let dev = Path::new("/dev");
         let is_hosts = |entry: &Entry| entry.target == dev && matches!(entry.what, What::Bind(_));
         if !list.iter().any(is_hosts) {
-            list.extend(devices::nodes(facts.makes_devices, dev));
-            list.extend(self.devices.iter().map(|(path, device)| node(facts, path, device)));
+            // A device of the bundle takes the place of a link of ours. As in other runtimes, /dev/ptmx is always the link to
+            // the container's own terminals: bundles of privileged containers list all devices of the host.
+            let ptmx = dev.join("ptmx");
+            let named: Vec<_> = self.devices.iter().filter(|(path, _)| *path != ptmx).collect();
+            let is_replaced = |entry: &Entry| named.iter().any(|(path, _)| *path == entry.target);
+            let is_link = |entry: &Entry| matches!(entry.what, What::Link(_));
+            let ours = devices::nodes(facts.makes_devices, dev).into_iter();
+            list.extend(ours.filter(|entry| !(is_link(entry) && is_replaced(entry))));
+            list.extend(named.iter().map(|(path, device)| node(facts, path, device)));
         }
         let masked = What::Mask(Absent::PassOver);
         let restricted = What::Restrict(Attributes::MOUNT_ATTR_RDONLY, Absent::PassOver);
@@ -166,6 +179,11 @@ impl Bundle {
 
     pub(crate) fn process(&self, identity: Identity, setgroups_denied: bool) -> Process {
         self.process.process(identity, setgroups_denied)
+    }
+
+    /// Returns the working directory, which is made if the root lacks it.
+    pub(crate) fn cwd(&self) -> &Path {
+        &self.process.cwd
     }
 
     /// Returns the bundle's command, which is used if the command line has none.
@@ -214,15 +232,13 @@ mod tests {
 
     fn read(members: &str) -> Result<Bundle, String> {
         let text = format!(r#"{{"ociVersion":"1.0.2","root":{{"path":"rootfs"}},{members}}}"#);
-        let config: Config = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let (config, _) = reading::parse(text.as_bytes())?;
         Bundle::understand(config, Path::new("/bundle"))
     }
 
     #[test]
     fn unknown_and_unsupported_members_are_named() {
         for (members, named) in [
-            (r#""later":1"#, "later"),
-            (r#""linux":{"strict":true}"#, "strict"),
             (r#""linux":{"personality":{"domain":"LINUX32"}}"#, "personality"),
             (r#""linux":{"rootfsPropagation":"shared"}"#, "shared"),
             (r#""linux":{"rootfsPropagation":"odd"}"#, "odd"),
@@ -231,10 +247,8 @@ mod tests {
             (r#""linux":{"devices":[{"type":"c","path":"/dev/x","fileMode":25008}]}"#, "25008"),
             (r#""process":{"cwd":"/","user":{"umask":512}}"#, "512"),
             (r#""process":{"cwd":"/","apparmorProfile":"strict"}"#, "apparmorProfile"),
-            (r#""process":{"cwd":"/","capabilities":{"bounding":["CAP_FLY"]}}"#, "CAP_FLY"),
             (r#""process":{"cwd":"here"}"#, "cwd"),
             (r#""process":{"cwd":"/","rlimits":[{"type":"RLIMIT_FLY","soft":1,"hard":1}]}"#, "RLIMIT_FLY"),
-            (r#""mounts":[{"destination":"/d","type":"tmpfs","extra":1}]"#, "extra"),
         ] {
             let wrong = read(members).unwrap_err();
             assert!(wrong.contains(named), "{members}: {wrong}");

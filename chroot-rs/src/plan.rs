@@ -230,9 +230,12 @@ fn fill(root: &InRoot, specification: &Specification, entries: &[Entry], host: &
         let why = "the bundle's rootfsPropagation; mount_namespaces(7)";
         mount_api::propagate("set the root's propagation", root.as_fd(), propagation, why)?;
     }
+    // Before the root becomes read-only.
+    specification.working_directory().map_or(Ok(()), |directory| root.make_missing(directory))?;
     let identity = specification.identity().look_up(root, &host.accounts)?;
     identity.warn_of_old_form();
     let process = specification.process(identity, host.facts.setgroups_denied);
+    specification.report_missing_capabilities(&process)?;
     let root = record::root(specification.source(), specification.is_read_only(), &root.copies().paths(), mounts);
     Ok(Built { root, process })
 }

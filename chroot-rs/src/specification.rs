@@ -2,7 +2,7 @@
 //! the files that either of them names.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
 use plumbing::kernel::look;
@@ -15,7 +15,7 @@ use crate::identity::{Identity, IdentityRequest};
 use crate::mount_options::MountOption;
 use crate::oci::Bundle;
 use crate::source::Source;
-use crate::{host_root, std_mounts};
+use crate::{capabilities, host_root, std_mounts};
 
 /// A specification on the command line; its files are not read yet.
 #[derive(Debug)]
@@ -163,6 +163,23 @@ impl Specification {
         match &self.by {
             By::Options(options) => options.confinement.process(identity, setgroups_denied),
             By::Bundle(bundle) => bundle.process(identity, setgroups_denied),
+        }
+    }
+
+    /// Returns the working directory that is made if the root lacks it.
+    pub(crate) fn working_directory(&self) -> Option<&Path> {
+        match &self.by {
+            By::Options(_) => None,
+            By::Bundle(bundle) => Some(bundle.cwd()),
+        }
+    }
+
+    /// Reports the capabilities that it names and that the command does not get.
+    pub(crate) fn report_missing_capabilities(&self, process: &Process) -> Result<(), Fault> {
+        match &self.by {
+            By::Options(options) if !options.confinement.names_capabilities() => Ok(()),
+            By::Options(_) => capabilities::report_missing(process, false),
+            By::Bundle(_) => capabilities::report_missing(process, true),
         }
     }
 

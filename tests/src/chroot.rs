@@ -3,6 +3,7 @@
 pub mod agreement;
 pub mod as_written;
 pub mod audit;
+pub mod bundles;
 pub mod hostile_roots;
 pub mod mounts;
 pub mod oci;
@@ -29,4 +30,5 @@ pub const HOST_TOPICS: &[&[Row]] = &[
     read_only_roots::ROWS,
     hostile_roots::ROWS,
     promises::ROWS,
+    bundles::ROWS,
 ];

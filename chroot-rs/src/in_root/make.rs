@@ -34,6 +34,14 @@ impl InRoot {
         }
     }
 
+    /// Makes the directory `path` if it is missing; what is wrong with one that exists shows when it is entered.
+    pub(crate) fn make_missing(&self, path: &Path) -> Result<(), Fault> {
+        match self.find(path) {
+            Ok(None) => self.directory(path).map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes a directory, and those above it if they are missing.
     pub(crate) fn make_directory(&self, path: &Path, mode: u32) -> Result<(), Fault> {
         let (above, name, dir) = self.above(path)?;

@@ -1,7 +1,7 @@
-//! `config.json` of the OCI runtime specification, in its own format: every allowed member, and no other.
+//! `config.json` of the OCI runtime specification, in its own format: every member that is known, and no other.
 //!
-//! An unknown member is an error that serde names, because it may be a restriction. Members that other tools handle are
-//! known, and ignored. The specification lists all of them in config.md and config-linux.md.
+//! `reading.rs` leaves out and reports what is unknown. Members that other tools handle are known, and ignored. The
+//! specification lists all of them in config.md and config-linux.md.
 
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 //!
 //! The surprise: `rbind` with `ro` makes only the topmost mount read-only; `rro` applies to all of them.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::config::{Mount, Range};
 use crate::entry::{Attributes, Bind, Change, Entry, Filesystem, Otherwise, Propagation, PropagationKind, What};
@@ -84,7 +84,7 @@ pub(super) fn propagation(word: &str) -> Result<Option<Propagation>, String> {
 /// Returns the steps of a mount; sources are relative to the bundle.
 pub(super) fn steps(mount: &Mount, bundle: &Path) -> Result<Vec<Step>, String> {
     let words = Words::read(&mount.options)?;
-    let target = place(mount.destination.as_os_str())?;
+    let target = place_inside(&mount.destination)?;
     let kind = mount.kind.as_deref().unwrap_or("none");
     let mut steps = match (words.bind, kind) {
         (None, "bind") | (Some(_), _) => vec![Step::Entry(words.binding(mount, target.clone(), bundle)?)],
@@ -97,6 +97,20 @@ pub(super) fn steps(mount: &Mount, bundle: &Path) -> Result<Vec<Step>, String> {
     // All mounts are private already; setting it again would cost a call for each mount.
     steps.extend(words.propagation.iter().filter(|one| one.kind != PropagationKind::Private).map(set));
     Ok(steps)
+}
+
+/// Returns the path inside the root. A relative one begins at the root, and `..` does not lead out of it, as in other
+/// runtimes; it is resolved before any link is followed.
+fn place_inside(destination: &Path) -> Result<PathBuf, String> {
+    let mut place_inside = PathBuf::from("/");
+    for part in destination.components() {
+        match part {
+            Component::ParentDir => drop(place_inside.pop()),
+            Component::Normal(name) => place_inside.push(name),
+            _ => {}
+        }
+    }
+    place(place_inside.as_os_str())
 }
 
 impl Step {
@@ -249,9 +263,18 @@ mod tests {
     }
 
     #[test]
+    fn no_destination_leads_out_of_the_root() {
+        for (destination, expected) in [("d", "/d"), ("/a/../d", "/d"), ("/../../d/.", "/d"), ("a/b/../../../d", "/d")]
+        {
+            let text = format!(r#"{{"destination":"{destination}","type":"tmpfs"}}"#);
+            assert_eq!(entry(&text).target, Path::new(expected));
+        }
+    }
+
+    #[test]
     fn unsupported_words_are_named() {
         for (text, named) in [
-            (r#"{"destination":"d","type":"tmpfs"}"#, "absolute"),
+            (r#"{"destination":"a/..","type":"tmpfs"}"#, "the root itself"),
             (r#"{"destination":"/d"}"#, "no type"),
             (r#"{"destination":"/d","type":"bind"}"#, "source"),
             (r#"{"destination":"/d","type":"bind","source":"s","options":["mode=1"]}"#, "mode=1"),

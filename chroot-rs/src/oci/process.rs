@@ -7,6 +7,7 @@ use plumbing::confinement::privilege::capability_set;
 use plumbing::confinement::seccomp::Seccomp;
 use plumbing::pipeline::record::{FiveSets, Process, ResourceLimit};
 use plumbing::text::Text;
+use plumbing::{Fault, narrate};
 use serde_json::Value;
 
 use super::{config, refuse};
@@ -18,9 +19,11 @@ use crate::identity::{Identity, IdentityRequest};
 pub(super) struct Wanted {
     pub(super) args: Vec<String>,
     env: Vec<String>,
-    cwd: PathBuf,
+    pub(super) cwd: PathBuf,
     user: config::User,
     sets: FiveSets,
+    /// Names among its capabilities that this version does not know: grants, so they are only reported.
+    unknown_capabilities: Vec<String>,
     rlimits: Vec<ResourceLimit>,
     no_new_privs: bool,
     oom_score_adj: Option<i32>,
@@ -53,17 +56,26 @@ impl Wanted {
         if let Some(entry) = process.env.iter().find(|entry| !entry.contains('=') || entry.starts_with('=')) {
             return Err(format!("its process.env has {entry:?}, which is not NAME=VALUE"));
         }
+        let (sets, unknown_capabilities) = sets(process.capabilities.unwrap_or_default());
         Ok(Wanted {
             args: process.args,
             env: process.env,
             cwd: process.cwd,
             user: process.user,
-            sets: sets(process.capabilities.unwrap_or_default())?,
+            sets,
+            unknown_capabilities,
             rlimits: limits(&process.rlimits)?,
             no_new_privs: process.no_new_privileges,
             oom_score_adj: process.oom_score_adj,
             seccomp: seccomp.map(filter).transpose()?,
         })
+    }
+
+    /// Reports the capabilities that are unknown, as the specification demands, which forbids to fail.
+    pub(super) fn report_unknown_capabilities(&self, file: &str) -> Result<(), Fault> {
+        let Some(_) = self.unknown_capabilities.first() else { return Ok(()) };
+        let names = self.unknown_capabilities.join(", ");
+        narrate::caution(Fault::new(format!("cannot give the command {names} of {file}: there is no such capability")))
     }
 
     /// Returns the identity, by number: a bundle has no names.
@@ -107,19 +119,24 @@ impl Wanted {
     }
 }
 
-/// Returns all five sets: an absent one is empty.
-fn sets(capabilities: config::Capabilities) -> Result<FiveSets, String> {
-    let known = |names: Vec<String>| match capability_set(&names) {
-        Ok(_) => Ok(Some(names)),
-        Err(fault) => Err(format!("its process.capabilities: {fault}")),
+/// Returns all five sets, of which an absent one is empty, and the names that are no capability.
+fn sets(capabilities: config::Capabilities) -> (FiveSets, Vec<String>) {
+    let mut unknown = Vec::new();
+    let mut known = |names: Vec<String>| {
+        let (known, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| capability_set(&[name]).is_ok());
+        unknown.extend(others);
+        Some(known)
     };
-    Ok(FiveSets {
-        bounding: known(capabilities.bounding)?,
-        permitted: known(capabilities.permitted)?,
-        effective: known(capabilities.effective)?,
-        inheritable: known(capabilities.inheritable)?,
-        ambient: known(capabilities.ambient)?,
-    })
+    let sets = FiveSets {
+        bounding: known(capabilities.bounding),
+        permitted: known(capabilities.permitted),
+        effective: known(capabilities.effective),
+        inheritable: known(capabilities.inheritable),
+        ambient: known(capabilities.ambient),
+    };
+    unknown.sort_unstable();
+    unknown.dedup();
+    (sets, unknown)
 }
 
 fn limits(limits: &[config::Limit]) -> Result<Vec<ResourceLimit>, String> {

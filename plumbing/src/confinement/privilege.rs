@@ -19,6 +19,7 @@ pub mod umask;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use nix::errno::Errno;
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, set_no_new_privs};
 
 use crate::Fault;
@@ -70,6 +71,13 @@ impl Process {
         if securebits != late {
             securebits::set(securebits.difference(late) | keep)?;
         }
+        // Images have working directories that only root may search: entered with root's rights, as other runtimes do.
+        let entered = self.cwd.as_ref().map_or(Ok(()), change_directory);
+        let may_retry = |fault: &Fault| matches!(fault.errno(), Some(Errno::EACCES | Errno::EPERM));
+        let is_entered = match entered {
+            Err(fault) if !may_retry(&fault) => return Err(fault),
+            entered => entered.is_ok(),
+        };
         identity::change(self.uid, self.gid, self.groups.as_deref())?;
         exposure::stay_hidden()?;
         if self.session_keyring {
@@ -85,7 +93,8 @@ impl Process {
             new_session()?;
         }
         self.umask.map_or(Ok(()), umask::set)?;
-        self.cwd.as_ref().map_or(Ok(()), change_directory)?;
+        // The other way round where a file server trusts only the user.
+        self.cwd.as_ref().filter(|_| !is_entered).map_or(Ok(()), change_directory)?;
         if self.no_new_privs {
             forbid_new_privileges()?;
             // Before `last`, which may close the ruleset: it is only a descriptor.

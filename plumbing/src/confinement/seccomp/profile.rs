@@ -116,7 +116,11 @@ impl Profile {
     /// Returns the architectures. Ours is always among them: without it not even the command could be executed.
     fn architectures(&self) -> Result<Vec<Architecture>, String> {
         let names = match (&self.architectures, &self.arch_map) {
-            (Some(_), Some(_)) => return Err("it has both architectures and archMap".into()),
+            (Some(names), Some(maps)) if !names.is_empty() && !maps.is_empty() => {
+                return Err("it has both architectures and archMap".into());
+            }
+            (Some(names), Some(_)) if !names.is_empty() => names.clone(),
+            (Some(_), Some(maps)) => self.mapped(maps)?,
             (Some(names), None) => names.clone(),
             (None, Some(maps)) => self.mapped(maps)?,
             (None, None) => Vec::new(),
@@ -158,12 +162,13 @@ impl Profile {
 
 impl Syscalls {
     fn names(&self) -> impl Iterator<Item = &String> {
-        self.names.iter().flatten().chain(&self.name)
+        self.names.iter().flatten().chain(&self.name).filter(|name| !name.is_empty())
     }
 
     fn rules(&self) -> Result<Vec<Rule>, String> {
         let names: Vec<&String> = self.names().collect();
-        let first = names.first().ok_or("an entry of its syscalls has no names")?;
+        // An empty list of names, which engines write, says nothing about any call.
+        let first = names.first().map_or("no names", |name| name.as_str());
         let in_entry = |wrong: String| format!("its entry for {first}: {wrong}");
         let action = Action::parse(&self.action, self.errno_ret).map_err(in_entry)?;
         let conditions = self.args.iter().flatten().map(Argument::condition).collect::<Result<Vec<_>, _>>();

@@ -1,0 +1,182 @@
+//! Bundles as engines write them: null and empty lists, members of newer versions, capabilities that are not there,
+//! working directories and mount points that the root lacks or that are behind links, devices under names of our own links.
+
+use serde_json::{Value, json};
+
+use crate::chroot::oci::{bundle, within};
+use crate::harness::need::{BUSYBOX, Need};
+use crate::harness::row::Row;
+use crate::harness::script::Outcome;
+use crate::harness::world::World;
+
+const NEEDS: &[Need] = &[BUSYBOX, Need::UserNamespaces];
+
+type Change = fn(&mut Value);
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new("null and empty lists of a bundle mean that nothing was asked for", NEEDS, |world| {
+        let changes: [Change; 4] = [
+            |config| {
+                for name in ["hooks", "annotations", "domainname"] {
+                    config[name] = Value::Null;
+                }
+                for name in ["devices", "sysctl", "resources", "seccomp", "mountLabel", "personality"] {
+                    config["linux"][name] = Value::Null;
+                }
+            },
+            |config| {
+                for name in ["rlimits", "capabilities", "oomScoreAdj", "apparmorProfile", "selinuxLabel", "ioPriority"] {
+                    config["process"][name] = Value::Null;
+                }
+                config["process"]["user"] = json!({"uid": 0, "gid": 0, "umask": null, "additionalGids": null});
+            },
+            |config| {
+                config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": [],
+                    "archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": null}],
+                    "syscalls": [{"names": [], "action": "SCMP_ACT_ERRNO", "args": null}, {"names": ["mkdir"], "name": "", "action": "SCMP_ACT_ALLOW"}]});
+            },
+            |config| config["mounts"][5]["uidMappings"] = json!([]),
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            let at = bundle(world, &format!("bundle-null-{number}"), json!(["/bin/cat", "/data/file"]), change);
+            let outcome = run(world, "chroot-rs --oci $B", &at).succeeds().stdout_is("hi\n");
+            assert!(!outcome.stderr.contains("cannot"), "{number}\n{outcome}");
+        }
+        // The control: a value of another type is an error that names the member.
+        let at = bundle(world, "bundle-type", json!(["/bin/true"]), |config| config["mounts"][1]["options"] = json!([1]));
+        run(world, "chroot-rs --oci $B", &at).fails_with(125).stderr_has("its member mounts[1].options[0]: invalid type");
+    }),
+    Row::new("what a bundle grants and nobody knows is a warning by name, or with --strict an error", NEEDS, |world| {
+        let changes: [(Change, &str); 4] = [
+            (|config| config["linux"]["later"] = json!({"a": 1}), "warning: cannot do what linux.later of "),
+            (|config| config["mounts"][2]["x-y"] = json!(1), "warning: cannot do what mounts[2].x-y of "),
+            (|config| config["process"]["capabilities"]["bounding"] = json!(["CAP_KILL", "CAP_FLY"]), "warning: cannot give the command CAP_FLY of "),
+            (
+                |config| config["process"]["capabilities"]["ambient"] = json!(["CAP_KILL"]),
+                "warning: cannot put CAP_KILL into the ambient set: what is ambient must be permitted and inheritable; continuing without it; \
+                 remedy: add them to the permitted and the inheritable set",
+            ),
+        ];
+        for (number, (change, warning)) in changes.into_iter().enumerate() {
+            let at = bundle(world, &format!("bundle-grant-{number}"), json!(["/bin/cat", "/data/file"]), change);
+            let outcome = run(world, "chroot-rs --oci $B", &at).succeeds().stdout_is("hi\n");
+            outcome.stderr_has(warning);
+            run(world, "chroot-rs --strict --oci $B", &at).fails_with(125).stdout_is("");
+        }
+        // The control: a restriction that is not done is refused.
+        let at = bundle(world, "bundle-label", json!(["/bin/true"]), |config| config["linux"]["mountLabel"] = json!("x"));
+        run(world, "chroot-rs --oci $B", &at).fails_with(125).stderr_has("linux.mountLabel is not supported");
+    }),
+    Row::new("a capability that is not there to give is a warning with its name", NEEDS, |world| {
+        let at = bundle(world, "bundle-capability", json!(["/bin/true"]), |config| {
+            let list = json!(["CAP_KILL", "CAP_WAKE_ALARM"]);
+            config["process"]["capabilities"] = json!({"bounding": list, "permitted": list, "effective": list});
+        });
+        let without = "setpriv --bounding-set=-wake_alarm unshare-rs --mount --pid --ipc --net --fork -- chroot-rs";
+        let warning = "chroot-rs: warning: cannot give the command CAP_WAKE_ALARM: this process does not have it; continuing without it; remedy: ";
+        for rest in [
+            "--oci $B",
+            "--std --capabilities kill,wake_alarm $ROOT -- true",
+            "--std --capability-set ambient=wake_alarm $ROOT -- true",
+            "--proc /proc --capability-set permitted=kill,wake_alarm $ROOT -- true",
+        ] {
+            let outcome = within(world, &format!("{without} {rest}"), &at).run().succeeds();
+            assert_eq!(outcome.stderr.matches(warning).count(), 1, "{rest}\n{outcome}");
+            if rest.contains("--std") || rest.contains("--oci") {
+                within(world, &format!("{without} --strict {rest}"), &at).run().fails_with(125);
+            }
+        }
+        // The control: what nobody asked for by name is not missed, and what is there is given.
+        for rest in ["--std $ROOT -- true", "--std --capabilities all $ROOT -- true", "--std --capabilities kill $ROOT -- true"] {
+            let outcome = within(world, &format!("{without} {rest}"), &at).run().succeeds();
+            assert!(!outcome.stderr.contains("cannot give"), "{rest}\n{outcome}");
+        }
+    })
+    .root_only()
+    .host_only(),
+    Row::new("the working directory of a bundle is made, and entered with the rights of root", NEEDS, |world| {
+        let show = json!(["/bin/sh", "-c", "pwd; id -u; stat -c '%a %u' ."]);
+        let changes: [(Change, &str, &str); 5] = [
+            (|config| config["process"]["cwd"] = json!("/srv/app/new"), "", "/srv/app/new\n0\n755 0\n"),
+            (|config| config["process"]["cwd"] = json!("/app/new"), "ln -s srv/none $R/app", "/srv/none/new\n0\n755 0\n"),
+            (
+                |config| {
+                    config["process"]["cwd"] = json!("/srv/ro");
+                    config["root"]["readonly"] = json!(true);
+                },
+                "",
+                "/srv/ro\n0\n755 0\n",
+            ),
+            (|config| config["process"]["cwd"] = json!("/data/sub"), "", "/data/sub\n0\n755 0\n"),
+            (
+                |config| {
+                    config["process"]["cwd"] = json!("/root");
+                    config["process"]["user"] = json!({"uid": 1000, "gid": 1000});
+                },
+                "chmod 700 $R/root",
+                "/root\n1000\n",
+            ),
+        ];
+        for (number, (change, prepare, expected)) in changes.into_iter().enumerate() {
+            let at = bundle(world, &format!("bundle-cwd-{number}"), show.clone(), change);
+            let line = format!("R=$B/rootfs; {prepare}\nunshare-rs $OWN --mount --pid --ipc --net --fork -- chroot-rs --oci $B");
+            let outcome = with_own(world, &line, &at);
+            assert_eq!(outcome.stdout, expected, "{outcome}");
+        }
+        // The control: a plain chroot's user may not enter it.
+        let script = "chmod 700 $B/rootfs/root; chroot-rs --user 1000:1000 $B/rootfs sh -c 'cd /root' 2>/dev/null || echo refused";
+        let at = bundle(world, "bundle-cwd-control", show, |_| {});
+        with_own(world, script, &at).stdout_is("refused\n");
+    })
+    .root_only()
+    .host_only(),
+    Row::new("a mount point of a bundle is made behind a link whose target is missing, inside the root", NEEDS, |world| {
+        let targets = [
+            ("/etc/resolv.conf", "ln -s ../run/systemd/stub $R/etc/resolv.conf", "/run/systemd/stub"),
+            ("/etc/resolv.conf", "ln -s /none-of-the-host/a/b $R/etc/resolv.conf", "/none-of-the-host/a/b"),
+            ("/etc/resolv.conf", "ln -s ../../../../../../../none-of-the-host/c $R/etc/resolv.conf", "/none-of-the-host/c"),
+            ("/a/b/file", "ln -s none $R/a", "/none/b/file"),
+            ("/a/../srv/x/../y", "", "/srv/y"),
+            ("srv/relative", "", "/srv/relative"),
+            ("/../../srv/above", "", "/srv/above"),
+        ];
+        let at = bundle(world, "bundle-links", json!(["/bin/true"]), |_| {});
+        let config: Value = serde_json::from_slice(&std::fs::read(at.join("config.json")).expect("read")).expect("JSON");
+        for (destination, prepare, seen) in targets {
+            let mut config = config.clone();
+            let mount = json!({"destination": destination, "type": "bind", "source": "data/file", "options": ["bind"]});
+            config["mounts"].as_array_mut().expect("a list").push(mount);
+            config["process"]["args"] = json!(["/bin/cat", seen]);
+            std::fs::write(at.join("config.json"), config.to_string()).expect("write");
+            let line = format!("R=$B/rootfs; rm -rf $R/etc/resolv.conf $R/a; {prepare}\nunshare-rs $OWN --mount --pid --ipc --net --fork -- chroot-rs --oci $B && ls -d /none-of-the-host $B/none 2>/dev/null");
+            with_own(world, &line, &at).stdout_is("hi\n");
+        }
+        // The control: without --oci, no link is followed.
+        let line = "ln -sf none $B/rootfs/a; unshare-rs $OWN --mount -- chroot-rs --bind $B/data/file:/a/b/file $B/rootfs -- true";
+        with_own(world, line, &at).fails_with(125).stderr_has("/a is a symbolic link in this root");
+    }),
+    Row::new("a device of a bundle may have the name of a link of ours, and /dev/ptmx stays the container's own", NEEDS, |world| {
+        let look = json!(["/bin/sh", "-c", "readlink /dev/ptmx; stat -c %F /dev/core /dev/fuse /dev/stdin; ls /dev/pts/ptmx"]);
+        let at = bundle(world, "bundle-ptmx", look, |config| {
+            config["linux"]["devices"] = json!([
+                {"type": "c", "path": "/dev/ptmx", "major": 5, "minor": 2, "fileMode": 0o666},
+                {"type": "c", "path": "/dev/core", "major": 1, "minor": 3},
+                {"type": "c", "path": "/dev/null", "major": 1, "minor": 3, "fileMode": 0o666},
+                {"type": "c", "path": "/dev/fuse", "major": 10, "minor": 229}]);
+        });
+        let expected = "pts/ptmx\ncharacter special file\ncharacter special file\nsymbolic link\n/dev/pts/ptmx\n";
+        run(world, "chroot-rs --oci $B", &at).stdout_is(expected);
+    })
+    .root_only()
+    .host_only(),
+];
+
+/// Runs a line in the namespaces of a container.
+fn run(world: &World, line: &str, at: &std::path::Path) -> Outcome {
+    with_own(world, &format!("unshare-rs $OWN --mount --pid --ipc --net --uts --fork -- {line}"), at)
+}
+
+fn with_own(world: &World, line: &str, at: &std::path::Path) -> Outcome {
+    within(world, &line.replace("$OWN", world.as_root()), at).run()
+}

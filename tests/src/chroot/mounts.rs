@@ -178,7 +178,7 @@ pub const ROWS: &[Row] = &[
                 parts.join("/proc/self/fd/N")
             };
             let printed = |outcome: &Outcome| {
-                let calls = crate::harness::narration::told_calls(&outcome.stderr);
+                let calls = crate::harness::narration::narrated_calls(&outcome.stderr);
                 calls.into_iter().map(|call| descriptor(call.to_string())).collect::<Vec<_>>()
             };
             assert!(at == 1 && !world.is_root || printed(&outcome) == printed(&dry), "{outcome}\n{dry}");

@@ -19,7 +19,7 @@ pub struct Verdict {
 }
 
 /// Returns the call of a line of narration: `TOOL: CALL # why`.
-pub fn told_call(line: &str) -> Option<&str> {
+pub fn narrated_call(line: &str) -> Option<&str> {
     let (tool, rest) = line.split_once(": ")?;
     let is_narration = TOOLS.contains(&tool) && rest.contains('(') && rest.contains(" # ");
     // A quoted string may contain the mark.
@@ -29,8 +29,8 @@ pub fn told_call(line: &str) -> Option<&str> {
 }
 
 /// Returns the narrated calls of a run, from its stderr.
-pub fn told_calls(stderr: &str) -> Vec<String> {
-    stderr.lines().filter_map(told_call).map(str::to_owned).collect()
+pub fn narrated_calls(stderr: &str) -> Vec<String> {
+    stderr.lines().filter_map(narrated_call).map(str::to_owned).collect()
 }
 
 /// Lists the state-changing calls of a run that should make none, without the execve(2) that started the tool.
@@ -60,7 +60,7 @@ fn compare_process(process: &Process, verdict: &mut Verdict) {
     let mut printed: Option<&str> = None;
     let mut complain = |text: String| verdict.complaints.push(format!("process {}: {text}", process.pid));
     for call in process.calls.iter().skip(usize::from(begins(process))) {
-        if let Some(line) = call.printed().and_then(told_call) {
+        if let Some(line) = call.printed().and_then(narrated_call) {
             if let Some(earlier) = printed.replace(line) {
                 complain(format!("printed but not made: {earlier}"));
             }

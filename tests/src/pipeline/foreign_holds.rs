@@ -87,14 +87,14 @@ pub const ROWS: &[Row] = &[
             let plant = "mkfifo -m 666 $D/fifo; hold --map-root-user --pid; for f in resolv.conf passwd group; do bind SOURCE /etc/$f; done";
             let proc = "export D; inside sh -c 'mkdir $D/root/self; cd $D/root/self; \
                 for f in cgroup gid_map uid_map mountinfo setgroups status; do touch $f; mount --bind SOURCE $f; done; mount --rbind $D/root /proc'";
-            for (form, lines, told) in [
+            for (form, lines, reported) in [
                 ("etc", "as_root chroot-rs --pipe --std --userspec nobody $D/root <$D/record | jq -c .process.uid", "65534"),
                 ("proc", "as_root chroot-rs --pipe --oci $D/bundle <$D/record | jq -c .process.cwd", "\"/\""),
             ] {
                 let proc = if form == "proc" { proc } else { "" };
                 let lines = format!("{plant}\n{proc}\n{control}; {lines}").replace("SOURCE", source);
                 let outcome = run(world, &format!("waiting-{name}-{form}"), &lines);
-                outcome.succeeds().stdout_is(&format!("{seen}\n{told}\n"));
+                outcome.succeeds().stdout_is(&format!("{seen}\n{reported}\n"));
             }
         }
     })

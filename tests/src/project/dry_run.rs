@@ -1,9 +1,9 @@
-//! `--dry-run` tells the plan that `--explain` tells while it is done, and does none of it: strace sees no call that
+//! `--dry-run` prints the plan that `--explain` prints while it is done, and does none of it: strace sees no call that
 //! changes anything, and the machine is as before.
 
 use std::time::Duration;
 
-use crate::harness::narration::{changes, told_calls};
+use crate::harness::narration::{changes, narrated_calls};
 use crate::harness::need::{BUSYBOX, Need, STRACE};
 use crate::harness::row::Row;
 use crate::harness::scan::Scan;
@@ -29,7 +29,7 @@ const ANYONE: &[&str] = &[
     "$TRACE cgexec-rs $MODE -- true",
 ];
 
-/// It tells what it would try, and tries nothing: what it would find it cannot know.
+/// It prints what it would try, and tries nothing: what it would find it cannot know.
 const AUDIT: &[(&str, &str)] = &[("$TRACE chroot-rs --dry-run --audit", "pivot_root(NULL, NULL)")];
 
 const ROOT: &[&str] = &[
@@ -69,7 +69,7 @@ const UNFORESEEN: &[(&str, &str)] = &[
     ),
 ];
 
-/// What needs a right that nobody has here is told all the same.
+/// What needs a right that nobody has here is printed all the same.
 const WITHOUT_RIGHTS: &[(&str, &str)] = &[
     ("$TRACE unshare-rs --dry-run --mount --net true", "unshare(CLONE_NEWNS|CLONE_NEWNET)"),
     ("$TRACE unshare-rs --dry-run --uts --hostname x true", "sethostname(\"x\", 1)"),
@@ -82,21 +82,21 @@ const WITHOUT_RIGHTS: &[(&str, &str)] = &[
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new(
-        "--dry-run tells what --explain tells, and changes nothing",
+        "--dry-run prints what --explain prints, and changes nothing",
         &[STRACE, BUSYBOX, Need::UserNamespaces],
         |world| {
             compare_all(world, "dry-run", ANYONE);
         },
     ),
     Row::new(
-        "--dry-run tells what --explain tells of root, and changes nothing",
+        "--dry-run prints what --explain prints for root, and changes nothing",
         &[STRACE, BUSYBOX, Need::NetworkNamespaces],
         |world| {
             compare_all(world, "dry-run-root", ROOT);
         },
     )
     .root_only(),
-    Row::new("--dry-run tells an unprivileged user what only root may do", &[STRACE], |world| {
+    Row::new("--dry-run shows an unprivileged user what only root may do", &[STRACE], |world| {
         change_nothing(world, "dry-run-without-rights", WITHOUT_RIGHTS);
     })
     .user_only(),
@@ -114,8 +114,8 @@ pub const ROWS: &[Row] = &[
 
 fn change_nothing(world: &World, name: &str, lines: &[(&str, &str)]) {
     let prefix = place(world, name);
-    for (line, told) in lines {
-        let outcome = script(world, line, &prefix).run().succeeds().stdout_is("").stderr_has(told);
+    for (line, narrated) in lines {
+        let outcome = script(world, line, &prefix).run().succeeds().stdout_is("").stderr_has(narrated);
         let made = changes(&trace::read(&prefix));
         assert!(made.is_empty(), "made in a dry run: {made:#?}\n{outcome}");
     }
@@ -133,14 +133,15 @@ fn compare_all(world: &World, name: &str, lines: &[&str]) {
         let is_first_stage = line.contains("$MODE --hold");
         let dry = if is_first_stage { dry } else { dry.succeeds() };
         before.wait_until_same(Duration::from_secs(10));
-        let told = |stderr: &str| told_calls(stderr).iter().map(|call| without_numbers(call)).collect::<Vec<_>>();
-        let (real_plan, dry_plan) = (told(&real.stderr), told(&dry.stderr));
-        assert!(!real_plan.is_empty(), "nothing was told\n{real}");
+        let narrated =
+            |stderr: &str| narrated_calls(stderr).iter().map(|call| without_numbers(call)).collect::<Vec<_>>();
+        let (real_plan, dry_plan) = (narrated(&real.stderr), narrated(&dry.stderr));
+        assert!(!real_plan.is_empty(), "nothing was printed\n{real}");
         let differs = real_plan.iter().zip(&dry_plan).find(|(real, dry)| real != dry);
-        assert!(differs.is_none(), "told differently (real, dry): {differs:#?}\n{real}\n{dry}");
+        assert!(differs.is_none(), "printed differently (real, dry): {differs:#?}\n{real}\n{dry}");
         assert!(
             real_plan.len() == dry_plan.len(),
-            "told {} and {} calls\n{real}\n{dry}",
+            "printed {} and {} calls\n{real}\n{dry}",
             real_plan.len(),
             dry_plan.len()
         );

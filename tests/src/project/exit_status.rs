@@ -14,7 +14,7 @@ use crate::project::explain::script;
 
 /// A way to run a command.
 struct Form {
-    /// What stands before the command. `$OWN` as in `explain`; with `HELD`, `<record` names a held container.
+    /// The words in front of the command. `$OWN` as in `explain`; with `HELD`, `<record` names a held container.
     words: &'static str,
     /// Only root may do this.
     for_root: bool,
@@ -59,7 +59,7 @@ const ROOTS: &[Form] = &[
 const CODES: [i32; 9] = [0, 1, 2, 42, 125, 126, 127, 128, 255];
 const SIGNALS: [(&str, i32); 6] = [("HUP", 1), ("KILL", 9), ("USR1", 10), ("SEGV", 11), ("PIPE", 13), ("TERM", 15)];
 
-/// Each tool's own failures, with the text that tells which.
+/// Each tool's own failures, with the text that says which.
 const OURS: &[(&str, &str)] = &[
     ("unshare-rs --no-such-option true", "--no-such-option"),
     ("nsenter-rs --no-such-option true", "--no-such-option"),
@@ -79,8 +79,8 @@ const OURS: &[(&str, &str)] = &[
 pub const ROWS: &[Row] = &[
     Row::new("the exit status is the command's own", &[BUSYBOX, Need::UserNamespaces], |world| {
         in_all(world, FORMS.iter().chain(ROOTS), |form| {
-            let told = statuses(world, form, CODES.iter().map(|code| format!("sh -c 'exit {code}'")));
-            assert_eq!(told, CODES, "{}", form.words);
+            let seen = statuses(world, form, CODES.iter().map(|code| format!("sh -c 'exit {code}'")));
+            assert_eq!(seen, CODES, "{}", form.words);
         });
     }),
     Row::new(
@@ -88,33 +88,40 @@ pub const ROWS: &[Row] = &[
         &[BUSYBOX, Need::UserNamespaces],
         |world| {
             in_all(world, FORMS.iter().chain(ROOTS).filter(|form| !form.is_first), |form| {
-                let told =
+                let seen =
                     statuses(world, form, SIGNALS.iter().map(|(name, _)| format!("sh -c 'kill -{name} $$; sleep 9'")));
-                assert_eq!(told, SIGNALS.map(|(_, number)| 128 + number), "{}", form.words);
+                assert_eq!(seen, SIGNALS.map(|(_, number)| 128 + number), "{}", form.words);
             });
         },
     ),
     Row::new(
-        "a command that is not there is told from one that cannot be run",
+        "a command that is not there is distinguished from one that cannot be run",
         &[BUSYBOX, Need::UserNamespaces],
         |world| {
             let commands = Commands::new(&world.directory("exit-status"));
             in_all(world, FORMS.iter(), |form| commands.tell_apart(world, form));
         },
     ),
-    Row::new("a command in a directory that may not be searched is not runnable, told or untold", &[], |world| {
-        let closed = world.directory("closed");
-        fs::write(closed.join("command"), "").expect("a file");
-        fs::set_permissions(&closed, Permissions::from_mode(0o000)).expect("chmod");
-        for form in
-            ["unshare-rs --", "unshare-rs --explain --fork --", "nsenter-rs --explain --", "cgexec-rs --explain --"]
-        {
-            let path = closed.join("command");
-            world.sh(&format!("{form} {}", path.display())).fails_with(126).stderr_has("EACCES");
-            world.sh(&format!("PATH=$PATH:{}; {form} command", closed.display())).fails_with(126).stderr_has("EACCES");
-        }
-        fs::set_permissions(&closed, Permissions::from_mode(0o755)).expect("chmod");
-    })
+    Row::new(
+        "a command in a directory that may not be searched is not runnable, with and without --explain",
+        &[],
+        |world| {
+            let closed = world.directory("closed");
+            fs::write(closed.join("command"), "").expect("a file");
+            fs::set_permissions(&closed, Permissions::from_mode(0o000)).expect("chmod");
+            for form in
+                ["unshare-rs --", "unshare-rs --explain --fork --", "nsenter-rs --explain --", "cgexec-rs --explain --"]
+            {
+                let path = closed.join("command");
+                world.sh(&format!("{form} {}", path.display())).fails_with(126).stderr_has("EACCES");
+                world
+                    .sh(&format!("PATH=$PATH:{}; {form} command", closed.display()))
+                    .fails_with(126)
+                    .stderr_has("EACCES");
+            }
+            fs::set_permissions(&closed, Permissions::from_mode(0o755)).expect("chmod");
+        },
+    )
     .user_only(),
     Row::new(
         "a script without an interpreter is run by the shell, with its arguments",
@@ -123,9 +130,9 @@ pub const ROWS: &[Row] = &[
             let file = world.directory("plain-script").join("script");
             executable(&file, b"echo \"$0\"; for word; do printf '[%s]' \"$word\"; done; exit 7\n");
             in_all(world, FORMS.iter(), |form| {
-                let told = run(world, form, &format!("{{}} {} 'a b' '' '*'", file.display()));
-                assert_eq!(told.stdout, format!("{}\n[a b][][*]", file.display()), "{told}");
-                assert_eq!(told.status, 7, "{told}");
+                let seen = run(world, form, &format!("{{}} {} 'a b' '' '*'", file.display()));
+                assert_eq!(seen.stdout, format!("{}\n[a b][][*]", file.display()), "{seen}");
+                assert_eq!(seen.status, 7, "{seen}");
             });
         },
     ),
@@ -142,16 +149,12 @@ pub const ROWS: &[Row] = &[
             world.sh(&format!("{tool} --help >/dev/null")).succeeds();
         }
     }),
-    Row::new(
-        "a caller that ignores SIGCHLD is told the status all the same",
-        &[BUSYBOX, Need::UserNamespaces],
-        |world| {
-            in_all(world, FORMS.iter().chain(ROOTS), |form| {
-                let told = run(world, form, "trap '' CHLD; {} sh -c 'exit 42'");
-                assert!(told.status == 42, "{}: {told}", form.words);
-            });
-        },
-    ),
+    Row::new("a caller that ignores SIGCHLD gets the status all the same", &[BUSYBOX, Need::UserNamespaces], |world| {
+        in_all(world, FORMS.iter().chain(ROOTS), |form| {
+            let seen = run(world, form, "trap '' CHLD; {} sh -c 'exit 42'");
+            assert!(seen.status == 42, "{}: {seen}", form.words);
+        });
+    }),
 ];
 
 /// Does something in all forms that this user may use, and waits for the guardians, who remove what was made.
@@ -237,19 +240,19 @@ impl Commands {
         ];
         let lines: Vec<_> = cases
             .iter()
-            .map(|(command, ..)| format!("told=$({{}} {command} 2>&1); echo \"=$?\"; echo \"$told\""))
+            .map(|(command, ..)| format!("seen=$({{}} {command} 2>&1); echo \"=$?\"; echo \"$seen\""))
             .collect();
         // A directory in PATH that may not be searched would be the reason.
         let outcome = run(world, form, &format!("PATH=$TOOLS:/usr/bin:/bin\n{}", lines.join("\n"))).succeeds();
         let answers: Vec<_> = outcome.stdout.split_terminator("\n=").collect();
         assert!(answers.len() == cases.len(), "{}\n{outcome}", form.words);
         for ((command, status, text), answer) in cases.iter().zip(answers) {
-            let (code, told) = answer.trim_start_matches('=').split_once('\n').unwrap_or_default();
-            let told: Vec<_> =
-                told.lines().filter(|line| crate::harness::narration::told_call(line).is_none()).collect();
-            let is_right = code == status.to_string() && told.join("\n").contains(text);
+            let (code, seen) = answer.trim_start_matches('=').split_once('\n').unwrap_or_default();
+            let seen: Vec<_> =
+                seen.lines().filter(|line| crate::harness::narration::narrated_call(line).is_none()).collect();
+            let is_right = code == status.to_string() && seen.join("\n").contains(text);
             assert!(is_right, "{} {command}: expected {status} and {text}\n{outcome}", form.words);
-            assert!(told.len() == 1 + usize::from(*text == missing), "{command}: one error, and its remedy\n{outcome}");
+            assert!(seen.len() == 1 + usize::from(*text == missing), "{command}: one error, and its remedy\n{outcome}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! `--explain` is true: for every process of a run, strace saw exactly the state-changing calls that were told, in the
-//! order in which they were told, with the arguments that were told.
+//! `--explain` is true: for every process of a run, strace saw exactly the state-changing calls that were printed, in
+//! the order in which they were printed, with the arguments that were printed.
 
 mod runs;
 
 use std::path::Path;
 
-use crate::harness::narration::{Verdict, compare, told_call};
+use crate::harness::narration::{Verdict, compare, narrated_call};
 use crate::harness::need::{BUSYBOX, Need, STRACE};
 use crate::harness::notation::scan;
 use crate::harness::row::Row;
@@ -14,7 +14,7 @@ use crate::harness::trace::{self, Process, place, strace};
 use crate::harness::world::World;
 use runs::{AUDIT, CGEXEC, CHROOT, INTERPRETERS, LIKE, NETNS, NSENTER, RANGES, ROOTS, Run, UNSHARE};
 
-/// `$TRACE` is strace with its options, `$ROOT` a root file system, `$OWN` what an unprivileged user needs beside. Between
+/// `$TRACE` is strace with its options, `$ROOT` a root file system, `$OWN` what an unprivileged user needs in addition. Between
 /// `hold` and `finish`, `$pid` is the init of a held container. What is not traced sets the stage.
 const PREAMBLE: &str = r#"
 hold() {
@@ -27,7 +27,7 @@ finish() {
 }
 "#;
 
-/// Who enters a container cannot be looked into by an unprivileged strace, which so would not see what it is told. So
+/// An unprivileged strace cannot look into a process that enters a container, so it would not see what is printed. So
 /// strace has the rights of a user namespace, and what it traces gives them up again.
 const IN_OWN_USER_NAMESPACE: &str =
     "exec unshare-rs --user --map-current-user --keep-caps -- bash -o pipefail -c \"$LINE\"";
@@ -35,45 +35,45 @@ const WITHOUT_PRIVILEGE: &str = "setpriv --ambient-caps -all --inh-caps -all";
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("unshare-rs makes the calls that it tells, and no others", &[STRACE, Need::UserNamespaces], |world| {
+    Row::new("unshare-rs makes the calls that it prints, and no others", &[STRACE, Need::UserNamespaces], |world| {
         try_all(world, "explain-unshare", UNSHARE);
     }),
-    Row::new("unshare-rs tells how it registers an interpreter", &[STRACE, Need::UserNamespaces], |world| {
+    Row::new("unshare-rs prints how it registers an interpreter", &[STRACE, Need::UserNamespaces], |world| {
         try_all(world, "explain-interpreters", INTERPRETERS);
     })
     .host_only(),
     Row::new(
-        "unshare-rs tells the calls of the process that it leaves outside",
+        "unshare-rs prints the calls of the process that it leaves outside",
         &[STRACE, Need::UserNamespaces],
         |world| {
             try_all(world, "explain-ranges", RANGES);
         },
     )
     .root_only(),
-    Row::new("nsenter-rs makes the calls that it tells, and no others", &[STRACE, Need::UserNamespaces], |world| {
+    Row::new("nsenter-rs makes the calls that it prints, and no others", &[STRACE, Need::UserNamespaces], |world| {
         try_all(world, "explain-nsenter", NSENTER);
     }),
-    Row::new("nsenter-rs tells the calls by which a command becomes like the target", &[STRACE], |world| {
+    Row::new("nsenter-rs prints the calls by which a command becomes like the target", &[STRACE], |world| {
         try_all(world, "explain-like", LIKE);
     })
     .root_only(),
-    Row::new("cgexec-rs makes the calls that it tells, and no others", &[STRACE], |world| {
+    Row::new("cgexec-rs makes the calls that it prints, and no others", &[STRACE], |world| {
         try_all(world, "explain-cgexec", CGEXEC);
     })
     .root_only(),
-    Row::new("netns-rs makes the calls that it tells, and no others", &[STRACE, Need::NetworkNamespaces], |world| {
+    Row::new("netns-rs makes the calls that it prints, and no others", &[STRACE, Need::NetworkNamespaces], |world| {
         try_all(world, "explain-netns", NETNS);
     })
     .root_only(),
-    Row::new("chroot-rs makes the calls that it tells, and no others", &[STRACE, BUSYBOX], |world| {
+    Row::new("chroot-rs makes the calls that it prints, and no others", &[STRACE, BUSYBOX], |world| {
         try_all(world, "explain-chroot", CHROOT);
     })
     .root_only(),
-    Row::new("the audit makes the calls that it tells, and no others", &[STRACE, Need::UserNamespaces], |world| {
+    Row::new("the audit makes the calls that it prints, and no others", &[STRACE, Need::UserNamespaces], |world| {
         try_all(world, "explain-audit", AUDIT);
     }),
     Row::new(
-        "a container's root is made by the calls that are told, and no others",
+        "a container's root is made by the calls that are printed, and no others",
         &[STRACE, BUSYBOX, Need::UserNamespaces],
         |world| {
             try_all(world, "explain-roots", ROOTS);
@@ -109,12 +109,12 @@ fn try_all(world: &World, name: &str, runs: &[Run]) {
         for call in run.calls {
             let wanted = run.calls.iter().filter(|other| *other == call).count();
             let found = agreed.iter().filter(|agreed| agreed == call).count();
-            assert!(found >= wanted, "{call} was told {found} times, not {wanted}: {agreed:?}\n{outcome}");
+            assert!(found >= wanted, "{call} was printed {found} times, not {wanted}: {agreed:?}\n{outcome}");
         }
     }
 }
 
-/// What the lines are told in: see [`PREAMBLE`].
+/// Returns the script of a line: see [`PREAMBLE`].
 pub fn script<'a>(world: &'a World, line: &str, prefix: &Path) -> Script<'a> {
     let root = if line.contains("$ROOT") { world.busybox_root().display().to_string() } else { String::new() };
     let (own, own_user) = if world.is_root { ("", "") } else { ("--user --map-root-user", "--user") };
@@ -129,7 +129,7 @@ pub fn script<'a>(world: &'a World, line: &str, prefix: &Path) -> Script<'a> {
     script.variable("TRACE", trace).variable("ROOT", root).variable("OWN", own).variable("OWN_USER", own_user)
 }
 
-/// Every way to leave one thing out, to do one thing twice, to swap two neighbours, or to tell one word otherwise.
+/// Every way to leave one thing out, to do one thing twice, to swap two neighbours, or to print another word.
 fn forgeries(processes: &[Process]) -> Vec<(String, Vec<Process>)> {
     let mut forgeries = Vec::new();
     for (number, process) in processes.iter().enumerate() {
@@ -146,7 +146,7 @@ fn forgeries(processes: &[Process]) -> Vec<(String, Vec<Process>)> {
             if at != 0 && calls[at].name != "execve" {
                 forge(format!("twice {}", calls[at]), &|process| process.calls.insert(at, process.calls[at].clone()));
             }
-            for (old, new) in calls[at].printed().and_then(told_call).map(other_words).unwrap_or_default() {
+            for (old, new) in calls[at].printed().and_then(narrated_call).map(other_words).unwrap_or_default() {
                 forge(format!("{new} instead of {old} in {}", calls[at]), &|process| {
                     process.calls[at].strings[0] = process.calls[at].strings[0].replacen(&old, &new, 1);
                 });
@@ -161,9 +161,9 @@ fn forgeries(processes: &[Process]) -> Vec<(String, Vec<Process>)> {
     forgeries
 }
 
-/// Each word of a told call, and something else in its place: another string, another flag, no flag.
-fn other_words(told: &str) -> Vec<(String, String)> {
-    let (name, arguments) = told.split_once('(').expect("a call");
+/// Each word of a printed call, and something else in its place: another string, another flag, no flag.
+fn other_words(printed: &str) -> Vec<(String, String)> {
+    let (name, arguments) = printed.split_once('(').expect("a call");
     let words = scan(arguments);
     let another = |word: String| (word.clone(), format!("{word}X"));
     let flags = words.constants.iter().filter(|word| word.starts_with("CLONE_NEW") || word.starts_with("MS_"));

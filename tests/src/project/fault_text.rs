@@ -185,7 +185,7 @@ const SENTENCES: &[(&str, &str)] = &[
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("an exhausted limit of namespaces is told with its name", &[Need::UserNamespaces], |world| {
+    Row::new("an error about an exhausted limit of namespaces names the limit", &[Need::UserNamespaces], |world| {
         provoke(world, EXHAUSTED);
     }),
     Row::new(
@@ -195,15 +195,15 @@ pub const ROWS: &[Row] = &[
             provoke(world, ANYONE);
         },
     ),
-    Row::new("a missing right is told by its name", &[BUSYBOX], |world| provoke(world, USER)).user_only(),
-    Row::new("of several groups the one that is not mapped is told", &[Need::UserNamespaces], |world| {
+    Row::new("an error about a missing right names the right", &[BUSYBOX], |world| provoke(world, USER)).user_only(),
+    Row::new("of several groups the error names the one that is not mapped", &[Need::UserNamespaces], |world| {
         provoke(world, ROOT)
     })
     .root_only(),
-    Row::new("whose the cgroups are is told to a user who may not use them", &[], |world| provoke(world, USER_ON_HOST))
+    Row::new("a user who may not use the cgroups learns who owns them", &[], |world| provoke(world, USER_ON_HOST))
         .user_only()
         .host_only(),
-    Row::new("what no call refused is told by a sentence", &[], |world| {
+    Row::new("what no call refused is reported in a sentence", &[], |world| {
         for (line, text) in SENTENCES {
             let outcome = world.sh(line).fails_with(125).stdout_is("").stderr_has(text);
             let lines: Vec<_> = outcome.stderr.lines().collect();
@@ -234,8 +234,8 @@ fn provoke(world: &World, all: &[Provoked]) {
     let mut wrong = Vec::new();
     for (line, goal, call, errno, remedy) in all {
         let outcome = script(world, &format!("{LIMITED}{line}"), Path::new("unused")).run();
-        let told: Vec<_> = outcome.stderr.lines().collect();
-        let is_said = match &told[..] {
+        let lines: Vec<_> = outcome.stderr.lines().collect();
+        let is_said = match &lines[..] {
             [error] => remedy.is_empty() && is_complete(error, goal, call, errno),
             [error, second] => {
                 let tool = error.split(':').next().unwrap_or_default();

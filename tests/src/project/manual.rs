@@ -1,11 +1,11 @@
-//! The manual pages tell the truth: their examples print what they show, and the kernel calls that they list are those
+//! The manual pages are true: their examples print what they show, and the kernel calls that they list are those
 //! that the tool narrates, in that order.
 
 use std::os::unix::fs::symlink;
 
 use plumbing::command_line::manual::{Example, Manual, Who};
 
-use crate::harness::narration::told_call;
+use crate::harness::narration::narrated_call;
 use crate::harness::need::{BUSYBOX, JQ, Need};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
@@ -65,7 +65,7 @@ const PAGES: &[Page] = &[
     Page { tool: "nsenter-rs", manual: &nsenter_rs::list::manual::MANUAL, more: &[] },
 ];
 
-/// A guardian has let go of the terminal by the time that it removes something. What it tells, strace sees: `explain`.
+/// A guardian has let go of the terminal by the time that it removes something. What it prints, strace sees: `explain`.
 const BY_GUARDIANS: [&str; 2] = ["unlinkat", "unlink"];
 
 const NEEDS: &[Need] = &[Need::UserNamespaces, Need::NetworkNamespaces, BUSYBOX, JQ];
@@ -97,9 +97,10 @@ pub const ROWS: &[Row] = &[
                     complaints.push(format!("the page of {} does not have {call}", page.tool));
                 }
             }
-            let untold = page.manual.calls.iter().zip(is_told).filter(|(_, is_told)| !is_told);
-            let untold = untold.filter(|(row, _)| !BY_GUARDIANS.contains(&row.name));
-            complaints.extend(untold.map(|(row, _)| format!("{} never tells {} {}", page.tool, row.name, row.about)));
+            let unprinted = page.manual.calls.iter().zip(is_told).filter(|(_, is_told)| !is_told);
+            let unprinted = unprinted.filter(|(row, _)| !BY_GUARDIANS.contains(&row.name));
+            complaints
+                .extend(unprinted.map(|(row, _)| format!("{} never prints {} {}", page.tool, row.name, row.about)));
         }
         assert!(complaints.is_empty(), "{}", complaints.join("\n"));
     })
@@ -117,7 +118,7 @@ pub const ROWS: &[Row] = &[
                 let mut rest = page.manual.calls;
                 for call in narrated(page.tool, &outcome.stderr) {
                     let place = rest.iter().position(|row| row.is_told_by(&call));
-                    // The same row may be told more than once: two mounts of one kind, two clocks.
+                    // The same row may be printed more than once: two mounts of one kind, two clocks.
                     rest = &rest[place.unwrap_or_else(|| panic!("{call} comes too late for the page\n{outcome}"))..];
                 }
             }
@@ -131,14 +132,14 @@ pub const ROWS: &[Row] = &[
 fn lines(page: &Page, world: &World) -> Vec<Outcome> {
     let examples = page.manual.examples.iter().map(Example::typed);
     let all = examples.chain(page.more.iter().map(|line| (*line).to_owned()));
-    let mut told: Vec<Outcome> = all.map(|typed| run(world, &with_option(&typed, page.tool, "--explain"))).collect();
+    let mut printed: Vec<Outcome> = all.map(|typed| run(world, &with_option(&typed, page.tool, "--explain"))).collect();
     if page.tool == "unshare-rs" {
-        told.extend(explained::CASES.iter().map(|case| explained::run(world, &case.line())));
+        printed.extend(explained::CASES.iter().map(|case| explained::run(world, &case.line())));
     }
-    told
+    printed
 }
 
-/// In a directory of its own, beside a root file system.
+/// In a directory of its own, with a root file system in it.
 fn run(world: &World, script: &str) -> Outcome {
     static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -153,13 +154,13 @@ fn with_option(typed: &str, tool: &str, option: &str) -> String {
     typed.replace(&format!("{tool} "), &format!("{tool} {option} "))
 }
 
-/// The calls that this tool tells.
+/// The calls that this tool prints.
 fn narrated(tool: &str, stderr: &str) -> Vec<String> {
     let own = stderr.lines().filter(|line| line.split_once(": ").is_some_and(|(name, _)| name == tool));
-    own.filter_map(told_call).map(str::to_owned).collect()
+    own.filter_map(narrated_call).map(str::to_owned).collect()
 }
 
-/// `…` in a line stands for anything, on a line of its own for any lines.
+/// `…` in a line matches anything, on a line of its own for any lines.
 fn is_like(shown: &[&str], printed: &[&str]) -> bool {
     match (shown, printed) {
         ([], []) => true,

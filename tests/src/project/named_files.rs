@@ -16,9 +16,9 @@ pub const ROWS: &[Row] = &[
                 ("/", "it is a directory"),
                 ("endless", "it is longer than 16 MiB"),
             ] {
-                let told = world.sh(&line(&format!("{option} {file}"))).fails_with(125);
-                let told = told.stderr_has(why).stderr_has(&format!("{option} takes a regular file"));
-                assert_eq!(told.stderr.lines().count(), 2, "{told}");
+                let refused = world.sh(&line(&format!("{option} {file}"))).fails_with(125);
+                let refused = refused.stderr_has(why).stderr_has(&format!("{option} takes a regular file"));
+                assert_eq!(refused.stderr.lines().count(), 2, "{refused}");
             }
         }
         let bundle = format!("mkdir -p {0}/bundle; cd {0}; mkfifo bundle/config.json; chroot-rs --oci bundle", place.display());

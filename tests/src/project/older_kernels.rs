@@ -92,11 +92,11 @@ pub const ROWS: &[Row] = &[
     }),
 ];
 
-/// Truncates a file in both ways that open it not for writing, and tells what came of it.
+/// Truncates a file in both ways that open it not for writing, and prints the results.
 pub fn truncate_file(path: &Path) -> ExitCode {
-    let told = |answer: nix::Result<()>| answer.map_or_else(|errno| format!("{errno:?}"), |()| "done".to_owned());
-    println!("truncate: {}", told(truncate(path, 0)));
-    println!("open: {}", told(open(path, OFlag::O_RDONLY | OFlag::O_TRUNC, Mode::empty()).map(drop)));
+    let shown = |answer: nix::Result<()>| answer.map_or_else(|errno| format!("{errno:?}"), |()| "done".to_owned());
+    println!("truncate: {}", shown(truncate(path, 0)));
+    println!("open: {}", shown(open(path, OFlag::O_RDONLY | OFlag::O_TRUNC, Mode::empty()).map(drop)));
     ExitCode::SUCCESS
 }
 

@@ -44,9 +44,9 @@ pub const ROWS: &[Row] = &[
         };
         attack("chroot").stdout_is("opened\nwritten\ntried\nchanged\n");
         attack("chroot-rs").stdout_is("opened\ntried\nsame\n");
-        let told = |option: &str| run(world, &format!("told{option}"), &format!("$AS chroot-rs --explain {option} / true"));
-        told("").stderr_has("exe_fd=view");
-        let copied = told("--sealed-copy").stderr_has("execveat(memfd");
+        let explained = |option: &str| run(world, &format!("explain{option}"), &format!("$AS chroot-rs --explain {option} / true"));
+        explained("").stderr_has("exe_fd=view");
+        let copied = explained("--sealed-copy").stderr_has("execveat(memfd");
         assert!(!copied.stderr.contains("exe_fd"), "{copied}");
     })
     .host_only(),

@@ -29,7 +29,7 @@ pub const ROWS: &[Row] = &[
         for help in TOOLS.iter().copied().chain(["nsenter-rs --list", "nsenter-rs --list --containers"]) {
             let text = world.sh(&format!("{help} --help")).succeeds().stdout;
             let examples = text.lines().skip_while(|line| !line.starts_with("Examples:")).skip(1);
-            // What stands beside one, or below it, explains it.
+            // The text next to one, or below it, explains it.
             let commands = examples.take_while(|line| !line.is_empty()).filter_map(|line| line.strip_prefix("  "));
             for command in commands.filter(|line| !line.starts_with(' ')) {
                 let command = command.split("  ").next().unwrap_or_default().trim_matches(['…', '|', ' ']);
@@ -108,11 +108,11 @@ const NETWORK: &str = "
     nft add rule inet t nat masquerade
     nft list ruleset";
 
-/// Has every tool tell what it would do; a listing is one of those that do nothing else.
+/// Has every tool print what it would do; a listing is one of those that do nothing else.
 const DRY: &str = "for tool in unshare-rs cgexec-rs chroot-rs netns-rs nsenter-rs; do \
     eval \"$tool() { case \\$1 in --list) command $tool \\\"\\$@\\\";; *) command $tool --dry-run \\\"\\$@\\\";; esac; }\"; done";
 
-/// Whether the command is all that is missing: it stands behind the `--`.
+/// Whether the command is all that is missing: it follows the `--`.
 fn is_cut(part: &str, outcome: &crate::harness::script::Outcome) -> bool {
     !part.contains('|') && outcome.stderr.contains("a command is missing")
 }

@@ -1,5 +1,5 @@
 //! A tool that has nothing to do changes nothing that the next program can see. The next program is a `sleep`, looked
-//! at from outside through /proc: so nothing of its own start-up stands between it and what it was given.
+//! at from outside through /proc: so nothing of its own start-up changes what it was given.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};

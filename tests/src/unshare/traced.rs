@@ -1,4 +1,4 @@
-//! Our own init inside a container is worth nothing to whoever traces it. Each attack also runs against a first process
+//! A process that traces our own init inside a container gains nothing. Each attack also runs against a first process
 //! that keeps what it was started with, where it must succeed. The attack is written for the registers and call numbers
 //! of x86_64.
 
@@ -107,7 +107,7 @@ pub const ROWS: &[Row] = &[
         assert!(theirs.contains("\"open\"") && ours.contains("\"held\""), "{theirs}\n{ours}");
     })
     .host_only(),
-    Row::new("what is left to an init is told by its status", NEEDS, |world| {
+    Row::new("the status of an init shows what is left to it", NEEDS, |world| {
         let keys = "CapInh CapEff CapBnd CapAmb NoNewPrivs Seccomp";
         let show = format!(
             "for key in {keys}; do sed -n \"s/^$key:[[:space:]]*0*\\(.*\\)/$key=\\1/p\" /proc/1/status; done | tr \"\\n\" \" \""

@@ -1,5 +1,5 @@
 //! What is run with `--explain`, a table for each tool. `$TRACE` is strace with its options, `$ROOT` a root file
-//! system, `$OWN` what an unprivileged user needs beside, `$PLACE` a directory of the run.
+//! system, `$OWN` what an unprivileged user needs in addition, `$PLACE` a directory of the run.
 
 /// A run of a tool.
 pub struct Run {
@@ -7,7 +7,7 @@ pub struct Run {
     pub line: &'static str,
     /// How it ends.
     pub status: i32,
-    /// Calls that must be among those told.
+    /// Calls that must be among those that are printed.
     pub calls: &'static [&'static str],
 }
 
@@ -255,7 +255,7 @@ pub const NETNS: &[Run] = &[
     run("$TRACE netns-rs --explain list >/dev/null", 0, &[]),
 ];
 
-/// On a host all of it is open: whatever can be told is told.
+/// On a host all of it is open: whatever can be printed is printed.
 pub const AUDIT: &[Run] = &[run(
     "cd $PLACE && $TRACE chroot-rs --explain --audit >/dev/null",
     1,

@@ -105,9 +105,10 @@ impl Removal<'_> {
     }
 
     fn unlink(&self, private: &Private, now: &Stat) -> Result<(), Fault> {
-        let (flags, flag) = match FileType::from_raw_mode(now.st_mode) == FileType::Directory {
-            true => (AtFlags::REMOVEDIR, "AT_REMOVEDIR"),
-            false => (AtFlags::empty(), "0"),
+        let (flags, flag) = if FileType::from_raw_mode(now.st_mode) == FileType::Directory {
+            (AtFlags::REMOVEDIR, "AT_REMOVEDIR")
+        } else {
+            (AtFlags::empty(), "0")
         };
         let text = format!("unlinkat(root:{}, {MOVED:?}, {flag})", self.within(Some(&private.name)));
         call(self.goal, text, "this run made it and failed; unlink(2)", || unlinkat(&private.fd, MOVED, flags))

@@ -144,9 +144,10 @@ impl Files {
 /// Parses the variables of an environment file: one per line; lines that are empty or begin with `#` are ignored.
 fn listed(text: &[u8], callers: impl Fn(&OsStr) -> Option<OsString>) -> Vec<Text> {
     let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_start);
-    let entry = |line: &[u8]| match line.contains(&b'=') {
-        true => Some(Text::from(OsStr::from_bytes(line))),
-        false => {
+    let entry = |line: &[u8]| {
+        if line.contains(&b'=') {
+            Some(Text::from(OsStr::from_bytes(line)))
+        } else {
             let name = OsStr::from_bytes(line.trim_ascii_end());
             let value = callers(name)?;
             let entry: OsString = [name, OsStr::new("="), &value].into_iter().collect();

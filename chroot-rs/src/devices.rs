@@ -51,9 +51,10 @@ pub(crate) fn entries(facts: &Facts, at: &Path) -> Vec<Entry> {
 /// Returns only the devices and links; the devices are `made` here, or bound from the host.
 pub(crate) fn nodes(made: bool, at: &Path) -> Vec<Entry> {
     let device = |(name, major, minor): (&str, u32, u32)| {
-        let what = match made {
-            true => What::Device(Device::character(major, minor)),
-            false => What::Bind(Bind::device(name, (major, minor))),
+        let what = if made {
+            What::Device(Device::character(major, minor))
+        } else {
+            What::Bind(Bind::device(name, (major, minor)))
         };
         Entry::new(at.join(name), what, "a device that every program may expect; null(4)")
     };

@@ -148,24 +148,24 @@ fn two_groups(user: &str, group: &str) -> Fault {
 
 /// Checks the value of `--group`. chroot(8) accepts `--group` as an abbreviation of `--groups`: a list gets an explanation.
 fn primary(group: &str) -> Result<&str, Fault> {
-    match group.is_empty() || group.contains(',') {
-        true => Err(Fault::usage(format!(
+    if group.is_empty() || group.contains(',') {
+        return Err(Fault::usage(format!(
             "invalid value {group:?} for --group: valid is the name or number of the primary group; use --groups for the \
              supplementary groups"
-        ))),
-        false => Ok(group),
+        )));
     }
+    Ok(group)
 }
 
 /// Splits a list of groups. Extra commas are ignored, as in chroot(8); an empty list clears the groups.
 fn group_list(text: &str) -> Result<Vec<String>, Fault> {
     let names: Vec<_> = text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    match names.is_empty() && !text.is_empty() {
-        true => {
-            Err(Fault::usage(format!("invalid value {text:?} for --groups: valid are names or numbers, as in a,b")))
-        }
-        false => Ok(names),
+    if names.is_empty() && !text.is_empty() {
+        return Err(Fault::usage(format!(
+            "invalid value {text:?} for --groups: valid are names or numbers, as in a,b"
+        )));
     }
+    Ok(names)
 }
 
 fn invalid(what: &str, spec: &str) -> Fault {

@@ -157,9 +157,10 @@ impl IdMap {
         let ranges = |prefix: &str, lines: &str| {
             lines.lines().map(|line| format!("{prefix}{}", line.replace(' ', "-"))).collect::<Vec<_>>().join("+")
         };
-        let parts = match self.uids == self.gids {
-            true => vec![ranges("", &self.uids)],
-            false => vec![ranges("u", &self.uids), ranges("g", &self.gids)],
+        let parts = if self.uids == self.gids {
+            vec![ranges("", &self.uids)]
+        } else {
+            vec![ranges("u", &self.uids), ranges("g", &self.gids)]
         };
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("+")
     }

@@ -150,10 +150,10 @@ impl InRoot {
         let mut content = Vec::new();
         let mut limited = std::fs::File::from(file).take(LONGEST + 1);
         look(&goal, "read(fd)", || limited.read_to_end(&mut content))?;
-        match content.len() as u64 > LONGEST {
-            true => Err(Fault::new(format!("cannot {goal}: it is longer than {LONGEST} bytes"))),
-            false => Ok(Some(content)),
+        if content.len() as u64 > LONGEST {
+            return Err(Fault::new(format!("cannot {goal}: it is longer than {LONGEST} bytes")));
         }
+        Ok(Some(content))
     }
 
     /// Returns the flags of the mount through which a directory was opened; in a dry run those that it would have.

@@ -92,9 +92,10 @@ pub(crate) fn clone_of(goal: &str, tree: BorrowedFd<'_>, recursive: bool, why: &
 
 fn clone_flags(recursive: bool) -> (OpenTreeFlags, &'static str) {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    match recursive {
-        true => (flags | OpenTreeFlags::AT_RECURSIVE, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_RECURSIVE"),
-        false => (flags, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC"),
+    if recursive {
+        (flags | OpenTreeFlags::AT_RECURSIVE, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_RECURSIVE")
+    } else {
+        (flags, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")
     }
 }
 
@@ -105,10 +106,8 @@ fn change(goal: &str, tree: BorrowedFd<'_>, recursive: bool, change: Change, why
         return Ok(());
     }
     let at = if recursive { "AT_EMPTY_PATH|AT_RECURSIVE" } else { "AT_EMPTY_PATH" };
-    let words = [("attr_set", change.set), ("attr_clr", change.clear)].map(|(name, flags)| match flags.is_empty() {
-        true => String::new(),
-        false => format!("{name}={}", flag_names(flags)),
-    });
+    let words = [("attr_set", change.set), ("attr_clr", change.clear)]
+        .map(|(name, flags)| if flags.is_empty() { String::new() } else { format!("{name}={}", flag_names(flags)) });
     let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
     let text = format!("mount_setattr(fd, \"\", {at}, {{{}}})", words.join(", "));
     let (set, clear) = (change.set.bits().into(), change.clear.bits().into());

@@ -217,12 +217,11 @@ fn device(device: &config::Device) -> Result<(PathBuf, Device), String> {
 
 fn node(facts: &Facts, path: &Path, device: &Device) -> Entry {
     let why = "one of the bundle's devices; mknod(2)";
-    match facts.makes_devices || device.kind == FileType::Fifo {
-        true => Entry::new(path, What::Device(*device), why),
-        false => {
-            let bind = Bind { source: path.to_owned(), ..Bind::device("null", (device.major, device.minor)) };
-            Entry::new(path, What::Bind(bind), "no device can be made in a user namespace, so the host's is bound")
-        }
+    if facts.makes_devices || device.kind == FileType::Fifo {
+        Entry::new(path, What::Device(*device), why)
+    } else {
+        let bind = Bind { source: path.to_owned(), ..Bind::device("null", (device.major, device.minor)) };
+        Entry::new(path, What::Bind(bind), "no device can be made in a user namespace, so the host's is bound")
     }
 }
 

@@ -33,14 +33,12 @@ fn share(text: &str) -> Option<Result<String, String>> {
     let percent = text.strip_suffix('%')?;
     let is_fit = percent.bytes().all(|digit| digit.is_ascii_digit())
         && percent.parse().is_ok_and(|percent: u64| percent <= MOST_PERCENT);
-    Some(match is_fit {
-        // The kernel would read a number that begins with 0 as octal.
-        true => Ok(percent.trim_start_matches('0').to_owned()).map(|digits| match digits.as_str() {
-            "" => "0%".to_owned(),
-            _ => digits + "%",
-        }),
-        false => Err(format!("valid is a share of the memory, 0% to {MOST_PERCENT}%")),
-    })
+    if !is_fit {
+        return Some(Err(format!("valid is a share of the memory, 0% to {MOST_PERCENT}%")));
+    }
+    // The kernel would read a number that begins with 0 as octal.
+    let digits = percent.trim_start_matches('0');
+    Some(Ok(format!("{}%", if digits.is_empty() { "0" } else { digits })))
 }
 
 /// Returns an amount. The kernel adds to it and counts with signed numbers, so that one close to 64 bits is no limit.

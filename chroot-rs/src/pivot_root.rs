@@ -25,10 +25,10 @@ pub(crate) fn pivot(root: &InRoot) -> Result<(), Fault> {
     call(goal, "pivot_root(\".\", \".\")", why, || rustix::process::pivot_root(".", "."))
         .map_err(refusal::no_root_mount)?;
     unmount_old_root()?;
-    match narrate::is_dry_run() {
-        true => Ok(()),
-        false => own(goal, "chdir(\"/\")", || rustix::process::chdir("/")),
+    if narrate::is_dry_run() {
+        return Ok(());
     }
+    own(goal, "chdir(\"/\")", || rustix::process::chdir("/"))
 }
 
 /// Unmounts the old root, and other mounts over the new one first: the topmost is unmounted first.

@@ -106,10 +106,12 @@ pub(crate) fn warn(places: &[Reachable], process: &Process) {
     }
     let makes_devices = names.is_none_or(|names| names.iter().any(|name| name == "CAP_MKNOD"));
     for Reachable { path, flags } in places {
-        let (harm, needed) = match makes_devices {
-            _ if !flags.contains(StatVfsMountFlags::NOSUID) => ("a set-user-ID program", "nosuid"),
-            true if !flags.contains(StatVfsMountFlags::NODEV) => ("a device node", "nodev"),
-            _ => continue,
+        let (harm, needed) = if !flags.contains(StatVfsMountFlags::NOSUID) {
+            ("a set-user-ID program", "nosuid")
+        } else if makes_devices && !flags.contains(StatVfsMountFlags::NODEV) {
+            ("a device node", "nodev")
+        } else {
+            continue;
         };
         let path = shown(path);
         narrate::warn(format!(

@@ -113,11 +113,12 @@ fn open(goal: &str, tree: BorrowedFd<'_>, top: u64, mounts: &[Mount], mount: &Mo
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let text = format!("openat(fd, {:?}, O_PATH|O_NOFOLLOW)", relative.to_string_lossy());
     let opened = look(goal, text, || openat(tree, relative, flags, Mode::empty()))?;
-    match mount_id_of(goal, opened.as_fd())? == mount.id {
-        true => Ok(opened),
-        false => Err(Fault::new(format!("cannot {goal}: another mount covers the one on {place}")).with_remedy(
+    if mount_id_of(goal, opened.as_fd())? == mount.id {
+        Ok(opened)
+    } else {
+        Err(Fault::new(format!("cannot {goal}: another mount covers the one on {place}")).with_remedy(
             "without mount_setattr(2), since Linux 5.12, a mount can be changed only if its path leads to it",
-        )),
+        ))
     }
 }
 

@@ -41,10 +41,10 @@ pub(crate) fn switch_root(root: &InRoot, source: &Source) -> Result<(), Fault> {
     let why = "absolute paths begin there from now on; chroot(2)";
     call(GOAL, "chroot(\".\")", why, || rustix::process::chroot("."))
         .map_err(|fault| refusal::missing(fault, CapabilitySet::SYS_CHROOT))?;
-    match narrate::is_dry_run() {
-        true => Ok(()),
-        false => own(GOAL, "chdir(\"/\")", || rustix::process::chdir("/")),
+    if narrate::is_dry_run() {
+        return Ok(());
     }
+    own(GOAL, "chdir(\"/\")", || rustix::process::chdir("/"))
 }
 
 /// Lists the mounts directly on the old root's mount; those below them are unmounted with them.

@@ -43,14 +43,13 @@ pub(crate) fn hold(new: &NewHold) -> Result<Status, Fault> {
     let ours = OwnNamespaces::now();
     let maps = new.namespaces.mapping.resolve(Caller::now(), false)?;
     let kit = Kit::prepare()?;
-    match kinds.contains(Kind::Time) {
-        false => hold_with(new, kinds, &maps, kit, &ours),
-        true => {
-            let first: KindSet = kinds.iter().filter(|kind| matches!(kind, Kind::User | Kind::Time)).collect();
-            unshare_first(new, first, &maps)?;
-            hold_with(new, kinds.iter().filter(|kind| !first.contains(*kind)).collect(), &Maps::default(), kit, &ours)
-        }
+    if !kinds.contains(Kind::Time) {
+        return hold_with(new, kinds, &maps, kit, &ours);
     }
+    let first: KindSet = kinds.iter().filter(|kind| matches!(kind, Kind::User | Kind::Time)).collect();
+    unshare_first(new, first, &maps)?;
+    let rest = kinds.iter().filter(|kind| !first.contains(*kind)).collect();
+    hold_with(new, rest, &Maps::default(), kit, &ours)
 }
 
 /// Makes the namespaces that must exist before the init, which starts inside them, and sets the clock offsets.
@@ -133,10 +132,13 @@ fn hand_over(new: &NewHold, target: Target, lease: Lease, ours: &OwnNamespaces) 
     let passed = record_of(new, &target, ours).and_then(|record| record_out::pass_on(&record, Some(lease.as_fd())));
     match passed {
         Ok(()) => lease.release(&target).map(|()| Status::SUCCESS),
-        Err(fault) => match lease.abandon(&target)? {
-            true => Err(fault),
-            false => Err(fault.with_remedy(format!("the container's init is still running: process {}", target.pid()))),
-        },
+        Err(fault) => {
+            if lease.abandon(&target)? {
+                Err(fault)
+            } else {
+                Err(fault.with_remedy(format!("the container's init is still running: process {}", target.pid())))
+            }
+        }
     }
 }
 

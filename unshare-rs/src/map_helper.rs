@@ -24,9 +24,8 @@ const PLACES: [&str; 5] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/run/wrapp
 /// Writes the maps of process `pid` that must be written from outside.
 pub(crate) fn write(pid: i32, maps: &Maps) -> Result<(), Fault> {
     let is_root = nix::unistd::geteuid().is_root();
-    maps.outside.iter().try_for_each(|(sort, map)| match is_root {
-        true => write_directly(pid, *sort, map),
-        false => write_by_helper(pid, *sort, map),
+    maps.outside.iter().try_for_each(|(sort, map)| {
+        if is_root { write_directly(pid, *sort, map) } else { write_by_helper(pid, *sort, map) }
     })
 }
 

@@ -119,9 +119,10 @@ impl MapRequest {
         for (sort, side, own) in [(Sort::Users, &self.users, caller.uid), (Sort::Groups, &self.groups, caller.gid)] {
             let Some(map) = side.resolve(sort, own, caller.uid)? else { continue };
             id_map::text(&map)?;
-            match all_outside || !side.ranges.is_empty() {
-                true => maps.outside.push((sort, map)),
-                false => maps.inside.push((sort, map)),
+            if all_outside || !side.ranges.is_empty() {
+                maps.outside.push((sort, map))
+            } else {
+                maps.inside.push((sort, map))
             }
         }
         if maps.inside.iter().any(|(sort, _)| *sort == Sort::Groups) {

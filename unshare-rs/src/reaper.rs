@@ -56,13 +56,12 @@ pub(crate) fn fork(kill_child: Option<Signal>, kinds: KindSet, name: Option<&OsS
     let tether = Tether::to_this_process(kill_child)?;
     match first_process::fork(None, Forward::Everything, why)? {
         Role::First(_) => {
-            match narrate::is_dry_run() {
-                true if kinds.contains(Kind::User) => confine(0, Holding::Everything)?,
-                true => confine(0, Holding::Now)?,
-                false => {
-                    drop(confining);
-                    await_init(&confined)?;
-                }
+            if narrate::is_dry_run() {
+                let holding = if kinds.contains(Kind::User) { Holding::Everything } else { Holding::Now };
+                confine(0, holding)?;
+            } else {
+                drop(confining);
+                await_init(&confined)?;
             }
             tether.tie()?;
             Ok(Forked::Command)

@@ -61,10 +61,8 @@ fn unknown_kind(kinds: KindSet) -> Option<String> {
 fn exhausted(kinds: KindSet) -> Option<String> {
     let alone = kinds.iter().map(|kind| (kind, KindSet::from_iter([kind])));
     // A kind that requires the privileges of the new user namespace is tried together with that one.
-    let with_user = |kind: KindSet| match kinds.contains(Kind::User) {
-        true => kind.iter().chain([Kind::User]).collect(),
-        false => kind,
-    };
+    let with_user =
+        |kind: KindSet| if kinds.contains(Kind::User) { kind.iter().chain([Kind::User]).collect() } else { kind };
     let kind = alone.into_iter().find(|(_, kind)| attempt(with_user(*kind)) == Some(Errno::ENOSPC))?.0;
     let sysctl = format!("user.max_{}_namespaces", kind.proc_name());
     let limit = kernel_text::read(format!("/proc/sys/{}", sysctl.replace('.', "/"))).ok();

@@ -75,11 +75,13 @@ fn namespace() -> Result<Finding, Fault> {
     let paths: Vec<String> = groups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).map(str::to_owned).collect();
     let outside: Vec<String> = paths.into_iter().filter(|path| path != "/").collect();
     let foreign: Vec<String> = hierarchies().iter().filter_map(foreign).collect();
-    match (super::namespaces::is_initial("cgroup"), outside.is_empty()) {
-        (Some(true), _) => Ok(Finding::open("it is the host's cgroup namespace")),
-        (_, false) => Ok(Finding::open(some(&outside))),
-        (_, true) => Ok(Finding::none_of(&foreign, "every group is /, and no mount shows another")),
+    if super::namespaces::is_initial("cgroup") == Some(true) {
+        return Ok(Finding::open("it is the host's cgroup namespace"));
     }
+    if !outside.is_empty() {
+        return Ok(Finding::open(some(&outside)));
+    }
+    Ok(Finding::none_of(&foreign, "every group is /, and no mount shows another"))
 }
 
 /// Describes what a mount shows in addition to our group, which is the root of the namespace, and the groups below it.
@@ -95,10 +97,12 @@ fn foreign(mount: &Mount) -> Option<String> {
         "cgroup2" => !mount.point.join("cgroup.type").exists(),
         _ => mount.point.join("release_agent").exists(),
     };
-    let what = match (is_whole, mount.root.starts_with("/..")) {
-        (true, _) => "is the root of its hierarchy",
-        (false, true) => "is a group outside ours",
-        (false, false) => return None,
+    let what = if is_whole {
+        "is the root of its hierarchy"
+    } else if mount.root.starts_with("/..") {
+        "is a group outside ours"
+    } else {
+        return None;
     };
     let names = names(&mount.point);
     let listed = if names.is_empty() { String::new() } else { format!(", with {}", some(&names)) };

@@ -88,9 +88,10 @@ fn escape() -> Result<Finding, Fault> {
         own(goal, "chdir(\"..\")", || rustix::process::chdir(".."))?;
     }
     change_root(goal, Path::new("."), "outside of the root, .. is not stopped by it")?;
-    Ok(match place("/") == before {
-        true => Finding::held("chroot succeeds, but .. stops at the root"),
-        false => Finding::open(format!("reached a root with {}", some(&listed("/")))),
+    Ok(if place("/") == before {
+        Finding::held("chroot succeeds, but .. stops at the root")
+    } else {
+        Finding::open(format!("reached a root with {}", some(&listed("/"))))
     })
 }
 
@@ -107,12 +108,13 @@ fn listed(directory: &str) -> Vec<String> {
 
 fn root_mount() -> Result<Finding, Fault> {
     let root = look("look at the root", "statx(\"/\")", || statx(CWD, "/", AtFlags::empty(), StatxFlags::empty()))?;
-    let root = (root.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT), root.stx_attributes);
-    Ok(match root {
-        (false, _) => Finding::unknown("this kernel does not report mount points"),
-        (true, attributes) if attributes.contains(StatxAttributes::MOUNT_ROOT) => Finding::held("/ is a mount point"),
-        _ => Finding::open("/ is a directory of another mount"),
-    })
+    if !root.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) {
+        return Ok(Finding::unknown("this kernel does not report mount points"));
+    }
+    if root.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+        return Ok(Finding::held("/ is a mount point"));
+    }
+    Ok(Finding::open("/ is a directory of another mount"))
 }
 
 fn working_directory() -> Result<Finding, Fault> {

@@ -134,11 +134,10 @@ fn settings() -> Result<Finding, Fault> {
 
 fn sysrq() -> Result<Finding, Fault> {
     let path = "/proc/sysrq-trigger";
-    Ok(match (Path::new(path).exists(), is_writable(path)) {
-        (false, _) => Finding::not_here("this kernel or root has none"),
-        (true, true) => Finding::open("it is writable"),
-        (true, false) => Finding::held("it is not writable"),
-    })
+    if !Path::new(path).exists() {
+        return Ok(Finding::not_here("this kernel or root has none"));
+    }
+    Ok(if is_writable(path) { Finding::open("it is writable") } else { Finding::held("it is not writable") })
 }
 
 fn read_only() -> Result<Finding, Fault> {
@@ -151,21 +150,19 @@ fn read_only() -> Result<Finding, Fault> {
 }
 
 fn kcore() -> Result<Finding, Fault> {
-    let path = "/proc/kcore";
-    Ok(match (Path::new(path).exists(), has_content(path)) {
-        (false, _) => Finding::not_here("this kernel or root has none"),
-        (true, true) => Finding::open("it can be read"),
-        (true, false) => Finding::held("it is masked or refused"),
-    })
+    Ok(readable("/proc/kcore", "it is masked or refused"))
 }
 
 fn keys() -> Result<Finding, Fault> {
-    let path = "/proc/keys";
-    Ok(match (Path::new(path).exists(), has_content(path)) {
-        (false, _) => Finding::not_here("this kernel or root has none"),
-        (true, true) => Finding::open("it can be read"),
-        (true, false) => Finding::held("it is masked or empty"),
-    })
+    Ok(readable("/proc/keys", "it is masked or empty"))
+}
+
+/// Reports whether a file exists and can be read; `held` says why it cannot.
+fn readable(path: &str, held: &str) -> Finding {
+    if !Path::new(path).exists() {
+        return Finding::not_here("this kernel or root has none");
+    }
+    if has_content(path) { Finding::open("it can be read") } else { Finding::held(held) }
 }
 
 fn masked() -> Result<Finding, Fault> {
@@ -189,10 +186,10 @@ fn sys_writable() -> Result<Finding, Fault> {
 }
 
 fn firmware() -> Result<Finding, Fault> {
-    Ok(match Path::new("/sys/firmware").exists() {
-        false => Finding::not_here("there is no /sys/firmware"),
-        true => with_content(&["/sys/firmware"]),
-    })
+    if !Path::new("/sys/firmware").exists() {
+        return Ok(Finding::not_here("there is no /sys/firmware"));
+    }
+    Ok(with_content(&["/sys/firmware"]))
 }
 
 fn power() -> Result<Finding, Fault> {
@@ -201,10 +198,10 @@ fn power() -> Result<Finding, Fault> {
         paths.push(cpu.path().join("thermal_throttle").to_string_lossy().into_owned());
     }
     paths.retain(|path| Path::new(path).exists());
-    match paths.is_empty() {
-        true => Ok(Finding::not_here("this machine or root has no counters")),
-        false => Ok(with_content(&paths.iter().map(String::as_str).collect::<Vec<_>>())),
+    if paths.is_empty() {
+        return Ok(Finding::not_here("this machine or root has no counters"));
     }
+    Ok(with_content(&paths.iter().map(String::as_str).collect::<Vec<_>>()))
 }
 
 fn file_systems() -> Result<Finding, Fault> {

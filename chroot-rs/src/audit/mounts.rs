@@ -56,9 +56,10 @@ fn is_the_hosts(mount: &Mount) -> bool {
     let is_system = ["etc/passwd", "usr", "var"].iter().all(|name| mount.point.join(name).exists())
         && place(&mount.point) != place("/");
     let is_one_of = |paths: &[&str]| paths.iter().any(|path| mount.root == Path::new(path));
-    match mount.root == Path::new("/") {
-        true => is_system,
-        false => is_system || is_one_of(DIRECTORIES) || is_one_of(PROGRAMS) && !mount.is_read_only(),
+    if mount.root == Path::new("/") {
+        is_system
+    } else {
+        is_system || is_one_of(DIRECTORIES) || is_one_of(PROGRAMS) && !mount.is_read_only()
     }
 }
 

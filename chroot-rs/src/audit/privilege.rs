@@ -90,12 +90,12 @@ fn bounding() -> Result<Finding, Fault> {
     let beyond = capability_names(beyond_dockers()?);
     // In our own user namespace, they apply only to it.
     let is_mapped = read("/proc/self/uid_map").is_some_and(|map| map.split_whitespace().nth(1) != Some("0"));
-    let held = format!("{} of Docker's {}", privilege::bounding().iter().count(), DOCKER_CAPABILITIES.len());
-    Ok(match (beyond.is_empty(), is_mapped) {
-        (true, _) => Finding::held(held),
-        (false, false) => Finding::open(some(&beyond)),
-        (false, true) => Finding::open(format!("{}, over this user namespace", some(&beyond))),
-    })
+    if beyond.is_empty() {
+        let held = privilege::bounding().iter().count();
+        return Ok(Finding::held(format!("{held} of Docker's {}", DOCKER_CAPABILITIES.len())));
+    }
+    let scope = if is_mapped { ", over this user namespace" } else { "" };
+    Ok(Finding::open(format!("{}{scope}", some(&beyond))))
 }
 
 fn inherited() -> Result<Finding, Fault> {

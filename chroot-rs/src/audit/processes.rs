@@ -100,9 +100,10 @@ fn signals() -> Result<Finding, Fault> {
 fn oom_score() -> Result<Finding, Fault> {
     const PATH: &str = "/proc/self/oom_score_adj";
     let Ok(file) = open(PATH, OFlags::WRONLY) else {
-        return Ok(match std::path::Path::new(PATH).exists() {
-            true => Finding::held("it is not writable"),
-            false => Finding::not_here("there is no /proc"),
+        return Ok(if std::path::Path::new(PATH).exists() {
+            Finding::held("it is not writable")
+        } else {
+            Finding::not_here("there is no /proc")
         });
     };
     let why = "the lowest possible value; proc_pid_oom_score_adj(5)";

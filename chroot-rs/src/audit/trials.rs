@@ -48,10 +48,10 @@ pub(crate) fn none_answers(calls: &'static [Trial]) -> Result<Finding, Fault> {
             Answer::Untried(text) => untried.push(text),
         }
     }
-    Ok(match (answered.is_empty(), untried.is_empty()) {
-        (true, false) => Finding::unknown(look::some(&untried)),
-        _ => Finding::none_of(&answered, look::some(&refused)),
-    })
+    if answered.is_empty() && !untried.is_empty() {
+        return Ok(Finding::unknown(look::some(&untried)));
+    }
+    Ok(Finding::none_of(&answered, look::some(&refused)))
 }
 
 /// Reports whether a call was refused: not permitted, or no such call or socket family, by a filter or by the kernel itself.

@@ -103,9 +103,10 @@ impl InRoot {
             Err(fault) if fault.errno() == Some(Errno::EEXIST) => {
                 let found = self.open(path, OFlags::PATH)?;
                 let stat = look(reach(path), "fstat(fd)", || fstat(&found))?;
-                match FileType::from_raw_mode(stat.st_mode) == device.kind && stat.st_rdev == number {
-                    true => Ok(()),
-                    false => Err(fault),
+                if FileType::from_raw_mode(stat.st_mode) == device.kind && stat.st_rdev == number {
+                    Ok(())
+                } else {
+                    Err(fault)
                 }
             }
             made => made,

@@ -190,19 +190,19 @@ impl<'a> Words<'a> {
 
     fn id_map(&self, mount: &Mount) -> Result<Option<IdMap>, String> {
         let is_mapped = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
-        match (is_mapped, self.idmap) {
-            (false, None) => Ok(None),
-            (false, Some(_)) => Err("idmap needs uidMappings and gidMappings".to_owned()),
-            (true, Some(recursive)) if recursive != self.bind.unwrap_or(true) => {
-                Err("idmap requires bind, and ridmap requires rbind".to_owned())
-            }
-            (true, _) => {
-                let lines = |ranges: &[Range]| {
-                    ranges.iter().map(|range| format!("{} {} {}\n", range.container, range.host, range.size)).collect()
-                };
-                Ok(Some(IdMap::of_lines(lines(&mount.uid_mappings), lines(&mount.gid_mappings))))
-            }
+        if !is_mapped {
+            return match self.idmap {
+                None => Ok(None),
+                Some(_) => Err("idmap needs uidMappings and gidMappings".to_owned()),
+            };
         }
+        if self.idmap.is_some_and(|recursive| recursive != self.bind.unwrap_or(true)) {
+            return Err("idmap requires bind, and ridmap requires rbind".to_owned());
+        }
+        let lines = |ranges: &[Range]| {
+            ranges.iter().map(|range| format!("{} {} {}\n", range.container, range.host, range.size)).collect()
+        };
+        Ok(Some(IdMap::of_lines(lines(&mount.uid_mappings), lines(&mount.gid_mappings))))
     }
 
     fn fresh(&self, mount: &Mount, target: PathBuf, kind: &str) -> Result<Entry, String> {

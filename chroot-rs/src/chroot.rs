@@ -18,11 +18,16 @@ pub(crate) fn chroot(path: &Path, skip_chdir: bool) -> Result<(), Fault> {
     let why = "absolute paths begin there from now on; chroot(2)";
     call(&goal, format!("chroot({:?})", path.to_string_lossy()), why, || rustix::process::chroot(path))
         .map_err(|fault| refusal::missing(fault, CapabilitySet::SYS_CHROOT))?;
-    if skip_chdir || narrate::is_dry_run() {
+    if skip_chdir { Ok(()) } else { chdir_to_root(&goal) }
+}
+
+/// Changes the working directory, which would otherwise still be outside of the new root. A dry run changed no root, and stays
+/// where it is.
+pub(crate) fn chdir_to_root(goal: &str) -> Result<(), Fault> {
+    if narrate::is_dry_run() {
         return Ok(());
     }
-    // Otherwise the working directory would still be outside of the root.
-    own(&goal, "chdir(\"/\")", || rustix::process::chdir("/"))
+    own(goal, "chdir(\"/\")", || rustix::process::chdir("/"))
 }
 
 /// Refuses `--skip-chdir` for a root other than "/".

@@ -7,6 +7,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use plumbing::narrate;
+
 use crate::entry::Attributes;
 
 /// The result of an earlier step at a path.
@@ -33,19 +35,28 @@ pub(crate) enum Where {
     Root,
 }
 
-/// The steps printed so far.
-#[derive(Debug, Default)]
-pub(crate) struct DryRunTree(RefCell<BTreeMap<PathBuf, Node>>);
+/// The steps printed so far. Without `--dry-run` it stays empty, so that every path is looked up in the root itself.
+#[derive(Debug)]
+pub(crate) struct DryRunTree {
+    is_dry_run: bool,
+    nodes: RefCell<BTreeMap<PathBuf, Node>>,
+}
 
 impl DryRunTree {
-    /// Notes a step.
+    pub(crate) fn new() -> DryRunTree {
+        DryRunTree { is_dry_run: narrate::is_dry_run(), nodes: RefCell::default() }
+    }
+
+    /// Notes a step, if it was only printed.
     pub(crate) fn note(&self, path: &Path, node: Node) {
-        self.0.borrow_mut().insert(path.to_owned(), node);
+        if self.is_dry_run {
+            self.nodes.borrow_mut().insert(path.to_owned(), node);
+        }
     }
 
     /// Returns the place where `path` is looked up.
     pub(crate) fn find(&self, path: &Path) -> Where {
-        let nodes = self.0.borrow();
+        let nodes = self.nodes.borrow();
         match nodes.get(path) {
             Some(Node::Host(same, flags)) => return Where::Host(same.clone(), *flags),
             Some(_) => return Where::There,
@@ -68,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_later_step_finds_what_earlier_ones_printed() {
-        let dry_run = DryRunTree::default();
+        let dry_run = DryRunTree { is_dry_run: true, nodes: RefCell::default() };
         let find = |path: &str| dry_run.find(Path::new(path));
         assert_eq!(find("/dev"), Where::Root);
         dry_run.note(Path::new("/dev"), Node::Empty);

@@ -85,14 +85,12 @@ fn user_namespace(goal: &str, map: &IdMap) -> Result<OwnedFd, Fault> {
     let (reader, writer) = own(goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     let kinds = KindSet::from_iter([Kind::User]);
     let why = "a user namespace only for its id map; user_namespaces(7)";
-    let cloned = match fork_into(kinds, goal, why)? {
-        // A dry run has only the parent's steps to print.
+    match fork_into(kinds, goal, why)? {
+        // A dry run makes no child, and only prints the parent's steps.
         Cloned::Child if narrate::is_dry_run() => {
-            Cloned::Parent { pid: 0, pidfd: own(goal, "dup(pipe)", || reader.try_clone())? }
+            write_maps(goal, 0, map)?;
+            open_namespace(goal, "self/ns/user")
         }
-        cloned => cloned,
-    };
-    match cloned {
         Cloned::Child => {
             drop(writer);
             // Blocks until the parent closes its end of the pipe.
@@ -101,12 +99,11 @@ fn user_namespace(goal: &str, map: &IdMap) -> Result<OwnedFd, Fault> {
         }
         Cloned::Parent { pid, pidfd } => {
             drop(reader);
-            let namespace = seen_as(goal, &pidfd)
-                .and_then(|pid| write_maps(goal, pid, map).and_then(|()| open_namespace(goal, pid)));
+            let namespace = seen_as(goal, &pidfd).and_then(|pid| {
+                write_maps(goal, pid, map).and_then(|()| open_namespace(goal, &format!("{pid}/ns/user")))
+            });
             drop(writer);
-            if !narrate::is_dry_run() {
-                wait_for(pid)?;
-            }
+            wait_for(pid)?;
             namespace
         }
     }
@@ -115,9 +112,6 @@ fn user_namespace(goal: &str, map: &IdMap) -> Result<OwnedFd, Fault> {
 /// Returns the child's pid in this /proc, which may show another pid namespace than ours, where our number of the child
 /// belongs to another process.
 fn seen_as(goal: &str, pidfd: &OwnedFd) -> Result<i32, Fault> {
-    if narrate::is_dry_run() {
-        return Ok(0);
-    }
     let path = format!("self/fdinfo/{}", pidfd.as_raw_fd());
     let text = look(goal, format!("read(\"/proc/{path}\")"), || procfs::read_text(&path))?;
     let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
@@ -141,9 +135,8 @@ fn write_maps(goal: &str, pid: i32, map: &IdMap) -> Result<(), Fault> {
     Ok(())
 }
 
-fn open_namespace(goal: &str, pid: i32) -> Result<OwnedFd, Fault> {
-    let path = if narrate::is_dry_run() { "self/ns/user".to_owned() } else { format!("{pid}/ns/user") };
-    look(goal, format!("openat(\"/proc/{path}\")"), || procfs::open(&path, OFlags::RDONLY))
+fn open_namespace(goal: &str, path: &str) -> Result<OwnedFd, Fault> {
+    look(goal, format!("openat(\"/proc/{path}\")"), || procfs::open(path, OFlags::RDONLY))
 }
 
 impl IdMap {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use plumbing::fault::IntoErrno;
-use plumbing::kernel::look;
+use plumbing::kernel::{look, own};
 use plumbing::{Fault, narrate};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 
@@ -42,12 +42,9 @@ impl InRoot {
     /// Wraps the top directory `fd` of a root, which is on a mount with these flags. `is_new`: the directory was just made and
     /// is empty.
     pub(crate) fn new(fd: OwnedFd, is_new: bool, flags: Attributes) -> InRoot {
-        let dry_run = DryRunTree::default();
-        if narrate::is_dry_run() && is_new {
-            dry_run.note(Path::new("/"), Node::Empty);
-        }
-        let made = Made::default();
+        let (dry_run, made) = (DryRunTree::new(), Made::default());
         if is_new {
+            dry_run.note(Path::new("/"), Node::Empty);
             made.mounted(Path::new("/"), Lifetime::OfTheRun);
         }
         InRoot { fd, copies: WritableCopies::default(), flags, dry_run, follows: Cell::new(false), made }
@@ -70,8 +67,7 @@ impl InRoot {
     /// Returns the path without links to which `path` leads inside the root, where links are followed. What is missing at its
     /// end can then be made there: a link may lead to a name that does not exist yet.
     pub(crate) fn settled(&self, path: &Path) -> Result<PathBuf, Fault> {
-        let is_in_root = !narrate::is_dry_run() || self.dry_run.find(path) == Where::Root;
-        if self.links(path) == Links::Refuse || !is_in_root {
+        if self.links(path) == Links::Refuse || self.dry_run.find(path) != Where::Root {
             return Ok(path.to_owned());
         }
         let settled = resolve::settle(self.as_fd(), path);
@@ -86,6 +82,14 @@ impl InRoot {
     /// Returns its top directory.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.copies.top().unwrap_or(&self.fd).as_fd()
+    }
+
+    /// Makes its top directory the working directory. A dry run has not made it, and stays where it is.
+    pub(crate) fn chdir(&self, goal: &str) -> Result<(), Fault> {
+        if narrate::is_dry_run() {
+            return Ok(());
+        }
+        own(goal, "fchdir(root)", || rustix::process::fchdir(self.as_fd()))
     }
 
     /// Returns the directory from which it was made, below everything mounted over it.
@@ -105,9 +109,7 @@ impl InRoot {
 
     /// Notes what a dry run printed.
     pub(crate) fn note(&self, path: &Path, node: Node) {
-        if narrate::is_dry_run() {
-            self.dry_run.note(path, node);
-        }
+        self.dry_run.note(path, node);
     }
 
     /// Opens `path`; `None` if it does not exist.
@@ -132,7 +134,7 @@ impl InRoot {
 
     /// Reads a file of the root; links may lead anywhere *inside*. `None` if it does not exist.
     pub(crate) fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Fault> {
-        if narrate::is_dry_run() && self.dry_run.find(path) != Where::Root {
+        if self.dry_run.find(path) != Where::Root {
             return Ok(None);
         }
         let goal = format!("read {} inside the root", shown(path));
@@ -171,8 +173,7 @@ impl InRoot {
     }
 
     fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Fault> {
-        let place = if narrate::is_dry_run() { self.dry_run.find(path) } else { Where::Root };
-        let opened = match place {
+        let opened = match self.dry_run.find(path) {
             Where::Root => resolve::open(self.as_fd(), path, flags, self.links(path)),
             Where::There => openat(&self.fd, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()),
             Where::Nowhere => Err(rustix::io::Errno::NOENT),

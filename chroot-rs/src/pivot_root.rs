@@ -6,10 +6,11 @@
 
 use std::path::Path;
 
-use plumbing::kernel::{call, own};
+use plumbing::kernel::call;
 use plumbing::{Fault, narrate};
 use rustix::mount::{UnmountFlags, unmount};
 
+use crate::chroot::chdir_to_root;
 use crate::in_root::InRoot;
 use crate::mount_api::MOST_STACKED;
 use crate::mount_id::mount_id;
@@ -18,17 +19,12 @@ use crate::refusal;
 /// Makes `root` the root of every process of this mount namespace, and unmounts the old root with all its mounts.
 pub(crate) fn pivot(root: &InRoot) -> Result<(), Fault> {
     let goal = "change the root";
-    if !narrate::is_dry_run() {
-        own(goal, "fchdir(root)", || rustix::process::fchdir(root.as_fd()))?;
-    }
+    root.chdir(goal)?;
     let why = "the new root replaces the old one, which is mounted on top of it; pivot_root(2)";
     call(goal, "pivot_root(\".\", \".\")", why, || rustix::process::pivot_root(".", "."))
         .map_err(refusal::no_root_mount)?;
     unmount_old_root()?;
-    if narrate::is_dry_run() {
-        return Ok(());
-    }
-    own(goal, "chdir(\"/\")", || rustix::process::chdir("/"))
+    chdir_to_root(goal)
 }
 
 /// Unmounts the old root, and other mounts over the new one first: the topmost is unmounted first.

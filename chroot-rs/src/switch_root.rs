@@ -8,13 +8,14 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use nix::errno::Errno;
-use plumbing::kernel::{call, look, own};
+use plumbing::kernel::{call, look};
 use plumbing::process::kernel_text;
 use plumbing::process::mountinfo::Mount;
 use plumbing::{Fault, narrate};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::thread::CapabilitySet;
 
+use crate::chroot::chdir_to_root;
 use crate::entry::quoted;
 use crate::in_root::InRoot;
 use crate::mount_api::{MOST_STACKED, open_directory};
@@ -35,16 +36,11 @@ pub(crate) fn switch_root(root: &InRoot, source: &Source) -> Result<(), Fault> {
     for mount in mounted_in_root()? {
         let_go(&mount.point)?;
     }
-    if !narrate::is_dry_run() {
-        own(GOAL, "fchdir(root)", || rustix::process::fchdir(root.as_fd()))?;
-    }
+    root.chdir(GOAL)?;
     let why = "absolute paths begin there from now on; chroot(2)";
     call(GOAL, "chroot(\".\")", why, || rustix::process::chroot("."))
         .map_err(|fault| refusal::missing(fault, CapabilitySet::SYS_CHROOT))?;
-    if narrate::is_dry_run() {
-        return Ok(());
-    }
-    own(GOAL, "chdir(\"/\")", || rustix::process::chdir("/"))
+    chdir_to_root(GOAL)
 }
 
 /// Lists the mounts directly on the old root's mount; those below them are unmounted with them.

@@ -58,7 +58,7 @@ pub const ROWS: &[Row] = &[
             "chroot-rs --std --overlay $D/open/root --upper $D/closed/up -- /bin/true",
             "chroot-rs --std --bind $D/open/data:/data:idmap=0-1000-1 $D/closed/root -- /bin/true",
             "cp -a $D/open/root $D/open/theirs && chown -R 100000:100000 $D/open/theirs && unshare-rs --map-users 0:100000:1 \
-             --map-groups 0:100000:1 --setuid 0 --setgid 0 --mount --pid --fork -- chroot-rs --std $D/open/theirs -- /bin/true",
+             --map-groups 0:100000:1 --setuid 0 --setgid 0 --mount --ipc --pid --fork -- chroot-rs --std $D/open/theirs -- /bin/true",
             "unshare-rs --mount sh -c 'mount -t tmpfs -o nosuid t $D/open/data && cp -a $D/open/root $D/open/data && \
              chroot-rs --std $D/open/data/root -- /bin/true'",
         ] {

@@ -9,6 +9,7 @@ use plumbing::Fault;
 
 use crate::mark::{LONGEST_ALIAS, LONGEST_REST, Mark};
 use crate::network::{Address, Route};
+use crate::publish::Published;
 
 /// The connection of a container: a veth pair, one end inside, one as a port of a bridge on the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Connection {
     pub gateways: Vec<IpAddr>,
     /// Whether packets to the outside are masqueraded with the host's address.
     pub nat: bool,
+    /// The ports of the host that lead to it.
+    pub published: Vec<Published>,
     /// More routes inside.
     pub routes: Vec<Route>,
     /// The longest packet that the pair carries.
@@ -46,9 +49,10 @@ impl Connection {
         if self.addresses.is_empty() {
             return Err(Fault::usage("--bridge needs --address, such as --address 10.88.0.2/24"));
         }
-        let alias = Mark { addresses: self.addresses.clone(), ..Mark::default() }.text();
+        let (addresses, published) = (self.addresses.clone(), self.published.clone());
+        let alias = Mark { addresses, published, ..Mark::default() }.text();
         if alias.len() + LONGEST_REST > LONGEST_ALIAS {
-            return Err(Fault::usage("--address: too many addresses for one interface"));
+            return Err(Fault::usage("--address, --publish: too many addresses and ports for one interface"));
         }
         for (at, gateway) in self.gateways.iter().enumerate() {
             if self.gateways[..at].iter().any(|earlier| earlier.is_ipv4() == gateway.is_ipv4()) {
@@ -58,6 +62,14 @@ impl Connection {
         }
         if self.nat && self.gateways.is_empty() {
             return Err(Fault::usage("--nat needs --gateway: without it no packet leaves the bridge"));
+        }
+        for (at, published) in self.published.iter().enumerate() {
+            if self.published[..at].iter().any(|earlier| earlier.conflicts_with(published)) {
+                return Err(Fault::usage(format!("--publish {published}: the port is published twice")));
+            }
+            if ![true, false].into_iter().any(|is_ipv4| self.masquerades(is_ipv4) && published.is_for(is_ipv4)) {
+                return Err(Fault::usage(format!("--publish {published}: there is no --gateway of that family")));
+            }
         }
         self.routes.iter().try_for_each(|route| self.check_route(route))?;
         Ok(self)

@@ -10,6 +10,7 @@ use crate::forwarding::{self, Family, Opened};
 use crate::link::Link;
 use crate::mark::Mark;
 use crate::nftables::{self, Chain, LONGEST_COMMENT, Table};
+use crate::publish::Published;
 use crate::rule::{Header, Meta, NFPROTO_IPV4, NFPROTO_IPV6, Rule, Tracked};
 use crate::survey::Survey;
 
@@ -17,6 +18,9 @@ use crate::survey::Survey;
 pub const FENCE: &str = "netns-rs";
 /// The prefix of the name of a table for one port; the name of the port follows.
 pub const GUARD: &str = "netns-rs-";
+
+/// A bit of `enum ip_conntrack_status`: the destination was rewritten.
+const IPS_DST_NAT: u32 = 1 << 5;
 
 /// The rules for one bridge with containers behind NAT.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,6 +30,8 @@ struct Bridge {
     addresses: Vec<IpAddr>,
     /// The addresses of those behind NAT.
     behind_nat: Vec<IpAddr>,
+    /// The published ports, each with the address of the container.
+    published: Vec<(Published, IpAddr)>,
     /// Which other packets that arrive on it are not forwarded.
     closed: Vec<Closed>,
 }
@@ -79,7 +85,14 @@ pub fn table(survey: &Survey, opened: &[Opened]) -> Option<Table> {
         return None;
     }
     let ours = survey.links().iter().filter(|link| link.is_our_bridge()).map(|link| link.name.as_str()).collect();
-    let chains = vec![postrouting(&bridges), forward(&bridges, ours, &others)];
+    let mut chains = vec![postrouting(&bridges), forward(&bridges, ours, &others)];
+    if bridges.iter().any(|bridge| !bridge.published.is_empty()) {
+        const NF_INET_PRE_ROUTING: u32 = 0;
+        const NF_INET_LOCAL_OUT: u32 = 3;
+        chains.push(raw(&bridges));
+        chains.push(destinations("prerouting", NF_INET_PRE_ROUTING, &bridges));
+        chains.push(destinations("output", NF_INET_LOCAL_OUT, &bridges));
+    }
     Some(Table { family: nftables::Family::Inet, name: FENCE.to_owned(), comment, chains })
 }
 
@@ -90,12 +103,48 @@ fn bridges(survey: &Survey, opened: &[Opened]) -> Vec<Bridge> {
         let addresses = |mark: &Mark| mark.addresses.iter().map(|address| address.ip).collect::<Vec<_>>();
         let behind_nat: Vec<_> = marks.iter().filter(|mark| mark.nat).flat_map(addresses).collect();
         let closed = if link.is_our_bridge() { vec![Closed::All] } else { families(link, opened) };
+        let published = marks.iter().flat_map(leads).collect();
         if !behind_nat.is_empty() {
             let (name, addresses) = (link.name.clone(), marks.iter().flat_map(addresses).collect());
-            bridges.push(Bridge { name, addresses, behind_nat, closed });
+            bridges.push(Bridge { name, addresses, behind_nat, published, closed });
         }
     }
     bridges
+}
+
+/// Returns where each published port leads: to the first address of each family.
+fn leads(mark: &Mark) -> Vec<(Published, IpAddr)> {
+    let first = |is_ipv4: bool| mark.addresses.iter().map(|own| own.ip).find(|ip| ip.is_ipv4() == is_ipv4);
+    let lead = |published: &Published, is_ipv4: bool| {
+        first(is_ipv4).filter(|_| published.is_for(is_ipv4)).map(|ip| (*published, ip))
+    };
+    mark.published.iter().flat_map(|published| [true, false].map(|family| lead(published, family))).flatten().collect()
+}
+
+/// The rules that rewrite the destination of what is for a published port. They are in two chains: what comes from
+/// outside passes one, and what the host itself sends the other.
+fn destinations(name: &'static str, hook: u32, bridges: &[Bridge]) -> Chain {
+    const NF_IP_PRI_NAT_DST: i32 = -100;
+    let rule = |(published, to): &(Published, IpAddr)| {
+        let rule = match published.ip {
+            Some(ip) => Rule::new().destination(ip),
+            None if to.is_ipv4() => Rule::new().is(Meta::Family, &[NFPROTO_IPV4]).own_destination(),
+            None => Rule::new().is(Meta::Family, &[NFPROTO_IPV6]).own_destination(),
+        };
+        rule.port(published.is_udp, published.host).redirect(*to, published.inside)
+    };
+    let rules = bridges.iter().flat_map(|bridge| bridge.published.iter().map(rule)).collect();
+    Chain { name, kind: "nat", hook, priority: NF_IP_PRI_NAT_DST, device: None, rules }
+}
+
+/// What a container sends to the host's loopback addresses is dropped: where 127.0.0.1 leads to a container, the kernel
+/// no longer does so itself.
+fn raw(bridges: &[Bridge]) -> Chain {
+    const NF_INET_PRE_ROUTING: u32 = 0;
+    const NF_IP_PRI_RAW: i32 = -300;
+    let rules = bridges.iter().map(|bridge| Rule::new().comes_by(&bridge.name).loopback_destination().drop()).collect();
+    let (hook, priority) = (NF_INET_PRE_ROUTING, NF_IP_PRI_RAW);
+    Chain { name: "raw", kind: "filter", hook, priority, device: None, rules }
 }
 
 /// The rule `ip saddr CONTAINER oifname != BRIDGE masquerade`.
@@ -104,7 +153,16 @@ fn postrouting(bridges: &[Bridge]) -> Chain {
     const NF_IP_PRI_NAT_SRC: i32 = 100;
     let masquerade = |bridge: &Bridge| {
         let rule = |ip: &IpAddr| Rule::new().source(*ip).leaves_not_by(&bridge.name).masquerade();
-        bridge.behind_nat.iter().map(rule).collect::<Vec<_>>()
+        let mut rules: Vec<_> = bridge.behind_nat.iter().map(rule).collect();
+        if !bridge.published.is_empty() {
+            // By a published port to its own bridge: the answer would not come back this way otherwise.
+            let own = |ip: &IpAddr| {
+                Rule::new().source(*ip).leaves_by(&bridge.name).tracked(Tracked::Status, IPS_DST_NAT).masquerade()
+            };
+            rules.extend(bridge.addresses.iter().map(own));
+            rules.push(Rule::new().loopback_source().leaves_by(&bridge.name).masquerade());
+        }
+        rules
     };
     let rules = bridges.iter().flat_map(masquerade).collect();
     let (hook, priority) = (NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC);
@@ -117,7 +175,6 @@ fn postrouting(bridges: &[Bridge]) -> Chain {
 fn forward(bridges: &[Bridge], ours: Vec<&str>, others: &[Other<'_>]) -> Chain {
     const NF_INET_FORWARD: u32 = 2;
     const ESTABLISHED_OR_RELATED: u32 = 2 | 4;
-    const IPS_DST_NAT: u32 = 1 << 5;
     let mut rules = vec![
         Rule::new().tracked(Tracked::State, ESTABLISHED_OR_RELATED).accept(),
         Rule::new().tracked(Tracked::Status, IPS_DST_NAT).accept(),
@@ -146,7 +203,10 @@ fn forward(bridges: &[Bridge], ours: Vec<&str>, others: &[Other<'_>]) -> Chain {
 /// dropped before the bridge sees it.
 pub fn guard(port: &str, addresses: &[IpAddr]) -> Table {
     const NF_NETDEV_INGRESS: u32 = 0;
-    let rules = [internet(addresses), internet6(addresses), resolution(addresses)].concat();
+    let loopback = vec![
+        Rule::new().is(Meta::Protocol, &IPV4).has_masked(Header::Network, 16, &[127, 0, 0, 0], &[255, 0, 0, 0]).drop(),
+    ];
+    let rules = [loopback, internet(addresses), internet6(addresses), resolution(addresses)].concat();
     let rules = [rules, vec![Rule::new().drop()]].concat();
     let device = Some(port.to_owned());
     let chain = Chain { name: "ingress", kind: "filter", hook: NF_NETDEV_INGRESS, priority: 0, device, rules };

@@ -205,25 +205,38 @@ pub fn set_alias(netlink: &Netlink, name: &str, index: u32, alias: &str) -> Resu
     )
 }
 
+/// The settings of a port that differ from one container to the other.
+pub struct Port {
+    /// No frames are exchanged with other such ports.
+    pub isolate: bool,
+    /// Frames may leave by the port on which they arrived: a container reaches itself by a published port, where the
+    /// kernel rewrites the destination of bridged frames (br_netfilter).
+    pub hairpin: bool,
+}
+
 /// Sets the alias of our end of a pair, and the bridge's settings for it as a port: it is neither a multicast router
 /// nor a bridge, so it gets neither what others send to a group nor the spanning tree.
-pub fn mark_port(netlink: &Netlink, name: &str, index: u32, alias: &str, isolate: bool) -> Result<(), Fault> {
-    let mut port =
+pub fn mark_port(netlink: &Netlink, name: &str, index: u32, alias: &str, port: &Port) -> Result<(), Fault> {
+    let mut settings =
         vec![InfoBridgePort::MulticastRouter(BridgeMulticastRouterType::Disabled), InfoBridgePort::Guard(true)];
-    port.extend(isolate.then_some(InfoBridgePort::Isolated(true)));
-    let apart = if isolate { ", IFLA_BRPORT_ISOLATED" } else { "" };
+    settings.extend(port.isolate.then_some(InfoBridgePort::Isolated(true)));
+    settings.extend(port.hairpin.then_some(InfoBridgePort::HairpinMode(true)));
+    let isolated = if port.isolate { ", IFLA_BRPORT_ISOLATED" } else { "" };
+    let hairpin = if port.hairpin { ", IFLA_BRPORT_MODE" } else { "" };
     let mut message = LinkMessage::default();
     message.header.index = index;
     message.attributes = vec![
         LinkAttribute::IfAlias(alias.to_owned()),
         LinkAttribute::LinkInfo(vec![
             LinkInfo::PortKind(InfoPortKind::Bridge),
-            LinkInfo::PortData(InfoPortData::BridgePort(port)),
+            LinkInfo::PortData(InfoPortData::BridgePort(settings)),
         ]),
     ];
     netlink.change(
         format!("mark {name} as ours"),
-        &format!("RTM_NEWLINK, IFLA_IFALIAS {alias:?}, IFLA_BRPORT_MULTICAST_ROUTER, IFLA_BRPORT_GUARD{apart}"),
+        &format!(
+            "RTM_NEWLINK, IFLA_IFALIAS {alias:?}, IFLA_BRPORT_MULTICAST_ROUTER, IFLA_BRPORT_GUARD{isolated}{hairpin}"
+        ),
         "the alias records the owner and the addresses that are taken; a container is neither a router nor a bridge",
         change_request(RouteNetlinkMessage::NewLink(message), 0),
     )

@@ -14,9 +14,12 @@ use plumbing::{Fault, kernel};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::network::Address;
+use crate::publish::Published;
 
 /// The alias of a bridge that we made; the first word of the alias of a pair's end.
 pub const MARK: &str = "netns-rs";
+/// The prefix of a published port.
+const PORTS: &str = "port=";
 /// `IFALIASZ` minus its NUL.
 pub const LONGEST_ALIAS: usize = 255;
 /// The longest text of the words " nat" and " of=…".
@@ -29,6 +32,8 @@ pub struct Mark {
     pub addresses: Vec<Address>,
     /// Whether they are masqueraded with the host's own address.
     pub nat: bool,
+    /// The ports of the host that lead there.
+    pub published: Vec<Published>,
     /// The process with which the pair ends.
     pub owner: Option<Owner>,
 }
@@ -52,6 +57,7 @@ impl Mark {
             match word.strip_prefix("of=") {
                 Some(owner) => mark.owner = Owner::parse(owner),
                 None if word == "nat" => mark.nat = true,
+                None if word.starts_with(PORTS) => mark.published.extend(Published::parse(&word[PORTS.len()..]).ok()),
                 None => mark.addresses.extend(Address::parse(word).ok()),
             }
         }
@@ -63,6 +69,7 @@ impl Mark {
         let mut words = vec![MARK.to_owned()];
         words.extend(self.addresses.iter().map(Address::to_string));
         words.extend(self.nat.then(|| "nat".to_owned()));
+        words.extend(self.published.iter().map(|published| format!("{PORTS}{published}")));
         words.extend(self.owner.map(|owner| {
             let Owner { pid, pidfd_inode, pid_namespace } = owner;
             format!("of={pid}:{pidfd_inode}:{pid_namespace}")
@@ -121,11 +128,12 @@ mod tests {
     #[test]
     fn an_alias_says_what_is_taken_and_for_whom() {
         let addresses = ["10.88.0.2/24", "fd00::2/64"].map(|text| Address::parse(text).unwrap()).to_vec();
-        let mark = Mark { addresses, nat: false, owner: None };
+        let mark = Mark { addresses, ..Mark::default() };
         assert_eq!(mark.text(), "netns-rs 10.88.0.2/24 fd00::2/64");
         let owner = Owner { pid: 4, pidfd_inode: 5, pid_namespace: 6 };
-        let full = Mark { nat: true, owner: Some(owner), ..mark.clone() };
-        assert_eq!(full.text(), "netns-rs 10.88.0.2/24 fd00::2/64 nat of=4:5:6");
+        let published = vec![Published::parse("[::1]:53:53/udp").unwrap()];
+        let full = Mark { nat: true, published, owner: Some(owner), ..mark.clone() };
+        assert_eq!(full.text(), "netns-rs 10.88.0.2/24 fd00::2/64 nat port=[::1]:53:53/udp of=4:5:6");
         for mark in [mark, full] {
             assert_eq!(Mark::parse(&mark.text()), Some(mark));
         }

@@ -16,9 +16,10 @@ use crate::connection::Connection;
 use crate::forwarding::{Family, Opened};
 use crate::netlink::Netlink;
 use crate::nftables::{self, Known, LONGEST_COMMENT, Nftables};
+use crate::publish::Published;
 use crate::settings::Settings;
 use crate::survey::Survey;
-use crate::{conntrack, fence, forwarding, link, route};
+use crate::{conntrack, fence, forwarding, link, policies, route};
 
 const GUARDED: &str = "only a container's own source addresses; nft(8)";
 const WHY: &str = "only a container's own source addresses, masquerading, and only answers come in; nft(8)";
@@ -54,7 +55,14 @@ pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<()
     // An earlier container with one of these addresses may have left some, and a killed guardian did not delete them.
     conntrack::forget(addresses)?;
     // Only now: nothing may be forwarded without the rules.
-    wanted.iter().try_for_each(|(interface, family)| forwarding::open(&settings, interface, *family))
+    wanted.iter().try_for_each(|(interface, family)| forwarding::open(&settings, interface, *family))?;
+    let is_ours = survey.links().iter().any(|link| link.name == asked.bridge && link.is_our_bridge());
+    let for_loopback = |published: &Published| published.ip.is_none_or(|ip| ip.is_loopback() && ip.is_ipv4());
+    if is_ours && asked.masquerades(true) && asked.published.iter().any(for_loopback) {
+        let path = format!("ipv4/conf/{}/route_localnet", asked.bridge);
+        settings.set(&path, "1", "127.0.0.1 leads to published ports, too; what containers send there is dropped")?;
+    }
+    policies::warn(&asked.bridge)
 }
 
 /// Restricts a container without NAT to its own source addresses. If `has_nat`, containers behind NAT exist, and the

@@ -11,11 +11,13 @@ use plumbing::command_line::ordinary::{self, Choice, Ordinary};
 
 use crate::name::Name;
 use crate::network::{self, Address, Route};
+use crate::publish::Published;
 use crate::subject::Subject;
 
 const EXAMPLES: &str = "
   netns-rs exec --new -- ip link                    a namespace with only a loopback interface
   netns-rs exec --new --bridge box0 --address 10.88.0.2/24 --gateway 10.88.0.1 --nat -- bash
+  netns-rs exec --new --bridge box0 --address 10.88.0.3/24 --gateway 10.88.0.1 --nat --publish 8080:80 -- httpd -f
   … | netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24 | …
   netns-rs show $(pidof nginx)                      interfaces, addresses and peers
   netns-rs add web; netns-rs exec web ip address; netns-rs delete web
@@ -121,6 +123,9 @@ pub(crate) struct Wiring {
     /// Masquerade packets that leave the host with the host's address
     #[arg(long, requires = "bridge")]
     pub(crate) nat: bool,
+    /// Let a port of the host lead to the container: [IP:]HOST:CONTAINER[/udp], such as 8080:80 (repeatable)
+    #[arg(long, value_name = "PORTS", value_parser = Published::parse, requires = "nat")]
+    pub(crate) publish: Vec<Published>,
     /// Name of the interface inside [default: eth0]
     #[arg(long, value_name = "NAME", value_parser = network::interface_name, requires = "bridge")]
     pub(crate) interface: Option<String>,

@@ -5,6 +5,7 @@
 //! ended.
 
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use plumbing::pipeline::record::Interface;
@@ -12,7 +13,7 @@ use plumbing::{Fault, narrate};
 
 use crate::connection::Connection;
 use crate::leftovers::Leftovers;
-use crate::link::{Link, Veth};
+use crate::link::{Link, Port, Veth};
 use crate::mark::{MARK, Mark, Owner};
 use crate::netlink::Netlink;
 use crate::nftables::Nftables;
@@ -38,6 +39,8 @@ pub struct Outside {
     is_bridge_unmarked: bool,
     /// The addresses that were added to an existing bridge of ours.
     added: Vec<(u32, address::Given)>,
+    /// The sockets that keep the published ports, for as long as the container exists.
+    pub reserved: Vec<OwnedFd>,
 }
 
 /// Our end of the pair: its name, and after it is made, its index, as soon as that is known.
@@ -55,11 +58,18 @@ impl Outside {
             netlink: Netlink::route()?,
             bridge: asked.bridge.clone(),
             veth: HostEnd { name: format!("veth{:08x}", link::random() as u32), exists: false, index: None },
-            alias: Mark { addresses: asked.addresses.clone(), nat: asked.nat, owner: Some(owner) }.text(),
+            alias: Mark {
+                addresses: asked.addresses.clone(),
+                nat: asked.nat,
+                published: asked.published.clone(),
+                owner: Some(owner),
+            }
+            .text(),
             addresses: asked.addresses.iter().map(|address| address.ip).collect(),
             nat: asked.nat,
             is_bridge_unmarked: false,
             added: Vec::new(),
+            reserved: Vec::new(),
         })
     }
 
@@ -113,7 +123,13 @@ impl Outside {
         self.veth.exists = true;
         let ours = made(&self.netlink, &name)?;
         self.veth.index = Some(ours.index);
-        link::mark_port(&self.netlink, &name, ours.index, &self.alias, asked.isolate)?;
+        link::mark_port(
+            &self.netlink,
+            &name,
+            ours.index,
+            &self.alias,
+            &Port { isolate: asked.isolate, hairpin: !asked.published.is_empty() },
+        )?;
         if let Some(container) = &asked.name {
             self.name_after(container, &asked.interface, ours.index)?;
         }
@@ -141,6 +157,7 @@ impl Outside {
             peer: Some(self.veth.name.clone()),
             bridge: Some(asked.bridge.clone()),
             addresses: asked.addresses.iter().map(ToString::to_string).collect(),
+            published: asked.published.iter().map(ToString::to_string).collect(),
             gateway: asked.gateways.iter().copied().min(),
             ..Interface::default()
         }

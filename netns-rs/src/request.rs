@@ -102,6 +102,7 @@ fn connection(wiring: Wiring) -> Result<Option<Connection>, Fault> {
         addresses: wiring.address,
         gateways: wiring.gateway,
         nat: wiring.nat,
+        published: wiring.publish,
         routes: wiring.route,
         mtu: wiring.mtu,
         mac: wiring.mac,

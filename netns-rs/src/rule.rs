@@ -8,6 +8,8 @@ use std::net::IpAddr;
 
 use crate::message::align;
 
+const IPPROTO_TCP: u8 = 6;
+const IPPROTO_UDP: u8 = 17;
 const NESTED: u16 = 1 << 15;
 const REGISTER: u32 = 1;
 const EQUAL: u32 = 0;
@@ -104,6 +106,16 @@ impl Rule {
         self.compare(EQUAL, bytes)
     }
 
+    /// Adds `ip daddr 127.0.0.0/8`.
+    pub fn loopback_destination(self) -> Rule {
+        self.is(Meta::Family, &[NFPROTO_IPV4]).has_masked(Header::Network, 16, &[127, 0, 0, 0], &[255, 0, 0, 0])
+    }
+
+    /// Adds `ip saddr 127.0.0.0/8`.
+    pub fn loopback_source(self) -> Rule {
+        self.is(Meta::Family, &[NFPROTO_IPV4]).has_masked(Header::Network, 12, &[127, 0, 0, 0], &[255, 0, 0, 0])
+    }
+
     /// Matches if the bytes at this offset of a header begin with some bits: those of `mask`.
     pub fn has_masked(mut self, header: Header, at: u32, bytes: &[u8], mask: &[u8]) -> Rule {
         self.load(header, at, bytes.len() as u32);
@@ -116,6 +128,35 @@ impl Rule {
         self.0.push(expression("ct", &[number(1, REGISTER), number(2, key as u32)]));
         self.mask(&bits.to_ne_bytes());
         self.compare(UNEQUAL, &0u32.to_ne_bytes())
+    }
+
+    /// Adds `fib daddr type local`: the destination is an address of the host.
+    pub fn own_destination(mut self) -> Rule {
+        let (destination, by_address_type, local) = (2, 3, 2u32);
+        self.0.push(expression("fib", &[number(1, REGISTER), number(2, by_address_type), number(3, destination)]));
+        self.compare(EQUAL, &local.to_ne_bytes())
+    }
+
+    /// Adds `tcp dport PORT` or `udp dport PORT`.
+    pub fn port(self, is_udp: bool, port: u16) -> Rule {
+        let protocol = if is_udp { IPPROTO_UDP } else { IPPROTO_TCP };
+        self.is(Meta::Transport, &[protocol]).has(Header::Transport, 2, &port.to_be_bytes())
+    }
+
+    /// Ends the rule with `dnat to ADDRESS:PORT`.
+    pub fn redirect(mut self, to: IpAddr, port: u16) -> Vec<Vec<u8>> {
+        let (destination_nat, second_register) = (1, 2);
+        let (family, address) = match to {
+            IpAddr::V4(ip) => (NFPROTO_IPV4, ip.octets().to_vec()),
+            IpAddr::V6(ip) => (NFPROTO_IPV6, ip.octets().to_vec()),
+        };
+        let load =
+            |register, bytes: &[u8]| expression("immediate", &[number(1, register), nested(2, &[attribute(1, bytes)])]);
+        self.0.push(load(REGISTER, &address));
+        self.0.push(load(second_register, &port.to_be_bytes()));
+        let kind = [number(1, destination_nat), number(2, u32::from(family))];
+        self.0.push(expression("nat", &[kind.concat(), number(3, REGISTER), number(5, second_register)]));
+        self.0
     }
 
     /// Ends the rule with `accept`: this table has finished with the packet; another one may still drop it.

@@ -64,6 +64,7 @@ impl Side<'_> {
             peer: peer.map(|peer| peer.name.clone()),
             bridge: bridge.map(|bridge| bridge.name.clone()),
             addresses,
+            published: Vec::new(),
             gateway: None,
         }
     }

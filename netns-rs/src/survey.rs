@@ -97,6 +97,18 @@ impl Survey {
         None
     }
 
+    /// Refuses a port of the host that leads to another container.
+    pub fn require_unpublished(&self, asked: &Connection) -> Result<(), Fault> {
+        for link in &self.links {
+            let taken = mark(link).map(|mark| mark.published).unwrap_or_default();
+            let conflict = asked.published.iter().find(|wanted| taken.iter().any(|other| other.conflicts_with(wanted)));
+            if let Some(wanted) = conflict {
+                return Err(Fault::new(format!("cannot publish {wanted}: the port leads to {} already", link.name)));
+            }
+        }
+        Ok(())
+    }
+
     fn port_with(&self, bridge: u32, ip: IpAddr) -> Option<&Link> {
         let has = |mark: Option<Mark>| mark.is_some_and(|mark| mark.has(ip));
         self.ports(bridge).find_map(|(link, mark)| has(mark).then_some(link))

@@ -7,6 +7,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use plumbing::pipeline::guardian;
 use plumbing::pipeline::record::Interface;
 use plumbing::process::target::wait_readable;
@@ -19,9 +20,9 @@ use crate::netlink::Netlink;
 use crate::outside::Outside;
 use crate::settings::Settings;
 use crate::survey::{Survey, Taken};
-use crate::{address, link, namespace, nat, neighbor, route};
+use crate::{address, link, namespace, nat, neighbor, publish, route};
 
-/// How long to wait for the address of a container that has just ended.
+/// How long to wait for the address or a port of a container that has just ended.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -72,11 +73,18 @@ fn make(
     Ok((answer, move || lock.with_or_without(|| outside.remove())))
 }
 
-/// Makes everything, or nothing. The inner fault: an address is taken, perhaps not for long.
+/// Makes everything, or nothing. The inner fault: an address or a port is taken, perhaps not for long.
 fn attempt(outside: &mut Outside, asked: &Connection, sides: &Sides<'_>) -> Result<Result<(), Fault>, Fault> {
     outside.clear(&asked.bridge)?;
+    // Before the first rule, which would take a port from the program that listens on it.
+    outside.reserved = match publish::reserve(asked) {
+        // Perhaps by the guardian of a container that has just ended.
+        Err(fault) if fault.errno() == Some(Errno::EADDRINUSE) => return Ok(Err(fault)),
+        reserved => reserved?,
+    };
     let survey = Survey::take(&outside.netlink)?;
     survey.require_free(&outside.netlink, asked)?;
+    survey.require_unpublished(asked)?;
     match survey.taken(asked) {
         Some(Taken::ByPort(fault)) => return Ok(Err(fault)),
         Some(Taken::ByHost(fault)) => return Err(fault),

@@ -4,8 +4,9 @@ pub mod attacks;
 pub mod connection;
 pub mod fence;
 pub mod ip_netns;
+pub mod publish;
 
 use crate::harness::row::Row;
 
 /// The topics, in the order in which they run.
-pub const TOPICS: &[&[Row]] = &[attacks::ROWS, fence::ROWS, connection::ROWS, ip_netns::ROWS];
+pub const TOPICS: &[&[Row]] = &[attacks::ROWS, fence::ROWS, connection::ROWS, ip_netns::ROWS, publish::ROWS];

@@ -98,6 +98,7 @@ fn interface() -> Interface {
         peer: word(),
         bridge: word(),
         addresses: vec!["10.0.0.1/8".to_owned()],
+        published: vec!["8080:80".to_owned()],
         gateway: "::1".parse().ok(),
     }
 }

@@ -51,6 +51,9 @@ pub struct Interface {
     pub bridge: Option<String>,
     /// Its addresses, each with the length of its network's prefix.
     pub addresses: Vec<String>,
+    /// The ports of the host that lead to it, if this interface was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<String>,
     /// The default gateway that it leads to, if this interface was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,

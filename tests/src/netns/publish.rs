@@ -1,0 +1,112 @@
+//! Published ports: every way to them, conflicts, and chains of others that drop.
+
+use super::attacks::apart;
+use crate::harness::need::{BUSYBOX, IP, NFT, Need, PERL, UNSHARE};
+use crate::harness::row::Row;
+
+/// `get ADDRESS` prints what a server on port 8080 says, or no. The network namespace `net` is a neighbor of the host.
+const NEIGHBOR: &str = r"
+mount -t tmpfs none /run; ip link set lo up; ip netns add net
+ip link add up0 type veth peer name eth0 netns net; ip address add 192.0.2.1/24 dev up0; ip link set up0 up
+ip -n net address add 192.0.2.9/24 dev eth0; ip -n net link set eth0 up
+get() { busybox timeout 3 busybox nc -w 1 $1 ${2:-8080} </dev/null 2>/dev/null || echo no; }
+export -f get
+net='netns-rs exec --new --bridge box0 --gateway 10.97.5.1 --nat'
+serve='busybox nc -ll -p 80 -e echo web & until busybox nc 127.0.0.1 80 </dev/null >/dev/null 2>&1; do sleep 0.02; done; touch made'
+finish='until [ -e done ]; do sleep 0.02; done; kill $(jobs -p)'
+until_made() { until [ -e made ]; do sleep 0.02; done; rm made; }
+";
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new(
+        "a published port is reached from outside, from the host, from other containers and from its own",
+        &[UNSHARE, IP, BUSYBOX, Need::NetworkNamespaces],
+        |world| {
+            let outcome = apart(
+                world,
+                &format!(
+                    "{NEIGHBOR}
+                    $net --address 10.97.5.2/24 --publish 8080:80 --publish 127.0.0.1:9090:80 -- bash -c \"$serve; get 192.0.2.1 >itself; $finish\" &
+                    until_made; until [ -s itself ]; do sleep 0.02; done; cat itself
+                    for ip in 127.0.0.1 192.0.2.1 10.97.5.1; do get $ip; done; ip netns exec net bash -c 'get 192.0.2.1'
+                    get 127.0.0.1 9090; get 192.0.2.1 9090; $net --address 10.97.5.3/24 -- bash -c 'get 192.0.2.1'
+                    touch done; wait; until ! ip -o link | grep -q box0; do sleep 0.02; done; netns-rs gc
+                    get 192.0.2.1; cat /proc/sys/net/ipv4/conf/up0/forwarding"
+                ),
+            );
+            outcome.stdout_is("web\nweb\nweb\nweb\nweb\nweb\nno\nweb\nno\n0\n").stderr_is("");
+        },
+    )
+    .root_only(),
+    Row::new(
+        "a port that is published or in use is refused and nothing is left, and UDP is published, too",
+        &[UNSHARE, IP, BUSYBOX, PERL, Need::NetworkNamespaces],
+        |world| {
+            let outcome = apart(
+                world,
+                &format!(
+                    "{NEIGHBOR}
+                    $net --address 10.97.5.2/24 --publish 8080:80 --publish 5353:53/udp -- perl -MIO::Socket::INET -e \
+                        'open M, \">made\"; $s = IO::Socket::INET->new(LocalPort => 53, Proto => \"udp\"); $s->recv($b, 9); $s->send(\"udp\\n\")' &
+                    until_made; links=$(ip -o link | wc -l)
+                    $net --address 10.97.5.3/24 --publish 127.0.0.1:8080:81 -- true; echo $?
+                    perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 7777, Listen => 1); open M, \">made\"; sleep 50' & L=$!; until_made
+                    $net --address 10.97.5.3/24 --publish 7777:81 -- true; echo $?; kill $L
+                    $net --address 10.97.5.3/24 --publish 192.0.2.77:80:81 -- true; echo $?
+                    [ \"$links\" = \"$(ip -o link | wc -l)\" ] && echo nothing left
+                    perl -MIO::Socket::INET -e 'alarm 5; $s = IO::Socket::INET->new(PeerAddr => \"127.0.0.1:5353\", Proto => \"udp\"); $s->send(1); $s->recv($b, 9); print $b'
+                    wait; for i in 1 2; do $net --address 10.97.5.2/24 --publish 8080:80 -- true; echo $?; done"
+                ),
+            );
+            let outcome = outcome.stdout_is("125\n125\n125\nnothing left\nudp\n0\n0\n");
+            outcome
+                .stderr_has("cannot publish TCP port 8080: bind(127.0.0.1:8080): EADDRINUSE")
+                .stderr_has("remedy: another program has the port: ss -lptn sport = 7777")
+                .stderr_has("remedy: 192.0.2.77 is no address of the host");
+        },
+    )
+    .root_only()
+    .host_only(),
+    Row::new(
+        "a container does not reach services of the host's 127.0.0.1 because a port is published",
+        &[UNSHARE, IP, BUSYBOX, NFT, PERL, Need::NetworkNamespaces],
+        |world| {
+            let outcome = apart(
+                world,
+                &format!(
+                    "{NEIGHBOR}
+                    perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalAddr => \"127.0.0.1\", LocalPort => 7777, Proto => \"udp\"); open M, \">made\";
+                        $s->recv($b, 9); print $b' & until_made
+                    $net --address 10.97.5.2/24 --publish 8080:80 -- bash -c '
+                        echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet
+                        ip route delete local 127.0.0.0/8 table local; ip route delete local 127.0.0.1 table local; ip route add 127.0.0.0/8 via 10.97.5.1 src 10.97.5.2
+                        echo before >/dev/udp/127.0.0.1/7777; touch made; until [ -e open ]; do sleep 0.02; done; echo after >/dev/udp/127.0.0.1/7777' &
+                    until_made; sleep 0.2; nft flush ruleset; touch open; wait"
+                ),
+            );
+            // The control: without our rules, it does.
+            outcome.stdout_is("after\n").stderr_is("");
+        },
+    )
+    .root_only()
+    .host_only(),
+    Row::new(
+        "a chain of others that drops what is forwarded is named",
+        &[UNSHARE, IP, NFT, Need::NetworkNamespaces],
+        |world| {
+            let outcome = apart(
+                world,
+                "mount -t tmpfs none /run; net='netns-rs exec --new --bridge box0 --gateway 10.97.5.1 --nat --address 10.97.5.2/24 -- true'
+                nft add table ip filter; for policy in accept drop; do
+                    nft add chain ip filter FORWARD \"{ type filter hook forward priority 0; policy $policy; }\"; $net; done",
+            );
+            outcome.succeeds().stderr_is(
+                "netns-rs: warning: the chain FORWARD of the nf_tables table ip filter drops what it does not know, which may cut the \
+                 container off; allow it: nft insert rule ip filter FORWARD iifname box0 accept; nft insert rule ip filter FORWARD \
+                 oifname box0 accept\n",
+            );
+        },
+    )
+    .root_only(),
+];

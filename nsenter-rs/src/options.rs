@@ -35,23 +35,23 @@ const EXAMPLES: &str = "
 #[derive(Debug, Default, Parser, Ordinary)]
 #[command(name = "nsenter-rs", version, after_help = after_help(EXAMPLES), args_override_self = true)]
 pub struct Options {
-    /// Enter the namespaces of this process or container; PID:INODE guards against pid reuse
+    /// Process or container to enter, with --all or single namespaces; INODE of its pidfd guards against pid reuse
     #[arg(short, long, value_name = "PID[:INODE]|NAME", help_heading = "Target",
           value_parser = of_os(PidOrName::read),
           action = clap::ArgAction::Append, conflicts_with_all = ["pipe", "find"])]
     pub(crate) target: Vec<PidOrName>,
-    /// Enter the container whose record is on stdin
+    /// Enter all namespaces of the container whose record is on stdin
     #[arg(long, help_heading = "Target", conflicts_with = "find")]
     pub(crate) pipe: bool,
     /// Print the record of the container with this name or id (needs --json)
     #[arg(long, value_name = "NAME", requires = "json", group = "answer", help_heading = "Target", conflicts_with = "command",
           value_parser = of_os(Reference::read))]
     pub(crate) find: Option<Reference>,
-    /// Search only this runtime: docker, podman, cri-o, containerd, nspawn, lxc, hold, crun, runc, systemd, netns
+    /// Search NAME only in this runtime: docker, podman, cri-o, containerd, nspawn, lxc, hold, crun, runc, systemd, netns
     #[arg(long = "type", value_name = "RUNTIME", value_parser = Runtime::read, help_heading = "Target",
           conflicts_with = "pipe")]
     pub(crate) runtime: Option<Runtime>,
-    /// Print JSON records, one per line
+    /// With --find, --inspect or --diff: print JSON on one line
     #[arg(long, requires = "answer", help_heading = "Target")]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -91,19 +91,19 @@ pub struct Options {
 
 /// Options that report on a container instead of entering it.
 #[derive(Debug, Default, clap::Args, Ordinary)]
-#[command(next_help_heading = "InspectionOptions")]
+#[command(next_help_heading = "Inspection")]
 pub(crate) struct InspectionOptions {
-    /// Report how a process or container is isolated, and the risks; with --pipe, add it to each record
+    /// Report how a process or container is isolated, and the risks; with --pipe, without a value: add it to each record
     #[arg(long, value_name = "PID|NAME|host", num_args = 0..=1, group = "answer", conflicts_with = "command")]
     pub(crate) inspect: Option<Option<OsString>>,
-    /// Compare the isolation of two processes or containers
+    /// Compare the isolation of two processes or containers; each is a PID, a NAME or host
     #[arg(long, value_names = ["A", "B"], num_args = 2, group = "answer", conflicts_with_all = ["command", "pipe"])]
     pub(crate) diff: Option<Vec<OsString>>,
 }
 
 /// The namespaces to enter. `Some(None)` means the target's.
 #[derive(Debug, Default, clap::Args, Ordinary)]
-#[command(next_help_heading = "Namespaces: of the target, of FILE, or with ID")]
+#[command(next_help_heading = "Namespaces: of the target, of FILE, or with the kernel's ID")]
 pub(crate) struct NamespaceOptions {
     /// All namespaces of the target, except those that are already ours
     #[arg(short, long, requires = "target")]
@@ -132,7 +132,7 @@ pub(crate) struct NamespaceOptions {
     /// Time namespace: monotonic and boot-time clocks
     #[arg(short = 'T', long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     time: Option<Option<PathBuf>>,
-    /// Parent of the --user namespace; without --user: the owner of the other namespaces
+    /// Enter the parent of the --user namespace instead of it; without --user: also the owner of the others
     #[arg(long, conflicts_with = "pipe")]
     pub(crate) user_parent: bool,
     /// Network namespace of the socket that is descriptor FD of the target
@@ -157,10 +157,10 @@ pub(crate) struct CommandOptions {
     /// Keep the capabilities of an entered user namespace, also as a user other than root
     #[arg(long, conflicts_with = "pipe")]
     pub(crate) keep_caps: bool,
-    /// Change the root directory; without DIR: to the target's
+    /// Root directory, opened before entering; without DIR: the target's
     #[arg(short, long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with = "pipe")]
     pub(crate) root: Option<Option<PathBuf>>,
-    /// Working directory, opened before entering (keeps a host directory open); without DIR: the target's
+    /// Working directory, opened before entering (may be outside the new root); without DIR: the target's
     #[arg(short, long, value_name = "DIR", num_args = 0..=1, require_equals = true,
           conflicts_with_all = ["pipe", "wdns"])]
     pub(crate) wd: Option<Option<PathBuf>>,
@@ -184,13 +184,13 @@ pub(crate) struct CommandOptions {
     #[arg(long, requires = "target",
           conflicts_with_all = ["setuid", "setgid", "preserve_credentials", "keep_caps", "follow_context", "like_target"])]
     like_target_try: bool,
-    /// Execute the command without forking, even when a PID namespace is entered
+    /// Do not fork; if a PID namespace is entered, only the children of the command are in it
     #[arg(short = 'F', long, conflicts_with = "pipe")]
     pub(crate) no_fork: bool,
     /// Always enter from a sealed in-memory copy, even where a read-only view of the executable would suffice
     #[arg(long)]
     pub(crate) sealed_copy: bool,
-    /// Give the command the caller's terminal instead of a new pseudo-terminal
+    /// Give the command the caller's terminal, also where it would get a new pseudo-terminal
     #[arg(long)]
     pub(crate) no_pty: bool,
     /// Pass descriptors 3 to N+2 to the command

@@ -66,7 +66,7 @@ pub struct Options {
     /// Print a list instead of a tree, unless --tree is given
     #[arg(short = 'l', long = "list", help_heading = "Format")]
     pub(crate) flat: bool,
-    /// Print a tree by owner, parent or process; without RELATION: owner; without --tree: process
+    /// Print a tree by RELATION: owner (default with -T), parent, or process (default without -T)
     #[arg(short = 'T', long, value_name = "RELATION", num_args = 0..=1, require_equals = true,
           default_missing_value = "owner", value_parser = Relation::read, help_heading = "Format")]
     pub(crate) tree: Option<Relation>,

@@ -54,6 +54,10 @@ impl Command {
 
 /// Says that no shell was found, and where the name of the first one came from.
 fn no_shell(fault: Fault, is_own: bool) -> Fault {
-    let origin = if is_own { "it is the caller's $SHELL, and this root" } else { "this root" };
-    fault.with_remedy(format!("{origin} has none of {} either; name a command", SHELLS.join(", ")))
+    let shells = SHELLS.join(", ");
+    fault.with_remedy(if is_own {
+        format!("it is the caller's $SHELL, and this root has none of {shells} either; name a command")
+    } else {
+        format!("this root has none of {shells}; name a command")
+    })
 }

@@ -5,12 +5,12 @@
 //! group, capabilities and secure bits are set inside, and the filters last.
 
 use plumbing::confinement::privilege::likeness::{Filter, Likeness, Sets, prepare};
+use plumbing::confinement::privilege::set_oom_score_adj;
 use plumbing::kernel::{call, look};
 use plumbing::pipeline::record::{Process, ResourceLimit};
 use plumbing::process::kernel_text;
 use plumbing::process::target::{Target, status_field};
 use plumbing::{Fault, narrate};
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::Pid;
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -36,7 +36,7 @@ pub(crate) struct Like<'a> {
     securebits: Option<CapabilitiesSecureBits>,
     filters: Vec<Filter>,
     cpus: CpuSet,
-    oom_score_adj: String,
+    oom_score_adj: i32,
 }
 
 impl Unreadable {
@@ -49,7 +49,7 @@ impl Unreadable {
             (Ok(value), _) => Ok(Some(value)),
             (Err(fault), Unreadable::Fatal) => Err(fault),
             (Err(fault), Unreadable::FatalFilters | Unreadable::Remarked) => {
-                narrate::remark(format!("{fault}; the command is not like the target in this"));
+                narrate::remark(format!("{fault}; the command does not get this property of the target"));
                 Ok(None)
             }
         }
@@ -72,7 +72,7 @@ impl<'a> Like<'a> {
                 .allow(seccomp_filters::of(target, status.number("Seccomp")?))?
                 .unwrap_or_default(),
             cpus: cpus_of(target)?,
-            oom_score_adj: target.read("oom_score_adj")?.trim_end().to_owned(),
+            oom_score_adj: oom_score_adj(target)?,
         })
     }
 
@@ -107,16 +107,7 @@ impl<'a> Like<'a> {
         const FILE: &str = "/proc/self/oom_score_adj";
         let goal = "have the target's priority for the OOM killer";
         let own = look(goal, format!("read({FILE:?})"), || kernel_text::read(FILE))?;
-        if own.trim_end() == self.oom_score_adj {
-            return Ok(());
-        }
-        let file = look(goal, format!("openat({FILE:?}, O_WRONLY)"), || {
-            openat(CWD, FILE, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-        })?;
-        let text = format!("write({FILE:?}, {:?})", self.oom_score_adj);
-        call(goal, text, "the same as the target; proc_pid_oom_score_adj(5)", || {
-            rustix::io::write(&file, self.oom_score_adj.as_bytes()).map(drop)
-        })
+        if own.trim_end().parse() == Ok(self.oom_score_adj) { Ok(()) } else { set_oom_score_adj(self.oom_score_adj) }
     }
 }
 
@@ -149,6 +140,13 @@ fn more(bounding: Option<CapabilitySet>, is_filtered: bool, no_new_privs: bool) 
         more.push("set-user-ID programs");
     }
     Ok(more)
+}
+
+fn oom_score_adj(target: &Target) -> Result<i32, Fault> {
+    let text = target.read("oom_score_adj")?;
+    text.trim_end().parse().map_err(|wrong| {
+        Fault::new(format!("cannot make the command like process {}: /proc/{0}/oom_score_adj: {wrong}", target.pid()))
+    })
 }
 
 fn cpus_of(target: &Target) -> Result<CpuSet, Fault> {

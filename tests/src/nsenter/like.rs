@@ -140,7 +140,7 @@ pub const ROWS: &[Row] = &[
         gone_on
             .stdout_is("0027\nSecurebits: [none]\n")
             .stderr_has("cannot read the secure bits of process")
-            .stderr_has("the command is not like the target in this");
+            .stderr_has("the command does not get this property of the target");
     })
     .root_only(),
     Row::new("an error names our locked secure bits if the target has others", &[SETPRIV], |world| {

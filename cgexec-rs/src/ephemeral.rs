@@ -9,18 +9,19 @@ use std::hash::{BuildHasher, Hasher};
 use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
-use plumbing::Fault;
 use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::cgroup::mark::{self, Mark, Owner};
 use plumbing::pipeline::guardian::{self, Kept};
 use plumbing::pipeline::record::Cgroup;
+use plumbing::{Fault, narrate};
 
 use crate::leftovers;
-use crate::limits::Limits;
+use crate::limit_set::Limits;
 use crate::parent::Parent;
 use crate::refusal::explain;
 use crate::removal::{self, Made};
+use crate::setting::{Reads, Setting};
 use crate::sites::{self, Site};
 use plumbing::cgroup::usage::{self, Member};
 
@@ -152,10 +153,26 @@ fn limit(site: &Site, group: &Group) -> Result<(), Fault> {
         let written = parent.write("cgroup.subtree_control", &words.join(" "), why);
         written.map_err(|fault| explain(fault, parent, "cgroup.subtree_control"))?;
     }
-    site.settings.iter().try_for_each(|setting| {
-        let written = group.write(setting.file, &setting.value, setting.why);
-        written.map_err(|fault| explain(fault, group, setting.file))
-    })
+    site.settings.iter().try_for_each(|setting| apply(group, setting))
+}
+
+/// Writes a limit, and checks that the kernel has kept it.
+pub(crate) fn apply(group: &Group, setting: &Setting) -> Result<(), Fault> {
+    let written = group.write(&setting.file, &setting.value, setting.why);
+    written.map_err(|fault| explain(fault, group, &setting.file))?;
+    if setting.reads == Reads::Unknown || narrate::is_dry_run() {
+        return Ok(());
+    }
+    let kept = group.read(&setting.file)?;
+    if setting.is_kept(&kept) {
+        return Ok(());
+    }
+    Err(Fault::new(format!(
+        "cannot set {}: {} was written, but the kernel has {}",
+        group.shown().join(&setting.file).display(),
+        setting.value,
+        if kept.is_empty() { "nothing" } else { &kept }
+    )))
 }
 
 /// Removes the directories that were made before `fault`. Returns `fault`, or the fault of a failed removal.

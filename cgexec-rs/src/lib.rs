@@ -4,9 +4,12 @@
 #![forbid(unsafe_code)]
 
 mod cgroup_namespace;
+mod device;
 mod ephemeral;
 mod existing;
 mod leftovers;
+mod limit_options;
+mod limit_set;
 mod limits;
 pub mod manual;
 mod membership;
@@ -17,7 +20,9 @@ pub mod plan;
 mod refusal;
 mod removal;
 mod request;
+mod setting;
 mod show;
 mod sites;
+mod value;
 
 pub use options::command;

@@ -1,142 +1,301 @@
-//! Limits, and the files that set them: one table for the names of cgroup v2 and v1.
+//! The table of limits: option, files of cgroup v2 and v1, notation, and what a process sees that reaches one.
 //!
-//! The kernel's `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/`. The surprises: v1 limits the *sum* of
-//! memory and swap, and has two files for CPU time where v2 has one; both refuse a quota below one millisecond.
+//! The kernel's `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/`. An option is the name of the v2 file with
+//! dashes, or one of the four short names. The surprise: v1 lacks many of these files, and has others for the same
+//! purpose with another notation, so each row says what its v1 file is or what to use instead.
 
-use plumbing::Fault;
-use plumbing::cgroup::usage::Member;
-use plumbing::command_line::units::Limit;
-
-/// The requested limits; `None` means no request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Limits {
-    pub(crate) memory: Option<Limit>,
-    pub(crate) swap: Option<Limit>,
-    pub(crate) pids: Option<Limit>,
-    /// The CPU time, in thousandths of one CPU.
-    pub(crate) cpus: Option<u64>,
-}
-
-/// One write that sets a limit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Setting {
+/// A limit that an option sets.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    /// The option, without its dashes.
+    pub(crate) option: &'static str,
+    /// The controller.
+    pub(crate) controller: &'static str,
+    /// The file of cgroup v2; `SIZE` in it is a size of huge pages.
     pub(crate) file: &'static str,
-    pub(crate) value: String,
+    /// The counterpart in cgroup v1.
+    pub(crate) v1: V1,
+    /// The notation of the value.
+    pub(crate) kind: Kind,
+    /// The reason that `--explain` prints.
     pub(crate) why: &'static str,
+    /// What a process sees that reaches the limit; for the manual.
+    pub(crate) sees: &'static str,
+    /// The files that count it; for the manual.
+    pub(crate) counts: &'static str,
 }
 
-impl Limits {
-    /// Returns the limits that a group has.
-    pub(crate) fn of(member: &Member) -> Result<Limits, Fault> {
-        let (memory, swap) = member.memory_limits()?;
-        let cpus = member.cpu_limit()?.and_then(|limit| {
-            let (quota, period) = limit.split_once(' ')?;
-            quota.parse::<u64>().ok()?.checked_mul(1000)?.checked_div(period.parse().ok()?)
-        });
-        Ok(Limits {
-            memory: memory.map(Limit::Amount),
-            swap: swap.map(Limit::Amount),
-            pids: member.pids_limit()?.map(Limit::Amount),
-            cpus: cpus.map(|thousandths| thousandths.max(1)),
-        })
-    }
+/// The counterpart of a file in cgroup v1.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum V1 {
+    /// A file with the same notation, except that -1 is the word for no limit.
+    File(&'static str),
+    /// `memory.memsw.limit_in_bytes`, the sum of memory and swap.
+    Sum,
+    /// `cpu.cfs_period_us` and `cpu.cfs_quota_us`.
+    Quota,
+    /// `cpu.shares`, 1024 for a weight of 100, as the kernel itself converts it.
+    Shares,
+    /// The four files `blkio.throttle.…_device`.
+    Throttle,
+    /// None, with what to do instead.
+    Missing(&'static str),
+}
 
-    /// Reports whether no limit is requested.
-    pub(crate) fn is_empty(&self) -> bool {
-        *self == Limits::default()
-    }
+/// The notation of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `256M`, `max`.
+    Size,
+    /// `100`, `max`.
+    Count,
+    /// `1.5`, `50%`.
+    Cpus,
+    /// `20ms`, in microseconds.
+    Time,
+    /// A number between two others.
+    Between(i64, i64),
+    /// A switch: 1.
+    Switch,
+    /// `20%`, `max`.
+    Percent,
+    /// `0-3,8`.
+    List,
+    /// `root`, `isolated`, `member`.
+    Partition,
+    /// `DEVICE:rbps=10M,wiops=100`.
+    DeviceRates,
+    /// `100`, or `DEVICE:100`.
+    DeviceWeight,
+    /// `DEVICE:10ms`.
+    DeviceTime,
+    /// `2M=64M`.
+    PageSize,
+    /// `NAME:key=3,key=4`.
+    DeviceCounts,
+    /// `NAME=3`.
+    Resource,
+    /// `REGION=64M`.
+    Region,
+}
 
-    /// Returns the stricter one of each limit and that of `others`.
-    pub(crate) fn tightened(self, others: Limits) -> Limits {
-        Limits {
-            memory: tighter(self.memory, others.memory),
-            swap: tighter(self.swap, others.swap),
-            pids: tighter(self.pids, others.pids),
-            cpus: self.cpus.into_iter().chain(others.cpus).min(),
+const fn row(
+    (option, controller, file): (&'static str, &'static str, &'static str),
+    v1: V1,
+    kind: Kind,
+    why: &'static str,
+    (sees, counts): (&'static str, &'static str),
+) -> Row {
+    Row { option, controller, file, v1, kind, why, sees, counts }
+}
+
+const MAX_INSTEAD: &str = "use --memory";
+const NO_PROTECTION: &str = "cgroup v1 protects no memory from reclaim";
+
+/// All limits, in the order in which the kernel accepts them: no burst before its quota, no partition before its CPUs.
+pub(crate) const ROWS: &[Row] = &[
+    row(
+        ("memory", "memory", "memory.max"),
+        V1::File("memory.limit_in_bytes"),
+        Kind::Size,
+        "above it the kernel reclaims memory, then kills (OOM)",
+        ("killed (SIGKILL), after the kernel has tried to reclaim memory", "`memory.events` `max`, `oom_kill`"),
+    ),
+    row(
+        ("swap", "memory", "memory.swap.max"),
+        V1::Sum,
+        Kind::Size,
+        "swap space, in addition to the memory",
+        (
+            "nothing; its memory can no longer be swapped out, so it reaches the memory limit earlier",
+            "`memory.swap.events` `max`",
+        ),
+    ),
+    row(
+        ("memory-high", "memory", "memory.high"),
+        V1::Missing(MAX_INSTEAD),
+        Kind::Size,
+        "above it processes are slowed down while the kernel reclaims memory; it never kills",
+        ("slowed down, possibly to a standstill; never killed", "`memory.events` `high`, `memory.pressure`"),
+    ),
+    row(
+        ("memory-low", "memory", "memory.low"),
+        V1::File("memory.soft_limit_in_bytes"),
+        Kind::Size,
+        "below it the memory is reclaimed only if nothing else can be",
+        ("nothing; it keeps this memory while others can give up theirs", "`memory.events` `low`"),
+    ),
+    row(
+        ("memory-min", "memory", "memory.min"),
+        V1::Missing(NO_PROTECTION),
+        Kind::Size,
+        "below it the memory is never reclaimed",
+        ("nothing; it always keeps this memory", "none"),
+    ),
+    row(
+        ("memory-zswap-max", "memory", "memory.zswap.max"),
+        V1::Missing("cgroup v1 does not limit compressed swap"),
+        Kind::Size,
+        "compressed swap space in memory",
+        ("nothing; its pages go to the swap device instead", "`memory.zswap.current`"),
+    ),
+    row(
+        ("memory-oom-group", "memory", "memory.oom.group"),
+        V1::Missing("cgroup v1 kills one process at a time"),
+        Kind::Switch,
+        "when memory runs out, all processes of the group are killed, not one",
+        ("killed together with all other processes of the group", "`memory.events` `oom_group_kill`"),
+    ),
+    row(
+        ("pids", "pids", "pids.max"),
+        V1::File("pids.max"),
+        Kind::Count,
+        "above it fork(2) fails with EAGAIN; threads count",
+        ("`fork` and `clone` fail with `EAGAIN`; threads count", "`pids.events` `max`"),
+    ),
+    row(
+        ("cpus", "cpu", "cpu.max"),
+        V1::Quota,
+        Kind::Cpus,
+        "CPU time in each period, in microseconds, over all CPUs",
+        ("stopped until the next period begins", "`cpu.stat` `nr_throttled`, `throttled_usec`"),
+    ),
+    row(
+        ("cpu-max-burst", "cpu", "cpu.max.burst"),
+        V1::File("cpu.cfs_burst_us"),
+        Kind::Time,
+        "CPU time that was not used in earlier periods and may be used above the limit",
+        ("nothing", "`cpu.stat` `nr_bursts`"),
+    ),
+    row(
+        ("cpu-weight", "cpu", "cpu.weight"),
+        V1::Shares,
+        Kind::Between(1, 10000),
+        "the share of the CPUs, relative to the groups next to this one; 100 is the default",
+        ("slower, only while groups next to it want the same CPUs", "`cpu.pressure`"),
+    ),
+    row(
+        ("cpu-weight-nice", "cpu", "cpu.weight.nice"),
+        V1::Missing("use --cpu-weight"),
+        Kind::Between(-20, 19),
+        "the share of the CPUs, as a nice value",
+        ("slower, only while groups next to it want the same CPUs", "`cpu.pressure`"),
+    ),
+    row(
+        ("cpu-idle", "cpu", "cpu.idle"),
+        V1::File("cpu.idle"),
+        Kind::Switch,
+        "runs only when no other group wants the CPU; sched(7), SCHED_IDLE",
+        ("almost stopped while others want the same CPUs", "`cpu.pressure`"),
+    ),
+    row(
+        ("cpu-uclamp-min", "cpu", "cpu.uclamp.min"),
+        V1::File("cpu.uclamp.min"),
+        Kind::Percent,
+        "the CPU runs at least at this fraction of its speed for the group",
+        ("nothing", "none"),
+    ),
+    row(
+        ("cpu-uclamp-max", "cpu", "cpu.uclamp.max"),
+        V1::File("cpu.uclamp.max"),
+        Kind::Percent,
+        "the CPU runs at most at this fraction of its speed for the group",
+        ("slower", "none"),
+    ),
+    row(
+        ("cpuset-cpus", "cpuset", "cpuset.cpus"),
+        V1::File("cpuset.cpus"),
+        Kind::List,
+        "the CPUs on which the group may run; cpuset(7)",
+        ("runs on these CPUs only; `sched_setaffinity` to others fails with `EINVAL`", "`cpuset.cpus.effective`"),
+    ),
+    row(
+        ("cpuset-mems", "cpuset", "cpuset.mems"),
+        V1::File("cpuset.mems"),
+        Kind::List,
+        "the memory nodes from which the group gets memory; cpuset(7)",
+        ("memory from these nodes only", "`cpuset.mems.effective`"),
+    ),
+    row(
+        ("cpuset-cpus-partition", "cpuset", "cpuset.cpus.partition"),
+        V1::Missing("cgroup v1 has no partitions"),
+        Kind::Partition,
+        "whether these CPUs belong to the group alone",
+        ("nothing; others lose these CPUs", "`cpuset.cpus.partition`"),
+    ),
+    row(
+        ("io-max", "io", "io.max"),
+        V1::Throttle,
+        Kind::DeviceRates,
+        "bytes and operations per second of a disk",
+        ("direct reads and writes wait; buffered writes do not, their write-back does", "`io.stat`, `io.pressure`"),
+    ),
+    row(
+        ("io-weight", "io", "io.weight"),
+        V1::File("blkio.bfq.weight"),
+        Kind::DeviceWeight,
+        "the share of a disk, relative to the groups next to this one; 100 is the default",
+        ("slower, only while groups next to it use the same disk", "`io.stat`, `io.pressure`"),
+    ),
+    row(
+        ("io-latency", "io", "io.latency"),
+        V1::Missing("use --io-max for the other groups"),
+        Kind::DeviceTime,
+        "groups next to this one are slowed down if this one waits longer for the disk, in microseconds",
+        ("nothing; others are slowed down", "`io.stat`"),
+    ),
+    row(
+        ("hugetlb-max", "hugetlb", "hugetlb.SIZE.max"),
+        V1::File("hugetlb.SIZE.limit_in_bytes"),
+        Kind::PageSize,
+        "huge pages of this size; above it a process gets SIGBUS",
+        ("killed by `SIGBUS`", "`hugetlb.SIZE.events` `max`"),
+    ),
+    row(
+        ("rdma-max", "rdma", "rdma.max"),
+        V1::File("rdma.max"),
+        Kind::DeviceCounts,
+        "handles and objects of a device for remote memory access",
+        ("the call to the device fails with `EAGAIN`", "`rdma.current`"),
+    ),
+    row(
+        ("misc-max", "misc", "misc.max"),
+        V1::File("misc.max"),
+        Kind::Resource,
+        "a resource that is counted by number",
+        ("the call that needs one more fails with `EBUSY`", "`misc.events` `max`"),
+    ),
+    row(
+        ("dmem-max", "dmem", "dmem.max"),
+        V1::File("dmem.max"),
+        Kind::Region,
+        "memory of a device",
+        ("the device evicts memory, or the call fails with `EAGAIN`", "`dmem.current`"),
+    ),
+];
+
+/// Returns the row of an option.
+pub(crate) fn row_of(option: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.option == option)
+}
+
+/// Returns the row of a file of cgroup v2.
+pub(crate) fn row_of_file(file: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.file == file)
+}
+
+impl V1 {
+    /// Names the counterpart for the table in the manual.
+    #[cfg(test)]
+    fn name(&self) -> String {
+        match self {
+            V1::File(file) => format!("`{file}`"),
+            V1::Sum => "`memory.memsw.limit_in_bytes` (the sum with memory)".to_owned(),
+            V1::Quota => "`cpu.cfs_quota_us`, `cpu.cfs_period_us`".to_owned(),
+            V1::Shares => "`cpu.shares` (100 is 1024)".to_owned(),
+            V1::Throttle => "`blkio.throttle.read_bps_device` and three more".to_owned(),
+            V1::Missing(instead) => format!("none: {instead}"),
         }
-    }
-
-    /// Returns the controllers that the limits need, in the order of the report.
-    pub(crate) fn controllers(&self) -> Vec<&'static str> {
-        let memory = self.memory.is_some() || self.swap.is_some();
-        let wanted = [("memory", memory), ("pids", self.pids.is_some()), ("cpu", self.cpus.is_some())];
-        wanted.into_iter().filter(|(_, wanted)| *wanted).map(|(controller, _)| controller).collect()
-    }
-
-    /// Returns the writes for one controller, in the order in which the kernel accepts them.
-    pub(crate) fn settings(&self, controller: &str, version: u8) -> Result<Vec<Setting>, Fault> {
-        Ok(match (controller, version) {
-            ("memory", 1) => self.memory_v1()?,
-            ("memory", _) => self.memory_v2(),
-            ("pids", _) => self.pids.iter().map(|pids| set("pids.max", word(*pids, "max"), PIDS)).collect(),
-            ("cpu", version) => self.cpus.iter().flat_map(|cpus| cpu(*cpus, version)).collect(),
-            _ => Vec::new(),
-        })
-    }
-
-    fn memory_v2(&self) -> Vec<Setting> {
-        let memory = self.memory.map(|memory| set("memory.max", word(memory, "max"), MEMORY));
-        let swap = self.swap.map(|swap| set("memory.swap.max", word(swap, "max"), SWAP));
-        memory.into_iter().chain(swap).collect()
-    }
-
-    fn memory_v1(&self) -> Result<Vec<Setting>, Fault> {
-        let memory = self.memory.map(|memory| set("memory.limit_in_bytes", word(memory, "-1"), MEMORY));
-        let sum = match (self.memory, self.swap) {
-            (_, None | Some(Limit::Max)) => None,
-            (Some(Limit::Amount(memory)), Some(Limit::Amount(swap))) => {
-                let sum = memory.saturating_add(swap).to_string();
-                Some(set("memory.memsw.limit_in_bytes", sum, "cgroup v1 limits the sum of memory and swap"))
-            }
-            (_, Some(Limit::Amount(_))) => {
-                return Err(Fault::new(
-                    "cannot limit swap: --swap needs --memory SIZE here, because cgroup v1 limits only the sum of both",
-                ));
-            }
-        };
-        Ok(memory.into_iter().chain(sum).collect())
-    }
-}
-
-const MEMORY: &str = "above it the kernel reclaims memory, then kills (OOM)";
-const SWAP: &str = "swap space, in addition to the memory";
-const PIDS: &str = "above it fork(2) fails with EAGAIN; threads count";
-const CPU: &str = "CPU time in each period, in microseconds, over all CPUs";
-
-fn tighter(one: Option<Limit>, other: Option<Limit>) -> Option<Limit> {
-    let amount = |limit: &Limit| match limit {
-        Limit::Amount(amount) => *amount,
-        Limit::Max => u64::MAX,
-    };
-    one.into_iter().chain(other).min_by_key(amount)
-}
-
-fn set(file: &'static str, value: String, why: &'static str) -> Setting {
-    Setting { file, value, why }
-}
-
-fn word(limit: Limit, unlimited: &str) -> String {
-    match limit {
-        Limit::Amount(amount) => amount.to_string(),
-        Limit::Max => unlimited.to_owned(),
-    }
-}
-
-/// Returns quota and period. 100 ms is the kernel's default period; a tiny share needs a longer one, because no quota
-/// may be below 1 ms and no period above 1 s.
-fn quota(thousandths: u64) -> (u64, u64) {
-    let period = if thousandths < 10 { 1_000_000 } else { 100_000 };
-    (thousandths.saturating_mul(period / 1000), period)
-}
-
-fn cpu(thousandths: u64, version: u8) -> Vec<Setting> {
-    let (quota, period) = quota(thousandths);
-    match version {
-        1 => vec![
-            set("cpu.cfs_period_us", period.to_string(), "the period to which the quota applies"),
-            set("cpu.cfs_quota_us", quota.to_string(), CPU),
-        ],
-        _ => vec![set("cpu.max", format!("{quota} {period}"), CPU)],
     }
 }
 
@@ -144,67 +303,22 @@ fn cpu(thousandths: u64, version: u8) -> Vec<Setting> {
 mod tests {
     use super::*;
 
-    fn writes(limits: &Limits, version: u8) -> Vec<(&'static str, String)> {
-        let settings = |controller| limits.settings(controller, version).unwrap();
-        limits.controllers().into_iter().flat_map(settings).map(|set| (set.file, set.value)).collect()
-    }
-
-    fn limits() -> Limits {
-        Limits {
-            memory: Some(Limit::Amount(256 << 20)),
-            swap: Some(Limit::Amount(1 << 20)),
-            pids: Some(Limit::Max),
-            cpus: Some(1500),
+    #[test]
+    fn docs_cgroups_has_a_row_for_each_limit() {
+        let page = include_str!("../../docs/cgroups.md");
+        for row in ROWS {
+            let Row { option, file, sees, counts, .. } = row;
+            let line = format!("| `--{option}` | {sees} | {counts} | `{file}` | {} |", row.v1.name());
+            assert!(page.lines().any(|found| found == line), "docs/cgroups.md lacks:\n{line}");
         }
     }
 
     #[test]
-    fn v2_has_one_file_for_each_limit() {
-        let expected = [
-            ("memory.max", "268435456"),
-            ("memory.swap.max", "1048576"),
-            ("pids.max", "max"),
-            ("cpu.max", "150000 100000"),
-        ];
-        assert_eq!(writes(&limits(), 2), expected.map(|(file, value)| (file, value.to_owned())));
-    }
-
-    #[test]
-    fn v1_limits_the_sum_of_memory_and_swap_and_has_two_files_for_the_cpu() {
-        let expected = [
-            ("memory.limit_in_bytes", "268435456"),
-            ("memory.memsw.limit_in_bytes", "269484032"),
-            ("pids.max", "max"),
-            ("cpu.cfs_period_us", "100000"),
-            ("cpu.cfs_quota_us", "150000"),
-        ];
-        assert_eq!(writes(&limits(), 1), expected.map(|(file, value)| (file, value.to_owned())));
-        let swap_alone = Limits { swap: Some(Limit::Amount(0)), ..Limits::default() };
-        assert!(swap_alone.settings("memory", 1).unwrap_err().to_string().contains("--swap needs --memory"));
-    }
-
-    #[test]
-    fn no_quota_is_below_what_the_kernel_accepts() {
-        for thousandths in 1..2000 {
-            let (quota, period) = quota(thousandths);
-            assert!(quota >= 1000 && period <= 1_000_000, "{thousandths}");
-            assert_eq!(quota * 1000, thousandths * period, "{thousandths}");
+    fn an_option_is_the_name_of_its_file_or_one_of_the_short_names() {
+        for row in ROWS {
+            let long = row.file.replace('.', "-").replace("-SIZE", "");
+            assert!(row.option == long || ["memory", "swap", "pids", "cpus"].contains(&row.option), "{}", row.option);
+            assert!(row.file.starts_with(row.controller), "{}", row.file);
         }
-    }
-
-    #[test]
-    fn the_stricter_limit_applies() {
-        let outer =
-            Limits { memory: Some(Limit::Amount(1 << 20)), pids: Some(Limit::Amount(7)), cpus: Some(500), swap: None };
-        let both = limits().tightened(outer);
-        assert_eq!((both.memory, both.pids, both.cpus), (outer.memory, outer.pids, outer.cpus));
-        assert_eq!(both.swap, limits().swap);
-        assert_eq!(Limits::default().tightened(outer), outer);
-    }
-
-    #[test]
-    fn only_controllers_with_a_limit_are_needed() {
-        assert!(Limits::default().controllers().is_empty());
-        assert_eq!(Limits { swap: Some(Limit::Max), ..Limits::default() }.controllers(), ["memory"]);
     }
 }

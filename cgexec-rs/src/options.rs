@@ -6,7 +6,8 @@ use clap::Parser;
 use plumbing::command_line::manual::after_help;
 use plumbing::command_line::options::Narration;
 use plumbing::command_line::ordinary::Ordinary;
-use plumbing::command_line::units::{self, Limit};
+
+use crate::limit_options::LimitOptions;
 
 const EXAMPLES: &str = "
   cgexec-rs --memory 256M --pids 100 -- make        limit a build; the cgroup is removed after it
@@ -17,9 +18,6 @@ const EXAMPLES: &str = "
   cgexec-rs --gc                                    remove what killed runs left behind
 ";
 
-const NOT_GC: [&str; 8] = ["memory", "swap", "pids", "cpus", "group", "pipe", "show", "command"];
-const LIMITS: [&str; 4] = ["memory", "swap", "pids", "cpus"];
-
 /// Run a command with limits, in a control group; cgroups(7)
 ///
 /// Limits are set in a new cgroup below the current one. The cgroup is removed when the command and all processes
@@ -27,41 +25,31 @@ const LIMITS: [&str; 4] = ["memory", "swap", "pids", "cpus"];
 #[derive(Debug, Default, Parser, Ordinary)]
 #[command(name = "cgexec-rs", version, after_help = after_help(EXAMPLES))]
 pub struct Options {
-    /// Memory limit, e.g. 256M, 1.5G, max
-    #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Limits")]
-    pub(crate) memory: Option<Limit>,
-    /// Swap limit, in addition to memory, e.g. 0, 512M, max
-    #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Limits")]
-    pub(crate) swap: Option<Limit>,
-    /// Limit of processes and threads, e.g. 100, max
-    #[arg(long, value_name = "N", value_parser = units::count, help_heading = "Limits")]
-    pub(crate) pids: Option<Limit>,
-    /// CPU time limit, e.g. 1.5 (CPUs), 50% (of one CPU)
-    #[arg(long, value_name = "N", value_parser = units::cpus, help_heading = "Limits")]
-    pub(crate) cpus: Option<u64>,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     /// Name the cgroup cgexec-rs-NAME; default: the container's name or the pid
     #[arg(long, value_name = "NAME", help_heading = "Limits")]
     pub(crate) name: Option<OsString>,
 
     /// Join an existing cgroup: memory,pids:PATH, *:PATH (all controllers) or :PATH (cgroup v2); repeatable
-    #[arg(short = 'g', value_name = "CONTROLLERS:PATH", conflicts_with_all = LIMITS, help_heading = "Existing groups")]
+    #[arg(short = 'g', value_name = "CONTROLLERS:PATH", help_heading = "Existing groups")]
     pub(crate) group: Vec<OsString>,
 
     /// Read a container record from stdin, limit that container, and pass the record on
-    #[arg(long, conflicts_with = "command", help_heading = "Pipe")]
+    #[arg(long, help_heading = "Pipe")]
     pub(crate) pipe: bool,
     /// Keep an unfinished container when this stage fails
-    #[arg(long, conflicts_with = "show", help_heading = "Pipe")]
+    #[arg(long, help_heading = "Pipe")]
     pub(crate) keep_on_error: bool,
 
     /// Show cgroups, limits and usage of this process or of PID; with --pipe, add them to each record
-    #[arg(long, conflicts_with_all = LIMITS, conflicts_with = "group", help_heading = "Report")]
+    #[arg(long, help_heading = "Report")]
     pub(crate) show: bool,
     /// Remove cgroups that killed runs left behind, in all hierarchies, and print their paths
-    #[arg(long, conflicts_with_all = NOT_GC, help_heading = "Report")]
+    #[arg(long, help_heading = "Report")]
     pub(crate) gc: bool,
     /// Print JSON
-    #[arg(long, conflicts_with = "pipe", help_heading = "Report")]
+    #[arg(long, help_heading = "Report")]
     pub(crate) json: bool,
 
     #[command(flatten)]

@@ -11,19 +11,22 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::Hierarchy;
+use plumbing::kernel::look;
+use plumbing::process::target::read_at;
+use rustix::fs::CWD;
 
 /// The parent of a new group, and the controllers to enable there first.
 #[derive(Debug)]
 pub(crate) struct Parent {
     pub(crate) group: Group,
     /// For `cgroup.subtree_control`; never disabled again, because other groups may rely on them by then.
-    pub(crate) enable: Vec<&'static str>,
+    pub(crate) enable: Vec<String>,
     /// Our own group and those above it that were unsuitable: a process that joins the new group leaves them.
     pub(crate) left: Vec<Group>,
 }
 
 /// Finds the nearest suitable group, from `start` upwards.
-pub(crate) fn find(hierarchy: &Hierarchy, start: &Path, controllers: &[&'static str]) -> Result<Parent, Fault> {
+pub(crate) fn find(hierarchy: &Hierarchy, start: &Path, controllers: &[String]) -> Result<Parent, Fault> {
     if hierarchy.version == 1 {
         return Ok(Parent { group: hierarchy.open(start)?, enable: Vec::new(), left: Vec::new() });
     }
@@ -42,11 +45,25 @@ pub(crate) fn find(hierarchy: &Hierarchy, start: &Path, controllers: &[&'static 
         // The error of opening it says why our own group cannot be reached.
         return Ok(Parent { group: hierarchy.open(start)?, enable: Vec::new(), left: Vec::new() });
     }
-    Err(Fault::new(format!(
+    let fault = Fault::new(format!(
         "cannot limit with the {} controller: none of our cgroups can enable it for its children: {}",
         controllers.join(" and "),
         reasons.join("; ")
-    )))
+    ));
+    let table = look("list the controllers", "read(\"/proc/cgroups\")", || read_at(CWD, "/proc/cgroups"));
+    let table = table.map(|table| String::from_utf8_lossy(&table).into_owned()).unwrap_or_default();
+    Err(match controllers.iter().find(|controller| is_disabled(&table, controller)) {
+        Some(controller) => fault.with_remedy(format!(
+            "the kernel was started with cgroup_disable={controller} (/proc/cgroups); start it without that parameter"
+        )),
+        None => fault,
+    })
+}
+
+/// Returns whether the table of /proc/cgroups has the controller, but not enabled.
+fn is_disabled(table: &str, controller: &str) -> bool {
+    let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    table.lines().map(fields).any(|fields| fields.len() == 4 && fields[0] == controller && fields[3] == "0")
 }
 
 /// The properties of a v2 group that decide.
@@ -80,7 +97,7 @@ impl Facts {
 }
 
 /// Returns the controllers that the group must still enable, or why it cannot.
-fn fitness(group: &Facts, controllers: &[&'static str]) -> Result<Vec<&'static str>, String> {
+fn fitness(group: &Facts, controllers: &[String]) -> Result<Vec<String>, String> {
     let among = |known: &[String], controller: &str| known.iter().any(|name| name == controller);
     if let Some(missing) = controllers.iter().find(|controller| !among(&group.available, controller)) {
         let available = if group.available.is_empty() { "none".to_owned() } else { group.available.join(", ") };
@@ -95,12 +112,16 @@ fn fitness(group: &Facts, controllers: &[&'static str]) -> Result<Vec<&'static s
             group.processes
         ));
     }
-    Ok(controllers.iter().copied().filter(|controller| !among(&group.enabled, controller)).collect())
+    Ok(controllers.iter().filter(|controller| !among(&group.enabled, controller)).cloned().collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Facts, is_disabled};
+
+    fn fitness(group: &Facts, controllers: &[&str]) -> Result<Vec<String>, String> {
+        super::fitness(group, &controllers.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+    }
 
     fn group(is_root: bool, processes: usize, available: &str, enabled: &str) -> Facts {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
@@ -111,13 +132,13 @@ mod tests {
     #[test]
     fn only_missing_controllers_are_enabled() {
         let inner = group(false, 0, "cpu memory pids", "memory");
-        assert_eq!(fitness(&inner, &["memory", "pids"]), Ok(vec!["pids"]));
+        assert_eq!(fitness(&inner, &["memory", "pids"]), Ok(vec!["pids".into()]));
         assert_eq!(fitness(&inner, &["memory"]), Ok(vec![]));
     }
 
     #[test]
     fn processes_prevent_enabling_except_in_the_root() {
-        assert_eq!(fitness(&group(true, 90, "pids", ""), &["pids"]), Ok(vec!["pids"]));
+        assert_eq!(fitness(&group(true, 90, "pids", ""), &["pids"]), Ok(vec!["pids".into()]));
         // The kernel would enable pids, and make the group threaded.
         assert!(fitness(&group(false, 3, "pids", ""), &["pids"]).unwrap_err().contains("3 processes"));
     }
@@ -127,5 +148,11 @@ mod tests {
         assert!(fitness(&group(true, 0, "hugetlb", ""), &["memory"]).unwrap_err().contains("no memory"));
         let threaded = Facts { kind: "domain threaded".into(), ..group(false, 0, "pids", "pids") };
         assert!(fitness(&threaded, &["pids"]).unwrap_err().contains("only threads"));
+    }
+
+    #[test]
+    fn a_controller_that_a_boot_parameter_disabled_is_recognized() {
+        let table = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t0\t9\t1\nmemory\t0\t9\t0\n";
+        assert!(is_disabled(table, "memory") && !is_disabled(table, "cpu") && !is_disabled(table, "rdma"));
     }
 }

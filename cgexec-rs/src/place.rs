@@ -16,7 +16,7 @@ use plumbing::text::Text;
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::existing::{self, Existing};
-use crate::limits::Limits;
+use crate::limit_set::Limits;
 use crate::{ephemeral, membership, request};
 
 /// The group to run in.
@@ -47,9 +47,7 @@ impl Place {
                 let ourselves = (getpid().as_raw_nonzero().get(), ourselves.as_fd());
                 membership::join(&ephemeral::guarded(ourselves, hierarchies, limits, &name)?, hierarchies)
             }
-            Place::Existing(groups) => {
-                existing::open(groups, hierarchies)?.iter().try_for_each(|member| member.group.join())
-            }
+            Place::Existing(groups) => membership::join_all(&existing::open(groups, hierarchies)?),
         }
     }
 

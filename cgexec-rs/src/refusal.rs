@@ -7,6 +7,8 @@ use plumbing::cgroup::group::Group;
 use rustix::fs::{Access, AtFlags, accessat, statat};
 use rustix::process::geteuid;
 
+use crate::removal::files;
+
 /// Adds the cause of `fault`, if it is found. The refused change was to `file` of `group` (`.`: making a group in it).
 pub(crate) fn explain(fault: Fault, group: &Group, file: &str) -> Fault {
     let cause = match fault.errno() {
@@ -14,6 +16,8 @@ pub(crate) fn explain(fault: Fault, group: &Group, file: &str) -> Fault {
         Some(Errno::EROFS) => Some("the cgroup file system is mounted read-only here".to_owned()),
         Some(Errno::EBUSY) => processes(group),
         Some(Errno::EAGAIN) => exhausted(group),
+        Some(Errno::ENOENT) => unknown(group, file),
+        Some(Errno::ERANGE) => out_of_range(group, file),
         _ => None,
     };
     match cause {
@@ -24,7 +28,7 @@ pub(crate) fn explain(fault: Fault, group: &Group, file: &str) -> Fault {
 
 fn not_ours(group: &Group, file: &str) -> Option<String> {
     let dir = group.dir()?;
-    let refused = accessat(dir, file, Access::WRITE_OK, AtFlags::EACCESS).is_err();
+    let refused = may_not_write(group, file);
     let owner = statat(dir, file, AtFlags::empty()).ok()?.st_uid;
     let user = geteuid().as_raw();
     let what = group.shown().join(file);
@@ -35,6 +39,34 @@ fn not_ours(group: &Group, file: &str) -> Option<String> {
     };
     (refused && owner != user)
         .then(|| format!("{} belongs to uid {owner}, and we are uid {user}; {way}", what.display()))
+}
+
+/// Returns whether we lack the permission to write to a file of the group.
+pub(crate) fn may_not_write(group: &Group, file: &str) -> bool {
+    let access = |dir| accessat(dir, file, Access::WRITE_OK, AtFlags::EACCESS);
+    group.dir().is_some_and(|dir| access(dir) == Err(rustix::io::Errno::ACCESS))
+}
+
+/// A controller that is there, but not this file.
+fn unknown(group: &Group, file: &str) -> Option<String> {
+    let (controller, _) = file.split_once('.')?;
+    let has = |name: &str| name.starts_with(controller) && name[controller.len()..].starts_with('.');
+    files(group).ok()?.iter().any(|name| has(name)).then(|| {
+        format!("the {controller} controller of this kernel has no {file}: that needs a newer kernel or a build option of it")
+    })
+}
+
+/// CPUs and memory nodes that this machine, or the groups above, do not have.
+fn out_of_range(group: &Group, file: &str) -> Option<String> {
+    let (_, kind) = file.split_once('.').filter(|(controller, _)| *controller == "cpuset")?;
+    let effective = ["cpuset.effective_", "cpuset."].iter().zip(["", ".effective"]);
+    let available = effective.rev().find_map(|(before, after)| group.read(&format!("{before}{kind}{after}")).ok())?;
+    let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    match (available.is_empty(), kind) {
+        (false, _) => Some(format!("available here: {available}")),
+        (true, "cpus") if !online.is_empty() => Some(format!("this machine has the CPUs {}", online.trim_end())),
+        _ => None,
+    }
 }
 
 fn processes(group: &Group) -> Option<String> {

@@ -108,6 +108,19 @@ fn inner_groups(group: &Group) -> Result<Vec<PathBuf>, Fault> {
 
 /// Returns the names of the groups in the one at the path `below`.
 pub(crate) fn directories(group: &Group, below: &Path) -> Result<Vec<OsString>, rustix::io::Errno> {
+    entries(group, below, FileType::Directory)
+}
+
+/// Returns the names of the files of a group.
+pub(crate) fn files(group: &Group) -> Result<Vec<String>, Fault> {
+    let text = format!("getdents({:?})", group.shown());
+    let names = look(format!("list the files of {}", group.shown().display()), text, || {
+        entries(group, Path::new("."), FileType::RegularFile)
+    })?;
+    Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
+}
+
+fn entries(group: &Group, below: &Path, kind: FileType) -> Result<Vec<OsString>, rustix::io::Errno> {
     let dir = group.dir().ok_or(rustix::io::Errno::NOENT)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let dir = openat(dir, below, flags, Mode::empty())?;
@@ -115,7 +128,7 @@ pub(crate) fn directories(group: &Group, below: &Path) -> Result<Vec<OsString>, 
     for entry in Dir::new(dir)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        if entry.file_type() == FileType::Directory && name != b"." && name != b".." {
+        if entry.file_type() == kind && name != b"." && name != b".." {
             names.push(std::os::unix::ffi::OsStringExt::from_vec(name.to_vec()));
         }
     }

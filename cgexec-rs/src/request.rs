@@ -6,29 +6,28 @@ use plumbing::Fault;
 use plumbing::pipeline::record::{Cgroup, Record};
 
 use crate::existing::Existing;
-use crate::limits::Limits;
+use crate::limit_set::Limits;
 use crate::options::Options;
 use crate::place::Place;
 use crate::plan::{Action, Plan};
 
 /// Returns the plan that the options ask for.
 pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
-    require(&options)?;
+    let limits = Limits::parse(&options.limits)?;
+    require(&options, &limits)?;
     let narration = options.narration;
     let action = match (options.show, options.pipe) {
         _ if options.gc => Action::Collect { json: options.json },
         (true, true) => Action::ShowRecords,
         (true, false) => Action::Show { pid: shown_pid(&options.command)?, json: options.json },
-        (false, true) => Action::Assign { place: place(&options)?, keep_on_error: options.keep_on_error },
+        (false, true) => Action::Assign { place: place(&options, limits)?, keep_on_error: options.keep_on_error },
         (false, false) if options.command.is_empty() => return Err(Fault::usage("a command is missing")),
-        (false, false) => Action::Run { place: place(&options)?, command: options.command },
+        (false, false) => Action::Run { place: place(&options, limits)?, command: options.command },
     };
     Ok(Plan { narration, action })
 }
 
-fn place(options: &Options) -> Result<Place, Fault> {
-    let Options { memory, swap, pids, cpus, .. } = *options;
-    let limits = Limits { memory, swap, pids, cpus };
+fn place(options: &Options, limits: Limits) -> Result<Place, Fault> {
     if !limits.is_empty() {
         let name = options.name.as_deref().map(group_name).transpose()?;
         return Ok(Place::Ephemeral { limits, name });
@@ -51,15 +50,29 @@ pub(crate) fn refuse_second(record: &Record) -> Result<(), Fault> {
     }
 }
 
-/// Checks which options need other options. clap cannot do this: it drops a requirement that conflicts with a given
-/// argument (here --pipe with COMMAND), and its error does not name the option that has the requirement.
-fn require(options: &Options) -> Result<(), Fault> {
-    let limited =
-        options.memory.is_some() || options.swap.is_some() || options.pids.is_some() || options.cpus.is_some();
+/// Checks which options need others, and which exclude others. The errors name both; clap's do not, since it drops a
+/// requirement that conflicts with a given argument, and does not name the option that has the requirement.
+fn require(options: &Options, limits: &Limits) -> Result<(), Fault> {
+    let limit = limits.first().map(|option| format!("--{option}"));
+    let given = |option: &'static str, is_given: bool| is_given.then(|| option.to_owned());
+    let (show, gc, pipe) = (given("--show", options.show), given("--gc", options.gc), given("--pipe", options.pipe));
+    let group = given("-g", !options.group.is_empty());
+    let json = given("--json", options.json);
+    let command = given("COMMAND", !options.command.is_empty());
+    for (one, others) in [
+        (&gc, &[&limit, &group, &pipe, &show, &command][..]),
+        (&show, &[&limit, &group, &given("--keep-on-error", options.keep_on_error)]),
+        (&group, &[&limit]),
+        (&pipe, &[&command, &json]),
+    ] {
+        if let (Some(one), Some(other)) = (one, others.iter().find_map(|other| other.as_ref())) {
+            return Err(Fault::usage(format!("{one} cannot be used with {other}")));
+        }
+    }
     for (given, option, is_met, needed) in [
         (options.keep_on_error, "--keep-on-error", options.pipe, "--pipe"),
         (options.json, "--json", options.show || options.gc, "--show or --gc"),
-        (options.name.is_some(), "--name", limited, "a limit: --memory, --swap, --pids or --cpus"),
+        (options.name.is_some(), "--name", limit.is_some(), "a limit such as --memory, --swap, --pids or --cpus"),
     ] {
         if given && !is_met {
             return Err(Fault::usage(format!("{option} needs {needed}")));
@@ -96,7 +109,6 @@ pub(crate) fn group_name(name: &OsStr) -> Result<OsString, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plumbing::command_line::units::Limit;
     use plumbing::process::startup::Parsed;
 
     fn parse(line: &str) -> Result<Plan, String> {
@@ -112,7 +124,7 @@ mod tests {
     fn limits_make_a_group_and_no_limits_make_none() {
         let plan = parse("--memory 256M --name web -- sh --pids").unwrap();
         let Action::Run { place: Place::Ephemeral { limits, name }, command } = plan.action else { panic!("a group") };
-        assert_eq!(limits.memory, Some(Limit::Amount(256 << 20)));
+        assert_eq!(limits.amount("memory"), Some(256 << 20));
         assert_eq!((name, command), (Some("web".into()), vec!["sh".into(), "--pids".into()]));
         let unchanged = parse("true").unwrap().action;
         assert!(matches!(unchanged, Action::Run { place: Place::Unchanged, .. }));

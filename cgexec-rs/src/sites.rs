@@ -10,14 +10,17 @@ use std::path::PathBuf;
 
 use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::{Hierarchies, Hierarchy};
-use plumbing::cgroup::usage::Member;
 use plumbing::{Fault, narrate};
 
-use crate::limits::{Limits, Setting};
+use crate::limit_set::Limits;
 use crate::parent::{self, Parent};
+use crate::setting::{Reads, Setting};
 
 /// The controllers of v1 without which a program assumes that the machine has no cgroups.
 const EXPECTED: [&str; 4] = ["memory", "cpu", "cpuacct", "cpuset"];
+
+/// The name that v1 has for the io controller.
+const IO_V1: &str = "blkio";
 
 /// One directory to make, and what to write to its files.
 pub(crate) struct Site {
@@ -32,10 +35,10 @@ pub(crate) struct Site {
 
 /// Returns all directories to make, those with limits first.
 pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits) -> Result<Vec<Site>, Fault> {
-    let limits = with_those_left(hierarchies, *limits)?;
-    let mut needed: Vec<(&Hierarchy, Vec<&'static str>)> = Vec::new();
+    let limits = with_those_left(hierarchies, limits.clone().resolved()?)?;
+    let mut needed: Vec<(&Hierarchy, Vec<String>)> = Vec::new();
     for controller in limits.controllers() {
-        let hierarchy = hierarchies.of(controller)?;
+        let hierarchy = hierarchy_of(hierarchies, &controller)?;
         match needed.iter_mut().find(|(known, _)| std::ptr::eq(*known, hierarchy)) {
             Some((_, controllers)) => controllers.push(controller),
             None => needed.push((hierarchy, vec![controller])),
@@ -58,35 +61,57 @@ pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits) -> Result<Vec<Site>
     Ok(sites)
 }
 
+/// Returns the hierarchy in which limits of a controller are set.
+fn hierarchy_of<'h>(hierarchies: &'h Hierarchies, controller: &str) -> Result<&'h Hierarchy, Fault> {
+    match controller {
+        // Files that every group of v2 has.
+        "cgroup" => hierarchies
+            .v2()
+            .ok_or_else(|| Fault::new("cannot set cgroup files: no cgroup v2 hierarchy is mounted here")),
+        "io" if hierarchies.v1(IO_V1).is_some() => hierarchies.of(IO_V1),
+        controller => hierarchies.of(controller),
+    }
+}
+
 /// Warns that no group was made in a hierarchy that has no limit.
 pub(crate) fn warn(controllers: &[String], fault: &Fault) {
     narrate::remark(format_args!("no group in the {} hierarchy, which has no limit: {fault}", controllers.join(",")));
 }
 
-fn limited(hierarchy: &Hierarchy, controllers: &[&'static str], limits: &Limits) -> Result<Site, Fault> {
+fn limited(hierarchy: &Hierarchy, controllers: &[String], limits: &Limits) -> Result<Site, Fault> {
     let settings: Result<Vec<_>, Fault> =
         controllers.iter().map(|controller| limits.settings(controller, hierarchy.version)).collect();
     let (settings, from) = (settings?.concat(), hierarchy.own_path().to_owned());
-    let parent = parent::find(hierarchy, &from, controllers)?;
-    let controllers = controllers.iter().map(|name| (*name).to_owned()).collect();
-    Ok(Site { parent, from, controllers, settings, is_needed: true })
+    let enabled: Vec<_> = controllers.iter().filter(|name| *name != "cgroup").cloned().collect();
+    let parent = parent::find(hierarchy, &from, &enabled)?;
+    let name = |name: &String| if hierarchy.version == 1 && name == "io" { IO_V1.to_owned() } else { name.clone() };
+    // A v1 hierarchy may have cpuset among others, and then accepts no process before the group has a CPU.
+    let before = if is_cpuset_v1(hierarchy) { same_cpus(&parent.group, &settings)? } else { Vec::new() };
+    let settings = [before, settings].concat();
+    Ok(Site { parent, from, controllers: enabled.iter().map(name).collect(), settings, is_needed: true })
 }
 
 fn unlimited(hierarchy: &Hierarchy) -> Result<Site, Fault> {
     let (controllers, from) = (hierarchy.controllers.clone(), hierarchy.own_path().to_owned());
     let parent = parent::find(hierarchy, &from, &[])?;
-    let is_cpuset = controllers.iter().any(|name| name == "cpuset");
-    let settings = if is_cpuset { same_cpus(&parent.group)? } else { Vec::new() };
+    let settings = if is_cpuset_v1(hierarchy) { same_cpus(&parent.group, &[])? } else { Vec::new() };
     Ok(Site { parent, from, controllers, settings, is_needed: false })
 }
 
-/// Returns settings that copy the CPUs and memory nodes of the parent.
-fn same_cpus(parent: &Group) -> Result<Vec<Setting>, Fault> {
-    let same = |file: &'static str| {
-        let why = "the same as the parent group; without them, the group accepts no process; cpuset(7)";
-        parent.read(file).map(|value| Setting { file, value, why })
-    };
-    Ok(vec![same("cpuset.cpus")?, same("cpuset.mems")?])
+fn is_cpuset_v1(hierarchy: &Hierarchy) -> bool {
+    hierarchy.controllers.iter().any(|name| name == "cpuset")
+}
+
+/// Returns settings that copy the CPUs and memory nodes of the parent, except those that `settings` set.
+fn same_cpus(parent: &Group, settings: &[Setting]) -> Result<Vec<Setting>, Fault> {
+    let mut same = Vec::new();
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        if !settings.iter().any(|setting| setting.file == file) {
+            let why = "the same as the parent group; without them, the group accepts no process; cpuset(7)";
+            same.push(Setting { reads: Reads::List, ..Setting::new(file, parent.read(file)?, why) });
+        }
+    }
+    Ok(same)
 }
 
 /// Adds the limits of the groups that the processes leave: on v2 the new group may be a sibling of such a group, and
@@ -94,14 +119,16 @@ fn same_cpus(parent: &Group) -> Result<Vec<Setting>, Fault> {
 fn with_those_left(hierarchies: &Hierarchies, mut limits: Limits) -> Result<Limits, Fault> {
     let Some(v2) = hierarchies.v2() else { return Ok(limits) };
     loop {
-        let controllers: Vec<_> =
-            limits.controllers().into_iter().filter(|controller| hierarchies.v1(controller).is_none()).collect();
+        let in_v2 = |controller: &String| {
+            controller != "cgroup" && hierarchy_of(hierarchies, controller).is_ok_and(|found| found.version == 2)
+        };
+        let controllers: Vec<_> = limits.controllers().into_iter().filter(in_v2).collect();
         if controllers.is_empty() {
             return Ok(limits);
         }
-        let mut with_left = limits;
+        let mut with_left = limits.clone();
         for group in parent::find(v2, v2.own_path(), &controllers)?.left {
-            with_left = with_left.tightened(Limits::of(&Member { controllers: Vec::new(), group })?);
+            with_left = with_left.tightened(&Limits::outer(&group)?)?;
         }
         // An additional controller may only be available further up, so that the processes leave more groups.
         if with_left == limits {

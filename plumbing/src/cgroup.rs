@@ -3,4 +3,5 @@
 pub mod group;
 pub mod hierarchy;
 pub mod mark;
+mod mount;
 pub mod usage;

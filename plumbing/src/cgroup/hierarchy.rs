@@ -3,17 +3,18 @@
 //!
 //! Nothing is at a fixed place: /proc/self/mountinfo lists the mounts, /proc/self/cgroup our groups, both as our cgroup
 //! namespace sees them. The surprise: a mount may show only a part of its hierarchy (mountinfo's root field), so a
-//! group's directory is its path *minus* that root, below the mount point.
+//! group's directory is its path *minus* that root, below the mount point. And a mount may be hidden under another one.
 
 use std::ffi::OsString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat, openat2, statat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat2, statat};
 
 use crate::cgroup::group::Group;
+use crate::cgroup::mount::Mount;
 use crate::kernel::look;
 use crate::pipeline::record::Cgroup;
 use crate::process::mountinfo;
@@ -50,23 +51,14 @@ pub struct Hierarchy {
     pub controllers: Vec<String>,
     own_path: PathBuf,
     mounts: Vec<Mount>,
-}
-
-/// One line of mountinfo, as far as cgroups are concerned; `proc_pid_mountinfo(5)`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Mount {
-    version: u8,
-    device: (u32, u32),
-    /// The group that the mount shows at its mount point.
-    root: PathBuf,
-    point: PathBuf,
-    options: Vec<String>,
+    /// A mount point of a mount that another mount hides.
+    hidden: Option<PathBuf>,
 }
 
 impl Hierarchies {
     /// Finds the hierarchies that this process is in.
     pub fn discover() -> Result<Hierarchies, Fault> {
-        Ok(Hierarchies::parse(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?))
+        Ok(Hierarchies::parse(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?).without_hidden())
     }
 
     /// Finds those that another process is in, where they are mounted for us.
@@ -75,7 +67,7 @@ impl Hierarchies {
         let cgroup = look(format!("read the cgroups of process {}", process.pid()), text, || {
             target::read_at(process.dir(), "cgroup")
         })?;
-        Ok(Hierarchies::parse(&cgroup, &read("/proc/self/mountinfo")?))
+        Ok(Hierarchies::parse(&cgroup, &read("/proc/self/mountinfo")?).without_hidden())
     }
 
     /// Parses the contents of the two files; pure.
@@ -90,9 +82,19 @@ impl Hierarchies {
             // The mount that shows the most comes first, then the one made last: it is on top.
             mounts.reverse();
             mounts.sort_by_key(|mount| mount.root.components().count());
-            Hierarchy { version, controllers, own_path, mounts }
+            Hierarchy { version, controllers, own_path, mounts, hidden: None }
         };
         Hierarchies(memberships(cgroup).map(of_line).collect())
+    }
+
+    /// Drops the mounts to which no path leads any more, because another one was mounted over them.
+    fn without_hidden(mut self) -> Hierarchies {
+        for hierarchy in &mut self.0 {
+            let (seen, hidden) = std::mem::take(&mut hierarchy.mounts).into_iter().partition(Mount::is_on_top);
+            hierarchy.mounts = seen;
+            hierarchy.hidden = hidden.into_iter().next().map(|mount: Mount| mount.point);
+        }
+        self
     }
 
     /// Returns all hierarchies, in the order of /proc/self/cgroup.
@@ -115,7 +117,11 @@ impl Hierarchies {
         let found = self.v1(controller).or(self.v2());
         found.filter(|hierarchy| hierarchy.is_mounted()).ok_or_else(|| {
             let what = if found.is_some() { "its cgroup v1 hierarchy" } else { "a hierarchy with it" };
-            Fault::new(format!("cannot use the {controller} controller: {what} is not mounted (/proc/self/mountinfo)"))
+            let why = match found.and_then(|hierarchy| hierarchy.hidden.as_ref()) {
+                Some(point) => format!("is mounted on {}, but another mount hides it", point.display()),
+                None => "is not mounted (/proc/self/mountinfo)".to_owned(),
+            };
+            Fault::new(format!("cannot use the {controller} controller: {what} {why}"))
         })
     }
 
@@ -179,10 +185,15 @@ impl Hierarchy {
     pub fn open(&self, path: &Path) -> Result<Group, Fault> {
         let goal = format!("open the {} cgroup {}", self.name(), path.display());
         if !self.is_mounted() {
-            return Err(Fault::new(format!("cannot {goal}: that hierarchy is not mounted here")));
+            let why = match &self.hidden {
+                Some(point) => format!("its mount on {} is hidden by another mount", point.display()),
+                None => "that hierarchy is not mounted here".to_owned(),
+            };
+            return Err(Fault::new(format!("cannot {goal}: {why}")));
         }
         for mount in &self.mounts {
             let Some(below) = below(path, &mount.root) else { continue };
+            // It was on top a moment ago.
             let Some(point) = mount.open(&goal)? else { continue };
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let shown = if below.as_os_str().is_empty() { mount.point.clone() } else { mount.point.join(&below) };
@@ -200,28 +211,6 @@ impl Hierarchy {
         } else {
             Err(fault)
         }
-    }
-}
-
-impl Mount {
-    fn of_cgroups(mount: mountinfo::Mount) -> Option<Mount> {
-        let version = match mount.fs_type.as_str() {
-            "cgroup2" => 2,
-            "cgroup" => 1,
-            _ => return None,
-        };
-        let options = mount.super_options.split(',').map(str::to_owned).collect();
-        Some(Mount { version, device: mount.device, root: mount.root, point: mount.point, options })
-    }
-
-    /// Opens the mount point; `None` if another file system is mounted over it.
-    fn open(&self, goal: &str) -> Result<Option<OwnedFd>, Fault> {
-        let text = format!("openat({:?}, O_PATH)", self.point);
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let point = look(goal, &text, || openat(CWD, &self.point, flags, Mode::empty()))?;
-        let stat = look(goal, &text, || rustix::fs::fstat(&point))?;
-        let device = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
-        Ok((device == self.device).then_some(point))
     }
 }
 

@@ -1,0 +1,333 @@
+//! The limits that were asked for, and those that a group has already: which controllers they need, which writes set
+//! them, and the stricter ones of two sets.
+
+use nix::errno::Errno;
+use plumbing::Fault;
+use plumbing::cgroup::group::Group;
+use plumbing::command_line::units::Limit;
+
+use crate::device;
+use crate::limit_options::LimitOptions;
+use crate::limits::{Kind, ROWS, Row, row_of, row_of_file};
+use crate::removal::files;
+use crate::setting::{self, Reads, Setting};
+use crate::value::{Numbers, Value};
+
+/// The limits, in the order of the table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Limits {
+    rows: Vec<(&'static Row, Value)>,
+    /// `--set`: files, and what to write to them as it is.
+    raw: Vec<(String, String)>,
+}
+
+/// The limits that hold for a process which leaves the group, too: without them, a limit inside a limit would undo the
+/// outer one. Protection and shares are not among them.
+const OUTER: [&str; 11] = [
+    "memory.max",
+    "memory.swap.max",
+    "memory.high",
+    "memory.zswap.max",
+    "pids.max",
+    "cpu.max",
+    "cpuset.cpus",
+    "cpuset.mems",
+    "io.max",
+    "rdma.max",
+    "misc.max",
+];
+
+/// Files of a group that move processes, which `--set` does not write to.
+const NOT_SET: [&str; 3] = ["cgroup.procs", "cgroup.threads", "tasks"];
+
+const WHY_RAW: &str = "as --set asks";
+
+impl Limits {
+    /// Reads the given options; pure.
+    pub(crate) fn parse(options: &LimitOptions) -> Result<Limits, Fault> {
+        let mut limits = Limits::default();
+        for (option, text) in options.given() {
+            match row_of(option) {
+                Some(row) => {
+                    let value = Value::parse(row.kind, text)
+                        .map_err(|valid| Fault::usage(format!("invalid value '{text}' for '--{option}': {valid}")))?;
+                    limits.rows.push((row, value));
+                }
+                None => limits.raw.push(raw(text)?),
+            }
+        }
+        limits.require_sense()?;
+        Ok(limits)
+    }
+
+    /// Refuses limits that exclude each other.
+    fn require_sense(&self) -> Result<(), Fault> {
+        for (one, other, why) in [
+            ("cpu-idle", "cpu-weight", "an idle group has no weight"),
+            ("cpu-idle", "cpu-weight-nice", "an idle group has no weight"),
+            ("cpu-weight", "cpu-weight-nice", "both set the same weight"),
+        ] {
+            if self.has(one) && self.has(other) {
+                return Err(Fault::usage(format!("--{one} cannot be used with --{other}: {why}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn has(&self, option: &str) -> bool {
+        self.rows.iter().any(|(row, _)| row.option == option)
+    }
+
+    /// Returns whether no limit was asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.raw.is_empty()
+    }
+
+    /// Returns the option of the first limit.
+    pub(crate) fn first(&self) -> Option<&'static str> {
+        self.rows.first().map(|(row, _)| row.option).or(self.raw.first().map(|_| "set"))
+    }
+
+    /// Returns the amount of a limit by its option; `None` if it was not asked for, or is no amount.
+    #[cfg(test)]
+    pub(crate) fn amount(&self, option: &str) -> Option<u64> {
+        self.rows.iter().find(|(row, _)| row.option == option).and_then(|(_, value)| match value {
+            Value::Limit(Limit::Amount(amount)) => Some(*amount),
+            _ => None,
+        })
+    }
+
+    /// Returns the controllers that the limits need, in the order of the report; `cgroup` for files of every group.
+    pub(crate) fn controllers(&self) -> Vec<String> {
+        let mut controllers: Vec<String> = Vec::new();
+        let of_raw = self.raw.iter().filter_map(|(file, _)| file.split('.').next());
+        for controller in self.rows.iter().map(|(row, _)| row.controller).chain(of_raw) {
+            if !controllers.iter().any(|known| known == controller) {
+                controllers.push(controller.to_owned());
+            }
+        }
+        controllers
+    }
+
+    /// Finds the disks that paths mean.
+    pub(crate) fn resolved(mut self) -> Result<Limits, Fault> {
+        for (row, value) in &mut self.rows {
+            if let (Kind::DeviceRates | Kind::DeviceWeight | Kind::DeviceTime, Value::Of { object, .. }) =
+                (row.kind, value)
+                && object != "default"
+            {
+                *object = device::disk(object).map_err(|why| {
+                    Fault::new(format!("cannot find the disk of '{object}' (--{}): {why}", row.option))
+                })?;
+            }
+        }
+        Ok(self)
+    }
+
+    /// Returns the writes for one controller, in the order in which the kernel accepts them.
+    pub(crate) fn settings(&self, controller: &str, version: u8) -> Result<Vec<Setting>, Fault> {
+        let memory = self.rows.iter().find(|(row, _)| row.option == "memory").map(|(_, value)| value);
+        let mut settings = Vec::new();
+        for (row, value) in self.rows.iter().filter(|(row, _)| row.controller == controller) {
+            settings.extend(setting::settings(row, value, version, memory)?);
+        }
+        let of_controller = |file: &str| file.split('.').next() == Some(controller);
+        settings.extend(self.raw.iter().filter(|(file, _)| of_controller(file)).map(|(file, value)| Setting {
+            reads: Reads::Unknown,
+            ..Setting::new(file.clone(), value.clone(), WHY_RAW)
+        }));
+        Ok(settings)
+    }
+
+    /// Returns the limits of a group of v2 that hold for a process which leaves the group.
+    pub(crate) fn outer(group: &Group) -> Result<Limits, Fault> {
+        let mut rows = Vec::new();
+        for row in OUTER.into_iter().filter_map(row_of_file) {
+            if let Some(text) = present(group.read(row.file))? {
+                rows.extend(in_force(row, &text).into_iter().map(|value| (row, value)));
+            }
+        }
+        if let Some(row) = row_of("hugetlb-max") {
+            for file in files(group)? {
+                let size = file.strip_prefix("hugetlb.").and_then(|rest| rest.strip_suffix(".max"));
+                if let Some(size) = size.filter(|size| !size.contains('.')) {
+                    let limit = present(group.read(&file))?.and_then(|text| text.parse().ok());
+                    let of = |limit| Value::Of {
+                        object: size.to_owned(),
+                        numbers: vec![(String::new(), Limit::Amount(limit))],
+                    };
+                    rows.extend(limit.map(|limit| (row, of(limit))));
+                }
+            }
+        }
+        Ok(Limits { rows, raw: Vec::new() })
+    }
+
+    /// Returns the stricter one of each limit and that of `others`.
+    pub(crate) fn tightened(&self, others: &Limits) -> Result<Limits, Fault> {
+        let mut tightened = self.clone();
+        for (row, theirs) in &others.rows {
+            let same = |(known, ours): &&mut (&'static Row, Value)| known == row && object(ours) == object(theirs);
+            match tightened.rows.iter_mut().find(same) {
+                Some((_, ours)) => *ours = stricter(row, ours, theirs)?,
+                None => tightened.rows.push((row, theirs.clone())),
+            }
+        }
+        let place = |row: &Row| ROWS.iter().position(|known| known == row);
+        tightened.rows.sort_by_key(|(row, _)| place(row));
+        Ok(tightened)
+    }
+}
+
+/// Reads `FILE=VALUE`.
+fn raw(text: &str) -> Result<(String, String), Fault> {
+    let wrong = |valid| Fault::usage(format!("invalid value '{text}' for '--set': {valid}"));
+    let (file, value) = text.split_once('=').ok_or_else(|| wrong("valid is FILE=VALUE such as memory.max=64M"))?;
+    if NOT_SET.contains(&file) {
+        return Err(wrong("this file moves processes; valid are files that set limits"));
+    }
+    let is_plain = file.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    let has_controller =
+        file.split_once('.').is_some_and(|(controller, rest)| !controller.is_empty() && !rest.is_empty());
+    if !is_plain || !has_controller {
+        return Err(wrong("FILE is the name of a file of a cgroup, such as memory.max"));
+    }
+    if value.is_empty() {
+        return Err(wrong("VALUE is missing"));
+    }
+    Ok((file.to_owned(), value.to_owned()))
+}
+
+/// Returns the limits in the text of a file.
+fn in_force(row: &Row, text: &str) -> Vec<Value> {
+    match row.kind {
+        Kind::Cpus => cpus(text).into_iter().map(Value::Thousandths).collect(),
+        Kind::List => Numbers::parse(text).map(|_| Value::Text(text.to_owned())).into_iter().collect(),
+        Kind::DeviceRates | Kind::DeviceCounts | Kind::Resource => text.lines().filter_map(line).collect(),
+        _ => text.parse().ok().map(|amount| Value::Limit(Limit::Amount(amount))).into_iter().collect(),
+    }
+}
+
+/// Reads `50000 100000` as thousandths of a CPU, at least one.
+fn cpus(text: &str) -> Option<u64> {
+    let (quota, period) = text.split_once(' ')?;
+    let thousandths = quota.parse::<u64>().ok()?.checked_mul(1000)?.checked_div(period.parse().ok()?)?;
+    Some(thousandths.max(1))
+}
+
+/// Reads `8:0 rbps=1048576 wbps=max`, or `sev 4`.
+fn line(line: &str) -> Option<Value> {
+    let (object, numbers) = line.split_once(' ')?;
+    let number = |word: &str| {
+        let (key, number) = word.split_once('=').unwrap_or(("", word));
+        Some((key.to_owned(), Limit::Amount(number.parse().ok()?)))
+    };
+    let numbers: Vec<_> = numbers.split(' ').filter_map(number).collect();
+    (!numbers.is_empty()).then(|| Value::Of { object: object.to_owned(), numbers })
+}
+
+fn object(value: &Value) -> Option<&str> {
+    match value {
+        Value::Of { object, .. } => Some(object),
+        _ => None,
+    }
+}
+
+fn stricter(row: &Row, ours: &Value, theirs: &Value) -> Result<Value, Fault> {
+    let amount = |limit: &Limit| match limit {
+        Limit::Amount(amount) => *amount,
+        Limit::Max => u64::MAX,
+    };
+    Ok(match (ours, theirs) {
+        (Value::Limit(one), Value::Limit(other)) => {
+            Value::Limit(if amount(one) <= amount(other) { *one } else { *other })
+        }
+        (Value::Thousandths(one), Value::Thousandths(other)) => Value::Thousandths(*one.min(other)),
+        (Value::Limit(Limit::Max), theirs) => theirs.clone(),
+        (Value::Text(ours), Value::Text(theirs)) if row.kind == Kind::List => {
+            match (Numbers::parse(ours), Numbers::parse(theirs)) {
+                (Some(one), Some(other)) if one.is_within(&other) => Value::Text(ours.clone()),
+                _ => {
+                    return Err(Fault::new(format!(
+                        "cannot use {ours} (--{}): the current group is limited to {theirs}",
+                        row.option
+                    )));
+                }
+            }
+        }
+        (Value::Of { object, numbers: ours }, Value::Of { numbers: theirs, .. }) => {
+            let mut numbers = ours.clone();
+            for (key, limit) in theirs {
+                match numbers.iter_mut().find(|(known, _)| known == key) {
+                    Some((_, ours)) if amount(ours) > amount(limit) => *ours = *limit,
+                    Some(_) => {}
+                    None => numbers.push((key.clone(), *limit)),
+                }
+            }
+            Value::Of { object: object.clone(), numbers }
+        }
+        (ours, _) => ours.clone(),
+    })
+}
+
+/// Returns `None` for a file that the group does not have.
+fn present(text: Result<String, Fault>) -> Result<Option<String>, Fault> {
+    match text {
+        Err(fault) if matches!(fault.errno(), Some(Errno::ENOENT | Errno::EOPNOTSUPP)) => Ok(None),
+        text => text.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(pairs: &[(&str, &str)]) -> Limits {
+        let row = |(option, text): &(&str, &str)| {
+            let row = row_of(option).unwrap();
+            (row, Value::parse(row.kind, text).unwrap())
+        };
+        Limits { rows: pairs.iter().map(row).collect(), raw: Vec::new() }
+    }
+
+    #[test]
+    fn the_stricter_limit_applies() {
+        let ours = limits(&[("memory", "256M"), ("pids", "max"), ("io-max", "8:0:rbps=5,wbps=9")]);
+        let outer =
+            limits(&[("memory", "1M"), ("pids", "7"), ("cpus", "0.5"), ("io-max", "8:0:rbps=7,wbps=3,riops=1")]);
+        let both = limits(&[("memory", "1M"), ("pids", "7"), ("cpus", "0.5"), ("io-max", "8:0:rbps=5,wbps=3,riops=1")]);
+        assert_eq!(ours.tightened(&outer).unwrap(), both);
+        assert_eq!(Limits::default().tightened(&outer).unwrap(), outer);
+        let all = limits(&[("cpuset-cpus", "0-3")]);
+        assert_eq!(limits(&[("cpuset-cpus", "1")]).tightened(&all).unwrap(), limits(&[("cpuset-cpus", "1")]));
+        assert!(all.tightened(&limits(&[("cpuset-cpus", "1")])).unwrap_err().to_string().contains("--cpuset-cpus"));
+    }
+
+    #[test]
+    fn limits_in_force_are_read_in_the_kernels_notation() {
+        let read = |option: &str, text: &str| in_force(row_of(option).unwrap(), text);
+        assert_eq!(read("cpus", "50000 100000"), [Value::Thousandths(500)]);
+        assert_eq!(read("cpus", "max 100000"), []);
+        assert_eq!(read("memory", "max"), []);
+        assert_eq!(read("cpuset-cpus", ""), []);
+        let io = "8:0 rbps=5 wbps=max riops=max wiops=max\n8:16 rbps=max wbps=max riops=max wiops=max";
+        assert_eq!(read("io-max", io), [Value::parse(Kind::DeviceRates, "8:0:rbps=5").unwrap()]);
+        assert_eq!(read("misc-max", "sev max\nsev_es 4"), [Value::parse(Kind::Resource, "sev_es=4").unwrap()]);
+    }
+
+    #[test]
+    fn only_controllers_with_a_limit_are_needed() {
+        assert!(Limits::default().controllers().is_empty());
+        let limits =
+            Limits { raw: vec![("pids.max".into(), "3".into())], ..limits(&[("swap", "max"), ("memory", "1M")]) };
+        assert_eq!(limits.controllers(), ["memory", "pids"]);
+    }
+
+    #[test]
+    fn set_takes_files_of_a_cgroup_only() {
+        assert_eq!(raw("memory.max=64M").unwrap(), ("memory.max".into(), "64M".into()));
+        for text in ["memory.max", "memory.max=", "max=3", "../memory.max=1", "cgroup.procs=1", "tasks=1", ".x=1"] {
+            assert!(raw(text).is_err(), "{text}");
+        }
+    }
+}

@@ -22,7 +22,7 @@ use crate::parent::Parent;
 use crate::refusal::explain;
 use crate::removal::{self, Made};
 use crate::setting::{Reads, Setting};
-use crate::sites::{self, Site};
+use crate::sites::{self, Counting, Site};
 use plumbing::cgroup::usage::{self, Member};
 
 /// The number of names that are tried with a number appended, if the plain name is taken.
@@ -37,13 +37,13 @@ const UNPREDICTABLE: usize = 8;
 pub(crate) fn guarded(
     watched: (i32, BorrowedFd<'_>),
     hierarchies: &Hierarchies,
-    limits: &Limits,
+    (limits, counting): (&Limits, Counting),
     name: &OsStr,
 ) -> Result<Cgroup, Fault> {
     let (pid, watched) = watched;
     let owner = Owner::of(pid)?;
     let answer = guardian::spawn(watched, || {
-        let made = make(sites::of(hierarchies, limits)?, name, owner)?;
+        let made = make(sites::of(hierarchies, limits, counting)?, name, owner)?;
         let cgroup = match usage::describe(made.iter().map(|made| &made.member)) {
             Ok(cgroup) => cgroup,
             Err(fault) => return Err(removal::remove(&made).err().unwrap_or(fault)),
@@ -146,12 +146,17 @@ fn first(name: &OsStr) -> OsString {
 /// Enables the controllers in the parent and writes the limits. The group was made first, so that nothing has changed
 /// if that is refused.
 fn limit(site: &Site, group: &Group) -> Result<(), Fault> {
-    let Parent { group: parent, enable, .. } = &site.parent;
+    let Parent { group: parent, enable, optional, .. } = &site.parent;
     if !enable.is_empty() {
         let words: Vec<_> = enable.iter().map(|controller| format!("+{controller}")).collect();
         let why = "a group can limit its children only with the controllers in this file";
         let written = parent.write("cgroup.subtree_control", &words.join(" "), why);
         written.map_err(|fault| explain(fault, parent, "cgroup.subtree_control"))?;
+    }
+    for controller in optional {
+        let why = "the group counts this for the report";
+        // What cannot be counted is missing in the report.
+        parent.write("cgroup.subtree_control", &format!("+{controller}"), why).ok();
     }
     site.settings.iter().try_for_each(|setting| apply(group, setting))
 }

@@ -4,10 +4,13 @@
 #![forbid(unsafe_code)]
 
 mod cgroup_namespace;
+mod counters;
 mod device;
+mod ending;
 mod ephemeral;
 mod existing;
 mod leftovers;
+mod levels;
 mod limit_options;
 mod limit_set;
 mod limits;
@@ -19,10 +22,13 @@ mod place;
 pub mod plan;
 mod refusal;
 mod removal;
+mod report;
 mod request;
 mod setting;
 mod show;
 mod sites;
+mod supervise;
 mod value;
+mod verdict;
 
 pub use options::command;

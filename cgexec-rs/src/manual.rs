@@ -48,7 +48,26 @@ const CALLS: &[Call] = &[
         "In a pipe, a child in the group creates a cgroup namespace, whose root is the group, and the container \
          joins it.",
     ),
+    call("openat", "O_CREAT", "open(2)", "The file of `--report`, before the command starts."),
+    call(
+        "prctl",
+        "PR_SET_PDEATHSIG",
+        "PR_SET_PDEATHSIG(2const)",
+        "With `--max-time`: if cgexec-rs is killed, nobody would end the command.",
+    ),
     shared::COMMAND,
+    call(
+        "pidfd_send_signal",
+        "",
+        "pidfd_send_signal(2)",
+        "When the time limit is over: SIGTERM to every process of the group.",
+    ),
+    call(
+        "write",
+        "cgroup.kill",
+        "cgroups(7)",
+        "After the grace period: all processes of the group are killed at once, which no fork escapes.",
+    ),
     call("unlinkat", "", "rmdir(2)", "By the guardian, only when the group is empty."),
 ];
 
@@ -60,6 +79,15 @@ const EXAMPLES: &[Example] = &[
          …/cgexec-rs-…\n",
     ),
     example("half of one CPU", Root, "$ cgexec-rs --cpus 50% -- echo slow\nslow\n"),
+    example(
+        "what a command and all that it started have used, and which limit acted",
+        Root,
+        "$ cgexec-rs --report --pids 1 -- sh -c 'true & true'\n\
+         …\n\
+         ended      exit status …\n\
+         verdict    refused: pids.max 1 of /cgexec-rs-… (… failed)\n\
+         …\n",
+    ),
     example(
         "what killed runs left behind, and nothing else",
         Anyone,

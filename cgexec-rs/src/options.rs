@@ -1,17 +1,21 @@
 //! The declaration of the options, from which the parser, the help, the manual page and the completions are made.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::Parser;
 use plumbing::command_line::manual::after_help;
 use plumbing::command_line::options::Narration;
 use plumbing::command_line::ordinary::Ordinary;
+use plumbing::command_line::units;
 
 use crate::limit_options::LimitOptions;
 
 const EXAMPLES: &str = "
   cgexec-rs --memory 256M --pids 100 -- make        limit a build; the cgroup is removed after it
   cgexec-rs --cpus 50% -- ffmpeg -i a.mkv b.webm    half of one CPU
+  cgexec-rs --io-max /srv:wbps=10M -- ./backup      10 MiB a second to the disk of /srv
+  cgexec-rs --report --max-time 30s -- ./job        print what the job used, and which limit acted
   cgexec-rs -g memory,cpu:/batch -- ./job           run in an existing cgroup
   unshare-rs --hold --mount --pid --cgroup | cgexec-rs --pipe --memory 1G | nsenter-rs --pipe --rm -- sh
   cgexec-rs --show --json 4242                      limits and usage of a process
@@ -42,6 +46,26 @@ pub struct Options {
     #[arg(long, help_heading = "Pipe")]
     pub(crate) keep_on_error: bool,
 
+    /// After the command and all that it started have ended, print what they used and which limit acted, to stderr or FILE;
+    /// json: as JSON
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "-",
+        help_heading = "Report"
+    )]
+    pub(crate) report: Option<PathBuf>,
+    /// Print limits for the next run, a fifth above what this one used
+    #[arg(long, help_heading = "Report")]
+    pub(crate) suggest: bool,
+    /// End the command and all that it started after this time: TERM, then KILL
+    #[arg(long, value_name = "TIME", value_parser = units::milliseconds, help_heading = "Report")]
+    pub(crate) max_time: Option<u64>,
+    /// Time between TERM and KILL; default: 5s
+    #[arg(long, value_name = "TIME", value_parser = units::milliseconds, help_heading = "Report")]
+    pub(crate) grace: Option<u64>,
     /// Show cgroups, limits and usage of this process or of PID; with --pipe, add them to each record
     #[arg(long, help_heading = "Report")]
     pub(crate) show: bool,

@@ -21,6 +21,8 @@ pub(crate) struct Parent {
     pub(crate) group: Group,
     /// For `cgroup.subtree_control`; never disabled again, because other groups may rely on them by then.
     pub(crate) enable: Vec<String>,
+    /// Controllers to enable in addition, if the kernel allows it.
+    pub(crate) optional: Vec<String>,
     /// Our own group and those above it that were unsuitable: a process that joins the new group leaves them.
     pub(crate) left: Vec<Group>,
 }
@@ -28,13 +30,18 @@ pub(crate) struct Parent {
 /// Finds the nearest suitable group, from `start` upwards.
 pub(crate) fn find(hierarchy: &Hierarchy, start: &Path, controllers: &[String]) -> Result<Parent, Fault> {
     if hierarchy.version == 1 {
-        return Ok(Parent { group: hierarchy.open(start)?, enable: Vec::new(), left: Vec::new() });
+        return Ok(Parent {
+            group: hierarchy.open(start)?,
+            enable: Vec::new(),
+            optional: Vec::new(),
+            left: Vec::new(),
+        });
     }
     let (mut reasons, mut left) = (Vec::new(), Vec::new());
     for path in start.ancestors().take_while(|path| hierarchy.mount_root().is_some_and(|root| path.starts_with(root))) {
         let group = hierarchy.open(path)?;
         match fitness(&Facts::read(&group)?, controllers) {
-            Ok(enable) => return Ok(Parent { group, enable, left }),
+            Ok(enable) => return Ok(Parent { group, enable, optional: Vec::new(), left }),
             Err(reason) => {
                 reasons.push(format!("{} {reason}", group.shown().display()));
                 left.push(group);
@@ -43,7 +50,12 @@ pub(crate) fn find(hierarchy: &Hierarchy, start: &Path, controllers: &[String]) 
     }
     if reasons.is_empty() {
         // The error of opening it says why our own group cannot be reached.
-        return Ok(Parent { group: hierarchy.open(start)?, enable: Vec::new(), left: Vec::new() });
+        return Ok(Parent {
+            group: hierarchy.open(start)?,
+            enable: Vec::new(),
+            optional: Vec::new(),
+            left: Vec::new(),
+        });
     }
     let fault = Fault::new(format!(
         "cannot limit with the {} controller: none of our cgroups can enable it for its children: {}",
@@ -64,6 +76,12 @@ pub(crate) fn find(hierarchy: &Hierarchy, start: &Path, controllers: &[String]) 
 fn is_disabled(table: &str, controller: &str) -> bool {
     let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     table.lines().map(fields).any(|fields| fields.len() == 4 && fields[0] == controller && fields[3] == "0")
+}
+
+/// Returns whether a group can enable one more controller for its children, without becoming threaded.
+pub(crate) fn can_enable(group: &Group, controller: &str) -> bool {
+    let wanted = [controller.to_owned()];
+    Facts::read(group).and_then(|facts| fitness(&facts, &wanted).map_err(Fault::new)).is_ok_and(|new| !new.is_empty())
 }
 
 /// The properties of a v2 group that decide.
@@ -106,7 +124,8 @@ fn fitness(group: &Facts, controllers: &[String]) -> Result<Vec<String>, String>
     if group.kind != "domain" {
         return Err(format!("is {}, so it accepts only threads", group.kind));
     }
-    if !group.is_root && group.processes > 0 {
+    // Without a controller to enable, a group may have processes and groups.
+    if !group.is_root && group.processes > 0 && !controllers.is_empty() {
         return Err(format!(
             "contains {} processes, and a group with processes cannot enable controllers for its children",
             group.processes

@@ -17,6 +17,7 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::existing::{self, Existing};
 use crate::limit_set::Limits;
+use crate::sites::Counting;
 use crate::{ephemeral, membership, request};
 
 /// The group to run in.
@@ -41,13 +42,18 @@ impl Place {
         match self {
             Place::Unchanged => Ok(()),
             Place::Ephemeral { limits, name } => {
-                let name = name.clone().unwrap_or_else(|| getpid().as_raw_nonzero().to_string().into());
-                let ourselves =
-                    look("watch this process", "pidfd_open(getpid())", || pidfd_open(getpid(), PidfdFlags::empty()))?;
-                let ourselves = (getpid().as_raw_nonzero().get(), ourselves.as_fd());
-                membership::join(&ephemeral::guarded(ourselves, hierarchies, limits, &name)?, hierarchies)
+                membership::join(&own(hierarchies, (limits, Counting::Limited), name.as_ref())?, hierarchies)
             }
             Place::Existing(groups) => membership::join_all(&existing::open(groups, hierarchies)?),
+        }
+    }
+
+    /// Makes the group, and stays outside: it exists as long as this process or a process in it.
+    pub(crate) fn make(&self, hierarchies: &Hierarchies) -> Result<Cgroup, Fault> {
+        match self {
+            Place::Ephemeral { limits, name } => own(hierarchies, (limits, Counting::All), name.as_ref()),
+            Place::Unchanged => own(hierarchies, (&Limits::default(), Counting::All), None),
+            Place::Existing(_) => Err(Fault::usage("a report needs a new group, and -g names an existing one")),
         }
     }
 
@@ -56,12 +62,24 @@ impl Place {
         match self {
             Place::Ephemeral { limits, name } => {
                 let name = name.clone().map_or_else(|| name_in_record(stage), Ok)?;
-                ephemeral::guarded((stage.target.pid(), stage.target.pidfd()), hierarchies, limits, &name)
+                ephemeral::guarded(
+                    (stage.target.pid(), stage.target.pidfd()),
+                    hierarchies,
+                    (limits, Counting::Limited),
+                    &name,
+                )
             }
             Place::Existing(groups) => usage::describe(existing::open(groups, hierarchies)?.iter()),
             Place::Unchanged => Err(Fault::new("cannot describe the cgroup: no group was asked for")),
         }
     }
+}
+
+/// Makes a group that lasts as long as this process and the processes in it.
+fn own(hierarchies: &Hierarchies, limits: (&Limits, Counting), name: Option<&OsString>) -> Result<Cgroup, Fault> {
+    let name = name.cloned().unwrap_or_else(|| getpid().as_raw_nonzero().to_string().into());
+    let ourselves = look("watch this process", "pidfd_open(getpid())", || pidfd_open(getpid(), PidfdFlags::empty()))?;
+    ephemeral::guarded((getpid().as_raw_nonzero().get(), ourselves.as_fd()), hierarchies, limits, &name)
 }
 
 /// Returns the container's name if it can be the name of a directory, otherwise its pid.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use plumbing::cgroup::hierarchy::Hierarchies;
+use plumbing::cgroup::usage;
 use plumbing::command_line::options::Narration;
 use plumbing::pipeline::pipe::{self, Stage};
 use plumbing::process::chain;
@@ -10,9 +11,13 @@ use plumbing::process::exposure::Exposure;
 use plumbing::process::startup::{self, Parsed};
 use plumbing::{Fault, Status};
 
+use crate::counters::Counters;
+use crate::ending::Members;
 use crate::options::Options;
 use crate::place::Place;
-use crate::{cgroup_namespace, leftovers, request, show};
+use crate::report::{Output, Report, Wish};
+use crate::supervise::TimeLimit;
+use crate::{cgroup_namespace, leftovers, levels, request, show, supervise, verdict};
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub struct Plan {
 pub(crate) enum Action {
     /// Enter a group and become the command.
     Run { place: Place, command: Vec<OsString> },
+    /// `--report`, `--max-time`: run the command in a new group, and stay outside until the group is empty.
+    Supervise { place: Place, command: Vec<OsString>, time_limit: Option<TimeLimit>, wish: Wish },
     /// `--pipe`: assign a group to the container of a record.
     Assign { place: Place, keep_on_error: bool },
     /// `--pipe --show`: add limits and usage to each record.
@@ -52,6 +59,7 @@ impl Plan {
     pub fn apply(&self) -> Result<Status, Fault> {
         match &self.action {
             Action::Run { place, command } => run(place, command),
+            Action::Supervise { place, command, time_limit, wish } => supervise(place, command, *time_limit, wish),
             Action::Assign { place, keep_on_error } => pipe::filter(*keep_on_error, |stage| assign(place, stage)),
             Action::ShowRecords => pipe::inspect(show::add),
             Action::Show { pid, json } => startup::print(&show::text(*pid, *json)?),
@@ -67,6 +75,30 @@ fn run(place: &Place, command: &[OsString]) -> Result<Status, Fault> {
         place.enter(&hierarchies)?;
     }
     chain::exec(command)
+}
+
+/// Runs the command in a new group, and reports what the group has counted when it is empty.
+fn supervise(place: &Place, command: &[OsString], time_limit: Option<TimeLimit>, wish: &Wish) -> Result<Status, Fault> {
+    let output = Output::open(wish)?;
+    let hierarchies = Hierarchies::discover()?;
+    let cgroup = place.make(&hierarchies)?;
+    let members = Members::open(&cgroup, &hierarchies)?;
+    // Read before and after: the groups above have counted other processes, too.
+    let levels = levels::above(&members, &hierarchies);
+    let before = levels::tallies(&levels)?;
+    let Some(ended) = supervise::run(command, (&cgroup, &hierarchies, &members), time_limit)? else {
+        return Ok(Status::SUCCESS);
+    };
+    if wish.is_given || wish.suggest {
+        let after = levels::tallies(&levels)?;
+        let events: Vec<_> = after.iter().zip(&before).map(|(after, before)| after.since(before)).collect();
+        let counters = Counters::of(&members)?;
+        let time = time_limit.filter(|_| ended.is_timed_out).map(TimeLimit::text);
+        let verdict = verdict::judge(&counters, &events, time.as_deref());
+        let limits = usage::limits(members.iter())?;
+        Report::new(&ended, (cgroup.path, limits), counters, verdict, wish).write(wish, output)?;
+    }
+    Ok(ended.status())
 }
 
 /// Assigns the group to the container of a record, for all processes that enter. The init stays outside: when memory

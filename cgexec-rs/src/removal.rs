@@ -204,6 +204,32 @@ pub(crate) fn any_member(group: &Group) -> Result<Option<i32>, Fault> {
     Ok(None)
 }
 
+/// Returns the processes in the group and in the groups inside it, as far as we see them.
+pub(crate) fn members_of(group: &Group) -> Result<Vec<i32>, Fault> {
+    let goal = format!("list the processes in {}", group.shown().display());
+    let inner = inner_groups(group)?;
+    let mut found = Vec::new();
+    for below in std::iter::once(Path::new(".")).chain(inner.iter().map(PathBuf::as_path)) {
+        let file = below.join("cgroup.procs");
+        let text = format!("read({:?})", group.shown().join(&file));
+        let read = look(&goal, text, || match group.dir() {
+            Some(dir) => read_members(dir, &file),
+            None => Ok(Vec::new()),
+        });
+        match read {
+            Ok(pids) => found.extend(
+                pids.split(|byte| *byte == b'\n')
+                    .filter_map(|pid| std::str::from_utf8(pid).ok()?.parse::<i32>().ok())
+                    .filter(|pid| *pid > 0),
+            ),
+            // An inner group that was removed meanwhile.
+            Err(fault) if matches!(fault.errno(), Some(Errno::ENOENT | Errno::ENODEV)) => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(found)
+}
+
 fn read_members(dir: BorrowedFd<'_>, file: &Path) -> Result<Vec<u8>, std::io::Error> {
     match file.to_str() {
         Some(file) => read_at(dir, file),

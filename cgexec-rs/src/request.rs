@@ -1,6 +1,8 @@
 //! The way from options to a plan: contradictions between options, and the syntax of operands. Pure.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::time::Duration;
 
 use plumbing::Fault;
 use plumbing::pipeline::record::{Cgroup, Record};
@@ -10,6 +12,11 @@ use crate::limit_set::Limits;
 use crate::options::Options;
 use crate::place::Place;
 use crate::plan::{Action, Plan};
+use crate::report::{self, Wish};
+use crate::supervise::TimeLimit;
+
+/// The time between SIGTERM and SIGKILL, if `--grace` does not say another.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Returns the plan that the options ask for.
 pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
@@ -22,13 +29,31 @@ pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
         (true, false) => Action::Show { pid: shown_pid(&options.command)?, json: options.json },
         (false, true) => Action::Assign { place: place(&options, limits)?, keep_on_error: options.keep_on_error },
         (false, false) if options.command.is_empty() => return Err(Fault::usage("a command is missing")),
+        (false, false) if is_supervised(&options) => supervise(options, limits)?,
         (false, false) => Action::Run { place: place(&options, limits)?, command: options.command },
     };
     Ok(Plan { narration, action })
 }
 
+/// Returns whether an option needs us outside of the group.
+fn is_supervised(options: &Options) -> bool {
+    options.report.is_some() || options.suggest || options.max_time.is_some()
+}
+
+fn supervise(options: Options, limits: Limits) -> Result<Action, Fault> {
+    let time_limit = options.max_time.map(|after| TimeLimit {
+        after: Duration::from_millis(after),
+        grace: options.grace.map_or(GRACE, Duration::from_millis),
+    });
+    let word = options.report.as_deref();
+    let json = options.json || word == Some(Path::new("json"));
+    let is_given = options.report.is_some();
+    let wish = Wish { is_given, file: word.and_then(report::file), json, suggest: options.suggest };
+    Ok(Action::Supervise { place: place(&options, limits)?, command: options.command, time_limit, wish })
+}
+
 fn place(options: &Options, limits: Limits) -> Result<Place, Fault> {
-    if !limits.is_empty() {
+    if !limits.is_empty() || is_supervised(options) {
         let name = options.name.as_deref().map(group_name).transpose()?;
         return Ok(Place::Ephemeral { limits, name });
     }
@@ -58,9 +83,16 @@ fn require(options: &Options, limits: &Limits) -> Result<(), Fault> {
     let (show, gc, pipe) = (given("--show", options.show), given("--gc", options.gc), given("--pipe", options.pipe));
     let group = given("-g", !options.group.is_empty());
     let json = given("--json", options.json);
+    let supervised = [
+        ("--report", options.report.is_some()),
+        ("--suggest", options.suggest),
+        ("--max-time", options.max_time.is_some()),
+    ];
+    let supervised = supervised.into_iter().find_map(|(option, is_given)| given(option, is_given));
     let command = given("COMMAND", !options.command.is_empty());
     for (one, others) in [
-        (&gc, &[&limit, &group, &pipe, &show, &command][..]),
+        (&gc, &[&limit, &group, &pipe, &show, &supervised, &command][..]),
+        (&supervised, &[&pipe, &show, &group]),
         (&show, &[&limit, &group, &given("--keep-on-error", options.keep_on_error)]),
         (&group, &[&limit]),
         (&pipe, &[&command, &json]),
@@ -71,8 +103,14 @@ fn require(options: &Options, limits: &Limits) -> Result<(), Fault> {
     }
     for (given, option, is_met, needed) in [
         (options.keep_on_error, "--keep-on-error", options.pipe, "--pipe"),
-        (options.json, "--json", options.show || options.gc, "--show or --gc"),
-        (options.name.is_some(), "--name", limit.is_some(), "a limit such as --memory, --swap, --pids or --cpus"),
+        (options.json, "--json", options.show || options.gc || options.report.is_some(), "--show, --report or --gc"),
+        (options.grace.is_some(), "--grace", options.max_time.is_some(), "--max-time"),
+        (
+            options.name.is_some(),
+            "--name",
+            limit.is_some() || supervised.is_some(),
+            "a limit such as --memory, --swap, --pids or --cpus",
+        ),
     ] {
         if given && !is_met {
             return Err(Fault::usage(format!("{option} needs {needed}")));

@@ -33,8 +33,23 @@ pub(crate) struct Site {
     pub(crate) is_needed: bool,
 }
 
+/// Whether the group also counts what is not limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counting {
+    /// Only what has a limit.
+    Limited,
+    /// All that this machine can count.
+    All,
+}
+
+/// Controllers that count something for a report.
+const COUNTING: [&str; 5] = ["memory", "pids", "cpu", "cpuacct", "blkio"];
+
+/// Controllers of v2 that count something; CPU time and pressure need none.
+const COUNTING_V2: [&str; 4] = ["memory", "pids", "cpu", "io"];
+
 /// Returns all directories to make, those with limits first.
-pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits) -> Result<Vec<Site>, Fault> {
+pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits, counting: Counting) -> Result<Vec<Site>, Fault> {
     let limits = with_those_left(hierarchies, limits.clone().resolved()?)?;
     let mut needed: Vec<(&Hierarchy, Vec<String>)> = Vec::new();
     for controller in limits.controllers() {
@@ -48,17 +63,44 @@ pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits) -> Result<Vec<Site>
     for (hierarchy, controllers) in &needed {
         sites.push(limited(hierarchy, controllers, &limits)?);
     }
+    if counting == Counting::All {
+        sites.iter_mut().for_each(|site| site.count_more(hierarchies));
+    }
     let is_needed = |hierarchy: &Hierarchy| needed.iter().any(|(known, _)| std::ptr::eq(*known, hierarchy));
-    let is_expected =
-        |hierarchy: &Hierarchy| hierarchy.controllers.iter().any(|name| EXPECTED.contains(&name.as_str()));
+    let is_expected = |hierarchy: &Hierarchy| match counting {
+        Counting::Limited => hierarchy.controllers.iter().any(|name| EXPECTED.contains(&name.as_str())),
+        Counting::All => {
+            hierarchy.version == 2
+                || hierarchy.controllers.iter().any(|name| [&EXPECTED[..], &COUNTING].concat().contains(&name.as_str()))
+        }
+    };
     let rest = hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted() && is_expected(hierarchy));
     for hierarchy in rest.filter(|hierarchy| !is_needed(hierarchy)) {
         match unlimited(hierarchy) {
-            Ok(site) => sites.push(site),
+            Ok(mut site) => {
+                site.count_more(hierarchies);
+                sites.push(site);
+            }
             Err(fault) => warn(&hierarchy.controllers, &fault),
         }
     }
+    if sites.is_empty() {
+        return Err(Fault::new("cannot make a cgroup: no cgroup hierarchy is mounted here"));
+    }
     Ok(sites)
+}
+
+impl Site {
+    /// Enables the controllers of v2 that count something, as far as the parent has them and can enable them.
+    fn count_more(&mut self, hierarchies: &Hierarchies) {
+        if self.parent.group.version != 2 {
+            return;
+        }
+        let in_v1 = |name: &str| hierarchies.v1(name).is_some() || name == "io" && hierarchies.v1(IO_V1).is_some();
+        for name in COUNTING_V2.into_iter().filter(|name| !in_v1(name)) {
+            self.parent.optional.extend(parent::can_enable(&self.parent.group, name).then(|| name.to_owned()));
+        }
+    }
 }
 
 /// Returns the hierarchy in which limits of a controller are set.

@@ -9,6 +9,7 @@ pub mod examine;
 pub mod exposure;
 pub mod foreign_descriptor;
 pub mod foreign_user;
+pub mod forward;
 pub mod kernel_text;
 pub mod mountinfo;
 pub mod namespace;

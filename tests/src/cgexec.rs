@@ -2,23 +2,23 @@
 
 pub mod foreign_groups;
 pub mod limits;
+pub mod report;
 
 use crate::harness::row::Row;
 
 /// The topics, in the order in which they run.
-pub const TOPICS: &[&[Row]] = &[foreign_groups::ROWS, limits::ROWS];
+pub const TOPICS: &[&[Row]] = &[foreign_groups::ROWS, limits::ROWS, report::ROWS];
 
 /// Shell functions: `own CONTROLLER` prints the directory of the current group, `has_v1 CONTROLLER` succeeds if the
 /// controller is in a v1 hierarchy.
 pub const SHELL: &str = r#"
 has_v1() { grep -q "^[0-9]*:\(.*,\)\?$1\(,.*\)\?:" /proc/self/cgroup; }
+point() { awk -v type="$1" -v option="$2" '{ for (i = 7; $i != "-"; i++); if ($(i + 1) == type && (option == "" || index("," $(i + 3) ",", "," option ","))) { print $5; exit } }' /proc/self/mountinfo; }
 own() {
     if has_v1 "$1"; then
-        point=$(sed -n "s/^[^-]* \([^ ]*\) [^ ]* [^-]*- cgroup [^ ]* \(.*,\)\?$1\(,.*\)\?$/\1/p" /proc/self/mountinfo | head -n 1)
-        echo "$point$(sed -n "s/^[0-9]*:\(.*,\)\?$1\(,.*\)\?://p" /proc/self/cgroup)"
+        echo "$(point cgroup "$1")$(sed -n "s/^[0-9]*:\(.*,\)\?$1\(,.*\)\?://p" /proc/self/cgroup)"
     else
-        point=$(sed -n "s/^[^-]* \([^ ]*\) [^ ]* [^-]*- cgroup2 .*$/\1/p" /proc/self/mountinfo | head -n 1)
-        echo "$point$(sed -n "s/^0:://p" /proc/self/cgroup)"
+        echo "$(point cgroup2)$(sed -n "s/^0:://p" /proc/self/cgroup)"
     fi
 }
 "#;

@@ -13,7 +13,7 @@ use plumbing::process::target::wait_readable;
 use plumbing::{Fault, Status};
 use rustix::process::PidfdFlags;
 
-use crate::forward::{Forward, Signals};
+use plumbing::process::forward::{Forward, Signals};
 
 /// The process in which [`fork`] returns.
 pub(crate) enum Role {

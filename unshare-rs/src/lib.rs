@@ -14,7 +14,6 @@ mod command;
 mod credentials;
 mod empty_root;
 mod first_process;
-mod forward;
 mod fresh_proc;
 mod hold;
 mod host_name;

@@ -17,7 +17,6 @@ use crate::clock_offsets::ClockOffsets;
 use crate::command::Command;
 use crate::credentials::{self, Credentials};
 use crate::first_process::{Role, Tether};
-use crate::forward::Forward;
 use crate::hold::NewHold;
 use crate::mapping::Caller;
 use crate::namespaces::{self, Namespaces};
@@ -25,6 +24,7 @@ use crate::old_namespaces::{Errands, Outside};
 use crate::options::Options;
 use crate::reaper::Forked;
 use crate::{first_process, fresh_proc, hold, init, new_root, reaper, refusal, request};
+use plumbing::process::forward::Forward;
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]

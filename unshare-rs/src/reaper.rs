@@ -23,7 +23,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::empty_root;
 use crate::first_process::{self, Child, Role, Tether};
-use crate::forward::Forward;
+use plumbing::process::forward::Forward;
 
 /// The process in which [`fork`] returns.
 pub(crate) enum Forked {

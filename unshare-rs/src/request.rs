@@ -10,7 +10,6 @@ use crate::binfmt::{self, Binfmt};
 use crate::clock_offsets::ClockOffsets;
 use crate::command::Command;
 use crate::credentials::Credentials;
-use crate::forward::Forward;
 use crate::hold::NewHold;
 use crate::init::Orders;
 use crate::mapping::{MapRequest, Setgroups, Side, Wanted};
@@ -18,6 +17,7 @@ use crate::namespaces::Namespaces;
 use crate::options::Options;
 use crate::plan::{Action, Plan, Run};
 use crate::values;
+use plumbing::process::forward::Forward;
 
 /// The longest file name (`NAME_MAX`): a container's name can become a file name.
 const LONGEST_NAME: usize = 255;

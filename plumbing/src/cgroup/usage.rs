@@ -196,7 +196,7 @@ impl Member {
 
 /// Returns a file's text; `None` if the group has no such file: another kernel, a controller that is not enabled, the
 /// root.
-fn text(group: &Group, file: &str) -> Result<Option<String>, Fault> {
+pub fn text(group: &Group, file: &str) -> Result<Option<String>, Fault> {
     match group.read(file) {
         Ok(text) => Ok(Some(text)),
         Err(fault) if matches!(fault.errno(), Some(Errno::ENOENT | Errno::EOPNOTSUPP)) => Ok(None),
@@ -205,7 +205,7 @@ fn text(group: &Group, file: &str) -> Result<Option<String>, Fault> {
 }
 
 /// Returns a file's number; `None` also for "no limit".
-fn number(group: &Group, file: &str) -> Result<Option<u64>, Fault> {
+pub fn number(group: &Group, file: &str) -> Result<Option<u64>, Fault> {
     Ok(text(group, file)?.as_deref().and_then(amount))
 }
 
@@ -215,7 +215,8 @@ fn amount(text: &str) -> Option<u64> {
     text.parse().ok().filter(|amount| *amount < i64::MAX as u64 - 0xffff)
 }
 
-fn field(stat: &str, key: &str) -> Option<u64> {
+/// Returns the number after a key, in a file with one key on each line.
+pub fn field(stat: &str, key: &str) -> Option<u64> {
     stat.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok())
 }
 

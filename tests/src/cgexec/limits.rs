@@ -1,95 +1,100 @@
 //! Typed limits: each one is in the file that the kernel has for it, and what cannot be set is refused.
 
-use std::path::Path;
 use std::time::Duration;
 
 use crate::harness::need::Need;
 use crate::harness::row::Row;
 use crate::harness::scan::Scan;
-use crate::harness::world::World;
 
 use super::SHELL;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A limit: its options, and its controller, file and value on v2 and on v1.
-struct Case {
-    options: &'static str,
-    v2: (&'static str, &'static str, &'static str),
-    /// `None`: there is no counterpart.
-    v1: Option<(&'static str, &'static str, &'static str)>,
-}
+/// A file of a controller, and its value.
+type Set = (&'static str, &'static str, &'static str);
 
-const fn case(
-    options: &'static str,
-    v2: (&'static str, &'static str, &'static str),
-    v1: Option<(&'static str, &'static str, &'static str)>,
-) -> Case {
-    Case { options, v2, v1 }
-}
+/// Options that set several limits, and the files that then have them on v2 and on v1.
+const SETS: &[(&str, &[Set], &[Set])] = &[
+    (
+        "--memory 64M --swap 1M --memory-low 3M --pids 77 --cpus 1.5 --cpu-weight 300 --cpuset-cpus 0 \
+         --set cgroup.max.depth=3",
+        &[
+            ("memory", "memory.max", "67108864"),
+            ("memory", "memory.swap.max", "1048576"),
+            ("memory", "memory.low", "3145728"),
+            ("pids", "pids.max", "77"),
+            ("cpu", "cpu.max", "150000 100000"),
+            ("cpu", "cpu.weight", "300"),
+            ("cpuset", "cpuset.cpus", "0"),
+            ("v2", "cgroup.max.depth", "3"),
+        ],
+        &[
+            ("memory", "memory.limit_in_bytes", "67108864"),
+            ("memory", "memory.memsw.limit_in_bytes", "68157440"),
+            ("memory", "memory.soft_limit_in_bytes", "3145728"),
+            ("pids", "pids.max", "77"),
+            ("cpu", "cpu.cfs_quota_us", "150000"),
+            ("cpu", "cpu.shares", "3072"),
+            ("cpuset", "cpuset.cpus", "0"),
+            ("v2", "cgroup.max.depth", "3"),
+        ],
+    ),
+    // The kernel rounds memory down. On v1 the CPUs are copied from the parent: without them, the group accepts no process.
+    (
+        "--memory 67109209 --cpus 50% --cpu-max-burst 10ms --cpuset-mems 0 --set pids.max=7",
+        &[
+            ("memory", "memory.max", "67108864"),
+            ("cpu", "cpu.max.burst", "10000"),
+            ("cpuset", "cpuset.mems", "0"),
+            ("pids", "pids.max", "7"),
+        ],
+        &[
+            ("memory", "memory.limit_in_bytes", "67108864"),
+            ("cpu", "cpu.cfs_burst_us", "10000"),
+            ("cpuset", "cpuset.mems", "0"),
+            ("pids", "pids.max", "7"),
+        ],
+    ),
+];
 
-const CASES: &[Case] = &[
-    case("--memory 64M", ("memory", "memory.max", "67108864"), Some(("memory", "memory.limit_in_bytes", "67108864"))),
-    case(
-        "--memory 67109209",
-        ("memory", "memory.max", "67108864"),
-        Some(("memory", "memory.limit_in_bytes", "67108864")),
-    ),
-    case(
-        "--memory 64M --swap 1M",
-        ("memory", "memory.swap.max", "1048576"),
-        Some(("memory", "memory.memsw.limit_in_bytes", "68157440")),
-    ),
-    case("--memory-high 64M", ("memory", "memory.high", "67108864"), None),
-    case(
-        "--memory-low 3M",
-        ("memory", "memory.low", "3145728"),
-        Some(("memory", "memory.soft_limit_in_bytes", "3145728")),
-    ),
-    case("--memory-min 3M", ("memory", "memory.min", "3145728"), None),
-    case("--memory-zswap-max 3M", ("memory", "memory.zswap.max", "3145728"), None),
-    case("--memory-oom-group", ("memory", "memory.oom.group", "1"), None),
-    case("--pids 77", ("pids", "pids.max", "77"), Some(("pids", "pids.max", "77"))),
-    case("--cpus 1.5", ("cpu", "cpu.max", "150000 100000"), Some(("cpu", "cpu.cfs_quota_us", "150000"))),
-    case(
-        "--cpus 50% --cpu-max-burst 10ms",
-        ("cpu", "cpu.max.burst", "10000"),
-        Some(("cpu", "cpu.cfs_burst_us", "10000")),
-    ),
-    case("--cpu-weight 300", ("cpu", "cpu.weight", "300"), Some(("cpu", "cpu.shares", "3072"))),
-    case("--cpu-weight-nice -5", ("cpu", "cpu.weight.nice", "-5"), None),
-    case("--cpu-idle", ("cpu", "cpu.idle", "1"), Some(("cpu", "cpu.idle", "1"))),
-    case("--cpuset-cpus 0", ("cpuset", "cpuset.cpus", "0"), Some(("cpuset", "cpuset.cpus", "0"))),
-    case("--cpuset-mems 0", ("cpuset", "cpuset.mems", "0"), Some(("cpuset", "cpuset.mems", "0"))),
-    case("--cpuset-cpus-partition member", ("cpuset", "cpuset.cpus.partition", "member"), None),
-    case("--set pids.max=7", ("pids", "pids.max", "7"), Some(("pids", "pids.max", "7"))),
-    case("--set cgroup.max.depth=3", ("cgroup2", "cgroup.max.depth", "3"), Some(("cgroup2", "cgroup.max.depth", "3"))),
+/// Limits that only v2 has.
+const ONLY_V2: &[(&str, Set)] = &[
+    ("--memory-high 64M", ("memory", "memory.high", "67108864")),
+    ("--memory-min 3M", ("memory", "memory.min", "3145728")),
+    ("--memory-zswap-max 3M", ("memory", "memory.zswap.max", "3145728")),
+    ("--memory-oom-group", ("memory", "memory.oom.group", "1")),
+    ("--cpu-weight-nice -5", ("cpu", "cpu.weight.nice", "-5")),
+    ("--cpuset-cpus-partition member", ("cpuset", "cpuset.cpus.partition", "member")),
 ];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new("each limit of cgexec-rs is in the file that the kernel has for it", &[], |world| {
-        for case in CASES.iter().filter(|case| world.chooses(case.options)) {
-            let (controller, file, value) = if is_v1(world, case.v2.0) {
-                match case.v1 {
-                    Some(v1) => v1,
-                    None => {
-                        let refused = world.sh(&format!("cgexec-rs {} -- true", case.options)).fails_with(125);
-                        refused.stderr_has("cgroup v1 hierarchy, which has no such limit");
-                        continue;
-                    }
-                }
-            } else {
-                case.v2
-            };
-            let read = format!("{SHELL} cat \"$(own {controller})/{file}\"");
-            let set = world.script(&format!("cgexec-rs {} -- bash -c \"$READ\"", case.options)).variable("READ", read.clone()).run();
-            set.succeeds().stdout_is(&format!("{value}\n"));
-            // The control: the current group has another value. The default of a partition is the same.
-            if value != "member" && controller != "cpuset" {
-                let without = world.script("bash -c \"$READ\" || true").variable("READ", read.clone()).run();
-                assert!(without.stdout.trim_end() != value, "{}: it is the same without\n{without}", case.options);
-            }
+        let set = |options: &str, sets: &[Set]| {
+            let reads: Vec<_> =
+                sets.iter().map(|(controller, file, _)| format!("cat \"$(own {controller})/{file}\"")).collect();
+            let read = format!("{SHELL}\n{}", reads.join("\n"));
+            let values: Vec<_> = sets.iter().map(|(.., value)| *value).collect();
+            let inside = world.script(&format!("cgexec-rs {options} -- bash -c \"$READ\"")).variable("READ", read.clone());
+            assert_eq!(inside.run().succeeds().lines(), values, "{options}");
+            // The control: the current group has none of these values, except for CPUs and their partition.
+            let outside = world.script("bash -c \"$READ\" 2>/dev/null || true").variable("READ", read).run();
+            let unlimited: Vec<_> = sets.iter().filter(|set| set.0 != "cpuset").map(|set| set.2).collect();
+            assert!(outside.lines().iter().all(|line| !unlimited.contains(line)), "{options}\n{outside}");
+        };
+        for (options, v2, v1) in SETS {
+            set(options, if world.in_vm { v2 } else { v1 });
+        }
+        // In such a group even this command would take seconds on a busy machine.
+        let idle = world.sh("cgexec-rs --explain --cpu-idle -- true").succeeds();
+        idle.stderr_has("/cpu.idle\", \"1\")");
+        if world.in_vm {
+            let options: Vec<_> = ONLY_V2.iter().map(|(options, _)| *options).collect();
+            return set(&options.join(" "), &ONLY_V2.iter().map(|(_, set)| *set).collect::<Vec<_>>());
+        }
+        for (options, _) in ONLY_V2 {
+            let refused = world.sh(&format!("cgexec-rs {options} -- true")).fails_with(125);
+            refused.stderr_has("cgroup v1 hierarchy, which has no such limit");
         }
     })
     .root_only(),
@@ -124,21 +129,6 @@ pub const ROWS: &[Row] = &[
         before.wait_until_same(PATIENCE);
         // The control: the same partition with a CPU.
         world.sh("cgexec-rs --cpuset-cpus 0 --cpuset-cpus-partition root -- true").succeeds();
-    })
-    .root_only()
-    .vm_only(),
-    Row::new("a command in a v1 hierarchy that has cpuset among others gets the CPUs of its parent", &[], |world| {
-        let script = r#"
-            mkdir "$D/cg"; mount -t cgroup -o cpuset,pids none "$D/cg" || exit 1
-            cgexec-rs --pids 9 -- cat /proc/self/cgroup; echo "status $?"
-            # The control: a group without CPUs accepts no process.
-            mkdir "$D/cg/bare"; (echo 0 >"$D/cg/bare/cgroup.procs") 2>&1; rmdir "$D/cg/bare"
-            for i in $(seq 100); do rmdir "$D"/cg/cgexec-rs-* 2>/dev/null; ls "$D/cg" | grep -q cgexec || break; sleep 0.1; done
-            umount "$D/cg"
-            for i in $(seq 100); do grep -q pids /sys/fs/cgroup/cgroup.controllers && break; sleep 0.1; done
-        "#;
-        let outcome = world.apart("cgroups-cpuset-v1", script).run().succeeds();
-        outcome.stdout_has("/cgexec-rs-").stdout_has("status 0\n").stdout_has("No space left on device");
     })
     .root_only()
     .vm_only(),
@@ -196,8 +186,3 @@ pub const ROWS: &[Row] = &[
     .root_only()
     .host_only(),
 ];
-
-/// Returns whether the controller is in a v1 hierarchy.
-fn is_v1(world: &World, controller: &str) -> bool {
-    controller != "cgroup2" && !world.in_vm && Path::new("/sys/fs/cgroup").join(controller).is_dir()
-}

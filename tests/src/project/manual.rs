@@ -30,7 +30,11 @@ const PAGES: &[Page] = &[
             "setpriv --reuid 54321 --regid 54321 --clear-groups unshare-rs --map-users 0:1:1 true",
         ],
     },
-    Page { tool: "cgexec-rs", manual: &cgexec_rs::manual::MANUAL, more: &[] },
+    Page {
+        tool: "cgexec-rs",
+        manual: &cgexec_rs::manual::MANUAL,
+        more: &["cgexec-rs --report=r --max-time 100ms --grace 100ms -- sh -c \"trap '' TERM; sleep 9; sleep 9\""],
+    },
     Page {
         tool: "chroot-rs",
         manual: &chroot_rs::manual::MANUAL,

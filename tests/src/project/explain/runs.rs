@@ -215,6 +215,11 @@ pub const CGEXEC: &[Run] = &[
         0,
         &["clone3", "clone3", "mkdirat", "write", "unlinkat"],
     ),
+    run(
+        "$TRACE cgexec-rs --explain --report=$PLACE/report --max-time 1h -- true",
+        0,
+        &["openat", "clone3", "clone3", "mkdirat", "clone3", "write", "prctl", "execve", "unlinkat"],
+    ),
     run("hold --uts; echo \"$record\" | $TRACE cgexec-rs --explain --pipe --show >/dev/null; finish", 0, &[]),
 ];
 

@@ -11,8 +11,9 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgid, getpgrp};
-use plumbing::kernel::{call, kill_by_number, own};
-use plumbing::{Fault, Status, narrate};
+
+use crate::kernel::{call, kill_by_number, own};
+use crate::{Fault, Status, narrate};
 
 /// The kernel's first real-time signal, from which strace counts; the C library reserves the first two.
 const FIRST_REAL_TIME: i32 = 32;
@@ -22,7 +23,7 @@ const KEYS: &[Signal] = &[Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP];
 
 /// The signals that are forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Forward {
+pub enum Forward {
     /// Only what is typed on our terminal, for a child that has left our group. TERM and INT do not end us: the command
     /// decides what a terminal's ^C does.
     Nothing,
@@ -35,7 +36,7 @@ pub(crate) enum Forward {
 }
 
 /// The blocked signals, and the mask from before.
-pub(crate) struct Signals {
+pub struct Signals {
     forward: Forward,
     blocked: SigSet,
     inherited: SigSet,
@@ -43,7 +44,7 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Blocks the signals, before the fork.
-    pub(crate) fn block(forward: Forward) -> Result<Signals, Fault> {
+    pub fn block(forward: Forward) -> Result<Signals, Fault> {
         let blocked = forward.signals();
         let inherited =
             own("block signals", "sigprocmask(SIG_BLOCK)", || blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK))?;
@@ -51,12 +52,20 @@ impl Signals {
     }
 
     /// Restores the inherited mask, in the child.
-    pub(crate) fn restore(&self) -> Result<(), Fault> {
+    pub fn restore(&self) -> Result<(), Fault> {
         own("restore the signal mask", "sigprocmask(SIG_SETMASK)", || self.inherited.thread_set_mask())
     }
 
+    /// Opens a descriptor that is readable when one of the signals has arrived, for a caller that waits for more than
+    /// these; `signalfd(2)`.
+    pub fn reader(&self) -> Result<SignalFd, Fault> {
+        own("receive signals", "signalfd(-1, SFD_CLOEXEC|SFD_NONBLOCK)", || {
+            SignalFd::with_flags(&self.blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        })
+    }
+
     /// Waits for the end of the child. With `reap`, also collects every other process that becomes our child.
-    pub(crate) fn wait(self, child: Pid, reap: bool) -> Result<Status, Fault> {
+    pub fn wait(self, child: Pid, reap: bool) -> Result<Status, Fault> {
         let reader = own("receive signals", "signalfd(-1, SFD_CLOEXEC)", || {
             SignalFd::with_flags(&self.blocked, SfdFlags::SFD_CLOEXEC)
         })?;
@@ -95,7 +104,7 @@ impl Forward {
 
 impl Signals {
     /// Forwards a signal, and lets one that only woke us take its effect on us.
-    fn pass_on(&self, received: &siginfo, child: Pid) {
+    pub fn pass_on(&self, received: &siginfo, child: Pid) {
         let number = received.ssi_signo.cast_signed();
         if number == Signal::SIGCHLD as i32 {
             return;
@@ -150,6 +159,14 @@ impl Signals {
         own(&goal, format!("raise({signal})"), || raise(signal))?;
         own(&goal, format!("rt_sigprocmask(SIG_UNBLOCK, [{signal}])"), || only.thread_unblock())?;
         own(&goal, format!("rt_sigprocmask(SIG_BLOCK, [{signal}])"), || only.thread_block())
+    }
+}
+
+/// Takes a signal that has arrived at [`Signals::reader`].
+pub fn receive(reader: &SignalFd) -> Result<Option<siginfo>, Fault> {
+    match reader.read_signal() {
+        Err(Errno::EINTR | Errno::EAGAIN) => Ok(None),
+        read => own("receive signals", "read(signalfd)", || read),
     }
 }
 

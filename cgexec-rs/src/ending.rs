@@ -1,0 +1,122 @@
+//! Ending everything in a group: a signal to each process, or SIGKILL to all at once. `cgroups(7)`, `kill(2)`.
+//!
+//! v2 kills by one write to `cgroup.kill` (Linux 5.14), which no fork escapes. Without it, the members are listed and
+//! killed until none is left; a fork bomb is frozen first, where there is a freezer. The surprise: between listing and
+//! killing, a pid can become that of a stranger; so each process is opened first, and listed once more.
+
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use plumbing::Fault;
+use plumbing::cgroup::group::Group;
+use plumbing::cgroup::hierarchy::Hierarchies;
+use plumbing::cgroup::usage::Member;
+use plumbing::kernel::call;
+use plumbing::pipeline::record::Cgroup;
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+
+use crate::removal::{any_member, members_of};
+
+/// How often a group is listed and killed, until none is left.
+const ROUNDS: usize = 1000;
+
+/// The directories of one group.
+#[derive(Debug)]
+pub(crate) struct Members(Vec<Member>);
+
+impl Members {
+    /// Opens the directories of a group.
+    pub(crate) fn open(cgroup: &Cgroup, hierarchies: &Hierarchies) -> Result<Members, Fault> {
+        let mut members: Vec<Member> = Vec::new();
+        for (controller, path) in &cgroup.paths {
+            let Some(hierarchy) = hierarchies.v1(controller) else { continue };
+            let same = |member: &&mut Member| {
+                member.group.version == 1 && hierarchy.controllers.contains(&member.controllers[0])
+            };
+            match members.iter_mut().find(same) {
+                Some(member) => member.controllers.push(controller.to_owned()),
+                None => members.push(Member {
+                    controllers: vec![controller.to_owned()],
+                    group: hierarchy.open_made(&path.to_path())?,
+                }),
+            }
+        }
+        // Last: where v1 has the controllers, v2 has only what is left.
+        if let Some(v2) = hierarchies.v2().filter(|_| cgroup.version == 2) {
+            members.push(Member { controllers: Vec::new(), group: v2.open_made(&cgroup.path.to_path())? });
+        }
+        Ok(Members(members))
+    }
+
+    /// Returns the directories.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> + Clone {
+        self.0.iter()
+    }
+
+    /// Returns the directory in the v2 hierarchy.
+    pub(crate) fn v2(&self) -> Option<&Group> {
+        self.0.iter().map(|member| &member.group).find(|group| group.version == 2)
+    }
+
+    /// Returns whether no process is in the group.
+    pub(crate) fn are_empty(&self) -> Result<bool, Fault> {
+        for member in &self.0 {
+            if any_member(&member.group)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Returns the directory that lists the processes: that of v2, or else the first.
+    pub(crate) fn listing(&self) -> Option<&Group> {
+        self.v2().or(self.0.first().map(|member| &member.group))
+    }
+}
+
+/// Sends a signal to each process of the group.
+pub(crate) fn signal(members: &Members, signal: Signal, why: &str) -> Result<(), Fault> {
+    let Some(group) = members.listing() else { return Ok(()) };
+    for pid in members_of(group)? {
+        send(group, pid, signal, why)?;
+    }
+    Ok(())
+}
+
+/// Kills all processes of the group.
+pub(crate) fn kill(members: &Members, why: &str) -> Result<(), Fault> {
+    if let Some(v2) = members.v2() {
+        let killed = v2.write("cgroup.kill", "1", &format!("{why}; every process of the group is killed; cgroups(7)"));
+        // Linux 5.14 has the file.
+        if killed.as_ref().err().and_then(Fault::errno) != Some(Errno::ENOENT) {
+            return killed;
+        }
+    }
+    let Some(group) = members.listing() else { return Ok(()) };
+    for _ in 0..ROUNDS {
+        let pids = members_of(group)?;
+        if pids.is_empty() {
+            break;
+        }
+        for pid in pids {
+            send(group, pid, Signal::SIGKILL, why)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends a signal to a process that was listed, if it is still a member once it is open.
+fn send(group: &Group, pid: i32, signal: Signal, why: &str) -> Result<(), Fault> {
+    let Some(process) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
+        return Ok(());
+    };
+    if !members_of(group)?.contains(&pid) {
+        return Ok(());
+    }
+    let Some(number) = rustix::process::Signal::from_named_raw(signal as i32) else { return Ok(()) };
+    let text = format!("pidfd_send_signal(pidfd of {pid}, {signal})");
+    let sent = call(format!("end process {pid}"), text, why, || pidfd_send_signal(process.as_fd(), number));
+    // It has ended by itself.
+    if sent.as_ref().err().and_then(Fault::errno) == Some(Errno::ESRCH) { Ok(()) } else { sent }
+}

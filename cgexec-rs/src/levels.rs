@@ -1,0 +1,141 @@
+//! The groups from one group up to the root, and the events of their limits: which of them stopped a process.
+//!
+//! The kernel's `Documentation/admin-guide/cgroup-v2.rst`, `memory.events.local`. A process is subject to the limits of
+//! all these groups, but the kernel's counters of a group include those of the groups in it; only the local ones say
+//! which limit acted. The surprise: v1 counts a refused fork in the group of the process that forks, whichever group has
+//! the limit; and for memory it counts nothing, so a group at its limit is the one.
+
+use plumbing::Fault;
+use plumbing::cgroup::group::Group;
+use plumbing::cgroup::hierarchy::Hierarchies;
+use plumbing::cgroup::usage::{Member, field, number, text};
+use plumbing::text::Text;
+
+use crate::ending::Members;
+
+/// One of the groups.
+#[derive(Debug)]
+pub(crate) struct Level {
+    member: Member,
+    is_own: bool,
+}
+
+/// The events and the limits of a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// The path of the group.
+    pub(crate) group: Option<Text>,
+    /// 1 or 2.
+    pub(crate) version: u8,
+    /// Whether this is the group itself, not one above it.
+    pub(crate) is_own: bool,
+    /// Times at which memory ran out because of this limit.
+    pub(crate) oom: u64,
+    /// Whether a v1 group has been at its limit of memory, or of memory and swap.
+    pub(crate) is_full: bool,
+    pub(crate) memory_max: Option<u64>,
+    pub(crate) memory_high_events: u64,
+    pub(crate) memory_high: Option<u64>,
+    pub(crate) pids_events: u64,
+    pub(crate) pids_max: Option<u64>,
+    pub(crate) nr_periods: u64,
+    pub(crate) nr_throttled: u64,
+    pub(crate) throttled_usec: u64,
+    pub(crate) cpu_max: Option<String>,
+    /// The time for which the group was stopped by its own limit or one above it; `None`: not counted by this kernel.
+    pub(crate) stopped_usec: Option<u64>,
+}
+
+/// Opens the groups from each directory of a group up to the root, as far as they can be seen.
+pub(crate) fn above(members: &Members, hierarchies: &Hierarchies) -> Vec<Level> {
+    let mut levels = Vec::new();
+    for member in members.iter() {
+        let hierarchy = match member.group.version {
+            2 => hierarchies.v2(),
+            _ => member.controllers.first().and_then(|controller| hierarchies.v1(controller)),
+        };
+        let Some(hierarchy) = hierarchy else { continue };
+        for path in member.group.path().ancestors() {
+            let Ok(group) = hierarchy.open(path) else { continue };
+            let is_own = path == member.group.path();
+            levels.push(Level { member: Member { controllers: member.controllers.clone(), group }, is_own });
+        }
+    }
+    levels
+}
+
+/// Reads the events of all groups.
+pub(crate) fn tallies(levels: &[Level]) -> Result<Vec<Tally>, Fault> {
+    levels.iter().map(Level::tally).collect()
+}
+
+impl Level {
+    fn tally(&self) -> Result<Tally, Fault> {
+        let Member { group, .. } = &self.member;
+        let mut tally = Tally {
+            group: Some(Text::from(group.path())),
+            version: group.version,
+            is_own: self.is_own,
+            ..Tally::default()
+        };
+        if self.member.serves("memory") {
+            memory(group, &mut tally)?;
+            tally.memory_max = self.member.memory_limits()?.0;
+        }
+        if self.member.serves("pids") {
+            let events =
+                text(group, "pids.events.local")?.map_or_else(|| text(group, "pids.events"), |it| Ok(Some(it)));
+            tally.pids_events = events?.and_then(|events| field(&events, "max")).unwrap_or(0);
+            tally.pids_max = number(group, "pids.max")?;
+        }
+        if self.member.serves("cpu") {
+            let stat = text(group, "cpu.stat")?.unwrap_or_default();
+            let of = |key| field(&stat, key);
+            tally.nr_periods = of("nr_periods").unwrap_or(0);
+            tally.nr_throttled = of("nr_throttled").unwrap_or(0);
+            tally.throttled_usec = of("throttled_usec").or(of("throttled_time").map(|time| time / 1000)).unwrap_or(0);
+            tally.cpu_max = self.member.cpu_limit()?;
+            let local = text(group, "cpu.stat.local")?.unwrap_or_default();
+            tally.stopped_usec =
+                field(&local, "throttled_usec").or(field(&local, "throttled_time").map(|time| time / 1000));
+        }
+        Ok(tally)
+    }
+}
+
+fn memory(group: &Group, tally: &mut Tally) -> Result<(), Fault> {
+    if group.version == 1 {
+        tally.is_full = is_full(group, "memory.")? || is_full(group, "memory.memsw.")?;
+        return Ok(());
+    }
+    let events = text(group, "memory.events.local")?.unwrap_or_default();
+    let of = |key| field(&events, key).unwrap_or(0);
+    (tally.oom, tally.memory_high_events) = (of("oom"), of("high"));
+    tally.memory_high = number(group, "memory.high")?;
+    Ok(())
+}
+
+/// Returns whether the usage of a v1 group has ever been at its limit: memory is charged in batches of this size.
+/// `memory.failcnt` counts that on some kernels only.
+fn is_full(group: &Group, prefix: &str) -> Result<bool, Fault> {
+    const BATCH: u64 = 256 << 10;
+    let peak = number(group, &format!("{prefix}max_usage_in_bytes"))?;
+    let limit = number(group, &format!("{prefix}limit_in_bytes"))?;
+    Ok(peak.zip(limit).is_some_and(|(peak, limit)| peak.saturating_add(BATCH) >= limit))
+}
+
+impl Tally {
+    /// Returns what was added since `before`.
+    pub(crate) fn since(&self, before: &Tally) -> Tally {
+        Tally {
+            oom: self.oom.saturating_sub(before.oom),
+            memory_high_events: self.memory_high_events.saturating_sub(before.memory_high_events),
+            pids_events: self.pids_events.saturating_sub(before.pids_events),
+            nr_periods: self.nr_periods.saturating_sub(before.nr_periods),
+            nr_throttled: self.nr_throttled.saturating_sub(before.nr_throttled),
+            throttled_usec: self.throttled_usec.saturating_sub(before.throttled_usec),
+            stopped_usec: self.stopped_usec.map(|now| now.saturating_sub(before.stopped_usec.unwrap_or(0))),
+            ..self.clone()
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use plumbing::process::mountinfo;
+use plumbing::process::{kernel_text, mountinfo};
 
 /// Nested file systems that are looked through, at most.
 const NESTED: usize = 8;
@@ -47,7 +47,7 @@ fn whole((major, minor): (u32, u32)) -> Result<String, String> {
     }
     // The directory of a partition is in that of its disk.
     let file = fs::canonicalize(&device).map(|partition| partition.join("../dev"));
-    let text = file.and_then(fs::read_to_string).map_err(|error| format!("{}: {error}", device.display()))?;
+    let text = file.and_then(kernel_text::read).map_err(|error| format!("{}: {error}", device.display()))?;
     Ok(text.trim_end().to_owned())
 }
 

@@ -4,6 +4,7 @@
 use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::cgroup::group::Group;
+use plumbing::process::kernel_text;
 use rustix::fs::{Access, AtFlags, accessat, statat};
 use rustix::process::geteuid;
 
@@ -61,7 +62,7 @@ fn out_of_range(group: &Group, file: &str) -> Option<String> {
     let (_, kind) = file.split_once('.').filter(|(controller, _)| *controller == "cpuset")?;
     let effective = ["cpuset.effective_", "cpuset."].iter().zip(["", ".effective"]);
     let available = effective.rev().find_map(|(before, after)| group.read(&format!("{before}{kind}{after}")).ok())?;
-    let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    let online = kernel_text::read("/sys/devices/system/cpu/online").unwrap_or_default();
     match (available.is_empty(), kind) {
         (false, _) => Some(format!("available here: {available}")),
         (true, "cpus") if !online.is_empty() => Some(format!("this machine has the CPUs {}", online.trim_end())),

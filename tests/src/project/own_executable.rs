@@ -31,6 +31,26 @@ while [ "$(readlink /proc/$1/exe)" ]; do sleep 0.01; done
 echo tried
 "#;
 
+/// A script of the image's: keeps the executable of process 1 open, lets that process continue, and writes to what it
+/// was.
+const FIFO: &str = r#"
+exec 9</proc/1/exe
+echo opened
+old=$(busybox readlink /proc/1/exe); echo go >/ff
+while [ $(busybox readlink /proc/1/exe) = $old ]; do busybox sleep 0.01; done
+(echo pwned >/proc/self/fd/9) 2>/dev/null && echo written
+"#;
+
+/// Looks for a process by its name `$1`, opens its executable, and writes to that when the process has ended.
+const GRAB: &str = r#"
+until for p in /proc/[0-9]*; do grep -qs "^$1$" $p/comm && break; done; grep -qs "^$1$" $p/comm; do sleep 0.01; done
+echo found
+for i in $(seq 200); do grep -qs "^$1$" $p/comm || break; command exec 9<$p/exe && echo opened && break; sleep 0.005; done 2>/dev/null
+while grep -qs "^$1$" $p/comm; do sleep 0.01; done
+(echo pwned >/proc/self/fd/9) 2>/dev/null && echo written
+echo tried
+"#;
+
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new("an image's command #!/proc/self/exe cannot overwrite chroot-rs", &[UNSHARE, BASH, Need::UserNamespaces], |world| {
@@ -66,6 +86,41 @@ pub const ROWS: &[Row] = &[
         let command = "cp $R/bin/busybox $R/bin/sleep; printf '#!/bin/sh\\nexec /bin/sleep 100\\n' >$R/bin/app;";
         run(world, "confined-control", &attack(command, "sleeps")).stdout_is("opened\nwritten\ntried\nsame\n");
     })
+    .host_only(),
+    Row::new("an image cannot keep chroot-rs waiting for a FIFO, to open and overwrite it from a second process", &[UNSHARE, BUSYBOX, Need::UserNamespaces], |world| {
+        // The whole chain of the attack; the second process comes from the administrator who looks why the first one hangs.
+        let attack = |name: &str, interpreter: &str| {
+            let line = format!(
+                "root; mkfifo $R/ff; cp $R/bin/busybox $R/bin/ash; printf '#!{interpreter}\\nread line </ff; exec /bin/busybox sleep 1\\n' >$R/bin/app; chmod 755 $R/bin/app; \
+                 echo \"$FIFO\" >$R/evil; cp $(command -v chroot-rs) $D/victim; cp $D/victim $D/before; \
+                 unshare-rs $OWN --mount --pid --ipc --uts --cgroup --fork --kill-child -- $D/victim --std $R -- /bin/app & P=$!; \
+                 timeout 20 nsenter-rs -t $(child $P) -a $LIKE -- /bin/busybox sh /evil 2>$D/err; wait $P; echo $?; cmp $D/victim $D/before && echo same"
+            );
+            run(world, name, &line)
+        };
+        attack("fifo", "/proc/self/exe --env-file=/ff").stdout_is("125\nsame\n").stderr_has("/ff");
+        // With the same confinement, an interpreter that can be written and that waits is overwritten.
+        attack("fifo-control", "/bin/ash").stdout_is("opened\nwritten\n0\nsame\n");
+    })
+    .host_only(),
+    Row::new("a container in the pid namespace of the host cannot overwrite a chroot-rs that is started there", &[BUSYBOX, STRACE], |world| {
+        let attack = |name: &str, started: &str| {
+            let line = format!(
+                "root; mkdir $D/bound; cp $(command -v chroot-rs) $D/bound/{name}; [ {name} = chrt-own ] || cp $R/bin/busybox $D/bound/{name}; cp $D/bound/{name} $D/before; \
+                 unshare-rs --mount --ipc --uts -- chroot-rs --std $R -- /bin/sh -c \"$GRAB\" - {name} & S=$!; {started} & wait $S; wait; \
+                 cmp -s $D/bound/{name} $D/before && echo same || echo changed"
+            );
+            run(world, name, &line)
+        };
+        // The last moment: its rights are those of the container by now.
+        let slow = "strace -D -qq -f -o /dev/null -e trace=execve -e inject=execve:delay_enter=1500000:when=1";
+        attack("chrt-own", &format!("{slow} $D/bound/chrt-own --std $R -- /bin/busybox true"))
+            .stdout_is("found\ntried\nsame\n");
+        // The control: another program of the host with the same rights.
+        attack("busybox-own", "chroot-rs --std --bind $D/bound:/bound $R -- /bound/busybox-own sleep 1.5")
+            .stdout_is("found\nopened\nwritten\ntried\nchanged\n");
+    })
+    .root_only()
     .host_only(),
     Row::new("an image's command #!/proc/self/exe cannot overwrite unshare-rs --root", &[UNSHARE, BASH, Need::UserNamespaces], |world| {
         let attack = |tool: &str| {
@@ -145,5 +200,7 @@ fn run(world: &World, name: &str, line: &str) -> Outcome {
         ))
         .variable("OVERWRITE", OVERWRITE)
         .variable("SPY", SPY)
+        .variable("FIFO", FIFO)
+        .variable("GRAB", GRAB)
         .run()
 }

@@ -13,6 +13,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 pub use bpf::{Instruction, device_programs, iterate, link_task_iterator, load_iterator_program};
 pub(crate) use children::fork_to_look;
 pub use children::{Cloned, fork, fork_into, fork_plainly, fork_sibling};
+pub use descriptors::close_range;
 pub(crate) use executable::run_from;
 pub(crate) use landlock::{landlock_add_path, landlock_create_ruleset, landlock_restrict_self, landlock_version};
 pub use mounts::{mount_idmap, mount_setattr};
@@ -28,6 +29,7 @@ use crate::{Fault, narrate};
 
 mod bpf;
 mod children;
+mod descriptors;
 mod executable;
 mod landlock;
 mod mounts;
@@ -147,16 +149,6 @@ pub fn adopt(fd: RawFd) -> OwnedFd {
 pub fn place(fd: impl AsFd, number: RawFd) -> Result<(), Errno> {
     // SAFETY: two integers; what had the number `number` is an inherited descriptor that nothing here owns.
     Errno::result(unsafe { libc::dup2(fd.as_fd().as_raw_fd(), number) }).map(drop)
-}
-
-/// Calls `close_range(2)` for `first..=last`; with `on_exec`, only marks the descriptors close-on-exec.
-pub fn close_range(first: u32, last: u32, on_exec: bool) -> Result<(), Errno> {
-    let flags: u32 = if on_exec { libc::CLOSE_RANGE_CLOEXEC } else { 0 };
-    // SAFETY: three integers, no memory. Numbers that an OwnedFd still names are never closed, because of how this is
-    // used: either the process is about to exec, or it is a guardian or init that has just closed everything it
-    // inherited.
-    let answer = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
-    Errno::result(answer).map(drop)
 }
 
 /// Installs `program`, which decides about every system call from here on; `seccomp(2)`, `SECCOMP_FILTER_FLAG_*`.

@@ -17,10 +17,11 @@ const MAIN_LIMIT: usize = 25;
 /// The README should fit on one page.
 const README_LIMIT: usize = 100;
 /// The only files that may make a kernel call without a safe wrapper.
-const WRAPPERS: [&str; 11] = [
+const WRAPPERS: [&str; 12] = [
     "plumbing/src/kernel.rs",
     "plumbing/src/kernel/bpf.rs",
     "plumbing/src/kernel/children.rs",
+    "plumbing/src/kernel/descriptors.rs",
     "plumbing/src/kernel/executable.rs",
     "plumbing/src/kernel/landlock.rs",
     "plumbing/src/kernel/mounts.rs",

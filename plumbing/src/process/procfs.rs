@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
 use crate::Fault;
 use crate::kernel::look;
@@ -38,6 +38,17 @@ pub fn keep() -> Result<(), Fault> {
 pub fn open(path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     let (dir, path) = place(path);
     openat(dir, path, flags | OFlags::CLOEXEC, Mode::empty()).map_err(|error| Errno::from_raw(error.raw_os_error()))
+}
+
+/// Opens a file of /proc for reading if nothing is mounted over it or over a directory on the way to it.
+pub fn open_uncovered(path: &str) -> Result<OwnedFd, Errno> {
+    let from = |error: rustix::io::Errno| Errno::from_raw(error.raw_os_error());
+    let path_only = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let visible = if KEPT.get().is_some() { None } else { Some(openat(CWD, "/proc", path_only, Mode::empty())) };
+    let visible = visible.transpose().map_err(from)?;
+    let proc = visible.as_ref().or(KEPT.get()).ok_or(Errno::ENOENT)?;
+    let (flags, resolve) = (OFlags::RDONLY | OFlags::CLOEXEC, ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS);
+    openat2(proc, path, flags, Mode::empty(), resolve).map_err(from)
 }
 
 /// Reads a file of /proc, such as `self/mountinfo`.

@@ -53,6 +53,33 @@ pub const ROWS: &[Row] = &[
     )
     .root_only()
     .host_only(),
+    Row::new("where a filter refuses close_range(2), descriptors are closed one by one", &[BUSYBOX], |world| {
+        let (root, place) = (world.busybox_root().display(), world.directory("no-close-range"));
+        let filter = |name: &str, calls: &[&str], errno: u32| {
+            let file = place.join(name);
+            let rule = json!({"names": calls, "action": "SCMP_ACT_ERRNO", "errnoRet": errno});
+            fs::write(&file, json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}).to_string()).expect("a profile");
+            file.display().to_string()
+        };
+        let open = "exec 7</etc 9</etc/passwd 200</dev/zero";
+        let list = "-- /bin/busybox sh -c 'for fd in /proc/self/fd/*; do [ -e $fd ] && echo -n \"${fd##*/} \"; done; :'";
+        let chain = |options: &str| world.sh(&format!("{open}; unshare-rs --mount --pid --fork -- chroot-rs --std {options} {root} {list}"));
+        // The shell itself opens the directory as 3.
+        for errno in [1, 38] {
+            let refusing = filter(&format!("refused-{errno}"), &["close_range"], errno);
+            chain(&format!("--allow-new-privs --seccomp {refusing}")).succeeds().stdout_is("0 1 2 ");
+            // The control: they are open without being closed.
+            chain(&format!("--allow-new-privs --preserve-fds 200 --seccomp {refusing}")).succeeds().stdout_has("200 7 9 ");
+            // A filter around all tools.
+            let around = format!("chroot-rs --skip-chdir --allow-new-privs --seccomp {refusing} / sh -c");
+            let pipe = format!("unshare-rs --hold --mount --pid | chroot-rs --pipe --std {root} | nsenter-rs --pipe --rm {list}");
+            world.script(&format!("{open}; {around} \"$PIPE\"")).variable("PIPE", &pipe).run().succeeds().stdout_is("0 1 2 ");
+        }
+        // What cannot be closed is not passed on.
+        let refusing = filter("also-close", &["close_range", "close"], 1);
+        chain(&format!("--allow-new-privs --seccomp {refusing}")).fails_with(125).stderr_has("close_range(").stdout_is("");
+    })
+    .root_only(),
     Row::new("the default filter applies in the chain and in the pipe", &[BUSYBOX, Need::UserNamespaces], |world| {
         let look = "grep ^Seccomp: /proc/self/status; unshare -U true 2>&1; mount -t tmpfs x /mnt 2>&1; true";
         for script in both(world, "", look) {

@@ -22,6 +22,8 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 pub(crate) struct Confinement {
     /// `--std`: the defaults are those of a container, not the caller's state.
     pub(crate) std: bool,
+    /// `--keep-root`.
+    pub(crate) keeps_root: bool,
     pub(crate) capabilities: Option<Capabilities>,
     pub(crate) new_privs: bool,
     pub(crate) keep_env: bool,
@@ -70,7 +72,7 @@ impl Confinement {
             capability_sets: five_sets(&self.more.capability_set),
             oom_score_adj: None,
             new_session: self.more.new_session,
-            no_new_privs: self.more.no_new_privs || self.std && !self.new_privs,
+            no_new_privs: self.more.no_new_privs || (self.std || self.keeps_root) && !self.new_privs,
             seccomp: self.seccomp(),
             uid: identity.uid,
             gid: identity.gid,
@@ -78,7 +80,7 @@ impl Confinement {
             rlimits: self.more.rlimit.clone(),
             umask: self.more.umask,
             securebits: self.more.securebits.as_ref().map(|bits| bits.0.clone()).unwrap_or_default(),
-            landlock: self.more.landlock(),
+            landlock: self.more.landlock.wanted(),
             session_keyring: self.std,
             unsetenv: self.more.unsetenv.iter().map(|name| Text::from(name.as_os_str())).collect(),
             setenv: self.variables(),

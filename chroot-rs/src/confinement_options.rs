@@ -10,10 +10,11 @@ use plumbing::command_line::options::of_os;
 use plumbing::command_line::ordinary::Ordinary;
 use plumbing::confinement::privilege::securebit_names;
 use plumbing::confinement::seccomp::Seccomp;
-use plumbing::pipeline::record::{Landlock, ResourceLimit};
+use plumbing::pipeline::record::ResourceLimit;
 use plumbing::text::Text;
 
 use crate::capabilities::{self, OneSet};
+use crate::landlock_options::LandlockOptions;
 
 /// The options that confine the command, in addition to its capabilities.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Ordinary)]
@@ -33,12 +34,8 @@ pub(crate) struct ConfinementOptions {
     /// Set exactly these secure bits, e.g. noroot,noroot_locked
     #[arg(long, value_name = "BIT,...", value_parser = Securebits::parse, help_heading = "Confinement")]
     pub(crate) securebits: Option<Securebits>,
-    /// Allow only reading and executing below PATH; deny all other files (Landlock; repeatable)
-    #[arg(long, value_name = "PATH", help_heading = "Confinement")]
-    pub(crate) landlock_ro: Vec<PathBuf>,
-    /// Allow all access below PATH; deny all other files (Landlock; repeatable)
-    #[arg(long, value_name = "PATH", help_heading = "Confinement")]
-    pub(crate) landlock_rw: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) landlock: LandlockOptions,
     /// Set a resource limit, e.g. nofile=1024:4096 (soft:hard), as=1G, core=0 (repeatable)
     #[arg(long, value_name = "NAME=LIMIT", value_parser = ResourceLimit::parse, help_heading = "Limits")]
     pub(crate) rlimit: Vec<ResourceLimit>,
@@ -68,15 +65,6 @@ pub(crate) struct Securebits(pub(crate) Vec<String>);
 impl Securebits {
     fn parse(text: &str) -> Result<Securebits, String> {
         securebit_names(text).map(Securebits)
-    }
-}
-
-impl ConfinementOptions {
-    /// Returns the rules that both Landlock options make.
-    pub(crate) fn landlock(&self) -> Option<Landlock> {
-        let texts = |paths: &[PathBuf]| paths.iter().map(|path| Text::from(path.as_path())).collect();
-        let is_asked = !(self.landlock_ro.is_empty() && self.landlock_rw.is_empty());
-        is_asked.then(|| Landlock { ro: texts(&self.landlock_ro), rw: texts(&self.landlock_rw) })
     }
 }
 

@@ -24,6 +24,8 @@ mod host_root;
 mod identity;
 mod idmap;
 mod in_root;
+mod keep_root;
+mod landlock_options;
 pub mod manual;
 pub mod masks;
 mod mount_api;

@@ -20,6 +20,7 @@ const EXAMPLES: &str = "
   chroot-rs --read-only --bind ./src:/src --tmpfs /tmp:size=64m ./rootfs -- make -C /src
   chroot-rs --overlay ./layer2:./layer1 --proc /proc --dev /dev -- /bin/sh
   unshare-rs --mount --pid --net --fork -- chroot-rs --oci ./bundle --exec-fifo ./start
+  chroot-rs --keep-root --landlock-ro / --landlock-rw . --landlock-connect 443 --landlock-scope signal -- make
   chroot-rs --audit --json | jq -r '.probes[] | select(.outcome == \"open\") | .name'
   unshare-rs --hold --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/sh
 ";
@@ -34,6 +35,7 @@ const EXAMPLES: &str = "
 #[command(override_usage = "chroot-rs [OPTIONS] NEWROOT [COMMAND [ARGUMENT]...]
        chroot-rs --std [OPTIONS] NEWROOT|--host-root|--overlay... -- [COMMAND [ARGUMENT]...]
        chroot-rs --oci BUNDLE [OPTIONS] [-- COMMAND [ARGUMENT]...]
+       chroot-rs --keep-root [OPTIONS] [-- COMMAND [ARGUMENT]...]
        chroot-rs --pipe --std|--oci BUNDLE [OPTIONS] [NEWROOT|--host-root|--overlay...]
        chroot-rs --audit [--json]")]
 pub struct Options {
@@ -45,6 +47,9 @@ pub struct Options {
     pub(crate) strict: bool,
     #[command(flatten)]
     pub(crate) root: RootOptions,
+    /// Keep the present root and only confine the command, with no_new_privs; needs no privilege
+    #[arg(long, conflicts_with_all = ["std", "pipe", "skip_chdir"], help_heading = "Container root")]
+    pub(crate) keep_root: bool,
 
     /// Run as this user and group, by name (looked up in NEWROOT first) or number
     #[arg(
@@ -69,7 +74,7 @@ pub struct Options {
     #[arg(long, value_name = "SET", value_parser = capabilities::parse, help_heading = "Confinement")]
     pub(crate) capabilities: Option<Capabilities>,
     /// Do not set no_new_privs (set-user-ID programs and file capabilities keep working)
-    #[arg(long, requires = "std", help_heading = "Confinement")]
+    #[arg(long, help_heading = "Confinement")]
     pub(crate) allow_new_privs: bool,
     /// Keep the caller's environment
     #[arg(long, requires = "std", help_heading = "Confinement")]
@@ -114,7 +119,7 @@ pub struct Options {
 #[derive(Debug, Default, clap::Args, Ordinary)]
 pub(crate) struct Audit {
     /// Probe the current container for escapes and leaks; exit 1 if any succeeds
-    #[arg(long, conflicts_with_all = ["std", "strict", "pipe", "keep_on_error", "userspec", "group", "groups", "skip_chdir", "capabilities",
+    #[arg(long, conflicts_with_all = ["std", "strict", "keep_root", "pipe", "keep_on_error", "userspec", "group", "groups", "skip_chdir", "capabilities",
           "allow_new_privs", "keep_env", "preserve_fds", "sealed_copy"], help_heading = "Audit")]
     pub(crate) audit: bool,
     /// Print JSON

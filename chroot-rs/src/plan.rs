@@ -22,6 +22,7 @@ use crate::entry::Entry;
 use crate::host::Host;
 use crate::identity::IdentityRequest;
 use crate::in_root::InRoot;
+use crate::keep_root::Confined;
 use crate::options::Options;
 use crate::record::{self, Built};
 use crate::specification::{Specification, Unread};
@@ -45,6 +46,8 @@ pub struct Plan {
 pub(crate) enum Action {
     /// Call `chroot(2)` and become the command, as chroot(8) does.
     Chroot(Box<Chroot>),
+    /// `--keep-root`: confine this process and become the command.
+    Confined(Box<Confined>),
     /// Make a root in a new mount namespace and become the command.
     Container(Container),
     /// `--pipe`: make the root of a held container.
@@ -106,6 +109,8 @@ impl Plan {
             // The audit must see the container as one of its processes does.
             Action::Audit { .. } => Exposure::NOBODY,
             _ if self.sealed_copy => Exposure::IMAGE.in_a_copy(),
+            // The command has no more rights over our file than the caller, who has none of root's.
+            Action::Confined(_) if !rustix::process::geteuid().is_root() => Exposure::NEIGHBORS,
             _ => Exposure::IMAGE,
         }
     }
@@ -114,6 +119,7 @@ impl Plan {
     pub fn apply(&self) -> Result<Status, Fault> {
         match &self.action {
             Action::Chroot(chroot) => chroot.apply(),
+            Action::Confined(confined) => confined.apply(),
             Action::Container(container) => container.apply(),
             Action::Held(held) => held.apply(),
             Action::Audit { as_json } => audit::run(*as_json),

@@ -10,6 +10,7 @@ use plumbing::pipeline::gates::Places;
 use crate::confinement::Confinement;
 use crate::confinement_options::ConfinementOptions;
 use crate::identity::IdentityRequest;
+use crate::keep_root::Confined;
 use crate::options::Options;
 use crate::plan::{Action, Chroot, Container, Held, Leave, Plan};
 use crate::source::Source;
@@ -21,6 +22,8 @@ enum Named {
     Source(Source),
     /// `--oci`: the directory of a bundle.
     Bundle(PathBuf),
+    /// `--keep-root`.
+    Present,
 }
 
 /// Returns the plan, or a usage error that names the contradiction.
@@ -34,6 +37,7 @@ pub(crate) fn plan(mut options: Options) -> Result<Plan, Fault> {
     let named = match (options.root.oci.clone(), options.root.source()) {
         (Some(bundle), _) => Named::Bundle(bundle),
         (None, Some(source)) => Named::Source(source),
+        (None, None) if options.keep_root => Named::Present,
         (None, None) => match operands.next() {
             Some(path) => Named::Source(Source::Directory(path.into())),
             None => return Err(Fault::usage("the new root directory is missing")),
@@ -65,6 +69,15 @@ fn check(options: &Options, has_command: bool) -> Result<(), Fault> {
     if options.strict && !is_container(options) {
         return no("--strict needs --std or --oci: it makes their warnings errors");
     }
+    if options.allow_new_privs && !options.std && !options.keep_root {
+        return no("--allow-new-privs needs --std or --keep-root, which set no_new_privs");
+    }
+    if options.confine.landlock.tries_nothing() {
+        return no("--landlock-try needs another option of Landlock");
+    }
+    if options.keep_root && (wants_mounts || options.root.no_pivot) {
+        return no("--keep-root changes no root and makes no mounts");
+    }
     if options.pipe && has_command {
         return no("--pipe takes no command: the last stage, nsenter-rs, runs it");
     }
@@ -74,8 +87,8 @@ fn check(options: &Options, has_command: bool) -> Result<(), Fault> {
     if wants_mounts && options.skip_chdir {
         return no("--skip-chdir is for a plain chroot: with mounts, the old working directory is not kept");
     }
-    if !wants_mounts && options.preserve_fds.is_some() {
-        return no("--preserve-fds needs --std, --oci or mounts: a plain chroot keeps all descriptors");
+    if !wants_mounts && !options.keep_root && options.preserve_fds.is_some() {
+        return no("--preserve-fds needs --std, --oci, --keep-root or mounts: a plain chroot keeps all descriptors");
     }
     Ok(())
 }
@@ -97,6 +110,7 @@ fn action(options: Options, named: Named, command: Vec<OsString>) -> Result<Acti
         IdentityRequest::parse(options.userspec.as_deref(), options.group.as_deref(), options.groups.as_deref())?;
     let confinement = Confinement {
         std: options.std,
+        keeps_root: options.keep_root,
         capabilities: options.capabilities,
         new_privs: options.allow_new_privs,
         keep_env: options.keep_env,
@@ -115,6 +129,11 @@ fn action(options: Options, named: Named, command: Vec<OsString>) -> Result<Acti
             UnreadBy::Options(Box::new(ByOptions { source, std, read_only, identity, confinement }))
         }
         Named::Bundle(directory) => UnreadBy::Bundle(directory),
+        Named::Present => {
+            let preserve_fds = options.preserve_fds;
+            let confined = Confined { identity, confinement, preserve_fds, gates, command };
+            return Ok(Action::Confined(Box::new(confined)));
+        }
     };
     let root = Unread { by, mounts: options.root.mounts.0 };
     if options.pipe {

@@ -13,8 +13,9 @@ use crate::mount_options::{self, MountOption};
 use crate::source::Source;
 
 /// The options that a bundle's configuration replaces.
-const OF_A_BUNDLE: [&str; 22] = [
+const OF_A_BUNDLE: [&str; 28] = [
     "std",
+    "keep_root",
     "read_only",
     "userspec",
     "group",
@@ -31,8 +32,13 @@ const OF_A_BUNDLE: [&str; 22] = [
     "unsetenv",
     "seccomp",
     "securebits",
+    "landlock",
     "landlock_ro",
     "landlock_rw",
+    "landlock_connect",
+    "landlock_bind",
+    "landlock_scope",
+    "landlock_try",
     "new_session",
     "rlimit",
     "umask",

@@ -15,7 +15,9 @@ pub(crate) use children::fork_to_look;
 pub use children::{Cloned, fork, fork_into, fork_plainly, fork_sibling};
 pub use descriptors::close_range;
 pub(crate) use executable::run_from;
-pub(crate) use landlock::{landlock_add_path, landlock_create_ruleset, landlock_restrict_self, landlock_version};
+pub(crate) use landlock::{
+    landlock_add_path, landlock_add_port, landlock_create_ruleset, landlock_restrict_self, landlock_version,
+};
 pub use mounts::{mount_idmap, mount_setattr};
 pub use nsfs::{namespace_by_id, namespace_id, namespace_owner, socket_namespace};
 pub use pty::{give_up_terminal, signal_foreground};

@@ -5,6 +5,8 @@ pub mod as_written;
 pub mod audit;
 pub mod bundles;
 pub mod hostile_roots;
+pub mod keep_root;
+pub mod landlock;
 pub mod mounts;
 pub mod oci;
 pub mod oci_words;
@@ -18,8 +20,16 @@ pub mod seccomp;
 use crate::harness::row::Row;
 
 /// The topics, in the order in which they run.
-pub const TOPICS: &[&[Row]] =
-    &[seccomp::ROWS, as_written::ROWS, privilege::ROWS, oci::ROWS, oci_words::ROWS, audit::ROWS];
+pub const TOPICS: &[&[Row]] = &[
+    seccomp::ROWS,
+    as_written::ROWS,
+    landlock::ROWS,
+    keep_root::ROWS,
+    privilege::ROWS,
+    oci::ROWS,
+    oci_words::ROWS,
+    audit::ROWS,
+];
 
 /// Topics that need the host, because they compare with the programs that are installed there or are many.
 pub const HOST_TOPICS: &[&[Row]] = &[

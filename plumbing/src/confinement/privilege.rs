@@ -7,7 +7,7 @@ mod capabilities;
 pub mod id;
 mod identity;
 mod keyring;
-mod landlock;
+pub mod landlock;
 pub mod likeness;
 mod limits;
 mod oom;
@@ -52,7 +52,7 @@ impl Process {
         let securebits = securebits::securebits(&self.securebits)?;
         let is_root = self.uid.is_none_or(|uid| uid == 0) && !securebits.contains(CapabilitiesSecureBits::NO_ROOT);
         let wanted = Wanted::new(self.capabilities.as_deref(), self.capability_sets.as_ref(), held, is_root)?;
-        let mut rules = self.landlock.as_ref().map(Landlock::rules).transpose()?;
+        let mut rules = self.landlock.as_ref().map_or(Ok(None), Landlock::rules)?;
         wanted.bounding.map_or(Ok(()), bound)?;
         // Sixty-four calls, which are only worth it for a filter.
         let most = || wanted.bounding.unwrap_or(CapabilitySet::all()) & bounding();

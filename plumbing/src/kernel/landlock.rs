@@ -15,11 +15,12 @@ pub(crate) fn landlock_version() -> Result<u32, Errno> {
     Errno::result(answer).map(|version| version as u32)
 }
 
-/// Makes a ruleset over `LANDLOCK_ACCESS_FS_*`; `landlock_create_ruleset(2)`.
-pub(crate) fn landlock_create_ruleset(handled: u64) -> Result<OwnedFd, Errno> {
-    // SAFETY: the first member of landlock_ruleset_attr, with its size; the kernel assumes 0 for the others.
-    let answer =
-        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, &raw const handled, size_of::<u64>(), 0_u32) };
+/// Makes a ruleset over `LANDLOCK_ACCESS_FS_*`, `LANDLOCK_ACCESS_NET_*` and `LANDLOCK_SCOPE_*`;
+/// `landlock_create_ruleset(2)`. An older kernel accepts members that it does not know if they are 0.
+pub(crate) fn landlock_create_ruleset(attributes: [u64; 3]) -> Result<OwnedFd, Errno> {
+    let size = size_of_val(&attributes);
+    // SAFETY: the first three members of landlock_ruleset_attr, with their size; the kernel assumes 0 for the others.
+    let answer = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, &raw const attributes, size, 0_u32) };
     Errno::result(answer).map(|fd| adopt(fd as RawFd))
 }
 
@@ -36,6 +37,17 @@ pub(crate) fn landlock_add_path(ruleset: impl AsFd, path: impl AsFd, access: u64
     let ruleset = ruleset.as_fd().as_raw_fd();
     // SAFETY: two open descriptors and a whole landlock_path_beneath_attr.
     let answer = unsafe { libc::syscall(libc::SYS_landlock_add_rule, ruleset, PATH_BENEATH, &raw const rule, 0_u32) };
+    Errno::result(answer).map(drop)
+}
+
+/// Allows `access` to a port; `landlock_add_rule(2)`.
+pub(crate) fn landlock_add_port(ruleset: impl AsFd, port: u16, access: u64) -> Result<(), Errno> {
+    const NET_PORT: libc::c_int = 2;
+    // `struct landlock_net_port_attr`.
+    let rule = [access, u64::from(port)];
+    let ruleset = ruleset.as_fd().as_raw_fd();
+    // SAFETY: an open descriptor and a whole landlock_net_port_attr.
+    let answer = unsafe { libc::syscall(libc::SYS_landlock_add_rule, ruleset, NET_PORT, &raw const rule, 0_u32) };
     Errno::result(answer).map(drop)
 }
 

@@ -1,8 +1,12 @@
-//! Landlock: only files below given paths can be reached, whatever the permissions say. `landlock(7)`.
+//! Landlock: which files, ports, signals and sockets a process can reach, whatever the permissions say. `landlock(7)`.
 //!
 //! The rules are made first, while we may still open the paths, and come into force last. What was opened before stays
-//! usable. The surprise: a right that the kernel does not know yet is not restricted. Truncating by path is such a
-//! right before Linux 6.2, so there a system call filter refuses it.
+//! usable. The surprise: what the kernel does not know yet is not restricted. So what was asked for by name and is not
+//! known is an error, or left out and reported (`--landlock-try`), and what Landlock overlooks is refused by a filter.
+
+mod filter;
+mod rights;
+mod ruleset;
 
 use std::os::fd::OwnedFd;
 
@@ -16,78 +20,101 @@ use crate::kernel::{self, Pretend, call, look};
 use crate::narrate;
 use crate::pipeline::record::Landlock;
 use crate::text::Text;
-
-/// `LANDLOCK_ACCESS_FS_*`: EXECUTE, READ_FILE, READ_DIR.
-const READ: u64 = 1 | 1 << 2 | 1 << 3;
-/// The rights that concern files: EXECUTE, WRITE_FILE, READ_FILE, TRUNCATE, IOCTL_DEV.
-const OF_FILES: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15;
-/// All rights up to MAKE_SYM, REFER and TRUNCATE: those that the first three versions know.
-const ALL: [u64; 3] = [(1 << 13) - 1, (1 << 14) - 1, (1 << 15) - 1];
-/// IOCTL_DEV came with the fifth version.
-const IOCTL_DEV: u64 = 1 << 15;
-
-/// The calls that truncate a file without opening it for writing, where Landlock does not see that. A filter cannot see
-/// flags in memory, so openat2(2) is made to look missing: C libraries and language runtimes fall back on openat(2).
-const WITHOUT_TRUNCATE: &str = r#"{
-  "defaultAction": "SCMP_ACT_ALLOW",
-  "archMap": [
-    {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32"]},
-    {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": ["SCMP_ARCH_ARM"]}
-  ],
-  "syscalls": [
-    {"names": ["truncate", "truncate64"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13},
-    {"names": ["openat2", "io_uring_setup"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
-    {"names": ["open"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13,
-     "args": [{"index": 1, "value": 515, "valueTwo": 512, "op": "SCMP_CMP_MASKED_EQ"}]},
-    {"names": ["openat", "open_by_handle_at"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13,
-     "args": [{"index": 2, "value": 515, "valueTwo": 512, "op": "SCMP_CMP_MASKED_EQ"}]}
-  ]
-}"#;
+use filter::Gaps;
+use rights::{BIND_TCP, BIND_UDP, CONNECT_SEND_UDP, CONNECT_TCP, OF_FILES, Right};
+use ruleset::Wanted;
 
 /// Rules that are not in force yet.
 pub(super) struct Ruleset {
     fd: OwnedFd,
-    /// Whether the kernel's Landlock does not restrict truncating a file by path.
-    lets_truncate: bool,
+    filter: Option<Seccomp>,
+}
+
+/// Checks the words of a rule for files: `ro`, or `read_file,read_dir`.
+pub fn rights_of(words: &str) -> Result<Vec<String>, String> {
+    let words: Vec<String> = words.split(',').map(str::to_owned).collect();
+    words.iter().try_for_each(|word| rights::of_word(word).map(drop))?;
+    Ok(words)
+}
+
+/// Checks a list of scopes: `signal,abstract_unix_socket`, or `all`.
+pub fn scopes_of(words: &str) -> Result<Vec<String>, String> {
+    let words: Vec<String> = words.split(',').map(str::to_owned).collect();
+    words.iter().try_for_each(|word| rights::of_scope(word).map(drop))?;
+    Ok(words)
+}
+
+/// Returns the lists of ports with the right that each list grants.
+fn ports(landlock: &Landlock) -> [(Right, Option<&Vec<u16>>); 4] {
+    [
+        (BIND_TCP, landlock.bind_tcp.as_ref()),
+        (CONNECT_TCP, landlock.connect_tcp.as_ref()),
+        (BIND_UDP, landlock.bind_udp.as_ref()),
+        (CONNECT_SEND_UDP, landlock.connect_send_udp.as_ref()),
+    ]
 }
 
 impl Landlock {
-    pub(super) fn rules(&self) -> Result<Ruleset, Fault> {
+    /// Makes the rules; `None` if this kernel can keep none of them, and that was permitted.
+    pub(super) fn rules(&self) -> Result<Option<Ruleset>, Fault> {
         let version = look("use Landlock", "landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION)", || {
             kernel::landlock_version()
-        })
-        .map_err(explain)?;
-        let all = match version {
-            1..=3 => ALL[version as usize - 1],
-            4 => ALL[2],
-            _ => ALL[2] | IOCTL_DEV,
+        });
+        let version = match version {
+            Err(fault) if self.tries && matches!(fault.errno(), Some(Errno::ENOSYS | Errno::EOPNOTSUPP)) => {
+                narrate::remark(format!("Landlock is left out, nothing is restricted by it: {fault}"));
+                return Ok(None);
+            }
+            version => version.map_err(explain)?,
         };
-        let text = format!("landlock_create_ruleset({{handled_access_fs={all:#x}}}, 8, 0)");
-        let fd = call("use Landlock", text, "everything that no rule allows is refused; landlock(7)", || {
-            kernel::landlock_create_ruleset(all)
-        })?;
-        for (path, access) in self.ro.iter().map(|path| (path, READ)).chain(self.rw.iter().map(|path| (path, all))) {
-            allow(&fd, path, access)?;
+        let wanted = Wanted::of(self, version).map_err(|wrong| Fault::new(format!("cannot use Landlock: {wrong}")))?;
+        if !wanted.unknown.is_empty() {
+            self.report(&wanted.unknown)?;
         }
-        Ok(Ruleset { fd, lets_truncate: version < 3 })
+        if wanted.is_empty() { Ok(None) } else { Ruleset::make(&wanted).map(Some) }
+    }
+
+    /// Reports what this kernel does not know, or refuses it.
+    fn report(&self, unknown: &[Right]) -> Result<(), Fault> {
+        let names = unknown.iter().map(|right| right.shown()).collect::<Vec<_>>().join(", ");
+        if self.tries {
+            narrate::remark(format!("left out, because Landlock of this kernel does not know it: {names}"));
+            Ok(())
+        } else {
+            let wrong = format!("cannot use Landlock: Landlock of this kernel does not know {names}");
+            Err(Fault::new(wrong).with_remedy("use a kernel of that version, or leave it out by --landlock-try"))
+        }
     }
 }
 
 impl Ruleset {
+    fn make(wanted: &Wanted) -> Result<Ruleset, Fault> {
+        let Wanted { files, ports, scoped, .. } = *wanted;
+        let text = format!(
+            "landlock_create_ruleset({{handled_access_fs={files:#x}, handled_access_net={ports:#x}, scoped={scoped:#x}}}, 24, 0)"
+        );
+        let fd = call("use Landlock", text, "everything that no rule allows is refused; landlock(7)", || {
+            kernel::landlock_create_ruleset([files, ports, scoped])
+        })?;
+        wanted.below.iter().try_for_each(|(path, access)| allow(&fd, path, *access, files))?;
+        wanted.at_ports.iter().try_for_each(|(port, access)| allow_port(&fd, *port, *access))?;
+        let (past_tcp, past_udp) = wanted.restricts_ports();
+        // A ruleset about files that does not know how to restrict truncating.
+        let truncating = files & 1 != 0 && files & 1 << 14 == 0;
+        Ok(Ruleset { fd, filter: Gaps { truncating, past_tcp, past_udp }.filter()? })
+    }
+
     pub(super) fn enforce(self) -> Result<(), Fault> {
         let why = "from here on only what the rules allow is possible; landlock(7)";
-        call("restrict file access", "landlock_restrict_self(ruleset, 0)", why, || {
+        call("restrict the command by Landlock", "landlock_restrict_self(ruleset, 0)", why, || {
             kernel::landlock_restrict_self(&self.fd)
-        })?;
-        if self.lets_truncate {
-            Seccomp::parse("for Landlock", WITHOUT_TRUNCATE.as_bytes())?.enforce(CapabilitySet::empty())
-        } else {
-            Ok(())
-        }
+        })
+        .map_err(explain)?;
+        self.filter.map_or(Ok(()), |filter| filter.enforce(CapabilitySet::empty()))
     }
 }
 
-fn allow(ruleset: &OwnedFd, path: &Text, access: u64) -> Result<(), Fault> {
+fn allow(ruleset: &OwnedFd, path: &Text, access: u64, all: u64) -> Result<(), Fault> {
     let shown = path.shown();
     let goal = format!("allow access below {shown}");
     let target = if narrate::is_dry_run() {
@@ -100,12 +127,25 @@ fn allow(ruleset: &OwnedFd, path: &Text, access: u64) -> Result<(), Fault> {
     };
     let stat = look(&goal, "fstat(path)", || fstat(&target))?;
     let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    let why = if access == all { "everything is allowed" } else { "only these rights are allowed" };
     let access = if is_directory { access } else { access & OF_FILES };
+    if access == 0 {
+        return Err(Fault::new(format!(
+            "cannot {goal}: it is no directory, and the rule has only rights of directories"
+        )));
+    }
     let text = format!(
         "landlock_add_rule(ruleset, LANDLOCK_RULE_PATH_BENEATH, {{parent_fd=root:{shown}, allowed_access={access:#x}}}, 0)"
     );
-    let why = if access & 2 == 0 { "reading and executing are allowed" } else { "everything is allowed" };
     call(goal, text, why, || kernel::landlock_add_path(ruleset, &target, access))
+}
+
+fn allow_port(ruleset: &OwnedFd, port: u16, access: u64) -> Result<(), Fault> {
+    let text =
+        format!("landlock_add_rule(ruleset, LANDLOCK_RULE_NET_PORT, {{allowed_access={access:#x}, port={port}}}, 0)");
+    call(format!("allow port {port}"), text, "this port may be used", || {
+        kernel::landlock_add_port(ruleset, port, access)
+    })
 }
 
 fn explain(fault: Fault) -> Fault {
@@ -113,17 +153,9 @@ fn explain(fault: Fault) -> Fault {
         Some(Errno::EOPNOTSUPP) => {
             fault.with_remedy("this kernel has Landlock, but did not start with it: add landlock to its option lsm=")
         }
+        Some(Errno::EPERM) if !rustix::thread::no_new_privs().unwrap_or(true) => fault.with_remedy(
+            "CAP_SYS_ADMIN is missing here, and without it Landlock needs no_new_privs: add --no-new-privs",
+        ),
         _ => fault,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_filter_for_older_kernels_is_understood() {
-        assert!(Seccomp::parse("for Landlock", WITHOUT_TRUNCATE.as_bytes()).is_ok());
-        assert_eq!(libc::O_TRUNC | libc::O_ACCMODE, 515);
     }
 }

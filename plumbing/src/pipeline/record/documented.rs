@@ -134,11 +134,26 @@ fn process() -> Process {
         new_session: true,
         umask: Some(0),
         securebits: vec![String::new()],
-        landlock: Some(Landlock { ro: Vec::new(), rw: Vec::new() }),
+        landlock: Some(landlock()),
         session_keyring: true,
         env: Some(Vec::new()),
         unsetenv: vec!["A".into()],
         setenv: vec!["A=b".into()],
         cwd: Some("/".into()),
+    }
+}
+
+fn landlock() -> Landlock {
+    let ports = || Some(vec![1]);
+    Landlock {
+        ro: vec!["/".into()],
+        rw: vec!["/".into()],
+        rules: vec![LandlockRule { rights: vec!["ro".to_owned()], path: "/".into() }],
+        bind_tcp: ports(),
+        connect_tcp: ports(),
+        bind_udp: ports(),
+        connect_send_udp: ports(),
+        scoped: vec!["all".to_owned()],
+        tries: true,
     }
 }

@@ -53,7 +53,7 @@ pub struct Process {
     /// `SECBIT_*`: exactly these, if there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub securebits: Vec<String>,
-    /// The only paths below which files can be reached.
+    /// What can be reached; see [`Landlock`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub landlock: Option<Landlock>,
     /// Whether the command gets an empty session keyring instead of the caller's.
@@ -111,7 +111,7 @@ pub struct ResourceLimit {
     pub hard: Option<u64>,
 }
 
-/// The only paths below which files can be reached.
+/// What the command can reach. Without rules for files, all files; the same for each kind of port.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Landlock {
@@ -121,6 +121,37 @@ pub struct Landlock {
     /// Paths below which everything is allowed.
     #[serde(default)]
     pub rw: Vec<Text>,
+    /// Further rules for files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<LandlockRule>,
+    /// The only TCP ports that sockets can be bound to; port 0: one that the kernel chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bind_tcp: Option<Vec<u16>>,
+    /// The only TCP ports that can be connected to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_tcp: Option<Vec<u16>>,
+    /// The only UDP ports that sockets can be bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bind_udp: Option<Vec<u16>>,
+    /// The only UDP ports that datagrams can be sent to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_send_udp: Option<Vec<u16>>,
+    /// What ends at the command and its descendants: `signal`, `abstract_unix_socket`, `resolve_unix` or `all`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scoped: Vec<String>,
+    /// Whether what the kernel does not know is left out and reported, and no error.
+    #[serde(default, rename = "try", skip_serializing_if = "std::ops::Not::not")]
+    pub tries: bool,
+}
+
+/// A rule for the files below a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LandlockRule {
+    /// `ro`, `rw`, `exec`, or `LANDLOCK_ACCESS_FS_*` in lower case and without this prefix.
+    pub rights: Vec<String>,
+    /// The path.
+    pub path: Text,
 }
 
 #[cfg(test)]

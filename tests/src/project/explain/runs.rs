@@ -285,6 +285,19 @@ pub const AUDIT: &[Run] = &[run(
 
 pub const CHROOT: &[Run] = &[
     run("$TRACE chroot-rs --explain --skip-chdir / true", 0, &["chroot", "execve"]),
+    // Without a port: strace 6.1 does not know such a rule.
+    run(
+        "$TRACE chroot-rs --explain --keep-root --landlock-ro / --landlock read_dir:/ true",
+        0,
+        &[
+            "prctl",
+            "landlock_create_ruleset",
+            "landlock_add_rule",
+            "landlock_add_rule",
+            "landlock_restrict_self",
+            "execve",
+        ],
+    ),
     run(
         "$TRACE chroot-rs --explain --userspec 1000:1000 --groups 5,6 $ROOT /bin/true",
         0,

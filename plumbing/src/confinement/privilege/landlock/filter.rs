@@ -1,0 +1,100 @@
+//! System call filters for what Landlock overlooks. `seccomp(2)`.
+//!
+//! Landlock's hooks look at one way to do something, and the kernel has others: before Linux 6.2 a file can be truncated
+//! by path; a port can be reached with MPTCP, SMC or the first packet of TCP Fast Open, which no hook sees. A request of
+//! io_uring is seen by no filter, so io_uring looks missing wherever one of these filters is needed.
+
+use crate::Fault;
+use crate::confinement::seccomp::Seccomp;
+
+/// The calls that truncate a file without opening it for writing. A filter cannot see flags in memory, so openat2(2) is
+/// made to look missing: C libraries and language runtimes fall back on openat(2).
+const TRUNCATING: &str = r#"
+    {"names": ["truncate", "truncate64"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13},
+    {"names": ["openat2"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+    {"names": ["open"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13,
+     "args": [{"index": 1, "value": 515, "valueTwo": 512, "op": "SCMP_CMP_MASKED_EQ"}]},
+    {"names": ["openat", "open_by_handle_at"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13,
+     "args": [{"index": 2, "value": 515, "valueTwo": 512, "op": "SCMP_CMP_MASKED_EQ"}]}"#;
+
+/// MSG_FASTOPEN is 0x20000000, AF_SMC is 43. The errors are those of a kernel without these protocols, on which programs
+/// fall back to TCP.
+const PAST_TCP: &str = r#"
+    {"names": ["sendto", "sendmmsg"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95,
+     "args": [{"index": 3, "value": 536870912, "valueTwo": 536870912, "op": "SCMP_CMP_MASKED_EQ"}]},
+    {"names": ["sendmsg"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95,
+     "args": [{"index": 2, "value": 536870912, "valueTwo": 536870912, "op": "SCMP_CMP_MASKED_EQ"}]},
+    {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 97,
+     "args": [{"index": 0, "value": 4294967295, "valueTwo": 43, "op": "SCMP_CMP_MASKED_EQ"}]}"#;
+
+/// The numbers of MPTCP and SMC, and of UDP-Lite, in socket(2).
+const LIKE_TCP: [u32; 2] = [262, 256];
+const LIKE_UDP: [u32; 1] = [136];
+
+/// What a filter has to cover.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Gaps {
+    pub(super) truncating: bool,
+    pub(super) past_tcp: bool,
+    pub(super) past_udp: bool,
+}
+
+impl Gaps {
+    /// Returns the filter, if one is needed.
+    pub(super) fn filter(self) -> Result<Option<Seccomp>, Fault> {
+        if self == Gaps::default() {
+            return Ok(None);
+        }
+        let mut entries =
+            vec![r#"{"names": ["io_uring_setup"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}"#.to_owned()];
+        if self.truncating {
+            entries.push(TRUNCATING.to_owned());
+        }
+        if self.past_tcp {
+            entries.push(PAST_TCP.to_owned());
+            entries.extend(LIKE_TCP.map(refuse_protocol));
+        }
+        if self.past_udp {
+            entries.extend(LIKE_UDP.map(refuse_protocol));
+        }
+        let profile = format!(
+            r#"{{
+  "defaultAction": "SCMP_ACT_ALLOW",
+  "archMap": [
+    {{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32"]}},
+    {{"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": ["SCMP_ARCH_ARM"]}}
+  ],
+  "syscalls": [{}]
+}}"#,
+            entries.join(",")
+        );
+        Seccomp::parse("for Landlock", profile.as_bytes()).map(Some)
+    }
+}
+
+/// Returns an entry that refuses sockets of a protocol. The kernel looks at the lower half of the argument only.
+fn refuse_protocol(number: u32) -> String {
+    format!(
+        r#"{{"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 93,
+     "args": [{{"index": 2, "value": 4294967295, "valueTwo": {number}, "op": "SCMP_CMP_MASKED_EQ"}}]}}"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filters_are_understood() {
+        let all = [false, true];
+        for (truncating, past_tcp, past_udp) in
+            all.into_iter().flat_map(|one| all.into_iter().flat_map(move |two| all.map(|three| (one, two, three))))
+        {
+            let filter = Gaps { truncating, past_tcp, past_udp }.filter().unwrap();
+            assert_eq!(filter.is_some(), truncating || past_tcp || past_udp);
+        }
+        assert_eq!(libc::O_TRUNC | libc::O_ACCMODE, 515);
+        assert_eq!(libc::MSG_FASTOPEN, 536_870_912);
+        assert_eq!((libc::IPPROTO_MPTCP, libc::IPPROTO_UDPLITE), (262, 136));
+    }
+}

@@ -15,9 +15,9 @@ use plumbing::{Fault, narrate};
 use rustix::fs::{AtFlags, FileType, Stat, statat};
 use rustix::mount::{UnmountFlags, unmount};
 
-use crate::aside::Removal;
 use crate::entry::{quoted, shown};
 use crate::mount_api::MOST_STACKED;
+use crate::removal::Removal;
 
 const GOAL: &str = "remove what was made in the root";
 const MOUNTED: &str = "a mount point cannot be removed; umount(2)";

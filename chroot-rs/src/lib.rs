@@ -7,7 +7,6 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
-mod aside;
 mod audit;
 mod capabilities;
 mod cgroup_view;
@@ -39,11 +38,11 @@ mod parameters;
 mod pivot_root;
 pub mod plan;
 mod populate;
-mod promised;
 mod reachable;
 mod record;
 mod refusal;
 mod remount;
+mod removal;
 mod request;
 mod resolve;
 mod root;
@@ -52,6 +51,7 @@ mod setns;
 mod source;
 mod specification;
 mod std_mounts;
+mod std_places;
 mod switch_root;
 mod writable_copy;
 

@@ -7,8 +7,8 @@
 
 mod config;
 mod mounts;
+mod parse;
 mod process;
-mod reading;
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -54,7 +54,7 @@ impl Bundle {
         let text = named_file::read("--oci", &goal, &path)?;
         let directory = look(&goal, "getcwd()", || std::path::absolute(directory))?;
         let wrong = |wrong: String| Fault::new(format!("cannot use {shown}: {wrong}"));
-        let (config, unknown) = reading::parse(&text).map_err(wrong)?;
+        let (config, unknown) = parse::parse(&text).map_err(wrong)?;
         for member in unknown {
             let why = "this version does not know such a member";
             narrate::caution(Fault::new(format!("cannot do what {member} of {shown} says: {why}")))?;
@@ -231,7 +231,7 @@ mod tests {
 
     fn read(members: &str) -> Result<Bundle, String> {
         let text = format!(r#"{{"ociVersion":"1.0.2","root":{{"path":"rootfs"}},{members}}}"#);
-        let (config, _) = reading::parse(text.as_bytes())?;
+        let (config, _) = parse::parse(text.as_bytes())?;
         Bundle::understand(config, Path::new("/bundle"))
     }
 

@@ -15,7 +15,7 @@ use crate::dry_run_tree::Node;
 use crate::entry::{Absent, Attributes, Bind, Change, Entry, Filesystem, Otherwise, What, quoted, shown};
 use crate::in_root::InRoot;
 use crate::record;
-use crate::{idmap, mount_api, promised};
+use crate::{idmap, mount_api, std_places};
 
 /// The source of every mask of a file, and the numbers of the device that it must be.
 const NULL: (&str, (u32, u32)) = ("/dev/null", (1, 3));
@@ -37,7 +37,7 @@ pub(crate) fn make(root: &InRoot, entries: &[Entry]) -> Result<Vec<Mount>, Fault
             What::Link(to) => root.link(target, to, why)?,
             What::Directory(mode) => root.make_directory(target, *mode)?,
             What::File(content) => root.write(target, content, why)?,
-            What::Seen(file) => mounts.extend(promised::show_file(root, target, file, why)?),
+            What::Seen(file) => mounts.extend(std_places::show_file(root, target, file, why)?),
             What::Mask(absent) => mounts.extend(masks.mask(root, target, *absent, why)?),
             What::Restrict(attributes, absent) => {
                 mounts.extend(restrict(root, target, *attributes, *absent, why)?);
@@ -66,7 +66,7 @@ fn fresh(
     let kind = filesystem.kind.as_str();
     let goal = format!("mount {kind} on {}", shown(target));
     let given = match otherwise {
-        Otherwise::OverDirectory => match promised::directory(root, target)? {
+        Otherwise::OverDirectory => match std_places::directory(root, target)? {
             None => return Ok(None),
             given => given,
         },

@@ -1,6 +1,6 @@
 //! `config.json` of the OCI runtime specification, in its own format: every member that is known, and no other.
 //!
-//! `reading.rs` leaves out and reports what is unknown. Members that other tools handle are known, and ignored. The
+//! `parse.rs` leaves out and reports what is unknown. Members that other tools handle are known, and ignored. The
 //! specification lists all of them in config.md and config-linux.md.
 
 use std::path::PathBuf;

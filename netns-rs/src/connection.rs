@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use plumbing::Fault;
 
 use crate::mark::{LONGEST_ALIAS, LONGEST_REST, Mark};
-use crate::network::{Address, Route};
+use crate::network::{Address, Route, Subnet};
 use crate::publish::Published;
 
 /// The connection of a container: a veth pair, one end inside, one as a port of a bridge on the host.
@@ -20,6 +20,8 @@ pub struct Connection {
     pub interface: String,
     /// Its addresses.
     pub addresses: Vec<Address>,
+    /// A further address, which is chosen when the host's network is known: of this subnet, or of that of the bridge.
+    pub auto: Option<Option<Subnet>>,
     /// The default gateways, at most one of each family: the bridge's own addresses.
     pub gateways: Vec<IpAddr>,
     /// Whether packets to the outside are masqueraded with the host's address.
@@ -45,6 +47,10 @@ impl Connection {
             if self.addresses[..at].iter().any(|earlier| earlier.ip == address.ip) {
                 return Err(Fault::usage(format!("--address {address}: the address is given twice")));
             }
+        }
+        if self.auto.is_some() {
+            // The rest is checked when the address is known.
+            return Ok(self);
         }
         if self.addresses.is_empty() {
             return Err(Fault::usage("--bridge needs --address, such as --address 10.88.0.2/24"));
@@ -115,6 +121,11 @@ impl Connection {
     /// Returns the addresses for the bridge, each with the prefix of its network.
     pub fn bridge_addresses(&self) -> impl Iterator<Item = Address> {
         self.gateways.iter().filter_map(|gateway| self.on_bridge(*gateway))
+    }
+
+    /// Returns whether it has this address.
+    pub fn has(&self, ip: IpAddr) -> bool {
+        self.addresses.iter().any(|address| address.ip == ip)
     }
 
     /// Returns whether one of the addresses is of IPv6.

@@ -24,7 +24,7 @@ const ORDER: [(&str, &str); 13] = [
 ];
 
 /// Our own subcommands, which are not abbreviations.
-const OURS: [&str; 4] = ["del", "ls", "gc", "connect"];
+const OURS: [&str; 5] = ["del", "ls", "gc", "connect", "disconnect"];
 
 /// The subcommands for which an option of `ip` has a meaning; with others `ip` ignores it.
 const ALL: [&str; 2] = ["delete", "exec"];

@@ -159,7 +159,8 @@ fn close(opened: &[(Link, forwarding::Family)]) -> Result<(), Fault> {
     still.iter().try_for_each(|(link, family)| forwarding::close(&settings, &link.name, *family))
 }
 
-fn delete(netlink: &Netlink, link: &Link, why: &str) -> Result<(), Fault> {
+/// Deletes a link, unless it is already gone.
+pub fn delete(netlink: &Netlink, link: &Link, why: &str) -> Result<(), Fault> {
     match link::delete(netlink, &link.name, link.index, why) {
         // It is already gone: a pair is removed with the namespace of its other end.
         Err(fault) if fault.errno() == Some(Errno::ENODEV) => Ok(()),

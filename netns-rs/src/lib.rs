@@ -9,6 +9,7 @@ mod capability;
 mod connection;
 mod conntrack;
 mod directory;
+mod disconnect;
 mod etc;
 mod fence;
 mod forwarding;

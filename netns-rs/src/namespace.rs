@@ -65,3 +65,11 @@ pub fn of(target: &Target) -> Result<OwnedFd, Fault> {
         openat(target.dir(), "ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
     })
 }
+
+/// Returns whether both are the same namespace.
+pub fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool, Fault> {
+    let identity = |fd: BorrowedFd<'_>| {
+        look("compare network namespaces", "fstat()", || rustix::fs::fstat(fd)).map(|stat| (stat.st_dev, stat.st_ino))
+    };
+    Ok(identity(one)? == identity(other)?)
+}

@@ -113,6 +113,68 @@ pub fn gateway(text: &str) -> Result<IpAddr, String> {
     Ok(ip)
 }
 
+/// An address as an option asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// This one.
+    Fixed(Address),
+    /// `auto:10.88.0.0/24`: a free one of the subnet; `auto`: of the subnet of the bridge.
+    Auto(Option<Subnet>),
+}
+
+/// The addresses of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subnet(Address);
+
+impl Wanted {
+    /// Parses an address, `auto` or `auto:SUBNET`; an error says what is valid.
+    pub fn parse(text: &str) -> Result<Wanted, String> {
+        match text.strip_prefix("auto") {
+            Some("") => Ok(Wanted::Auto(None)),
+            Some(subnet) if subnet.starts_with(':') => Route::parse(&subnet[1..])
+                .and_then(|route| Subnet::of(route.to))
+                .map(|subnet| Wanted::Auto(Some(subnet))),
+            _ => Address::parse(text).map(Wanted::Fixed),
+        }
+    }
+}
+
+impl Subnet {
+    /// Returns the subnet of an address; an error if it has no room for a gateway and a container.
+    pub fn of(address: Address) -> Result<Subnet, String> {
+        let longest = if address.ip.is_ipv4() { 30 } else { 126 };
+        if !(1..=longest).contains(&address.prefix) {
+            return Err(format!("{address} has no room for a gateway and a container"));
+        }
+        Ok(Subnet(Address { ip: address.network(), prefix: address.prefix }))
+    }
+
+    /// Returns its addresses for hosts, the lowest first; of a large subnet only the first 65535.
+    pub fn hosts(&self) -> impl Iterator<Item = Address> {
+        let Subnet(Address { ip, prefix }) = *self;
+        let host_bits = if ip.is_ipv4() { 32 } else { 128 } - u32::from(prefix);
+        let last = 1u128.checked_shl(host_bits).unwrap_or(u128::MAX) - 2;
+        (1..=last.min(65535)).map(move |number| {
+            let ip = match ip {
+                IpAddr::V4(ip) => IpAddr::V4((u32::from(ip) | number as u32).into()),
+                IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) | number).into()),
+            };
+            Address { ip, prefix }
+        })
+    }
+
+    /// Returns whether the address is in it.
+    pub fn has(&self, ip: IpAddr) -> bool {
+        self.0.reaches(ip)
+    }
+}
+
+impl Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A route to be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
@@ -239,6 +301,21 @@ mod tests {
         }
         for name in ["", ".", "..", "lo", "a/b", "a b", "a:1", "veth%d", "1234567890123456", "é", "all"] {
             assert!(interface_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_hosts_of_a_subnet_leave_out_the_network_and_the_broadcast_address() {
+        let hosts = |text| match Wanted::parse(text) {
+            Ok(Wanted::Auto(Some(subnet))) => subnet.hosts().map(|host| host.to_string()).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(hosts("auto:10.88.0.4/30"), ["10.88.0.5/30", "10.88.0.6/30"]);
+        assert_eq!(hosts("auto:fd00::/64")[1], "fd00::2/64");
+        assert_eq!(hosts("auto:fd00::/64").len(), 65535);
+        assert_eq!(Wanted::parse("auto"), Ok(Wanted::Auto(None)));
+        for text in ["auto:10.88.0.1/24", "auto:10.88.0.0/31", "auto:", "automatic", "auto:10.88.0.0"] {
+            assert!(Wanted::parse(text).is_err(), "{text}");
         }
     }
 

@@ -10,7 +10,7 @@ use plumbing::command_line::options::{Narration, of_os};
 use plumbing::command_line::ordinary::{self, Choice, Ordinary};
 
 use crate::name::Name;
-use crate::network::{self, Address, Route};
+use crate::network::{self, Route, Wanted};
 use crate::publish::Published;
 use crate::subject::Subject;
 
@@ -18,6 +18,7 @@ const EXAMPLES: &str = "
   netns-rs exec --new -- ip link                    a namespace with only a loopback interface
   netns-rs exec --new --bridge box0 --address 10.88.0.2/24 --gateway 10.88.0.1 --nat -- bash
   netns-rs exec --new --bridge box0 --address 10.88.0.3/24 --gateway 10.88.0.1 --nat --publish 8080:80 -- httpd -f
+  netns-rs connect web --bridge box0 --address auto:10.88.0.0/24 --nat; netns-rs disconnect web
   … | netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24 | …
   netns-rs show $(pidof nginx)                      interfaces, addresses and peers
   netns-rs add web; netns-rs exec web ip address; netns-rs delete web
@@ -69,8 +70,10 @@ pub(crate) enum Verb {
     /// List the named network namespaces
     #[command(visible_alias = "ls")]
     List(Json),
-    /// Connect the container of a record to a bridge on the host
+    /// Connect a network namespace, or the container of a record, to a bridge on the host
     Connect(Connect),
+    /// Remove an interface that connect made, with everything on the host that belongs to it
+    Disconnect(Disconnect),
     /// Show the interfaces of a network namespace, and their peers
     Show(Show),
     /// Remove from the host what is left of containers whose guardian was killed
@@ -114,9 +117,9 @@ pub(crate) struct Wiring {
     /// Connect the namespace to this bridge on the host; create the bridge if it does not exist
     #[arg(long, value_name = "NAME", value_parser = network::interface_name)]
     pub(crate) bridge: Option<String>,
-    /// Address of the interface, e.g. 10.88.0.2/24 (repeatable)
-    #[arg(long, value_name = "ADDRESS/PREFIX", value_parser = Address::parse, requires = "bridge")]
-    pub(crate) address: Vec<Address>,
+    /// Address of the interface, e.g. 10.88.0.2/24; auto:10.88.0.0/24: a free one; auto: one of the bridge's subnet (repeatable)
+    #[arg(long, value_name = "ADDRESS/PREFIX", value_parser = Wanted::parse, requires = "bridge")]
+    pub(crate) address: Vec<Wanted>,
     /// Default gateway; this address is assigned to the bridge (one for IPv4, one for IPv6)
     #[arg(long, value_name = "ADDRESS", value_parser = network::gateway, requires = "bridge")]
     pub(crate) gateway: Vec<IpAddr>,
@@ -240,13 +243,26 @@ pub(crate) struct Json {
 #[derive(Debug, Default, Args, Ordinary)]
 pub(crate) struct Connect {
     /// Read the container's record from stdin, and pass it on with the new connection
-    #[arg(long, required = true)]
+    #[arg(long, conflicts_with = "subject")]
     pub(crate) pipe: bool,
     /// Keep an unfinished container when this stage fails
     #[arg(long, requires = "pipe")]
     pub(crate) keep_on_error: bool,
+    /// Name, pid, pid:N or path of the network namespace (without --pipe)
+    #[arg(value_name = "NAMESPACE", value_parser = of_os(Subject::parse))]
+    pub(crate) subject: Option<Subject>,
     #[command(flatten)]
     pub(crate) wiring: Wiring,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Disconnect {
+    /// Name, pid, pid:N or path of the network namespace
+    #[arg(value_name = "NAMESPACE", value_parser = of_os(Subject::parse))]
+    pub(crate) subject: Subject,
+    /// Name of the interface inside [default: eth0]
+    #[arg(long, value_name = "NAME", value_parser = network::interface_name)]
+    pub(crate) interface: Option<String>,
 }
 
 #[derive(Debug, Default, Args, Ordinary)]

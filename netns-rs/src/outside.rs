@@ -4,7 +4,6 @@
 //! The surprise: the kernel removes a namespace, and the pair with it, some milliseconds after its last process has
 //! ended.
 
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
@@ -31,10 +30,10 @@ pub struct Outside {
     /// Our end of the pair.
     pub veth: HostEnd,
     alias: String,
-    /// The container's addresses.
-    addresses: Vec<IpAddr>,
-    /// Whether the container is behind NAT.
-    nat: bool,
+    /// The process with which the pair ends.
+    owner: Option<Owner>,
+    /// The connection, with the addresses that were chosen.
+    asked: Connection,
     /// Whether the bridge was made and has no alias yet, so that only we know that it is ours.
     is_bridge_unmarked: bool,
     /// The addresses that were added to an existing bridge of ours.
@@ -53,24 +52,30 @@ pub struct HostEnd {
 
 impl Outside {
     /// Chooses the names of the objects to be made.
-    pub fn open(asked: &Connection, owner: Owner) -> Result<Outside, Fault> {
+    pub fn open(asked: &Connection, owner: Option<Owner>) -> Result<Outside, Fault> {
         Ok(Outside {
             netlink: Netlink::route()?,
             bridge: asked.bridge.clone(),
             veth: HostEnd { name: format!("veth{:08x}", link::random() as u32), exists: false, index: None },
-            alias: Mark {
-                addresses: asked.addresses.clone(),
-                nat: asked.nat,
-                published: asked.published.clone(),
-                owner: Some(owner),
-            }
-            .text(),
-            addresses: asked.addresses.iter().map(|address| address.ip).collect(),
-            nat: asked.nat,
+            alias: String::new(),
+            owner,
+            asked: asked.clone(),
             is_bridge_unmarked: false,
             added: Vec::new(),
             reserved: Vec::new(),
         })
+    }
+
+    /// Takes over the connection as it is to be made: with all addresses known.
+    pub fn adopt(&mut self, asked: &Connection) {
+        self.alias = Mark {
+            addresses: asked.addresses.clone(),
+            nat: asked.nat,
+            published: asked.published.clone(),
+            owner: self.owner,
+        }
+        .text();
+        self.asked = asked.clone();
     }
 
     /// Returns the bridge's index; makes the bridge if it is missing.
@@ -151,7 +156,8 @@ impl Outside {
     }
 
     /// Describes what was made, for the record.
-    pub fn description(&self, asked: &Connection) -> Interface {
+    pub fn description(&self) -> Interface {
+        let asked = &self.asked;
         Interface {
             name: asked.interface.clone(),
             peer: Some(self.veth.name.clone()),
@@ -196,8 +202,8 @@ impl Outside {
         let pair = self.remove_pair();
         let rest = self.remove_the_rest();
         // Only now: nothing of the container can make an entry any more.
-        let tracked = match had_pair && self.nat {
-            true => conntrack::forget(self.addresses.iter().copied()),
+        let tracked = match had_pair && self.asked.nat {
+            true => conntrack::forget(self.asked.addresses.iter().map(|own| own.ip)),
             false => Ok(()),
         };
         pair.and(rest).and(tracked)

@@ -25,7 +25,7 @@ use crate::netlink::Netlink;
 use crate::options::Options;
 use crate::subject::{Opened, Subject};
 use crate::wiring::Sides;
-use crate::{directory, etc, ip_netns, listing, monitor, namespace, nsid, print, request, show, wiring};
+use crate::{directory, disconnect, etc, ip_netns, listing, monitor, namespace, nsid, print, request, show, wiring};
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -67,6 +67,10 @@ pub(crate) enum Action {
     ListIds { target: Option<i32>, id: Option<i32>, json: bool },
     /// Connect the container of a record.
     Connect { connection: Connection, keep_on_error: bool },
+    /// Connect a network namespace, until it or the process ends, or until it is disconnected.
+    ConnectNamespace { subject: Subject, connection: Connection },
+    /// Remove such a connection.
+    Disconnect { subject: Subject, interface: String },
     /// Add to each record what its network looks like.
     ShowRecords,
     /// Show one network namespace.
@@ -110,6 +114,8 @@ impl Plan {
             Action::Connect { connection, keep_on_error } => {
                 pipe::filter(*keep_on_error, |stage| connect(stage, connection))
             }
+            Action::ConnectNamespace { subject, connection } => connect_namespace(subject, connection),
+            Action::Disconnect { subject, interface } => disconnect::run(subject, interface).map(|()| Status::SUCCESS),
             Action::ShowRecords => pipe::inspect(|record, target| match show_process(target)? {
                 Some(network) => record.set_member(&network),
                 None => Ok(()),
@@ -183,6 +189,20 @@ fn connect(stage: &mut Stage, connection: &Connection) -> Result<(), Fault> {
     let interface = wiring::connect(connection, &sides, target.pid(), target.pidfd())?;
     net.add(&interface, connection.nat)?;
     net.write(&mut stage.record)
+}
+
+/// A process is watched by a guardian; a namespace that has only a name is not, and its connection lasts.
+fn connect_namespace(subject: &Subject, connection: &Connection) -> Result<Status, Fault> {
+    let Opened { namespace: container, whose, target } = subject.open_other()?;
+    let host = namespace::own()?;
+    let inside = namespace::socket_inside(container.as_fd(), &whose)?;
+    namespace::bring_loopback_up(&inside)?;
+    let sides = Sides { host: host.as_fd(), container: container.as_fd(), inside: &inside, are_we_inside: false };
+    match target {
+        Some(target) => wiring::connect(connection, &sides, target.pid(), target.pidfd()).map(drop)?,
+        None => wiring::connect_lasting(connection, &sides)?,
+    }
+    Ok(Status::SUCCESS)
 }
 
 /// Refuses a container that is not an unfinished hold of the caller's with a network of its own.

@@ -4,7 +4,8 @@ use plumbing::Fault;
 
 use crate::connection::Connection;
 use crate::name::Name;
-use crate::options::{Connect, Delete, Exec, ListId, Options, Show, Verb, Wiring, number};
+use crate::network::Wanted;
+use crate::options::{Connect, Delete, Disconnect, Exec, ListId, Options, Show, Verb, Wiring, number};
 use crate::plan::{Action, Plan};
 
 /// The name of an interface inside, if none is given.
@@ -26,6 +27,9 @@ pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
         Some(Verb::ListId(options)) => list_id(options)?,
         Some(Verb::List(list)) => Action::List { json: list.json },
         Some(Verb::Connect(options)) => connect(options)?,
+        Some(Verb::Disconnect(Disconnect { subject, interface })) => {
+            Action::Disconnect { subject, interface: interface.unwrap_or_else(|| INTERFACE.to_owned()) }
+        }
         Some(Verb::Show(options)) => show(options),
         Some(Verb::Gc(gc)) => Action::RemoveLeftovers { json: gc.json },
     };
@@ -66,7 +70,11 @@ fn require_command(command: &[std::ffi::OsString]) -> Result<(), Fault> {
 fn connect(options: Connect) -> Result<Action, Fault> {
     let connection =
         connection(options.wiring)?.ok_or_else(|| Fault::usage("connect needs --bridge, the bridge to connect to"))?;
-    Ok(Action::Connect { connection, keep_on_error: options.keep_on_error })
+    match options.subject {
+        Some(subject) => Ok(Action::ConnectNamespace { subject, connection }),
+        None if options.pipe => Ok(Action::Connect { connection, keep_on_error: options.keep_on_error }),
+        None => Err(Fault::usage("connect needs --pipe, or a network namespace: a name, pid:N or a path")),
+    }
 }
 
 /// Without a namespace `show` means the list, as it does for `ip netns`.
@@ -96,10 +104,21 @@ fn list_id(options: ListId) -> Result<Action, Fault> {
 
 fn connection(wiring: Wiring) -> Result<Option<Connection>, Fault> {
     let Some(bridge) = wiring.bridge else { return Ok(None) };
+    let (mut addresses, mut auto) = (Vec::new(), Vec::new());
+    for wanted in wiring.address {
+        match wanted {
+            Wanted::Fixed(address) => addresses.push(address),
+            Wanted::Auto(subnet) => auto.push(subnet),
+        }
+    }
+    if auto.len() > 1 {
+        return Err(Fault::usage("--address auto: one address can be chosen, the others have to be given"));
+    }
     let connection = Connection {
         bridge,
         interface: wiring.interface.unwrap_or_else(|| INTERFACE.to_owned()),
-        addresses: wiring.address,
+        addresses,
+        auto: auto.first().copied(),
         gateways: wiring.gateway,
         nat: wiring.nat,
         published: wiring.publish,

@@ -6,10 +6,10 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use plumbing::Fault;
 use plumbing::fault::on_one_line;
 use plumbing::pipeline::record::{Interface, Network};
 use plumbing::process::target::Target;
-use plumbing::{Fault, kernel};
 
 use crate::link::Link;
 use crate::netlink::Netlink;
@@ -19,7 +19,7 @@ use crate::{link, namespace, nsid, see};
 /// and has nothing to report.
 pub fn look_into(inspected: BorrowedFd<'_>, whose: &str, target: Option<&Target>) -> Result<Option<Network>, Fault> {
     let outside = Netlink::route()?;
-    let is_home = is_same(inspected, namespace::own()?.as_fd())?;
+    let is_home = namespace::is_same(inspected, namespace::own()?.as_fd())?;
     let seen = if is_home { Some(see::through(&outside)?) } else { see::from_inside(inspected, whose, target)? };
     let Some(seen) = seen else { return Ok(None) };
     let near = if is_home { seen.links.clone() } else { link::list(&outside)? };
@@ -30,14 +30,6 @@ pub fn look_into(inspected: BorrowedFd<'_>, whose: &str, target: Option<&Target>
         side.interface(link, own.map(|(_, address)| address.to_string()).collect())
     };
     Ok(Some(Network { interfaces: seen.links.iter().map(interface).collect(), gateway: seen.gateway }))
-}
-
-fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool, Fault> {
-    let identity = |fd: BorrowedFd<'_>| {
-        kernel::look("compare network namespaces", "fstat()", || rustix::fs::fstat(fd))
-            .map(|stat| (stat.st_dev, stat.st_ino))
-    };
-    Ok(identity(one)? == identity(other)?)
 }
 
 /// Our side of the cables.

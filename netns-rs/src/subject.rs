@@ -55,6 +55,15 @@ impl Subject {
         Name::parse(word).map(Subject::Name)
     }
 
+    /// Opens the namespace, which must not be the one that we are in.
+    pub fn open_other(&self) -> Result<Opened, Fault> {
+        let opened = self.open()?;
+        if namespace::is_same(opened.namespace.as_fd(), namespace::own()?.as_fd())? {
+            return Err(Fault::new("cannot connect a network namespace to itself: it is the one that we are in"));
+        }
+        Ok(opened)
+    }
+
     /// Opens the namespace.
     pub fn open(&self) -> Result<Opened, Fault> {
         match self {

@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::link::Link;
 use crate::mark::Mark;
 use crate::netlink::Netlink;
-use crate::network::Address;
+use crate::network::{Address, Subnet};
 use crate::{address, link, route};
 
 /// The links and addresses of the host.
@@ -60,6 +60,36 @@ impl Survey {
             wanted.ip, bridge.name
         ))
         .with_remedy(format!("give it the address yourself: ip address add {wanted} dev {}", bridge.name)))
+    }
+
+    /// Chooses the address that was asked for as `auto`, and then the gateway if none was given; checks the result.
+    pub fn choose(&self, asked: &Connection) -> Result<Connection, Fault> {
+        let Some(subnet) = asked.auto else { return Ok(asked.clone()) };
+        let bridge = self.links.iter().find(|link| link.name == asked.bridge);
+        let own: Vec<Address> = bridge.map_or_else(Vec::new, |bridge| self.addresses_of(bridge.index));
+        let of_bridge = || own.iter().filter(|own| own.ip.is_ipv4()).find_map(|own| Subnet::of(*own).ok());
+        let subnet = subnet.or_else(of_bridge).ok_or_else(|| {
+            Fault::new(format!("cannot choose an address: {} has no IPv4 address", asked.bridge))
+                .with_remedy("give the subnet: --address auto:10.88.0.0/24")
+        })?;
+        let mut chosen = Connection { auto: None, ..asked.clone() };
+        if !asked.gateways.iter().any(|gateway| subnet.has(*gateway)) {
+            let known = own.iter().map(|own| own.ip).find(|ip| subnet.has(*ip));
+            chosen.gateways.extend(known.or_else(|| subnet.hosts().next().map(|first| first.ip)));
+        }
+        let is_free = |ip: IpAddr| {
+            let taken = bridge.is_some_and(|bridge| self.port_with(bridge.index, ip).is_some());
+            !taken && self.interface_with(ip).is_none() && !chosen.gateways.contains(&ip) && !chosen.has(ip)
+        };
+        let free = subnet.hosts().find(|host| is_free(host.ip));
+        chosen
+            .addresses
+            .push(free.ok_or_else(|| Fault::new(format!("cannot choose an address of {subnet}: none is free")))?);
+        chosen.check()
+    }
+
+    fn addresses_of(&self, index: u32) -> Vec<Address> {
+        self.addresses.iter().filter(|(of, _)| *of == index).map(|(_, address)| *address).collect()
     }
 
     /// Refuses a subnet of the bridge that another route already leads to.

@@ -46,6 +46,14 @@ pub fn connect(asked: &Connection, sides: &Sides<'_>, pid: i32, watched: Borrowe
     serde_json::from_str(&answer).map_err(|error| Fault::new(format!("cannot understand the guardian: {error}")))
 }
 
+/// Connects a namespace that no process is known in. Nothing watches it: the connection ends with the namespace or when
+/// it is disconnected, and what is then left on the host is removed by the next run.
+pub fn connect_lasting(asked: &Connection, sides: &Sides<'_>) -> Result<(), Fault> {
+    let mut outside = Outside::open(asked, None)?;
+    let lock = Lock::open()?;
+    try_for_a_while(&lock, &mut outside, asked, sides, || Ok(false))
+}
+
 fn make(
     asked: &Connection,
     sides: &Sides<'_>,
@@ -55,34 +63,47 @@ fn make(
     if sides.are_we_inside {
         namespace::enter(sides.host, "the host's", "the bridge and our end of the pair are made there")?;
     }
-    let mut outside = Outside::open(asked, owner)?;
-    let deadline = Instant::now() + PATIENCE;
+    let mut outside = Outside::open(asked, Some(owner))?;
     let lock = Lock::open()?;
+    try_for_a_while(&lock, &mut outside, asked, sides, || wait_readable(watched, Some(Duration::ZERO)))?;
+    let answer = serde_json::to_string(&outside.description())
+        .map_err(|error| Fault::new(format!("cannot describe what was made: {error}")))?;
+    Ok((answer, move || lock.with_or_without(|| outside.remove())))
+}
+
+/// Attempts until an address or a port that is taken is free, but not for long.
+fn try_for_a_while(
+    lock: &Lock,
+    outside: &mut Outside,
+    asked: &Connection,
+    sides: &Sides<'_>,
+    has_ended: impl Fn() -> Result<bool, Fault>,
+) -> Result<(), Fault> {
+    let deadline = Instant::now() + PATIENCE;
     loop {
-        if !narrate::is_dry_run() && wait_readable(watched, Some(Duration::ZERO))? {
+        if !narrate::is_dry_run() && has_ended()? {
             return Err(Fault::new(format!("cannot connect the container to {}: it has ended", asked.bridge)));
         }
-        match lock.with(|| attempt(&mut outside, asked, sides))? {
-            Ok(()) => break,
+        match lock.with(|| attempt(outside, asked, sides))? {
+            Ok(()) => return Ok(()),
             Err(taken) if narrate::is_dry_run() || Instant::now() >= deadline => return Err(taken),
             Err(_) => std::thread::sleep(PAUSE),
         }
     }
-    let answer = serde_json::to_string(&outside.description(asked))
-        .map_err(|error| Fault::new(format!("cannot describe what was made: {error}")))?;
-    Ok((answer, move || lock.with_or_without(|| outside.remove())))
 }
 
 /// Makes everything, or nothing. The inner fault: an address or a port is taken, perhaps not for long.
 fn attempt(outside: &mut Outside, asked: &Connection, sides: &Sides<'_>) -> Result<Result<(), Fault>, Fault> {
     outside.clear(&asked.bridge)?;
+    let survey = Survey::take(&outside.netlink)?;
+    let asked = &survey.choose(asked)?;
+    outside.adopt(asked);
     // Before the first rule, which would take a port from the program that listens on it.
     outside.reserved = match publish::reserve(asked) {
         // Perhaps by the guardian of a container that has just ended.
         Err(fault) if fault.errno() == Some(Errno::EADDRINUSE) => return Ok(Err(fault)),
         reserved => reserved?,
     };
-    let survey = Survey::take(&outside.netlink)?;
     survey.require_free(&outside.netlink, asked)?;
     survey.require_unpublished(asked)?;
     match survey.taken(asked) {

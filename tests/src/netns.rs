@@ -1,6 +1,7 @@
 //! Rows about netns-rs.
 
 pub mod attacks;
+pub mod connect;
 pub mod connection;
 pub mod fence;
 pub mod ip_netns;
@@ -9,4 +10,5 @@ pub mod publish;
 use crate::harness::row::Row;
 
 /// The topics, in the order in which they run.
-pub const TOPICS: &[&[Row]] = &[attacks::ROWS, fence::ROWS, connection::ROWS, ip_netns::ROWS, publish::ROWS];
+pub const TOPICS: &[&[Row]] =
+    &[attacks::ROWS, fence::ROWS, connection::ROWS, ip_netns::ROWS, publish::ROWS, connect::ROWS];

@@ -44,6 +44,8 @@ fn options_that_contradict_each_other_are_refused() {
         ("exec --new --bridge sixteen-letters-x --address 10.0.0.2/24 -- true", "1 to 15"),
         ("exec --new --publish 80 -- true", "--publish"),
         ("connect --bridge b --address 10.0.0.2/24", "--pipe"),
+        ("connect web --pipe --bridge b --address 10.0.0.2/24", "--pipe"),
+        ("exec --new --bridge b --address auto --address auto -- true", "one address"),
         ("connect --pipe", "--bridge"),
         ("show --pipe web", "--pipe"),
         ("add a/b", "without /"),

@@ -27,21 +27,46 @@ pub(crate) mod stdin;
 mod userns_owners;
 mod wait;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use plumbing::pipeline::record::Process;
 use plumbing::process::target::Target;
 use plumbing::{Fault, narrate};
 use rustix::termios::isatty;
 
-use chroot_chdir::OpenDirectories;
+use chroot_chdir::{Directories, OpenDirectories};
 use command::Command;
 use credentials::Credentials;
 use environ::Surroundings;
 use join_cgroup::Groups;
-use like_target::Like;
+use like_target::{Like, Unreadable};
+use pid_or_name::PidOrName;
 use pty::Terminal;
-use setns::OpenNamespaces;
+use setns::{OpenNamespaces, Selection};
+
+/// A command in namespaces that the options name.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Enter {
+    pub(crate) target: Option<PidOrName>,
+    pub(crate) selection: Selection,
+    pub(crate) directories: Directories,
+    pub(crate) credentials: Credentials,
+    /// Whether the command gets the target's environment.
+    pub(crate) environment: bool,
+    pub(crate) join_cgroup: bool,
+    pub(crate) follow_context: bool,
+    pub(crate) like_target: Option<Unreadable>,
+    pub(crate) command: Command,
+}
+
+/// A command in the container of a record.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LastStage {
+    pub(crate) remove: bool,
+    pub(crate) keep_on_error: bool,
+    pub(crate) stdin: Option<RawFd>,
+    pub(crate) command: Command,
+}
 
 /// The namespaces, the identity and the command of one entry. All that is needed from outside is open.
 pub(crate) struct Entry<'a> {

@@ -15,11 +15,11 @@ mod line;
 pub mod manual;
 mod mount;
 mod mount_table_limits;
-mod options;
+pub(crate) mod options;
 mod parent_and_owner;
 mod print;
 mod process;
-pub(crate) mod request;
+mod request;
 
 use plumbing::process::startup;
 use plumbing::{Fault, Status};
@@ -30,9 +30,15 @@ use inventory::{Depth, Inventory};
 use json::Object;
 use line::{Drawn, Lines, Relation};
 pub use options::command;
-use print::{Entry, Table};
+use print::{Table, TextLine};
 pub(crate) use request::Listing;
 use request::{Rows, Style};
+
+/// Gives a failure the exit status that it has in lsns.
+pub(crate) fn with_status_of_lsns(fault: Fault) -> Fault {
+    const EXIT_FAILURE: Status = Status(1);
+    fault.with_status(EXIT_FAILURE)
+}
 
 impl Listing {
     /// Prints the listing to stdout.
@@ -104,7 +110,7 @@ impl Listing {
         };
         let separator = if self.may_wrap { b'\n' } else { b',' };
         let objects = || drawn.iter().map(|drawn| Object { depth: drawn.depth, cells: cells(drawn) }).collect();
-        let entries = || -> Vec<Entry> {
+        let entries = || -> Vec<TextLine> {
             let texts = |cell| match cell {
                 Cell::Empty => Vec::new(),
                 Cell::Number(number) => vec![number.to_string().into_bytes()],
@@ -112,7 +118,7 @@ impl Listing {
                 Cell::Lines(lines) if self.may_wrap => lines,
                 Cell::Lines(lines) => vec![lines.join(&separator)],
             };
-            let entry = |drawn: &Drawn| Entry {
+            let entry = |drawn: &Drawn| TextLine {
                 depth: drawn.depth,
                 is_last: drawn.is_last,
                 cells: cells(drawn).into_iter().map(texts).collect(),

@@ -5,7 +5,6 @@
 //! order that the kernel requires, are in `enter/plan.rs`.
 
 use std::ffi::OsString;
-use std::os::fd::RawFd;
 
 use plumbing::command_line::options::Narration;
 use plumbing::confinement::privilege::set_oom_score_adj;
@@ -18,19 +17,17 @@ use plumbing::process::namespace::Kind;
 use plumbing::process::startup::Parsed;
 use plumbing::{Fault, Status, narrate};
 
-use crate::enter::chroot_chdir::{Directories, OpenDirectories};
+use crate::enter::chroot_chdir::OpenDirectories;
 use crate::enter::command::Command;
 use crate::enter::credentials::Credentials;
 use crate::enter::environ::{Surroundings, Theirs};
-use crate::enter::like_target::Unreadable;
 use crate::enter::pid_or_name::{OpenTarget, PidOrName};
 use crate::enter::record_environ::Recorded;
-use crate::enter::setns::{OpenNamespaces, Selection};
-use crate::enter::{Entry, example, fork, join_cgroup, named_netns, stdin};
+use crate::enter::setns::OpenNamespaces;
+use crate::enter::{Enter, Entry, LastStage, example, fork, join_cgroup, named_netns, stdin};
 use crate::find::Reference;
 use crate::inspect::Subject;
-use crate::list::request::with_status_of_lsns;
-use crate::list::{Listing, containers};
+use crate::list::{Listing, containers, with_status_of_lsns};
 use crate::{find, inspect, request};
 
 /// What a command line asks for.
@@ -63,30 +60,6 @@ pub(crate) enum Action {
     InspectRecords,
     /// Report how two processes or containers differ.
     Diff { subjects: [Subject; 2], json: bool },
-}
-
-/// A command in namespaces that the options name.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Enter {
-    pub(crate) target: Option<PidOrName>,
-    pub(crate) selection: Selection,
-    pub(crate) directories: Directories,
-    pub(crate) credentials: Credentials,
-    /// Whether the command gets the target's environment.
-    pub(crate) environment: bool,
-    pub(crate) join_cgroup: bool,
-    pub(crate) follow_context: bool,
-    pub(crate) like_target: Option<Unreadable>,
-    pub(crate) command: Command,
-}
-
-/// A command in the container of a record.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct LastStage {
-    pub(crate) remove: bool,
-    pub(crate) keep_on_error: bool,
-    pub(crate) stdin: Option<RawFd>,
-    pub(crate) command: Command,
 }
 
 impl Plan {

@@ -15,17 +15,19 @@ use crate::enter::chroot_chdir::Directories;
 use crate::enter::command::Command;
 use crate::enter::credentials::{Credentials, Id};
 use crate::enter::setns::{Selection, Source};
+use crate::enter::{Enter, LastStage};
 use crate::inspect::Subject;
-use crate::list::containers;
+use crate::list::{Listing, containers};
 use crate::options::{CommandOptions, InspectionOptions, NamespaceOptions, Options};
-use crate::plan::{Action, Enter, LastStage, Plan};
+use crate::plan::{Action, Plan};
 use crate::{attached_values, list};
 
 /// Parses argv; pure.
 pub(crate) fn plan(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
     let word_is = |argv: &[OsString], at: usize, word: &str| argv.get(at).is_some_and(|it| it == word);
     if argv.first().and_then(|tool| Path::new(tool).file_name()).is_some_and(|name| name == "lsns") {
-        return list::request::plan_of_lsns(argv);
+        let parsed = list::options::parse_as_lsns(argv).map_err(list::with_status_of_lsns)?;
+        return parsed.and_then(|options| of_list(options, Action::Lsns));
     }
     if !word_is(&argv, 1, "--list") {
         let argv = attached_values::spell_out(argv, crate::options::command);
@@ -35,7 +37,11 @@ pub(crate) fn plan(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
         let own = argv.into_iter().enumerate().filter(|(at, _)| ![1, 2].contains(at)).map(|(_, word)| word);
         return command_line::parse_by_clap::<containers::Options>(own.collect())?.and_then(of_containers);
     }
-    list::request::plan(argv.into_iter().skip(1).collect())
+    list::options::parse(argv.into_iter().skip(1).collect())?.and_then(|options| of_list(options, Action::List))
+}
+
+fn of_list(options: list::options::Options, action: fn(Box<Listing>) -> Action) -> Result<Plan, Fault> {
+    Ok(Plan { narration: options.narration, action: action(Box::new(Listing::of(options))) })
 }
 
 fn of_containers(options: containers::Options) -> Result<Plan, Fault> {

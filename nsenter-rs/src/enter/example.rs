@@ -12,12 +12,12 @@ use plumbing::process::namespace::Kind;
 use plumbing::process::target::{Target, own_namespace_inode};
 use plumbing::{Fault, narrate};
 
+use super::Enter;
 use super::chroot_chdir::Directories;
 use super::like_target::{self, Like, Unreadable};
 use super::pid_or_name::PidOrName;
 use super::setns::OpenNamespaces;
 use crate::find;
-use crate::plan::Enter;
 
 /// How a held container is confined.
 pub(crate) enum Held {

@@ -52,8 +52,8 @@ pub(crate) fn enter(entry: &mut Entry<'_>, entered: impl FnOnce() -> Result<(), 
     let entry: &Entry<'_> = entry;
     match fork("fork", "this process crosses the border; the one outside waits")? {
         Cloned::Child => {
-            let inside = Inside { entry, terminal: terminal.as_ref(), signals: &signals, watch: &watch, is_hidden };
-            let crossed = inside.cross(starting.as_fd());
+            let crossing = Crossing { entry, terminal: terminal.as_ref(), signals: &signals, watch: &watch, is_hidden };
+            let crossed = crossing.cross(starting.as_fd());
             in_child(crossed, starting.as_fd())
         }
         Cloned::Parent { pid, .. } => {
@@ -107,7 +107,7 @@ fn in_child(outcome: Result<Status, Fault>, starting: BorrowedFd<'_>) -> Result<
 }
 
 /// The process that crosses the border while another stays outside.
-struct Inside<'a> {
+struct Crossing<'a> {
     entry: &'a Entry<'a>,
     terminal: Option<&'a Terminal>,
     signals: &'a Signals,
@@ -116,7 +116,7 @@ struct Inside<'a> {
     is_hidden: bool,
 }
 
-impl Inside<'_> {
+impl Crossing<'_> {
     fn cross(&self, starting: BorrowedFd<'_>) -> Result<Status, Fault> {
         die_with(self.watch)?;
         let entered = cross(self.entry, self.is_hidden)?;

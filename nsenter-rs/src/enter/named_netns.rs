@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use plumbing::Fault;
 use plumbing::process::namespace::Kind;
 
+use super::Enter;
 use super::credentials::Id;
 use super::setns::{Selection, Source};
-use crate::plan::Enter;
 
 /// Returns the selection with the file in place of the target's network.
 pub(crate) fn selection(enter: &Enter, file: PathBuf) -> Result<Selection, Fault> {

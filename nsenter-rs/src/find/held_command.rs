@@ -20,7 +20,7 @@ use rustix::fs::{Mode, OFlags, fstat, openat};
 const DEEPEST: usize = 32;
 
 /// A process in the container.
-struct Inside {
+struct Candidate {
     target: Target,
     parent: i32,
     start_time: u64,
@@ -43,7 +43,7 @@ struct Rights {
 /// container uses the host's pid namespace, a command cannot be distinguished from a process that entered, so the
 /// result is `None`, too.
 pub(crate) fn command(init: &Target) -> Option<Target> {
-    let shares = |it: &Inside| it.shares && it.rights.is_some();
+    let shares = |it: &Candidate| it.shares && it.rights.is_some();
     first(inside(init).ok().flatten()?.into_iter().filter(shares)).map(|it| it.target)
 }
 
@@ -71,13 +71,13 @@ pub(crate) fn model(init: &Target) -> Result<Option<Target>, Fault> {
 }
 
 /// Returns the process with the least rights, the oldest of those with equal rights.
-fn first(all: impl Iterator<Item = Inside>) -> Option<Inside> {
+fn first(all: impl Iterator<Item = Candidate>) -> Option<Candidate> {
     all.min_by_key(|it| (it.rights.map(|rights| rights.order()), it.start_time, it.target.pid()))
 }
 
 /// Returns the processes in the container whose parent is not in it: those that were entered, and those that lost
 /// their parent. All others have at most the rights of one of these.
-fn inside(init: &Target) -> Result<Option<Vec<Inside>>, Fault> {
+fn inside(init: &Target) -> Result<Option<Vec<Candidate>>, Fault> {
     let mut kinds = init.foreign_kinds()?;
     if !kinds.contains(Kind::Pid) || !has_mark(init).unwrap_or(false) {
         return Ok(None);
@@ -85,7 +85,7 @@ fn inside(init: &Target) -> Result<Option<Vec<Inside>>, Fault> {
     // The init may have been moved to another cgroup namespace than the command.
     kinds.remove(Kind::Cgroup);
     kinds.insert(Kind::User);
-    let mut namespaces = Namespaces::of(init)?;
+    let mut namespaces = PidNamespaces::of(init)?;
     let entries = plumbing::kernel::look("list the processes", "readdir(\"/proc\")", || std::fs::read_dir("/proc"))?;
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let mut all = Vec::new();
@@ -97,7 +97,7 @@ fn inside(init: &Target) -> Result<Option<Vec<Inside>>, Fault> {
         }
         let Ok(target) = Target::of_pid(pid) else { continue };
         if namespaces.contain(&target) {
-            all.extend(Inside::of(init, kinds, target));
+            all.extend(Candidate::of(init, kinds, target));
         }
     }
     let pids: Vec<_> = all.iter().map(|it| it.target.pid()).collect();
@@ -105,9 +105,9 @@ fn inside(init: &Target) -> Result<Option<Vec<Inside>>, Fault> {
     Ok(Some(all))
 }
 
-impl Inside {
+impl Candidate {
     /// Returns `None` for a process that has ended.
-    fn of(init: &Target, kinds: KindSet, target: Target) -> Option<Inside> {
+    fn of(init: &Target, kinds: KindSet, target: Target) -> Option<Candidate> {
         let is_same = |kind| {
             let inode = |target: &Target| target.namespace_inode(kind).ok().flatten();
             inode(init).is_some_and(|its| inode(&target) == Some(its))
@@ -117,7 +117,7 @@ impl Inside {
         if target.has_ended().unwrap_or(false) {
             return None;
         }
-        Some(Inside {
+        Some(Candidate {
             parent: status_field(&status, "PPid")?.parse().ok()?,
             start_time: target.start_time().ok()?,
             rights: Rights::of(&status).filter(|_| is_same(Kind::User)),
@@ -155,15 +155,15 @@ impl Rights {
 }
 
 /// Pid namespaces, and whether each is the container's or was made in it.
-struct Namespaces {
+struct PidNamespaces {
     known: BTreeMap<u64, bool>,
 }
 
-impl Namespaces {
-    fn of(init: &Target) -> Result<Namespaces, Fault> {
+impl PidNamespaces {
+    fn of(init: &Target) -> Result<PidNamespaces, Fault> {
         let own = init.namespace_inode(Kind::Pid)?.map(|inode| (inode, true));
         let ours = own_namespace_inode(Kind::Pid).map(|inode| (inode, false));
-        Ok(Namespaces { known: own.into_iter().chain(ours).collect() })
+        Ok(PidNamespaces { known: own.into_iter().chain(ours).collect() })
     }
 
     fn contain(&mut self, process: &Target) -> bool {

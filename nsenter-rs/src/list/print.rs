@@ -22,7 +22,7 @@ pub(crate) struct Table<'a> {
 }
 
 /// A line of a table.
-pub(crate) struct Entry {
+pub(crate) struct TextLine {
     pub(crate) depth: usize,
     pub(crate) is_last: bool,
     /// The texts of each cell, one below the other; none for an empty cell.
@@ -34,7 +34,7 @@ type Shown = Vec<String>;
 
 impl Table<'_> {
     /// Returns the whole table; an empty text if it has no lines.
-    pub(crate) fn text(&self, entries: &[Entry]) -> String {
+    pub(crate) fn text(&self, entries: &[TextLine]) -> String {
         if entries.is_empty() {
             return String::new();
         }
@@ -53,7 +53,7 @@ impl Table<'_> {
         self.aligned(&lines)
     }
 
-    fn add(&self, entry: &Entry, path: &[bool], lines: &mut Vec<Shown>) {
+    fn add(&self, entry: &TextLine, path: &[bool], lines: &mut Vec<Shown>) {
         let height = entry.cells.iter().map(Vec::len).max().unwrap_or_default().max(1);
         for row in 0..height {
             let cell = |(place, cell): (usize, &Vec<Vec<u8>>)| {
@@ -124,7 +124,7 @@ impl Table<'_> {
 }
 
 /// Returns lines of words separated by single blanks; blanks within a word are written as `\x20`.
-pub(crate) fn raw(columns: &[Column], has_headings: bool, entries: &[Entry]) -> String {
+pub(crate) fn raw(columns: &[Column], has_headings: bool, entries: &[TextLine]) -> String {
     let headings = (has_headings && !entries.is_empty())
         .then(|| columns.iter().map(|column| column.name().to_owned()).collect::<Vec<_>>());
     let rows = entries
@@ -182,9 +182,9 @@ fn cut(text: &str, width: usize) -> &str {
 mod tests {
     use super::*;
 
-    fn entry(depth: usize, is_last: bool, cells: &[&[&str]]) -> Entry {
+    fn entry(depth: usize, is_last: bool, cells: &[&[&str]]) -> TextLine {
         let cells = cells.iter().map(|cell| cell.iter().map(|text| text.as_bytes().to_vec()).collect()).collect();
-        Entry { depth, is_last, cells }
+        TextLine { depth, is_last, cells }
     }
 
     fn table(is_utf8: bool, width: Option<usize>, tree: Option<usize>) -> Table<'static> {

@@ -3,17 +3,12 @@
 //! The defaults are those of `lsns(8)`, which depend on each other: NAMESPACE and `--type net` have other default
 //! columns, and `--output-all` prints a list instead of a tree.
 
-use std::ffi::OsString;
-
 use plumbing::process::namespace::{Kind, KindSet};
-use plumbing::process::startup::Parsed;
-use plumbing::{Fault, Status};
 
 use super::column::Column;
 use super::filter::Expression;
 use super::line::Relation;
-use super::options::{self, ColumnList, Options};
-use crate::plan::{Action, Plan};
+use super::options::{ColumnList, Options};
 
 /// What to list, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,27 +45,6 @@ pub(crate) enum Style {
     Json,
     /// One object per line.
     JsonLines,
-}
-
-/// Parses the words from `--list` on; pure.
-pub(crate) fn plan(words: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
-    options::parse(words)?.and_then(|options| {
-        Ok(Plan { narration: options.narration, action: Action::List(Box::new(Listing::of(options))) })
-    })
-}
-
-/// Parses a command line of lsns; pure.
-pub(crate) fn plan_of_lsns(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
-    let parsed = options::parse_as_lsns(argv).map_err(with_status_of_lsns)?;
-    parsed.and_then(|options| {
-        Ok(Plan { narration: options.narration, action: Action::Lsns(Box::new(Listing::of(options))) })
-    })
-}
-
-/// Gives a failure the exit status that it has in lsns.
-pub(crate) fn with_status_of_lsns(fault: Fault) -> Fault {
-    const EXIT_FAILURE: Status = Status(1);
-    fault.with_status(EXIT_FAILURE)
 }
 
 impl Listing {
@@ -129,6 +103,12 @@ fn default_columns(namespace: Option<u64>, is_about_net: bool) -> Vec<Column> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
+    use plumbing::Fault;
+    use plumbing::process::startup::Parsed;
+
+    use super::super::options;
     use super::*;
 
     fn listing(words: &str) -> Result<Listing, Fault> {

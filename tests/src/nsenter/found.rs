@@ -138,7 +138,7 @@ pub const ROWS: &[Row] = &[
             sleep 86455 & OTHER=$!
             cd $D; runc spec; bundle; runc run --detach fnd-runc </dev/null >/dev/null 2>$D/log || cat $D/log
             field fnd-runc '[.name,.container.runtime]|join(" ")'; nsenter-rs -t fnd-runc --all hostname
-            nsenter-rs --find fnd-ru --json 2>&1; echo $?
+            nsenter-rs --find fnd-ru --json 2>&1 | sed 's/pid [0-9]*/pid PID/'; echo ${PIPESTATUS[0]}
             cp /run/runc/fnd-runc/state.json $D/state.json
             sed -i "s/\"init_process_pid\":[^,]*,/\"init_process_pid\": $OTHER,/" /run/runc/fnd-runc/state.json
             nsenter-rs --target fnd-runc --all -- true 2>&1 | sed "s/$OTHER/PID/"
@@ -146,7 +146,8 @@ pub const ROWS: &[Row] = &[
         .succeeds()
         .stdout_is(
             "fnd-runc runc\ninside\n\
-             nsenter-rs: cannot find a container named \"fnd-ru\": no running container has this name or id\n125\n\
+             nsenter-rs: cannot find a container named \"fnd-ru\": no running container has this name or id\n\
+             nsenter-rs: remedy: similar names: fnd-runc (runc, pid PID)\n125\n\
              nsenter-rs: cannot find a container named \"fnd-runc\": the runc container is not running: its pid PID was reused\n",
         );
     })

@@ -86,7 +86,7 @@ pub const ROWS: &[Row] = &[
         let own = if world.is_root { "" } else { "-U -r" };
         let chain = |options: &str| format!("unshare-rs {user} --mount {options} -- chroot-rs --std {root} --");
         let pipe = format!(
-            "unshare-rs {user} --mount --pid --hold | chroot-rs --std --pipe {root} | nsenter-rs --pipe --rm --stdin 9 9</dev/null --"
+            "unshare-rs {user} --mount --pid --ipc --hold | chroot-rs --std --pipe {root} | nsenter-rs --pipe --rm --stdin 9 9</dev/null --"
         );
         for (command, is_reached) in [
             (chain("--pid --fork --kill-child"), true),
@@ -96,7 +96,7 @@ pub const ROWS: &[Row] = &[
             // No process of ours waits outside, so the command stays in the job. A user cannot mount /proc there.
             (chain(if world.is_root { "" } else { "--pid --fork" }), true),
             // The control: what waits outside passes nothing on.
-            (format!("unshare {own} --mount --pid --fork chroot-rs --std {root} --"), false),
+            (format!("unshare {own} --mount --pid --ipc --fork chroot-rs --std {root} --"), false),
         ] {
             let stops = if is_reached { "until_state $C T" } else { "sleep 0.3" };
             // The shell's trap runs when its sleep has ended, so the key has reached both.

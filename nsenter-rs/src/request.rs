@@ -23,21 +23,25 @@ use crate::plan::{Action, Plan};
 use crate::{attached_values, list};
 
 /// Parses argv; pure.
-pub(crate) fn plan(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
-    let word_is = |argv: &[OsString], at: usize, word: &str| argv.get(at).is_some_and(|it| it == word);
-    if argv.first().and_then(|tool| Path::new(tool).file_name()).is_some_and(|name| name == "lsns") {
-        let parsed = list::options::parse_as_lsns(argv).map_err(list::with_status_of_lsns)?;
-        return parsed.and_then(|options| of_list(options, Action::Lsns));
+pub(crate) fn plan(mut argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
+    match &argv[..] {
+        [tool, ..] if Path::new(tool).file_name().is_some_and(|name| name == "lsns") => {
+            let parsed = list::options::parse_as_lsns(argv).map_err(list::with_status_of_lsns)?;
+            parsed.and_then(|options| of_list(options, Action::Lsns))
+        }
+        [_, list, containers, ..] if list == "--list" && containers == "--containers" => {
+            argv.drain(1..=2);
+            command_line::parse_by_clap::<containers::Options>(argv)?.and_then(of_containers)
+        }
+        [_, list, ..] if list == "--list" => {
+            argv.remove(1);
+            list::options::parse(argv)?.and_then(|options| of_list(options, Action::List))
+        }
+        _ => {
+            let argv = attached_values::spell_out(argv, crate::options::command);
+            command_line::parse::<Options>(argv)?.and_then(of_options)
+        }
     }
-    if !word_is(&argv, 1, "--list") {
-        let argv = attached_values::spell_out(argv, crate::options::command);
-        return command_line::parse::<Options>(argv)?.and_then(of_options);
-    }
-    if word_is(&argv, 2, "--containers") {
-        let own = argv.into_iter().enumerate().filter(|(at, _)| ![1, 2].contains(at)).map(|(_, word)| word);
-        return command_line::parse_by_clap::<containers::Options>(own.collect())?.and_then(of_containers);
-    }
-    list::options::parse(argv.into_iter().skip(1).collect())?.and_then(|options| of_list(options, Action::List))
 }
 
 fn of_list(options: list::options::Options, action: fn(Box<Listing>) -> Action) -> Result<Plan, Fault> {

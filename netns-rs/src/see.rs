@@ -4,16 +4,13 @@
 //! The owner of a container's user namespace has every right in it, but only inside, and there is no way back from
 //! there: so a child enters, and reports through a pipe what it sees.
 
-use std::io::Write;
 use std::net::IpAddr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
-use plumbing::kernel::{Cloned, exit_now, fork, own};
 use plumbing::process::namespace::Kind;
 use plumbing::process::target::{Target, own_namespace_inode};
 use plumbing::process::{errand, foreign_user};
-use plumbing::{Fault, Status, narrate};
-use rustix::pipe::{PipeFlags, pipe_with};
+use plumbing::{Fault, narrate};
 use serde::{Deserialize, Serialize};
 
 use crate::link::Link;
@@ -52,34 +49,14 @@ pub fn from_inside(inspected: BorrowedFd<'_>, whose: &str, target: Option<&Targe
 
 fn by_child(target: &Target) -> Result<Option<Seen>, Fault> {
     let goal = format!("look into the network namespace of process {}", target.pid());
-    let (reader, writer) = own(&goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
-    match fork(&goal, "a child, since a process cannot leave a user namespace again")? {
-        Cloned::Child if narrate::is_dry_run() => join(target).map(|()| None),
-        Cloned::Child => exit_now(match join(target).and_then(|()| report(writer)) {
-            Ok(()) => Status::SUCCESS,
-            Err(fault) => fault.report(narrate::tool()),
-        }),
-        Cloned::Parent { pid, pidfd } => {
-            drop(writer);
-            let (answer, _) = errand::hear(&goal, &reader, pid, &pidfd, errand::PATIENCE)?;
-            if answer.is_empty() {
-                return Err(Fault::already_told(Status::OURS));
-            }
-            serde_json::from_slice(&answer)
-                .map(Some)
-                .map_err(|error| Fault::new(format!("cannot {goal}: the answer of the child is invalid: {error}")))
-        }
-    }
+    errand::run(&goal, "a child, since a process cannot leave a user namespace again", || {
+        join(target)?;
+        if narrate::is_dry_run() { Ok(None) } else { through(&Netlink::route()?).map(Some) }
+    })
 }
 
 fn join(target: &Target) -> Result<(), Fault> {
     let kinds = [Kind::User, Kind::Net].into_iter().collect();
     foreign_user::join(target, kinds, "the owner of the user namespace has every right inside; user_namespaces(7)")
         .map_err(capability::needs_sys_admin)
-}
-
-fn report(writer: OwnedFd) -> Result<(), Fault> {
-    let seen = through(&Netlink::route()?)?;
-    let answer = serde_json::to_vec(&seen).map_err(|error| Fault::new(format!("cannot write the answer: {error}")))?;
-    own("write the answer", "write(pipe)", || std::fs::File::from(writer).write_all(&answer))
 }

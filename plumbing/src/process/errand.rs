@@ -4,18 +4,59 @@
 //! that the owner serves. So waiting for such a child has a deadline. The surprise: a child that waits for a FUSE file
 //! system may outlive SIGKILL; then we do not wait for its end.
 
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, pidfd_send_signal};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::kernel::look;
+use crate::kernel::{Cloned, exit_now, fork, look, own};
 use crate::process::status::wait_for;
 use crate::process::target::wait_readable;
-use crate::{Fault, Status};
+use crate::{Fault, Status, narrate};
 
 /// How long a child may take to answer. Its work is a few dozen calls.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs `work` in a child, and returns its result. `goal` completes "cannot …", `why` says why it is done in a child.
+///
+/// Under `--dry-run` it runs here, where its calls are only printed.
+pub fn run<T: Serialize + DeserializeOwned>(
+    goal: &str,
+    why: &str,
+    work: impl FnOnce() -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let (reader, writer) = own(goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+    match fork(goal, why)? {
+        Cloned::Child if narrate::is_dry_run() => work(),
+        Cloned::Child => exit_now(match work().and_then(|result| send(goal, writer, &result)) {
+            Ok(()) => Status::SUCCESS,
+            Err(fault) => fault.report(narrate::tool()),
+        }),
+        Cloned::Parent { pid, pidfd } => {
+            drop(writer);
+            let (answer, status) = hear(goal, &reader, pid, &pidfd, PATIENCE)?;
+            understand(goal, &answer, status)
+        }
+    }
+}
+
+fn send(goal: &str, writer: OwnedFd, result: &impl Serialize) -> Result<(), Fault> {
+    let text = serde_json::to_vec(result).map_err(|error| Fault::new(format!("cannot {goal}: {error}")))?;
+    own(goal, "write(pipe)", || std::fs::File::from(writer).write_all(&text))
+}
+
+fn understand<T: DeserializeOwned>(goal: &str, answer: &[u8], status: Status) -> Result<T, Fault> {
+    match status {
+        Status::SUCCESS => serde_json::from_slice(answer)
+            .map_err(|error| Fault::new(format!("cannot {goal}: its answer is incomplete: {error}"))),
+        Status::OURS => Err(Fault::already_told(Status::OURS)),
+        Status(code) => Err(Fault::new(format!("cannot {goal}: the process inside ended with status {code}"))),
+    }
+}
 
 /// Reads all that a child of ours writes into the pipe, and waits for its end. `goal` completes "cannot …".
 pub fn hear(

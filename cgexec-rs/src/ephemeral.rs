@@ -3,9 +3,7 @@
 //! `cgroups(7)`. Everything that can be refused is looked up before the first directory is made. The surprise: on v1
 //! each controller has its own hierarchy, so one group is several directories. `sites.rs` says which.
 
-use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
-use std::hash::{BuildHasher, Hasher};
 use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
@@ -13,6 +11,7 @@ use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::cgroup::mark::{self, Mark, Owner};
 use plumbing::pipeline::guardian::{self, Kept};
+use plumbing::pipeline::name::random;
 use plumbing::pipeline::record::Cgroup;
 use plumbing::{Fault, narrate};
 
@@ -89,7 +88,7 @@ fn make(sites: Vec<Site>, name: &OsStr, owner: Owner) -> Result<Vec<Made>, Fault
 fn make_directories(mut sites: Vec<Site>, name: &OsStr) -> Result<(OsString, Vec<Site>, Vec<Group>), Fault> {
     let mut names = names(name);
     loop {
-        let Some(name) = names.next() else {
+        let Some(name) = names.next().transpose()? else {
             return Err(Fault::new(format!(
                 "cannot make a cgroup: {} is taken, and so are the names with a suffix",
                 first(name).display()
@@ -125,16 +124,15 @@ fn make_all(sites: &mut Vec<Site>, name: &OsStr) -> Result<Vec<Group>, Fault> {
 }
 
 /// Returns the names to try: the plain one, some with a number, then some that nobody could have taken beforehand.
-fn names(name: &OsStr) -> impl Iterator<Item = OsString> {
-    let with = move |suffix: String| {
+fn names(name: &OsStr) -> impl Iterator<Item = Result<OsString, Fault>> {
+    let with = move |suffix: Result<String, Fault>| {
         let mut with = first(name);
-        with.push(suffix);
-        with
+        with.push(suffix?);
+        Ok(with)
     };
-    let numbered = (2..=NUMBERS).map(|number| format!("-{number}"));
-    // The standard library seeds its hashes from getrandom(2).
-    let unpredictable = (0..UNPREDICTABLE).map(|_| format!("-{:016x}", RandomState::new().build_hasher().finish()));
-    std::iter::once(String::new()).chain(numbered).chain(unpredictable).map(with)
+    let numbered = (2..=NUMBERS).map(|number| Ok(format!("-{number}")));
+    let unpredictable = (0..UNPREDICTABLE).map(|_| random().map(|number| format!("-{number:016x}")));
+    std::iter::once(Ok(String::new())).chain(numbered).chain(unpredictable).map(with)
 }
 
 fn first(name: &OsStr) -> OsString {
@@ -194,7 +192,7 @@ mod tests {
 
     #[test]
     fn after_some_numbers_names_are_unpredictable() {
-        let [once, again] = [(); 2].map(|()| names(OsStr::new("web")).collect::<Vec<_>>());
+        let [once, again] = [(); 2].map(|()| names(OsStr::new("web")).collect::<Result<Vec<_>, _>>().unwrap());
         assert_eq!(once[..2], ["cgexec-rs-web", "cgexec-rs-web-2"]);
         assert_eq!(once[..NUMBERS], again[..NUMBERS]);
         assert!(once[NUMBERS..].iter().all(|name| !again.contains(name)), "{once:?} {again:?}");

@@ -4,9 +4,7 @@
 //! One message makes both ends of a veth pair, each in a namespace of its own, so that neither ever appears in the
 //! wrong one. The surprise: the kernel ignores an alias (`IFLA_IFALIAS`) in the message that makes a link.
 
-use std::collections::hash_map::RandomState;
 use std::fmt::Display;
-use std::hash::{BuildHasher, Hasher};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, ParseableParametrized};
@@ -17,6 +15,7 @@ use netlink_packet_route::link::{
 };
 use nix::errno::Errno;
 use plumbing::Fault;
+use plumbing::pipeline::name::random;
 use serde::{Deserialize, Serialize};
 
 use crate::mark::MARK;
@@ -171,7 +170,7 @@ pub fn make_veth(netlink: &Netlink, veth: &Veth<'_>) -> Result<(), Fault> {
         LinkAttribute::IfName(veth.name.to_owned()),
         LinkAttribute::Controller(veth.bridge),
         // A bridge that others made may take the lowest address of its ports: this is none.
-        LinkAttribute::Address([&[HIGH][..], &random_mac()[1..]].concat()),
+        LinkAttribute::Address([&[HIGH][..], &random_mac()?[1..]].concat()),
         LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
@@ -281,16 +280,10 @@ pub fn delete(netlink: &Netlink, what: impl Display, index: u32, why: &str) -> R
     )
 }
 
-/// Returns a random number for a name or an address. The standard library's hash tables are keyed by the kernel's
-/// randomness.
-pub fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
 /// Returns a random MAC address: unicast (lowest bit of the first byte) and locally administered (the bit above it).
-pub fn random_mac() -> [u8; 6] {
-    let [first, rest @ .., _, _] = random().to_be_bytes();
+pub fn random_mac() -> Result<[u8; 6], Fault> {
+    let [first, rest @ .., _, _] = random()?.to_be_bytes();
     let mut mac = [first & !1 | 2, 0, 0, 0, 0, 0];
     mac[1..].copy_from_slice(&rest);
-    mac
+    Ok(mac)
 }

@@ -7,6 +7,7 @@
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
+use plumbing::pipeline::name::random;
 use plumbing::pipeline::record::Interface;
 use plumbing::{Fault, narrate};
 
@@ -56,7 +57,7 @@ impl Outside {
         Ok(Outside {
             netlink: Netlink::route()?,
             bridge: asked.bridge.clone(),
-            veth: HostEnd { name: format!("veth{:08x}", link::random() as u32), exists: false, index: None },
+            veth: HostEnd { name: format!("veth{:08x}", random()? as u32), exists: false, index: None },
             alias: String::new(),
             owner,
             asked: asked.clone(),
@@ -92,7 +93,7 @@ impl Outside {
             }
             return Ok(bridge.index);
         }
-        link::make_bridge(&self.netlink, &asked.bridge, link::random_mac())?;
+        link::make_bridge(&self.netlink, &asked.bridge, link::random_mac()?)?;
         self.is_bridge_unmarked = true;
         let index = made(&self.netlink, &asked.bridge)?.index;
         link::set_alias(&self.netlink, &asked.bridge, index, MARK)?;

@@ -4,6 +4,11 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::Fault;
+use crate::kernel::look;
+
 /// Checks a name of at most `longest` bytes; the error says what is valid.
 pub fn check(name: &OsStr, longest: usize) -> Result<(), String> {
     let bytes = name.as_bytes();
@@ -13,6 +18,14 @@ pub fn check(name: &OsStr, longest: usize) -> Result<(), String> {
     is_valid
         .then_some(())
         .ok_or_else(|| format!("valid are 1 to {longest} bytes without / and control characters, other than . and .."))
+}
+
+/// Returns a random number, for a part of a name that nobody can have taken before us. `getrandom(2)`.
+pub fn random() -> Result<u64, Fault> {
+    let mut bytes = [0; 8];
+    // The kernel fills so few bytes completely.
+    look("choose a name", "getrandom(8)", || getrandom(&mut bytes, GetRandomFlags::empty()))?;
+    Ok(u64::from_ne_bytes(bytes))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use plumbing::command_line::options::Narration;
 use plumbing::confinement::privilege::set_oom_score_adj;
 use plumbing::pipeline::assembly::Hold;
-use plumbing::pipeline::pipe::Stage;
+use plumbing::pipeline::pipe::{self, Stage};
 use plumbing::pipeline::record::Process;
 use plumbing::process::environment::Environment;
 use plumbing::process::exposure::Exposure;
@@ -156,11 +156,8 @@ impl LastStage {
     fn apply(&self) -> Result<Status, Fault> {
         // May execute a sealed copy, so it comes before the record is taken out of the pipe.
         self.command.seal()?;
-        let mut stage = Stage::receive()?;
-        match self.enter(&mut stage) {
-            Ok(status) => self.finish(stage, status),
-            Err(fault) => Err(stage.abandon(self.keep_on_error, fault)),
-        }
+        let (stage, status) = pipe::sink(self.keep_on_error, |stage| self.enter(stage))?;
+        self.finish(stage, status)
     }
 
     fn enter(&self, stage: &mut Stage) -> Result<Status, Fault> {

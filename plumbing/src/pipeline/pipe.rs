@@ -31,15 +31,22 @@ pub struct Stage {
 /// Runs a filter stage: takes a container from stdin, applies `apply`, passes it on. When anything fails, the container
 /// ends (if it is an unfinished hold, and not with `keep_on_error`), and so does the pipeline.
 pub fn filter(keep_on_error: bool, apply: impl FnOnce(&mut Stage) -> Result<(), Fault>) -> Result<Status, Fault> {
-    let mut stage = Stage::receive()?;
-    let untouched = stage.record.clone();
-    let applied = apply(&mut stage).and_then(|()| {
+    let (stage, ()) = sink(keep_on_error, |stage| {
+        let untouched = stage.record.clone();
+        apply(stage)?;
         // A dry run changed nothing, so it adds nothing; the next stages still get their container.
         let record = if narrate::is_dry_run() { &untouched } else { &stage.record };
         pass_on(record, stage.lease_fd())
-    });
-    match applied {
-        Ok(()) => stage.release().map(|()| Status::SUCCESS),
+    })?;
+    stage.release().map(|()| Status::SUCCESS)
+}
+
+/// Runs the last stage: takes a container from stdin and applies `apply`. When that fails, the container ends as with
+/// [`filter`]; else the caller decides what happens to it.
+pub fn sink<T>(keep_on_error: bool, apply: impl FnOnce(&mut Stage) -> Result<T, Fault>) -> Result<(Stage, T), Fault> {
+    let mut stage = Stage::receive()?;
+    match apply(&mut stage) {
+        Ok(done) => Ok((stage, done)),
         Err(fault) => Err(stage.abandon(keep_on_error, fault)),
     }
 }
@@ -62,7 +69,7 @@ pub fn inspect(mut look_at: impl FnMut(&mut Record, &Target) -> Result<(), Fault
 
 impl Stage {
     /// Takes the record from stdin, and with it the responsibility for the container.
-    pub fn receive() -> Result<Stage, Fault> {
+    fn receive() -> Result<Stage, Fault> {
         let shown = record_in::show()?;
         let record = Record::parse(&shown.line)?;
         let target = Target::open(record.init())?;
@@ -138,7 +145,7 @@ impl Stage {
     }
 
     /// Ends the container if it is unfinished, unless it must be kept; returns the fault that led here.
-    pub fn abandon(self, keep_on_error: bool, fault: Fault) -> Fault {
+    fn abandon(self, keep_on_error: bool, fault: Fault) -> Fault {
         let Hold::Unfinished(lease) = self.hold else { return fault };
         if keep_on_error {
             // Two things went wrong then, and neither text reports the other.

@@ -27,17 +27,6 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_MAGICLINKS)
     .union(ResolveFlags::NO_XDEV);
 
-/// The hierarchies to which the controllers of this machine are attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// One hierarchy for all controllers.
-    V2,
-    /// One hierarchy per controller, or a few for all of them.
-    V1,
-    /// Controllers in v1 hierarchies, with v2 also mounted, usually without controllers.
-    Hybrid,
-}
-
 /// The hierarchies that we are in, mounted or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchies(Vec<Hierarchy>);
@@ -123,17 +112,6 @@ impl Hierarchies {
             };
             Fault::new(format!("cannot use the {controller} controller: {what} {why}"))
         })
-    }
-
-    /// Returns the layout of this machine; `None` if no hierarchy is mounted.
-    pub fn layout(&self) -> Option<Layout> {
-        let v1 = self.iter().any(|hierarchy| hierarchy.version == 1 && hierarchy.is_mounted());
-        match (v1, self.v2()) {
-            (true, Some(_)) => Some(Layout::Hybrid),
-            (true, None) => Some(Layout::V1),
-            (false, Some(_)) => Some(Layout::V2),
-            (false, None) => None,
-        }
     }
 }
 
@@ -290,7 +268,6 @@ mod tests {
     #[test]
     fn a_hybrid_machine_has_its_controllers_in_v1() {
         let found = parse(MEMBER, HYBRID);
-        assert_eq!(found.layout(), Some(Layout::Hybrid));
         assert_eq!(found.of("memory").unwrap().own_path(), Path::new("/box/a:b"));
         assert_eq!(found.of("cpuacct").unwrap().name(), "cpu,cpuacct");
         assert_eq!(found.v1("name=systemd").unwrap().mounts[0].point, Path::new("/sys/fs/cgroup/systemd"));
@@ -302,7 +279,7 @@ mod tests {
     #[test]
     fn a_pure_v2_machine_needs_no_fixed_place() {
         let found = parse("0::/user.slice/a b\n", "30 1 0:26 / /my\\040groups rw - cgroup2 none rw,nsdelegate");
-        assert_eq!(found.layout(), Some(Layout::V2));
+        assert!(found.iter().all(|hierarchy| hierarchy.version == 2));
         let v2 = found.of("memory").unwrap();
         assert_eq!(
             (v2.own_path(), v2.mounts[0].point.as_path()),
@@ -314,7 +291,7 @@ mod tests {
     fn the_mount_that_shows_more_of_the_hierarchy_is_chosen() {
         let found = parse("0::/\n", "1 1 0:9 /a/b /one rw - cgroup2 none rw\n2 1 0:9 / /two rw - cgroup2 none rw");
         assert_eq!(found.v2().unwrap().mounts[0].point, Path::new("/two"));
-        assert_eq!(parse("0::/\n", "").layout(), None);
+        assert!(parse("0::/\n", "").v2().is_none());
     }
 
     #[test]

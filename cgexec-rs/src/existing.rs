@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn controllers_of_one_hierarchy_are_joined_once() {
-        let mountinfo = b"1 1 0:9 / /c rw - cgroup none rw,cpu,cpuacct\n2 1 0:8 / /m rw - cgroup none rw,memory\n";
+        let mountinfo = b"1 9 0:9 / /c rw - cgroup none rw,cpu,cpuacct\n2 9 0:8 / /m rw - cgroup none rw,memory\n";
         let all = Hierarchies::parse(b"3:memory:/\n2:cpu,cpuacct:/\n1:name=x:/\n0::/\n", mountinfo);
         let of = |word: &str| Existing::parse(OsStr::new(word)).unwrap().hierarchies(&all).map(|found| found.len());
         assert_eq!(of("cpu,cpuacct:x").unwrap(), 1);

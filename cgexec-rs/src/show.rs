@@ -3,13 +3,15 @@
 //! The surprise: the init of a hold stays outside the container's group, so for a hold the group is taken from the
 //! record; for every other process it is taken from the kernel, whatever the record says.
 
-use plumbing::Fault;
+use std::collections::BTreeSet;
+
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::command_line::columns::aligned;
 use plumbing::command_line::units::{bytes, percent};
 use plumbing::pipeline::assembly;
 use plumbing::pipeline::record::{Cgroup, Record, Usage};
 use plumbing::process::target::Target;
+use plumbing::{Fault, narrate};
 
 /// Adds groups, limits and usage to the record of a process.
 pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {
@@ -25,6 +27,10 @@ pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {
 pub(crate) fn text(pid: Option<i32>, json: bool) -> Result<String, Fault> {
     let target = Target::of_pid(pid.unwrap_or(std::process::id() as i32))?;
     let shown = Usage::of_process(&target)?;
+    if !json {
+        // The table has room for a question mark only.
+        shown.unreadable.values().collect::<BTreeSet<_>>().into_iter().for_each(narrate::remark);
+    }
     if json { plumbing::json::line("the cgroup's limits and usage", &shown) } else { Ok(table(&shown)) }
 }
 
@@ -50,6 +56,11 @@ fn table(shown: &Usage) -> String {
             .as_ref()
             .map(|cpu| format!("{}.{:02}s", cpu.usage_usec / 1_000_000, cpu.usage_usec / 10_000 % 100));
         row("cpu", [used.unwrap_or_else(none), quota.unwrap_or_else(|| "max".to_owned()), none()]);
+    }
+    for controller in shown.unreadable.keys() {
+        let unknown = || "?".to_owned();
+        let path = shown.cgroup.paths.get(controller).unwrap_or(&shown.cgroup.path).shown();
+        rows.push([controller.clone(), unknown(), unknown(), unknown(), path]);
     }
     if rows.len() == 1 {
         let path = shown.cgroup.path.shown();

@@ -148,14 +148,14 @@ const EXAMPLES: &[Example] = &[
     example(
         "a container's root, without privilege",
         Anyone,
-        "$ unshare-rs --map-root-user --mount --pid --fork -- chroot-rs --std ./rootfs -- /bin/sh -c 'echo $$; ls /proc/sys/kernel/hostname'\n\
+        "$ unshare-rs --map-root-user --mount --pid --ipc --fork -- chroot-rs --std ./rootfs -- /bin/sh -c 'echo $$; ls /proc/sys/kernel/hostname'\n\
          1\n\
          /proc/sys/kernel/hostname\n",
     ),
     example(
         "the host's own system, read-only",
         Anyone,
-        "$ unshare-rs --map-root-user --mount --pid --fork -- chroot-rs --std --host-root -- sh -c 'touch /usr/here'\n\
+        "$ unshare-rs --map-root-user --mount --pid --ipc --fork -- chroot-rs --std --host-root -- sh -c 'touch /usr/here'\n\
          touch: cannot touch '/usr/here': Read-only file system\n",
     ),
     example(
@@ -169,7 +169,7 @@ const EXAMPLES: &[Example] = &[
     example(
         "in a pipeline: the last stage confines its command",
         Anyone,
-        "$ unshare-rs --hold --map-root-user --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/sh -c 'grep NoNewPrivs /proc/self/status'\n\
+        "$ unshare-rs --hold --map-root-user --mount --pid --ipc | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/sh -c 'grep NoNewPrivs /proc/self/status'\n\
          NoNewPrivs:\t1\n",
     ),
 ];

@@ -16,7 +16,7 @@ const EXAMPLES: &str = "
   chroot-rs /mnt/rescue /bin/bash
   chroot-rs --user www-data --group adm /srv/site /bin/sh
   unshare-rs --mount --pid --ipc --uts --fork -- chroot-rs --std ./rootfs -- /bin/sh
-  unshare-rs --user --map-root-user --mount --pid --fork -- chroot-rs --std --host-root -- ps aux
+  unshare-rs --user --map-root-user --mount --pid --ipc --fork -- chroot-rs --std --host-root -- ps aux
   chroot-rs --read-only --bind ./src:/src --tmpfs /tmp:size=64m ./rootfs -- make -C /src
   chroot-rs --overlay ./layer2:./layer1 --proc /proc --dev /dev -- /bin/sh
   unshare-rs --mount --pid --net --fork -- chroot-rs --oci ./bundle --exec-fifo ./start

@@ -11,6 +11,7 @@ pub mod foreign_descriptor;
 pub mod foreign_user;
 pub mod forward;
 pub mod kernel_text;
+pub mod mount_tree;
 pub mod mountinfo;
 pub mod namespace;
 pub mod nsid;

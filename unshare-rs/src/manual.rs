@@ -304,7 +304,7 @@ const EXAMPLES: &[Example] = &[
     example(
         "the start of a container",
         Anyone,
-        "$ unshare-rs --map-root-user --mount --pid --fork --kill-child -- chroot-rs --std ./rootfs -- sh -c 'echo $$'\n\
+        "$ unshare-rs --map-root-user --mount --pid --ipc --fork --kill-child -- chroot-rs --std ./rootfs -- sh -c 'echo $$'\n\
          1\n",
     ),
     example(

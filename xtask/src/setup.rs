@@ -19,6 +19,7 @@ const PACKAGES: &[&str] = &[
     "jq",
     "lxc",
     "nftables",
+    "perl",
     "podman",
     "runc",
     "strace",

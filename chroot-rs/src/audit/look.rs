@@ -8,6 +8,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use plumbing::process::kernel_text;
+use plumbing::process::mount_tree;
 use plumbing::process::mountinfo::{self, Mount};
 use rustix::fs::{Mode, OFlags};
 
@@ -104,7 +105,7 @@ pub(crate) fn named(pid: i32) -> String {
 
 /// Lists the mounts below our root, if there is a /proc.
 pub(crate) fn mounts() -> Option<Vec<Mount>> {
-    mountinfo::own().ok()
+    mountinfo::own().ok().map(mount_tree::reachable)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use plumbing::pipeline::record::{Cgroup, Record, Usage};
 use plumbing::process::target::Target;
 use serde::Serialize;
 
+use super::reading::Reading;
+
 /// The cgroups of a process, as a member of `isolation`.
 #[derive(Debug, Serialize)]
 pub(super) struct Group {
@@ -20,12 +22,12 @@ pub(super) struct Group {
 }
 
 /// The limits that apply; `None` if there is none.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct Effective {
     #[serde(rename = "memory.max")]
-    pub(super) memory: Option<u64>,
+    pub(super) memory: Reading<Option<u64>>,
     #[serde(rename = "pids.max")]
-    pub(super) pids: Option<u64>,
+    pub(super) pids: Reading<Option<u64>>,
 }
 
 impl Group {
@@ -38,34 +40,38 @@ impl Group {
             }
             _ => Usage::of_process(target)?,
         };
-        let above = Effective::above(target)?;
+        let (memory, pids) = limits_above(target)?;
         let limit = |name: &str| usage.cgroup.limits.get(name).and_then(|limit| limit.as_u64());
+        // A limit above that we can see is known even if the group itself cannot be read; its absence is not.
+        let reading = |controller: &str, known: Option<u64>| match (usage.unreadable.get(controller), known) {
+            (Some(reason), None) => Reading::Hidden { unreadable: reason.clone() },
+            (_, known) => Reading::Value(known),
+        };
         let effective = Effective {
-            memory: smallest(above.memory, limit("memory.max")),
-            pids: smallest(above.pids, limit("pids.max")),
+            memory: reading("memory", smallest(memory, limit("memory.max"))),
+            pids: reading("pids", smallest(pids, limit("pids.max"))),
         };
         Ok(Group { usage, effective })
     }
 }
 
-impl Effective {
-    fn above(target: &Target) -> Result<Effective, Fault> {
-        let mut effective = Effective::default();
-        for hierarchy in Hierarchies::of_process(target)?.iter().filter(|hierarchy| hierarchy.is_mounted()) {
-            for path in hierarchy.own_path().ancestors() {
-                // Groups above our own view cannot be opened.
-                let Ok(group) = hierarchy.open(path) else { continue };
-                let member = Member { controllers: hierarchy.controllers.clone(), group };
-                if member.serves("memory") {
-                    effective.memory = smallest(effective.memory, member.memory_limits()?.0);
-                }
-                if member.serves("pids") {
-                    effective.pids = smallest(effective.pids, member.pids_limit()?);
-                }
+/// Returns the smallest limits of memory and processes of its groups and those above, as far as they can be opened.
+fn limits_above(target: &Target) -> Result<(Option<u64>, Option<u64>), Fault> {
+    let (mut memory, mut pids) = (None, None);
+    for hierarchy in Hierarchies::of_process(target)?.iter().filter(|hierarchy| hierarchy.is_mounted()) {
+        for path in hierarchy.own_path().ancestors() {
+            // Groups above our own view cannot be opened.
+            let Ok(group) = hierarchy.open(path) else { continue };
+            let member = Member { controllers: hierarchy.controllers.clone(), group };
+            if member.serves("memory") {
+                memory = smallest(memory, member.memory_limits()?.0);
+            }
+            if member.serves("pids") {
+                pids = smallest(pids, member.pids_limit()?);
             }
         }
-        Ok(effective)
     }
+    Ok((memory, pids))
 }
 
 fn smallest(one: Option<u64>, other: Option<u64>) -> Option<u64> {

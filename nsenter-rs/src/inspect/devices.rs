@@ -129,7 +129,7 @@ pub(super) fn of_making(target: &Target, table: &MountTable, standing: &Standing
         let has_files = PLAIN.contains(&mount.fs_type.as_str()) || mount.fs_type == "overlay";
         has_files && mount.fs_type != "devtmpfs" && !mount.is_read_only() && !mount.has("nodev")
     };
-    for mount in table.mounts.iter().filter(takes) {
+    for mount in table.in_reach(standing.may_unmount).filter(takes) {
         let reason =
             "with CAP_MKNOD it can create the host's disks there: neither nodev nor its cgroup prevents their use";
         findings.add_at(Severity::Danger, "device-creation", reason, Text::from(mount.point.as_path()));

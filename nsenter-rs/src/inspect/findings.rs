@@ -109,6 +109,8 @@ pub(super) struct Standing {
     /// Whether the process is uid 0 inside, or can become it.
     pub(super) is_root: bool,
     pub(super) no_new_privs: bool,
+    /// Whether it holds, or gets at its next execve(2), the capability to unmount in its mount namespace.
+    pub(super) may_unmount: bool,
     /// The capabilities with power over the host that it holds, or gets at its next execve(2).
     pub(super) power: CapabilitySet,
 }
@@ -130,6 +132,7 @@ impl Standing {
             maps_root: in_host_user || ids.is_some_and(|ids| ids.root_outside == Some(0)),
             is_root,
             no_new_privs: status.no_new_privs,
+            may_unmount: (if is_root { held | status.bounding } else { held }).contains(CapabilitySet::SYS_ADMIN),
             power,
         }
     }

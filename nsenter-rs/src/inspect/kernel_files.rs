@@ -60,7 +60,7 @@ pub(super) struct KernelFile {
 pub(super) fn of(table: &MountTable, standing: &Standing, findings: &mut Findings) -> List<KernelFile> {
     let (mut files, mut seen) = (List::new(), HashSet::new());
     let is_one = |mount: &&Mount| mount.fs_type == "proc" || mount.fs_type == "sysfs";
-    for (number, mount) in table.mounts.iter().filter(is_one).enumerate() {
+    for (number, mount) in table.in_reach(standing.may_unmount).filter(is_one).enumerate() {
         if number == MOST {
             findings.add(Severity::Weakness, "not-all-read", "it has more mounts of /proc and /sys than are examined");
             break;

@@ -1,48 +1,42 @@
 //! A process's mounts, and which mount is at a path. `proc_pid_mountinfo(5)`, `mount_namespaces(7)`.
 //!
-//! Paths are compared as text and never followed: the order of the mounts decides in which mount a path ends. The
-//! surprise: the mount of a later line may be under that of an earlier one, so the order is that of the tree, by
-//! parent.
+//! The host may show the same directory at several places: each of them says what the files mean to the host.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
+use plumbing::process::mount_tree::MountTree;
 use plumbing::process::mountinfo::Mount;
 use plumbing::process::target::Target;
 
 use super::reading::each_line;
 
-/// The mounts of a process.
 #[derive(Debug)]
 pub(super) struct MountTable {
     pub(super) mounts: Vec<Mount>,
     /// Whether the whole table was read.
     pub(super) is_whole: bool,
-    /// The mounts by parent and mount point; those whose parent we may not see have the parent `None`.
-    children: HashMap<Option<u64>, HashMap<PathBuf, usize>>,
+    tree: MountTree,
     ids: HashSet<u64>,
     by_device: HashMap<(u32, u32), Vec<usize>>,
 }
 
 impl MountTable {
-    /// Reads the mounts of a process, as far as the limit allows.
     pub(super) fn of(target: &Target) -> Result<MountTable, Fault> {
         let mut mounts = Vec::new();
         let is_whole = each_line(target, "mountinfo", |line| mounts.extend(Mount::parse(line)))?;
         Ok(MountTable::new(mounts, is_whole))
     }
 
-    /// Builds the table from its mounts.
     pub(super) fn new(mounts: Vec<Mount>, is_whole: bool) -> MountTable {
         let ids: HashSet<u64> = mounts.iter().map(|mount| mount.id).collect();
-        let (mut children, mut by_device) = (HashMap::<_, HashMap<_, _>>::new(), HashMap::<_, Vec<_>>::new());
+        let mut by_device = HashMap::<_, Vec<_>>::new();
         for (index, mount) in mounts.iter().enumerate() {
-            let parent = Some(mount.parent).filter(|parent| *parent != mount.id && ids.contains(parent));
-            children.entry(parent).or_default().insert(mount.point.clone(), index);
             by_device.entry(mount.device).or_default().push(index);
         }
-        MountTable { mounts, is_whole, children, ids, by_device }
+        let tree = MountTree::of(&mounts);
+        MountTable { mounts, is_whole, tree, ids, by_device }
     }
 
     /// Returns whether a mount with this id is in the table.
@@ -50,30 +44,41 @@ impl MountTable {
         self.ids.contains(&id)
     }
 
+    /// Returns the mounts that a process can reach: a mount under another one only if it may unmount the latter.
+    pub(super) fn in_reach(&self, may_unmount: bool) -> impl Iterator<Item = &Mount> {
+        let leads = move |index: usize| may_unmount || self.tree.leads_to(&self.mounts, index);
+        self.mounts.iter().enumerate().filter(move |(index, _)| leads(*index)).map(|(_, mount)| mount)
+    }
+
     /// Returns the mount in which a path ends.
     pub(super) fn at(&self, path: &Path) -> Option<&Mount> {
-        let mut current: Option<&Mount> = None;
-        let mut way: Vec<_> = path.ancestors().collect();
-        while let Some(step) = way.pop() {
-            let on_top = |below: Option<&Mount>| {
-                let index = self.children.get(&below.map(|mount| mount.id))?.get(step)?;
-                Some(&self.mounts[*index])
-            };
-            // Several mounts may be on top of each other at the same point.
-            while let Some(mount) = on_top(current) {
-                current = Some(mount);
-            }
-        }
-        current
+        self.tree.at(&self.mounts, path).map(|index| &self.mounts[index])
     }
 
     /// Returns the path at which these mounts show what a mount of another table shows.
     pub(super) fn path_of(&self, mount: &Mount) -> Option<PathBuf> {
-        let same = self.by_device.get(&mount.device)?.iter().map(|index| &self.mounts[*index]);
-        let shows = same.filter(|own| mount.root.starts_with(&own.root));
-        let own = shows.min_by_key(|own| std::cmp::Reverse(own.root.as_os_str().len()))?;
-        let below = mount.root.strip_prefix(&own.root).ok()?;
-        Some(if below.as_os_str().is_empty() { own.point.clone() } else { own.point.join(below) })
+        self.paths_of(mount).into_iter().next()
+    }
+
+    /// Returns all such paths, those of the mounts that show the least first.
+    pub(super) fn paths_of(&self, mount: &Mount) -> Vec<PathBuf> {
+        let Some(same) = self.by_device.get(&mount.device) else { return Vec::new() };
+        let mut shows: Vec<&Mount> = same.iter().map(|index| &self.mounts[*index]).collect();
+        shows.retain(|own| mount.root.starts_with(&own.root));
+        shows.sort_by_key(|own| std::cmp::Reverse(own.root.as_os_str().len()));
+        let path = |own: &Mount| {
+            let below = mount.root.strip_prefix(&own.root).ok()?;
+            Some(if below.as_os_str().is_empty() { own.point.clone() } else { own.point.join(below) })
+        };
+        shows.into_iter().filter_map(path).collect()
+    }
+
+    /// Returns the places where these mounts show a part of what a mount of another table shows: their paths, with the path
+    /// of the part below the mount.
+    pub(super) fn parts_of(&self, mount: &Mount) -> Vec<(PathBuf, PathBuf)> {
+        let same = self.by_device.get(&mount.device).into_iter().flatten().map(|index| &self.mounts[*index]);
+        let part = |own: &Mount| Some((own.point.clone(), own.root.strip_prefix(&mount.root).ok()?.to_owned()));
+        same.filter_map(part).filter(|(_, below)| !below.as_os_str().is_empty()).collect()
     }
 
     /// Returns the peer groups of the mounts in this table.
@@ -117,5 +122,18 @@ mod tests {
         assert_eq!(of("7 6 0:9 /docker.sock /s rw - tmpfs b rw"), Some(PathBuf::from("/run/docker.sock")));
         assert_eq!(of("7 6 254:0 / /host rw - ext4 a rw"), Some(PathBuf::from("/")));
         assert_eq!(of("7 6 0:77 / /tmp rw - tmpfs b rw"), None);
+    }
+
+    #[test]
+    fn every_place_of_the_host_is_found() {
+        let host = table(&[
+            "1 0 254:0 / / rw - ext4 a rw",
+            "2 1 254:0 /etc /srv/a rw - ext4 a rw",
+            "3 1 254:0 /data/etc /opt rw - ext4 a rw",
+        ]);
+        let mount = |line: &str| Mount::parse(line.as_bytes()).unwrap();
+        assert_eq!(host.paths_of(&mount("7 6 254:0 /etc /x rw - ext4 a rw")), [Path::new("/srv/a"), Path::new("/etc")]);
+        let parts = host.parts_of(&mount("7 6 254:0 /data /x rw - ext4 a rw"));
+        assert_eq!(parts, [(PathBuf::from("/opt"), PathBuf::from("etc"))]);
     }
 }

@@ -62,7 +62,7 @@ impl Mounts {
         let peers = judge.host.peer_groups();
         let host_procs: HashSet<_> =
             judge.host.mounts.iter().filter(|mount| mount.fs_type == "proc").map(|mount| mount.device).collect();
-        for mount in &table.mounts {
+        for mount in table.in_reach(judge.standing.may_unmount) {
             judge.kernel_file_system(mount, findings);
             if mount.fs_type == "proc" && judge.own_pids && host_procs.contains(&mount.device) {
                 let reason = "a /proc of the host: it shows the host's processes, and root reaches their files through /proc/PID/root";
@@ -79,8 +79,12 @@ impl Mounts {
             }
             // Before the host's table is searched: the name alone is enough for a finding.
             judge.socket(mount, findings);
-            let Some(host) = judge.host.path_of(mount) else { continue };
-            judge.files(mount, &host, findings);
+            let places = judge.host.paths_of(mount);
+            places.iter().for_each(|host| judge.files(mount, host, &mount.point, findings));
+            for (host, below) in judge.host.parts_of(mount) {
+                judge.files(mount, &host, &mount.point.join(below), findings);
+            }
+            let Some(host) = places.into_iter().next() else { continue };
             let bytes = host.as_os_str().len() + mount.point.as_os_str().len();
             let entry = OfHost {
                 point: point(mount),
@@ -112,7 +116,9 @@ impl Judge<'_> {
         }
     }
 
-    fn files(&self, mount: &Mount, host: &Path, findings: &mut Findings) {
+    /// Judges files of the host, which are at `host` there and at `at` inside.
+    fn files(&self, mount: &Mount, host: &Path, at: &Path, findings: &mut Findings) {
+        let point = |_: &Mount| Text::from(at);
         let is_in = |list: &[&str]| list.iter().any(|known| Path::new(known) == host);
         // A read-only mount is not a way out by itself.
         let severity = if mount.is_read_only() { Weakness } else { self.severity_as_root() };
@@ -131,7 +137,7 @@ impl Judge<'_> {
         for socket in &self.sockets {
             let below = socket.strip_prefix(host).ok().filter(|below| !below.as_os_str().is_empty());
             let Some(below) = below else { continue };
-            let shown = PathBuf::from(&mount.point).join(below);
+            let shown = PathBuf::from(at).join(below);
             findings.add_at(Danger, "engine-socket", ENGINE, Text::from(shown.as_path()));
         }
     }
@@ -210,6 +216,9 @@ mod tests {
         "2 1 0:9 / /run rw - tmpfs b rw",
         "3 1 0:5 / /proc rw - proc p rw",
         "4 1 0:6 / /dev rw - devtmpfs d rw",
+        "5 1 254:7 / /boot rw - ext4 v rw",
+        "6 1 254:7 / /mnt/b rw - ext4 v rw",
+        "7 1 254:8 /homes/of-root /root rw - ext4 w rw",
     ];
 
     fn table(lines: &[&str]) -> MountTable {
@@ -218,7 +227,7 @@ mod tests {
 
     /// Returns severity, id and place of the findings about one mount of a container.
     fn found(line: &str, is_root: bool, power: CapabilitySet) -> Vec<String> {
-        let standing = Standing { maps_root: is_root, is_root: true, no_new_privs: true, power };
+        let standing = Standing { maps_root: is_root, is_root: true, no_new_privs: true, may_unmount: false, power };
         let host = table(HOST);
         let sockets = vec![Path::new("/run/docker.sock"), Path::new("/var/lib/lxd/unix.socket")];
         let judge = Judge { host: &host, standing: &standing, own_pids: true, sockets };
@@ -251,6 +260,10 @@ mod tests {
             ),
             ("9 8 254:0 /x /a rw shared:1 - ext4 a rw", &["Weakness propagates-to-host /a"]),
             ("9 8 254:0 /x /a rw shared:2 - ext4 a rw", &[]),
+            // The host shows its /boot at another place, too, and /root from a directory below another one.
+            ("9 8 254:7 / /a rw - ext4 v rw", &["Danger host-directory /a"]),
+            ("9 8 254:8 /homes /a rw - ext4 w rw", &["Danger host-directory /a/of-root"]),
+            ("9 8 254:8 /homes /a ro - ext4 w rw", &["Weakness host-directory /a/of-root"]),
             ("9 8 0:5 / /a ro - proc p rw", &["Danger host-proc /a"]),
             ("9 8 0:6 / /dev rw - devtmpfs d rw", &["Danger host-devices /dev"]),
             ("9 8 0:6 / /dev rw,nodev - devtmpfs d rw", &[]),
@@ -264,6 +277,27 @@ mod tests {
             let judged: Vec<_> = all.iter().filter(|finding| !finding.contains("unmasked")).collect();
             assert_eq!(judged, expected, "{line}");
         }
+    }
+
+    #[test]
+    fn a_mount_under_another_one_is_a_danger_only_to_those_who_may_unmount() {
+        let lines = [
+            "7 0 254:9 / / rw - ext4 a rw",
+            "8 7 0:7 / /a rw - debugfs d rw",
+            "9 8 0:77 / /a rw - tmpfs t rw",
+            "10 7 254:0 /etc /b/c rw - ext4 a rw",
+            "11 7 0:77 / /b rw - tmpfs t rw",
+        ];
+        let found = |may_unmount: bool| {
+            let power = CapabilitySet::empty();
+            let standing = Standing { maps_root: true, is_root: true, no_new_privs: true, may_unmount, power };
+            let host = table(HOST);
+            let judge = Judge { host: &host, standing: &standing, own_pids: true, sockets: Vec::new() };
+            let mut findings = Findings::default();
+            Mounts::of(&table(&lines), &judge, &mut findings);
+            findings.iter().count()
+        };
+        assert_eq!((found(false), found(true)), (0, 2));
     }
 
     #[test]

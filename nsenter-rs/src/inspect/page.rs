@@ -117,18 +117,26 @@ fn confinement(isolation: &Isolation, rows: &mut Rows) {
 fn limits(group: &Group, rows: &mut Rows) {
     let usage = &group.usage;
     let path = |controller: &str| usage.cgroup.paths.get(controller).unwrap_or(&usage.cgroup.path).shown();
-    let of = |current: Option<String>, max: Option<String>| {
-        let max = max.map_or_else(|| "no limit".to_owned(), |max| format!("at most {max}"));
-        current.map_or_else(|| max.clone(), |current| format!("{current}, {max}"))
+    let of = |current: Option<String>, max: String| match current {
+        Some(current) => format!("{current}, {max}"),
+        None => max,
     };
+    let at_most = |max: Option<String>| max.map_or_else(|| "no limit".to_owned(), |max| format!("at most {max}"));
+    let effective = |max: &Reading<Option<u64>>, unit: fn(u64) -> String| max.shown(|max| at_most(max.map(unit)));
     let memory = usage.memory.as_ref().map(|memory| bytes(memory.current));
-    rows.add("memory", format!("{} ({})", of(memory, group.effective.memory.map(bytes)), path("memory")));
+    rows.add("memory", format!("{} ({})", of(memory, effective(&group.effective.memory, bytes)), path("memory")));
     let pids = usage.pids.as_ref().map(|pids| pids.current.to_string());
-    rows.add("processes", format!("{} ({})", of(pids, group.effective.pids.map(|max| max.to_string())), path("pids")));
+    rows.add(
+        "processes",
+        format!("{} ({})", of(pids, effective(&group.effective.pids, |max| max.to_string())), path("pids")),
+    );
+    if let Some(reason) = usage.unreadable.get("cpu") {
+        return rows.add("cpu", format!("not readable: {reason}"));
+    }
     let quota = usage.cgroup.limits.get("cpu.max").and_then(|limit| percent(limit.as_str()?));
     let used = usage.cpu.as_ref();
     let used = used.map(|cpu| format!("{}.{:02}s", cpu.usage_usec / 1_000_000, cpu.usage_usec / 10_000 % 100));
-    rows.add("cpu", format!("{} ({})", of(used, quota), path("cpu")));
+    rows.add("cpu", format!("{} ({})", of(used, at_most(quota)), path("cpu")));
 }
 
 fn files(isolation: &Isolation, rows: &mut Rows) {

@@ -13,6 +13,7 @@ use super::cgroup::Group;
 use super::confinement::Confinement;
 use super::findings::{Findings, Severity, Standing};
 use super::namespaces::Namespaces;
+use super::reading::Reading;
 use Severity::{Danger, Weakness};
 
 /// The capabilities beyond Docker's default that are dangerous for the host, and what they allow.
@@ -133,10 +134,19 @@ pub(super) fn of_confinement(confinement: &Confinement, standing: &Standing, fin
 
 /// Adds a finding for each missing limit.
 pub(super) fn of_cgroup(group: &Group, findings: &mut Findings) {
-    if group.effective.memory.is_none() {
+    for (what, reading) in [("memory", &group.effective.memory), ("number of processes", &group.effective.pids)] {
+        if let Reading::Hidden { unreadable } = reading {
+            findings.add(
+                Weakness,
+                "limit-not-readable",
+                format!("whether its {what} is limited is not known: {unreadable}"),
+            );
+        }
+    }
+    if matches!(group.effective.memory, Reading::Value(None)) {
         findings.add(Weakness, "no-memory-limit", "none of its cgroups limits memory: it can use up the host's memory");
     }
-    if group.effective.pids.is_none() {
+    if matches!(group.effective.pids, Reading::Value(None)) {
         findings.add(
             Weakness,
             "no-pids-limit",

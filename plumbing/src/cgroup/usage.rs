@@ -25,6 +25,9 @@ pub struct Member {
     pub group: Group,
 }
 
+/// The controllers whose limits and usage are reported.
+const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+
 /// A group in which a process is.
 struct Place<'p> {
     hierarchy: &'p Hierarchy,
@@ -84,7 +87,13 @@ impl Usage {
         let has_limits = |hierarchy: &&Hierarchy| hierarchy.version == 1 || v2_has_limits(&hierarchies);
         let mounted = hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()).filter(has_limits);
         let place = |hierarchy| Place { hierarchy, controllers: &hierarchy.controllers, path: hierarchy.own_path() };
-        Usage::of_places(&mounted.map(place).collect::<Vec<_>>())
+        let mut usage = Usage::of_places(&mounted.map(place).collect::<Vec<_>>(), &hierarchies)?;
+        for controller in CONTROLLERS {
+            if let Err(fault) = hierarchies.of(controller) {
+                usage.unreadable.insert(controller.to_owned(), fault.to_string());
+            }
+        }
+        Ok(usage)
     }
 
     /// Returns the usage of the groups in a record.
@@ -96,18 +105,28 @@ impl Usage {
             let hierarchy = hierarchies.v1(controller)?;
             Some(Place { hierarchy, controllers: std::slice::from_ref(controller), path: Path::new(&path.0) })
         });
-        Usage::of_places(&v2.into_iter().chain(v1).collect::<Vec<_>>())
+        Usage::of_places(&v2.into_iter().chain(v1).collect::<Vec<_>>(), hierarchies)
     }
 
-    fn of_places(places: &[Place<'_>]) -> Result<Usage, Fault> {
+    fn of_places(places: &[Place<'_>], hierarchies: &Hierarchies) -> Result<Usage, Fault> {
         let named = places.iter().map(|place| (place.hierarchy.version, place.controllers, place.path));
-        let mut usage = Usage { cgroup: name(named)?, memory: None, pids: None, cpu: None };
+        let mut usage =
+            Usage { cgroup: name(named)?, memory: None, pids: None, cpu: None, unreadable: BTreeMap::new() };
         let mut members = Vec::new();
         for place in places {
             match place.hierarchy.open(place.path) {
                 Ok(group) => members.push(Member { controllers: place.controllers.to_vec(), group }),
                 // A group that cannot be seen from here must not prevent the report on the others.
-                Err(fault) => narrate::remark(fault),
+                Err(fault) => {
+                    let is_of = |controller: &&&str| match place.hierarchy.version {
+                        2 => hierarchies.v1(controller).is_none(),
+                        _ => place.controllers.iter().any(|name| name == **controller),
+                    };
+                    let reason = fault.to_string();
+                    let unread = CONTROLLERS.iter().filter(is_of).map(|name| ((*name).to_owned(), reason.clone()));
+                    usage.unreadable.extend(unread);
+                    narrate::remark(fault);
+                }
             }
         }
         usage.cgroup.limits = limits(members.iter())?;

@@ -179,11 +179,52 @@ impl Target {
     fn known(&self, kind: Kind, inode: Result<u64, rustix::io::Errno>) -> Result<Option<u64>, Fault> {
         match inode {
             Ok(inode) => Ok(Some(inode)),
-            Err(rustix::io::Errno::NOENT) if !self.has_ended()? => Ok(None),
+            // The kernel has no such kind. Below /proc/PID the same errno also means that the first thread has ended, or
+            // that the process is hidden from us.
+            Err(rustix::io::Errno::NOENT) if own_namespace_inode(kind).is_none() && !self.has_ended()? => Ok(None),
+            Err(rustix::io::Errno::NOENT) if !self.has_ended()? => match self.of_thread(kind) {
+                Some(inode) => Ok(Some(inode)),
+                None => Err(self.hidden(kind)),
+            },
             Err(error) => {
                 let goal = format!("read the {} namespace of process {}", kind.option(), self.pid());
                 look(goal, format!("readlink(\"/proc/{}/ns/{}\")", self.pid(), kind.proc_name()), || Err(error))
             }
+        }
+    }
+}
+
+impl Target {
+    /// Returns the inode of the namespace of one of its threads: the first one may have ended while others run.
+    fn of_thread(&self, kind: Kind) -> Option<u64> {
+        let tasks =
+            openat(self.dir(), "task", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let threads = rustix::fs::Dir::read_from(&tasks).ok()?.flatten();
+        threads
+            .filter_map(|thread| {
+                let link = format!("{}/ns/{}", thread.file_name().to_str().ok()?, kind.proc_name());
+                linked_namespace(tasks.as_fd(), &link).ok()
+            })
+            .next()
+    }
+
+    /// Explains why a namespace that the kernel has cannot be seen.
+    fn hidden(&self, kind: Kind) -> Fault {
+        let goal = format!("read the {} namespace of process {}", kind.option(), self.pid());
+        let state = read_at(self.dir(), "stat").ok().map(|stat| {
+            let after_name = stat.iter().rposition(|byte| *byte == b')').unwrap_or_default();
+            stat.get(after_name + 2).copied()
+        });
+        match state {
+            None => Fault::new(format!("cannot {goal}: /proc hides this process (its mount option hidepid)")),
+            Some(Some(b'Z')) => {
+                Fault::new(format!("cannot {goal}: its first thread has ended, and no other can be read"))
+            }
+            Some(_) => Fault::kernel(
+                goal,
+                format!("readlink(\"/proc/{}/ns/{}\")", self.pid(), kind.proc_name()),
+                nix::errno::Errno::ENOENT,
+            ),
         }
     }
 }

@@ -44,6 +44,9 @@ pub struct Usage {
     /// Absent if the cpu controller reports nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Cpu>,
+    /// The controllers about which nothing can be read from here, with the reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unreadable: BTreeMap<String, String>,
 }
 
 impl Member for Usage {

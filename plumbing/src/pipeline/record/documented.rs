@@ -9,7 +9,7 @@ use crate::process::namespace::Kind;
 
 const DOCUMENT: &str = include_str!("../../../../docs/record.md");
 /// Members whose own members are chosen by the kernel, and so are not listed.
-const MAPS: [&str; 2] = ["cgroup.paths", "cgroup.limits"];
+const MAPS: [&str; 3] = ["cgroup.paths", "cgroup.limits", "cgroup.unreadable"];
 /// docs/inspect.md describes it.
 const ELSEWHERE: &str = "isolation";
 
@@ -84,6 +84,7 @@ fn usage() -> Usage {
         memory: Some(Memory { current: 1, max: None, peak: Some(1) }),
         pids: Some(Pids { current: 1, max: None }),
         cpu: Some(Cpu { usage_usec: 1 }),
+        unreadable: [("memory".to_owned(), "…".to_owned())].into(),
     }
 }
 

@@ -204,6 +204,18 @@ fn pressure(group: &Group, file: &str) -> Result<Option<Pressure>, Fault> {
     }))
 }
 
+/// Returns the share of the last ten seconds in which a task of the group waited, in percent.
+pub(crate) fn waiting(members: &Members) -> Result<BTreeMap<&'static str, f64>, Fault> {
+    let mut waiting = BTreeMap::new();
+    let Some(group) = members.v2() else { return Ok(waiting) };
+    for (resource, file) in [("cpu", "cpu.pressure"), ("memory", "memory.pressure"), ("io", "io.pressure")] {
+        let text = text(group, file)?.unwrap_or_default();
+        let some = text.lines().find_map(|line| line.strip_prefix("some avg10=")?.split(' ').next()?.parse().ok());
+        waiting.extend(some.map(|share| (resource, share)));
+    }
+    Ok(waiting)
+}
+
 /// Reads `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0`.
 fn disk(line: &str) -> Option<Disk> {
     let (device, numbers) = line.split_once(' ')?;

@@ -8,12 +8,12 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use plumbing::Fault;
 use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::cgroup::usage::Member;
 use plumbing::kernel::call;
 use plumbing::pipeline::record::Cgroup;
+use plumbing::{Fault, narrate};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use crate::removal::{any_member, members_of};
@@ -45,6 +45,22 @@ impl Members {
         // Last: where v1 has the controllers, v2 has only what is left.
         if let Some(v2) = hierarchies.v2().filter(|_| cgroup.version == 2) {
             members.push(Member { controllers: Vec::new(), group: v2.open_made(&cgroup.path.to_path())? });
+        }
+        Ok(Members(members))
+    }
+
+    /// Opens the directories of the groups that a process is in, as far as they can be seen.
+    pub(crate) fn of_process(hierarchies: &Hierarchies) -> Result<Members, Fault> {
+        let mut members = Vec::new();
+        for hierarchy in hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()) {
+            match hierarchy.open(hierarchy.own_path()) {
+                Ok(group) => members.push(Member { controllers: hierarchy.controllers.clone(), group }),
+                Err(fault) => narrate::remark(fault),
+            }
+        }
+        members.sort_by_key(|member| member.group.version);
+        if members.is_empty() {
+            return Err(Fault::new("cannot find the cgroups of the process: none of its hierarchies can be seen here"));
         }
         Ok(Members(members))
     }

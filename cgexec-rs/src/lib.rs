@@ -30,5 +30,6 @@ mod sites;
 mod supervise;
 mod value;
 mod verdict;
+mod why;
 
 pub use options::command;

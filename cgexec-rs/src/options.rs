@@ -14,11 +14,12 @@ use crate::limit_options::LimitOptions;
 const EXAMPLES: &str = "
   cgexec-rs --memory 256M --pids 100 -- make        limit a build; the cgroup is removed after it
   cgexec-rs --cpus 50% -- ffmpeg -i a.mkv b.webm    half of one CPU
-  cgexec-rs --io-max /srv:wbps=10M -- ./backup      10 MiB a second to the disk of /srv
+  cgexec-rs --cpu-weight 20 -- ./backup             a fifth of the usual share, only while others want the CPUs
   cgexec-rs --report --max-time 30s -- ./job        print what the job used, and which limit acted
   cgexec-rs -g memory,cpu:/batch -- ./job           run in an existing cgroup
   unshare-rs --hold --mount --pid --cgroup | cgexec-rs --pipe --memory 1G | nsenter-rs --pipe --rm -- sh
   cgexec-rs --show --json 4242                      limits and usage of a process
+  cgexec-rs --why 4242                              which limits hold for a process, and whose they are
   cgexec-rs --gc                                    remove what killed runs left behind
 ";
 
@@ -69,6 +70,9 @@ pub struct Options {
     /// Show cgroups, limits and usage of this process or of PID; with --pipe, add them to each record
     #[arg(long, help_heading = "Report")]
     pub(crate) show: bool,
+    /// Print the limits that hold for this process or for PID, which group sets each, and what they have done
+    #[arg(long, help_heading = "Report")]
+    pub(crate) why: bool,
     /// Remove cgroups that killed runs left behind, in all hierarchies, and print their paths
     #[arg(long, help_heading = "Report")]
     pub(crate) gc: bool,
@@ -78,7 +82,7 @@ pub struct Options {
 
     #[command(flatten)]
     pub(crate) narration: Narration,
-    /// Command and its arguments; with --show: a PID
+    /// Command and its arguments; with --show and --why: a PID
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }

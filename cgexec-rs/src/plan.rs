@@ -17,7 +17,7 @@ use crate::options::Options;
 use crate::place::Place;
 use crate::report::{Output, Report, Wish};
 use crate::supervise::TimeLimit;
-use crate::{cgroup_namespace, leftovers, levels, request, show, supervise, verdict};
+use crate::{cgroup_namespace, leftovers, levels, request, show, supervise, verdict, why};
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(crate) enum Action {
     ShowRecords,
     /// `--show`: print limits and usage of a process.
     Show { pid: Option<i32>, json: bool },
+    /// `--why`: print which limits hold for a process, and what they have done.
+    Why { pid: Option<i32>, json: bool },
     /// `--gc`: remove what killed runs left behind.
     Collect { json: bool },
 }
@@ -63,6 +65,7 @@ impl Plan {
             Action::Assign { place, keep_on_error } => pipe::filter(*keep_on_error, |stage| assign(place, stage)),
             Action::ShowRecords => pipe::inspect(show::add),
             Action::Show { pid, json } => startup::print(&show::text(*pid, *json)?),
+            Action::Why { pid, json } => startup::print(&why::text(*pid, *json)?),
             Action::Collect { json } => collect(*json),
         }
     }

@@ -24,9 +24,10 @@ pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
     require(&options, &limits)?;
     let narration = options.narration;
     let action = match (options.show, options.pipe) {
+        _ if options.why => Action::Why { pid: shown_pid("--why", &options.command)?, json: options.json },
         _ if options.gc => Action::Collect { json: options.json },
         (true, true) => Action::ShowRecords,
-        (true, false) => Action::Show { pid: shown_pid(&options.command)?, json: options.json },
+        (true, false) => Action::Show { pid: shown_pid("--show", &options.command)?, json: options.json },
         (false, true) => Action::Assign { place: place(&options, limits)?, keep_on_error: options.keep_on_error },
         (false, false) if options.command.is_empty() => return Err(Fault::usage("a command is missing")),
         (false, false) if is_supervised(&options) => supervise(options, limits)?,
@@ -81,6 +82,7 @@ fn require(options: &Options, limits: &Limits) -> Result<(), Fault> {
     let limit = limits.first().map(|option| format!("--{option}"));
     let given = |option: &'static str, is_given: bool| is_given.then(|| option.to_owned());
     let (show, gc, pipe) = (given("--show", options.show), given("--gc", options.gc), given("--pipe", options.pipe));
+    let why = given("--why", options.why);
     let group = given("-g", !options.group.is_empty());
     let json = given("--json", options.json);
     let supervised = [
@@ -93,6 +95,7 @@ fn require(options: &Options, limits: &Limits) -> Result<(), Fault> {
     for (one, others) in [
         (&gc, &[&limit, &group, &pipe, &show, &supervised, &command][..]),
         (&supervised, &[&pipe, &show, &group]),
+        (&why, &[&limit, &group, &pipe, &show, &gc, &supervised]),
         (&show, &[&limit, &group, &given("--keep-on-error", options.keep_on_error)]),
         (&group, &[&limit]),
         (&pipe, &[&command, &json]),
@@ -103,7 +106,12 @@ fn require(options: &Options, limits: &Limits) -> Result<(), Fault> {
     }
     for (given, option, is_met, needed) in [
         (options.keep_on_error, "--keep-on-error", options.pipe, "--pipe"),
-        (options.json, "--json", options.show || options.gc || options.report.is_some(), "--show, --report or --gc"),
+        (
+            options.json,
+            "--json",
+            options.show || options.why || options.gc || options.report.is_some(),
+            "--show, --why, --report or --gc",
+        ),
         (options.grace.is_some(), "--grace", options.max_time.is_some(), "--max-time"),
         (
             options.name.is_some(),
@@ -119,11 +127,12 @@ fn require(options: &Options, limits: &Limits) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Parses the operand of `--show`: at most one pid.
-fn shown_pid(operands: &[OsString]) -> Result<Option<i32>, Fault> {
+/// Parses the operand of `--show` and `--why`: at most one pid.
+fn shown_pid(option: &str, operands: &[OsString]) -> Result<Option<i32>, Fault> {
     let wrong = |word: &OsStr| {
         Fault::usage(format!(
-            "--show takes the pid of a process, not '{}'; valid is a number such as 4242",
+            "{option} takes the pid of a process, not '{}'; valid is a number such as 4242 (of a container, \
+             nsenter-rs --find NAME --json prints it)",
             word.display()
         ))
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::need::BASH;
+use crate::harness::need::{BASH, JQ};
 use crate::harness::row::Row;
 use crate::harness::scan::Scan;
 use crate::harness::script::Outcome;
@@ -73,6 +73,34 @@ pub const ROWS: &[Row] = &[
         assert!(own.starts_with("killed: memory.max 16M of /") && own.contains("/cgexec-rs-"), "{own}");
     })
     .root_only(),
+    Row::new("--why names the group that sets the limit which holds for a process", &[BASH], |world| {
+        let script = format!(
+            "{SHELL}
+             outer=$(own memory)/why-outer; inner=$outer/inner; mkdir $outer || exit 1
+             if has_v1 memory; then file=memory.limit_in_bytes; else
+                 file=memory.max; echo +memory >${{outer%/*}}/cgroup.subtree_control; echo +memory >$outer/cgroup.subtree_control
+             fi
+             mkdir $inner; echo 33554432 >$outer/$file
+             (echo $BASHPID >$inner/cgroup.procs; cgexec-rs --why --json; echo 16777216 >$inner/$file; cgexec-rs --why $BASHPID)
+             for i in $(seq 100); do rmdir $inner $outer 2>/dev/null; [ -d $outer ] || exit 0; sleep 0.1; done; exit 1"
+        );
+        let outcome = world.sh(&script).succeeds();
+        let lines = outcome.lines();
+        let report: Value = serde_json::from_str(lines[0]).expect("JSON");
+        let held = &report["effective"]["memory.max"];
+        assert_eq!(held["value"], 33_554_432, "{report}");
+        assert!(held["group"].as_str().is_some_and(|group| group.ends_with("/why-outer")), "{report}");
+        // The control: a smaller limit of the own group.
+        let row = lines.iter().find(|line| line.starts_with("memory.max ")).expect("a row");
+        assert!(row.contains(" 16M ") && row.ends_with("/why-outer/inner"), "{outcome}");
+        assert!(lines.last().is_some_and(|line| line.starts_with("so far: no limit was reached")), "{outcome}");
+    })
+    .root_only(),
+    Row::new("--why refuses what is not the pid of a process, and says how to find that of a container", &[JQ], |world| {
+        world.sh("cgexec-rs --why web").fails_with(125).stderr_has("nsenter-rs --find NAME");
+        world.sh("cgexec-rs --why 1 2").fails_with(125).stderr_has("4242");
+        world.sh("cgexec-rs --why --json | jq -e .verdict.outcome >/dev/null").succeeds();
+    }),
     Row::new("a report waits for what the command left behind, and counts it", &[BASH], |world| {
         let daemon = format!("(setsid bash -c '{}; sleep 0.2' >/dev/null 2>&1 &)", BURN.replace("-lt 30", "-lt 80"));
         let report = |command: &str| {

@@ -5,6 +5,7 @@
 //! killing, a pid can become that of a stranger; so each process is opened first, and listed once more.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -47,6 +48,43 @@ impl Members {
             members.push(Member { controllers: Vec::new(), group: v2.open_made(&cgroup.path.to_path())? });
         }
         Ok(Members(members))
+    }
+
+    /// Opens the directories of this path, which is relative to the mount points, in all hierarchies that have it.
+    pub(crate) fn of_path(path: &Path, hierarchies: &Hierarchies) -> Result<Members, Fault> {
+        let mut members = Vec::new();
+        let mut missing = None;
+        for hierarchy in hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()) {
+            let root = hierarchy.mount_root().unwrap_or(Path::new("/"));
+            match hierarchy.open(&root.join(path)) {
+                Ok(group) => members.push(Member { controllers: hierarchy.controllers.clone(), group }),
+                Err(fault) if fault.errno() == Some(Errno::ENOENT) => missing = Some(fault),
+                Err(fault) => return Err(fault),
+            }
+        }
+        members.sort_by_key(|member| member.group.version);
+        match (members.is_empty(), missing) {
+            (false, _) => Ok(Members(members)),
+            (true, Some(fault)) => Err(fault),
+            (true, None) => Err(Fault::new("cannot open the cgroup: no cgroup hierarchy is mounted here")),
+        }
+    }
+
+    /// Returns each directory with its parent.
+    pub(crate) fn with_parents(&self) -> Result<Vec<(&Member, Group)>, Fault> {
+        let hierarchies = Hierarchies::discover()?;
+        let mut pairs = Vec::new();
+        for member in &self.0 {
+            let hierarchy = match member.controllers.first() {
+                Some(controller) => hierarchies.v1(controller),
+                None => hierarchies.v2(),
+            };
+            let parent = hierarchy.zip(member.group.path().parent());
+            let (hierarchy, parent) =
+                parent.ok_or_else(|| Fault::new("cannot find the parent of the cgroup: its mount is gone"))?;
+            pairs.push((member, hierarchy.open(parent)?));
+        }
+        Ok(pairs)
     }
 
     /// Opens the directories of the groups that a process is in, as far as they can be seen.
@@ -109,10 +147,14 @@ pub(crate) fn kill(members: &Members, why: &str) -> Result<(), Fault> {
             return killed;
         }
     }
-    let Some(group) = members.listing() else { return Ok(()) };
+    members.listing().map_or(Ok(()), |group| kill_listed(group, why))
+}
+
+/// Kills the processes that a group lists, until it lists none.
+pub(crate) fn kill_listed(group: &Group, why: &str) -> Result<(), Fault> {
     for _ in 0..ROUNDS {
         let pids = members_of(group)?;
-        if pids.is_empty() {
+        if pids.is_empty() || narrate::is_dry_run() {
             break;
         }
         for pid in pids {

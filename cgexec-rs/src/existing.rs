@@ -52,6 +52,24 @@ impl Existing {
         Ok(Existing { which, path: path.strip_prefix("/").unwrap_or(&path).to_owned() })
     }
 
+    /// Reads `--cgroup PATH`: the group of this path in every hierarchy that has it.
+    pub(crate) fn of_path(path: &Path) -> Result<Existing, Fault> {
+        let below = path.strip_prefix("/").unwrap_or(path);
+        let is_plain = |part| matches!(part, std::path::Component::Normal(_));
+        if below.as_os_str().is_empty() || !below.components().all(is_plain) {
+            return Err(Fault::usage(format!(
+                "'{}' cannot be a group (--cgroup); valid is a path in the hierarchy such as /box/web",
+                path.to_string_lossy().escape_debug()
+            )));
+        }
+        Ok(Existing { which: Which::All, path: below.to_owned() })
+    }
+
+    /// Returns the path, relative to the mount point.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Returns the hierarchies that the value selects, each with the controllers that were named.
     fn hierarchies<'h>(&self, all: &'h Hierarchies) -> Result<Vec<(Vec<String>, &'h Hierarchy)>, Fault> {
         let v2 = || all.v2().map(|v2| (Vec::new(), v2));

@@ -29,6 +29,7 @@ mod show;
 mod sites;
 mod supervise;
 mod value;
+mod verbs;
 mod verdict;
 mod why;
 

@@ -7,7 +7,7 @@ use clap::Parser;
 use plumbing::command_line::manual::after_help;
 use plumbing::command_line::options::Narration;
 use plumbing::command_line::ordinary::Ordinary;
-use plumbing::command_line::units;
+use plumbing::command_line::units::{self, Limit};
 
 use crate::limit_options::LimitOptions;
 
@@ -20,6 +20,7 @@ const EXAMPLES: &str = "
   unshare-rs --hold --mount --pid --cgroup | cgexec-rs --pipe --memory 1G | nsenter-rs --pipe --rm -- sh
   cgexec-rs --show --json 4242                      limits and usage of a process
   cgexec-rs --why 4242                              which limits hold for a process, and whose they are
+  cgexec-rs --cgroup /box/web --freeze              stop a group; --thaw, --kill, --remove and others likewise
   cgexec-rs --gc                                    remove what killed runs left behind
 ";
 
@@ -39,6 +40,31 @@ pub struct Options {
     /// Join an existing cgroup: memory,pids:PATH, *:PATH (all controllers) or :PATH (cgroup v2); repeatable
     #[arg(short = 'g', value_name = "CONTROLLERS:PATH", help_heading = "Existing groups")]
     pub(crate) group: Vec<OsString>,
+
+    /// The group that a verb changes, in every hierarchy that has it; with limits only, set them
+    #[arg(long, value_name = "PATH", help_heading = "Verbs")]
+    pub(crate) cgroup: Option<PathBuf>,
+    /// Stop all processes of the group, and wait until they have stopped
+    #[arg(long, help_heading = "Verbs")]
+    pub(crate) freeze: bool,
+    /// Let the processes of the group continue
+    #[arg(long, help_heading = "Verbs")]
+    pub(crate) thaw: bool,
+    /// Kill all processes of the group, and wait until none is left
+    #[arg(long, help_heading = "Verbs")]
+    pub(crate) kill: bool,
+    /// Move the processes whose pids follow into the group
+    #[arg(long = "move", help_heading = "Verbs")]
+    pub(crate) move_pids: bool,
+    /// Make the kernel reclaim this much memory of the group
+    #[arg(long, value_name = "SIZE", value_parser = units::size, help_heading = "Verbs")]
+    pub(crate) reclaim: Option<Limit>,
+    /// Remove the group with the empty groups in it; refused if a process is in one
+    #[arg(long, help_heading = "Verbs")]
+    pub(crate) remove: bool,
+    /// How long a verb waits for the kernel; default: 10s
+    #[arg(long, value_name = "TIME", value_parser = units::milliseconds, help_heading = "Verbs")]
+    pub(crate) timeout: Option<u64>,
 
     /// Read a container record from stdin, limit that container, and pass the record on
     #[arg(long, help_heading = "Pipe")]
@@ -82,7 +108,7 @@ pub struct Options {
 
     #[command(flatten)]
     pub(crate) narration: Narration,
-    /// Command and its arguments; with --show and --why: a PID
+    /// Command and its arguments; with --show and --why: a PID; with --move: PIDs
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }

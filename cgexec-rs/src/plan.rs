@@ -1,6 +1,7 @@
 //! The plan of a command line: parsed first, then applied step by step, in the order that the kernel requires.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::cgroup::usage;
@@ -13,11 +14,13 @@ use plumbing::{Fault, Status};
 
 use crate::counters::Counters;
 use crate::ending::Members;
+use crate::existing::Existing;
 use crate::options::Options;
 use crate::place::Place;
 use crate::report::{Output, Report, Wish};
 use crate::supervise::TimeLimit;
-use crate::{cgroup_namespace, leftovers, levels, request, show, supervise, verdict, why};
+use crate::verbs::Verb;
+use crate::{cgroup_namespace, leftovers, levels, request, show, supervise, verbs, verdict, why};
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub(crate) enum Action {
     Show { pid: Option<i32>, json: bool },
     /// `--why`: print which limits hold for a process, and what they have done.
     Why { pid: Option<i32>, json: bool },
+    /// `--cgroup`: change a group that exists.
+    Change { verb: Verb, group: Existing, patience: Duration },
     /// `--gc`: remove what killed runs left behind.
     Collect { json: bool },
 }
@@ -66,6 +71,7 @@ impl Plan {
             Action::ShowRecords => pipe::inspect(show::add),
             Action::Show { pid, json } => startup::print(&show::text(*pid, *json)?),
             Action::Why { pid, json } => startup::print(&why::text(*pid, *json)?),
+            Action::Change { verb, group, patience } => verbs::apply(verb, group, *patience),
             Action::Collect { json } => collect(*json),
         }
     }

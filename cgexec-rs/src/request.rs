@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use plumbing::Fault;
+use plumbing::command_line::units::Limit;
 use plumbing::pipeline::record::{Cgroup, Record};
 
 use crate::existing::Existing;
@@ -14,6 +15,7 @@ use crate::place::Place;
 use crate::plan::{Action, Plan};
 use crate::report::{self, Wish};
 use crate::supervise::TimeLimit;
+use crate::verbs::Verb;
 
 /// The time between SIGTERM and SIGKILL, if `--grace` does not say another.
 const GRACE: Duration = Duration::from_secs(5);
@@ -23,6 +25,11 @@ pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
     let limits = Limits::parse(&options.limits)?;
     require(&options, &limits)?;
     let narration = options.narration;
+    if let Some(path) = options.cgroup.as_deref() {
+        let group = Existing::of_path(path)?;
+        let patience = options.timeout.map_or(PATIENCE, Duration::from_millis);
+        return Ok(Plan { narration, action: Action::Change { verb: verb(&options, limits)?, group, patience } });
+    }
     let action = match (options.show, options.pipe) {
         _ if options.why => Action::Why { pid: shown_pid("--why", &options.command)?, json: options.json },
         _ if options.gc => Action::Collect { json: options.json },
@@ -30,15 +37,77 @@ pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
         (true, false) => Action::Show { pid: shown_pid("--show", &options.command)?, json: options.json },
         (false, true) => Action::Assign { place: place(&options, limits)?, keep_on_error: options.keep_on_error },
         (false, false) if options.command.is_empty() => return Err(Fault::usage("a command is missing")),
-        (false, false) if is_supervised(&options) => supervise(options, limits)?,
+        (false, false) if supervision(&options).is_some() => supervise(options, limits)?,
         (false, false) => Action::Run { place: place(&options, limits)?, command: options.command },
     };
     Ok(Plan { narration, action })
 }
 
-/// Returns whether an option needs us outside of the group.
-fn is_supervised(options: &Options) -> bool {
-    options.report.is_some() || options.suggest || options.max_time.is_some()
+/// How long a verb waits, if `--timeout` does not say another time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The verbs, each with its option.
+fn verbs(options: &Options) -> Vec<&'static str> {
+    let all = [
+        ("--freeze", options.freeze),
+        ("--thaw", options.thaw),
+        ("--kill", options.kill),
+        ("--move", options.move_pids),
+        ("--reclaim", options.reclaim.is_some()),
+        ("--remove", options.remove),
+    ];
+    all.into_iter().filter(|(_, is_given)| *is_given).map(|(option, _)| option).collect()
+}
+
+fn verb(options: &Options, limits: Limits) -> Result<Verb, Fault> {
+    let given = verbs(options);
+    if let [one, other, ..] = given[..] {
+        return Err(Fault::usage(format!("{one} cannot be used with {other}")));
+    }
+    if let (Some(verb), Some(limit)) = (given.first(), limits.first()) {
+        return Err(Fault::usage(format!("{verb} cannot be used with --{limit}")));
+    }
+    if !options.move_pids && !options.command.is_empty() {
+        return Err(Fault::usage("--cgroup takes a verb or limits, and no COMMAND; -g joins an existing group"));
+    }
+    Ok(match given.first() {
+        Some(&"--freeze") => Verb::Freeze,
+        Some(&"--thaw") => Verb::Thaw,
+        Some(&"--kill") => Verb::Kill,
+        Some(&"--move") => Verb::Move(pids(&options.command)?),
+        Some(&"--remove") => Verb::Remove,
+        Some(_) => match options.reclaim {
+            Some(Limit::Amount(bytes)) => Verb::Reclaim(bytes),
+            _ => return Err(Fault::usage("--reclaim takes a size such as 64M")),
+        },
+        None if limits.is_empty() => {
+            return Err(Fault::usage("--cgroup needs a verb such as --freeze or --kill, or a limit such as --memory"));
+        }
+        None => Verb::Set(limits),
+    })
+}
+
+/// Reads the operands of `--move`.
+fn pids(words: &[OsString]) -> Result<Vec<i32>, Fault> {
+    let pid = |word: &OsString| {
+        word.to_str().and_then(|word| word.parse().ok()).filter(|pid| *pid > 0).ok_or_else(|| {
+            Fault::usage(format!("--move takes pids, not '{}'; valid are numbers such as 4242", word.display()))
+        })
+    };
+    if words.is_empty() {
+        return Err(Fault::usage("--move needs the pid of a process"));
+    }
+    words.iter().map(pid).collect()
+}
+
+/// Returns an option that needs us outside of the group.
+fn supervision(options: &Options) -> Option<&'static str> {
+    let all = [
+        ("--report", options.report.is_some()),
+        ("--suggest", options.suggest),
+        ("--max-time", options.max_time.is_some()),
+    ];
+    all.into_iter().find(|(_, is_given)| *is_given).map(|(option, _)| option)
 }
 
 fn supervise(options: Options, limits: Limits) -> Result<Action, Fault> {
@@ -54,7 +123,7 @@ fn supervise(options: Options, limits: Limits) -> Result<Action, Fault> {
 }
 
 fn place(options: &Options, limits: Limits) -> Result<Place, Fault> {
-    if !limits.is_empty() || is_supervised(options) {
+    if !limits.is_empty() || supervision(options).is_some() {
         let name = options.name.as_deref().map(group_name).transpose()?;
         return Ok(Place::Ephemeral { limits, name });
     }
@@ -79,22 +148,24 @@ pub(crate) fn refuse_second(record: &Record) -> Result<(), Fault> {
 /// Checks which options need others, and which exclude others. The errors name both; clap's do not, since it drops a
 /// requirement that conflicts with a given argument, and does not name the option that has the requirement.
 fn require(options: &Options, limits: &Limits) -> Result<(), Fault> {
+    exclude(options, limits)?;
+    needs(options, limits)
+}
+
+fn exclude(options: &Options, limits: &Limits) -> Result<(), Fault> {
     let limit = limits.first().map(|option| format!("--{option}"));
     let given = |option: &'static str, is_given: bool| is_given.then(|| option.to_owned());
     let (show, gc, pipe) = (given("--show", options.show), given("--gc", options.gc), given("--pipe", options.pipe));
     let why = given("--why", options.why);
+    let cgroup = given("--cgroup", options.cgroup.is_some());
     let group = given("-g", !options.group.is_empty());
     let json = given("--json", options.json);
-    let supervised = [
-        ("--report", options.report.is_some()),
-        ("--suggest", options.suggest),
-        ("--max-time", options.max_time.is_some()),
-    ];
-    let supervised = supervised.into_iter().find_map(|(option, is_given)| given(option, is_given));
+    let supervised = supervision(options).map(str::to_owned);
     let command = given("COMMAND", !options.command.is_empty());
     for (one, others) in [
         (&gc, &[&limit, &group, &pipe, &show, &supervised, &command][..]),
         (&supervised, &[&pipe, &show, &group]),
+        (&cgroup, &[&why, &show, &gc, &group, &pipe, &supervised, &json, &given("--name", options.name.is_some())]),
         (&why, &[&limit, &group, &pipe, &show, &gc, &supervised]),
         (&show, &[&limit, &group, &given("--keep-on-error", options.keep_on_error)]),
         (&group, &[&limit]),
@@ -104,6 +175,13 @@ fn require(options: &Options, limits: &Limits) -> Result<(), Fault> {
             return Err(Fault::usage(format!("{one} cannot be used with {other}")));
         }
     }
+    Ok(())
+}
+
+fn needs(options: &Options, limits: &Limits) -> Result<(), Fault> {
+    let verbs = verbs(options);
+    let verb = verbs.first().copied();
+    let has_group = limits.first().is_some() || supervision(options).is_some();
     for (given, option, is_met, needed) in [
         (options.keep_on_error, "--keep-on-error", options.pipe, "--pipe"),
         (
@@ -112,13 +190,10 @@ fn require(options: &Options, limits: &Limits) -> Result<(), Fault> {
             options.show || options.why || options.gc || options.report.is_some(),
             "--show, --why, --report or --gc",
         ),
+        (verb.is_some(), verb.unwrap_or("a verb"), options.cgroup.is_some(), "--cgroup"),
+        (options.timeout.is_some(), "--timeout", options.cgroup.is_some(), "--cgroup"),
         (options.grace.is_some(), "--grace", options.max_time.is_some(), "--max-time"),
-        (
-            options.name.is_some(),
-            "--name",
-            limit.is_some() || supervised.is_some(),
-            "a limit such as --memory, --swap, --pids or --cpus",
-        ),
+        (options.name.is_some(), "--name", has_group, "a limit such as --memory, --swap, --pids or --cpus"),
     ] {
         if given && !is_met {
             return Err(Fault::usage(format!("{option} needs {needed}")));

@@ -104,7 +104,7 @@ impl Site {
 }
 
 /// Returns the hierarchy in which limits of a controller are set.
-fn hierarchy_of<'h>(hierarchies: &'h Hierarchies, controller: &str) -> Result<&'h Hierarchy, Fault> {
+pub(crate) fn hierarchy_of<'h>(hierarchies: &'h Hierarchies, controller: &str) -> Result<&'h Hierarchy, Fault> {
     match controller {
         // Files that every group of v2 has.
         "cgroup" => hierarchies

@@ -105,7 +105,8 @@ fn die_with_parent() -> Result<(), Fault> {
     })
 }
 
-fn open_events(group: &Group) -> Result<OwnedFd, Fault> {
+/// Opens `cgroup.events` of a v2 group.
+pub(crate) fn open_events(group: &Group) -> Result<OwnedFd, Fault> {
     let path = group.shown().join("cgroup.events");
     look("watch the cgroup", format!("openat({path:?})"), || {
         let dir = group.dir().ok_or(rustix::io::Errno::NOENT)?;

@@ -1,0 +1,212 @@
+//! Verbs for a group that exists: freezing, thawing, killing, moving processes into it, reclaiming its memory, setting its
+//! limits, removing it. `cgroups(7)`.
+//!
+//! Each waits until the kernel has done it: a write to `cgroup.freeze` or `cgroup.kill` only begins it, and an event
+//! reports the end. The surprise: v1's freezer reports nothing, and may stay in the state FREEZING for long.
+
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use plumbing::cgroup::group::Group;
+use plumbing::cgroup::hierarchy::Hierarchies;
+use plumbing::{Fault, Status, narrate};
+use rustix::process::getpid;
+
+use crate::ending::{self, Members};
+use crate::existing::Existing;
+use crate::limit_set::Limits;
+use crate::refusal::explain;
+use crate::supervise::{open_events, wait_for};
+use crate::{ephemeral, removal, sites};
+
+/// What to do with a group.
+#[derive(Debug)]
+pub(crate) enum Verb {
+    /// `--freeze`
+    Freeze,
+    /// `--thaw`
+    Thaw,
+    /// `--kill`
+    Kill,
+    /// `--move`, with the pids.
+    Move(Vec<i32>),
+    /// `--reclaim`, with the number of bytes.
+    Reclaim(u64),
+    /// `--remove`
+    Remove,
+    /// The limits alone.
+    Set(Limits),
+}
+
+/// Applies a verb to the group, and waits until it is done.
+pub(crate) fn apply(verb: &Verb, group: &Existing, patience: Duration) -> Result<Status, Fault> {
+    let hierarchies = Hierarchies::discover()?;
+    let members = Members::of_path(group.path(), &hierarchies)?;
+    let deadline = Instant::now() + patience;
+    match verb {
+        Verb::Freeze => refuse_own(&members, "freeze").and_then(|()| freeze(&members, true, deadline)),
+        Verb::Thaw => freeze(&members, false, deadline),
+        Verb::Kill => refuse_own(&members, "kill").and_then(|()| kill(&members, deadline)),
+        Verb::Move(pids) => pids.iter().try_for_each(|pid| move_process(&members, *pid)),
+        Verb::Reclaim(bytes) => reclaim(&members, *bytes),
+        Verb::Remove => remove(&members),
+        Verb::Set(limits) => set(limits, group, &hierarchies),
+    }?;
+    Ok(Status::SUCCESS)
+}
+
+/// Refuses a group that we are in: nobody would thaw us, and a shell that is killed with its group is no answer.
+fn refuse_own(members: &Members, what: &str) -> Result<(), Fault> {
+    let own = getpid().as_raw_nonzero().get();
+    for member in members.iter() {
+        if removal::members_of(&member.group)?.contains(&own) {
+            let shown = member.group.shown().display();
+            return Err(Fault::new(format!("cannot {what} {shown}: this process is in it; start from another cgroup")));
+        }
+    }
+    Ok(())
+}
+
+fn freeze(members: &Members, wanted: bool, deadline: Instant) -> Result<(), Fault> {
+    let v1 = members.iter().find(|member| member.group.version == 1 && member.serves("freezer"));
+    match (members.v2(), v1) {
+        (None, None) => Err(Fault::new(
+            "cannot freeze the cgroup: it is neither in the cgroup v2 hierarchy nor in that of v1's freezer",
+        )),
+        (v2, v1) => {
+            v2.map_or(Ok(()), |group| freeze_v2(group, wanted, deadline))?;
+            v1.map_or(Ok(()), |member| freeze_v1(&member.group, wanted, deadline))
+        }
+    }
+}
+
+fn freeze_v2(group: &Group, wanted: bool, deadline: Instant) -> Result<(), Fault> {
+    let (value, why) = match wanted {
+        true => ("1", "no process of the group and of the groups in it runs any more; cgroups(7)"),
+        false => ("0", "the processes of the group continue, unless a group above is frozen"),
+    };
+    group.write("cgroup.freeze", value, why).map_err(|fault| explain(fault, group, "cgroup.freeze"))?;
+    await_event(group, if wanted { b"frozen 1" } else { b"frozen 0" }, deadline)
+}
+
+fn freeze_v1(group: &Group, wanted: bool, deadline: Instant) -> Result<(), Fault> {
+    let state = if wanted { "FROZEN" } else { "THAWED" };
+    let why = "v1's freezer; cgroups(7)";
+    group.write("freezer.state", state, why).map_err(|fault| explain(fault, group, "freezer.state"))?;
+    poll_until(group, deadline, || Ok(group.read("freezer.state")? == state))
+}
+
+fn kill(members: &Members, deadline: Instant) -> Result<(), Fault> {
+    ending::kill(members, "as --kill asks")?;
+    for member in members.iter() {
+        if member.group.version == 2 {
+            await_event(&member.group, b"populated 0", deadline)?;
+        } else {
+            ending::kill_listed(&member.group, "as --kill asks")?;
+            poll_until(&member.group, deadline, || Ok(removal::any_member(&member.group)?.is_none()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until `cgroup.events` has this line.
+fn await_event(group: &Group, line: &[u8], deadline: Instant) -> Result<(), Fault> {
+    if narrate::is_dry_run() {
+        return Ok(());
+    }
+    let events = open_events(group)?;
+    loop {
+        let text = group.read("cgroup.events")?;
+        if text.as_bytes().split(|byte| *byte == b'\n').any(|found| found == line) {
+            return Ok(());
+        }
+        let rest = deadline.saturating_duration_since(Instant::now());
+        if rest.is_zero() {
+            return Err(too_late(group, &String::from_utf8_lossy(line)));
+        }
+        // Reading it through this descriptor makes it ready for the next event.
+        let mut buffer = [0; 256];
+        rustix::io::pread(&events, &mut buffer[..], 0)
+            .map_err(|errno| Fault::new(format!("cannot watch {}: {errno}", group.shown().display())))?;
+        wait_for(&[(events.as_fd(), PollFlags::POLLPRI)], Some(rest.min(Duration::from_millis(200))))?;
+    }
+}
+
+fn poll_until(group: &Group, deadline: Instant, mut is_done: impl FnMut() -> Result<bool, Fault>) -> Result<(), Fault> {
+    while !narrate::is_dry_run() && !is_done()? {
+        if Instant::now() >= deadline {
+            return Err(too_late(group, "the change"));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+fn too_late(group: &Group, what: &str) -> Fault {
+    Fault::new(format!("cannot wait for {what} of {}: it has not come in time (--timeout)", group.shown().display()))
+}
+
+fn move_process(members: &Members, pid: i32) -> Result<(), Fault> {
+    for member in members.iter() {
+        let why = "the whole process moves, with all its threads; cgroups(7)";
+        let moved = member.group.write("cgroup.procs", &pid.to_string(), why);
+        moved.map_err(|fault| explain(fault, &member.group, "cgroup.procs"))?;
+    }
+    Ok(())
+}
+
+fn reclaim(members: &Members, bytes: u64) -> Result<(), Fault> {
+    let has_file =
+        |group: &&Group| removal::files(group).is_ok_and(|files| files.iter().any(|it| it == "memory.reclaim"));
+    let Some(group) = members.v2().filter(has_file) else {
+        return Err(Fault::new(
+            "cannot reclaim memory: the group has no memory.reclaim, which needs the memory controller of cgroup v2 and \
+             Linux 5.19",
+        ));
+    };
+    let reclaimed = group.write("memory.reclaim", &bytes.to_string(), "the kernel gives up page cache, or swaps out");
+    reclaimed.map_err(|fault| match fault.errno() {
+        Some(Errno::EAGAIN) => fault.with_remedy("less than that could be reclaimed; the rest is in use"),
+        _ => explain(fault, group, "memory.reclaim"),
+    })
+}
+
+/// Removes the group from each hierarchy, with the empty groups in it.
+fn remove(members: &Members) -> Result<(), Fault> {
+    // All of them are checked before the first is removed.
+    for member in members.iter() {
+        let shown = member.group.shown().display();
+        if let Some(pid) = removal::any_member(&member.group)? {
+            let who = if pid > 0 { format!("process {pid}") } else { "a process that we do not see".to_owned() };
+            let fault = Fault::new(format!("cannot remove {shown}: {who} is in it"));
+            return Err(fault.with_remedy("end its processes with --kill, or move them with --move"));
+        }
+        if member.group.path().parent().is_none() {
+            return Err(Fault::new(format!("cannot remove {shown}: it is the root of its hierarchy")));
+        }
+    }
+    for (member, parent) in members.with_parents()? {
+        let name: OsString = member.group.path().file_name().unwrap_or_default().to_owned();
+        removal::remove_tree(&parent, &name, &member.group)?;
+    }
+    Ok(())
+}
+
+/// Sets limits of the group, each in the hierarchy of its controller.
+fn set(limits: &Limits, group: &Existing, hierarchies: &Hierarchies) -> Result<(), Fault> {
+    let limits = limits.clone().resolved()?;
+    let mut settings = Vec::new();
+    for controller in limits.controllers() {
+        let hierarchy = sites::hierarchy_of(hierarchies, &controller)?;
+        let root = hierarchy.mount_root().unwrap_or(std::path::Path::new("/"));
+        let opened = hierarchy.open(&root.join(group.path()))?;
+        settings.push((opened, limits.settings(&controller, hierarchy.version)?));
+    }
+    for (group, settings) in &settings {
+        settings.iter().try_for_each(|setting| ephemeral::apply(group, setting))?;
+    }
+    Ok(())
+}

@@ -22,7 +22,7 @@ const EXAMPLES: &str = "
   … | netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24 | …
   netns-rs show $(pidof nginx)                      interfaces, addresses and peers
   netns-rs add web; netns-rs exec web ip address; netns-rs delete web
-  netns-rs attach web $(pidof nginx)                a name for the network of a process
+  netns-rs attach shell $$                          a name for the network of a process
   netns-rs -json list; netns-rs -all exec ip link   as with ip netns
 ";
 

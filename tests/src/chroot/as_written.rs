@@ -40,7 +40,7 @@ pub const ROWS: &[Row] = &[
             .stderr_has("no effect: a_call, no_such_call\n");
         assert_eq!(warned.stderr.lines().count(), 1, "{warned}");
         // A record's profile was perhaps never checked.
-        let held = Held::new(world, "unknown-calls");
+        let held = Held::in_root(world, "unknown-calls");
         let mut record: Value = serde_json::from_str(&held.record).expect("a record");
         for (name, status) in [("mount", 0), ("mounnt", 125)] {
             record["process"]["seccomp"] =

@@ -17,10 +17,20 @@ pub struct Held<'a> {
 impl<'a> Held<'a> {
     /// Makes a container with this name; in a user namespace if we are not root.
     pub fn new(world: &'a World, name: &str) -> Self {
+        Self::after(world, name, "")
+    }
+
+    /// The same in a root of its own: its programs are not the host's.
+    pub fn in_root(world: &'a World, name: &str) -> Self {
+        Self::after(world, name, &format!("| chroot-rs --pipe --std {}", world.busybox_root().display()))
+    }
+
+    /// Makes a container that passes through further stages.
+    fn after(world: &'a World, name: &str, stages: &str) -> Self {
         let user = world.as_root();
         // The substitution waits until no process holds the pipe: an init that held it would be noticed here.
         let script = format!(
-            "record=$(unshare-rs --hold --name {name} --hostname {name} {user} --mount --pid --uts --ipc --net --ttl 120) && \
+            "record=$(unshare-rs --hold --name {name} --hostname {name} {user} --mount --pid --uts --ipc --net --ttl 120 {stages}) && \
              echo \"$record\""
         );
         let record = world.sh(&script).succeeds().stdout;

@@ -56,7 +56,9 @@ pub const ROWS: &[Row] = &[
         let template = Held::new(world, "template");
         // In namespaces of its own, like a container; but not made by --hold.
         let foreign = world.script("exec unshare --mount --pid --net --uts --fork --kill-child sleep 86412").start();
-        let pid = world.eventually(|| child_of(foreign.pid.as_raw())).expect("a child");
+        // Before it executes the command, unshare still changes the propagation of the mounts.
+        let pid = world.eventually(|| child_of(foreign.pid.as_raw()).filter(|pid| is_called(*pid, "sleep")));
+        let pid = pid.expect("a child");
         let record = forge(&template.record, pid);
         let before = picture(pid);
         for stage in failing_stages(world) {
@@ -205,6 +207,10 @@ fn picture(pid: i32) -> String {
 fn child_of(pid: i32) -> Option<i32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     children.split_whitespace().next()?.parse().ok()
+}
+
+fn is_called(pid: i32, name: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == name)
 }
 
 /// Returns a pid that no process has any more.

@@ -10,6 +10,7 @@ use plumbing::Fault;
 use crate::mark::{LONGEST_ALIAS, LONGEST_REST, Mark};
 use crate::network::{Address, Route, Subnet};
 use crate::publish::Published;
+use crate::rate::Rate;
 
 /// The connection of a container: a veth pair, one end inside, one as a port of a bridge on the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Connection {
     pub routes: Vec<Route>,
     /// The longest packet that the pair carries.
     pub mtu: Option<u32>,
+    /// The bandwidth in each direction.
+    pub rate: Option<Rate>,
     /// The hardware address inside.
     pub mac: Option<[u8; 6]>,
     /// Whether it is kept apart from the other isolated ports of the bridge.

@@ -11,9 +11,12 @@ use crate::link::Link;
 use crate::mark::Mark;
 use crate::nftables::{self, Chain, LONGEST_COMMENT, Table};
 use crate::publish::Published;
+use crate::rate::Rate;
 use crate::rule::{Header, Meta, NFPROTO_IPV4, NFPROTO_IPV6, Rule, Tracked};
 use crate::survey::Survey;
 
+/// What a container may send at once, in bytes: a packet that the kernel did not cut into frames yet, and its successor.
+const UPLOAD_BURST: u64 = 2 << 16;
 /// The name of the table that all containers of a host share.
 pub const FENCE: &str = "netns-rs";
 /// The prefix of the name of a table for one port; the name of the port follows.
@@ -201,12 +204,15 @@ fn forward(bridges: &[Bridge], ours: Vec<&str>, others: &[Other<'_>]) -> Chain {
 
 /// Returns the table for one port: what comes from the container must have one of its own addresses as source, or is
 /// dropped before the bridge sees it.
-pub fn guard(port: &str, addresses: &[IpAddr]) -> Table {
+pub fn guard(port: &str, addresses: &[IpAddr], rate: Option<Rate>) -> Table {
     const NF_NETDEV_INGRESS: u32 = 0;
     let loopback = vec![
         Rule::new().is(Meta::Protocol, &IPV4).has_masked(Header::Network, 16, &[127, 0, 0, 0], &[255, 0, 0, 0]).drop(),
     ];
-    let rules = [loopback, internet(addresses), internet6(addresses), resolution(addresses)].concat();
+    let limit = rate.map(|rate| Rule::new().over(rate.bytes(), UPLOAD_BURST.max(rate.bytes() / 100)).drop());
+    let rules =
+        [limit.into_iter().collect(), loopback, internet(addresses), internet6(addresses), resolution(addresses)]
+            .concat();
     let rules = [rules, vec![Rule::new().drop()]].concat();
     let device = Some(port.to_owned());
     let chain = Chain { name: "ingress", kind: "filter", hook: NF_NETDEV_INGRESS, priority: 0, device, rules };

@@ -36,6 +36,7 @@ pub mod plan;
 mod policies;
 mod print;
 mod publish;
+mod rate;
 mod request;
 mod route;
 mod rule;

@@ -43,6 +43,16 @@ fn serialize<M: NetlinkSerializable>(message: M, flags: u16) -> Vec<u8> {
     bytes
 }
 
+/// Makes a message of bytes; the socket numbers it.
+pub fn plain(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = ((HEADER + payload.len()) as u32).to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(flags.to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend(payload);
+    bytes
+}
+
 /// The header of a message: `struct nlmsghdr`.
 pub struct Header {
     /// The length of the whole message.

@@ -50,7 +50,8 @@ pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<()
         .with_remedy("make the host a router yourself: sysctl net.ipv4.ip_forward=1"));
     }
     let addresses: Vec<IpAddr> = asked.addresses.iter().map(|address| address.ip).collect();
-    let tables: Vec<_> = [fence::guard(port, &addresses)].into_iter().chain(fence::table(&survey, &opened)).collect();
+    let tables: Vec<_> =
+        [fence::guard(port, &addresses, asked.rate)].into_iter().chain(fence::table(&survey, &opened)).collect();
     nft.replace(&tables, WHY)?;
     // An earlier container with one of these addresses may have left some, and a killed guardian did not delete them.
     conntrack::forget(addresses)?;
@@ -77,7 +78,7 @@ pub fn guard(netlink: &Netlink, asked: &Connection, port: &str, has_nat: bool) -
         true => fence::table(&Survey::take(netlink)?, &opened(&known(&nft)?)),
         false => None,
     };
-    let tables: Vec<_> = [fence::guard(port, &addresses)].into_iter().chain(shared).collect();
+    let tables: Vec<_> = [fence::guard(port, &addresses, asked.rate)].into_iter().chain(shared).collect();
     match nft.replace(&tables, GUARDED) {
         // The kernel has nf_tables, but not for the frames of one device.
         Err(fault) if !has_nat && fault.errno() == Some(Errno::EOPNOTSUPP) => {

@@ -12,6 +12,7 @@ use plumbing::command_line::ordinary::{self, Choice, Ordinary};
 use crate::name::Name;
 use crate::network::{self, Route, Wanted};
 use crate::publish::Published;
+use crate::rate::Rate;
 use crate::subject::Subject;
 
 const EXAMPLES: &str = "
@@ -138,6 +139,9 @@ pub(crate) struct Wiring {
     /// Longest packet that the interface carries, in bytes
     #[arg(long, value_name = "BYTES", value_parser = network::mtu, requires = "bridge")]
     pub(crate) mtu: Option<u32>,
+    /// Bandwidth in each direction, in bits per second: 500kbit, 10mbit, 1gbit
+    #[arg(long, value_name = "RATE", value_parser = Rate::parse, requires = "bridge")]
+    pub(crate) rate: Option<Rate>,
     /// Hardware address of the interface inside
     #[arg(long, value_name = "MAC", value_parser = network::mac, requires = "bridge")]
     pub(crate) mac: Option<[u8; 6]>,

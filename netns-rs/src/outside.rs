@@ -20,7 +20,7 @@ use crate::nftables::Nftables;
 use crate::settings::Settings;
 use crate::survey::Survey;
 use crate::wiring::Sides;
-use crate::{address, conntrack, link};
+use crate::{address, conntrack, link, rate};
 
 /// The objects on the host that have been made so far.
 pub struct Outside {
@@ -136,6 +136,9 @@ impl Outside {
             &self.alias,
             &Port { isolate: asked.isolate, hairpin: !asked.published.is_empty() },
         )?;
+        if let Some(rate) = asked.rate {
+            rate::limit(&self.netlink, &name, ours.index, rate, asked.mtu)?;
+        }
         if let Some(container) = &asked.name {
             self.name_after(container, &asked.interface, ours.index)?;
         }

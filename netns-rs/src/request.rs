@@ -124,6 +124,7 @@ fn connection(wiring: Wiring) -> Result<Option<Connection>, Fault> {
         published: wiring.publish,
         routes: wiring.route,
         mtu: wiring.mtu,
+        rate: wiring.rate,
         mac: wiring.mac,
         isolate: wiring.isolate,
         name: wiring.name,

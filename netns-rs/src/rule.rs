@@ -159,6 +159,18 @@ impl Rule {
         self.0
     }
 
+    /// Adds `limit rate over BYTES bytes/second burst BURST bytes`.
+    pub fn over(mut self, bytes: u64, burst: u64) -> Rule {
+        let (by_bytes, over, seconds) = (1, 1, 1u64);
+        let wide = |kind, value: u64| attribute(kind, &value.to_be_bytes());
+        let burst = number(3, u32::try_from(burst).unwrap_or(u32::MAX));
+        self.0.push(expression(
+            "limit",
+            &[wide(1, bytes), wide(2, seconds), burst, number(4, by_bytes), number(5, over)],
+        ));
+        self
+    }
+
     /// Ends the rule with `accept`: this table has finished with the packet; another one may still drop it.
     pub fn accept(self) -> Vec<Vec<u8>> {
         self.verdict(1)

@@ -20,7 +20,7 @@ use crate::netlink::Netlink;
 use crate::outside::Outside;
 use crate::settings::Settings;
 use crate::survey::{Survey, Taken};
-use crate::{address, link, namespace, nat, neighbor, publish, route};
+use crate::{address, link, namespace, nat, neighbor, publish, rate, route};
 
 /// How long to wait for the address or a port of a container that has just ended.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -136,6 +136,9 @@ fn build(outside: &mut Outside, survey: &Survey, asked: &Connection, sides: &Sid
         false => nat::guard(&outside.netlink, asked, &outside.veth.name, survey.has_nat())?,
     }
     close_inside(asked, sides)?;
+    if let Some(rate) = asked.rate {
+        rate::limit(sides.inside, &asked.interface, peer, rate, asked.mtu)?;
+    }
     link::set_up(sides.inside, &asked.interface, peer, "a route needs its link to be up")?;
     for own in &asked.addresses {
         address::add(sides.inside, &asked.interface, peer, *own, "the container's own address; ip-address(8)")?;

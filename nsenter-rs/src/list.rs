@@ -72,6 +72,9 @@ impl Listing {
             }
         }
         let drawn = if self.tree_column().is_some() { lines.drawn() } else { lines.flat() };
+        if self.columns.contains(&Column::Command) {
+            view.read_commands(drawn.iter().filter_map(|drawn| drawn.line.pid))?;
+        }
         startup::print(&self.text(&view, &drawn))
     }
 

@@ -21,4 +21,5 @@ pub mod session;
 pub mod startup;
 pub mod status;
 pub mod target;
+pub mod timed_reads;
 pub mod trial;

@@ -9,10 +9,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
-use plumbing::kernel::look;
 use plumbing::pipeline::record::Process;
 use plumbing::process::environment::Environment;
 use plumbing::process::target::{Target, read_at, status_field};
+use plumbing::process::timed_reads;
 use plumbing::{Fault, narrate};
 
 use super::host_program::Host;
@@ -125,7 +125,20 @@ impl Judged {
 
 fn read(target: &Target) -> Result<Vec<u8>, Fault> {
     let shown = format!("/proc/{}/environ", target.pid());
-    look(format!("read {shown}"), format!("read({shown:?})"), || read_at(target.dir(), "environ"))
+    let (goal, text) = (format!("read {shown}"), format!("read({shown:?})"));
+    // In a child, because the target may keep the reader waiting. The first byte says whether the rest is an errno.
+    let read = |_: &()| match read_at(target.dir(), "environ") {
+        Ok(bytes) => [&[0][..], &bytes].concat(),
+        Err(error) => [&[1][..], &error.raw_os_error().unwrap_or(Errno::EIO as i32).to_ne_bytes()].concat(),
+    };
+    let answers = timed_reads::each(&goal, Some(target.dir()), &[()], read)?;
+    let Some([is_errno, rest @ ..]) = answers.first().and_then(Option::as_deref) else {
+        return Err(Fault::new(format!("cannot {goal}: the process keeps the reader waiting")));
+    };
+    match (is_errno, rest.first_chunk()) {
+        (1, Some(errno)) => Err(Fault::kernel(goal, text, Errno::from_raw(i32::from_ne_bytes(*errno)))),
+        _ => Ok(rest.to_vec()),
+    }
 }
 
 fn whole(bytes: &[u8]) -> Environment {

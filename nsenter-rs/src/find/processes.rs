@@ -7,14 +7,16 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use plumbing::Fault;
 use plumbing::kernel::look;
-use plumbing::process::kernel_text;
+use plumbing::narrate;
 use plumbing::process::namespace::Kind;
-use plumbing::process::target::{Target, own_namespace_inode, status_field};
+use plumbing::process::target::{Target, own_namespace_inode, read_at, stat_field, status_field};
+use plumbing::process::{kernel_text, timed_reads};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 
 use super::claim;
@@ -40,35 +42,46 @@ pub(crate) struct Process {
 
 /// Returns all running processes of runtimes.
 pub(crate) fn of_runtimes() -> Result<Vec<Process>, Fault> {
-    let mut found = Vec::new();
+    let mut pids = Vec::new();
     for entry in look("list the processes", "readdir(\"/proc\")", || std::fs::read_dir("/proc"))? {
         let entry = look("list the processes", "readdir(\"/proc\")", || entry)?;
-        if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-            found.extend(of_runtime(pid));
-        }
+        pids.extend(entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
     }
-    Ok(found)
+    let read = |pid: &i32| of_runtime(*pid).unwrap_or_default();
+    let answers = timed_reads::each("read the command lines of processes", None, &pids, read)?;
+    remark_on_silence(&pids, &answers);
+    let answers = pids.into_iter().zip(answers);
+    Ok(answers.filter_map(|(pid, answer)| Process::verified(pid, &answer?)).collect())
 }
 
-/// Returns the process if it is a runtime's; `None` also if it has ended, or we may not examine it.
-fn of_runtime(pid: i32) -> Option<Process> {
-    program_of(&command_line(CWD, Path::new(&format!("/proc/{pid}/cmdline")))?)?;
-    let target = Target::of_pid(pid).ok()?;
-    let argv = command_line(target.dir(), Path::new("cmdline"))?;
-    let program = program_of(&argv)?;
-    if claim::is_contained(&target, program == HELD_INIT) {
-        return None;
+/// Prints which processes did not let us read their command lines.
+fn remark_on_silence(pids: &[i32], answers: &[Option<Vec<u8>>]) {
+    let silent: Vec<_> = pids.iter().zip(answers).filter(|(_, answer)| answer.is_none()).map(|(pid, _)| *pid).collect();
+    if let [first, rest @ ..] = &silent[..] {
+        let others = if rest.is_empty() { String::new() } else { format!(" and of {} others", rest.len()) };
+        narrate::warn(format_args!(
+            "cannot read the command line of process {first}{others}: the process keeps the reader waiting; if it is a \
+             container runtime, its containers are not found"
+        ));
     }
-    let author = claim::author(&target)?;
-    Some(Process { target, program, argv, author })
 }
 
-fn command_line(dir: impl std::os::fd::AsFd, path: &Path) -> Option<Vec<OsString>> {
-    let file = openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let mut bytes = Vec::new();
-    File::from(file).take(LONGEST).read_to_end(&mut bytes).ok()?;
-    let whole = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
-    Some(whole.split(|byte| *byte == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect())
+/// Returns the start time and the command line of a process if it is a runtime's.
+fn of_runtime(pid: i32) -> Option<Vec<u8>> {
+    let dir = openat(CWD, format!("/proc/{pid}"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let file = openat(&dir, "cmdline", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut line = Vec::new();
+    File::from(file).take(LONGEST).read_to_end(&mut line).ok()?;
+    program_of(&words(&line))?;
+    let stat = read_at(dir.as_fd(), "stat").ok()?;
+    let start_time = stat_field(&String::from_utf8_lossy(&stat), 22)?;
+    Some([&start_time.to_ne_bytes()[..], &line].concat())
+}
+
+/// Splits the text of /proc/PID/cmdline into words.
+fn words(line: &[u8]) -> Vec<OsString> {
+    let whole = line.strip_suffix(b"\0").unwrap_or(line);
+    whole.split(|byte| *byte == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect()
 }
 
 fn program_of(argv: &[OsString]) -> Option<&'static str> {
@@ -81,6 +94,23 @@ fn program_of(argv: &[OsString]) -> Option<&'static str> {
 }
 
 impl Process {
+    /// Opens the process to which an answer of [`of_runtime`] refers; `None` also if it has ended, or we may not examine
+    /// it.
+    fn verified(pid: i32, answer: &[u8]) -> Option<Process> {
+        let (start_time, line) = answer.split_first_chunk()?;
+        let target = Target::of_pid(pid).ok()?;
+        if target.start_time().ok()? != u64::from_ne_bytes(*start_time) {
+            return None;
+        }
+        let argv = words(line);
+        let program = program_of(&argv)?;
+        if claim::is_contained(&target, program == HELD_INIT) {
+            return None;
+        }
+        let author = claim::author(&target)?;
+        Some(Process { target, program, argv, author })
+    }
+
     /// Returns the value of an option, given as `--option VALUE` or `--option=VALUE`, or for a letter as `-o VALUE` or
     /// `-oVALUE`.
     pub(crate) fn option(&self, names: &[&str]) -> Option<OsString> {

@@ -3,16 +3,16 @@
 //! The cell is empty if its subject has vanished meanwhile, or if we may not read it.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use plumbing::command_line::regular;
-use plumbing::narrate;
-use plumbing::process::accounts;
 use plumbing::process::namespace::Kind;
 use plumbing::process::nsid::{self, Nsid};
 use plumbing::process::target::Target;
+use plumbing::process::{accounts, timed_reads};
+use plumbing::{Fault, narrate};
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 
 use super::column::Column;
@@ -43,6 +43,7 @@ pub(crate) struct View<'a> {
     filter: Option<&'a Expression>,
     relatives: KnownRelatives,
     parents: RefCell<HashMap<i32, Option<i32>>>,
+    commands: RefCell<HashMap<i32, Vec<u8>>>,
     nsids: RefCell<HashMap<u64, Option<Nsid>>>,
     netlink: OnceCell<Option<OwnedFd>>,
     mounts: OnceCell<Vec<Mount>>,
@@ -58,6 +59,7 @@ impl<'a> View<'a> {
             filter,
             relatives: KnownRelatives::default(),
             parents: RefCell::default(),
+            commands: RefCell::default(),
             nsids: RefCell::default(),
             netlink: OnceCell::new(),
             mounts: OnceCell::new(),
@@ -108,11 +110,39 @@ impl<'a> View<'a> {
         })
     }
 
+    /// Reads the command lines of these processes, as far as they are not known yet. A process may keep the reader
+    /// waiting: then it is shown by its name, and stderr says so.
+    pub(crate) fn read_commands(&self, pids: impl Iterator<Item = i32>) -> Result<(), Fault> {
+        let mut commands = self.commands.borrow_mut();
+        let unknown: BTreeSet<_> = pids.filter(|pid| !commands.contains_key(pid)).collect();
+        let unknown: Vec<_> = unknown.into_iter().collect();
+        let read = |pid: &i32| self.open(*pid, "cmdline").and_then(|file| first(file, COMMAND)).unwrap_or_default();
+        let proc = Some(self.inventory.proc.as_fd());
+        let answers = timed_reads::each("read the command lines of processes", proc, &unknown, read)?;
+        for (pid, answer) in unknown.into_iter().zip(answers) {
+            if answer.is_none() {
+                narrate::warn(format_args!(
+                    "cannot read the command line of process {pid}: the process keeps the reader waiting; it is shown by its name"
+                ));
+            }
+            commands.insert(pid, answer.unwrap_or_default());
+        }
+        Ok(())
+    }
+
     /// Returns the words of the command line, separated by blanks; for a kernel thread, its name. The kernel returns no
-    /// words of a process that has mapped a file over them, because the file's server could make us wait (Linux 4.17;
-    /// CVE-2018-1120): such a process is shown by its name, too.
+    /// words of a process that has mapped a file over them (Linux 4.17; CVE-2018-1120): such a process is shown by its
+    /// name, too.
     fn command(&self, pid: i32) -> Option<Vec<u8>> {
-        let mut line = first(self.open(pid, "cmdline")?, COMMAND)?;
+        if !self.commands.borrow().contains_key(&pid) {
+            // For a filter: what is read for one process is needed for all others, too.
+            let all = self.inventory.processes.iter().map(|process| process.pid);
+            if let Err(fault) = self.read_commands(all.chain([pid])) {
+                narrate::warn(fault);
+                self.commands.borrow_mut().insert(pid, Vec::new());
+            }
+        }
+        let mut line = self.commands.borrow().get(&pid)?.clone();
         if line.is_empty() {
             line = first(self.open(pid, "comm")?, COMMAND)?;
             return Some(line.strip_suffix(b"\n").unwrap_or(&line).to_vec());

@@ -62,7 +62,7 @@ pub fn examine(
 }
 
 /// Collects the child if it ends. Otherwise it is closing a file; it gets SIGKILL, and the kernel ends it when it can.
-fn end(pid: i32, pidfd: &OwnedFd) -> Result<(), Fault> {
+pub(super) fn end(pid: i32, pidfd: &OwnedFd) -> Result<(), Fault> {
     if wait_readable(pidfd.as_fd(), Some(END))? {
         let wait = || waitpid(Pid::from_raw(pid), Some(WaitPidFlag::__WALL)).map(drop);
         look(format!("wait for process {pid}"), format!("waitpid({pid}, __WALL)"), wait)
@@ -74,7 +74,7 @@ fn end(pid: i32, pidfd: &OwnedFd) -> Result<(), Fault> {
 }
 
 /// Closes everything else, so that a child that never ends keeps no pipe and no lease of ours open.
-fn close_all_but(keep: &[BorrowedFd<'_>], answer: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(super) fn close_all_but(keep: &[BorrowedFd<'_>], answer: BorrowedFd<'_>) -> Result<(), Errno> {
     let mut kept: Vec<u32> = keep.iter().chain([&answer]).map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
     kept.sort_unstable();
     let mut first = 0;

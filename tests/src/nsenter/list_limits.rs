@@ -29,6 +29,25 @@ long() { chmod 755 .; T=$PWD/tree; [ "$1" = unshare ] || { mkdir -m 777 open; T=
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
+    Row::new("a process whose command line or environment cannot be read now keeps no tool waiting", &[STRACE, UNSHARE], |world| {
+        // What a file server would do by not answering, strace does to the reader alone, so that ps(1) is not affected.
+        let line = r#"
+            unshare -n sleep 86467 & P=$!; asleep $P; unshare-rs --hold --ttl 60 --name lim-held --mount >saved
+            trap 'kill -KILL $P; nsenter-rs --pipe --rm -- true <saved' EXIT
+            slow() { timeout -s KILL $1 strace -D -f -qq -o /dev/null -P /proc/$P/$2 -e trace=read -e inject=read:delay_enter=3000000 "${@:3}" 2>err; echo $?; sed "/^strace/d; s/process $P/P/g" err; }
+            slow 1 cmdline cat /proc/$P/cmdline; slow 1 environ cat /proc/$P/environ
+            slow 20 cmdline nsenter-rs --find lim-held --json | grep -o '"name":"lim-held"\|^0\|.*command line of P\b'
+            slow 20 cmdline nsenter-rs --list -t net -o PID,COMMAND | sed "s/\b$P\b/P/" | sed 's/^ *//' | grep -o '^P  *sleep$\|^0\|.*; it is shown by its name' | tr -s ' '
+            slow 20 environ nsenter-rs -t $P --net --env -- true | sed "s,/$P/,/P/,"
+        "#;
+        let warning = "nsenter-rs: warning: cannot read the command line of P";
+        run(world, "list-silent", line).stdout_is(&format!(
+            "137\n137\n\"name\":\"lim-held\"\n0\n{warning}\nP sleep\n0\n{warning}: the process keeps the reader waiting; it is shown by its name\n\
+             125\nnsenter-rs: cannot read /proc/P/environ: the process keeps the reader waiting\n"
+        ));
+    })
+    .root_only()
+    .host_only(),
     Row::new("a long mount table of another user is not read to its end, and stderr says so", &[BASH, PERL, SETPRIV, STRACE, UNSHARE, Need::UserNamespaces], |world| {
         let line = "long setpriv --reuid 54321 --regid 54321 --clear-groups unshare -U -r -m; \
             [ $(head -c 8388608 /proc/$P/mountinfo | wc -c) = 8388608 ] && echo long; \

@@ -19,13 +19,13 @@ use crate::landlock_options::LandlockOptions;
 /// The options that confine the command, in addition to its capabilities.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Ordinary)]
 pub(crate) struct ConfinementOptions {
-    /// Filter system calls: default (with --std), none, or a profile FILE in OCI or Docker format
+    /// Filter system calls: none, default (what --std uses), or a profile FILE in OCI or Docker format
     #[arg(long, value_name = "default|none|FILE", help_heading = "Confinement")]
     pub(crate) seccomp: Option<Filter>,
     /// Set no_new_privs: set-user-ID programs and file capabilities have no effect (default with --std)
     #[arg(long, conflicts_with = "allow_new_privs", help_heading = "Confinement")]
     pub(crate) no_new_privs: bool,
-    /// Set one capability set, e.g. ambient=NET_RAW; default: as --capabilities says (repeatable)
+    /// Set one of the five capability sets, e.g. ambient=NET_RAW; the others are as --capabilities says (repeatable)
     #[arg(long, value_name = "SET=NAMES", value_parser = capabilities::parse_one_set, help_heading = "Confinement")]
     pub(crate) capability_set: Vec<OneSet>,
     /// Start a new session without a controlling terminal; setsid(2)

@@ -39,7 +39,7 @@ const EXAMPLES: &str = "
        chroot-rs --pipe --std|--oci BUNDLE [OPTIONS] [NEWROOT|--host-root|--overlay...]
        chroot-rs --audit [--json]")]
 pub struct Options {
-    /// Make a container's root: mounts, masks, pivot_root(2), confinement
+    /// Make a container's root: new /proc, /sys and /dev, hidden paths, pivot_root(2), confinement
     #[arg(long, help_heading = "Container root")]
     pub(crate) std: bool,
     /// Fail, instead of warning, if something that --std or a bundle promises cannot be done
@@ -70,7 +70,7 @@ pub struct Options {
     #[arg(long, conflicts_with = "std", help_heading = "Identity")]
     pub(crate) skip_chdir: bool,
 
-    /// Keep only these capabilities: default (with --std), docker, podman, none, all, or names, e.g. default,NET_RAW
+    /// Keep only these capabilities: none, all, default (what --std keeps), docker, podman, or names, e.g. default,NET_RAW
     #[arg(long, value_name = "SET", value_parser = capabilities::parse, help_heading = "Confinement")]
     pub(crate) capabilities: Option<Capabilities>,
     /// Do not set no_new_privs (set-user-ID programs and file capabilities keep working)
@@ -79,7 +79,7 @@ pub struct Options {
     /// Keep the caller's environment
     #[arg(long, requires = "std", help_heading = "Confinement")]
     pub(crate) keep_env: bool,
-    /// Pass only descriptors 3 to N+2 to the command (with --std, --oci or mounts; default: 0)
+    /// Pass only descriptors 3 to N+2 to the command (default: 0 with --std, --oci or mounts, else all are passed)
     #[arg(long, value_name = "N", conflicts_with = "pipe", help_heading = "Confinement")]
     pub(crate) preserve_fds: Option<u32>,
     /// Always run from a sealed copy in memory, even where a read-only view of the executable would suffice
@@ -122,7 +122,7 @@ pub(crate) struct Audit {
     #[arg(long, conflicts_with_all = ["std", "strict", "keep_root", "pipe", "keep_on_error", "userspec", "group", "groups", "skip_chdir", "capabilities",
           "allow_new_privs", "keep_env", "preserve_fds", "sealed_copy"], help_heading = "Audit")]
     pub(crate) audit: bool,
-    /// Print JSON
+    /// Print the report of --audit as JSON
     #[arg(long, requires = "audit", help_heading = "Audit")]
     pub(crate) json: bool,
 }

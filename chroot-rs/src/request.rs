@@ -53,7 +53,8 @@ pub(crate) fn plan(mut options: Options) -> Result<Plan, Fault> {
 
 /// Refuses everything but `--json`: the audit changes no root and runs no command.
 fn check_audit(options: &Options) -> Result<(), Fault> {
-    let names_root = options.root.want_mounts() || options.root.no_pivot || options.root.oci.is_some();
+    let names_root =
+        options.root.want_mounts() || options.root.no_pivot || options.root.oci.is_some() || options.keep_root;
     let has_gate = options.ready_fd.is_some() || options.block_fd.is_some() || options.exec_fifo.is_some();
     let confines = options.confine != ConfinementOptions::default();
     if names_root || has_gate || confines || !options.operands.is_empty() {

@@ -44,7 +44,7 @@ const OF_A_BUNDLE: [&str; 28] = [
     "umask",
 ];
 
-const HEADING: &str = "Mounts, in command-line order";
+const HEADING: &str = "Mounts inside the new root, in command-line order";
 
 type Read = fn(OsString) -> Result<MountOption, String>;
 
@@ -53,7 +53,7 @@ static MOUNTS: [(Declared, &str, &str, Read); 7] = [
     (
         named("bind"),
         "SRC:DST[:OPTS]",
-        "Bind-mount SRC of the host at DST; options: ro, rec (default), norec, suid, dev, noexec, try, idmap=MAP",
+        "Bind-mount SRC of the host at DST; options: ro, rec (default), norec, suid, dev, noexec, try (skip if SRC is missing), idmap=ONDISK-SEEN-COUNT",
         mount_options::bind,
     ),
     (
@@ -74,7 +74,7 @@ static MOUNTS: [(Declared, &str, &str, Read); 7] = [
     (
         named("mount"),
         "type=T,target=DST,...",
-        "Any of these mounts, and others, in key=value form with the words of mount(8)",
+        "Mount a bind, tmpfs, proc, sysfs, mqueue, devpts, cgroup2, ramfs or binfmt_misc; source=SRC for a bind, other words as in mount(8)",
         mount_options::mount,
     ),
 ];
@@ -153,7 +153,7 @@ pub(crate) struct RootOptions {
     /// Use the directory or detached mount that is open as descriptor FD as the root; no NEWROOT
     #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(3..), help_heading = "Container root", group = "made")]
     pub(crate) root_fd: Option<i32>,
-    /// Use root, mounts and process of BUNDLE/config.json (OCI bundle); no NEWROOT
+    /// Use the root, the mounts and the process of BUNDLE/config.json (OCI bundle); no NEWROOT
     #[arg(long, value_name = "BUNDLE", help_heading = "Container root", group = "made", conflicts_with_all = OF_A_BUNDLE)]
     pub(crate) oci: Option<PathBuf>,
     /// Use pivot_root(2) in a new mount namespace; implied by --std and all mount options

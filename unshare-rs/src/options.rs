@@ -17,7 +17,7 @@ use crate::values;
 #[derive(Debug, Default, Parser, Ordinary)]
 #[command(name = "unshare-rs", version, after_help = manual::MANUAL.help(), args_override_self = true, infer_long_args = true)]
 pub struct Options {
-    /// New mount namespace; FILE (for any kind): keep the namespace alive by a mount on FILE
+    /// New mount namespace; with =FILE, as with any kind, the namespace is bound to FILE, which keeps it alive
     #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true,
           help_heading = "Namespaces")]
     pub(crate) mount: Option<Option<PathBuf>>,
@@ -52,10 +52,10 @@ pub struct Options {
 
     #[command(flatten)]
     pub(crate) single_ids: SingleIds,
-    /// Map a range of user ids: INNER:OUTER:COUNT, auto, subids or all (repeatable)
+    /// Map user ids: INNER:OUTER:COUNT, all of this namespace, or auto and subids as below (repeatable)
     #[arg(long, value_name = "RANGE", value_parser = values::range, help_heading = "Users and groups")]
     pub(crate) map_users: Vec<Wanted>,
-    /// Map a range of group ids; the same values as --map-users
+    /// Map group ids; the same values as for --map-users (repeatable)
     #[arg(long, value_name = "RANGE", value_parser = values::range, help_heading = "Users and groups")]
     pub(crate) map_groups: Vec<Wanted>,
     /// Map the ids of /etc/subuid and /etc/subgid to the lowest free ids inside, from 0 on
@@ -64,10 +64,10 @@ pub struct Options {
     /// Map the ids of /etc/subuid and /etc/subgid to the same ids inside
     #[arg(long, help_heading = "Users and groups")]
     pub(crate) map_subids: bool,
-    /// Owner of the new user namespace, as numbers
+    /// Make this user and group the owner of the new user namespace, by number (implies --user)
     #[arg(long, value_name = "UID:GID", value_parser = values::owner, help_heading = "Users and groups")]
     pub(crate) owner: Option<(u32, u32)>,
-    /// Allow or deny setgroups(2) in the user namespace
+    /// Allow or deny setgroups(2) in the new user namespace
     #[arg(long, value_name = "allow|deny", hide_possible_values = true, help_heading = "Users and groups")]
     pub(crate) setgroups: Option<Setgroups>,
 
@@ -78,11 +78,11 @@ pub struct Options {
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "/proc",
           help_heading = "Set up")]
     pub(crate) mount_proc: Option<PathBuf>,
-    /// Mount a new binfmt_misc at DIR, default in a new proc (implies --user --mount)
+    /// Mount a new binfmt_misc at DIR, default /proc/sys/fs/binfmt_misc in a new /proc (implies --user --mount)
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true,
           help_heading = "Set up")]
     pub(crate) mount_binfmt: Option<Option<PathBuf>>,
-    /// Register an interpreter in the new binfmt_misc (implies --mount-binfmt)
+    /// Register an interpreter in the new binfmt_misc, by a LINE in its format (implies --mount-binfmt)
     #[arg(short = 'l', long, value_name = "LINE", help_heading = "Set up")]
     pub(crate) load_interp: Option<OsString>,
     /// Set the host name (needs --uts)
@@ -91,17 +91,17 @@ pub struct Options {
     /// Set the NIS domain name (needs --uts)
     #[arg(long, value_name = "NAME", help_heading = "Set up")]
     pub(crate) domainname: Option<OsString>,
-    /// Offset of the monotonic clock in seconds (needs --time)
+    /// Shift the monotonic clock by SECONDS (needs --time)
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, help_heading = "Set up")]
     pub(crate) monotonic: Option<i64>,
-    /// Offset of the boot-time clock in seconds (needs --time)
+    /// Shift the boot-time clock by SECONDS (needs --time)
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, help_heading = "Set up")]
     pub(crate) boottime: Option<i64>,
 
     /// Change the root directory with chroot(2)
     #[arg(short = 'R', long, value_name = "DIR", help_heading = "Command")]
     pub(crate) root: Option<PathBuf>,
-    /// Change the working directory
+    /// Change the working directory, to one inside --root if that is given
     #[arg(short = 'w', long, value_name = "DIR", help_heading = "Command")]
     pub(crate) wd: Option<PathBuf>,
     /// Run the command as this user
@@ -110,7 +110,7 @@ pub struct Options {
     /// Run the command as this group, without supplementary groups
     #[arg(short = 'G', long, value_name = "GID", value_parser = values::id, help_heading = "Command")]
     pub(crate) setgid: Option<u32>,
-    /// Give the command the capabilities of a new user namespace, also as a user other than root
+    /// Give the command all capabilities in the new user namespace, even if it does not run as root
     #[arg(long, help_heading = "Command")]
     pub(crate) keep_caps: bool,
     /// Start with an empty environment
@@ -120,7 +120,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME,…", help_heading = "Command")]
     pub(crate) whitelist_env: Vec<OsString>,
 
-    /// Run the command in a child process, which is pid 1 of a new PID namespace
+    /// Run the command in a child process; with --pid it is pid 1
     #[arg(short, long, help_heading = "Processes")]
     pub(crate) fork: bool,
     /// Send the command this signal when unshare-rs dies, default KILL (implies --fork)
@@ -133,7 +133,7 @@ pub struct Options {
     /// Run a small init as the parent of the command: it reaps orphans and forwards signals (implies --fork)
     #[arg(long, help_heading = "Processes")]
     pub(crate) init: bool,
-    /// Write the pid of the first process to FILE when everything is set up
+    /// Write the pid of the command, or with --init of the init, to FILE when everything is set up
     #[arg(long, value_name = "FILE", help_heading = "Processes")]
     pub(crate) pid_file: Option<PathBuf>,
     /// Write a newline to descriptor FD when everything is set up
@@ -146,10 +146,10 @@ pub struct Options {
     /// Keep the namespaces with a small init, and print a container record for the next stage
     #[arg(long, help_heading = "Hold")]
     pub(crate) hold: bool,
-    /// Name of the container in the record, and of its init process
+    /// Name of the container in the record, and of the init process (needs --hold or --init)
     #[arg(long, help_heading = "Hold")]
     pub(crate) name: Option<OsString>,
-    /// End the container if no command is entered within this time, e.g. 10, 250ms, 5m
+    /// End the container of --hold if no command is entered within this time, e.g. 10, 250ms, 5m
     #[arg(long, value_name = "SECONDS", value_parser = plumbing::command_line::units::milliseconds, help_heading = "Hold")]
     pub(crate) ttl: Option<u64>,
 

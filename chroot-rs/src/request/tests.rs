@@ -104,6 +104,7 @@ fn contradicting_options_are_refused() {
         &["--no-pivot", "--std", "--pipe", "/new"],
         &["--no-pivot", "--audit"],
         &["--audit", "--oci", "/bundle"],
+        &["--audit", "--keep-root"],
         &["--audit", "--block-fd", "0"],
         &["--audit", "--exec-fifo", "/f"],
     ] {

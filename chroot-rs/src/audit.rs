@@ -147,7 +147,7 @@ fn answer(probe: &'static Probe) -> Result<Finding, Fault> {
         By::Calling(calls) => return trials::none_answers(calls),
         By::Looking(look) => look,
     };
-    Ok(match child::apart(probe.name, look)? {
+    Ok(match child::in_child(probe.name, look)? {
         Ended::Answered(finding) => finding,
         Ended::Failed(text) => Finding::unknown(text),
         // An attacker would be killed in the same way.

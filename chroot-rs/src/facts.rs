@@ -98,7 +98,8 @@ fn maps_root_to_root(map: &str) -> bool {
     map.lines().any(|line| line.split_ascii_whitespace().take(2).eq(["0", "0"]))
 }
 
-/// Reads a file of the host as bytes; empty if it is missing or cannot be used, which is said unless there is no such name.
+/// Reads a file of the host as bytes; empty if it is missing or cannot be used. A warning says so, unless
+/// there is no such name.
 pub(crate) fn host_file(path: &str) -> Result<Vec<u8>, Fault> {
     let fault = match regular::read(Path::new(path), LONGEST) {
         Ok(Some(content)) => return Ok(content),

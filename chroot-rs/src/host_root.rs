@@ -45,7 +45,7 @@ pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
         list.push(Entry::new(path, what, why));
     }
     list.extend(
-        DIRECTORIES.map(|(path, mode)| Entry::new(path, What::Directory(mode), "a new and empty one; hier(7)")),
+        DIRECTORIES.map(|(path, mode)| Entry::new(path, What::Directory(mode), "a new, empty directory; hier(7)")),
     );
     list.extend(files(facts));
     list.extend(SHARED_ETC.map(|path| {

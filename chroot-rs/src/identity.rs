@@ -77,17 +77,17 @@ impl IdentityRequest {
 
     /// Looks up the names, in the new root first.
     fn resolve(&self, inside: &Accounts, outside: &Accounts) -> Result<Identity, Fault> {
-        let books = [inside, outside];
-        if let Some(request) = self.in_old_form(books) {
+        let accounts = [inside, outside];
+        if let Some(request) = self.in_old_form(accounts) {
             return Ok(Identity { is_dotted: true, ..request.resolve(inside, outside)? });
         }
         let uid = match &self.user {
-            Some(spec) => Some(uid_of(spec, books).ok_or_else(|| invalid("user", spec))?),
+            Some(spec) => Some(uid_of(spec, accounts).ok_or_else(|| invalid("user", spec))?),
             None => None,
         };
-        let entry = uid.and_then(|uid| books.into_iter().find_map(|book| Some((book.user_by_id(uid)?, book))));
+        let entry = uid.and_then(|uid| accounts.into_iter().find_map(|file| Some((file.user_by_id(uid)?, file))));
         let gid = match (&self.group, uid, &entry) {
-            (Some(spec), ..) => Some(gid_of(spec, books).ok_or_else(|| invalid("group", spec))?),
+            (Some(spec), ..) => Some(gid_of(spec, accounts).ok_or_else(|| invalid("group", spec))?),
             (None, Some(_), Some((user, _))) => Some(user.gid),
             (None, Some(uid), None) => {
                 return Err(Fault::new(format!(
@@ -97,8 +97,8 @@ impl IdentityRequest {
             (None, None, _) => None,
         };
         let groups = match (&self.groups, uid, gid, &entry) {
-            (Some(listed), ..) => Some(gids_of(listed, books)?),
-            (None, Some(_), Some(gid), Some((user, book))) => Some(book.groups_of(user.name, gid)),
+            (Some(listed), ..) => Some(gids_of(listed, accounts)?),
+            (None, Some(_), Some(gid), Some((user, file))) => Some(file.groups_of(user.name, gid)),
             (None, Some(_), ..) => Some(Vec::new()),
             (None, None, ..) => None,
         };
@@ -111,17 +111,18 @@ impl IdentityRequest {
     }
 
     /// Reads USER.GROUP as USER:GROUP, if no user has the whole name and both parts are known.
-    fn in_old_form(&self, books: [&Accounts; 2]) -> Option<IdentityRequest> {
+    fn in_old_form(&self, accounts: [&Accounts; 2]) -> Option<IdentityRequest> {
         let (user, group) = self.dotted.as_ref()?;
-        if self.user.as_ref().is_none_or(|whole| uid_of(whole, books).is_some()) {
+        if self.user.as_ref().is_none_or(|whole| uid_of(whole, accounts).is_some()) {
             return None;
         }
         let known = |name: &str, is_known: bool| name.is_empty() || is_known;
         // Without a group it is the user's own, so the user must have an entry.
-        let has_group = !group.is_empty() || books.iter().any(|book| book.user_by_name(user).is_some());
-        let both = known(user, uid_of(user, books).is_some()) && known(group, gid_of(group, books).is_some());
+        let has_group = !group.is_empty() || accounts.iter().any(|file| file.user_by_name(user).is_some());
+        let are_known =
+            known(user, uid_of(user, accounts).is_some()) && known(group, gid_of(group, accounts).is_some());
         let named = |name: &String| (!name.is_empty()).then(|| name.clone());
-        (has_group && both).then(|| IdentityRequest {
+        (has_group && are_known).then(|| IdentityRequest {
             user: named(user),
             group: named(group),
             groups: self.groups.clone(),
@@ -172,18 +173,18 @@ fn invalid(what: &str, spec: &str) -> Fault {
     Fault::new(format!("there is no {what} {spec:?}, neither in the new root nor on the host"))
 }
 
-fn gids_of(names: &[String], books: [&Accounts; 2]) -> Result<Vec<u32>, Fault> {
+fn gids_of(names: &[String], accounts: [&Accounts; 2]) -> Result<Vec<u32>, Fault> {
     // A blank before a number of the list is ignored; before a name it is part of the name.
-    let gid = |name: &str| gid_of(name, books).or_else(|| gid_of(name.trim_start(), [&Accounts::default(); 2]));
+    let gid = |name: &str| gid_of(name, accounts).or_else(|| gid_of(name.trim_start(), [&Accounts::default(); 2]));
     names.iter().map(|name| gid(name).ok_or_else(|| invalid("group", name))).collect()
 }
 
-fn uid_of(spec: &str, books: [&Accounts; 2]) -> Option<u32> {
-    by_name_or_number(spec, || books.into_iter().find_map(|book| book.user_by_name(spec)).map(|user| user.uid))
+fn uid_of(spec: &str, accounts: [&Accounts; 2]) -> Option<u32> {
+    by_name_or_number(spec, || accounts.into_iter().find_map(|file| file.user_by_name(spec)).map(|user| user.uid))
 }
 
-fn gid_of(spec: &str, books: [&Accounts; 2]) -> Option<u32> {
-    by_name_or_number(spec, || books.into_iter().find_map(|book| book.group_by_name(spec)))
+fn gid_of(spec: &str, accounts: [&Accounts; 2]) -> Option<u32> {
+    by_name_or_number(spec, || accounts.into_iter().find_map(|file| file.group_by_name(spec)))
 }
 
 /// Resolves a name or number; a leading `+` means a number, whatever names exist.
@@ -234,15 +235,15 @@ mod tests {
 
     #[test]
     fn a_name_of_the_number_that_changes_nothing_is_refused() {
-        let book = Accounts {
+        let accounts = Accounts {
             passwd: "user:x:4294967295:5::/:\ngroup:x:5:4294967295::/:\nlisted:x:5:6::/:\n".into(),
             group: "high:x:4294967295:listed\n".into(),
         };
         for spec in ["user", "group", "listed", ":high", "user:6"] {
-            let resolved = IdentityRequest::parse(Some(spec), None, None).unwrap().resolve(&book, &outside());
+            let resolved = IdentityRequest::parse(Some(spec), None, None).unwrap().resolve(&accounts, &outside());
             assert!(resolved.unwrap_err().to_string().contains("4294967295 is not an ID"), "{spec}");
         }
-        assert!(IdentityRequest::parse(None, None, Some("high")).unwrap().resolve(&book, &outside()).is_err());
+        assert!(IdentityRequest::parse(None, None, Some("high")).unwrap().resolve(&accounts, &outside()).is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The options about Landlock, and the record's member that they make. No I/O. `landlock(7)`.
+//! The declared options of Landlock, and the member of the record that they fill in. No I/O. `landlock(7)`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

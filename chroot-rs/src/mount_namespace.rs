@@ -17,9 +17,9 @@ use crate::refusal;
 
 /// Unshares the mount namespace, so that no mount made here can propagate to the caller's.
 pub(crate) fn unshare() -> Result<(), Fault> {
-    let own = KindSet::from_iter([Kind::Mnt]);
+    let kinds = KindSet::from_iter([Kind::Mnt]);
     let why = "no other process must see our mounts, and they must end with us; mount_namespaces(7)";
-    call("create a mount namespace", "unshare(CLONE_NEWNS)", why, || nix::sched::unshare(own.flags()))
+    call("create a mount namespace", "unshare(CLONE_NEWNS)", why, || nix::sched::unshare(kinds.flags()))
         .map_err(refusal::missing_admin)
 }
 

@@ -86,7 +86,7 @@ impl Bundle {
                 )
                 .with_remedy("name the directory itself in root.path: a symbolic link on its path is not followed"))
             }
-            // What else is wrong shows when the root is opened.
+            // Any other fault shows when the root is opened.
             _ => Ok(()),
         }
     }

@@ -1,7 +1,8 @@
-//! Parameters of a new file system that the kernel would take for less than they say. No I/O. `tmpfs(5)`.
+//! Refuses parameters of a new file system that the kernel would ignore, wrap or cut. No I/O. `tmpfs(5)`.
 //!
-//! The surprise: `fsconfig(2)` refuses an unknown word, but not a number that is too large. A size above 64 bits wraps,
-//! one just below them is no limit, of a mode the upper bits are dropped, and ramfs ignores whatever it does not know.
+//! The surprise: `fsconfig(2)` refuses an unknown word, but not a number that is too large. A size above 64 bits wraps, one
+//! just below has the effect of no limit, the upper bits of a mode are dropped, and ramfs ignores every word that it does
+//! not know.
 
 use plumbing::command_line::units::{Limit, size};
 
@@ -28,7 +29,7 @@ fn mode(text: &str) -> Result<String, String> {
     }
 }
 
-/// Returns a share of the memory; `None` if it is not written as one.
+/// Parses a share of the memory, as in `50%`; `None` if it has no percent sign.
 fn share(text: &str) -> Option<Result<String, String>> {
     let percent = text.strip_suffix('%')?;
     let is_fit = percent.bytes().all(|digit| digit.is_ascii_digit())
@@ -41,7 +42,7 @@ fn share(text: &str) -> Option<Result<String, String>> {
     Some(Ok(format!("{}%", if digits.is_empty() { "0" } else { digits })))
 }
 
-/// Returns an amount. The kernel adds to it and counts with signed numbers, so that one close to 64 bits is no limit.
+/// Parses an amount. The kernel adds to it and counts with signed numbers, so that one close to 64 bits is no limit.
 fn amount(text: &str) -> Result<String, String> {
     let fits = |amount: &u64| *amount <= i64::MAX.cast_unsigned();
     match size(text)? {

@@ -29,7 +29,7 @@ pub(crate) fn for_given_root(facts: &Facts) -> Vec<Entry> {
     }
     for (path, mode) in [("/tmp", "1777"), ("/run", "755")] {
         let tmpfs = Filesystem::new("tmpfs", &[("mode", mode)], guarded);
-        list.push(Entry::new(path, What::Fresh(tmpfs, Otherwise::OverDirectory), "a new and empty one; hier(7)"));
+        list.push(Entry::new(path, What::Fresh(tmpfs, Otherwise::OverDirectory), "a new, empty directory; hier(7)"));
     }
     list
 }

@@ -3,7 +3,7 @@
 //!
 //! In images many of these names are links: /etc/resolv.conf leads to a file that only systemd-resolved makes, /tmp to
 //! /var/tmp. A file is mounted on the link itself; a directory is mounted on the one to which the link leads inside the
-//! root. What has no place is a warning, or with `--strict` an error; never nothing.
+//! root. If there is no place, a warning says so, or with `--strict` an error.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;

@@ -54,7 +54,7 @@ pub(crate) fn flags_of(dir: &OwnedFd) -> rustix::io::Result<Attributes> {
 pub(crate) struct WritableCopies {
     /// The copy of the root's top directory.
     top: OnceCell<OwnedFd>,
-    shown: RefCell<Vec<(PathBuf, OwnedFd)>>,
+    copies: RefCell<Vec<(PathBuf, OwnedFd)>>,
 }
 
 impl WritableCopies {
@@ -65,17 +65,17 @@ impl WritableCopies {
 
     /// Returns the paths of the directories.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
-        self.shown.borrow().iter().map(|(path, _)| path.clone()).collect()
+        self.copies.borrow().iter().map(|(path, _)| path.clone()).collect()
     }
 
     /// Reports whether a directory was replaced.
     pub(crate) fn has(&self, path: &Path) -> bool {
-        self.shown.borrow().iter().any(|(shown, _)| shown == path)
+        self.copies.borrow().iter().any(|(replaced, _)| replaced == path)
     }
 
     /// Replaces `dir`, which is at `place` in the root `top`; returns a directory that is writable until `close`. If it cannot be
     /// replaced, it is returned unchanged, and the call that makes something in it reports the reason.
-    pub(crate) fn show(
+    pub(crate) fn replace(
         &self,
         top: BorrowedFd<'_>,
         dir: OwnedFd,
@@ -93,7 +93,7 @@ impl WritableCopies {
             let top = again()?;
             self.top.get_or_init(|| top);
         }
-        self.shown.borrow_mut().push((place.to_owned(), cover));
+        self.copies.borrow_mut().push((place.to_owned(), cover));
         made.mounted(place, Lifetime::OfTheRun);
         names.iter().for_each(|name| made.mounted(&place.join(OsStr::from_bytes(name.to_bytes())), Lifetime::Longer));
         Ok(seen)
@@ -102,7 +102,7 @@ impl WritableCopies {
     /// Makes the copies read-only, like the directories that they replace.
     pub(crate) fn close(&self) -> Result<(), Fault> {
         let why = "all mount points are made; mount_setattr(2)";
-        self.shown.borrow().iter().try_for_each(|(path, cover)| {
+        self.copies.borrow().iter().try_for_each(|(path, cover)| {
             let goal = format!("make {} read-only again", shown(path));
             mount_api::tighten(&goal, cover.as_fd(), Attributes::MOUNT_ATTR_RDONLY, why)
         })

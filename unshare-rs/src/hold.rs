@@ -25,7 +25,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use crate::clock_offsets::ClockOffsets;
 use crate::mapping::{Caller, Maps};
 use crate::namespaces::{Namespaces, manuals, unshare};
-use crate::old_namespaces::{Errands, Outside};
+use crate::old_namespaces::{Outside, OutsideWork};
 use crate::{init, map_helper, refusal};
 
 /// Namespaces that stay open for a pipeline, and the parameters of the init that keeps them.
@@ -54,12 +54,12 @@ pub(crate) fn hold(new: &NewHold) -> Result<Status, Fault> {
 
 /// Makes the namespaces that must exist before the init, which starts inside them, and sets the clock offsets.
 fn unshare_first(new: &NewHold, kinds: KindSet, maps: &Maps) -> Result<(), Fault> {
-    let outside = Outside::station(Errands { maps, persist: &[], pid_file: None })?;
+    let outside = Outside::start(OutsideWork { maps, persist: &[], pid_file: None })?;
     refusal::explain(kinds, unshare(kinds))?;
     maps.prepare("self")?;
     outside.map()?;
     maps.write_inside()?;
-    outside.leave()?;
+    outside.end()?;
     new.offsets.write()
 }
 

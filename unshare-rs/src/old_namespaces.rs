@@ -25,7 +25,7 @@ use crate::mapping::Maps;
 use crate::{map_helper, persist, pid_file};
 
 /// The work for the process outside.
-pub(crate) struct Errands<'a> {
+pub(crate) struct OutsideWork<'a> {
     pub(crate) maps: &'a Maps,
     pub(crate) persist: &'a [(Kind, PathBuf)],
     pub(crate) pid_file: Option<&'a Path>,
@@ -33,7 +33,7 @@ pub(crate) struct Errands<'a> {
 
 /// The process outside, as seen from inside.
 pub(crate) struct Outside<'a> {
-    errands: Errands<'a>,
+    work: OutsideWork<'a>,
     /// The process that unshares.
     pid: i32,
     /// The socket to the process, and its pid; `None` if there is no work, and in a dry run.
@@ -51,7 +51,7 @@ enum Word {
 const DONE: u8 = b'+';
 const FAILED: u8 = b'-';
 
-impl Errands<'_> {
+impl OutsideWork<'_> {
     fn has(&self, word: Word) -> bool {
         match word {
             Word::Map => !self.maps.outside.is_empty(),
@@ -74,10 +74,10 @@ impl Errands<'_> {
 
 impl<'a> Outside<'a> {
     /// Starts the process, if there is work for it.
-    pub(crate) fn station(errands: Errands<'a>) -> Result<Outside<'a>, Fault> {
+    pub(crate) fn start(work: OutsideWork<'a>) -> Result<Outside<'a>, Fault> {
         let pid = std::process::id().cast_signed();
-        if !errands.has(Word::Map) && !errands.has(Word::Finish) {
-            return Ok(Outside { errands, pid, process: None });
+        if !work.has(Word::Map) && !work.has(Word::Finish) {
+            return Ok(Outside { work, pid, process: None });
         }
         let goal = "start a process that stays outside";
         let (ours, theirs) = own(goal, "socketpair(AF_UNIX, SOCK_SEQPACKET)", || {
@@ -87,12 +87,12 @@ impl<'a> Outside<'a> {
         own(goal, "setsockopt(SO_PASSCRED)", || sockopt::set_socket_passcred(&theirs, true))?;
         let why = "it acts for us where we no longer can: in the old namespaces, with the old privileges";
         match fork(goal, why)? {
-            Cloned::Child if narrate::is_dry_run() => Ok(Outside { errands, pid, process: None }),
+            Cloned::Child if narrate::is_dry_run() => Ok(Outside { work, pid, process: None }),
             Cloned::Child => {
                 drop(ours);
-                exit_now(serve(&errands, pid, &theirs))
+                exit_now(serve(&work, pid, &theirs))
             }
-            Cloned::Parent { pid: outside, .. } => Ok(Outside { errands, pid, process: Some((ours, outside)) }),
+            Cloned::Parent { pid: outside, .. } => Ok(Outside { work, pid, process: Some((ours, outside)) }),
         }
     }
 
@@ -108,17 +108,17 @@ impl<'a> Outside<'a> {
 
     /// Ends the process outside and waits for it: the command must have no child that it did not start. Only the
     /// process that started it can wait for it.
-    pub(crate) fn leave(self) -> Result<(), Fault> {
+    pub(crate) fn end(self) -> Result<(), Fault> {
         let Some((socket, pid)) = self.process else { return Ok(()) };
         drop(socket);
         wait_for(pid).map(drop)
     }
 
     fn ask(&self, word: Word) -> Result<(), Fault> {
-        if !self.errands.has(word) {
+        if !self.work.has(word) {
             return Ok(());
         }
-        let Some((socket, pid)) = &self.process else { return self.errands.run(word, self.pid, self.pid) };
+        let Some((socket, pid)) = &self.process else { return self.work.run(word, self.pid, self.pid) };
         let goal = format!("make process {pid} act outside");
         // MSG_NOSIGNAL: we may have inherited any disposition of SIGPIPE, and an errno says more.
         own(&goal, "sendmsg(outside)", || send(socket, &[word as u8], SendFlags::NOSIGNAL))?;
@@ -131,7 +131,7 @@ impl<'a> Outside<'a> {
 }
 
 /// Serves requests until the other end of the socket is closed.
-fn serve(errands: &Errands<'_>, unsharer: i32, socket: &OwnedFd) -> Status {
+fn serve(work: &OutsideWork<'_>, unsharer: i32, socket: &OwnedFd) -> Status {
     loop {
         let (word, asker) = match receive(socket) {
             Ok(Some((b'm', asker))) => (Word::Map, asker),
@@ -142,7 +142,7 @@ fn serve(errands: &Errands<'_>, unsharer: i32, socket: &OwnedFd) -> Status {
                     .report(narrate::tool());
             }
         };
-        let answer = match errands.run(word, unsharer, asker) {
+        let answer = match work.run(word, unsharer, asker) {
             Ok(()) => DONE,
             Err(fault) => {
                 fault.report(narrate::tool());

@@ -20,7 +20,7 @@ use crate::first_process::{Role, Tether};
 use crate::hold::NewHold;
 use crate::mapping::Caller;
 use crate::namespaces::{self, Namespaces};
-use crate::old_namespaces::{Errands, Outside};
+use crate::old_namespaces::{Outside, OutsideWork};
 use crate::options::Options;
 use crate::reaper::Forked;
 use crate::{first_process, fresh_proc, hold, init, new_root, reaper, refusal, request};
@@ -105,8 +105,8 @@ impl Run {
         }
         let gates = Gates::take(&self.gates)?;
         let maps = self.namespaces.mapping.resolve(Caller::now(), self.owner.is_some())?;
-        let errands = Errands { maps: &maps, persist: &self.persist, pid_file: self.pid_file.as_deref() };
-        let outside = Outside::station(errands)?;
+        let work = OutsideWork { maps: &maps, persist: &self.persist, pid_file: self.pid_file.as_deref() };
+        let outside = Outside::start(work)?;
         if let Some(owner) = self.owner {
             credentials::become_owner(owner)?;
         }
@@ -121,10 +121,10 @@ impl Run {
         // Before the first child, which enters the time namespace: after that the offsets cannot change.
         self.offsets.write()?;
         match self.fork()? {
-            Role::First(tether) => self.go_on(tether, outside, gates),
+            Role::First(tether) => self.become_command(tether, outside, gates),
             Role::Waiting(child) => {
                 drop(gates);
-                outside.leave()?;
+                outside.end()?;
                 child.wait(false)
             }
         }
@@ -144,7 +144,7 @@ impl Run {
     }
 
     /// Finishes the set-up, in the process that becomes the command or its init.
-    fn go_on(&self, tether: Tether, outside: Outside<'_>, gates: Gates) -> Result<Status, Fault> {
+    fn become_command(&self, tether: Tether, outside: Outside<'_>, gates: Gates) -> Result<Status, Fault> {
         self.namespaces.set_up()?;
         self.set_up_files()?;
         // Not the init, which its owner is to enter; it runs from a sealed copy.
@@ -159,7 +159,7 @@ impl Run {
         outside.finish()?;
         match self.fork {
             Some(_) => drop(outside),
-            None => outside.leave()?,
+            None => outside.end()?,
         }
         if self.init {
             drop(tether);

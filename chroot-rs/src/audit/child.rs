@@ -21,20 +21,20 @@ const PATIENCE: u16 = 10_000;
 /// The finding if a filter killed the process.
 pub(crate) const FILTERED: &str = "killed by SIGSYS";
 
-/// The end of a probe's process.
+/// How a probe's process ended.
 pub(crate) enum Ended<T> {
-    /// With a result.
+    /// It returned a result.
     Answered(T),
-    /// With an error, whose text this is.
+    /// It failed with this error.
     Failed(String),
-    /// By a system call filter: SIGSYS.
+    /// A system call filter killed it: SIGSYS.
     Filtered,
     /// It had to be killed after the time limit.
     Silent,
 }
 
 /// Runs `work` in a child. Under `--dry-run` it runs here, where its calls are only printed.
-pub(crate) fn apart<T: Serialize + DeserializeOwned>(
+pub(crate) fn in_child<T: Serialize + DeserializeOwned>(
     goal: &str,
     work: impl FnOnce() -> Result<T, Fault>,
 ) -> Result<Ended<T>, Fault> {

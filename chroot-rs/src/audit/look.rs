@@ -1,4 +1,4 @@
-//! Functions for several probes: files, processes and mounts, read through /proc if there is one. `proc(5)`.
+//! Reading files, processes and mounts for several probes, through /proc if there is one. `proc(5)`.
 
 use std::collections::BTreeSet;
 use std::fs;

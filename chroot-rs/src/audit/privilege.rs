@@ -128,8 +128,8 @@ fn groups() -> Result<Finding, Fault> {
     const OVERFLOW: u32 = 65534;
     let Ok(groups) = nix::unistd::getgroups() else { return Ok(Finding::unknown("getgroups is refused")) };
     let own = rustix::process::getegid().as_raw();
-    let book = read("/etc/group").unwrap_or_default();
-    let named: Vec<u32> = book.lines().filter_map(|line| line.split(':').nth(2)?.parse().ok()).collect();
+    let group_file = read("/etc/group").unwrap_or_default();
+    let named: Vec<u32> = group_file.lines().filter_map(|line| line.split(':').nth(2)?.parse().ok()).collect();
     let numbers = groups.iter().map(|group| group.as_raw());
     let foreign = numbers.filter(|group| *group == OVERFLOW || *group != own && *group != 0 && !named.contains(group));
     let foreign: Vec<_> = foreign.map(|group| group.to_string()).collect();

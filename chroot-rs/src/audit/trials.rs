@@ -5,7 +5,7 @@ use plumbing::Fault;
 use plumbing::kernel::{attempt, call};
 use plumbing::process::trial::Trial;
 
-use super::child::{Ended, FILTERED, apart};
+use super::child::{Ended, FILTERED, in_child};
 use super::{Finding, look};
 
 /// The result of a call.
@@ -22,7 +22,7 @@ pub(crate) enum Answer {
 pub(crate) fn attempted(trial: &'static Trial) -> Result<Answer, Fault> {
     let name = trial.text.split('(').next().unwrap_or(trial.text);
     let why = "it has no effect, and shows whether the call is permitted";
-    let done = apart(name, || match call(name, trial.text, why, || attempt(trial)) {
+    let done = in_child(name, || match call(name, trial.text, why, || attempt(trial)) {
         Ok(()) => Ok(0),
         Err(fault) => Ok(fault.errno().map_or(0, |errno| errno as i32)),
     })?;

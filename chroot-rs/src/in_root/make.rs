@@ -174,7 +174,7 @@ impl InRoot {
         if !flags.contains(Attributes::MOUNT_ATTR_RDONLY) || statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Ok(dir);
         }
-        self.copies.show(self.as_fd(), dir, above, flags, &self.made)
+        self.copies.replace(self.as_fd(), dir, above, flags, &self.made)
     }
 }
 

@@ -41,6 +41,16 @@ while [ $(busybox readlink /proc/1/exe) = $old ]; do busybox sleep 0.01; done
 (echo pwned >/proc/self/fd/9) 2>/dev/null && echo written
 "#;
 
+/// Lets a copy of `tool` make a root of `root` and execute a script there whose interpreter is the copy, and overwrites it.
+fn as_interpreter(world: &World, tool: &str, options: &str, root: &str) -> Outcome {
+    let line = format!(
+        "cp $(command -v {tool}) $D/victim; cp $D/victim $D/before; printf '#!/proc/self/exe {root}\n' >$D/app; chmod 755 $D/app; \
+         $AS --propagation private bash -c '$D/victim {options} {root} $D/app & P=$!; runs_as_script $P; bash -c \"$OVERWRITE\" - $P $D/app; wait $P'; \
+         cmp -s $D/victim $D/before && echo same || echo changed"
+    );
+    run(world, &format!("interpreter-{tool}"), &line)
+}
+
 /// Looks for a process by its name `$1`, opens its executable, and writes to that when the process has ended.
 const GRAB: &str = r#"
 until for p in /proc/[0-9]*; do grep -qs "^$1$" $p/comm && break; done; grep -qs "^$1$" $p/comm; do sleep 0.01; done
@@ -54,14 +64,7 @@ echo tried
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new("an image's command #!/proc/self/exe cannot overwrite chroot-rs", &[UNSHARE, BASH, Need::UserNamespaces], |world| {
-        let attack = |tool: &str| {
-            let line = format!(
-                "cp $(command -v {tool}) $D/victim; cp $D/victim $D/before; printf '#!/proc/self/exe /\n' >$D/app; chmod 755 $D/app; \
-                 $AS --propagation private bash -c '$D/victim / $D/app & P=$!; runs_as_script $P; bash -c \"$OVERWRITE\" - $P $D/app; wait $P'; \
-                 cmp -s $D/victim $D/before && echo same || echo changed"
-            );
-            run(world, &format!("script-{tool}"), &line)
-        };
+        let attack = |tool: &str| as_interpreter(world, tool, "", "/");
         attack("chroot").stdout_is("opened\nwritten\ntried\nchanged\n");
         attack("chroot-rs").stdout_is("opened\ntried\nsame\n");
         let explained = |option: &str| run(world, &format!("explain{option}"), &format!("$AS chroot-rs --explain {option} / true"));
@@ -123,14 +126,7 @@ pub const ROWS: &[Row] = &[
     .root_only()
     .host_only(),
     Row::new("an image's command #!/proc/self/exe cannot overwrite unshare-rs --root", &[UNSHARE, BASH, Need::UserNamespaces], |world| {
-        let attack = |tool: &str| {
-            let line = format!(
-                "cp $(command -v {tool}) $D/victim; cp $D/victim $D/before; printf '#!/proc/self/exe --root=/\n' >$D/app; chmod 755 $D/app; \
-                 $AS --propagation private bash -c '$D/victim --uts --root=/ $D/app & P=$!; runs_as_script $P; bash -c \"$OVERWRITE\" - $P $D/app; wait $P'; \
-                 cmp -s $D/victim $D/before && echo same || echo changed"
-            );
-            run(world, &format!("root-{tool}"), &line)
-        };
+        let attack = |tool: &str| as_interpreter(world, tool, "--uts", "--root=/");
         attack("unshare").stdout_is("opened\nwritten\ntried\nchanged\n");
         attack("unshare-rs").stdout_is("opened\ntried\nsame\n");
     }),

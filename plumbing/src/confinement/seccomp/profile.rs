@@ -281,7 +281,6 @@ mod tests {
             (r#"{"names":["read"],"action":"SCMP_ACT_ALLOW","args":[{"index":6,"value":1,"op":"SCMP_CMP_EQ"}]}"#, "6"),
             (r#"{"names":["read"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"EQ"}]}"#, "EQ"),
             (r#"{"names":["read"],"action":"SCMP_ACT_ALLOW","extra":1}"#, "extra"),
-            (r#"{"names":[],"action":"SCMP_ACT_ALLOW"}"#, "no names"),
             (r#"{"names":["read"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_FLY"]}}"#, "CAP_FLY"),
             (r#"{"names":["read"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"new"}}"#, "new"),
             (r#"{"names":["read"],"action":"SCMP_ACT_ALLOW","includes":{"arches":["amd46"]}}"#, "amd46"),

@@ -13,13 +13,17 @@ pub const ROWS: &[Row] = &[
     Row::new("each right of files allows what it names and nothing else", &[BUSYBOX], |world| {
         let place = world.directory("landlock-files");
         let run = |options: &str, action: &str| {
+            let copy = if action.contains("a/busybox") { "cp $BB a/busybox;" } else { "" };
             let text = format!(
-                "cd $D; rm -rf a b; mkdir -p a/e b; echo hi >a/f; cp $BB a/busybox; BB=$BB exec chroot-rs --keep-root {options} -- $BB sh -c '{action}' 2>/dev/null"
+                "cd $D; rm -rf a b; mkdir -p a/e b; echo hi >a/f; {copy} BB=$BB exec chroot-rs --keep-root {options} -- $BB sh -c '{action}' 2>/dev/null"
             );
             at(world, &place, &text)
         };
         let nodes: &[_] = if world.is_root { NODES } else { &[] };
-        for (right, action, others) in RIGHTS.iter().chain(nodes) {
+        // Emulated, a process takes long to start: there only the rights that older kernels lack, and one more.
+        let is_worth =
+            |right: &str| !world.in_vm || right == "read_file" || FROM.iter().any(|(name, _)| right.ends_with(name));
+        for (right, action, others) in RIGHTS.iter().chain(nodes).filter(|(right, ..)| is_worth(right)) {
             // The control.
             run("", action).succeeds();
             let (name, since) = FROM.iter().find(|(name, _)| right.ends_with(name)).copied().unwrap_or((right, 1));
@@ -91,8 +95,12 @@ pub const ROWS: &[Row] = &[
                 return;
             }
             run(&format!("{serve}{}; busybox killall nc", connect("--landlock-connect 7002"))).stdout_is("7002\n");
-            run(&format!("{serve}{}; busybox killall nc", connect("--landlock-connect none"))).stdout_is("");
             run(&bind("--landlock-bind 7004,0")).stdout_is("7004\n0\n");
+            // The rest only checks our own reading of the options, and emulated it takes long.
+            if world.in_vm {
+                return;
+            }
+            run(&format!("{serve}{}; busybox killall nc", connect("--landlock-connect none"))).stdout_is("");
             run(&bind("--landlock-bind 7003 --landlock-connect none")).stdout_is("7003\n");
             // Files and directories are left as they are: the kernel refuses links between directories otherwise.
             let place = world.directory("landlock-ports");
@@ -233,7 +241,8 @@ pub const ROWS: &[Row] = &[
         ] {
             world.sh(&format!("chroot-rs --keep-root {option} true")).fails_with(125).stderr_has(named);
         }
-    }),
+    })
+    .host_only(),
 ];
 
 /// A right, an action that needs it, and other rights that do not suffice for the action.

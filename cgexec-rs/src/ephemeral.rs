@@ -15,13 +15,14 @@ use plumbing::pipeline::name::random;
 use plumbing::pipeline::record::Cgroup;
 use plumbing::{Fault, narrate};
 
+use crate::leaf;
 use crate::leftovers;
 use crate::limit_set::Limits;
 use crate::parent::Parent;
 use crate::refusal::explain;
 use crate::removal::{self, Made};
 use crate::setting::{Reads, Setting};
-use crate::sites::{self, Counting, Site};
+use crate::sites::{self, Manner, Site};
 use plumbing::cgroup::usage::{self, Member};
 
 /// The number of names that are tried with a number appended, if the plain name is taken.
@@ -36,13 +37,13 @@ const UNPREDICTABLE: usize = 8;
 pub(crate) fn guarded(
     watched: (i32, BorrowedFd<'_>),
     hierarchies: &Hierarchies,
-    (limits, counting): (&Limits, Counting),
+    (limits, manner): (&Limits, Manner),
     name: &OsStr,
 ) -> Result<Cgroup, Fault> {
     let (pid, watched) = watched;
     let owner = Owner::of(pid)?;
     let answer = guardian::spawn(watched, || {
-        let made = make(sites::of(hierarchies, limits, counting)?, name, owner)?;
+        let made = make(sites::of(hierarchies, limits, manner)?, name, owner)?;
         let cgroup = match usage::describe(made.iter().map(|made| &made.member)) {
             Ok(cgroup) => cgroup,
             Err(fault) => return Err(removal::remove(&made).err().unwrap_or(fault)),
@@ -144,11 +145,12 @@ fn first(name: &OsStr) -> OsString {
 /// Enables the controllers in the parent and writes the limits. The group was made first, so that nothing has changed
 /// if that is refused.
 fn limit(site: &Site, group: &Group) -> Result<(), Fault> {
-    let Parent { group: parent, enable, optional, .. } = &site.parent;
+    let Parent { group: parent, enable, optional, needs_leaf, .. } = &site.parent;
+    let words: Vec<_> = enable.iter().map(|controller| format!("+{controller}")).collect();
+    let why = "a group can limit its children only with the controllers in this file";
+    let write = || parent.write("cgroup.subtree_control", &words.join(" "), why);
     if !enable.is_empty() {
-        let words: Vec<_> = enable.iter().map(|controller| format!("+{controller}")).collect();
-        let why = "a group can limit its children only with the controllers in this file";
-        let written = parent.write("cgroup.subtree_control", &words.join(" "), why);
+        let written = if *needs_leaf { leaf::make_room(parent, write) } else { write() };
         written.map_err(|fault| explain(fault, parent, "cgroup.subtree_control"))?;
     }
     for controller in optional {

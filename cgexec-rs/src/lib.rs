@@ -9,6 +9,7 @@ mod device;
 mod ending;
 mod ephemeral;
 mod existing;
+mod leaf;
 mod leftovers;
 mod levels;
 mod limit_options;

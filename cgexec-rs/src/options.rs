@@ -33,6 +33,9 @@ const EXAMPLES: &str = "
 pub struct Options {
     #[command(flatten)]
     pub(crate) limits: LimitOptions,
+    /// If no other cgroup can be the parent of the new one: move the processes of the current one into its child leaf
+    #[arg(long, help_heading = "Limits")]
+    pub(crate) leaf: bool,
     /// Name the cgroup cgexec-rs-NAME; default: the container's name or the pid
     #[arg(long, value_name = "NAME", help_heading = "Limits")]
     pub(crate) name: Option<OsString>,

@@ -23,25 +23,29 @@ pub(crate) struct Parent {
     pub(crate) enable: Vec<String>,
     /// Controllers to enable in addition, if the kernel allows it.
     pub(crate) optional: Vec<String>,
+    /// Whether its processes move into a leaf first.
+    pub(crate) needs_leaf: bool,
     /// Our own group and those above it that were unsuitable: a process that joins the new group leaves them.
     pub(crate) left: Vec<Group>,
 }
 
-/// Finds the nearest suitable group, from `start` upwards.
-pub(crate) fn find(hierarchy: &Hierarchy, start: &Path, controllers: &[String]) -> Result<Parent, Fault> {
+impl Parent {
+    fn of(group: Group) -> Parent {
+        Parent { group, enable: Vec::new(), optional: Vec::new(), needs_leaf: false, left: Vec::new() }
+    }
+}
+
+/// Finds the nearest suitable group, from `start` upwards; with `leaf`, `start` itself if only its processes prevent it
+/// and no other group is suitable.
+pub(crate) fn find(hierarchy: &Hierarchy, start: &Path, controllers: &[String], leaf: bool) -> Result<Parent, Fault> {
     if hierarchy.version == 1 {
-        return Ok(Parent {
-            group: hierarchy.open(start)?,
-            enable: Vec::new(),
-            optional: Vec::new(),
-            left: Vec::new(),
-        });
+        return Ok(Parent::of(hierarchy.open(start)?));
     }
     let (mut reasons, mut left) = (Vec::new(), Vec::new());
     for path in start.ancestors().take_while(|path| hierarchy.mount_root().is_some_and(|root| path.starts_with(root))) {
         let group = hierarchy.open(path)?;
         match fitness(&Facts::read(&group)?, controllers) {
-            Ok(enable) => return Ok(Parent { group, enable, optional: Vec::new(), left }),
+            Ok(enable) => return Ok(Parent { enable, left, ..Parent::of(group) }),
             Err(reason) => {
                 reasons.push(format!("{} {reason}", group.shown().display()));
                 left.push(group);
@@ -50,12 +54,12 @@ pub(crate) fn find(hierarchy: &Hierarchy, start: &Path, controllers: &[String]) 
     }
     if reasons.is_empty() {
         // The error of opening it says why our own group cannot be reached.
-        return Ok(Parent {
-            group: hierarchy.open(start)?,
-            enable: Vec::new(),
-            optional: Vec::new(),
-            left: Vec::new(),
-        });
+        return Ok(Parent::of(hierarchy.open(start)?));
+    }
+    let own = hierarchy.open(start)?;
+    let with_leaf = fitness(&Facts { processes: 0, ..Facts::read(&own)? }, controllers);
+    if leaf && let Ok(enable) = with_leaf {
+        return Ok(Parent { enable, needs_leaf: true, ..Parent::of(own) });
     }
     let fault = Fault::new(format!(
         "cannot limit with the {} controller: none of our cgroups can enable it for its children: {}",
@@ -68,6 +72,9 @@ pub(crate) fn find(hierarchy: &Hierarchy, start: &Path, controllers: &[String]) 
         Some(controller) => fault.with_remedy(format!(
             "the kernel was started with cgroup_disable={controller} (/proc/cgroups); start it without that parameter"
         )),
+        None if with_leaf.is_ok() => {
+            fault.with_remedy("--leaf moves the processes of the current cgroup into a child of it, so that it can")
+        }
         None => fault,
     })
 }
@@ -79,9 +86,13 @@ fn is_disabled(table: &str, controller: &str) -> bool {
 }
 
 /// Returns whether a group can enable one more controller for its children, without becoming threaded.
-pub(crate) fn can_enable(group: &Group, controller: &str) -> bool {
+pub(crate) fn can_enable(parent: &Parent, controller: &str) -> bool {
     let wanted = [controller.to_owned()];
-    Facts::read(group).and_then(|facts| fitness(&facts, &wanted).map_err(Fault::new)).is_ok_and(|new| !new.is_empty())
+    let facts = Facts::read(&parent.group).map(|facts| match parent.needs_leaf {
+        true => Facts { processes: 0, ..facts },
+        false => facts,
+    });
+    facts.and_then(|facts| fitness(&facts, &wanted).map_err(Fault::new)).is_ok_and(|new| !new.is_empty())
 }
 
 /// The properties of a v2 group that decide.

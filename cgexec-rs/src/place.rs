@@ -17,7 +17,7 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::existing::{self, Existing};
 use crate::limit_set::Limits;
-use crate::sites::Counting;
+use crate::sites::{Counting, Manner};
 use crate::{ephemeral, membership, request};
 
 /// The group to run in.
@@ -26,7 +26,7 @@ pub(crate) enum Place {
     /// Our current group.
     Unchanged,
     /// A new group, which is removed after its use.
-    Ephemeral { limits: Limits, name: Option<OsString> },
+    Ephemeral { limits: Limits, name: Option<OsString>, leaf: bool },
     /// Groups that exist already.
     Existing(Vec<Existing>),
 }
@@ -41,8 +41,8 @@ impl Place {
     pub(crate) fn enter(&self, hierarchies: &Hierarchies) -> Result<(), Fault> {
         match self {
             Place::Unchanged => Ok(()),
-            Place::Ephemeral { limits, name } => {
-                membership::join(&own(hierarchies, (limits, Counting::Limited), name.as_ref())?, hierarchies)
+            Place::Ephemeral { limits, name, leaf } => {
+                membership::join(&own(hierarchies, (limits, limited(*leaf)), name.as_ref())?, hierarchies)
             }
             Place::Existing(groups) => membership::join_all(&existing::open(groups, hierarchies)?),
         }
@@ -51,8 +51,12 @@ impl Place {
     /// Makes the group, and stays outside: it exists as long as this process or a process in it.
     pub(crate) fn make(&self, hierarchies: &Hierarchies) -> Result<Cgroup, Fault> {
         match self {
-            Place::Ephemeral { limits, name } => own(hierarchies, (limits, Counting::All), name.as_ref()),
-            Place::Unchanged => own(hierarchies, (&Limits::default(), Counting::All), None),
+            Place::Ephemeral { limits, name, leaf } => {
+                own(hierarchies, (limits, Manner { counting: Counting::All, leaf: *leaf }), name.as_ref())
+            }
+            Place::Unchanged => {
+                own(hierarchies, (&Limits::default(), Manner { counting: Counting::All, leaf: false }), None)
+            }
             Place::Existing(_) => Err(Fault::usage("a report needs a new group, and -g names an existing one")),
         }
     }
@@ -60,12 +64,12 @@ impl Place {
     /// Returns the group for the container of a record; makes it if it is a new one.
     pub(crate) fn of_container(&self, stage: &Stage, hierarchies: &Hierarchies) -> Result<Cgroup, Fault> {
         match self {
-            Place::Ephemeral { limits, name } => {
+            Place::Ephemeral { limits, name, leaf } => {
                 let name = name.clone().map_or_else(|| name_in_record(stage), Ok)?;
                 ephemeral::guarded(
                     (stage.target.pid(), stage.target.pidfd()),
                     hierarchies,
-                    (limits, Counting::Limited),
+                    (limits, limited(*leaf)),
                     &name,
                 )
             }
@@ -75,8 +79,12 @@ impl Place {
     }
 }
 
+fn limited(leaf: bool) -> Manner {
+    Manner { counting: Counting::Limited, leaf }
+}
+
 /// Makes a group that lasts as long as this process and the processes in it.
-fn own(hierarchies: &Hierarchies, limits: (&Limits, Counting), name: Option<&OsString>) -> Result<Cgroup, Fault> {
+fn own(hierarchies: &Hierarchies, limits: (&Limits, Manner), name: Option<&OsString>) -> Result<Cgroup, Fault> {
     let name = name.cloned().unwrap_or_else(|| getpid().as_raw_nonzero().to_string().into());
     let ourselves = look("watch this process", "pidfd_open(getpid())", || pidfd_open(getpid(), PidfdFlags::empty()))?;
     ephemeral::guarded((getpid().as_raw_nonzero().get(), ourselves.as_fd()), hierarchies, limits, &name)

@@ -125,7 +125,7 @@ fn supervise(options: Options, limits: Limits) -> Result<Action, Fault> {
 fn place(options: &Options, limits: Limits) -> Result<Place, Fault> {
     if !limits.is_empty() || supervision(options).is_some() {
         let name = options.name.as_deref().map(group_name).transpose()?;
-        return Ok(Place::Ephemeral { limits, name });
+        return Ok(Place::Ephemeral { limits, name, leaf: options.leaf });
     }
     match options.group.as_slice() {
         [] => Ok(Place::Unchanged),
@@ -165,6 +165,7 @@ fn exclude(options: &Options, limits: &Limits) -> Result<(), Fault> {
     for (one, others) in [
         (&gc, &[&limit, &group, &pipe, &show, &supervised, &command][..]),
         (&supervised, &[&pipe, &show, &group]),
+        (&given("--leaf", options.leaf), &[&pipe, &cgroup]),
         (&cgroup, &[&why, &show, &gc, &group, &pipe, &supervised, &json, &given("--name", options.name.is_some())]),
         (&why, &[&limit, &group, &pipe, &show, &gc, &supervised]),
         (&show, &[&limit, &group, &given("--keep-on-error", options.keep_on_error)]),
@@ -193,6 +194,7 @@ fn needs(options: &Options, limits: &Limits) -> Result<(), Fault> {
         (verb.is_some(), verb.unwrap_or("a verb"), options.cgroup.is_some(), "--cgroup"),
         (options.timeout.is_some(), "--timeout", options.cgroup.is_some(), "--cgroup"),
         (options.grace.is_some(), "--grace", options.max_time.is_some(), "--max-time"),
+        (options.leaf, "--leaf", has_group, "a limit such as --memory or --pids, or --report"),
         (options.name.is_some(), "--name", has_group, "a limit such as --memory, --swap, --pids or --cpus"),
     ] {
         if given && !is_met {
@@ -245,7 +247,9 @@ mod tests {
     #[test]
     fn limits_make_a_group_and_no_limits_make_none() {
         let plan = parse("--memory 256M --name web -- sh --pids").unwrap();
-        let Action::Run { place: Place::Ephemeral { limits, name }, command } = plan.action else { panic!("a group") };
+        let Action::Run { place: Place::Ephemeral { limits, name, .. }, command } = plan.action else {
+            panic!("a group")
+        };
         assert_eq!(limits.amount("memory"), Some(256 << 20));
         assert_eq!((name, command), (Some("web".into()), vec!["sh".into(), "--pids".into()]));
         let unchanged = parse("true").unwrap().action;

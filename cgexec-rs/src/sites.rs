@@ -12,6 +12,7 @@ use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::{Hierarchies, Hierarchy};
 use plumbing::{Fault, narrate};
 
+use crate::leaf;
 use crate::limit_set::Limits;
 use crate::parent::{self, Parent};
 use crate::setting::{Reads, Setting};
@@ -42,6 +43,14 @@ pub(crate) enum Counting {
     All,
 }
 
+/// How groups are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Manner {
+    pub(crate) counting: Counting,
+    /// `--leaf`
+    pub(crate) leaf: bool,
+}
+
 /// Controllers that count something for a report.
 const COUNTING: [&str; 5] = ["memory", "pids", "cpu", "cpuacct", "blkio"];
 
@@ -49,8 +58,9 @@ const COUNTING: [&str; 5] = ["memory", "pids", "cpu", "cpuacct", "blkio"];
 const COUNTING_V2: [&str; 4] = ["memory", "pids", "cpu", "io"];
 
 /// Returns all directories to make, those with limits first.
-pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits, counting: Counting) -> Result<Vec<Site>, Fault> {
-    let limits = with_those_left(hierarchies, limits.clone().resolved()?)?;
+pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits, manner: Manner) -> Result<Vec<Site>, Fault> {
+    let Manner { counting, leaf } = manner;
+    let limits = with_those_left(hierarchies, limits.clone().resolved()?, leaf)?;
     let mut needed: Vec<(&Hierarchy, Vec<String>)> = Vec::new();
     for controller in limits.controllers() {
         let hierarchy = hierarchy_of(hierarchies, &controller)?;
@@ -61,7 +71,7 @@ pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits, counting: Counting)
     }
     let mut sites = Vec::new();
     for (hierarchy, controllers) in &needed {
-        sites.push(limited(hierarchy, controllers, &limits)?);
+        sites.push(limited(hierarchy, controllers, &limits, leaf)?);
     }
     if counting == Counting::All {
         sites.iter_mut().for_each(|site| site.count_more(hierarchies));
@@ -98,7 +108,7 @@ impl Site {
         }
         let in_v1 = |name: &str| hierarchies.v1(name).is_some() || name == "io" && hierarchies.v1(IO_V1).is_some();
         for name in COUNTING_V2.into_iter().filter(|name| !in_v1(name)) {
-            self.parent.optional.extend(parent::can_enable(&self.parent.group, name).then(|| name.to_owned()));
+            self.parent.optional.extend(parent::can_enable(&self.parent, name).then(|| name.to_owned()));
         }
     }
 }
@@ -120,12 +130,14 @@ pub(crate) fn warn(controllers: &[String], fault: &Fault) {
     narrate::remark(format_args!("no group in the {} hierarchy, which has no limit: {fault}", controllers.join(",")));
 }
 
-fn limited(hierarchy: &Hierarchy, controllers: &[String], limits: &Limits) -> Result<Site, Fault> {
+fn limited(hierarchy: &Hierarchy, controllers: &[String], limits: &Limits, leaf: bool) -> Result<Site, Fault> {
     let settings: Result<Vec<_>, Fault> =
         controllers.iter().map(|controller| limits.settings(controller, hierarchy.version)).collect();
     let (settings, from) = (settings?.concat(), hierarchy.own_path().to_owned());
     let enabled: Vec<_> = controllers.iter().filter(|name| *name != "cgroup").cloned().collect();
-    let parent = parent::find(hierarchy, &from, &enabled)?;
+    let parent = parent::find(hierarchy, &from, &enabled, leaf)?;
+    // A guardian that leaves the new group must not return to a group that may have no process.
+    let from = if parent.needs_leaf { from.join(leaf::NAME) } else { from };
     let name = |name: &String| if hierarchy.version == 1 && name == "io" { IO_V1.to_owned() } else { name.clone() };
     // A v1 hierarchy may have cpuset among others, and then accepts no process before the group has a CPU.
     let before = if is_cpuset_v1(hierarchy) { same_cpus(&parent.group, &settings)? } else { Vec::new() };
@@ -135,7 +147,7 @@ fn limited(hierarchy: &Hierarchy, controllers: &[String], limits: &Limits) -> Re
 
 fn unlimited(hierarchy: &Hierarchy) -> Result<Site, Fault> {
     let (controllers, from) = (hierarchy.controllers.clone(), hierarchy.own_path().to_owned());
-    let parent = parent::find(hierarchy, &from, &[])?;
+    let parent = parent::find(hierarchy, &from, &[], false)?;
     let settings = if is_cpuset_v1(hierarchy) { same_cpus(&parent.group, &[])? } else { Vec::new() };
     Ok(Site { parent, from, controllers, settings, is_needed: false })
 }
@@ -158,7 +170,7 @@ fn same_cpus(parent: &Group, settings: &[Setting]) -> Result<Vec<Setting>, Fault
 
 /// Adds the limits of the groups that the processes leave: on v2 the new group may be a sibling of such a group, and
 /// without its limits a limit inside a limit would undo the outer one.
-fn with_those_left(hierarchies: &Hierarchies, mut limits: Limits) -> Result<Limits, Fault> {
+fn with_those_left(hierarchies: &Hierarchies, mut limits: Limits, leaf: bool) -> Result<Limits, Fault> {
     let Some(v2) = hierarchies.v2() else { return Ok(limits) };
     loop {
         let in_v2 = |controller: &String| {
@@ -169,7 +181,7 @@ fn with_those_left(hierarchies: &Hierarchies, mut limits: Limits) -> Result<Limi
             return Ok(limits);
         }
         let mut with_left = limits.clone();
-        for group in parent::find(v2, v2.own_path(), &controllers)?.left {
+        for group in parent::find(v2, v2.own_path(), &controllers, leaf)?.left {
             with_left = with_left.tightened(&Limits::outer(&group)?)?;
         }
         // An additional controller may only be available further up, so that the processes leave more groups.

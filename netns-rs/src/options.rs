@@ -127,7 +127,7 @@ pub(crate) struct Wiring {
     /// Masquerade packets that leave the host with the host's address
     #[arg(long, requires = "bridge")]
     pub(crate) nat: bool,
-    /// Let a port of the host lead to the container: [IP:]HOST:CONTAINER[/udp], such as 8080:80 (repeatable)
+    /// Port of the host that leads to the container: 8080:80, 127.0.0.1:8080:80 or 53:53/udp (repeatable)
     #[arg(long, value_name = "PORTS", value_parser = Published::parse, requires = "nat")]
     pub(crate) publish: Vec<Published>,
     /// Name of the interface inside [default: eth0]

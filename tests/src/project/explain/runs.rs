@@ -226,13 +226,13 @@ pub const CGEXEC: &[Run] = &[
 pub const NETNS: &[Run] = &[
     run("$TRACE netns-rs exec --explain --new -- true", 0, &["unshare", "sendto", "execve"]),
     run(
-        "$TRACE netns-rs exec --explain --new --bridge explain0 --address 10.94.0.2/24 --gateway 10.94.0.1 --nat -- /bin/true",
+        "$TRACE netns-rs exec --explain --new --bridge explain0 --address 10.92.0.2/24 --gateway 10.92.0.1 --nat -- /bin/true",
         0,
         &["unshare", "sendto", "clone3", "clone3", "setns", "sendto", "sendto", "sendto", "sendto", "execve", "sendto"],
     ),
     run(
         "unshare-rs --hold --ttl 60 --mount --pid --net | \
-               $TRACE netns-rs connect --explain --pipe --bridge explain0 --address 10.94.0.2/24 --gateway 10.94.0.1 | \
+               $TRACE netns-rs connect --explain --pipe --bridge explain0 --address 10.92.0.2/24 --gateway 10.92.0.1 | \
                nsenter-rs --pipe --rm -- true",
         0,
         &["sendto", "clone3", "clone3", "sendto", "sendto", "sendto", "sendto"],

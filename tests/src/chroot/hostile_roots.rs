@@ -72,7 +72,7 @@ pub const ROWS: &[Row] = &[
              run() {{ unshare-rs {} --mount --pid --fork -- chroot-rs \"$@\"; echo $?; }}; \
              for path in rootfs ../bundle/rootfs $PWD/bundle/rootfs; do config $path; run --oci bundle; done; \
              for name in upper work; do rm -rf state; mkdir state; ln -s ../witness state/$name; run --overlay witness --upper state -- /bin/touch /planted; done; \
-             ls witness/planted; config ../witness; run --oci bundle; run --overlay witness --upper plain -- /bin/touch /kept; ls witness/planted plain/upper/kept",
+             ls witness/planted; config ../witness; run --oci bundle; run --overlay witness --upper plain -- /bin/touch /kept; ls witness/planted plain/upper/kept; chmod -R 700 plain",
                 place.display(),
                 world.busybox_root().display(),
                 world.as_root(),

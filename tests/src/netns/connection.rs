@@ -1,10 +1,10 @@
 //! What the options of a connection make, on the host and inside.
 
 use super::attacks::apart;
-use crate::harness::need::{BUSYBOX, IP, Need, UNSHARE};
+use crate::harness::need::{BUSYBOX, IP, NFT, Need, UNSHARE};
 use crate::harness::row::Row;
 
-const NEEDS: &[Need] = &[UNSHARE, IP, BUSYBOX, Need::NetworkNamespaces];
+const NEEDS: &[Need] = &[UNSHARE, IP, NFT, BUSYBOX, Need::NetworkNamespaces];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[

@@ -104,7 +104,7 @@ const WRONG: &[Wrong] = &[
     ("netns-rs exec --new --bridge b0 --address 10.0.0.256/24 true", "'10.0.0.256/24'", "/24"),
     ("netns-rs exec --new --bridge b0 --address 10.0.0.2/24 --gateway x true", "'x'", "--gateway"),
     ("netns-rs connect --pipe", "--bridge", "--help"),
-    ("netns-rs connect --bridge b0", "--pipe", "--help"),
+    ("netns-rs connect --bridge b0", "--address", "--help"),
     ("netns-rs add", "NAME", "--help"),
     ("netns-rs add a/b", "'a/b'", "without /"),
     ("netns-rs add ..", "'..'", "other than"),

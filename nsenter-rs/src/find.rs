@@ -66,7 +66,7 @@ struct Search<'a> {
     hierarchies: Hierarchies,
     processes: Vec<Process>,
     passed_over: RefCell<BTreeSet<String>>,
-    /// What is left of the limits on each author's files.
+    /// The rest of the limits on each author's files.
     limits: RefCell<BTreeMap<u32, Rc<ReadLimits>>>,
 }
 

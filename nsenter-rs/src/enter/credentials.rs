@@ -59,7 +59,7 @@ impl Entered {
 }
 
 impl Credentials {
-    /// Before a user namespace is entered, drops the supplementary groups, which may be impossible afterwards.
+    /// Drops the supplementary groups before a user namespace is entered: afterwards it may be impossible.
     pub(crate) fn leave_groups(&self) -> Result<(), Fault> {
         if self.preserve { Ok(()) } else { foreign_user::leave_groups() }
     }

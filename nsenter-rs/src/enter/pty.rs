@@ -28,7 +28,7 @@ pub(crate) struct Terminal {
     ours: OwnedFd,
     /// The command's end, until the command has opened it.
     theirs: Option<OwnedFd>,
-    /// Which of the command's descriptors 0, 1 and 2 the command's end replaces.
+    /// Whether the command's end replaces its descriptors 0, 1 and 2.
     replaces: [bool; 3],
     /// Whether the caller types for the command; false once the caller's terminal is gone.
     input: bool,

@@ -117,7 +117,7 @@ pub(crate) fn attend(
     }
 }
 
-/// What the command does.
+/// The state of the command.
 enum State {
     Runs,
     Stopped,

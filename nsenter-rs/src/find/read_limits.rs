@@ -12,7 +12,7 @@ use super::state_directory::Unusable;
 /// The maximum number of directory entries that are examined.
 pub(super) const MOST: usize = 1 << 16;
 
-/// What is left of the limits on one author's files.
+/// The rest of the limits on one author's files.
 #[derive(Debug)]
 pub(crate) struct ReadLimits {
     author: u32,

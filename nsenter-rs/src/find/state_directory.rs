@@ -25,7 +25,7 @@ pub(crate) struct StateDirectory {
     pub(crate) path: PathBuf,
     /// The owner of the directory.
     pub(crate) author: u32,
-    /// What is left of the limits on the author's files.
+    /// The rest of the limits on the author's files.
     limits: Rc<ReadLimits>,
 }
 

@@ -71,7 +71,7 @@ pub const ROWS: &[Row] = &[
             // The control: they are open without being closed.
             chain(&format!("--allow-new-privs --preserve-fds 200 --seccomp {refusing}")).succeeds().stdout_has("200 7 9 ");
             // A filter around all tools.
-            let around = format!("chroot-rs --skip-chdir --allow-new-privs --seccomp {refusing} / sh -c");
+            let around = format!("chroot-rs --skip-chdir --no-new-privs --seccomp {refusing} / sh -c");
             let pipe = format!("unshare-rs --hold --mount --pid | chroot-rs --pipe --std {root} | nsenter-rs --pipe --rm {list}");
             world.script(&format!("{open}; {around} \"$PIPE\"")).variable("PIPE", &pipe).run().succeeds().stdout_is("0 1 2 ");
         }

@@ -136,6 +136,8 @@ pub(crate) struct Filesystem {
     /// Parameters; those without a value are flags. The first is `source`, the name of the mount in mount(8)'s list.
     pub(crate) parameters: Vec<(String, Option<String>)>,
     pub(crate) attributes: Attributes,
+    /// Whether it begins with a copy of the directory that it covers.
+    pub(crate) copies_up: bool,
 }
 
 /// The action if the kernel refuses a file system, because another user namespace owns the namespace that it shows.
@@ -183,7 +185,7 @@ impl Filesystem {
         let value = |value: &str| (!value.is_empty()).then(|| value.to_owned());
         let named = [("source", kind)];
         let parameters = named.iter().chain(parameters).map(|(key, text)| ((*key).to_owned(), value(text))).collect();
-        Filesystem { kind: kind.to_owned(), parameters, attributes }
+        Filesystem { kind: kind.to_owned(), parameters, attributes, copies_up: false }
     }
 }
 

@@ -14,6 +14,7 @@ mod chroot;
 mod cleanup;
 mod confinement;
 mod confinement_options;
+mod copy_up;
 pub mod devices;
 mod dry_run_tree;
 mod entry;
@@ -53,6 +54,7 @@ mod specification;
 mod std_mounts;
 mod std_places;
 mod switch_root;
+mod sysctl;
 mod writable_copy;
 
 pub use options::command;

@@ -79,7 +79,12 @@ fn binding(source: &OsStr, target: &OsStr, words: Vec<String>) -> Result<MountOp
             "rec" | "rbind" => bind.recursive = true,
             "norec" | "bind" => bind.recursive = false,
             "try" => bind.optional = true,
-            flag if change(&mut bind.attributes, flag) => {}
+            flag if change(&mut bind.attributes, flag) => {
+                // A flag that the source's own mount has is only lifted if it is cleared here.
+                if let Some((_, is_set, flag)) = named(flag) {
+                    bind.top.clear.set(flag, !is_set);
+                }
+            }
             other => match other.strip_prefix("idmap=") {
                 Some(map) => bind.idmap = Some(idmap::parse(map)?),
                 None => {
@@ -181,10 +186,15 @@ fn fresh(target: &OsStr, kind: &str, mut attributes: Attributes, words: Vec<Stri
 
 /// Sets or clears the flag that the word names, and reports whether the word is a flag.
 fn change(attributes: &mut Attributes, word: &str) -> bool {
-    let found = FLAGS.iter().find(|(set, clear, _)| *set == word || *clear == word);
-    let Some((set, _, flag)) = found else { return false };
-    attributes.set(*flag, *set == word);
+    let Some((_, is_set, flag)) = named(word) else { return false };
+    attributes.set(flag, is_set);
     true
+}
+
+/// Returns the flag that the word names, and whether the word sets it.
+fn named(word: &str) -> Option<(&str, bool, Attributes)> {
+    let (set, _, flag) = FLAGS.iter().find(|(set, clear, _)| *set == word || *clear == word)?;
+    Some((word, *set == word, *flag))
 }
 
 /// Parses a path inside the root, and refuses `..`: where something is made must not depend on where `..` leads.

@@ -10,6 +10,7 @@ mod mounts;
 mod parse;
 mod process;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,10 @@ pub(crate) struct Bundle {
     restricted: Vec<PathBuf>,
     propagation: Option<Propagation>,
     process: process::Wanted,
+    /// The names of the lists of hooks that are not empty.
+    hooks: Vec<String>,
+    /// Settings of the kernel, as `net.ipv4.ip_forward`.
+    pub(crate) sysctl: BTreeMap<String, String>,
 }
 
 impl Bundle {
@@ -61,8 +66,18 @@ impl Bundle {
         }
         let bundle = Bundle::understand(config, &directory).map_err(wrong)?;
         bundle.process.report_unknown_capabilities(&shown)?;
+        bundle.report_hooks(&shown)?;
         bundle.refuse_links_to_root(&directory)?;
         Ok(bundle)
+    }
+
+    /// Reports hooks, which are not run here: they belong before and after the whole chain.
+    fn report_hooks(&self, file: &str) -> Result<(), Fault> {
+        if self.hooks.is_empty() {
+            return Ok(());
+        }
+        let fault = Fault::new(format!("cannot run the hooks {} of {file}", self.hooks.join(", ")));
+        narrate::caution(fault.with_remedy("run these programs before or after this chain of tools; docs/oci.md"))
     }
 
     /// Refuses a root that a symbolic link leads to, as runc does: the author of the bundle could make any directory of the
@@ -123,6 +138,8 @@ impl Bundle {
             restricted: within(&linux.readonly_paths)?,
             propagation,
             process: process::Wanted::read(config.process, linux.seccomp)?,
+            hooks: config.hooks.into_iter().filter(|(_, list)| !list.is_empty()).map(|(name, _)| name).collect(),
+            sysctl: linux.sysctl,
         })
     }
 

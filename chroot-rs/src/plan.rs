@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
 use plumbing::command_line::options::Narration;
 use plumbing::confinement::privilege::set_oom_score_adj;
 use plumbing::pipeline::gates::{Gates, Places};
@@ -13,7 +14,7 @@ use plumbing::pipeline::record::Process;
 use plumbing::process::closing::{close_from, end, refuse_directories};
 use plumbing::process::exposure::Exposure;
 use plumbing::process::startup::Parsed;
-use plumbing::process::{chain, session};
+use plumbing::process::{chain, procfs, session};
 use plumbing::{Fault, Status, narrate};
 use rustix::fs::Mode;
 
@@ -135,6 +136,13 @@ impl Chroot {
         chroot::check_skip_chdir(&self.directory, self.skip_chdir)?;
         let root = root::open(&self.directory)?;
         let identity = self.identity.look_up(&root, &self.identity.host_accounts()?)?;
+        // What explains a refused change of user is in our /proc; the new root has none, or another one. Without /proc here,
+        // the error has no remedy.
+        if let Err(fault) = procfs::keep()
+            && fault.errno() != Some(Errno::ENOENT)
+        {
+            return Err(fault);
+        }
         chroot::chroot(&self.directory, self.skip_chdir)?;
         identity.warn_of_old_form();
         let process = self.confinement.process(identity, false);
@@ -242,6 +250,7 @@ fn fill(root: &InRoot, specification: &Specification, entries: &[Entry], host: &
     identity.warn_of_old_form();
     let process = specification.process(identity, host.facts.setgroups_denied);
     specification.report_missing_capabilities(&process)?;
+    specification.write_settings()?;
     let root = record::root(specification.source(), specification.is_read_only(), &root.copies().paths(), mounts);
     Ok(Built { root, process })
 }

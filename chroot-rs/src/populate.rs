@@ -15,7 +15,7 @@ use crate::dry_run_tree::Node;
 use crate::entry::{Absent, Attributes, Bind, Change, Entry, Filesystem, Otherwise, What, quoted, shown};
 use crate::in_root::InRoot;
 use crate::record;
-use crate::{idmap, mount_api, std_places};
+use crate::{copy_up, idmap, mount_api, std_places};
 
 /// The source of every mask of a file, and the numbers of the device that it must be.
 const NULL: (&str, (u32, u32)) = ("/dev/null", (1, 3));
@@ -93,6 +93,10 @@ fn fresh(
         (Err(fault), _) => return Err(fault),
     };
     let onto = given.map_or_else(|| root.directory(target), Ok)?;
+    if filesystem.copies_up {
+        let has_mode = filesystem.parameters.iter().any(|(key, _)| key == "mode");
+        copy_up::copy(&onto, &mount, target, has_mode)?;
+    }
     mount_api::move_mount(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
     let node = match kind {
         "proc" => Node::Host("/proc".into(), filesystem.attributes),

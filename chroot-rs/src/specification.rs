@@ -15,7 +15,7 @@ use crate::identity::{Identity, IdentityRequest};
 use crate::mount_options::MountOption;
 use crate::oci::Bundle;
 use crate::source::Source;
-use crate::{capabilities, host_root, std_mounts};
+use crate::{capabilities, host_root, std_mounts, sysctl};
 
 /// A specification on the command line; its files are not read yet.
 #[derive(Debug)]
@@ -180,6 +180,14 @@ impl Specification {
             By::Options(options) if !options.confinement.names_capabilities() => Ok(()),
             By::Options(_) => capabilities::report_missing(process, false),
             By::Bundle(_) => capabilities::report_missing(process, true),
+        }
+    }
+
+    /// Writes the settings of the kernel that it names.
+    pub(crate) fn write_settings(&self) -> Result<(), Fault> {
+        match &self.by {
+            By::Options(_) => Ok(()),
+            By::Bundle(bundle) => sysctl::write(&bundle.sysctl),
         }
     }
 

@@ -3,6 +3,7 @@
 //! `parse.rs` leaves out and reports what is unknown. Members that other tools handle are known, and ignored. The
 //! specification lists all of them in config.md and config-linux.md.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use plumbing::confinement::privilege::{id, umask};
@@ -24,8 +25,8 @@ pub(super) struct Config {
     _hostname: Option<IgnoredAny>,
     #[serde(rename = "domainname")]
     _domainname: Option<IgnoredAny>,
-    #[serde(rename = "hooks")]
-    _hooks: Option<IgnoredAny>,
+    #[serde(default)]
+    pub(super) hooks: BTreeMap<String, Vec<Value>>,
     #[serde(rename = "annotations")]
     _annotations: Option<IgnoredAny>,
 }
@@ -158,8 +159,8 @@ pub(super) struct Linux {
     _intel_rdt: Option<IgnoredAny>,
     #[serde(rename = "netDevices")]
     _net_devices: Option<IgnoredAny>,
-    #[serde(rename = "sysctl")]
-    _sysctl: Option<IgnoredAny>,
+    #[serde(default)]
+    pub(super) sysctl: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]

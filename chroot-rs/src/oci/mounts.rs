@@ -59,7 +59,7 @@ const PROPAGATION: [(&str, PropagationKind, bool); 6] = [
 ];
 
 /// Words of the specification that are not supported: they are refused and not ignored.
-const UNSUPPORTED: [&str; 6] = ["remount", "tmpcopyup", "shared", "rshared", "iversion", "copy-symlink"];
+const UNSUPPORTED: [&str; 5] = ["remount", "shared", "rshared", "iversion", "copy-symlink"];
 
 /// The parsed option words of one mount.
 #[derive(Default)]
@@ -70,6 +70,7 @@ struct Words<'a> {
     idmap: Option<bool>,
     propagation: Vec<Propagation>,
     parameters: Vec<&'a str>,
+    copies_up: bool,
 }
 
 /// Parses a propagation word, which the root can have, too.
@@ -156,6 +157,7 @@ impl<'a> Words<'a> {
                     "rbind" => words.bind = Some(true),
                     "idmap" => words.idmap = Some(false),
                     "ridmap" => words.idmap = Some(true),
+                    "tmpcopyup" => words.copies_up = true,
                     word if NO_EFFECT.contains(&word) => {}
                     word => words.parameters.push(word),
                 }
@@ -170,6 +172,9 @@ impl<'a> Words<'a> {
     }
 
     fn binding(&self, mount: &Mount, target: PathBuf, bundle: &Path) -> Result<Entry, String> {
+        if self.copies_up {
+            return Err("\"tmpcopyup\" is for a tmpfs".to_owned());
+        }
         if let Some(word) = self.parameters.first() {
             return Err(format!("{word:?} is not an option of a bind"));
         }
@@ -216,6 +221,10 @@ impl<'a> Words<'a> {
         let parameters = self.parameters.iter().map(checked).collect::<Result<Vec<_>, String>>()?;
         let parameters: Vec<_> = parameters.iter().map(|(key, text)| (*key, text.as_str())).collect();
         let mut filesystem = Filesystem::new(kind, &parameters, self.flags());
+        if self.copies_up && kind != "tmpfs" {
+            return Err("\"tmpcopyup\" is for a tmpfs".to_owned());
+        }
+        filesystem.copies_up = self.copies_up;
         if let (Some(source), Some(first)) = (&mount.source, filesystem.parameters.first_mut()) {
             first.1 = Some(source.to_str().ok_or("the source is not valid UTF-8")?.to_owned());
         }
@@ -278,7 +287,8 @@ mod tests {
             (r#"{"destination":"/d"}"#, "no type"),
             (r#"{"destination":"/d","type":"bind"}"#, "source"),
             (r#"{"destination":"/d","type":"bind","source":"s","options":["mode=1"]}"#, "mode=1"),
-            (r#"{"destination":"/d","type":"tmpfs","options":["tmpcopyup"]}"#, "tmpcopyup"),
+            (r#"{"destination":"/d","type":"proc","options":["tmpcopyup"]}"#, "tmpcopyup"),
+            (r#"{"destination":"/d","source":"/s","options":["rbind","tmpcopyup"]}"#, "tmpcopyup"),
             (r#"{"destination":"/d","type":"tmpfs","options":["mode=100755"]}"#, "mode=100755"),
             (r#"{"destination":"/d","type":"bind","source":"s","options":["rshared"]}"#, "rshared"),
             (r#"{"destination":"/d","type":"bind","source":"s","options":["idmap"]}"#, "uidMappings"),

@@ -81,7 +81,7 @@ impl Wd {
     fn enter(&self) -> Result<(), Fault> {
         let goal = format!("change to the directory {}", self.shown);
         own(&goal, format!("fchdir({})", self.shown), || rustix::process::fchdir(&self.fd))?;
-        if self.may_be_outside || narrate::is_dry_run() || is_inside()? { Ok(()) } else { Err(outside(&goal)) }
+        if self.may_be_outside || narrate::is_dry_run() || is_inside()? { Ok(()) } else { Err(outside(&goal)?) }
     }
 }
 
@@ -91,7 +91,7 @@ fn enter_inside(path: &Path) -> Result<(), Fault> {
         return Ok(());
     }
     own(&goal, format!("chdir({path:?})"), || rustix::process::chdir(path))?;
-    if is_inside()? { Ok(()) } else { Err(outside(&goal)) }
+    if is_inside()? { Ok(()) } else { Err(outside(&goal)?) }
 }
 
 /// Changes the root. Our working directory stays the same if it is below the new root.
@@ -122,8 +122,14 @@ fn is_inside() -> Result<bool, Fault> {
     }
 }
 
-fn outside(goal: &str) -> Fault {
-    Fault::new(format!("cannot {goal}: it is outside the root that is entered"))
+/// Explains why the working directory is refused: a removed one is not known to be inside.
+fn outside(goal: &str) -> Result<Fault, Fault> {
+    let links = look("describe the working directory", "stat(\".\")", || rustix::fs::stat("."))?.st_nlink;
+    Ok(match links {
+        0 => Fault::new(format!("cannot {goal}: it was removed, so whether it is inside the root cannot be known"))
+            .with_remedy("name a directory: --wd=DIR"),
+        _ => Fault::new(format!("cannot {goal}: it is outside the root that is entered")),
+    })
 }
 
 fn open(name: &str, path: Option<&Path>, target: Option<&Target>) -> Result<(String, OwnedFd), Fault> {

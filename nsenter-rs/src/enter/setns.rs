@@ -8,10 +8,11 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 use plumbing::Fault;
+use plumbing::kernel::nsfs::namespace_flag;
 use plumbing::kernel::{call, look, own};
 use plumbing::process::foreign_descriptor;
 use plumbing::process::namespace::{Kind, KindSet};
-use plumbing::process::target::Target;
+use plumbing::process::target::{OWN_USER, Target, own_namespace_inode};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::{namespace_id, userns_owners};
@@ -217,6 +218,29 @@ fn join_allowed<'a>(steps: Vec<Step<'a>>) -> Result<Vec<Step<'a>>, Fault> {
     Ok(left)
 }
 
+/// Explains EINVAL, which is all that the kernel says about a file that is no namespace, or not one of this kind.
+fn explain_file(fault: Fault, file: &File) -> Fault {
+    if fault.errno() != Some(Errno::EINVAL) {
+        return fault;
+    }
+    let flag = |kind: &Kind| KindSet::from_iter([*kind]).flags().bits();
+    match namespace_flag(&file.fd) {
+        Err(Errno::ENOTTY) => fault.with_remedy(format!("{} is not a namespace", file.shown)),
+        Ok(actual) if actual != flag(&file.kind) => match Kind::ALL.iter().find(|kind| flag(kind) == actual) {
+            Some(kind) => {
+                fault.with_remedy(format!("{} is a namespace of another kind: --{}", file.shown, kind.option()))
+            }
+            None => fault,
+        },
+        Ok(_) if file.kind == Kind::User && is_own_user(&file.fd) => fault.with_remedy(OWN_USER),
+        _ => fault,
+    }
+}
+
+fn is_own_user(fd: &OwnedFd) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| Some(stat.st_ino) == own_namespace_inode(Kind::User))
+}
+
 /// One call of setns(2).
 enum Step<'a> {
     OfTarget(&'a Target, KindSet),
@@ -269,6 +293,7 @@ impl<'a> Step<'a> {
                 let goal = format!("enter the {} namespace of {}", file.kind.option(), file.shown);
                 let text = format!("setns({}, {})", file.shown, set.flag_names());
                 call(goal, text, file.kind.manual(), || nix::sched::setns(file.fd.as_fd(), set.flags()))
+                    .map_err(|fault| explain_file(fault, file))
             }
         }
     }

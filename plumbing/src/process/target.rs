@@ -21,6 +21,10 @@ use crate::process::namespace::{Kind, KindSet};
 /// `PID_FS_MAGIC` of <linux/magic.h>: since Linux 6.9 pidfds have a file system of their own, and so unique inodes.
 const PID_FS_MAGIC: u64 = 0x5049_4446;
 
+/// Why setns(2) refuses our own user namespace with EINVAL; `user_namespaces(7)`.
+pub const OWN_USER: &str = "it is the user namespace that we are in, which the kernel does not let us enter again; leave \
+ --user out";
+
 /// A verified process.
 #[derive(Debug)]
 pub struct Target {
@@ -168,6 +172,12 @@ impl Target {
         let goal = format_args!("enter the {names} namespaces of process {pid}");
         call(goal, format_args!("setns(pidfd of {pid}, {flags})"), why, || {
             nix::sched::setns(self.pidfd(), kinds.flags())
+        })
+        .map_err(|fault| {
+            let is_user = fault.errno() == Some(nix::errno::Errno::EINVAL) && kinds.contains(Kind::User);
+            let is_own =
+                || self.namespace_inode(Kind::User).is_ok_and(|inode| inode == own_namespace_inode(Kind::User));
+            if is_user && is_own() { fault.with_remedy(OWN_USER) } else { fault }
         })
     }
 

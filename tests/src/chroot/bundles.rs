@@ -156,6 +156,61 @@ pub const ROWS: &[Row] = &[
         let line = "ln -sf none $B/rootfs/a; unshare-rs $OWN --mount -- chroot-rs --bind $B/data/file:/a/b/file $B/rootfs -- true";
         with_own(world, line, &at).fails_with(125).stderr_has("/a is a symbolic link in this root");
     }),
+    Row::new("a setting of the kernel in a bundle is set in the container's own namespace, and nowhere else", NEEDS, |world| {
+        let at = bundle(world, "bundle-sysctl", json!(["/bin/cat", "/proc/sys/net/ipv4/ip_default_ttl", "/proc/sys/kernel/msgmax", "/proc/sys/net/ipv4/conf/lo/rp_filter"]), |config| {
+            config["linux"]["sysctl"] = json!({"net.ipv4.ip_default_ttl": "77", "kernel.msgmax": "8191", "net/ipv4/conf/lo/rp_filter": "2"});
+        });
+        let now = "cat /proc/sys/net/ipv4/ip_default_ttl /proc/sys/kernel/msgmax";
+            let before = world.sh(now).stdout;
+            run(world, "chroot-rs --oci $B", &at).succeeds().stdout_is("77\n8191\n2\n");
+            assert_eq!(world.sh(now).stdout, before);
+            // In the host's namespace nothing is written; should it be, it is the value that the host has.
+            let path = at.join("config.json");
+            let mut config: Value = serde_json::from_slice(&std::fs::read(&path).expect("read")).expect("JSON");
+            config["linux"]["sysctl"] = json!({"net.ipv4.ip_default_ttl": before.lines().next().expect("a line")});
+            std::fs::write(&path, config.to_string()).expect("write");
+            let line = "unshare-rs $OWN --mount --pid --ipc --uts --fork -- chroot-rs";
+            let outcome = with_own(world, &format!("{line} --oci $B"), &at).succeeds();
+            outcome.stderr_has(
+                "warning: cannot set net.ipv4.ip_default_ttl: the net namespace is the host's; continuing without it; \
+                 remedy: add --net to unshare-rs",
+            );
+            with_own(world, &format!("{line} --strict --oci $B"), &at).fails_with(125);
+            for name in ["kernel.core_pattern", "net.ipv4.../../../kernel/core_pattern", "net//..//kernel.core_pattern"] {
+            let mut config: Value = serde_json::from_slice(&std::fs::read(at.join("config.json")).expect("read")).expect("JSON");
+            config["linux"]["sysctl"] = json!({name: "x"});
+            std::fs::write(at.join("config.json"), config.to_string()).expect("write");
+            run(world, "chroot-rs --oci $B", &at).fails_with(125);
+        }
+    })
+    .root_only()
+    .host_only(),
+    Row::new("a tmpfs of a bundle begins with a copy of the directory if the bundle says so", NEEDS, |world| {
+        let show = json!(["/bin/sh", "-c", "cd /srv; find . | sort; cat a/file; readlink a/link; stat -c '%a %u:%g' . a a/file; echo new >a/new; rm a/link"]);
+        let prepare = "cd $B/rootfs/srv; mkdir -p a; echo text >a/file; ln -sf /etc/passwd a/link; chown 5:6 a/file; chmod 4755 a/file; chmod 1770 a; chmod 711 .; ls -lR . >$B/before";
+        let line = format!("({prepare}); unshare-rs $OWN --mount --pid --ipc --net --fork -- chroot-rs --oci $B && cd $B/rootfs/srv && ls -lR . | cmp - $B/before");
+        for (number, options, expected) in [
+            (0, json!(["tmpcopyup", "nosuid"]), ".\n./a\n./a/file\n./a/link\ntext\n/etc/passwd\n711 0:0\n1770 0:0\n4755 5:6\n"),
+            (1, json!(["tmpcopyup", "mode=755"]), ".\n./a\n./a/file\n./a/link\ntext\n/etc/passwd\n755 0:0\n1770 0:0\n4755 5:6\n"),
+        ] {
+            let at = bundle(world, &format!("bundle-copyup-{number}"), show.clone(), |_| {});
+            let mut config: Value = serde_json::from_slice(&std::fs::read(at.join("config.json")).expect("read")).expect("JSON");
+            config["mounts"].as_array_mut().expect("a list").push(json!({"destination": "/srv", "type": "tmpfs", "source": "tmpfs", "options": options}));
+            std::fs::write(at.join("config.json"), config.to_string()).expect("write");
+            with_own(world, &line, &at).succeeds().stdout_is(expected);
+        }
+        // The control: without the word, the tmpfs is empty.
+        let at = bundle(world, "bundle-copyup-control", json!(["/bin/ls", "/srv"]), |config| config["mounts"][4]["destination"] = json!("/srv"));
+        with_own(world, &line, &at).succeeds().stdout_is("");
+    })
+    .root_only()
+    .host_only(),
+    Row::new("hooks of a bundle are left to the caller with a warning, not in silence", NEEDS, |world| {
+        let at = bundle(world, "bundle-hooks", json!(["/bin/true"]), |config| config["hooks"] = json!({"prestart": [{"path": "/bin/true"}], "poststop": [], "poststart": null}));
+        let warning = "config.json; continuing without it; remedy: run these programs before or after this chain of tools; docs/oci.md\n";
+        run(world, "chroot-rs --oci $B", &at).succeeds().stderr_has("warning: cannot run the hooks prestart of ").stderr_has(warning);
+        run(world, "chroot-rs --strict --oci $B", &at).fails_with(125);
+    }),
     Row::new("a device of a bundle may have the name of a link of ours, and /dev/ptmx stays the container's own", NEEDS, |world| {
         let look = json!(["/bin/sh", "-c", "readlink /dev/ptmx; stat -c %F /dev/core /dev/fuse /dev/stdin; ls /dev/pts/ptmx"]);
         let at = bundle(world, "bundle-ptmx", look, |config| {

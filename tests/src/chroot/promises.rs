@@ -93,6 +93,31 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("the words exec, suid, dev and rw of --bind lift what the source's own mount has", NEEDS, |world| {
+        let script = "
+            mkdir $D/s; mount -t tmpfs -o noexec,nosuid,nodev none $D/s; printf '#!/bin/sh\\necho runs\\n' >$D/s/run; chmod 755 $D/s/run; mknod $D/s/null c 1 3
+            try() { unshare-rs --mount -- chroot-rs --bind $D/s:/srv$1 $D/r sh -c \"$2\" 2>/dev/null || echo refused; }
+            try '' /srv/run; try :exec /srv/run; try :noexec,exec /srv/run; try :exec,noexec /srv/run
+            try '' 'echo x >/srv/null'; try :dev 'echo x >/srv/null && echo written'
+            mount -o remount,bind,ro $D/s; try '' 'echo >/srv/new'; try :rw 'echo >/srv/new && echo written'; try :rw,ro 'echo >/srv/new'
+            try :suid 'grep \" /srv \" /proc/self/mountinfo; true' >/dev/null
+            unshare-rs --mount -- chroot-rs --proc /proc --bind $D/s:/srv:suid $D/r grep ' /srv ' /proc/self/mountinfo | grep -c nosuid";
+        // The control: the lines without a word, and those where a later word overrides it.
+        let expected = "refused\nruns\nruns\nrefused\nrefused\nwritten\nrefused\nwritten\nrefused\n0\n";
+        staged(world, "bind-words", script).stdout_is(expected);
+    })
+    .root_only()
+    .host_only(),
+    Row::new("a refused change of groups is explained by the caller's /proc, whatever the new root has", NEEDS, |world| {
+        let script = "
+            for root in empty false; do
+                rm -rf $D/r/proc; mkdir -p $D/r/proc/self; [ $root = empty ] || echo allow >$D/r/proc/self/setgroups
+                unshare-rs -r -- chroot-rs --groups 5 $D/r /bin/id 2>&1 | grep -c 'remedy: /proc/self/setgroups is \"deny\" here'
+            done";
+        staged(world, "groups-remedy", script).stdout_is("1\n1\n");
+    })
+    .root_only()
+    .host_only(),
     Row::new("an own cgroup with a name that is not UTF-8 is shown like any other", NEEDS, |world| {
         let script = "
             mkdir $D/cg; own=$(sed -n 's/.*:pids://p' /proc/self/cgroup)

@@ -68,6 +68,20 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("nsenter-rs says why the kernel refuses a namespace file, and that a working directory was removed", NEEDS, |world| {
+        let script = "
+            why() { nsenter-rs \"$@\" -- true 2>&1 | sed -n 's/.*remedy: //p' | sed \"s|$D|D|\"; }
+            : >$D/plain; why --net=$D/plain; why --net=/proc/self/ns/uts; why --uts=/proc/self/ns/net; why --user=/proc/self/ns/user
+            mkdir $D/gone; (cd $D/gone; exec unshare-rs --uts -- sleep 60) & pid=$!; sleep 0.3
+            nsenter-rs -t $pid --uts --wd -- true 2>/dev/null; echo $?; rmdir $D/gone
+            nsenter-rs -t $pid --uts --wd -- true 2>&1 | grep -o 'it was removed'; kill $pid";
+        let expected = "D/plain is not a namespace\n/proc/self/ns/uts is a namespace of another kind: --uts\n\
+                        /proc/self/ns/net is a namespace of another kind: --net\n\
+                        it is the user namespace that we are in, which the kernel does not let us enter again; leave --user out\n0\nit was removed\n";
+        world.apart("setns-why", script).run().stdout_is(expected);
+    })
+    .root_only()
+    .host_only(),
     Row::new("cgexec-rs uses no mount of a hierarchy that lies under another one", NEEDS, |world| {
         let script = "
             for at in $(findmnt -rno TARGET -t cgroup,cgroup2 | sort -r); do umount -l $at; done

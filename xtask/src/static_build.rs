@@ -67,8 +67,8 @@ fn inspect(tool: &str, folder: &Path, report: &mut Report) -> Result<()> {
 /// filters and the audit with its sixty probes; nsenter-rs enters, lists, finds and inspects.
 fn budget(tool: &str) -> f64 {
     match tool {
-        "netns-rs" | "nsenter-rs" => 3.0,
-        "chroot-rs" => 2.5,
+        "chroot-rs" | "netns-rs" | "nsenter-rs" => 3.0,
+        "cgexec-rs" => 2.5,
         _ => 2.0,
     }
 }

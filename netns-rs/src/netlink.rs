@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use netlink_packet_core::{NLM_F_DUMP_INTR, NLM_F_MULTIPART};
 use netlink_sys::{Socket, SocketAddr};
@@ -15,6 +16,7 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::fault::IntoErrno;
 use plumbing::kernel::{call, look, own};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use crate::capability;
 use crate::message::{HEADER, Header, NLMSG_DONE, NLMSG_ERROR, Refused, align};
@@ -29,6 +31,10 @@ pub struct Netlink {
     socket: Socket,
     sequence: Cell<u32>,
 }
+
+/// How long a request waits for its answer. Some kernels do not answer every request, and a guardian that waited without
+/// end could not be interrupted either.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One message of the kernel's answer.
 pub struct Answer {
@@ -50,6 +56,7 @@ impl Netlink {
             socket.set_cap_ack(true)?;
             // Otherwise a dump ignores what it was asked for, and returns everything.
             socket.set_netlink_get_strict_chk(true)?;
+            set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
             Ok::<_, std::io::Error>(socket)
         })?;
         Ok(Netlink { socket, sequence: Cell::new(1) })

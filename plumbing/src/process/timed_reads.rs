@@ -74,9 +74,12 @@ fn run<T>(
         }
         Cloned::Parent { pid, pidfd } => {
             drop(writer);
-            let received = receive(goal, &reader, &pidfd, (items.len(), patience), answers);
-            // A child that waits cannot do anything else; one that has sent everything is about to end.
-            pidfd_send_signal(&pidfd, Signal::KILL).ok();
+            let expected = answers.len() + items.len();
+            let received = receive(goal, &reader, &pidfd, (expected, patience), answers);
+            // One that has sent everything is about to end. One that waits cannot do anything else.
+            if answers.len() < expected {
+                pidfd_send_signal(&pidfd, Signal::KILL).ok();
+            }
             end(pid, &pidfd)?;
             received
         }
@@ -105,7 +108,6 @@ fn receive(
     answers: &mut Vec<Option<Vec<u8>>>,
 ) -> Result<(), Fault> {
     let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 << 10]);
-    let enough = answers.len() + expected;
     let mut last = Instant::now();
     loop {
         let has_ended = wait_readable(child.as_fd(), Some(NAP))?;
@@ -119,7 +121,7 @@ fn receive(
             bytes.extend_from_slice(&piece[..read]);
             take(&mut bytes, answers);
         }
-        if answers.len() >= enough || (!has_ended && last.elapsed() > patience) {
+        if answers.len() >= expected || (!has_ended && last.elapsed() > patience) {
             return Ok(());
         }
         if has_ended {

@@ -88,10 +88,8 @@ fn is_disabled(table: &str, controller: &str) -> bool {
 /// Returns whether a group can enable one more controller for its children, without becoming threaded.
 pub(crate) fn can_enable(parent: &Parent, controller: &str) -> bool {
     let wanted = [controller.to_owned()];
-    let facts = Facts::read(&parent.group).map(|facts| match parent.needs_leaf {
-        true => Facts { processes: 0, ..facts },
-        false => facts,
-    });
+    let facts =
+        Facts::read(&parent.group).map(|facts| if parent.needs_leaf { Facts { processes: 0, ..facts } } else { facts });
     facts.and_then(|facts| fitness(&facts, &wanted).map_err(Fault::new)).is_ok_and(|new| !new.is_empty())
 }
 

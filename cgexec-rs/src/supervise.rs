@@ -154,9 +154,10 @@ impl Watch<'_> {
             if let (Some(limit), Some(due)) = (self.limit, deadline)
                 && Instant::now() >= due
             {
-                match is_timed_out {
-                    false => ending::signal(self.members, Signal::SIGTERM, "the time limit is over")?,
-                    true => ending::kill(self.members, "the grace period is over")?,
+                if is_timed_out {
+                    ending::kill(self.members, "the grace period is over")?
+                } else {
+                    ending::signal(self.members, Signal::SIGTERM, "the time limit is over")?
                 }
                 deadline = Some(Instant::now() + limit.grace);
                 is_timed_out = true;

@@ -84,9 +84,10 @@ fn freeze(members: &Members, wanted: bool, deadline: Instant) -> Result<(), Faul
 }
 
 fn freeze_v2(group: &Group, wanted: bool, deadline: Instant) -> Result<(), Fault> {
-    let (value, why) = match wanted {
-        true => ("1", "no process of the group and of the groups in it runs any more; cgroups(7)"),
-        false => ("0", "the processes of the group continue, unless a group above is frozen"),
+    let (value, why) = if wanted {
+        ("1", "no process of the group and of the groups in it runs any more; cgroups(7)")
+    } else {
+        ("0", "the processes of the group continue, unless a group above is frozen")
     };
     group.write("cgroup.freeze", value, why).map_err(|fault| explain(fault, group, "cgroup.freeze"))?;
     await_event(group, if wanted { b"frozen 1" } else { b"frozen 0" }, deadline)

@@ -136,9 +136,10 @@ fn unlimited(counters: &Counters, levels: &[Tally]) -> Verdict {
     let pids = share(counters.pids.as_ref().map(|pids| pids.peak), least(|level| level.pids_max));
     let peaks: Vec<_> =
         [peak(memory, "memory", "memory.max"), peak(pids, "process", "pids.max")].into_iter().flatten().collect();
-    let text = match peaks.is_empty() {
-        true => "no limit was reached".to_owned(),
-        false => format!("no limit was reached; {}", peaks.join(", ")),
+    let text = if peaks.is_empty() {
+        "no limit was reached".to_owned()
+    } else {
+        format!("no limit was reached; {}", peaks.join(", "))
     };
     Verdict { outcome: Outcome::Unlimited, limit: None, value: None, group: None, text }
 }

@@ -106,9 +106,10 @@ impl Why {
         }
         let waiting = |(resource, share): (&&str, &f64)| format!("{resource} {share}%");
         let waiting: Vec<_> = self.waiting.iter().map(waiting).collect();
-        let waiting = match waiting.is_empty() {
-            true => String::new(),
-            false => format!("waiting in the last 10 s: {}\n", waiting.join(", ")),
+        let waiting = if waiting.is_empty() {
+            String::new()
+        } else {
+            format!("waiting in the last 10 s: {}\n", waiting.join(", "))
         };
         let limits = if rows.len() == 1 { "no limit holds for this process\n".to_owned() } else { aligned(&rows) };
         format!("{limits}{waiting}so far: {}\n", self.verdict.text)

@@ -74,10 +74,7 @@ pub fn guard(netlink: &Netlink, asked: &Connection, port: &str, has_nat: bool) -
         warn(port);
         return Ok(());
     };
-    let shared = match has_nat {
-        true => fence::table(&Survey::take(netlink)?, &opened(&known(&nft)?)),
-        false => None,
-    };
+    let shared = if has_nat { fence::table(&Survey::take(netlink)?, &opened(&known(&nft)?)) } else { None };
     let tables: Vec<_> = [fence::guard(port, &addresses, asked.rate)].into_iter().chain(shared).collect();
     match nft.replace(&tables, GUARDED) {
         // The kernel has nf_tables, but not for the frames of one device.

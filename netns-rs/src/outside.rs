@@ -206,9 +206,10 @@ impl Outside {
         let pair = self.remove_pair();
         let rest = self.remove_the_rest();
         // Only now: nothing of the container can make an entry any more.
-        let tracked = match had_pair && self.asked.nat {
-            true => conntrack::forget(self.asked.addresses.iter().map(|own| own.ip)),
-            false => Ok(()),
+        let tracked = if had_pair && self.asked.nat {
+            conntrack::forget(self.asked.addresses.iter().map(|own| own.ip))
+        } else {
+            Ok(())
         };
         pair.and(rest).and(tracked)
     }

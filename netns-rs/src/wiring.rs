@@ -131,9 +131,10 @@ fn build(outside: &mut Outside, survey: &Survey, asked: &Connection, sides: &Sid
     let bridge = outside.bridge(survey, asked)?;
     let peer = outside.pair(bridge, asked, sides)?;
     // Before its end is up: what it sends and gets is restricted from the first packet.
-    match asked.nat {
-        true => nat::establish(&outside.netlink, asked, &outside.veth.name)?,
-        false => nat::guard(&outside.netlink, asked, &outside.veth.name, survey.has_nat())?,
+    if asked.nat {
+        nat::establish(&outside.netlink, asked, &outside.veth.name)?
+    } else {
+        nat::guard(&outside.netlink, asked, &outside.veth.name, survey.has_nat())?
     }
     close_inside(asked, sides)?;
     if let Some(rate) = asked.rate {

@@ -30,11 +30,12 @@ fn one_by_one(first: u32, last: u32, on_exec: bool) -> Result<(), Errno> {
     let end = last.saturating_add(1).min(table_size()?);
     for fd in first..end {
         let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
-        let answer = match on_exec {
+        let answer = if on_exec {
             // SAFETY: integers, no memory; what has the number belongs to no owner here, as above.
-            true => unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) },
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }
+        } else {
             // SAFETY: the same.
-            false => unsafe { libc::close(fd) },
+            unsafe { libc::close(fd) }
         };
         // The filter refuses this call, too. After any other error the descriptor is closed, or never was open.
         if let Err(refused @ (Errno::EPERM | Errno::EACCES | Errno::ENOSYS)) = Errno::result(answer) {

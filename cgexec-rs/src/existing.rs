@@ -35,7 +35,7 @@ impl Existing {
     pub(crate) fn parse(word: &OsStr) -> Result<Existing, Fault> {
         let wrong = || {
             Fault::usage(format!(
-                "'{}' cannot be a group (-g); valid is CONTROLLERS:PATH such as memory,pids:batch, *:batch or :batch",
+                "'{}' cannot be a group (-g); expected CONTROLLERS:PATH such as memory,pids:batch, *:batch or :batch",
                 word.to_string_lossy().escape_debug()
             ))
         };
@@ -58,7 +58,7 @@ impl Existing {
         let is_plain = |part| matches!(part, std::path::Component::Normal(_));
         if below.as_os_str().is_empty() || !below.components().all(is_plain) {
             return Err(Fault::usage(format!(
-                "'{}' cannot be a group (--cgroup); valid is a path in the hierarchy such as /box/web",
+                "'{}' cannot be a group (--cgroup); expected a path in the hierarchy such as /box/web",
                 path.to_string_lossy().escape_debug()
             )));
         }

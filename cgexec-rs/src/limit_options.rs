@@ -45,10 +45,10 @@ pub struct LimitOptions {
     /// Run only when no other group wants the CPU
     #[arg(long, help_heading = "More limits")]
     pub(crate) cpu_idle: bool,
-    /// Least CPU speed, e.g. 20%
+    /// Minimum CPU speed to request while the group runs, e.g. 20% (utilization clamp)
     #[arg(long, value_name = "PERCENT", help_heading = "More limits")]
     pub(crate) cpu_uclamp_min: Option<String>,
-    /// Greatest CPU speed, e.g. 80%, max
+    /// Maximum CPU speed to request while the group runs, e.g. 80%, max (utilization clamp)
     #[arg(long, value_name = "PERCENT", help_heading = "More limits")]
     pub(crate) cpu_uclamp_max: Option<String>,
     /// CPUs on which the group may run, e.g. 0-3,8
@@ -57,31 +57,31 @@ pub struct LimitOptions {
     /// Memory nodes that the group may use, e.g. 0
     #[arg(long, value_name = "LIST", help_heading = "More limits")]
     pub(crate) cpuset_mems: Option<String>,
-    /// Reserve these CPUs for the group: root, isolated or member
+    /// Partition type: root or isolated reserve the CPUs of --cpuset-cpus for the group, member does not
     #[arg(long, value_name = "WORD", help_heading = "More limits")]
     pub(crate) cpuset_cpus_partition: Option<String>,
-    /// Rates of a disk, e.g. /dev/sda:rbps=10M,wiops=100; a path means the disk that it is on; repeatable
+    /// Limit the I/O rates of a disk, e.g. /dev/sda:rbps=10M,wiops=100; or of the disk that a path is on (repeatable)
     #[arg(long, value_name = "DEVICE:RATES", help_heading = "More limits")]
     pub(crate) io_max: Vec<String>,
-    /// Share of the disks, 1 to 10000, or of one: DEVICE:N; repeatable
+    /// Share of the disks, 1 to 10000, or of one: DEVICE:N (repeatable)
     #[arg(long, value_name = "N", help_heading = "More limits")]
     pub(crate) io_weight: Vec<String>,
-    /// Waiting time for a disk above which other groups are slowed down: DEVICE:10ms; repeatable
+    /// Waiting time for a disk above which other groups are slowed down: DEVICE:10ms (repeatable)
     #[arg(long, value_name = "DEVICE:TIME", help_heading = "More limits")]
     pub(crate) io_latency: Vec<String>,
-    /// Limit of huge pages of a size, e.g. 2M=64M; repeatable
+    /// Limit of huge pages of a size, e.g. 2M=64M (repeatable)
     #[arg(long, value_name = "SIZE=LIMIT", help_heading = "More limits")]
     pub(crate) hugetlb_max: Vec<String>,
-    /// Handles and objects of an RDMA device: NAME:hca_handle=2,hca_object=max; repeatable
+    /// Handles and objects of an RDMA device: NAME:hca_handle=2,hca_object=max (repeatable)
     #[arg(long, value_name = "NAME:LIMITS", help_heading = "More limits")]
     pub(crate) rdma_max: Vec<String>,
-    /// Limit of a resource of the misc controller: NAME=N; repeatable
+    /// Limit of a resource of the misc controller: NAME=N (repeatable)
     #[arg(long, value_name = "NAME=N", help_heading = "More limits")]
     pub(crate) misc_max: Vec<String>,
-    /// Limit of a region of device memory: REGION=SIZE; repeatable
+    /// Limit of a region of device memory: REGION=SIZE (repeatable)
     #[arg(long, value_name = "REGION=SIZE", help_heading = "More limits")]
     pub(crate) dmem_max: Vec<String>,
-    /// Write VALUE to a file of the group as it is, after the limits; repeatable
+    /// Write VALUE unchanged to FILE of the group, after the limits (repeatable)
     #[arg(long, value_name = "FILE=VALUE", help_heading = "More limits")]
     pub(crate) set: Vec<String>,
 }

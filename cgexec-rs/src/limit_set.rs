@@ -182,9 +182,9 @@ impl Limits {
 /// Reads `FILE=VALUE`.
 fn raw(text: &str) -> Result<(String, String), Fault> {
     let wrong = |valid| Fault::usage(format!("invalid value '{text}' for '--set': {valid}"));
-    let (file, value) = text.split_once('=').ok_or_else(|| wrong("valid is FILE=VALUE such as memory.max=64M"))?;
+    let (file, value) = text.split_once('=').ok_or_else(|| wrong("expected FILE=VALUE such as memory.max=64M"))?;
     if NOT_SET.contains(&file) {
-        return Err(wrong("this file moves processes; valid are files that set limits"));
+        return Err(wrong("this file moves processes; expected files that set limits"));
     }
     let is_plain = file.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     let has_controller =

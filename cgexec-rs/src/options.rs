@@ -33,18 +33,18 @@ const EXAMPLES: &str = "
 pub struct Options {
     #[command(flatten)]
     pub(crate) limits: LimitOptions,
-    /// If no other cgroup can be the parent of the new one: move the processes of the current one into its child leaf
+    /// If only the current cgroup can be the parent of the new one: first move its processes into a child named leaf
     #[arg(long, help_heading = "Limits")]
     pub(crate) leaf: bool,
     /// Name the cgroup cgexec-rs-NAME; default: the container's name or the pid
     #[arg(long, value_name = "NAME", help_heading = "Limits")]
     pub(crate) name: Option<OsString>,
 
-    /// Join an existing cgroup: memory,pids:PATH, *:PATH (all controllers) or :PATH (cgroup v2); repeatable
+    /// Join an existing cgroup: memory,pids:PATH, *:PATH (all controllers) or :PATH (cgroup v2) (repeatable)
     #[arg(short = 'g', value_name = "CONTROLLERS:PATH", help_heading = "Existing groups")]
     pub(crate) group: Vec<OsString>,
 
-    /// The group that a verb changes, in every hierarchy that has it; with limits only, set them
+    /// Existing cgroup for the verb, in every hierarchy that has it; without a verb: set the given limits there
     #[arg(long, value_name = "PATH", help_heading = "Verbs")]
     pub(crate) cgroup: Option<PathBuf>,
     /// Stop all processes of the group, and wait until they have stopped
@@ -76,8 +76,8 @@ pub struct Options {
     #[arg(long, help_heading = "Pipe")]
     pub(crate) keep_on_error: bool,
 
-    /// After the command and all that it started have ended, print what they used and which limit acted, to stderr or FILE;
-    /// json: as JSON
+    /// When the command and all that it started have ended, print their usage and the limit that acted, to stderr or FILE;
+    /// =json: as JSON
     #[arg(
         long,
         value_name = "FILE",
@@ -93,7 +93,7 @@ pub struct Options {
     /// End the command and all that it started after this time: TERM, then KILL
     #[arg(long, value_name = "TIME", value_parser = units::milliseconds, help_heading = "Report")]
     pub(crate) max_time: Option<u64>,
-    /// Time between TERM and KILL; default: 5s
+    /// Time between TERM and KILL (needs --max-time); default: 5s
     #[arg(long, value_name = "TIME", value_parser = units::milliseconds, help_heading = "Report")]
     pub(crate) grace: Option<u64>,
     /// Show cgroups, limits and usage of this process or of PID; with --pipe, add them to each record

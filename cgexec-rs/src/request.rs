@@ -91,7 +91,7 @@ fn verb(options: &Options, limits: Limits) -> Result<Verb, Fault> {
 fn pids(words: &[OsString]) -> Result<Vec<i32>, Fault> {
     let pid = |word: &OsString| {
         word.to_str().and_then(|word| word.parse().ok()).filter(|pid| *pid > 0).ok_or_else(|| {
-            Fault::usage(format!("--move takes pids, not '{}'; valid are numbers such as 4242", word.display()))
+            Fault::usage(format!("--move takes pids, not '{}'; expected numbers such as 4242", word.display()))
         })
     };
     if words.is_empty() {
@@ -208,7 +208,7 @@ fn needs(options: &Options, limits: &Limits) -> Result<(), Fault> {
 fn shown_pid(option: &str, operands: &[OsString]) -> Result<Option<i32>, Fault> {
     let wrong = |word: &OsStr| {
         Fault::usage(format!(
-            "{option} takes the pid of a process, not '{}'; valid is a number such as 4242 (of a container, \
+            "{option} takes the pid of a process, not '{}'; expected a number such as 4242 (of a container, \
              nsenter-rs --find NAME --json prints it)",
             word.display()
         ))

@@ -42,32 +42,32 @@ impl Value {
             }
             Kind::Partition => match text {
                 "root" | "isolated" | "member" => Ok(Value::Text(text.to_owned())),
-                _ => Err("valid are root, isolated and member".to_owned()),
+                _ => Err("expected root, isolated and member".to_owned()),
             },
             Kind::DeviceRates => rates(text).ok_or_else(|| RATE_FORMS.to_owned()),
             Kind::DeviceWeight => weight(text),
             Kind::DeviceTime => latency(text),
             Kind::PageSize => pages(text).ok_or_else(|| PAGE_FORMS.to_owned()),
             Kind::DeviceCounts => counts(text).ok_or_else(|| COUNT_FORMS.to_owned()),
-            Kind::Resource => amount_of(text, units::count).ok_or_else(|| "valid is NAME=N such as sev=4".to_owned()),
+            Kind::Resource => amount_of(text, units::count).ok_or_else(|| "expected NAME=N such as sev=4".to_owned()),
             Kind::Region => amount_of(text, units::size)
-                .ok_or_else(|| "valid is REGION=SIZE such as drm/0000:03:00.0/vram0=1G".to_owned()),
+                .ok_or_else(|| "expected REGION=SIZE such as drm/0000:03:00.0/vram0=1G".to_owned()),
         }
     }
 }
 
-const LIST_FORMS: &str = "valid are numbers and ranges such as 0-3,8";
+const LIST_FORMS: &str = "expected numbers and ranges such as 0-3,8";
 const RATE_FORMS: &str =
-    "valid is DEVICE:RATES with rbps, wbps, riops and wiops above 0, such as /dev/sda:rbps=10M,wiops=100";
-const PAGE_FORMS: &str = "valid is SIZE=LIMIT such as 2M=64M";
-const COUNT_FORMS: &str = "valid is NAME:LIMITS such as mlx5_0:hca_handle=2,hca_object=max";
+    "expected DEVICE:RATES with rbps, wbps, riops and wiops above 0, such as /dev/sda:rbps=10M,wiops=100";
+const PAGE_FORMS: &str = "expected SIZE=LIMIT such as 2M=64M";
+const COUNT_FORMS: &str = "expected NAME:LIMITS such as mlx5_0:hca_handle=2,hca_object=max";
 
 fn is_max(text: &str) -> bool {
     matches!(text, "max" | "none")
 }
 
 fn microseconds(text: &str) -> Result<i64, String> {
-    let forms = || "valid are times such as 20ms, 500us, 1s".to_owned();
+    let forms = || "expected times such as 20ms, 500us, 1s".to_owned();
     if let Some(number) = text.strip_suffix("us") {
         return number.parse::<u32>().map(i64::from).map_err(|_| forms());
     }
@@ -82,7 +82,7 @@ fn between(text: &str, least: i64, most: i64) -> Result<i64, String> {
     text.parse()
         .ok()
         .filter(|number| (least..=most).contains(number))
-        .ok_or_else(|| format!("valid are numbers from {least} to {most}"))
+        .ok_or_else(|| format!("expected numbers from {least} to {most}"))
 }
 
 fn percent(text: &str) -> Result<String, String> {
@@ -92,7 +92,7 @@ fn percent(text: &str) -> Result<String, String> {
     let number = text.strip_suffix('%').unwrap_or(text);
     let is_percent = number.parse::<f64>().is_ok_and(|number| (0.0..=100.0).contains(&number))
         && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if is_percent { Ok(number.to_owned()) } else { Err("valid are 0% to 100%, or max".to_owned()) }
+    if is_percent { Ok(number.to_owned()) } else { Err("expected 0% to 100%, or max".to_owned()) }
 }
 
 /// Splits `DEVICE:REST`; the device may contain colons, the rest none.
@@ -126,7 +126,7 @@ fn weight(text: &str) -> Result<Value, String> {
 }
 
 fn latency(text: &str) -> Result<Value, String> {
-    let forms = "valid is DEVICE:TIME such as /dev/sda:10ms";
+    let forms = "expected DEVICE:TIME such as /dev/sda:10ms";
     let (device, time) = split_device(text).ok_or(forms)?;
     let time = microseconds(time).map_err(|_| forms)?;
     let numbers = vec![("target".to_owned(), Limit::Amount(time.unsigned_abs()))];

@@ -30,7 +30,7 @@ pub(crate) fn parse(text: &str) -> Result<Capabilities, String> {
     }
 }
 
-const VALID: &str = "valid are all, none, or a list of default, docker, podman and names, as in default,NET_RAW";
+const VALID: &str = "expected all, none, or a list of default, docker, podman and names, as in default,NET_RAW";
 
 /// Returns the names for a word of the list.
 fn preset(word: &str) -> Vec<&str> {
@@ -51,7 +51,7 @@ pub(crate) struct OneSet {
 
 /// Parses `ambient=NET_RAW`.
 pub(crate) fn parse_one_set(text: &str) -> Result<OneSet, String> {
-    let valid = || format!("valid is SET=NAMES, where SET is one of {}", SET_NAMES.join(", "));
+    let valid = || format!("expected SET=NAMES, where SET is one of {}", SET_NAMES.join(", "));
     let (name, names) = text.split_once('=').filter(|(name, _)| SET_NAMES.contains(name)).ok_or_else(valid)?;
     match parse(names)? {
         Capabilities::Only(capabilities) => Ok(OneSet { name: name.to_owned(), capabilities }),

@@ -69,13 +69,13 @@ impl Securebits {
 }
 
 fn umask(text: &str) -> Result<u32, String> {
-    let valid = "valid are octal permissions, 000 to 777";
+    let valid = "expected octal permissions, 000 to 777";
     u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777).ok_or_else(|| valid.to_owned())
 }
 
 fn variable(text: &OsStr) -> Result<OsString, String> {
     match text.as_bytes().iter().position(|byte| *byte == b'=') {
-        None | Some(0) => Err("valid is NAME=VALUE".to_owned()),
+        None | Some(0) => Err("expected NAME=VALUE".to_owned()),
         Some(_) => Ok(text.to_owned()),
     }
 }

@@ -142,7 +142,7 @@ impl Identity {
 
 fn two_groups(user: &str, group: &str) -> Fault {
     Fault::usage(format!(
-        "--userspec names a group, and so does --group: valid is one of them, as in --userspec {user}:{group} or \
+        "--userspec names a group, and so does --group: give one of them, as in --userspec {user}:{group} or \
          --userspec {user} --group {group}"
     ))
 }
@@ -151,7 +151,7 @@ fn two_groups(user: &str, group: &str) -> Fault {
 fn primary(group: &str) -> Result<&str, Fault> {
     if group.is_empty() || group.contains(',') {
         return Err(Fault::usage(format!(
-            "invalid value {group:?} for --group: valid is the name or number of the primary group; use --groups for the \
+            "invalid value {group:?} for --group: expected the name or number of the primary group; use --groups for the \
              supplementary groups"
         )));
     }
@@ -162,9 +162,7 @@ fn primary(group: &str) -> Result<&str, Fault> {
 fn group_list(text: &str) -> Result<Vec<String>, Fault> {
     let names: Vec<_> = text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     if names.is_empty() && !text.is_empty() {
-        return Err(Fault::usage(format!(
-            "invalid value {text:?} for --groups: valid are names or numbers, as in a,b"
-        )));
+        return Err(Fault::usage(format!("invalid value {text:?} for --groups: expected names or numbers, as in a,b")));
     }
     Ok(names)
 }

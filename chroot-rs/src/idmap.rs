@@ -26,7 +26,7 @@ pub(crate) struct IdMap {
     gids: String,
 }
 
-const VALID: &str = "valid is ONDISK-SEEN-COUNT, several joined by +, each for users and groups or, with u or g in \
+const VALID: &str = "expected ONDISK-SEEN-COUNT, several joined by +, each for users and groups or, with u or g in \
                      front, for one of them";
 
 /// Parses `0-1000-1+g5-6-1`.

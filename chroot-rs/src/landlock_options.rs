@@ -13,7 +13,7 @@ use plumbing::text::Text;
 /// What the command can reach: files, ports, processes and sockets outside.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Ordinary)]
 pub(crate) struct LandlockOptions {
-    /// Refuse RIGHTS of files except below PATH: ro, rw, exec, or names of landlock(7), e.g. read_file,read_dir (repeatable)
+    /// Allow RIGHTS below PATH and deny all other file access: ro, rw, exec, or names of landlock(7), e.g. read_file (repeatable)
     #[arg(long, value_name = "RIGHTS:PATH", value_parser = of_os(files), help_heading = "Landlock")]
     pub(crate) landlock: Vec<Files>,
     /// Like --landlock ro:PATH: below PATH, allow reading, listing and executing (repeatable)
@@ -22,16 +22,16 @@ pub(crate) struct LandlockOptions {
     /// Like --landlock rw:PATH: below PATH, allow everything (repeatable)
     #[arg(long, value_name = "PATH", help_heading = "Landlock")]
     pub(crate) landlock_rw: Vec<PathBuf>,
-    /// Connect to these TCP ports only, or send to udp:PORT only; none, udp:none (repeatable)
+    /// Allow connecting only to these TCP ports, or none; udp:PORT, udp:none: the same for sending UDP (repeatable)
     #[arg(long, value_name = "PORT,...", value_parser = ports, help_heading = "Landlock")]
     pub(crate) landlock_connect: Vec<Ports>,
-    /// Bind to these TCP ports only, or to udp:PORT only; 0: any that the kernel chooses; none, udp:none (repeatable)
+    /// Allow binding only to these TCP ports, or none; 0: a port that the kernel chooses; udp:PORT, udp:none: UDP (repeatable)
     #[arg(long, value_name = "PORT,...", value_parser = ports, help_heading = "Landlock")]
     pub(crate) landlock_bind: Vec<Ports>,
-    /// Reach no process outside by signal, abstract_unix_socket, resolve_unix (sockets on files), or all (repeatable)
+    /// Block ways to outside processes: signal, abstract_unix_socket, resolve_unix (sockets on files), or all (repeatable)
     #[arg(long, value_name = "SCOPE,...", value_parser = Scopes::parse, help_heading = "Landlock")]
     pub(crate) landlock_scope: Vec<Scopes>,
-    /// Leave out and report what this kernel's Landlock does not know
+    /// Skip, with a warning, Landlock restrictions that this kernel does not support, instead of failing
     #[arg(long, help_heading = "Landlock")]
     pub(crate) landlock_try: bool,
 }
@@ -84,7 +84,7 @@ impl LandlockOptions {
 
 fn files(text: &OsStr) -> Result<Files, String> {
     let bytes = text.as_bytes();
-    let valid = || "valid is RIGHTS:PATH, as in ro:/usr or read_file,read_dir:/srv".to_owned();
+    let valid = || "expected RIGHTS:PATH, as in ro:/usr or read_file,read_dir:/srv".to_owned();
     let colon = bytes.iter().position(|byte| *byte == b':').ok_or_else(valid)?;
     let (words, path) = (&bytes[..colon], &bytes[colon + 1..]);
     if path.is_empty() {
@@ -112,7 +112,7 @@ fn ports(text: &str) -> Result<Ports, String> {
     Ok(ports)
 }
 
-const PORTS: &str = "valid are ports such as 443 or udp:53, none and udp:none, in a list with commas";
+const PORTS: &str = "expected ports such as 443 or udp:53, none and udp:none, in a list with commas";
 
 fn together(all: &[Ports]) -> Ports {
     let mut together = Ports::default();

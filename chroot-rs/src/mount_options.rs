@@ -64,7 +64,7 @@ pub(crate) fn bind(text: OsString) -> Result<MountOption, String> {
     let (source, target, words) = match &fields[..] {
         [source, target] => (source, target, None),
         [source, target, words] => (source, target, Some(words)),
-        _ => return Err("valid is SRC:DST or SRC:DST:OPTION,…".to_owned()),
+        _ => return Err("expected SRC:DST or SRC:DST:OPTION,…".to_owned()),
     };
     binding(source, target, words.map_or(Ok(Vec::new()), |words| options(words))?)
 }
@@ -88,9 +88,7 @@ fn binding(source: &OsStr, target: &OsStr, words: Vec<String>) -> Result<MountOp
             other => match other.strip_prefix("idmap=") {
                 Some(map) => bind.idmap = Some(idmap::parse(map)?),
                 None => {
-                    return Err(format!(
-                        "unknown option {other:?}; valid are {FLAG_WORDS}, rec, norec, try, idmap=MAP"
-                    ));
+                    return Err(format!("unknown option {other:?}; expected {FLAG_WORDS}, rec, norec, try, idmap=MAP"));
                 }
             },
         }
@@ -148,7 +146,7 @@ pub(crate) fn mount(text: OsString) -> Result<MountOption, String> {
         (Some("bind"), Some(source)) => binding(&source, &target, words),
         (Some("bind"), None) => Err("source=SRC is missing".to_owned()),
         (Some(kind), _) if KINDS.contains(&kind) => fresh(&target, kind, guarded() | noexec_but_for(kind), words),
-        _ => Err(format!("type= is missing or unknown; valid are {}", KINDS.join(", "))),
+        _ => Err(format!("type= is missing or unknown; expected {}", KINDS.join(", "))),
     }
 }
 
@@ -161,7 +159,7 @@ fn on_target(text: &OsStr, kind: &str, attributes: Attributes) -> Result<MountOp
     match &split(text, b':')[..] {
         [target] => fresh(target, kind, attributes, Vec::new()),
         [target, words] => fresh(target, kind, attributes, options(words)?),
-        _ => Err("valid is DST or DST:OPTION,…".to_owned()),
+        _ => Err("expected DST or DST:OPTION,…".to_owned()),
     }
 }
 
@@ -205,13 +203,13 @@ pub(crate) fn place(text: &OsStr) -> Result<PathBuf, String> {
         match part {
             Component::RootDir | Component::Normal(_) => place.push(part),
             Component::CurDir => {}
-            _ => return Err("valid is a path without ..".to_owned()),
+            _ => return Err("expected a path without ..".to_owned()),
         }
     }
     match (path.is_absolute(), place.file_name()) {
         (true, Some(_)) => Ok(place),
-        (true, None) => Err("/ is the root itself; valid is a path below it".to_owned()),
-        (false, _) => Err("valid is an absolute path inside the new root".to_owned()),
+        (true, None) => Err("/ is the root itself; expected a path below it".to_owned()),
+        (false, _) => Err("expected an absolute path inside the new root".to_owned()),
     }
 }
 

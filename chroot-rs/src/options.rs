@@ -76,7 +76,7 @@ pub struct Options {
     /// Do not set no_new_privs (set-user-ID programs and file capabilities keep working)
     #[arg(long, help_heading = "Confinement")]
     pub(crate) allow_new_privs: bool,
-    /// Keep the caller's environment
+    /// Keep the caller's environment (needs --std)
     #[arg(long, requires = "std", help_heading = "Confinement")]
     pub(crate) keep_env: bool,
     /// Pass only descriptors 3 to N+2 to the command (default: 0 with --std, --oci or mounts, else all are passed)

@@ -14,7 +14,7 @@ pub(crate) fn value(kind: &str, key: &str, text: &str) -> Result<String, String>
     let named = |wrong: String| format!("{key}={text}: {wrong}");
     match (kind, key) {
         ("ramfs", "mode") | ("tmpfs" | "devpts", "mode") | ("devpts", "ptmxmode") => mode(text).map_err(named),
-        ("ramfs", _) => Err(named("ramfs ignores it; valid is mode=, and tmpfs has size=".to_owned())),
+        ("ramfs", _) => Err(named("ramfs ignores it; it takes only mode=, and tmpfs has size=".to_owned())),
         ("tmpfs", "size") => share(text).unwrap_or_else(|| amount(text)).map_err(named),
         ("tmpfs", "nr_inodes" | "nr_blocks") => amount(text).map_err(named),
         _ => Ok(text.to_owned()),
@@ -25,7 +25,7 @@ fn mode(text: &str) -> Result<String, String> {
     let is_octal = text.bytes().all(|digit| digit.is_ascii_digit());
     match u32::from_str_radix(text, 8) {
         Ok(mode) if is_octal && mode <= 0o7777 => Ok(text.to_owned()),
-        _ => Err("valid are octal permissions, 0 to 7777".to_owned()),
+        _ => Err("expected octal permissions, 0 to 7777".to_owned()),
     }
 }
 
@@ -35,7 +35,7 @@ fn share(text: &str) -> Option<Result<String, String>> {
     let is_fit = percent.bytes().all(|digit| digit.is_ascii_digit())
         && percent.parse().is_ok_and(|percent: u64| percent <= MOST_PERCENT);
     if !is_fit {
-        return Some(Err(format!("valid is a share of the memory, 0% to {MOST_PERCENT}%")));
+        return Some(Err(format!("expected a share of the memory, 0% to {MOST_PERCENT}%")));
     }
     // The kernel would read a number that begins with 0 as octal.
     let digits = percent.trim_start_matches('0');

@@ -138,7 +138,7 @@ impl Ordinary for MountOptions {
 /// The options that choose the root, where it is not the directory NEWROOT, and how it is mounted.
 #[derive(Debug, Default, Args, Ordinary)]
 pub(crate) struct RootOptions {
-    /// Build a read-only root from the host's /usr; no NEWROOT
+    /// Build a read-only root from the host's /usr (needs --std); no NEWROOT
     #[arg(long, requires = "std", help_heading = "Container root", group = "made")]
     pub(crate) host_root: bool,
     /// Use an overlay of these directories as the root (first is topmost), changes in memory; no NEWROOT

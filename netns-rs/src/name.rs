@@ -27,7 +27,7 @@ impl Name {
     pub fn parse(text: &OsStr) -> Result<Name, String> {
         let bytes = text.as_bytes();
         if !(1..=255).contains(&bytes.len()) || bytes.contains(&b'/') || matches!(bytes, b"." | b"..") {
-            return Err("valid are 1 to 255 bytes without /, other than . and ..".to_owned());
+            return Err("expected 1 to 255 bytes without /, other than . and ..".to_owned());
         }
         Ok(Name(text.to_owned()))
     }

@@ -23,7 +23,7 @@ pub struct Address {
 impl Address {
     /// Parses `10.88.0.2/24` or `fd00::2/64`; an error says what is valid.
     pub fn parse(text: &str) -> Result<Address, String> {
-        let forms = "valid is an address with the length of its network's prefix, such as 10.88.0.2/24 or fd00::2/64";
+        let forms = "expected an address with the length of its network's prefix, such as 10.88.0.2/24 or fd00::2/64";
         let (ip, prefix) = text.split_once('/').ok_or(forms)?;
         let ip: IpAddr = ip.parse().map_err(|_| forms)?;
         let longest = if ip.is_ipv4() { 32 } else { 128 };
@@ -108,7 +108,7 @@ fn require_usable(ip: IpAddr) -> Result<(), String> {
 
 /// Parses a gateway's address.
 pub fn gateway(text: &str) -> Result<IpAddr, String> {
-    let ip = text.parse().map_err(|_| "valid is an address without a prefix, such as 10.88.0.1 or fd00::1")?;
+    let ip = text.parse().map_err(|_| "expected an address without a prefix, such as 10.88.0.1 or fd00::1")?;
     require_usable(ip)?;
     Ok(ip)
 }
@@ -187,7 +187,7 @@ pub struct Route {
 impl Route {
     /// Parses `NETWORK/PREFIX` or `NETWORK/PREFIX,GATEWAY`; an error says what is valid.
     pub fn parse(text: &str) -> Result<Route, String> {
-        let forms = "valid are a network such as 192.0.2.0/24 or fd01::/64, and a comma and the address of a router";
+        let forms = "expected a network such as 192.0.2.0/24 or fd01::/64, and a comma and the address of a router";
         let (network, router) = match text.split_once(',') {
             Some((network, router)) => (network, Some(gateway(router)?)),
             None => (text, None),
@@ -198,7 +198,7 @@ impl Route {
         let prefix: u8 = prefix.parse().ok().filter(|prefix| *prefix <= longest).ok_or(forms)?;
         let to = Address { ip, prefix };
         if to.network() != ip {
-            return Err(format!("{ip} has bits beyond the prefix; valid is {}/{prefix}", to.network()));
+            return Err(format!("{ip} has bits beyond the prefix; expected {}/{prefix}", to.network()));
         }
         match router {
             Some(router) if router.is_ipv4() != ip.is_ipv4() => Err("the router is of another family".to_owned()),
@@ -209,7 +209,7 @@ impl Route {
 
 /// Parses a hardware address of one interface.
 pub fn mac(text: &str) -> Result<[u8; 6], String> {
-    let forms = "valid are six pairs of hexadecimal digits, such as 02:00:00:00:00:01";
+    let forms = "expected six pairs of hexadecimal digits, such as 02:00:00:00:00:01";
     let is_pair = |pair: &str| pair.len() == 2 && pair.bytes().all(|digit| digit.is_ascii_hexdigit());
     let pair = |pair: &str| if is_pair(pair) { u8::from_str_radix(pair, 16).ok() } else { None };
     let bytes: Option<Vec<u8>> = text.split(':').map(pair).collect();
@@ -222,7 +222,7 @@ pub fn mac(text: &str) -> Result<[u8; 6], String> {
 
 /// Parses the size of the longest packet.
 pub fn mtu(text: &str) -> Result<u32, String> {
-    let valid = || "valid are 68 to 65535 bytes".to_owned();
+    let valid = || "expected 68 to 65535 bytes".to_owned();
     text.parse().ok().filter(|mtu| (68..=65535).contains(mtu)).ok_or_else(valid)
 }
 
@@ -234,13 +234,13 @@ pub fn container_name(text: &str) -> Result<String, String> {
     if (1..=LONGEST).contains(&text.len()) && text.chars().all(is_valid) {
         return Ok(text.to_owned());
     }
-    Err(format!("valid are 1 to {LONGEST} bytes without /, :, %, spaces and control characters"))
+    Err(format!("expected 1 to {LONGEST} bytes without /, :, %, spaces and control characters"))
 }
 
 /// Parses the name of an interface, by the kernel's rule (`dev_valid_name`), without names that the kernel would take
 /// as a pattern to fill in or that no other tool could address.
 pub fn interface_name(text: &str) -> Result<String, String> {
-    let forms = format!("valid are 1 to {LONGEST_NAME} letters, digits and signs, without /, :, % and spaces");
+    let forms = format!("expected 1 to {LONGEST_NAME} letters, digits and signs, without /, :, % and spaces");
     let is_sign = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '%');
     match text {
         "." | ".." | "all" | "default" => Err(format!("the kernel uses the word {text} for something else; {forms}")),

@@ -124,19 +124,19 @@ pub(crate) struct Wiring {
     /// Default gateway; this address is assigned to the bridge (one for IPv4, one for IPv6)
     #[arg(long, value_name = "ADDRESS", value_parser = network::gateway, requires = "bridge")]
     pub(crate) gateway: Vec<IpAddr>,
-    /// Masquerade packets that leave the host with the host's address
+    /// Masquerade: packets that leave the host get the host's address as their source
     #[arg(long, requires = "bridge")]
     pub(crate) nat: bool,
-    /// Port of the host that leads to the container: 8080:80, 127.0.0.1:8080:80 or 53:53/udp (repeatable)
+    /// Publish a port of the container on the host: 8080:80, 127.0.0.1:8080:80 or 53:53/udp (needs --nat; repeatable)
     #[arg(long, value_name = "PORTS", value_parser = Published::parse, requires = "nat")]
     pub(crate) publish: Vec<Published>,
     /// Name of the interface inside [default: eth0]
     #[arg(long, value_name = "NAME", value_parser = network::interface_name, requires = "bridge")]
     pub(crate) interface: Option<String>,
-    /// Another route inside, to a network on the link or behind a router: 192.0.2.0/24,10.88.0.9 (repeatable)
+    /// Add a route inside, to a network on the link or behind ROUTER, e.g. 192.0.2.0/24,10.88.0.9 (repeatable)
     #[arg(long, value_name = "NETWORK[,ROUTER]", value_parser = Route::parse, requires = "bridge")]
     pub(crate) route: Vec<Route>,
-    /// Longest packet that the interface carries, in bytes
+    /// MTU of the interface: size of the largest packet, in bytes
     #[arg(long, value_name = "BYTES", value_parser = network::mtu, requires = "bridge")]
     pub(crate) mtu: Option<u32>,
     /// Bandwidth in each direction, in bits per second: 500kbit, 10mbit, 1gbit
@@ -230,11 +230,11 @@ fn id(text: &str) -> Result<Id, String> {
 
 /// Parses an id.
 pub(crate) fn number(text: &str) -> Result<i32, String> {
-    text.parse().ok().filter(|id| *id >= 0).ok_or_else(|| "valid is a number from 0 on".to_owned())
+    text.parse().ok().filter(|id| *id >= 0).ok_or_else(|| "expected a number, 0 or greater".to_owned())
 }
 
 fn pid(text: &str) -> Result<i32, String> {
-    text.parse().ok().filter(|pid| *pid > 0).ok_or_else(|| "valid is the number of a process".to_owned())
+    text.parse().ok().filter(|pid| *pid > 0).ok_or_else(|| "expected the number of a process".to_owned())
 }
 
 #[derive(Debug, Default, Args, Ordinary)]

@@ -30,7 +30,7 @@ pub struct Published {
 impl Published {
     /// Parses `8080:80`, `127.0.0.1:8080:80`, `[::1]:8080:80`, each with or without `/udp`; an error says what is valid.
     pub fn parse(text: &str) -> Result<Published, String> {
-        let forms = "valid are HOST:CONTAINER and IP:HOST:CONTAINER, two ports from 1 to 65535, and /udp after them, \
+        let forms = "expected HOST:CONTAINER and IP:HOST:CONTAINER, two ports from 1 to 65535, and /udp after them, \
                      such as 8080:80 or 127.0.0.1:5353:53/udp";
         let (ports, is_udp) = match text.split_once('/') {
             Some((ports, "udp")) => (ports, true),

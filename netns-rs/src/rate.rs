@@ -39,7 +39,7 @@ pub struct Rate(u64);
 impl Rate {
     /// Parses `10mbit`, `500kbit`, `1gbit`, `10M`; an error says what is valid. The units are decimal, and of bits.
     pub fn parse(text: &str) -> Result<Rate, String> {
-        let valid = || "valid is a rate in bits from 64kbit to 100gbit, such as 500kbit, 10mbit or 2.5gbit".to_owned();
+        let valid = || "expected a rate in bits from 64kbit to 100gbit, such as 500kbit, 10mbit or 2.5gbit".to_owned();
         let lower = text.to_ascii_lowercase();
         let number = lower.strip_suffix("bit").unwrap_or(&lower);
         let (number, unit) = match number.chars().last() {

@@ -90,7 +90,7 @@ fn list_id(options: ListId) -> Result<Action, Fault> {
     let (mut target, mut id) = (None, None);
     for words in options.words.chunks(2) {
         let [word, text] = words else {
-            return Err(Fault::usage("list-id: valid are the words target-nsid N and nsid N"));
+            return Err(Fault::usage("list-id: expected the words target-nsid N and nsid N"));
         };
         let place = match word.as_str() {
             "target-nsid" => &mut target,

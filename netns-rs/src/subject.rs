@@ -47,7 +47,7 @@ impl Subject {
         }
         if let Some(pid) = word.to_str().and_then(|text| text.strip_prefix("pid:")) {
             let pid = pid.parse().ok().filter(|pid| *pid > 0);
-            return pid.map(Subject::Process).ok_or_else(|| "valid is pid: and the number of a process".to_owned());
+            return pid.map(Subject::Process).ok_or_else(|| "expected pid: and the number of a process".to_owned());
         }
         if bytes.contains(&b'/') {
             return Ok(Subject::File(PathBuf::from(word)));

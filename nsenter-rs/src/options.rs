@@ -132,7 +132,7 @@ pub(crate) struct NamespaceOptions {
     /// Time namespace: monotonic and boot-time clocks
     #[arg(short = 'T', long, value_name = "FILE|:ID", num_args = 0..=1, require_equals = true)]
     time: Option<Option<PathBuf>>,
-    /// Enter the parent of the --user namespace instead of it; without --user: also the owner of the others
+    /// Enter the parent of the --user namespace instead; without --user: also enter the owner of the other namespaces
     #[arg(long, conflicts_with = "pipe")]
     pub(crate) user_parent: bool,
     /// Network namespace of the socket that is descriptor FD of the target
@@ -160,7 +160,7 @@ pub(crate) struct CommandOptions {
     /// Root directory, opened before entering; without DIR: the target's
     #[arg(short, long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with = "pipe")]
     pub(crate) root: Option<Option<PathBuf>>,
-    /// Working directory, opened before entering (may be outside the new root); without DIR: the target's
+    /// Working directory, opened before entering (DIR may be outside the new root); without DIR: the target's
     #[arg(short, long, value_name = "DIR", num_args = 0..=1, require_equals = true,
           conflicts_with_all = ["pipe", "wdns"])]
     pub(crate) wd: Option<Option<PathBuf>>,

@@ -43,7 +43,7 @@ fn write(clock: &str, id: ClockId, offset: i64) -> Result<(), Fault> {
         Some(Errno::ERANGE) => {
             let now = clock_gettime(id).tv_sec;
             fault.with_remedy(format!(
-                "the clock is at {now} s; the result must be between 0 and {LATEST}: valid are offsets from {} to {}",
+                "the clock is at {now} s; the result must be between 0 and {LATEST}: expected offsets from {} to {}",
                 -now,
                 LATEST - now
             ))

@@ -17,7 +17,7 @@ use crate::values;
 #[derive(Debug, Default, Parser, Ordinary)]
 #[command(name = "unshare-rs", version, after_help = manual::MANUAL.help(), args_override_self = true, infer_long_args = true)]
 pub struct Options {
-    /// New mount namespace; with =FILE, as with any kind, the namespace is bound to FILE, which keeps it alive
+    /// New mount namespace; =FILE (for any kind) binds the namespace to FILE, which keeps it alive
     #[arg(short, long, value_name = "FILE", num_args = 0..=1, require_equals = true,
           help_heading = "Namespaces")]
     pub(crate) mount: Option<Option<PathBuf>>,
@@ -52,7 +52,7 @@ pub struct Options {
 
     #[command(flatten)]
     pub(crate) single_ids: SingleIds,
-    /// Map user ids: INNER:OUTER:COUNT, all of this namespace, or auto and subids as below (repeatable)
+    /// Map user ids: INNER:OUTER:COUNT, all (each id to itself), auto or subids (like --map-auto, --map-subids) (repeatable)
     #[arg(long, value_name = "RANGE", value_parser = values::range, help_heading = "Users and groups")]
     pub(crate) map_users: Vec<Wanted>,
     /// Map group ids; the same values as for --map-users (repeatable)

@@ -17,14 +17,14 @@ pub(crate) fn signal(text: &str) -> Result<Signal, String> {
     name.parse()
         .ok()
         .or_else(by_number)
-        .ok_or_else(|| "valid are a name such as KILL or SIGTERM, or a number".to_owned())
+        .ok_or_else(|| "expected a name such as KILL or SIGTERM, or a number".to_owned())
 }
 
 /// Parses a user or group id.
 pub(crate) fn id(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(id) if is_id(id) && is_number(text) => Ok(id),
-        _ => Err("valid is a number from 0 to 4294967294".to_owned()),
+        _ => Err("expected a number from 0 to 4294967294".to_owned()),
     }
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn id(text: &str) -> Result<u32, String> {
 pub(crate) fn id_or_name(text: &str) -> Result<Id, String> {
     match text {
         _ if is_number(text) => id(text).map(Id::Number),
-        "" => Err("valid are a number or a name".to_owned()),
+        "" => Err("expected a number or a name".to_owned()),
         name => Ok(Id::Name(name.to_owned())),
     }
 }
@@ -40,7 +40,7 @@ pub(crate) fn id_or_name(text: &str) -> Result<Id, String> {
 /// Parses two ids, as in `1000:1000`.
 pub(crate) fn owner(text: &str) -> Result<(u32, u32), String> {
     let both = text.split_once(':').and_then(|(uid, gid)| Some((id(uid).ok()?, id(gid).ok()?)));
-    both.ok_or_else(|| "valid are two numbers, UID:GID".to_owned())
+    both.ok_or_else(|| "expected two numbers, UID:GID".to_owned())
 }
 
 /// Parses `INNER:OUTER:COUNT`, `OUTER,INNER,COUNT` or a word.
@@ -59,14 +59,13 @@ pub(crate) fn range(text: &str) -> Result<Wanted, String> {
     let extent = match (numbers(':'), numbers(',')) {
         (Some([inner, outer, count]), _) | (None, Some([outer, inner, count])) => Extent { inner, outer, count },
         (None, None) => {
-            return Err("valid are INNER:OUTER:COUNT, OUTER,INNER,COUNT, auto, subids and all".to_owned());
+            return Err("expected INNER:OUTER:COUNT, OUTER,INNER,COUNT, auto, subids and all".to_owned());
         }
     };
     if extent.is_valid() {
         Ok(Wanted::Exact(extent))
     } else {
-        Err("valid are ids from 0 to 4294967294, and a COUNT of at least 1 that exceeds this on neither side"
-            .to_owned())
+        Err("expected ids from 0 to 4294967294, and a COUNT of at least 1 that exceeds this on neither side".to_owned())
     }
 }
 
@@ -74,7 +73,7 @@ pub(crate) fn range(text: &str) -> Result<Wanted, String> {
 pub(crate) fn descriptor(text: &str) -> Result<i32, String> {
     match text.parse() {
         Ok(fd) if fd >= 0 && is_number(text) => Ok(fd),
-        _ => Err("valid is the number of an open descriptor".to_owned()),
+        _ => Err("expected the number of an open descriptor".to_owned()),
     }
 }
 

@@ -72,8 +72,8 @@ fn not_text(argv: &[OsString]) -> String {
     let place = argv.iter().position(|word| word.to_str().is_none()).unwrap_or_default();
     let shown = argv.get(place).map(|word| word.to_string_lossy()).unwrap_or_default();
     match argv[..place].last().filter(|word| word.as_encoded_bytes().starts_with(b"-")) {
-        Some(option) => format!("invalid value '{shown}' for '{}': valid is UTF-8 text", option.to_string_lossy()),
-        None => format!("invalid argument '{shown}': valid is UTF-8 text"),
+        Some(option) => format!("invalid value '{shown}' for '{}': expected UTF-8 text", option.to_string_lossy()),
+        None => format!("invalid argument '{shown}': expected UTF-8 text"),
     }
 }
 
@@ -144,7 +144,7 @@ mod tests {
         let not_text = std::os::unix::ffi::OsStringExt::from_vec(vec![b'1', 0xff]);
         let argv = vec!["tool".into(), "--size".into(), not_text];
         let Err(fault) = parse::<Options>(argv) else { panic!("a fault") };
-        assert_eq!(fault.to_string(), "invalid value '1\u{fffd}' for '--size': valid is UTF-8 text");
+        assert_eq!(fault.to_string(), "invalid value '1\u{fffd}' for '--size': expected UTF-8 text");
     }
 
     #[test]

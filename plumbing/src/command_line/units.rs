@@ -28,7 +28,7 @@ pub fn size(text: &str) -> Result<Limit, String> {
 }
 
 fn size_forms() -> String {
-    "valid are bytes such as 1048576, 256M, 1.5G (powers of 1024), or max".to_owned()
+    "expected bytes such as 1048576, 256M, 1.5G (powers of 1024), or max".to_owned()
 }
 
 /// Reads a count: a whole number, or `max`.
@@ -36,7 +36,7 @@ pub fn count(text: &str) -> Result<Limit, String> {
     if matches!(text, "max" | "none") {
         return Ok(Limit::Max);
     }
-    text.parse().map(Limit::Amount).map_err(|_| "valid are a whole number such as 100, or max".to_owned())
+    text.parse().map(Limit::Amount).map_err(|_| "expected a whole number such as 100, or max".to_owned())
 }
 
 /// Reads CPU time as thousandths of one CPU: `1.5` CPUs or `150%`.
@@ -47,7 +47,7 @@ pub fn cpus(text: &str) -> Result<u64, String> {
         "%" => scaled(number, 10),
         _ => None,
     };
-    thousandths.filter(|amount| *amount > 0).ok_or_else(|| "valid are CPUs such as 1.5, or 150%".to_owned())
+    thousandths.filter(|amount| *amount > 0).ok_or_else(|| "expected CPUs such as 1.5, or 150%".to_owned())
 }
 
 /// Reads a duration in milliseconds: `250ms`, `10s` or `10`, `1.5m`, `2h`.
@@ -64,7 +64,7 @@ pub fn milliseconds(text: &str) -> Result<u64, String> {
 }
 
 fn duration_forms() -> String {
-    "valid are seconds such as 10 or 1.5s, 250ms, 5m, 2h".to_owned()
+    "expected seconds such as 10 or 1.5s, 250ms, 5m, 2h".to_owned()
 }
 
 /// Formats an amount as `1.5G`: one decimal place, powers of 1024.

@@ -17,7 +17,7 @@ pub fn check(name: &OsStr, longest: usize) -> Result<(), String> {
         && !bytes.iter().any(|byte| *byte == b'/' || byte.is_ascii_control());
     is_valid
         .then_some(())
-        .ok_or_else(|| format!("valid are 1 to {longest} bytes without / and control characters, other than . and .."))
+        .ok_or_else(|| format!("expected 1 to {longest} bytes without / and control characters, other than . and .."))
 }
 
 /// Returns a random number, for a part of a name that nobody can have taken before us. `getrandom(2)`.

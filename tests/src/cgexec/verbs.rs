@@ -103,8 +103,8 @@ pub const ROWS: &[Row] = &[
         );
         world.sh(&own).succeeds().stdout_is("125\n125\n").stderr_has("this process is in it");
         for (line, text) in [
-            ("--cgroup / --freeze", "valid is a path in the hierarchy"),
-            ("--cgroup /a/../b --kill", "valid is a path in the hierarchy"),
+            ("--cgroup / --freeze", "expected a path in the hierarchy"),
+            ("--cgroup /a/../b --kill", "expected a path in the hierarchy"),
             ("--cgroup /no-such-group --kill", "ENOENT"),
             ("--freeze", "--freeze needs --cgroup"),
             ("--cgroup /a", "needs a verb"),

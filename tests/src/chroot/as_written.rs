@@ -105,14 +105,14 @@ pub const ROWS: &[Row] = &[
         let tmpfs = |parameters: &str| run(&format!("unshare-rs $OWN --mount -- chroot-rs --tmpfs /tmp:{parameters} $ROOT /bin/stat -f -c %b /tmp"));
         tmpfs("size=1.5M,mode=0750,nr_inodes=1k").succeeds().stdout_is("384\n");
         for (parameters, why) in [
-            ("size=18446744073709551617", "valid are bytes"),
+            ("size=18446744073709551617", "expected bytes"),
             ("size=18446744073709551615", "the highest is 9223372036854775807"),
-            ("size=16777217T", "valid are bytes"),
-            ("size=4611686018427387904%", "valid is a share"),
+            ("size=16777217T", "expected bytes"),
+            ("size=4611686018427387904%", "expected a share"),
             ("size=0.1", "there is no limit"),
-            ("nr_inodes=18446744073709551617", "valid are bytes"),
-            ("nr_blocks=4611686018427387904k", "valid are bytes"),
-            ("mode=100755", "valid are octal permissions"),
+            ("nr_inodes=18446744073709551617", "expected bytes"),
+            ("nr_blocks=4611686018427387904k", "expected bytes"),
+            ("mode=100755", "expected octal permissions"),
         ] {
             tmpfs(parameters).fails_with(125).stdout_is("").stderr_has(why);
         }

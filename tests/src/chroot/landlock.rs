@@ -228,13 +228,13 @@ pub const ROWS: &[Row] = &[
     ),
     Row::new("an option of Landlock that makes no sense is refused", &[], |world| {
         for (option, named) in [
-            ("--landlock /usr", "valid is RIGHTS:PATH"),
+            ("--landlock /usr", "expected RIGHTS:PATH"),
             ("--landlock fly:/usr", "there is no right \"fly\""),
-            ("--landlock ro:", "valid is RIGHTS:PATH"),
+            ("--landlock ro:", "expected RIGHTS:PATH"),
             ("--landlock make_reg:/dev/null", "the rule has only rights of directories"),
             ("--landlock ro:/no/such", "cannot allow access below /no/such"),
-            ("--landlock-connect 65536", "valid are ports"),
-            ("--landlock-connect sctp:1", "valid are ports"),
+            ("--landlock-connect 65536", "expected ports"),
+            ("--landlock-connect sctp:1", "expected ports"),
             ("--landlock-scope ptrace", "there is no scope \"ptrace\""),
             ("--landlock-try", "--landlock-try needs"),
             ("--oci . --landlock-scope all", "cannot be used with"),

@@ -129,9 +129,9 @@ pub const ROWS: &[Row] = &[
             ("--mask /nothing", "the root has no such file"),
             ("--readonly-path /nothing", "the root has no such file"),
             ("--tmpfs /tmp:huge=none-such", "the kernel says"),
-            ("--tmpfs /tmp:size=none-such", "size=none-such: valid are bytes"),
+            ("--tmpfs /tmp:size=none-such", "size=none-such: expected bytes"),
             ("--tmpfs /tmp:fly", "Unknown parameter"),
-            ("--tmpfs tmp", "valid is an absolute path"),
+            ("--tmpfs tmp", "expected an absolute path"),
             ("--bind /a:/b/../c", "without .."),
         ]
         .into_iter()

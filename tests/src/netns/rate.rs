@@ -55,7 +55,7 @@ pub const ROWS: &[Row] = &[
     Row::new("a rate that nobody can mean is refused", &[], |world| {
         for rate in ["10mb", "0mbit", "1", "10MiB", "200gbit", "-1mbit"] {
             let outcome = world.sh(&format!("netns-rs exec --new --bridge b --address 10.97.7.2/24 --rate={rate} -- true"));
-            outcome.fails_with(125).stderr_has("valid is a rate in bits from 64kbit to 100gbit");
+            outcome.fails_with(125).stderr_has("expected a rate in bits from 64kbit to 100gbit");
         }
     }),
 ];

@@ -33,7 +33,7 @@ const RESOURCES: [(&str, &str, Resource); 16] = [
 impl ResourceLimit {
     /// Reads `nofile=1024:4096`, `nofile=1024` for both, `core=unlimited`.
     pub fn parse(text: &str) -> Result<ResourceLimit, String> {
-        let valid = || "valid is a limit as in nofile=1024:4096, as=1G or core=unlimited; getrlimit(2) names them";
+        let valid = || "expected a limit as in nofile=1024:4096, as=1G or core=unlimited; getrlimit(2) names them";
         let (name, value) = text.split_once('=').ok_or_else(valid)?;
         let upper = name.to_ascii_uppercase();
         let resource = format!("RLIMIT_{}", upper.strip_prefix("RLIMIT_").unwrap_or(&upper));

@@ -41,7 +41,7 @@ pub fn securebit_names(text: &str) -> Result<Vec<String>, String> {
         let is_known = NAMES.contains(&full.as_str());
         is_known
             .then_some(full)
-            .ok_or_else(|| "valid are names of capabilities(7), as in noroot,noroot_locked".to_owned())
+            .ok_or_else(|| "expected names of capabilities(7), as in noroot,noroot_locked".to_owned())
     };
     text.split(',').map(name).collect()
 }

@@ -23,7 +23,7 @@ impl Action {
         // Above MAX_ERRNO the kernel would reduce it to another value than was asked for.
         let number = match u16::try_from(number) {
             Ok(number) if number <= 4095 => number,
-            _ => return Err(format!("{number} is not an errno; valid are 0 to 4095")),
+            _ => return Err(format!("{number} is not an errno; expected 0 to 4095")),
         };
         let action = match name {
             "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => Action::KillThread,

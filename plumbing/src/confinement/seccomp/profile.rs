@@ -247,7 +247,7 @@ impl Argument {
         };
         match self.index {
             0..=5 => Ok(Condition { argument: self.index, operator, value, is_narrow: false }),
-            index => Err(format!("there is no argument {index}; valid are 0 to 5")),
+            index => Err(format!("there is no argument {index}; expected 0 to 5")),
         }
     }
 }

@@ -79,7 +79,7 @@ pub(super) fn of_word(word: &str) -> Result<(u64, Option<Right>), String> {
     let one = FILES.iter().find(|right| right.name == word).map(|right| (right.bit, Some(*right)));
     several.or(one).ok_or_else(|| {
         let names: Vec<_> = FILES.iter().map(|right| right.name).collect();
-        format!("there is no right {word:?}; valid are ro, rw, exec, {}", names.join(", "))
+        format!("there is no right {word:?}; expected one of ro, rw, exec, {}", names.join(", "))
     })
 }
 
@@ -89,7 +89,7 @@ pub(super) fn of_scope(word: &str) -> Result<Vec<Right>, String> {
     match known.iter().find(|right| right.name == word) {
         Some(right) => Ok(vec![*right]),
         None if word == "all" => Ok(known.to_vec()),
-        None => Err(format!("there is no scope {word:?}; valid are all, abstract_unix_socket, signal, resolve_unix")),
+        None => Err(format!("there is no scope {word:?}; expected all, abstract_unix_socket, signal, resolve_unix")),
     }
 }
 

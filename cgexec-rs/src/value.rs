@@ -254,7 +254,7 @@ mod tests {
             (Kind::DeviceCounts, "mlx5_0:handles=2"),
             (Kind::Resource, "=4"),
         ] {
-            assert!(Value::parse(kind, text).is_err_and(|valid| valid.contains("valid")), "{text}");
+            assert!(Value::parse(kind, text).is_err_and(|valid| valid.contains("expected")), "{text}");
         }
     }
 

@@ -52,7 +52,7 @@ pub const ROWS: &[Row] = &[
     Row::new("root of a container cannot change the inode of its caller's null device", NEEDS, |world| {
         let changes = |command: &str| {
             // The mode that the device has, so that the machine stays as it is.
-            let script = "for fd in 0 1; do chmod 666 /proc/self/fd/$fd 2>/dev/null && echo changed >&2; done; cat; echo gone; echo ran >&2";
+            let script = "for fd in 0 1; do chmod 666 /proc/self/fd/$fd 2>&- && echo changed >&2; done; cat; echo gone; echo ran >&2";
             let line = format!("contain -m -p --mount-proc; exec 2>&1 >/dev/null </dev/null; {command} sh -c '{script}'");
             let outcome = run(world, &line);
             assert!(outcome.stdout.ends_with("ran\n"), "{outcome}");

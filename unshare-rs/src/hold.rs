@@ -19,6 +19,7 @@ use plumbing::process::target::{Target, own_namespace_inode};
 use plumbing::process::{sealed, session};
 use plumbing::text::Text;
 use plumbing::{Fault, Status, narrate};
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -171,6 +172,7 @@ struct InitKit {
     bell: OwnedFd,
     mark: OwnedFd,
     process: OwnedFd,
+    maker: OwnedFd,
     executable: OwnedFd,
 }
 
@@ -181,7 +183,11 @@ impl Kit {
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         })?;
         let (mark, process) = (assembly::make_mark()?, kept_process::unconfined()?);
-        let init = InitKit { lease, doorbell, bell, mark, process, executable: sealed::copy_of_self()? };
+        let maker =
+            own("keep our pid namespace", "openat(AT_FDCWD, \"/proc/self/ns/pid\", O_RDONLY|O_CLOEXEC)", || {
+                rustix::fs::open("/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            })?;
+        let init = InitKit { lease, doorbell, bell, mark, process, maker, executable: sealed::copy_of_self()? };
         Ok(Kit { lease: Lease::first(ours), init })
     }
 }
@@ -217,7 +223,8 @@ fn arrange_descriptors(kit: InitKit) -> Result<OwnedFd, Fault> {
     };
     // First all of them move away: a target number may still be used by another of them.
     let (mark, doorbell, bell) = (lift(kit.mark)?, lift(kit.doorbell)?, lift(kit.bell)?);
-    let (lease, process, executable) = (lift(kit.lease)?, lift(kit.process)?, lift(kit.executable)?);
+    let (lease, process) = (lift(kit.lease)?, lift(kit.process)?);
+    let (maker, executable) = (lift(kit.maker)?, lift(kit.executable)?);
     let places = [
         (&mark, 0),
         (&mark, 1),
@@ -226,12 +233,13 @@ fn arrange_descriptors(kit: InitKit) -> Result<OwnedFd, Fault> {
         (&bell, assembly::BELL_FD),
         (&lease, assembly::FIRST_LEASE_FD),
         (&process, assembly::PROCESS_FD),
+        (&maker, assembly::MAKER_FD),
     ];
     for (fd, place) in places {
         own(goal, format!("dup2({}, {place})", fd.as_raw_fd()), || plumbing::kernel::place(fd, place))?;
     }
-    own(goal, "close_range(8, ~0, CLOSE_RANGE_CLOEXEC)", || {
-        close_range(assembly::PROCESS_FD.cast_unsigned() + 1, u32::MAX, true)
+    own(goal, "close_range(9, ~0, CLOSE_RANGE_CLOEXEC)", || {
+        close_range(assembly::MAKER_FD.cast_unsigned() + 1, u32::MAX, true)
     })?;
     Ok(executable)
 }

@@ -99,7 +99,7 @@ struct Unfinished {
 
 impl Unfinished {
     fn take_over(orders: &Orders) -> Result<Unfinished, Fault> {
-        for fd in assembly::MARK_FD..=assembly::PROCESS_FD {
+        for fd in assembly::MARK_FD..=assembly::MAKER_FD {
             if !plumbing::kernel::is_open(fd) {
                 return Err(Fault::new(format!("cannot run as a container's init: descriptor {fd} is not open")));
             }

@@ -22,8 +22,9 @@ use crate::fault::IntoErrno;
 use crate::kernel::{look, own};
 use crate::pipeline::ownership;
 use crate::process::foreign_descriptor;
+use crate::process::namespace::Kind;
 use crate::process::sealed::{self, seals};
-use crate::process::target::{Target, wait_readable};
+use crate::process::target::{Target, own_namespace_inode, wait_readable};
 
 /// argv\[0\] of the init that `unshare-rs --hold` leaves.
 pub const INIT_NAME: &str = "unshare-rs-init";
@@ -37,6 +38,9 @@ pub const BELL_FD: RawFd = 5;
 pub const FIRST_LEASE_FD: RawFd = 6;
 /// The descriptor at which the init keeps how its command is confined: see `kept_process.rs`.
 pub const PROCESS_FD: RawFd = 7;
+/// The descriptor at which the init keeps the pid namespace of the process that made it. A process inside cannot open that
+/// one, so it cannot pose as such an init. It can do nothing with it either: `setns(2)` leads only into descendants.
+pub const MAKER_FD: RawFd = 8;
 /// The contents of the mark.
 pub const MARK: &[u8] = b"held by unshare-rs --hold, protocol 1\n";
 
@@ -116,8 +120,8 @@ impl Hold {
     }
 }
 
-/// Returns whether a process is an init of `--hold`: it runs from a sealed copy, and carries a mark that its own user
-/// made. Changes nothing in the process, whatever it is.
+/// Returns whether a process is an init of `--hold`: it runs from a sealed copy, was made outside of its pid namespace, and
+/// carries a mark that its own user made. Changes nothing in the process, whatever it is.
 ///
 /// Its command line is not compared: any process can write to its own, and reading it may wait for a file server.
 pub fn has_mark(target: &Target) -> Result<bool, Fault> {
@@ -141,6 +145,9 @@ pub fn has_mark(target: &Target) -> Result<bool, Fault> {
             });
         }
     };
+    if !was_made_here(target)? {
+        return Ok(false);
+    }
     // Only a memfd has seals: nothing is read from a descriptor that could be someone else's pipe.
     let sealed = rustix::fs::fcntl_get_seals(&mark).is_ok_and(|its| its.contains(seals()));
     let mut content = [0; MARK.len() + 1];
@@ -149,6 +156,23 @@ pub fn has_mark(target: &Target) -> Result<bool, Fault> {
     match rustix::fs::fstat(&mark) {
         Ok(stat) if reads => ownership::is_author(target, stat.st_uid),
         _ => Ok(false),
+    }
+}
+
+/// Returns whether a process was made in our pid namespace: it is in it, or keeps it at [`MAKER_FD`]. The kernel writes the
+/// text of the link, and the path of a file begins with `/`.
+fn was_made_here(target: &Target) -> Result<bool, Fault> {
+    if !target.foreign_kinds()?.contains(Kind::Pid) {
+        return Ok(true);
+    }
+    let link = rustix::fs::readlinkat(target.dir(), format!("fd/{MAKER_FD}"), Vec::new());
+    match link.map_err(IntoErrno::into_errno) {
+        Ok(text) => {
+            Ok(own_namespace_inode(Kind::Pid)
+                .is_some_and(|inode| text.as_bytes() == format!("pid:[{inode}]").as_bytes()))
+        }
+        Err(Errno::ENOENT) => Ok(false),
+        Err(errno) => Err(unreachable(target, "readlinkat(maker)", errno)),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::harness::held::SEALED;
 use crate::harness::need::{BASH, BUSYBOX, JQ, Need, PERL, UNSHARE};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
@@ -86,7 +87,44 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("a process in a container that poses as the init of a hold does not choose the rights of who enters", &[UNSHARE, BASH, PERL], |world| {
+        let line = r#"
+            unshare -m -p --mount-proc --fork --kill-child chroot-rs --skip-chdir --capabilities chown,kill --no-new-privs --seccomp default / perl $PROGRAM & OUTER=$!
+            trap 'kill -KILL $OUTER' EXIT
+            for i in $(seq 500); do P=$(child $OUTER); [ -e /proc/$P/fd/7 ] && break; sleep 0.02; done
+            grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/$P/status >confined
+            # The control: it looks like one, up to what only a process outside can open.
+            for file in exe fd/3 fd/7; do readlink /proc/$P/$file; done
+            seen nsenter-rs --target $P --all --like-target -- $rights
+        "#;
+        let program = world.directory("poses").join("poses.pl");
+        std::fs::write(&program, format!("{SEALED}{POSES}")).expect("a file");
+        let line = format!("PROGRAM={}\n{line}", program.display());
+        run(world, "conf-poses", &line)
+            .stdout_is("/memfd:sealed (deleted)\n/memfd:held (deleted)\n/memfd:process (deleted)\nconfined\n");
+    })
+    .root_only()
+    .host_only(),
 ];
+
+/// A process with the descriptors of an init that keeps a confinement without limits.
+const POSES: &str = r#"
+use strict;
+use POSIX;
+my @kept = map {
+    my ($name, $content) = @$_;
+    # memfd_create(2) with MFD_ALLOW_SEALING, then every seal.
+    my $memfd = syscall(`uname -m` =~ /x86_64/ ? 319 : 279, $name, 2);
+    open(my $file, "+<&=", $memfd) or die;
+    syswrite($file, $content);
+    fcntl($file, 1033, 15) or die;
+    $file
+} ["held", "held by unshare-rs --hold, protocol 1\n"], ["process", '{"no_new_privs":true}'];
+POSIX::dup2(fileno($kept[$_]), 30 + $_) for 0 .. 1;
+POSIX::dup2(30, 3);
+POSIX::dup2(31, 7);
+sleep 60;
+"#;
 
 fn run(world: &World, name: &str, lines: &str) -> Outcome {
     world.apart(name, &format!("cd $D\n{WAITING}{PREAMBLE}{lines}")).within(Duration::from_secs(60)).run()

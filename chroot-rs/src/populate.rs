@@ -94,8 +94,7 @@ fn fresh(
     };
     let onto = given.map_or_else(|| root.directory(target), Ok)?;
     if filesystem.copies_up {
-        let has_mode = filesystem.parameters.iter().any(|(key, _)| key == "mode");
-        copy_up::copy(&onto, &mount, target, has_mode)?;
+        copy_up::copy(&onto, &mount, target, filesystem)?;
     }
     mount_api::move_mount(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
     let node = match kind {

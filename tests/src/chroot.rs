@@ -4,6 +4,7 @@ pub mod agreement;
 pub mod as_written;
 pub mod audit;
 pub mod bundles;
+pub mod copy_up;
 pub mod hostile_roots;
 pub mod keep_root;
 pub mod landlock;
@@ -41,4 +42,5 @@ pub const HOST_TOPICS: &[&[Row]] = &[
     hostile_roots::ROWS,
     promises::ROWS,
     bundles::ROWS,
+    copy_up::ROWS,
 ];

@@ -185,26 +185,6 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
-    Row::new("a tmpfs of a bundle begins with a copy of the directory if the bundle says so", NEEDS, |world| {
-        let show = json!(["/bin/sh", "-c", "cd /copied; find . | sort; cat a/file; readlink a/link; stat -c '%a %u:%g' . a a/file; echo new >a/new; rm a/link"]);
-        let prepare = "mkdir -p $B/rootfs/copied; cd $B/rootfs/copied; mkdir -p a; echo text >a/file; ln -sf /etc/passwd a/link; chown 5:6 a/file; chmod 4755 a/file; chmod 1770 a; chmod 711 .; ls -lR . >$B/before";
-        let line = format!("({prepare}); unshare-rs $OWN --mount --pid --ipc --net --fork -- chroot-rs --oci $B && cd $B/rootfs/copied && ls -lR . | cmp - $B/before");
-        for (number, options, expected) in [
-            (0, json!(["tmpcopyup", "nosuid"]), ".\n./a\n./a/file\n./a/link\ntext\n/etc/passwd\n711 0:0\n1770 0:0\n4755 5:6\n"),
-            (1, json!(["tmpcopyup", "mode=755"]), ".\n./a\n./a/file\n./a/link\ntext\n/etc/passwd\n755 0:0\n1770 0:0\n4755 5:6\n"),
-        ] {
-            let at = bundle(world, &format!("bundle-copyup-{number}"), show.clone(), |_| {});
-            let mut config: Value = serde_json::from_slice(&std::fs::read(at.join("config.json")).expect("read")).expect("JSON");
-            config["mounts"].as_array_mut().expect("a list").push(json!({"destination": "/copied", "type": "tmpfs", "source": "tmpfs", "options": options}));
-            std::fs::write(at.join("config.json"), config.to_string()).expect("write");
-            with_own(world, &line, &at).succeeds().stdout_is(expected);
-        }
-        // The control: without the word, the tmpfs is empty.
-        let at = bundle(world, "bundle-copyup-control", json!(["/bin/ls", "/copied"]), |config| config["mounts"][4]["destination"] = json!("/copied"));
-        with_own(world, &line, &at).succeeds().stdout_is("");
-    })
-    .root_only()
-    .host_only(),
     Row::new("hooks of a bundle are left to the caller with a warning, not in silence", NEEDS, |world| {
         let at = bundle(world, "bundle-hooks", json!(["/bin/true"]), |config| config["hooks"] = json!({"prestart": [{"path": "/bin/true"}], "poststop": [], "poststart": null}));
         let warning = "config.json; continuing without it; remedy: run these programs before or after this chain of tools; docs/oci.md\n";
@@ -232,6 +212,7 @@ fn run(world: &World, line: &str, at: &std::path::Path) -> Outcome {
     with_own(world, &format!("unshare-rs $OWN --mount --pid --ipc --net --uts --fork -- {line}"), at)
 }
 
-fn with_own(world: &World, line: &str, at: &std::path::Path) -> Outcome {
+/// Runs a line in which $OWN is replaced by the options that make the caller root.
+pub fn with_own(world: &World, line: &str, at: &std::path::Path) -> Outcome {
     within(world, &line.replace("$OWN", world.as_root()), at).run()
 }

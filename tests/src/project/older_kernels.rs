@@ -86,17 +86,24 @@ pub const ROWS: &[Row] = &[
                     /bin/sh -c 'echo more >/tmp/f; /bin/suite --truncate /m/file; cat /m/file; /bin/suite --truncate /tmp/f'";
         let outcome = run(world, &at, "", line);
         let lines = outcome.lines();
-        assert_eq!(lines[..3], ["truncate: EACCES", "open: EACCES", "hi"], "{outcome}");
+        assert_eq!(lines[..4], ["truncate: EACCES", "open 0: EACCES", "open 3: EACCES", "hi"], "{outcome}");
         // Before Linux 6.2 truncating by path is refused everywhere, which is more than was asked for.
-        assert!(["truncate: done", "truncate: EACCES"].contains(&lines[3]), "{outcome}");
+        assert!(["truncate: done", "truncate: EACCES"].contains(&lines[4]), "{outcome}");
+        let line =
+            "exec chroot-rs --std --bind $S:/m $S/root -- /bin/sh -c '/bin/suite --truncate /m/file; wc -c </m/file'";
+        run(world, &at, "", line).stdout_is("truncate: done\nopen 0: done\nopen 3: done\n0\n");
     }),
 ];
 
-/// Truncates a file in both ways that open it not for writing, and prints the results.
+/// Truncates a file in each way that does not open it for writing, and prints the results: by path, and by opening it with
+/// the access modes 0 (O_RDONLY) and 3 (neither reading nor writing).
 pub fn truncate_file(path: &Path) -> ExitCode {
     let shown = |answer: nix::Result<()>| answer.map_or_else(|errno| format!("{errno:?}"), |()| "done".to_owned());
     println!("truncate: {}", shown(truncate(path, 0)));
-    println!("open: {}", shown(open(path, OFlag::O_RDONLY | OFlag::O_TRUNC, Mode::empty()).map(drop)));
+    for mode in [0, 3] {
+        let flags = OFlag::from_bits_retain(mode) | OFlag::O_TRUNC;
+        println!("open {mode}: {}", shown(open(path, flags, Mode::empty()).map(drop)));
+    }
     ExitCode::SUCCESS
 }
 

@@ -7,15 +7,20 @@
 use crate::Fault;
 use crate::confinement::seccomp::Seccomp;
 
-/// The calls that truncate a file without opening it for writing. A filter cannot see flags in memory, so openat2(2) is
-/// made to look missing: C libraries and language runtimes fall back on openat(2).
+/// The calls that truncate a file without opening it for writing: with O_TRUNC (512) and the access mode 0 or 3. A file
+/// opened with mode 3 can be neither read nor written, so Landlock demands no right for it. A filter cannot see flags in
+/// memory, so openat2(2) is made to look missing: C libraries and language runtimes fall back on openat(2).
 const TRUNCATING: &str = r#"
     {"names": ["truncate", "truncate64"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13},
     {"names": ["openat2"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
     {"names": ["open"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13,
      "args": [{"index": 1, "value": 515, "valueTwo": 512, "op": "SCMP_CMP_MASKED_EQ"}]},
+    {"names": ["open"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13,
+     "args": [{"index": 1, "value": 515, "valueTwo": 515, "op": "SCMP_CMP_MASKED_EQ"}]},
     {"names": ["openat", "open_by_handle_at"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13,
-     "args": [{"index": 2, "value": 515, "valueTwo": 512, "op": "SCMP_CMP_MASKED_EQ"}]}"#;
+     "args": [{"index": 2, "value": 515, "valueTwo": 512, "op": "SCMP_CMP_MASKED_EQ"}]},
+    {"names": ["openat", "open_by_handle_at"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13,
+     "args": [{"index": 2, "value": 515, "valueTwo": 515, "op": "SCMP_CMP_MASKED_EQ"}]}"#;
 
 /// MSG_FASTOPEN is 0x20000000, AF_SMC is 43. The errors are those of a kernel without these protocols, on which programs
 /// fall back to TCP.
@@ -96,5 +101,28 @@ mod tests {
         assert_eq!(libc::O_TRUNC | libc::O_ACCMODE, 515);
         assert_eq!(libc::MSG_FASTOPEN, 536_870_912);
         assert_eq!((libc::IPPROTO_MPTCP, libc::IPPROTO_UDPLITE), (262, 136));
+    }
+
+    #[test]
+    fn truncating_is_refused_with_each_access_mode_that_does_not_write() {
+        let filter = Gaps { truncating: true, ..Gaps::default() }.filter().unwrap();
+        let Some(Seccomp::Profile(profile)) = filter else { panic!("no profile") };
+        let is_refused = |call: &str, flags: u64| {
+            profile["syscalls"].as_array().unwrap().iter().any(|entry| {
+                let is_named = entry["names"].as_array().unwrap().iter().any(|name| name == call);
+                let number = |key: &str| entry["args"][0][key].as_u64().unwrap();
+                is_named && flags & number("value") == number("valueTwo")
+            })
+        };
+        let truncates = u64::from(libc::O_TRUNC.cast_unsigned());
+        for call in ["open", "openat", "open_by_handle_at"] {
+            // Landlock refuses 1 and 2, O_WRONLY and O_RDWR, where writing is refused.
+            assert_eq!(
+                [0, 1, 2, 3].map(|mode| is_refused(call, truncates | mode)),
+                [true, false, false, true],
+                "{call}"
+            );
+            assert_eq!([0, 1, 2, 3].map(|mode| is_refused(call, mode)), [false; 4], "{call}");
+        }
     }
 }

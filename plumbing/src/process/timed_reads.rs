@@ -3,7 +3,8 @@
 //! The kernel reads such a file out of the process's memory, whose map must not change meanwhile. A process can keep its map
 //! locked: while it maps or unmaps a file, it waits for the file's server. ps(1) then waits, too. So a child reads, one
 //! process after the other. What it is at when it stops answering is left out, and another child continues with the
-//! next one. The surprise: only SIGKILL ends such a wait, so a signal handler cannot.
+//! next one. Many processes that each answer late could still make the reader wait for minutes, so all waiting together
+//! has a limit. The surprise: only SIGKILL ends such a wait, so a signal handler cannot.
 
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,14 +22,23 @@ use crate::{Fault, Status};
 const FIRST: Duration = Duration::from_secs(1);
 /// How long each further one may do that.
 const FURTHER: Duration = Duration::from_millis(300);
-/// The maximum number of those; whatever follows is left out.
-const MOST: usize = 20;
+/// How long all processes together may keep us waiting, also if each answers in the end; whatever follows is left out.
+const TOGETHER: Duration = Duration::from_secs(5);
 
 /// How long the reader sleeps at most before it takes what has come.
 const NAP: Duration = Duration::from_millis(5);
 
 /// The length of what was read, before it.
 type Length = u32;
+
+/// How long a child may keep us waiting.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// At one item.
+    each: Duration,
+    /// At all items together.
+    together: Duration,
+}
 
 /// Calls `read` for each item in a child that has only the descriptor `keep`, and returns the answers. `None`: reading did
 /// not end in time.
@@ -38,33 +48,43 @@ pub fn each<T>(
     items: &[T],
     read: impl Fn(&T) -> Vec<u8>,
 ) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+    within(TOGETHER, goal, keep, items, read)
+}
+
+fn within<T>(
+    mut together: Duration,
+    goal: &str,
+    keep: Option<BorrowedFd<'_>>,
+    items: &[T],
+    read: impl Fn(&T) -> Vec<u8>,
+) -> Result<Vec<Option<Vec<u8>>>, Fault> {
     let mut answers = Vec::with_capacity(items.len());
-    let mut late = 0;
+    let mut each = FIRST;
     while answers.len() < items.len() {
-        if late > MOST {
+        if together.is_zero() {
             answers.resize(items.len(), None);
             break;
         }
-        let patience = if late == 0 { FIRST } else { FURTHER };
         let rest = &items[answers.len()..];
-        run(goal, keep, rest, &read, patience, &mut answers)?;
+        let waited = run(goal, keep, rest, &read, Patience { each, together }, &mut answers)?;
+        together = together.saturating_sub(waited);
         if answers.len() < items.len() {
             answers.push(None);
-            late += 1;
+            each = FURTHER;
         }
     }
     Ok(answers)
 }
 
-/// Adds the answers of one child, up to the item at which it stops answering.
+/// Adds the answers of one child, up to the item at which it stops answering. Returns how long it kept us waiting.
 fn run<T>(
     goal: &str,
     keep: Option<BorrowedFd<'_>>,
     items: &[T],
     read: impl Fn(&T) -> Vec<u8>,
-    patience: Duration,
+    patience: Patience,
     answers: &mut Vec<Option<Vec<u8>>>,
-) -> Result<(), Fault> {
+) -> Result<Duration, Fault> {
     let (reader, writer) = own(goal, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     match fork_to_look(goal)? {
         Cloned::Child => {
@@ -97,19 +117,21 @@ fn send<T>(writer: OwnedFd, items: &[T], read: impl Fn(&T) -> Vec<u8>) -> Result
     Ok(())
 }
 
-/// Adds the answers that come through the pipe, until the child ends or stops answering.
+/// Adds the answers that come through the pipe, until the child ends or stops answering. Returns the time of the naps in
+/// which nothing came: a child that reads many items without waiting sends something in each.
 ///
 /// Does not wait for each answer: changing between the two processes a hundred times costs more than all the reading.
 fn receive(
     goal: &str,
     reader: &OwnedFd,
     child: &OwnedFd,
-    (expected, patience): (usize, Duration),
+    (expected, patience): (usize, Patience),
     answers: &mut Vec<Option<Vec<u8>>>,
-) -> Result<(), Fault> {
+) -> Result<Duration, Fault> {
     let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 << 10]);
-    let mut last = Instant::now();
+    let (mut last, mut waited) = (Instant::now(), Duration::ZERO);
     loop {
+        let nap = Instant::now();
         let has_ended = wait_readable(child.as_fd(), Some(NAP))?;
         while wait_readable(reader.as_fd(), Some(Duration::ZERO))? {
             let read =
@@ -121,8 +143,12 @@ fn receive(
             bytes.extend_from_slice(&piece[..read]);
             take(&mut bytes, answers);
         }
-        if answers.len() >= expected || (!has_ended && last.elapsed() > patience) {
-            return Ok(());
+        if last < nap {
+            waited += nap.elapsed();
+        }
+        let is_late = last.elapsed() > patience.each || waited >= patience.together;
+        if answers.len() >= expected || (!has_ended && is_late) {
+            return Ok(waited);
         }
         if has_ended {
             return Err(Fault::new(format!("cannot {goal}: the process that does the work has ended early")));
@@ -157,5 +183,20 @@ mod tests {
         let answers = each("read", None, &[1, 2, 100_000, 0, 2, 3], read).unwrap();
         let lengths: Vec<_> = answers.into_iter().map(|answer| answer.map(|bytes| bytes.len())).collect();
         assert_eq!(lengths, [Some(1), None, Some(100_000), Some(0), None, Some(3)]);
+    }
+
+    #[test]
+    fn many_that_answer_late_are_left_out_when_all_have_waited_long_enough() {
+        let read = |item: &u64| {
+            std::thread::sleep(Duration::from_millis(*item));
+            Vec::new()
+        };
+        let items = [&[0][..], &[100; 40]].concat();
+        let answers = within(Duration::from_millis(500), "read", None, &items, read).unwrap();
+        assert!(answers.first().is_some_and(Option::is_some) && answers.last().is_some_and(Option::is_none));
+        assert_eq!(answers.len(), items.len());
+        // No single one is too late.
+        let answers = within(TOGETHER, "read", None, &items[..3], read).unwrap();
+        assert!(answers.iter().all(Option::is_some));
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod join_cgroup;
 pub(crate) mod like_target;
 pub(crate) mod named_netns;
 mod namespace_id;
+pub(crate) mod oom_score;
 pub(crate) mod pid_or_name;
 mod plan;
 mod pty;

@@ -7,7 +7,6 @@
 use std::ffi::OsString;
 
 use plumbing::command_line::options::Narration;
-use plumbing::confinement::privilege::set_oom_score_adj;
 use plumbing::pipeline::assembly::Hold;
 use plumbing::pipeline::pipe::{self, Stage};
 use plumbing::pipeline::record::Process;
@@ -24,7 +23,7 @@ use crate::enter::environ::{Surroundings, Theirs};
 use crate::enter::pid_or_name::{OpenTarget, PidOrName};
 use crate::enter::record_environ::Recorded;
 use crate::enter::setns::OpenNamespaces;
-use crate::enter::{Enter, Entry, LastStage, example, fork, join_cgroup, named_netns, stdin};
+use crate::enter::{Enter, Entry, LastStage, example, fork, join_cgroup, named_netns, oom_score, stdin};
 use crate::find::Reference;
 use crate::inspect::Subject;
 use crate::list::{Listing, containers, with_status_of_lsns};
@@ -118,7 +117,7 @@ impl Enter {
         }
         let held = example::held(self, target)?;
         let (like, process) = example::like(self, target, &held, &namespaces)?;
-        process.oom_score_adj.map_or(Ok(()), set_oom_score_adj)?;
+        oom_score::take(process.oom_score_adj, target)?;
         let groups = match target {
             Some(target) if self.join_cgroup || self.like_target.is_some() => join_cgroup::of_target(target)?,
             _ => None,
@@ -166,10 +165,7 @@ impl LastStage {
             Some(kept) => kept.clone(),
             None => stage.record.member()?.unwrap_or_default(),
         };
-        if let Some(score) = process.oom_score_adj {
-            // Through our own /proc, before entering; the command inherits it.
-            set_oom_score_adj(score)?;
-        }
+        oom_score::take(process.oom_score_adj, Some(&stage.target))?;
         let like = example::like_record(stage, &held)?;
         let mut entry = Entry {
             target: Some(&stage.target),

@@ -124,6 +124,20 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("a container of another user does not keep the kernel from killing root's command", NEEDS, |world| {
+        // Each process may lower its score to its lowest value so far: no CAP_SYS_RESOURCE is needed here.
+        let bundle = r#"{"ociVersion":"1.0.2","root":{"path":"root"},"mounts":[{"destination":"/proc","type":"proc","source":"proc"}],"process":{"cwd":"/","args":["/bin/true"],"user":{"uid":0,"gid":0},"oomScoreAdj":200}}"#;
+        let lines = format!(
+            "echo '{bundle}' >$D/config.json; \
+             both() {{ $1 chroot-rs --pipe --oci $D <$D/record >$D/rooted; sh -c 'echo 300 >/proc/self/oom_score_adj; \
+                nsenter-rs -t '$P' --all --like-target -- /bin/busybox cat /proc/self/oom_score_adj; \
+                nsenter-rs --pipe -- /bin/busybox cat /proc/self/oom_score_adj <$D/rooted'; kill -KILL $P; rm -rf $D/root/dev/*; }}; \
+             hold user --user --map-root-user --mount --pid; both user; hold root --mount --pid; both root"
+        );
+        let outcome = run(world, "oom-score", &lines);
+        outcome.stdout_is("300\n300\n200\n200\n").stderr_has("the container belongs to another user and requests 200");
+    })
+    .root_only(),
     Row::new("a program that changed its user, or does not run from a sealed copy, is no hold, although it has the mark", &[PERL, JQ], |world| {
         let directory = world.directory("inherited-mark");
         std::fs::write(directory.join("marked.pl"), format!("{SEALED}{MARKED}")).expect("a file");

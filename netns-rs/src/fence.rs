@@ -92,7 +92,7 @@ pub fn table(survey: &Survey, opened: &[Opened]) -> Option<Table> {
     if bridges.iter().any(|bridge| !bridge.published.is_empty()) {
         const NF_INET_PRE_ROUTING: u32 = 0;
         const NF_INET_LOCAL_OUT: u32 = 3;
-        chains.push(raw(&bridges));
+        chains.push(raw());
         chains.push(destinations("prerouting", NF_INET_PRE_ROUTING, &bridges));
         chains.push(destinations("output", NF_INET_LOCAL_OUT, &bridges));
     }
@@ -140,12 +140,12 @@ fn destinations(name: &'static str, hook: u32, bridges: &[Bridge]) -> Chain {
     Chain { name, kind: "nat", hook, priority: NF_IP_PRI_NAT_DST, device: None, rules }
 }
 
-/// What a container sends to the host's loopback addresses is dropped: where 127.0.0.1 leads to a container, the kernel
-/// no longer does so itself.
-fn raw(bridges: &[Bridge]) -> Chain {
+/// The rule `iifname != "lo" ip daddr 127.0.0.0/8 drop`. The kernel drops such packets from containers and from the networks
+/// of the host itself, but later than a published 127.0.0.1 leads them to a container.
+fn raw() -> Chain {
     const NF_INET_PRE_ROUTING: u32 = 0;
     const NF_IP_PRI_RAW: i32 = -300;
-    let rules = bridges.iter().map(|bridge| Rule::new().comes_by(&bridge.name).loopback_destination().drop()).collect();
+    let rules = vec![Rule::new().comes_not_by("lo").loopback_destination().drop()];
     let (hook, priority) = (NF_INET_PRE_ROUTING, NF_IP_PRI_RAW);
     Chain { name: "raw", kind: "filter", hook, priority, device: None, rules }
 }

@@ -68,6 +68,11 @@ impl Rule {
         self.meta(Meta::InName, EQUAL, &interface_name(interface))
     }
 
+    /// Adds `iifname != INTERFACE`.
+    pub fn comes_not_by(self, interface: &str) -> Rule {
+        self.meta(Meta::InName, UNEQUAL, &interface_name(interface))
+    }
+
     /// Adds `oifname INTERFACE`.
     pub fn leaves_by(self, interface: &str) -> Rule {
         self.meta(Meta::OutName, EQUAL, &interface_name(interface))

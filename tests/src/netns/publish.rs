@@ -31,11 +31,15 @@ pub const ROWS: &[Row] = &[
                     until_made; until [ -s itself ]; do sleep 0.02; done; cat itself
                     for ip in 127.0.0.1 192.0.2.1 10.97.5.1; do get $ip; done; ip netns exec net bash -c 'get 192.0.2.1'
                     get 127.0.0.1 9090; get 192.0.2.1 9090; $net --address 10.97.5.3/24 -- bash -c 'get 192.0.2.1'
+                    # A neighbor that sends packets for 127.0.0.1 to the host.
+                    ip netns exec net bash -c 'for end in all eth0; do echo 1 >/proc/sys/net/ipv4/conf/$end/route_localnet; done
+                        ip route delete local 127.0.0.0/8 table local; ip route delete local 127.0.0.1 table local
+                        ip route add 127.0.0.0/8 via 192.0.2.1 src 192.0.2.9; get 127.0.0.1 9090' 2>/dev/null
                     touch done; wait; until ! ip -o link | grep -q box0; do sleep 0.02; done; netns-rs gc
                     get 192.0.2.1; cat /proc/sys/net/ipv4/conf/up0/forwarding"
                 ),
             );
-            outcome.stdout_is("web\nweb\nweb\nweb\nweb\nweb\nno\nweb\nno\n0\n").stderr_is("");
+            outcome.stdout_is("web\nweb\nweb\nweb\nweb\nweb\nno\nweb\nno\nno\n0\n").stderr_is("");
         },
     )
     .root_only(),

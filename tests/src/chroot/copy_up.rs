@@ -14,9 +14,9 @@ const COPIES: &[Need] = &[BUSYBOX, Need::UserNamespaces, STRACE];
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new("a tmpfs of a bundle begins with a copy of the directory if the bundle says so", NEEDS, |world| {
-        let show = json!(["/bin/sh", "-c", "cd /copied; find . | sort; cat a/file; readlink a/link; stat -c '%a %u:%g' . a a/file; echo new >a/new; rm a/link"]);
-        let prepare = "mkdir -p $B/rootfs/copied; cd $B/rootfs/copied; mkdir -p a; echo text >a/file; ln -sf /etc/passwd a/link; chown 5:6 a/file; chmod 4755 a/file; chmod 1770 a; chmod 711 .; ls -lR . >$B/before";
-        let line = format!("({prepare}); unshare-rs $OWN --mount --pid --ipc --net --fork -- chroot-rs --oci $B && cd $B/rootfs/copied && ls -lR . | cmp - $B/before");
+        let show = json!(["/bin/sh", "-c", "cd /srv; find . | sort; cat a/file; readlink a/link; stat -c '%a %u:%g' . a a/file; echo new >a/new; rm a/link"]);
+        let prepare = "cd $B/rootfs/srv; mkdir -p a; echo text >a/file; ln -sf /etc/passwd a/link; chown 5:6 a/file; chmod 4755 a/file; chmod 1770 a; chmod 711 .; ls -lR . >$B/before";
+        let line = format!("({prepare}); unshare-rs $OWN --mount --pid --ipc --net --fork -- chroot-rs --oci $B && cd $B/rootfs/srv && ls -lR . | cmp - $B/before");
         for (number, options, expected) in [
             (0, json!(["tmpcopyup", "nosuid"]), ".\n./a\n./a/file\n./a/link\ntext\n/etc/passwd\n711 0:0\n1770 0:0\n4755 5:6\n"),
             (1, json!(["tmpcopyup", "mode=755"]), ".\n./a\n./a/file\n./a/link\ntext\n/etc/passwd\n755 0:0\n1770 0:0\n4755 5:6\n"),
@@ -25,7 +25,7 @@ pub const ROWS: &[Row] = &[
             with_own(world, &line, &at).succeeds().stdout_is(expected);
         }
         // The control: without the word, the tmpfs is empty.
-        let at = bundle(world, "bundle-copyup-control", json!(["/bin/ls", "/copied"]), |config| config["mounts"][4]["destination"] = json!("/copied"));
+        let at = bundle(world, "bundle-copyup-control", json!(["/bin/ls", "/srv"]), |config| config["mounts"][4]["destination"] = json!("/srv"));
         with_own(world, &line, &at).succeeds().stdout_is("");
     })
     .root_only()
@@ -96,6 +96,7 @@ fn with_srv(world: &World, name: &str, args: Value, options: &Value) -> std::pat
     let mount = json!({"destination": "/srv", "type": "tmpfs", "source": "tmpfs", "options": options});
     config["mounts"].as_array_mut().expect("a list").push(mount);
     std::fs::write(at.join("config.json"), config.to_string()).expect("write");
-    within(world, "mkdir -p $B/rootfs/srv", &at).run().succeeds();
+    // Other rows leave mount points in the root of which this is a copy.
+    within(world, "rm -rf $B/rootfs/srv; mkdir $B/rootfs/srv", &at).run().succeeds();
     at
 }

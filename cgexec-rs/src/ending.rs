@@ -129,13 +129,14 @@ impl Members {
     }
 }
 
-/// Sends a signal to each process of the group.
+/// Sends a signal to each process of the group; returns the first fault after all were tried.
 pub(crate) fn signal(members: &Members, signal: Signal, why: &str) -> Result<(), Fault> {
     let Some(group) = members.listing() else { return Ok(()) };
-    for pid in members_of(group)? {
-        send(group, pid, signal, why)?;
-    }
-    Ok(())
+    send_all(group, &members_of(group)?, signal, why)
+}
+
+fn send_all(group: &Group, pids: &[i32], signal: Signal, why: &str) -> Result<(), Fault> {
+    pids.iter().map(|pid| send(group, *pid, signal, why)).fold(Ok(()), Result::and)
 }
 
 /// Kills all processes of the group.
@@ -150,18 +151,21 @@ pub(crate) fn kill(members: &Members, why: &str) -> Result<(), Fault> {
     members.listing().map_or(Ok(()), |group| kill_listed(group, why))
 }
 
-/// Kills the processes that a group lists, until it lists none.
+/// Kills the processes that a group lists, until it lists none that may be killed.
 pub(crate) fn kill_listed(group: &Group, why: &str) -> Result<(), Fault> {
+    let mut last = Ok(());
     for _ in 0..ROUNDS {
         let pids = members_of(group)?;
         if pids.is_empty() || narrate::is_dry_run() {
-            break;
+            return Ok(());
         }
-        for pid in pids {
-            send(group, pid, Signal::SIGKILL, why)?;
+        let sent = send_all(group, &pids, Signal::SIGKILL, why);
+        if sent.is_err() && last.is_err() {
+            return sent;
         }
+        last = sent;
     }
-    Ok(())
+    last
 }
 
 /// Sends a signal to a process that was listed, if it is still a member once it is open.

@@ -156,8 +156,9 @@ impl Watch<'_> {
             {
                 if is_timed_out {
                     ending::kill(self.members, "the grace period is over")?
-                } else {
-                    ending::signal(self.members, Signal::SIGTERM, "the time limit is over")?
+                } else if let Err(fault) = ending::signal(self.members, Signal::SIGTERM, "the time limit is over") {
+                    // SIGKILL follows, and cgroup.kill needs no right over each process.
+                    narrate::remark(fault);
                 }
                 deadline = Some(Instant::now() + limit.grace);
                 is_timed_out = true;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::need::{BASH, JQ};
+use crate::harness::need::{BASH, JQ, SETPRIV};
 use crate::harness::row::Row;
 use crate::harness::scan::Scan;
 use crate::harness::script::Outcome;
@@ -151,6 +151,22 @@ pub const ROWS: &[Row] = &[
         before.wait_until_same(PATIENCE);
     })
     .root_only(),
+    Row::new("a time limit ends also what the user may not signal, and whatever else is in the group", &[BASH, SETPRIV], |world| {
+        let before = Scan::take();
+        let line = r#"
+            U=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)/max-time-$$; mkdir -p $U/sub; chown -R 54321 $U; cd /
+            (echo $BASHPID >$U/sub/cgroup.procs; exec setpriv --reuid 54321 --regid 54321 --clear-groups \
+                cgexec-rs --max-time 2s --grace 300ms -- sh -c 'sleep 86444 & sleep 86444 & wait') 2>$D/err & C=$!
+            until G=$(find $U -type d -name 'cgexec-rs-*') && [ "$G" ] && [ "$(wc -l <$G/cgroup.procs)" = 3 ]; do sleep 0.02; done
+            sleep 86445 & R=$!; echo $R >$G/cgroup.procs
+            wait $C; echo $?; wait $R 2>/dev/null; echo $?; pgrep -f '^sleep 86444' || echo gone
+            # The control: the user may not signal it.
+            grep -c "cannot end process $R: .*EPERM" $D/err; find $U -depth -type d -exec rmdir {} +"#;
+        world.apart("max-time", line).run().stdout_is("143\n137\ngone\n1\n");
+        before.wait_until_same(PATIENCE);
+    })
+    .root_only()
+    .host_only(),
 ];
 
 /// Returns the report on the last line of stderr.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
+use nix::sys::signal::Signal;
 use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::{Fault, Status, narrate};
@@ -70,15 +71,19 @@ fn refuse_own(members: &Members, what: &str) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Returns the directory in the hierarchy of v1's freezer.
+fn v1_freezer(members: &Members) -> Option<&Group> {
+    members.iter().find(|member| member.group.version == 1 && member.serves("freezer")).map(|member| &member.group)
+}
+
 fn freeze(members: &Members, wanted: bool, deadline: Instant) -> Result<(), Fault> {
-    let v1 = members.iter().find(|member| member.group.version == 1 && member.serves("freezer"));
-    match (members.v2(), v1) {
+    match (members.v2(), v1_freezer(members)) {
         (None, None) => Err(Fault::new(
             "cannot freeze the cgroup: it is neither in the cgroup v2 hierarchy nor in that of v1's freezer",
         )),
         (v2, v1) => {
             v2.map_or(Ok(()), |group| freeze_v2(group, wanted, deadline))?;
-            v1.map_or(Ok(()), |member| freeze_v1(&member.group, wanted, deadline))
+            v1.map_or(Ok(()), |group| freeze_v1(group, wanted, deadline))
         }
     }
 }
@@ -101,6 +106,11 @@ fn freeze_v1(group: &Group, wanted: bool, deadline: Instant) -> Result<(), Fault
 }
 
 fn kill(members: &Members, deadline: Instant) -> Result<(), Fault> {
+    if let Some(freezer) = v1_freezer(members) {
+        // What v1 has frozen dies only when it is thawed; with the signal pending, it does nothing else.
+        ending::signal(members, Signal::SIGKILL, "as --kill asks")?;
+        freeze_v1(freezer, false, deadline)?;
+    }
     ending::kill(members, "as --kill asks")?;
     for member in members.iter() {
         if member.group.version == 2 {

@@ -43,7 +43,7 @@ pub const ROWS: &[Row] = &[
              for i in $(seq 200); do grep -q . $d/cgroup.procs && break; sleep 0.02; done
              cgexec-rs --cgroup /verbs-v1 --freeze && cat $d/freezer.state
              cgexec-rs --cgroup /verbs-v1 --thaw && cat $d/freezer.state
-             cgexec-rs --cgroup /verbs-v1 --kill && wait $pid 2>/dev/null; echo $?
+             cgexec-rs --cgroup /verbs-v1 --freeze; cgexec-rs --cgroup /verbs-v1 --kill --timeout 5s && wait $pid 2>/dev/null; echo $?
              cgexec-rs --cgroup /verbs-v1 --remove && ls -d $d 2>/dev/null || echo removed"
         );
         world.sh(&script).succeeds().stdout_is("FROZEN\nTHAWED\n137\nremoved\n");

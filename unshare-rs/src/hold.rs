@@ -172,7 +172,8 @@ struct InitKit {
     bell: OwnedFd,
     mark: OwnedFd,
     process: OwnedFd,
-    maker: OwnedFd,
+    /// A refusal counts only once there is a container: what prevents that is the better explanation.
+    maker: Result<OwnedFd, Fault>,
     executable: OwnedFd,
 }
 
@@ -186,7 +187,8 @@ impl Kit {
         let maker =
             own("keep our pid namespace", "openat(AT_FDCWD, \"/proc/self/ns/pid\", O_RDONLY|O_CLOEXEC)", || {
                 rustix::fs::open("/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            })?;
+            })
+            .map_err(sealed::explain_unmounted);
         let init = InitKit { lease, doorbell, bell, mark, process, maker, executable: sealed::copy_of_self()? };
         Ok(Kit { lease: Lease::first(ours), init })
     }
@@ -224,7 +226,7 @@ fn arrange_descriptors(kit: InitKit) -> Result<OwnedFd, Fault> {
     // First all of them move away: a target number may still be used by another of them.
     let (mark, doorbell, bell) = (lift(kit.mark)?, lift(kit.doorbell)?, lift(kit.bell)?);
     let (lease, process) = (lift(kit.lease)?, lift(kit.process)?);
-    let (maker, executable) = (lift(kit.maker)?, lift(kit.executable)?);
+    let (maker, executable) = (lift(kit.maker?)?, lift(kit.executable)?);
     let places = [
         (&mark, 0),
         (&mark, 1),

@@ -139,13 +139,18 @@ fn exec(
         startup::hand_on();
         execveat(executable.as_fd(), c"", &words, environment.entries(), AtFlags::AT_EMPTY_PATH).map(|_| ())
     });
-    executed.map_err(|fault| match (fault.errno(), security_label::confining_profile()) {
+    executed.map_err(explain_unmounted)
+}
+
+/// Explains that AppArmor refuses a file that has no path: a memfd, or a namespace.
+pub fn explain_unmounted(fault: Fault) -> Fault {
+    match (fault.errno(), security_label::confining_profile()) {
         (Some(Errno::EACCES), Some(profile)) => fault.with_remedy(format!(
             "AppArmor confines us by the profile {profile:?}, which denies access to files that are not mounted, such as this one; \
              give it the flag attach_disconnected, and load it again with apparmor_parser --replace"
         )),
         _ => fault,
-    })
+    }
 }
 
 /// Makes the memfd. MFD_EXEC says that the copy is meant to be executed, which some systems demand; Linux before 6.3

@@ -28,17 +28,29 @@ pub(crate) fn make_room(parent: &Group, enable: impl Fn() -> Result<(), Fault>) 
         found => (found?, false),
     };
     require_own(&leaf)?;
+    let before = listed(&leaf)?;
     let made = move_and_enable(parent, &leaf, &enable);
     if made.is_err() {
         // The group is as it was, as far as that is possible; the fault says what was refused.
-        for pid in listed(&leaf).unwrap_or_default() {
-            parent.write("cgroup.procs", &pid.to_string(), "back, because no controller could be enabled").ok();
-        }
-        if is_new {
-            parent.remove(OsStr::new(NAME), "it is of no use").ok();
+        let undone = move_back(parent, &leaf, &before)
+            .and_then(|()| if is_new { parent.remove(OsStr::new(NAME), "it is of no use") } else { Ok(()) });
+        if let Err(fault) = undone {
+            narrate::remark(fault);
         }
     }
     made
+}
+
+/// Moves the processes of the leaf back, except those that were in it `before`: they are under its limits.
+fn move_back(parent: &Group, leaf: &Group, before: &[i32]) -> Result<(), Fault> {
+    for pid in listed(leaf)?.iter().filter(|pid| !before.contains(pid)) {
+        let moved = parent.write("cgroup.procs", &pid.to_string(), "back, because no controller could be enabled");
+        // It has ended meanwhile.
+        if moved.as_ref().err().and_then(Fault::errno) != Some(Errno::ESRCH) {
+            moved?;
+        }
+    }
+    Ok(())
 }
 
 fn move_and_enable(parent: &Group, leaf: &Group, enable: &dyn Fn() -> Result<(), Fault>) -> Result<(), Fault> {

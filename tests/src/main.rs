@@ -55,6 +55,9 @@ struct Options {
     /// Fail a row whose need is not met
     #[arg(long)]
     deny_skips: bool,
+    /// Run rows that failed once more, after all others, unless more than three failed
+    #[arg(long)]
+    second_run: bool,
     /// In rows with a table of cases, run only the cases that contain this text
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     case: Option<String>,
@@ -114,6 +117,9 @@ fn main() -> ExitCode {
 /// The time in which everything that a row started has to end after the row.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// If more rows than this fail, the cause is not a machine that was busy for a moment.
+const MOST_UNSTEADY: usize = 3;
+
 fn run(options: &Options, world: &World) -> ExitCode {
     let wanted =
         |row: &&Row| options.filter.as_ref().is_none_or(|text| text.split('|').any(|part| row.name.contains(part)));
@@ -131,33 +137,58 @@ fn run(options: &Options, world: &World) -> ExitCode {
         rows.for_each(|row| println!("{}", row.name));
         return ExitCode::SUCCESS;
     }
-    let (mut passed, mut failed, mut skipped) = (0, Vec::new(), 0);
     row::keep_panics_quiet();
     // When the first thread starts, the C library makes later children ignore one of its own signals: so a thread starts now,
     // before the first row, and all rows see the same.
     std::thread::spawn(|| ()).join().ok();
-    for row in rows {
+    let mut results = Results::default();
+    rows.for_each(|row| results.run(row, options, world));
+    if options.second_run && results.failed.len() <= MOST_UNSTEADY {
+        results.run_failed_again(options, world);
+    }
+    results.failed.iter().for_each(|row| println!("failed: {}", row.name));
+    println!("suite: {} passed, {} failed, {} skipped", results.passed, results.failed.len(), results.skipped);
+    if results.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The results of the rows that have run.
+#[derive(Default)]
+struct Results {
+    passed: usize,
+    failed: Vec<&'static Row>,
+    skipped: usize,
+}
+
+impl Results {
+    fn run(&mut self, row: &'static Row, options: &Options, world: &World) {
         let (start, cases) = (Instant::now(), world.cases_chosen());
         match row.run(world).unless(&scan::descendants_after(GRACE)) {
             // None of its cases contains the text of `--case`, so it has shown nothing.
             Verdict::Passed if world.case.is_some() && world.cases_chosen() == cases => {}
             Verdict::Passed => {
                 println!("ok {} ({:.2} s)", row.name, start.elapsed().as_secs_f32());
-                passed += 1;
+                self.passed += 1;
             }
             Verdict::Skipped(reason) if !options.deny_skips => {
                 println!("skip {}: {reason}", row.name);
-                skipped += 1;
+                self.skipped += 1;
             }
             Verdict::Failed(text) | Verdict::Skipped(text) => {
                 println!("FAILED {}", row.name);
                 text.lines().for_each(|line| println!("    {line}"));
-                failed.push(row.name);
+                self.failed.push(row);
                 scan::end_descendants();
             }
         }
     }
-    failed.iter().for_each(|name| println!("failed: {name}"));
-    println!("suite: {passed} passed, {} failed, {skipped} skipped", failed.len());
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+
+    fn run_failed_again(&mut self, options: &Options, world: &World) {
+        for row in std::mem::take(&mut self.failed) {
+            let failures = self.failed.len();
+            self.run(row, options, world);
+            if self.failed.len() == failures {
+                println!("unsteady: {}", row.name);
+            }
+        }
+    }
 }

@@ -192,7 +192,7 @@ fn run_suites() -> Result<Tally> {
 
 fn suite() -> Command {
     let mut suite = Command::new("/tests/suite");
-    suite.arg("--in-vm").env_clear().env("PATH", PATH).env("TOOLS", "/tools").env("HOME", "/tmp");
+    suite.args(["--in-vm", "--second-run"]).env_clear().env("PATH", PATH).env("TOOLS", "/tools").env("HOME", "/tmp");
     if let Ok(filter) = fs::read_to_string("/tests/filter") {
         suite.arg(filter);
     }

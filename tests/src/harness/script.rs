@@ -20,6 +20,9 @@ use crate::harness::world::World;
 /// The time that an output may stay open after its script has ended, because another process inherited it.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// What ip(8) adds to stderr when an address changes while it prints: the kernel's work for the row, not a fault of the row.
+const IP_NOTE: &str = "Dump was interrupted and may be inconsistent.\n";
+
 /// A script that has not been started.
 pub struct Script<'a> {
     world: &'a World,
@@ -115,7 +118,7 @@ impl Running {
             pause = (pause * 2).min(Duration::from_millis(10));
         };
         let stdout = self.stdout.text(&self.text);
-        let stderr = self.stderr.text(&self.text);
+        let stderr = self.stderr.text(&self.text).replace(IP_NOTE, "");
         Outcome { status, stdout, stderr, script: self.text.clone() }
     }
 }

@@ -16,7 +16,6 @@ pub(crate) mod like_target;
 pub(crate) mod named_netns;
 mod namespace_id;
 pub(crate) mod oom_score;
-pub(crate) mod pid_or_name;
 mod plan;
 mod pty;
 pub(crate) mod record_environ;
@@ -35,13 +34,13 @@ use plumbing::process::target::Target;
 use plumbing::{Fault, narrate};
 use rustix::termios::isatty;
 
+use crate::find::PidOrName;
 use chroot_chdir::{Directories, OpenDirectories};
 use command::Command;
 use credentials::Credentials;
 use environ::Surroundings;
 use join_cgroup::Groups;
 use like_target::{Like, Unreadable};
-use pid_or_name::PidOrName;
 use pty::Terminal;
 use setns::{OpenNamespaces, Selection};
 

@@ -10,7 +10,7 @@ pub mod plan;
 
 mod attached_values;
 mod enter;
-mod find;
+pub(crate) use plumbing::find;
 mod inspect;
 pub mod list;
 mod request;

@@ -12,8 +12,8 @@ use plumbing::process::namespace::Kind;
 
 use crate::enter::credentials::Id;
 use crate::enter::like_target::Unreadable;
-use crate::enter::pid_or_name::PidOrName;
 use crate::enter::setns::Source;
+use crate::find::PidOrName;
 use crate::find::{Reference, Runtime};
 
 const EXAMPLES: &str = "

@@ -4,7 +4,7 @@
 //! namespace is joined, because afterwards each path means something else. The steps from there to execve(2), in the
 //! order that the kernel requires, are in `enter/plan.rs`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use plumbing::command_line::options::Narration;
 use plumbing::pipeline::assembly::Hold;
@@ -20,11 +20,10 @@ use crate::enter::chroot_chdir::OpenDirectories;
 use crate::enter::command::Command;
 use crate::enter::credentials::Credentials;
 use crate::enter::environ::{Surroundings, Theirs};
-use crate::enter::pid_or_name::{OpenTarget, PidOrName};
 use crate::enter::record_environ::Recorded;
 use crate::enter::setns::OpenNamespaces;
 use crate::enter::{Enter, Entry, LastStage, example, fork, join_cgroup, named_netns, oom_score, stdin};
-use crate::find::Reference;
+use crate::find::{Container, OpenTarget, PidOrName, Reference};
 use crate::inspect::Subject;
 use crate::list::{Listing, containers, with_status_of_lsns};
 use crate::{find, inspect, request};
@@ -96,10 +95,25 @@ fn stay(command: &Command) -> Result<Status, Fault> {
     command.exec(&Environment::inherited()).map_err(|fault| match command.words.first() {
         // Not runnable: a directory of PATH could not be searched, so it is not known to be missing.
         Some(word) if [Status::NOT_FOUND, Status::NOT_RUNNABLE].contains(&fault.status()) => {
-            find::explain_command(fault, word)
+            explain_command(fault, word)
         }
         _ => fault,
     })
+}
+
+/// Adds how to enter the container to the fault that no command has this name, if a container of root or of ours has it:
+/// another user could choose a name to be taken for a command.
+fn explain_command(fault: Fault, word: &OsStr) -> Fault {
+    let Ok(reference) = Reference::read(word) else { return fault };
+    let own = rustix::process::geteuid().as_raw();
+    let is_meant = |it: &Container| reference.names(it) && reference.means_author(it.author, own);
+    match find::all(Some(&reference)) {
+        Ok(containers) if containers.all.iter().any(is_meant) => fault.with_remedy(format!(
+            "{0} is the name of a container; to enter it, use --target {0} --all",
+            reference.shown()
+        )),
+        _ => fault,
+    }
 }
 
 impl Enter {

@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod command_line;
 pub mod confinement;
 pub mod fault;
+pub mod find;
 pub mod json;
 pub mod kernel;
 pub mod narrate;

@@ -15,9 +15,9 @@ use plumbing::{Fault, narrate};
 use super::Enter;
 use super::chroot_chdir::Directories;
 use super::like_target::{self, Like, Unreadable};
-use super::pid_or_name::PidOrName;
 use super::setns::OpenNamespaces;
 use crate::find;
+use crate::find::PidOrName;
 
 /// How a held container is confined.
 pub(crate) enum Held {

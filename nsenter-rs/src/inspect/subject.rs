@@ -10,7 +10,7 @@ use plumbing::process::namespace::Kind;
 use plumbing::process::target::{Target, own_namespace_inode};
 
 use super::namespaces;
-use crate::enter::pid_or_name::PidOrName;
+use crate::find::PidOrName;
 use crate::find::{self, Reference};
 
 /// `host`, `PID`, `PID:INODE`, or a name.

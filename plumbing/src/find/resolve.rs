@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use plumbing::Fault;
+use crate::Fault;
 
 use super::claim::Refused;
 use super::{Container, Containers, Reference, Runtime, Search, all, netns, reference, similar, unit};
@@ -12,7 +12,7 @@ use super::{Container, Containers, Reference, Runtime, Search, all, netns, refer
 const MOST: usize = 8;
 
 /// The object that has a name.
-pub(crate) enum Found {
+pub enum Found {
     /// A container, by its first process.
     Container(Box<Container>),
     /// A network namespace, by its file.
@@ -20,7 +20,7 @@ pub(crate) enum Found {
 }
 
 /// Finds the object to which a name refers.
-pub(crate) fn resolve(reference: &Reference) -> Result<Found, Fault> {
+pub fn resolve(reference: &Reference) -> Result<Found, Fault> {
     let own = rustix::process::geteuid().as_raw();
     let wants = |runtime: Runtime| reference.runtime.is_none_or(|wanted| wanted == runtime);
     let network = netns::named(&reference.word).filter(|_| wants(Runtime::Netns) && reference.user.is_none());

@@ -2,17 +2,28 @@
 
 /// A runtime. If several know the same process, the first one in this order knows most about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Runtime {
+pub enum Runtime {
+    /// docker.
     Docker,
+    /// podman.
     Podman,
+    /// CRI-O.
     CriO,
+    /// containerd.
     Containerd,
+    /// systemd-nspawn.
     Nspawn,
+    /// LXC.
     Lxc,
+    /// crun, started by itself.
     Crun,
+    /// runc, started by itself.
     Runc,
+    /// `unshare-rs --hold`.
     Hold,
+    /// systemd, with a unit as the container.
     Systemd,
+    /// `ip netns`, which names network namespaces only.
     Netns,
 }
 
@@ -32,12 +43,12 @@ const NAMES: &[(Runtime, &str)] = &[
 
 impl Runtime {
     /// Returns the name, for example `docker`.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         NAMES.iter().find(|(runtime, _)| *runtime == self).map_or("", |(_, name)| name)
     }
 
     /// Parses a runtime from the command line.
-    pub(crate) fn read(text: &str) -> Result<Runtime, String> {
+    pub fn read(text: &str) -> Result<Runtime, String> {
         let found = NAMES.iter().find(|(_, name)| *name == text).map(|(runtime, _)| *runtime);
         found.ok_or_else(|| {
             let names: Vec<_> = NAMES.iter().map(|(_, name)| *name).collect();

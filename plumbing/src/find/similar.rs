@@ -1,14 +1,13 @@
-//! Remedies for a name that no container has: containers with a similar name, or a container whose name was taken for a
-//! command.
+//! The remedy for a name that no container has: containers with a similar name.
 //!
 //! Only names of root's containers and our own are shown: another user could choose a name to be taken for theirs.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use plumbing::Fault;
+use crate::Fault;
 
-use super::{Container, Reference, all, resolve};
+use super::{Container, Reference, resolve};
 
 /// The longest name that is compared, in bytes: the time grows with the square of the length.
 const LONGEST: usize = 255;
@@ -26,20 +25,6 @@ pub(super) fn explain(fault: Fault, reference: &Reference, containers: &[Contain
         return fault;
     }
     fault.with_remedy(format!("similar names: {}", resolve::list(&similar)))
-}
-
-/// Adds how to enter the container to the fault that no command has this name, if a container has it.
-pub(crate) fn explain_command(fault: Fault, word: &OsStr) -> Fault {
-    let Ok(reference) = Reference::read(word) else { return fault };
-    let own = rustix::process::geteuid().as_raw();
-    let is_meant = |it: &Container| reference.names(it) && reference.means_author(it.author, own);
-    match all(Some(&reference)) {
-        Ok(containers) if containers.all.iter().any(is_meant) => fault.with_remedy(format!(
-            "{0} is the name of a container; to enter it, use --target {0} --all",
-            reference.shown()
-        )),
-        _ => fault,
-    }
 }
 
 /// Reports whether one name is likely a slip of the other: it contains the other, or one in four letters differs.

@@ -9,12 +9,12 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::cgroup::hierarchy::{Hierarchies, memberships};
+use crate::kernel::nsfs::namespace_owner_uid;
+use crate::process::kernel_text;
+use crate::process::namespace::Kind;
+use crate::process::target::{Target, own_namespace_inode, status_field};
 use nix::errno::Errno;
-use plumbing::cgroup::hierarchy::{Hierarchies, memberships};
-use plumbing::kernel::nsfs::namespace_owner_uid;
-use plumbing::process::kernel_text;
-use plumbing::process::namespace::Kind;
-use plumbing::process::target::{Target, own_namespace_inode, status_field};
 use rustix::fs::{Mode, OFlags, openat};
 
 use super::reference::is_random;

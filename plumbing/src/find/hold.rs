@@ -4,12 +4,12 @@
 //! The surprise: such an init is neither confined nor in the container's cgroup. A command that runs in the
 //! container shows how it is confined: see `held_command.rs`.
 
-use plumbing::Fault;
-use plumbing::cgroup::hierarchy::memberships;
-use plumbing::cgroup::usage;
-use plumbing::pipeline::assembly::has_mark;
-use plumbing::pipeline::record::Cgroup;
-use plumbing::process::target::Target;
+use crate::Fault;
+use crate::cgroup::hierarchy::memberships;
+use crate::cgroup::usage;
+use crate::pipeline::assembly::has_mark;
+use crate::pipeline::record::Cgroup;
+use crate::process::target::Target;
 
 use super::claim::Claim;
 use super::processes::{HELD_INIT, Process};

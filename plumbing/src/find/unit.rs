@@ -8,9 +8,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use plumbing::cgroup::hierarchy::Hierarchy;
-use plumbing::process::kernel_text;
-use plumbing::process::target::Target;
+use crate::cgroup::hierarchy::Hierarchy;
+use crate::process::kernel_text;
+use crate::process::target::Target;
 
 use super::claim::{Claim, Group, is_roots};
 use super::state_directory::StateDirectory;
@@ -60,7 +60,7 @@ fn of_group(hierarchy: &Hierarchy, root: &Path, point: &Path, group: &Path, name
     // A user's process in a unit of root can be older than the daemon, and have mounts that the user made.
     let first = first_process(group, |it| author != 0 || is_roots(it)).or_else(|| first_process(group, |_| true))?;
     let in_it = |cgroup: &str| {
-        plumbing::cgroup::hierarchy::memberships(cgroup.as_bytes())
+        crate::cgroup::hierarchy::memberships(cgroup.as_bytes())
             .any(|(controllers, own)| controllers == hierarchy.controllers && own.starts_with(&path))
     };
     // Checked again with the pidfd open.

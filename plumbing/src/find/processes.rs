@@ -11,12 +11,12 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use plumbing::Fault;
-use plumbing::kernel::look;
-use plumbing::narrate;
-use plumbing::process::namespace::Kind;
-use plumbing::process::target::{Target, own_namespace_inode, read_at, stat_field, status_field};
-use plumbing::process::{kernel_text, timed_reads};
+use crate::Fault;
+use crate::kernel::look;
+use crate::narrate;
+use crate::process::namespace::Kind;
+use crate::process::target::{Target, own_namespace_inode, read_at, stat_field, status_field};
+use crate::process::{kernel_text, timed_reads};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 
 use super::claim;
@@ -26,7 +26,7 @@ const LONGEST: u64 = 64 << 10;
 
 /// The text that LXC's monitor writes over the beginning of its command line.
 pub(crate) const LXC_MONITOR: &str = "[lxc monitor]";
-pub(crate) use plumbing::pipeline::assembly::INIT_NAME as HELD_INIT;
+pub(crate) use crate::pipeline::assembly::INIT_NAME as HELD_INIT;
 
 const PROGRAMS: &[&str] =
     &["dockerd", "containerd", "conmon", "systemd-nspawn", "lxc-start", "lxc-execute", LXC_MONITOR, HELD_INIT];

@@ -5,30 +5,30 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use plumbing::Fault;
-use plumbing::pipeline::record::{self, Namespace, Record};
-use plumbing::process::namespace::Kind;
-use plumbing::process::target::{Target, own_namespace_inode};
-use plumbing::text::Text;
+use crate::Fault;
+use crate::pipeline::record::{self, Namespace, Record};
+use crate::process::namespace::Kind;
+use crate::process::target::{Target, own_namespace_inode};
+use crate::text::Text;
 
 use super::{Runtime, command_of, hold, reference};
 
 /// A running container.
-pub(crate) struct Container {
+pub struct Container {
     /// The first process of the container.
-    pub(crate) target: Target,
+    pub target: Target,
     /// The runtime that runs it.
-    pub(crate) runtime: Runtime,
+    pub runtime: Runtime,
     /// Its names; the first is the one to show.
-    pub(crate) names: Vec<OsString>,
+    pub names: Vec<OsString>,
     /// The runtime's own id, if there is one.
-    pub(crate) id: Option<String>,
+    pub id: Option<String>,
     /// The image that it was made from, if its runtime records that where we can read it.
-    pub(crate) image: Option<String>,
+    pub image: Option<String>,
     /// The pod in Kubernetes: `NAMESPACE/POD`.
-    pub(crate) pod: Option<String>,
+    pub pod: Option<String>,
     /// The user who made the claim, and so chose the names; 0 for the runtimes of root.
-    pub(crate) author: u32,
+    pub author: u32,
     /// The cgroup that was made for the container, and the controllers of its hierarchy; `None` if it has none, or
     /// shares one.
     pub(super) group: Option<(Vec<String>, PathBuf)>,
@@ -38,17 +38,17 @@ pub(crate) struct Container {
 
 impl Container {
     /// Returns the name to show, safe on a terminal.
-    pub(crate) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         self.name().shown()
     }
 
     /// Returns the first of its names.
-    pub(crate) fn name(&self) -> Text {
+    pub fn name(&self) -> Text {
         Text(self.names.first().cloned().unwrap_or_default())
     }
 
     /// Returns the record that identifies it.
-    pub(crate) fn record(&self) -> Result<Record, Fault> {
+    pub fn record(&self) -> Result<Record, Fault> {
         let mut record = Record::new(Some(&self.name()), self.target.identity()?)?;
         record.set_namespaces(&self.namespaces())?;
         record.set_member(&record::Container {
@@ -66,12 +66,12 @@ impl Container {
     }
 
     /// Returns the command that represents a container whose first process is an init of `--hold`.
-    pub(crate) fn command(&self) -> Option<Target> {
+    pub fn command(&self) -> Option<Target> {
         if self.runtime == Runtime::Hold { command_of(&self.target) } else { None }
     }
 
     /// Returns its namespaces, and which of them are private, which means different from ours.
-    pub(crate) fn namespaces(&self) -> Vec<(Kind, Namespace)> {
+    pub fn namespaces(&self) -> Vec<(Kind, Namespace)> {
         let mut namespaces = Vec::new();
         for (kind, inode) in Kind::ALL.into_iter().zip(self.inodes) {
             if let Some(inode) = inode {

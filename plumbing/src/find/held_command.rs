@@ -9,11 +9,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
-use plumbing::Fault;
-use plumbing::kernel::nsfs::namespace_parent;
-use plumbing::pipeline::assembly::has_mark;
-use plumbing::process::namespace::{Kind, KindSet};
-use plumbing::process::target::{Target, own_namespace_inode, status_field};
+use crate::Fault;
+use crate::kernel::nsfs::namespace_parent;
+use crate::pipeline::assembly::has_mark;
+use crate::process::namespace::{Kind, KindSet};
+use crate::process::target::{Target, own_namespace_inode, status_field};
 use rustix::fs::{Mode, OFlags, fstat, openat};
 
 /// The maximum depth of pid namespaces; `pid_namespaces(7)`.
@@ -42,14 +42,14 @@ struct Rights {
 /// Returns the command that represents the container of this init; `None` for a process that is no such init. If the
 /// container uses the host's pid namespace, a command cannot be distinguished from a process that entered, so the
 /// result is `None`, too.
-pub(crate) fn command(init: &Target) -> Option<Target> {
+pub fn command(init: &Target) -> Option<Target> {
     let shares = |it: &Candidate| it.shares && it.rights.is_some();
     first(inside(init).ok().flatten()?.into_iter().filter(shares)).map(|it| it.target)
 }
 
 /// Returns the command whose rights a further command may be given; `None` if no command runs. Fails if no command has
 /// the least rights in every respect: then each could have more than the container.
-pub(crate) fn model(init: &Target) -> Result<Option<Target>, Fault> {
+pub fn model(init: &Target) -> Result<Option<Target>, Fault> {
     let all = inside(init)?.unwrap_or_default();
     let unclear = |why: String| {
         let goal = format!("cannot determine how the commands of the container with init {} are confined", init.pid());
@@ -86,7 +86,7 @@ fn inside(init: &Target) -> Result<Option<Vec<Candidate>>, Fault> {
     kinds.remove(Kind::Cgroup);
     kinds.insert(Kind::User);
     let mut namespaces = PidNamespaces::of(init)?;
-    let entries = plumbing::kernel::look("list the processes", "readdir(\"/proc\")", || std::fs::read_dir("/proc"))?;
+    let entries = crate::kernel::look("list the processes", "readdir(\"/proc\")", || std::fs::read_dir("/proc"))?;
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let mut all = Vec::new();
     for pid in pids.filter(|pid| *pid != init.pid()) {

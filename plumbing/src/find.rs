@@ -12,9 +12,10 @@ mod held_command;
 mod hold;
 mod kubernetes;
 mod lxc;
-pub(crate) mod netns;
+mod netns;
 mod nspawn;
 mod oci;
+mod pid_or_name;
 mod processes;
 mod read_limits;
 mod reference;
@@ -30,28 +31,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use plumbing::cgroup::hierarchy::{Hierarchies, memberships};
-use plumbing::process::namespace::Kind;
-use plumbing::process::startup;
-use plumbing::process::target::{Target, own_namespace_inode};
-use plumbing::{Fault, Status, narrate};
+use crate::cgroup::hierarchy::{Hierarchies, memberships};
+use crate::process::namespace::Kind;
+use crate::process::startup;
+use crate::process::target::{Target, own_namespace_inode};
+use crate::{Fault, Status, narrate};
 
 use claim::{Claim, Refused};
-pub(crate) use container::Container;
-pub(crate) use held_command::{command as command_of, model as model_of};
+pub use container::Container;
+pub use held_command::{command as command_of, model as model_of};
+pub use pid_or_name::{OpenTarget, PidOrName};
 use processes::Process;
 use read_limits::ReadLimits;
-pub(crate) use reference::Reference;
-pub(crate) use resolve::{Found, resolve};
-pub(crate) use runtime::Runtime;
-pub(crate) use similar::explain_command;
+pub use reference::Reference;
+pub use resolve::{Found, resolve};
+pub use runtime::Runtime;
 use state_directory::{StateDirectory, Unusable};
 
 /// All containers that run here, as far as we may examine them.
 #[derive(Default)]
-pub(crate) struct Containers {
+pub struct Containers {
     /// The containers, ordered by pid.
-    pub(crate) all: Vec<Container>,
+    pub all: Vec<Container>,
     /// Claims that were not confirmed, and the reasons.
     refused: Vec<Refused>,
     /// State files that could not be used.
@@ -80,7 +81,7 @@ const FILES: &[Source] = &[docker::claims, storage::claims, containerd::claims, 
 const PROCESSES: &[Source] = &[storage::monitored, nspawn::unregistered, lxc::claims, hold::claims];
 
 /// Finds all containers. If one is `wanted`, skips files of other users that cannot be about that one.
-pub(crate) fn all(wanted: Option<&Reference>) -> Result<Containers, Fault> {
+pub fn all(wanted: Option<&Reference>) -> Result<Containers, Fault> {
     let mut search = Search::begin(wanted)?;
     let mut containers = Containers::default();
     containers.judge(&search, FILES.iter().flat_map(|source| source(&search)).collect());
@@ -94,12 +95,12 @@ pub(crate) fn all(wanted: Option<&Reference>) -> Result<Containers, Fault> {
 }
 
 /// Prints the record of the container to which a name refers.
-pub(crate) fn print(reference: &Reference) -> Result<Status, Fault> {
+pub fn print(reference: &Reference) -> Result<Status, Fault> {
     startup::print(&container(reference)?.record()?.to_line())
 }
 
 /// Returns the container to which a name refers.
-pub(crate) fn container(reference: &Reference) -> Result<Container, Fault> {
+pub fn container(reference: &Reference) -> Result<Container, Fault> {
     match resolve(reference)? {
         Found::Container(container) => Ok(*container),
         Found::Network(path) => Err(Fault::new(format!(
@@ -113,7 +114,7 @@ pub(crate) fn container(reference: &Reference) -> Result<Container, Fault> {
 impl Containers {
     /// Returns the container that a process is in: one that shares a namespace with it, but not with us, or whose
     /// cgroup it is in.
-    pub(crate) fn of(&self, process: &Target) -> Option<&Container> {
+    pub fn of(&self, process: &Target) -> Option<&Container> {
         let is_first = |container: &&Container| container.target.pid() == process.pid();
         let by_namespace = || {
             // A namespace that several containers share (those of a pod, or of a user) identifies none of them; another
@@ -126,7 +127,7 @@ impl Containers {
 
     /// Returns the only container whose first process is in this namespace, if we are not in it; of several, the only
     /// one of root.
-    pub(crate) fn of_namespace(&self, kind: Kind, inode: u64) -> Option<&Container> {
+    pub fn of_namespace(&self, kind: Kind, inode: u64) -> Option<&Container> {
         if own_namespace_inode(kind) == Some(inode) {
             return None;
         }

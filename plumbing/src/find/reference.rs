@@ -7,24 +7,24 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use plumbing::Fault;
+use crate::Fault;
 
 use super::{Container, Runtime};
 
 /// The name of one container, or of several.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reference {
+pub struct Reference {
     /// Only containers of this runtime.
-    pub(crate) runtime: Option<Runtime>,
+    pub runtime: Option<Runtime>,
     /// Only containers of this user; otherwise those of root and ourselves.
-    pub(crate) user: Option<u32>,
+    pub user: Option<u32>,
     /// A name, an id, or the beginning of an id.
-    pub(crate) word: OsString,
+    pub word: OsString,
 }
 
 impl Reference {
     /// Parses a reference from the command line.
-    pub(crate) fn read(text: &OsStr) -> Result<Reference, String> {
+    pub fn read(text: &OsStr) -> Result<Reference, String> {
         let bytes = text.as_bytes();
         let colon = bytes.iter().position(|byte| *byte == b':');
         let kind = colon.and_then(|colon| std::str::from_utf8(&bytes[..colon]).ok());
@@ -42,7 +42,7 @@ impl Reference {
     }
 
     /// Restricts the reference to the runtime of option `--type`.
-    pub(crate) fn of_runtime(self, wanted: Option<Runtime>) -> Result<Reference, Fault> {
+    pub fn of_runtime(self, wanted: Option<Runtime>) -> Result<Reference, Fault> {
         match (self.runtime, wanted) {
             (Some(named), Some(wanted)) if named != wanted => Err(Fault::usage(format!(
                 "'{}:{}' contradicts '--type {}'",
@@ -55,13 +55,13 @@ impl Reference {
     }
 
     /// Reports whether this container has the name, whichever user gave it.
-    pub(crate) fn names(&self, container: &Container) -> bool {
+    pub fn names(&self, container: &Container) -> bool {
         self.runtime.is_none_or(|runtime| runtime == container.runtime)
             && (container.names.contains(&self.word) || self.is_id(container.id.as_deref()))
     }
 
     /// Reports whether the reference includes names that this user gave.
-    pub(crate) fn means_author(&self, author: u32, own: u32) -> bool {
+    pub fn means_author(&self, author: u32, own: u32) -> bool {
         match self.user {
             Some(user) => user == author,
             None => author == 0 || author == own,
@@ -89,7 +89,7 @@ impl Reference {
     }
 
     /// Returns the notation, for messages.
-    pub(crate) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         let word = self.word.to_string_lossy().escape_debug().to_string();
         match (self.runtime, self.user) {
             (None, None) => word,
@@ -119,7 +119,7 @@ fn kind_name(runtime: Option<Runtime>) -> &'static str {
 }
 
 /// Reports whether an id has 64 hexadecimal digits, as docker, podman and CRI make them.
-pub(crate) fn is_random(id: &str) -> bool {
+pub fn is_random(id: &str) -> bool {
     id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 

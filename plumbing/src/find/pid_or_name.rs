@@ -1,4 +1,4 @@
-//! The process or container whose namespaces are entered: a pid, optionally with the inode of its pidfd, or a
+//! The process or container that a command line names: a pid, optionally with the inode of its pidfd, or a
 //! container's name. `pidfd_open(2)`.
 //!
 //! A pid may have been reused since it was written down. The inode of a pidfd is never reused (Linux 6.9, pidfs).
@@ -6,22 +6,27 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use plumbing::Fault;
-use plumbing::process::target::Target;
+use crate::Fault;
+use crate::process::target::Target;
 
-use crate::find::{self, Found, Reference, Runtime};
+use super::{Found, Reference, Runtime, resolve};
 
 /// An address: `PID`, `PID:INODE`, or a container's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum PidOrName {
+pub enum PidOrName {
     /// A process. A number is always a pid.
-    Process { pid: i32, inode: Option<u64> },
+    Process {
+        /// Its pid.
+        pid: i32,
+        /// The inode of its pidfd, if that was given.
+        inode: Option<u64>,
+    },
     /// A container, or a network namespace as `ip netns` names it.
     Named(Reference),
 }
 
 /// The result of opening an address.
-pub(crate) enum OpenTarget {
+pub enum OpenTarget {
     /// A process, held by its pidfd.
     Process(Target),
     /// A namespace without a process.
@@ -30,7 +35,7 @@ pub(crate) enum OpenTarget {
 
 impl OpenTarget {
     /// Returns the process; fails if there is only a namespace.
-    pub(crate) fn process(self) -> Result<Target, Fault> {
+    pub fn process(self) -> Result<Target, Fault> {
         match self {
             OpenTarget::Process(target) => Ok(target),
             OpenTarget::Network(path) => Err(Fault::new(format!(
@@ -43,7 +48,7 @@ impl OpenTarget {
 
 impl PidOrName {
     /// Parses an address from the command line.
-    pub(crate) fn read(word: &OsStr) -> Result<PidOrName, String> {
+    pub fn read(word: &OsStr) -> Result<PidOrName, String> {
         let wrong = || {
             "expected the pid of a running process, such as 4242 or 4242:7711 (its pidfd's inode), or the name of a \
              container, such as web or docker:web"
@@ -64,7 +69,7 @@ impl PidOrName {
     }
 
     /// Restricts a name to the runtime of option `--type`.
-    pub(crate) fn of_runtime(self, runtime: Option<Runtime>) -> Result<PidOrName, Fault> {
+    pub fn of_runtime(self, runtime: Option<Runtime>) -> Result<PidOrName, Fault> {
         match (self, runtime) {
             (PidOrName::Named(reference), runtime) => reference.of_runtime(runtime).map(PidOrName::Named),
             (PidOrName::Process { pid, .. }, Some(_)) => {
@@ -75,11 +80,11 @@ impl PidOrName {
     }
 
     /// Opens the process and keeps it open; refuses a process with a reused pid.
-    pub(crate) fn open(&self) -> Result<OpenTarget, Fault> {
+    pub fn open(&self) -> Result<OpenTarget, Fault> {
         let (pid, expected) = match self {
             PidOrName::Process { pid, inode } => (*pid, *inode),
             PidOrName::Named(reference) => {
-                return Ok(match find::resolve(reference)? {
+                return Ok(match resolve(reference)? {
                     Found::Container(container) => OpenTarget::Process(container.target),
                     Found::Network(path) => OpenTarget::Network(path),
                 });
@@ -90,10 +95,10 @@ impl PidOrName {
         match target.pidfd_inode()? {
             Some(real) if real == expected => Ok(OpenTarget::Process(target)),
             Some(real) => Err(Fault::new(format!(
-                "cannot enter process {pid}: its pidfd has the inode {real}, not {expected}; the pid was reused"
+                "cannot use process {pid}: its pidfd has the inode {real}, not {expected}; the pid was reused"
             ))),
             None => Err(Fault::new(format!(
-                "cannot enter process {pid}: pidfds have no inodes before Linux 6.9, so {expected} cannot be verified"
+                "cannot use process {pid}: pidfds have no inodes before Linux 6.9, so {expected} cannot be verified"
             ))),
         }
     }

@@ -1,8 +1,10 @@
 //! What connects the five tools: records, narration, error texts, identity by pidfd, guardians, confinement of a
-//! command, cgroups, and the few unsafe wrappers. A mechanism that only one tool needs is a file in that tool.
+//! command, cgroups. A mechanism that only one tool needs is a file in that tool.
 //!
-//! Invariants: parsing does no I/O; every state-changing kernel call goes through [`kernel::call`]; `unsafe` is only in
-//! `kernel.rs`, its parts and `process/startup.rs`; everything is single-threaded, as `setns(2)` and `unshare(2)` demand.
+//! Invariants: parsing does no I/O; every state-changing kernel call goes through [`kernel::call`]; `unsafe` is
+//! only in the crate `plumbing/kernel`; everything is single-threaded, as `setns(2)` and `unshare(2)` demand.
+
+#![forbid(unsafe_code)]
 
 pub mod cgroup;
 pub mod command_line;

@@ -22,4 +22,5 @@ pub mod startup;
 pub mod status;
 pub mod target;
 pub mod timed_reads;
-pub mod trial;
+
+pub use plumbing_kernel::trial;

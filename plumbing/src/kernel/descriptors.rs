@@ -15,30 +15,20 @@ use crate::process::target::status_field;
 
 /// Calls `close_range(2)` for `first..=last`; with `on_exec`, only marks the descriptors close-on-exec.
 pub fn close_range(first: u32, last: u32, on_exec: bool) -> Result<(), Errno> {
-    let flags: u32 = if on_exec { libc::CLOSE_RANGE_CLOEXEC } else { 0 };
-    // SAFETY: three integers, no memory. Numbers that an OwnedFd still names are never closed, because of how this is
-    // used: either the process is about to exec, or it is a guardian or init that has just closed everything it
-    // inherited.
-    let answer = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
-    match Errno::result(answer) {
+    match plumbing_kernel::close_range(first, last, on_exec) {
         Err(refused) if first <= last => one_by_one(first, last, on_exec).map_err(|_| refused),
-        answer => answer.map(drop),
+        answer => answer,
     }
 }
 
 fn one_by_one(first: u32, last: u32, on_exec: bool) -> Result<(), Errno> {
+    let act = if on_exec { plumbing_kernel::close_on_exec } else { plumbing_kernel::close };
     let end = last.saturating_add(1).min(table_size()?);
     for fd in first..end {
-        let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
-        let answer = if on_exec {
-            // SAFETY: integers, no memory; what has the number belongs to no owner here, as above.
-            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }
-        } else {
-            // SAFETY: the same.
-            unsafe { libc::close(fd) }
-        };
         // The filter refuses this call, too. After any other error the descriptor is closed, or never was open.
-        if let Err(refused @ (Errno::EPERM | Errno::EACCES | Errno::ENOSYS)) = Errno::result(answer) {
+        if let Err(refused @ (Errno::EPERM | Errno::EACCES | Errno::ENOSYS)) =
+            act(i32::try_from(fd).map_err(|_| Errno::EBADF)?)
+        {
             return Err(refused);
         }
     }

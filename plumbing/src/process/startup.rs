@@ -7,15 +7,18 @@
 //! [`hand_on`] undoes both just before `execve(2)`. And if SIGCHLD were ignored, the kernel would keep no child's
 //! status for us; `wait(2)`.
 
-use std::ffi::{OsString, c_char};
+use std::ffi::OsString;
 use std::os::fd::{IntoRawFd, RawFd};
-use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+pub use plumbing_kernel::arguments;
+use plumbing_kernel::{Argv, auxiliary};
 use rustix::fs::{Mode, OFlags, open};
 
 use crate::command_line::folding;
+use crate::confinement::privilege::has_more_than_ambient;
 use crate::process::exposure::{self, Exposure};
 use crate::{Fault, Status, kernel, narrate};
 
@@ -24,28 +27,12 @@ static INHERITED: AtomicU8 = AtomicU8::new(0);
 const SIGPIPE_IGNORED: u8 = 1 << 3;
 const SIGCHLD_IGNORED: u8 = 1 << 4;
 
-/// argv, as the C library passes it to `main`; nothing else makes one.
-#[repr(transparent)]
-pub struct Argv(pub(crate) *const *const c_char);
-
-/// Our arguments: an [`Argv`].
-static ARGV: AtomicPtr<*const c_char> = AtomicPtr::new(std::ptr::null_mut());
-
 /// The whole of every tool's `main.rs`, under `#![no_main]`: parse, begin, then apply, then report.
 #[macro_export]
 macro_rules! main {
     ($tool:literal, $parse:expr, $begin:expr, $apply:expr) => {
-        // SAFETY: no other symbol of this name exists: `#![no_main]` keeps the compiler from making one.
-        #[unsafe(no_mangle)]
-        extern "C" fn main(_: std::ffi::c_int, argv: $crate::process::startup::Argv) -> std::ffi::c_int {
-            $crate::process::startup::run($tool, argv, $parse, $begin, $apply)
-        }
+        $crate::kernel::define_main!(argv => $crate::process::startup::run($tool, argv, $parse, $begin, $apply));
     };
-}
-
-/// Returns our arguments, our own name first.
-pub fn arguments() -> Vec<OsString> {
-    kernel::arguments(Argv(ARGV.load(Ordering::Relaxed)))
 }
 
 fn remember() -> Result<(), Fault> {
@@ -57,14 +44,19 @@ fn remember() -> Result<(), Fault> {
             open("/dev/null", OFlags::RDWR, Mode::empty()).map(IntoRawFd::into_raw_fd)
         })?;
     }
-    if kernel::replace_disposition(Signal::SIGPIPE, true) {
+    if replace_disposition(Signal::SIGPIPE, true) {
         inherited |= SIGPIPE_IGNORED;
     }
-    if kernel::replace_disposition(Signal::SIGCHLD, false) {
+    if replace_disposition(Signal::SIGCHLD, false) {
         inherited |= SIGCHLD_IGNORED;
     }
     INHERITED.store(inherited, Ordering::Relaxed);
     Ok(())
+}
+
+/// Sets a disposition where an error cannot be reported: it cannot fail for a signal that has a name and can be caught.
+fn replace_disposition(signal: Signal, ignore: bool) -> bool {
+    kernel::set_disposition(signal, ignore).unwrap_or_default()
 }
 
 /// Returns whether descriptor `fd` (0 to 2) was closed when we were started.
@@ -76,13 +68,14 @@ pub fn was_closed(fd: RawFd) -> bool {
 pub fn hand_on() {
     let inherited = INHERITED.load(Ordering::Relaxed);
     if inherited & SIGPIPE_IGNORED == 0 {
-        kernel::replace_disposition(Signal::SIGPIPE, false);
+        replace_disposition(Signal::SIGPIPE, false);
     }
     if inherited & SIGCHLD_IGNORED != 0 {
-        kernel::replace_disposition(Signal::SIGCHLD, true);
+        replace_disposition(Signal::SIGCHLD, true);
     }
     for fd in (0..3).filter(|fd| was_closed(*fd)) {
-        kernel::close_inherited(fd);
+        // The /dev/null that replaces the descriptor. An error could not be reported, and execve follows.
+        plumbing_kernel::close(fd).ok();
     }
 }
 
@@ -104,7 +97,7 @@ pub fn run<P>(
     apply: fn(&P) -> Result<Status, Fault>,
 ) -> ! {
     narrate::name_tool(tool);
-    ARGV.store(argv.0.cast_mut(), Ordering::Relaxed);
+    plumbing_kernel::keep_arguments(argv);
     let outcome = refuse_foreign_rights().and_then(|()| remember()).and_then(|()| parse(arguments()));
     let outcome = outcome.and_then(|parsed| match parsed {
         Parsed::Plan(plan) => exposure::protect(begin(&plan)).and_then(|()| apply(&plan)),
@@ -117,7 +110,7 @@ pub fn run<P>(
 /// Refuses rights that the caller lacks: each of the tools would pass them to the command. `AT_SECURE` alone does not
 /// prove them: security modules set it as well, if a program only changes its label. `getauxval(3)`.
 fn refuse_foreign_rights() -> Result<(), Fault> {
-    if !kernel::gained_rights() {
+    if !gained_rights() {
         return Ok(());
     }
     Err(Fault::new(
@@ -129,6 +122,14 @@ fn refuse_foreign_rights() -> Result<(), Fault> {
         "remove the set-user-ID bit and the file capabilities (chmod ug-s FILE, setcap -r FILE), and start it by sudo(8), \
          or as it is in a user namespace of the user's own",
     ))
+}
+
+/// Returns whether `execve(2)` gave us rights that the caller lacks: by set-user-ID, set-group-ID or file capabilities.
+fn gained_rights() -> bool {
+    let is_changed =
+        auxiliary(libc::AT_UID) != auxiliary(libc::AT_EUID) || auxiliary(libc::AT_GID) != auxiliary(libc::AT_EGID);
+    // Root has all capabilities by itself, and ambient ones come from the caller.
+    auxiliary(libc::AT_SECURE) != 0 && (is_changed || auxiliary(libc::AT_UID) != 0 && has_more_than_ambient())
 }
 
 /// Writes text for a person or a record to stdout, completely.

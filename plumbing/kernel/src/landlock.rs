@@ -4,10 +4,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
-use super::adopt;
+use crate::adopt;
 
 /// Returns the version of Landlock's interface that this kernel has.
-pub(crate) fn landlock_version() -> Result<u32, Errno> {
+pub fn landlock_version() -> Result<u32, Errno> {
     const VERSION: u32 = 1;
     let none = std::ptr::null::<u64>();
     // SAFETY: a null pointer, a size of 0 and the flag that demands both.
@@ -17,7 +17,7 @@ pub(crate) fn landlock_version() -> Result<u32, Errno> {
 
 /// Makes a ruleset over `LANDLOCK_ACCESS_FS_*`, `LANDLOCK_ACCESS_NET_*` and `LANDLOCK_SCOPE_*`;
 /// `landlock_create_ruleset(2)`. An older kernel accepts members that it does not know if they are 0.
-pub(crate) fn landlock_create_ruleset(attributes: [u64; 3]) -> Result<OwnedFd, Errno> {
+pub fn landlock_create_ruleset(attributes: [u64; 3]) -> Result<OwnedFd, Errno> {
     let size = size_of_val(&attributes);
     // SAFETY: the first three members of landlock_ruleset_attr, with their size; the kernel assumes 0 for the others.
     let answer = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, &raw const attributes, size, 0_u32) };
@@ -25,7 +25,7 @@ pub(crate) fn landlock_create_ruleset(attributes: [u64; 3]) -> Result<OwnedFd, E
 }
 
 /// Allows `access` below `path`; `landlock_add_rule(2)`.
-pub(crate) fn landlock_add_path(ruleset: impl AsFd, path: impl AsFd, access: u64) -> Result<(), Errno> {
+pub fn landlock_add_path(ruleset: impl AsFd, path: impl AsFd, access: u64) -> Result<(), Errno> {
     /// `struct landlock_path_beneath_attr`.
     #[repr(C, packed)]
     struct PathBeneath {
@@ -41,7 +41,7 @@ pub(crate) fn landlock_add_path(ruleset: impl AsFd, path: impl AsFd, access: u64
 }
 
 /// Allows `access` to a port; `landlock_add_rule(2)`.
-pub(crate) fn landlock_add_port(ruleset: impl AsFd, port: u16, access: u64) -> Result<(), Errno> {
+pub fn landlock_add_port(ruleset: impl AsFd, port: u16, access: u64) -> Result<(), Errno> {
     const NET_PORT: libc::c_int = 2;
     // `struct landlock_net_port_attr`.
     let rule = [access, u64::from(port)];
@@ -52,7 +52,7 @@ pub(crate) fn landlock_add_port(ruleset: impl AsFd, port: u16, access: u64) -> R
 }
 
 /// Restricts this process; `landlock_restrict_self(2)`.
-pub(crate) fn landlock_restrict_self(ruleset: impl AsFd) -> Result<(), Errno> {
+pub fn landlock_restrict_self(ruleset: impl AsFd) -> Result<(), Errno> {
     // SAFETY: an open descriptor and an integer.
     Errno::result(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_fd().as_raw_fd(), 0_u32) })
         .map(drop)

@@ -1,7 +1,6 @@
 //! Signals to the foreground process group of a pseudo-terminal. `ioctl_tty(2)`, `pty(7)`.
 //!
-//! It belongs to the few raw calls of `kernel.rs`. The kernel looks up the process group, so that no group that has
-//! meanwhile taken its number gets the signal.
+//! The kernel looks up the process group, so that no group that has meanwhile taken its number gets the signal.
 
 use std::os::fd::{AsFd, AsRawFd};
 

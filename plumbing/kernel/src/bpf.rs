@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
-use super::adopt;
+use crate::adopt;
 
 /// One instruction; `struct bpf_insn`.
 #[repr(C)]

@@ -1,24 +1,25 @@
 //! System calls with harmless arguments, used to probe whether the kernel would allow them: it checks our rights first,
 //! and then the arguments, each of which is invalid or requests nothing. `syscalls(2)`.
 //!
-//! They are a closed table, since [`crate::kernel::attempt`] makes each exactly as it is written here. The surprise is
+//! They are a closed table, since [`attempt`] makes each exactly as it is written here. The surprise is
 //! which arguments are harmless: acct(2) with a null pointer succeeds, and bpf(2) with an unknown command fails for
 //! every user.
 
 use libc::c_long;
+use nix::errno::Errno;
 
 /// A call of the table.
 #[derive(Debug)]
 pub struct Trial {
     /// The call in strace's notation.
     pub text: &'static str,
-    pub(crate) number: c_long,
-    pub(crate) arguments: [Argument; 5],
+    number: c_long,
+    arguments: [Argument; 5],
 }
 
 /// An argument of such a call.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Argument {
+enum Argument {
     /// A number, or an invalid pointer.
     Is(isize),
     /// A pointer to these bytes, which the kernel only reads.
@@ -37,6 +38,17 @@ impl Trial {
         }
         Trial { text, number, arguments }
     }
+}
+
+/// Makes a call that cannot have an effect; in a child, since its result may be a descriptor.
+pub fn attempt(trial: &Trial) -> Result<(), Errno> {
+    let [a, b, c, d, e] = trial.arguments.map(|argument| match argument {
+        Is(number) => number as usize,
+        Reads(bytes) => bytes.as_ptr().expose_provenance(),
+    });
+    // SAFETY: one of this closed table: none of its calls writes to memory or maps any, and what they read are
+    // NUL-terminated texts and a whole file_handle, all of them static.
+    Errno::result(unsafe { libc::syscall(trial.number, a, b, c, d, e) }).map(drop)
 }
 
 /// The libraries of some architectures lack this number.

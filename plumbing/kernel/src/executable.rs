@@ -37,7 +37,7 @@ struct MemoryMap {
 ///
 /// # Errors
 /// EPERM without `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`; EINVAL from a kernel without `CONFIG_CHECKPOINT_RESTORE`.
-pub(crate) fn run_from(file: impl AsFd, stat: impl Fn(usize) -> Option<u64>) -> Result<(), Errno> {
+pub fn run_from(file: impl AsFd, stat: impl Fn(usize) -> Option<u64>) -> Result<(), Errno> {
     let file = file.as_fd();
     let (segments, sealed) = loaded().ok_or(Errno::ENOEXEC)?;
     for segment in &segments {
@@ -52,8 +52,7 @@ pub(crate) fn run_from(file: impl AsFd, stat: impl Fn(usize) -> Option<u64>) -> 
 
 /// Returns what was loaded, and which part of it was made read-only later (`PT_GNU_RELRO`).
 fn loaded() -> Option<(Vec<Segment>, Option<Range<usize>>)> {
-    // SAFETY: the vector that the kernel gave us always exists.
-    let of_kernel = |key| unsafe { libc::getauxval(key) } as usize;
+    let of_kernel = |key| crate::auxiliary(key) as usize;
     let (table, count, page) = (of_kernel(libc::AT_PHDR), of_kernel(libc::AT_PHNUM), of_kernel(libc::AT_PAGESZ));
     if table == 0 || page == 0 {
         return None;

@@ -1,12 +1,12 @@
 //! Queries about namespaces: parent, kind, owner, and a list. `ioctl_nsfs(2)`, `listns(2)`.
 //!
-//! They belong to the few raw calls of `kernel.rs`. The kernel hides what is outside our own user and pid namespace.
+//! The kernel hides what is outside our own user and pid namespace.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
-use super::adopt;
+use crate::adopt;
 
 /// Returns the user namespace that owns `namespace`; for a user namespace, its parent. `ioctl_nsfs(2)`.
 pub fn namespace_owner(namespace: impl AsFd) -> Result<OwnedFd, Errno> {

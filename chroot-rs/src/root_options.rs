@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use plumbing::command_line::ordinary::{Declared, Name, Ordinary, Takes};
+use plumbing::command_line::ordinary::{self, Declared, Name, Ordinary, Takes};
 
 use crate::mount_options::{self, MountOption};
 use crate::source::Source;
@@ -103,13 +103,7 @@ impl Args for MountOptions {
 
 impl FromArgMatches for MountOptions {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut asked = Vec::new();
-        for (Declared { id, .. }, ..) in &MOUNTS {
-            let values = matches.get_many::<MountOption>(id).unwrap_or_default();
-            asked.extend(matches.indices_of(id).unwrap_or_default().zip(values.cloned()));
-        }
-        asked.sort_by_key(|(place, _)| *place);
-        Ok(MountOptions(asked.into_iter().map(|(_, asked)| asked).collect()))
+        ordinary::in_order(matches, &MOUNTS.each_ref().map(|(declared, ..)| declared.id))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

@@ -1,13 +1,12 @@
 //! `-r`, `-c`, `--map-user` and `--map-group`: the caller's ids inside. Of those that set the same id, the last one
-//! counts. clap reports their positions on the command line, which decide.
+//! counts, so they are read in the order of the command line.
 
 use std::ffi::{OsStr, OsString};
 
 use clap::error::Error;
-use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use plumbing::command_line::ordinary::{Declared as Known, Name, Ordinary};
+use plumbing::command_line::ordinary::{self, Declared as Known, Name, Ordinary};
 
 use crate::mapping::Id;
 use crate::values;
@@ -48,23 +47,7 @@ impl SingleIds {
 
 impl FromArgMatches for SingleIds {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        let declared = Declared::from_arg_matches(matches)?;
-        let position = |option| match matches.value_source(option) {
-            Some(ValueSource::CommandLine) => matches.indices_of(option).and_then(|positions| positions.max()),
-            _ => None,
-        };
-        let mut given = [
-            (position("map_root_user"), both(Id::Number(0))),
-            (position("map_current_user"), both(Id::Own)),
-            (position("map_user"), (declared.map_user, None)),
-            (position("map_group"), (None, declared.map_group)),
-        ];
-        given.sort_by_key(|(position, _)| *position);
-        let mut last = SingleIds::default();
-        for (_, ids) in given.into_iter().filter(|(position, _)| position.is_some()) {
-            last.put(ids);
-        }
-        Ok(last)
+        ordinary::in_order(matches, &["map_root_user", "map_current_user", "map_user", "map_group"])
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
@@ -83,7 +66,7 @@ impl Args for SingleIds {
     }
 }
 
-/// The short way calls `set` in the order of the command line, so the last call counts.
+/// Both ways through argv call `set` in the order of the command line, so the last call counts.
 impl Ordinary for SingleIds {
     fn declared(name: Name<'_>) -> Option<&'static Known> {
         Declared::declared(name)

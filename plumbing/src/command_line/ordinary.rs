@@ -10,6 +10,9 @@
 use std::ffi::{OsStr, OsString};
 use std::slice;
 
+use clap::ArgMatches;
+use clap::error::{Error, ErrorKind};
+use clap::parser::ValueSource;
 pub use plumbing_derive::Ordinary;
 
 mod proof;
@@ -86,6 +89,24 @@ pub fn read<O: Ordinary>(argv: &[OsString]) -> Option<O> {
             && !option.conflicts.iter().copied().flatten().any(is_there)
     };
     (given.iter().all(fits) && O::has_required(&|id| is_given(&id))).then_some(options)
+}
+
+/// Returns the options of these ids from a line that clap has read, for options whose order decides: calls
+/// [`Ordinary::set`] for each in the order of the line, as [`read`] does.
+pub fn in_order<O: Ordinary>(matches: &ArgMatches, ids: &[&str]) -> Result<O, Error> {
+    let mut given = Vec::new();
+    // A switch that is not on the line has a value as well.
+    for id in ids.iter().filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine)) {
+        let places = matches.indices_of(id).unwrap_or_default();
+        given.extend(places.zip(matches.get_raw(id).unwrap_or_default()).map(|(place, value)| (place, *id, value)));
+    }
+    given.sort_by_key(|(place, ..)| *place);
+    let mut options = O::default();
+    for (_, id, value) in given {
+        let refused = || Error::raw(ErrorKind::ValueValidation, format!("invalid value {value:?} for {id}"));
+        options.set(id, Some(value)).ok_or_else(refused)?;
+    }
+    Ok(options)
 }
 
 struct Line<'a, O> {

@@ -31,26 +31,26 @@ pub(crate) fn views(
     cgroup: Option<&Cgroup>,
 ) -> Result<Vec<(String, View)>, Fault> {
     let hierarchies = target.map_or_else(Hierarchies::discover, Hierarchies::of_process)?;
+    let is_first = is_in_first_namespace(Kind::Cgroup) == Some(true);
     let view = |hierarchy: &Hierarchy| match (target, joined.contains(Kind::Cgroup)) {
-        (None, _) => own(hierarchy),
-        (Some(_), false) => of_our_namespace(hierarchy),
+        (None, _) => own(hierarchy, is_first),
+        (Some(_), false) => of_our_namespace(hierarchy, is_first),
         (Some(_), true) => of_theirs(hierarchy, cgroup),
     };
     Ok(hierarchies.iter().map(|hierarchy| (hierarchy.controllers.join(","), view(hierarchy))).collect())
 }
 
-fn own(hierarchy: &Hierarchy) -> View {
+fn own(hierarchy: &Hierarchy, is_first: bool) -> View {
     if !is_proper(hierarchy.own_path()) {
-        return of_our_namespace(hierarchy);
+        return of_our_namespace(hierarchy, is_first);
     }
     let opened = hierarchy.open(hierarchy.own_path());
     opened.map_or(View::Nothing, |group| View::Group(group.shown().to_owned()))
 }
 
-/// Returns the view of our own namespace. In the first one nothing is mounted: a new mount of cgroup v2 there would change
+/// Returns the view of our own namespace, which may be the machine's first. There nothing is mounted: a new mount of cgroup v2 there would change
 /// the options of all its mounts.
-fn of_our_namespace(hierarchy: &Hierarchy) -> View {
-    let is_first = is_in_first_namespace(Kind::Cgroup) == Some(true);
+fn of_our_namespace(hierarchy: &Hierarchy, is_first: bool) -> View {
     if is_first || hierarchy.is_whole() == Some(true) { View::Nothing } else { View::Namespace }
 }
 

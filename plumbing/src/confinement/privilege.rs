@@ -34,7 +34,7 @@ pub use capabilities::{
     DEFAULT_CAPABILITIES, DOCKER_CAPABILITIES, PODMAN_CAPABILITIES, bounding, capability_names, capability_set,
     hand_on_capabilities, holds, keep_capabilities, raise_permitted,
 };
-use capabilities::{bound, held};
+use capabilities::{EVERY_CAPABILITY, bound, bounding_within, held};
 pub use identity::{change as change_identity, is_mapped, setgroups_is_denied};
 pub use keyring::renew as renew_session_keyring;
 pub use oom::set_oom_score_adj;
@@ -54,8 +54,8 @@ impl Process {
         let wanted = Wanted::new(self.capabilities.as_deref(), self.capability_sets.as_ref(), held, is_root)?;
         let mut rules = self.landlock.as_ref().map_or(Ok(None), Landlock::rules)?;
         wanted.bounding.map_or(Ok(()), bound)?;
-        // Sixty-four calls, which are only worth it for a filter.
-        let most = || wanted.bounding.unwrap_or(CapabilitySet::all()) & bounding();
+        // A call for each capability, which is only worth it for a filter.
+        let most = || bounding_within(wanted.bounding.unwrap_or(EVERY_CAPABILITY));
         self.rlimits.iter().try_for_each(ResourceLimit::set)?;
         if !self.no_new_privs {
             // The kernel then requires CAP_SYS_ADMIN for it, which the next steps may give up.

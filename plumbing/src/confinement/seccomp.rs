@@ -5,10 +5,14 @@
 
 mod action;
 mod architecture;
+#[cfg(target_arch = "x86_64")]
+mod compiled;
 mod few;
 mod policy;
 mod profile;
 mod program;
+
+use std::borrow::Cow;
 
 use nix::errno::Errno;
 use rustix::thread::CapabilitySet;
@@ -67,7 +71,7 @@ impl Seccomp {
 
     /// Installs the filter, for a command that may have at most these capabilities.
     pub(crate) fn enforce(&self, capabilities: CapabilitySet) -> Result<(), Fault> {
-        let (program, flags) = self.compile(capabilities)?;
+        let (program, flags) = self.program(capabilities)?;
         let shown = flag_names(flags);
         let text = format!("seccomp(SECCOMP_SET_MODE_FILTER, {shown}, {{len={}, filter=…}})", program.len());
         let why = match self {
@@ -75,6 +79,16 @@ impl Seccomp {
             Seccomp::Profile(_) => "only the system calls that the profile allows; seccomp(2)",
         };
         call("filter system calls", text, why, || set_seccomp_filter(&program, flags)).map_err(explain)
+    }
+
+    fn program(&self, capabilities: CapabilitySet) -> Result<(Cow<'static, [libc::sock_filter]>, u32), Fault> {
+        #[cfg(target_arch = "x86_64")]
+        if *self == Seccomp::Default
+            && let Some(program) = compiled::default_program(capabilities)
+        {
+            return Ok((program.into(), 0));
+        }
+        self.compile(capabilities).map(|(program, flags)| (program.into(), flags))
     }
 
     fn compile(&self, capabilities: CapabilitySet) -> Result<(Vec<libc::sock_filter>, u32), Fault> {

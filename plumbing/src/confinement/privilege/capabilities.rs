@@ -107,16 +107,20 @@ pub(super) fn held() -> Result<CapabilitySets, Fault> {
 }
 
 /// Removes everything else from the bounding set, including capabilities that only the kernel knows: it is asked one by
-/// one.
+/// one. What is wanted is not asked for.
 pub(super) fn bound(wanted: CapabilitySet) -> Result<(), Fault> {
-    for bit in 0..u64::BITS {
-        let capability = CapabilitySet::from_bits_retain(1 << bit);
+    let unwanted =
+        (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit)).filter(|bit| !wanted.contains(*bit));
+    for capability in unwanted {
         let is_in = match capability_is_in_bounding_set(capability) {
             // Above cap_last_cap: this kernel has no more.
             Err(rustix::io::Errno::INVAL) => return Ok(()),
-            answer => look("read the bounding set", format!("prctl(PR_CAPBSET_READ, {bit})"), || answer)?,
+            answer => {
+                let text = format!("prctl(PR_CAPBSET_READ, {})", capability.bits().trailing_zeros());
+                look("read the bounding set", text, || answer)?
+            }
         };
-        if is_in && !wanted.contains(capability) {
+        if is_in {
             drop_from_bounding_set(capability)?;
         }
     }
@@ -136,10 +140,20 @@ pub(super) fn empty_bounding_set() -> Result<(), Fault> {
     Ok(())
 }
 
+/// All bits, also those of capabilities that only a later kernel has.
+pub(super) const EVERY_CAPABILITY: CapabilitySet = CapabilitySet::from_bits_retain(u64::MAX);
+
 /// Returns the most that any program run from here on may have.
 pub fn bounding() -> CapabilitySet {
-    let all = (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit));
-    all.filter(|capability| capability_is_in_bounding_set(*capability).unwrap_or(false)).collect()
+    bounding_within(EVERY_CAPABILITY)
+}
+
+/// Returns which of these the bounding set contains, and asks the kernel only about them.
+pub(super) fn bounding_within(wanted: CapabilitySet) -> CapabilitySet {
+    let all = (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit)).filter(|bit| wanted.contains(*bit));
+    // The first number that is refused is above cap_last_cap.
+    let answers = all.map_while(|bit| capability_is_in_bounding_set(bit).ok().map(|is_in| (bit, is_in)));
+    answers.filter_map(|(bit, is_in)| is_in.then_some(bit)).collect()
 }
 
 fn drop_from_bounding_set(capability: CapabilitySet) -> Result<(), Fault> {

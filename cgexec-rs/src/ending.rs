@@ -5,7 +5,6 @@
 //! killing, a pid can become that of a stranger; so each process is opened first, and listed once more.
 
 use std::os::fd::AsFd;
-use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -50,26 +49,6 @@ impl Members {
         Ok(Members(members))
     }
 
-    /// Opens the directories of this path, which is relative to the mount points, in all hierarchies that have it.
-    pub(crate) fn of_path(path: &Path, hierarchies: &Hierarchies) -> Result<Members, Fault> {
-        let mut members = Vec::new();
-        let mut missing = None;
-        for hierarchy in hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()) {
-            let root = hierarchy.mount_root().unwrap_or(Path::new("/"));
-            match hierarchy.open(&root.join(path)) {
-                Ok(group) => members.push(Member { controllers: hierarchy.controllers.clone(), group }),
-                Err(fault) if fault.errno() == Some(Errno::ENOENT) => missing = Some(fault),
-                Err(fault) => return Err(fault),
-            }
-        }
-        members.sort_by_key(|member| member.group.version);
-        match (members.is_empty(), missing) {
-            (false, _) => Ok(Members(members)),
-            (true, Some(fault)) => Err(fault),
-            (true, None) => Err(Fault::new("cannot open the cgroup: no cgroup hierarchy is mounted here")),
-        }
-    }
-
     /// Returns each directory with its parent.
     pub(crate) fn with_parents(&self) -> Result<Vec<(&Member, Group)>, Fault> {
         let hierarchies = Hierarchies::discover()?;
@@ -87,8 +66,8 @@ impl Members {
         Ok(pairs)
     }
 
-    /// Opens the directories of the groups that a process is in, as far as they can be seen.
-    pub(crate) fn of_process(hierarchies: &Hierarchies) -> Result<Members, Fault> {
+    /// Opens the directories of the own groups of `hierarchies`, as far as they can be seen.
+    pub(crate) fn of_own(hierarchies: &Hierarchies) -> Result<Members, Fault> {
         let mut members = Vec::new();
         for hierarchy in hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()) {
             match hierarchy.open(hierarchy.own_path()) {
@@ -98,7 +77,7 @@ impl Members {
         }
         members.sort_by_key(|member| member.group.version);
         if members.is_empty() {
-            return Err(Fault::new("cannot find the cgroups of the process: none of its hierarchies can be seen here"));
+            return Err(Fault::new("cannot find the cgroup: none of its hierarchies can be seen here"));
         }
         Ok(Members(members))
     }

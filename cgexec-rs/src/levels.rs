@@ -70,6 +70,11 @@ pub(crate) fn tallies(levels: &[Level]) -> Result<Vec<Tally>, Fault> {
 }
 
 impl Level {
+    /// Returns the directory of the group.
+    pub(crate) fn member(&self) -> &Member {
+        &self.member
+    }
+
     fn tally(&self) -> Result<Tally, Fault> {
         let Member { group, .. } = &self.member;
         let mut tally = Tally {

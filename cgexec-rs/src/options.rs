@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use plumbing::command_line::manual::after_help;
-use plumbing::command_line::options::Narration;
+use plumbing::command_line::options::{Narration, of_os};
 use plumbing::command_line::ordinary::Ordinary;
 use plumbing::command_line::units::{self, Limit};
+use plumbing::find::PidOrName;
 
 use crate::limit_options::LimitOptions;
 
@@ -19,8 +20,9 @@ const EXAMPLES: &str = "
   cgexec-rs -g memory,cpu:/batch -- ./job           run in an existing cgroup
   unshare-rs --hold --mount --pid --cgroup | cgexec-rs --pipe --memory 1G | nsenter-rs --pipe --rm -- sh
   cgexec-rs --show --json 4242                      limits and usage of a process
-  cgexec-rs --why 4242                              which limits hold for a process, and whose they are
-  cgexec-rs --cgroup /box/web --freeze              stop a group; --thaw, --kill, --remove and others likewise
+  cgexec-rs --why web                               which limits hold for a container, and whose they are
+  cgexec-rs --freeze web                            stop a container; --thaw, --kill, --remove and others likewise
+  cgexec-rs --cgroup /box/web --memory 512M -- sh   run in a cgroup that is made if it is missing, and kept
   cgexec-rs --gc                                    remove what killed runs left behind
 ";
 
@@ -44,9 +46,13 @@ pub struct Options {
     #[arg(short = 'g', value_name = "CONTROLLERS:PATH", help_heading = "Existing groups")]
     pub(crate) group: Vec<OsString>,
 
-    /// Existing cgroup for the verb, in every hierarchy that has it; without a verb: set the given limits there
+    /// Cgroup for the verb or view, in every hierarchy that has it; without one: set the given limits there. With
+    /// COMMAND: run it there; the cgroup is made if it is missing, and kept
     #[arg(long, value_name = "PATH", help_heading = "Verbs")]
     pub(crate) cgroup: Option<PathBuf>,
+    /// The cgroup of this process or container, instead of --cgroup
+    #[arg(long, value_name = "PID|NAME", value_parser = of_os(PidOrName::read), help_heading = "Verbs")]
+    pub(crate) target: Option<PidOrName>,
     /// Stop all processes of the group, and wait until they have stopped
     #[arg(long, help_heading = "Verbs")]
     pub(crate) freeze: bool,
@@ -96,10 +102,11 @@ pub struct Options {
     /// Time between TERM and KILL (needs --max-time); default: 5s
     #[arg(long, value_name = "TIME", value_parser = units::milliseconds, help_heading = "Report")]
     pub(crate) grace: Option<u64>,
-    /// Show cgroups, limits and usage of this process or of PID; with --pipe, add them to each record
+    /// Show cgroups, limits and usage of this process, or of a PID or NAME; with --pipe, add them to each record
     #[arg(long, help_heading = "Report")]
     pub(crate) show: bool,
-    /// Print the limits that hold for this process or for PID, which group sets each, and what they have done
+    /// Print the limits that hold for this process, or for a PID or NAME, which group sets each, and what they have done;
+    /// with --pipe, add them to each record
     #[arg(long, help_heading = "Report")]
     pub(crate) why: bool,
     /// Remove cgroups that killed runs left behind, in all hierarchies, and print their paths
@@ -111,7 +118,7 @@ pub struct Options {
 
     #[command(flatten)]
     pub(crate) narration: Narration,
-    /// Command and its arguments; with --show and --why: a PID; with --move: PIDs
+    /// Command and its arguments; with a verb or a view: a PID, or the NAME of a container; with --move: PIDs
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }

@@ -93,6 +93,20 @@ pub(crate) fn can_enable(parent: &Parent, controller: &str) -> bool {
     facts.and_then(|facts| fitness(&facts, &wanted).map_err(Fault::new)).is_ok_and(|new| !new.is_empty())
 }
 
+/// Returns the controllers that a group must still enable so that groups in it can be limited; fails if it cannot.
+pub(crate) fn missing(group: &Group, controllers: &[String]) -> Result<Vec<String>, Fault> {
+    if controllers.is_empty() || group.dir().is_none() {
+        return Ok(controllers.to_vec());
+    }
+    fitness(&Facts::read(group)?, controllers).map_err(|reason| {
+        Fault::new(format!(
+            "cannot limit with the {} controller: {} {reason}",
+            controllers.join(" and "),
+            group.shown().display()
+        ))
+    })
+}
+
 /// The properties of a v2 group that decide.
 #[derive(Debug, Default)]
 struct Facts {

@@ -18,7 +18,7 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open};
 use crate::existing::{self, Existing};
 use crate::limit_set::Limits;
 use crate::sites::{Counting, Manner};
-use crate::{ephemeral, membership, request};
+use crate::{ephemeral, kept, membership, request};
 
 /// The group to run in.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) enum Place {
     Ephemeral { limits: Limits, name: Option<OsString>, leaf: bool },
     /// Groups that exist already.
     Existing(Vec<Existing>),
+    /// A group that is made if it is missing, and kept.
+    Kept { group: Existing, limits: Limits },
 }
 
 impl Place {
@@ -45,6 +47,7 @@ impl Place {
                 membership::join(&own(hierarchies, (limits, limited(*leaf)), name.as_ref())?, hierarchies)
             }
             Place::Existing(groups) => membership::join_all(&existing::open(groups, hierarchies)?),
+            Place::Kept { group, limits } => kept::enter(group, limits, hierarchies),
         }
     }
 
@@ -57,7 +60,9 @@ impl Place {
             Place::Unchanged => {
                 own(hierarchies, (&Limits::default(), Manner { counting: Counting::All, leaf: false }), None)
             }
-            Place::Existing(_) => Err(Fault::usage("a report needs a new group, and -g names an existing one")),
+            Place::Existing(_) | Place::Kept { .. } => {
+                Err(Fault::usage("a report needs a new group, which is removed after the command"))
+            }
         }
     }
 
@@ -74,7 +79,9 @@ impl Place {
                 )
             }
             Place::Existing(groups) => usage::describe(existing::open(groups, hierarchies)?.iter()),
-            Place::Unchanged => Err(Fault::new("cannot describe the cgroup: no group was asked for")),
+            Place::Unchanged | Place::Kept { .. } => {
+                Err(Fault::new("cannot describe the cgroup: no group was asked for"))
+            }
         }
     }
 }

@@ -14,10 +14,10 @@ use plumbing::{Fault, Status};
 
 use crate::counters::Counters;
 use crate::ending::Members;
-use crate::existing::Existing;
 use crate::options::Options;
 use crate::place::Place;
 use crate::report::{Output, Report, Wish};
+use crate::subject::{self, Subject};
 use crate::supervise::TimeLimit;
 use crate::verbs::Verb;
 use crate::{cgroup_namespace, leftovers, levels, request, show, supervise, verbs, verdict, why};
@@ -40,12 +40,16 @@ pub(crate) enum Action {
     Assign { place: Place, keep_on_error: bool },
     /// `--pipe --show`: add limits and usage to each record.
     ShowRecords,
-    /// `--show`: print limits and usage of a process.
-    Show { pid: Option<i32>, json: bool },
-    /// `--why`: print which limits hold for a process, and what they have done.
-    Why { pid: Option<i32>, json: bool },
-    /// `--cgroup`: change a group that exists.
-    Change { verb: Verb, group: Existing, patience: Duration },
+    /// `--pipe --why`: add the limits that hold to each record.
+    WhyRecords,
+    /// `--show`: print limits and usage of a process or a group.
+    Show { subject: Subject, json: bool },
+    /// `--why`: print which limits hold for a process or a group, and what they have done.
+    Why { subject: Subject, json: bool },
+    /// A verb, or limits: change a group that exists.
+    Change { verb: Verb, subject: Subject, patience: Duration },
+    /// `--pipe` with a verb: change the group of the container of each record.
+    ChangeRecords { verb: Verb, patience: Duration },
     /// `--gc`: remove what killed runs left behind.
     Collect { json: bool },
 }
@@ -69,9 +73,15 @@ impl Plan {
             Action::Supervise { place, command, time_limit, wish } => supervise(place, command, *time_limit, wish),
             Action::Assign { place, keep_on_error } => pipe::filter(*keep_on_error, |stage| assign(place, stage)),
             Action::ShowRecords => pipe::inspect(show::add),
-            Action::Show { pid, json } => startup::print(&show::text(*pid, *json)?),
-            Action::Why { pid, json } => startup::print(&why::text(*pid, *json)?),
-            Action::Change { verb, group, patience } => verbs::apply(verb, group, *patience),
+            Action::WhyRecords => pipe::inspect(why::add),
+            Action::Show { subject, json } => startup::print(&show::text(subject, *json)?),
+            Action::Why { subject, json } => startup::print(&why::text(subject, *json)?),
+            Action::Change { verb, subject, patience } => {
+                verbs::apply(verb, &subject.to_change()?, *patience).map(|()| Status::SUCCESS)
+            }
+            Action::ChangeRecords { verb, patience } => {
+                pipe::inspect(|_, target| verbs::apply(verb, &subject::of_record(target)?, *patience))
+            }
             Action::Collect { json } => collect(*json),
         }
     }

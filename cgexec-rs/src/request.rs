@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use plumbing::Fault;
 use plumbing::command_line::units::Limit;
+use plumbing::find::PidOrName;
 use plumbing::pipeline::record::{Cgroup, Record};
+use plumbing::text::Text;
 
+use crate::exclusions;
 use crate::existing::Existing;
 use crate::limit_set::Limits;
 use crate::options::Options;
 use crate::place::Place;
 use crate::plan::{Action, Plan};
 use crate::report::{self, Wish};
+use crate::subject::Subject;
 use crate::supervise::TimeLimit;
 use crate::verbs::Verb;
 
@@ -23,31 +27,48 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Returns the plan that the options ask for.
 pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
     let limits = Limits::parse(&options.limits)?;
-    require(&options, &limits)?;
+    exclusions::require(&options, &limits)?;
     let narration = options.narration;
-    if let Some(path) = options.cgroup.as_deref() {
-        let group = Existing::of_path(path)?;
-        let patience = options.timeout.map_or(PATIENCE, Duration::from_millis);
-        return Ok(Plan { narration, action: Action::Change { verb: verb(&options, limits)?, group, patience } });
-    }
+    let json = options.json;
     let action = match (options.show, options.pipe) {
-        _ if options.why => Action::Why { pid: shown_pid("--why", &options.command)?, json: options.json },
-        _ if options.gc => Action::Collect { json: options.json },
+        _ if !verbs(&options).is_empty() => change(&options)?,
+        _ if options.gc => Action::Collect { json },
+        (_, true) if options.why => Action::WhyRecords,
+        _ if options.why => Action::Why { subject: viewed("--why", &options)?, json },
         (true, true) => Action::ShowRecords,
-        (true, false) => Action::Show { pid: shown_pid("--show", &options.command)?, json: options.json },
+        (true, false) => Action::Show { subject: viewed("--show", &options)?, json },
         (false, true) => Action::Assign { place: place(&options, limits)?, keep_on_error: options.keep_on_error },
-        (false, false) if options.command.is_empty() => return Err(Fault::usage("a command is missing")),
-        (false, false) if supervision(&options).is_some() => supervise(options, limits)?,
-        (false, false) => Action::Run { place: place(&options, limits)?, command: options.command },
+        (false, false) => run(options, limits)?,
     };
     Ok(Plan { narration, action })
+}
+
+/// Returns the action of a command line that has neither a verb nor a view: a command, or limits of a group that exists.
+fn run(options: Options, limits: Limits) -> Result<Action, Fault> {
+    let named = given(&options)?;
+    match (named, options.command.is_empty()) {
+        (None, true) => Err(Fault::usage("a command is missing")),
+        (Some(_), true) if limits.is_empty() => Err(Fault::usage(format!(
+            "{} needs a verb such as --freeze or --kill, a limit such as --memory, or a command",
+            if options.target.is_some() { "--target" } else { "--cgroup" }
+        ))),
+        (Some(subject), true) => Ok(Action::Change { verb: Verb::Set(limits), subject, patience: PATIENCE }),
+        (Some(Subject::Path(group)), false) => {
+            Ok(Action::Run { place: Place::Kept { group, limits }, command: options.command })
+        }
+        (Some(_), false) => {
+            Err(Fault::usage("--target takes a verb or limits, and no COMMAND; -g joins an existing group"))
+        }
+        (None, false) if supervision(&options).is_some() => supervise(options, limits),
+        (None, false) => Ok(Action::Run { place: place(&options, limits)?, command: options.command }),
+    }
 }
 
 /// How long a verb waits, if `--timeout` does not say another time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The verbs, each with its option.
-fn verbs(options: &Options) -> Vec<&'static str> {
+pub(crate) fn verbs(options: &Options) -> Vec<&'static str> {
     let all = [
         ("--freeze", options.freeze),
         ("--thaw", options.thaw),
@@ -59,16 +80,64 @@ fn verbs(options: &Options) -> Vec<&'static str> {
     all.into_iter().filter(|(_, is_given)| *is_given).map(|(option, _)| option).collect()
 }
 
-fn verb(options: &Options, limits: Limits) -> Result<Verb, Fault> {
+/// Returns the group that `--cgroup` or `--target` names.
+fn given(options: &Options) -> Result<Option<Subject>, Fault> {
+    Ok(match (&options.cgroup, &options.target) {
+        (Some(path), _) => Some(Subject::Path(Existing::of_path(path)?)),
+        (None, target) => target.clone().map(Subject::Process),
+    })
+}
+
+/// Returns the group of a verb or a view: that of `--cgroup`, of `--target` or of the only operand.
+fn subject(option: &str, options: &Options) -> Result<Option<Subject>, Fault> {
+    let named = given(options)?;
+    match (&options.command[..], named) {
+        ([], named) => Ok(named),
+        ([word], None) => {
+            let process = PidOrName::read(word);
+            let wrong =
+                |valid| Fault::usage(format!("{option} does not take '{}': {valid}", Text::from(&**word).shown()));
+            process.map(|process| Some(Subject::Process(process))).map_err(wrong)
+        }
+        ([word, ..], Some(_)) | ([_, word, ..], None) => {
+            let word = Text::from(&**word).shown();
+            let why = if word.starts_with('-') { "options come before it" } else { "only one at a time" };
+            Err(Fault::usage(format!(
+                "{option} takes one process, container or group, and no '{word}' after it: {why}"
+            )))
+        }
+    }
+}
+
+fn viewed(option: &str, options: &Options) -> Result<Subject, Fault> {
+    Ok(subject(option, options)?.unwrap_or(Subject::Ourselves))
+}
+
+/// Returns the action of a verb.
+fn change(options: &Options) -> Result<Action, Fault> {
+    let patience = options.timeout.map_or(PATIENCE, Duration::from_millis);
+    let verb = verb(options)?;
+    let option = verbs(options)[0];
+    if options.pipe {
+        return match verb {
+            Verb::Move(_) => Err(Fault::usage("--move cannot be used with --pipe")),
+            verb => Ok(Action::ChangeRecords { verb, patience }),
+        };
+    }
+    let subject = if options.move_pids { given(options)? } else { subject(option, options)? };
+    let needed = if options.move_pids {
+        "--cgroup PATH"
+    } else {
+        "the PID of a process, the NAME of a container, or --cgroup PATH"
+    };
+    let subject = subject.ok_or_else(|| Fault::usage(format!("{option} needs {needed}")))?;
+    Ok(Action::Change { verb, subject, patience })
+}
+
+fn verb(options: &Options) -> Result<Verb, Fault> {
     let given = verbs(options);
     if let [one, other, ..] = given[..] {
         return Err(Fault::usage(format!("{one} cannot be used with {other}")));
-    }
-    if let (Some(verb), Some(limit)) = (given.first(), limits.first()) {
-        return Err(Fault::usage(format!("{verb} cannot be used with --{limit}")));
-    }
-    if !options.move_pids && !options.command.is_empty() {
-        return Err(Fault::usage("--cgroup takes a verb or limits, and no COMMAND; -g joins an existing group"));
     }
     Ok(match given.first() {
         Some(&"--freeze") => Verb::Freeze,
@@ -76,14 +145,10 @@ fn verb(options: &Options, limits: Limits) -> Result<Verb, Fault> {
         Some(&"--kill") => Verb::Kill,
         Some(&"--move") => Verb::Move(pids(&options.command)?),
         Some(&"--remove") => Verb::Remove,
-        Some(_) => match options.reclaim {
+        _ => match options.reclaim {
             Some(Limit::Amount(bytes)) => Verb::Reclaim(bytes),
             _ => return Err(Fault::usage("--reclaim takes a size such as 64M")),
         },
-        None if limits.is_empty() => {
-            return Err(Fault::usage("--cgroup needs a verb such as --freeze or --kill, or a limit such as --memory"));
-        }
-        None => Verb::Set(limits),
     })
 }
 
@@ -101,7 +166,7 @@ fn pids(words: &[OsString]) -> Result<Vec<i32>, Fault> {
 }
 
 /// Returns an option that needs us outside of the group.
-fn supervision(options: &Options) -> Option<&'static str> {
+pub(crate) fn supervision(options: &Options) -> Option<&'static str> {
     let all = [
         ("--report", options.report.is_some()),
         ("--suggest", options.suggest),
@@ -142,84 +207,6 @@ pub(crate) fn refuse_second(record: &Record) -> Result<(), Fault> {
             record.shown_name(),
             cgroup.path.shown()
         ))),
-    }
-}
-
-/// Checks which options need others, and which exclude others. The errors name both; clap's do not, since it drops a
-/// requirement that conflicts with a given argument, and does not name the option that has the requirement.
-fn require(options: &Options, limits: &Limits) -> Result<(), Fault> {
-    exclude(options, limits)?;
-    needs(options, limits)
-}
-
-fn exclude(options: &Options, limits: &Limits) -> Result<(), Fault> {
-    let limit = limits.first().map(|option| format!("--{option}"));
-    let given = |option: &'static str, is_given: bool| is_given.then(|| option.to_owned());
-    let (show, gc, pipe) = (given("--show", options.show), given("--gc", options.gc), given("--pipe", options.pipe));
-    let why = given("--why", options.why);
-    let cgroup = given("--cgroup", options.cgroup.is_some());
-    let group = given("-g", !options.group.is_empty());
-    let json = given("--json", options.json);
-    let supervised = supervision(options).map(str::to_owned);
-    let command = given("COMMAND", !options.command.is_empty());
-    for (one, others) in [
-        (&gc, &[&limit, &group, &pipe, &show, &supervised, &command][..]),
-        (&supervised, &[&pipe, &show, &group]),
-        (&given("--leaf", options.leaf), &[&pipe, &cgroup]),
-        (&cgroup, &[&why, &show, &gc, &group, &pipe, &supervised, &json, &given("--name", options.name.is_some())]),
-        (&why, &[&limit, &group, &pipe, &show, &gc, &supervised]),
-        (&show, &[&limit, &group, &given("--keep-on-error", options.keep_on_error)]),
-        (&group, &[&limit]),
-        (&pipe, &[&command, &json]),
-    ] {
-        if let (Some(one), Some(other)) = (one, others.iter().find_map(|other| other.as_ref())) {
-            return Err(Fault::usage(format!("{one} cannot be used with {other}")));
-        }
-    }
-    Ok(())
-}
-
-fn needs(options: &Options, limits: &Limits) -> Result<(), Fault> {
-    let verbs = verbs(options);
-    let verb = verbs.first().copied();
-    let has_group = limits.first().is_some() || supervision(options).is_some();
-    for (given, option, is_met, needed) in [
-        (options.keep_on_error, "--keep-on-error", options.pipe, "--pipe"),
-        (
-            options.json,
-            "--json",
-            options.show || options.why || options.gc || options.report.is_some(),
-            "--show, --why, --report or --gc",
-        ),
-        (verb.is_some(), verb.unwrap_or("a verb"), options.cgroup.is_some(), "--cgroup"),
-        (options.timeout.is_some(), "--timeout", options.cgroup.is_some(), "--cgroup"),
-        (options.grace.is_some(), "--grace", options.max_time.is_some(), "--max-time"),
-        (options.leaf, "--leaf", has_group, "a limit such as --memory or --pids, or --report"),
-        (options.name.is_some(), "--name", has_group, "a limit such as --memory, --swap, --pids or --cpus"),
-    ] {
-        if given && !is_met {
-            return Err(Fault::usage(format!("{option} needs {needed}")));
-        }
-    }
-    Ok(())
-}
-
-/// Parses the operand of `--show` and `--why`: at most one pid.
-fn shown_pid(option: &str, operands: &[OsString]) -> Result<Option<i32>, Fault> {
-    let wrong = |word: &OsStr| {
-        Fault::usage(format!(
-            "{option} takes the pid of a process, not '{}'; expected a number such as 4242 (of a container, \
-             nsenter-rs --find NAME --json prints it)",
-            word.display()
-        ))
-    };
-    match operands {
-        [] => Ok(None),
-        [word] => match word.to_str().and_then(|word| word.parse().ok()) {
-            Some(pid) if pid > 0 => Ok(Some(pid)),
-            _ => Err(wrong(word)),
-        },
-        [_, second, ..] => Err(wrong(second)),
     }
 }
 
@@ -269,6 +256,10 @@ mod tests {
             ("--gc true", "--gc", "COMMAND"),
             ("--gc --show", "--gc", "--show"),
             ("--gc --pipe", "--gc", "--pipe"),
+            ("--freeze --pids 3 web", "--freeze", "--pids"),
+            ("--freeze --kill web", "--freeze", "--kill"),
+            ("--pipe --freeze web", "--pipe", "COMMAND"),
+            ("--cgroup /a --target web --kill", "--cgroup", "--target"),
             ("--name web true", "--name", "--memory"),
             ("--pipe --show --json", "--json", "--pipe"),
         ] {
@@ -283,8 +274,14 @@ mod tests {
             ("--memory 12Q true", "1.5G"),
             ("--pids many true", "100"),
             ("--cpus 0 true", "150%"),
-            ("--show web", "4242"),
-            ("--show 1 2", "4242"),
+            ("--show 0", "4242"),
+            ("--show web --json", "options come before"),
+            ("--show web other", "no 'other'"),
+            ("--cgroup /a --freeze web", "no 'web'"),
+            ("--freeze", "the NAME of a container"),
+            ("--kill --cgroup ..", "/box/web"),
+            ("--move 3", "--cgroup PATH"),
+            ("--target web true", "-g"),
             ("--memory 1M --name a/b true", "without /"),
             ("-g memory true", "CONTROLLERS:PATH"),
             ("--memory 1M", "a command is missing"),

@@ -9,29 +9,72 @@ use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::command_line::columns::aligned;
 use plumbing::command_line::units::{bytes, percent};
 use plumbing::pipeline::assembly;
-use plumbing::pipeline::record::{Cgroup, Record, Usage};
+use plumbing::pipeline::record::{Cgroup, Member, Record, Usage};
 use plumbing::process::target::Target;
 use plumbing::{Fault, narrate};
+use serde::Serialize;
+
+use crate::ending::Members;
+use crate::subject::Subject;
+use crate::{effective, levels, why};
+
+/// The limits and the usage of groups.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    usage: Usage,
+    effective: effective::All,
+}
+
+impl Member for Shown {
+    const KEY: &'static str = Usage::KEY;
+}
 
 /// Adds groups, limits and usage to the record of a process.
 pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {
     let recorded: Option<Cgroup> = record.member()?;
     let shown = match recorded {
-        Some(recorded) if assembly::has_mark(target)? => Usage::of_cgroup(&recorded, &Hierarchies::discover()?)?,
-        _ => Usage::of_process(target)?,
+        Some(recorded) if assembly::has_mark(target)? => {
+            let hierarchies = Hierarchies::discover()?;
+            let usage = Usage::of_cgroup(&recorded, &hierarchies)?;
+            let members = Members::open(&recorded, &hierarchies)?;
+            Shown { usage, effective: effective::of(&levels::above(&members, &hierarchies))? }
+        }
+        _ => of(&Hierarchies::of_process(target)?)?,
     };
     record.set_member(&shown)
 }
 
-/// Returns the report on process `pid`, or on our own, as a table or as JSON.
-pub(crate) fn text(pid: Option<i32>, json: bool) -> Result<String, Fault> {
-    let target = Target::of_pid(pid.unwrap_or(std::process::id() as i32))?;
-    let shown = Usage::of_process(&target)?;
+fn of(hierarchies: &Hierarchies) -> Result<Shown, Fault> {
+    let usage = Usage::of_hierarchies(hierarchies)?;
+    let members = Members::of_own(hierarchies)?;
+    Ok(Shown { usage, effective: effective::of(&levels::above(&members, hierarchies))? })
+}
+
+/// Returns the report on a process or a group, as a table or as JSON.
+pub(crate) fn text(subject: &Subject, json: bool) -> Result<String, Fault> {
+    let mut shown = of(&subject.to_view()?)?;
+    if let Subject::Path(_) = subject {
+        // A hierarchy in which nobody has made the group limits and counts nothing.
+        let all = Hierarchies::discover()?;
+        shown.usage.unreadable.retain(|controller, _| all.of(controller).is_err());
+    }
     if !json {
         // The table has room for a question mark only.
-        shown.unreadable.values().collect::<BTreeSet<_>>().into_iter().for_each(narrate::remark);
+        shown.usage.unreadable.values().collect::<BTreeSet<_>>().into_iter().for_each(narrate::remark);
     }
-    if json { plumbing::json::line("the cgroup's limits and usage", &shown) } else { Ok(table(&shown)) }
+    if json {
+        return plumbing::json::line("the cgroup's limits and usage", &shown);
+    }
+    let limits = if shown.effective.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "\nlimits that hold, with those of the groups above:\n{}",
+            why::limits(&shown.effective, |_| "-".to_owned())
+        )
+    };
+    Ok(format!("{}{limits}", table(&shown.usage)))
 }
 
 fn table(shown: &Usage) -> String {

@@ -152,12 +152,12 @@ fn unlimited(hierarchy: &Hierarchy) -> Result<Site, Fault> {
     Ok(Site { parent, from, controllers, settings, is_needed: false })
 }
 
-fn is_cpuset_v1(hierarchy: &Hierarchy) -> bool {
+pub(crate) fn is_cpuset_v1(hierarchy: &Hierarchy) -> bool {
     hierarchy.controllers.iter().any(|name| name == "cpuset")
 }
 
 /// Returns settings that copy the CPUs and memory nodes of the parent, except those that `settings` set.
-fn same_cpus(parent: &Group, settings: &[Setting]) -> Result<Vec<Setting>, Fault> {
+pub(crate) fn same_cpus(parent: &Group, settings: &[Setting]) -> Result<Vec<Setting>, Fault> {
     let mut same = Vec::new();
     for file in ["cpuset.cpus", "cpuset.mems"] {
         if !settings.iter().any(|setting| setting.file == file) {

@@ -13,11 +13,10 @@ use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
 use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::Hierarchies;
-use plumbing::{Fault, Status, narrate};
+use plumbing::{Fault, narrate};
 use rustix::process::getpid;
 
 use crate::ending::{self, Members};
-use crate::existing::Existing;
 use crate::limit_set::Limits;
 use crate::refusal::explain;
 use crate::supervise::{open_events, wait_for};
@@ -42,10 +41,9 @@ pub(crate) enum Verb {
     Set(Limits),
 }
 
-/// Applies a verb to the group, and waits until it is done.
-pub(crate) fn apply(verb: &Verb, group: &Existing, patience: Duration) -> Result<Status, Fault> {
-    let hierarchies = Hierarchies::discover()?;
-    let members = Members::of_path(group.path(), &hierarchies)?;
+/// Applies a verb to the own groups of `hierarchies`, and waits until it is done.
+pub(crate) fn apply(verb: &Verb, hierarchies: &Hierarchies, patience: Duration) -> Result<(), Fault> {
+    let members = Members::of_own(hierarchies)?;
     let deadline = Instant::now() + patience;
     match verb {
         Verb::Freeze => refuse_own(&members, "freeze").and_then(|()| freeze(&members, true, deadline)),
@@ -54,9 +52,8 @@ pub(crate) fn apply(verb: &Verb, group: &Existing, patience: Duration) -> Result
         Verb::Move(pids) => pids.iter().try_for_each(|pid| move_process(&members, *pid)),
         Verb::Reclaim(bytes) => reclaim(&members, *bytes),
         Verb::Remove => remove(&members),
-        Verb::Set(limits) => set(limits, group, &hierarchies),
-    }?;
-    Ok(Status::SUCCESS)
+        Verb::Set(limits) => set(limits, hierarchies),
+    }
 }
 
 /// Refuses a group that we are in: nobody would thaw us, and a shell that is killed with its group is no answer.
@@ -207,14 +204,18 @@ fn remove(members: &Members) -> Result<(), Fault> {
 }
 
 /// Sets limits of the group, each in the hierarchy of its controller.
-fn set(limits: &Limits, group: &Existing, hierarchies: &Hierarchies) -> Result<(), Fault> {
-    let limits = limits.clone().resolved()?;
+fn set(limits: &Limits, groups: &Hierarchies) -> Result<(), Fault> {
+    let (limits, all) = (limits.clone().resolved()?, Hierarchies::discover()?);
     let mut settings = Vec::new();
     for controller in limits.controllers() {
-        let hierarchy = sites::hierarchy_of(hierarchies, &controller)?;
-        let root = hierarchy.mount_root().unwrap_or(std::path::Path::new("/"));
-        let opened = hierarchy.open(&root.join(group.path()))?;
-        settings.push((opened, limits.settings(&controller, hierarchy.version)?));
+        let hierarchy = sites::hierarchy_of(&all, &controller)?;
+        let Some(own) = groups.iter().find(|known| known.controllers == hierarchy.controllers) else {
+            return Err(Fault::new(format!(
+                "cannot set a limit of the {controller} controller: the group is not in the {} hierarchy",
+                hierarchy.name()
+            )));
+        };
+        settings.push((own.open(own.own_path())?, limits.settings(&controller, own.version)?));
     }
     for (group, settings) in &settings {
         settings.iter().try_for_each(|setting| ephemeral::apply(group, setting))?;

@@ -1,4 +1,4 @@
-//! `--why`: which limits hold for a process, which group sets each, and which of them have acted so far. Changes nothing.
+//! `--why`: which limits hold for a process or a group, which group sets each, and which of them have acted so far. Changes nothing.
 //! `proc_pid_cgroup(5)`.
 //!
 //! The surprise: the limit that holds is the smallest one of the group and of all groups above it, and none of the files
@@ -9,24 +9,27 @@ use std::collections::BTreeMap;
 use plumbing::Fault;
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::command_line::columns::aligned;
-use plumbing::command_line::units::{bytes, percent};
+use plumbing::command_line::units::bytes;
+use plumbing::pipeline::record::{Cgroup, Member, Record};
 use plumbing::process::target::Target;
-use plumbing::text::Text;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::json;
 
 use crate::counters::{self, Counters};
+use crate::effective;
 use crate::ending::Members;
-use crate::levels::{self, Tally};
+use crate::levels;
+use crate::subject::{self, Subject};
 use crate::verdict::{self, Verdict};
 
-/// The limits that hold for a process, and what they have done.
+/// The limits that hold for a group, and what they have done.
 #[derive(Debug, Serialize)]
 struct Why {
-    pid: i32,
-    /// By the v2 file of the limit.
-    effective: BTreeMap<&'static str, Effective>,
-    /// What the process's group has used since it was made.
+    /// The process, if one was named by its pid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<i32>,
+    effective: effective::All,
+    /// What the group has used since it was made.
     #[serde(flatten)]
     counters: Counters,
     /// The share of the last ten seconds in which a task of the group waited, in percent; by resource.
@@ -35,75 +38,47 @@ struct Why {
     verdict: Verdict,
 }
 
-/// A limit that holds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct Effective {
-    value: Value,
-    /// The group that sets it.
-    group: Text,
-    /// How often it has acted there, since that group was made; absent if the kernel does not count it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    events: Option<u64>,
+/// Returns the report on a process or a group, as a table or as JSON.
+pub(crate) fn text(subject: &Subject, json: bool) -> Result<String, Fault> {
+    let why = of(&subject.to_view()?, subject.pid())?;
+    if json { plumbing::json::line("the limits of the group", &why) } else { Ok(why.table()) }
 }
 
-/// Returns the report on process `pid`, or on our own, as a table or as JSON.
-pub(crate) fn text(pid: Option<i32>, json: bool) -> Result<String, Fault> {
-    let target = Target::of_pid(pid.unwrap_or(std::process::id() as i32))?;
-    let hierarchies = Hierarchies::of_process(&target)?;
-    let members = Members::of_process(&hierarchies)?;
-    let tallies = levels::tallies(&levels::above(&members, &hierarchies))?;
-    let counters = Counters::of(&members)?;
-    let why = Why {
-        pid: target.pid(),
-        effective: effective(&tallies),
-        waiting: counters::waiting(&members)?,
-        verdict: verdict::judge(&counters, &tallies, None),
-        counters,
-    };
-    if json { plumbing::json::line("the limits of the process", &why) } else { Ok(why.table()) }
-}
-
-/// Returns the smallest limit of each kind, with the lowest group that has it.
-fn effective(tallies: &[Tally]) -> BTreeMap<&'static str, Effective> {
-    let mut effective = BTreeMap::new();
-    let mut least = |file, limit: fn(&Tally) -> Option<u64>, events: fn(&Tally) -> Option<u64>| {
-        let limited = tallies.iter().filter(|tally| limit(tally).is_some());
-        if let Some(tally) = limited.min_by_key(|tally| limit(tally))
-            && let (Some(value), Some(group)) = (limit(tally), tally.group.clone())
-        {
-            effective.insert(file, Effective { value: value.into(), group, events: events(tally) });
-        }
-    };
-    least("memory.max", |tally| tally.memory_max, |tally| (tally.version == 2).then_some(tally.oom));
-    least("memory.high", |tally| tally.memory_high, |tally| Some(tally.memory_high_events));
-    least("pids.max", |tally| tally.pids_max, |tally| (tally.version == 2).then_some(tally.pids_events));
-    let cpus = tallies.iter().filter_map(|tally| Some((tally, tally.cpu_max.clone()?)));
-    if let Some((tally, limit)) = cpus.min_by_key(|(_, limit)| share(limit))
-        && let Some(group) = tally.group.clone()
-    {
-        effective.insert("cpu.max", Effective { value: limit.into(), group, events: Some(tally.nr_throttled) });
+/// Adds the limits that hold, and the verdict, to the record of a process.
+pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {
+    let why = of(&subject::view_of_record(target)?, None)?;
+    let mut added = json!({"effective": why.effective, "verdict": why.verdict});
+    if !why.waiting.is_empty() {
+        added["waiting"] = json!(why.waiting);
     }
-    effective
+    record.set(Cgroup::KEY, &added)
 }
 
-/// Returns the share of a CPU that `50000 100000` is, in millionths.
-fn share(limit: &str) -> Option<u64> {
-    let (quota, period) = limit.split_once(' ')?;
-    quota.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_div(period.parse().ok()?)
+fn of(hierarchies: &Hierarchies, pid: Option<i32>) -> Result<Why, Fault> {
+    let members = Members::of_own(hierarchies)?;
+    let levels = levels::above(&members, hierarchies);
+    let counters = Counters::of(&members)?;
+    Ok(Why {
+        pid,
+        effective: effective::of(&levels)?,
+        waiting: counters::waiting(&members)?,
+        verdict: verdict::judge(&counters, &levels::tallies(&levels)?, None),
+        counters,
+    })
+}
+
+/// Returns the table of the limits that hold; `used` says what is used of each.
+pub(crate) fn limits(all: &effective::All, used: impl Fn(&str) -> String) -> String {
+    let mut rows = vec![["LIMIT", "VALUE", "USED", "ACTED", "SET BY"].map(str::to_owned)];
+    for (key, limit) in all {
+        let events = limit.events.map_or_else(|| "-".to_owned(), |events| events.to_string());
+        rows.push([key.clone(), effective::shown(key, &limit.value), used(key), events, limit.group.shown()]);
+    }
+    if rows.len() == 1 { "no limit holds for this process\n".to_owned() } else { aligned(&rows) }
 }
 
 impl Why {
     fn table(&self) -> String {
-        let mut rows = vec![["LIMIT", "VALUE", "USED", "ACTED", "SET BY"].map(str::to_owned)];
-        for (file, Effective { value, group, events }) in &self.effective {
-            let shown = match (value.as_u64(), *file) {
-                (Some(amount), "pids.max") => amount.to_string(),
-                (Some(amount), _) => bytes(amount),
-                (None, _) => value.as_str().and_then(percent).unwrap_or_else(|| "-".to_owned()),
-            };
-            let events = events.map_or_else(|| "-".to_owned(), |events| events.to_string());
-            rows.push([(*file).to_owned(), shown, self.used(file), events, group.shown()]);
-        }
         let waiting = |(resource, share): (&&str, &f64)| format!("{resource} {share}%");
         let waiting: Vec<_> = self.waiting.iter().map(waiting).collect();
         let waiting = if waiting.is_empty() {
@@ -111,8 +86,7 @@ impl Why {
         } else {
             format!("waiting in the last 10 s: {}\n", waiting.join(", "))
         };
-        let limits = if rows.len() == 1 { "no limit holds for this process\n".to_owned() } else { aligned(&rows) };
-        format!("{limits}{waiting}so far: {}\n", self.verdict.text)
+        format!("{}{waiting}so far: {}\n", limits(&self.effective, |file| self.used(file)), self.verdict.text)
     }
 
     fn used(&self, file: &str) -> String {
@@ -121,35 +95,9 @@ impl Why {
                 self.counters.memory.as_ref().and_then(|memory| memory.peak).map(|peak| format!("peak {}", bytes(peak)))
             }
             "pids.max" => self.counters.pids.as_ref().map(|pids| format!("peak {}", pids.peak)),
-            _ => self.counters.cpu.as_ref().map(|cpu| format!("{} ms", cpu.usage_usec / 1000)),
+            "cpu.max" => self.counters.cpu.as_ref().map(|cpu| format!("{} ms", cpu.usage_usec / 1000)),
+            _ => None,
         };
         used.unwrap_or_else(|| "-".to_owned())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tally(path: &str) -> Tally {
-        Tally { group: Some(Text::from(std::path::Path::new(path))), version: 2, ..Tally::default() }
-    }
-
-    #[test]
-    fn the_smallest_limit_holds_wherever_it_is_set() {
-        let own = Tally { memory_max: Some(64), cpu_max: Some("100000 100000".into()), ..tally("/a/b") };
-        let outer = Tally {
-            memory_max: Some(32),
-            pids_max: Some(9),
-            oom: 2,
-            cpu_max: Some("20000 40000".into()),
-            ..tally("/a")
-        };
-        let found = effective(&[own, outer, tally("/")]);
-        let by = |file: &str| (found[file].value.clone(), found[file].group.shown(), found[file].events);
-        assert_eq!(by("memory.max"), (32.into(), "/a".to_owned(), Some(2)));
-        assert_eq!(by("pids.max"), (9.into(), "/a".to_owned(), Some(0)));
-        assert_eq!(by("cpu.max"), ("20000 40000".into(), "/a".to_owned(), Some(0)));
-        assert!(!found.contains_key("memory.high"));
     }
 }

@@ -15,6 +15,7 @@ mod lxc;
 mod netns;
 mod nspawn;
 mod oci;
+mod own_groups;
 mod pid_or_name;
 mod processes;
 mod read_limits;

@@ -4,12 +4,14 @@ pub mod foreign_groups;
 pub mod leaf;
 pub mod limits;
 pub mod report;
+pub mod subjects;
 pub mod verbs;
 
 use crate::harness::row::Row;
 
 /// The topics, in the order in which they run.
-pub const TOPICS: &[&[Row]] = &[foreign_groups::ROWS, limits::ROWS, leaf::ROWS, report::ROWS, verbs::ROWS];
+pub const TOPICS: &[&[Row]] =
+    &[foreign_groups::ROWS, limits::ROWS, leaf::ROWS, report::ROWS, subjects::ROWS, verbs::ROWS];
 
 /// Shell functions: `own CONTROLLER` prints the directory of the current group, `has_v1 CONTROLLER` succeeds if the
 /// controller is in a v1 hierarchy.

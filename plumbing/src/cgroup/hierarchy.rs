@@ -86,6 +86,12 @@ impl Hierarchies {
         self
     }
 
+    /// Replaces the own group of each hierarchy; drops the hierarchies for which `group` returns none.
+    pub fn with_groups(self, mut group: impl FnMut(&Hierarchy) -> Option<PathBuf>) -> Hierarchies {
+        let replace = |hierarchy: Hierarchy| Some(Hierarchy { own_path: group(&hierarchy)?, ..hierarchy });
+        Hierarchies(self.0.into_iter().filter_map(replace).collect())
+    }
+
     /// Returns all hierarchies, in the order of /proc/self/cgroup.
     pub fn iter(&self) -> impl Iterator<Item = &Hierarchy> {
         self.0.iter()

@@ -83,11 +83,15 @@ pub fn limits<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result<M
 impl Usage {
     /// Returns the usage of a process, as the kernel reports it.
     pub fn of_process(target: &Target) -> Result<Usage, Fault> {
-        let hierarchies = Hierarchies::of_process(target)?;
-        let has_limits = |hierarchy: &&Hierarchy| hierarchy.version == 1 || v2_has_limits(&hierarchies);
+        Usage::of_hierarchies(&Hierarchies::of_process(target)?)
+    }
+
+    /// Returns the usage of the own groups of `hierarchies`.
+    pub fn of_hierarchies(hierarchies: &Hierarchies) -> Result<Usage, Fault> {
+        let has_limits = |hierarchy: &&Hierarchy| hierarchy.version == 1 || v2_has_limits(hierarchies);
         let mounted = hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()).filter(has_limits);
         let place = |hierarchy| Place { hierarchy, controllers: &hierarchy.controllers, path: hierarchy.own_path() };
-        let mut usage = Usage::of_places(&mounted.map(place).collect::<Vec<_>>(), &hierarchies)?;
+        let mut usage = Usage::of_places(&mounted.map(place).collect::<Vec<_>>(), hierarchies)?;
         for controller in CONTROLLERS {
             if let Err(fault) = hierarchies.of(controller) {
                 usage.unreadable.insert(controller.to_owned(), fault.to_string());

@@ -97,9 +97,9 @@ pub const ROWS: &[Row] = &[
         assert!(lines.last().is_some_and(|line| line.starts_with("so far: no limit was reached")), "{outcome}");
     })
     .root_only(),
-    Row::new("--why refuses what is not the pid of a process, and says how to find that of a container", &[JQ], |world| {
-        world.sh("cgexec-rs --why web").fails_with(125).stderr_has("nsenter-rs --find NAME");
-        world.sh("cgexec-rs --why 1 2").fails_with(125).stderr_has("4242");
+    Row::new("--why refuses a name that no container has, and more than one process", &[JQ], |world| {
+        world.sh("cgexec-rs --why web").fails_with(125).stderr_has("cannot find a container named \"web\"");
+        world.sh("cgexec-rs --why 1 2").fails_with(125).stderr_has("no '2' after it");
         world.sh("cgexec-rs --why --json | jq -e .verdict.outcome >/dev/null").succeeds();
     }),
     Row::new("a report waits for what the command left behind, and counts it", &[BASH], |world| {

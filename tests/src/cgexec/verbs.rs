@@ -106,7 +106,7 @@ pub const ROWS: &[Row] = &[
             ("--cgroup / --freeze", "expected a path in the hierarchy"),
             ("--cgroup /a/../b --kill", "expected a path in the hierarchy"),
             ("--cgroup /no-such-group --kill", "ENOENT"),
-            ("--freeze", "--freeze needs --cgroup"),
+            ("--freeze", "--freeze needs the PID of a process, the NAME of a container, or --cgroup PATH"),
             ("--cgroup /a", "needs a verb"),
             ("--cgroup /a --freeze --thaw", "--freeze cannot be used with --thaw"),
             ("--cgroup /a --freeze --memory 3M", "--freeze cannot be used with --memory"),

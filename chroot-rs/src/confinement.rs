@@ -70,7 +70,6 @@ impl Confinement {
         Process {
             capabilities,
             capability_sets: five_sets(&self.more.capability_set),
-            oom_score_adj: None,
             new_session: self.more.new_session,
             no_new_privs: self.more.no_new_privs || (self.std || self.keeps_root) && !self.new_privs,
             seccomp: self.seccomp(),
@@ -87,6 +86,7 @@ impl Confinement {
             env: (self.more.clear_env || self.std && !self.keep_env)
                 .then(|| environment(identity.home.as_deref(), is_root)),
             cwd: None,
+            ..Process::default()
         }
     }
 }

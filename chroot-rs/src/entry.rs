@@ -76,9 +76,10 @@ pub(crate) struct Propagation {
     pub(crate) recursive: bool,
 }
 
-/// The kinds of propagation that let no mount out of the container.
+/// The kinds of propagation. Only a bind with [`Bind::keeps_peers`] lets mounts out of the container with `Shared`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PropagationKind {
+    Shared,
     Private,
     Slave,
     Unbindable,
@@ -88,6 +89,7 @@ impl PropagationKind {
     /// Returns the flag of `mount(2)` and `mount_setattr(2)`, with its name.
     pub(crate) fn flag(self) -> (&'static str, MsFlags) {
         match self {
+            PropagationKind::Shared => ("MS_SHARED", MsFlags::MS_SHARED),
             PropagationKind::Private => ("MS_PRIVATE", MsFlags::MS_PRIVATE),
             PropagationKind::Slave => ("MS_SLAVE", MsFlags::MS_SLAVE),
             PropagationKind::Unbindable => ("MS_UNBINDABLE", MsFlags::MS_UNBINDABLE),
@@ -172,6 +174,8 @@ pub(crate) struct Bind {
     pub(crate) optional: bool,
     /// The id mapping of the mount.
     pub(crate) idmap: Option<IdMap>,
+    /// Whether it keeps its peers on the host: `Shared` exchanges mounts with them, `Slave` receives theirs.
+    pub(crate) keeps_peers: Option<PropagationKind>,
 }
 
 impl Entry {
@@ -201,6 +205,7 @@ impl Bind {
             device: None,
             optional: false,
             idmap: None,
+            keeps_peers: None,
         }
     }
 

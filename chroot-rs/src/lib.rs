@@ -36,6 +36,7 @@ mod oci;
 mod options;
 mod overlay;
 mod parameters;
+mod peers;
 mod pivot_root;
 pub mod plan;
 mod populate;

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use plumbing::command_line::named_file;
+use plumbing::confinement::privilege::check_personality;
 use plumbing::kernel::look;
 use plumbing::pipeline::record::Process;
 use plumbing::{Fault, narrate};
@@ -44,6 +45,8 @@ pub(crate) struct Bundle {
     restricted: Vec<PathBuf>,
     propagation: Option<Propagation>,
     process: process::Wanted,
+    /// The flags of `linux.personality`, of which the specification defines none.
+    personality_flags: Vec<String>,
     /// The names of the lists of hooks that are not empty.
     hooks: Vec<String>,
     /// Settings of the kernel, as `net.ipv4.ip_forward`.
@@ -67,6 +70,11 @@ impl Bundle {
         let bundle = Bundle::understand(config, &directory).map_err(wrong)?;
         bundle.process.report_unknown_capabilities(&shown)?;
         bundle.report_hooks(&shown)?;
+        if !bundle.personality_flags.is_empty() {
+            let flags = bundle.personality_flags.join(", ");
+            let why = "the specification defines no flag of a personality";
+            narrate::caution(Fault::new(format!("cannot set {flags} as linux.personality of {shown} says: {why}")))?;
+        }
         bundle.refuse_links_to_root(&directory)?;
         Ok(bundle)
     }
@@ -112,23 +120,29 @@ impl Bundle {
         }
         let linux = config.linux.unwrap_or_default();
         for (name, is_there) in [
-            ("linux.personality", linux.personality.is_some()),
             ("linux.memoryPolicy", linux.memory_policy.is_some()),
             ("linux.mountLabel", linux.mount_label.is_some_and(|label| !label.is_empty())),
         ] {
             refuse(name, is_there)?;
         }
-        let mut steps = Vec::new();
-        for mount in &config.mounts {
-            let named = |wrong| format!("its mount on {:?}: {wrong}", mount.destination.to_string_lossy());
-            steps.extend(mounts::steps(mount, directory).map_err(named)?);
-        }
-        let within =
-            |paths: &[PathBuf]| paths.iter().map(|path| place(path.as_os_str())).collect::<Result<Vec<_>, _>>();
         let propagation = match linux.rootfs_propagation.as_deref().unwrap_or("") {
             "" => None,
             word => Some(mounts::propagation(word)?.ok_or_else(|| format!("its rootfsPropagation is {word:?}"))?),
         };
+        let begins_as = begins_as(propagation);
+        let mut steps = Vec::new();
+        for mount in &config.mounts {
+            let named = |wrong| format!("its mount on {:?}: {wrong}", mount.destination.to_string_lossy());
+            steps.extend(mounts::steps(mount, directory, begins_as).map_err(named)?);
+        }
+        let within =
+            |paths: &[PathBuf]| paths.iter().map(|path| place(path.as_os_str())).collect::<Result<Vec<_>, _>>();
+        let mut process = process::Wanted::read(config.process, linux.seccomp)?;
+        let personality = linux.personality.unwrap_or_default();
+        if !personality.domain.is_empty() {
+            check_personality(&personality.domain).map_err(|wrong| format!("its linux.personality: {wrong}"))?;
+            process.personality = Some(personality.domain);
+        }
         Ok(Bundle {
             root: directory.join(config.root.path),
             read_only: config.root.readonly,
@@ -137,7 +151,8 @@ impl Bundle {
             masked: within(&linux.masked_paths)?,
             restricted: within(&linux.readonly_paths)?,
             propagation,
-            process: process::Wanted::read(config.process, linux.seccomp)?,
+            process,
+            personality_flags: personality.flags,
             hooks: config.hooks.into_iter().filter(|(_, list)| !list.is_empty()).map(|(name, _)| name).collect(),
             sysctl: linux.sysctl,
         })
@@ -151,12 +166,9 @@ impl Bundle {
         self.read_only
     }
 
-    /// Returns the initial propagation of all mounts. Only mounts that are slaves from the beginning receive later mounts
-    /// of the host.
+    /// Returns the initial propagation of all mounts.
     pub(crate) fn begins_as(&self) -> PropagationKind {
-        let is_slave = self.propagation.is_some_and(|propagation| propagation.kind == PropagationKind::Slave);
-        let wants = is_slave || self.steps.iter().any(Step::wants_slave);
-        if wants { PropagationKind::Slave } else { PropagationKind::Private }
+        begins_as(self.propagation)
     }
 
     /// Returns the propagation that the root's own mount gets at the end.
@@ -209,6 +221,13 @@ impl Bundle {
     }
 }
 
+/// Returns the initial propagation of all mounts. Only mounts that are slaves from the beginning receive later mounts of
+/// the host, except those that `peers.rs` clones before.
+fn begins_as(root: Option<Propagation>) -> PropagationKind {
+    let is_slave = root.is_some_and(|propagation| propagation.kind == PropagationKind::Slave);
+    if is_slave { PropagationKind::Slave } else { PropagationKind::Private }
+}
+
 /// Refuses an unsupported member: a restriction must not be silently left out.
 fn refuse(name: &str, is_there: bool) -> Result<(), String> {
     if is_there { Err(format!("{name} is not supported")) } else { Ok(()) }
@@ -255,14 +274,15 @@ mod tests {
     #[test]
     fn unknown_and_unsupported_members_are_named() {
         for (members, named) in [
-            (r#""linux":{"personality":{"domain":"LINUX32"}}"#, "personality"),
-            (r#""linux":{"rootfsPropagation":"shared"}"#, "shared"),
+            (r#""linux":{"personality":{"domain":"LINUX64"}}"#, "LINUX64"),
+            (r#""linux":{"personality":{"flags":[]}}"#, "domain"),
+            (r#""process":{"cwd":"/","scheduler":{"policy":"SCHED_FLY"}}"#, "SCHED_FLY"),
+            (r#""process":{"cwd":"/","ioPriority":{"class":"IOPRIO_CLASS_BE","priority":8}}"#, "8"),
             (r#""linux":{"rootfsPropagation":"odd"}"#, "odd"),
             (r#""linux":{"devices":[{"type":"x","path":"/dev/x"}]}"#, "\"x\""),
             (r#""linux":{"devices":[{"type":"c","path":"/dev/x","fileMode":65974}]}"#, "65974"),
             (r#""linux":{"devices":[{"type":"c","path":"/dev/x","fileMode":25008}]}"#, "25008"),
             (r#""process":{"cwd":"/","user":{"umask":512}}"#, "512"),
-            (r#""process":{"cwd":"/","apparmorProfile":"strict"}"#, "apparmorProfile"),
             (r#""process":{"cwd":"here"}"#, "cwd"),
             (r#""process":{"cwd":"/","rlimits":[{"type":"RLIMIT_FLY","soft":1,"hard":1}]}"#, "RLIMIT_FLY"),
         ] {
@@ -294,11 +314,28 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_that_receives_later_ones_is_a_slave_from_the_beginning() {
+    fn only_binds_that_say_so_keep_their_peers() {
         assert_eq!(read(r#""linux":{}"#).unwrap().begins_as(), PropagationKind::Private);
-        let slave =
-            read(r#""mounts":[{"destination":"/d","type":"bind","source":"/s","options":["rslave"]}]"#).unwrap();
-        assert_eq!(slave.begins_as(), PropagationKind::Slave);
-        assert_eq!(slave.propagation().map(|own| own.kind), Some(PropagationKind::Private));
+        let bundle = |words: &str, root: &str| {
+            let mount = format!(r#"{{"destination":"/d","type":"bind","source":"/s","options":{words}}}"#);
+            read(&format!(r#""mounts":[{mount}],"linux":{{"rootfsPropagation":"{root}"}}"#)).unwrap()
+        };
+        let of = |words: &str, root: &str| {
+            let bundle = bundle(words, root);
+            let entries = bundle.entries(&Facts::default());
+            let kept = entries.iter().find_map(|entry| match &entry.what {
+                What::Bind(bind) if entry.target == Path::new("/d") => Some(bind.keeps_peers),
+                _ => None,
+            });
+            let set = entries.iter().filter(|entry| matches!(entry.what, What::Propagation(_))).count();
+            (bundle.begins_as(), kept.flatten(), set, bundle.propagation().map(|own| own.kind))
+        };
+        use PropagationKind::{Private, Shared, Slave};
+        assert_eq!(of(r#"["rslave"]"#, ""), (Private, Some(Slave), 1, None));
+        assert_eq!(of(r#"["rshared"]"#, "shared"), (Private, Some(Shared), 1, Some(Shared)));
+        assert_eq!(of(r#"["rshared","rprivate"]"#, ""), (Private, None, 2, None));
+        assert_eq!(of(r#"["rprivate"]"#, ""), (Private, None, 0, None));
+        assert_eq!(of(r#"["rprivate"]"#, "rslave"), (Slave, None, 1, None));
+        assert_eq!(of("[]", "rslave"), (Slave, None, 0, None));
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 use plumbing::command_line::options::Narration;
+use plumbing::confinement::command_label;
 use plumbing::confinement::privilege::set_oom_score_adj;
 use plumbing::pipeline::gates::{Gates, Places};
 use plumbing::pipeline::kept_process;
@@ -25,6 +26,7 @@ use crate::identity::IdentityRequest;
 use crate::in_root::InRoot;
 use crate::keep_root::Confined;
 use crate::options::Options;
+use crate::peers::{self, Peers};
 use crate::record::{self, Built};
 use crate::specification::{Specification, Unread};
 use crate::{
@@ -168,8 +170,9 @@ impl Container {
         mount_namespace::unshare()?;
         let host = Host::read(&specification)?;
         let (Built { mut process, .. }, root) = build(&specification, &host, |root, process| {
-            // Through /proc, which the new root may lack. With --pipe the last stage sets it: it is a property of one process.
+            // Through /proc, which the new root may lack. With --pipe the last stage sets them: they are properties of one process.
             process.oom_score_adj.map_or(Ok(()), set_oom_score_adj)?;
+            command_label::set(process)?;
             enter(root, &specification, self.leave)
         })?;
         process.new_session &= !leads_session;
@@ -221,15 +224,16 @@ fn build(
     host: &Host,
     enter: impl FnOnce(&InRoot, &Process) -> Result<(), Fault>,
 ) -> Result<(Built, InRoot), Fault> {
+    let entries = specification.entries(&host.facts);
+    let peers = peers::clone_all(&entries)?;
     mount_namespace::stop_propagation(specification.initial_propagation())?;
     // Without a umask, the modes in the lists apply unchanged; the command gets the caller's umask back.
     let mask = rustix::process::umask(Mode::empty());
-    let entries = specification.entries(&host.facts);
     // Checked before the root is mounted again, because the flags of the new mount are ours.
     let reachable = reachable::places(specification, &entries, &host.facts);
     let root = root::make(specification.source(), specification.attributes())?;
     let root = if specification.follows_links() { root.following() } else { root };
-    let built = fill(&root, specification, &entries, host)
+    let built = fill(&root, specification, &entries, peers, host)
         .and_then(|built| enter(&root, &built.process).map(|()| built))
         .inspect_err(|_| root.made().take_back(root.bottom()))?;
     rustix::process::umask(mask);
@@ -238,8 +242,14 @@ fn build(
 }
 
 /// Makes the entries, then looks up the names of users in the filled root.
-fn fill(root: &InRoot, specification: &Specification, entries: &[Entry], host: &Host) -> Result<Built, Fault> {
-    let mounts = populate::make(root, entries)?;
+fn fill(
+    root: &InRoot,
+    specification: &Specification,
+    entries: &[Entry],
+    peers: Peers,
+    host: &Host,
+) -> Result<Built, Fault> {
+    let mounts = populate::make(root, entries, peers)?;
     if let Some(propagation) = specification.final_propagation() {
         let why = "the bundle's rootfsPropagation; mount_namespaces(7)";
         mount_api::propagate("set the root's propagation", root.as_fd(), propagation, why)?;

@@ -14,6 +14,7 @@ use crate::cleanup::Lifetime;
 use crate::dry_run_tree::Node;
 use crate::entry::{Absent, Attributes, Bind, Change, Entry, Filesystem, Otherwise, What, quoted, shown};
 use crate::in_root::InRoot;
+use crate::peers::Peers;
 use crate::record;
 use crate::{copy_up, idmap, mount_api, std_places};
 
@@ -25,14 +26,14 @@ const OF_NULL: Attributes =
     Attributes::MOUNT_ATTR_RDONLY.union(Attributes::MOUNT_ATTR_NOSUID).union(Attributes::MOUNT_ATTR_NOEXEC);
 
 /// Makes the entries; returns the mounts that were made.
-pub(crate) fn make(root: &InRoot, entries: &[Entry]) -> Result<Vec<Mount>, Fault> {
+pub(crate) fn make(root: &InRoot, entries: &[Entry], mut peers: Peers) -> Result<Vec<Mount>, Fault> {
     let mut mounts = Vec::new();
     let mut masks = Masks::default();
-    for entry in entries {
+    for (number, entry) in entries.iter().enumerate() {
         let Entry { target, what, why } = entry;
         match what {
             What::Fresh(filesystem, otherwise) => mounts.extend(fresh(root, &mut masks, entry, filesystem, otherwise)?),
-            What::Bind(from) => mounts.extend(bind(root, target, from, why)?),
+            What::Bind(from) => mounts.extend(bind(root, target, from, peers.remove(&number), why)?),
             What::Device(device) => root.device(target, device, why)?,
             What::Link(to) => root.link(target, to, why)?,
             What::Directory(mode) => root.make_directory(target, *mode)?,
@@ -87,6 +88,7 @@ fn fresh(
                 root,
                 target,
                 &from,
+                None,
                 "another user namespace owns what a new one would show, so the host's is bound",
             );
         }
@@ -121,14 +123,15 @@ fn is_not_ours(fault: &Fault) -> bool {
     matches!(fault.errno(), Some(Errno::EPERM | Errno::ENODEV))
 }
 
-fn bind(root: &InRoot, target: &Path, bind: &Bind, why: &str) -> Result<Option<Mount>, Fault> {
+/// Makes a bind, of a clone that was made before if there is one.
+fn bind(root: &InRoot, target: &Path, bind: &Bind, clone: Option<OwnedFd>, why: &str) -> Result<Option<Mount>, Fault> {
     let source = &bind.source;
     if bind.optional && !source.exists() {
         return Ok(None);
     }
     let goal = format!("bind {} on {}", shown(source), shown(target));
     let is_directory = look(&goal, format!("stat({})", quoted(source)), || std::fs::metadata(source))?.is_dir();
-    let mount = mount_api::clone_path(&goal, source, bind.recursive, why)?;
+    let mount = clone.map_or_else(|| mount_api::clone_path(&goal, source, bind.recursive, why), Ok)?;
     if let Some(device) = bind.device {
         require_device(&goal, &mount, device)?;
     }

@@ -21,7 +21,7 @@ mod pty;
 pub(crate) mod record_environ;
 mod seccomp_filters;
 mod securebits;
-mod security_label;
+pub(crate) mod security_label;
 pub(crate) mod setns;
 pub(crate) mod stdin;
 mod userns_owners;

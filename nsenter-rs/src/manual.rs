@@ -104,6 +104,14 @@ const CALLS: &[Call] = &[
     shared::DEATH_SIGNAL_AGAIN,
     call("prlimit64", "", "prlimit(2)", "Late, because the limits may be too low for the steps before."),
     call(
+        "sched_setattr",
+        "",
+        "sched(7)",
+        "With a bundle: its scheduling policy, with rights that the command may not have.",
+    ),
+    call("ioprio_set", "", "ioprio_set(2)", "With a bundle: its I/O priority."),
+    call("personality", "", "personality(2)", "With a bundle: its execution domain, which execve(2) keeps."),
+    call(
         "setsid",
         "",
         "setsid(2)",

@@ -22,7 +22,9 @@ use crate::enter::credentials::Credentials;
 use crate::enter::environ::{Surroundings, Theirs};
 use crate::enter::record_environ::Recorded;
 use crate::enter::setns::OpenNamespaces;
-use crate::enter::{Enter, Entry, LastStage, example, fork, join_cgroup, named_netns, oom_score, stdin};
+use crate::enter::{
+    Enter, Entry, LastStage, example, fork, join_cgroup, named_netns, oom_score, security_label, stdin,
+};
 use crate::find::{Container, OpenTarget, PidOrName, Reference};
 use crate::inspect::Subject;
 use crate::list::{Listing, containers, with_status_of_lsns};
@@ -132,6 +134,7 @@ impl Enter {
         let held = example::held(self, target)?;
         let (like, process) = example::like(self, target, &held, &namespaces)?;
         oom_score::take(process.oom_score_adj, target)?;
+        security_label::take(&process, target)?;
         let groups = match target {
             Some(target) if self.join_cgroup || self.like_target.is_some() => join_cgroup::of_target(target)?,
             _ => None,
@@ -180,6 +183,7 @@ impl LastStage {
             None => stage.record.member()?.unwrap_or_default(),
         };
         oom_score::take(process.oom_score_adj, Some(&stage.target))?;
+        security_label::take(&process, Some(&stage.target))?;
         let like = example::like_record(stage, &held)?;
         let mut entry = Entry {
             target: Some(&stage.target),

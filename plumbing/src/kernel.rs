@@ -16,8 +16,9 @@ pub use plumbing_kernel::{
     seccomp_flags_of, set_disposition, set_seccomp_filter, signal_foreground, socket_namespace,
 };
 pub(crate) use plumbing_kernel::{
-    environ, has_session_keyring, join_new_session_keyring, landlock_add_path, landlock_add_port,
-    landlock_create_ruleset, landlock_restrict_self, landlock_version, run_from,
+    Scheduling, environ, has_session_keyring, ioprio_set, join_new_session_keyring, landlock_add_path,
+    landlock_add_port, landlock_create_ruleset, landlock_restrict_self, landlock_version, personality, run_from,
+    sched_setattr,
 };
 
 use crate::fault::IntoErrno;

@@ -10,6 +10,7 @@ pub mod keep_root;
 pub mod landlock;
 pub mod mounts;
 pub mod oci;
+pub mod oci_process;
 pub mod oci_words;
 pub mod pivot;
 pub mod planted;
@@ -28,6 +29,7 @@ pub const TOPICS: &[&[Row]] = &[
     keep_root::ROWS,
     privilege::ROWS,
     oci::ROWS,
+    oci_process::ROWS,
     oci_words::ROWS,
     audit::ROWS,
 ];

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use plumbing::confinement::privilege::{id, umask};
+use plumbing::pipeline::record::{IoPriority, Scheduler};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -57,10 +58,11 @@ pub(super) struct Process {
     pub(super) oom_score_adj: Option<i32>,
     pub(super) apparmor_profile: Option<String>,
     pub(super) selinux_label: Option<String>,
-    pub(super) scheduler: Option<Value>,
-    pub(super) io_priority: Option<Value>,
+    pub(super) scheduler: Option<Scheduler>,
+    pub(super) io_priority: Option<IoPriority>,
+    // By the specification, not for a container's first process, which is the one that this tool makes.
     #[serde(rename = "execCPUAffinity")]
-    pub(super) exec_cpu_affinity: Option<Value>,
+    _exec_cpu_affinity: Option<IgnoredAny>,
     #[serde(rename = "terminal")]
     _terminal: Option<IgnoredAny>,
     #[serde(rename = "consoleSize")]
@@ -140,7 +142,7 @@ pub(super) struct Linux {
     pub(super) readonly_paths: Vec<PathBuf>,
     pub(super) rootfs_propagation: Option<String>,
     pub(super) seccomp: Option<Value>,
-    pub(super) personality: Option<Value>,
+    pub(super) personality: Option<Personality>,
     pub(super) mount_label: Option<String>,
     pub(super) memory_policy: Option<Value>,
     #[serde(rename = "namespaces")]
@@ -161,6 +163,14 @@ pub(super) struct Linux {
     _net_devices: Option<IgnoredAny>,
     #[serde(default)]
     pub(super) sysctl: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Personality {
+    pub(super) domain: String,
+    #[serde(default)]
+    pub(super) flags: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

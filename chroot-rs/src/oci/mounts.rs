@@ -49,7 +49,9 @@ const FLAGS: [(&str, Attributes, Attributes); 17] = [
 const NO_EFFECT: [&str; 10] =
     ["defaults", "loud", "silent", "async", "nomand", "nolazytime", "noiversion", "nostrictatime", "nocopy", "nofail"];
 
-const PROPAGATION: [(&str, PropagationKind, bool); 6] = [
+const PROPAGATION: [(&str, PropagationKind, bool); 8] = [
+    ("shared", PropagationKind::Shared, false),
+    ("rshared", PropagationKind::Shared, true),
     ("private", PropagationKind::Private, false),
     ("rprivate", PropagationKind::Private, true),
     ("slave", PropagationKind::Slave, false),
@@ -59,7 +61,7 @@ const PROPAGATION: [(&str, PropagationKind, bool); 6] = [
 ];
 
 /// Words of the specification that are not supported: they are refused and not ignored.
-const UNSUPPORTED: [&str; 5] = ["remount", "shared", "rshared", "iversion", "copy-symlink"];
+const UNSUPPORTED: [&str; 3] = ["remount", "iversion", "copy-symlink"];
 
 /// The parsed option words of one mount.
 #[derive(Default)]
@@ -82,8 +84,8 @@ pub(super) fn propagation(word: &str) -> Result<Option<Propagation>, String> {
     Ok(found.map(|(_, kind, recursive)| Propagation { kind: *kind, recursive: *recursive }))
 }
 
-/// Returns the steps of a mount; sources are relative to the bundle.
-pub(super) fn steps(mount: &Mount, bundle: &Path) -> Result<Vec<Step>, String> {
+/// Returns the steps of a mount; sources are relative to the bundle. All mounts begin with this propagation.
+pub(super) fn steps(mount: &Mount, bundle: &Path, begins_as: PropagationKind) -> Result<Vec<Step>, String> {
     let words = Words::read(&mount.options)?;
     let target = place_inside(&mount.destination)?;
     let kind = mount.kind.as_deref().unwrap_or("none");
@@ -95,8 +97,10 @@ pub(super) fn steps(mount: &Mount, bundle: &Path) -> Result<Vec<Step>, String> {
     };
     let why = "it decides whether later mounts of the host appear here; mount_namespaces(7)";
     let set = |propagation: &Propagation| Step::Entry(Entry::new(target.clone(), What::Propagation(*propagation), why));
-    // All mounts are private already; setting it again would cost a call for each mount.
-    steps.extend(words.propagation.iter().filter(|one| one.kind != PropagationKind::Private).map(set));
+    // Setting it once more would cost a call for each mount.
+    let is_private = begins_as == PropagationKind::Private;
+    let first = words.propagation.iter().position(|one| !is_private || one.kind != PropagationKind::Private);
+    steps.extend(first.iter().flat_map(|first| words.propagation[*first..].iter().map(set)));
     Ok(steps)
 }
 
@@ -122,12 +126,6 @@ impl Step {
             Step::Entry(entry) => vec![without_tty_group(entry.clone())],
             Step::Cgroups(at, attributes) => cgroup_entries(at, facts, *attributes),
         }
-    }
-
-    /// Reports whether it needs a propagation that all mounts must have from the beginning.
-    pub(super) fn wants_slave(&self) -> bool {
-        let Step::Entry(Entry { what: What::Propagation(propagation), .. }) = self else { return false };
-        propagation.kind == PropagationKind::Slave
     }
 }
 
@@ -188,9 +186,16 @@ impl<'a> Words<'a> {
             attributes: all.set,
             top: self.top.unwrap_or(Change::NONE),
             idmap: self.id_map(mount)?,
+            keeps_peers: self.peers(),
             ..Bind::read_only(bundle.join(source))
         };
         Ok(Entry::new(target, What::Bind(bind), "a part of the host's file system; open_tree(2)"))
+    }
+
+    /// Returns the propagation for which the bind must keep its peers. The last word counts: `private` ends it.
+    fn peers(&self) -> Option<PropagationKind> {
+        let last = self.propagation.last()?.kind;
+        matches!(last, PropagationKind::Shared | PropagationKind::Slave).then_some(last)
     }
 
     fn id_map(&self, mount: &Mount) -> Result<Option<IdMap>, String> {
@@ -239,7 +244,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<Step>, String> {
-        steps(&serde_json::from_str(text).unwrap(), Path::new("/bundle"))
+        steps(&serde_json::from_str(text).unwrap(), Path::new("/bundle"), PropagationKind::Private)
     }
 
     fn entry(text: &str) -> Entry {
@@ -290,7 +295,7 @@ mod tests {
             (r#"{"destination":"/d","type":"proc","options":["tmpcopyup"]}"#, "tmpcopyup"),
             (r#"{"destination":"/d","source":"/s","options":["rbind","tmpcopyup"]}"#, "tmpcopyup"),
             (r#"{"destination":"/d","type":"tmpfs","options":["mode=100755"]}"#, "mode=100755"),
-            (r#"{"destination":"/d","type":"bind","source":"s","options":["rshared"]}"#, "rshared"),
+            (r#"{"destination":"/d","type":"bind","source":"s","options":["remount"]}"#, "remount"),
             (r#"{"destination":"/d","type":"bind","source":"s","options":["idmap"]}"#, "uidMappings"),
         ] {
             let wrong = read(text).unwrap_err();

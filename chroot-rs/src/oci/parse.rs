@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::config::Config;
 
 /// The members of each object that are known, by the path of the object; `[]` is an element of an array.
-const KNOWN: [(&str, &[&str]); 12] = [
+const KNOWN: [(&str, &[&str]); 15] = [
     ("", &["ociVersion", "root", "process", "mounts", "linux", "hostname", "domainname", "hooks", "annotations"]),
     ("root", &["path", "readonly"]),
     (
@@ -35,6 +35,9 @@ const KNOWN: [(&str, &[&str]); 12] = [
     ),
     ("process.user", &["uid", "gid", "umask", "additionalGids"]),
     ("process.capabilities", &["bounding", "permitted", "effective", "inheritable", "ambient"]),
+    ("process.scheduler", &["policy", "nice", "priority", "flags", "runtime", "deadline", "period"]),
+    ("process.ioPriority", &["class", "priority"]),
+    ("linux.personality", &["domain", "flags"]),
     ("process.rlimits[]", &["type", "soft", "hard"]),
     ("mounts[]", &["destination", "type", "source", "options", "uidMappings", "gidMappings"]),
     ("mounts[].uidMappings[]", &["containerID", "hostID", "size"]),

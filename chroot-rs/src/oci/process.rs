@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use plumbing::confinement::privilege::capability_set;
 use plumbing::confinement::seccomp::Seccomp;
-use plumbing::pipeline::record::{FiveSets, Process, ResourceLimit};
+use plumbing::pipeline::record::{FiveSets, IoPriority, Process, ResourceLimit, Scheduler};
 use plumbing::text::Text;
 use plumbing::{Fault, narrate};
 use serde_json::Value;
 
-use super::{config, refuse};
+use super::config;
 use crate::confinement::home_variable;
 use crate::identity::{Identity, IdentityRequest};
 
@@ -27,6 +27,12 @@ pub(super) struct Wanted {
     rlimits: Vec<ResourceLimit>,
     no_new_privs: bool,
     oom_score_adj: Option<i32>,
+    scheduler: Option<Scheduler>,
+    io_priority: Option<IoPriority>,
+    apparmor_profile: Option<String>,
+    selinux_label: Option<String>,
+    /// The execution domain, which is a member of `linux`.
+    pub(super) personality: Option<String>,
     seccomp: Option<Seccomp>,
 }
 
@@ -40,22 +46,16 @@ impl Wanted {
                 empty
             }
         };
-        let is_named = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-        for (name, is_there) in [
-            ("process.apparmorProfile", is_named(&process.apparmor_profile)),
-            ("process.selinuxLabel", is_named(&process.selinux_label)),
-            ("process.scheduler", process.scheduler.is_some()),
-            ("process.ioPriority", process.io_priority.is_some()),
-            ("process.execCPUAffinity", process.exec_cpu_affinity.is_some()),
-        ] {
-            refuse(name, is_there)?;
-        }
+        let wrong = |wrong| format!("its process: {wrong}");
+        process.scheduler.as_ref().map_or(Ok(()), Scheduler::check).map_err(wrong)?;
+        process.io_priority.as_ref().map_or(Ok(()), IoPriority::check).map_err(wrong)?;
         if !process.cwd.is_absolute() {
             return Err(format!("its process.cwd {:?} is not absolute", process.cwd.to_string_lossy()));
         }
         if let Some(entry) = process.env.iter().find(|entry| !entry.contains('=') || entry.starts_with('=')) {
             return Err(format!("its process.env has {entry:?}, which is not NAME=VALUE"));
         }
+        let named = |text: Option<String>| text.filter(|text| !text.is_empty());
         let (sets, unknown_capabilities) = sets(process.capabilities.unwrap_or_default());
         Ok(Wanted {
             args: process.args,
@@ -67,6 +67,11 @@ impl Wanted {
             rlimits: limits(&process.rlimits)?,
             no_new_privs: process.no_new_privileges,
             oom_score_adj: process.oom_score_adj,
+            scheduler: process.scheduler,
+            io_priority: process.io_priority,
+            apparmor_profile: named(process.apparmor_profile),
+            selinux_label: named(process.selinux_label),
+            personality: None,
             seccomp: seccomp.map(filter).transpose()?,
         })
     }
@@ -109,6 +114,11 @@ impl Wanted {
             session_keyring: true,
             new_session: false,
             oom_score_adj: self.oom_score_adj,
+            scheduler: self.scheduler.clone(),
+            io_priority: self.io_priority.clone(),
+            personality: self.personality.clone(),
+            apparmor_profile: self.apparmor_profile.as_deref().map(Text::from),
+            selinux_label: self.selinux_label.as_deref().map(Text::from),
             // The bundle decides about TERM, which otherwise is the caller's.
             env: Some(Vec::new()),
             unsetenv: vec!["TERM".into()],

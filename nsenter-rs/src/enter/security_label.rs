@@ -4,17 +4,12 @@
 //! Without SELinux there is no context to follow, which is not an error. Where AppArmor is active, the same file
 //! belongs to AppArmor, so we check for SELinux first.
 
-use std::os::fd::OwnedFd;
-
-use nix::errno::Errno;
 use plumbing::Fault;
-use plumbing::confinement::{security_label, selinux};
-use plumbing::kernel::{call, look};
+use plumbing::confinement::{command_label, security_label, selinux};
+use plumbing::kernel::look;
+use plumbing::pipeline::ownership;
+use plumbing::pipeline::record::Process;
 use plumbing::process::target::{Target, read_at};
-use rustix::fs::{CWD, Mode, OFlags, openat};
-
-const EXEC: &str = "/proc/self/attr/exec";
-const APPARMOR_EXEC: &str = "/proc/self/attr/apparmor/exec";
 
 /// Makes the command run in the target's SELinux context. Must be called outside, by the process that becomes the
 /// command.
@@ -27,26 +22,7 @@ pub(crate) fn follow(target: &Target) -> Result<(), Fault> {
         read_at(target.dir(), security_label::CURRENT)
     })?;
     // The kernel prints the context with a NUL at the end, and accepts it without.
-    let context = context.strip_suffix(b"\0").unwrap_or(&context);
-    may_have(String::from_utf8_lossy(context).trim_end_matches(['\0', '\n'])).map_err(|remedy| {
-        Fault::new(format!("cannot {goal}: SELinux does not allow us to execute in it")).with_remedy(remedy)
-    })?;
-    take(&goal, EXEC, context, "takes effect at the next execve(2); selinux(8)")
-}
-
-/// Asks the policy in advance: if execve(2) failed inside, the error would not show what SELinux refused.
-fn may_have(context: &str) -> Result<(), String> {
-    let own = security_label::own(security_label::CURRENT).unwrap_or_default();
-    if own == context || !selinux::is_enforcing() {
-        return Ok(());
-    }
-    match selinux::is_allowed(&own, context, "process", "transition") {
-        Some(false) => {
-            let (from, to) = (security_label::domain(&own), security_label::domain(context));
-            Err(format!("add to the policy: allow {from} {to}:process transition"))
-        }
-        _ => Ok(()),
-    }
+    command_label::select_context(&goal, String::from_utf8_lossy(&context).trim_end_matches(['\0', '\n']))
 }
 
 /// Follows the label of SELinux or AppArmor, whichever labels processes here.
@@ -57,22 +33,20 @@ pub(crate) fn follow_any(target: &Target) -> Result<(), Fault> {
     if security_label::own(security_label::APPARMOR).is_some_and(|own| own == label) {
         return Ok(());
     }
-    let profile = security_label::profile(&label);
     let goal = format!("follow the AppArmor profile of process {}", target.pid());
-    let order = format!("exec {profile}");
-    let taken = take(&goal, APPARMOR_EXEC, order.as_bytes(), "takes effect at the next execve(2); apparmor(7)");
-    taken.map_err(|fault| match (fault.errno(), security_label::confining_profile()) {
-        (Some(Errno::EACCES), Some(own)) => fault.with_remedy(format!(
-            "AppArmor confines us by the profile {own:?}, which has no rule \"change_profile -> {profile},\""
-        )),
-        _ => fault,
-    })
+    command_label::select_profile(&goal, security_label::profile(&label))
 }
 
-fn take(goal: &str, path: &str, text: &[u8], why: &str) -> Result<(), Fault> {
-    let file: OwnedFd = look(goal, format!("openat({path:?}, O_WRONLY)"), || {
-        openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-    })?;
-    let shown = String::from_utf8_lossy(text);
-    call(goal, format!("write({path:?}, {shown:?})"), why, || rustix::io::write(&file, text).map(drop))
+/// Gives the command the label that a container requests. Another user's container does not choose it: that user could
+/// choose one that allows more than the user has, and without the label the command would have fewer restrictions.
+pub(crate) fn take(process: &Process, target: Option<&Target>) -> Result<(), Fault> {
+    if process.apparmor_profile.is_none() && process.selinux_label.is_none() {
+        return Ok(());
+    }
+    if target.map(ownership::is_ours).transpose()? == Some(false) {
+        return Err(Fault::new(
+            "cannot give the command the security label that the container requests: the container belongs to another user",
+        ));
+    }
+    command_label::set(process)
 }

@@ -12,6 +12,7 @@ pub mod likeness;
 mod limits;
 mod oom;
 mod remnant;
+mod scheduling;
 mod securebits;
 mod sets;
 pub mod umask;
@@ -25,7 +26,7 @@ use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, set_no_new_privs};
 use crate::Fault;
 use crate::fault::IntoErrno;
 use crate::kernel::{call, look, own};
-use crate::pipeline::record::{Landlock, Process, ResourceLimit};
+use crate::pipeline::record::{IoPriority, Landlock, Process, ResourceLimit, Scheduler};
 use crate::process::environment::Environment;
 use crate::process::exposure;
 use crate::text::Text;
@@ -39,6 +40,7 @@ pub use identity::{change as change_identity, is_mapped, setgroups_is_denied};
 pub use keyring::renew as renew_session_keyring;
 pub use oom::set_oom_score_adj;
 pub use remnant::{Holding, keep_only, reduce_to};
+pub use scheduling::check_personality;
 pub use securebits::securebit_names;
 pub use sets::SET_NAMES;
 use sets::Wanted;
@@ -57,6 +59,7 @@ impl Process {
         // A call for each capability, which is only worth it for a filter.
         let most = || bounding_within(wanted.bounding.unwrap_or(EVERY_CAPABILITY));
         self.rlimits.iter().try_for_each(ResourceLimit::set)?;
+        self.schedule()?;
         if !self.no_new_privs {
             // The kernel then requires CAP_SYS_ADMIN for it, which the next steps may give up.
             self.restrict(rules.take(), most)?;
@@ -102,6 +105,13 @@ impl Process {
         }
         last()?;
         if self.no_new_privs { self.filter(most) } else { Ok(()) }
+    }
+
+    /// Sets how the kernel runs the command, with the rights that it may not have.
+    fn schedule(&self) -> Result<(), Fault> {
+        self.scheduler.as_ref().map_or(Ok(()), Scheduler::set)?;
+        self.io_priority.as_ref().map_or(Ok(()), IoPriority::set)?;
+        self.personality.as_deref().map_or(Ok(()), scheduling::set_personality)
     }
 
     /// Returns whether it takes rights away from the command, and does not only set its environment.

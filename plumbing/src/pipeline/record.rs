@@ -15,7 +15,7 @@ mod root;
 pub use cgroup::{Cgroup, Cpu, Memory, Pids, Usage};
 pub use container::{Container, Facts};
 pub use net::{Interface, Net, Network};
-pub use process::{FiveSets, Landlock, LandlockRule, Process, ResourceLimit};
+pub use process::{FiveSets, IoPriority, Landlock, LandlockRule, Process, ResourceLimit, Scheduler};
 pub use root::{Mount, Root};
 
 use serde::de::DeserializeOwned;

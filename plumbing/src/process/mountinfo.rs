@@ -40,6 +40,8 @@ pub struct Mount {
     pub options: String,
     /// The group of mounts that it propagates to and from: `shared:N`.
     pub peer_group: Option<u64>,
+    /// The group of mounts that propagate to it: `master:N`.
+    pub master: Option<u64>,
     /// The type of the file system: `ext4`, `proc`.
     pub fs_type: String,
     /// The source of the mount: `/dev/sda1`, or any word.
@@ -57,9 +59,10 @@ impl Mount {
         let (id, parent) = (number(fields.next()?)?, number(fields.next()?)?);
         let (major, minor) = std::str::from_utf8(fields.next()?).ok()?.split_once(':')?;
         let (root, point, options) = (fields.next()?, fields.next()?, fields.next()?);
-        let mut peer_group = None;
+        let (mut peer_group, mut master) = (None, None);
         for optional in fields.by_ref().take_while(|field| *field != b"-") {
             peer_group = optional.strip_prefix(b"shared:").and_then(number).or(peer_group);
+            master = optional.strip_prefix(b"master:").and_then(number).or(master);
         }
         let fs_type = fields.next()?;
         let (source, super_options) = (fields.next()?, fields.next()?);
@@ -71,6 +74,7 @@ impl Mount {
             point: unescape(point),
             options: text(options),
             peer_group,
+            master,
             fs_type: text(fs_type),
             source: text(source),
             super_options: text(super_options),

@@ -87,11 +87,8 @@ pub const ROWS: &[Row] = &[
     Row::new("an unsupported member of a bundle is named, and nothing is done", NEEDS, |world| {
         type Wrong = (fn(&mut Value), &'static str);
         let wrongs: [Wrong; 4] = [
-            (
-                |config| config["process"]["apparmorProfile"] = json!("tight"),
-                "process.apparmorProfile is not supported",
-            ),
-            (|config| config["mounts"][0]["options"] = json!(["rshared"]), "its mount on \"/proc\": \"rshared\""),
+            (|config| config["linux"]["mountLabel"] = json!("tight"), "linux.mountLabel is not supported"),
+            (|config| config["mounts"][0]["options"] = json!(["remount"]), "its mount on \"/proc\": \"remount\""),
             (|config| config["ociVersion"] = json!("2.0.0"), "ociVersion is \"2.0.0\""),
             (|config| config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_FLY"}), "SCMP_ACT_FLY"),
         ];

@@ -66,7 +66,9 @@ pub const CHANGING: &[&str] = &[
     "add_key",
     "setrlimit",
     "setpriority",
-    "sched_setaffinity", // the process
+    "sched_setaffinity",
+    "sched_setattr",
+    "ioprio_set", // the process
     "kill",
     "tkill",
     "tgkill",

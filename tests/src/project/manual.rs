@@ -43,6 +43,9 @@ const PAGES: &[Page] = &[
             "chroot-rs --std --host-root -- true",
             "cp -r rootfs/. own; chroot-rs --bind /etc/passwd:/new --mask /no-such own true",
             "unshare-rs --hold --ttl 60 --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/true",
+            "mkdir b; echo '{\"ociVersion\":\"1.2.0\",\"root\":{\"path\":\"../own\"},\"linux\":{\"personality\":{\"domain\":\"LINUX32\"}},\
+             \"process\":{\"cwd\":\"/\",\"scheduler\":{\"policy\":\"SCHED_BATCH\"},\"ioPriority\":{\"class\":\"IOPRIO_CLASS_BE\",\"priority\":4}}}' >b/config.json; cp -r rootfs/. own; \
+             unshare-rs --mount --pid --fork -- chroot-rs --oci b -- /bin/true",
         ],
     },
     Page {
@@ -57,6 +60,9 @@ const PAGES: &[Page] = &[
         tool: "nsenter-rs",
         manual: &nsenter_rs::manual::MANUAL,
         more: &[
+            "mkdir b; echo '{\"ociVersion\":\"1.2.0\",\"root\":{\"path\":\"../own\"},\"linux\":{\"personality\":{\"domain\":\"LINUX32\"}},\
+             \"process\":{\"cwd\":\"/\",\"scheduler\":{\"policy\":\"SCHED_BATCH\"},\"ioPriority\":{\"class\":\"IOPRIO_CLASS_BE\",\"priority\":4}}}' >b/config.json; cp -r rootfs/. own; \
+             unshare-rs --hold --ttl 60 --mount --pid | chroot-rs --pipe --oci b | nsenter-rs --pipe --rm -- /bin/true",
             "unshare-rs --hold --ttl 60 --mount --pid | chroot-rs --pipe --std ./rootfs | nsenter-rs --pipe --rm -- /bin/true",
             "unshare-rs --user --map-users 0:0:10 --map-groups 0:0:10 sleep 5 & sleep 0.2; \
              setpriv --groups 5,6 nsenter-rs --target $! --user --keep-caps -S 1 -G 1 --root -- true; kill $!",

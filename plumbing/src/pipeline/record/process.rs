@@ -44,6 +44,22 @@ pub struct Process {
     /// [`crate::confinement::privilege::set_oom_score_adj`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_score_adj: Option<i32>,
+    /// How the kernel shares the CPUs; `sched(7)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<Scheduler>,
+    /// The order in which disks serve the command; `ioprio_set(2)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io_priority: Option<IoPriority>,
+    /// The execution domain, `LINUX` or `LINUX32`; `personality(2)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub personality: Option<String>,
+    /// The AppArmor profile in which the command is executed. Like `oom_score_adj`, it and the next member are not set by
+    /// [`Process::apply`], but by [`crate::confinement::command_label::set`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub apparmor_profile: Option<Text>,
+    /// The SELinux context in which the command is executed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selinux_label: Option<Text>,
     /// Whether the command gets a session of its own, without a controlling terminal.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new_session: bool,
@@ -109,6 +125,43 @@ pub struct ResourceLimit {
     pub soft: Option<u64>,
     /// The value to which the soft limit may be raised; null: no limit.
     pub hard: Option<u64>,
+}
+
+/// A scheduling policy, `SCHED_*`, and the values that it uses; `sched_setattr(2)`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scheduler {
+    /// `SCHED_*`.
+    pub policy: String,
+    /// The nice value, from -20 to 19.
+    #[serde(default)]
+    pub nice: i32,
+    /// The priority of a real-time policy.
+    #[serde(default)]
+    pub priority: u32,
+    /// `SCHED_FLAG_*`.
+    #[serde(default)]
+    pub flags: Vec<String>,
+    /// Of `SCHED_DEADLINE`, in nanoseconds.
+    #[serde(default)]
+    pub runtime: u64,
+    /// Of `SCHED_DEADLINE`, in nanoseconds.
+    #[serde(default)]
+    pub deadline: u64,
+    /// Of `SCHED_DEADLINE`, in nanoseconds.
+    #[serde(default)]
+    pub period: u64,
+}
+
+/// A class and a level of I/O priority; `ioprio_set(2)`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IoPriority {
+    /// `IOPRIO_CLASS_*`.
+    pub class: String,
+    /// The level, from 0, the highest, to 7.
+    #[serde(default)]
+    pub priority: i32,
 }
 
 /// What the command can reach. Without rules for files, all files; the same for each kind of port.

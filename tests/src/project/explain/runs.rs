@@ -354,6 +354,15 @@ pub const ROOTS: &[Run] = &[
         &["clone3", "setns", "move_mount", "pivot_root", "umount2"],
     ),
     run(
+        "mkdir $PLACE/b; echo '{\"ociVersion\":\"1.2.0\",\"root\":{\"path\":\"'$ROOT'\"},\"linux\":{\"personality\":{\"domain\":\"LINUX32\"}},\
+         \"mounts\":[{\"destination\":\"/srv\",\"source\":\"/etc\",\"options\":[\"rbind\",\"rslave\"]}],\
+         \"process\":{\"cwd\":\"/\",\"scheduler\":{\"policy\":\"SCHED_BATCH\",\"nice\":5,\"flags\":[\"SCHED_FLAG_RESET_ON_FORK\"]},\
+         \"ioPriority\":{\"class\":\"IOPRIO_CLASS_IDLE\",\"priority\":4}}}' >$PLACE/b/config.json; \
+         unshare-rs $OWN --mount --pid --fork -- $TRACE chroot-rs --explain --oci $PLACE/b -- /bin/true",
+        0,
+        &["open_tree", "mount_setattr", "sched_setattr", "ioprio_set", "personality", "execve"],
+    ),
+    run(
         "unshare-rs --hold --ttl 60 $OWN --mount --pid --uts --net --ipc | chroot-rs --pipe --std --host-root | \
          $TRACE nsenter-rs --explain --pipe --rm -- /bin/true",
         0,

@@ -10,12 +10,12 @@ use std::ptr::{null, null_mut};
 use nix::errno::Errno;
 
 /// A part of memory that was loaded from the executable.
-struct Segment {
-    start: usize,
-    length: usize,
+pub(crate) struct Segment {
+    pub(crate) start: usize,
+    pub(crate) length: usize,
     offset: libc::off_t,
-    is_writable: bool,
-    is_code: bool,
+    pub(crate) is_writable: bool,
+    pub(crate) is_code: bool,
 }
 
 /// `struct prctl_mm_map` of <linux/prctl.h>.
@@ -51,7 +51,7 @@ pub fn run_from(file: impl AsFd, stat: impl Fn(usize) -> Option<u64>) -> Result<
 }
 
 /// Returns what was loaded, and which part of it was made read-only later (`PT_GNU_RELRO`).
-fn loaded() -> Option<(Vec<Segment>, Option<Range<usize>>)> {
+pub(crate) fn loaded() -> Option<(Vec<Segment>, Option<Range<usize>>)> {
     let of_kernel = |key| crate::auxiliary(key) as usize;
     let (table, count, page) = (of_kernel(libc::AT_PHDR), of_kernel(libc::AT_PHNUM), of_kernel(libc::AT_PAGESZ));
     if table == 0 || page == 0 {

@@ -12,9 +12,9 @@ use nix::errno::Errno;
 use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::{Hierarchies, Hierarchy};
 use plumbing::cgroup::mark::{self, Fate};
-use plumbing::fault::on_one_line;
 use plumbing::kernel::look;
 use plumbing::text::Text;
+use plumbing::text::on_one_line;
 use plumbing::{Fault, narrate};
 use serde::Serialize;
 

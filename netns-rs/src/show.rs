@@ -7,9 +7,9 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use plumbing::Fault;
-use plumbing::fault::on_one_line;
 use plumbing::pipeline::record::{Interface, Network};
 use plumbing::process::target::Target;
+use plumbing::text::on_one_line;
 
 use crate::link::Link;
 use crate::netlink::Netlink;

@@ -7,6 +7,7 @@ use std::fmt;
 use nix::errno::Errno;
 
 use crate::Status;
+use crate::text::on_one_line;
 
 /// One failure, as it is printed to a user.
 ///
@@ -81,10 +82,16 @@ impl Fault {
             if let Some(remedy) = &self.remedy {
                 text.push_str(&format!("{tool}: remedy: {}\n", on_one_line(remedy)));
             }
-            crate::narrate::write_stderr(&text);
+            write_stderr(&text);
         }
         self.status
     }
+}
+
+/// Writes in one piece, so that lines of concurrent processes do not mix.
+pub(crate) fn write_stderr(text: &str) {
+    // If stderr is closed or full, there is no other way to report: the exit status still shows that we failed.
+    rustix::io::write(rustix::stdio::stderr(), text.as_bytes()).ok();
 }
 
 impl fmt::Display for Fault {
@@ -94,11 +101,6 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
-
-/// Escapes what could end the line or control the terminal: names come from anywhere, a container among others.
-pub fn on_one_line(text: &str) -> String {
-    text.chars().map(|c| if crate::text::steers(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
-}
 
 /// Returns `EPERM (Operation not permitted)`.
 pub fn errno_text(errno: Errno) -> String {

@@ -8,7 +8,6 @@ use std::os::fd::OwnedFd;
 
 pub(crate) use children::fork_to_look;
 pub use children::{fork, fork_into, fork_plainly, fork_sibling};
-pub use descriptors::close_range;
 pub use plumbing_kernel::{
     Cloned, Instruction, adopt, attempt, block_every_signal, define_main, device_programs, forget_environment,
     forget_text, give_up_terminal, is_open, iterate, kill_by_number, link_task_iterator, load_iterator_program,
@@ -16,7 +15,7 @@ pub use plumbing_kernel::{
     seccomp_flags_of, set_disposition, set_seccomp_filter, signal_foreground, socket_namespace,
 };
 pub(crate) use plumbing_kernel::{
-    Scheduling, environ, has_session_keyring, ioprio_set, join_new_session_keyring, landlock_add_path,
+    Scheduling, arguments, environ, has_session_keyring, ioprio_set, join_new_session_keyring, landlock_add_path,
     landlock_add_port, landlock_create_ruleset, landlock_restrict_self, landlock_version, personality, run_from,
     sched_setattr,
 };
@@ -25,7 +24,6 @@ use crate::fault::IntoErrno;
 use crate::{Fault, Status, narrate};
 
 mod children;
-mod descriptors;
 
 /// Makes a state-changing call; narrates it first under `--explain`, and only narrates it under `--dry-run`.
 ///

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::Fault;
+use crate::fault::write_stderr;
+use crate::text::on_one_line;
 
 const QUIET: u8 = 0;
 const EXPLAIN: u8 = 1;
@@ -53,13 +55,13 @@ pub fn is_on() -> bool {
 pub fn before(call: &impl Display, why: &str) {
     if is_on() {
         let line = format!("{call:<52} # {why}");
-        write_stderr(&format!("{}: {}\n", tool(), crate::fault::on_one_line(&line)));
+        write_stderr(&format!("{}: {}\n", tool(), on_one_line(&line)));
     }
 }
 
 /// Prints a line on stderr under the tool's name, for consequences and progress (never for records).
 pub fn remark(text: impl Display) {
-    write_stderr(&format!("{}: {}\n", tool(), crate::fault::on_one_line(&text.to_string())));
+    write_stderr(&format!("{}: {}\n", tool(), on_one_line(&text.to_string())));
 }
 
 /// Prints a warning: what was asked for is done, but is probably not what a careful caller wants. The text says what to
@@ -84,10 +86,4 @@ pub fn caution(fault: Fault) -> Result<(), Fault> {
         None => warn(format_args!("{fault}; continuing without it")),
     }
     Ok(())
-}
-
-/// Writes in one piece, so that lines of concurrent processes do not mix.
-pub(crate) fn write_stderr(text: &str) {
-    // If stderr is closed or full, there is no other way to report: the exit status still shows that we failed.
-    rustix::io::write(rustix::stdio::stderr(), text.as_bytes()).ok();
 }

@@ -82,6 +82,11 @@ pub fn steers(letter: char) -> bool {
     letter.is_control() || is_format
 }
 
+/// Escapes what could end the line or control the terminal: names come from anywhere, a container among others.
+pub fn on_one_line(text: &str) -> String {
+    text.chars().map(|c| if steers(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

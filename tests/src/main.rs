@@ -87,7 +87,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     if options.look.is_some() {
         // It reports the state at its start: the library under test sets SIGCHLD for itself.
-        plumbing::process::startup::hand_on();
+        plumbing::process::inherited::hand_on();
         return agreement::look();
     }
     if let Some(probe) = options.probe {

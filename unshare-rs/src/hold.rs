@@ -9,11 +9,12 @@ use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use plumbing::confinement::privilege::Holding;
-use plumbing::kernel::{Cloned, close_range, exit_now, fork_into, look, own};
+use plumbing::kernel::{Cloned, exit_now, fork_into, look, own};
 use plumbing::pipeline::assembly::{self, Lease};
 use plumbing::pipeline::kept_process;
 use plumbing::pipeline::record::{Namespace, Record};
 use plumbing::pipeline::record_out;
+use plumbing::process::closing::close_range;
 use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::process::target::{Target, own_namespace_inode};
 use plumbing::process::{sealed, session};

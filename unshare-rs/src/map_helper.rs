@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::unistd::execve;
 use plumbing::kernel::{Cloned, call, exit_now, fork};
 use plumbing::process::chain;
-use plumbing::process::status::wait_for;
+use plumbing::process::forward::wait_for;
 use plumbing::{Fault, Status, narrate};
 
 use crate::id_map::{self, Extent};

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use plumbing::fault::IntoErrno;
 use plumbing::kernel::{Cloned, exit_now, fork, look, own};
+use plumbing::process::forward::wait_for;
 use plumbing::process::namespace::Kind;
-use plumbing::process::status::wait_for;
 use plumbing::{Fault, Status, narrate};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType, recvmsg,

@@ -3,7 +3,7 @@
 //!
 //! The order is the kernel's: each step still needs a right that a later one takes away.
 
-mod capabilities;
+pub(crate) mod capabilities;
 pub mod id;
 mod identity;
 mod keyring;
@@ -30,7 +30,6 @@ use crate::pipeline::record::{IoPriority, Landlock, Process, ResourceLimit, Sche
 use crate::process::environment::Environment;
 use crate::process::exposure;
 use crate::text::Text;
-pub(crate) use capabilities::has_more_than_ambient;
 pub use capabilities::{
     DEFAULT_CAPABILITIES, DOCKER_CAPABILITIES, PODMAN_CAPABILITIES, bounding, capability_names, capability_set,
     hand_on_capabilities, holds, keep_capabilities, raise_permitted,

@@ -7,8 +7,6 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::state_directory::Unusable;
-
 /// The maximum number of directory entries that are examined.
 pub(super) const MOST: usize = 1 << 16;
 
@@ -40,18 +38,16 @@ impl ReadLimits {
         ReadLimits::of(0, true)
     }
 
-    /// Counts a file before it is opened, whether it exists or not.
-    pub(super) fn open(&self) -> Result<(), Unusable> {
-        match (self.files.get().checked_sub(1), self.bytes.get()) {
-            (None, _) | (_, 0) => {
-                self.leave_out();
-                Err(Unusable::LeftOut)
-            }
-            (Some(files), _) => {
-                self.files.set(files);
-                Ok(())
-            }
+    /// Counts a file before it is opened, whether it exists or not. Returns whether it may be read.
+    pub(super) fn open(&self) -> bool {
+        let files = self.files.get();
+        let is_within = files > 0 && self.bytes.get() > 0;
+        if is_within {
+            self.files.set(files - 1);
+        } else {
+            self.leave_out();
         }
+        is_within
     }
 
     /// Counts the bytes of a file after it was read.
@@ -84,15 +80,15 @@ mod tests {
     fn files_of_other_users_are_limited_and_those_of_root_are_not() {
         let stranger = ReadLimits::of(1000, false);
         for _ in 0..4096 {
-            assert_eq!(stranger.open(), Ok(()));
+            assert!(stranger.open());
         }
-        assert_eq!((stranger.open(), stranger.open()), (Err(Unusable::LeftOut), Err(Unusable::LeftOut)));
+        assert!(!stranger.open() && !stranger.open());
         assert!(stranger.remark().is_some_and(|text| text.starts_with("skipped 2 state files of user 1000")));
         let other = ReadLimits::of(1001, false);
         other.read(5 << 20);
-        assert_eq!(other.open(), Err(Unusable::LeftOut));
+        assert!(!other.open());
         let root = ReadLimits::of_root();
-        (0..10_000).for_each(|_| assert_eq!(root.open(), Ok(())));
+        (0..10_000).for_each(|_| assert!(root.open()));
         assert_eq!(root.remark(), None);
     }
 }

@@ -98,11 +98,15 @@ fn not_found(reference: &Reference, containers: &Containers, others: &[Container
     };
     let passed_over: Vec<_> = containers.passed_over.iter().cloned().collect();
     let skipped = if passed_over.is_empty() { String::new() } else { format!("; skipped: {}", list(&passed_over)) };
-    similar::explain(Fault::new(format!("{goal}: {among}{skipped}")), reference, &containers.all)
+    let fault = Fault::new(format!("{goal}: {among}{skipped}"));
+    match similar::described(reference, &containers.all) {
+        similar if similar.is_empty() => fault,
+        similar => fault.with_remedy(format!("similar names: {}", list(&similar))),
+    }
 }
 
 /// Joins descriptions, and counts those for which there is no room.
-pub(super) fn list(all: &[String]) -> String {
+fn list(all: &[String]) -> String {
     let shown = all[..all.len().min(MOST)].join("; ");
     if all.len() > MOST { format!("{shown}; and {} more", all.len() - MOST) } else { shown }
 }

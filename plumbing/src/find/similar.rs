@@ -1,30 +1,23 @@
-//! The remedy for a name that no container has: containers with a similar name.
+//! For the remedy of a name that no container has: containers with a similar name.
 //!
 //! Only names of root's containers and our own are shown: another user could choose a name to be taken for theirs.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::Fault;
-
-use super::{Container, Reference, resolve};
+use super::{Container, Reference};
 
 /// The longest name that is compared, in bytes: the time grows with the square of the length.
 const LONGEST: usize = 255;
 
-/// Adds the containers with similar names to the fault that no container has this name.
-pub(super) fn explain(fault: Fault, reference: &Reference, containers: &[Container]) -> Fault {
+/// Describes the containers with similar names.
+pub(super) fn described(reference: &Reference, containers: &[Container]) -> Vec<String> {
     let own = rustix::process::geteuid().as_raw();
     let may_be_meant = |it: &&Container| {
         reference.means_author(it.author, own) && reference.runtime.is_none_or(|runtime| runtime == it.runtime)
     };
     let is_similar = |it: &&Container| it.names.iter().any(|name| are_similar(name, &reference.word));
-    let similar: Vec<_> =
-        containers.iter().filter(may_be_meant).filter(is_similar).map(|it| it.described(own)).collect();
-    if similar.is_empty() {
-        return fault;
-    }
-    fault.with_remedy(format!("similar names: {}", resolve::list(&similar)))
+    containers.iter().filter(may_be_meant).filter(is_similar).map(|it| it.described(own)).collect()
 }
 
 /// Reports whether one name is likely a slip of the other: it contains the other, or one in four letters differs.

@@ -102,7 +102,9 @@ impl StateDirectory {
         let path = path.as_ref();
         let shown = self.path.join(path);
         let wrong = |what: &str| Err(Unusable::Wrong(format!("{} {what}", shown.display())));
-        self.limits.open()?;
+        if !self.limits.open() {
+            return Err(Unusable::LeftOut);
+        }
         // NONBLOCK, because a FIFO in its place must not block us.
         let file = self.open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC)?;
         let stat = stat(&shown, file.as_fd())?;

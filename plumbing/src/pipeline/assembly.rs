@@ -6,25 +6,21 @@
 //! was killed, however suddenly), the init exits, and the container ends with it. So no stage ever sends a signal: the
 //! init ends itself, and a process without our mark receives no message, whatever a record claims.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, recv, recvmsg, sendmsg, socketpair,
-};
+use rustix::net::{RecvFlags, SendFlags, recv};
 
 use crate::Fault;
 use crate::fault::IntoErrno;
 use crate::kernel::{look, own};
 use crate::pipeline::ownership;
-use crate::process::foreign_descriptor;
 use crate::process::namespace::Kind;
 use crate::process::sealed::{self, seals};
 use crate::process::target::{Target, own_namespace_inode, wait_readable};
+use crate::process::{foreign_descriptor, socket_message};
 
 /// argv\[0\] of the init that `unshare-rs --hold` leaves.
 pub const INIT_NAME: &str = "unshare-rs-init";
@@ -98,7 +94,7 @@ impl Hold {
         check()?;
         let (ours, theirs) = lease_pair()?;
         let sent = match foreign_descriptor::is_socket(target, DOORBELL_FD, ours.as_fd()) {
-            Ok(true) => foreign_descriptor::send_through(target, DOORBELL_FD, Word::Lease, theirs.as_fd())?,
+            Ok(true) => foreign_descriptor::send_through(target, DOORBELL_FD, Word::Lease as u8, theirs.as_fd())?,
             Ok(false) => Err(Errno::ENOTSOCK),
             Err(errno) => Err(errno),
         };
@@ -297,33 +293,19 @@ impl Lease {
 
 /// Makes the two ends of a lease.
 pub fn lease_pair() -> Result<(OwnedFd, OwnedFd), Fault> {
-    // SEQPACKET: a message stays in one piece, and a closed end reads as end of file.
-    own("make a lease", "socketpair(AF_UNIX, SOCK_SEQPACKET)", || {
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-    })
+    socket_message::pair("make a lease")
 }
 
 /// Sends a message, with a descriptor if it carries one. Never blocks: the other end may belong to someone who reads
 /// nothing.
 pub fn send(socket: BorrowedFd<'_>, word: Word, fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let fds: Vec<_> = fd.into_iter().collect();
-    if !fds.is_empty() {
-        ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-    }
-    sendmsg(socket, &[IoSlice::new(&[word as u8])], &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
-        .map(drop)
-        .map_err(IntoErrno::into_errno)
+    socket_message::send(socket, &[IoSlice::new(&[word as u8])], fd, SendFlags::DONTWAIT)
 }
 
 /// Sends an answer; the init ignores that a stage is gone.
 pub fn answer(socket: BorrowedFd<'_>, answer: Answer, errno: Option<Errno>) -> Result<(), Errno> {
     let message = [answer as u8, errno.map_or(0, |errno| errno as i32 as u8)];
-    let mut nothing = SendAncillaryBuffer::default();
-    sendmsg(socket, &[IoSlice::new(&message)], &mut nothing, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
-        .map(drop)
-        .map_err(IntoErrno::into_errno)
+    socket_message::send(socket, &[IoSlice::new(&message)], None, SendFlags::DONTWAIT)
 }
 
 /// One received message: up to two bytes, and a descriptor.
@@ -332,20 +314,8 @@ pub type Message = ([u8; 2], Option<OwnedFd>);
 /// Receives a message; `None` if the other end is closed.
 pub fn receive(socket: BorrowedFd<'_>) -> Result<Option<Message>, Errno> {
     let mut words = [0; 2];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::io::retry_on_intr(|| {
-        recvmsg(socket, &mut [IoSliceMut::new(&mut words)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-    })
-    .map_err(IntoErrno::into_errno)?;
-    if received.bytes == 0 {
-        return Ok(None);
-    }
-    let fd = ancillary.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    Ok(Some((words, fd)))
+    let (length, fd) = socket_message::receive(socket, &mut words)?;
+    Ok((length > 0).then_some((words, fd)))
 }
 
 /// Receives a message without a descriptor; `None` if the other end is closed. What an answer of a false init carries

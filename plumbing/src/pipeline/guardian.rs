@@ -12,9 +12,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::kernel::{Cloned, block_every_signal, close_range, exit_now, forget_text, fork, look, own, place};
+use crate::kernel::{Cloned, block_every_signal, exit_now, forget_text, fork, look, own, place};
 use crate::pipeline::ephemeral;
-use crate::process::status::wait_for;
+use crate::process::closing::close_range;
+use crate::process::forward::wait_for;
 use crate::process::target::wait_readable;
 use crate::{Fault, Status, narrate};
 

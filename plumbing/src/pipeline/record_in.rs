@@ -13,7 +13,7 @@ use crate::Fault;
 use crate::fault::IntoErrno;
 use crate::kernel::{look, own};
 use crate::pipeline::record::{LONGEST, unreadable};
-use crate::process::startup;
+use crate::process::inherited;
 
 /// The most that one tee(2) can show: the default capacity of a pipe.
 const PEEK: usize = 64 << 10;
@@ -44,7 +44,7 @@ impl Shown {
 }
 
 pub(crate) fn refuse_terminal() -> Result<(), Fault> {
-    if startup::was_closed(0) {
+    if inherited::was_closed(0) {
         return Err(no_record());
     }
     if rustix::termios::isatty(rustix::stdio::stdin()) {

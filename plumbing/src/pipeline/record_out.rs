@@ -10,7 +10,7 @@ use rustix::fs::FileType;
 use crate::kernel::look;
 use crate::pipeline::record::Record;
 use crate::pipeline::record_in::file_type;
-use crate::process::startup;
+use crate::process::{inherited, startup};
 use crate::{Fault, narrate};
 
 /// Writes the record to stdout and waits until its reader has taken it. Fails if the reader ends without taking it.
@@ -59,7 +59,7 @@ fn wait_events(watched: &mut [PollFd<'_>], timeout: Duration) -> Result<(), Faul
 /// Refuses to write a record that no process can read: the container would be lost at once.
 pub fn require_reader() -> Result<(), Fault> {
     let stdout = rustix::stdio::stdout();
-    let is_lost = startup::was_closed(1) || is_null_device(stdout);
+    let is_lost = inherited::was_closed(1) || is_null_device(stdout);
     if is_lost && !narrate::is_dry_run() {
         return Err(Fault::new(
             "cannot write the container record: stdout is closed or /dev/null, so no process could read it",

@@ -13,7 +13,7 @@ use nix::unistd::execve;
 
 use crate::fault::IntoErrno;
 use crate::process::environment::Environment;
-use crate::process::startup;
+use crate::process::inherited;
 use crate::{Fault, Status, narrate};
 
 /// The path that execvp(3) searches if PATH is not set.
@@ -44,7 +44,7 @@ pub fn exec_program(program: &OsStr, command: &[OsString], environment: &Environ
         narrate_exec(path, command, environment);
         return Ok(Status::SUCCESS);
     }
-    startup::hand_on();
+    inherited::hand_on();
     let is_searched = !program.as_bytes().contains(&b'/');
     let mut refused = Errno::ENOENT;
     for candidate in candidates(program, environment) {

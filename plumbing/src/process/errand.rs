@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::kernel::{Cloned, exit_now, fork, look, own};
-use crate::process::status::wait_for;
+use crate::process::forward::wait_for;
 use crate::process::target::wait_readable;
 use crate::{Fault, Status, narrate};
 

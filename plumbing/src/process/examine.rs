@@ -5,25 +5,20 @@
 //! know what it is. So only a child gets it, which keeps nothing else open and closes it only by its end. We do not wait
 //! for that end.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
-};
+use rustix::net::SendFlags;
 use rustix::process::{Signal, pidfd_send_signal};
 
-use crate::fault::IntoErrno;
-use crate::kernel::{Cloned, close_range, exit_now, fork_to_look, look};
-use crate::pipeline::assembly;
-use crate::process::errand;
+use crate::kernel::{Cloned, exit_now, fork_to_look, look};
+use crate::process::closing::close_range;
 use crate::process::target::wait_readable;
+use crate::process::{errand, socket_message};
 use crate::{Fault, Status};
 
 /// What a child found: bytes, and a descriptor of a file of which it knows what it is.
@@ -43,7 +38,7 @@ pub fn examine(
     keep: &[BorrowedFd<'_>],
     work: impl FnOnce() -> Result<Finding, Errno>,
 ) -> Result<Result<Finding, Errno>, Fault> {
-    let (ours, theirs) = assembly::lease_pair()?;
+    let (ours, theirs) = socket_message::pair(goal)?;
     match fork_to_look(goal)? {
         Cloned::Child => {
             let is_sent = close_all_but(keep, theirs.as_fd()).and_then(|()| answer(theirs.as_fd(), work()));
@@ -89,34 +84,18 @@ pub(super) fn close_all_but(keep: &[BorrowedFd<'_>], answer: BorrowedFd<'_>) -> 
 
 fn answer(socket: BorrowedFd<'_>, found: Result<Finding, Errno>) -> Result<(), Errno> {
     let (errno, (bytes, fd)) = match found {
-        Ok(found) => (0, found),
-        Err(errno) => (errno as i32 as u8, Finding::default()),
+        Ok(found) => ([0], found),
+        Err(errno) => ([errno as i32 as u8], Finding::default()),
     };
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let fds: Vec<_> = fd.iter().map(AsFd::as_fd).collect();
-    if !fds.is_empty() {
-        ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-    }
-    sendmsg(socket, &[IoSlice::new(&[errno]), IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL)
-        .map(drop)
-        .map_err(IntoErrno::into_errno)
+    let parts = [IoSlice::new(&errno), IoSlice::new(&bytes)];
+    socket_message::send(socket, &parts, fd.as_ref().map(AsFd::as_fd), SendFlags::empty())
 }
 
 /// Receives the answer; `None` if there is none.
 fn receive(socket: BorrowedFd<'_>) -> Result<Option<Result<Finding, Errno>>, Errno> {
     let mut bytes = vec![0; 1 + LONGEST];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::io::retry_on_intr(|| {
-        recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-    })
-    .map_err(IntoErrno::into_errno)?;
-    let fd = ancillary.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    bytes.truncate(received.bytes);
+    let (length, fd) = socket_message::receive(socket, &mut bytes)?;
+    bytes.truncate(length);
     Ok(match bytes.first() {
         None => None,
         Some(0) => Some(Ok((bytes.split_off(1), fd))),

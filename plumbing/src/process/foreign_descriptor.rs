@@ -4,22 +4,22 @@
 //! it may never answer, and not even SIGKILL ends the wait. `pidfd_getfd(2)` returns such a file, which then has to be
 //! closed. So a child fetches it. Closing a path descriptor asks no server.
 
+use std::io::IoSlice;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use rustix::fs::{MemfdFlags, Mode, OFlags, fcntl_get_seals, fstat, memfd_create, openat};
 use rustix::net::sockopt::{socket_domain, socket_type};
-use rustix::net::{AddressFamily, SocketType};
+use rustix::net::{AddressFamily, SendFlags, SocketType};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use crate::Fault;
 use crate::fault::IntoErrno;
 use crate::kernel::socket_namespace;
-use crate::pipeline::assembly::{self, Word};
 use crate::process::examine::{Finding, examine};
-use crate::process::procfs;
 use crate::process::target::Target;
+use crate::process::{procfs, socket_message};
 
 /// Opens descriptor `fd` of the process for reading if it is a memfd; `None` if it is anything else. EBADF: the process
 /// has no such descriptor.
@@ -64,11 +64,11 @@ fn borrow_for_good(pidfd: BorrowedFd<'_>, fd: i32) -> Result<ManuallyDrop<OwnedF
     pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty()).map(ManuallyDrop::new).map_err(IntoErrno::into_errno)
 }
 
-/// Sends a message with a descriptor through socket `fd` of the process. ENOTSOCK: what is there is no doorbell.
+/// Sends a message of one byte with a descriptor, and never waits, through socket `fd` of the process. ENOTSOCK: what is there is no doorbell.
 pub(crate) fn send_through(
     target: &Target,
     fd: i32,
-    word: Word,
+    word: u8,
     sent: BorrowedFd<'_>,
 ) -> Result<Result<(), Errno>, Fault> {
     let goal = format!("reach the container's init, process {}", target.pid());
@@ -79,7 +79,8 @@ pub(crate) fn send_through(
         if kind != (Ok(AddressFamily::UNIX), Ok(SocketType::SEQPACKET)) {
             return Err(Errno::ENOTSOCK);
         }
-        assembly::send(socket.as_fd(), word, Some(sent)).map(|()| Finding::default())
+        let parts = [IoSlice::new(std::slice::from_ref(&word))];
+        socket_message::send(socket.as_fd(), &parts, Some(sent), SendFlags::DONTWAIT).map(|()| Finding::default())
     })?;
     Ok(done.map(drop))
 }

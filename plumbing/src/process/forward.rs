@@ -21,6 +21,23 @@ const FIRST_REAL_TIME: i32 = 32;
 /// The signals that are blocked so that a child which has left our group gets them. Then they take their effect on us.
 const KEYS: &[Signal] = &[Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP];
 
+/// Waits for the end of a child, and returns its status.
+pub fn wait_for(pid: i32) -> Result<Status, Fault> {
+    loop {
+        match waitpid(Pid::from_raw(pid), None) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => {
+                return Err(Fault::kernel(format!("wait for process {pid}"), format!("waitpid({pid})"), errno));
+            }
+            Ok(ended) => {
+                if let Some(status) = Status::of_command(ended) {
+                    return Ok(status);
+                }
+            }
+        }
+    }
+}
+
 /// The signals that are forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forward {

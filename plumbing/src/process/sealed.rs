@@ -19,9 +19,9 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_
 
 use crate::Fault;
 use crate::confinement::security_label;
-use crate::kernel::{call, look, own};
+use crate::kernel::{arguments, call, look, own};
 use crate::process::environment::Environment;
-use crate::process::startup;
+use crate::process::inherited;
 
 const OWN_FILE: &str = "/proc/self/exe";
 
@@ -70,7 +70,7 @@ fn take_name() -> Result<(), Fault> {
 }
 
 fn go_on_in(copy: &OwnedFd, why: &str) -> Result<(), Fault> {
-    exec(copy, &startup::arguments(), &Environment::inherited(), "execveat(memfd, \"\", AT_EMPTY_PATH)", why)?;
+    exec(copy, &arguments(), &Environment::inherited(), "execveat(memfd, \"\", AT_EMPTY_PATH)", why)?;
     // Only a dry run returns.
     IS_PRETENDED.store(true, Ordering::Relaxed);
     Ok(())
@@ -136,7 +136,7 @@ fn exec(
     let words: Vec<CString> = argv.iter().filter_map(|word| CString::new(word.clone().into_vec()).ok()).collect();
     let goal = "run our executable from a copy that cannot be written";
     let executed = call(goal, text, why, || {
-        startup::hand_on();
+        inherited::hand_on();
         execveat(executable.as_fd(), c"", &words, environment.entries(), AtFlags::AT_EMPTY_PATH).map(|_| ())
     });
     executed.map_err(explain_unmounted)

@@ -15,7 +15,7 @@ use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::isatty;
 use rustix::thread::CapabilitySet;
 
-use crate::confinement::privilege::holds;
+use crate::confinement::privilege::capabilities::holds;
 use crate::kernel::{call, give_up_terminal, look, mount_setattr, own, place};
 use crate::{Fault, narrate};
 

@@ -1,31 +1,19 @@
-//! The start of every tool, and what the process inherited, so that the next program gets it unchanged.
+//! The start of every tool: from `main` to parsing and applying, and to the exit status.
 //!
 //! The C library calls [`main!`](crate::main!)'s `main` directly, without Rust's runtime: that would read
 //! /proc/self/maps and set up handlers for a stack that never overflows, which takes as long as making three
-//! namespaces. What the runtime does for safety is done here: SIGPIPE is ignored, so that a closed pipe is an error and
-//! does not kill us, and /dev/null is opened for closed descriptors 0 to 2, so that no file of ours takes their place.
-//! [`hand_on`] undoes both just before `execve(2)`. And if SIGCHLD were ignored, the kernel would keep no child's
-//! status for us; `wait(2)`.
+//! namespaces. What the runtime does for safety, `inherited.rs` does.
 
 use std::ffi::OsString;
-use std::os::fd::{IntoRawFd, RawFd};
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::errno::Errno;
-use nix::sys::signal::Signal;
-pub use plumbing_kernel::arguments;
-use plumbing_kernel::{Argv, auxiliary};
-use rustix::fs::{Mode, OFlags, open};
+use plumbing_kernel::{Argv, arguments, auxiliary};
 
 use crate::command_line::folding;
-use crate::confinement::privilege::has_more_than_ambient;
+use crate::confinement::privilege::capabilities::has_more_than_ambient;
 use crate::process::exposure::{self, Exposure};
+use crate::process::inherited;
 use crate::{Fault, Status, kernel, narrate};
-
-/// Bits 0 to 2: that descriptor was closed. Bits 3 and 4: that signal was ignored.
-static INHERITED: AtomicU8 = AtomicU8::new(0);
-const SIGPIPE_IGNORED: u8 = 1 << 3;
-const SIGCHLD_IGNORED: u8 = 1 << 4;
 
 /// The whole of every tool's `main.rs`, under `#![no_main]`: parse, begin, then apply, then report.
 #[macro_export]
@@ -33,50 +21,6 @@ macro_rules! main {
     ($tool:literal, $parse:expr, $begin:expr, $apply:expr) => {
         $crate::kernel::define_main!(argv => $crate::process::startup::run($tool, argv, $parse, $begin, $apply));
     };
-}
-
-fn remember() -> Result<(), Fault> {
-    let mut inherited = 0;
-    for fd in (0..3).filter(|fd| !kernel::is_open(*fd)) {
-        inherited |= 1 << fd;
-        // The file gets the lowest number that is free: this one.
-        kernel::look("replace a closed descriptor", "open(\"/dev/null\")", || {
-            open("/dev/null", OFlags::RDWR, Mode::empty()).map(IntoRawFd::into_raw_fd)
-        })?;
-    }
-    if replace_disposition(Signal::SIGPIPE, true) {
-        inherited |= SIGPIPE_IGNORED;
-    }
-    if replace_disposition(Signal::SIGCHLD, false) {
-        inherited |= SIGCHLD_IGNORED;
-    }
-    INHERITED.store(inherited, Ordering::Relaxed);
-    Ok(())
-}
-
-/// Sets a disposition where an error cannot be reported: it cannot fail for a signal that has a name and can be caught.
-fn replace_disposition(signal: Signal, ignore: bool) -> bool {
-    kernel::set_disposition(signal, ignore).unwrap_or_default()
-}
-
-/// Returns whether descriptor `fd` (0 to 2) was closed when we were started.
-pub fn was_closed(fd: RawFd) -> bool {
-    (0..3).contains(&fd) && INHERITED.load(Ordering::Relaxed) & (1 << fd) != 0
-}
-
-/// Restores what was changed at the start: two dispositions and the closed descriptors.
-pub fn hand_on() {
-    let inherited = INHERITED.load(Ordering::Relaxed);
-    if inherited & SIGPIPE_IGNORED == 0 {
-        replace_disposition(Signal::SIGPIPE, false);
-    }
-    if inherited & SIGCHLD_IGNORED != 0 {
-        replace_disposition(Signal::SIGCHLD, true);
-    }
-    for fd in (0..3).filter(|fd| was_closed(*fd)) {
-        // The /dev/null that replaces the descriptor. An error could not be reported, and execve follows.
-        plumbing_kernel::close(fd).ok();
-    }
 }
 
 /// The result of parsing a command line: something to do, or text such as help.
@@ -98,7 +42,7 @@ pub fn run<P>(
 ) -> ! {
     narrate::name_tool(tool);
     plumbing_kernel::keep_arguments(argv);
-    let outcome = refuse_foreign_rights().and_then(|()| remember()).and_then(|()| parse(arguments()));
+    let outcome = refuse_foreign_rights().and_then(|()| inherited::remember()).and_then(|()| parse(arguments()));
     let outcome = outcome.and_then(|parsed| match parsed {
         Parsed::Plan(plan) => exposure::protect(begin(&plan)).and_then(|()| apply(&plan)),
         Parsed::Text(text) => print(&folding::for_terminal(&text)),
@@ -138,7 +82,7 @@ pub fn print(text: &str) -> Result<Status, Fault> {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         // /dev/null in its place would accept all, and we would report success.
-        if was_closed(1) {
+        if inherited::was_closed(1) {
             return Err(Fault::kernel(goal, call, Errno::EBADF));
         }
         let written = kernel::own(goal, call, || rustix::io::write(rustix::stdio::stdout(), rest))?;

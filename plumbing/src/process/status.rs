@@ -1,10 +1,6 @@
 //! Exit status: the same rules in all five tools; docs/exit-status.md.
 
-use nix::errno::Errno;
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::Pid;
-
-use crate::Fault;
+use nix::sys::wait::WaitStatus;
 
 /// The exit status of a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,23 +23,6 @@ impl Status {
             WaitStatus::Exited(_, code) => Some(Status(code as u8)),
             WaitStatus::Signaled(_, signal, _) => Some(Status(128 + signal as i32 as u8)),
             _ => None,
-        }
-    }
-}
-
-/// Waits for the end of a child, and returns its status.
-pub fn wait_for(pid: i32) -> Result<Status, Fault> {
-    loop {
-        match waitpid(Pid::from_raw(pid), None) {
-            Err(Errno::EINTR) => {}
-            Err(errno) => {
-                return Err(Fault::kernel(format!("wait for process {pid}"), format!("waitpid({pid})"), errno));
-            }
-            Ok(ended) => {
-                if let Some(status) = Status::of_command(ended) {
-                    return Ok(status);
-                }
-            }
         }
     }
 }

@@ -15,7 +15,7 @@ use rustix::thread::CapabilitySet;
 
 use super::OWN_FILE;
 use crate::Fault;
-use crate::confinement::privilege::holds;
+use crate::confinement::privilege::capabilities::holds;
 use crate::fault::IntoErrno;
 use crate::kernel::{call, mount_setattr, run_from};
 use crate::process::kernel_text;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::command_line::columns::aligned;
 use plumbing::command_line::units::{bytes, percent};
-use plumbing::pipeline::assembly;
+use plumbing::pipeline::mark;
 use plumbing::pipeline::record::{Cgroup, Member, Record, Usage};
 use plumbing::process::target::Target;
 use plumbing::{Fault, narrate};
@@ -34,7 +34,7 @@ impl Member for Shown {
 pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {
     let recorded: Option<Cgroup> = record.member()?;
     let shown = match recorded {
-        Some(recorded) if assembly::has_mark(target)? => {
+        Some(recorded) if mark::has_mark(target)? => {
             let hierarchies = Hierarchies::discover()?;
             let usage = Usage::of_cgroup(&recorded, &hierarchies)?;
             let members = Members::open(&recorded, &hierarchies)?;

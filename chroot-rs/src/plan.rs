@@ -203,6 +203,7 @@ impl Held {
 /// Makes the root of a held container, and writes it into the record.
 fn build_held(stage: &mut Stage, mut specification: Specification) -> Result<(), Fault> {
     stage.require_unfinished("change the root of")?;
+    kept_process::require_none(stage, "change the root of")?;
     mount_namespace::require_own(stage)?;
     // The container's mount namespace begins as a copy of ours, but joining it does not keep the working directory.
     specification.make_absolute()?;

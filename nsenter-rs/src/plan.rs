@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 
 use plumbing::command_line::options::Narration;
 use plumbing::pipeline::assembly::Hold;
+use plumbing::pipeline::kept_process;
 use plumbing::pipeline::pipe::{self, Stage};
 use plumbing::pipeline::record::Process;
 use plumbing::process::environment::Environment;
@@ -177,6 +178,7 @@ impl LastStage {
     }
 
     fn enter(&self, stage: &mut Stage) -> Result<Status, Fault> {
+        kept_process::settle(stage)?;
         let held = example::held_of_record(stage)?;
         let process: Process = match held.kept() {
             Some(kept) => kept.clone(),

@@ -5,6 +5,7 @@ mod ephemeral;
 pub mod gates;
 pub mod guardian;
 pub mod kept_process;
+pub mod mark;
 pub mod name;
 pub mod ownership;
 pub mod pipe;

@@ -12,6 +12,7 @@ use plumbing::confinement::privilege::Holding;
 use plumbing::kernel::{Cloned, exit_now, fork_into, look, own};
 use plumbing::pipeline::assembly::{self, Lease};
 use plumbing::pipeline::kept_process;
+use plumbing::pipeline::mark;
 use plumbing::pipeline::record::{Namespace, Record};
 use plumbing::pipeline::record_out;
 use plumbing::process::closing::close_range;
@@ -74,17 +75,19 @@ fn hold_with(new: &NewHold, kinds: KindSet, maps: &Maps, kit: Kit, ours: &OwnNam
             Err(fault) => exit_now(fault.report(narrate::tool())),
         },
         Cloned::Parent { pid, pidfd } => {
-            drop((kit.init, mapped));
+            let Kit { lease, mark, init } = kit;
+            drop((init, mapped));
             if !maps.outside.is_empty() {
                 write_maps(pid, maps)?;
                 own("let the init continue", "write(pipe)", || rustix::io::write(&map, b"+"))?;
             }
-            if !kit.lease.hear_ready()? {
+            if !lease.hear_ready()? {
                 // The init has printed the reason to stderr.
                 return Err(Fault::already_told(Status::OURS));
             }
             let target = Target::of_pidfd(pid, pidfd)?;
-            hand_over(new, target, kit.lease, ours)
+            mark::name(&mark, &target)?;
+            hand_over(new, target, lease, ours)
         }
     }
 }
@@ -163,6 +166,8 @@ fn record_of(new: &NewHold, target: &Target, ours: &OwnNamespaces) -> Result<Rec
 /// What this process and the future init share before the clone.
 struct Kit {
     lease: Lease,
+    /// Completed when the init exists.
+    mark: OwnedFd,
     init: InitKit,
 }
 
@@ -174,8 +179,27 @@ struct InitKit {
     mark: OwnedFd,
     process: OwnedFd,
     /// A refusal counts only once there is a container: what prevents that is the better explanation.
-    maker: Result<OwnedFd, Fault>,
+    maker: Result<Makers, Fault>,
     executable: OwnedFd,
+}
+
+/// The namespaces of the process that makes the init.
+struct Makers {
+    pid: OwnedFd,
+    user: OwnedFd,
+}
+
+impl Makers {
+    fn open() -> Result<Makers, Fault> {
+        let open = |name: &str| {
+            let path = format!("/proc/self/ns/{name}");
+            own(format!("keep our {name} namespace"), format!("openat(AT_FDCWD, {path:?}, O_RDONLY|O_CLOEXEC)"), || {
+                rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            })
+            .map_err(sealed::explain_unmounted)
+        };
+        Ok(Makers { pid: open(Kind::Pid.proc_name())?, user: open(Kind::User.proc_name())? })
+    }
 }
 
 impl Kit {
@@ -184,14 +208,11 @@ impl Kit {
         let (doorbell, bell) = own("make a doorbell", "socketpair(AF_UNIX, SOCK_SEQPACKET)", || {
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         })?;
-        let (mark, process) = (assembly::make_mark()?, kept_process::unconfined()?);
-        let maker =
-            own("keep our pid namespace", "openat(AT_FDCWD, \"/proc/self/ns/pid\", O_RDONLY|O_CLOEXEC)", || {
-                rustix::fs::open("/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            })
-            .map_err(sealed::explain_unmounted);
-        let init = InitKit { lease, doorbell, bell, mark, process, maker, executable: sealed::copy_of_self()? };
-        Ok(Kit { lease: Lease::first(ours), init })
+        let (mark, process) = (mark::make()?, kept_process::unconfined()?);
+        let ours_too = own("make the mark of a hold", "fcntl(memfd, F_DUPFD_CLOEXEC)", || mark.try_clone())?;
+        let executable = sealed::copy_of_self()?;
+        let init = InitKit { lease, doorbell, bell, mark, process, maker: Makers::open(), executable };
+        Ok(Kit { lease: Lease::first(ours), mark: ours_too, init })
     }
 }
 
@@ -227,7 +248,8 @@ fn arrange_descriptors(kit: InitKit) -> Result<OwnedFd, Fault> {
     // First all of them move away: a target number may still be used by another of them.
     let (mark, doorbell, bell) = (lift(kit.mark)?, lift(kit.doorbell)?, lift(kit.bell)?);
     let (lease, process) = (lift(kit.lease)?, lift(kit.process)?);
-    let (maker, executable) = (lift(kit.maker?)?, lift(kit.executable)?);
+    let Makers { pid, user } = kit.maker?;
+    let (pid, user, executable) = (lift(pid)?, lift(user)?, lift(kit.executable)?);
     let places = [
         (&mark, 0),
         (&mark, 1),
@@ -236,13 +258,14 @@ fn arrange_descriptors(kit: InitKit) -> Result<OwnedFd, Fault> {
         (&bell, assembly::BELL_FD),
         (&lease, assembly::FIRST_LEASE_FD),
         (&process, assembly::PROCESS_FD),
-        (&maker, assembly::MAKER_FD),
+        (&pid, assembly::MAKER_PID_FD),
+        (&user, assembly::MAKER_USER_FD),
     ];
     for (fd, place) in places {
         own(goal, format!("dup2({}, {place})", fd.as_raw_fd()), || plumbing::kernel::place(fd, place))?;
     }
-    own(goal, "close_range(9, ~0, CLOSE_RANGE_CLOEXEC)", || {
-        close_range(assembly::MAKER_FD.cast_unsigned() + 1, u32::MAX, true)
+    own(goal, "close_range(10, ~0, CLOSE_RANGE_CLOEXEC)", || {
+        close_range(assembly::MAKER_USER_FD.cast_unsigned() + 1, u32::MAX, true)
     })?;
     Ok(executable)
 }

@@ -95,11 +95,13 @@ struct Unfinished {
     bell: OwnedFd,
     leases: Vec<OwnedFd>,
     deadline: Option<Instant>,
+    /// Whether it has joined the cgroup namespace of a stage.
+    has_joined: bool,
 }
 
 impl Unfinished {
     fn take_over(orders: &Orders) -> Result<Unfinished, Fault> {
-        for fd in assembly::MARK_FD..=assembly::MAKER_FD {
+        for fd in assembly::MARK_FD..=assembly::MAKER_USER_FD {
             if !plumbing::kernel::is_open(fd) {
                 return Err(Fault::new(format!("cannot run as a container's init: descriptor {fd} is not open")));
             }
@@ -109,6 +111,7 @@ impl Unfinished {
             bell: adopt(assembly::BELL_FD),
             leases: vec![adopt(assembly::FIRST_LEASE_FD)],
             deadline: orders.ttl_ms.map(|ttl| Instant::now() + Duration::from_millis(ttl)),
+            has_joined: false,
         })
     }
 
@@ -189,20 +192,17 @@ impl Unfinished {
         Ok(())
     }
 
-    fn hear(&self, speaker: usize) -> Heard {
-        let lease = self.leases[speaker].as_fd();
-        let Ok(Some(([word, _], fd))) = assembly::receive(lease) else { return Heard::Closed };
+    fn hear(&mut self, speaker: usize) -> Heard {
+        let Ok(Some(([word, _], fd))) = assembly::receive(self.leases[speaker].as_fd()) else { return Heard::Closed };
         match word {
             word if word == Word::Release as u8 => Heard::Goodbye,
             word if word == Word::Entered as u8 => Heard::Entered,
             word if word == Word::EnteredToRemove as u8 => Heard::EnteredToRemove,
             word if word == Word::JoinCgroupNamespace as u8 => {
-                let joined = fd.ok_or(Errno::EBADF).and_then(|fd| setns(fd, CloneFlags::CLONE_NEWCGROUP));
-                answer(lease, joined)
-            }
-            // Nothing is verified here: those who read the file verify it.
-            word if word == Word::KeepProcess as u8 => {
-                answer(lease, fd.ok_or(Errno::EBADF).and_then(|fd| place(&fd, assembly::PROCESS_FD)))
+                let fd = if self.has_joined { Err(Errno::EALREADY) } else { fd.ok_or(Errno::EBADF) };
+                let joined = fd.and_then(|fd| setns(fd, CloneFlags::CLONE_NEWCGROUP));
+                self.has_joined |= joined.is_ok();
+                answer(self.leases[speaker].as_fd(), joined)
             }
             _ => Heard::Nothing,
         }
@@ -241,19 +241,24 @@ fn set_name(name: &OsStr) -> Result<(), Fault> {
 }
 
 /// Gives up everything that serving the stages does not require. setns(2) can only join a cgroup namespace, and only
-/// with CAP_SYS_ADMIN; capset(2) is needed to give that capability up, and cannot add one.
+/// with CAP_SYS_ADMIN; capset(2) is needed to give that capability up, and cannot add one. The init can neither
+/// close nor replace the descriptors that others read in this process, not even if another process traces it.
 pub(crate) fn confine(holding: Holding) -> Result<(), Fault> {
     privilege::keep_only(CapabilitySet::SYS_ADMIN, holding)?;
-    allow_only(&[
+    let mut allowed = vec![
         Allowed::call(libc::SYS_recvmsg),
         Allowed::call(libc::SYS_sendmsg),
         Allowed::call(libc::SYS_capget),
         Allowed::call(libc::SYS_capset),
         Allowed::with(libc::SYS_setns, 1, libc::CLONE_NEWCGROUP),
-        Allowed::call(libc::SYS_dup3),
+    ];
+    for standard in 0..3 {
+        allowed.push(Allowed::with(libc::SYS_dup3, 1, standard));
         #[cfg(target_arch = "x86_64")]
-        Allowed::call(libc::SYS_dup2),
-    ])
+        allowed.push(Allowed::with(libc::SYS_dup2, 1, standard));
+    }
+    let kept = [assembly::MARK_FD, assembly::PROCESS_FD, assembly::MAKER_PID_FD, assembly::MAKER_USER_FD];
+    allow_only(&allowed, &kept)
 }
 
 /// Blocks every signal except TERM, which ends an init that has no pid namespace (in a pid namespace only KILL from

@@ -113,7 +113,7 @@ fn confine(command: i32, holding: Holding) -> Result<(), Fault> {
         .into_iter()
         .chain([Allowed::with(libc::SYS_kill, 0, command), Allowed::with(libc::SYS_kill, 0, -command)])
         .collect();
-    allow_only(&calls)
+    allow_only(&calls, &[])
 }
 
 /// The number of getpgrp(2); newer architectures have only getpgid(2).

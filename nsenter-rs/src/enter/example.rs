@@ -4,8 +4,9 @@
 //! The surprise: the init of a hold is no example, because it confines itself in its own way. But it keeps what
 //! chroot-rs recorded. If that is nothing, a command that runs in the hold is an example.
 
-use plumbing::pipeline::assembly::{Hold, has_mark};
+use plumbing::pipeline::assembly::Hold;
 use plumbing::pipeline::kept_process;
+use plumbing::pipeline::mark::has_mark;
 use plumbing::pipeline::pipe::Stage;
 use plumbing::pipeline::record::{Process, Record};
 use plumbing::process::namespace::Kind;

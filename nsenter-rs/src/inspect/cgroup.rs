@@ -5,7 +5,7 @@
 use plumbing::Fault;
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::cgroup::usage::Member;
-use plumbing::pipeline::assembly;
+use plumbing::pipeline::mark;
 use plumbing::pipeline::record::{Cgroup, Record, Usage};
 use plumbing::process::target::Target;
 use serde::Serialize;
@@ -35,7 +35,7 @@ impl Group {
     pub(super) fn of(record: &Record, target: &Target) -> Result<Group, Fault> {
         let recorded: Option<Cgroup> = record.member()?;
         let usage = match recorded {
-            Some(recorded) if assembly::has_mark(target).unwrap_or(false) => {
+            Some(recorded) if mark::has_mark(target).unwrap_or(false) => {
                 Usage::of_cgroup(&recorded, &Hierarchies::discover()?)?
             }
             _ => Usage::of_process(target)?,

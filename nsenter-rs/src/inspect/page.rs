@@ -5,7 +5,7 @@
 use std::fmt::Display;
 
 use plumbing::command_line::units::{bytes, percent};
-use plumbing::pipeline::assembly;
+use plumbing::pipeline::mark;
 use plumbing::pipeline::record::Record;
 use plumbing::process::target::Target;
 use plumbing::text::Text;
@@ -27,7 +27,7 @@ const PLAIN: &str = "\x1b[0m";
 pub(super) fn page(record: &Record, target: &Target, isolation: &Isolation) -> String {
     let mut rows = Rows(Vec::new());
     rows.add("process", process(record, target));
-    if assembly::has_mark(target).unwrap_or(false) {
+    if mark::has_mark(target).unwrap_or(false) {
         rows.add(
             "command",
             "none found: this is the init of a hold, which is not confined like its commands".to_owned(),

@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 
 use crate::Fault;
 use crate::kernel::nsfs::namespace_parent;
-use crate::pipeline::assembly::has_mark;
+use crate::pipeline::mark::has_mark;
 use crate::process::namespace::{Kind, KindSet};
 use crate::process::target::{Target, own_namespace_inode, status_field};
 use rustix::fs::{Mode, OFlags, fstat, openat};

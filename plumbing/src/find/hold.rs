@@ -7,7 +7,7 @@
 use crate::Fault;
 use crate::cgroup::hierarchy::memberships;
 use crate::cgroup::usage;
-use crate::pipeline::assembly::has_mark;
+use crate::pipeline::mark::has_mark;
 use crate::pipeline::record::Cgroup;
 use crate::process::target::Target;
 

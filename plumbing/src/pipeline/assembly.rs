@@ -1,6 +1,6 @@
 //! The state of a container that is being assembled: it is kept by the init of the hold, never in the record.
 //!
-//! The init that `unshare-rs --hold` leaves keeps three descriptors at fixed numbers: a sealed memfd as its mark, and
+//! The init that `unshare-rs --hold` leaves keeps descriptors at fixed numbers: a sealed memfd as its mark, and
 //! the two ends of a socket pair as its doorbell. A stage fetches the doorbell with `pidfd_getfd(2)` and sends a
 //! *lease* through it, one end of a socket pair of its own. If a lease closes without a goodbye (its stage failed, or
 //! was killed, however suddenly), the init exits, and the container ends with it. So no stage ever sends a signal: the
@@ -16,15 +16,13 @@ use rustix::net::{RecvFlags, SendFlags, recv};
 use crate::Fault;
 use crate::fault::IntoErrno;
 use crate::kernel::{look, own};
-use crate::pipeline::ownership;
-use crate::process::namespace::Kind;
-use crate::process::sealed::{self, seals};
-use crate::process::target::{Target, own_namespace_inode, wait_readable};
+use crate::pipeline::mark::has_mark;
+use crate::process::target::{Target, wait_readable};
 use crate::process::{foreign_descriptor, socket_message};
 
 /// argv\[0\] of the init that `unshare-rs --hold` leaves.
 pub const INIT_NAME: &str = "unshare-rs-init";
-/// The descriptor of the init's mark: a memfd that contains [`MARK`], sealed against every change.
+/// The descriptor of the init's mark, a memfd that is sealed against every change: see `mark.rs`.
 pub const MARK_FD: RawFd = 3;
 /// The descriptor of the doorbell's end that stages fetch; open until a command has been entered.
 pub const DOORBELL_FD: RawFd = 4;
@@ -34,12 +32,10 @@ pub const BELL_FD: RawFd = 5;
 pub const FIRST_LEASE_FD: RawFd = 6;
 /// The descriptor at which the init keeps how its command is confined: see `kept_process.rs`.
 pub const PROCESS_FD: RawFd = 7;
-/// The descriptor at which the init keeps the pid namespace of the process that made it. A process inside cannot open that
-/// one, so it cannot pose as such an init. It can do nothing with it either: `setns(2)` leads only into descendants.
-pub const MAKER_FD: RawFd = 8;
-/// The contents of the mark.
-pub const MARK: &[u8] = b"held by unshare-rs --hold, protocol 1\n";
-
+/// The descriptor at which the init keeps the pid namespace of the process that made it: see `mark.rs`.
+pub const MAKER_PID_FD: RawFd = 8;
+/// The descriptor at which the init keeps the user namespace of the process that made it.
+pub const MAKER_USER_FD: RawFd = 9;
 /// How long an init may take to answer or to end. For both it only has to wake up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -55,10 +51,8 @@ pub enum Word {
     Entered = b'e',
     /// A command has been entered, and the container ends when this lease closes (`--rm`).
     EnteredToRemove = b'x',
-    /// With a descriptor: the init must join this cgroup namespace.
+    /// With a descriptor: the init must join this cgroup namespace. It does so once.
     JoinCgroupNamespace = b'c',
-    /// With a descriptor: the init must keep this file at [`PROCESS_FD`].
-    KeepProcess = b'p',
 }
 
 /// The answer of the init on a lease.
@@ -116,85 +110,6 @@ impl Hold {
     }
 }
 
-/// Returns whether a process is an init of `--hold`: it runs from a sealed copy, was made outside of its pid namespace, and
-/// carries a mark that its own user made. Changes nothing in the process, whatever it is.
-///
-/// Its command line is not compared: any process can write to its own, and reading it may wait for a file server.
-pub fn has_mark(target: &Target) -> Result<bool, Fault> {
-    if !runs_from_sealed_copy(target)? {
-        return Ok(false);
-    }
-    let mark = match foreign_descriptor::memfd(target, MARK_FD) {
-        Ok(Some(mark)) => mark,
-        Ok(None) => return Ok(false),
-        Err(Errno::EBADF) if !target.is_exiting()? => return Ok(false),
-        // Not "false" without the right to look: taking an unfinished container for someone else's would leave it
-        // behind.
-        Err(errno) => {
-            let fault = unreachable(target, "pidfd_getfd(pidfd, mark)", errno);
-            return Err(match errno {
-                Errno::EPERM => fault.with_remedy(format!(
-                    "we may not read the descriptors of process {}: be its user, or have CAP_SYS_PTRACE over it; ptrace(2)",
-                    target.pid()
-                )),
-                _ => fault,
-            });
-        }
-    };
-    if !was_made_here(target)? {
-        return Ok(false);
-    }
-    // Only a memfd has seals: nothing is read from a descriptor that could be someone else's pipe.
-    let sealed = rustix::fs::fcntl_get_seals(&mark).is_ok_and(|its| its.contains(seals()));
-    let mut content = [0; MARK.len() + 1];
-    let reads = sealed && matches!(rustix::io::pread(&mark, &mut content, 0), Ok(length) if content[..length] == *MARK);
-    // A set-user-ID program inherits descriptors from the user who starts it, and may change all its ids.
-    match rustix::fs::fstat(&mark) {
-        Ok(stat) if reads => ownership::is_author(target, stat.st_uid),
-        _ => Ok(false),
-    }
-}
-
-/// Returns whether a process was made in our pid namespace: it is in it, or keeps it at [`MAKER_FD`]. The kernel writes the
-/// text of the link, and the path of a file begins with `/`.
-fn was_made_here(target: &Target) -> Result<bool, Fault> {
-    if !target.foreign_kinds()?.contains(Kind::Pid) {
-        return Ok(true);
-    }
-    let link = rustix::fs::readlinkat(target.dir(), format!("fd/{MAKER_FD}"), Vec::new());
-    match link.map_err(IntoErrno::into_errno) {
-        Ok(text) => {
-            Ok(own_namespace_inode(Kind::Pid)
-                .is_some_and(|inode| text.as_bytes() == format!("pid:[{inode}]").as_bytes()))
-        }
-        Err(Errno::ENOENT) => Ok(false),
-        Err(errno) => Err(unreachable(target, "readlinkat(maker)", errno)),
-    }
-}
-
-/// Returns whether the executable of a process is called like a sealed copy. A program that was given the mark, by
-/// inheritance or through a socket, runs from a file. An executable that we may not see counts as a copy: then the mark
-/// decides.
-fn runs_from_sealed_copy(target: &Target) -> Result<bool, Fault> {
-    match rustix::fs::readlinkat(target.dir(), "exe", Vec::new()).map_err(IntoErrno::into_errno) {
-        Ok(path) => Ok(path.as_bytes().starts_with(sealed::COPY)),
-        // A kernel thread, or a process that is ending, has no executable.
-        Err(Errno::ENOENT) => Ok(target.is_exiting()?),
-        Err(Errno::EACCES | Errno::EPERM) => Ok(true),
-        Err(errno) => Err(unreachable(target, "readlinkat(exe)", errno)),
-    }
-}
-
-/// Makes the mark for a new init.
-pub fn make_mark() -> Result<OwnedFd, Fault> {
-    let goal = "make the mark of a hold";
-    let flags = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING;
-    let mark = own(goal, "memfd_create(MFD_ALLOW_SEALING)", || rustix::fs::memfd_create("held", flags))?;
-    own(goal, "write(memfd)", || rustix::io::pwrite(&mark, MARK, 0))?;
-    own(goal, "fcntl(memfd, F_ADD_SEALS)", || rustix::fs::fcntl_add_seals(&mark, seals()))?;
-    Ok(mark)
-}
-
 /// A stage's claim on an unfinished container. If it is dropped without a goodbye, the container ends.
 #[derive(Debug)]
 pub struct Lease {
@@ -243,18 +158,6 @@ impl Lease {
                 "setns(ns/cgroup, CLONE_NEWCGROUP)",
                 Errno::from_raw(errno.into()),
             )),
-            _ => Err(unreachable(target, "recvmsg(lease)", Errno::EPIPE)),
-        }
-    }
-
-    /// Makes the init keep a file at [`PROCESS_FD`].
-    pub(super) fn keep_process(&self, target: &Target, file: BorrowedFd<'_>) -> Result<(), Fault> {
-        self.say(target, Word::KeepProcess, Some(file))?;
-        match self.hear(target)? {
-            Some([word, _]) if word == Answer::Done as u8 => Ok(()),
-            Some([word, errno]) if word == Answer::Refused as u8 => {
-                Err(unreachable(target, "dup2(process) by the init", Errno::from_raw(errno.into())))
-            }
             _ => Err(unreachable(target, "recvmsg(lease)", Errno::EPIPE)),
         }
     }
@@ -327,7 +230,7 @@ fn receive_words(socket: BorrowedFd<'_>) -> Result<Option<[u8; 2]>, Errno> {
     Ok((length > 0).then_some(words))
 }
 
-fn unreachable(target: &Target, call: &str, errno: Errno) -> Fault {
+pub(super) fn unreachable(target: &Target, call: &str, errno: Errno) -> Fault {
     // A process that was killed and is not yet a zombie has no descriptors any more: ESRCH, before Linux 6.9 EBADF.
     if matches!(errno, Errno::ESRCH | Errno::EBADF) {
         return gone(target);

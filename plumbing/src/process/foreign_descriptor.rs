@@ -24,6 +24,15 @@ use crate::process::{procfs, socket_message};
 /// Opens descriptor `fd` of the process for reading if it is a memfd; `None` if it is anything else. EBADF: the process
 /// has no such descriptor.
 pub(crate) fn memfd(target: &Target, fd: i32) -> Result<Option<OwnedFd>, Errno> {
+    memfd_for(OFlags::RDONLY, target, fd)
+}
+
+/// Opens such a descriptor as [`memfd`] does, for writing as well.
+pub(crate) fn writable_memfd(target: &Target, fd: i32) -> Result<Option<OwnedFd>, Errno> {
+    memfd_for(OFlags::RDWR, target, fd)
+}
+
+fn memfd_for(access: OFlags, target: &Target, fd: i32) -> Result<Option<OwnedFd>, Errno> {
     let ours = memfd_create("example", MemfdFlags::CLOEXEC).map_err(IntoErrno::into_errno)?;
     let path = match open_path(target, fd) {
         // The process is in a user namespace of our own, where another right counts.
@@ -34,7 +43,7 @@ pub(crate) fn memfd(target: &Target, fd: i32) -> Result<Option<OwnedFd>, Errno> 
         return Ok(None);
     }
     // Opens the same file, whatever the process has at that number by now.
-    procfs::open(&format!("self/fd/{}", path.as_raw_fd()), OFlags::RDONLY).map(Some)
+    procfs::open(&format!("self/fd/{}", path.as_raw_fd()), access).map(Some)
 }
 
 /// Fetches descriptor `fd` of the process if it is a memfd. Only memfds and files of tmpfs have seals; their close(2)

@@ -105,9 +105,9 @@ pub fn copy_of_self() -> Result<OwnedFd, Fault> {
     Ok(target.into())
 }
 
-/// Seals the copy. The kernel refuses as long as another holder, even its own reclaim, holds one of the pages, and
+/// Seals a memfd. The kernel refuses as long as another holder, even its own reclaim, holds one of the pages, and
 /// stops waiting after 150 ms. On a busy machine that is too soon.
-fn seal(copy: impl AsFd) -> Result<(), rustix::io::Errno> {
+pub(crate) fn seal(copy: impl AsFd) -> Result<(), rustix::io::Errno> {
     const ATTEMPTS: u32 = 20;
     for _ in 1..ATTEMPTS {
         match fcntl_add_seals(&copy, seals()) {

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use crate::harness::held::SEALED;
-use crate::harness::need::{BASH, BUSYBOX, JQ, Need, PERL, UNSHARE};
+use crate::harness::held::{MARK, SEALED};
+use crate::harness::need::{BASH, BUSYBOX, JQ, NSENTER, Need, PERL, SETPRIV, UNSHARE};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
 use crate::harness::waiting::WAITING;
@@ -89,41 +89,105 @@ pub const ROWS: &[Row] = &[
     .host_only(),
     Row::new("a process in a container that poses as the init of a hold does not choose the rights of who enters", &[UNSHARE, BASH, PERL], |world| {
         let line = r#"
-            unshare -m -p --mount-proc --fork --kill-child chroot-rs --skip-chdir --capabilities chown,kill --no-new-privs --seccomp default / perl $PROGRAM & OUTER=$!
-            trap 'kill -KILL $OUTER' EXIT
-            for i in $(seq 500); do P=$(child $OUTER); [ -e /proc/$P/fd/7 ] && break; sleep 0.02; done
-            grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/$P/status >confined
-            # The control: it looks like one, up to what only a process outside can open.
-            for file in exe fd/3 fd/7; do readlink /proc/$P/$file; done
-            seen nsenter-rs --target $P --all --like-target -- $rights
+            confine="chroot-rs --skip-chdir --capabilities chown,kill --no-new-privs --seccomp default /"
+            poses() {
+                echo $P >$D/now && mv $D/now $D/pid
+                for i in $(seq 500); do [ -e /proc/$P/fd/9 ] && break; sleep 0.02; done
+                grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/$P/status >confined
+                for file in exe fd/3 fd/7; do readlink /proc/$P/$file; done
+                echo $1: $(seen nsenter-rs --target $P --all --like-target -- $rights)
+                kill -KILL ${2-$P}; rm $D/pid
+            }
+            unshare -m -p --mount-proc --fork --kill-child $confine perl $PROGRAM $D/pid & P=$(child $!); poses "in its own pid namespace" $!
+            unshare -m $confine perl $PROGRAM $D/pid & P=$!; poses "in that of the host"
+            # The control: what makes it one is the signature, which only root of the host can make.
+            perl $PROGRAM $D/pid & P=$!; poses "on the host" | sed 's/CapEff: *[^0].*NoNewPrivs: *1.*/as it keeps/'
         "#;
         let program = world.directory("poses").join("poses.pl");
-        std::fs::write(&program, format!("{SEALED}{POSES}")).expect("a file");
+        std::fs::write(&program, format!("{SEALED}{MARK}{POSES}")).expect("a file");
         let line = format!("PROGRAM={}\n{line}", program.display());
-        run(world, "conf-poses", &line)
-            .stdout_is("/memfd:sealed (deleted)\n/memfd:held (deleted)\n/memfd:process (deleted)\nconfined\n");
+        let looks = "/memfd:sealed (deleted)\n/memfd:held (deleted)\n/memfd:process (deleted)\n";
+        let seen = ["in its own pid namespace: confined", "in that of the host: confined", "on the host: as it keeps"];
+        run(world, "conf-poses", &line).stdout_is(&seen.map(|seen| format!("{looks}{seen}\n")).concat());
+    })
+    .root_only()
+    .host_only(),
+    Row::new("a process in a hold that may trace the init cannot replace the confinement that the init keeps", &[BASH, JQ, NSENTER, PERL, SETPRIV], |world| {
+        let line = r#"
+            unshare-rs --hold --name conf-kept --ttl 60 --mount --pid | chroot-rs --pipe --std --host-root --capabilities chown,sys_ptrace >record
+            trap 'nsenter-rs --pipe --rm -- true <record' EXIT
+            P=$(jq .init.pid record)
+            # The attacker is inside before the container is in use, as while its first command is being entered.
+            nsenter -t $P -m -p setpriv --bounding-set -all,+chown,+sys_ptrace perl -e "$ATTACK"
+            nsenter-rs --find conf-kept --json | nsenter-rs --pipe -- sh -c "grep -E '^CapBnd|^NoNewPrivs' /proc/self/status | tr -d '\n'; echo"
+        "#;
+        let line = format!("export ATTACK='{REPLACES}'\n{line}");
+        // CAP_CHOWN and CAP_SYS_PTRACE.
+        run(world, "conf-kept", &line).stdout_is("own: 2\nlease: A\nanswer: f 22\nkept: refused\nCapBnd:\t0000000000080001NoNewPrivs:\t1\n");
     })
     .root_only()
     .host_only(),
 ];
 
-/// A process with the descriptors of an init that keeps a confinement without limits.
+/// A process with the descriptors of an init that keeps a confinement without limits, as far as it can have them. Its
+/// argument is a file with the pid that it has outside.
 const POSES: &str = r#"
 use strict;
 use POSIX;
-my @kept = map {
-    my ($name, $content) = @$_;
-    # memfd_create(2) with MFD_ALLOW_SEALING, then every seal.
-    my $memfd = syscall(`uname -m` =~ /x86_64/ ? 319 : 279, $name, 2);
-    open(my $file, "+<&=", $memfd) or die;
-    syswrite($file, $content);
-    fcntl($file, 1033, 15) or die;
-    $file
-} ["held", "held by unshare-rs --hold, protocol 1\n"], ["process", '{"no_new_privs":true}'];
-POSIX::dup2(fileno($kept[$_]), 30 + $_) for 0 .. 1;
-POSIX::dup2(30, 3);
-POSIX::dup2(31, 7);
+my ($path, $pid) = shift;
+select(undef, undef, undef, 0.01) until -e $path;
+open(my $file, "<", $path) or die;
+chomp($pid = <$file>);
+my $mark = mark($pid);
+open(my $process, "+<&=", syscall(`uname -m` =~ /x86_64/ ? 319 : 279, my $name = "process", 2)) or die;
+syswrite($process, '{"no_new_privs":true}');
+fcntl($process, 1033, 15) or die;
+open(my $pids, "<", "/proc/self/ns/pid") or die;
+open(my $users, "<", "/proc/self/ns/user") or die;
+my %kept = (3 => $mark, 7 => $process, 8 => $pids, 9 => $users);
+POSIX::dup2(fileno($kept{$_}), $_ + 30) for keys %kept;
+POSIX::dup2($_ + 30, $_) for sort keys %kept;
 sleep 60;
+"#;
+
+/// Tries to give the init another confinement to keep: by a lease and the message for that, and by writing to the file. The
+/// control is that it reaches the doorbell and the file of the init, and can write to such a file of its own.
+const REPLACES: &str = r#"
+use strict;
+use POSIX;
+use Socket;
+my ($create, $sendmsg) = `uname -m` =~ /x86_64/ ? (319, 46) : (279, 211);
+# pidfd_open(2), pidfd_getfd(2).
+my $init = syscall(434, 1, 0);
+sub fetch { syscall(438, $init, shift, 0) }
+sub write_to { my ($name, $fd) = @_; print "$name: ", syswrite($fd, "{}") // "refused", "\n" }
+sub forged {
+    my $fd = syscall($create, my $name = "process", 2);
+    open(my $file, "+<&=", $fd) or die;
+    $file
+}
+sub send_with {
+    my ($socket, $word, $fd) = @_;
+    my $part = pack("P Q", $word, 1);
+    my $control = pack("Q l l l x4", 20, 1, 1, $fd);
+    syscall($sendmsg, fileno $socket, pack("Q L x4 P Q P Q l x4", 0, 0, $part, 1, $control, length $control, 0), 0) == 1 or die "$!";
+}
+my $own = forged();
+write_to("own", $own);
+fcntl($own, 1033, 15) or die;
+socketpair(my $ours, my $theirs, AF_UNIX, SOCK_SEQPACKET, 0) or die;
+open(my $bell, "+<&=", fetch(4)) or die;
+send_with($bell, "L", fileno $theirs);
+recv($ours, my $answer, 2, 0);
+print "lease: ", substr($answer, 0, 1), "\n";
+send_with($ours, "p", fileno $own);
+# The init answers in order, and no other message is left without an answer but this one.
+send_with($ours, "c", fileno $own);
+recv($ours, $answer, 2, 0);
+print "answer: ", join(" ", unpack("a C", $answer)), "\n";
+open(my $kept, "+<&=", fetch(7)) or die;
+write_to("kept", $kept);
+send($ours, "r", 0);
 "#;
 
 fn run(world: &World, name: &str, lines: &str) -> Outcome {

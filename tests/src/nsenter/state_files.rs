@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::harness::held::MARK;
 use crate::harness::need::{BASH, IP, JQ, Need, PERL, SETPRIV, UNSHARE};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
@@ -163,7 +164,7 @@ pub const ROWS: &[Row] = &[
     .root_only()
     .host_only(),
     Row::new("names that an unprivileged user gives to processes do not mislead root's search", &[BASH, JQ, PERL, PGREP, SETPRIV, UNSHARE], |world| {
-        run(world, "names", r#"
+        run(world, "names", &r#"
             mkdir $D/data $D/data/containers; A=$(id a); in_group docker-$A.scope
             docker $A fnd-web $P; mv /var/lib/docker/containers/$A $D/data/containers; chown -R 54321 $D/data
             found fnd-web
@@ -177,9 +178,8 @@ pub const ROWS: &[Row] = &[
             # A process of the user that bears the mark of a held container, also as a set-user-ID program.
             cp $(readlink -f $(command -v cat)) $D/plain; cp $D/plain $D/setuid; chmod 4755 $D/setuid; mkfifo -m 666 $D/never
             cat >$D/forge <<'END'
-                use POSIX; $^F = 9; my $fd = syscall(319, my $name = "held", 2); open(my $mark, "+<&=", $fd) or die;
-                syswrite($mark, "held by unshare-rs --hold, protocol 1\n"); fcntl($mark, 1033, 15) or die;
-                POSIX::dup2($fd, 3) or die; my $program = shift;
+                #mark#
+                use POSIX; $^F = 9; my $mark = mark(); POSIX::dup2(fileno $mark, 3) or die; my $program = shift;
                 # An init of --hold runs from a sealed copy; only a file can be set-user-ID.
                 unless (-u $program) {
                     my $copy = syscall(319, my $called = "sealed", 0); open(our $to, ">&=", $copy) or die; open(my $from, "<", $program) or die;
@@ -196,7 +196,7 @@ END
             echo $P >$G/docker-$A.scope/cgroup.procs; found fnd-roots
             unshare --pid --fork unshare --pid --fork perl $D/forge $D/plain fnd-deeper <>$D/never 3<&- & ALL="$ALL $!"; until_forged fnd-deeper; found fnd-deeper
             ALL="$ALL $(pgrep -f fnd-deeper | tr '\n' ' ')"
-        "#)
+        "#.replace("#mark#", MARK))
         .stdout_is(
             "nsenter-rs: cannot find a container named \"fnd-web\": no running container has this name or id\n\
              nsenter-rs: cannot find a container named \"fnd-web\": no running container has this name or id\n\

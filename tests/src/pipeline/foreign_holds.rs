@@ -1,7 +1,7 @@
 //! A user's `--hold` that root takes up: what the user makes of his namespaces does not get him root's rights, and does
 //! not keep root waiting. Each row also shows what comes of joining them without precautions.
 
-use crate::harness::held::SEALED;
+use crate::harness::held::{MARK, SEALED};
 use crate::harness::need::{BUSYBOX, JQ, NSENTER, Need, PERL, SETPRIV, STRACE};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
@@ -134,7 +134,7 @@ pub const ROWS: &[Row] = &[
     .user_only(),
     Row::new("a hold that answers nothing and takes nothing keeps no stage waiting", &[PERL, JQ], |world| {
         let file = world.directory("full-doorbell").join("hold.pl");
-        std::fs::write(&file, format!("{SEALED}{FULL}")).expect("a file");
+        std::fs::write(&file, format!("{SEALED}{MARK}{FULL}")).expect("a file");
         let script = format!(
             "set -m; perl {0} >{0}.record 2>{0}.err </dev/null & H=$!; until [ -s {0}.record ]; do kill -0 $H || break; sleep 0.01; done; \
              for stage in 'cgexec-rs --pipe --pids 20' 'netns-rs connect --pipe --bridge none0 --address 10.9.0.2/24' 'chroot-rs --pipe --std /' \
@@ -147,7 +147,7 @@ pub const ROWS: &[Row] = &[
     Row::new("no file of a process is taken over that is not what a hold has there", &[PERL, STRACE, JQ], |world| {
         // Closing a stranger's file may wait for him, so what counts is that there is none to close.
         let directory = world.directory("taken-over");
-        std::fs::write(directory.join("hold.pl"), format!("{SEALED}{FULL}")).expect("a file");
+        std::fs::write(directory.join("hold.pl"), format!("{SEALED}{MARK}{FULL}")).expect("a file");
         for (what, status, taken) in [("unmarked", 125, 0), ("file", 125, 0), ("tcp", 125, 1), ("real", 0, 1)] {
             let script = format!(
                 "cd {}; case {what} in real) unshare-rs --hold --ttl 20 $(test $(id -u) = 0 || echo --map-root-user) --net | cat >record;; \
@@ -172,11 +172,8 @@ const FULL: &str = r#"
 use strict;
 use POSIX;
 use Socket;
-# memfd_create(2) with MFD_ALLOW_SEALING, then every seal.
-my $memfd = syscall(`uname -m` =~ /x86_64/ ? 319 : 279, my $name = "held", 2);
-open(my $mark, ">&=", $memfd) or die;
-syswrite($mark, "held by unshare-rs --hold, protocol 1\n");
-fcntl($mark, 1033, 15) or die;
+my $mark = mark();
+my $memfd = fileno $mark;
 socketpair(my $ours, my $theirs, AF_UNIX, SOCK_SEQPACKET, 0) or die;
 my @fds = ($memfd, fileno($ours), fileno($theirs));
 POSIX::dup2($fds[$_], 30 + $_) for 0 .. 2;

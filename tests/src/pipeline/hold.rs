@@ -28,8 +28,8 @@ pub const ROWS: &[Row] = &[
         let links = world
             .sh(&format!("for fd in /proc/{0}/fd/*; do readlink $fd; done; readlink /proc/{0}/exe", container.pid));
         for link in links.stdout.lines() {
-            // The pid namespace of its maker, which setns(2) refuses to a descendant.
-            let is_own = ["/memfd:", "socket:", "pid:["].iter().any(|start| link.starts_with(start));
+            // The namespaces of its maker, which setns(2) refuses to a descendant.
+            let is_own = ["/memfd:", "socket:", "pid:[", "user:["].iter().any(|start| link.starts_with(start));
             assert!(is_own, "the container can reach {link}\n{links}");
         }
         let proc = format!("/proc/{}", container.pid);

@@ -73,7 +73,7 @@ pub const ROWS: &[Row] = &[
         let busy = world.script("nsenter-rs --pipe -- sleep 86413").stdin(container.record.clone()).start();
         world.eventually(|| child_of(busy.pid.as_raw())).expect("a child");
         let record = forge(&container.record, container.pid);
-        let has_closed = || (fs::read_dir(format!("/proc/{}/fd", container.pid)).ok()?.count() == 6).then_some(());
+        let has_closed = || (fs::read_dir(format!("/proc/{}/fd", container.pid)).ok()?.count() == 7).then_some(());
         world.eventually(has_closed).expect("an init without doorbell");
         let before = picture(container.pid);
         for stage in failing_stages(world).into_iter().filter(|stage| !stage.contains("--rm")) {

@@ -2,7 +2,7 @@
 //! root's stages refuse them, and nothing in a record makes a program of the host do something else. Each row also shows
 //! what the same act does without the precaution.
 
-use crate::harness::held::SEALED;
+use crate::harness::held::{MARK, SEALED};
 use crate::harness::need::{BUSYBOX, JQ, NSENTER, Need, PERL, SETPRIV, UNSHARE};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
@@ -140,7 +140,7 @@ pub const ROWS: &[Row] = &[
     .root_only(),
     Row::new("a program that changed its user, or does not run from a sealed copy, is no hold, although it has the mark", &[PERL, JQ], |world| {
         let directory = world.directory("inherited-mark");
-        std::fs::write(directory.join("marked.pl"), format!("{SEALED}{MARKED}")).expect("a file");
+        std::fs::write(directory.join("marked.pl"), format!("{SEALED}{MARK}{MARKED}")).expect("a file");
         let script = format!(
             "cd {}; for how in 0: 54321: 0:1; do rm -f record; SEALED=${{how#*:}} perl marked.pl ${{how%:*}} >record </dev/null & H=$!; \
              until [ -s record ]; do kill -0 $H || break; sleep 0.01; done; \
@@ -159,12 +159,9 @@ const MARKED: &str = r#"
 use strict;
 use POSIX;
 $> = shift;
-my $memfd = syscall(`uname -m` =~ /x86_64/ ? 319 : 279, my $name = "held", 2);
+my $mark = mark();
 $> = 0;
-open(my $mark, ">&=", $memfd) or die;
-syswrite($mark, "held by unshare-rs --hold, protocol 1\n");
-fcntl($mark, 1033, 15) or die;
-POSIX::dup2($memfd, 30);
+POSIX::dup2(fileno $mark, 30);
 POSIX::close($_) for 3 .. 29;
 POSIX::dup2(30, 3);
 my ($stat, $boot) = map { open(my $file, "<", $_) or die; my $text = <$file>; POSIX::close(fileno($file)); $text } "/proc/self/stat", "/proc/sys/kernel/random/boot_id";

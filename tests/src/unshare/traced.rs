@@ -48,6 +48,9 @@ if (seize()) {
     # unshare(CLONE_NEWUTS), socket(AF_UNIX, SOCK_STREAM), PTRACE_DETACH.
     inject("unshare", 272, 0x04000000, 0, 0);
     inject("socket", 41, 1, 1, 0);
+    # What an init of --hold keeps there: dup2(0, 7), close(7).
+    inject("dup2", 33, 0, 7, 0);
+    inject("close", 3, 7, 0, 0);
     syscall(101, 17, 1, 0, 0);
 }
 # setns(2).
@@ -70,7 +73,7 @@ const JOINS: &str = "SYS_PTRACE,SYS_ADMIN,SYS_CHROOT";
 pub const ROWS: &[Row] = &[
     Row::new("a container that may trace gains nothing by the init of --init", NEEDS, |world| {
         let theirs = attack(world, "traced-shell", SHELL, TRACES);
-        for reached in ["root leads out\n", "environment\n", "traced\nunshare by process 1\nsocket by process 1\n"] {
+        for reached in ["root leads out\n", "environment\n", "traced\nunshare by process 1\nsocket by process 1\ndup2 by process 1\nclose by process 1\n"] {
             assert!(theirs.stdout.contains(reached), "{reached} is missing\n{theirs}");
         }
         attack(world, "traced-init", INIT, TRACES)

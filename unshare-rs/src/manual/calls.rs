@@ -15,6 +15,12 @@ pub(super) const CALLS: &[Call] = &[
          its executable (CVE-2019-5736).",
     ),
     call(
+        "fsetxattr",
+        "",
+        "xattr(7)",
+        "With --hold by root of the first user namespace: a mark for the init that no root of a container can make.",
+    ),
+    call(
         "clone3",
         "",
         "clone(2)",

@@ -56,17 +56,20 @@ const ALWAYS: &[c_long] = &[
     libc::SYS_pause,
 ];
 
-/// Allows only these calls, and those that every process needs to wait and to end; requires no_new_privs.
-pub fn allow_only(calls: &[Allowed]) -> Result<(), Fault> {
-    let program: Vec<_> = program(calls)?.into_iter().map(libc::sock_filter::from).collect();
+/// Allows only these calls, and those that every process needs to wait and to end; requires no_new_privs. The descriptors
+/// `kept` can never be closed.
+pub fn allow_only(calls: &[Allowed], kept: &[i32]) -> Result<(), Fault> {
+    let program: Vec<_> = program(calls, kept)?.into_iter().map(libc::sock_filter::from).collect();
     let text = format!("seccomp(SECCOMP_SET_MODE_FILTER, 0, {{len={}, filter=…}})", program.len());
     let why = "only the few calls that this process still needs; seccomp(2)";
     call("filter system calls", text, why, || set_seccomp_filter(&program, 0))
 }
 
-fn program(calls: &[Allowed]) -> Result<Vec<Instruction>, Fault> {
+fn program(calls: &[Allowed], kept: &[i32]) -> Result<Vec<Instruction>, Fault> {
     let all: Vec<_> = ALWAYS.iter().map(|number| Allowed::call(*number)).chain(calls.iter().copied()).collect();
     let tests = all.iter().map(|allowed| if allowed.only.is_some() { 4 } else { 1 }).sum::<usize>();
+    // Comparing the number, and loading the descriptor and the number.
+    let tests = tests + if kept.is_empty() { 0 } else { 3 + kept.len() };
     // The refusal follows the tests, and the permission follows the refusal.
     let permission = 4 + tests + 1;
     let mut program = vec![
@@ -75,8 +78,17 @@ fn program(calls: &[Allowed]) -> Result<Vec<Instruction>, Fault> {
         answer(libc::SECCOMP_RET_KILL_PROCESS),
         load(NUMBER),
     ];
+    if !kept.is_empty() {
+        program.push(if_equal(native(libc::SYS_close)?, 0, distance(2 + kept.len(), 0)?));
+        program.push(load(half(0, false)));
+        for fd in kept {
+            let refusal = distance(permission - 1, program.len())?;
+            program.push(if_equal(fd.cast_unsigned(), refusal, 0));
+        }
+        program.push(load(NUMBER));
+    }
     for allowed in &all {
-        let number = u32::try_from(allowed.number).map_err(|_| too_long())?;
+        let number = native(allowed.number)?;
         match allowed.only {
             None => {
                 let distance = distance(permission, program.len())?;
@@ -95,6 +107,10 @@ fn program(calls: &[Allowed]) -> Result<Vec<Instruction>, Fault> {
     program.push(answer(libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned()));
     program.push(answer(libc::SECCOMP_RET_ALLOW));
     Ok(program)
+}
+
+fn native(number: c_long) -> Result<u32, Fault> {
+    u32::try_from(number).map_err(|_| too_long())
 }
 
 fn distance(to: usize, from: usize) -> Result<u8, Fault> {
@@ -143,7 +159,8 @@ mod tests {
         let number = |number: c_long| u32::try_from(number).unwrap();
         let (kill, wait) = (number(libc::SYS_kill), number(libc::SYS_wait4));
         let calls = [Allowed::with(libc::SYS_kill, 0, 7), Allowed::call(libc::SYS_wait4)];
-        let program = program(&calls).unwrap();
+        let close = number(libc::SYS_close);
+        let program = program(&calls, &[3, 7]).unwrap();
         let native = Architecture::NATIVE.audit();
         let refused = libc::SECCOMP_RET_ERRNO | 1;
         let answers = [
@@ -152,7 +169,11 @@ mod tests {
             (native, kill, u32::MAX, refused),
             (native, wait, 8, libc::SECCOMP_RET_ALLOW),
             (native, number(libc::SYS_exit_group), 0, libc::SECCOMP_RET_ALLOW),
-            (native, number(libc::SYS_openat), 0, refused),
+            (native, close, 3, refused),
+            (native, close, 7, refused),
+            (native, close, 4, libc::SECCOMP_RET_ALLOW),
+            (native, close, u32::MAX, libc::SECCOMP_RET_ALLOW),
+            (native, number(libc::SYS_openat), 7, refused),
             (native, number(libc::SYS_execve), 0, refused),
             (native, wait | 0x4000_0000, 0, refused),
             (0x4000_0003, wait, 0, libc::SECCOMP_RET_KILL_PROCESS),

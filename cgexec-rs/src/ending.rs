@@ -4,7 +4,9 @@
 //! killed until none is left; a fork bomb is frozen first, where there is a freezer. The surprise: between listing and
 //! killing, a pid can become that of a stranger; so each process is opened first, and listed once more.
 
-use std::os::fd::AsFd;
+use std::collections::HashSet;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -20,6 +22,9 @@ use crate::removal::{any_member, members_of};
 
 /// How often a group is listed and killed, until none is left.
 const ROUNDS: usize = 1000;
+
+/// The number of processes that are open at the same time.
+const OPEN: usize = 256;
 
 /// The directories of one group.
 #[derive(Debug)]
@@ -95,7 +100,7 @@ impl Members {
     /// Returns whether no process is in the group.
     pub(crate) fn are_empty(&self) -> Result<bool, Fault> {
         for member in &self.0 {
-            if any_member(&member.group)?.is_some() {
+            if any_member(&member.group, None)?.is_some() {
                 return Ok(false);
             }
         }
@@ -109,17 +114,13 @@ impl Members {
 }
 
 /// Sends a signal to each process of the group; returns the first fault after all were tried.
-pub(crate) fn signal(members: &Members, signal: Signal, why: &str) -> Result<(), Fault> {
+pub(crate) fn signal(members: &Members, signal: Signal, why: &str, deadline: Option<Instant>) -> Result<(), Fault> {
     let Some(group) = members.listing() else { return Ok(()) };
-    send_all(group, &members_of(group)?, signal, why)
-}
-
-fn send_all(group: &Group, pids: &[i32], signal: Signal, why: &str) -> Result<(), Fault> {
-    pids.iter().map(|pid| send(group, *pid, signal, why)).fold(Ok(()), Result::and)
+    send_all(group, &members_of(group, deadline)?, (signal, why), deadline)
 }
 
 /// Kills all processes of the group.
-pub(crate) fn kill(members: &Members, why: &str) -> Result<(), Fault> {
+pub(crate) fn kill(members: &Members, why: &str, deadline: Option<Instant>) -> Result<(), Fault> {
     if let Some(v2) = members.v2() {
         let killed = v2.write("cgroup.kill", "1", &format!("{why}; every process of the group is killed; cgroups(7)"));
         // Linux 5.14 has the file.
@@ -127,18 +128,18 @@ pub(crate) fn kill(members: &Members, why: &str) -> Result<(), Fault> {
             return killed;
         }
     }
-    members.listing().map_or(Ok(()), |group| kill_listed(group, why))
+    members.listing().map_or(Ok(()), |group| kill_listed(group, why, deadline))
 }
 
 /// Kills the processes that a group lists, until it lists none that may be killed.
-pub(crate) fn kill_listed(group: &Group, why: &str) -> Result<(), Fault> {
+pub(crate) fn kill_listed(group: &Group, why: &str, deadline: Option<Instant>) -> Result<(), Fault> {
     let mut last = Ok(());
     for _ in 0..ROUNDS {
-        let pids = members_of(group)?;
+        let pids = members_of(group, deadline)?;
         if pids.is_empty() || narrate::is_dry_run() {
             return Ok(());
         }
-        let sent = send_all(group, &pids, Signal::SIGKILL, why);
+        let sent = send_all(group, &pids, (Signal::SIGKILL, why), deadline);
         if sent.is_err() && last.is_err() {
             return sent;
         }
@@ -147,17 +148,25 @@ pub(crate) fn kill_listed(group: &Group, why: &str) -> Result<(), Fault> {
     last
 }
 
-/// Sends a signal to a process that was listed, if it is still a member once it is open.
-fn send(group: &Group, pid: i32, signal: Signal, why: &str) -> Result<(), Fault> {
-    let Some(process) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
-        return Ok(());
-    };
-    if !members_of(group)?.contains(&pid) {
-        return Ok(());
+/// Sends a signal to the processes that were listed, if they are still members once they are open: listing the group once
+/// more for each of them would take the square of the time.
+fn send_all(group: &Group, pids: &[i32], how: (Signal, &str), deadline: Option<Instant>) -> Result<(), Fault> {
+    let mut sent = Ok(());
+    for part in pids.chunks(OPEN) {
+        let open = |pid: &i32| Some((*pid, pidfd_open(Pid::from_raw(*pid)?, PidfdFlags::empty()).ok()?));
+        let opened: Vec<_> = part.iter().filter_map(open).collect();
+        let members: HashSet<_> = members_of(group, deadline)?.into_iter().collect();
+        for (pid, process) in opened.iter().filter(|(pid, _)| members.contains(pid)) {
+            sent = sent.and(send(*pid, process, how));
+        }
     }
+    sent
+}
+
+fn send(pid: i32, process: &OwnedFd, (signal, why): (Signal, &str)) -> Result<(), Fault> {
     let Some(number) = rustix::process::Signal::from_named_raw(signal as i32) else { return Ok(()) };
     let text = format!("pidfd_send_signal(pidfd of {pid}, {signal})");
-    let sent = call(format!("end process {pid}"), text, why, || pidfd_send_signal(process.as_fd(), number));
+    let sent = call(format!("end process {pid}"), text, why, || pidfd_send_signal(process, number));
     // It has ended by itself.
     if sent.as_ref().err().and_then(Fault::errno) == Some(Errno::ESRCH) { Ok(()) } else { sent }
 }

@@ -6,19 +6,18 @@
 //! necessarily unused.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use nix::errno::Errno;
 use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::{Hierarchies, Hierarchy};
 use plumbing::cgroup::mark::{self, Fate};
-use plumbing::kernel::look;
 use plumbing::text::Text;
 use plumbing::text::on_one_line;
 use plumbing::{Fault, narrate};
 use serde::Serialize;
 
 use crate::removal::{any_member, directories, remove_tree};
+use crate::walk::{Go, Step, present, walk};
 
 /// The number of our groups that a run checks; each costs some microseconds.
 const SWEPT: usize = 256;
@@ -46,12 +45,12 @@ struct Kept {
 /// Removes the groups that are left in `parent`. Faults are not reported, because the guardian has no stderr; the next
 /// run tries again, and `--gc` reports them.
 pub(crate) fn sweep(parent: &Group) {
-    let Ok(names) = directories(parent, Path::new(".")) else { return };
+    let Ok(names) = directories(parent) else { return };
     for name in names.iter().filter(|name| mark::is_name(name)).take(SWEPT) {
         if let Some(group) = left(parent, name)
-            && matches!(any_member(&group), Ok(None))
+            && matches!(any_member(&group, None), Ok(None))
         {
-            remove_tree(parent, name, &group).ok();
+            remove_tree(parent, name, &group, None).ok();
         }
     }
 }
@@ -78,35 +77,34 @@ fn left(parent: &Group, name: &OsStr) -> Option<Group> {
 
 impl Report {
     fn walk(&mut self, hierarchy: &Hierarchy, root: &Path) -> Result<(), Fault> {
-        let mut pending: Vec<PathBuf> = vec![root.to_owned()];
+        let Some(root) = present(hierarchy.open(root))? else { return Ok(()) };
         let mut walked = 0;
-        while let Some(path) = pending.pop() {
-            let Some(parent) = present(hierarchy.open(&path))? else { continue };
-            let text = format!("getdents({:?})", parent.shown());
-            let names = look("list the cgroups", text, || directories(&parent, Path::new(".")));
-            for name in present(names)?.unwrap_or_default() {
-                walked += 1;
-                if walked > WALKED {
-                    let limit = format_args!("only the first {WALKED} groups of {} were checked", hierarchy.name());
-                    narrate::remark(limit);
-                    return Ok(());
-                }
-                if let Some(group) = left(&parent, &name) {
-                    self.judge(&parent, &name, &group);
-                }
-                // A removed group is skipped when its turn comes.
-                pending.push(path.join(name));
+        walk(&root, None, |step| match step {
+            Step::Down(_) if walked > WALKED => {
+                let limit = format_args!("only the first {WALKED} groups of {} were checked", hierarchy.name());
+                narrate::remark(limit);
+                Ok(Go::No)
             }
-        }
-        Ok(())
+            Step::Down(_) => {
+                walked += 1;
+                Ok(Go::On)
+            }
+            // The inner ones first: what is left in a group that is left can be removed while a process runs in the outer one.
+            Step::Up(parent, name) => {
+                if let Some(group) = left(parent, name) {
+                    self.judge(parent, name, &group);
+                }
+                Ok(Go::On)
+            }
+        })
     }
 
     fn judge(&mut self, parent: &Group, name: &OsStr, group: &Group) {
         let path = Text::from(group.shown());
-        match any_member(group) {
+        match any_member(group, None) {
             Ok(Some(0)) => self.kept.push(Kept { path, why: "a process is running in it".to_owned() }),
             Ok(Some(pid)) => self.kept.push(Kept { path, why: format!("process {pid} is running in it") }),
-            Ok(None) => match remove_tree(parent, name, group) {
+            Ok(None) => match remove_tree(parent, name, group, None) {
                 Ok(()) => self.removed.push(path),
                 Err(fault) => self.keep(path, fault),
             },
@@ -134,14 +132,5 @@ impl Report {
     /// Returns the fault of the first removal that failed.
     pub(crate) fn fault(self) -> Result<(), Fault> {
         self.first_fault.map_or(Ok(()), Err)
-    }
-}
-
-/// Returns `None` for a group that was removed in the meantime.
-fn present<T>(found: Result<T, Fault>) -> Result<Option<T>, Fault> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(fault) if matches!(fault.errno(), Some(Errno::ENOENT | Errno::ENODEV)) => Ok(None),
-        Err(fault) => Err(fault),
     }
 }

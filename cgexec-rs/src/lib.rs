@@ -36,6 +36,7 @@ mod supervise;
 mod value;
 mod verbs;
 mod verdict;
+mod walk;
 mod why;
 
 pub use options::command;

@@ -6,9 +6,8 @@
 //! The directory that was opened is removed, even if it has another name by then.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -20,6 +19,8 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use plumbing::cgroup::usage::Member;
+
+use crate::walk::{Go, Step, present, walk};
 
 /// The number of times that removal may fail with EBUSY in a group that looks empty: the last process is still exiting.
 const BUSY: u32 = 100;
@@ -47,7 +48,7 @@ fn remove_one(made: &Made) -> Result<(), Fault> {
     let mut busy = 0;
     loop {
         let group = &made.member.group;
-        let removed = wait_empty(group).and_then(|()| remove_tree(&made.parent, &made.name, group));
+        let removed = wait_empty(group).and_then(|()| remove_tree(&made.parent, &made.name, group, None));
         match removed.as_ref().err().and_then(Fault::errno) {
             // Another process has removed it already.
             Some(Errno::ENOENT | Errno::ENODEV) => return Ok(()),
@@ -61,10 +62,11 @@ fn remove_one(made: &Made) -> Result<(), Fault> {
 }
 
 /// Removes an empty group, which was made as `name`, with the empty groups in it.
-pub(crate) fn remove_tree(parent: &Group, name: &OsStr, group: &Group) -> Result<(), Fault> {
-    for inner in inner_groups(group)?.iter().rev() {
-        group.remove(inner.as_os_str(), "an empty group inside the group")?;
-    }
+pub(crate) fn remove_tree(parent: &Group, name: &OsStr, group: &Group, deadline: Option<Instant>) -> Result<(), Fault> {
+    walk(group, deadline, |step| match step {
+        Step::Down(_) => Ok(Go::On),
+        Step::Up(outer, inner) => present(outer.remove(inner, "an empty group inside the group")).map(|_| Go::On),
+    })?;
     remove_itself(parent, name, group, "no process is in the group any more")
 }
 
@@ -82,7 +84,7 @@ pub(crate) fn remove_itself(parent: &Group, name: &OsStr, group: &Group, why: &s
     if parent.inode_of(name)?.is_some() {
         narrate::remark(format_args!("{} is another cgroup by now, and is kept", parent.shown().join(name).display()));
     }
-    let names = directories(parent, Path::new("."));
+    let names = directories(parent);
     let names = look("find the cgroup's new name", format!("getdents({:?})", parent.shown()), || names)?;
     match names.iter().find(|name| leads_to_it(name)) {
         Some(name) => parent.remove(name, why),
@@ -91,39 +93,23 @@ pub(crate) fn remove_itself(parent: &Group, name: &OsStr, group: &Group, why: &s
     }
 }
 
-/// Returns all groups inside, each before the groups in it.
-fn inner_groups(group: &Group) -> Result<Vec<PathBuf>, Fault> {
-    let goal = format!("list the cgroups in {}", group.shown().display());
-    let mut found = vec![PathBuf::from(".")];
-    let mut next = 0;
-    while let Some(outer) = found.get(next).cloned() {
-        let text = format!("getdents({:?})", group.shown().join(&outer));
-        let names = look(&goal, text, || directories(group, &outer))?;
-        found.extend(names.into_iter().map(|name| outer.join(name)));
-        next += 1;
-    }
-    found.remove(0);
-    Ok(found)
-}
-
-/// Returns the names of the groups in the one at the path `below`.
-pub(crate) fn directories(group: &Group, below: &Path) -> Result<Vec<OsString>, rustix::io::Errno> {
-    entries(group, below, FileType::Directory)
+/// Returns the names of the groups in this one.
+pub(crate) fn directories(group: &Group) -> Result<Vec<OsString>, rustix::io::Errno> {
+    entries(group, FileType::Directory)
 }
 
 /// Returns the names of the files of a group.
 pub(crate) fn files(group: &Group) -> Result<Vec<String>, Fault> {
     let text = format!("getdents({:?})", group.shown());
-    let names = look(format!("list the files of {}", group.shown().display()), text, || {
-        entries(group, Path::new("."), FileType::RegularFile)
-    })?;
+    let names =
+        look(format!("list the files of {}", group.shown().display()), text, || entries(group, FileType::RegularFile))?;
     Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
 }
 
-fn entries(group: &Group, below: &Path, kind: FileType) -> Result<Vec<OsString>, rustix::io::Errno> {
+fn entries(group: &Group, kind: FileType) -> Result<Vec<OsString>, rustix::io::Errno> {
     let dir = group.dir().ok_or(rustix::io::Errno::NOENT)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = openat(dir, below, flags, Mode::empty())?;
+    let dir = openat(dir, ".", flags, Mode::empty())?;
     let mut names = Vec::new();
     for entry in Dir::new(dir)? {
         let entry = entry?;
@@ -167,7 +153,7 @@ fn wait_event(group: &Group) -> Result<(), Fault> {
 /// Waits on v1: as long as there is a process in the group or in a group inside it, for the end of that process.
 fn wait_members(group: &Group) -> Result<(), Fault> {
     let mut pause = Duration::from_millis(1);
-    while let Some(pid) = any_member(group)? {
+    while let Some(pid) = any_member(group, None)? {
         // None for a process of a pid namespace that we do not see, and for one that has just ended.
         let process = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         let waited = std::time::Instant::now();
@@ -186,53 +172,41 @@ fn wait_members(group: &Group) -> Result<(), Fault> {
 }
 
 /// Returns a process in the group or in a group inside it; 0 for a process that we do not see.
-pub(crate) fn any_member(group: &Group) -> Result<Option<i32>, Fault> {
-    let goal = format!("list the processes in {}", group.shown().display());
-    let inner = inner_groups(group)?;
-    for below in std::iter::once(Path::new(".")).chain(inner.iter().map(PathBuf::as_path)) {
-        let file = below.join("cgroup.procs");
-        let text = format!("read({:?})", group.shown().join(&file));
-        let pids = look(&goal, text, || match group.dir() {
-            Some(dir) => read_members(dir, &file),
-            None => Ok(Vec::new()),
-        })?;
-        if let Some(first) = pids.split(|byte| *byte == b'\n').next().filter(|first| !first.is_empty()) {
-            // A line that is not a number is no pid to wait for, but still a member.
-            return Ok(Some(std::str::from_utf8(first).ok().and_then(|pid| pid.parse().ok()).unwrap_or(0)));
-        }
-    }
-    Ok(None)
+pub(crate) fn any_member(group: &Group, deadline: Option<Instant>) -> Result<Option<i32>, Fault> {
+    let mut any = None;
+    walk(group, deadline, |step| {
+        let Step::Down(group) = step else { return Ok(Go::On) };
+        let pids = members(group)?;
+        let first = pids.split(|byte| *byte == b'\n').next().filter(|first| !first.is_empty());
+        // A line that is not a number is no pid to wait for, but still a member.
+        any = first.map(|first| pid(first).unwrap_or(0));
+        Ok(if any.is_some() { Go::No } else { Go::On })
+    })?;
+    Ok(any)
 }
 
 /// Returns the processes in the group and in the groups inside it, as far as we see them.
-pub(crate) fn members_of(group: &Group) -> Result<Vec<i32>, Fault> {
-    let goal = format!("list the processes in {}", group.shown().display());
-    let inner = inner_groups(group)?;
+pub(crate) fn members_of(group: &Group, deadline: Option<Instant>) -> Result<Vec<i32>, Fault> {
     let mut found = Vec::new();
-    for below in std::iter::once(Path::new(".")).chain(inner.iter().map(PathBuf::as_path)) {
-        let file = below.join("cgroup.procs");
-        let text = format!("read({:?})", group.shown().join(&file));
-        let read = look(&goal, text, || match group.dir() {
-            Some(dir) => read_members(dir, &file),
-            None => Ok(Vec::new()),
-        });
-        match read {
-            Ok(pids) => found.extend(
-                pids.split(|byte| *byte == b'\n')
-                    .filter_map(|pid| std::str::from_utf8(pid).ok()?.parse::<i32>().ok())
-                    .filter(|pid| *pid > 0),
-            ),
-            // An inner group that was removed meanwhile.
-            Err(fault) if matches!(fault.errno(), Some(Errno::ENOENT | Errno::ENODEV)) => {}
-            Err(fault) => return Err(fault),
+    walk(group, deadline, |step| {
+        if let Step::Down(group) = step {
+            found.extend(members(group)?.split(|byte| *byte == b'\n').filter_map(pid).filter(|pid| *pid > 0));
         }
-    }
+        Ok(Go::On)
+    })?;
     Ok(found)
 }
 
-fn read_members(dir: BorrowedFd<'_>, file: &Path) -> Result<Vec<u8>, std::io::Error> {
-    match file.to_str() {
-        Some(file) => read_at(dir, file),
-        None => Err(std::io::Error::from_raw_os_error(Errno::EILSEQ as i32)),
-    }
+fn pid(line: &[u8]) -> Option<i32> {
+    std::str::from_utf8(line).ok()?.parse().ok()
+}
+
+/// Reads the list of processes of the group itself.
+fn members(group: &Group) -> Result<Vec<u8>, Fault> {
+    let goal = format!("list the processes in {}", group.shown().display());
+    let text = format!("read({:?})", group.shown().join("cgroup.procs"));
+    look(goal, text, || match group.dir() {
+        Some(dir) => read_at(dir, "cgroup.procs"),
+        None => Ok(Vec::new()),
+    })
 }

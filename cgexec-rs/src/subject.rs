@@ -131,7 +131,7 @@ fn narrowed(hierarchies: Hierarchies, whose: &str) -> Result<Hierarchies, Fault>
     let is_root = |hierarchy: &Hierarchy| hierarchy.mount_root() == Some(hierarchy.own_path());
     let mut fewest: Option<(usize, &Path)> = None;
     for hierarchy in hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted() && !is_root(hierarchy)) {
-        let processes = members_of(&hierarchy.open(hierarchy.own_path())?)?.len();
+        let processes = members_of(&hierarchy.open(hierarchy.own_path())?, None)?.len();
         if fewest.is_none_or(|(least, _)| processes < least) {
             fewest = Some((processes, hierarchy.own_path()));
         }

@@ -155,8 +155,9 @@ impl Watch<'_> {
                 && Instant::now() >= due
             {
                 if is_timed_out {
-                    ending::kill(self.members, "the grace period is over")?
-                } else if let Err(fault) = ending::signal(self.members, Signal::SIGTERM, "the time limit is over") {
+                    ending::kill(self.members, "the grace period is over", None)?
+                } else if let Err(fault) = ending::signal(self.members, Signal::SIGTERM, "the time limit is over", None)
+                {
                     // SIGKILL follows, and cgroup.kill needs no right over each process.
                     narrate::remark(fault);
                 }

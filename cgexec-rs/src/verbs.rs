@@ -12,14 +12,14 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
 use plumbing::cgroup::group::Group;
-use plumbing::cgroup::hierarchy::Hierarchies;
+use plumbing::cgroup::hierarchy::{Hierarchies, Hierarchy};
 use plumbing::{Fault, narrate};
-use rustix::process::getpid;
 
 use crate::ending::{self, Members};
 use crate::limit_set::Limits;
 use crate::refusal::explain;
 use crate::supervise::{open_events, wait_for};
+use crate::walk::too_late;
 use crate::{ephemeral, removal, sites};
 
 /// What to do with a group.
@@ -51,16 +51,19 @@ pub(crate) fn apply(verb: &Verb, hierarchies: &Hierarchies, patience: Duration) 
         Verb::Kill => refuse_own(&members, "kill").and_then(|()| kill(&members, deadline)),
         Verb::Move(pids) => pids.iter().try_for_each(|pid| move_process(&members, *pid)),
         Verb::Reclaim(bytes) => reclaim(&members, *bytes),
-        Verb::Remove => remove(&members),
+        Verb::Remove => remove(&members, deadline),
         Verb::Set(limits) => set(limits, hierarchies),
     }
 }
 
 /// Refuses a group that we are in: nobody would thaw us, and a shell that is killed with its group is no answer.
 fn refuse_own(members: &Members, what: &str) -> Result<(), Fault> {
-    let own = getpid().as_raw_nonzero().get();
+    let ours = Hierarchies::discover()?;
     for member in members.iter() {
-        if removal::members_of(&member.group)?.contains(&own) {
+        let of_member = |hierarchy: &&Hierarchy| {
+            hierarchy.version == member.group.version && hierarchy.controllers == member.controllers
+        };
+        if ours.iter().find(of_member).is_some_and(|own| own.own_path().starts_with(member.group.path())) {
             let shown = member.group.shown().display();
             return Err(Fault::new(format!("cannot {what} {shown}: this process is in it; start from another cgroup")));
         }
@@ -105,16 +108,17 @@ fn freeze_v1(group: &Group, wanted: bool, deadline: Instant) -> Result<(), Fault
 fn kill(members: &Members, deadline: Instant) -> Result<(), Fault> {
     if let Some(freezer) = v1_freezer(members) {
         // What v1 has frozen dies only when it is thawed; with the signal pending, it does nothing else.
-        ending::signal(members, Signal::SIGKILL, "as --kill asks")?;
+        ending::signal(members, Signal::SIGKILL, "as --kill asks", Some(deadline))?;
         freeze_v1(freezer, false, deadline)?;
     }
-    ending::kill(members, "as --kill asks")?;
+    ending::kill(members, "as --kill asks", Some(deadline))?;
     for member in members.iter() {
         if member.group.version == 2 {
             await_event(&member.group, b"populated 0", deadline)?;
         } else {
-            ending::kill_listed(&member.group, "as --kill asks")?;
-            poll_until(&member.group, deadline, || Ok(removal::any_member(&member.group)?.is_none()))?;
+            ending::kill_listed(&member.group, "as --kill asks", Some(deadline))?;
+            let is_empty = || Ok(removal::any_member(&member.group, Some(deadline))?.is_none());
+            poll_until(&member.group, deadline, is_empty)?;
         }
     }
     Ok(())
@@ -153,10 +157,6 @@ fn poll_until(group: &Group, deadline: Instant, mut is_done: impl FnMut() -> Res
     Ok(())
 }
 
-fn too_late(group: &Group, what: &str) -> Fault {
-    Fault::new(format!("cannot wait for {what} of {}: it has not come in time (--timeout)", group.shown().display()))
-}
-
 fn move_process(members: &Members, pid: i32) -> Result<(), Fault> {
     for member in members.iter() {
         let why = "the whole process moves, with all its threads; cgroups(7)";
@@ -183,11 +183,11 @@ fn reclaim(members: &Members, bytes: u64) -> Result<(), Fault> {
 }
 
 /// Removes the group from each hierarchy, with the empty groups in it.
-fn remove(members: &Members) -> Result<(), Fault> {
+fn remove(members: &Members, deadline: Instant) -> Result<(), Fault> {
     // All of them are checked before the first is removed.
     for member in members.iter() {
         let shown = member.group.shown().display();
-        if let Some(pid) = removal::any_member(&member.group)? {
+        if let Some(pid) = removal::any_member(&member.group, Some(deadline))? {
             let who = if pid > 0 { format!("process {pid}") } else { "a process that we do not see".to_owned() };
             let fault = Fault::new(format!("cannot remove {shown}: {who} is in it"));
             return Err(fault.with_remedy("end its processes with --kill, or move them with --move"));
@@ -198,7 +198,7 @@ fn remove(members: &Members) -> Result<(), Fault> {
     }
     for (member, parent) in members.with_parents()? {
         let name: OsString = member.group.path().file_name().unwrap_or_default().to_owned();
-        removal::remove_tree(&parent, &name, &member.group)?;
+        removal::remove_tree(&parent, &name, &member.group, Some(deadline))?;
     }
     Ok(())
 }

@@ -80,6 +80,44 @@ impl Group {
         Ok(Group::opened(self.version, &self.path.join(name), shown, dir))
     }
 
+    /// Opens the group a second time, for reading.
+    pub fn again(&self) -> Result<Group, Fault> {
+        let dir = self.open_relative(".")?;
+        Ok(Group::opened(self.version, &self.path, self.shown.clone(), dir))
+    }
+
+    /// Opens the group above, for reading, which must be below the mount point.
+    pub fn parent(&self) -> Result<Group, Fault> {
+        let above = |path: &Path| path.parent().unwrap_or(path).to_owned();
+        let dir = self.open_relative("..")?;
+        Ok(Group::opened(self.version, &above(&self.path), above(&self.shown), dir))
+    }
+
+    /// Gives the group the path of the one at `below` in `top`. Leaves names out if the path would become longer than the
+    /// kernel's paths: then it is only good for texts.
+    pub fn at<'n>(self, top: &Group, below: impl DoubleEndedIterator<Item = &'n OsStr> + Clone) -> Group {
+        const LONGEST: usize = 4095;
+        let last = below.clone().next_back();
+        let from = |top: &Path| {
+            let mut path = top.to_owned();
+            for name in below.clone() {
+                path.push(name);
+                if path.as_os_str().len() > LONGEST {
+                    return top.join("…").join(last.unwrap_or_default());
+                }
+            }
+            path
+        };
+        Group { path: from(&top.path), shown: from(&top.shown), ..self }
+    }
+
+    fn open_relative(&self, path: &str) -> Result<OwnedFd, Fault> {
+        let text = format!("openat({:?}, {path:?})", self.shown);
+        look(format!("open the cgroup {}", self.shown.join(path).display()), text, || {
+            openat(self.require_dir()?, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        })
+    }
+
     /// Records on the group, which [`Group::make`] made, to which process it belongs. Without such attributes (before
     /// Linux 5.7) no later run can know that the group is one of ours, and nothing else changes.
     pub fn set_mark(&self, mark: &Mark) -> Result<(), Fault> {

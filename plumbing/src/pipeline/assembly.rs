@@ -15,7 +15,7 @@ use rustix::net::{RecvFlags, SendFlags, recv};
 
 use crate::Fault;
 use crate::fault::IntoErrno;
-use crate::kernel::{look, own};
+use crate::kernel::look;
 use crate::pipeline::mark::has_mark;
 use crate::process::target::{Target, wait_readable};
 use crate::process::{foreign_descriptor, socket_message};

@@ -1,6 +1,6 @@
 //! Verbs for a group that exists: they change it, wait until the kernel has done it, and refuse what would be a mistake.
 
-use crate::harness::need::{BASH, Need};
+use crate::harness::need::{BASH, Need, PERL};
 use crate::harness::row::Row;
 
 use super::SHELL;
@@ -78,6 +78,40 @@ pub const ROWS: &[Row] = &[
         world.sh(&script).succeeds().stdout_is("alive\ngone\n");
     })
     .root_only(),
+    Row::new("groups whose path the kernel cannot open are frozen, thawed, killed, removed and looked through", &[BASH, PERL], |world| {
+        let script = format!(
+            "{SHELL}{FILL}
+             d=$(point cgroup freezer)/verbs-deep; mkdir $d; cd $d
+             perl -e 'for (1 .. 150) {{ mkdir $ARGV[0]; chdir $ARGV[0] or die }} open(my $procs, \">\", \"cgroup.procs\"); print $procs \"$$\\n\"; close $procs; exec \"sleep\", 86442' $(printf 'd%.0s' $(seq 40)) & pid=$!
+             cd /; for i in $(seq 500); do grep -q sleep /proc/$pid/comm && break; sleep 0.02; done
+             # The control: its path is too long.
+             ls $d/$(printf 'd%.0s' $(seq 40))$(printf '/d%.0s' $(seq 2100)) 2>&1 | grep -o 'File name too long'
+             cgexec-rs --gc --dry-run >/dev/null; echo $?
+             cgexec-rs --cgroup /verbs-deep --freeze && cat $d/freezer.state
+             cgexec-rs --cgroup /verbs-deep --thaw && cat $d/freezer.state
+             cgexec-rs --cgroup /verbs-deep --remove 2>&1 | grep -c \"process $pid is in it\"
+             cgexec-rs --cgroup /verbs-deep --kill && wait $pid 2>/dev/null; echo $?
+             cgexec-rs --cgroup /verbs-deep --remove && ls -d $d 2>/dev/null || echo removed"
+        );
+        world.sh(&script).succeeds().stdout_is("File name too long\n0\nFROZEN\nTHAWED\n1\n137\nremoved\n");
+    })
+    .root_only()
+    .host_only(),
+    Row::new("--timeout limits --kill and --remove also if a group has thousands of groups", &[BASH], |world| {
+        let script = format!(
+            "{SHELL}{FILL}
+             d=$(point cgroup pids)/verbs-many; mkdir $d $d/{{1..1000}}; fill $d/7 'exec sleep 86443'; pid=$!
+             for i in $(seq 500); do grep -q . $d/7/cgroup.procs && break; sleep 0.02; done
+             for verb in kill remove; do cgexec-rs --cgroup /verbs-many --$verb --timeout 1ms; echo $?; done
+             # The control: there is nothing else to wait for.
+             cgexec-rs --cgroup /verbs-many --kill --timeout 1m && wait $pid 2>/dev/null; echo $?
+             cgexec-rs --cgroup /verbs-many --remove --timeout 1m && ls -d $d 2>/dev/null || echo removed"
+        );
+        let outcome = world.sh(&script).succeeds().stdout_is("125\n125\n137\nremoved\n");
+        assert_eq!(outcome.stderr.matches("verbs-many: it has not come in time (--timeout)").count(), 2, "{outcome}");
+    })
+    .root_only()
+    .host_only(),
     Row::new("memory is reclaimed where the kernel can do it, and the error says where it cannot", NEEDS, |world| {
         let script = format!(
             "{SHELL}{FILL}

@@ -123,7 +123,7 @@ impl Enter {
     fn apply(&self) -> Result<Status, Fault> {
         let (target, selection) = match self.target.as_ref().map(PidOrName::open).transpose()? {
             Some(OpenTarget::Network(file)) => (None, named_netns::selection(self, file)?),
-            Some(OpenTarget::Process(target)) => (Some(target), self.selection.clone()),
+            Some(OpenTarget::Process(target)) => (Some(target.or_running_thread()?), self.selection.clone()),
             None => (None, self.selection.clone()),
         };
         let target = target.as_ref();

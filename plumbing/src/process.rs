@@ -23,6 +23,7 @@ pub mod socket_message;
 pub mod startup;
 pub mod status;
 pub mod target;
+mod thread;
 pub mod timed_reads;
 
 pub use plumbing_kernel::trial;

@@ -21,6 +21,7 @@ pub mod rights;
 pub mod state_files;
 pub mod state_limits;
 pub mod terminal;
+pub mod threads;
 
 use crate::harness::row::Row;
 
@@ -38,6 +39,7 @@ pub const TOPICS: &[&[Row]] = &[
     found::ROWS,
     state_files::ROWS,
     state_limits::ROWS,
+    threads::ROWS,
     docker::ROWS,
     inspect::ROWS,
     inspect_walls::ROWS,

@@ -32,7 +32,7 @@ const TYPES: &str = "/sys/kernel/btf/vmlinux";
 /// Linux 6.1.
 pub(crate) fn of(target: &Target) -> Result<Option<CapabilitiesSecureBits>, Fault> {
     let goal = format!("read the secure bits of process {}", target.pid());
-    let link = Program::load(&goal)?.link(&goal, target)?;
+    let link = Program::load(&goal, target.is_thread())?.link(&goal, target)?;
     let text = "bpf(BPF_ITER_CREATE, {link_fd})";
     let tasks = call(&goal, text, "each read(2) of it runs the program; bpf(2)", || iterate(&link.descriptor))?;
     if narrate::is_dry_run() {
@@ -59,12 +59,12 @@ struct Link {
 }
 
 impl Program {
-    fn load(goal: &str) -> Result<Program, Fault> {
+    fn load(goal: &str, for_threads: bool) -> Result<Program, Fault> {
         let types = look(goal, format!("read({TYPES:?})"), || kernel_text::bytes(TYPES)).map_err(explain_absence)?;
         let (number, offsets) = Btf::parse(&types)
             .and_then(|types| Some((types.function("bpf_iter_task")?, Offsets::of(&types)?)))
             .ok_or_else(|| Fault::new(format!("cannot {goal}: {TYPES} does not describe where they are stored")))?;
-        let program = instructions(&offsets);
+        let program = instructions(&offsets, for_threads);
         let text = format!(
             "bpf(BPF_PROG_LOAD, {{prog_type=BPF_PROG_TYPE_TRACING, insn_cnt={}, license={LICENSE:?}, \
              expected_attach_type=BPF_TRACE_ITER, attach_btf_id={number}}})",
@@ -75,6 +75,12 @@ impl Program {
     }
 
     fn link(&self, goal: &str, target: &Target) -> Result<Link, Fault> {
+        if target.is_thread() {
+            // The selection by a descriptor or an id finds first threads only.
+            let why = "for every thread, because the iterator selects only processes; bpf(2)";
+            let inside = "the secure bits of a single thread can be read only from the first pid namespace";
+            return self.link_all(goal, why).unwrap_or_else(|| Err(Fault::new(format!("cannot {goal}: {inside}"))));
+        }
         let text =
             "bpf(BPF_LINK_CREATE, {link_create={prog_fd, attach_type=BPF_TRACE_ITER, iter_info={task={pid_fd}}}})";
         let linked =
@@ -82,21 +88,23 @@ impl Program {
         match linked {
             Ok(descriptor) => Ok(Link { descriptor, is_wide: false }),
             // Before Linux 6.1, the iterator cannot be restricted to a process.
-            Err(fault) if matches!(fault.errno(), Some(Errno::E2BIG | Errno::EINVAL)) => self.link_all(goal, fault),
+            Err(fault) if matches!(fault.errno(), Some(Errno::E2BIG | Errno::EINVAL)) => {
+                let why = "for every process, because Linux before 6.1 cannot select; bpf(2)";
+                let remedy = "before Linux 6.1, this works only in the first pid namespace";
+                self.link_all(goal, why).unwrap_or_else(|| Err(fault.with_remedy(remedy)))
+            }
             Err(fault) => Err(fault),
         }
     }
 
-    /// Links the program to all processes. Their pids are then those of the first pid namespace.
-    fn link_all(&self, goal: &str, fault: Fault) -> Result<Link, Fault> {
+    /// Links the program to all threads. Their ids are then those of the first pid namespace; `None` in another one.
+    fn link_all(&self, goal: &str, why: &str) -> Option<Result<Link, Fault>> {
         if is_in_first_namespace(Kind::Pid) != Some(true) {
-            return Err(fault.with_remedy("before Linux 6.1, this works only in the first pid namespace"));
+            return None;
         }
         let text = "bpf(BPF_LINK_CREATE, {link_create={prog_fd, attach_type=BPF_TRACE_ITER}})";
-        let descriptor = call(goal, text, "for every process, because Linux before 6.1 cannot select; bpf(2)", || {
-            link_task_iterator(&self.0, None)
-        })?;
-        Ok(Link { descriptor, is_wide: true })
+        let linked = call(goal, text, why, || link_task_iterator(&self.0, None));
+        Some(linked.map(|descriptor| Link { descriptor, is_wide: true }))
     }
 }
 
@@ -131,8 +139,8 @@ impl Offsets {
     }
 }
 
-/// Returns the program, which writes pid and secure bits of each process, once per process, for its first thread.
-fn instructions(offsets: &Offsets) -> [Instruction; 17] {
+/// Returns the program, which writes id and secure bits: of each thread, or once per process, of its first thread.
+fn instructions(offsets: &Offsets, for_threads: bool) -> [Instruction; 17] {
     const CONTEXT: u8 = 1;
     const TASK: u8 = 6;
     const STACK: u8 = 10;
@@ -150,7 +158,7 @@ fn instructions(offsets: &Offsets) -> [Instruction; 17] {
         op(0x15, TASK, 0, 13, 0),
         number(2, TASK, offsets.pid),
         number(3, TASK, offsets.tgid),
-        op(0x5d, 2, 3, 10, 0),
+        op(0x5d, 2, 3, if for_threads { 0 } else { 10 }, 0),
         store(-8, 2),
         pointer(3, TASK, offsets.real_cred),
         number(3, 3, offsets.securebits),
@@ -203,7 +211,7 @@ mod tests {
 
     #[test]
     fn each_jump_leads_to_the_end() {
-        let program = instructions(&Offsets { pid: 0, tgid: 4, real_cred: 8, securebits: 16 });
+        let program = instructions(&Offsets { pid: 0, tgid: 4, real_cred: 8, securebits: 16 }, false);
         for (at, one) in program.iter().enumerate().filter(|(_, one)| one.offset > 0 && matches!(one.code, 0x15 | 0x5d))
         {
             assert_eq!(at + 1 + one.offset as usize, program.len() - 2, "{one:?}");

@@ -17,6 +17,7 @@ use crate::kernel::{call, look};
 use crate::pipeline::record::Init;
 use crate::process::kernel_text;
 use crate::process::namespace::{Kind, KindSet};
+use crate::process::thread;
 
 /// `PID_FS_MAGIC` of <linux/magic.h>: since Linux 6.9 pidfds have a file system of their own, and so unique inodes.
 const PID_FS_MAGIC: u64 = 0x5049_4446;
@@ -32,6 +33,17 @@ pub struct Target {
     pidfd: OwnedFd,
     /// /proc/PID
     dir: OwnedFd,
+    via: Via,
+}
+
+/// What a target is, and how its namespaces are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Via {
+    Process,
+    /// A thread, by a pidfd.
+    Thread,
+    /// A thread, by its files: the pidfd refers to its process.
+    ThreadFiles,
 }
 
 impl Target {
@@ -56,13 +68,15 @@ impl Target {
         Ok(target)
     }
 
-    /// Opens a running process by its pid.
+    /// Opens a running process by its pid, or a thread by its id.
     pub fn of_pid(pid: i32) -> Result<Target, Fault> {
         let raw =
             Pid::from_raw(pid).ok_or_else(|| Fault::new(format!("cannot open process {pid}: a pid is above 0")))?;
         let goal = format_args!("open process {pid}");
-        let pidfd = look(goal, format_args!("pidfd_open({pid})"), || pidfd_open(raw, PidfdFlags::empty()))?;
-        Target::of_pidfd(pid, pidfd)
+        match look(goal, format_args!("pidfd_open({pid})"), || pidfd_open(raw, PidfdFlags::empty())) {
+            Ok(pidfd) => Target::of_pidfd(pid, pidfd),
+            Err(fault) => thread::open(raw, fault),
+        }
     }
 
     /// Opens a process from a pidfd that we already have.
@@ -71,11 +85,19 @@ impl Target {
         let dir = look(format_args!("open process {pid}"), format_args!("openat(\"{path}\", O_PATH)"), || {
             directory(rustix::fs::CWD, &path)
         })?;
-        let target = Target { pid, pidfd, dir };
-        if target.has_ended()? {
-            return Err(Fault::kernel(format!("open process {pid}"), "poll(pidfd)", nix::errno::Errno::ESRCH));
+        Target { pid, pidfd, dir, via: Via::Process }.running()
+    }
+
+    /// Makes a target of a thread.
+    pub(super) fn of_thread(pid: i32, pidfd: OwnedFd, dir: OwnedFd, via: Via) -> Result<Target, Fault> {
+        Target { pid, pidfd, dir, via }.running()
+    }
+
+    fn running(self) -> Result<Target, Fault> {
+        if self.has_ended()? {
+            return Err(Fault::kernel(format!("open process {}", self.pid), "poll(pidfd)", nix::errno::Errno::ESRCH));
         }
-        Ok(target)
+        Ok(self)
     }
 
     /// Returns the identity of the process, as records contain it.
@@ -104,6 +126,11 @@ impl Target {
     /// Returns its pid.
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// Returns whether it is a thread other than the first of its process.
+    pub fn is_thread(&self) -> bool {
+        self.via != Via::Process
     }
 
     /// Returns its pidfd.
@@ -168,6 +195,9 @@ impl Target {
         if kinds.is_empty() {
             return Ok(());
         }
+        if self.via == Via::ThreadFiles {
+            return self.join_by_files(kinds, why);
+        }
         let (pid, flags, names) = (self.pid(), kinds.flag_names(), kinds.names());
         let goal = format_args!("enter the {names} namespaces of process {pid}");
         call(goal, format_args!("setns(pidfd of {pid}, {flags})"), why, || {
@@ -192,7 +222,7 @@ impl Target {
             // The kernel has no such kind. Below /proc/PID the same errno also means that the first thread has ended, or
             // that the process is hidden from us.
             Err(rustix::io::Errno::NOENT) if own_namespace_inode(kind).is_none() && !self.has_ended()? => Ok(None),
-            Err(rustix::io::Errno::NOENT) if !self.has_ended()? => match self.of_thread(kind) {
+            Err(rustix::io::Errno::NOENT) if !self.has_ended()? => match self.inode_of_a_thread(kind) {
                 Some(inode) => Ok(Some(inode)),
                 None => Err(self.hidden(kind)),
             },
@@ -205,31 +235,12 @@ impl Target {
 }
 
 impl Target {
-    /// Returns the inode of the namespace of one of its threads: the first one may have ended while others run.
-    fn of_thread(&self, kind: Kind) -> Option<u64> {
-        let tasks =
-            openat(self.dir(), "task", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let threads = rustix::fs::Dir::read_from(&tasks).ok()?.flatten();
-        threads
-            .filter_map(|thread| {
-                let link = format!("{}/ns/{}", thread.file_name().to_str().ok()?, kind.proc_name());
-                linked_namespace(tasks.as_fd(), &link).ok()
-            })
-            .next()
-    }
-
     /// Explains why a namespace that the kernel has cannot be seen.
     fn hidden(&self, kind: Kind) -> Fault {
         let goal = format!("read the {} namespace of process {}", kind.option(), self.pid());
-        let state = read_at(self.dir(), "stat").ok().map(|stat| {
-            let after_name = stat.iter().rposition(|byte| *byte == b')').unwrap_or_default();
-            stat.get(after_name + 2).copied()
-        });
-        match state {
+        match self.state() {
             None => Fault::new(format!("cannot {goal}: /proc hides this process (its mount option hidepid)")),
-            Some(Some(b'Z')) => {
-                Fault::new(format!("cannot {goal}: its first thread has ended, and no other can be read"))
-            }
+            Some(b'Z') => Fault::new(format!("cannot {goal}: its first thread has ended, and no other can be read")),
             Some(_) => Fault::kernel(
                 goal,
                 format!("readlink(\"/proc/{}/ns/{}\")", self.pid(), kind.proc_name()),
@@ -266,7 +277,7 @@ pub fn namespace_in_link(link: &[u8]) -> Option<u64> {
 }
 
 /// Opens a directory, for looking up names in it.
-fn directory(dir: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, rustix::io::Errno> {
+pub(super) fn directory(dir: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, rustix::io::Errno> {
     openat(dir, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 

@@ -14,6 +14,8 @@ use plumbing::cgroup::usage::{Member, field, number, text};
 use serde::Serialize;
 
 use crate::ending::Members;
+use crate::net_rate::Net;
+use crate::programs;
 
 /// What a group has used; members that this kernel does not count are absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -29,6 +31,9 @@ pub(crate) struct Counters {
     pub(crate) pids: Option<Pids>,
     /// Disks that were read or written.
     pub(crate) io: Vec<Disk>,
+    /// What sockets have sent, if the rate is limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) net: Option<Net>,
     /// The time in which tasks waited for a resource; by resource.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) pressure: BTreeMap<&'static str, Pressure>,
@@ -104,6 +109,7 @@ impl Counters {
             for (resource, file) in [("cpu", "cpu.pressure"), ("memory", "memory.pressure"), ("io", "io.pressure")] {
                 self.pressure.extend(pressure(group, file)?.map(|pressure| (resource, pressure)));
             }
+            self.net = programs::net(group);
             if let Some(stat) = text(group, "io.stat")? {
                 self.io = stat.lines().filter_map(disk).filter(Disk::was_used).collect();
             }

@@ -19,6 +19,7 @@ use crate::leaf;
 use crate::leftovers;
 use crate::limit_set::Limits;
 use crate::parent::Parent;
+use crate::programs;
 use crate::refusal::explain;
 use crate::removal::{self, Made};
 use crate::setting::{Reads, Setting};
@@ -145,7 +146,7 @@ fn first(name: &OsStr) -> OsString {
 /// Enables the controllers in the parent and writes the limits. The group was made first, so that nothing has changed
 /// if that is refused.
 fn limit(site: &Site, group: &Group) -> Result<(), Fault> {
-    let Parent { group: parent, enable, optional, needs_leaf, .. } = &site.parent;
+    let Parent { group: parent, enable, optional, needs_leaf, left } = &site.parent;
     let words: Vec<_> = enable.iter().map(|controller| format!("+{controller}")).collect();
     let why = "a group can limit its children only with the controllers in this file";
     let write = || parent.write("cgroup.subtree_control", &words.join(" "), why);
@@ -158,7 +159,9 @@ fn limit(site: &Site, group: &Group) -> Result<(), Fault> {
         // What cannot be counted is missing in the report.
         parent.write("cgroup.subtree_control", &format!("+{controller}"), why).ok();
     }
-    site.settings.iter().try_for_each(|setting| apply(group, setting))
+    site.settings.iter().try_for_each(|setting| apply(group, setting))?;
+    programs::inherit(left, group)?;
+    site.programs.iter().try_for_each(|program| program.attach(group))
 }
 
 /// Writes a limit, and checks that the kernel has kept it.

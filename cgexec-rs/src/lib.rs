@@ -3,9 +3,11 @@
 //! Start reading at [`plan`]: it parses argv, and its `apply` lists the steps. Each other module is one mechanism.
 #![forbid(unsafe_code)]
 
+mod assembler;
 mod cgroup_namespace;
 mod counters;
 mod device;
+mod device_rules;
 mod effective;
 mod ending;
 mod ephemeral;
@@ -20,10 +22,12 @@ mod limit_set;
 mod limits;
 pub mod manual;
 mod membership;
+mod net_rate;
 pub mod options;
 mod parent;
 mod place;
 pub mod plan;
+mod programs;
 mod refusal;
 mod removal;
 mod report;

@@ -81,6 +81,15 @@ pub struct LimitOptions {
     /// Limit of a region of device memory: REGION=SIZE (repeatable)
     #[arg(long, value_name = "REGION=SIZE", help_heading = "More limits")]
     pub(crate) dmem_max: Vec<String>,
+    /// Devices that the group may open and make: none, docker (what Docker allows), or all
+    #[arg(long, value_name = "WORD", help_heading = "More limits")]
+    pub(crate) devices: Option<String>,
+    /// Allow a device: TYPE:MAJOR:MINOR[:rwm] such as c:1:3 or c:136:*:rw, or PATH[:rwm]; all others are denied (repeatable)
+    #[arg(long, value_name = "DEVICE", help_heading = "More limits")]
+    pub(crate) device_allow: Vec<String>,
+    /// Rate at which sockets of the group send, e.g. 10mbit, or 10mbit,burst=64K
+    #[arg(long, value_name = "RATE", help_heading = "More limits")]
+    pub(crate) net_rate: Option<String>,
     /// Write VALUE unchanged to FILE of the group, after the limits (repeatable)
     #[arg(long, value_name = "FILE=VALUE", help_heading = "More limits")]
     pub(crate) set: Vec<String>,
@@ -140,7 +149,9 @@ mod tests {
         for row in ROWS {
             assert!(options.contains(&row.option), "--{} is not declared", row.option);
         }
-        for option in options.iter().filter(|option| **option != "set") {
+        // These are no files.
+        const OTHERS: [&str; 4] = ["set", "devices", "device-allow", "net-rate"];
+        for option in options.iter().filter(|option| !OTHERS.contains(*option)) {
             assert!(ROWS.iter().any(|row| row.option == *option), "--{option} has no row");
         }
     }

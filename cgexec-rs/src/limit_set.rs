@@ -7,8 +7,11 @@ use plumbing::cgroup::group::Group;
 use plumbing::command_line::units::Limit;
 
 use crate::device;
+use crate::device_rules::Devices;
 use crate::limit_options::LimitOptions;
 use crate::limits::{Kind, ROWS, Row, row_of, row_of_file};
+use crate::net_rate::NetRate;
+use crate::programs::Program;
 use crate::removal::files;
 use crate::setting::{self, Reads, Setting};
 use crate::value::{Numbers, Value};
@@ -19,6 +22,10 @@ pub(crate) struct Limits {
     rows: Vec<(&'static Row, Value)>,
     /// `--set`: files, and what to write to them as it is.
     raw: Vec<(String, String)>,
+    /// `--devices`, `--device-allow`
+    devices: Option<Devices>,
+    /// `--net-rate`
+    net_rate: Option<NetRate>,
 }
 
 /// The limits that hold for a process which leaves the group, too: without them, a limit inside a limit would undo the
@@ -56,6 +63,12 @@ impl Limits {
                 None => limits.raw.push(raw(text)?),
             }
         }
+        limits.devices = Devices::parse(options.devices.as_deref(), &options.device_allow)?;
+        let rate = |text| {
+            NetRate::parse(text)
+                .map_err(|valid| Fault::usage(format!("invalid value '{text}' for '--net-rate': {valid}")))
+        };
+        limits.net_rate = options.net_rate.as_deref().map(rate).transpose()?;
         limits.require_sense()?;
         Ok(limits)
     }
@@ -80,12 +93,13 @@ impl Limits {
 
     /// Returns whether no limit was asked for.
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.raw.is_empty()
+        self.first().is_none()
     }
 
     /// Returns the option of the first limit.
     pub(crate) fn first(&self) -> Option<&'static str> {
-        self.rows.first().map(|(row, _)| row.option).or(self.raw.first().map(|_| "set"))
+        let row = self.rows.first().map(|(row, _)| row.option).or(self.raw.first().map(|_| "set"));
+        row.or(self.devices.as_ref().map(|_| "devices")).or(self.net_rate.map(|_| "net-rate"))
     }
 
     /// Returns the amount of a limit by its option; `None` if it was not asked for, or is no amount.
@@ -97,7 +111,8 @@ impl Limits {
         })
     }
 
-    /// Returns the controllers that the limits need, in the order of the report; `cgroup` for files of every group.
+    /// Returns the controllers that the limits need, in the order of the report; `cgroup` for files of every group,
+    /// `devices` and `net` for what v2 does by programs.
     pub(crate) fn controllers(&self) -> Vec<String> {
         let mut controllers: Vec<String> = Vec::new();
         let of_raw = self.raw.iter().filter_map(|(file, _)| file.split('.').next());
@@ -106,6 +121,8 @@ impl Limits {
                 controllers.push(controller.to_owned());
             }
         }
+        controllers.extend(self.devices.as_ref().map(|_| "devices".to_owned()));
+        controllers.extend(self.net_rate.map(|_| "net".to_owned()));
         controllers
     }
 
@@ -121,7 +138,24 @@ impl Limits {
                 })?;
             }
         }
+        if let Some(devices) = &mut self.devices {
+            devices.resolve()?;
+        }
         Ok(self)
+    }
+
+    /// Returns the write that takes back earlier rules of a group of v1 that exists.
+    pub(crate) fn reset_v1(&self, controller: &str) -> Option<Setting> {
+        self.devices.as_ref().filter(|_| controller == "devices").and_then(Devices::reset_v1)
+    }
+
+    /// Returns the programs of v2 for one controller.
+    pub(crate) fn programs(&self, controller: &str) -> Option<Program> {
+        match controller {
+            "devices" => self.devices.clone().map(Program::Devices),
+            "net" => self.net_rate.map(Program::Net),
+            _ => None,
+        }
     }
 
     /// Returns the writes for one controller, in the order in which the kernel accepts them.
@@ -130,6 +164,9 @@ impl Limits {
         let mut settings = Vec::new();
         for (row, value) in self.rows.iter().filter(|(row, _)| row.controller == controller) {
             settings.extend(setting::settings(row, value, version, memory)?);
+        }
+        if let Some(devices) = self.devices.as_ref().filter(|_| version == 1 && controller == "devices") {
+            settings.extend(devices.settings_v1()?);
         }
         let of_controller = |file: &str| file.split('.').next() == Some(controller);
         settings.extend(self.raw.iter().filter(|(file, _)| of_controller(file)).map(|(file, value)| Setting {
@@ -160,7 +197,7 @@ impl Limits {
                 }
             }
         }
-        Ok(Limits { rows, raw: Vec::new() })
+        Ok(Limits { rows, ..Limits::default() })
     }
 
     /// Returns the stricter one of each limit and that of `others`.
@@ -287,7 +324,7 @@ mod tests {
             let row = row_of(option).unwrap();
             (row, Value::parse(row.kind, text).unwrap())
         };
-        Limits { rows: pairs.iter().map(row).collect(), raw: Vec::new() }
+        Limits { rows: pairs.iter().map(row).collect(), ..Limits::default() }
     }
 
     #[test]

@@ -36,6 +36,27 @@ const CALLS: &[Call] = &[
     ),
     call("write", "/sys/fs/cgroup/", "cgroups(7)", "The limits, before any process is in the group."),
     call(
+        "bpf",
+        "BPF_MAP_CREATE",
+        "bpf(2)",
+        "With `--net-rate`: the numbers that the program keeps, a clock and counters.",
+    ),
+    call(
+        "bpf",
+        "BPF_PROG_LOAD",
+        "bpf(2)",
+        "With `--net-rate`, and with `--devices` where cgroup v1 does not control devices: cgroup v2 has no files for \
+         these, so the kernel runs a program of a few instructions.",
+    ),
+    call(
+        "bpf",
+        "BPF_PROG_ATTACH",
+        "bpf(2)",
+        "The program decides for the group, in addition to those of groups above and of groups that are left. It is \
+         gone with the group.",
+    ),
+    call("bpf", "BPF_PROG_DETACH", "bpf(2)", "With `--cgroup`: an earlier program of the same kind."),
+    call(
         "write",
         "\"0\"",
         "cgroups(7)",

@@ -17,6 +17,7 @@ const EXAMPLES: &str = "
   cgexec-rs --cpus 50% -- ffmpeg -i a.mkv b.webm    half of one CPU
   cgexec-rs --cpu-weight 20 -- ./backup             a fifth of the usual share, only while others want the CPUs
   cgexec-rs --report --max-time 30s -- ./job        print what the job used, and which limit acted
+  cgexec-rs --devices docker --net-rate 10mbit -- ./job   only harmless devices; sends at most 10 Mbit/s
   cgexec-rs -g memory,cpu:/batch -- ./job           run in an existing cgroup
   unshare-rs --hold --mount --pid --cgroup | cgexec-rs --pipe --memory 1G | nsenter-rs --pipe --rm -- sh
   cgexec-rs --show --json 4242                      limits and usage of a process

@@ -4,16 +4,20 @@
 use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::cgroup::group::Group;
+use plumbing::confinement::privilege::holds;
 use plumbing::process::kernel_text;
+use plumbing::process::namespace::Kind;
+use plumbing::process::target::is_in_first_namespace;
 use rustix::fs::{Access, AtFlags, accessat, statat};
 use rustix::process::geteuid;
+use rustix::thread::CapabilitySet;
 
 use crate::removal::files;
 
 /// Adds the cause of `fault`, if it is found. The refused change was to `file` of `group` (`.`: making a group in it).
 pub(crate) fn explain(fault: Fault, group: &Group, file: &str) -> Fault {
     let cause = match fault.errno() {
-        Some(Errno::EACCES | Errno::EPERM) => not_ours(group, file),
+        Some(Errno::EACCES | Errno::EPERM) => not_ours(group, file).or_else(|| not_above(file)),
         Some(Errno::EROFS) => Some("the cgroup file system is mounted read-only here".to_owned()),
         Some(Errno::EBUSY) => processes(group),
         Some(Errno::EAGAIN) => exhausted(group),
@@ -40,6 +44,13 @@ fn not_ours(group: &Group, file: &str) -> Option<String> {
     };
     (refused && owner != user)
         .then(|| format!("{} belongs to uid {owner}, and we are uid {user}; {way}", what.display()))
+}
+
+/// A device that the group above may not use itself: with the right to change groups, this is the only cause.
+fn not_above(file: &str) -> Option<String> {
+    let may = holds(CapabilitySet::SYS_ADMIN) == Some(true) && is_in_first_namespace(Kind::User) == Some(true);
+    (file == "devices.allow" && may)
+        .then(|| "the group above is not allowed to use this device (devices.list)".to_owned())
 }
 
 /// Returns whether we lack the permission to write to a file of the group.

@@ -114,6 +114,7 @@ impl Report {
             lines
                 .push(("io", format!("{name}: read {} ({rios}), written {} ({wios})", bytes(*rbytes), bytes(*wbytes))));
         }
+        lines.extend(self.counters.net.map(|net| ("network", net.text())));
         let waited = |(resource, it): (&&str, &Pressure)| {
             (it.some_usec >= 1000).then(|| format!("{resource} {}", seconds(it.some_usec)))
         };
@@ -180,7 +181,8 @@ pub(crate) fn file(word: &Path) -> Option<PathBuf> {
     (word != Path::new("json") && word != Path::new("-")).then(|| word.to_owned())
 }
 
-fn seconds(microseconds: u64) -> String {
+/// Formats a time.
+pub(crate) fn seconds(microseconds: u64) -> String {
     format!("{}.{:03}s", microseconds / 1_000_000, microseconds / 1000 % 1000)
 }
 

@@ -15,6 +15,7 @@ use plumbing::{Fault, narrate};
 use crate::leaf;
 use crate::limit_set::Limits;
 use crate::parent::{self, Parent};
+use crate::programs::Program;
 use crate::setting::{Reads, Setting};
 
 /// The controllers of v1 without which a program assumes that the machine has no cgroups.
@@ -30,6 +31,8 @@ pub(crate) struct Site {
     pub(crate) from: PathBuf,
     pub(crate) controllers: Vec<String>,
     pub(crate) settings: Vec<Setting>,
+    /// Programs of v2.
+    pub(crate) programs: Vec<Program>,
     /// Whether the group has limits. A group without limits is made only if that is possible.
     pub(crate) is_needed: bool,
 }
@@ -121,8 +124,24 @@ pub(crate) fn hierarchy_of<'h>(hierarchies: &'h Hierarchies, controller: &str) -
             .v2()
             .ok_or_else(|| Fault::new("cannot set cgroup files: no cgroup v2 hierarchy is mounted here")),
         "io" if hierarchies.v1(IO_V1).is_some() => hierarchies.of(IO_V1),
+        // Programs of v2; without v2's mount, the error is that of the controller.
+        "devices" if !hierarchies.v1(controller).is_some_and(Hierarchy::is_mounted) => {
+            hierarchies.v2().map_or_else(|| hierarchies.of(controller), Ok)
+        }
+        "net" => hierarchies.v2().ok_or_else(|| {
+            Fault::new(
+                "cannot limit the rate of sending: no cgroup v2 hierarchy is mounted here; v1's net_cls only marks packets \
+                 for a filter of tc(8): --set net_cls.classid=N",
+            )
+        }),
         controller => hierarchies.of(controller),
     }
+}
+
+/// Returns whether a hierarchy has a controller that its groups enable: some of what we call so are files of every
+/// group, or programs.
+fn is_enabled(controller: &str, version: u8) -> bool {
+    !(controller == "cgroup" || version == 2 && matches!(controller, "devices" | "net"))
 }
 
 /// Warns that no group was made in a hierarchy that has no limit.
@@ -134,7 +153,9 @@ fn limited(hierarchy: &Hierarchy, controllers: &[String], limits: &Limits, leaf:
     let settings: Result<Vec<_>, Fault> =
         controllers.iter().map(|controller| limits.settings(controller, hierarchy.version)).collect();
     let (settings, from) = (settings?.concat(), hierarchy.own_path().to_owned());
-    let enabled: Vec<_> = controllers.iter().filter(|name| *name != "cgroup").cloned().collect();
+    let enabled: Vec<_> = controllers.iter().filter(|name| is_enabled(name, hierarchy.version)).cloned().collect();
+    let is_v2 = |_: &&String| hierarchy.version == 2;
+    let programs = controllers.iter().filter(is_v2).filter_map(|name| limits.programs(name)).collect();
     let parent = parent::find(hierarchy, &from, &enabled, leaf)?;
     // A guardian that leaves the new group must not return to a group that may have no process.
     let from = if parent.needs_leaf { from.join(leaf::NAME) } else { from };
@@ -142,14 +163,15 @@ fn limited(hierarchy: &Hierarchy, controllers: &[String], limits: &Limits, leaf:
     // A v1 hierarchy may have cpuset among others, and then accepts no process before the group has a CPU.
     let before = if is_cpuset_v1(hierarchy) { same_cpus(&parent.group, &settings)? } else { Vec::new() };
     let settings = [before, settings].concat();
-    Ok(Site { parent, from, controllers: enabled.iter().map(name).collect(), settings, is_needed: true })
+    let controllers = enabled.iter().map(name).collect();
+    Ok(Site { parent, from, controllers, settings, programs, is_needed: true })
 }
 
 fn unlimited(hierarchy: &Hierarchy) -> Result<Site, Fault> {
     let (controllers, from) = (hierarchy.controllers.clone(), hierarchy.own_path().to_owned());
     let parent = parent::find(hierarchy, &from, &[], false)?;
     let settings = if is_cpuset_v1(hierarchy) { same_cpus(&parent.group, &[])? } else { Vec::new() };
-    Ok(Site { parent, from, controllers, settings, is_needed: false })
+    Ok(Site { parent, from, controllers, settings, programs: Vec::new(), is_needed: false })
 }
 
 pub(crate) fn is_cpuset_v1(hierarchy: &Hierarchy) -> bool {
@@ -174,7 +196,7 @@ fn with_those_left(hierarchies: &Hierarchies, mut limits: Limits, leaf: bool) ->
     let Some(v2) = hierarchies.v2() else { return Ok(limits) };
     loop {
         let in_v2 = |controller: &String| {
-            controller != "cgroup" && hierarchy_of(hierarchies, controller).is_ok_and(|found| found.version == 2)
+            is_enabled(controller, 2) && hierarchy_of(hierarchies, controller).is_ok_and(|found| found.version == 2)
         };
         let controllers: Vec<_> = limits.controllers().into_iter().filter(in_v2).collect();
         if controllers.is_empty() {

@@ -215,10 +215,15 @@ fn set(limits: &Limits, groups: &Hierarchies) -> Result<(), Fault> {
                 hierarchy.name()
             )));
         };
-        settings.push((own.open(own.own_path())?, limits.settings(&controller, own.version)?));
+        let program = limits.programs(&controller).filter(|_| own.version == 2);
+        let reset = limits.reset_v1(&controller).filter(|_| own.version == 1);
+        let new = limits.settings(&controller, own.version)?;
+        let all = reset.into_iter().chain(new).collect::<Vec<_>>();
+        settings.push((own.open(own.own_path())?, all, program));
     }
-    for (group, settings) in &settings {
+    for (group, settings, program) in &settings {
         settings.iter().try_for_each(|setting| ephemeral::apply(group, setting))?;
+        program.iter().try_for_each(|program| program.replace(group))?;
     }
     Ok(())
 }

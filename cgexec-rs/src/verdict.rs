@@ -3,12 +3,13 @@
 //! The worst comes first: killed, then refused, then slowed. Counters of groups above the own one include other
 //! processes, so such a group is named only if the own group was affected.
 
-use plumbing::command_line::units::{bytes, percent};
+use plumbing::command_line::units::{bit_rate_text, bytes, percent};
 use plumbing::text::Text;
 use serde::Serialize;
 
 use crate::counters::Counters;
 use crate::levels::Tally;
+use crate::report::seconds;
 
 /// What limits did to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -46,6 +47,7 @@ pub(crate) fn judge(counters: &Counters, levels: &[Tally], time_limit: Option<&s
         .or_else(|| refused(levels))
         .or_else(|| throttled(levels))
         .or_else(|| reclaimed(counters, levels))
+        .or_else(|| paced(counters, levels))
         .unwrap_or_else(|| unlimited(counters, levels))
 }
 
@@ -126,6 +128,13 @@ fn reclaimed(counters: &Counters, levels: &[Tally]) -> Option<Verdict> {
     let value = level.memory_high.map_or_else(|| "max".to_owned(), bytes);
     let effect = format!("(reached {} times)", level.memory_high_events);
     Some(verdict(Outcome::Slowed, "memory.high", value, level, &effect))
+}
+
+fn paced(counters: &Counters, levels: &[Tally]) -> Option<Verdict> {
+    let net = counters.net.filter(|net| net.limited_usec > 0)?;
+    let own = levels.iter().find(|level| level.is_own && level.version == 2)?;
+    let effect = format!("(at the limit for {})", seconds(net.limited_usec));
+    Some(verdict(Outcome::Slowed, "net-rate", bit_rate_text(net.rate), own, &effect))
 }
 
 fn unlimited(counters: &Counters, levels: &[Tally]) -> Verdict {

@@ -9,6 +9,7 @@
 use std::fmt::{self, Display};
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST};
+use plumbing::command_line::units;
 use plumbing::{Fault, narrate};
 
 use crate::message::{attributes, plain};
@@ -37,23 +38,9 @@ const DEFAULT_MTU: u32 = 1500;
 pub struct Rate(u64);
 
 impl Rate {
-    /// Parses `10mbit`, `500kbit`, `1gbit`, `10M`; an error says what is valid. The units are decimal, and of bits.
+    /// Parses `10mbit`, `500kbit`, `1gbit`, `10M`; an error says what is valid.
     pub fn parse(text: &str) -> Result<Rate, String> {
-        let valid = || "expected a rate in bits from 64kbit to 100gbit, such as 500kbit, 10mbit or 2.5gbit".to_owned();
-        let lower = text.to_ascii_lowercase();
-        let number = lower.strip_suffix("bit").unwrap_or(&lower);
-        let (number, unit) = match number.chars().last() {
-            Some('k') => (&number[..number.len() - 1], 1_000),
-            Some('m') => (&number[..number.len() - 1], 1_000_000),
-            Some('g') => (&number[..number.len() - 1], 1_000_000_000),
-            _ => (number, 1),
-        };
-        if !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-            return Err(valid());
-        }
-        let number: f64 = number.parse().map_err(|_| valid())?;
-        let bits = number * f64::from(unit);
-        if (64e3..=100e9).contains(&bits) { Ok(Rate(bits as u64)) } else { Err(valid()) }
+        units::bit_rate(text).map(Rate)
     }
 
     /// Returns it in bytes per second.
@@ -69,12 +56,7 @@ impl Rate {
 
 impl Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            bits if bits % 1_000_000_000 == 0 => write!(f, "{}gbit", bits / 1_000_000_000),
-            bits if bits % 1_000_000 == 0 => write!(f, "{}mbit", bits / 1_000_000),
-            bits if bits % 1000 == 0 => write!(f, "{}kbit", bits / 1000),
-            bits => write!(f, "{bits}bit"),
-        }
+        f.write_str(&units::bit_rate_text(self.0))
     }
 }
 

@@ -1,8 +1,10 @@
 //! Rows about cgexec-rs.
 
+pub mod devices;
 pub mod foreign_groups;
 pub mod leaf;
 pub mod limits;
+pub mod net_rate;
 pub mod report;
 pub mod subjects;
 pub mod verbs;
@@ -10,8 +12,16 @@ pub mod verbs;
 use crate::harness::row::Row;
 
 /// The topics, in the order in which they run.
-pub const TOPICS: &[&[Row]] =
-    &[foreign_groups::ROWS, limits::ROWS, leaf::ROWS, report::ROWS, subjects::ROWS, verbs::ROWS];
+pub const TOPICS: &[&[Row]] = &[
+    foreign_groups::ROWS,
+    limits::ROWS,
+    devices::ROWS,
+    net_rate::ROWS,
+    leaf::ROWS,
+    report::ROWS,
+    subjects::ROWS,
+    verbs::ROWS,
+];
 
 /// Shell functions: `own CONTROLLER` prints the directory of the current group, `has_v1 CONTROLLER` succeeds if the
 /// controller is in a v1 hierarchy.

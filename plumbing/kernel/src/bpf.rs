@@ -114,36 +114,5 @@ pub fn iterate(link: impl AsFd) -> Result<OwnedFd, Errno> {
     Errno::result(answer).map(|fd| adopt(fd as RawFd))
 }
 
-/// Returns how many programs decide about devices for the v2 cgroup `group`, its own and those of groups above it;
-/// `BPF_PROG_QUERY`.
-pub fn device_programs(group: impl AsFd) -> Result<u32, Errno> {
-    #[repr(C)]
-    struct Query {
-        target_fd: u32,
-        attach_type: u32,
-        query_flags: u32,
-        attach_flags: u32,
-        prog_ids: u64,
-        prog_cnt: u32,
-        padding: u32,
-    }
-    const PROG_QUERY: libc::c_int = 16;
-    const CGROUP_DEVICE: u32 = 6;
-    const EFFECTIVE: u32 = 1;
-    let mut query = Query {
-        target_fd: group.as_fd().as_raw_fd().cast_unsigned(),
-        attach_type: CGROUP_DEVICE,
-        query_flags: EFFECTIVE,
-        attach_flags: 0,
-        prog_ids: 0,
-        prog_cnt: 0,
-        padding: 0,
-    };
-    // SAFETY: a whole Query with its size, to which the kernel writes the count; without an array it writes nothing
-    // else.
-    let answer = unsafe { libc::syscall(libc::SYS_bpf, PROG_QUERY, &raw mut query, size_of::<Query>()) };
-    Errno::result(answer).map(|_| query.prog_cnt)
-}
-
 /// A value of `enum bpf_attach_type`.
 const TRACE_ITER: u32 = 28;

@@ -3,10 +3,14 @@
 //! Nothing here narrates, and an error is an errno: `plumbing::kernel` makes these calls for the tools, with the text of
 //! the narration and of the error. The surprise: what makes many of them safe is that our processes have one thread.
 
-pub use bpf::{Instruction, device_programs, iterate, link_task_iterator, load_iterator_program};
+pub use bpf::{Instruction, iterate, link_task_iterator, load_iterator_program};
 pub use children::{Cloned, Parent, clone, clone3};
 pub use descriptors::{adopt, close, close_on_exec, close_range, is_open, place};
 pub use executable::run_from;
+pub use group_programs::{
+    Hook, attach_group_program, detach_group_program, device_programs, group_programs, load_group_program,
+    make_numbers_map, map_by_id, program_by_id, program_info, read_numbers,
+};
 pub use keyring::{has_session_keyring, join_new_session_keyring};
 pub use landlock::{
     landlock_add_path, landlock_add_port, landlock_create_ruleset, landlock_restrict_self, landlock_version,
@@ -26,6 +30,7 @@ mod bpf;
 mod children;
 mod descriptors;
 mod executable;
+mod group_programs;
 mod keyring;
 mod landlock;
 mod memory;

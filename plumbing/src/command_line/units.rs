@@ -63,6 +63,27 @@ pub fn milliseconds(text: &str) -> Result<u64, String> {
     scaled(number, factor).ok_or_else(duration_forms)
 }
 
+/// Reads a rate of data in bits per second: `500kbit`, `10mbit`, `2.5gbit` or `10M`. The units are decimal.
+pub fn bit_rate(text: &str) -> Result<u64, String> {
+    let valid = || "expected a rate in bits from 64kbit to 100gbit, such as 500kbit, 10mbit or 2.5gbit".to_owned();
+    let lower = text.to_ascii_lowercase();
+    let number = lower.strip_suffix("bit").unwrap_or(&lower);
+    let unit = [('k', 1_000), ('m', 1_000_000), ('g', 1_000_000_000)];
+    let unit = unit.into_iter().find_map(|(letter, factor)| Some((number.strip_suffix(letter)?, factor)));
+    let (number, factor) = unit.unwrap_or((number, 1));
+    scaled(number, factor).filter(|bits| (64_000..=100_000_000_000).contains(bits)).ok_or_else(valid)
+}
+
+/// Formats a rate as [`bit_rate`] reads it.
+pub fn bit_rate_text(bits: u64) -> String {
+    match bits {
+        bits if bits % 1_000_000_000 == 0 => format!("{}gbit", bits / 1_000_000_000),
+        bits if bits % 1_000_000 == 0 => format!("{}mbit", bits / 1_000_000),
+        bits if bits % 1000 == 0 => format!("{}kbit", bits / 1000),
+        bits => format!("{bits}bit"),
+    }
+}
+
 fn duration_forms() -> String {
     "expected seconds such as 10 or 1.5s, 250ms, 5m, 2h".to_owned()
 }

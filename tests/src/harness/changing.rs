@@ -131,3 +131,12 @@ pub const CHANGING_PRCTL: &[&str] = &[
     "PR_CAP_AMBIENT_LOWER",
     "PR_CAP_AMBIENT_CLEAR_ALL",
 ];
+
+/// The commands of `bpf(2)` that only read.
+pub const QUESTIONS_OF_BPF: &[&str] = &[
+    "BPF_PROG_QUERY",
+    "BPF_PROG_GET_FD_BY_ID",
+    "BPF_MAP_GET_FD_BY_ID",
+    "BPF_OBJ_GET_INFO_BY_FD",
+    "BPF_MAP_LOOKUP_ELEM",
+];

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::harness::changing::{AT_TIMES, CHANGING, CHANGING_PRCTL};
+use crate::harness::changing::{AT_TIMES, CHANGING, CHANGING_PRCTL, QUESTIONS_OF_BPF};
 use crate::harness::notation::scan;
 use crate::harness::world::World;
 
@@ -117,6 +117,7 @@ impl Call {
             "write" | "pwrite64" | "writev" => into("/proc/") || into("/sys/"),
             // A request for information counts as a read, whichever call sends it.
             "sendto" | "sendmsg" => into("NETLINK:") && self.messages().iter().any(|message| !message.is_question()),
+            "bpf" => !QUESTIONS_OF_BPF.iter().any(|command| has(command)),
             "prctl" => CHANGING_PRCTL.iter().any(|option| has(option)),
             "prlimit64" => self.arguments.split(", ").nth(2) != Some("NULL"),
             "ptrace" => ["PTRACE_SEIZE", "PTRACE_INTERRUPT", "PTRACE_DETACH"].iter().any(|request| has(request)),

@@ -33,7 +33,11 @@ const PAGES: &[Page] = &[
     Page {
         tool: "cgexec-rs",
         manual: &cgexec_rs::manual::MANUAL,
-        more: &["cgexec-rs --report=r --max-time 100ms --grace 100ms -- sh -c \"trap '' TERM; sleep 9; sleep 9\""],
+        more: &[
+            "cgexec-rs --report=r --max-time 100ms --grace 100ms -- sh -c \"trap '' TERM; sleep 9; sleep 9\"",
+            "v2=$(awk '$3 == \"cgroup2\" { print $2; exit }' /proc/mounts); mkdir $v2/manual-rate; \
+             for rate in 1mbit 2mbit; do cgexec-rs --cgroup /manual-rate --net-rate $rate; done; rmdir $v2/manual-rate",
+        ],
     },
     Page {
         tool: "chroot-rs",

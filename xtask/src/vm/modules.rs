@@ -45,6 +45,7 @@ const WANTED: &[&str] = &[
     "br_netfilter",
     "sch_tbf",
     "sch_htb",
+    "sch_fq",
     "sch_fq_codel",
     "sch_netem",
     "sch_ingress",

@@ -220,6 +220,18 @@ pub const CGEXEC: &[Run] = &[
         0,
         &["openat", "clone3", "clone3", "mkdirat", "clone3", "write", "prctl", "execve", "unlinkat"],
     ),
+    run(
+        "$TRACE cgexec-rs --explain --device-allow c:1:3 --net-rate 10mbit -- true",
+        0,
+        &["clone3", "clone3", "mkdirat", "bpf", "bpf", "bpf", "write", "execve", "unlinkat"],
+    ),
+    run(
+        "v2=$(awk '$3 == \"cgroup2\" { print $2; exit }' /proc/mounts); mkdir $v2/explain-rate; \
+         cgexec-rs --cgroup /explain-rate --net-rate 1mbit; \
+         $TRACE cgexec-rs --explain --cgroup /explain-rate --net-rate 2mbit; s=$?; rmdir $v2/explain-rate; exit $s",
+        0,
+        &["bpf", "bpf", "bpf", "bpf"],
+    ),
     run("hold --uts; echo \"$record\" | $TRACE cgexec-rs --explain --pipe --show >/dev/null; finish", 0, &[]),
 ];
 

@@ -11,10 +11,9 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use nix::errno::Errno;
 use plumbing::{Fault, narrate};
 
-use crate::message::attributes;
+use crate::message::{attribute, attributes, nested};
 use crate::netlink::Netlink;
 use crate::nftables::message;
-use crate::rule::{attribute, nested};
 
 const NEW: u16 = 1 << 8; // NFNL_SUBSYS_CTNETLINK
 const GET: u16 = NEW | 1;

@@ -3,7 +3,7 @@
 //! The directory is a shared mount of its own: only then does a name given in one mount namespace appear in the others.
 //! Preparing it twice at once would stack mounts, hence the lock, which is the same as iproute2's.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -29,9 +29,9 @@ pub fn add(name: &Name) -> Result<(), Fault> {
 
 /// Gives a name to the network namespace of a process.
 pub fn attach(name: &Name, pid: i32) -> Result<(), Fault> {
-    // While its pidfd is open, no other process has the pid.
-    let target = Target::of_pid(pid)?;
-    give(name, || Ok(format!("/proc/{}/ns/net", target.pid())))
+    // Opened before anything is made, and never looked up again: another process may get the pid at any time.
+    let namespace = namespace::of(&Target::of_pid(pid)?)?;
+    give(name, || Ok(format!("/proc/self/fd/{}", namespace.as_raw_fd())))
 }
 
 /// Makes the file of the name, and mounts on it what `source` returns.

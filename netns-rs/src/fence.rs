@@ -1,4 +1,4 @@
-//! The rules for containers: which addresses each may send from, and where those behind NAT may be forwarded to.
+//! The rules for the containers of a host: where those behind NAT may be forwarded to, and which are kept apart.
 //! `nft(8)`.
 //!
 //! Pure: the rules follow from what the links on the host say. The surprise: "accept" ends only one chain, while "drop"
@@ -9,30 +9,33 @@ use std::net::IpAddr;
 use crate::forwarding::{self, Family, Opened};
 use crate::link::Link;
 use crate::mark::Mark;
-use crate::nftables::{self, Chain, LONGEST_COMMENT, Table};
+use crate::nftables::{self, Chain, LONGEST_COMMENT, Place, Table};
 use crate::publish::Published;
-use crate::rate::Rate;
-use crate::rule::{Header, Meta, NFPROTO_IPV4, NFPROTO_IPV6, Rule, Tracked};
+use crate::rule::{AddressType, Meta, NFPROTO_IPV4, NFPROTO_IPV6, Rule, Tracked};
 use crate::survey::Survey;
+use crate::uplink;
 
-/// What a container may send at once, in bytes: a packet that the kernel did not cut into frames yet, and its successor.
-const UPLOAD_BURST: u64 = 2 << 16;
 /// The name of the table that all containers of a host share.
 pub const FENCE: &str = "netns-rs";
-/// The prefix of the name of a table for one port; the name of the port follows.
-pub const GUARD: &str = "netns-rs-";
+
+/// The chain for what isolated containers send, and the one that drops what is for another of them.
+const ISOLATED: &str = "isolated";
+const APART: &str = "apart";
 
 /// A bit of `enum ip_conntrack_status`: the destination was rewritten.
 const IPS_DST_NAT: u32 = 1 << 5;
 
-/// The rules for one bridge with containers behind NAT.
+/// The containers on one bridge.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Bridge {
-    name: String,
+pub struct Bridge {
+    /// Its name.
+    pub name: String,
     /// The addresses of all our containers on it.
-    addresses: Vec<IpAddr>,
+    pub addresses: Vec<IpAddr>,
     /// The addresses of those behind NAT.
     behind_nat: Vec<IpAddr>,
+    /// The addresses of those that are kept apart, if there are several.
+    isolated: Vec<IpAddr>,
     /// The published ports, each with the address of the container.
     published: Vec<(Published, IpAddr)>,
     /// Which other packets that arrive on it are not forwarded.
@@ -41,7 +44,7 @@ struct Bridge {
 
 /// The packets that an interface did not forward before us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Closed {
+pub enum Closed {
     /// All: we made the interface.
     All,
     /// Those of a family: we opened the interface for it. It may have forwarded the other one before.
@@ -64,18 +67,20 @@ fn families(link: &Link, opened: &[Opened]) -> Vec<Closed> {
     opened.iter().filter(|known| known.index == link.index).map(|known| Closed::One(known.family)).collect()
 }
 
-/// An interface that we opened and that is not a bridge of containers.
+/// An interface that we opened and that is not a bridge with containers behind NAT.
 struct Other<'a> {
     name: &'a str,
     is_bridge: bool,
     closed: Vec<Closed>,
 }
 
-/// Returns the table for all containers of the host; `None` if none is behind NAT, or if the note would be too long.
+/// Returns the tables for all containers of the host; none if none is behind NAT and no two have to be kept apart, or if
+/// the note would be too long.
 ///
 /// `opened` are the interfaces that forwarded nothing before us.
-pub fn table(survey: &Survey, opened: &[Opened]) -> Option<Table> {
-    let bridges = bridges(survey, opened);
+pub fn tables(survey: &Survey, opened: &[Opened]) -> Vec<Table> {
+    let all = bridges(survey, opened);
+    let (bridges, plain): (Vec<_>, Vec<_>) = all.into_iter().partition(|bridge| !bridge.behind_nat.is_empty());
     let others: Vec<_> = survey
         .links()
         .iter()
@@ -84,11 +89,14 @@ pub fn table(survey: &Survey, opened: &[Opened]) -> Option<Table> {
         .filter(|other| !other.closed.is_empty())
         .collect();
     let comment = forwarding::note(opened);
-    if bridges.is_empty() || comment.as_ref().is_some_and(|comment| comment.len() > LONGEST_COMMENT) {
-        return None;
+    let apart: Vec<_> = bridges.iter().chain(&plain).filter(|bridge| !bridge.isolated.is_empty()).collect();
+    let is_needed = !bridges.is_empty() || !apart.is_empty();
+    if !is_needed || comment.as_ref().is_some_and(|comment| comment.len() > LONGEST_COMMENT) {
+        return Vec::new();
     }
+    let mut chains = if apart.is_empty() { Vec::new() } else { isolation(&apart) };
     let ours = survey.links().iter().filter(|link| link.is_our_bridge()).map(|link| link.name.as_str()).collect();
-    let mut chains = vec![postrouting(&bridges), forward(&bridges, ours, &others)];
+    chains.extend([postrouting(&bridges), forward(&bridges, &apart, ours, &others)]);
     if bridges.iter().any(|bridge| !bridge.published.is_empty()) {
         const NF_INET_PRE_ROUTING: u32 = 0;
         const NF_INET_LOCAL_OUT: u32 = 3;
@@ -96,21 +104,50 @@ pub fn table(survey: &Survey, opened: &[Opened]) -> Option<Table> {
         chains.push(destinations("prerouting", NF_INET_PRE_ROUTING, &bridges));
         chains.push(destinations("output", NF_INET_LOCAL_OUT, &bridges));
     }
-    Some(Table { family: nftables::Family::Inet, name: FENCE.to_owned(), comment, chains })
+    let table = Table { family: nftables::Family::Inet, name: FENCE.to_owned(), comment, chains };
+    let known: Vec<_> = bridges.iter().chain(&plain).collect();
+    let closed = survey.links().iter().filter(|link| link.is("bridge") && !link.is_our_bridge());
+    let closed: Vec<_> = closed.map(|link| (link.name.as_str(), families(link, opened))).collect();
+    [table].into_iter().chain(uplink::table(FENCE, &closed, &known)).collect()
 }
 
+/// Returns those of the interfaces that still have to forward: for a family in which a container is behind NAT, and of
+/// the bridges with containers only those with such a container.
+pub fn needed(survey: &Survey, opened: &[Opened]) -> Vec<Opened> {
+    let bridges = bridges(survey, opened);
+    let has = |bridge: &Bridge, family| bridge.behind_nat.iter().any(|ip| ip.is_ipv4() == (family == Family::V4));
+    let needs = |Opened { index, family }: &Opened| {
+        let Some(link) = survey.links().iter().find(|link| link.index == *index) else { return false };
+        let own = bridges.iter().find(|bridge| bridge.name == link.name && !bridge.behind_nat.is_empty());
+        match own {
+            Some(own) => has(own, *family),
+            None => !link.is_our_bridge() && bridges.iter().any(|bridge| has(bridge, *family)),
+        }
+    };
+    opened.iter().filter(|known| needs(known)).copied().collect()
+}
+
+/// Returns the bridges with containers of ours.
 fn bridges(survey: &Survey, opened: &[Opened]) -> Vec<Bridge> {
     let mut bridges = Vec::new();
     for link in survey.links() {
         let marks: Vec<Mark> = survey.ports(link.index).filter_map(|(_, mark)| mark).collect();
-        let addresses = |mark: &Mark| mark.addresses.iter().map(|address| address.ip).collect::<Vec<_>>();
-        let behind_nat: Vec<_> = marks.iter().filter(|mark| mark.nat).flat_map(addresses).collect();
-        let closed = if link.is_our_bridge() { vec![Closed::All] } else { families(link, opened) };
-        let published = marks.iter().flat_map(leads).collect();
-        if !behind_nat.is_empty() {
-            let (name, addresses) = (link.name.clone(), marks.iter().flat_map(addresses).collect());
-            bridges.push(Bridge { name, addresses, behind_nat, published, closed });
+        if marks.is_empty() {
+            continue;
         }
+        let of = |wanted: fn(&Mark) -> bool| {
+            let addresses = marks.iter().filter(|mark| wanted(mark)).flat_map(|mark| &mark.addresses);
+            addresses.map(|address| address.ip).collect::<Vec<_>>()
+        };
+        let are_apart = marks.iter().filter(|mark| mark.isolate).count() > 1;
+        bridges.push(Bridge {
+            name: link.name.clone(),
+            addresses: of(|_| true),
+            behind_nat: of(|mark| mark.nat),
+            isolated: if are_apart { of(|mark| mark.isolate) } else { Vec::new() },
+            published: marks.iter().flat_map(leads).collect(),
+            closed: if link.is_our_bridge() { vec![Closed::All] } else { families(link, opened) },
+        });
     }
     bridges
 }
@@ -126,18 +163,20 @@ fn leads(mark: &Mark) -> Vec<(Published, IpAddr)> {
 
 /// The rules that rewrite the destination of what is for a published port. They are in two chains: what comes from
 /// outside passes one, and what the host itself sends the other.
-fn destinations(name: &'static str, hook: u32, bridges: &[Bridge]) -> Chain {
+fn destinations(name: &str, hook: u32, bridges: &[Bridge]) -> Chain {
     const NF_IP_PRI_NAT_DST: i32 = -100;
     let rule = |(published, to): &(Published, IpAddr)| {
         let rule = match published.ip {
             Some(ip) => Rule::new().destination(ip),
-            None if to.is_ipv4() => Rule::new().is(Meta::Family, &[NFPROTO_IPV4]).own_destination(),
-            None => Rule::new().is(Meta::Family, &[NFPROTO_IPV6]).own_destination(),
+            None => {
+                let family = if to.is_ipv4() { NFPROTO_IPV4 } else { NFPROTO_IPV6 };
+                Rule::new().is(Meta::Family, &[family]).destination_is(AddressType::Local)
+            }
         };
         rule.port(published.is_udp, published.host).redirect(*to, published.inside)
     };
     let rules = bridges.iter().flat_map(|bridge| bridge.published.iter().map(rule)).collect();
-    Chain { name, kind: "nat", hook, priority: NF_IP_PRI_NAT_DST, device: None, rules }
+    chain(name, "nat", hook, NF_IP_PRI_NAT_DST, rules)
 }
 
 /// The rule `iifname != "lo" ip daddr 127.0.0.0/8 drop`. The kernel drops such packets from containers and from the networks
@@ -146,8 +185,7 @@ fn raw() -> Chain {
     const NF_INET_PRE_ROUTING: u32 = 0;
     const NF_IP_PRI_RAW: i32 = -300;
     let rules = vec![Rule::new().comes_not_by("lo").loopback_destination().drop()];
-    let (hook, priority) = (NF_INET_PRE_ROUTING, NF_IP_PRI_RAW);
-    Chain { name: "raw", kind: "filter", hook, priority, device: None, rules }
+    chain("raw", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW, rules)
 }
 
 /// The rule `ip saddr CONTAINER oifname != BRIDGE masquerade`.
@@ -168,20 +206,32 @@ fn postrouting(bridges: &[Bridge]) -> Chain {
         rules
     };
     let rules = bridges.iter().flat_map(masquerade).collect();
-    let (hook, priority) = (NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC);
-    Chain { name: "postrouting", kind: "nat", hook, priority, device: None, rules }
+    chain("postrouting", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC, rules)
+}
+
+/// Isolated containers of one bridge: its ports exchange no frames, but the host would forward what one of them sends to
+/// another by the gateway. The first chain selects the sender, the second one, to which it jumps, drops by destination.
+fn isolation(bridges: &[&Bridge]) -> Vec<Chain> {
+    let (mut senders, mut drops) = (Vec::new(), Vec::new());
+    for Bridge { name, isolated, .. } in bridges {
+        senders.extend(isolated.iter().map(|ip| Rule::new().comes_by(name).source(*ip).jump(APART)));
+        drops.extend(isolated.iter().map(|ip| Rule::new().leaves_by(name).destination(*ip).drop()));
+    }
+    let chain = |name: &str, rules| Chain { name: name.to_owned(), place: None, rules };
+    vec![chain(APART, drops), chain(ISOLATED, senders)]
 }
 
 /// A container may send to everything except another bridge of ours or another container behind NAT; to those only
 /// answers are allowed, and what is published by rewriting its destination. On an interface that we opened, nothing
 /// else is forwarded.
-fn forward(bridges: &[Bridge], ours: Vec<&str>, others: &[Other<'_>]) -> Chain {
+fn forward(bridges: &[Bridge], apart: &[&Bridge], ours: Vec<&str>, others: &[Other<'_>]) -> Chain {
     const NF_INET_FORWARD: u32 = 2;
     const ESTABLISHED_OR_RELATED: u32 = 2 | 4;
     let mut rules = vec![
-        Rule::new().tracked(Tracked::State, ESTABLISHED_OR_RELATED).accept(),
         Rule::new().tracked(Tracked::Status, IPS_DST_NAT).accept(),
+        Rule::new().tracked(Tracked::State, ESTABLISHED_OR_RELATED).accept(),
     ];
+    rules.extend(apart.iter().map(|own| Rule::new().comes_by(&own.name).leaves_by(&own.name).jump(ISOLATED)));
     // With br_netfilter, frames that stay on one bridge pass here as well.
     let bridge_names = bridges.iter().map(|bridge| bridge.name.as_str());
     for name in bridge_names.chain(others.iter().filter(|other| other.is_bridge).map(|other| other.name)) {
@@ -199,73 +249,9 @@ fn forward(bridges: &[Bridge], ours: Vec<&str>, others: &[Other<'_>]) -> Chain {
     for other in others {
         rules.extend(other.closed.iter().map(|closed| closed.drop(other.name)));
     }
-    Chain { name: "forward", kind: "filter", hook: NF_INET_FORWARD, priority: 0, device: None, rules }
+    chain("forward", "filter", NF_INET_FORWARD, 0, rules)
 }
 
-/// Returns the table for one port: what comes from the container must have one of its own addresses as source, or is
-/// dropped before the bridge sees it.
-pub fn guard(port: &str, addresses: &[IpAddr], rate: Option<Rate>) -> Table {
-    const NF_NETDEV_INGRESS: u32 = 0;
-    let loopback = vec![
-        Rule::new().is(Meta::Protocol, &IPV4).has_masked(Header::Network, 16, &[127, 0, 0, 0], &[255, 0, 0, 0]).drop(),
-    ];
-    let limit = rate.map(|rate| Rule::new().over(rate.bytes(), UPLOAD_BURST.max(rate.bytes() / 100)).drop());
-    let rules =
-        [limit.into_iter().collect(), loopback, internet(addresses), internet6(addresses), resolution(addresses)]
-            .concat();
-    let rules = [rules, vec![Rule::new().drop()]].concat();
-    let device = Some(port.to_owned());
-    let chain = Chain { name: "ingress", kind: "filter", hook: NF_NETDEV_INGRESS, priority: 0, device, rules };
-    Table { family: nftables::Family::Netdev, name: format!("{GUARD}{port}"), comment: None, chains: vec![chain] }
-}
-
-const IPV4: [u8; 2] = [0x08, 0x00];
-const ARP: [u8; 2] = [0x08, 0x06];
-const IPV6: [u8; 2] = [0x86, 0xdd];
-
-fn internet(addresses: &[IpAddr]) -> Vec<Vec<Vec<u8>>> {
-    let own = |ip: &IpAddr| match ip {
-        IpAddr::V4(ip) => Some(Rule::new().is(Meta::Protocol, &IPV4).has(Header::Network, 12, &ip.octets()).accept()),
-        IpAddr::V6(_) => None,
-    };
-    addresses.iter().filter_map(own).collect()
-}
-
-/// Address resolution: a request or an answer contains the sender's address; a probe for a duplicate contains none.
-fn resolution(addresses: &[IpAddr]) -> Vec<Vec<Vec<u8>>> {
-    const SENDER_AT: u32 = 14;
-    let sender = |bytes: [u8; 4]| Rule::new().is(Meta::Protocol, &ARP).has(Header::Network, SENDER_AT, &bytes).accept();
-    let own = addresses.iter().filter_map(|ip| match ip {
-        IpAddr::V4(ip) => Some(sender(ip.octets())),
-        IpAddr::V6(_) => None,
-    });
-    own.chain([sender([0; 4])]).collect()
-}
-
-/// IPv6, if the container has such an address: also from the link-local address, or from none while the kernel looks
-/// for a duplicate; but no router advertisement, and no redirect.
-fn internet6(addresses: &[IpAddr]) -> Vec<Vec<Vec<u8>>> {
-    const SOURCE_AT: u32 = 8;
-    const IPPROTO_ICMPV6: u8 = 58;
-    const ADVERTISEMENT: u8 = 134;
-    const REDIRECT: u8 = 137;
-    let ipv6 = || Rule::new().is(Meta::Protocol, &IPV6);
-    let mut own: Vec<_> = addresses
-        .iter()
-        .filter_map(|ip| match ip {
-            IpAddr::V6(ip) => Some(ipv6().has(Header::Network, SOURCE_AT, &ip.octets()).accept()),
-            IpAddr::V4(_) => None,
-        })
-        .collect();
-    if own.is_empty() {
-        return own;
-    }
-    let mut link_local = [0; 16];
-    (link_local[0], link_local[1]) = (0xfe, 0x80);
-    let mut ten_bits = [0; 16];
-    (ten_bits[0], ten_bits[1]) = (0xff, 0xc0);
-    own.push(ipv6().has_masked(Header::Network, SOURCE_AT, &link_local, &ten_bits).accept());
-    own.push(ipv6().has(Header::Network, SOURCE_AT, &[0; 16]).accept());
-    let no = |kind: u8| ipv6().is(Meta::Transport, &[IPPROTO_ICMPV6]).has(Header::Transport, 0, &[kind]).drop();
-    [vec![no(ADVERTISEMENT), no(REDIRECT)], own].concat()
+fn chain(name: &str, kind: &'static str, hook: u32, priority: i32, rules: Vec<Vec<Vec<u8>>>) -> Chain {
+    Chain { name: name.to_owned(), place: Some(Place { kind, hook, priority, device: None }), rules }
 }

@@ -2,8 +2,9 @@
 //! guardians that were killed, removed by the next run or by `netns-rs gc`.
 //!
 //! Our objects are recognized by their alias or by the name of their table, which only a process that may change the
-//! network can write. A table is removed when no port needs it any more, a pair when its process is gone, a bridge when
-//! it has no port. All of that is examined under the lock, so nothing is half made.
+//! network can write, or by the group of what is being made. A table is removed when no port needs it any more, a pair when
+//! its process is gone, a bridge when it has no port. All of that is examined under the lock, so what is half made was left
+//! by a process that was killed.
 
 use nix::errno::Errno;
 use plumbing::Fault;
@@ -13,29 +14,34 @@ use crate::forwarding::Opened;
 use crate::link::Link;
 use crate::lock::Lock;
 use crate::netlink::Netlink;
-use crate::nftables::{Family, Nftables, Table};
+use crate::nftables::{Family, Known, Nftables, Table};
 use crate::settings::Settings;
 use crate::survey::Survey;
-use crate::{fence, forwarding, link, nat};
+use crate::{fence, forwarding, guard, link, nat};
 
 /// The objects that are left.
 #[derive(Default)]
 pub struct Leftovers {
-    pairs: Vec<Link>,
+    /// Pairs without their process, and what was not finished.
+    abandoned: Vec<Link>,
     guards: Vec<String>,
     fence: Fence,
+    /// The interfaces that were opened for containers that are gone.
+    opened: Vec<(Link, forwarding::Family)>,
     bridges: Vec<Link>,
+    /// The tables that exist.
+    there: Vec<Known>,
 }
 
-/// The fate of the table that all containers behind NAT share.
+/// The fate of the tables that all containers share.
 #[derive(Default)]
 enum Fence {
     #[default]
     Kept,
-    /// Some of the containers in it are gone: replace it.
-    Outdated(Table),
-    /// All of them are gone: remove it, and close these interfaces, which were opened for them.
-    Unused(Vec<(Link, forwarding::Family)>),
+    /// Some of the containers in them are gone: replace them.
+    Outdated(Vec<Table>),
+    /// All of them are gone: remove them.
+    Unused,
 }
 
 /// One object that is left, as `gc` reports it.
@@ -60,23 +66,28 @@ pub fn collect() -> Result<Vec<Item>, Fault> {
 impl Leftovers {
     /// Finds what is left; in nf_tables only if `nft` is given. The bridge `spare` is about to be used.
     pub fn find(mut survey: Survey, nft: Option<&Nftables>, spare: Option<&str>) -> Result<Leftovers, Fault> {
-        let pairs = survey.take_ownerless()?;
-        let mut left = Leftovers { pairs, ..Leftovers::default() };
+        let abandoned = survey.take_abandoned()?;
+        let mut left = Leftovers { abandoned, ..Leftovers::default() };
         left.bridges = survey.idle_bridges().filter(|bridge| Some(bridge.name.as_str()) != spare).cloned().collect();
         let Some(nft) = nft else { return Ok(left) };
         let tables = nft.tables()?;
         let ports = tables.iter().filter(|table| table.family == Some(Family::Netdev));
-        let ports = ports.filter_map(|table| table.name.strip_prefix(fence::GUARD));
+        let ports = ports.filter_map(|table| table.name.strip_prefix(guard::PREFIX));
         left.guards = ports.filter(|port| !survey.has_port(port)).map(str::to_owned).collect();
         let is_there = tables.iter().any(|table| table.family == Some(Family::Inet) && table.name == fence::FENCE);
         if is_there {
             let opened = nat::opened(&tables);
-            left.fence = match fence::table(&survey, &opened) {
-                None => Fence::Unused(left.stay(survey.links(), &opened)),
-                Some(table) if !left.pairs.is_empty() || !left.guards.is_empty() => Fence::Outdated(table),
-                Some(_) => Fence::Kept,
+            let needed = fence::needed(&survey, &opened);
+            let unneeded: Vec<_> = opened.into_iter().filter(|known| !needed.contains(known)).collect();
+            left.opened = left.stay(survey.links(), &unneeded);
+            let is_outdated = !left.abandoned.is_empty() || !left.guards.is_empty() || !unneeded.is_empty();
+            left.fence = match fence::tables(&survey, &needed) {
+                tables if tables.is_empty() => Fence::Unused,
+                tables if is_outdated => Fence::Outdated(tables),
+                _ => Fence::Kept,
             };
         }
+        left.there = tables;
         Ok(left)
     }
 
@@ -92,8 +103,10 @@ impl Leftovers {
     /// Removes what was found: each object even if another one cannot be removed.
     pub fn remove(&self, netlink: &Netlink, nft: Option<&Nftables>) -> Result<(), Fault> {
         let mut outcome = Ok(());
-        for pair in &self.pairs {
-            outcome = outcome.and(delete(netlink, pair, "the process that it was made for is gone"));
+        for link in &self.abandoned {
+            let why =
+                if link.is_unfinished() { "it was not finished" } else { "the process that it was made for is gone" };
+            outcome = outcome.and(delete(netlink, link, why));
         }
         if let Some(nft) = nft {
             outcome = outcome.and(self.remove_tables(nft));
@@ -107,33 +120,44 @@ impl Leftovers {
     fn remove_tables(&self, nft: &Nftables) -> Result<(), Fault> {
         let mut outcome = Ok(());
         for port in &self.guards {
-            let name = format!("{}{port}", fence::GUARD);
+            let name = format!("{}{port}", guard::PREFIX);
             outcome = outcome.and(nft.delete(Family::Netdev, &name, "its port is gone"));
+        }
+        // The rules are changed last: without them, nothing may be forwarded.
+        if !self.opened.is_empty() {
+            close(&self.opened)?;
         }
         outcome.and(match &self.fence {
             Fence::Kept => Ok(()),
-            Fence::Outdated(table) => {
-                nft.replace(std::slice::from_ref(table), "the table no longer contains the containers that are gone")
+            Fence::Outdated(tables) => {
+                nat::replace(nft, &self.there, tables, "they no longer contain the containers that are gone")
             }
-            // The rules are removed last: without them, nothing may be forwarded.
-            Fence::Unused(opened) => {
-                close(opened).and_then(|()| nft.delete(Family::Inet, fence::FENCE, "no container needs it"))
+            Fence::Unused => {
+                self.shared().try_for_each(|(family, name)| nft.delete(family, name, "no container needs it"))
             }
         })
     }
 
+    /// Returns the shared tables that exist.
+    fn shared(&self) -> impl Iterator<Item = (Family, &str)> {
+        let shared = self.there.iter().filter(|known| known.name == fence::FENCE);
+        shared.filter_map(|known| Some((known.family?, known.name.as_str())))
+    }
+
     /// Returns the objects, one by one.
     pub fn items(&self) -> Result<Vec<Item>, Fault> {
-        let named =
-            |kind, links: &[Link]| links.iter().map(|link| Item { kind, name: link.name.clone() }).collect::<Vec<_>>();
-        let mut items = named("veth", &self.pairs);
-        items.extend(self.guards.iter().map(|port| Item { kind: "table", name: format!("{}{port}", fence::GUARD) }));
-        if let Fence::Unused(opened) = &self.fence {
-            let open = still_open(&Settings::open()?, opened)?;
+        let item = |kind, link: &Link| Item { kind, name: link.name.clone() };
+        let kind = |link: &Link| if link.is("bridge") { "bridge" } else { "veth" };
+        let mut items: Vec<_> = self.abandoned.iter().map(|link| item(kind(link), link)).collect();
+        items.extend(self.guards.iter().map(|port| Item { kind: "table", name: format!("{}{port}", guard::PREFIX) }));
+        if !self.opened.is_empty() {
+            let open = still_open(&Settings::open()?, &self.opened)?;
             items.extend(open.into_iter().map(|(link, _)| Item { kind: "forwarding", name: link.name }));
-            items.push(Item { kind: "table", name: fence::FENCE.to_owned() });
         }
-        items.extend(named("bridge", &self.bridges));
+        if matches!(self.fence, Fence::Unused) {
+            items.extend(self.shared().map(|(_, name)| Item { kind: "table", name: name.to_owned() }));
+        }
+        items.extend(self.bridges.iter().map(|link| item("bridge", link)));
         Ok(items)
     }
 }

@@ -13,6 +13,7 @@ mod disconnect;
 mod etc;
 mod fence;
 mod forwarding;
+mod guard;
 mod ip_netns;
 mod leftovers;
 mod link;
@@ -45,6 +46,7 @@ mod settings;
 mod show;
 mod subject;
 mod survey;
+mod uplink;
 mod wiring;
 
 pub use options::command;

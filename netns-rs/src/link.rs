@@ -24,6 +24,9 @@ use crate::netlink::{Answer, Netlink};
 
 /// The first byte of a hardware address that is higher than others; locally administered, and of one interface.
 const HIGH: u8 = 0xfe;
+/// The group of the links that a process is making. Unlike the alias, the kernel sets it in the message that makes a
+/// link, so there is no moment at which a link is without it.
+pub const UNFINISHED: u32 = u32::from_be_bytes(*b"nets");
 /// The index of `lo`, in every network namespace.
 pub const LOOPBACK: u32 = 1;
 
@@ -50,6 +53,9 @@ pub struct Link {
     pub mac: Vec<u8>,
     /// The longest packet that it carries.
     pub mtu: u32,
+    /// Its group: [`UNFINISHED`] while a connection is being made.
+    #[serde(default)]
+    pub group: u32,
 }
 
 /// Lists all links of the socket's namespace.
@@ -102,6 +108,7 @@ impl Link {
                 LinkAttribute::OperState(state) => link.state = state.to_string().to_ascii_lowercase(),
                 LinkAttribute::Address(mac) => link.mac = mac,
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+                LinkAttribute::Group(group) => link.group = group,
                 LinkAttribute::LinkInfo(infos) => {
                     link.kind = infos.iter().find_map(|info| match info {
                         LinkInfo::Kind(kind) => Some(kind.to_string()),
@@ -119,6 +126,11 @@ impl Link {
         self.is("bridge") && self.alias.as_deref() == Some(MARK)
     }
 
+    /// Returns whether a process was making it, and was killed: seen under the lock, which that process held.
+    pub fn is_unfinished(&self) -> bool {
+        self.group == UNFINISHED && (self.is("bridge") || self.is("veth"))
+    }
+
     /// Returns whether it is of this kind.
     pub fn is(&self, kind: &str) -> bool {
         self.kind.as_deref() == Some(kind)
@@ -132,6 +144,7 @@ pub fn make_bridge(netlink: &Netlink, name: &str, mac: [u8; 6]) -> Result<(), Fa
     message.attributes = vec![
         LinkAttribute::IfName(name.to_owned()),
         LinkAttribute::Address(mac.to_vec()),
+        LinkAttribute::Group(UNFINISHED),
         LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
     ];
     netlink.change(
@@ -169,6 +182,7 @@ pub fn make_veth(netlink: &Netlink, veth: &Veth<'_>) -> Result<(), Fault> {
     message.attributes = vec![
         LinkAttribute::IfName(veth.name.to_owned()),
         LinkAttribute::Controller(veth.bridge),
+        LinkAttribute::Group(UNFINISHED),
         // A bridge that others made may take the lowest address of its ports: this is none.
         LinkAttribute::Address([&[HIGH][..], &random_mac()?[1..]].concat()),
         LinkAttribute::LinkInfo(vec![
@@ -264,6 +278,19 @@ pub fn set_up(netlink: &Netlink, name: &str, index: u32, why: &str) -> Result<()
         format!("bring {name} up"),
         "RTM_SETLINK, IFF_UP",
         why,
+        change_request(RouteNetlinkMessage::SetLink(message), 0),
+    )
+}
+
+/// Moves a link to the group of all others: nothing is missing any more.
+pub fn finish(netlink: &Netlink, name: &str, index: u32) -> Result<(), Fault> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes.push(LinkAttribute::Group(0));
+    netlink.change(
+        format!("mark {name} as complete"),
+        "RTM_SETLINK, IFLA_GROUP 0",
+        "until here, the next run would remove it",
         change_request(RouteNetlinkMessage::SetLink(message), 0),
     )
 }

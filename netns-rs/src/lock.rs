@@ -46,10 +46,11 @@ impl Lock {
         self.operate(FlockOperation::Unlock).and(outcome)
     }
 
-    /// Runs `act` in any case, holding the lock if it can be obtained: what has to be removed is removed.
-    pub fn with_or_without(&self, act: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
+    /// Runs `act` in any case, holding the lock if it can be obtained: what has to be removed is removed. `act` gets
+    /// whether the lock is held.
+    pub fn with_or_without(&self, act: impl FnOnce(bool) -> Result<(), Fault>) -> Result<(), Fault> {
         let taken = self.take();
-        let outcome = act();
+        let outcome = act(taken.is_ok());
         self.operate(FlockOperation::Unlock).and(taken).and(outcome)
     }
 

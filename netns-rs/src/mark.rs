@@ -1,5 +1,5 @@
 //! The alias that we put on our links on the host: that they are ours, which addresses are taken, whether they are
-//! behind NAT, and for which process they were made. `ip-link(8)`.
+//! behind NAT or isolated, and for which process they were made. `ip-link(8)`.
 //!
 //! Only a process that may change the network can write an alias, and it is removed with its link: so no one else can
 //! write what an alias says, and no file can contradict it.
@@ -20,10 +20,12 @@ use crate::publish::Published;
 pub const MARK: &str = "netns-rs";
 /// The prefix of a published port.
 const PORTS: &str = "port=";
+const NAT: &str = "nat";
+const ISOLATE: &str = "isolated";
 /// `IFALIASZ` minus its NUL.
 pub const LONGEST_ALIAS: usize = 255;
-/// The longest text of the words " nat" and " of=…".
-pub const LONGEST_REST: usize = 4 + 4 + 10 + 2 * 21;
+/// The longest text of the words " nat", " isolated" and " of=…".
+pub const LONGEST_REST: usize = 4 + 9 + 4 + 10 + 2 * 21;
 
 /// The contents of the alias of our end of a pair.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct Mark {
     pub addresses: Vec<Address>,
     /// Whether they are masqueraded with the host's own address.
     pub nat: bool,
+    /// Whether it is kept apart from the other such containers of the bridge.
+    pub isolate: bool,
     /// The ports of the host that lead there.
     pub published: Vec<Published>,
     /// The process with which the pair ends.
@@ -56,7 +60,8 @@ impl Mark {
         for word in words {
             match word.strip_prefix("of=") {
                 Some(owner) => mark.owner = Owner::parse(owner),
-                None if word == "nat" => mark.nat = true,
+                None if word == NAT => mark.nat = true,
+                None if word == ISOLATE => mark.isolate = true,
                 None if word.starts_with(PORTS) => mark.published.extend(Published::parse(&word[PORTS.len()..]).ok()),
                 None => mark.addresses.extend(Address::parse(word).ok()),
             }
@@ -68,7 +73,8 @@ impl Mark {
     pub fn text(&self) -> String {
         let mut words = vec![MARK.to_owned()];
         words.extend(self.addresses.iter().map(Address::to_string));
-        words.extend(self.nat.then(|| "nat".to_owned()));
+        words.extend(self.nat.then(|| NAT.to_owned()));
+        words.extend(self.isolate.then(|| ISOLATE.to_owned()));
         words.extend(self.published.iter().map(|published| format!("{PORTS}{published}")));
         words.extend(self.owner.map(|owner| {
             let Owner { pid, pidfd_inode, pid_namespace } = owner;
@@ -132,13 +138,13 @@ mod tests {
         assert_eq!(mark.text(), "netns-rs 10.88.0.2/24 fd00::2/64");
         let owner = Owner { pid: 4, pidfd_inode: 5, pid_namespace: 6 };
         let published = vec![Published::parse("[::1]:53:53/udp").unwrap()];
-        let full = Mark { nat: true, published, owner: Some(owner), ..mark.clone() };
-        assert_eq!(full.text(), "netns-rs 10.88.0.2/24 fd00::2/64 nat port=[::1]:53:53/udp of=4:5:6");
+        let full = Mark { nat: true, isolate: true, published, owner: Some(owner), ..mark.clone() };
+        assert_eq!(full.text(), "netns-rs 10.88.0.2/24 fd00::2/64 nat isolated port=[::1]:53:53/udp of=4:5:6");
         for mark in [mark, full] {
             assert_eq!(Mark::parse(&mark.text()), Some(mark));
         }
         let longest = Owner { pid: i32::MAX, pidfd_inode: u64::MAX, pid_namespace: u64::MAX };
-        let longest = Mark { nat: true, owner: Some(longest), ..Mark::default() };
+        let longest = Mark { nat: true, isolate: true, owner: Some(longest), ..Mark::default() };
         assert!(longest.text().len() <= MARK.len() + LONGEST_REST);
     }
 

@@ -15,6 +15,8 @@ pub const NLMSG_ERROR: u16 = 2;
 pub const NLMSG_DONE: u16 = 3;
 /// The length of `struct nlmsghdr`.
 pub const HEADER: usize = 16;
+/// `NLA_F_NESTED`
+const NESTED: u16 = 1 << 15;
 /// `NLMSGERR_ATTR_MSG`: the sentence in an extended ACK.
 const SENTENCE: u16 = 1;
 
@@ -118,6 +120,31 @@ pub fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
     found
 }
 
+/// Makes an attribute: length, type, value, padded to four bytes.
+pub fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = 4 + value.len();
+    let mut bytes = (length as u16).to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(align(length), 0);
+    bytes
+}
+
+/// Makes an attribute that contains attributes.
+pub fn nested(kind: u16, parts: &[Vec<u8>]) -> Vec<u8> {
+    attribute(kind | NESTED, &parts.concat())
+}
+
+/// Makes an attribute that contains text.
+pub fn string(kind: u16, value: &str) -> Vec<u8> {
+    attribute(kind, &[value.as_bytes(), b"\0"].concat())
+}
+
+/// Makes an attribute that contains a number, big-endian.
+pub fn number(kind: u16, value: u32) -> Vec<u8> {
+    attribute(kind, &value.to_be_bytes())
+}
+
 /// Rounds up: netlink pads messages and attributes to four bytes.
 pub fn align(length: usize) -> usize {
     (length + 3) & !3
@@ -148,6 +175,12 @@ mod tests {
         assert_eq!(refused.errno, Errno::EOPNOTSUPP);
         assert_eq!(refused.sentence.as_deref(), Some("Unknown device type"));
         assert!(Refused::read(&header, &0i32.to_ne_bytes()).is_none());
+    }
+
+    #[test]
+    fn attributes_are_padded_but_their_length_is_not() {
+        assert_eq!(string(1, "ab"), [7, 0, 1, 0, b'a', b'b', 0, 0]);
+        assert_eq!(number(2, 100), [8, 0, 2, 0, 0, 0, 0, 100]);
     }
 
     #[test]

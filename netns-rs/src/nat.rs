@@ -15,11 +15,11 @@ use plumbing::{Fault, narrate};
 use crate::connection::Connection;
 use crate::forwarding::{Family, Opened};
 use crate::netlink::Netlink;
-use crate::nftables::{self, Known, LONGEST_COMMENT, Nftables};
+use crate::nftables::{self, Known, LONGEST_COMMENT, Nftables, Table};
 use crate::publish::Published;
 use crate::settings::Settings;
 use crate::survey::Survey;
-use crate::{conntrack, fence, forwarding, link, policies, route};
+use crate::{conntrack, fence, forwarding, guard, link, policies, route};
 
 const GUARDED: &str = "only a container's own source addresses; nft(8)";
 const WHY: &str = "only a container's own source addresses, masquerading, and only answers come in; nft(8)";
@@ -36,7 +36,8 @@ pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<()
             wanted.extend(to_open(netlink, &survey, &settings, &asked.bridge, family)?);
         }
     }
-    let mut opened = opened(&known(&nft)?);
+    let there = known(&nft)?;
+    let mut opened = opened(&there);
     opened.retain(|known| !routes.contains(&known.family));
     let index = |name: &str| survey.links().iter().find(|link| link.name == name).map(|link| link.index);
     opened.extend(wanted.iter().filter_map(|(name, family)| Some(Opened { index: index(name)?, family: *family })));
@@ -50,9 +51,9 @@ pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<()
         .with_remedy("make the host a router yourself: sysctl net.ipv4.ip_forward=1"));
     }
     let addresses: Vec<IpAddr> = asked.addresses.iter().map(|address| address.ip).collect();
-    let tables: Vec<_> =
-        [fence::guard(port, &addresses, asked.rate)].into_iter().chain(fence::table(&survey, &opened)).collect();
-    nft.replace(&tables, WHY)?;
+    let mut tables = fence::tables(&survey, &opened);
+    tables.push(guard::table(port, &addresses, asked.rate));
+    replace(&nft, &there, &tables, WHY)?;
     // An earlier container with one of these addresses may have left some, and a killed guardian did not delete them.
     conntrack::forget(addresses)?;
     // Only now: nothing may be forwarded without the rules.
@@ -66,19 +67,38 @@ pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<()
     policies::warn(&asked.bridge)
 }
 
+/// Replaces the tables, and deletes the shared ones of `there` that are no longer among them.
+pub fn replace(nft: &Nftables, there: &[Known], tables: &[Table], why: &str) -> Result<(), Fault> {
+    nft.replace(tables, why)?;
+    for Known { family, name, .. } in there.iter().filter(|known| known.name == fence::FENCE) {
+        if let Some(family) =
+            family.filter(|family| tables.iter().all(|new| new.family != *family || new.name != *name))
+        {
+            nft.delete(family, name, "no interface needs it")?;
+        }
+    }
+    Ok(())
+}
+
 /// Restricts a container without NAT to its own source addresses. If `has_nat`, containers behind NAT exist, and the
-/// shared table is rebuilt, since the new container may be on a bridge of its own.
+/// shared tables are rebuilt, since the new container may be on a bridge of its own; so are they for one that is kept
+/// apart from others.
 pub fn guard(netlink: &Netlink, asked: &Connection, port: &str, has_nat: bool) -> Result<(), Fault> {
     let addresses: Vec<IpAddr> = asked.addresses.iter().map(|address| address.ip).collect();
     let Some(nft) = Nftables::open_if_there()? else {
         warn(port);
         return Ok(());
     };
-    let shared = if has_nat { fence::table(&Survey::take(netlink)?, &opened(&known(&nft)?)) } else { None };
-    let tables: Vec<_> = [fence::guard(port, &addresses, asked.rate)].into_iter().chain(shared).collect();
-    match nft.replace(&tables, GUARDED) {
+    let there = if has_nat || asked.isolate { known(&nft)? } else { Vec::new() };
+    let mut tables = Vec::new();
+    if has_nat || asked.isolate {
+        tables = fence::tables(&Survey::take(netlink)?, &opened(&there));
+    }
+    let has_shared = !tables.is_empty();
+    tables.push(guard::table(port, &addresses, asked.rate));
+    match replace(&nft, &there, &tables, GUARDED) {
         // The kernel has nf_tables, but not for the frames of one device.
-        Err(fault) if !has_nat && fault.errno() == Some(Errno::EOPNOTSUPP) => {
+        Err(fault) if !has_shared && fault.errno() == Some(Errno::EOPNOTSUPP) => {
             warn(port);
             Ok(())
         }

@@ -8,9 +8,8 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST};
 use nix::errno::Errno;
 use plumbing::Fault;
 
-use crate::message::attributes;
+use crate::message::{attribute, attributes, nested, number, string};
 use crate::netlink::Netlink;
-use crate::rule::{attribute, nested, number, string};
 
 const SUBSYSTEM: u16 = 10; // NFNL_SUBSYS_NFTABLES
 const BATCH_BEGIN: u16 = 0x10;
@@ -46,10 +45,18 @@ pub struct Table {
     pub chains: Vec<Chain>,
 }
 
-/// A chain of rules, and where the kernel calls it.
+/// A chain of rules.
 pub struct Chain {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
+    /// Where the kernel calls it; without, other chains jump to it, and are made after it.
+    pub place: Option<Place>,
+    /// Its rules, each as its expressions.
+    pub rules: Vec<Vec<Vec<u8>>>,
+}
+
+/// The place at which the kernel calls a chain.
+pub struct Place {
     /// `filter` or `nat`.
     pub kind: &'static str,
     /// The number of the hook, such as `NF_INET_FORWARD`.
@@ -58,8 +65,14 @@ pub struct Chain {
     pub priority: i32,
     /// The device, in family netdev.
     pub device: Option<String>,
-    /// Its rules, each as its expressions.
-    pub rules: Vec<Vec<Vec<u8>>>,
+}
+
+impl Place {
+    /// Returns the place of a chain that filters what arrives on a device.
+    pub fn ingress(device: &str) -> Place {
+        const NF_NETDEV_INGRESS: u32 = 0;
+        Place { kind: "filter", hook: NF_NETDEV_INGRESS, priority: 0, device: Some(device.to_owned()) }
+    }
 }
 
 /// The facts about an existing table.
@@ -107,7 +120,7 @@ impl Nftables {
             for chain in &table.chains {
                 messages.push((NEWCHAIN, create, table.family, base(&table.name, chain)));
                 for rule in &chain.rules {
-                    let place = [string(1, &table.name), string(2, chain.name), nested(4, rule)].concat();
+                    let place = [string(1, &table.name), string(2, &chain.name), nested(4, rule)].concat();
                     messages.push((NEWRULE, create | netlink_packet_core::NLM_F_APPEND, table.family, place));
                 }
             }
@@ -203,15 +216,13 @@ fn comment(text: &str) -> Vec<u8> {
 /// Describes `type KIND hook HOOK priority PRIORITY`, with `device DEVICE` in family netdev.
 fn base(table: &str, chain: &Chain) -> Vec<u8> {
     let (chain_table, chain_name, chain_hook, chain_type) = (1, 3, 4, 7);
-    let mut hook = vec![number(1, chain.hook), number(2, chain.priority as u32)];
-    hook.extend(chain.device.as_deref().map(|device| string(3, device)));
-    [
-        string(chain_table, table),
-        string(chain_name, chain.name),
-        nested(chain_hook, &hook),
-        string(chain_type, chain.kind),
-    ]
-    .concat()
+    let mut parts = vec![string(chain_table, table), string(chain_name, &chain.name)];
+    if let Some(Place { kind, hook, priority, device }) = &chain.place {
+        let mut hook = vec![number(1, *hook), number(2, *priority as u32)];
+        hook.extend(device.as_deref().map(|device| string(3, device)));
+        parts.extend([nested(chain_hook, &hook), string(chain_type, kind)]);
+    }
+    parts.concat()
 }
 
 #[cfg(test)]

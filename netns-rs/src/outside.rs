@@ -5,6 +5,7 @@
 //! ended.
 
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use plumbing::pipeline::name::random;
@@ -22,12 +23,14 @@ use crate::survey::Survey;
 use crate::wiring::Sides;
 use crate::{address, conntrack, link, rate};
 
+/// How long to wait for a carrier: the container may have taken it away.
+const CARRIER: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_micros(200);
+
 /// The objects on the host that have been made so far.
 pub struct Outside {
     /// A socket in the network namespace of the host.
     pub netlink: Netlink,
-    /// The bridge's name.
-    bridge: String,
     /// Our end of the pair.
     pub veth: HostEnd,
     alias: String,
@@ -35,8 +38,6 @@ pub struct Outside {
     owner: Option<Owner>,
     /// The connection, with the addresses that were chosen.
     asked: Connection,
-    /// Whether the bridge was made and has no alias yet, so that only we know that it is ours.
-    is_bridge_unmarked: bool,
     /// The addresses that were added to an existing bridge of ours.
     added: Vec<(u32, address::Given)>,
     /// The sockets that keep the published ports, for as long as the container exists.
@@ -56,12 +57,10 @@ impl Outside {
     pub fn open(asked: &Connection, owner: Option<Owner>) -> Result<Outside, Fault> {
         Ok(Outside {
             netlink: Netlink::route()?,
-            bridge: asked.bridge.clone(),
             veth: HostEnd { name: format!("veth{:08x}", random()? as u32), exists: false, index: None },
             alias: String::new(),
             owner,
             asked: asked.clone(),
-            is_bridge_unmarked: false,
             added: Vec::new(),
             reserved: Vec::new(),
         })
@@ -72,6 +71,7 @@ impl Outside {
         self.alias = Mark {
             addresses: asked.addresses.clone(),
             nat: asked.nat,
+            isolate: asked.isolate,
             published: asked.published.clone(),
             owner: self.owner,
         }
@@ -94,10 +94,8 @@ impl Outside {
             return Ok(bridge.index);
         }
         link::make_bridge(&self.netlink, &asked.bridge, link::random_mac()?)?;
-        self.is_bridge_unmarked = true;
         let index = made(&self.netlink, &asked.bridge)?.index;
         link::set_alias(&self.netlink, &asked.bridge, index, MARK)?;
-        self.is_bridge_unmarked = false;
         let has_ipv6 = asked.bridge_addresses().any(|wanted| wanted.ip.is_ipv6());
         Settings::open()?.close(&asked.bridge, has_ipv6)?;
         link::set_up(
@@ -107,6 +105,7 @@ impl Outside {
             "after its settings: from here on it receives packets from its ports",
         )?;
         asked.bridge_addresses().try_for_each(|wanted| self.add_address(&asked.bridge, index, wanted))?;
+        link::finish(&self.netlink, &asked.bridge, index)?;
         Ok(index)
     }
 
@@ -114,7 +113,7 @@ impl Outside {
         address::add(&self.netlink, bridge, index, address, "the default gateway of its containers")
     }
 
-    /// Makes the pair; returns the index of the end inside.
+    /// Makes the pair, with our end down; returns the index of the end inside.
     pub fn pair(&mut self, bridge: u32, asked: &Connection, sides: &Sides<'_>) -> Result<u32, Fault> {
         let name = self.veth.name.clone();
         let veth = Veth {
@@ -143,8 +142,27 @@ impl Outside {
             self.name_after(container, &asked.interface, ours.index)?;
         }
         Settings::open()?.close(&name, false)?;
-        link::set_up(&self.netlink, &name, ours.index, "packets pass only if both ends are up")?;
         Ok(ours.peer.unwrap_or_default())
+    }
+
+    /// Brings our end up. Only after the rules for it: the container may bring its own end up at any time.
+    pub fn raise(&self) -> Result<(), Fault> {
+        let index = self.veth.index.unwrap_or_default();
+        link::set_up(&self.netlink, &self.veth.name, index, "packets pass only if both ends are up")
+    }
+
+    /// Waits until both our end and the bridge pass frames on: the kernel learns in the background that they have a
+    /// carrier, and until then it drops what they send. Then marks the connection as complete.
+    pub fn finish(&self) -> Result<(), Fault> {
+        let deadline = Instant::now() + CARRIER;
+        let is_up = |name: &str| link::find(&self.netlink, name).map(|link| link.is_none_or(|link| link.state == "up"));
+        while !narrate::is_dry_run() && Instant::now() < deadline {
+            if is_up(&self.veth.name)? && is_up(&self.asked.bridge)? {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        link::finish(&self.netlink, &self.veth.name, self.veth.index.unwrap_or_default())
     }
 
     /// Names our end after the container, so that a person finds it. Two containers may have the same name.
@@ -179,18 +197,7 @@ impl Outside {
         for (index, given) in std::mem::take(&mut self.added) {
             address = address.and(address::remove(&self.netlink, index, &given));
         }
-        let removed = self.remove();
-        removed.and(address).and(self.remove_unmarked_bridge())
-    }
-
-    fn remove_unmarked_bridge(&mut self) -> Result<(), Fault> {
-        if !std::mem::take(&mut self.is_bridge_unmarked) {
-            return Ok(());
-        }
-        let bridge = link::find(&self.netlink, &self.bridge)?.filter(|found| found.alias.is_none());
-        bridge.map_or(Ok(()), |found| {
-            link::delete(&self.netlink, &self.bridge, found.index, "the connection was not completed")
-        })
+        self.remove(true).and(address)
     }
 
     /// Removes what killed guardians left behind.
@@ -201,10 +208,10 @@ impl Outside {
     }
 
     /// Removes all our objects, each only if it is still the one that we made: the pair, what is left without it, and tracked connections.
-    pub fn remove(&mut self) -> Result<(), Fault> {
+    pub fn remove(&mut self, has_lock: bool) -> Result<(), Fault> {
         let had_pair = self.veth.exists;
         let pair = self.remove_pair();
-        let rest = self.remove_the_rest();
+        let rest = self.remove_the_rest(has_lock);
         // Only now: nothing of the container can make an entry any more.
         let tracked = if had_pair && self.asked.nat {
             conntrack::forget(self.asked.addresses.iter().map(|own| own.ip))
@@ -214,8 +221,9 @@ impl Outside {
         pair.and(rest).and(tracked)
     }
 
-    fn remove_the_rest(&self) -> Result<(), Fault> {
+    fn remove_the_rest(&self, has_lock: bool) -> Result<(), Fault> {
         let survey = Survey::take(&self.netlink)?;
+        let survey = if has_lock { survey } else { survey.without_lock() };
         let nft = Nftables::open_if_there()?;
         Leftovers::find(survey, nft.as_ref(), None)?.remove(&self.netlink, nft.as_ref())
     }

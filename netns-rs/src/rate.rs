@@ -12,9 +12,8 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F
 use plumbing::command_line::units;
 use plumbing::{Fault, narrate};
 
-use crate::message::{attributes, plain};
+use crate::message::{attribute, attributes, nested, plain, string};
 use crate::netlink::Netlink;
-use crate::rule::{attribute, nested, string};
 
 const NEWQDISC: u16 = 36;
 const GETQDISC: u16 = 38;

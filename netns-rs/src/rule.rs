@@ -6,11 +6,10 @@
 
 use std::net::IpAddr;
 
-use crate::message::align;
+use crate::message::{attribute, nested, number, string};
 
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
-const NESTED: u16 = 1 << 15;
 const REGISTER: u32 = 1;
 const EQUAL: u32 = 0;
 const UNEQUAL: u32 = 1;
@@ -23,6 +22,8 @@ pub const NFPROTO_IPV6: u8 = 10;
 /// A header of a packet.
 #[derive(Clone, Copy)]
 pub enum Header {
+    /// `NFT_PAYLOAD_LL_HEADER`: with the type 0x8100 for a frame with a VLAN tag, whose `Meta::Protocol` is that inside.
+    Link = 0,
     /// `NFT_PAYLOAD_NETWORK_HEADER`, which is also that of ARP.
     Network = 1,
     /// `NFT_PAYLOAD_TRANSPORT_HEADER`
@@ -42,6 +43,8 @@ pub enum Meta {
     Family = 15,
     /// The protocol above IP.
     Transport = 16,
+    /// Whose frame it is: `PACKET_HOST`, another's…
+    PacketType = 19,
 }
 
 /// A property known to connection tracking: `enum nft_ct_keys`.
@@ -51,6 +54,15 @@ pub enum Tracked {
     State = 0,
     /// What was done to the connection.
     Status = 2,
+}
+
+/// What an address is for the host: `RTN_*` of `rtnetlink(7)`.
+#[derive(Clone, Copy)]
+pub enum AddressType {
+    /// That of another host.
+    Unicast = 1,
+    /// One of its own.
+    Local = 2,
 }
 
 /// A rule that is being written.
@@ -135,11 +147,11 @@ impl Rule {
         self.compare(UNEQUAL, &0u32.to_ne_bytes())
     }
 
-    /// Adds `fib daddr type local`: the destination is an address of the host.
-    pub fn own_destination(mut self) -> Rule {
-        let (destination, by_address_type, local) = (2, 3, 2u32);
+    /// Adds `fib daddr type TYPE`: an address of the host, or of somewhere else.
+    pub fn destination_is(mut self, kind: AddressType) -> Rule {
+        let (destination, by_address_type) = (2, 3);
         self.0.push(expression("fib", &[number(1, REGISTER), number(2, by_address_type), number(3, destination)]));
-        self.compare(EQUAL, &local.to_ne_bytes())
+        self.compare(EQUAL, &(kind as u32).to_ne_bytes())
     }
 
     /// Adds `tcp dport PORT` or `udp dport PORT`.
@@ -178,12 +190,18 @@ impl Rule {
 
     /// Ends the rule with `accept`: this table has finished with the packet; another one may still drop it.
     pub fn accept(self) -> Vec<Vec<u8>> {
-        self.verdict(1)
+        self.ends(1, None)
     }
 
     /// Ends the rule with `drop`, whatever other tables decide.
     pub fn drop(self) -> Vec<Vec<u8>> {
-        self.verdict(0)
+        self.ends(0, None)
+    }
+
+    /// Ends the rule with `jump CHAIN`: that chain's rules, then the next rule here.
+    pub fn jump(self, chain: &str) -> Vec<Vec<u8>> {
+        const NFT_JUMP: i32 = -3;
+        self.ends(NFT_JUMP as u32, Some(chain))
     }
 
     /// Ends the rule with `masquerade`: the packet gets the address of the interface on which it leaves.
@@ -192,9 +210,11 @@ impl Rule {
         self.0
     }
 
-    fn verdict(mut self, code: u32) -> Vec<Vec<u8>> {
-        let (verdict_register, data_verdict, verdict_code) = (0, 2, 1);
-        let data = nested(2, &[nested(data_verdict, &[number(verdict_code, code)])]);
+    fn ends(mut self, code: u32, chain: Option<&str>) -> Vec<Vec<u8>> {
+        let (verdict_register, data_verdict, verdict_code, verdict_chain) = (0, 2, 1, 2);
+        let mut parts = vec![number(verdict_code, code)];
+        parts.extend(chain.map(|chain| string(verdict_chain, chain)));
+        let data = nested(2, &[nested(data_verdict, &parts)]);
         self.0.push(expression("immediate", &[number(1, verdict_register), data]));
         self.0
     }
@@ -235,40 +255,9 @@ fn expression(name: &str, data: &[Vec<u8>]) -> Vec<u8> {
     nested(element, &[string(expression_name, name), nested(expression_data, data)])
 }
 
-/// Makes an attribute: length, type, value, padded to four bytes.
-pub fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = 4 + value.len();
-    let mut bytes = (length as u16).to_ne_bytes().to_vec();
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(value);
-    bytes.resize(align(length), 0);
-    bytes
-}
-
-/// Makes an attribute that contains attributes.
-pub fn nested(kind: u16, parts: &[Vec<u8>]) -> Vec<u8> {
-    attribute(kind | NESTED, &parts.concat())
-}
-
-/// Makes an attribute that contains text.
-pub fn string(kind: u16, value: &str) -> Vec<u8> {
-    attribute(kind, &[value.as_bytes(), b"\0"].concat())
-}
-
-/// Makes an attribute that contains a number, big-endian.
-pub fn number(kind: u16, value: u32) -> Vec<u8> {
-    attribute(kind, &value.to_be_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn attributes_are_padded_but_their_length_is_not() {
-        assert_eq!(string(1, "ab"), [7, 0, 1, 0, b'a', b'b', 0, 0]);
-        assert_eq!(number(2, 100), [8, 0, 2, 0, 0, 0, 0, 100]);
-    }
 
     #[test]
     fn a_rule_is_one_expression_after_another() {

@@ -19,6 +19,8 @@ use crate::{address, link, route};
 pub struct Survey {
     links: Vec<Link>,
     addresses: Vec<(u32, Address)>,
+    /// Whether it was taken under the lock, so that nobody is making anything.
+    is_locked: bool,
 }
 
 /// The reason why an address cannot be added.
@@ -32,7 +34,12 @@ pub enum Taken {
 impl Survey {
     /// Reads the state of the socket's namespace.
     pub fn take(netlink: &Netlink) -> Result<Survey, Fault> {
-        Ok(Survey { links: link::list(netlink)?, addresses: address::list(netlink)? })
+        Ok(Survey { links: link::list(netlink)?, addresses: address::list(netlink)?, is_locked: true })
+    }
+
+    /// Notes that the lock could not be obtained: what is unfinished may belong to a process that is making it.
+    pub fn without_lock(self) -> Survey {
+        Survey { is_locked: false, ..self }
     }
 
     /// Returns the bridge of this name, if there is one; a fault if the name belongs to something else.
@@ -169,13 +176,12 @@ impl Survey {
         self.links.iter().filter_map(mark).any(|mark| mark.nat)
     }
 
-    /// Removes the pairs whose process is gone from the survey, and returns them.
-    pub fn take_ownerless(&mut self) -> Result<Vec<Link>, Fault> {
+    /// Removes the pairs whose process is gone, and what was not finished, from the survey; returns them.
+    pub fn take_abandoned(&mut self) -> Result<Vec<Link>, Fault> {
         let mut gone = Vec::new();
         for link in &self.links {
-            if let Some(owner) = mark(link).and_then(|mark| mark.owner)
-                && owner.is_gone()?
-            {
+            let owner = mark(link).and_then(|mark| mark.owner);
+            if self.is_locked && link.is_unfinished() || owner.map_or(Ok(false), |owner| owner.is_gone())? {
                 gone.push(link.clone());
             }
         }
@@ -214,6 +220,7 @@ mod tests {
         Survey {
             links: vec![bridge, port, uplink],
             addresses: addresses.map(|(index, text)| (index, Address::parse(text).unwrap())).to_vec(),
+            is_locked: true,
         }
     }
 

@@ -68,7 +68,7 @@ fn make(
     try_for_a_while(&lock, &mut outside, asked, sides, || wait_readable(watched, Some(Duration::ZERO)))?;
     let answer = serde_json::to_string(&outside.description())
         .map_err(|error| Fault::new(format!("cannot describe what was made: {error}")))?;
-    Ok((answer, move || lock.with_or_without(|| outside.remove())))
+    Ok((answer, move || lock.with_or_without(|has_lock| outside.remove(has_lock))))
 }
 
 /// Attempts until an address or a port that is taken is free, but not for long.
@@ -130,12 +130,13 @@ fn build(outside: &mut Outside, survey: &Survey, asked: &Connection, sides: &Sid
     }
     let bridge = outside.bridge(survey, asked)?;
     let peer = outside.pair(bridge, asked, sides)?;
-    // Before its end is up: what it sends and gets is restricted from the first packet.
+    // Before our end is up: what it sends and gets is restricted from the first packet.
     if asked.nat {
         nat::establish(&outside.netlink, asked, &outside.veth.name)?
     } else {
         nat::guard(&outside.netlink, asked, &outside.veth.name, survey.has_nat())?
     }
+    outside.raise()?;
     close_inside(asked, sides)?;
     if let Some(rate) = asked.rate {
         rate::limit(sides.inside, &asked.interface, peer, rate, asked.mtu)?;
@@ -152,7 +153,8 @@ fn build(outside: &mut Outside, survey: &Survey, asked: &Connection, sides: &Sid
     }
     // Last: from here on the host finds the container.
     neighbor::forget(&outside.netlink, bridge, &asked.addresses)?;
-    require_way(outside, asked, bridge)
+    require_way(outside, asked, bridge)?;
+    outside.finish()
 }
 
 /// Refuses a container that the host would not reach, because a rule or another route leads its address elsewhere.

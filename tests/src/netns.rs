@@ -5,11 +5,22 @@ pub mod connect;
 pub mod connection;
 pub mod fence;
 pub mod ip_netns;
+pub mod isolation;
 pub mod publish;
 pub mod rate;
+pub mod stopped;
 
 use crate::harness::row::Row;
 
 /// The topics, in the order in which they run.
-pub const TOPICS: &[&[Row]] =
-    &[attacks::ROWS, fence::ROWS, connection::ROWS, ip_netns::ROWS, publish::ROWS, connect::ROWS, rate::ROWS];
+pub const TOPICS: &[&[Row]] = &[
+    attacks::ROWS,
+    fence::ROWS,
+    isolation::ROWS,
+    connection::ROWS,
+    ip_netns::ROWS,
+    publish::ROWS,
+    connect::ROWS,
+    rate::ROWS,
+    stopped::ROWS,
+];

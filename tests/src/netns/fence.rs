@@ -5,12 +5,12 @@ use crate::harness::need::{BUSYBOX, IP, NFT, Need, PERL, UNSHARE};
 use crate::harness::row::Row;
 use crate::netns::attacks::apart;
 
-const NEEDS: &[Need] = &[UNSHARE, IP, NFT, BUSYBOX, PERL, Need::NetworkNamespaces];
+pub(super) const NEEDS: &[Need] = &[UNSHARE, IP, NFT, BUSYBOX, PERL, Need::NetworkNamespaces];
 
 /// A host with two networks, A and B. A sends everything to the host; B has only the route back to A. `probe FROM TO`
 /// runs in the background, and `probed` prints the results of all probes, sorted. `contain NAME BRIDGE NET NUMBER` starts a
 /// container that serves a port, for as long as a file with its name exists.
-const HOST: &str = r#"
+pub(super) const HOST: &str = r#"
 ip link set lo up; mount -t tmpfs none /run; echo 0 >/proc/sys/net/ipv4/ip_forward
 echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad
 lan() {

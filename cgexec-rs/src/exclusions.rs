@@ -14,6 +14,10 @@ pub(crate) fn require(options: &Options, limits: &Limits) -> Result<(), Fault> {
 }
 
 fn exclude(options: &Options, limits: &Limits) -> Result<(), Fault> {
+    if let [one, other, ..] = options.views.given()[..] {
+        return Err(Fault::usage(format!("{one} cannot be used with {other}")));
+    }
+    let view = options.views.given().first().map(|view| (*view).to_owned());
     let limit = limits.first().map(|option| format!("--{option}"));
     let given = |option: &'static str, is_given: bool| is_given.then(|| option.to_owned());
     let (show, gc, pipe) = (given("--show", options.show), given("--gc", options.gc), given("--pipe", options.pipe));
@@ -32,6 +36,7 @@ fn exclude(options: &Options, limits: &Limits) -> Result<(), Fault> {
         (&given("--leaf", options.leaf), &[&pipe, &cgroup, &target]),
         (&cgroup, &[&target, &gc, &group, &pipe, &supervised, &given("--name", options.name.is_some())]),
         (&target, &[&gc, &group, &pipe, &supervised, &given("--name", options.name.is_some())]),
+        (&view, &[&verb, &limit, &show, &why, &gc, &group, &pipe, &supervised, &kept]),
         (&verb, &[&limit, &show, &why, &gc, &group, &supervised, &json, &kept]),
         (&why, &[&limit, &group, &show, &gc, &supervised, &kept]),
         (&show, &[&limit, &group, &kept]),
@@ -46,16 +51,24 @@ fn exclude(options: &Options, limits: &Limits) -> Result<(), Fault> {
 }
 
 fn needs(options: &Options, limits: &Limits) -> Result<(), Fault> {
+    let has_end = !verbs(options).is_empty() || options.views.events || options.views.wait_until.is_some();
     let has_group = limits.first().is_some() || supervision(options).is_some();
     for (given, option, is_met, needed) in [
         (options.keep_on_error, "--keep-on-error", options.pipe, "--pipe"),
         (
             options.json,
             "--json",
-            options.show || options.why || options.gc || options.report.is_some(),
-            "--show, --why, --report or --gc",
+            options.show
+                || options.why
+                || options.gc
+                || options.report.is_some()
+                || options.views.given().iter().any(|view| *view != "--wait-until"),
+            "--show, --why, --report, --list, --tree, --top or --gc",
         ),
-        (options.timeout.is_some(), "--timeout", !verbs(options).is_empty(), "a verb such as --freeze or --kill"),
+        (options.timeout.is_some(), "--timeout", has_end, "a verb such as --freeze or --kill, or --events"),
+        (options.views.batch, "--batch", options.views.top, "--top"),
+        (options.views.delay.is_some(), "--delay", options.views.top, "--top"),
+        (options.views.iterations.is_some(), "--iterations", options.views.top, "--top"),
         (options.grace.is_some(), "--grace", options.max_time.is_some(), "--max-time"),
         (options.leaf, "--leaf", has_group, "a limit such as --memory or --pids, or --report"),
         (options.name.is_some(), "--name", has_group, "a limit such as --memory, --swap, --pids or --cpus"),

@@ -11,6 +11,7 @@ use plumbing::command_line::units::{self, Limit};
 use plumbing::find::PidOrName;
 
 use crate::limit_options::LimitOptions;
+use crate::view_options::ViewOptions;
 
 const EXAMPLES: &str = "
   cgexec-rs --memory 256M --pids 100 -- make        limit a build; the cgroup is removed after it
@@ -24,6 +25,8 @@ const EXAMPLES: &str = "
   cgexec-rs --why web                               which limits hold for a container, and whose they are
   cgexec-rs --freeze web                            stop a container; --thaw, --kill, --remove and others likewise
   cgexec-rs --cgroup /box/web --memory 512M -- sh   run in a cgroup that is made if it is missing, and kept
+  cgexec-rs --tree                                  all groups, with their use of each limit, and pressure
+  cgexec-rs --events web | jq .event                what happens to a container, as it happens
   cgexec-rs --gc                                    remove what killed runs left behind
 ";
 
@@ -72,9 +75,12 @@ pub struct Options {
     /// Remove the group with the empty groups in it; refused if a process is in one
     #[arg(long, help_heading = "Verbs")]
     pub(crate) remove: bool,
-    /// How long a verb waits for the kernel; default: 10s
+    /// How long a verb waits for the kernel, default: 10s; how long --events and --wait-until last, default: no end
     #[arg(long, value_name = "TIME", value_parser = units::milliseconds, help_heading = "Verbs")]
     pub(crate) timeout: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) views: ViewOptions,
 
     /// Read a container record from stdin, limit that container, and pass the record on
     #[arg(long, help_heading = "Pipe")]

@@ -20,6 +20,7 @@ use crate::report::{Output, Report, Wish};
 use crate::subject::{self, Subject};
 use crate::supervise::TimeLimit;
 use crate::verbs::Verb;
+use crate::views::View;
 use crate::{cgroup_namespace, leftovers, levels, request, show, supervise, verbs, verdict, why};
 
 /// What a command line asks for.
@@ -42,6 +43,8 @@ pub(crate) enum Action {
     ShowRecords,
     /// `--pipe --why`: add the limits that hold to each record.
     WhyRecords,
+    /// A view of many groups.
+    View { view: View, subject: Option<Subject>, json: bool },
     /// `--show`: print limits and usage of a process or a group.
     Show { subject: Subject, json: bool },
     /// `--why`: print which limits hold for a process or a group, and what they have done.
@@ -73,6 +76,7 @@ impl Plan {
             Action::Supervise { place, command, time_limit, wish } => supervise(place, command, *time_limit, wish),
             Action::Assign { place, keep_on_error } => pipe::filter(*keep_on_error, |stage| assign(place, stage)),
             Action::ShowRecords => pipe::inspect(show::add),
+            Action::View { view, subject, json } => view.show(subject.as_ref(), *json),
             Action::WhyRecords => pipe::inspect(why::add),
             Action::Show { subject, json } => startup::print(&show::text(subject, *json)?),
             Action::Why { subject, json } => startup::print(&why::text(subject, *json)?),

@@ -20,6 +20,7 @@ use crate::report::{self, Wish};
 use crate::subject::Subject;
 use crate::supervise::TimeLimit;
 use crate::verbs::Verb;
+use crate::views::View;
 
 /// The time between SIGTERM and SIGKILL, if `--grace` does not say another.
 const GRACE: Duration = Duration::from_secs(5);
@@ -30,6 +31,9 @@ pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
     exclusions::require(&options, &limits)?;
     let narration = options.narration;
     let json = options.json;
+    if let (Some(view), Some(option)) = (View::of(&options), options.views.given().first()) {
+        return Ok(Plan { narration, action: Action::View { view, subject: subject(option, &options)?, json } });
+    }
     let action = match (options.show, options.pipe) {
         _ if !verbs(&options).is_empty() => change(&options)?,
         _ if options.gc => Action::Collect { json },
@@ -259,6 +263,10 @@ mod tests {
             ("--freeze --pids 3 web", "--freeze", "--pids"),
             ("--freeze --kill web", "--freeze", "--kill"),
             ("--pipe --freeze web", "--pipe", "COMMAND"),
+            ("--list --tree", "--list", "--tree"),
+            ("--events --pids 3", "--events", "--pids"),
+            ("--top --kill web", "--top", "--kill"),
+            ("--delay 3s --list", "--delay", "--top"),
             ("--cgroup /a --target web --kill", "--cgroup", "--target"),
             ("--name web true", "--name", "--memory"),
             ("--pipe --show --json", "--json", "--pipe"),

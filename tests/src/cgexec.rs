@@ -8,6 +8,7 @@ pub mod net_rate;
 pub mod report;
 pub mod subjects;
 pub mod verbs;
+pub mod views;
 
 use crate::harness::row::Row;
 
@@ -21,6 +22,7 @@ pub const TOPICS: &[&[Row]] = &[
     report::ROWS,
     subjects::ROWS,
     verbs::ROWS,
+    views::ROWS,
 ];
 
 /// Shell functions: `own CONTROLLER` prints the directory of the current group, `has_v1 CONTROLLER` succeeds if the

@@ -144,10 +144,10 @@ pub const ROWS: &[Row] = &[
             ("--cgroup /a", "needs a verb"),
             ("--cgroup /a --freeze --thaw", "--freeze cannot be used with --thaw"),
             ("--cgroup /a --freeze --memory 3M", "--freeze cannot be used with --memory"),
-            ("--cgroup /a --freeze true", "no COMMAND"),
+            ("--cgroup /a --freeze true", "no 'true' after it"),
             ("--cgroup /a --move", "--move needs the pid"),
             ("--cgroup /a --move x", "--move takes pids"),
-            ("--cgroup /a --show", "--cgroup cannot be used with --show"),
+            ("--cgroup /no-such-group --show", "ENOENT"),
         ] {
             world.sh(&format!("cgexec-rs {line}")).fails_with(125).stderr_has(text);
         }

@@ -43,13 +43,14 @@ impl Members {
                 Some(member) => member.controllers.push(controller.to_owned()),
                 None => members.push(Member {
                     controllers: vec![controller.to_owned()],
-                    group: hierarchy.open_made(&path.to_path())?,
+                    group: hierarchy.open_made(&path.to_path())?.known(cgroup.inodes.get(controller).copied())?,
                 }),
             }
         }
         // Last: where v1 has the controllers, v2 has only what is left.
         if let Some(v2) = hierarchies.v2().filter(|_| cgroup.version == 2) {
-            members.push(Member { controllers: Vec::new(), group: v2.open_made(&cgroup.path.to_path())? });
+            let group = v2.open_made(&cgroup.path.to_path())?.known(cgroup.inode)?;
+            members.push(Member { controllers: Vec::new(), group });
         }
         Ok(Members(members))
     }

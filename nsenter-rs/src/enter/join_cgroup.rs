@@ -118,7 +118,8 @@ fn belongs_to_us_or_root(hierarchy: &Hierarchy, path: &Path) -> Result<bool, Fau
 
 /// Returns the groups that the init is in and we are not.
 fn of_init(hierarchies: &Hierarchies, target: &Target) -> Result<Cgroup, Fault> {
-    let mut cgroup = Cgroup { version: 1, path: "/".into(), paths: Default::default(), limits: Default::default() };
+    let (paths, inodes) = Default::default();
+    let mut cgroup = Cgroup { version: 1, path: "/".into(), paths, inode: None, inodes, limits: Default::default() };
     for (controllers, path) in memberships(target.read("cgroup")?.as_bytes()) {
         let path = Text::from(path.as_path());
         match controllers.first() {
@@ -129,13 +130,25 @@ fn of_init(hierarchies: &Hierarchies, target: &Target) -> Result<Cgroup, Fault> 
             }
             Some(controller) => {
                 let elsewhere = |own: &&Hierarchy| own.is_mounted() && Text::from(own.own_path()) != path;
-                if hierarchies.v1(controller).as_ref().is_some_and(elsewhere) {
+                if let Some(hierarchy) = hierarchies.v1(controller).filter(elsewhere) {
+                    cgroup.inodes.insert(controller.clone(), inode_with(target, hierarchy, &path.to_path())?);
                     cgroup.paths.insert(controller.clone(), path);
                 }
             }
         }
     }
     Ok(cgroup)
+}
+
+/// Returns the inode of the v1 group that a process is in. That the kernel names the path is not enough: the owner of the
+/// group above can have put another one there meanwhile. The group of v2 stays where it is as long as a process is in it.
+fn inode_with(process: &Target, hierarchy: &Hierarchy, path: &Path) -> Result<u64, Fault> {
+    let group = hierarchy.open(path)?;
+    let (listed, pid) = (group.read("cgroup.procs")?, process.pid().to_string());
+    if listed.lines().any(|line| line == pid) {
+        return group.inode();
+    }
+    Err(Fault::new(format!("cannot join {}: process {pid} is not in it any more", group.shown().display())))
 }
 
 #[cfg(test)]

@@ -166,6 +166,19 @@ impl Group {
         look(goal, "fstat(fd)", || rustix::fs::fstat(self.require_dir()?)).map(|stat| stat.st_ino)
     }
 
+    /// Refuses the group if it is not the one with this inode, which was recorded with its path: on v1, the owner of the group
+    /// above can rename it, and an empty group can be removed and made again.
+    pub fn known(self, recorded: Option<u64>) -> Result<Group, Fault> {
+        let Some(recorded) = recorded.filter(|_| self.dir.is_some()) else { return Ok(self) };
+        if self.inode()? == recorded {
+            return Ok(self);
+        }
+        Err(Fault::new(format!(
+            "cannot use the cgroup {}: it is not the one that was recorded, but another one with that path",
+            self.shown.display()
+        )))
+    }
+
     /// Removes a group in this one.
     pub fn remove(&self, name: &OsStr, why: &str) -> Result<(), Fault> {
         let goal = format!("remove the cgroup {}", self.shown.join(name).display());

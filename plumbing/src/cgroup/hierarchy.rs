@@ -209,14 +209,14 @@ impl Cgroup {
         let missing = |what: &str| Fault::new(format!("cannot join the container's cgroup: no {what} is mounted here"));
         if self.version == 2 {
             let v2 = hierarchies.v2().ok_or_else(|| missing("cgroup v2 hierarchy"))?;
-            v2.open_made(&self.path.to_path())?.join()?;
+            v2.open_made(&self.path.to_path())?.known(self.inode)?.join()?;
         }
         let mut joined: Vec<&Hierarchy> = Vec::new();
         for (controller, path) in &self.paths {
             let hierarchy = hierarchies.v1(controller);
             let hierarchy = hierarchy.ok_or_else(|| missing(&format!("cgroup v1 hierarchy of {controller:?}")))?;
             if !joined.contains(&hierarchy) {
-                hierarchy.open_made(&path.to_path())?.join()?;
+                hierarchy.open_made(&path.to_path())?.known(self.inodes.get(controller).copied())?.join()?;
                 joined.push(hierarchy);
             }
         }
@@ -316,7 +316,8 @@ mod tests {
 
     #[test]
     fn the_record_member_keeps_its_shape() {
-        let line = r#"{"version":2,"path":"/box/web","limits":{"memory.max":268435456,"pids.max":100}}"#;
+        let line =
+            r#"{"version":2,"path":"/box/web","inode":4294967300,"limits":{"memory.max":268435456,"pids.max":100}}"#;
         let cgroup: Cgroup = serde_json::from_str(line).unwrap();
         assert_eq!(serde_json::to_string(&cgroup).unwrap(), line);
     }

@@ -33,6 +33,8 @@ struct Place<'p> {
     hierarchy: &'p Hierarchy,
     controllers: &'p [String],
     path: &'p Path,
+    /// The inode that the group must have.
+    inode: Option<u64>,
 }
 
 /// Returns the record's member `cgroup` for opened groups, with the limits that the kernel reports.
@@ -42,6 +44,13 @@ pub fn describe<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result
     let mut cgroup = name(places)?;
     // A group that a dry run did not make cannot be read.
     if !narrate::is_dry_run() {
+        for member in members.clone() {
+            let inode = member.group.inode()?;
+            match member.group.version {
+                2 => cgroup.inode = Some(inode),
+                _ => cgroup.inodes.extend(member.controllers.iter().map(|controller| (controller.clone(), inode))),
+            }
+        }
         cgroup.limits = limits(members)?;
     }
     Ok(cgroup)
@@ -59,7 +68,7 @@ pub fn name<'p>(places: impl Iterator<Item = (u8, &'p [String], &'p Path)>) -> R
     let version = if v2.is_some() { 2 } else { 1 };
     let path = v2.or_else(|| paths.get("memory").or(paths.values().next()).cloned());
     let path = path.ok_or_else(|| Fault::new("cannot describe the cgroup: no hierarchy is mounted here"))?;
-    Ok(Cgroup { version, path, paths, limits: Map::new() })
+    Ok(Cgroup { version, path, paths, inode: None, inodes: BTreeMap::new(), limits: Map::new() })
 }
 
 /// Returns the limits in force, in the same order for both versions; nothing for a resource without limit.
@@ -90,7 +99,12 @@ impl Usage {
     pub fn of_hierarchies(hierarchies: &Hierarchies) -> Result<Usage, Fault> {
         let has_limits = |hierarchy: &&Hierarchy| hierarchy.version == 1 || v2_has_limits(hierarchies);
         let mounted = hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()).filter(has_limits);
-        let place = |hierarchy| Place { hierarchy, controllers: &hierarchy.controllers, path: hierarchy.own_path() };
+        let place = |hierarchy| Place {
+            hierarchy,
+            controllers: &hierarchy.controllers,
+            path: hierarchy.own_path(),
+            inode: None,
+        };
         let mut usage = Usage::of_places(&mounted.map(place).collect::<Vec<_>>(), hierarchies)?;
         for controller in CONTROLLERS {
             if let Err(fault) = hierarchies.of(controller) {
@@ -104,12 +118,16 @@ impl Usage {
     pub fn of_cgroup(cgroup: &Cgroup, hierarchies: &Hierarchies) -> Result<Usage, Fault> {
         let controllers: Vec<_> = cgroup.paths.keys().cloned().collect();
         let v2 = hierarchies.v2().filter(|_| cgroup.version == 2);
-        let v2 = v2.map(|hierarchy| Place { hierarchy, controllers: &[], path: Path::new(&cgroup.path.0) });
+        let (path, inode) = (Path::new(&cgroup.path.0), cgroup.inode);
+        let v2 = v2.map(|hierarchy| Place { hierarchy, controllers: &[], path, inode });
         let v1 = controllers.iter().zip(cgroup.paths.values()).filter_map(|(controller, path)| {
             let hierarchy = hierarchies.v1(controller)?;
-            Some(Place { hierarchy, controllers: std::slice::from_ref(controller), path: Path::new(&path.0) })
+            let inode = cgroup.inodes.get(controller).copied();
+            Some(Place { hierarchy, controllers: std::slice::from_ref(controller), path: Path::new(&path.0), inode })
         });
-        Usage::of_places(&v2.into_iter().chain(v1).collect::<Vec<_>>(), hierarchies)
+        let mut usage = Usage::of_places(&v2.into_iter().chain(v1).collect::<Vec<_>>(), hierarchies)?;
+        (usage.cgroup.inode, usage.cgroup.inodes) = (cgroup.inode, cgroup.inodes.clone());
+        Ok(usage)
     }
 
     fn of_places(places: &[Place<'_>], hierarchies: &Hierarchies) -> Result<Usage, Fault> {
@@ -118,7 +136,7 @@ impl Usage {
             Usage { cgroup: name(named)?, memory: None, pids: None, cpu: None, unreadable: BTreeMap::new() };
         let mut members = Vec::new();
         for place in places {
-            match place.hierarchy.open(place.path) {
+            match place.hierarchy.open(place.path).and_then(|group| group.known(place.inode)) {
                 Ok(group) => members.push(Member { controllers: place.controllers.to_vec(), group }),
                 // A group that cannot be seen from here must not prevent the report on the others.
                 Err(fault) => {

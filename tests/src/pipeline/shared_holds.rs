@@ -138,6 +138,27 @@ pub const ROWS: &[Row] = &[
         outcome.stdout_is("300\n300\n200\n200\n").stderr_has("the container belongs to another user and requests 200");
     })
     .root_only(),
+    Row::new("a stage joins the cgroup that cgexec-rs made, not one that a user put in its place", NEEDS, |world| {
+        let file = r#"
+            d=$(awk '$(NF - 2) == "cgroup" && ("," $NF ",") ~ /,pids,/ { print $5; exit }' /proc/self/mountinfo)/shared-swap; mkdir $d; chown 54321 $d
+            user() { setpriv --reuid 54321 --regid 54321 --clear-groups "$@"; }
+            hold() { (echo $BASHPID >$d/cgroup.procs; exec unshare-rs --hold --ttl 60 --mount --pid) | cgexec-rs --pipe --name swap --pids 20 >$D/record; }
+            in_it() { nsenter-rs --pipe $1 -- sed -n 's/.*:pids://p' /proc/self/cgroup <$D/record; echo $?; }
+            at=$d/cgexec-rs-swap; hold; in_it
+            user sh -c "mv $at $d/away; mkdir $at"
+            # The control: what goes by the name goes there.
+            sh -c "echo 0 >$at/cgroup.procs && sed -n 's/.*:pids://p' /proc/self/cgroup"; stat -c %u $at
+            in_it; cgexec-rs --pipe --show <$D/record; echo $?
+            # Nor that of a process whose group has a name that another one has by now.
+            P=$(jq .init.pid $D/record); nsenter-rs --target $P --mount --pid --join-cgroup -- sed -n 's/.*:pids://p' /proc/self/cgroup
+            user rmdir $at; mv $d/away $at; in_it --rm
+            for i in $(seq 200); do rmdir $d 2>/dev/null && break; sleep 0.05; done; ls -d $d 2>/dev/null"#;
+        run(world, "swapped", file)
+            .stdout_is("/shared-swap/cgexec-rs-swap\n0\n/shared-swap/cgexec-rs-swap\n54321\n125\n125\n/shared-swap\n/shared-swap/cgexec-rs-swap\n0\n")
+            .stderr_has("it is not the one that was recorded");
+    })
+    .root_only()
+    .host_only(),
     Row::new("a program that changed its user, or does not run from a sealed copy, is no hold, although it has the mark", &[PERL, JQ], |world| {
         let directory = world.directory("inherited-mark");
         std::fs::write(directory.join("marked.pl"), format!("{SEALED}{MARK}{MARKED}")).expect("a file");

@@ -20,6 +20,12 @@ pub struct Cgroup {
     /// The group in the v1 hierarchy of each controller that has one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub paths: BTreeMap<String, Text>,
+    /// The inode of the group in the v2 hierarchy: another group can get its path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inode: Option<u64>,
+    /// The inodes of the groups in `paths`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inodes: BTreeMap<String, u64>,
     /// The limits in force, in v2's names and notation for both versions; numbers where possible.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub limits: Map<String, Value>,

@@ -9,7 +9,7 @@ use crate::process::namespace::Kind;
 
 const DOCUMENT: &str = include_str!("../../../../docs/record.md");
 /// Members whose own members are chosen by the kernel, and so are not listed.
-const MAPS: [&str; 3] = ["cgroup.paths", "cgroup.limits", "cgroup.unreadable"];
+const MAPS: [&str; 4] = ["cgroup.paths", "cgroup.inodes", "cgroup.limits", "cgroup.unreadable"];
 /// docs/inspect.md and docs/cgroups.md describe them.
 const ELSEWHERE: [&str; 4] = ["isolation", "cgroup.effective", "cgroup.waiting", "cgroup.verdict"];
 
@@ -79,8 +79,9 @@ fn full() -> Record {
 fn usage() -> Usage {
     let limits = Map::from_iter([("memory.max".to_owned(), json!(1))]);
     let paths = [("memory".to_owned(), "/".into())].into();
+    let inodes = [("memory".to_owned(), 1)].into();
     Usage {
-        cgroup: Cgroup { version: 1, path: "/".into(), paths, limits },
+        cgroup: Cgroup { version: 1, path: "/".into(), paths, inode: Some(1), inodes, limits },
         memory: Some(Memory { current: 1, max: None, peak: Some(1) }),
         pids: Some(Pids { current: 1, max: None }),
         cpu: Some(Cpu { usage_usec: 1 }),

@@ -65,13 +65,24 @@ impl Existing {
         Ok(Existing { which: Which::All, path: below.to_owned() })
     }
 
+    /// Reads a path relative to the mount points, as libcgroup's tools have it: in every hierarchy with controllers.
+    pub(crate) fn of_mount(word: &OsStr) -> Result<Existing, Fault> {
+        let path = Path::new(word);
+        let below = path.strip_prefix("/").unwrap_or(path);
+        if below.components().all(|part| matches!(part, std::path::Component::Normal(_))) {
+            return Ok(Existing { which: Which::All, path: below.to_owned() });
+        }
+        let shown = word.to_string_lossy().escape_debug().to_string();
+        Err(Fault::usage(format!("'{shown}' cannot be a group; expected a path in the hierarchy such as box/web")))
+    }
+
     /// Returns the path, relative to the mount point.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns the hierarchies that the value selects, each with the controllers that were named.
-    fn hierarchies<'h>(&self, all: &'h Hierarchies) -> Result<Vec<(Vec<String>, &'h Hierarchy)>, Fault> {
+    pub(crate) fn hierarchies<'h>(&self, all: &'h Hierarchies) -> Result<Vec<(Vec<String>, &'h Hierarchy)>, Fault> {
         let v2 = || all.v2().map(|v2| (Vec::new(), v2));
         let mut meant: Vec<(Vec<String>, &Hierarchy)> = Vec::new();
         match &self.which {

@@ -20,6 +20,7 @@ mod kept;
 mod leaf;
 mod leftovers;
 mod levels;
+mod libcgroup;
 mod limit_options;
 mod limit_set;
 mod limits;

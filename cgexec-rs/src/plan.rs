@@ -21,7 +21,7 @@ use crate::subject::{self, Subject};
 use crate::supervise::TimeLimit;
 use crate::verbs::Verb;
 use crate::views::View;
-use crate::{cgroup_namespace, leftovers, levels, request, show, supervise, verbs, verdict, why};
+use crate::{cgroup_namespace, leftovers, levels, libcgroup, request, show, supervise, verbs, verdict, why};
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub(crate) enum Action {
     Change { verb: Verb, subject: Subject, patience: Duration },
     /// `--pipe` with a verb: change the group of the container of each record.
     ChangeRecords { verb: Verb, patience: Duration },
+    /// A line of libcgroup's tools: called by one of their names.
+    Libcgroup(Box<libcgroup::Request>),
     /// `--gc`: remove what killed runs left behind.
     Collect { json: bool },
 }
@@ -60,7 +62,10 @@ pub(crate) enum Action {
 impl Plan {
     /// Parses argv; pure.
     pub fn parse(argv: Vec<OsString>) -> Result<Parsed<Plan>, Fault> {
-        plumbing::command_line::options::parse::<Options>(argv)?.and_then(request::plan)
+        match libcgroup::parse(&argv) {
+            Some(parsed) => parsed,
+            None => plumbing::command_line::options::parse::<Options>(argv)?.and_then(request::plan),
+        }
     }
 
     /// Begins the narration, and returns which processes may see this run.
@@ -86,6 +91,7 @@ impl Plan {
             Action::ChangeRecords { verb, patience } => {
                 pipe::inspect(|_, target| verbs::apply(verb, &subject::of_record(target)?, *patience))
             }
+            Action::Libcgroup(request) => request.apply(),
             Action::Collect { json } => collect(*json),
         }
     }

@@ -3,6 +3,7 @@
 pub mod devices;
 pub mod foreign_groups;
 pub mod leaf;
+pub mod libcgroup;
 pub mod limits;
 pub mod net_rate;
 pub mod report;
@@ -19,6 +20,7 @@ pub const TOPICS: &[&[Row]] = &[
     devices::ROWS,
     net_rate::ROWS,
     leaf::ROWS,
+    libcgroup::ROWS,
     report::ROWS,
     subjects::ROWS,
     verbs::ROWS,

@@ -142,6 +142,11 @@ impl Hierarchy {
         self.mounts.first().map(|mount| mount.root.as_path())
     }
 
+    /// Returns where the hierarchy is mounted, the mount that shows the most first.
+    pub fn mount_points(&self) -> impl Iterator<Item = &Path> {
+        self.mounts.iter().map(|mount| mount.point.as_path())
+    }
+
     /// Returns whether our cgroup namespace begins in the root of the hierarchy, where the groups of the whole machine
     /// are; `None` if that cannot be seen. A path does not show it: to its members, the root of every namespace is `/`.
     pub fn is_whole(&self) -> Option<bool> {

@@ -48,7 +48,6 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Access(u8);
 
-const EVERY_ACCESS: Access = Access(7);
 const MKNOD: Access = Access(1);
 
 const FORMS: &str =
@@ -68,6 +67,9 @@ const DOCKER: [(u32, Option<u32>); 9] = [
 ];
 
 impl Access {
+    /// Reading, writing and making.
+    pub(crate) const ALL: Access = Access(7);
+
     /// Reads `rwm`, or a part of it.
     pub(crate) fn parse(text: &str) -> Option<Access> {
         let bit = |letter| match letter {
@@ -88,19 +90,34 @@ impl Access {
 impl Devices {
     /// Returns what `--devices WORD` allows.
     pub(crate) fn of_word(word: &str) -> Option<Devices> {
-        let otherwise = |otherwise| Devices { otherwise, rules: Vec::new(), nodes: Vec::new() };
-        let allow = |kind, major, minor, access| Rule { allow: true, kind, major, minor, access };
         match word {
-            "none" => Some(otherwise(false)),
-            "all" => Some(otherwise(true)),
+            "none" => Some(Devices::none()),
+            "all" => Some(Devices::all()),
             "docker" => {
-                let make = [Kind::Character, Kind::Block].map(|kind| allow(kind, None, None, MKNOD));
-                let listed =
-                    DOCKER.iter().map(|(major, minor)| allow(Kind::Character, Some(*major), *minor, EVERY_ACCESS));
-                Some(Devices { rules: make.into_iter().chain(listed).collect(), ..otherwise(false) })
+                let mut devices = Devices::none();
+                devices.push_usual();
+                Some(devices)
             }
             _ => None,
         }
+    }
+
+    /// Allows no device.
+    pub(crate) fn none() -> Devices {
+        Devices { otherwise: false, rules: Vec::new(), nodes: Vec::new() }
+    }
+
+    /// Allows every device.
+    pub(crate) fn all() -> Devices {
+        Devices { otherwise: true, ..Devices::none() }
+    }
+
+    /// Allows what Docker allows.
+    pub(crate) fn push_usual(&mut self) {
+        let allow = |kind, major, minor, access| Rule { allow: true, kind, major, minor, access };
+        self.rules.extend([Kind::Character, Kind::Block].map(|kind| allow(kind, None, None, MKNOD)));
+        let listed = DOCKER.iter().map(|(major, minor)| allow(Kind::Character, Some(*major), *minor, Access::ALL));
+        self.rules.extend(listed);
     }
 
     /// Reads the two options; `None` without any of them. `--device-allow` alone allows only what it names.
@@ -126,13 +143,13 @@ impl Devices {
     fn allow(&mut self, text: &str) -> Option<()> {
         if text.starts_with('/') {
             let of_suffix = text.rsplit_once(':').and_then(|(path, access)| Some((path, Access::parse(access)?)));
-            let (path, access) = of_suffix.unwrap_or((text, EVERY_ACCESS));
+            let (path, access) = of_suffix.unwrap_or((text, Access::ALL));
             self.nodes.push((PathBuf::from(path), access));
             return Some(());
         }
         let words: Vec<_> = text.split(':').collect();
         let (kind, major, minor, access) = match words[..] {
-            [kind, major, minor] => (kind, major, minor, EVERY_ACCESS),
+            [kind, major, minor] => (kind, major, minor, Access::ALL),
             [kind, major, minor, access] => (kind, major, minor, Access::parse(access)?),
             _ => return None,
         };
@@ -353,7 +370,7 @@ mod tests {
         assert!(!found.otherwise);
         assert_eq!(texts(found), ["c 1:3 rwm", "b 8:* r", "c 136:* rw"]);
         let nodes = parse(Some("docker"), &["/dev/a:b", "/dev/fuse:rw"]).unwrap().unwrap().nodes;
-        assert_eq!(nodes, [("/dev/a:b".into(), EVERY_ACCESS), ("/dev/fuse".into(), Access(6))]);
+        assert_eq!(nodes, [("/dev/a:b".into(), Access::ALL), ("/dev/fuse".into(), Access(6))]);
         assert_eq!(parse(None, &[]), Ok(None));
         for (word, allowed) in [
             (Some("some"), &[][..]),

@@ -88,7 +88,8 @@ fn of_hierarchy<'h>(
     (controllers, limits): (&[String], &Limits),
     made: &mut Vec<(&'h Hierarchy, PathBuf)>,
 ) -> Result<Group, Fault> {
-    let enabled: Vec<_> = controllers.iter().filter(|name| *name != "cgroup").cloned().collect();
+    let enabled = controllers.iter().filter(|name| sites::is_enabled(name, hierarchy.version)).cloned();
+    let enabled: Vec<_> = enabled.collect();
     let mut group = hierarchy.open(hierarchy.mount_root().unwrap_or(Path::new("/")))?;
     for name in path.components().filter_map(|part| if let Component::Normal(name) = part { Some(name) } else { None })
     {
@@ -105,9 +106,12 @@ fn of_hierarchy<'h>(
     }
     let mut settings: Vec<Setting> = Vec::new();
     for controller in controllers {
+        settings.extend(limits.reset_v1(controller).filter(|_| hierarchy.version == 1));
         settings.extend(limits.settings(controller, hierarchy.version)?);
     }
     settings.iter().try_for_each(|setting| ephemeral::apply(&group, setting))?;
+    let programs = controllers.iter().filter_map(|name| limits.programs(name));
+    programs.filter(|_| hierarchy.version == 2).try_for_each(|program| program.replace(&group))?;
     Ok(group)
 }
 

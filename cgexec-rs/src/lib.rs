@@ -29,6 +29,7 @@ pub mod manual;
 mod membership;
 mod net_rate;
 mod node_files;
+mod oci;
 pub mod options;
 mod parent;
 mod place;

@@ -1,5 +1,7 @@
 //! The options that set limits: one for each row of the table in `limits.rs`, whose notation the table also has.
 
+use std::path::PathBuf;
+
 use plumbing::command_line::ordinary::Ordinary;
 
 /// The options, with their values as they were written.
@@ -81,6 +83,9 @@ pub struct LimitOptions {
     /// Limit of a region of device memory: REGION=SIZE (repeatable)
     #[arg(long, value_name = "REGION=SIZE", help_heading = "More limits")]
     pub(crate) dmem_max: Vec<String>,
+    /// Take the limits from linux.resources of an OCI bundle, or of its config.json; other options come before it
+    #[arg(long, value_name = "BUNDLE", help_heading = "More limits")]
+    pub(crate) oci: Option<PathBuf>,
     /// Devices that the group may open and make: none, docker (what Docker allows), or all
     #[arg(long, value_name = "WORD", help_heading = "More limits")]
     pub(crate) devices: Option<String>,
@@ -150,7 +155,7 @@ mod tests {
             assert!(options.contains(&row.option), "--{} is not declared", row.option);
         }
         // These are no files.
-        const OTHERS: [&str; 4] = ["set", "devices", "device-allow", "net-rate"];
+        const OTHERS: [&str; 5] = ["set", "oci", "devices", "device-allow", "net-rate"];
         for option in options.iter().filter(|option| !OTHERS.contains(*option)) {
             assert!(ROWS.iter().any(|row| row.option == *option), "--{option} has no row");
         }

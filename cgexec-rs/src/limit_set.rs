@@ -1,6 +1,8 @@
 //! The limits that were asked for, and those that a group has already: which controllers they need, which writes set
 //! them, and the stricter ones of two sets.
 
+use std::path::PathBuf;
+
 use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::cgroup::group::Group;
@@ -11,6 +13,7 @@ use crate::device_rules::Devices;
 use crate::limit_options::LimitOptions;
 use crate::limits::{Kind, ROWS, Row, row_of, row_of_file};
 use crate::net_rate::NetRate;
+use crate::oci::{self, OfBundle};
 use crate::programs::Program;
 use crate::removal::files;
 use crate::setting::{self, Reads, Setting};
@@ -22,6 +25,8 @@ pub(crate) struct Limits {
     rows: Vec<(&'static Row, Value)>,
     /// `--set`: files, and what to write to them as it is.
     raw: Vec<(String, String)>,
+    /// `--oci`, whose limits are read when they are needed.
+    bundle: Option<PathBuf>,
     /// `--devices`, `--device-allow`
     devices: Option<Devices>,
     /// `--net-rate`
@@ -63,6 +68,7 @@ impl Limits {
                 None => limits.raw.push(raw(text)?),
             }
         }
+        limits.bundle = options.oci.clone();
         limits.devices = Devices::parse(options.devices.as_deref(), &options.device_allow)?;
         let rate = |text| {
             NetRate::parse(text)
@@ -99,7 +105,9 @@ impl Limits {
     /// Returns the option of the first limit.
     pub(crate) fn first(&self) -> Option<&'static str> {
         let row = self.rows.first().map(|(row, _)| row.option).or(self.raw.first().map(|_| "set"));
-        row.or(self.devices.as_ref().map(|_| "devices")).or(self.net_rate.map(|_| "net-rate"))
+        row.or(self.bundle.as_ref().map(|_| "oci"))
+            .or(self.devices.as_ref().map(|_| "devices"))
+            .or(self.net_rate.map(|_| "net-rate"))
     }
 
     /// Returns the amount of a limit by its option; `None` if it was not asked for, or is no amount.
@@ -126,8 +134,25 @@ impl Limits {
         controllers
     }
 
-    /// Finds the disks that paths mean.
+    /// Adds the limits of a bundle for which there is no option.
+    fn with_bundle(mut self, bundle: OfBundle) -> Limits {
+        let OfBundle { rows, raw, devices } = bundle;
+        let given = std::mem::take(&mut self.rows);
+        let is_given = |row: &Row| given.iter().any(|(known, _)| *known == row);
+        self.rows = rows.into_iter().filter(|(row, _)| !is_given(row)).collect();
+        self.rows.extend(given);
+        let place = |row: &Row| ROWS.iter().position(|known| known == row);
+        self.rows.sort_by_key(|(row, _)| place(row));
+        self.raw = [raw, self.raw].concat();
+        self.devices = self.devices.or(devices);
+        self
+    }
+
+    /// Reads the bundle, and finds the disks and devices that paths mean.
     pub(crate) fn resolved(mut self) -> Result<Limits, Fault> {
+        if let Some(bundle) = self.bundle.take() {
+            self = self.with_bundle(oci::read(&bundle)?);
+        }
         for (row, value) in &mut self.rows {
             if let (Kind::DeviceRates | Kind::DeviceWeight | Kind::DeviceTime, Value::Of { object, .. }) =
                 (row.kind, value)
@@ -217,7 +242,7 @@ impl Limits {
 }
 
 /// Reads `FILE=VALUE`.
-fn raw(text: &str) -> Result<(String, String), Fault> {
+pub(crate) fn raw(text: &str) -> Result<(String, String), Fault> {
     let wrong = |valid| Fault::usage(format!("invalid value '{text}' for '--set': {valid}"));
     let (file, value) = text.split_once('=').ok_or_else(|| wrong("expected FILE=VALUE such as memory.max=64M"))?;
     if NOT_SET.contains(&file) {
@@ -279,7 +304,9 @@ fn stricter(row: &Row, ours: &Value, theirs: &Value) -> Result<Value, Fault> {
         (Value::Limit(one), Value::Limit(other)) => {
             Value::Limit(if amount(one) <= amount(other) { *one } else { *other })
         }
-        (Value::Thousandths(one), Value::Thousandths(other)) => Value::Thousandths(*one.min(other)),
+        (Value::Thousandths(_) | Value::Quota(..), Value::Thousandths(other)) => {
+            if thousandths(ours).is_some_and(|one| one <= *other) { ours.clone() } else { theirs.clone() }
+        }
         (Value::Limit(Limit::Max), theirs) => theirs.clone(),
         (Value::Text(ours), Value::Text(theirs)) if row.kind == Kind::List => {
             match (Numbers::parse(ours), Numbers::parse(theirs)) {
@@ -305,6 +332,15 @@ fn stricter(row: &Row, ours: &Value, theirs: &Value) -> Result<Value, Fault> {
         }
         (ours, _) => ours.clone(),
     })
+}
+
+/// Returns CPU time in thousandths of one CPU; `None` without a limit.
+fn thousandths(value: &Value) -> Option<u64> {
+    match value {
+        Value::Thousandths(thousandths) => Some(*thousandths),
+        Value::Quota(Limit::Amount(quota), period) => quota.checked_mul(1000)?.checked_div(*period),
+        _ => None,
+    }
 }
 
 /// Returns `None` for a file that the group does not have.

@@ -7,6 +7,7 @@ use plumbing::Fault;
 use plumbing::command_line::units::Limit;
 
 use crate::limits::{Kind, Row, V1};
+use crate::oci::OF_BLKIO;
 use crate::value::{Numbers, Value};
 
 /// One write that sets a limit.
@@ -97,6 +98,7 @@ pub(crate) fn settings(
             vec![set(file, "-1".to_owned()).reading(Reads::Rounded(PAGE))]
         }
         (V1::File(file), Value::Of { object, numbers }) if row.kind == Kind::DeviceWeight => {
+            // This file has the range of v1, up to 1000.
             let number = numbers.first().map(|(_, limit)| word(*limit, "max")).unwrap_or_default();
             match object.as_str() {
                 "default" => vec![set(file, number)],
@@ -105,6 +107,7 @@ pub(crate) fn settings(
         }
         (V1::File(file), _) => vec![of_file(file, row, value)],
         (V1::Quota, value) => quota_v1(row, value),
+        (V1::Shares, Value::Shares(shares)) => vec![set("cpu.shares", shares.clamp(&2, &262_144).to_string())],
         (V1::Shares, Value::Number(weight)) => vec![set("cpu.shares", ((weight * 1024 + 50) / 100).max(2).to_string())],
         (V1::Sum, value) => sum(row, value, memory)?,
         (V1::Throttle, Value::Of { object, numbers }) => throttle(row, object, numbers),
@@ -128,6 +131,8 @@ fn of_file(file: &str, row: &Row, value: &Value) -> Setting {
             let (quota, period) = quota(*thousandths);
             set(format!("{quota} {period}"))
         }
+        (Value::Quota(quota, period), _) => set(format!("{} {period}", word(*quota, "max"))),
+        (Value::Shares(shares), _) => set(weight_of_shares(*shares).to_string()),
         (Value::Number(number), _) => set(number.to_string()),
         (Value::Text(text), Kind::List) => set(text.clone()).reading(Reads::List),
         (Value::Text(text), _) => set(text.clone()),
@@ -141,6 +146,7 @@ fn of_file(file: &str, row: &Row, value: &Value) -> Setting {
         (Value::Of { object, numbers }, kind) => {
             let pair = |(key, limit): &(String, Limit)| match key.as_str() {
                 "" => word(*limit, "max"),
+                OF_BLKIO => word(weight_of_blkio(*limit), "max"),
                 key => format!("{key}={}", word(*limit, "max")),
             };
             let words: Vec<_> = std::iter::once(object.clone()).chain(numbers.iter().map(pair)).collect();
@@ -175,6 +181,13 @@ fn quota_v1(row: &'static Row, value: &Value) -> Vec<Setting> {
                 Setting::new("cpu.cfs_quota_us", quota.to_string(), row.why),
             ]
         }
+        Value::Quota(quota, period) => {
+            let why = "the period to which the quota applies";
+            vec![
+                Setting::new("cpu.cfs_period_us", period.to_string(), why),
+                Setting::new("cpu.cfs_quota_us", word(*quota, "-1"), row.why),
+            ]
+        }
         _ => vec![Setting::new("cpu.cfs_quota_us", "-1", row.why)],
     }
 }
@@ -199,6 +212,29 @@ fn word(limit: Limit, unlimited: &str) -> String {
     match limit {
         Limit::Amount(amount) => amount.to_string(),
         Limit::Max => unlimited.to_owned(),
+    }
+}
+
+/// Converts shares of v1 to a weight of v2, as runc and crun do since 2025: the default stays the default, and the limits
+/// of one are those of the other.
+fn weight_of_shares(shares: u64) -> u64 {
+    match shares {
+        0..=2 => 1,
+        262_144.. => 10_000,
+        shares => {
+            let exponent = (shares as f64).log2();
+            let power = (exponent * exponent + 125.0 * exponent) / 612.0 - 7.0 / 34.0;
+            // A whole number must not become the next one by a rounding error.
+            (10_f64.powf(power) - 1e-6).ceil() as u64
+        }
+    }
+}
+
+/// Converts a weight of v1's disks, 10 to 1000, to one of v2, 1 to 10000.
+fn weight_of_blkio(weight: Limit) -> Limit {
+    match weight {
+        Limit::Amount(weight) => Limit::Amount(1 + weight.saturating_sub(10) * 9999 / 990),
+        Limit::Max => Limit::Max,
     }
 }
 
@@ -253,6 +289,14 @@ mod tests {
             let expected: Vec<_> = expected.iter().map(|(file, value)| ((*file).into(), (*value).into())).collect();
             assert_eq!(writes(option, text, version), expected, "{option} {text} v{version}");
         }
+    }
+
+    #[test]
+    fn shares_become_the_weights_of_other_runtimes() {
+        let weights = [2, 100, 256, 512, 1024, 2048, 10_000, 262_144].map(weight_of_shares);
+        assert_eq!(weights, [1, 17, 35, 59, 100, 174, 627, 10_000]);
+        let weights = [10, 500, 1000].map(|weight| weight_of_blkio(Limit::Amount(weight)));
+        assert_eq!(weights, [1, 4950, 10_000].map(Limit::Amount));
     }
 
     #[test]

@@ -63,7 +63,7 @@ const COUNTING_V2: [&str; 4] = ["memory", "pids", "cpu", "io"];
 /// Returns all directories to make, those with limits first.
 pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits, manner: Manner) -> Result<Vec<Site>, Fault> {
     let Manner { counting, leaf } = manner;
-    let limits = with_those_left(hierarchies, limits.clone().resolved()?, leaf)?;
+    let limits = with_those_left(hierarchies, limits.clone(), leaf)?;
     let mut needed: Vec<(&Hierarchy, Vec<String>)> = Vec::new();
     for controller in limits.controllers() {
         let hierarchy = hierarchy_of(hierarchies, &controller)?;
@@ -140,7 +140,7 @@ pub(crate) fn hierarchy_of<'h>(hierarchies: &'h Hierarchies, controller: &str) -
 
 /// Returns whether a hierarchy has a controller that its groups enable: some of what we call so are files of every
 /// group, or programs.
-fn is_enabled(controller: &str, version: u8) -> bool {
+pub(crate) fn is_enabled(controller: &str, version: u8) -> bool {
     !(controller == "cgroup" || version == 2 && matches!(controller, "devices" | "net"))
 }
 

@@ -14,6 +14,10 @@ pub(crate) enum Value {
     Limit(Limit),
     /// CPU time, in thousandths of one CPU.
     Thousandths(u64),
+    /// CPU time in a period, both in microseconds.
+    Quota(Limit, u64),
+    /// A share of the CPUs as v1 has it, 1024 by default.
+    Shares(u64),
     /// A plain number.
     Number(i64),
     /// A text that the kernel takes as it is.

@@ -6,6 +6,7 @@ pub mod leaf;
 pub mod libcgroup;
 pub mod limits;
 pub mod net_rate;
+pub mod oci;
 pub mod report;
 pub mod subjects;
 pub mod verbs;
@@ -19,6 +20,7 @@ pub const TOPICS: &[&[Row]] = &[
     limits::ROWS,
     devices::ROWS,
     net_rate::ROWS,
+    oci::ROWS,
     leaf::ROWS,
     libcgroup::ROWS,
     report::ROWS,

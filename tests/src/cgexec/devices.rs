@@ -83,11 +83,12 @@ pub const ROWS: &[Row] = &[
                  inside() {{ cgexec-rs -g $2:/devices-test -- bash -c \"$PROBE\"; }}
                  for d in '--devices none' '--device-allow c:1:3:r' '--devices docker' '--device-allow c:1:5' '--devices all'; do
                      cgexec-rs --cgroup /devices-test $d || exit 1; inside $d $G; done
+                 cgexec-rs --cgroup /devices-test --device-allow c:1:3:w -- bash -c \"$PROBE\"
                  rmdir $h/devices-test"
             )
         };
         let expected =
-            ["", "r/dev/null", "r/dev/null w/dev/null r/dev/zero r/dev/full mc1:3 mc1:11 mb7:99", "r/dev/zero", ALL];
+            ["", "r/dev/null", "r/dev/null w/dev/null r/dev/zero r/dev/full mc1:3 mc1:11 mb7:99", "r/dev/zero", ALL, "w/dev/null"];
         for is_v1 in versions(world) {
             let (place, group) = match (*is_v1, world.in_vm) {
                 (true, _) => ("/sys/fs/cgroup/devices", "devices"),

@@ -116,7 +116,11 @@ impl Members {
 
 /// Sends a signal to each process of the group; returns the first fault after all were tried.
 pub(crate) fn signal(members: &Members, signal: Signal, why: &str, deadline: Option<Instant>) -> Result<(), Fault> {
-    let Some(group) = members.listing() else { return Ok(()) };
+    members.listing().map_or(Ok(()), |group| signal_listed(group, signal, why, deadline))
+}
+
+/// Sends a signal to each process that a group lists; returns the first fault after all were tried.
+pub(crate) fn signal_listed(group: &Group, signal: Signal, why: &str, deadline: Option<Instant>) -> Result<(), Fault> {
     send_all(group, &members_of(group, deadline)?, (signal, why), deadline)
 }
 

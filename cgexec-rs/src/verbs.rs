@@ -19,7 +19,7 @@ use crate::ending::{self, Members};
 use crate::limit_set::Limits;
 use crate::refusal::explain;
 use crate::supervise::{open_events, wait_for};
-use crate::walk::too_late;
+use crate::walk::{Go, Step, too_late, walk};
 use crate::{ephemeral, removal, sites};
 
 /// What to do with a group.
@@ -105,11 +105,24 @@ fn freeze_v1(group: &Group, wanted: bool, deadline: Instant) -> Result<(), Fault
     poll_until(group, deadline, || Ok(group.read("freezer.state")? == state))
 }
 
+/// Thaws the groups inside that were frozen on their own: thawing the group does not thaw them.
+fn thaw_inner(freezer: &Group, deadline: Instant) -> Result<(), Fault> {
+    walk(freezer, Some(deadline), |step| {
+        if let Step::Down(group) = step
+            && group.read("freezer.self_freezing")? == "1"
+        {
+            group.write("freezer.state", "THAWED", "it was frozen on its own; v1's freezer")?;
+        }
+        Ok(Go::On)
+    })
+}
+
 fn kill(members: &Members, deadline: Instant) -> Result<(), Fault> {
     if let Some(freezer) = v1_freezer(members) {
         // What v1 has frozen dies only when it is thawed; with the signal pending, it does nothing else.
-        ending::signal(members, Signal::SIGKILL, "as --kill asks", Some(deadline))?;
+        ending::signal_listed(freezer, Signal::SIGKILL, "as --kill asks", Some(deadline))?;
         freeze_v1(freezer, false, deadline)?;
+        thaw_inner(freezer, deadline)?;
     }
     ending::kill(members, "as --kill asks", Some(deadline))?;
     for member in members.iter() {

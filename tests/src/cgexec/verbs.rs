@@ -50,6 +50,21 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("--kill ends what a group of v1's freezer inside the group has frozen", NEEDS, |world| {
+        let script = format!(
+            "{SHELL}{FILL}
+             d=$(point cgroup freezer)/verbs-inner; mkdir -p $d/a/b; fill $d/a/b 'exec sleep 86446'; pid=$!
+             for i in $(seq 200); do grep -q . $d/a/b/cgroup.procs && break; sleep 0.02; done
+             echo FROZEN >$d/a/b/freezer.state; until [ $(cat $d/a/b/freezer.state) = FROZEN ]; do sleep 0.02; done
+             # The control: a signal does not end it, nor does thawing the group.
+             kill -KILL $pid; cgexec-rs --cgroup /verbs-inner --thaw; grep -c ^$pid $d/a/b/cgroup.procs
+             cgexec-rs --cgroup /verbs-inner --kill --timeout 5s && wait $pid 2>/dev/null; echo $?
+             cgexec-rs --cgroup /verbs-inner --remove && ls -d $d 2>/dev/null || echo removed"
+        );
+        world.sh(&script).succeeds().stdout_is("1\n137\nremoved\n");
+    })
+    .root_only()
+    .host_only(),
     Row::new("limits are set and processes are moved in a group that exists", NEEDS, |world| {
         let script = format!(
             "{SHELL}{FILL}

@@ -57,6 +57,8 @@ words='
   def word: if explode | any(. < 32 or . == 127)
     then error("config.json has a control character in \(tojson)") else . end;
   def new(kind): any(.linux.namespaces[]?; .type == kind and .path == null);
+  def own(kinds): kinds | select(. as $kind | $all | new($kind)) | "--\(.)";
+  def network: if new("network") then "netns-rs", "exec", "--new", "--" else empty end;
   def map(option; ranges; $own):
     if ranges | length == 1 and .[0].size == 1 and .[0].hostID == $own
     then "--map-\(option)=\(ranges[0].containerID)"
@@ -74,7 +76,9 @@ words='
   (.linux.resources // {}) as $limits
   | [ $limits | to_entries[] | .key as $of
       | if .value | type == "object" then .value | to_entries[] | .key = "\($of).\(.key)" else . end
-      | select((.key | is_kept | not) and (.value | asks)) | .key | tojson ] as $others
+      | select((.key | is_kept | not) and (.value | asks))
+      # 1024 is the share that every group begins with.
+      | select(.key != "cpu.shares" or .value != 1024) | .key | tojson ] as $others
   | if $others != [] then error("nothing here keeps the limits \($others | join(", ")) of linux.resources") else . end
   | [ ($limits.memory.limit // empty | select(. > 0) | "--memory=\(.)"),
       # The specification counts memory and swap together here.
@@ -84,12 +88,15 @@ words='
        else empty end) ] as $limited
   | [ .linux.namespaces[]? | select(.path != null) | join ] as $joined
   | (if $limited != [] then "cgexec-rs", $limited[], "--" else empty end),
-    (if $joined != [] then "nsenter-rs", $joined[], "--no-fork", "--" else empty end),
-    (if new("network") and (new("user") | not) then "netns-rs", "exec", "--new", "--" else empty end),
-    "unshare-rs", "--fork",
-    (("user", "mount", "pid", "ipc", "uts", "cgroup", "time") | select(. as $kind | $all | new($kind)) | "--\(.)"),
-    (if new("network") and new("user") then "--net" else empty end),
+    (if $joined != [] then "nsenter-rs", $joined[], "--no-fork", "--preserve-fds=3", "--" else empty end),
+    (if new("user") then empty else network end),
+    "unshare-rs", "--fork", "--pid-file=\($pid_file)", own("user", "pid", "time"),
     (map("user"; .linux.uidMappings; $uid), map("group"; .linux.gidMappings; $gid)),
+    # The user namespace first: its root then owns the others, and the files that are made for the container.
+    (if new("user") then "--setuid=0", "--setgid=0", "--", network, "unshare-rs" else empty end),
+    own("mount", "ipc", "uts", "cgroup"),
+    # chroot-rs makes the mounts private, except those that the bundle shares with the host.
+    (if new("mount") then "--propagation=unchanged" else empty end),
     (if new("uts") and .hostname != null then "--hostname=\(.hostname)" else empty end)'
 
 create() {
@@ -102,17 +109,18 @@ create() {
     trap 'rm -rf "$dir"' EXIT
     mkfifo "$dir/start" "$dir/ready"
     echo "$bundle" >"$dir/bundle"
-    lines=$(jq -r --argjson uid "$(id -u)" --argjson gid "$(id -g)" ". as \$all | $words | word" "$bundle/config.json")
+    lines=$(jq -r --argjson uid "$(id -u)" --argjson gid "$(id -g)" --arg pid_file "$dir/pid" ". as \$all | $words | word" "$bundle/config.json")
     # One word a line becomes one argument each.
     IFS='
 '
     set -f
-    set -- $lines --pid-file "$dir/pid" -- chroot-rs --oci "$bundle" --ready-fd 3 --exec-fifo "$dir/start"
+    set -- $lines -- chroot-rs --oci "$bundle" --config-fd 4 --ready-fd 3 --block-fd 5
     unset IFS
-    # Its stdin is ours, which a shell in the background would not have by itself.
-    { "$@" 3>"$dir/ready" && code=0 || code=$?; [ ! -d "$dir" ] || echo "$code" >"$dir/exit_status"; } <&0 &
-    # An end of file in place of the line: the chain ended, and has said why.
-    read -r _ <"$dir/ready" || exit 1
+    # Its stdin is ours, which a shell in the background would not have by itself. What is in a directory of mode 700 is
+    # opened here: root of a user namespace may not search that directory.
+    { "$@" 3>"$dir/ready" 4<"$bundle/config.json" 5<>"$dir/start" && code=0 || code=$?; [ ! -d "$dir" ] || echo "$code" >"$dir/exit_status"; } <&0 &
+    # An end of file in place of the line: the chain ended, and has said why. Nothing may write here when this is removed.
+    read -r _ <"$dir/ready" || { wait "$!"; exit 1; }
     start_time "$(cat "$dir/pid")" >"$dir/start_time"
     rm "$dir/ready"
     trap - EXIT

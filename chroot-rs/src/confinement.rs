@@ -81,6 +81,9 @@ impl Confinement {
             securebits: self.more.securebits.as_ref().map(|bits| bits.0.clone()).unwrap_or_default(),
             landlock: self.more.landlock.wanted(),
             session_keyring: self.std,
+            own_pipes: self.std,
+            // A command that nohup(1) started, or a shell in the background, keeps what these ignore.
+            default_signals: false,
             unsetenv: self.more.unsetenv.iter().map(|name| Text::from(name.as_os_str())).collect(),
             setenv: self.variables(),
             env: (self.more.clear_env || self.std && !self.keep_env)

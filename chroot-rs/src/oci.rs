@@ -6,25 +6,26 @@
 //! after that.
 
 mod config;
+mod device;
 mod mounts;
 mod parse;
 mod process;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use plumbing::command_line::named_file;
 use plumbing::confinement::privilege::check_personality;
-use plumbing::kernel::look;
+use plumbing::kernel::{adopt, is_open, look};
 use plumbing::pipeline::record::Process;
 use plumbing::{Fault, narrate};
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::OFlags;
 
 use crate::devices;
-use crate::entry::{Absent, Attributes, Bind, Device, Entry, Propagation, PropagationKind, What};
+use crate::entry::{Absent, Attributes, Device, Entry, Propagation, PropagationKind, What};
 use crate::facts::Facts;
 use crate::identity::{Identity, IdentityRequest};
 use crate::mount_api;
@@ -54,12 +55,15 @@ pub(crate) struct Bundle {
 }
 
 impl Bundle {
-    /// Reads `config.json`.
-    pub(crate) fn read(directory: &Path) -> Result<Bundle, Fault> {
+    /// Reads `config.json` in the directory, or from a descriptor: a user namespace may have no right to search the directory.
+    pub(crate) fn read(directory: &Path, config: Option<RawFd>) -> Result<Bundle, Fault> {
         let path = directory.join("config.json");
         let shown = path.to_string_lossy();
         let goal = format!("read {shown}");
-        let text = named_file::read("--oci", &goal, &path)?;
+        let text = match config {
+            None => named_file::read("--oci", &goal, &path)?,
+            Some(fd) => named_file::read_open("--config-fd", &goal, inherited(fd)?, &format!("descriptor {fd}"))?,
+        };
         let directory = look(&goal, "getcwd()", || std::path::absolute(directory))?;
         let wrong = |wrong: String| Fault::new(format!("cannot use {shown}: {wrong}"));
         let (config, unknown) = parse::parse(&text).map_err(wrong)?;
@@ -147,7 +151,7 @@ impl Bundle {
             root: directory.join(config.root.path),
             read_only: config.root.readonly,
             steps,
-            devices: linux.devices.iter().map(device).collect::<Result<Vec<_>, _>>()?,
+            devices: linux.devices.iter().map(device::read).collect::<Result<Vec<_>, _>>()?,
             masked: within(&linux.masked_paths)?,
             restricted: within(&linux.readonly_paths)?,
             propagation,
@@ -192,7 +196,7 @@ impl Bundle {
             let is_link = |entry: &Entry| matches!(entry.what, What::Link(_));
             let ours = devices::nodes(facts.makes_devices, dev).into_iter();
             list.extend(ours.filter(|entry| !(is_link(entry) && is_replaced(entry))));
-            list.extend(named.iter().map(|(path, device)| node(facts, path, device)));
+            list.extend(named.iter().map(|(path, device)| device::entry(facts, path, device)));
         }
         let masked = What::Mask(Absent::PassOver);
         let restricted = What::Restrict(Attributes::MOUNT_ATTR_RDONLY, Absent::PassOver);
@@ -228,37 +232,17 @@ fn begins_as(root: Option<Propagation>) -> PropagationKind {
     if is_slave { PropagationKind::Slave } else { PropagationKind::Private }
 }
 
+/// Takes a descriptor that the caller passed.
+fn inherited(fd: RawFd) -> Result<OwnedFd, Fault> {
+    if is_open(fd) {
+        return Ok(adopt(fd));
+    }
+    Err(Fault::usage(format!("invalid value '{fd}' for '--config-fd': descriptor {fd} is not open")))
+}
+
 /// Refuses an unsupported member: a restriction must not be silently left out.
 fn refuse(name: &str, is_there: bool) -> Result<(), String> {
     if is_there { Err(format!("{name} is not supported")) } else { Ok(()) }
-}
-
-fn device(device: &config::Device) -> Result<(PathBuf, Device), String> {
-    let kind = match device.kind.as_str() {
-        "c" | "u" => FileType::CharacterDevice,
-        "b" => FileType::BlockDevice,
-        "p" => FileType::Fifo,
-        other => return Err(format!("unknown device type {other:?}")),
-    };
-    let config::Device { major, minor, .. } = *device;
-    let mode = match device.file_mode.unwrap_or(0o666) {
-        mode @ ..=0o7777 => mode,
-        // Some engines copy the whole mode of a device of the host.
-        mode if FileType::from_raw_mode(mode) == kind && mode & !0o177_777 == 0 => mode & 0o7777,
-        mode => return Err(format!("the fileMode {mode} of its device {:?} is not a mode of it", device.path)),
-    };
-    let owner = (device.uid, device.gid);
-    Ok((place(device.path.as_os_str())?, Device { kind, major, minor, mode, owner }))
-}
-
-fn node(facts: &Facts, path: &Path, device: &Device) -> Entry {
-    let why = "one of the bundle's devices; mknod(2)";
-    if facts.makes_devices || device.kind == FileType::Fifo {
-        Entry::new(path, What::Device(*device), why)
-    } else {
-        let bind = Bind { source: path.to_owned(), ..Bind::device("null", (device.major, device.minor)) };
-        Entry::new(path, What::Bind(bind), "no device can be made in a user namespace, so the host's is bound")
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use plumbing::process::mountinfo::{self, Mount};
 use plumbing::process::namespace::Kind;
 use plumbing::process::target::is_in_first_namespace;
 use plumbing::{Fault, narrate};
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 
 use crate::entry::{Bind, Entry, PropagationKind, What, quoted, shown};
 use crate::mount_api;
@@ -38,6 +38,11 @@ pub(crate) fn clone_all(entries: &[Entry]) -> Result<Peers, Fault> {
 fn report_without_peers(goal: &str, bind: &Bind, target: &Path, kind: PropagationKind) -> Result<(), Fault> {
     let text = format!("openat(AT_FDCWD, {}, O_PATH)", quoted(&bind.source));
     let source = look(goal, text, || openat(CWD, &bind.source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()))?;
+    // Engines ask for it for each device, but below a file nothing is mounted.
+    let kind_of_file = look(goal, "fstat(fd)", || fstat(&source)).map(|stat| FileType::from_raw_mode(stat.st_mode))?;
+    if kind_of_file != FileType::Directory {
+        return Ok(());
+    }
     let id = mount_id_of(goal, source.as_fd())?;
     let mounts = mountinfo::own()?;
     let Some(mount) = mounts.iter().find(|mount| mount.id == id) else { return Ok(()) };

@@ -163,7 +163,7 @@ impl Container {
         refuse_directories([rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()])?;
         // Before the mount namespace is left, because the caller's /dev is needed.
         let leads_session = if specification.is_container() {
-            session::replace_null().and_then(|()| session::leave(false))?
+            session::replace_null().and_then(|()| session::leave(specification.leads_session()))?
         } else {
             false
         };
@@ -251,10 +251,6 @@ fn fill(
     host: &Host,
 ) -> Result<Built, Fault> {
     let mounts = populate::make(root, entries, peers)?;
-    if let Some(propagation) = specification.final_propagation() {
-        let why = "the bundle's rootfsPropagation; mount_namespaces(7)";
-        mount_api::propagate("set the root's propagation", root.as_fd(), propagation, why)?;
-    }
     // Before the root becomes read-only.
     specification.working_directory().map_or(Ok(()), |directory| root.make_missing(directory))?;
     let identity = specification.identity().look_up(root, &host.accounts)?;
@@ -273,7 +269,12 @@ fn enter(root: &InRoot, specification: &Specification, leave: Leave) -> Result<(
         root::seal(root)?;
     }
     match leave {
-        Leave::ByPivot => pivot_root::pivot(root),
-        Leave::ByChroot => switch_root::switch_root(root, specification.source()),
+        Leave::ByPivot => pivot_root::pivot(root)?,
+        Leave::ByChroot => switch_root::switch_root(root, specification.source())?,
     }
+    // Only now: pivot_root(2) refuses a shared root.
+    specification.final_propagation().map_or(Ok(()), |propagation| {
+        let why = "the bundle's rootfsPropagation; mount_namespaces(7)";
+        mount_api::propagate("set the root's propagation", root.as_fd(), propagation, why)
+    })
 }

@@ -129,7 +129,7 @@ fn action(options: Options, named: Named, command: Vec<OsString>) -> Result<Acti
             let (std, read_only) = (options.std, options.root.read_only);
             UnreadBy::Options(Box::new(ByOptions { source, std, read_only, identity, confinement }))
         }
-        Named::Bundle(directory) => UnreadBy::Bundle(directory),
+        Named::Bundle(directory) => UnreadBy::Bundle(directory, options.root.config_fd),
         Named::Present => {
             let preserve_fds = options.preserve_fds;
             let confined = Confined { identity, confinement, preserve_fds, gates, command };

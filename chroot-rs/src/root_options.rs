@@ -150,6 +150,9 @@ pub(crate) struct RootOptions {
     /// Use the root, the mounts and the process of BUNDLE/config.json (OCI bundle); no NEWROOT
     #[arg(long, value_name = "BUNDLE", help_heading = "Container root", group = "made", conflicts_with_all = OF_A_BUNDLE)]
     pub(crate) oci: Option<PathBuf>,
+    /// Read the bundle's config.json from descriptor FD (needs --oci)
+    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(3..), requires = "oci", help_heading = "Container root")]
+    pub(crate) config_fd: Option<i32>,
     /// Use pivot_root(2) in a new mount namespace; implied by --std and all mount options
     #[arg(long, help_heading = "Container root")]
     pub(crate) pivot: bool,

@@ -2,6 +2,7 @@
 //! the files that either of them names.
 
 use std::ffi::OsString;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
@@ -29,8 +30,8 @@ pub(crate) struct Unread {
 #[derive(Debug)]
 pub(crate) enum UnreadBy {
     Options(Box<ByOptions>),
-    /// `--oci`: the directory of a bundle.
-    Bundle(PathBuf),
+    /// `--oci`: the directory of a bundle; `--config-fd`: the descriptor of its `config.json`.
+    Bundle(PathBuf, Option<RawFd>),
 }
 
 /// A specification by options.
@@ -67,8 +68,8 @@ impl Unread {
                 options.confinement.read_files()?;
                 Ok(Specification { source: options.source.clone(), by: By::Options(ByOptions::clone(options)), mounts })
             }
-            UnreadBy::Bundle(directory) => {
-                let bundle = Bundle::read(directory)?;
+            UnreadBy::Bundle(directory, config) => {
+                let bundle = Bundle::read(directory, *config)?;
                 Ok(Specification { source: bundle.source(), by: By::Bundle(bundle), mounts })
             }
         }
@@ -94,6 +95,12 @@ impl Specification {
             By::Options(options) => options.std,
             By::Bundle(_) => true,
         }
+    }
+
+    /// Reports whether the command leaves the caller's session also where it sees the processes of that session, as under
+    /// other runtimes.
+    pub(crate) fn leads_session(&self) -> bool {
+        matches!(self.by, By::Bundle(_))
     }
 
     pub(crate) fn is_read_only(&self) -> bool {

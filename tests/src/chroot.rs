@@ -5,6 +5,7 @@ pub mod as_written;
 pub mod audit;
 pub mod bundles;
 pub mod copy_up;
+pub mod engines;
 pub mod hostile_roots;
 pub mod keep_root;
 pub mod landlock;
@@ -45,4 +46,5 @@ pub const HOST_TOPICS: &[&[Row]] = &[
     promises::ROWS,
     bundles::ROWS,
     copy_up::ROWS,
+    engines::ROWS,
 ];

@@ -112,6 +112,8 @@ impl Wanted {
             rlimits: self.rlimits.clone(),
             umask: self.user.umask,
             session_keyring: true,
+            own_pipes: true,
+            default_signals: true,
             new_session: false,
             oom_score_adj: self.oom_score_adj,
             scheduler: self.scheduler.clone(),

@@ -31,7 +31,7 @@ fn container(words: &[&str]) -> Container {
 fn source(root: &Unread) -> Option<&Source> {
     match &root.by {
         UnreadBy::Options(options) => Some(&options.source),
-        UnreadBy::Bundle(_) => None,
+        UnreadBy::Bundle(..) => None,
     }
 }
 
@@ -68,7 +68,7 @@ fn a_double_dash_may_precede_the_command() {
 #[test]
 fn a_bundle_takes_no_new_root() {
     let container = container(&["--oci", "/bundle", "--bind", "/a:/b", "--exec-fifo", "/f", "--", "ls"]);
-    assert!(matches!(container.root.by, UnreadBy::Bundle(directory) if directory == Path::new("/bundle")));
+    assert!(matches!(container.root.by, UnreadBy::Bundle(directory, None) if directory == Path::new("/bundle")));
     assert_eq!((container.root.mounts.len(), container.command), (1, vec!["ls".into()]));
     assert_eq!(container.gates.fifo, Some("/f".into()));
 }

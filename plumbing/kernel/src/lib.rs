@@ -21,7 +21,7 @@ pub use nsfs::{namespace_by_id, namespace_id, namespace_owner, socket_namespace}
 pub use pty::{give_up_terminal, signal_foreground};
 pub use scheduling::{Scheduling, ioprio_set, personality, sched_setattr};
 pub use seccomp::set_seccomp_filter;
-pub use signals::{block_every_signal, kill_by_number, set_disposition};
+pub use signals::{block_every_signal, kill_by_number, reset_signals, set_disposition};
 pub use startup::{Argv, arguments, auxiliary, environ, exit_now, forget_environment, keep_arguments};
 pub use tracing::{seccomp_filter_of, seccomp_flags_of};
 pub use trial::attempt;

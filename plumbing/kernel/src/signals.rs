@@ -31,6 +31,27 @@ pub fn set_disposition(signal: Signal, ignore: bool) -> Result<bool, Errno> {
     unsafe { sigaction(signal, &action) }.map(|before| matches!(before.handler(), SigHandler::SigIgn))
 }
 
+/// Gives every signal but `kept` its default disposition, also the real-time signals.
+pub fn reset_signals(kept: Signal) -> Result<(), Errno> {
+    // A `struct sigaction` of the kernel: handler SIG_DFL, no flags, no restorer, an empty mask.
+    let default = [0u64; 4];
+    let fixed = [Signal::SIGKILL, Signal::SIGSTOP, kept].map(|signal| signal as i32);
+    for number in (1..=64).filter(|number| !fixed.contains(number)) {
+        // SAFETY: `default` outlives the call and is as large as the kernel's structure; the null pointer requests no result.
+        let answer = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            )
+        };
+        Errno::result(answer)?;
+    }
+    Ok(())
+}
+
 /// Calls `kill(2)` with a bare number: the real-time signals have no names.
 pub fn kill_by_number(pid: i32, signal: i32) -> Result<(), Errno> {
     // SAFETY: two integers.

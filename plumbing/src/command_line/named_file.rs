@@ -4,7 +4,7 @@
 //! `open(2)`, `fifo(7)`.
 
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_setfl, fstat, fstatfs, major, minor, openat};
@@ -16,7 +16,7 @@ use crate::kernel::{look, own};
 /// Far more than any configuration, profile or environment needs.
 const LIMIT: u64 = 16 << 20;
 /// `PIPEFS_MAGIC` of <linux/magic.h>: what pipe(2) makes, as opposed to a FIFO that has a name.
-const PIPEFS: i64 = 0x5049_5045;
+pub(crate) const PIPEFS: i64 = 0x5049_5045;
 
 /// Reads the file that `option` names. `goal` completes "cannot …".
 ///
@@ -27,6 +27,11 @@ pub fn read(option: &str, goal: &str, path: &Path) -> Result<Vec<u8>, Fault> {
     let file = look(goal, format!("openat(AT_FDCWD, {shown:?}, O_RDONLY|O_NONBLOCK)"), || {
         openat(CWD, path, flags, Mode::empty())
     })?;
+    read_open(option, goal, file, &shown)
+}
+
+/// Reads a file that the caller opened, from where it is now; `shown` names it in errors.
+pub fn read_open(option: &str, goal: &str, file: OwnedFd, shown: &str) -> Result<Vec<u8>, Fault> {
     let kind = look(goal, "fstat(fd)", || kind_of(&file))?;
     let refused = |why: &str| {
         Fault::new(format!("cannot {goal}: {why}"))

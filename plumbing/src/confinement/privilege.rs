@@ -11,6 +11,7 @@ pub mod landlock;
 pub mod likeness;
 mod limits;
 mod oom;
+mod pipes;
 mod remnant;
 mod scheduling;
 mod securebits;
@@ -28,7 +29,7 @@ use crate::fault::IntoErrno;
 use crate::kernel::{call, look, own};
 use crate::pipeline::record::{IoPriority, Landlock, Process, ResourceLimit, Scheduler};
 use crate::process::environment::Environment;
-use crate::process::exposure;
+use crate::process::{exposure, inherited};
 use crate::text::Text;
 pub use capabilities::{
     DEFAULT_CAPABILITIES, DOCKER_CAPABILITIES, PODMAN_CAPABILITIES, bounding, capability_names, capability_set,
@@ -80,20 +81,13 @@ impl Process {
             Err(fault) if !may_retry(&fault) => return Err(fault),
             entered => entered.is_ok(),
         };
-        identity::change(self.uid, self.gid, self.groups.as_deref())?;
-        exposure::stay_hidden()?;
-        if self.session_keyring {
-            // Only now, so that the keyring belongs to the user of the command.
-            keyring::renew()?;
-        }
+        self.change_identity()?;
         if late.is_empty() {
             wanted.take()?
         } else {
             wanted.take_before(securebits | keep)?
         }
-        if self.new_session {
-            new_session()?;
-        }
+        self.leave_caller()?;
         self.umask.map_or(Ok(()), umask::set)?;
         // The other way round where a file server trusts only the user.
         self.cwd.as_ref().filter(|_| !is_entered).map_or(Ok(()), change_directory)?;
@@ -104,6 +98,24 @@ impl Process {
         }
         last()?;
         if self.no_new_privs { self.filter(most) } else { Ok(()) }
+    }
+
+    fn change_identity(&self) -> Result<(), Fault> {
+        if self.own_pipes {
+            self.uid.map_or(Ok(()), pipes::give)?;
+        }
+        identity::change(self.uid, self.gid, self.groups.as_deref())?;
+        exposure::stay_hidden()?;
+        // Only now, so that the keyring belongs to the user of the command.
+        if self.session_keyring { keyring::renew() } else { Ok(()) }
+    }
+
+    /// Leaves the caller's session, and the signals that it ignores.
+    fn leave_caller(&self) -> Result<(), Fault> {
+        if self.new_session {
+            new_session()?;
+        }
+        if self.default_signals { inherited::reset_signals() } else { Ok(()) }
     }
 
     /// Sets how the kernel runs the command, with the rights that it may not have.

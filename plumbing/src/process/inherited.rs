@@ -62,3 +62,12 @@ pub fn hand_on() {
         plumbing_kernel::close(fd).ok();
     }
 }
+
+/// Makes the default the disposition of every signal for the next program, whatever our caller ignored. SIGPIPE stays
+/// ignored until [`hand_on`].
+pub fn reset_signals() -> Result<(), Fault> {
+    INHERITED.fetch_and(!(SIGPIPE_IGNORED | SIGCHLD_IGNORED), Ordering::Relaxed);
+    kernel::own("reset the signals that the caller ignores", "rt_sigaction(1 to 64, SIG_DFL)", || {
+        plumbing_kernel::reset_signals(Signal::SIGPIPE)
+    })
+}

@@ -1,6 +1,9 @@
 //! Bundles as engines write them: null and empty lists, members of newer versions, capabilities that are not there,
 //! working directories and mount points that the root lacks or that are behind links, devices under names of our own links.
 
+use std::fs;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::chroot::oci::{bundle, within};
@@ -142,13 +145,13 @@ pub const ROWS: &[Row] = &[
             ("/../../srv/above", "", "/srv/above"),
         ];
         let at = bundle(world, "bundle-links", json!(["/bin/true"]), |_| {});
-        let config: Value = serde_json::from_slice(&std::fs::read(at.join("config.json")).expect("read")).expect("JSON");
+        let config: Value = serde_json::from_slice(&fs::read(at.join("config.json")).expect("read")).expect("JSON");
         for (destination, prepare, seen) in targets {
             let mut config = config.clone();
             let mount = json!({"destination": destination, "type": "bind", "source": "data/file", "options": ["bind"]});
             config["mounts"].as_array_mut().expect("a list").push(mount);
             config["process"]["args"] = json!(["/bin/cat", seen]);
-            std::fs::write(at.join("config.json"), config.to_string()).expect("write");
+            fs::write(at.join("config.json"), config.to_string()).expect("write");
             let line = format!("R=$B/rootfs; rm -rf $R/etc/resolv.conf $R/a; {prepare}\nunshare-rs $OWN --mount --pid --ipc --net --fork -- chroot-rs --oci $B && ls -d /none-of-the-host $B/none 2>/dev/null");
             with_own(world, &line, &at).stdout_is("hi\n");
         }
@@ -166,9 +169,9 @@ pub const ROWS: &[Row] = &[
             assert_eq!(world.sh(now).stdout, before);
             // In the host's namespace nothing is written; should it be, it is the value that the host has.
             let path = at.join("config.json");
-            let mut config: Value = serde_json::from_slice(&std::fs::read(&path).expect("read")).expect("JSON");
+            let mut config: Value = serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
             config["linux"]["sysctl"] = json!({"net.ipv4.ip_default_ttl": before.lines().next().expect("a line")});
-            std::fs::write(&path, config.to_string()).expect("write");
+            fs::write(&path, config.to_string()).expect("write");
             let line = "unshare-rs $OWN --mount --pid --ipc --uts --fork -- chroot-rs";
             let outcome = with_own(world, &format!("{line} --oci $B"), &at).succeeds();
             outcome.stderr_has(
@@ -177,9 +180,9 @@ pub const ROWS: &[Row] = &[
             );
             with_own(world, &format!("{line} --strict --oci $B"), &at).fails_with(125);
             for name in ["kernel.core_pattern", "net.ipv4.../../../kernel/core_pattern", "net//..//kernel.core_pattern"] {
-            let mut config: Value = serde_json::from_slice(&std::fs::read(at.join("config.json")).expect("read")).expect("JSON");
+            let mut config: Value = serde_json::from_slice(&fs::read(at.join("config.json")).expect("read")).expect("JSON");
             config["linux"]["sysctl"] = json!({name: "x"});
-            std::fs::write(at.join("config.json"), config.to_string()).expect("write");
+            fs::write(at.join("config.json"), config.to_string()).expect("write");
             run(world, "chroot-rs --oci $B", &at).fails_with(125);
         }
     })
@@ -191,6 +194,75 @@ pub const ROWS: &[Row] = &[
         run(world, "chroot-rs --oci $B", &at).succeeds().stderr_has("warning: cannot run the hooks prestart of ").stderr_has(warning);
         run(world, "chroot-rs --strict --oci $B", &at).fails_with(125);
     }),
+    Row::new("the command of a bundle gets no signal that its caller ignores, in the chain and in the pipe", NEEDS, |world| {
+        let look = "/bin/grep SigIgn /proc/self/status";
+        let at = bundle(world, "bundle-signals", json!(["/bin/grep", "SigIgn", "/proc/self/status"]), |_| {});
+        let ignore = "trap '' HUP INT QUIT PIPE USR1 CHLD RTMIN+3";
+        let none = "SigIgn:\t0000000000000000\n";
+        let chain = "unshare-rs $OWN --mount --pid --ipc --net --fork -- chroot-rs";
+        with_own(world, &format!("{ignore}; {chain} --oci $B"), &at).succeeds().stdout_is(none);
+        let pipe = format!(
+            "{ignore}; unshare-rs --hold --ttl 60 $OWN --mount --pid --ipc --net | chroot-rs --pipe --oci $B | nsenter-rs --pipe --rm -- {look}"
+        );
+        with_own(world, &pipe, &at).succeeds().stdout_is(none);
+        // The control: other commands keep them, as after nohup(1).
+        let kept = with_own(world, &format!("{ignore}; {chain} --std $ROOT -- {look}"), &at).succeeds();
+        assert!(kept.stdout.starts_with("SigIgn:") && kept.stdout != none, "{kept}");
+    })
+    .host_only(),
+    Row::new("a container's user can open the pipes that the command got, and owns nothing else of the caller's", NEEDS, |world| {
+        let write = "echo out >/dev/stdout; echo err >/dev/stderr; stat -L -c %u /proc/self/fd/1";
+        let at = bundle(world, "bundle-pipes", json!(["/bin/sh", "-c", write]), |config| {
+            config["process"]["user"] = json!({"uid": 1000, "gid": 1000});
+        });
+        let own = "unshare-rs --mount --pid --ipc --net --fork -- chroot-rs";
+        for line in ["--oci $B".to_owned(), format!("--std --user 1000:1000 $ROOT -- sh -c '{write}'")] {
+            run_alone(world, &format!("{own} {line} 2>&1 | grep -v warning"), &at).succeeds().stdout_is("out\nerr\n1000\n");
+            // A file stays the caller's.
+            run_alone(world, &format!("{own} {line} >$B/log 2>&1; stat -c %u $B/log; tail -n 1 $B/log"), &at).stdout_is("0\n0\n");
+        }
+        let pipe = format!(
+            "unshare-rs --hold --ttl 60 --mount --pid --ipc --net | chroot-rs --pipe --oci $B | nsenter-rs --pipe --rm -- sh -c '{write}' 2>&1 | cat"
+        );
+        run_alone(world, &pipe, &at).succeeds().stdout_is("out\nerr\n1000\n");
+        // The control: the pipe belongs to the caller, whose user the command is not.
+        let plain = format!("chroot-rs --user 1000:1000 --bind /dev:/dev --bind /proc:/proc $B/rootfs sh -c '{write}' 2>&1 | cat");
+        run_alone(world, &plain, &at).stdout_has("/dev/stdout: Permission denied");
+    })
+    .root_only()
+    .host_only(),
+    Row::new("the command of a bundle leads its own session also in the host's pid namespace", NEEDS, |world| {
+        let look = "set -- $(sed 's/.*) //' /proc/$$/stat); [ $3 $4 = \"$$ $$\" ] && echo own || echo shared";
+        let look = look.replace("[ $3 $4", "[ \"$3 $4\"");
+        let at = bundle(world, "bundle-session", json!(["/bin/sh", "-c", look]), |_| {});
+        let line = "unshare-rs $OWN --mount --ipc --net --fork -- chroot-rs";
+        with_own(world, &format!("{line} --oci $B"), &at).succeeds().stdout_is("own\n");
+        // The control: a command that is not a bundle's stays where the keys of the caller's terminal reach it.
+        fs::write(at.join("look"), &look).expect("a script");
+        with_own(world, &format!("{line} --std --bind $B:/mnt $ROOT -- sh /mnt/look"), &at).succeeds().stdout_is("shared\n");
+    })
+    .root_only()
+    .host_only(),
+    Row::new("config.json can be in a directory that root of the user namespace may not search", NEEDS, |world| {
+        let at = bundle(world, "bundle-closed", json!(["/bin/cat", "/data/file", "/proc/self/uid_map"]), |_| {});
+        let mut config: Value = serde_json::from_slice(&fs::read(at.join("config.json")).expect("read")).expect("JSON");
+        config["root"]["path"] = json!(at.join("rootfs"));
+        config["mounts"][5]["source"] = json!(at.join("data"));
+        let close = "chown -R 100000:100000 $B/rootfs; mkdir -m 700 $B/closed; mv $B/config.json $B/closed";
+        fs::write(at.join("config.json"), config.to_string()).expect("write");
+        run_alone(world, close, &at).succeeds();
+        let line = "unshare-rs --map-users 0:100000:65536 --map-groups 0:100000:65536 --setuid 0 --setgid 0 --mount --pid --ipc --net --fork -- \
+                    chroot-rs --oci $B/closed";
+        let map = "         0     100000      65536\n";
+        run_alone(world, &format!("{line} --config-fd 3 3<$B/closed/config.json"), &at).succeeds().stdout_is(&format!("hi\n{map}"));
+        // The control: the path cannot be used there.
+        run_alone(world, line, &at).fails_with(125).stderr_has("config.json\", O_RDONLY|O_NONBLOCK): EACCES");
+        run_alone(world, "chroot-rs --oci $B/closed --config-fd 9", &at).fails_with(125).stderr_has("descriptor 9 is not open");
+        run_alone(world, "chroot-rs --oci $B/closed --config-fd 3 3<$B", &at).fails_with(125).stderr_has("it is a directory");
+        run_alone(world, "chroot-rs --config-fd 3 / true 3<$B/closed/config.json", &at).fails_with(125).stderr_has("--oci");
+    })
+    .root_only()
+    .host_only(),
     Row::new("a device of a bundle may have the name of a link of ours, and /dev/ptmx stays the container's own", NEEDS, |world| {
         let look = json!(["/bin/sh", "-c", "readlink /dev/ptmx; stat -c %F /dev/core /dev/fuse /dev/stdin; ls /dev/pts/ptmx"]);
         let at = bundle(world, "bundle-ptmx", look, |config| {
@@ -207,12 +279,17 @@ pub const ROWS: &[Row] = &[
     .host_only(),
 ];
 
+/// Runs a line as it is.
+fn run_alone(world: &World, line: &str, at: &Path) -> Outcome {
+    within(world, line, at).run()
+}
+
 /// Runs a line in the namespaces of a container.
-fn run(world: &World, line: &str, at: &std::path::Path) -> Outcome {
+fn run(world: &World, line: &str, at: &Path) -> Outcome {
     with_own(world, &format!("unshare-rs $OWN --mount --pid --ipc --net --uts --fork -- {line}"), at)
 }
 
 /// Runs a line in which $OWN is replaced by the options that make the caller root.
-pub fn with_own(world: &World, line: &str, at: &std::path::Path) -> Outcome {
+pub fn with_own(world: &World, line: &str, at: &Path) -> Outcome {
     within(world, &line.replace("$OWN", world.as_root()), at).run()
 }

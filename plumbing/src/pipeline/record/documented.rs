@@ -143,6 +143,8 @@ fn process() -> Process {
         securebits: vec![String::new()],
         landlock: Some(landlock()),
         session_keyring: true,
+        own_pipes: true,
+        default_signals: true,
         env: Some(Vec::new()),
         unsetenv: vec!["A".into()],
         setenv: vec!["A=b".into()],

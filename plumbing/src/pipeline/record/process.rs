@@ -75,6 +75,12 @@ pub struct Process {
     /// Whether the command gets an empty session keyring instead of the caller's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub session_keyring: bool,
+    /// Whether the command's user becomes the owner of the pipes at stdin, stdout and stderr.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_pipes: bool,
+    /// Whether the signals that the caller ignores have their default effect on the command.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub default_signals: bool,
     /// The whole environment, as `NAME=VALUE`, except TERM, which is taken from the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub env: Option<Vec<Text>>,

@@ -13,9 +13,11 @@ use plumbing::{Fault, narrate};
 use rustix::fs::{AtFlags, Gid, Mode, Uid, chmodat, chownat};
 
 use super::spec::{is_missing, may, offers};
+use crate::ephemeral;
 use crate::existing::Existing;
 use crate::refusal::explain;
 use crate::removal::files;
+use crate::sites::{is_cpuset_v1, same_cpus};
 
 /// A command line of cgcreate.
 #[derive(Debug)]
@@ -154,7 +156,9 @@ fn make(hierarchy: &Hierarchy, controllers: &[String], path: &Path, made: &mut V
             Err(fault) if is_missing(&fault) => {
                 let inner = group.make(name.as_os_str(), "a group of this name, as cgcreate asks");
                 let inner = inner.map_err(|fault| explain(fault, &group, "."))?;
+                let settings = if is_cpuset_v1(hierarchy) { same_cpus(&group, &[])? } else { Vec::new() };
                 made.push((group, name.as_os_str().to_owned()));
+                settings.iter().try_for_each(|setting| ephemeral::apply(&inner, setting))?;
                 inner
             }
             opened => opened?,

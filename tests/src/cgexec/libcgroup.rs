@@ -134,13 +134,14 @@ pub const ROWS: &[Row] = &[
              [ \"$(lssubsys -m pids)\" = \"pids $p\" ] && lssubsys -a | grep -c '^pids$\\|^memory$'; cgget -m
              cgset --copy-from libcg-none libcg-b; echo $?
              cgsnapshot -s pids | sed -n '/^group libcg-b {{/,/^}}/p'
+             cgcreate -g cpuset:libcg-c/d && cgexec -g cpuset:libcg-c/d grep -c cpuset:.*/libcg-c/d /proc/self/cgroup; cgdelete -r cpuset:libcg-c
              cgcreate -g pids:libcg-x -g nosuch:libcg-x; echo $? $(ls -d $p/libcg-x 2>/dev/null)
              cgset -r nodot=1 libcg-b; echo $?; cgcreate -a nosuchuser:bin -g pids:libcg-x; echo $?; cgget -g pids libcg-none; echo $?
              cgxget -2 -r memory.max libcg-b; cgxset -2 -r cpu.weight=200 -i libcg-none; echo $?
              cgdelete -r pids,memory:libcg-b; echo $? $(ls -d $p/libcg-b $m/libcg-b 2>/dev/null)"
         );
         world.sh(&script).stdout_is(
-            "9\n9\n2\nHybrid mode (Cgroup v1/v2).\n82\ngroup libcg-b {\n\tpids {\n\t\tpids.max=\"9\";\n\t}\n}\n84\n129\n91\n82\n\
+            "9\n9\n2\nHybrid mode (Cgroup v1/v2).\n82\ngroup libcg-b {\n\tpids {\n\t\tpids.max=\"9\";\n\t}\n}\n1\n84\n129\n91\n82\n\
              libcg-b:\nmemory.max: max\n\n82\n0\n",
         );
     })

@@ -15,9 +15,10 @@ use crate::link::Link;
 use crate::lock::Lock;
 use crate::netlink::Netlink;
 use crate::nftables::{Family, Known, Nftables, Table};
+use crate::restored::Setting;
 use crate::settings::Settings;
 use crate::survey::Survey;
-use crate::{fence, forwarding, guard, link, nat};
+use crate::{fence, forwarding, guard, link, nat, restored};
 
 /// The objects that are left.
 #[derive(Default)]
@@ -29,6 +30,8 @@ pub struct Leftovers {
     /// The interfaces that were opened for containers that are gone.
     opened: Vec<(Link, forwarding::Family)>,
     bridges: Vec<Link>,
+    /// The settings of bridges that stay.
+    settings: Vec<Setting>,
     /// The tables that exist.
     there: Vec<Known>,
 }
@@ -47,7 +50,7 @@ enum Fence {
 /// One object that is left, as `gc` reports it.
 #[derive(Debug, Serialize)]
 pub struct Item {
-    /// `veth`, `table`, `forwarding` or `bridge`.
+    /// `veth`, `table`, `forwarding`, `setting` or `bridge`.
     pub kind: &'static str,
     /// Its name, or that of its interface.
     pub name: String,
@@ -69,6 +72,7 @@ impl Leftovers {
         let abandoned = survey.take_abandoned()?;
         let mut left = Leftovers { abandoned, ..Leftovers::default() };
         left.bridges = survey.idle_bridges().filter(|bridge| Some(bridge.name.as_str()) != spare).cloned().collect();
+        left.settings = restored::find(&survey)?;
         let Some(nft) = nft else { return Ok(left) };
         let tables = nft.tables()?;
         let ports = tables.iter().filter(|table| table.family == Some(Family::Netdev));
@@ -111,6 +115,7 @@ impl Leftovers {
         if let Some(nft) = nft {
             outcome = outcome.and(self.remove_tables(nft));
         }
+        outcome = outcome.and(restored::restore(&self.settings));
         for bridge in &self.bridges {
             outcome = outcome.and(delete(netlink, bridge, "no port is left on it"));
         }
@@ -157,6 +162,8 @@ impl Leftovers {
         if matches!(self.fence, Fence::Unused) {
             items.extend(self.shared().map(|(_, name)| Item { kind: "table", name: name.to_owned() }));
         }
+        let setting = |setting: &Setting| Item { kind: "setting", name: format!("net/{}", setting.path) };
+        items.extend(self.settings.iter().map(setting));
         items.extend(self.bridges.iter().map(|link| item("bridge", link)));
         Ok(items)
     }

@@ -24,11 +24,15 @@ const NAT: &str = "nat";
 const ISOLATE: &str = "isolated";
 /// `IFALIASZ` minus its NUL.
 pub const LONGEST_ALIAS: usize = 255;
-/// The longest text of the words " nat", " isolated" and " of=…".
-pub const LONGEST_REST: usize = 4 + 9 + 4 + 10 + 2 * 21;
+const INSIDE: &str = "in=";
+const NAMESPACE: &str = "ns=";
+/// The longest text of the words " nat", " isolated", " in=…", " ns=…" and " of=…". The kernel numbers namespaces with 32 bits.
+pub const LONGEST_REST: usize = 4 + 9 + (4 + 15) + (4 + 10) + (4 + 10 + 2 * 21);
+/// The name of an interface inside, if none is given.
+pub const INTERFACE: &str = "eth0";
 
 /// The contents of the alias of our end of a pair.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     /// The addresses of the other end.
     pub addresses: Vec<Address>,
@@ -38,8 +42,26 @@ pub struct Mark {
     pub isolate: bool,
     /// The ports of the host that lead there.
     pub published: Vec<Published>,
+    /// The name of the other end, as it was made: root inside can rename and move it.
+    pub interface: String,
+    /// The inode of the network namespace in which the other end was made.
+    pub namespace: Option<u64>,
     /// The process with which the pair ends.
     pub owner: Option<Owner>,
+}
+
+impl Default for Mark {
+    fn default() -> Mark {
+        Mark {
+            addresses: Vec::new(),
+            nat: false,
+            isolate: false,
+            published: Vec::new(),
+            interface: INTERFACE.to_owned(),
+            namespace: None,
+            owner: None,
+        }
+    }
 }
 
 /// A process: enough to find out later that it is gone.
@@ -60,6 +82,8 @@ impl Mark {
         for word in words {
             match word.strip_prefix("of=") {
                 Some(owner) => mark.owner = Owner::parse(owner),
+                None if word.starts_with(INSIDE) => mark.interface = word[INSIDE.len()..].to_owned(),
+                None if word.starts_with(NAMESPACE) => mark.namespace = word[NAMESPACE.len()..].parse().ok(),
                 None if word == NAT => mark.nat = true,
                 None if word == ISOLATE => mark.isolate = true,
                 None if word.starts_with(PORTS) => mark.published.extend(Published::parse(&word[PORTS.len()..]).ok()),
@@ -76,6 +100,8 @@ impl Mark {
         words.extend(self.nat.then(|| NAT.to_owned()));
         words.extend(self.isolate.then(|| ISOLATE.to_owned()));
         words.extend(self.published.iter().map(|published| format!("{PORTS}{published}")));
+        words.extend((self.interface != INTERFACE).then(|| format!("{INSIDE}{}", self.interface)));
+        words.extend(self.namespace.map(|inode| format!("{NAMESPACE}{inode}")));
         words.extend(self.owner.map(|owner| {
             let Owner { pid, pidfd_inode, pid_namespace } = owner;
             format!("of={pid}:{pidfd_inode}:{pid_namespace}")
@@ -138,13 +164,25 @@ mod tests {
         assert_eq!(mark.text(), "netns-rs 10.88.0.2/24 fd00::2/64");
         let owner = Owner { pid: 4, pidfd_inode: 5, pid_namespace: 6 };
         let published = vec![Published::parse("[::1]:53:53/udp").unwrap()];
-        let full = Mark { nat: true, isolate: true, published, owner: Some(owner), ..mark.clone() };
-        assert_eq!(full.text(), "netns-rs 10.88.0.2/24 fd00::2/64 nat isolated port=[::1]:53:53/udp of=4:5:6");
+        let (interface, namespace) = ("eth1".to_owned(), Some(7));
+        let full =
+            Mark { nat: true, isolate: true, published, interface, namespace, owner: Some(owner), ..mark.clone() };
+        assert_eq!(
+            full.text(),
+            "netns-rs 10.88.0.2/24 fd00::2/64 nat isolated port=[::1]:53:53/udp in=eth1 ns=7 of=4:5:6"
+        );
         for mark in [mark, full] {
             assert_eq!(Mark::parse(&mark.text()), Some(mark));
         }
         let longest = Owner { pid: i32::MAX, pidfd_inode: u64::MAX, pid_namespace: u64::MAX };
-        let longest = Mark { nat: true, isolate: true, owner: Some(longest), ..Mark::default() };
+        let longest = Mark {
+            nat: true,
+            isolate: true,
+            interface: "x".repeat(15),
+            namespace: Some(u32::MAX.into()),
+            owner: Some(longest),
+            ..Mark::default()
+        };
         assert!(longest.text().len() <= MARK.len() + LONGEST_REST);
     }
 

@@ -66,6 +66,11 @@ pub fn of(target: &Target) -> Result<OwnedFd, Fault> {
     })
 }
 
+/// Returns the inode of a namespace.
+pub fn inode(namespace: BorrowedFd<'_>) -> Result<u64, Fault> {
+    look("identify a network namespace", "fstat()", || rustix::fs::fstat(namespace)).map(|stat| stat.st_ino)
+}
+
 /// Returns whether both are the same namespace.
 pub fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool, Fault> {
     let identity = |fd: BorrowedFd<'_>| {

@@ -59,8 +59,7 @@ pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<()
     // Only now: nothing may be forwarded without the rules.
     wanted.iter().try_for_each(|(interface, family)| forwarding::open(&settings, interface, *family))?;
     let is_ours = survey.links().iter().any(|link| link.name == asked.bridge && link.is_our_bridge());
-    let for_loopback = |published: &Published| published.ip.is_none_or(|ip| ip.is_loopback() && ip.is_ipv4());
-    if is_ours && asked.masquerades(true) && asked.published.iter().any(for_loopback) {
+    if is_ours && asked.masquerades(true) && asked.published.iter().any(Published::is_for_loopback) {
         let path = format!("ipv4/conf/{}/route_localnet", asked.bridge);
         settings.set(&path, "1", "127.0.0.1 leads to published ports, too; what containers send there is dropped")?;
     }

@@ -4,7 +4,7 @@
 //! The surprise: the kernel removes a namespace, and the pair with it, some milliseconds after its last process has
 //! ended.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -13,6 +13,7 @@ use plumbing::pipeline::record::Interface;
 use plumbing::{Fault, narrate};
 
 use crate::connection::Connection;
+use crate::departure::Departure;
 use crate::leftovers::Leftovers;
 use crate::link::{Link, Port, Veth};
 use crate::mark::{MARK, Mark, Owner};
@@ -21,7 +22,7 @@ use crate::nftables::Nftables;
 use crate::settings::Settings;
 use crate::survey::Survey;
 use crate::wiring::Sides;
-use crate::{address, conntrack, link, rate};
+use crate::{address, conntrack, link, namespace, rate};
 
 /// How long to wait for a carrier: the container may have taken it away.
 const CARRIER: Duration = Duration::from_millis(200);
@@ -34,6 +35,8 @@ pub struct Outside {
     /// Our end of the pair.
     pub veth: HostEnd,
     alias: String,
+    /// The inode of the container's network namespace.
+    namespace: u64,
     /// The process with which the pair ends.
     owner: Option<Owner>,
     /// The connection, with the addresses that were chosen.
@@ -53,12 +56,13 @@ pub struct HostEnd {
 }
 
 impl Outside {
-    /// Chooses the names of the objects to be made.
-    pub fn open(asked: &Connection, owner: Option<Owner>) -> Result<Outside, Fault> {
+    /// Chooses the names of the objects to be made for a container in this network namespace.
+    pub fn open(asked: &Connection, container: BorrowedFd<'_>, owner: Option<Owner>) -> Result<Outside, Fault> {
         Ok(Outside {
             netlink: Netlink::route()?,
             veth: HostEnd { name: format!("veth{:08x}", random()? as u32), exists: false, index: None },
             alias: String::new(),
+            namespace: namespace::inode(container)?,
             owner,
             asked: asked.clone(),
             added: Vec::new(),
@@ -73,6 +77,8 @@ impl Outside {
             nat: asked.nat,
             isolate: asked.isolate,
             published: asked.published.clone(),
+            interface: asked.interface.clone(),
+            namespace: Some(self.namespace),
             owner: self.owner,
         }
         .text();
@@ -165,6 +171,11 @@ impl Outside {
         link::finish(&self.netlink, &self.veth.name, self.veth.index.unwrap_or_default())
     }
 
+    /// Listens for the end of the pair.
+    pub fn departure(&self) -> Result<Departure, Fault> {
+        Departure::of(&self.netlink, &self.veth.name, self.veth.index.unwrap_or_default())
+    }
+
     /// Names our end after the container, so that a person finds it. Two containers may have the same name.
     fn name_after(&self, container: &str, interface: &str, index: u32) -> Result<(), Fault> {
         let other = format!("{container}.{interface}");
@@ -213,12 +224,15 @@ impl Outside {
         let pair = self.remove_pair();
         let rest = self.remove_the_rest(has_lock);
         // Only now: nothing of the container can make an entry any more.
-        let tracked = if had_pair && self.asked.nat {
-            conntrack::forget(self.asked.addresses.iter().map(|own| own.ip))
-        } else {
-            Ok(())
-        };
+        let tracked = if had_pair && self.asked.nat { self.forget_tracked() } else { Ok(()) };
         pair.and(rest).and(tracked)
+    }
+
+    /// Forgets the connections of its addresses, except of those that another container has got meanwhile.
+    fn forget_tracked(&self) -> Result<(), Fault> {
+        let survey = Survey::take(&self.netlink)?;
+        let own = self.asked.addresses.iter().map(|own| own.ip);
+        conntrack::forget(own.filter(|ip| !survey.is_of_container(*ip)))
     }
 
     fn remove_the_rest(&self, has_lock: bool) -> Result<(), Fault> {

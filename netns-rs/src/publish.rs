@@ -6,6 +6,7 @@
 use std::fmt::{self, Display};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use plumbing::kernel::look;
@@ -13,6 +14,10 @@ use plumbing::{Fault, narrate};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
 
 use crate::connection::Connection;
+
+/// How long to wait for a port.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// A port of the host that leads to a port of the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +65,11 @@ impl Published {
         self.ip.is_none_or(|ip| ip.is_ipv4() == is_ipv4)
     }
 
+    /// Returns whether 127.0.0.1 of the host leads to it.
+    pub fn is_for_loopback(&self) -> bool {
+        self.ip.is_none_or(|ip| ip.is_loopback() && ip.is_ipv4())
+    }
+
     fn protocol(&self) -> &'static str {
         if self.is_udp { "UDP" } else { "TCP" }
     }
@@ -90,6 +100,23 @@ pub fn reserve(asked: &Connection) -> Result<Vec<OwnedFd>, Fault> {
         }
     }
     Ok(reserved)
+}
+
+/// Waits until the guardian of a connection that was removed has given its ports back, but not for long: it gives them
+/// back as soon as it notices, and another program may take them.
+pub fn wait_until_free(published: &[Published]) {
+    let deadline = Instant::now() + PATIENCE;
+    for published in published {
+        for any in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
+            let is_taken = || {
+                let reserved = reserve_one(published, published.ip.unwrap_or(any));
+                reserved.is_err_and(|fault| fault.errno() == Some(Errno::EADDRINUSE))
+            };
+            while !narrate::is_dry_run() && Instant::now() < deadline && is_taken() {
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
 }
 
 fn reserve_one(published: &Published, ip: IpAddr) -> Result<OwnedFd, Fault> {

@@ -3,13 +3,11 @@
 use plumbing::Fault;
 
 use crate::connection::Connection;
+use crate::mark::INTERFACE;
 use crate::name::Name;
 use crate::network::Wanted;
 use crate::options::{Connect, Delete, Disconnect, Exec, ListId, Options, Show, Verb, Wiring, number};
 use crate::plan::{Action, Plan};
-
-/// The name of an interface inside, if none is given.
-const INTERFACE: &str = "eth0";
 
 /// Returns the plan, or a usage error that names the contradiction.
 pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {

@@ -146,6 +146,11 @@ impl Survey {
         Ok(())
     }
 
+    /// Returns whether a container of ours has this address, on whichever bridge.
+    pub fn is_of_container(&self, ip: IpAddr) -> bool {
+        self.links.iter().filter_map(mark).any(|mark| mark.has(ip))
+    }
+
     fn port_with(&self, bridge: u32, ip: IpAddr) -> Option<&Link> {
         let has = |mark: Option<Mark>| mark.is_some_and(|mark| mark.has(ip));
         self.ports(bridge).find_map(|(link, mark)| has(mark).then_some(link))

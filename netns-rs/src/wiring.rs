@@ -8,12 +8,13 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use plumbing::pipeline::guardian;
+use plumbing::pipeline::guardian::{self, Kept};
 use plumbing::pipeline::record::Interface;
 use plumbing::process::target::wait_readable;
 use plumbing::{Fault, narrate};
 
 use crate::connection::Connection;
+use crate::departure::Departure;
 use crate::lock::Lock;
 use crate::mark::Owner;
 use crate::netlink::Netlink;
@@ -49,26 +50,40 @@ pub fn connect(asked: &Connection, sides: &Sides<'_>, pid: i32, watched: Borrowe
 /// Connects a namespace that no process is known in. Nothing watches it: the connection ends with the namespace or when
 /// it is disconnected, and what is then left on the host is removed by the next run.
 pub fn connect_lasting(asked: &Connection, sides: &Sides<'_>) -> Result<(), Fault> {
-    let mut outside = Outside::open(asked, None)?;
+    let mut outside = Outside::open(asked, sides.container, None)?;
     let lock = Lock::open()?;
     try_for_a_while(&lock, &mut outside, asked, sides, || Ok(false))
 }
 
-fn make(
-    asked: &Connection,
-    sides: &Sides<'_>,
-    watched: BorrowedFd<'_>,
-    owner: Owner,
-) -> Result<(String, impl FnOnce() -> Result<(), Fault>), Fault> {
+fn make(asked: &Connection, sides: &Sides<'_>, watched: BorrowedFd<'_>, owner: Owner) -> Result<(String, Made), Fault> {
     if sides.are_we_inside {
         namespace::enter(sides.host, "the host's", "the bridge and our end of the pair are made there")?;
     }
-    let mut outside = Outside::open(asked, Some(owner))?;
+    let mut outside = Outside::open(asked, sides.container, Some(owner))?;
     let lock = Lock::open()?;
     try_for_a_while(&lock, &mut outside, asked, sides, || wait_readable(watched, Some(Duration::ZERO)))?;
     let answer = serde_json::to_string(&outside.description())
         .map_err(|error| Fault::new(format!("cannot describe what was made: {error}")))?;
-    Ok((answer, move || lock.with_or_without(|has_lock| outside.remove(has_lock))))
+    let departure = if narrate::is_dry_run() { None } else { Some(outside.departure()?) };
+    Ok((answer, Made { lock, outside, departure }))
+}
+
+/// A connection, until its process ends, or until somebody removes the pair.
+struct Made {
+    lock: Lock,
+    outside: Outside,
+    /// `None` in a dry run, in which nobody waits.
+    departure: Option<Departure>,
+}
+
+impl Kept for Made {
+    fn wait(&self, watched: BorrowedFd<'_>) -> Result<(), Fault> {
+        self.departure.as_ref().map_or(Ok(()), |departure| departure.wait(&self.outside.netlink, watched))
+    }
+
+    fn remove(mut self) -> Result<(), Fault> {
+        self.lock.with_or_without(|has_lock| self.outside.remove(has_lock))
+    }
 }
 
 /// Attempts until an address or a port that is taken is free, but not for long.

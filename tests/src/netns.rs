@@ -3,6 +3,7 @@
 pub mod attacks;
 pub mod connect;
 pub mod connection;
+pub mod disconnect;
 pub mod fence;
 pub mod ip_netns;
 pub mod isolation;
@@ -21,6 +22,7 @@ pub const TOPICS: &[&[Row]] = &[
     ip_netns::ROWS,
     publish::ROWS,
     connect::ROWS,
+    disconnect::ROWS,
     rate::ROWS,
     stopped::ROWS,
 ];

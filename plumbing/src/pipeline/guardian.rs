@@ -24,6 +24,11 @@ pub trait Kept {
     /// Does what can wait until the stage has its answer. A failure is no longer reported.
     fn settle(&self) {}
 
+    /// Waits until the object is to be removed: until the process behind `watched` ends, or earlier.
+    fn wait(&self, watched: BorrowedFd<'_>) -> Result<(), Fault> {
+        wait_readable(watched, None).map(drop)
+    }
+
     /// Removes the object.
     fn remove(self) -> Result<(), Fault>;
 }
@@ -113,7 +118,7 @@ fn guard<R: Kept>(
     };
     let handed_over = close(keep).and_then(|()| announce(writer, &text)).and_then(|()| shed_stderr(watched, settle));
     // Whatever has happened since: the object exists, so it will be removed.
-    let waited = handed_over.and_then(|()| wait_readable(watched, None).map(drop));
+    let waited = handed_over.and_then(|()| made.wait(watched));
     match made.remove().and(waited) {
         Ok(()) => exit_now(Status::SUCCESS),
         Err(fault) => exit_now(fault.report(narrate::tool())),

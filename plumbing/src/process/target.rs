@@ -303,6 +303,18 @@ pub fn wait_readable(fd: BorrowedFd<'_>, patience: Option<Duration>) -> Result<b
     }
 }
 
+/// Waits until one of the two is readable.
+pub fn wait_for_either(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<(), Fault> {
+    loop {
+        let mut watched = [one, other].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut watched, PollTimeout::NONE) {
+            Ok(0) | Err(nix::errno::Errno::EINTR) => {}
+            Ok(_) => return Ok(()),
+            Err(errno) => return Err(Fault::kernel("wait for a process", "poll(POLLIN)", errno)),
+        }
+    }
+}
+
 /// The most that is read of one file: a container determines how long its table of mounts is.
 const LONGEST: usize = 64 << 20;
 

@@ -55,8 +55,12 @@ pub fn names() -> Result<Vec<Named>, Fault> {
     let netlink = Netlink::route()?;
     let has_ids = !nsid::known(&netlink, None, None)?.is_empty();
     let named = |name: Name| {
-        let stale = name.is_stale();
-        let id = if has_ids && !stale { nsid::of(&netlink, name.open()?.as_fd())? } else { None };
+        let mut stale = name.is_stale();
+        if let Some(refusal) = stale.then(|| name.refusal()).flatten() {
+            narrate::remark(refusal);
+            stale = false;
+        }
+        let id = if has_ids && name.identity().is_some() { nsid::of(&netlink, name.open()?.as_fd())? } else { None };
         Ok(Named { name: name.text(), id, stale })
     };
     name::all()?.into_iter().map(named).collect()
@@ -93,6 +97,9 @@ pub fn processes(name: &Name) -> Result<Vec<Process>, Fault> {
     let goal = format!("list the processes in the network namespace {}", name.shown());
     look(&goal, format!("lstat({:?})", name.path()), || rustix::fs::lstat(name.path()))?;
     let Some((_, inode)) = name.identity() else {
+        if let Some(refusal) = name.refusal() {
+            return Err(refusal);
+        }
         narrate::remark(format_args!("{} is stale: no namespace is mounted on it", name.shown()));
         return Ok(Vec::new());
     };

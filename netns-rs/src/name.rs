@@ -1,7 +1,7 @@
 //! Names of network namespaces, as made by `ip netns`: a file in /run/netns with the namespace mounted over it, so that it
 //! exists without a process; or a symbolic link to such a file, or to one in /proc. `ip-netns(8)`.
 //!
-//! The surprise: after a mount was not copied to this mount namespace, or was removed, only an empty file is left.
+//! A link is followed only if no other user can change where it leads. The surprise: after a mount was not copied to this mount namespace, or was removed, only an empty file is left.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,8 +10,9 @@ use std::path::PathBuf;
 
 use plumbing::Fault;
 use plumbing::kernel::look;
+use plumbing::process::trail::{self, Stranger};
 use plumbing::text::Text;
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
 
 /// The directory of the names.
 pub const DIRECTORY: &str = "/run/netns";
@@ -69,9 +70,14 @@ impl Name {
     pub fn open(&self) -> Result<OwnedFd, Fault> {
         let goal = format!("open the network namespace {}", self.shown());
         let path = self.path();
-        let namespace = look(&goal, format!("openat(AT_FDCWD, {path:?}, O_RDONLY|O_NONBLOCK)"), || {
-            rustix::fs::open(&path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, rustix::fs::Mode::empty())
-        })?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let open = |flags| rustix::fs::open(&path, flags, rustix::fs::Mode::empty());
+        let opened = match open(flags | OFlags::NOFOLLOW) {
+            // A link.
+            Err(rustix::io::Errno::LOOP) => self.refusal().map_or_else(|| Ok(open(flags)), Err)?,
+            opened => opened,
+        };
+        let namespace = look(&goal, format!("openat(AT_FDCWD, {path:?}, O_RDONLY|O_NONBLOCK)"), || opened)?;
         if is_namespace(namespace.as_fd())? {
             return Ok(namespace);
         }
@@ -81,12 +87,29 @@ impl Name {
 
     /// Returns whether the name exists.
     pub fn exists(&self) -> bool {
-        self.path().exists()
+        rustix::fs::lstat(self.path()).is_ok()
     }
 
-    /// Returns the device and the inode of the namespace under this name; `None` if there is none: the name is stale.
+    /// Returns the reason why the name is not followed: it is a link, and another user can change where it leads.
+    pub fn refusal(&self) -> Option<Fault> {
+        let path = self.path();
+        let Stranger { path: by, uid } = trail::stranger(&path).ok().flatten().filter(|_| self.is_link())?;
+        let (name, by) = (self.shown(), by.to_string_lossy().escape_debug().to_string());
+        let why = format!("cannot follow the link {name}: user {uid} can change where it leads, at {by}");
+        Some(Fault::new(why).with_remedy(format!("attach the name to a process instead: netns-rs attach {name} PID")))
+    }
+
+    fn is_link(&self) -> bool {
+        rustix::fs::lstat(self.path()).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+    }
+
+    /// Returns the device and the inode of the namespace under this name; `None` if there is none, so that the name is stale,
+    /// and for a link that is not followed.
     pub fn identity(&self) -> Option<(u64, u64)> {
         let path = self.path();
+        if self.is_link() && self.refusal().is_some() {
+            return None;
+        }
         let on = rustix::fs::statfs(&path).ok()?;
         if on.f_type as i64 != NSFS_MAGIC {
             return None;

@@ -25,5 +25,6 @@ pub mod status;
 pub mod target;
 mod thread;
 pub mod timed_reads;
+pub mod trail;
 
 pub use plumbing_kernel::trial;

@@ -5,6 +5,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::narrate;
+use crate::process::trail::{self, Stranger};
+
 const DIRECTORY: &str = "/run/netns";
 
 /// `NSFS_MAGIC` of <linux/magic.h>.
@@ -16,6 +19,15 @@ pub(crate) fn named(name: &OsStr) -> Option<PathBuf> {
         return None;
     }
     let path = Path::new(DIRECTORY).join(name);
+    let is_link = std::fs::symlink_metadata(&path).ok()?.file_type().is_symlink();
+    if let Some(Stranger { path: by, uid }) = is_link.then(|| trail::stranger(&path).ok().flatten()).flatten() {
+        narrate::remark(format_args!(
+            "{} is not followed: user {uid} can change where it leads, at {}",
+            path.display(),
+            by.display()
+        ));
+        return None;
+    }
     let on = rustix::fs::statfs(&path).ok()?;
     (u64::try_from(on.f_type) == Ok(NSFS_MAGIC)).then_some(path)
 }

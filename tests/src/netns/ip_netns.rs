@@ -1,7 +1,7 @@
 //! netns-rs compared with `ip netns` of the installed iproute2, and where it does better.
 
 use super::attacks::apart;
-use crate::harness::need::{IP, Need, UNSHARE};
+use crate::harness::need::{IP, Need, SETPRIV, UNSHARE};
 use crate::harness::row::Row;
 
 /// Lines for a shell. `@` is `ip netns` in one run and `netns-rs` in the other; `@(-x)` is `ip -x netns` and `netns-rs
@@ -155,6 +155,36 @@ pub const ROWS: &[Row] = &[
         },
     )
     .root_only(),
+    Row::new(
+        "a name that is a link is not followed if another user can change where it leads",
+        &[UNSHARE, IP, SETPRIV, Need::NetworkNamespaces],
+        |world| {
+            // The user's link is replaced after root has made the one that leads through it.
+            let outcome = apart(
+                world,
+                "mount -t tmpfs none /run; mkdir /run/user /run/ours; mkdir -m 1777 /run/tmp; chown 54321 /run/user
+                unshare -n sleep 100 & P=$!; until [ ! /proc/$P/ns/net -ef /proc/self/ns/net ]; do sleep 0.02; done; ip netns add a; ip netns attach own $$
+                user() { setpriv --reuid 54321 --regid 54321 --clear-groups \"$@\"; }
+                user ln -s /run/netns/a /run/user/x; user ln -s /run/netns/own /run/tmp/x; ln -s /proc/$P/ns/net /run/tmp/ours
+                ln -s /run/user/x /run/netns/dir; ln -s /run/tmp/x /run/netns/sticky; ln -s ../tmp/ours /run/netns/ours; ln -s /run/ours/../netns/ours /run/netns/twice
+                user ln -sfn /run/netns/own /run/user/x
+                for name in dir sticky ours twice; do
+                    echo $name $(ip netns exec $name readlink /proc/self/ns/net | grep -c .) $(netns-rs exec $name echo entered 2>/dev/null || echo $?) \
+                        $(netns-rs pids $name 2>/dev/null | grep -c .) $(nsenter-rs -t netns:$name -n -- echo entered 2>/dev/null || echo $?); done
+                netns-rs connect dir --bridge box0 --address 10.97.9.2/24; netns-rs list 2>/dev/null | sort | tr '\\n' ' '; netns-rs identify $$
+                netns-rs delete dir; netns-rs delete sticky; ls /run/user /run/tmp; kill $P",
+            );
+            // The control: ip follows all of them.
+            let expected = "dir 1 125 0 125\nsticky 1 125 0 125\nours 1 entered 1 entered\ntwice 1 entered 1 entered\n\
+                a dir ours own sticky twice own\n/run/tmp:\nours\nx\n\n/run/user:\nx\n";
+            outcome.stdout_is(expected).stderr_is(
+                "netns-rs: cannot follow the link dir: user 54321 can change where it leads, at /run/user\n\
+                 netns-rs: remedy: attach the name to a process instead: netns-rs attach dir PID\n",
+            );
+        },
+    )
+    .root_only()
+    .host_only(),
     Row::new(
         "netns-rs reports in JSON, marks stale names, and prints each event at once",
         &[UNSHARE, IP, Need::NetworkNamespaces],

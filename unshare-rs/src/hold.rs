@@ -57,7 +57,7 @@ pub(crate) fn hold(new: &NewHold) -> Result<Status, Fault> {
 
 /// Makes the namespaces that must exist before the init, which starts inside them, and sets the clock offsets.
 fn unshare_first(new: &NewHold, kinds: KindSet, maps: &Maps) -> Result<(), Fault> {
-    let outside = Outside::start(OutsideWork { maps, persist: &[], pid_file: None })?;
+    let outside = Outside::start(OutsideWork { maps, persist: &[], pid_file: None }, false)?;
     refusal::explain(kinds, unshare(kinds))?;
     maps.prepare("self")?;
     outside.map()?;

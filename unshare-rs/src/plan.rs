@@ -106,7 +106,7 @@ impl Run {
         let gates = Gates::take(&self.gates)?;
         let maps = self.namespaces.mapping.resolve(Caller::now(), self.owner.is_some())?;
         let work = OutsideWork { maps: &maps, persist: &self.persist, pid_file: self.pid_file.as_deref() };
-        let outside = Outside::start(work)?;
+        let outside = Outside::start(work, self.fork.is_some())?;
         if let Some(owner) = self.owner {
             credentials::become_owner(owner)?;
         }
@@ -124,6 +124,7 @@ impl Run {
             Role::First(tether) => self.become_command(tether, outside, gates),
             Role::Waiting(child) => {
                 drop(gates);
+                outside.publish(child.pid())?;
                 outside.end()?;
                 child.wait(false)
             }

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::chroot::oci::{RUNTIME, SCRIPT, within};
+use crate::chroot::oci::{RUNTIME, SCRIPT, bundle, within};
 use crate::harness::row::Row;
 
 /// The rows of this topic.
@@ -42,6 +42,23 @@ pub const ROWS: &[Row] = &[
                 .stderr_has("is no container id");
         }
     })
+    .host_only(),
+    Row::new("the runtime in shell ends the container, and no process of the host, where a namespace was joined", SCRIPT, |world| {
+        let at = bundle(world, "oci-joined", json!(["/bin/sleep", "86473"]), |_| {});
+        fs::write(at.join("runtime"), RUNTIME).expect("the script");
+        let line = "cd $B; unshare-rs --pid --net --fork --pid-file first -- sleep 86474 & until [ -s $B/first ]; do sleep 0.02; done
+            cd $B; first=/proc/$(cat first)/ns; runtime() { sh ./runtime --root $B/state \"$@\"; }
+            jq --arg pid $first/pid --arg net $first/net '.linux.namespaces = [{type: \"mount\"}, {type: \"pid\", path: $pid}, {type: \"network\", path: $net}]' config.json >new && mv new config.json
+            runtime create --bundle $B c && runtime start c; pid=$(runtime state c | jq .pid)
+            [ \"$(readlink /proc/$pid/ns/pid)\" = \"$(readlink $first/pid)\" ] && echo found
+            until tr '\\0' ' ' </proc/$pid/cmdline | grep '^/bin/sleep 86473'; do sleep 0.02; done
+            [ \"$(sed -n 's/^NSpid:.*\t//p' /proc/$pid/status)\" != $pid ] && echo another number inside
+            runtime delete --force c; [ -e /proc/$pid ] || echo ended; [ -e $first/pid ] && echo the other runs; ls state
+            kill -KILL $(cat first); wait";
+        let expected = "found\n/bin/sleep 86473 \nanother number inside\nended\nthe other runs\n";
+        within(world, line, &at).run().stdout_is(expected);
+    })
+    .root_only()
     .host_only(),
     Row::new("the runtime in shell refuses limits that no tool keeps, by name", SCRIPT, |world| {
         let at = world.directory("oci-limits");

@@ -87,6 +87,25 @@ pub const ROWS: &[Row] = &[
         let outcome = world.script(&script).variable("OWN", own(world)).run().succeeds();
         outcome.stdout_is("1\n1\nfound\np\n125\n").stderr_has("cannot write the pid to /no/such/place/p: openat(");
     }),
+    Row::new("the pid in the file is the caller's also where a pid namespace was joined before", OURS, |world| {
+        let script = "
+            cd $PLACE; unshare-rs --pid --fork --pid-file first -- sleep 86471 &
+            until [ -s first ]; do sleep 0.02; done; inside=$(readlink /proc/$(cat first)/ns/pid)
+            for options in --fork '--uts --fork' '--init --name joined'; do
+                nsenter-rs --pid=/proc/$(cat first)/ns/pid --no-fork -- unshare-rs $options --pid-file second -- sleep 86472 &
+                until [ -s second ]; do sleep 0.02; done; pid=$(cat second)
+                [ \"$(readlink /proc/$pid/ns/pid)\" = \"$inside\" ] && echo found
+                set -- $(grep NSpid /proc/$pid/status); [ $2 = $pid ] && [ $3 != $pid ] && echo another number inside
+                kill -KILL $pid; wait $!; ls -A; rm second
+            done
+            kill -KILL $(cat first); wait";
+        let place = world.directory("pid-joined").display().to_string();
+        let outcome = world.script(script).variable("PLACE", place).run();
+        // The control is in it: the process has another number in the namespace that was joined.
+        outcome.stdout_is(&"found\nanother number inside\nfirst\nsecond\n".repeat(3));
+    })
+    .root_only()
+    .host_only(),
     Row::new("everything is set up before --ready-fd, and the command waits for --block-fd", OURS, |world| {
         let script = "
             mkfifo ready block; exec 8<>ready 9<>block

@@ -8,6 +8,7 @@ mod claim;
 mod container;
 mod containerd;
 mod docker;
+mod getopt;
 mod held_command;
 mod hold;
 mod kubernetes;

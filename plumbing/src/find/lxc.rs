@@ -4,6 +4,8 @@
 use std::ffi::OsString;
 
 use super::claim::{Claim, Group};
+use super::getopt::Grammar;
+use super::getopt::Takes::{Nothing, Value};
 use super::processes::{LXC_MONITOR, Process};
 use super::{Runtime, Search};
 
@@ -19,11 +21,88 @@ fn of_monitor(monitor: &Process) -> Option<Claim> {
             let title = monitor.argv.first()?.to_str()?;
             title.strip_prefix(LXC_MONITOR)?.rsplit_once(' ')?.1.into()
         }
-        "lxc-start" | "lxc-execute" => monitor.option(&["--name", "-n"])?,
+        "lxc-start" => named(&STARTING, monitor)?,
+        "lxc-execute" => named(&EXECUTING, monitor)?,
         _ => return None,
     };
     let child = monitor.contained_child()?;
     let start_time = Some(child.start_time().ok()?);
     let group = name.to_str().map(|name: &str| Group::Component(format!("lxc.payload.{name}")));
     Some(Claim { start_time, group, ..Claim::new(Runtime::Lxc, name, child.pid(), monitor.author) })
+}
+
+/// Returns the name: that of the option, or else the first word.
+fn named(grammar: &Grammar, monitor: &Process) -> Option<OsString> {
+    let line = grammar.read(&monitor.argv);
+    if line.has(&["name", "n"]) { line.value(&["name", "n"]) } else { line.words.first().cloned() }
+}
+
+/// The options of lxc-start(1).
+const STARTING: Grammar = Grammar {
+    letters: "n:dFp:f:c:L:Cs:o:l:qP:?",
+    longs: &[
+        ("name", Value),
+        ("daemon", Nothing),
+        ("foreground", Nothing),
+        ("pidfile", Value),
+        ("rcfile", Value),
+        ("console", Value),
+        ("console-log", Value),
+        ("close-all-fds", Nothing),
+        ("define", Value),
+        ("share-net", Value),
+        ("share-ipc", Value),
+        ("share-uts", Value),
+        ("share-pid", Value),
+        ("logfile", Value),
+        ("logpriority", Value),
+        ("quiet", Nothing),
+        ("lxcpath", Value),
+        ("help", Nothing),
+        ("usage", Nothing),
+        ("version", Nothing),
+    ],
+    stops_at_word: false,
+};
+
+/// The options of lxc-execute(1).
+const EXECUTING: Grammar = Grammar {
+    letters: "n:df:s:u:g:o:l:qP:?",
+    longs: &[
+        ("name", Value),
+        ("daemon", Nothing),
+        ("rcfile", Value),
+        ("define", Value),
+        ("uid", Value),
+        ("gid", Value),
+        ("logfile", Value),
+        ("logpriority", Value),
+        ("quiet", Nothing),
+        ("lxcpath", Value),
+        ("help", Nothing),
+        ("usage", Nothing),
+        ("version", Nothing),
+    ],
+    stops_at_word: false,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_an_option_or_the_first_word() {
+        for (line, expected) in [
+            ("lxc-start -Fn m42", "m42"),
+            ("lxc-start -F --nam m42", "m42"),
+            ("lxc-start -FP /p m42", "m42"),
+            ("lxc-start m42 -F", "m42"),
+            ("lxc-start -F -s lxc.x=-n -nm42", "m42"),
+        ] {
+            let argv: Vec<OsString> = line.split(' ').map(Into::into).collect();
+            let read = STARTING.read(&argv);
+            let name = read.value(&["name", "n"]).or_else(|| read.words.first().cloned());
+            assert_eq!(name, Some(expected.into()), "{line}");
+        }
+    }
 }

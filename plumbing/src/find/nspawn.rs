@@ -2,10 +2,13 @@
 //! (`--register=no`) are children of a systemd-nspawn whose command line names them. `systemd-nspawn(1)`.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
 
 use super::claim::{Claim, Group};
+use super::getopt::Takes::{Nothing, Value, ValueIfAttached};
+use super::getopt::{Grammar, Read};
 use super::processes::Process;
 use super::{Runtime, Search};
 
@@ -41,18 +44,137 @@ pub(super) fn unregistered(search: &Search) -> Vec<Claim> {
 
 fn of_spawner(spawner: &Process) -> Option<Claim> {
     let child = spawner.contained_child()?;
-    let name = spawner.option(&["--machine", "-M"]).or_else(|| named_after_root(spawner))?;
+    let line = GRAMMAR.read(&spawner.argv);
+    let name = line.value(&["machine", "M"]).or_else(|| named_after_root(&line, || working_directory(spawner)))?;
     let start_time = Some(child.start_time().ok()?);
     Some(Claim { start_time, ..Claim::new(Runtime::Nspawn, name, child.pid(), spawner.author) })
 }
 
-/// Returns the name of the directory or image, which is the default name without `--machine`.
-fn named_after_root(spawner: &Process) -> Option<OsString> {
-    if let Some(image) = spawner.option(&["--image", "-i"]) {
-        return Path::new(&image).file_stem().map(OsString::from);
+/// The options of systemd-nspawn(1).
+const GRAMMAR: Grammar = Grammar {
+    letters: "hD:u:abL:M:jS:Z:qi:xp:nUE:P",
+    longs: &[
+        ("help", Nothing),
+        ("version", Nothing),
+        ("no-pager", Nothing),
+        ("quiet", Nothing),
+        ("settings", Value),
+        ("directory", Value),
+        ("template", Value),
+        ("ephemeral", Nothing),
+        ("image", Value),
+        ("image-policy", Value),
+        ("oci-bundle", Value),
+        ("read-only", Nothing),
+        ("volatile", ValueIfAttached),
+        ("root-hash", Value),
+        ("root-hash-sig", Value),
+        ("verity-data", Value),
+        ("pivot-root", Value),
+        ("as-pid2", Nothing),
+        ("boot", Nothing),
+        ("chdir", Value),
+        ("setenv", Value),
+        ("user", Value),
+        ("kill-signal", Value),
+        ("notify-ready", Value),
+        ("suppress-sync", Value),
+        ("machine", Value),
+        ("hostname", Value),
+        ("uuid", Value),
+        ("slice", Value),
+        ("property", Value),
+        ("register", Value),
+        ("keep-unit", Nothing),
+        ("share-system", Nothing),
+        ("private-users", ValueIfAttached),
+        ("private-users-chown", Nothing),
+        ("private-users-ownership", Value),
+        ("private-network", Nothing),
+        ("network-interface", Value),
+        ("network-macvlan", Value),
+        ("network-ipvlan", Value),
+        ("network-veth", Nothing),
+        ("network-veth-extra", Value),
+        ("network-bridge", Value),
+        ("network-zone", Value),
+        ("network-namespace-path", Value),
+        ("port", Value),
+        ("capability", Value),
+        ("drop-capability", Value),
+        ("ambient-capability", Value),
+        ("no-new-privileges", Value),
+        ("system-call-filter", Value),
+        ("selinux-context", Value),
+        ("selinux-apifs-context", Value),
+        ("rlimit", Value),
+        ("oom-score-adjust", Value),
+        ("cpu-affinity", Value),
+        ("personality", Value),
+        ("resolv-conf", Value),
+        ("timezone", Value),
+        ("link-journal", Value),
+        ("bind", Value),
+        ("bind-ro", Value),
+        ("inaccessible", Value),
+        ("tmpfs", Value),
+        ("overlay", Value),
+        ("overlay-ro", Value),
+        ("bind-user", Value),
+        ("console", Value),
+        ("pipe", Nothing),
+        ("background", Value),
+        ("set-credential", Value),
+        ("load-credential", Value),
+    ],
+    stops_at_word: true,
+};
+
+/// Returns the name without `--machine`: that of the image, the directory, or the current directory. A copy of `-x` has a
+/// random end, which only systemd-nspawn knows.
+fn named_after_root(line: &Read, current: impl FnOnce() -> Option<PathBuf>) -> Option<OsString> {
+    let name = match (line.value(&["image", "i"]), line.value(&["directory", "D"]), line.value(&["oci-bundle"])) {
+        (Some(image), ..) => {
+            let name = Path::new(&image).file_name()?.as_bytes();
+            OsStr::from_bytes(name.strip_suffix(b".raw").unwrap_or(name)).to_owned()
+        }
+        (_, Some(directory), None) => {
+            // The text of the path counts, without `.` at its end; links are followed later.
+            let directory = current()?.join(directory);
+            directory.components().next_back().and_then(|last| match last {
+                Component::Normal(name) => Some(name.to_owned()),
+                _ => None,
+            })?
+        }
+        (None, None, None) => current()?.file_name()?.to_owned(),
+        _ => return None,
+    };
+    Some(cleaned(&name)).filter(|name| !name.is_empty())
+}
+
+/// Returns a name as systemd makes a host name of it: letters, digits, hyphens, and dots between them, at most 64 of them.
+fn cleaned(name: &OsStr) -> OsString {
+    let mut kept = Vec::new();
+    for byte in name.as_bytes() {
+        let last = kept.last().copied();
+        let is_kept = match byte {
+            b'.' => !matches!(last, None | Some(b'.' | b'-')),
+            b'-' => !matches!(last, None | Some(b'.')),
+            other => other.is_ascii_alphanumeric(),
+        };
+        if is_kept && kept.len() < 64 {
+            kept.push(*byte);
+        }
     }
-    let directory = spawner.option(&["--directory", "-D"]).map(PathBuf::from);
-    directory?.file_name().map(OsString::from)
+    while matches!(kept.last(), Some(b'.' | b'-')) {
+        kept.pop();
+    }
+    OsString::from_vec(kept)
+}
+
+fn working_directory(spawner: &Process) -> Option<PathBuf> {
+    let path = rustix::fs::readlinkat(spawner.target.dir(), "cwd", Vec::new()).ok()?;
+    Some(PathBuf::from(OsString::from_vec(path.into_bytes())))
 }
 
 #[cfg(test)]
@@ -67,5 +189,31 @@ mod tests {
         assert_eq!((claim.pid, claim.id.as_deref()), (4242, Some("a68be8a0b2a84cbaa1a52b0d1c2d3e4f")));
         assert_eq!(claim.group, Some(Group::Component("machine-web.scope".into())));
         assert!(of_machine("vm", text.replace("container", "vm").as_bytes(), 0).is_none());
+    }
+
+    #[test]
+    fn a_machine_without_a_name_is_named_after_its_root() {
+        let name = |line: &str| {
+            let argv: Vec<OsString> =
+                std::iter::once("systemd-nspawn").chain(line.split(' ')).map(Into::into).collect();
+            let line = GRAMMAR.read(&argv);
+            line.value(&["machine", "M"]).or_else(|| named_after_root(&line, || Some("/srv/m42".into())))
+        };
+        for (line, expected) in [
+            ("-D /srv/web -x", "web"),
+            ("-qDr42dir -b", "r42dir"),
+            ("-qaD /srv/my_root.d/ sh", "myroot.d"),
+            ("-bD.", "m42"),
+            ("-q sh -c true", "m42"),
+            ("-i /img/web.raw", "web"),
+            ("--imag=/img/web.img", "web.img"),
+            ("-D /srv/a --mach=b", "b"),
+            ("-D /srv/a --private-users -Mb", "b"),
+            ("-D /srv/a -- --machine=c", "a"),
+            ("-D /srv/a sh -Mc", "a"),
+        ] {
+            assert_eq!(name(line), Some(expected.into()), "{line}");
+        }
+        assert_eq!(name("-D /"), None);
     }
 }

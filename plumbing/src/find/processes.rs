@@ -138,15 +138,23 @@ impl Process {
         self.target.namespace_inode(Kind::Mnt).is_ok_and(|inode| inode == own_namespace_inode(Kind::Mnt))
     }
 
-    /// Returns its child in a pid namespace of its own, which is a container's first process. Skips a child that still
-    /// executes the monitor's own program: until such a child has made the container's root, its root may be the
-    /// host's.
+    /// Returns its child in a pid namespace of its own, which is a container's first process. A child that still executes
+    /// the monitor's own program is skipped until it has made the container's root: its root may be the host's before.
+    /// Some runtimes leave it there for good, as an init in front of the command.
     pub(crate) fn contained_child(&self) -> Option<Target> {
         let own = self.target.namespace_inode(Kind::Pid).ok()?;
         let program = program_file(&self.target);
         self.children()
-            .filter(|child| program.is_none() || program_file(child) != program)
+            .filter(|child| program.is_none() || program_file(child) != program || self.is_init_of_its_own(child))
             .find(|child| child.namespace_inode(Kind::Pid).is_ok_and(|inode| inode != own))
+    }
+
+    /// Reports whether a child has another root than the monitor, and runs a child of its own there.
+    fn is_init_of_its_own(&self, child: &Target) -> bool {
+        let root =
+            |process: &Target| statat(process.dir(), "root", AtFlags::empty()).ok().map(|at| (at.st_dev, at.st_ino));
+        let (own, theirs) = (root(&self.target), root(child));
+        own.is_some() && theirs.is_some() && own != theirs && children_of(child).any(|command| root(&command) == theirs)
     }
 
     /// Returns its child in another mount namespace, or in one that we may not read.
@@ -157,17 +165,18 @@ impl Process {
 
     /// Returns the children of all its threads.
     pub(crate) fn children(&self) -> impl Iterator<Item = Target> {
-        let parent = self.target.pid();
-        let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
-        let lists = tasks.filter_map(|task| kernel_text::read(task.path().join("children")).ok());
-        let pids: Vec<i32> = lists
-            .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
-            .collect();
-        // Checked again with the child's pidfd open: its pid may have been reused.
-        pids.into_iter()
-            .filter_map(|pid| Target::of_pid(pid).ok())
-            .filter(move |child| parent_of(child) == Some(parent))
+        children_of(&self.target)
     }
+}
+
+fn children_of(process: &Target) -> impl Iterator<Item = Target> + use<> {
+    let parent = process.pid();
+    let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| kernel_text::read(task.path().join("children")).ok());
+    let pids: Vec<i32> =
+        lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect();
+    // Checked again with the child's pidfd open: its pid may have been reused.
+    pids.into_iter().filter_map(|pid| Target::of_pid(pid).ok()).filter(move |child| parent_of(child) == Some(parent))
 }
 
 /// Returns device and inode of the file that a process executes. A path would not do: a container's program can have

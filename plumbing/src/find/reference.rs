@@ -35,6 +35,11 @@ impl Reference {
             }
             _ => (None, None, bytes),
         };
+        // Docker's own notation of a name, as `docker inspect` prints it.
+        let word = match word {
+            [b'/', name @ ..] if !name.is_empty() && !name.contains(&b'/') => name,
+            other => other,
+        };
         if word.is_empty() {
             return Err("expected a container's name, its id, or the beginning of its id".to_owned());
         }
@@ -141,6 +146,10 @@ mod tests {
             Ok(Reference { runtime: Some(Runtime::Podman), user: Some(1000), word: "a".into() })
         );
         assert_eq!(read("getty@tty1.service").map(|it| it.word), Ok("getty@tty1.service".into()));
+        for docker in ["/web", "docker:/web", "name:/web"] {
+            assert_eq!(read(docker).map(|it| it.word), Ok("web".into()));
+        }
+        assert_eq!(read("/run/web").map(|it| it.word), Ok("/run/web".into()));
         for wrong in ["", "docker:", "rkt:web", "1:x", "docker@root:web", ":web"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

@@ -61,6 +61,41 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("containers of LXC and of systemd-nspawn are found by command lines of every form, also behind a runtime's init", &[LXC, NSPAWN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+        run(world, "forms", r#"
+            sweep lxc.pivot 'lxc.*.fnd-form-*'
+            s=; trap 'kill -KILL $s 2>/dev/null; wait; remove_swept' EXIT
+            cp -r $R $D/fnd_dir.d; cd $D/fnd_dir.d
+            mkdir -p $D/l; for n in one two three; do
+                mkdir $D/l/fnd-form-$n
+                printf 'lxc.uts.name = in-%s\nlxc.rootfs.path = dir:%s
+lxc.net.0.type = empty
+lxc.apparmor.profile = unconfined
+lxc.autodev = 0
+lxc.init.cmd = /bin/sleep 86451
+' $n $R >$D/l/fnd-form-$n/config
+            done
+            Q="--register=no --keep-unit"
+            ended() { ! kill -0 $1; }
+            ended() { ! kill -0 $1; }
+            try() { # NAME COMMAND: the container is found, and entered
+                name=$1; shift; "$@" >$D/out 2>&1 & s=$!
+                until_ok nsenter-rs --find $name --json || cat $D/out
+                nsenter-rs --target $name --all -- /bin/hostname
+                kill -KILL $(pgrep -f '^/bin/sleep 8645[12]'); until_ok ended $s || { cat $D/out; pgrep -af 8645; kill -KILL $s; }; wait $s
+            }
+            try fnd-two systemd-nspawn $Q -qaD $R --machine=fnd-two /bin/sleep 86452
+            try fnddir.d systemd-nspawn $Q -qD$D/fnd_dir.d /bin/sleep 86452
+            try fnddir.d systemd-nspawn $Q -qa --no-pager /bin/sleep 86452
+            try fnd-three systemd-nspawn $Q -qD . --mach fnd-three /bin/sleep 86452
+            try fnd-form-one lxc-execute -P $D/l -n fnd-form-one -o $D/log -- /bin/sleep 86452
+            try fnd-form-two lxc-start -P $D/l -o $D/log -F fnd-form-two
+            try fnd-form-three lxc-start -qFP$D/l --nam=fnd-form-three -o $D/log
+        "#)
+        .stdout_is("fnd-two\nfnddir.d\nfnddir.d\nfnd-three\nin-one\nin-two\nin-three\n");
+    })
+    .root_only()
+    .host_only(),
     Row::new("a container of LXC that still has the host's root while it is made is not found", &[LXC, UNSHARE, BUSYBOX, JQ, BASH], |world| {
         run(world, "lxc-early", r#"
             sweep lxc.pivot 'lxc.*.fnd-early'

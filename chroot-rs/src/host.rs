@@ -6,6 +6,7 @@ use plumbing::process::namespace::KindSet;
 
 use crate::accounts::Accounts;
 use crate::facts::Facts;
+use crate::name_servers;
 use crate::specification::Specification;
 
 /// What was read from the host.
@@ -18,7 +19,11 @@ impl Host {
     /// Reads what this specification needs, for a root in our own namespaces.
     pub(crate) fn read(specification: &Specification) -> Result<Host, Fault> {
         let accounts = specification.identity().host_accounts()?;
-        Ok(Host { facts: Facts::gather(None, KindSet::EMPTY, None)?, accounts })
+        let mut facts = Facts::gather(None, KindSet::EMPTY, None)?;
+        if specification.has_names() {
+            facts.resolv_conf = name_servers::choose(facts.resolv_conf, None)?;
+        }
+        Ok(Host { facts, accounts })
     }
 
     /// Reads what this specification needs, for a held container whose namespaces `foreign` differ from ours. Call this before
@@ -26,7 +31,11 @@ impl Host {
     pub(crate) fn read_for(specification: &Specification, stage: &Stage, foreign: KindSet) -> Result<Host, Fault> {
         let accounts = specification.identity().host_accounts()?;
         let cgroup = stage.record.member()?;
-        Ok(Host { facts: Facts::gather(Some(&stage.target), foreign, cgroup.as_ref())?, accounts })
+        let mut facts = Facts::gather(Some(&stage.target), foreign, cgroup.as_ref())?;
+        if specification.has_names() {
+            facts.resolv_conf = name_servers::choose(facts.resolv_conf, Some(&stage.target))?;
+        }
+        Ok(Host { facts, accounts })
     }
 
     /// Replaces what differs in the namespaces that were entered.

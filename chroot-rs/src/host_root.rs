@@ -70,26 +70,7 @@ fn files(facts: &Facts) -> Vec<Entry> {
 pub(crate) fn names(facts: &Facts) -> [(&'static str, Vec<u8>); 3] {
     let own = facts.hostname.as_slice();
     let hosts = [&b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t"[..], own, b"\n"].concat();
-    let servers = reachable_servers(&facts.resolv_conf);
-    [("hostname", [own, b"\n"].concat()), ("hosts", hosts), ("resolv.conf", servers)]
-}
-
-/// Returns the host's resolv.conf without servers on its loopback: they cannot be reached from another network namespace.
-/// If there are no other servers, the text is unchanged: the command may share the host's network.
-fn reachable_servers(resolv_conf: &[u8]) -> Vec<u8> {
-    let is_on_loopback = |address: &[u8]| address.starts_with(b"127.") || address == b"::1";
-    // The last line may lack its newline. Comments are other people's text, in any encoding.
-    let lines = || resolv_conf.split_inclusive(|byte| *byte == b'\n');
-    if !lines().filter_map(server).any(|address| !is_on_loopback(address)) {
-        return resolv_conf.to_owned();
-    }
-    lines().filter(|line| !server(line).is_some_and(is_on_loopback)).collect::<Vec<_>>().concat()
-}
-
-/// Returns the address of a `nameserver` line.
-fn server(line: &[u8]) -> Option<&[u8]> {
-    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    if words.next() == Some(b"nameserver") { words.next() } else { None }
+    [("hostname", [own, b"\n"].concat()), ("hosts", hosts), ("resolv.conf", facts.resolv_conf.clone())]
 }
 
 #[cfg(test)]
@@ -107,21 +88,6 @@ mod tests {
         for target in ["/usr", "/lib64", "/etc/ld.so.cache"] {
             let Some(What::Bind(bind)) = what(target) else { panic!("{target} is bound") };
             assert!(bind.recursive && bind.attributes.contains(Attributes::MOUNT_ATTR_RDONLY));
-        }
-    }
-
-    #[test]
-    fn name_servers_on_the_hosts_loopback_are_left_out() {
-        for (text, left) in [
-            (
-                &b"search lan\nnameserver 127.0.0.53\nnameserver 192.0.2.1\n"[..],
-                &b"search lan\nnameserver 192.0.2.1\n"[..],
-            ),
-            (b"nameserver ::1\n", b"nameserver ::1\n"),
-            (b"# nameserver \xfc\nnameserver 127.0.0.1", b"# nameserver \xfc\nnameserver 127.0.0.1"),
-            (b"# \xfc\0\r\nnameserver\t127.0.0.1\r\nnameserver 192.0.2.1", b"# \xfc\0\r\nnameserver 192.0.2.1"),
-        ] {
-            assert_eq!(reachable_servers(text), left, "{text:?}");
         }
     }
 }

@@ -8,7 +8,6 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use plumbing::pipeline::gates::{Gates, Places};
-use plumbing::process::chain;
 use plumbing::process::closing::{close_from, end};
 use plumbing::{Fault, Status};
 
@@ -42,8 +41,7 @@ impl Confined {
             is_closed = self.preserve_fds.is_some();
             self.preserve_fds.map_or(Ok(()), |count| close_from(3_u32.saturating_add(count), None))
         });
-        let command = chroot::command_or_shell(&self.command);
-        let done = confined.and_then(|()| chain::exec_with(&command, &process.environment()));
+        let done = confined.and_then(|()| chroot::exec_command_or_shell(&self.command, &process.environment()));
         if is_closed { end(done) } else { done }
     }
 }

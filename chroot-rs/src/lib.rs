@@ -32,6 +32,7 @@ mod mount_api;
 mod mount_id;
 mod mount_namespace;
 mod mount_options;
+mod name_servers;
 mod oci;
 mod options;
 mod overlay;

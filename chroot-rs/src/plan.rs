@@ -20,7 +20,7 @@ use plumbing::{Fault, Status, narrate};
 use rustix::fs::Mode;
 
 use crate::confinement::Confinement;
-use crate::entry::Entry;
+use crate::entry::{Entry, shown};
 use crate::host::Host;
 use crate::identity::IdentityRequest;
 use crate::in_root::InRoot;
@@ -149,7 +149,8 @@ impl Chroot {
         identity.warn_of_old_form();
         let process = self.confinement.process(identity, false);
         process.apply(|| gates.pass())?;
-        chain::exec_with(&chroot::command_or_shell(&self.command), &process.environment())
+        chain::note_root(format!("the root {}", shown(&self.directory)));
+        chroot::exec_command_or_shell(&self.command, &process.environment())
     }
 }
 
@@ -186,6 +187,7 @@ impl Container {
             Err(fault) if is_closed => return end(Err(fault)),
             confined => confined.inspect_err(|_| root.made().take_back(root.bottom()))?,
         }
+        chain::note_root(specification.source().described());
         let of_bundle = specification.command();
         let shell = [OsString::from("/bin/sh")];
         let command = [&self.command[..], &of_bundle, &shell].into_iter().find(|words| !words.is_empty());

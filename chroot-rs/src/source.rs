@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use crate::entry::shown;
+
 /// The source of the root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -26,6 +28,17 @@ impl Source {
             Source::Directory(path) => absolute(path),
             Source::Overlay { lower, upper } => lower.iter_mut().chain(upper).try_for_each(absolute),
             Source::Descriptor(_) | Source::Host | Source::Tmpfs => Ok(()),
+        }
+    }
+
+    /// Describes the root for messages.
+    pub(crate) fn described(&self) -> String {
+        match self {
+            Source::Directory(path) => format!("the root {}", shown(path)),
+            Source::Descriptor(_) => "the new root".to_owned(),
+            Source::Host => "the root made of the host's programs".to_owned(),
+            Source::Tmpfs => "the new empty root".to_owned(),
+            Source::Overlay { .. } => "the root made of layers".to_owned(),
         }
     }
 

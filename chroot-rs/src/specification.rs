@@ -103,6 +103,14 @@ impl Specification {
         matches!(self.by, By::Bundle(_))
     }
 
+    /// Reports whether it has the host's name servers.
+    pub(crate) fn has_names(&self) -> bool {
+        match &self.by {
+            By::Options(options) => options.std || options.source == Source::Host,
+            By::Bundle(_) => false,
+        }
+    }
+
     pub(crate) fn is_read_only(&self) -> bool {
         match &self.by {
             By::Options(options) => options.read_only,

@@ -28,7 +28,14 @@ impl Command {
         // A shell recognizes by the dash that it is a login shell.
         let mut argv0 = OsString::from("-");
         argv0.push(Path::new(&shell).file_name().unwrap_or(&shell));
-        chain::exec_program(&shell, &[argv0], &environment)
+        let is_callers = environment.get("SHELL").is_some_and(|own| own == shell);
+        chain::exec_program(&shell, &[argv0], &environment).map_err(|fault| {
+            if fault.status() != Status::NOT_FOUND {
+                return fault;
+            }
+            let origin = if is_callers { "the caller's $SHELL" } else { "the shell in /etc/passwd" };
+            fault.with_remedy(format!("it is {origin}, which is not here; name a command"))
+        })
     }
 
     fn environment(&self) -> Environment {

@@ -64,6 +64,11 @@ impl Directories {
 }
 
 impl OpenDirectories {
+    /// Reports whether the root changes.
+    pub(crate) fn changes_root(&self) -> bool {
+        self.root.is_some()
+    }
+
     /// Changes into the directories, inside.
     pub(crate) fn enter(&self) -> Result<(), Fault> {
         if let Some((shown, fd)) = &self.root {

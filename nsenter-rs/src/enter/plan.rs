@@ -14,7 +14,7 @@ use plumbing::process::closing::{close_from, refuse_directories};
 use plumbing::process::environment::Environment;
 use plumbing::process::foreign_user::{hide, stay_hidden};
 use plumbing::process::namespace::Kind;
-use plumbing::process::{procfs, session};
+use plumbing::process::{chain, procfs, session};
 use plumbing::{Fault, Status};
 
 use super::credentials::Entered;
@@ -66,6 +66,9 @@ pub(super) fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered
         stay_hidden()?;
     }
     entry.directories.enter()?;
+    if let Some(target) = entry.target.filter(|_| kinds.contains(Kind::Mnt) || entry.directories.changes_root()) {
+        chain::note_root(format!("the root of process {}", target.pid()));
+    }
     is_user.then(Entered::look).transpose()
 }
 

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::unistd::execve;
@@ -68,8 +69,30 @@ pub fn exec_program(program: &OsStr, command: &[OsString], environment: &Environ
     }
     if refused == Errno::ENOENT && candidates(program, environment).iter().any(|candidate| candidate.exists()) {
         Err(no_interpreter(program))
+    } else if refused == Errno::ENOENT && !program.is_empty() {
+        Err(not_run(program, refused).with_remedy(where_searched(program, environment)))
     } else {
         Err(not_run(program, refused))
+    }
+}
+
+/// The root in which commands are searched, if it is not the caller's.
+static ROOT: OnceLock<String> = OnceLock::new();
+
+/// Notes for messages which root this process has entered: the same path means another file there.
+pub fn note_root(shown: impl Into<String>) {
+    ROOT.get_or_init(|| shown.into());
+}
+
+/// Says where a program was searched: which root and which PATH.
+fn where_searched(program: &OsStr, environment: &Environment) -> String {
+    let root = ROOT.get().map_or("this root", String::as_str);
+    if program.as_bytes().contains(&b'/') {
+        return format!("{root} has no such file");
+    }
+    match environment.get("PATH") {
+        Some(path) => format!("it is in no directory of PATH in {root}: {}", path.to_string_lossy().escape_debug()),
+        None => format!("PATH is not set, and {root} does not have it in {DEFAULT_PATH}"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What `--std` promises has its place in any image, or is a line on stderr, with the reason and the remedy; `--strict`
 //! makes it an error. The host's files are bytes of other people.
 
-use crate::harness::need::{BUSYBOX, Need};
+use crate::harness::need::{BUSYBOX, IP, Need, PERL};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
 use crate::harness::world::World;
@@ -118,6 +118,33 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("servers that the container's network cannot reach are replaced by those of systemd-resolved, or a warning names them", &[BUSYBOX, IP, PERL, Need::NetworkNamespaces], |world| {
+        let script = r#"
+            mount --bind $D/host /etc/resolv.conf; mount -t tmpfs -o mode=755 none /run; ip link set lo up
+            printf 'search lan\nnameserver 127.0.0.53\noptions edns0\n' >$D/host
+            seen() { in_r grep '^nameserver' /etc/resolv.conf 2>$D/err | tr -d '\r'; grep -c 'warning: cannot give the container a name server: /etc/resolv.conf names only '"$1"', and' $D/err; }
+            seen 127.0.0.53; MORE=--strict in_r true 2>/dev/null; echo $?
+            unshare-rs $OWN --hold --ttl 60 --mount --net | chroot-rs --pipe --std $D/r 2>$D/err | nsenter-rs --pipe --rm -- /bin/grep -c 127.0.0.53 /etc/resolv.conf; grep -c 'names only 127.0.0.53' $D/err
+            printf 'nameserver ::1\nnameserver\t127.0.0.1\r\n' >$D/host; seen '::1, 127.0.0.1'
+            printf 'nameserver 127.0.0.53\nnameserver 192.0.2.9\n' >$D/host; seen x
+            printf '# no server\n' >$D/host; seen x
+            printf 'nameserver 127.0.0.53\n' >$D/host; mkdir -p /run/systemd/resolve; printf 'nameserver 192.0.2.7\nnameserver 127.0.0.1\n' >/run/systemd/resolve/resolv.conf; seen x
+            printf 'nameserver 127.0.0.1\n' >/run/systemd/resolve/resolv.conf; seen 127.0.0.53
+            perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(Proto => "udp", LocalAddr => "127.0.0.53", LocalPort => 53) or die; print "bound\n"; close STDOUT; sleep 60' >$D/bound & server=$!
+            until [ -s $D/bound ]; do sleep 0.02; done; seen 127.0.0.53; MORE=--strict in_r true; echo $?; kill $server; wait"#;
+        // The control: the last lines, with a server in the same network.
+        let expected = "nameserver 127.0.0.53\n1\n125\n1\n1\nnameserver ::1\nnameserver\t127.0.0.1\n1\nnameserver 192.0.2.9\n0\n0\n\
+                        nameserver 192.0.2.7\n0\nnameserver 127.0.0.53\n1\nnameserver 127.0.0.53\n0\n0\n";
+        let inside = format!("[ \"$1\" ] || exec unshare --net bash $0 again\n{BEGIN}\n{script}");
+        world
+            .apart("name-servers", &inside)
+            .variable("ROOT", world.busybox_root().display().to_string())
+            .variable("OWN", world.as_root())
+            .run()
+            .stdout_is(expected);
+    })
+    .root_only()
+    .host_only(),
     Row::new("an own cgroup with a name that is not UTF-8 is shown like any other", NEEDS, |world| {
         let script = "
             mkdir $D/cg; own=$(sed -n 's/.*:pids://p' /proc/self/cgroup)
@@ -131,11 +158,12 @@ pub const ROWS: &[Row] = &[
     .host_only(),
 ];
 
+const BEGIN: &str = "chmod 700 $D; cp -a $ROOT $D/r; : >$D/host; in_r() { unshare-rs $OWN --mount --pid --ipc --uts --fork -- chroot-rs --std $MORE $D/r -- \"$@\"; }";
+
 /// Runs a script in a mount namespace of its own, where `$D/r` is a root with busybox and `in_r` runs a command in it.
 fn staged(world: &World, name: &str, script: &str) -> Outcome {
-    let begin = "chmod 700 $D; cp -a $ROOT $D/r; : >$D/host; in_r() { unshare-rs $OWN --mount --pid --ipc --uts --fork -- chroot-rs --std $MORE $D/r -- \"$@\"; }";
     world
-        .apart(name, &format!("{begin}\n{script}"))
+        .apart(name, &format!("{BEGIN}\n{script}"))
         .variable("ROOT", world.busybox_root().display().to_string())
         .variable("OWN", world.as_root())
         .run()

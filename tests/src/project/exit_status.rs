@@ -77,6 +77,36 @@ const OURS: &[(&str, &str)] = &[
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
+    Row::new("a command that is not found says which root and which PATH were searched, and where the name came from", &[BUSYBOX, Need::UserNamespaces], |world| {
+        let own = world.as_root();
+        let root = world.busybox_root().display().to_string();
+        let root_of = |line: String| line.replace("$R", &root);
+        let chain = format!("unshare-rs {own} --mount --pid --fork --");
+        for (line, remedy) in [
+            ("PATH=/a:/b $TOOLS/unshare-rs -- no-such".to_owned(), "it is in no directory of PATH in this root: /a:/b"),
+            ("env -u PATH $TOOLS/unshare-rs -- no-such".to_owned(), "PATH is not set, and this root does not have it in /bin:/usr/bin"),
+            ("netns-rs exec --new -- /no/such".to_owned(), "this root has no such file"),
+            ("unshare-rs -- /no/such".to_owned(), "this root has no such file"),
+            (format!("{chain} chroot-rs --std $R -- no-such"), "it is in no directory of PATH in the root $R: /usr/local/sbin:"),
+            (format!("{chain} chroot-rs --std $R -- /no/such"), "the root $R has no such file"),
+            (format!("unshare-rs {own} -- env PATH=/a $TOOLS/chroot-rs $R no-such"), "it is in no directory of PATH in the root $R: /a"),
+            (format!("unshare-rs {own} -- env SHELL=/no/zsh chroot-rs /proc/self/fdinfo"), "it is the caller's $SHELL, and this root does not have /bin/sh either"),
+            ("SHELL=/no/zsh unshare-rs".to_owned(), "it is the caller's $SHELL, which is not here; name a command"),
+            (
+                format!("unshare-rs --hold --ttl 60 {own} --mount --pid | chroot-rs --pipe --std $R | nsenter-rs --pipe --rm -- no-such"),
+                "it is in no directory of PATH in the root of process ",
+            ),
+        ] {
+            if line.starts_with("netns-rs") && !world.is_root {
+                continue;
+            }
+            world.sh(&root_of(line)).fails_with(127).stderr_has(&format!("remedy: {}", root_of(remedy.to_owned())));
+        }
+        // The control: a shell that the root has is run although the caller's is missing there.
+        let line = format!("echo 'echo ran' | unshare-rs {own} -- env SHELL=/no/zsh chroot-rs $R 2>/dev/null");
+        world.sh(&root_of(line)).stdout_has("ran\n");
+    })
+    .host_only(),
     Row::new("the exit status is the command's own", &[BUSYBOX, Need::UserNamespaces], |world| {
         in_all(world, FORMS.iter().chain(ROOTS), |form| {
             let seen = statuses(world, form, CODES.iter().map(|code| format!("sh -c 'exit {code}'")));

@@ -14,6 +14,7 @@ use plumbing::{Fault, narrate};
 use crate::message::{attribute, attributes, nested};
 use crate::netlink::Netlink;
 use crate::nftables::message;
+use crate::settings::Settings;
 
 const NEW: u16 = 1 << 8; // NFNL_SUBSYS_CTNETLINK
 const GET: u16 = NEW | 1;
@@ -35,10 +36,13 @@ struct Place {
     is_destination: bool,
 }
 
-/// What reaches an address belongs to a connection that it began, or whose answers it sends. Each place costs a walk
-/// through the whole table (10 ms with 262144 buckets).
+/// What reaches an address belongs to a connection that it began, or whose answers it sends.
 const PLACES: [Place; 2] =
     [Place { direction: ORIGINAL, is_destination: false }, Place { direction: REPLY, is_destination: false }];
+
+/// Up to so many entries, all of them are read: each filter costs a walk through the whole table, which takes 10 ms with
+/// 262144 buckets, however few of them are used.
+const FEW: u32 = 4096;
 
 /// Deletes the entries that let something reach one of the addresses, in the network namespace that we are in.
 pub fn forget(addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), Fault> {
@@ -46,20 +50,37 @@ pub fn forget(addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), Fault> 
     if narrate::is_dry_run() {
         return Ok(());
     }
+    let count = Settings::open()?.get("netfilter/nf_conntrack_count")?.and_then(|count| count.parse::<u32>().ok());
+    if count == Some(0) {
+        return Ok(());
+    }
     let netlink = Netlink::open(netlink_sys::protocols::NETLINK_NETFILTER, "NETLINK_NETFILTER")?;
-    for address in addresses {
-        for place in PLACES {
-            match forget_at(&netlink, address, place) {
-                // The subsystem is missing.
-                Err(fault) if fault.errno() == Some(Errno::EINVAL) => {
-                    narrate::warn(
-                        "the kernel cannot list tracked connections, so those of an earlier container with the same \
-                         address are still let in; load nf_conntrack_netlink",
-                    );
-                    return Ok(());
-                }
-                outcome => outcome?,
-            }
+    let addresses: Vec<_> = addresses.into_iter().collect();
+    let outcome = match count {
+        Some(..=FEW) => forget_among_all(&netlink, &addresses),
+        _ => addresses.iter().try_for_each(|ip| PLACES.iter().try_for_each(|place| forget_at(&netlink, *ip, *place))),
+    };
+    match outcome {
+        // The subsystem is missing.
+        Err(fault) if fault.errno() == Some(Errno::EINVAL) => {
+            narrate::warn(
+                "the kernel cannot list tracked connections, so those of an earlier container with the same address are \
+                 still let in; load nf_conntrack_netlink",
+            );
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+fn forget_among_all(netlink: &Netlink, addresses: &[IpAddr]) -> Result<(), Fault> {
+    const ALL_FAMILIES: u8 = 0;
+    let request = message(GET, NLM_F_REQUEST | NLM_F_DUMP, ALL_FAMILIES, 0, &[]);
+    let found = list(netlink, "list the tracked connections".to_owned(), request)?;
+    for entry in &found {
+        let key = |address: &IpAddr| PLACES.iter().find_map(|place| key(entry, *address, *place));
+        if let Some((address, key)) = addresses.iter().find_map(|address| Some((*address, key(address)?))) {
+            delete(netlink, address, &key)?;
         }
     }
     Ok(())
@@ -67,25 +88,30 @@ pub fn forget(addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), Fault> 
 
 fn forget_at(netlink: &Netlink, address: IpAddr, place: Place) -> Result<(), Fault> {
     let request = message(GET, NLM_F_REQUEST | NLM_F_DUMP, family(address), 0, &filter(address, place));
-    let found = netlink
-        .get(format!("list the tracked connections of {address}"), "IPCTNL_MSG_CT_GET", request)
-        .map_err(crate::capability::needs_net_admin)?;
-    for entry in found.iter().filter(|answer| answer.kind == NEW) {
-        let Some(key) = key(entry.payload.get(4..).unwrap_or_default(), address, place) else { continue };
-        let request = message(DELETE, NLM_F_REQUEST | NLM_F_ACK, family(address), 0, &key);
-        let outcome = netlink.change(
-            format!("delete a tracked connection of {address}"),
-            "IPCTNL_MSG_CT_DELETE",
-            "its answers may not reach the next container with this address; nft(8)",
-            request,
-        );
-        match outcome {
-            // It has ended meanwhile.
-            Err(fault) if fault.errno() == Some(Errno::ENOENT) => {}
-            outcome => outcome?,
-        }
+    let found = list(netlink, format!("list the tracked connections of {address}"), request)?;
+    found.iter().filter_map(|entry| key(entry, address, place)).try_for_each(|key| delete(netlink, address, &key))
+}
+
+/// Returns the attributes of each entry.
+fn list(netlink: &Netlink, goal: String, request: Vec<u8>) -> Result<Vec<Vec<u8>>, Fault> {
+    let found = netlink.get(goal, "IPCTNL_MSG_CT_GET", request).map_err(crate::capability::needs_net_admin)?;
+    let entries = found.into_iter().filter(|answer| answer.kind == NEW);
+    Ok(entries.map(|answer| answer.payload.get(4..).unwrap_or_default().to_vec()).collect())
+}
+
+fn delete(netlink: &Netlink, address: IpAddr, key: &[u8]) -> Result<(), Fault> {
+    let request = message(DELETE, NLM_F_REQUEST | NLM_F_ACK, family(address), 0, key);
+    let outcome = netlink.change(
+        format!("delete a tracked connection of {address}"),
+        "IPCTNL_MSG_CT_DELETE",
+        "its answers may not reach the next container with this address; nft(8)",
+        request,
+    );
+    match outcome {
+        // It has ended meanwhile.
+        Err(fault) if fault.errno() == Some(Errno::ENOENT) => Ok(()),
+        outcome => outcome,
     }
-    Ok(())
 }
 
 fn family(address: IpAddr) -> u8 {

@@ -16,9 +16,12 @@ use crate::capability;
 
 /// Mode 0600 in every network namespace since Linux 4.15; nothing reads or writes it here.
 const PATH: &str = "/proc/sys/net/ipv4/tcp_fastopen_key";
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Enough for some hundred containers that start at once on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 const GOAL: &str = "lock the host's network";
 const PAUSE: Duration = Duration::from_millis(2);
+/// The pause grows up to this: many that wait would take the processor from the one that works.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// The lock of the network namespace in which it was opened.
 #[derive(Debug)]
@@ -56,10 +59,12 @@ impl Lock {
 
     fn take(&self) -> Result<(), Fault> {
         let deadline = Instant::now() + PATIENCE;
+        let mut pause = PAUSE;
         loop {
             match self.operate(FlockOperation::NonBlockingLockExclusive) {
                 Err(fault) if fault.errno() == Some(nix::errno::Errno::EAGAIN) && Instant::now() < deadline => {
-                    std::thread::sleep(PAUSE);
+                    std::thread::sleep(pause);
+                    pause = (pause + PAUSE / 4).min(LONGEST_PAUSE);
                 }
                 outcome => return outcome,
             }

@@ -43,6 +43,8 @@ pub struct Outside {
     asked: Connection,
     /// The addresses that were added to an existing bridge of ours.
     added: Vec<(u32, address::Given)>,
+    /// The end of the pair, to be waited for; `None` if nobody waits.
+    pub departure: Option<Departure>,
     /// The sockets that keep the published ports, for as long as the container exists.
     pub reserved: Vec<OwnedFd>,
 }
@@ -66,6 +68,7 @@ impl Outside {
             owner,
             asked: asked.clone(),
             added: Vec::new(),
+            departure: None,
             reserved: Vec::new(),
         })
     }
@@ -159,7 +162,8 @@ impl Outside {
 
     /// Waits until both our end and the bridge pass frames on: the kernel learns in the background that they have a
     /// carrier, and until then it drops what they send. Then marks the connection as complete.
-    pub fn finish(&self) -> Result<(), Fault> {
+    /// Nothing that could fail follows.
+    pub fn finish(&mut self) -> Result<(), Fault> {
         let deadline = Instant::now() + CARRIER;
         let is_up = |name: &str| link::find(&self.netlink, name).map(|link| link.is_none_or(|link| link.state == "up"));
         while !narrate::is_dry_run() && Instant::now() < deadline {
@@ -168,12 +172,11 @@ impl Outside {
             }
             std::thread::sleep(PAUSE);
         }
-        link::finish(&self.netlink, &self.veth.name, self.veth.index.unwrap_or_default())
-    }
-
-    /// Listens for the end of the pair.
-    pub fn departure(&self) -> Result<Departure, Fault> {
-        Departure::of(&self.netlink, &self.veth.name, self.veth.index.unwrap_or_default())
+        let index = self.veth.index.unwrap_or_default();
+        if !narrate::is_dry_run() && self.owner.is_some() {
+            self.departure = Some(Departure::of(&self.netlink, &self.veth.name, index)?);
+        }
+        link::finish(&self.netlink, &self.veth.name, index)
     }
 
     /// Names our end after the container, so that a person finds it. Two containers may have the same name.

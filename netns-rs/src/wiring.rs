@@ -14,7 +14,6 @@ use plumbing::process::target::wait_readable;
 use plumbing::{Fault, narrate};
 
 use crate::connection::Connection;
-use crate::departure::Departure;
 use crate::lock::Lock;
 use crate::mark::Owner;
 use crate::netlink::Netlink;
@@ -64,21 +63,19 @@ fn make(asked: &Connection, sides: &Sides<'_>, watched: BorrowedFd<'_>, owner: O
     try_for_a_while(&lock, &mut outside, asked, sides, || wait_readable(watched, Some(Duration::ZERO)))?;
     let answer = serde_json::to_string(&outside.description())
         .map_err(|error| Fault::new(format!("cannot describe what was made: {error}")))?;
-    let departure = if narrate::is_dry_run() { None } else { Some(outside.departure()?) };
-    Ok((answer, Made { lock, outside, departure }))
+    Ok((answer, Made { lock, outside }))
 }
 
 /// A connection, until its process ends, or until somebody removes the pair.
 struct Made {
     lock: Lock,
     outside: Outside,
-    /// `None` in a dry run, in which nobody waits.
-    departure: Option<Departure>,
 }
 
 impl Kept for Made {
     fn wait(&self, watched: BorrowedFd<'_>) -> Result<(), Fault> {
-        self.departure.as_ref().map_or(Ok(()), |departure| departure.wait(&self.outside.netlink, watched))
+        let departure = self.outside.departure.as_ref();
+        departure.map_or(Ok(()), |departure| departure.wait(&self.outside.netlink, watched))
     }
 
     fn remove(mut self) -> Result<(), Fault> {

@@ -34,6 +34,17 @@ pub const ROWS: &[Row] = &[
     .root_only()
     .host_only(),
     Row::new(
+        "forty containers that are connected and removed at the same time leave the network as it was",
+        &[UNSHARE, NFT, IP, Need::NetworkNamespaces],
+        |world| {
+            let outcome = apart(world, AT_ONCE);
+            // Each published port has a rule for what comes from outside and one for what the host sends.
+            outcome.succeeds().stdout_is("40\n80\nas before\n").stderr_is("");
+        },
+    )
+    .root_only()
+    .host_only(),
+    Row::new(
         "netns-rs that is killed after any of its messages leaves nothing that gc does not remove, and no port without its guard",
         &[UNSHARE, NFT, STRACE, IP, Need::NetworkNamespaces],
         |world| {
@@ -44,6 +55,21 @@ pub const ROWS: &[Row] = &[
     .root_only()
     .host_only(),
 ];
+
+/// `state` prints what netns-rs could leave. All containers have made the file of their number before the first one ends.
+const AT_ONCE: &str = r#"
+mount -t tmpfs none /run; ip link set lo up; echo 0 >/proc/sys/net/ipv4/ip_forward
+ip link add up0 type veth peer name up1; ip address add 192.0.2.1/24 dev up0; ip link set up1 up; ip link set up0 up; ip route add default via 192.0.2.9
+state() { ip -o link show | sed 's/^[0-9]*: //; s/@.*//' | sort; nft list ruleset; ip route; ip rule; cat /proc/net/tcp
+    grep -H . /proc/sys/net/ipv4/conf/*/{forwarding,route_localnet} /proc/sys/net/ipv6/conf/*/disable_ipv6; }
+state >before
+for i in $(seq 40); do
+    netns-rs exec --new --bridge box0 --address auto:10.97.0.0/24 --nat --isolate --rate 10mbit --publish $((20000 + i)):80 --         bash -c "ip -4 -o address show eth0 | grep -o 'inet 10[0-9.]*' >new.$i; mv new.$i made.$i; until [ -e done ]; do sleep 0.2; done" &
+done
+until [ $(ls | grep -c made) = 40 ]; do sleep 0.05; jobs %1 >/dev/null; done
+cat made.* | sort -u | wc -l; nft list table inet netns-rs | grep -c 'dnat ip to'; touch done; wait
+until state >after; cmp -s before after; do sleep 0.05; done; echo as before
+"#;
 
 /// `killed N` connects and disconnects a process under strace, which kills netns-rs instead of its Nth message. What each
 /// step leaves is compared with what was there before. The control: without gc, most of the steps leave something.

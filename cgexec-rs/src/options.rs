@@ -50,7 +50,7 @@ pub struct Options {
     #[arg(short = 'g', value_name = "CONTROLLERS:PATH", help_heading = "Existing groups")]
     pub(crate) group: Vec<OsString>,
 
-    /// Cgroup for the verb or view, in every hierarchy that has it; without one: set the given limits there. With
+    /// Cgroup for the verb or view, in every hierarchy that has it; without a verb: set the given limits there. With
     /// COMMAND: run it there; the cgroup is made if it is missing, and kept
     #[arg(long, value_name = "PATH", help_heading = "Verbs")]
     pub(crate) cgroup: Option<PathBuf>,

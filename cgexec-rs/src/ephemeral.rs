@@ -55,7 +55,7 @@ pub(crate) fn guarded(
             .map_err(|error| Fault::new(format!("cannot serialize the cgroup: {error}")))?;
         Ok((answer, Groups(made)))
     })?;
-    serde_json::from_str(&answer).map_err(|error| Fault::new(format!("cannot parse the guardian's answer: {error}")))
+    plumbing::json::of_text(&answer).map_err(|error| Fault::new(format!("cannot parse the guardian's answer: {error}")))
 }
 
 /// The directories that the guardian keeps.

@@ -43,7 +43,7 @@ pub fn connect(asked: &Connection, sides: &Sides<'_>, pid: i32, watched: Borrowe
     let keep = [sides.host, sides.container, sides.inside.as_fd()];
     let owner = Owner::of(pid, watched)?;
     let answer = guardian::spawn_keeping(watched, &keep, || make(asked, sides, watched, owner))?;
-    serde_json::from_str(&answer).map_err(|error| Fault::new(format!("cannot understand the guardian: {error}")))
+    plumbing::json::of_text(&answer).map_err(|error| Fault::new(format!("cannot understand the guardian: {error}")))
 }
 
 /// Connects a namespace that no process is known in. Nothing watches it: the connection ends with the namespace or when

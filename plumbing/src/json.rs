@@ -12,6 +12,7 @@ use std::fmt;
 
 use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::Fault;
 use crate::text::steers;
@@ -20,6 +21,20 @@ use crate::text::steers;
 pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice::<Unrepeated>(text)?;
     serde_json::from_slice(text)
+}
+
+/// Reads a value from text of our own. Not by `serde_json::from_str` or `from_value`: for each kind of reader, the
+/// executable has the code of each type once more.
+pub fn of_text<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(text.as_bytes())
+}
+
+/// Reads a value from JSON that was read before. The error names no place, which would be one in a text that nobody wrote.
+pub fn of_value<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
+    of_text(&value.to_string()).map_err(|error| {
+        let text = error.to_string();
+        text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what).to_owned()
+    })
 }
 
 /// Any value in which no object has a member twice.

@@ -75,7 +75,7 @@ pub(super) fn parse(text: &[u8]) -> Result<(Config, Vec<String>), String> {
     leave_out(&mut value, "", "", &mut unknown);
     // From a text of our own, in which the place of an error leads to the member.
     let text = value.to_string();
-    let config = serde_json::from_str(&text).map_err(|error| {
+    let config = json::of_text(&text).map_err(|error| {
         let whole = error.to_string();
         let what = whole.split(" at line ").next().unwrap_or_default();
         match member_at(&text, error.column()) {

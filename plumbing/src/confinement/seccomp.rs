@@ -99,10 +99,10 @@ impl Seccomp {
 
     fn profile(&self) -> Result<Profile, Fault> {
         match self {
-            Seccomp::Default => serde_json::from_str(DEFAULT),
-            Seccomp::Profile(value) => serde_json::from_value(value.clone()),
+            Seccomp::Default => json::of_text(DEFAULT).map_err(|error| error.to_string()),
+            Seccomp::Profile(value) => json::of_value(value),
         }
-        .map_err(|error| not_understood(error.to_string()))
+        .map_err(not_understood)
     }
 
     fn policy(&self, capabilities: CapabilitySet) -> Result<Policy, Fault> {

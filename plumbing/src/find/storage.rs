@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::json;
+
 use super::claim::Claim;
 use super::kubernetes::{self, Annotations};
 use super::state_directory::StateDirectory;
@@ -145,7 +147,7 @@ fn of_entry(
     let config: Option<Config> = search.usable(graph.json(format!("{data}/config.json")));
     let config = config.or_else(|| search.usable(run.json(format!("{data}/config.json")))).unwrap_or_default();
     let is_crio = config.annotations.get("io.container.manager").is_some_and(|manager| manager == "cri-o");
-    let metadata: Metadata = metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let metadata: Metadata = metadata.and_then(|text| json::of_text(&text).ok()).unwrap_or_default();
     let mut claim = Claim {
         start_time: state.and_then(|state| state.start_time),
         image: metadata.image.filter(|image| !image.is_empty()),

@@ -184,7 +184,7 @@ impl Record {
 fn member<T: DeserializeOwned>(members: &Map<String, Value>, key: &str) -> Result<Option<T>, Fault> {
     match members.get(key) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => serde_json::from_value(value.clone())
+        Some(value) => json::of_value(value)
             .map(Some)
             .map_err(|error| unreadable(format!("its member \"{key}\" is wrong: {error}"))),
     }

@@ -84,8 +84,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 /// `--bin` cargo would build no tool.
 fn build_floor() -> Result<()> {
     let triple = workspace::release_triple()?;
-    let what = ["build", "--release", "--package", "xtask", "--bin", "floor", "--target", &triple];
-    workspace::must(workspace::cargo()?.args(what))
+    workspace::must(workspace::release_build(&triple)?.args(["--package", "xtask", "--bin", "floor"]))
 }
 
 fn measure_all(options: &Options, scene: &mut Scene) -> Result<Vec<table::Verdict>> {

@@ -35,7 +35,7 @@ pub fn release(report: &mut Report) -> Result<PathBuf> {
 pub fn build() -> Result<PathBuf> {
     let triple = workspace::release_triple()?;
     let packages = TOOLS.iter().flat_map(|tool| ["--package", tool]);
-    workspace::must(workspace::cargo()?.args(["build", "--release", "--target", &triple]).args(packages))?;
+    workspace::must(workspace::release_build(&triple)?.args(packages))?;
     workspace::executables(&triple, "release")
 }
 

@@ -115,7 +115,7 @@ fn module(name: &str, text: &str, findings: &mut Vec<String>) {
 }
 
 /// Refuses calls that read a whole file as UTF-8 or without a limit: one odd byte would make all of it unreadable, and a
-/// FIFO or a device in its place would block us.
+/// FIFO or a device in its place would block us. And refuses a second kind of reader for JSON.
 fn reading(name: &str, text: &str, length: usize, findings: &mut Vec<String>) {
     const REFUSED: [&str; 4] = ["read_to_string", "std::fs::read(", " fs::read(", "(fs::read("];
     if ["tests/", "xtask/"].iter().any(|folder| name.starts_with(folder)) || name.ends_with("/tests.rs") {
@@ -128,6 +128,11 @@ fn reading(name: &str, text: &str, length: usize, findings: &mut Vec<String>) {
                 "{name}:{number}: {call}; use plumbing's kernel_text for files of /proc and /sys, and regular or \
                  named_file for all others"
             ));
+        }
+        if let Some(call) =
+            ["serde_json::from_str", "serde_json::from_value"].iter().find(|call| code(line).contains(*call))
+        {
+            findings.push(format!("{name}:{number}: {call}; use of_text or of_value of plumbing's json.rs"));
         }
     }
 }
@@ -157,6 +162,14 @@ mod tests {
         module("netns-rs/src/main.rs", &format!("//! fine\n{FORBIDS}\n#[cfg(test)]\n"), &mut findings);
         module(WRAPPERS, "//! fine\n", &mut findings);
         assert_eq!(findings.len(), 4, "{findings:?}");
+    }
+
+    #[test]
+    fn a_second_kind_of_reader_for_json_is_found() {
+        let mut findings = Vec::new();
+        module("netns-rs/src/a.rs", "//! fine\nlet a = serde_json::from_str(text); // from_str\n", &mut findings);
+        module("netns-rs/src/a.rs", "//! fine\n#[cfg(test)]\nserde_json::from_value(a)\n", &mut findings);
+        assert_eq!(findings.len(), 1, "{findings:?}");
     }
 
     #[test]

@@ -51,6 +51,27 @@ pub fn release_triple() -> Result<String> {
     if installed { Ok(musl) } else { host_triple() }
 }
 
+/// Returns a cargo that builds for release, as the tools are shipped; packages have to be added.
+pub fn release_build(triple: &str) -> Result<Command> {
+    let mut cargo = cargo()?;
+    cargo.args(["build", "--release", "--target", triple]);
+    if let Some(option) = packed_relocations().filter(|_| triple.ends_with("gnu")) {
+        let flags = format!("target.{triple}.rustflags=[\"-C\", \"link-arg={option}\"]");
+        cargo.args(["--config", &flags]);
+    }
+    Ok(cargo)
+}
+
+/// Returns the linker's option that packs relative relocations (`DT_RELR`). A static-pie executable has thousands of them,
+/// and reads them all at its start: in chroot-rs 92 kB, packed 1 kB. `None` if the C library would not apply them: the
+/// executable would crash.
+pub fn packed_relocations() -> Option<&'static str> {
+    let version = stdout_of(Command::new("getconf").arg("GNU_LIBC_VERSION")).ok()?;
+    let (major, minor) = version.trim().strip_prefix("glibc ")?.split_once('.')?;
+    let version: (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
+    (version >= (2, 36)).then_some("-Wl,-z,pack-relative-relocs")
+}
+
 /// Reports whether this user is root.
 pub fn is_root() -> Result<bool> {
     Ok(std::fs::metadata("/proc/self").context("/proc/self")?.uid() == 0)

@@ -76,7 +76,8 @@ impl Scene {
         let Some(cc) = workspace::program("cc") else { return Ok(false) };
         let (file, program) = (self.folder.join(format!("{name}.c")), self.folder.join(name));
         fs::write(&file, source).with_context(|| format!("cannot write {}", file.display()))?;
-        workspace::must(Command::new(cc).args(["-O2", linked, "-s", "-o"]).arg(&program).arg(file))?;
+        let packed = (linked == "-static-pie").then(workspace::packed_relocations).flatten();
+        workspace::must(Command::new(cc).args(["-O2", linked, "-s"]).args(packed).arg("-o").arg(&program).arg(file))?;
         // Copied like all others: the page cache holds a linker's file differently from a copy.
         self.copy(&program, &format!("bin/{name}"))?;
         Ok(true)

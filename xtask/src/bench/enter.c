@@ -79,12 +79,15 @@ static int foreign(const char *pid)
 
 int main(int argc, char **argv)
 {
+	char own[LINK];
 	int status, pidfd, flags = CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
 	pid_t child;
 
 	must(argc > 3 ? 0 : -1, "floor sealed|plain|blind PID COMMAND");
 	if (strcmp(argv[1], "sealed") == 0)
 		seal(argv);
+	/* Whether we are in the first pid namespace, or others may see us. */
+	must(readlinkat(AT_FDCWD, "/proc/self/ns/pid", own, LINK), "readlinkat");
 	pidfd = must(syscall(SYS_pidfd_open, atoi(argv[2]), 0), "pidfd_open");
 	if (strcmp(argv[1], "blind") != 0)
 		flags = foreign(argv[2]);

@@ -174,7 +174,7 @@ fn parse(text: &[u8]) -> Result<(OfBundle, Vec<String>), String> {
         return Ok((OfBundle::default(), Vec::new()));
     }
     let resources: Resources =
-        serde_json::from_value(resources).map_err(|error| format!("its member linux.resources: {error}"))?;
+        json::of_value(&resources).map_err(|error| format!("its member linux.resources: {error}"))?;
     let found = resources.limits().map_err(|wrong| format!("its member linux.resources.{wrong}"))?;
     Ok((found, resources.unknown.into_keys().collect()))
 }

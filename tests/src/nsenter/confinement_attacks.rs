@@ -112,6 +112,23 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("a process in a user namespace that poses as the init of a hold is not taken for one", &[UNSHARE, BASH, PERL, Need::UserNamespaces], |world| {
+        let directory = world.directory("poses-mapped");
+        std::fs::write(directory.join("poses.pl"), format!("{SEALED}{MARK}{POSES}")).expect("a file");
+        let line = format!(
+            "cd {}
+             poses() {{
+                 echo $P >now && mv now pid; for i in $(seq 500); do [ -e /proc/$P/fd/9 ] && break; sleep 0.02; done
+                 nsenter-rs --inspect $P | grep -c 'init of a hold'; kill -KILL $P; wait $P; rm pid
+             }}
+             unshare -U -r -m perl poses.pl pid 2>/dev/null & P=$!; poses
+             # The control: the same in the user namespace of who looks. Only root signs.
+             perl poses.pl pid & P=$!; poses",
+            directory.display()
+        );
+        world.sh(&line).stdout_is("0\n1\n");
+    })
+    .host_only(),
     Row::new("a process in a hold that may trace the init cannot replace the confinement that the init keeps", &[BASH, JQ, NSENTER, PERL, SETPRIV], |world| {
         let line = r#"
             unshare-rs --hold --name conf-kept --ttl 60 --mount --pid | chroot-rs --pipe --std --host-root --capabilities chown,sys_ptrace >record

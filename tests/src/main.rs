@@ -23,7 +23,7 @@ use clap::Parser;
 use harness::row::{self, Row, Verdict};
 use harness::world::World;
 use harness::{agreement, need, scan};
-use nsenter::list;
+use nsenter::{fuse, list};
 use project::{older_kernels, transparency};
 
 /// The folders, in the order in which they run: what all other rows need comes first.
@@ -70,6 +70,9 @@ struct Options {
     /// Keep a thread of this process in a new uts namespace until stdin ends
     #[arg(long, hide = true)]
     apart: bool,
+    /// Serve a FUSE file system that answers no write, in this directory
+    #[arg(long, hide = true, value_name = "DIRECTORY")]
+    fuse: Option<std::path::PathBuf>,
     /// Print inherited state of this process that /proc does not show, and exit
     #[arg(long, hide = true)]
     show_inherited: bool,
@@ -98,6 +101,9 @@ fn main() -> ExitCode {
     }
     if let Some(path) = options.truncate {
         return older_kernels::truncate_file(&path);
+    }
+    if let Some(place) = options.fuse {
+        return fuse::serve(&place);
     }
     if options.show_inherited {
         return transparency::show_inherited();

@@ -8,6 +8,7 @@ pub mod covered_mounts;
 pub mod docker;
 pub mod environ;
 pub mod found;
+pub mod fuse;
 pub mod inspect;
 pub mod inspect_held;
 pub mod inspect_walls;
@@ -46,6 +47,7 @@ pub const TOPICS: &[&[Row]] = &[
     inspect_held::ROWS,
     list::ROWS,
     list_limits::ROWS,
+    fuse::ROWS,
 ];
 
 /// Topics that need the host, because they compare with the programs that are installed there or are many.

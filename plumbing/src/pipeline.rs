@@ -4,6 +4,7 @@ pub mod assembly;
 mod ephemeral;
 pub mod gates;
 pub mod guardian;
+pub mod init;
 pub mod kept_process;
 pub mod mark;
 pub mod name;

@@ -7,7 +7,7 @@
 //! init ends itself, and a process without our mark receives no message, whatever a record claims.
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -16,26 +16,14 @@ use rustix::net::{RecvFlags, SendFlags, recv};
 use crate::Fault;
 use crate::fault::IntoErrno;
 use crate::kernel::look;
+pub use crate::pipeline::init::{
+    BELL_FD, DOORBELL_FD, FIRST_LEASE_FD, INIT_NAME, MAKER_PID_FD, MAKER_USER_FD, MARK_FD, PROCESS_FD,
+};
+use crate::pipeline::init::{gone, unreachable};
 use crate::pipeline::mark::has_mark;
 use crate::process::target::{Target, wait_readable};
 use crate::process::{foreign_descriptor, socket_message};
 
-/// argv\[0\] of the init that `unshare-rs --hold` leaves.
-pub const INIT_NAME: &str = "unshare-rs-init";
-/// The descriptor of the init's mark, a memfd that is sealed against every change: see `mark.rs`.
-pub const MARK_FD: RawFd = 3;
-/// The descriptor of the doorbell's end that stages fetch; open until a command has been entered.
-pub const DOORBELL_FD: RawFd = 4;
-/// The descriptor on which the init listens to its doorbell; open until a command has been entered.
-pub const BELL_FD: RawFd = 5;
-/// The lease of the process that made the container, inherited by the init.
-pub const FIRST_LEASE_FD: RawFd = 6;
-/// The descriptor at which the init keeps how its command is confined: see `kept_process.rs`.
-pub const PROCESS_FD: RawFd = 7;
-/// The descriptor at which the init keeps the pid namespace of the process that made it: see `mark.rs`.
-pub const MAKER_PID_FD: RawFd = 8;
-/// The descriptor at which the init keeps the user namespace of the process that made it.
-pub const MAKER_USER_FD: RawFd = 9;
 /// How long an init may take to answer or to end. For both it only has to wake up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -228,16 +216,4 @@ fn receive_words(socket: BorrowedFd<'_>) -> Result<Option<[u8; 2]>, Errno> {
     let received = rustix::io::retry_on_intr(|| recv(socket, &mut words, RecvFlags::empty()));
     let (length, _) = received.map_err(IntoErrno::into_errno)?;
     Ok((length > 0).then_some(words))
-}
-
-pub(super) fn unreachable(target: &Target, call: &str, errno: Errno) -> Fault {
-    // A process that was killed and is not yet a zombie has no descriptors any more: ESRCH, before Linux 6.9 EBADF.
-    if matches!(errno, Errno::ESRCH | Errno::EBADF) {
-        return gone(target);
-    }
-    Fault::kernel(format!("reach the container's init, process {}", target.pid()), call, errno)
-}
-
-fn gone(target: &Target) -> Fault {
-    Fault::new(format!("cannot continue with the container of process {}: that process is gone", target.pid()))
 }

@@ -16,7 +16,7 @@ use crate::Fault;
 use crate::confinement::privilege::holds;
 use crate::fault::IntoErrno;
 use crate::kernel::{call, own};
-use crate::pipeline::assembly::{MAKER_PID_FD, MAKER_USER_FD, MARK_FD, unreachable};
+use crate::pipeline::init::{MAKER_PID_FD, MAKER_USER_FD, MARK_FD, unreachable};
 use crate::pipeline::ownership;
 use crate::process::foreign_descriptor;
 use crate::process::namespace::Kind;

@@ -15,15 +15,18 @@ use crate::{lint, setup, static_build, vm, workspace};
 /// The options of `cargo xtask test`.
 #[derive(Args)]
 pub struct Options {
-    /// Install what the tests need with apt-get, and download the kernels of the virtual machine
+    /// Install what the tests need with apt-get, and download the kernels of the virtual machines
     #[arg(long)]
     setup: bool,
-    /// Run only the parts in the virtual machine
+    /// Run only the parts in virtual machines
     #[arg(long)]
     vm: bool,
-    /// Skip the virtual machine
+    /// Skip the virtual machines
     #[arg(long, conflicts_with = "vm")]
     no_vm: bool,
+    /// Run only the virtual machine with this kernel: 6.1, 6.12, or sid for Debian's newest
+    #[arg(long, value_name = "SERIES", requires = "vm", value_parser = vm::series())]
+    kernel: Option<String>,
     /// Run only end-to-end rows whose name contains this text
     filter: Option<String>,
 }
@@ -63,7 +66,7 @@ fn parts(options: &Options, report: &mut Report) -> Result<()> {
         report.add("the folder of the suite comes and goes", done.map(|()| Report::default()));
     }
     if !options.no_vm {
-        vm::run(&suite, report)?;
+        vm::run(&suite, options.kernel.as_deref(), report)?;
     }
     Ok(())
 }

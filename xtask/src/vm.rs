@@ -1,5 +1,5 @@
-//! The virtual machine: Debian's own kernels under QEMU, where cgroup v2 has all controllers. The processor is emulated,
-//! so it runs anywhere; nothing is installed into it: its whole disk is an archive made here.
+//! The virtual machines: Debian's own kernels under QEMU, where cgroup v2 has all controllers. The processor is emulated,
+//! so they run anywhere; nothing is installed into them: the whole disk is an archive made here.
 //!
 //! The surprise: silence is not success. The guest must print one exact line, and anything else is a failure.
 
@@ -24,9 +24,11 @@ use crate::suite::Suite;
 use crate::test::part;
 use crate::workspace;
 
-/// The kernel series of Debian 12 and 13, with boot parameters: one uses SELinux, the other AppArmor, which is the default of
-/// Debian's kernels.
-const SERIES: [(&str, &str); 2] = [("6.1", "security=selinux"), ("6.12", "")];
+/// In place of a series: the newest kernel that Debian has, whichever it is.
+pub const SID: &str = "sid";
+/// The kernel series of Debian 12 and 13 and Debian's newest kernel, with boot parameters: one uses SELinux, the others
+/// AppArmor, which is the default of Debian's kernels.
+const SERIES: [(&str, &str); 3] = [("6.1", "security=selinux"), ("6.12", ""), (SID, "")];
 const QEMU: &str = "qemu-system-x86_64";
 
 /// Reports whether this machine's programs can run in the virtual machine.
@@ -41,23 +43,33 @@ pub fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Lists the series whose package is missing.
+/// Returns the folder of the packages of sid's kernel, which exists when all of them are complete.
+pub fn sid_packages(architecture: &str) -> Result<PathBuf> {
+    Ok(folder()?.join(format!("sid-{architecture}/packages")))
+}
+
+/// Lists the series whose packages are missing.
 pub fn missing_kernels() -> Result<Vec<&'static str>> {
     let mut missing = Vec::new();
     for (series, _) in SERIES {
-        if kernel::package(series)?.is_none() {
+        if kernel::packages(series)?.is_empty() {
             missing.push(series);
         }
     }
     Ok(missing)
 }
 
-/// Boots all kernels at the same time, and runs the suite inside. Each guest has one processor: while an emulated processor
+/// Returns the words of `--kernel`.
+pub fn series() -> [&'static str; 3] {
+    SERIES.map(|(series, _)| series)
+}
+
+/// Boots all kernels, or only this one, at the same time, and runs the suite inside. Each guest has one processor: while an emulated processor
 /// executes code, a second one cannot safely patch it, as newer kernels do.
-pub fn run(suite: &Suite, report: &mut Report) -> Result<()> {
+pub fn run(suite: &Suite, only: Option<&str>, report: &mut Report) -> Result<()> {
     part("the suite in virtual machines");
     let mut archives = Vec::new();
-    for (series, parameters) in SERIES {
+    for (series, parameters) in SERIES.into_iter().filter(|(series, _)| only.is_none_or(|only| only == *series)) {
         match what_is_missing(series)? {
             Some(reason) => report.skip(&name(series), &reason),
             None => archives.push(Machine::prepare(series, parameters, suite)?),
@@ -69,13 +81,16 @@ pub fn run(suite: &Suite, report: &mut Report) -> Result<()> {
     });
     for (machine, account) in archives.iter().zip(accounts) {
         let account = account.map_err(|_| anyhow!("the thread that reads the console panicked"));
-        report.add(&name(machine.series), account.flatten());
+        report.add(&format!("the suite in a virtual machine with Linux {}", machine.series), account.flatten());
     }
     Ok(())
 }
 
 fn name(series: &str) -> String {
-    format!("the suite in a virtual machine with Linux {series}")
+    match series {
+        SID => "the suite in a virtual machine with the newest Linux of Debian".to_owned(),
+        series => format!("the suite in a virtual machine with Linux {series}"),
+    }
 }
 
 fn what_is_missing(series: &str) -> Result<Option<String>> {
@@ -93,12 +108,13 @@ fn what_is_missing(series: &str) -> Result<Option<String>> {
         return Ok(Some(format!("{program} is not installed (apt-get install {package})")));
     }
     let reason = format!("no kernel {series}; `cargo xtask test --setup` downloads it");
-    Ok(kernel::package(series)?.is_none().then_some(reason))
+    Ok(kernel::packages(series)?.is_empty().then_some(reason))
 }
 
 /// A machine that can be booted.
 struct Machine {
-    series: &'static str,
+    /// Such as `6.1`.
+    series: String,
     parameters: &'static str,
     kernel: Kernel,
     archive: PathBuf,
@@ -108,9 +124,11 @@ struct Machine {
 impl Machine {
     fn prepare(series: &'static str, parameters: &'static str, suite: &Suite) -> Result<Self> {
         let (kernel, folder) = (kernel::unpack(series)?, folder()?);
+        let series = kernel.series();
         let archive = folder.join(format!("initramfs-{series}.cpio"));
         fs::write(&archive, initramfs::pack(&kernel, suite)?)?;
-        Ok(Self { series, parameters, kernel, archive, log: folder.join(format!("console-{series}.log")) })
+        let log = folder.join(format!("console-{series}.log"));
+        Ok(Self { series, parameters, kernel, archive, log })
     }
 
     /// Returns the guest's results, and one more test: that the guest printed them.

@@ -1,7 +1,11 @@
-//! A Debian kernel package, unpacked but not installed: the image, and the modules with their dependencies, which
+//! The packages of a Debian kernel, unpacked but not installed: the image, and the modules with their dependencies, which
 //! depmod(8) computes (Debian leaves that to the installation).
+//!
+//! The surprise: until Linux 6.12 all of it is in one package, and the image is in /boot. Today it is in several, in
+//! /usr/lib/modules.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,16 +23,30 @@ pub struct Kernel {
     pub modules: PathBuf,
 }
 
-/// Returns the downloaded package of this series, if there is one.
-pub fn package(series: &str) -> Result<Option<PathBuf>> {
-    let (folder, prefix) = (super::folder()?, format!("linux-image-{series}."));
-    let package = names(&folder)?.into_iter().find(|name| name.starts_with(&prefix) && name.ends_with(".deb"));
-    Ok(package.map(|name| folder.join(name)))
+impl Kernel {
+    /// Returns the first two numbers of the release, such as `6.1`.
+    pub fn series(&self) -> String {
+        self.release.split('.').take(2).collect::<Vec<_>>().join(".")
+    }
 }
 
-/// Unpacks the package of this series, unless it is unpacked already.
+/// Returns the downloaded packages of this series, none if they are missing.
+pub fn packages(series: &str) -> Result<Vec<PathBuf>> {
+    let (folder, prefix) = match series {
+        super::SID => (super::sid_packages("amd64")?, "linux-".to_owned()),
+        series => (super::folder()?, format!("linux-image-{series}.")),
+    };
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let names = names(&folder)?.into_iter().filter(|name| name.starts_with(&prefix) && name.ends_with(".deb"));
+    Ok(names.map(|name| folder.join(name)).collect())
+}
+
+/// Unpacks the packages of this series, unless they are unpacked already.
 pub fn unpack(series: &str) -> Result<Kernel> {
-    let package = package(series)?.with_context(|| format!("no package of Linux {series}"))?;
+    let packages = packages(series)?;
+    let package = packages.first().with_context(|| format!("no package of Linux {series}"))?;
     let root = package.with_extension("unpacked");
     if !root.exists() {
         // Renamed after it is complete, so that a folder with the final name is complete.
@@ -36,14 +54,20 @@ pub fn unpack(series: &str) -> Result<Kernel> {
         if partial.exists() {
             fs::remove_dir_all(&partial)?;
         }
-        workspace::must(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&partial))?;
+        for package in &packages {
+            workspace::must(Command::new("dpkg-deb").arg("--extract").arg(package).arg(&partial))?;
+        }
+        if !partial.join("lib").exists() {
+            symlink("usr/lib", partial.join("lib"))?; // As on a machine whose /usr is merged; depmod wants it.
+        }
         let release = release(&partial)?;
         let depmod = workspace::program("depmod").context("depmod is not installed")?;
         workspace::must(Command::new(depmod).arg("--basedir").arg(&partial).arg(&release))?;
         fs::rename(&partial, &root)?;
     }
     let release = release(&root)?;
-    let (image, modules) = (root.join(format!("boot/vmlinuz-{release}")), root.join("lib/modules").join(&release));
+    let (in_boot, modules) = (root.join(format!("boot/vmlinuz-{release}")), root.join("lib/modules").join(&release));
+    let image = if in_boot.exists() { in_boot } else { modules.join("vmlinuz") };
     Ok(Kernel { release, image, modules })
 }
 

@@ -11,10 +11,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::kernel::Kernel;
 
-/// Networks, packet filters, traffic control, and the file systems of a root. First the checksum that libcrc32c requests by
-/// an alias, which modules.dep does not list.
+/// The checksum that libcrc32c requests by an alias, which modules.dep does not list. Newer kernels have neither.
+const OF_OLDER_KERNELS: &str = "crc32c_generic";
+
+/// Networks, packet filters, traffic control, and the file systems of a root.
 const WANTED: &[&str] = &[
-    "crc32c_generic",
     "veth",
     "bridge",
     "dummy",
@@ -74,6 +75,9 @@ pub fn in_load_order(kernel: &Kernel) -> Result<Vec<Module>> {
     let table = fs::read_to_string(kernel.modules.join("modules.dep")).context("modules.dep")?;
     let builtin = fs::read_to_string(kernel.modules.join("modules.builtin")).context("modules.builtin")?;
     let mut catalogue = Catalogue::parse(&table, &builtin);
+    if let Some(path) = catalogue.paths.get(OF_OLDER_KERNELS) {
+        catalogue.load(path);
+    }
     for name in WANTED {
         catalogue.want(name)?;
     }

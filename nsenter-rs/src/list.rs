@@ -12,6 +12,7 @@ mod holder;
 mod inventory;
 mod json;
 mod line;
+mod listed;
 pub mod manual;
 mod mount;
 mod mount_table_limits;

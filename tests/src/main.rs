@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
+use chroot::landlock_sockets;
 use harness::row::{self, Row, Verdict};
 use harness::world::World;
 use harness::{agreement, need, scan};
@@ -79,6 +80,9 @@ struct Options {
     /// Truncate a file without opening it for writing, and print the result
     #[arg(long, hide = true, value_name = "FILE")]
     truncate: Option<std::path::PathBuf>,
+    /// Try to reach sockets, and print the results
+    #[arg(long, hide = true, value_name = "SOCKET", num_args = 1..)]
+    reach: Vec<String>,
     /// Execute a command, with signals blocked and an odd environment
     #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true, value_name = "COMMAND")]
     hand_on: Vec<std::ffi::OsString>,
@@ -107,6 +111,9 @@ fn main() -> ExitCode {
     }
     if options.show_inherited {
         return transparency::show_inherited();
+    }
+    if !options.reach.is_empty() {
+        return landlock_sockets::reach(&options.reach);
     }
     if !options.hand_on.is_empty() {
         return transparency::hand_on(&options.hand_on);

@@ -16,8 +16,9 @@ pub(crate) enum Holder {
     Socket(i32, i32),
     /// A mount: the process in whose mount table it is, `None` for our own table, and the mount point.
     Mount(Option<i32>, Vec<u8>),
-    /// Something that the kernel does not show: it only lists the namespace, with this id.
-    Unknown(u64),
+    /// Something to which nothing in /proc leads: the kernel only lists the namespace, with this id. If it is the parent or
+    /// the owner of another namespace, that one keeps it alive.
+    Listed { id: u64, relative: Option<u64> },
     /// Another namespace, of which this one is the `relation`.
     Relative { of: u64, relation: Relation },
 }
@@ -34,8 +35,10 @@ impl Holder {
             Holder::Mount(Some(pid), point) => {
                 [b"mount ", &point[..], format!(" of process {pid}").as_bytes()].concat()
             }
-            Holder::Unknown(_) => b"unknown".to_vec(),
-            Holder::Relative { of, .. } => format!("namespace {of}").into_bytes(),
+            Holder::Listed { relative: None, .. } => b"unknown".to_vec(),
+            Holder::Listed { relative: Some(of), .. } | Holder::Relative { of, .. } => {
+                format!("namespace {of}").into_bytes()
+            }
         }
     }
 

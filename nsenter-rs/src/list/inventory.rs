@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use plumbing::kernel::look;
-use plumbing::kernel::nsfs::{list_namespaces, namespace_by_id, namespace_flag};
+use plumbing::kernel::nsfs::{namespace_by_id, namespace_flag};
 use plumbing::process::foreign_descriptor::{MOST_SOCKETS, network_of_socket, networks_of_sockets};
 use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::{Fault, narrate};
@@ -16,6 +16,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, makede
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::holder::Holder;
+use super::listed;
 use super::mount::{self, Mount};
 use super::mount_table_limits::MountTableLimits;
 use super::process::{self, Process, numbers};
@@ -65,7 +66,7 @@ impl Inventory {
         inventory.read_processes(depth);
         if depth == Depth::Everything {
             inventory.read_mounts();
-            inventory.read_listed();
+            listed::add_to(&mut inventory);
         }
         Ok(inventory)
     }
@@ -163,25 +164,6 @@ impl Inventory {
         limits.remark();
     }
 
-    /// Adds the namespaces that were not found in another way, if the kernel can list namespaces; `listns(2)`.
-    fn read_listed(&mut self) {
-        let mut ids = [0; 512];
-        let mut after = 0;
-        while let Ok(count @ 1..) = list_namespaces(self.kinds.clone_flags(), after, &mut ids) {
-            for id in &ids[..count] {
-                let Ok(namespace) = namespace_by_id(*id) else { continue };
-                if let Some(inode) = inode_of(&namespace).filter(|inode| !self.namespaces.contains_key(inode)) {
-                    kind_of(&namespace).into_iter().for_each(|kind| self.add_holder(inode, kind, Holder::Unknown(*id)));
-                }
-            }
-            // The kernel returns ids in ascending order; if it did not, this loop would still end.
-            match ids[count - 1] {
-                last if last > after => after = last,
-                _ => break,
-            }
-        }
-    }
-
     /// Returns whether the process is in the namespace.
     pub(crate) fn is_in(&self, pid: i32, inode: u64) -> bool {
         let kind = self.namespaces.get(&inode).map(|namespace| namespace.kind);
@@ -209,7 +191,7 @@ impl Inventory {
             Holder::Descriptor(pid, fd) => reopened(self.proc.as_fd(), &format!("{pid}/fd/{fd}")),
             Holder::Socket(pid, fd) => namespace_of_socket(*pid, *fd),
             Holder::Mount(pid, point) => mount::open(self.proc.as_fd(), *pid, point, |file| self.is_namespace(file)),
-            Holder::Unknown(id) => namespace_by_id(*id).ok(),
+            Holder::Listed { id, .. } => namespace_by_id(*id).ok(),
             Holder::Relative { of, relation } => {
                 super::parent_and_owner::relative_of(self.open(*of)?.as_fd(), *relation)
             }

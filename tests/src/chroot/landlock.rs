@@ -311,7 +311,7 @@ my $own = listening("\0own-$$"); reach("own", "\0own-$$");
 
 /// Returns the version of Landlock that belongs to this kernel's release. A row that asked the tool could not find out that
 /// the tool is wrong.
-fn abi() -> u32 {
+pub fn abi() -> u32 {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
     let mut numbers =
         release.split(|letter: char| !letter.is_ascii_digit()).filter_map(|word| word.parse::<u32>().ok());

@@ -73,7 +73,6 @@ pub const CHANGING: &[&str] = &[
     "tkill",
     "tgkill",
     "pidfd_send_signal", // others
-    "open_by_handle_at",
     "init_module",
     "finit_module",
     "delete_module",
@@ -107,6 +106,7 @@ pub const AT_TIMES: &[&str] = &[
     "prlimit64",
     "ptrace",
     "ioctl",
+    "open_by_handle_at",
     // Narrated where an option asks for them, and made silently for a tool's own needs.
     "chdir",
     "read",

@@ -60,6 +60,22 @@ pub const ROWS: &[Row] = &[
         );
         outcome.stdout_is("uts 0  descriptor\\x207\\x20of\\x20process\\x20PID OWNER\nuser 0 namespace\\x20OWNED OURS\n0\n");
     }),
+    Row::new("a user namespace that only another namespace keeps alive is never listed as held by nobody", &[], |world| {
+        // Where the kernel can list namespaces, each command prints one line; elsewhere the first and the third print nothing.
+        let outcome = run(
+            world,
+            "contain --user --map-root-user --net; N=$(has /proc/$P/ns/net) U=$(has /proc/$P/ns/user); \
+             nsenter-rs --net=/proc/$P/ns/net -F -- sleep 86454 & S=$!; trap 'kill -KILL $S' EXIT; asleep $S; \
+             kill -KILL $P; wait $OUTER; \
+             kept() { list -Q \"NS == $U\" -o HOLDER,NPROCS \"$@\" | sed s/$N/OWNED/ >kept; uniq -c kept; }; \
+             kept; kept -Towner; kept -t user; kept -t user -t net -Towner",
+        );
+        let held = |count: u32| format!("{count} namespace\\x20OWNED 0");
+        let lines: Vec<_> = outcome.stdout.lines().map(str::trim).collect();
+        let (listed, only_trees) = ([held(1), held(1), held(1), held(1)], [held(1), held(1)]);
+        assert!(lines == listed || lines == only_trees, "{outcome}");
+    })
+    .root_only(),
     Row::new("a namespace that only a socket keeps alive is listed", &[PERL], |world| {
         let outcome = run(
             world,

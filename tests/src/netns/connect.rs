@@ -55,12 +55,12 @@ pub const ROWS: &[Row] = &[
         |world| {
             let outcome = apart(
                 world,
-                "mount -t tmpfs none /run; for i in $(seq 12); do
+                "mount -t tmpfs none /run; mkfifo gate; exec 8<>gate; for i in $(seq 12); do
                     netns-rs exec --new --bridge box0 --address auto:10.97.6.0/28 --gateway 10.97.6.14 -- bash -c 'ip -4 -o address show eth0 >$$.new; mv $$.new $$.made
-                        until [ -e done ]; do sleep 0.1; done' & done
-                until [ $(ls *.made 2>/dev/null | wc -l) = 12 ]; do sleep 0.05; done; cat *.made | grep -o '10[0-9.]*/28' | sort -u | wc -l
+                        read -r _ <&7' 7<gate 8>&- & done
+                until set -- *.made && [ $# = 12 ]; do sleep 0.2; done; cat *.made | grep -o '10[0-9.]*/28' | sort -u | wc -l
                 netns-rs exec --new --bridge box0 --address auto -- bash -c 'ip -4 -o address show eth0 | grep -c 10.97.6.13/28'
-                touch done; wait; until ! ip -o link | grep -q 'box0\\|veth'; do sleep 0.02; done; ip -o link | wc -l",
+                exec 8>&-; wait; until ! ip -o link | grep -q 'box0\\|veth'; do sleep 0.02; done; ip -o link | wc -l",
             );
             outcome.stdout_is("12\n1\n1\n").stderr_is("");
         },

@@ -13,7 +13,7 @@ use nix::sys::stat::Mode;
 use plumbing::kernel::{call, look};
 use plumbing::process::target::Target;
 use plumbing::{Fault, narrate};
-use rustix::fs::{FlockOperation, OFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, OFlags};
 
 use crate::name::{DIRECTORY, Name};
 use crate::{capability, namespace};
@@ -79,7 +79,9 @@ pub fn delete(name: &Name) -> Result<(), Fault> {
 }
 
 fn unlink(path: &Path, why: &str) -> Result<(), Fault> {
-    call(format!("remove {}", path.display()), format!("unlink({path:?})"), why, || nix::unistd::unlink(path))
+    call(format!("remove {}", path.display()), format!("unlinkat(AT_FDCWD, {path:?}, 0)"), why, || {
+        rustix::fs::unlinkat(CWD, path, AtFlags::empty())
+    })
 }
 
 /// Makes the directory, if it does not exist.
@@ -88,9 +90,10 @@ pub fn make() -> Result<(), Fault> {
     if Path::new(DIRECTORY).exists() {
         return Ok(());
     }
-    let made = call(&goal, format!("mkdir({DIRECTORY:?}, 0755)"), "where ip-netns(8) looks for names", || {
-        nix::unistd::mkdir(DIRECTORY, Mode::from_bits_truncate(0o755))
-    });
+    let made =
+        call(&goal, format!("mkdirat(AT_FDCWD, {DIRECTORY:?}, 0755)"), "where ip-netns(8) looks for names", || {
+            rustix::fs::mkdirat(CWD, DIRECTORY, rustix::fs::Mode::from_raw_mode(0o755))
+        });
     match made {
         Err(fault) if fault.errno() == Some(Errno::EEXIST) => Ok(()),
         outcome => outcome,

@@ -87,7 +87,7 @@ const CALLS: &[Call] = &[
     ),
     shared::COMMAND,
     call("umount2", "", "umount2(2)", "When a name is deleted: processes in the namespace stay in it."),
-    call("unlink", "", "unlink(2)", "Then the file of the name is removed."),
+    call("unlinkat", "", "unlink(2)", "Then the file of the name is removed."),
 ];
 
 const EXAMPLES: &[Example] = &[

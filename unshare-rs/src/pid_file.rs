@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use plumbing::Fault;
 use plumbing::kernel::{call, own};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
 /// Writes `pid` to `file`.
 pub(crate) fn write(file: &Path, pid: i32) -> Result<(), Fault> {
@@ -20,13 +20,15 @@ pub(crate) fn write(file: &Path, pid: i32) -> Result<(), Fault> {
         rustix::fs::openat(CWD, &temporary, flags, Mode::from_raw_mode(0o644))
     })?;
     let named = fill(opened, &goal, pid).and_then(|()| {
-        let text = format!("rename({shown:?}, {:?})", file.to_string_lossy());
-        call(&goal, text, "the pid file appears complete; rename(2)", || std::fs::rename(&temporary, file))
+        let text = format!("renameat(AT_FDCWD, {shown:?}, AT_FDCWD, {:?})", file.to_string_lossy());
+        call(&goal, text, "the pid file appears complete; rename(2)", || {
+            rustix::fs::renameat(CWD, &temporary, CWD, file)
+        })
     });
     named.or_else(|fault| {
-        let text = format!("unlink({shown:?})");
+        let text = format!("unlinkat(AT_FDCWD, {shown:?}, 0)");
         call("remove the temporary file", text, "a failed attempt leaves no file", || {
-            std::fs::remove_file(&temporary)
+            rustix::fs::unlinkat(CWD, &temporary, AtFlags::empty())
         })?;
         Err(fault)
     })

@@ -159,7 +159,7 @@ pub(super) const CALLS: &[Call] = &[
     ),
     call("umount2", "", "umount2(2)", "After an error: either all files are bound, or none."),
     call("openat", "O_CREAT", "open(2)", "The pid file, under a temporary name in the same directory."),
-    call("rename", "", "rename(2)", "The pid file appears complete, and only when everything is set up."),
+    call("renameat", "", "rename(2)", "The pid file appears complete, and only when everything is set up."),
     call(
         "prctl",
         "PR_SET_CHILD_SUBREAPER",

@@ -44,7 +44,7 @@ pub const UNSHARE: &[Run] = &[
     run(
         "$TRACE unshare-rs --explain $OWN --time --boottime 5 --monotonic -1 --uts -f --pid-file $PLACE/pid -w / true",
         0,
-        &["clone3", "unshare", "write", "write", "clone3", "openat", "rename", "execve"],
+        &["clone3", "unshare", "write", "write", "clone3", "openat", "renameat", "execve"],
     ),
     run(
         "touch $PLACE/f; unshare-rs $OWN --mount -- $TRACE unshare-rs --explain --uts=$PLACE/f --ipc=$PLACE/no-such-file true",
@@ -255,7 +255,7 @@ pub const NETNS: &[Run] = &[
         0,
         &["setns", "execve"],
     ),
-    run("netns-rs add explain && $TRACE netns-rs --explain delete explain", 0, &["umount2", "unlink"]),
+    run("netns-rs add explain && $TRACE netns-rs --explain delete explain", 0, &["umount2", "unlinkat"]),
     run(
         "netns-rs add explain; $TRACE netns-rs --explain set explain auto; s=$?; netns-rs delete explain; exit $s",
         0,

@@ -1,11 +1,14 @@
 //! How an executable is linked, read from its ELF headers: elf(5).
 //!
 //! The surprise: "statically linked" has two forms. A static-pie executable is a shared object (`ET_DYN`) that requests
-//! no interpreter; it is loaded at a random address, a plain static one (`ET_EXEC`) is not.
+//! no interpreter; it is loaded at a random address, a plain static one (`ET_EXEC`) is not. For aarch64 with glibc, rustc
+//! links only the latter.
 
 use anyhow::{Context, Result, ensure};
 
+const ET_EXEC: u64 = 2;
 const ET_DYN: u64 = 3;
+const EM_AARCH64: u64 = 183;
 const PT_DYNAMIC: u64 = 2;
 const PT_INTERP: u64 = 3;
 const DT_NULL: u64 = 0;
@@ -13,8 +16,16 @@ const DT_NEEDED: u64 = 1;
 const DT_FLAGS_1: u64 = 0x6fff_fffb;
 const DF_1_PIE: u64 = 0x0800_0000;
 
-/// Fails unless this is a position-independent executable that needs no other file to run.
-pub fn is_static_pie(file: &[u8]) -> Result<()> {
+/// Fails unless this is an executable that needs no other file to run, and is position-independent where rustc links such.
+pub fn is_static(file: &[u8]) -> Result<()> {
+    let is_plain = number(file, 16, 2)? == ET_EXEC && number(file, 18, 2)? == EM_AARCH64;
+    if is_plain && !asks_for_interpreter(file)? {
+        return Ok(());
+    }
+    is_static_pie(file)
+}
+
+fn is_static_pie(file: &[u8]) -> Result<()> {
     // Both architectures that we build for are 64-bit and little-endian.
     ensure!(file.starts_with(b"\x7fELF\x02\x01"), "not a 64-bit little-endian ELF file");
     ensure!(number(file, 16, 2)? == ET_DYN, "its type is not ET_DYN, so it is not position-independent");
@@ -77,8 +88,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_test_itself_is_a_static_pie_executable() {
-        is_static_pie(&std::fs::read("/proc/self/exe").unwrap()).unwrap();
+    fn this_test_itself_is_a_static_executable() {
+        is_static(&std::fs::read("/proc/self/exe").unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_fixed_address_is_accepted_only_for_aarch64() {
+        let mut header = [b"\x7fELF\x02\x01".to_vec(), vec![0; 58]].concat();
+        header[16] = ET_EXEC as u8;
+        assert!(is_static(&header).is_err());
+        header[18] = EM_AARCH64 as u8;
+        assert!(is_static(&header).is_ok());
     }
 
     #[test]

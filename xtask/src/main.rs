@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "the results are what a task is for")]
 
 mod bench;
+mod cross;
 mod demo;
 mod elf;
 mod lint;

@@ -1,15 +1,16 @@
 //! The Debian packages that the tests need: the programs with which the tools are compared, and the kernels of the virtual
 //! machines, which are downloaded but not installed.
 
-mod sid;
+pub mod archive;
 
 use std::fs;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{vm, workspace};
-use sid::Sid;
+use crate::vm::{AARCH64, Architecture, X86_64};
+use crate::{cross, vm, workspace};
+use archive::Archive;
 
 const PACKAGES: &[&str] = &[
     "bubblewrap",
@@ -31,8 +32,8 @@ const PACKAGES: &[&str] = &[
     "util-linux",
 ];
 
-/// Packages for the virtual machine, which is an x86_64 machine.
-const VM_PACKAGES: &[&str] = &["checkpolicy", "kmod", "qemu-system-x86", "xz-utils"];
+/// Packages for a virtual machine, with QEMU for one architecture.
+const VM_PACKAGES: &[&str] = &["busybox-static", "checkpolicy", "kmod", "xz-utils"];
 
 /// For each kernel series, the packages that may depend on its newest build. Which one does depends on the Debian release.
 const KERNELS: &[(&str, &[&str])] = &[
@@ -42,28 +43,43 @@ const KERNELS: &[(&str, &[&str])] = &[
 
 /// Installs and downloads what is missing.
 pub fn install() -> Result<()> {
-    let packages = missing();
     let kernels: Vec<_> = if vm::is_possible() { vm::missing_kernels()? } else { Vec::new() };
-    if packages.is_empty() && kernels.is_empty() {
+    install_packages(&missing(), !kernels.is_empty())?;
+    for kernel in kernels {
+        match kernel {
+            // If sid cannot be reached, the rest runs, and this part is skipped with a reason.
+            vm::SID => download_newest(&X86_64)
+                .unwrap_or_else(|error| eprintln!("xtask: no kernel from Debian's suite sid: {error:#}")),
+            series => download(series)?,
+        }
+    }
+    Ok(())
+}
+
+/// Installs and downloads what is missing for the machine of the other architecture: QEMU and the linker are installed, the
+/// compiler, the kernel and the programs of the guest are only downloaded.
+pub fn install_for_aarch64() -> Result<()> {
+    let wanted = [VM_PACKAGES, cross::PACKAGES, &[AARCH64.package]].concat();
+    let missing: Vec<_> = wanted.into_iter().filter(|package| !is_installed(package)).collect();
+    install_packages(&missing, true)?;
+    download_newest(&AARCH64)?;
+    vm::download_programs()?;
+    cross::download()
+}
+
+fn install_packages(packages: &[&str], downloads: bool) -> Result<()> {
+    if packages.is_empty() && !downloads {
         return Ok(());
     }
     // If one of many sources does not answer, it may be one that is not needed.
     if let Err(error) = apt_get(&["update"]) {
         eprintln!("xtask: continuing with the existing package lists: {error:#}");
     }
-    if !packages.is_empty() {
-        ensure!(workspace::is_root()?, "only root can install {}", packages.join(" "));
-        apt_get(&[&["install", "--yes", "--no-install-recommends"], &packages[..]].concat())?;
+    if packages.is_empty() {
+        return Ok(());
     }
-    for kernel in kernels {
-        match kernel {
-            // This machine does without sid: if it cannot be reached, the rest runs, and this part is skipped with a reason.
-            vm::SID => Sid::download_kernel("amd64")
-                .unwrap_or_else(|error| eprintln!("xtask: no kernel from Debian's suite sid: {error:#}")),
-            series => download(series)?,
-        }
-    }
-    Ok(())
+    ensure!(workspace::is_root()?, "only root can install {}", packages.join(" "));
+    apt_get(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
 }
 
 /// Installs nothing, and prints how to install.
@@ -79,8 +95,8 @@ pub fn name_missing() -> Result<()> {
 }
 
 fn missing() -> Vec<&'static str> {
-    let vm = if vm::is_possible() { VM_PACKAGES } else { &[] };
-    PACKAGES.iter().chain(vm).copied().filter(|package| !is_installed(package)).collect()
+    let vm = if vm::is_possible() { [VM_PACKAGES, &[X86_64.package]].concat() } else { Vec::new() };
+    PACKAGES.iter().copied().chain(vm).filter(|package| !is_installed(package)).collect()
 }
 
 fn is_installed(package: &str) -> bool {
@@ -110,6 +126,16 @@ fn download(series: &str) -> Result<()> {
         fs::rename(entry.path(), vm::folder()?.join(entry.file_name()))?;
     }
     Ok(fs::remove_dir(&folder)?)
+}
+
+/// Downloads the newest kernel that Debian has for this architecture.
+fn download_newest(architecture: &Architecture) -> Result<()> {
+    let folder = vm::newest_packages(architecture)?;
+    if folder.exists() {
+        return Ok(());
+    }
+    let sid = Archive::sid(architecture.debian)?;
+    sid.download(&sid.kernel_packages()?, &folder)
 }
 
 fn newest_build(series: &str) -> Result<String> {

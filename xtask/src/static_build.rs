@@ -53,12 +53,13 @@ fn shipped() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn inspect(tool: &str, folder: &Path, report: &mut Report) -> Result<()> {
+/// Counts the assertions about one tool.
+pub fn inspect(tool: &str, folder: &Path, report: &mut Report) -> Result<()> {
     let path = folder.join(tool);
     let file = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let (size, budget) = (file.len() as f64 / MEGABYTE, budget(tool));
     report.check(&format!("{tool} has {size:.2} MB, at most {budget}"), within(size, budget));
-    report.check(&format!("{tool} is static-pie"), elf::is_static_pie(&file));
+    report.check(&format!("{tool} is static"), elf::is_static(&file));
     report.check(&format!("{tool} is free of the name service switch"), elf::has_no_nss(&file));
     Ok(())
 }

@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::report::Report;
 use crate::suite::{self, Suite};
-use crate::{lint, setup, static_build, vm, workspace};
+use crate::{cross, lint, setup, static_build, vm, workspace};
 
 /// The options of `cargo xtask test`.
 #[derive(Args)]
@@ -27,19 +27,24 @@ pub struct Options {
     /// Run only the virtual machine with this kernel: 6.1, 6.12, or sid for Debian's newest
     #[arg(long, value_name = "SERIES", requires = "vm", value_parser = vm::series())]
     kernel: Option<String>,
+    /// Build for this architecture, and run the suite only in a virtual machine that emulates it
+    #[arg(long, value_parser = ["aarch64"], conflicts_with_all = ["vm", "no_vm"])]
+    arch: Option<String>,
     /// Run only end-to-end rows whose name contains this text
     filter: Option<String>,
 }
 
 /// Runs the parts, and prints the results in the last line.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    if options.setup {
-        setup::install()?
-    } else {
-        setup::name_missing()?
+    match (&options.arch, options.setup) {
+        (None, true) => setup::install()?,
+        (None, false) => setup::name_missing()?,
+        (Some(_), true) => setup::install_for_aarch64()?,
+        (Some(_), false) => {}
     }
     let mut report = Report::default();
-    if let Err(error) = parts(options, &mut report) {
+    let done = if options.arch.is_some() { on_aarch64(options, &mut report) } else { parts(options, &mut report) };
+    if let Err(error) = done {
         report.check("the test run reaches its end", Err(error));
     }
     println!("{report}");
@@ -69,6 +74,12 @@ fn parts(options: &Options, report: &mut Report) -> Result<()> {
         vm::run(&suite, options.kernel.as_deref(), report)?;
     }
     Ok(())
+}
+
+fn on_aarch64(options: &Options, report: &mut Report) -> Result<()> {
+    part("release build for aarch64");
+    let suite = cross::suite(options.filter.clone(), report)?;
+    vm::run_on_aarch64(&suite, report)
 }
 
 /// Prints the name of the part that runs now, on one line.

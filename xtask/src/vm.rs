@@ -3,6 +3,7 @@
 //!
 //! The surprise: silence is not success. The guest must print one exact line, and anything else is a failure.
 
+mod architecture;
 mod initramfs;
 mod kernel;
 mod modules;
@@ -17,7 +18,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 
+pub use architecture::{AARCH64, Architecture, X86_64};
 use kernel::Kernel;
+pub use programs::download as download_programs;
 
 use crate::report::Report;
 use crate::suite::Suite;
@@ -29,7 +32,6 @@ pub const SID: &str = "sid";
 /// The kernel series of Debian 12 and 13 and Debian's newest kernel, with boot parameters: one uses SELinux, the others
 /// AppArmor, which is the default of Debian's kernels.
 const SERIES: [(&str, &str); 3] = [("6.1", "security=selinux"), ("6.12", ""), (SID, "")];
-const QEMU: &str = "qemu-system-x86_64";
 
 /// Reports whether this machine's programs can run in the virtual machine.
 pub fn is_possible() -> bool {
@@ -43,16 +45,16 @@ pub fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Returns the folder of the packages of sid's kernel, which exists when all of them are complete.
-pub fn sid_packages(architecture: &str) -> Result<PathBuf> {
-    Ok(folder()?.join(format!("sid-{architecture}/packages")))
+/// Returns the folder of the packages of Debian's newest kernel, which exists when all of them are complete.
+pub fn newest_packages(architecture: &Architecture) -> Result<PathBuf> {
+    Ok(folder()?.join(format!("linux-{SID}-{}", architecture.debian)))
 }
 
 /// Lists the series whose packages are missing.
 pub fn missing_kernels() -> Result<Vec<&'static str>> {
     let mut missing = Vec::new();
     for (series, _) in SERIES {
-        if kernel::packages(series)?.is_empty() {
+        if kernel::packages(series, &X86_64)?.is_empty() {
             missing.push(series);
         }
     }
@@ -64,41 +66,56 @@ pub fn series() -> [&'static str; 3] {
     SERIES.map(|(series, _)| series)
 }
 
-/// Boots all kernels, or only this one, at the same time, and runs the suite inside. Each guest has one processor: while an emulated processor
-/// executes code, a second one cannot safely patch it, as newer kernels do.
+/// Boots all kernels, or only this one, at the same time, and runs the suite inside. Each guest has one processor: while an
+/// emulated processor executes code, a second one cannot safely patch it, as newer kernels do.
 pub fn run(suite: &Suite, only: Option<&str>, report: &mut Report) -> Result<()> {
     part("the suite in virtual machines");
-    let mut archives = Vec::new();
+    let mut machines = Vec::new();
     for (series, parameters) in SERIES.into_iter().filter(|(series, _)| only.is_none_or(|only| only == *series)) {
-        match what_is_missing(series)? {
-            Some(reason) => report.skip(&name(series), &reason),
-            None => archives.push(Machine::prepare(series, parameters, suite)?),
+        match what_is_missing(series, &X86_64)? {
+            Some(reason) => report.skip(&name(series, &X86_64), &reason),
+            None => machines.push(Machine::prepare(series, parameters, &X86_64, suite)?),
         }
     }
-    let accounts = thread::scope(|scope| {
-        let running: Vec<_> = archives.iter().map(|machine| scope.spawn(|| machine.run())).collect();
-        running.into_iter().map(ScopedJoinHandle::join).collect::<Vec<_>>()
-    });
-    for (machine, account) in archives.iter().zip(accounts) {
-        let account = account.map_err(|_| anyhow!("the thread that reads the console panicked"));
-        report.add(&format!("the suite in a virtual machine with Linux {}", machine.series), account.flatten());
+    boot(&machines, report)
+}
+
+/// Boots a machine of the other architecture, and runs the suite inside.
+pub fn run_on_aarch64(suite: &Suite, report: &mut Report) -> Result<()> {
+    part("the suite in a virtual machine with another processor");
+    match what_is_missing(SID, &AARCH64)? {
+        Some(reason) => report.skip(&name(SID, &AARCH64), &reason),
+        None => boot(&[Machine::prepare(SID, "", &AARCH64, suite)?], report)?,
     }
     Ok(())
 }
 
-fn name(series: &str) -> String {
-    match series {
-        SID => "the suite in a virtual machine with the newest Linux of Debian".to_owned(),
-        series => format!("the suite in a virtual machine with Linux {series}"),
+fn boot(machines: &[Machine], report: &mut Report) -> Result<()> {
+    let accounts = thread::scope(|scope| {
+        let running: Vec<_> = machines.iter().map(|machine| scope.spawn(|| machine.run())).collect();
+        running.into_iter().map(ScopedJoinHandle::join).collect::<Vec<_>>()
+    });
+    for (machine, account) in machines.iter().zip(accounts) {
+        let account = account.map_err(|_| anyhow!("the thread that reads the console panicked"));
+        report.add(&name(&machine.series, machine.architecture), account.flatten());
+    }
+    Ok(())
+}
+
+fn name(series: &str, architecture: &Architecture) -> String {
+    let linux = if series == SID { "the newest Linux of Debian".to_owned() } else { format!("Linux {series}") };
+    match architecture.name {
+        "x86_64" => format!("the suite in a virtual machine with {linux}"),
+        name => format!("the suite in a virtual machine with {linux} on {name}"),
     }
 }
 
-fn what_is_missing(series: &str) -> Result<Option<String>> {
+fn what_is_missing(series: &str, architecture: &Architecture) -> Result<Option<String>> {
     if !is_possible() {
         return Ok(Some(format!("the virtual machine needs x86_64, but this machine is {}", env::consts::ARCH)));
     }
     let programs = [
-        (QEMU, "qemu-system-x86"),
+        (architecture.qemu, architecture.package),
         ("depmod", "kmod"),
         ("xz", "xz-utils"),
         ("busybox", "busybox-static"),
@@ -107,8 +124,12 @@ fn what_is_missing(series: &str) -> Result<Option<String>> {
     if let Some((program, package)) = programs.iter().find(|(program, _)| workspace::program(program).is_none()) {
         return Ok(Some(format!("{program} is not installed (apt-get install {package})")));
     }
-    let reason = format!("no kernel {series}; `cargo xtask test --setup` downloads it");
-    Ok(kernel::packages(series)?.is_empty().then_some(reason))
+    let arch = if *architecture == X86_64 { "" } else { " --arch aarch64" };
+    let reason = match series {
+        SID => format!("no kernel of sid; `cargo xtask test --setup{arch}` downloads it, or prints why it cannot"),
+        series => format!("no kernel {series}; `cargo xtask test --setup` downloads it"),
+    };
+    Ok(kernel::packages(series, architecture)?.is_empty().then_some(reason))
 }
 
 /// A machine that can be booted.
@@ -116,19 +137,26 @@ struct Machine {
     /// Such as `6.1`.
     series: String,
     parameters: &'static str,
+    architecture: &'static Architecture,
     kernel: Kernel,
     archive: PathBuf,
     log: PathBuf,
 }
 
 impl Machine {
-    fn prepare(series: &'static str, parameters: &'static str, suite: &Suite) -> Result<Self> {
-        let (kernel, folder) = (kernel::unpack(series)?, folder()?);
+    fn prepare(
+        series: &str,
+        parameters: &'static str,
+        architecture: &'static Architecture,
+        suite: &Suite,
+    ) -> Result<Self> {
+        let (kernel, folder) = (kernel::unpack(series, architecture)?, folder()?);
         let series = kernel.series();
-        let archive = folder.join(format!("initramfs-{series}.cpio"));
-        fs::write(&archive, initramfs::pack(&kernel, suite)?)?;
-        let log = folder.join(format!("console-{series}.log"));
-        Ok(Self { series, parameters, kernel, archive, log })
+        let label = format!("{series}-{}", architecture.debian);
+        let archive = folder.join(format!("initramfs-{label}.cpio"));
+        fs::write(&archive, initramfs::pack(&kernel, architecture, suite)?)?;
+        let log = folder.join(format!("console-{label}.log"));
+        Ok(Self { series, parameters, architecture, kernel, archive, log })
     }
 
     /// Returns the guest's results, and one more test: that the guest printed them.

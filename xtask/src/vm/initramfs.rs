@@ -9,12 +9,12 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::kernel::Kernel;
-use super::{modules, programs};
+use super::{Architecture, modules, programs};
 use crate::suite::Suite;
 use crate::workspace::{self, TOOLS};
 
 /// Packs the suite, the tools, busybox, and the files that the kernel needs.
-pub fn pack(kernel: &Kernel, suite: &Suite) -> Result<Vec<u8>> {
+pub fn pack(kernel: &Kernel, architecture: &Architecture, suite: &Suite) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
     archive.executable("/init", &suite.programs.join("vm-init"))?;
     archive.executable("/tests/suite", &suite.programs.join("suite"))?;
@@ -31,11 +31,11 @@ pub fn pack(kernel: &Kernel, suite: &Suite) -> Result<Vec<u8>> {
         order.push('\n');
     }
     archive.file("/modules/order", 0o644, order.as_bytes())?;
-    for (from, to) in programs::with_libraries()? {
+    for (from, to) in programs::with_libraries(architecture)? {
         archive.executable(&to.to_string_lossy(), &from)?;
     }
     archive.file("/tests/selinux.policy", 0o644, &selinux_policy()?)?;
-    busybox(&mut archive)?;
+    busybox(&mut archive, architecture)?;
     let passwd = "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/sh\nuser:x:54321:54321:user:/tmp:/bin/sh\n";
     archive.file("/etc/passwd", 0o644, passwd.as_bytes())?;
     archive.file("/etc/group", 0o644, b"root:x:0:\ndaemon:x:1:\nuser:x:54321:\n")?;
@@ -57,10 +57,10 @@ fn selinux_policy() -> Result<Vec<u8>> {
     fs::read(&compiled).with_context(|| format!("cannot read {}", compiled.display()))
 }
 
-fn busybox(archive: &mut Archive) -> Result<()> {
-    let busybox = workspace::program("busybox").context("busybox is not installed")?;
-    archive.executable("/bin/busybox", &busybox)?;
-    for applet in workspace::stdout_of(Command::new(&busybox).arg("--list"))?.lines() {
+fn busybox(archive: &mut Archive, architecture: &Architecture) -> Result<()> {
+    archive.executable("/bin/busybox", &programs::busybox(architecture)?)?;
+    // The packages of one suite have the same applets on every architecture.
+    for applet in workspace::stdout_of(Command::new("busybox").arg("--list"))?.lines() {
         if applet != "busybox" {
             archive.link(&format!("/bin/{applet}"), "busybox")?;
         }

@@ -11,6 +11,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::Architecture;
+use crate::setup::archive::{self, packages_in};
 use crate::workspace;
 
 /// An unpacked kernel.
@@ -31,39 +33,24 @@ impl Kernel {
 }
 
 /// Returns the downloaded packages of this series, none if they are missing.
-pub fn packages(series: &str) -> Result<Vec<PathBuf>> {
-    let (folder, prefix) = match series {
-        super::SID => (super::sid_packages("amd64")?, "linux-".to_owned()),
-        series => (super::folder()?, format!("linux-image-{series}.")),
-    };
-    if !folder.exists() {
-        return Ok(Vec::new());
+pub fn packages(series: &str, architecture: &Architecture) -> Result<Vec<PathBuf>> {
+    if series == super::SID {
+        return packages_in(&super::newest_packages(architecture)?);
     }
-    let names = names(&folder)?.into_iter().filter(|name| name.starts_with(&prefix) && name.ends_with(".deb"));
-    Ok(names.map(|name| folder.join(name)).collect())
+    let (mut packages, prefix) = (packages_in(&super::folder()?)?, format!("linux-image-{series}."));
+    packages.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix)));
+    Ok(packages)
 }
 
 /// Unpacks the packages of this series, unless they are unpacked already.
-pub fn unpack(series: &str) -> Result<Kernel> {
-    let packages = packages(series)?;
-    let package = packages.first().with_context(|| format!("no package of Linux {series}"))?;
-    let root = package.with_extension("unpacked");
+pub fn unpack(series: &str, architecture: &Architecture) -> Result<Kernel> {
+    let packages = packages(series, architecture)?;
+    let root = match series {
+        super::SID => super::newest_packages(architecture)?.with_extension("unpacked"),
+        _ => packages.first().with_context(|| format!("no package of Linux {series}"))?.with_extension("unpacked"),
+    };
     if !root.exists() {
-        // Renamed after it is complete, so that a folder with the final name is complete.
-        let partial = package.with_extension("partial");
-        if partial.exists() {
-            fs::remove_dir_all(&partial)?;
-        }
-        for package in &packages {
-            workspace::must(Command::new("dpkg-deb").arg("--extract").arg(package).arg(&partial))?;
-        }
-        if !partial.join("lib").exists() {
-            symlink("usr/lib", partial.join("lib"))?; // As on a machine whose /usr is merged; depmod wants it.
-        }
-        let release = release(&partial)?;
-        let depmod = workspace::program("depmod").context("depmod is not installed")?;
-        workspace::must(Command::new(depmod).arg("--basedir").arg(&partial).arg(&release))?;
-        fs::rename(&partial, &root)?;
+        archive::unpack(&packages, &root, finish)?;
     }
     let release = release(&root)?;
     let (in_boot, modules) = (root.join(format!("boot/vmlinuz-{release}")), root.join("lib/modules").join(&release));
@@ -71,15 +58,18 @@ pub fn unpack(series: &str) -> Result<Kernel> {
     Ok(Kernel { release, image, modules })
 }
 
-fn release(root: &Path) -> Result<String> {
-    let modules = names(&root.join("lib/modules"))?;
-    modules.into_iter().next().with_context(|| format!("{} has no lib/modules", root.display()))
+/// Does what the installation does.
+fn finish(root: &Path) -> Result<()> {
+    if !root.join("lib").exists() {
+        symlink("usr/lib", root.join("lib"))?; // As on a machine whose /usr is merged; depmod wants it.
+    }
+    let depmod = workspace::program("depmod").context("depmod is not installed")?;
+    workspace::must(Command::new(depmod).arg("--basedir").arg(root).arg(release(root)?))
 }
 
-fn names(folder: &Path) -> Result<Vec<String>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut names =
-        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<Result<Vec<_>>>()?;
-    names.sort();
-    Ok(names)
+fn release(root: &Path) -> Result<String> {
+    let folder = root.join("lib/modules");
+    let mut entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let first = entries.next().with_context(|| format!("{} is empty", folder.display()))??;
+    Ok(first.file_name().to_string_lossy().into_owned())
 }

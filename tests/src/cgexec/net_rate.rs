@@ -39,7 +39,7 @@ pub const ROWS: &[Row] = &[
         let fq = if world.in_vm { "yes" } else { "" };
         // The control: without a limit.
         let (free, _) = send(world, "", fq);
-        assert!(free > 4_000_000, "{free}");
+        assert!(free > 2_000_000, "{free}");
         let (rate, report) = send(world, "cgexec-rs --report=json --net-rate 8mbit --", fq);
         assert!((850_000..=1_150_000).contains(&rate), "{rate} {report}");
         let net = &report["net"];
@@ -57,7 +57,7 @@ pub const ROWS: &[Row] = &[
         assert!(rate <= 1_300_000, "{rate} {report}");
         // The control: the inner limit alone.
         let (rate, report) = send(world, "cgexec-rs --net-rate 80mbit --pids 9 --report=json --", "");
-        assert!(rate >= 2_500_000, "{rate} {report}");
+        assert!(rate >= 1_500_000, "{rate} {report}");
     })
     .root_only(),
 ];

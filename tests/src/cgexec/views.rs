@@ -59,7 +59,7 @@ pub const ROWS: &[Row] = &[
              # The watcher has begun when it reports something.
              for i in $(seq 100); do cgexec-rs --cgroup /views-events -- true; grep -q . out && break; sleep 0.05; done
              cgexec-rs --cgroup /views-events/new --memory 16M --swap 0 -- tail /dev/zero 2>/dev/null
-             cgexec-rs --cgroup /views-events -- sh -c 'sleep 0.2 & sleep 0.2 & sleep 0.2 & sleep 0.2 & wait' 2>/dev/null
+             cgexec-rs --cgroup /views-events -- sh -c 'sleep 2 & sleep 2 & sleep 2 & sleep 2 & wait' 2>/dev/null
              for i in $(seq 400); do grep -q memory.oom_kill out && grep -q '\"pids.max\"' out && break; sleep 0.05; done
              kill $watcher; wait $watcher 2>/dev/null; cat out
              for i in $(seq 100); do cgexec-rs --cgroup /views-events --remove 2>/dev/null && exit; sleep 0.05; done; exit 1";
@@ -78,6 +78,7 @@ pub const ROWS: &[Row] = &[
     Row::new("--wait-until ends when tasks have waited long enough, and only then", &[BASH], |world| {
         let script = "cgexec-rs --cgroup /views-wait --cpus 5% -- sh -c 'while :; do :; done' & pid=$!
              cgexec-rs --cgroup /views-idle -- sleep 86462 & idle=$!
+             for group in /views-wait /views-idle; do until cgexec-rs --cgroup $group --thaw 2>/dev/null; do sleep 0.05; done; done
              cgexec-rs --cgroup /views-wait --timeout 30s --wait-until 'cpu.some>20%/2s'; echo $?
              # The control: nothing waits for memory in a group that sleeps.
              cgexec-rs --cgroup /views-idle --timeout 1s --wait-until 'memory.some>20%/2s'; echo $?

@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::fault::IntoErrno;
 use plumbing::kernel::{call, look, own};
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::sockopt::{Timeout, set_socket_send_buffer_size_force, set_socket_timeout};
 
 use crate::capability;
 use crate::message::{HEADER, Header, NLMSG_DONE, NLMSG_ERROR, Refused, align};
@@ -139,8 +139,15 @@ impl Netlink {
         (first, next.wrapping_sub(1))
     }
 
+    /// The rules of some eighty containers with a published port are longer than what a socket may send by default.
     fn send(&self, request: &[u8]) -> Result<(), Errno> {
-        let sent = retry(|| self.socket.send(request, 0))?;
+        let sent = match retry(|| self.socket.send(request, 0)) {
+            Err(Errno::EMSGSIZE) => {
+                set_socket_send_buffer_size_force(&self.socket, request.len()).map_err(IntoErrno::into_errno)?;
+                retry(|| self.socket.send(request, 0))?
+            }
+            sent => sent?,
+        };
         if sent == request.len() { Ok(()) } else { Err(Errno::EMSGSIZE) }
     }
 

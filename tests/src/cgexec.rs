@@ -1,5 +1,6 @@
 //! Rows about cgexec-rs.
 
+pub mod accuracy;
 pub mod devices;
 pub mod foreign_groups;
 pub mod leaf;
@@ -19,6 +20,7 @@ pub const TOPICS: &[&[Row]] = &[
     foreign_groups::ROWS,
     limits::ROWS,
     devices::ROWS,
+    accuracy::ROWS,
     net_rate::ROWS,
     oci::ROWS,
     leaf::ROWS,

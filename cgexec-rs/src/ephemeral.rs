@@ -44,7 +44,7 @@ pub(crate) fn guarded(
     let (pid, watched) = watched;
     let owner = Owner::of(pid)?;
     // Before the guardian starts, which leaves the current directory: paths may be relative to it.
-    let limits = &limits.clone().resolved()?;
+    let limits = &limits.clone().resolved(hierarchies)?;
     let answer = guardian::spawn(watched, || {
         let made = make(sites::of(hierarchies, limits, manner)?, name, owner)?;
         let cgroup = match usage::describe(made.iter().map(|made| &made.member)) {

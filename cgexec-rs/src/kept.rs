@@ -23,7 +23,7 @@ const WHY: &str = "the group of --cgroup, which is kept";
 
 /// Moves this process into the group, with these limits.
 pub(crate) fn enter(group: &Existing, limits: &Limits, hierarchies: &Hierarchies) -> Result<(), Fault> {
-    let limits = limits.clone().resolved()?;
+    let limits = limits.clone().resolved(hierarchies)?;
     let mut made = Vec::new();
     let prepared = prepare(group.path(), &limits, hierarchies, &mut made);
     let joined = prepared.and_then(|members| membership::join_all(&members));

@@ -27,6 +27,7 @@ mod limits;
 mod listing;
 pub mod manual;
 mod membership;
+mod memory;
 mod net_rate;
 mod node_files;
 mod oci;

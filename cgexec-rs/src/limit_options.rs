@@ -7,7 +7,7 @@ use plumbing::command_line::ordinary::Ordinary;
 /// The options, with their values as they were written.
 #[derive(Debug, Default, clap::Args, Ordinary)]
 pub struct LimitOptions {
-    /// Memory limit, e.g. 256M, 1.5G, max
+    /// Memory limit, e.g. 256M, 1.5G, 50% (of what there is), max
     #[arg(long, value_name = "SIZE", help_heading = "Limits")]
     pub(crate) memory: Option<String>,
     /// Swap limit, in addition to memory, e.g. 0, 512M, max

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::cgroup::group::Group;
+use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::command_line::units::Limit;
 
 use crate::device;
 use crate::device_rules::Devices;
 use crate::limit_options::LimitOptions;
 use crate::limits::{Kind, ROWS, Row, row_of, row_of_file};
+use crate::memory;
 use crate::net_rate::NetRate;
 use crate::oci::{self, OfBundle};
 use crate::programs::Program;
@@ -148,12 +150,15 @@ impl Limits {
         self
     }
 
-    /// Reads the bundle, and finds the disks and devices that paths mean.
-    pub(crate) fn resolved(mut self) -> Result<Limits, Fault> {
+    /// Reads the bundle, computes parts of the memory, and finds the disks and devices that paths mean.
+    pub(crate) fn resolved(mut self, hierarchies: &Hierarchies) -> Result<Limits, Fault> {
         if let Some(bundle) = self.bundle.take() {
             self = self.with_bundle(oci::read(&bundle)?);
         }
         for (row, value) in &mut self.rows {
+            if let Value::Part(thousandths) = value {
+                *value = Value::Limit(Limit::Amount(memory::part(*thousandths, hierarchies)?));
+            }
             if let (Kind::DeviceRates | Kind::DeviceWeight | Kind::DeviceTime, Value::Of { object, .. }) =
                 (row.kind, value)
                 && object != "default"

@@ -45,6 +45,8 @@ pub(crate) enum V1 {
 /// The notation of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// `256M`, `max`, `50%`.
+    Memory,
     /// `256M`, `max`.
     Size,
     /// `100`, `max`.
@@ -97,7 +99,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         ("memory", "memory", "memory.max"),
         V1::File("memory.limit_in_bytes"),
-        Kind::Size,
+        Kind::Memory,
         "above it the kernel reclaims memory, then kills (OOM)",
         ("killed (SIGKILL), after the kernel has tried to reclaim memory", "`memory.events` `max`, `oom_kill`"),
     ),
@@ -114,28 +116,28 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         ("memory-high", "memory", "memory.high"),
         V1::Missing(MAX_INSTEAD),
-        Kind::Size,
+        Kind::Memory,
         "above it processes are slowed down while the kernel reclaims memory; it never kills",
         ("slowed down, possibly to a standstill; never killed", "`memory.events` `high`, `memory.pressure`"),
     ),
     row(
         ("memory-low", "memory", "memory.low"),
         V1::File("memory.soft_limit_in_bytes"),
-        Kind::Size,
+        Kind::Memory,
         "below it the memory is reclaimed only if nothing else can be",
         ("nothing; it keeps this memory while others can give up theirs", "`memory.events` `low`"),
     ),
     row(
         ("memory-min", "memory", "memory.min"),
         V1::Missing(NO_PROTECTION),
-        Kind::Size,
+        Kind::Memory,
         "below it the memory is never reclaimed",
         ("nothing; it always keeps this memory", "none"),
     ),
     row(
         ("memory-zswap-max", "memory", "memory.zswap.max"),
         V1::Missing("cgroup v1 does not limit compressed swap"),
-        Kind::Size,
+        Kind::Memory,
         "compressed swap space in memory",
         ("nothing; its pages go to the swap device instead", "`memory.zswap.current`"),
     ),

@@ -125,12 +125,14 @@ pub(crate) fn settings(
 fn of_file(file: &str, row: &Row, value: &Value) -> Setting {
     let set = |value: String| Setting::new(file, value, row.why);
     match (value, row.kind) {
-        (Value::Limit(limit), Kind::Size) => set(word(*limit, "max")).reading(Reads::Rounded(PAGE)),
+        (Value::Limit(limit), Kind::Size | Kind::Memory) => set(word(*limit, "max")).reading(Reads::Rounded(PAGE)),
         (Value::Limit(limit), _) => set(word(*limit, "max")),
         (Value::Thousandths(thousandths), _) => {
             let (quota, period) = quota(*thousandths);
             set(format!("{quota} {period}"))
         }
+        // Computed before; a kernel refuses this notation.
+        (Value::Part(thousandths), _) => set(format!("{thousandths}/1000")),
         (Value::Quota(quota, period), _) => set(format!("{} {period}", word(*quota, "max"))),
         (Value::Shares(shares), _) => set(weight_of_shares(*shares).to_string()),
         (Value::Number(number), _) => set(number.to_string()),

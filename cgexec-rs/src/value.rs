@@ -12,6 +12,8 @@ use crate::limits::Kind;
 pub(crate) enum Value {
     /// An amount, or no limit.
     Limit(Limit),
+    /// A part of the memory that there is, in thousandths.
+    Part(u64),
     /// CPU time, in thousandths of one CPU.
     Thousandths(u64),
     /// CPU time in a period, both in microseconds.
@@ -30,6 +32,10 @@ impl Value {
     /// Reads a value; the error says what is valid.
     pub(crate) fn parse(kind: Kind, text: &str) -> Result<Value, String> {
         match kind {
+            Kind::Memory if text.ends_with('%') => part(text).map(Value::Part),
+            Kind::Memory => {
+                units::size(text).map(Value::Limit).map_err(|valid| format!("{valid}, or a part such as 50%"))
+            }
             Kind::Size => units::size(text).map(Value::Limit),
             Kind::Count => units::count(text).map(Value::Limit),
             Kind::Cpus if is_max(text) => Ok(Value::Limit(Limit::Max)),
@@ -80,6 +86,13 @@ fn microseconds(text: &str) -> Result<i64, String> {
     }
     let milliseconds = units::milliseconds(text).map_err(|_| forms())?;
     milliseconds.checked_mul(1000).and_then(|time| i64::try_from(time).ok()).ok_or_else(forms)
+}
+
+/// Reads `50%` of the memory.
+fn part(text: &str) -> Result<u64, String> {
+    // In the notation of CPUs, 100% is 1000 thousandths, too.
+    let part = units::cpus(text).ok().filter(|part| *part <= 1000);
+    part.ok_or_else(|| "expected a part of the memory from 0.1% to 100%".to_owned())
 }
 
 fn between(text: &str, least: i64, most: i64) -> Result<i64, String> {
@@ -211,6 +224,8 @@ mod tests {
         use Limit::{Amount, Max};
         for (kind, text, value) in [
             (Kind::Size, "1.5G", Value::Limit(Amount(3 << 29))),
+            (Kind::Memory, "1.5G", Value::Limit(Amount(3 << 29))),
+            (Kind::Memory, "12.5%", Value::Part(125)),
             (Kind::Cpus, "max", Value::Limit(Max)),
             (Kind::Cpus, "50%", Value::Thousandths(500)),
             (Kind::Time, "20ms", Value::Number(20_000)),
@@ -237,6 +252,10 @@ mod tests {
     fn what_is_not_valid_is_refused_with_what_is() {
         for (kind, text) in [
             (Kind::Size, "64Q"),
+            (Kind::Size, "50%"),
+            (Kind::Memory, "64Q"),
+            (Kind::Memory, "101%"),
+            (Kind::Memory, "0%"),
             (Kind::Time, "20"),
             (Kind::Between(1, 10000), "0"),
             (Kind::Percent, "101%"),

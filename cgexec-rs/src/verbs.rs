@@ -218,7 +218,8 @@ fn remove(members: &Members, deadline: Instant) -> Result<(), Fault> {
 
 /// Sets limits of the group, each in the hierarchy of its controller.
 fn set(limits: &Limits, groups: &Hierarchies) -> Result<(), Fault> {
-    let (limits, all) = (limits.clone().resolved()?, Hierarchies::discover()?);
+    let all = Hierarchies::discover()?;
+    let limits = limits.clone().resolved(&all)?;
     let mut settings = Vec::new();
     for controller in limits.controllers() {
         let hierarchy = sites::hierarchy_of(&all, &controller)?;

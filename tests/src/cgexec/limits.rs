@@ -122,6 +122,19 @@ pub const ROWS: &[Row] = &[
         before.wait_until_same(PATIENCE);
     })
     .root_only(),
+    Row::new("a part of the memory is a part of what the groups above allow", &[], |world| {
+        let read = format!("{SHELL}\nf=memory.max; ! has_v1 memory || f=memory.limit_in_bytes; cat $(own memory)/$f");
+        let script = "cgexec-rs --memory 25% -- bash -c \"$READ\"
+             awk '$1 == \"MemTotal:\" { print $2 }' /proc/meminfo
+             cgexec-rs --memory 64M -- cgexec-rs --memory 25% -- bash -c \"$READ\"";
+        let outcome = world.script(script).variable("READ", read).run().succeeds();
+        let numbers: Vec<u64> = outcome.lines().iter().map(|line| line.parse().expect("a number")).collect();
+        let [part, all, inner] = numbers[..] else { panic!("{outcome}") };
+        // A group above may have less than the machine.
+        assert!(part <= all * 1024 / 4 && part > 16 << 20 && inner == 16 << 20, "{outcome}");
+        world.sh("cgexec-rs --memory 101% -- true").fails_with(125).stderr_has("from 0.1% to 100%");
+    })
+    .root_only(),
     Row::new("a limit that the kernel accepts and does not keep is an error", &[Need::CgroupV2("cpuset")], |world| {
         let before = Scan::take();
         // Without CPUs of its own, a partition is invalid; only reading the file shows it.

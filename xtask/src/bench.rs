@@ -16,6 +16,7 @@ use table::Table;
 
 mod alone;
 mod bundle;
+mod cgroup;
 mod containers;
 mod enter;
 mod host;
@@ -30,10 +31,11 @@ mod unshare;
 type Tables = fn(&mut Scene) -> Result<Vec<Table>>;
 
 /// The benches, by their names on the command line.
-const BENCHES: [(&str, Tables); 5] = [
+const BENCHES: [(&str, Tables); 6] = [
     ("alone", |scene| alone::tables(scene)),
     ("unshare", |scene| unshare::tables(scene)),
     ("enter", enter::tables),
+    ("cgroup", cgroup::tables),
     ("root", |scene| root::table(scene).map(|table| vec![table])),
     ("containers", |scene| containers::tables(scene)),
 ];

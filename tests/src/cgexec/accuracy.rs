@@ -47,7 +47,8 @@ pub const ROWS: &[Row] = &[
         let free = spin("--pids max", "1");
         assert!(free > if world.in_vm { 80 } else { 8 }, "{free}%");
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("groups that want the same CPU share it by --cpu-weight", NEEDS, |world| {
         // Both spin before the counters are read, and until they have been read again.
         let script = format!(
@@ -65,7 +66,8 @@ pub const ROWS: &[Row] = &[
         let ratio: u64 = outcome.stdout.trim().parse().unwrap_or_else(|_| panic!("no ratio\n{outcome}"));
         assert!((230..=390).contains(&ratio), "{ratio}");
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("memory and processes are limited exactly", &[BASH, BUSYBOX], |world| {
         let full = report(&world.sh("cgexec-rs --report=json --memory 32M --swap 0 -- tail /dev/zero").fails_with(137));
         let peak = full["memory"]["peak"].as_u64().expect("a peak");
@@ -78,7 +80,8 @@ pub const ROWS: &[Row] = &[
         let fork = "cgexec-rs --report=json --pids 5 -- busybox sh -c 'for i in 1 2 3 4 5 6; do sleep 1 & done'";
         assert_eq!(report(&world.sh(fork))["pids"]["peak"], 5);
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("a group runs on the CPUs of --cpuset-cpus, and has the huge pages of --hugetlb-max", NEEDS, |world| {
         let inside = "grep Cpus_allowed_list /proc/self/status; taskset -c 1 true 2>/dev/null && echo other";
         let outcome = world.sh(&format!("cgexec-rs --cpuset-cpus 0 -- bash -c '{inside}'"));
@@ -88,37 +91,12 @@ pub const ROWS: &[Row] = &[
         // Whole huge pages.
         huge.succeeds().stdout_is("4194304\n");
     })
-    .root_only(),
-    Row::new("a group reads from a disk at the rate of --io-max", &[BASH, BUSYBOX, Need::CgroupV2("io")], |world| {
-        let place = world.directory("io-max");
-        let script = format!(
-            "mount -t tmpfs none {place}; trap 'losetup -d $L; umount {place}' EXIT
-             head -c 16M /dev/zero >{place}/disk; L=$(losetup -f); losetup $L {place}/disk || exit 1
-             now() {{ awk '{{ print int($1 * 1000) }}' /proc/uptime; }}
-             for n in 1 6; do
-                 [ $n = 1 ] && limit=\"--io-max $L:rbps=2M\" || limit=
-                 t=$(now); cgexec-rs --report=json $limit -- busybox dd if=$L of=/dev/null bs=64k count=96 iflag=direct 2>&1 | grep '^{{' >&2
-                 echo $(($(now) - t))
-             done",
-            place = place.display()
-        );
-        let outcome = world.sh(&script).succeeds();
-        let times: Vec<u64> = outcome.lines().iter().map(|line| line.parse().expect("a time")).collect();
-        // Six MiB at two MiB/s. The second time, without a limit, is the control.
-        assert!((2600..=4500).contains(&times[0]) && times[1] * 2 < times[0], "{outcome}");
-        assert_eq!(report_first(&outcome)["io"][0]["rbytes"], 6 << 20, "{outcome}");
-    })
     .root_only()
-    .vm_only(),
+    .host_only(),
 ];
 
 /// Returns the report on the last line of stderr.
 fn report(outcome: &Outcome) -> Value {
     let line = outcome.stderr.lines().rfind(|line| line.starts_with('{'));
-    serde_json::from_str(line.unwrap_or_else(|| panic!("no report\n{outcome}"))).expect("JSON")
-}
-
-fn report_first(outcome: &Outcome) -> Value {
-    let line = outcome.stderr.lines().find(|line| line.starts_with('{'));
     serde_json::from_str(line.unwrap_or_else(|| panic!("no report\n{outcome}"))).expect("JSON")
 }

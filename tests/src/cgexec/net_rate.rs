@@ -49,7 +49,8 @@ pub const ROWS: &[Row] = &[
         let verdict = report["verdict"]["text"].as_str().expect("a verdict");
         assert!(verdict.starts_with("slowed: net-rate 8mbit of /"), "{verdict}");
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("a group inside a group with --net-rate sends no faster", NEEDS, |world| {
         // On v2 the second group is next to the first one, because that has a process.
         let outer = "cgexec-rs --net-rate 8mbit -- cgexec-rs --report=json";
@@ -59,7 +60,8 @@ pub const ROWS: &[Row] = &[
         let (rate, report) = send(world, "cgexec-rs --net-rate 80mbit --pids 9 --report=json --", "");
         assert!(rate >= 1_500_000, "{rate} {report}");
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
 ];
 
 /// Returns how many bytes arrived per second, and the report.

@@ -11,7 +11,7 @@ mod create;
 mod delete;
 mod get;
 mod list;
-pub(crate) mod options;
+mod options;
 mod set;
 mod snapshot;
 mod spec;
@@ -19,10 +19,9 @@ mod spec;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use clap::Parser;
 use nix::errno::Errno;
 use plumbing::cgroup::hierarchy::Hierarchies;
-use plumbing::command_line::options::{Narration, parse_by_clap};
+use plumbing::command_line::options::{Narration, parse_matches};
 use plumbing::process::chain;
 use plumbing::process::startup::Parsed;
 use plumbing::{Fault, Status};
@@ -30,6 +29,7 @@ use plumbing::{Fault, Status};
 use crate::existing::{self, Existing};
 use crate::membership;
 use crate::plan::{Action, Plan};
+use options::Tool;
 
 /// What a command line of libcgroup asks for.
 #[derive(Debug)]
@@ -67,28 +67,11 @@ const NOT_EXECUTED: Status = Status(255);
 /// Parses a command line whose first word is the name of one of the tools; `None` for every other name. Pure.
 pub(crate) fn parse(argv: &[OsString]) -> Option<Result<Parsed<Plan>, Fault>> {
     let name = Path::new(argv.first()?).file_name().and_then(OsStr::to_str)?;
-    let parse = match name {
-        "cgexec" => read::<options::Exec>,
-        "cgcreate" => read::<options::Create>,
-        "cgset" => read::<options::Set>,
-        "cgxset" => read::<options::XSet>,
-        "cgget" => read::<options::Get>,
-        "cgxget" => read::<options::XGet>,
-        "cgclassify" => read::<options::Classify>,
-        "cgdelete" => read::<options::Delete>,
-        "lscgroup" => read::<options::ListGroups>,
-        "lssubsys" => read::<options::ListControllers>,
-        "cgsnapshot" => read::<options::Snapshot>,
-        _ => return None,
-    };
-    Some(parse(argv).map_err(|fault| fault.with_status(BAD_ARGUMENTS)))
-}
-
-fn read<O: Parser + options::Line>(argv: &[OsString]) -> Result<Parsed<Plan>, Fault> {
-    parse_by_clap::<O>(argv.to_vec())?.and_then(|options| {
-        let request = options.request()?;
-        Ok(Plan { narration: Narration::default(), action: Action::Libcgroup(Box::new(request)) })
-    })
+    let tool = Tool::named(name)?;
+    let read = parse_matches(tool.command(), argv);
+    let plan = |request| Plan { narration: Narration::default(), action: Action::Libcgroup(Box::new(request)) };
+    let parsed = read.and_then(|parsed| parsed.and_then(|matches| tool.request(matches).map(plan)));
+    Some(parsed.map_err(|fault| fault.with_status(BAD_ARGUMENTS)))
 }
 
 impl Request {

@@ -67,8 +67,8 @@ fn id_of(table: &str, name: &[u8]) -> Result<Option<u32>, Fault> {
 }
 
 /// Parses a mode in octal.
-pub(super) fn mode(word: &str) -> Result<u32, String> {
-    let mode = u32::from_str_radix(word, 8).ok().filter(|mode| *mode <= 0o7777);
+pub(super) fn mode(word: &OsStr) -> Result<u32, String> {
+    let mode = word.to_str().and_then(|word| u32::from_str_radix(word, 8).ok()).filter(|mode| *mode <= 0o7777);
     mode.ok_or_else(|| "expected a mode in octal, such as 755".to_owned())
 }
 
@@ -199,9 +199,9 @@ mod tests {
         let owner = Owner::read(OsStr::new("web:")).unwrap();
         assert_eq!((owner.user.as_slice(), owner.group.as_slice()), (&b"web"[..], &b""[..]));
         assert!(Owner::read(OsStr::new("web")).is_err());
-        assert_eq!((mode("755"), mode("0640")), (Ok(0o755), Ok(0o640)));
+        assert_eq!((mode("755".as_ref()), mode("0640".as_ref())), (Ok(0o755), Ok(0o640)));
         for wrong in ["", "8", "rw", "17777"] {
-            assert!(mode(wrong).is_err(), "{wrong}");
+            assert!(mode(wrong.as_ref()).is_err(), "{wrong}");
         }
         assert_eq!(id_of("/etc/passwd", b"0").unwrap(), Some(0));
         assert!(id_of("/etc/passwd", b"no-such-user").is_err());

@@ -58,8 +58,8 @@ pub(super) struct Style {
 }
 
 /// Reads the groups of a command line: PATHs with `-r`, `-g CONTROLLERS` or nothing, or groups that `-g` names.
-pub(super) fn groups(paths: &[OsString], specs: &[OsString], variables: &[String]) -> Result<Vec<Asked>, Fault> {
-    let (named, bare): (Vec<_>, Vec<_>) = specs.iter().partition(|word| word.to_string_lossy().contains(':'));
+pub(super) fn groups(paths: &[&OsString], specs: &[&OsString], variables: &[String]) -> Result<Vec<Asked>, Fault> {
+    let (named, bare): (Vec<_>, Vec<_>) = specs.iter().copied().partition(|word| word.to_string_lossy().contains(':'));
     if !named.is_empty() && !paths.is_empty() {
         return Err(Fault::usage("a group is named twice: by -g CONTROLLERS:PATH and by PATH"));
     }
@@ -225,7 +225,9 @@ mod tests {
     fn a_group_is_named_by_a_path_or_by_a_specification() {
         let groups = |paths: &str, specs: &str, variables: &[&str]| {
             let variables: Vec<_> = variables.iter().map(|name| (*name).to_owned()).collect();
-            groups(&words(paths), &words(specs), &variables).map(|groups| groups.len())
+            let (paths, specs) = (words(paths), words(specs));
+            groups(&paths.iter().collect::<Vec<_>>(), &specs.iter().collect::<Vec<_>>(), &variables)
+                .map(|groups| groups.len())
         };
         assert_eq!(groups("a b", "", &["memory.max"]).unwrap(), 2);
         assert_eq!(groups("a", "memory cpu", &[]).unwrap(), 1);

@@ -1,5 +1,7 @@
 //! `cgset` and `cgxset`: writes parameters of groups, or copies them from another group. `cgset(1)`.
 
+use std::ffi::OsStr;
+
 use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::{Fault, narrate};
@@ -29,7 +31,8 @@ pub(super) struct Assignment {
 
 impl Assignment {
     /// Parses `NAME=VALUE`.
-    pub(super) fn read(word: &str) -> Result<Assignment, String> {
+    pub(super) fn read(word: &OsStr) -> Result<Assignment, String> {
+        let word = word.to_str().ok_or("expected UTF-8 text")?;
         let (name, value) = word.split_once('=').ok_or("expected NAME=VALUE such as memory.max=64M")?;
         controller_of(name).map_err(|fault| fault.to_string())?;
         Ok(Assignment { name: name.to_owned(), value: value.to_owned() })
@@ -109,7 +112,7 @@ mod tests {
 
     #[test]
     fn an_assignment_has_a_parameter_and_a_value() {
-        let read = |word: &str| Assignment::read(word).map(|it| (it.name, it.value));
+        let read = |word: &str| Assignment::read(word.as_ref()).map(|it| (it.name, it.value));
         assert_eq!(read("memory.max=64M"), Ok(("memory.max".into(), "64M".into())));
         assert_eq!(read("io.max=8:0 rbps=1"), Ok(("io.max".into(), "8:0 rbps=1".into())));
         for wrong in ["memory.max", "nodot=1", "=1", "../x.y=1"] {

@@ -30,9 +30,13 @@ impl Narration {
 
 /// Returns the command line that `O` declares, with help of one line per option: a group fits on a screen.
 pub fn command<O: Parser>() -> clap::Command {
+    with_short_help(O::command())
+}
+
+fn with_short_help(command: clap::Command) -> clap::Command {
     let help = Arg::new("help").short('h').long("help").action(ArgAction::HelpShort).global(true);
     // Under no heading: otherwise it would get that of the last group of options.
-    O::command().disable_help_flag(true).arg(help.help("Print this help").help_heading(None))
+    command.disable_help_flag(true).arg(help.help("Print this help").help_heading(None))
 }
 
 /// Returns a `value_parser` for values that may be any bytes, such as names of files.
@@ -56,12 +60,21 @@ pub fn parse<O: Parser + Ordinary>(argv: Vec<OsString>) -> Result<Parsed<O>, Fau
 /// Reads argv as [`parse`] does, for lines that are not ordinary.
 pub fn parse_by_clap<O: Parser>(argv: Vec<OsString>) -> Result<Parsed<O>, Fault> {
     let read = command::<O>().try_get_matches_from(&argv).and_then(|matches| O::from_arg_matches(&matches));
+    parsed(read, &argv)
+}
+
+/// Reads argv as [`parse_by_clap`] does, for a command line that is declared by a table instead of a type.
+pub fn parse_matches(command: clap::Command, argv: &[OsString]) -> Result<Parsed<clap::ArgMatches>, Fault> {
+    parsed(with_short_help(command).try_get_matches_from(argv), argv)
+}
+
+fn parsed<O>(read: Result<O, clap::Error>, argv: &[OsString]) -> Result<Parsed<O>, Fault> {
     match read {
         Ok(options) => Ok(Parsed::Plan(options)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Parsed::Text(error.to_string()))
         }
-        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => Err(Fault::usage(not_text(&argv))),
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => Err(Fault::usage(not_text(argv))),
         Err(error) => Err(Fault::usage(one_line(&error.to_string()))),
     }
 }

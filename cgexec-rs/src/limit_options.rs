@@ -90,6 +90,7 @@ pub struct LimitOptions {
     #[arg(long, value_name = "WORD", help_heading = "More limits")]
     pub(crate) devices: Option<String>,
     /// Allow a device: TYPE:MAJOR:MINOR[:rwm] such as c:1:3 or c:136:*:rw, or PATH[:rwm]; all others are denied (repeatable)
+    #[allow(rustdoc::broken_intra_doc_links, reason = "the brackets are those of the option's syntax")]
     #[arg(long, value_name = "DEVICE", help_heading = "More limits")]
     pub(crate) device_allow: Vec<String>,
     /// Rate at which sockets of the group send, e.g. 10mbit, or 10mbit,burst=64K

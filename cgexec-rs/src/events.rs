@@ -16,6 +16,7 @@ use plumbing::kernel::{look, own};
 use plumbing::process::startup;
 use plumbing::text::Text;
 use plumbing::{Fault, Status, json, narrate};
+use rustix::fs::fstat;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use serde::Serialize;
 use serde_json::Value;
@@ -190,7 +191,7 @@ impl<'h> Watch<'h> {
                     Some(resource) => group.stalled(resource)?,
                     None => {
                         if !group.read(true)? {
-                            self.groups.remove(&number);
+                            self.forget(number);
                         }
                     }
                 }
@@ -203,7 +204,7 @@ impl<'h> Watch<'h> {
                         gone.push(*number);
                     }
                 }
-                gone.iter().for_each(|number| drop(self.groups.remove(number)));
+                gone.into_iter().for_each(|number| self.forget(number));
             }
         }
     }
@@ -237,12 +238,29 @@ impl<'h> Watch<'h> {
             match made {
                 Some((path, dir)) => {
                     let Some(hierarchy) = self.groups.get(&number).map(|group| group.hierarchy) else { continue };
-                    self.add(hierarchy, path, dir, true)?;
+                    // A group that was made while its parent was listed is found twice.
+                    if !self.knows(hierarchy, &path, &dir) {
+                        self.add(hierarchy, path, dir, true)?;
+                    }
                 }
                 None => found.push((number, None)),
             }
         }
         Ok(found)
+    }
+
+    fn knows(&self, hierarchy: &Hierarchy, path: &Path, dir: &OwnedFd) -> bool {
+        let inode = |dir: &OwnedFd| fstat(dir).ok().map(|stat| stat.st_ino);
+        let is_same = |known: &Watched<'_>| {
+            std::ptr::eq(known.hierarchy, hierarchy) && known.path == path && inode(&known.dir) == inode(dir)
+        };
+        self.groups.values().any(is_same)
+    }
+
+    /// Ends the watches of a group that was removed.
+    fn forget(&mut self, number: usize) {
+        self.groups.remove(&number);
+        self.by_watch.retain(|_, group| *group != number);
     }
 
     /// Reads what inotify reports: groups whose files have changed, and new groups in them.

@@ -101,7 +101,8 @@ pub const ROWS: &[Row] = &[
         world.sh("cgexec-rs --why web").fails_with(125).stderr_has("cannot find a container named \"web\"");
         world.sh("cgexec-rs --why 1 2").fails_with(125).stderr_has("no '2' after it");
         world.sh("cgexec-rs --why --json | jq -e .verdict.outcome >/dev/null").succeeds();
-    }),
+    })
+    .host_only(),
     Row::new("a report waits for what the command left behind, and counts it", &[BASH], |world| {
         let daemon = format!("(setsid bash -c '{}; sleep 0.2' >/dev/null 2>&1 &)", BURN.replace("-lt 30", "-lt 80"));
         let report = |command: &str| {

@@ -197,6 +197,8 @@ fn is_category(name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn list(environment: &Environment) -> Vec<&str> {
@@ -249,6 +251,24 @@ mod tests {
             ("LANGUAGE", "de:en"),
         ] {
             assert!(is_harmless(name.as_bytes(), value.as_bytes()), "{name}={value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_variable_is_read_whatever_is_around_it(
+            before in prop::collection::vec(any::<u8>(), 0..40),
+            after in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            // Another entry of this name would count as well.
+            prop_assume!(![&before, &after].iter().any(|odd| odd.windows(2).any(|part| part == b"Q=")));
+            let bytes = [&before[..], b"\0Q=\xff v\0", &after].concat();
+            let read = whole(&bytes);
+            prop_assert_eq!(read.get("Q"), Some(OsStr::from_bytes(b"\xff v")));
+            let mut own = Environment::empty();
+            own.set("PATH", "/bin");
+            let (kept, _) = harmless(&bytes, own);
+            prop_assert_eq!((kept.get("PATH"), kept.get("Q")), (Some(OsStr::new("/bin")), None));
         }
     }
 }

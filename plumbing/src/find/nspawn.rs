@@ -179,6 +179,8 @@ fn working_directory(spawner: &Process) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -215,5 +217,16 @@ mod tests {
             assert_eq!(name(line), Some(expected.into()), "{line}");
         }
         assert_eq!(name("-D /"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_state_file_is_read_between_lines_of_any_bytes(odd in prop::collection::vec(any::<u8>(), 0..60)) {
+            of_machine("web", &odd, 0);
+            // A line of the file with such a key would count.
+            let odd: Vec<u8> = odd.into_iter().filter(|byte| *byte != b'=').collect();
+            let text = [&odd[..], b"\nCLASS=container\nLEADER=4242\n", &odd].concat();
+            prop_assert_eq!(of_machine("web", &text, 0).map(|claim| claim.pid), Some(4242));
+        }
     }
 }

@@ -118,6 +118,8 @@ fn unescape(field: &[u8]) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -139,6 +141,30 @@ mod tests {
     fn what_is_not_an_escape_is_kept() {
         for (field, name) in [("a\\040\\134b", "a \\b"), ("\\04", "\\04"), ("\\999", "\\999"), ("\\400", "\\400")] {
             assert_eq!(unescape(field.as_bytes()), PathBuf::from(name));
+        }
+    }
+
+    /// Escapes a name as the kernel does.
+    fn escaped(name: &[u8]) -> Vec<u8> {
+        let escape = |byte: &u8| match byte {
+            b' ' | b'\t' | b'\n' | b'\\' => format!("\\{byte:03o}").into_bytes(),
+            other => vec![*other],
+        };
+        name.iter().flat_map(escape).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_mount_is_read_whatever_its_names_and_the_other_lines_are(
+            name in prop::collection::vec(1u8..=255, 1..12),
+            before in prop::collection::vec(any::<u8>(), 0..40),
+            after in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let name = [&b"/"[..], &name].concat();
+            let line = [&b"\n977 1 0:9 / "[..], &escaped(&name), b" rw shared:3 master:4 - tmpfs ", &escaped(&name), b" rw\n"];
+            let table = [&before[..], &line.concat(), &after].concat();
+            let found = parse(&table).into_iter().find(|mount| mount.id == 977);
+            prop_assert_eq!(found.map(|mount| (mount.point, mount.peer_group, mount.master)), Some((PathBuf::from(OsStr::from_bytes(&name)), Some(3), Some(4))));
         }
     }
 }

@@ -9,8 +9,6 @@ use serde_json::{Value, json};
 use crate::chroot::oci::{bundle, within};
 use crate::harness::need::{BUSYBOX, CRUN, Need};
 use crate::harness::row::Row;
-use crate::unshare::apparmor_policy::{Profile, remove};
-use crate::unshare::security_modules::{enforcing, is_apparmor};
 
 const NEEDS: &[Need] = &[BUSYBOX, Need::UserNamespaces];
 
@@ -151,39 +149,6 @@ pub const ROWS: &[Row] = &[
         }
     })
     .host_only(),
-    Row::new("the command of a bundle has the label that the bundle names", NEEDS, |world| {
-        let look = "tr -d '\\0\\n' </proc/self/attr/current; echo";
-        let at = bundle(world, "oci-labelled", json!(["/bin/sh", "-c", look]), |_| {});
-        let original = read(&at);
-        let label = |member: &str, label: &str| write(&at, &original, |config| config["process"][member] = json!(label));
-        let lines = [
-            "unshare-rs --mount --pid --net --ipc --fork -- chroot-rs --oci $B",
-            "unshare-rs --hold --ttl 60 --mount --pid --net --ipc | chroot-rs --pipe --oci $B | nsenter-rs --pipe --rm -- /bin/sh -c \"tr -d '\\0\\n' </proc/self/attr/current; echo\"",
-        ];
-        if is_apparmor() {
-            Profile { attaches_disconnected: true, ..Profile::default() }.load("suite");
-            for line in lines {
-                for (profile, shown) in [("suite", "suite (enforce)\n"), ("unconfined", "unconfined\n")] {
-                    label("apparmorProfile", profile);
-                    within(world, line, &at).run().succeeds().stdout_is(shown);
-                }
-            }
-            remove("suite");
-            label("apparmorProfile", "suite");
-            within(world, lines[0], &at).run().fails_with(125).stdout_is("").stderr_has("ENOENT").stderr_has("remedy: no such profile is loaded");
-        } else {
-            enforcing(|| {
-                for line in lines {
-                    label("selinuxLabel", "system_u:system_r:refused_t");
-                    within(world, line, &at).run().succeeds().stdout_is("system_u:system_r:refused_t\n");
-                    label("selinuxLabel", "system_u:system_r:apart_t");
-                    within(world, line, &at).run().fails_with(125).stdout_is("").stderr_has("remedy: add to the policy: allow allowed_t apart_t:process transition");
-                }
-            });
-        }
-    })
-    .root_only()
-    .vm_only(),
     Row::new("binds of a bundle exchange mounts with the host as their words say, like crun's", &[BUSYBOX, CRUN], |world| {
         let at = bundle(world, "oci-peers", json!(["/bin/true"]), |_| {});
         let original = read(&at);

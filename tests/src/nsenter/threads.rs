@@ -23,7 +23,8 @@ pub const ROWS: &[Row] = &[
         );
         run(world, &line).succeeds().stdout_is(&format!("ours\n{}pidfd_open(999999): ESRCH\n", "thread\n".repeat(4)));
     })
-    .root_only(),
+    .root_only()
+    .host_only(),
     Row::new("a process whose first thread has ended is entered by a thread that runs", &[PERL, THREADS, Need::UserNamespaces], |world| {
         let own = world.as_root();
         let line = format!(

@@ -88,7 +88,9 @@ pub fn note_root(shown: impl Into<String>) {
 fn where_searched(program: &OsStr, environment: &Environment) -> String {
     let root = ROOT.get().map_or("this root", String::as_str);
     if program.as_bytes().contains(&b'/') {
-        return format!("{root} has no such file");
+        let is_link = std::fs::symlink_metadata(program).is_ok_and(|meta| meta.is_symlink());
+        let leads = if is_link { "it is a link that leads to no file: " } else { "" };
+        return format!("{leads}{root} has no such file");
     }
     match environment.get("PATH") {
         Some(path) => format!("it is in no directory of PATH in {root}: {}", path.to_string_lossy().escape_debug()),

@@ -107,11 +107,19 @@ impl World {
         Duration::from_secs(if self.in_vm { 180 } else { 20 })
     }
 
-    /// Makes an empty directory for one row; it is removed when the run ends.
+    /// Makes an empty directory for one row; it is removed when the run ends. If another row has used the name, or the first
+    /// run of the same row, it gets a number.
     pub fn directory(&self, name: &str) -> PathBuf {
-        let path = self.scratch.join(name);
-        fs::create_dir(&path).unwrap_or_else(|error| panic!("cannot create {}: {error}", path.display()));
-        path
+        let numbered = (2..).map(|number| format!("{name}-{number}"));
+        for name in std::iter::once(name.to_owned()).chain(numbered) {
+            let path = self.scratch.join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => return path,
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("cannot create {}: {error}", path.display()),
+            }
+        }
+        unreachable!("there are enough numbers")
     }
 
     /// Returns a directory that several rows share; the first of them makes it.

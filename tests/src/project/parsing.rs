@@ -84,7 +84,7 @@ const WRONG: &[Wrong] = &[
     ("cgexec-rs --memory 1M --name a/b true", "'a/b'", "without /"),
     ("cgexec-rs -g memory true", "memory", "CONTROLLERS:PATH"),
     ("cgexec-rs -g memory:/x --pids 3 true", "-g", "--pids"),
-    ("cgexec-rs --show web", "'web'", "4242"),
+    ("cgexec-rs --show web 4242", "'4242'", "one at a time"),
     ("cgexec-rs --json true", "--json", "--show"),
     ("cgexec-rs --keep-on-error true", "--pipe", "--keep-on-error"),
     ("cgexec-rs --pipe --memory 1M true", "--pipe", "COMMAND"),

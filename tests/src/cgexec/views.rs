@@ -58,8 +58,9 @@ pub const ROWS: &[Row] = &[
              cgexec-rs --cgroup /views-events --events >out & watcher=$!
              # The watcher has begun when it reports something.
              for i in $(seq 100); do cgexec-rs --cgroup /views-events -- true; grep -q . out && break; sleep 0.05; done
-             cgexec-rs --cgroup /views-events/new --memory 16M --swap 0 -- tail /dev/zero 2>/dev/null
+             # First: on v2, a group in which another one is limited accepts no process.
              cgexec-rs --cgroup /views-events -- sh -c 'sleep 2 & sleep 2 & sleep 2 & sleep 2 & wait' 2>/dev/null
+             cgexec-rs --cgroup /views-events/new --memory 16M --swap 0 -- tail /dev/zero 2>/dev/null
              for i in $(seq 400); do grep -q memory.oom_kill out && grep -q '\"pids.max\"' out && break; sleep 0.05; done
              kill $watcher; wait $watcher 2>/dev/null; cat out
              for i in $(seq 100); do cgexec-rs --cgroup /views-events --remove 2>/dev/null && exit; sleep 0.05; done; exit 1";

@@ -106,7 +106,7 @@ fn limits(member: &Member) -> Result<Vec<(String, Effective)>, Fault> {
         }
     }
     tables(member, &mut found)?;
-    huge_pages(member, &mut found)?;
+    add_huge_pages(member, &mut found)?;
     if is_frozen(member)? {
         found.add("cgroup.freeze".to_owned(), 0, 1.into(), None);
     }
@@ -186,22 +186,31 @@ fn table(text: &str) -> Vec<(String, String, u64)> {
     found
 }
 
-fn huge_pages(member: &Member, found: &mut Found<'_>) -> Result<(), Fault> {
+fn add_huge_pages(member: &Member, found: &mut Found<'_>) -> Result<(), Fault> {
     if !member.serves("hugetlb") {
         return Ok(());
     }
-    let ending = if member.group.version == 2 { ".max" } else { ".limit_in_bytes" };
-    for file in files(&member.group)? {
-        let size = file.strip_prefix("hugetlb.").and_then(|rest| rest.strip_suffix(ending));
-        if let Some(size) = size.filter(|size| !size.contains('.')) {
-            let events = text(&member.group, &format!("hugetlb.{size}.events.local"))?;
-            let events = events.and_then(|events| field(&events, "max"));
-            // v1 writes "no limit" as the largest number of huge pages that fits.
-            let limit = number(&member.group, &file)?.filter(|limit| *limit < 1 << 62);
-            found.add_amount(&format!("hugetlb.{size}.max"), limit, events);
-        }
+    for (size, limit) in huge_pages(&member.group)? {
+        let events = text(&member.group, &format!("hugetlb.{size}.events.local"))?;
+        let events = events.and_then(|events| field(&events, "max"));
+        found.add_amount(&format!("hugetlb.{size}.max"), limit, events);
     }
     Ok(())
+}
+
+/// Returns the sizes of huge pages and their limits in a group; `None` is no limit.
+pub(crate) fn huge_pages(group: &Group) -> Result<Vec<(String, Option<u64>)>, Fault> {
+    let ending = if group.version == 2 { ".max" } else { ".limit_in_bytes" };
+    let mut limits = Vec::new();
+    for file in files(group)? {
+        let size = file.strip_prefix("hugetlb.").and_then(|rest| rest.strip_suffix(ending));
+        if let Some(size) = size.filter(|size| !size.contains('.')) {
+            // "No limit" may be the largest number of pages or of huge pages that fits, on v1, and on v2 in a group whose
+            // limit nobody has written yet.
+            limits.push((size.to_owned(), number(group, &file)?.filter(|limit| *limit < 1 << 62)));
+        }
+    }
+    Ok(limits)
 }
 
 /// Returns whether this group itself is frozen, not one above it.

@@ -11,13 +11,13 @@ use plumbing::command_line::units::Limit;
 
 use crate::device;
 use crate::device_rules::Devices;
+use crate::effective::huge_pages;
 use crate::limit_options::LimitOptions;
 use crate::limits::{Kind, ROWS, Row, row_of, row_of_file};
 use crate::memory;
 use crate::net_rate::NetRate;
 use crate::oci::{self, OfBundle};
 use crate::programs::Program;
-use crate::removal::files;
 use crate::setting::{self, Reads, Setting};
 use crate::value::{Numbers, Value};
 
@@ -215,16 +215,9 @@ impl Limits {
             }
         }
         if let Some(row) = row_of("hugetlb-max") {
-            for file in files(group)? {
-                let size = file.strip_prefix("hugetlb.").and_then(|rest| rest.strip_suffix(".max"));
-                if let Some(size) = size.filter(|size| !size.contains('.')) {
-                    let limit = present(group.read(&file))?.and_then(|text| text.parse().ok());
-                    let of = |limit| Value::Of {
-                        object: size.to_owned(),
-                        numbers: vec![(String::new(), Limit::Amount(limit))],
-                    };
-                    rows.extend(limit.map(|limit| (row, of(limit))));
-                }
+            for (size, limit) in huge_pages(group)? {
+                let of = |limit| Value::Of { object: size, numbers: vec![(String::new(), Limit::Amount(limit))] };
+                rows.extend(limit.map(|limit| (row, of(limit))));
             }
         }
         Ok(Limits { rows, ..Limits::default() })

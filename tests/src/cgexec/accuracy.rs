@@ -93,6 +93,22 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("a group whose limits of huge pages nobody has set limits no group that is made next to it", NEEDS, |world| {
+        let script = format!(
+            r#"{SHELL}
+            g=$(point cgroup2)/huge-outer; mkdir $g || exit 1
+            inside() {{ (echo $BASHPID >$g/cgroup.procs; exec cgexec-rs --hugetlb-max 2M=$1 -- bash -c "$READ"); }}
+            inside 4M; inside max
+            # The control: a limit that was set is kept.
+            echo 2M >$g/hugetlb.2MB.max; inside 4M; inside max
+            for i in $(seq 200); do rmdir $g 2>/dev/null; [ -d $g ] || exit 0; sleep 0.05; done; exit 1"#
+        );
+        let read = format!("{SHELL}\ncat $(own hugetlb)/hugetlb.2MB.max");
+        let outcome = world.script(&script).variable("READ", read).run().succeeds();
+        assert_eq!(outcome.lines(), ["4194304", "max", "2097152", "2097152"], "{outcome}");
+    })
+    .root_only()
+    .host_only(),
 ];
 
 /// Returns the report on the last line of stderr.

@@ -201,12 +201,14 @@ fn pid(line: &[u8]) -> Option<i32> {
     std::str::from_utf8(line).ok()?.parse().ok()
 }
 
-/// Reads the list of processes of the group itself.
+/// Reads the list of processes of the group itself; empty if it was removed.
 fn members(group: &Group) -> Result<Vec<u8>, Fault> {
     let goal = format!("list the processes in {}", group.shown().display());
     let text = format!("read({:?})", group.shown().join("cgroup.procs"));
-    look(goal, text, || match group.dir() {
+    let read = look(goal, text, || match group.dir() {
         Some(dir) => read_at(dir, "cgroup.procs"),
         None => Ok(Vec::new()),
-    })
+    });
+    // A group that was removed meanwhile, by its guardian for example, has none.
+    present(read).map(Option::unwrap_or_default)
 }

@@ -3,12 +3,13 @@
 //! `cgroups(7)`. The surprise: writing `0` to its list of members means the writing process, so that no pid is needed,
 //! which would be a different one in another pid namespace.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use rustix::fs::{Mode, OFlags, XattrFlags, openat};
+use rustix::fs::{Dir, FileType, Mode, OFlags, XattrFlags, openat};
 use rustix::process::geteuid;
 
 use crate::cgroup::mark::{self, Mark};
@@ -84,6 +85,21 @@ impl Group {
     pub fn again(&self) -> Result<Group, Fault> {
         let dir = self.open_relative(".")?;
         Ok(Group::opened(self.version, &self.path, self.shown.clone(), dir))
+    }
+
+    /// Returns the names of the groups in this one.
+    pub fn names(&self) -> Result<Vec<OsString>, Fault> {
+        let text = format!("getdents({:?})", self.shown);
+        look(format!("list the cgroups in {}", self.shown.display()), text, || {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let entries = Dir::new(openat(self.require_dir()?, ".", flags, Mode::empty())?)?;
+            let is_group = |entry: &rustix::fs::DirEntry| {
+                entry.file_type() == FileType::Directory && !matches!(entry.file_name().to_bytes(), b"." | b"..")
+            };
+            let name = |entry: rustix::fs::DirEntry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
+            let entries: Result<Vec<_>, rustix::io::Errno> = entries.collect();
+            Ok::<_, rustix::io::Errno>(entries?.into_iter().filter(is_group).map(name).collect())
+        })
     }
 
     /// Opens the group above, for reading, which must be below the mount point.

@@ -52,6 +52,31 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("a verb changes no group that a record of any process, or a hold whose processes were moved, leads to", NEEDS, |world| {
+        let script = format!(
+            "{SHELL}{HOLD}
+             v2=$(point cgroup2); d=$(point cgroup pids); [ -n \"$d\" ] || d=$v2
+             mkdir $d/subject-theirs; sleep 86452 & their=$!; echo $their >$d/subject-theirs/cgroup.procs
+             # A record of a process that is in no container: what it says about it is true.
+             unshare-rs --hold --name subject-none --mount >hold; init=$(jq .init.pid hold)
+             start=$(sed 's/.*) //' /proc/$their/stat | cut -d' ' -f20); inode=$(perl -e 'my $fd = syscall(434, $ARGV[0] + 0, 0); open(my $F, \"<&=$fd\") or die $!; print((stat $F)[1])' $their)
+             jq -c \".init.pid=$their | .init.start_time=$start | .init.pidfd_inode=$inode | .namespaces={{mnt:{{inode:$(stat -Lc %i /proc/$their/ns/mnt),private:false}}}}\" hold >forged
+             cgexec-rs --pipe --kill <forged; echo $?
+             nsenter-rs --pipe --rm -- true <hold
+             # A hold without a group of its own, whose command is moved to where others are.
+             hold subject-moved ''; echo $(pgrep -f '^sleep 86450') >$d/subject-theirs/cgroup.procs
+             cgexec-rs --kill subject-moved; echo $?; nsenter-rs --find subject-moved --json | cgexec-rs --pipe --kill; echo $?
+             kill -0 $their && kill -0 $job && echo alive
+             # The control: the group can be killed by its own name.
+             cgexec-rs --cgroup /subject-theirs --kill; wait $their; echo $?; wait $job
+             for i in $(seq 100); do rmdir $d/subject-theirs 2>/dev/null; [ -d $d/subject-theirs ] || break; sleep 0.05; done"
+        );
+        let outcome = world.sh(&format!("cd {}; {script}", world.directory("subject-moved").display()));
+        let outcome = outcome.stdout_is("125\n125\n125\nalive\n137\n");
+        outcome.stderr_has("the record says that it is a container").stderr_has("it has none of its own");
+    })
+    .root_only()
+    .host_only(),
     Row::new("a pid means the group with the fewest processes, in each hierarchy where it is in that group", NEEDS, |world| {
         let script = format!(
             "{SHELL}

@@ -28,9 +28,15 @@ pub const ROWS: &[Row] = &[Row::new(
         let script = format!(
             "cd {}; mkdir fs; $SUITE --fuse fs & S=$!; until [ -e fs/file ]; do kill -0 $S || exit 1; sleep 0.02; done
              ./stuck fs/file & P=$!
-             until [ \"$(cat /proc/$P/task/*/status | grep -c '^State:.D')\" = 2 ]; do kill -0 $P || exit 1; sleep 0.02; done
+             is_locked() {{ [ \"$(cat /proc/$P/task/*/status | grep -c '^State:.D')\" = 2 ]; }}
+             for i in $(seq 600); do is_locked && break; kill -0 $P || exit 1; sleep 0.05; done
              # The control: it keeps a reader waiting.
-             cat /proc/$P/cmdline >/dev/null & C=$!; until grep -q '^State:.D' /proc/$C/status; do kill -0 $C || exit 1; sleep 0.02; done
+             cat /proc/$P/cmdline >/dev/null & C=$!
+             for i in $(seq 200); do kill -0 $C 2>/dev/null || break; grep -q '^State:.D' /proc/$C/status && break; sleep 0.05; done
+             if ! is_locked || ! kill -0 $C 2>/dev/null; then
+                 nsenter-rs --list --containers >/dev/null && echo nobody waits
+                 kill -KILL $S; kill -KILL $P; wait; umount fs; exit
+             fi
              for command in '--list --containers' '--find no-such --json' '--list -t net -p 1' \"--target $P --env --no-pty -- true\"; do
                  nsenter-rs $command 2>err >/dev/null; echo $? $(sed -n \"s/process $P/P/; s,/$P/,/P/,; s/.*cannot read/cannot read/p\" err)
              done
@@ -42,7 +48,13 @@ pub const ROWS: &[Row] = &[Row::new(
         let late = "cannot read the command line of P: the process keeps the reader waiting; if it is a container runtime, its containers are \
                     not found";
         let suite = std::env::current_exe().expect("this program").display().to_string();
-        world.script(&script).variable("SUITE", suite).run().stdout_is(&format!(
+        let outcome = world.script(&script).variable("SUITE", suite).run();
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        // Linux 7.2 was seen to lock less, so that there is nothing to wait for.
+        if !["5.", "6."].iter().any(|old| release.starts_with(old)) && outcome.stdout == "nobody waits\n" {
+            return;
+        }
+        outcome.stdout_is(&format!(
             "0 {late}\n125 {late}\n0\n125 cannot read /proc/P/environ: the process keeps the reader waiting\n1\n"
         ));
     },

@@ -1,6 +1,6 @@
 //! `cgcreate`: makes groups, with those above them, and gives them away. `cgcreate(1)`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use super::spec::{is_missing, may, offers};
 use crate::ephemeral;
 use crate::existing::Existing;
 use crate::refusal::explain;
-use crate::removal::files;
+use crate::removal::{files, remove_itself};
 use crate::sites::{is_cpuset_v1, same_cpus};
 
 /// A command line of cgcreate.
@@ -138,8 +138,12 @@ fn as_far_as_offered(group: &Group, name: &str, mode: u32) -> u32 {
     without(without(mode, Mode::RUSR, 0o444), Mode::WUSR, 0o222)
 }
 
-/// A group that this run made, with the one above it.
-type Made = (Group, std::ffi::OsString);
+/// A group that this run made, with its name in the one above it.
+struct Made {
+    above: Group,
+    name: OsString,
+    group: Group,
+}
 
 /// Makes the group at `path`, below the mount point, and returns it. On v2, the controllers are enabled on the way to it.
 fn make(hierarchy: &Hierarchy, controllers: &[String], path: &Path, made: &mut Vec<Made>) -> Result<Group, Fault> {
@@ -157,7 +161,7 @@ fn make(hierarchy: &Hierarchy, controllers: &[String], path: &Path, made: &mut V
                 let inner = group.make(name.as_os_str(), "a group of this name, as cgcreate asks");
                 let inner = inner.map_err(|fault| explain(fault, &group, "."))?;
                 let settings = if is_cpuset_v1(hierarchy) { same_cpus(&group, &[])? } else { Vec::new() };
-                made.push((group, name.as_os_str().to_owned()));
+                made.push(Made { above: group, name: name.as_os_str().to_owned(), group: inner.again()? });
                 settings.iter().try_for_each(|setting| ephemeral::apply(&inner, setting))?;
                 inner
             }
@@ -183,8 +187,9 @@ fn enable(group: &Group, controllers: &[String]) -> Result<(), Fault> {
 }
 
 fn take_back(made: &[Made]) {
-    for (above, name) in made.iter().rev() {
-        if let Err(fault) = above.remove(name, "another group could not be made, so this one goes, too") {
+    for Made { above, name, group } in made.iter().rev() {
+        if let Err(fault) = remove_itself(above, name, group, "another group could not be made, so this one goes, too")
+        {
             narrate::remark(fault);
         }
     }

@@ -13,7 +13,7 @@ use plumbing::{Fault, Status, narrate};
 use super::{spec, with_status};
 use crate::existing::Existing;
 use crate::refusal::explain;
-use crate::walk::{Go, Step, walk};
+use crate::walk::{Go, Step, present, walk};
 
 /// A command line of cgdelete.
 #[derive(Debug)]
@@ -57,8 +57,11 @@ impl Delete {
 fn remove_from(above: &Group, name: &OsStr, group: &Group, recursive: bool) -> Result<(), Fault> {
     if recursive {
         walk(group, None, |step| {
-            if let Step::Up(outer, inner) = step {
-                remove_from(outer, inner, &outer.child(inner)?, false)?;
+            // Another process may remove a group first.
+            if let Step::Up(outer, inner) = step
+                && let Some(group) = present(outer.child(inner))?
+            {
+                present(remove_from(outer, inner, &group, false))?;
             }
             Ok(Go::On)
         })?;

@@ -90,6 +90,13 @@ impl Snapshot {
         if below.as_os_str().is_empty() {
             return Ok(());
         }
+        if !below.to_str().is_some_and(is_plain) {
+            if !self.silent {
+                let name = Text(below.as_os_str().to_owned()).shown();
+                narrate::remark(format_args!("{name} is left out: its name would be read as something else"));
+            }
+            return Ok(());
+        }
         let mut inside = String::new();
         for controller in controllers_in(hierarchy, group)?.iter().filter(|name| self.is_asked_for(name)) {
             let mut lines = String::new();
@@ -110,6 +117,11 @@ impl Snapshot {
         }
         Ok(())
     }
+}
+
+/// Reports whether a name means itself in cgconfig.conf(5): a user may have chosen it, and could write more than a name.
+fn is_plain(name: &str) -> bool {
+    name.chars().all(|character| character.is_ascii_alphanumeric() || "_-./:@%+,~".contains(character))
 }
 
 fn quoted_name(controller: &str) -> String {

@@ -134,6 +134,8 @@ pub const ROWS: &[Row] = &[
              [ \"$(lssubsys -m pids)\" = \"pids $p\" ] && lssubsys -a | grep -c '^pids$\\|^memory$'; cgget -m
              cgset --copy-from libcg-none libcg-b; echo $?
              cgsnapshot -s pids | sed -n '/^group libcg-b {{/,/^}}/p'
+             mkdir \"$p/libcg-b/x {{ }} group libcg-y\"; cgsnapshot pids 2>&1 | grep -c 'group libcg-y\\|is left out: its name'; cgsnapshot -s pids | grep -c libcg-y
+             rmdir \"$p/libcg-b/x {{ }} group libcg-y\"
              cgcreate -g cpuset:libcg-c/d && cgexec -g cpuset:libcg-c/d grep -c cpuset:.*/libcg-c/d /proc/self/cgroup; cgdelete -r cpuset:libcg-c
              cgcreate -g pids:libcg-x -g nosuch:libcg-x; echo $? $(ls -d $p/libcg-x 2>/dev/null)
              cgset -r nodot=1 libcg-b; echo $?; cgcreate -a nosuchuser:bin -g pids:libcg-x; echo $?; cgget -g pids libcg-none; echo $?
@@ -141,7 +143,7 @@ pub const ROWS: &[Row] = &[
              cgdelete -r pids,memory:libcg-b; echo $? $(ls -d $p/libcg-b $m/libcg-b 2>/dev/null)"
         );
         world.sh(&script).stdout_is(
-            "9\n9\n2\nHybrid mode (Cgroup v1/v2).\n82\ngroup libcg-b {\n\tpids {\n\t\tpids.max=\"9\";\n\t}\n}\n1\n84\n129\n91\n82\n\
+            "9\n9\n2\nHybrid mode (Cgroup v1/v2).\n82\ngroup libcg-b {\n\tpids {\n\t\tpids.max=\"9\";\n\t}\n}\n1\n0\n1\n84\n129\n91\n82\n\
              libcg-b:\nmemory.max: max\n\n82\n0\n",
         );
     })

@@ -87,7 +87,7 @@ pub(crate) fn view_of_record(target: &Target) -> Result<Hierarchies, Fault> {
 pub(crate) fn of_record(target: &Target) -> Result<Hierarchies, Fault> {
     match find::all(None)?.all.iter().find(|container| container.target.pid() == target.pid()) {
         Some(container) => of_container(container),
-        // Whoever writes a record chooses the process: only a container is changed because of what it says.
+        // The author of a record chooses the process: only a container is changed because of what the record says.
         None => Err(Fault::new(format!(
             "cannot change the cgroup of process {}: the record says that it is a container, and none is found there",
             target.pid()

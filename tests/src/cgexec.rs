@@ -8,6 +8,7 @@ pub mod libcgroup;
 pub mod limits;
 pub mod net_rate;
 pub mod oci;
+pub mod programs_of_others;
 pub mod report;
 pub mod subjects;
 pub mod verbs;
@@ -20,6 +21,7 @@ pub const TOPICS: &[&[Row]] = &[
     foreign_groups::ROWS,
     limits::ROWS,
     devices::ROWS,
+    programs_of_others::ROWS,
     accuracy::ROWS,
     net_rate::ROWS,
     oci::ROWS,

@@ -33,8 +33,11 @@ impl Hook {
         Hook { name, attach_type, prog_type: 0 }
     }
 
-    /// All hooks at which a program can restrict the processes of a group.
-    pub const ALL: [Hook; 19] = [
+    /// Programs for functions of the kernel's security modules, which run for the processes of a group.
+    const LSM: Hook = Hook::copied("BPF_LSM_CGROUP", 43);
+
+    /// All hooks of cgroups in Linux 6.18. A kernel that lacks one answers `EINVAL`.
+    pub const ALL: [Hook; 29] = [
         Hook::DEVICE,
         Hook::EGRESS,
         Hook::copied("BPF_CGROUP_INET_INGRESS", 0),
@@ -53,7 +56,17 @@ impl Hook {
         Hook::copied("BPF_CGROUP_UDP6_RECVMSG", 20),
         Hook::copied("BPF_CGROUP_GETSOCKOPT", 21),
         Hook::copied("BPF_CGROUP_SETSOCKOPT", 22),
+        Hook::copied("BPF_CGROUP_INET4_GETPEERNAME", 29),
+        Hook::copied("BPF_CGROUP_INET6_GETPEERNAME", 30),
+        Hook::copied("BPF_CGROUP_INET4_GETSOCKNAME", 31),
+        Hook::copied("BPF_CGROUP_INET6_GETSOCKNAME", 32),
         Hook::copied("BPF_CGROUP_INET_SOCK_RELEASE", 34),
+        Hook::LSM,
+        Hook::copied("BPF_CGROUP_UNIX_CONNECT", 49),
+        Hook::copied("BPF_CGROUP_UNIX_SENDMSG", 50),
+        Hook::copied("BPF_CGROUP_UNIX_RECVMSG", 51),
+        Hook::copied("BPF_CGROUP_UNIX_GETPEERNAME", 52),
+        Hook::copied("BPF_CGROUP_UNIX_GETSOCKNAME", 53),
     ];
 }
 
@@ -158,7 +171,7 @@ struct Query {
 
 fn query(query: &mut Query) -> Result<(), Errno> {
     const PROG_QUERY: libc::c_int = 16;
-    // SAFETY: a whole Query with its size, to which the kernel writes; callers pass an array with its length, or none.
+    // SAFETY: a whole Query with its size, to which the kernel writes; callers pass arrays of the same length, or none.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, PROG_QUERY, std::ptr::from_mut(query), size_of::<Query>()) };
     Errno::result(answer).map(drop)
 }
@@ -178,13 +191,18 @@ pub fn device_programs(group: impl AsFd) -> Result<u32, Errno> {
 
 /// Returns the ids of the programs that are attached to the group itself; `BPF_PROG_QUERY`.
 pub fn group_programs(group: impl AsFd, hook: Hook) -> Result<Vec<u32>, Errno> {
-    // The kernel's own limit of programs of a group.
-    let mut ids = [0_u32; 64];
+    // The kernel's own limits: of programs for one function, and of functions of security modules with programs for groups.
+    const MOST: usize = 64 * 10;
+    let mut ids = [0_u32; MOST];
+    let mut flags = [0_u32; MOST];
+    // The kernel requires them for this hook, because each function has its own. Linux before 6.0 knows neither.
+    let prog_attach_flags = if hook == Hook::LSM { flags.as_mut_ptr().expose_provenance() as u64 } else { 0 };
     let mut own = Query {
         target_fd: group.as_fd().as_raw_fd().cast_unsigned(),
         attach_type: hook.attach_type,
         prog_ids: ids.as_mut_ptr().expose_provenance() as u64,
         prog_cnt: ids.len() as u32,
+        prog_attach_flags,
         ..Query::default()
     };
     query(&mut own)?;

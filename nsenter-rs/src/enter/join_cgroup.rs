@@ -66,8 +66,14 @@ fn verify(cgroup: &Cgroup, hierarchies: &Hierarchies, target: &Target) -> Result
             continue;
         }
         let command = command.get_or_init(|| find::command_of(target)).as_ref();
-        let command = command.map(|command| group_of(command, hierarchy)).transpose()?.flatten();
-        if !is_at_or_below(&path, command.as_deref()) {
+        let at = command.map(|command| group_of(command, hierarchy)).transpose()?.flatten();
+        // Without an inode in the record, the path leads to the group that the command is in, or to another one by now.
+        let is_identified =
+            hierarchy.version == 2 || hierarchy.controllers.iter().any(|it| cgroup.inodes.contains_key(it));
+        if let Some(command) = command.filter(|_| !is_identified && at.as_deref() == Some(&*path)) {
+            inode_with(command, hierarchy, &path)?;
+        }
+        if !is_at_or_below(&path, at.as_deref()) {
             return Err(Fault::new(format!(
                 "cannot join the cgroup {} of the record: no process of {} is in it, and another user can change it or \
                  it is above the container's own",
@@ -140,15 +146,11 @@ fn of_init(hierarchies: &Hierarchies, target: &Target) -> Result<Cgroup, Fault> 
     Ok(cgroup)
 }
 
-/// Returns the inode of the v1 group that a process is in. That the kernel names the path is not enough: the owner of the
-/// group above can have put another one there meanwhile. The group of v2 stays where it is as long as a process is in it.
+/// Returns the inode of the v1 group that a process is in, or why that is not known.
 fn inode_with(process: &Target, hierarchy: &Hierarchy, path: &Path) -> Result<u64, Fault> {
-    let group = hierarchy.open(path)?;
-    let (listed, pid) = (group.read("cgroup.procs")?, process.pid().to_string());
-    if listed.lines().any(|line| line == pid) {
-        return group.inode();
-    }
-    Err(Fault::new(format!("cannot join {}: process {pid} is not in it any more", group.shown().display())))
+    hierarchy.inode_with(process, path)?.ok_or_else(|| {
+        Fault::new(format!("cannot join {}: process {} is not in it any more", path.display(), process.pid()))
+    })
 }
 
 #[cfg(test)]

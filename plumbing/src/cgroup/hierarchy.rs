@@ -170,6 +170,15 @@ impl Hierarchy {
         }
     }
 
+    /// Returns the inode of the v1 group at `path` if the process, or thread, is in it. That the kernel names the path is not
+    /// enough: the owner of the group above can have put another one there meanwhile. The group of v2 stays where it is as
+    /// long as a process is in it.
+    pub fn inode_with(&self, process: &Target, path: &Path) -> Result<Option<u64>, Fault> {
+        let group = self.open(path)?;
+        let (listed, pid) = (group.read("tasks")?, process.pid().to_string());
+        listed.lines().any(|line| line == pid).then(|| group.inode()).transpose()
+    }
+
     /// Opens the group at `path`, below the mount and nowhere else.
     pub fn open(&self, path: &Path) -> Result<Group, Fault> {
         let goal = format!("open the {} cgroup {}", self.name(), path.display());

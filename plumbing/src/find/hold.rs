@@ -5,7 +5,7 @@
 //! container shows how it is confined: see `held_command.rs`.
 
 use crate::Fault;
-use crate::cgroup::hierarchy::memberships;
+use crate::cgroup::hierarchy::{Hierarchies, memberships};
 use crate::cgroup::usage;
 use crate::pipeline::mark::has_mark;
 use crate::pipeline::record::Cgroup;
@@ -36,5 +36,18 @@ pub(super) fn groups(init: &Target, command: &Target) -> Result<Option<Cgroup>, 
         let version = if controllers.is_empty() { 2 } else { 1 };
         (version, controllers.as_slice(), path.as_path())
     });
-    if own.is_empty() { Ok(None) } else { usage::name(places).map(Some) }
+    if own.is_empty() {
+        return Ok(None);
+    }
+    let mut cgroup = usage::name(places)?;
+    let hierarchies = Hierarchies::discover()?;
+    for (controllers, path) in &own {
+        let hierarchy =
+            controllers.first().and_then(|controller| hierarchies.v1(controller)).filter(|it| it.is_mounted());
+        // Who joins it later finds that one, not another one that has its name by then.
+        if let Some(inode) = hierarchy.map(|it| it.inode_with(command, path)).transpose()?.flatten() {
+            cgroup.inodes.extend(controllers.iter().map(|controller| (controller.clone(), inode)));
+        }
+    }
+    Ok(Some(cgroup))
 }

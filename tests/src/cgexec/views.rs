@@ -15,8 +15,8 @@ pub const ROWS: &[Row] = &[
         let script = format!(
             "{SHELL}
              cgexec-rs --cgroup /views-one/two --memory 64M --pids 9 -- sleep 86460 & pid=$!
-             cgexec-rs --cgroup $'/views-one/\\e[31mred' -- true
              for i in $(seq 500); do [ \"$(cat /proc/$pid/comm)\" = sleep ] && break; sleep 0.02; done
+             cgexec-rs --cgroup $'/views-one/\\e[31mred' -- true
              cgexec-rs --json --cgroup /views-one --list | jq -c 'select(.group == \"/views-one/two\") | [.processes, .memory.max, .pids.max]'
              cgexec-rs --json --cgroup /views-one --list | jq -c 'select(.group == \"/views-one\") | .processes'
              cgexec-rs --json --cgroup /views-one --tree | jq -c '[.group, (.groups[] | select(.group == \"/views-one/two\") | .pids.current)]'

@@ -2,35 +2,38 @@
 //! and all groups in it. `inotify(7)`, the kernel's `Documentation/accounting/psi.rst`. Changes nothing.
 //!
 //! The surprise: inotify names the file that has changed, and nothing else, so all counters of that group are read again
-//! and compared. A group that is made later is found by its parent's directory.
+//! and compared. A group that is made later is found by its parent's directory. Groups of other users must not end the view:
+//! a group that cannot be watched is left out, and named.
 
-use std::collections::HashMap;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use plumbing::cgroup::hierarchy::{Hierarchies, Hierarchy};
 use plumbing::kernel::{look, own};
-use plumbing::process::startup;
 use plumbing::text::Text;
-use plumbing::{Fault, Status, json, narrate};
-use rustix::fs::fstat;
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
-use serde::Serialize;
-use serde_json::Value;
+use plumbing::{Fault, Status, narrate};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::event_files::{self, Values};
+use crate::event_files::Values;
 use crate::groups;
-use crate::node_files;
 use crate::pressure::{self, Condition};
+use crate::watched::{self, Identity, Seen, Watched, identity};
 
 /// How often the counters are read that the kernel does not report.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The most groups whose pressure is watched: each costs three descriptors, and as root three kernel threads.
 const MOST_PRESSURE: usize = 64;
+
+/// The most groups that are named because they cannot be watched: others may make such groups without end.
+const MOST_NAMED: usize = 32;
 
 /// The pressure that is an event: for each resource, tasks waited so much of two seconds.
 const PRESSURE: [Condition; 3] = [
@@ -39,47 +42,14 @@ const PRESSURE: [Condition; 3] = [
     Condition::of_two_seconds("io", 20),
 ];
 
-/// One line of the output.
-#[derive(Debug, Serialize)]
-struct Event<'e> {
-    /// Seconds since 1970.
-    time: f64,
-    group: Text,
-    event: &'e str,
-    /// The counter, or the state.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    count: Option<u64>,
-    /// What was added to it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    added: Option<u64>,
-    /// The file of the limit, and its value.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    limit: Option<&'e str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<Value>,
-}
-
-impl Event<'_> {
-    fn print(&self) -> Result<(), Fault> {
-        startup::print(&json::line("the event", self)?).map(drop)
-    }
-}
-
-/// A group that is watched.
-struct Watched<'h> {
-    hierarchy: &'h Hierarchy,
-    path: PathBuf,
-    dir: OwnedFd,
-    values: Values,
-    triggers: Vec<(&'static str, OwnedFd)>,
-}
-
 /// Prints the events of the own groups of `hierarchies` and of those in them, until `patience` is over.
 pub(crate) fn follow(hierarchies: &Hierarchies, patience: Option<Duration>) -> Result<Status, Fault> {
     let goal = "watch the cgroups";
+    allow_descriptors()?;
     let flags = CreateFlags::CLOEXEC | CreateFlags::NONBLOCK;
     let inotify = own(goal, "inotify_init1(IN_CLOEXEC|IN_NONBLOCK)", || inotify::init(flags))?;
-    let mut watch = Watch { inotify, groups: HashMap::new(), by_watch: HashMap::new(), next: 0, unwatched: 0 };
+    let mut watch = Watch::new(inotify);
+    let mut tops = Vec::new();
     for hierarchy in hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()) {
         let is_counted = |name: &String| ["memory", "pids", "cpu"].contains(&name.as_str());
         if hierarchy.version == 1 && !hierarchy.controllers.iter().any(is_counted) {
@@ -88,10 +58,14 @@ pub(crate) fn follow(hierarchies: &Hierarchies, patience: Option<Duration>) -> R
         let group = hierarchy.open(hierarchy.own_path())?;
         let Some(dir) = group.dir() else { continue };
         let dir = look(goal, format!("openat({:?})", group.shown()), || groups::open(dir, ".".as_ref()))?;
-        watch.add(hierarchy, group.path().to_owned(), dir, false)?;
+        tops.extend(watch.add(hierarchy, group.path().to_owned(), dir, false)?);
     }
+    watch.add_inner(tops, false)?;
     if watch.groups.is_empty() {
-        return Err(Fault::new("cannot watch the cgroups: no hierarchy that counts events is mounted here"));
+        return Err(Fault::new(match watch.named {
+            0 => "cannot watch the cgroups: no hierarchy that counts events is mounted here",
+            _ => "cannot watch the cgroups: none of them can be watched",
+        }));
     }
     if hierarchies.v2().is_none() {
         narrate::remark("cgroup v1 does not count pressure, and its other counters are read every second");
@@ -105,53 +79,155 @@ pub(crate) fn follow(hierarchies: &Hierarchies, patience: Option<Duration>) -> R
     watch.run(patience.map(|patience| Instant::now() + patience))
 }
 
-/// A new group: its path and its directory.
-type Made = (PathBuf, OwnedFd);
+/// Raises the soft limit of descriptors: each group needs one, and others make groups.
+fn allow_descriptors() -> Result<(), Fault> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return Ok(());
+    }
+    let shown = maximum.map_or("RLIM64_INFINITY".to_owned(), |maximum| maximum.to_string());
+    let text = format!("prlimit64(0, RLIMIT_NOFILE, {{rlim_cur={shown}, rlim_max={shown}}}, NULL)");
+    own("open more files", text, || setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }))
+}
 
 struct Watch<'h> {
     inotify: OwnedFd,
     groups: HashMap<usize, Watched<'h>>,
     /// The group of each watch.
     by_watch: HashMap<i32, usize>,
+    known: HashMap<Identity, usize>,
     next: usize,
+    /// The bytes of the paths of the groups.
+    bytes: usize,
     /// Groups whose pressure is not watched.
     unwatched: usize,
+    /// Groups that were named because they cannot be watched.
+    named: usize,
+    /// Whether to say when the pressure of a group is not watched: at the start the number is said.
+    says_unwatched: bool,
+}
+
+/// What inotify has reported.
+#[derive(Default)]
+struct Changes {
+    /// Groups whose files have changed.
+    changed: BTreeSet<usize>,
+    /// New groups: the group in which it is, and its name.
+    made: Vec<(usize, OsString)>,
+    /// Whether the kernel has dropped reports.
+    has_lost: bool,
 }
 
 impl<'h> Watch<'h> {
-    /// Watches a group and those in it. The events before are not printed, unless the group `is_new`.
-    fn add(&mut self, hierarchy: &'h Hierarchy, path: PathBuf, dir: OwnedFd, is_new: bool) -> Result<(), Fault> {
-        let number = self.next;
-        self.next += 1;
-        let place = format!("/proc/self/fd/{}", dir.as_raw_fd());
-        self.watch(number, &place, WatchFlags::CREATE | WatchFlags::DELETE_SELF | WatchFlags::ONLYDIR)?;
-        if hierarchy.version == 2 {
-            for file in event_files::reported() {
-                self.watch(number, &format!("{place}/{file}"), WatchFlags::MODIFY)?;
-            }
+    fn new(inotify: OwnedFd) -> Watch<'h> {
+        Watch {
+            inotify,
+            groups: HashMap::new(),
+            by_watch: HashMap::new(),
+            known: HashMap::new(),
+            next: 0,
+            bytes: 0,
+            unwatched: 0,
+            named: 0,
+            says_unwatched: false,
         }
-        let triggers = self.triggers(hierarchy, &path)?;
-        let mut group = Watched { hierarchy, path, dir, values: Values::default(), triggers };
-        // After the watches: an event in between is seen twice rather than never.
-        group.read(is_new)?;
-        let names = groups::directories(group.dir.as_fd()).unwrap_or_default();
-        let inner: Vec<_> = names
-            .into_iter()
-            .filter_map(|name| Some((group.path.join(&name), groups::open(group.dir.as_fd(), &name).ok()?)))
-            .collect();
-        self.groups.insert(number, group);
-        inner.into_iter().try_for_each(|(path, dir)| self.add(hierarchy, path, dir, is_new))
     }
 
-    fn watch(&mut self, number: usize, path: &str, flags: WatchFlags) -> Result<(), Fault> {
-        match inotify::add_watch(&self.inotify, path, flags) {
-            Ok(watch) => {
-                self.by_watch.insert(watch, number);
-                Ok(())
+    /// Watches the groups in these groups, those at the top first. The events before are not printed, unless they are new.
+    fn add_inner(&mut self, numbers: Vec<usize>, is_new: bool) -> Result<(), Fault> {
+        let mut due = VecDeque::from(numbers);
+        while let Some(number) = due.pop_front() {
+            let Some(group) = self.groups.get(&number) else { continue };
+            match groups::directories(group.dir.as_fd()) {
+                Ok(names) => {
+                    for name in names {
+                        due.extend(self.add_named(number, &name, is_new)?);
+                    }
+                }
+                Err(errno) => {
+                    let path = group.path.clone();
+                    self.leave_out("groups in ", &path, errno);
+                }
             }
-            // A file that this kernel or this group does not have; a group that was removed meanwhile.
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NODEV) => Ok(()),
-            Err(errno) => look("watch the cgroups", format!("inotify_add_watch({path:?})"), || Err(errno)),
+        }
+        Ok(())
+    }
+
+    /// Watches a group in a group, unless it is known.
+    fn add_named(&mut self, number: usize, name: &OsStr, is_new: bool) -> Result<Option<usize>, Fault> {
+        let Some(group) = self.groups.get(&number) else { return Ok(None) };
+        let (hierarchy, path) = (group.hierarchy, group.path.join(name));
+        if groups::is_too_much(&path, self.bytes) {
+            self.leave_out("", &path, rustix::io::Errno::NAMETOOLONG);
+            return Ok(None);
+        }
+        match groups::open(group.dir.as_fd(), name) {
+            Ok(dir) => self.add(hierarchy, path, dir, is_new),
+            Err(errno) => {
+                self.leave_out("", &path, errno);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Watches a group, unless it is known: one that was made while its parent was listed is found twice.
+    fn add(
+        &mut self,
+        hierarchy: &'h Hierarchy,
+        path: PathBuf,
+        dir: OwnedFd,
+        is_new: bool,
+    ) -> Result<Option<usize>, Fault> {
+        let number = self.next;
+        self.next += 1;
+        let begun = identity(&dir).and_then(|identity| {
+            let is_known = self.known.contains_key(&identity);
+            Ok((identity, if is_known { None } else { Some(watched::watches(&self.inotify, hierarchy, &dir)?) }))
+        });
+        let (identity, watches) = match begun {
+            Ok((identity, Some(watches))) => (identity, watches),
+            Ok((_, None)) => return Ok(None),
+            Err(errno) => {
+                self.leave_out("", &path, errno);
+                return Ok(None);
+            }
+        };
+        let triggers = self.triggers(hierarchy, &path)?;
+        let mut group = Watched { hierarchy, path, dir, identity, values: Values::default(), triggers, watches };
+        // After the watches: an event in between is seen twice rather than never. And while the directory is open: so one
+        // descriptor at least is left for reading the counters of all groups.
+        match group.read(is_new)? {
+            Seen::Counted => {
+                self.by_watch.extend(group.watches.iter().map(|watch| (*watch, number)));
+                self.known.insert(identity, number);
+                self.bytes += group.path.as_os_str().len();
+                self.groups.insert(number, group);
+                Ok(Some(number))
+            }
+            Seen::Gone => Ok(None),
+            Seen::Refused(errno) => {
+                watched::end_watches(&self.inotify, &group.watches);
+                self.leave_out("", &group.path, errno);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Names a group that cannot be watched.
+    fn leave_out(&mut self, what: &str, path: &Path, errno: rustix::io::Errno) {
+        if matches!(errno, rustix::io::Errno::NOENT | rustix::io::Errno::NODEV) {
+            return;
+        }
+        let path = Text::from(path).shown();
+        self.name(format_args!("{what}{path}, with those in it, cannot be watched and is left out: {errno}"));
+    }
+
+    fn name(&mut self, text: std::fmt::Arguments<'_>) {
+        self.named += 1;
+        match self.named {
+            ..=MOST_NAMED => narrate::remark(text),
+            number if number == MOST_NAMED + 1 => narrate::remark("more groups cannot be watched; they are not named"),
+            _ => {}
         }
     }
 
@@ -162,6 +238,7 @@ impl<'h> Watch<'h> {
         }
         if self.groups.len() >= MOST_PRESSURE {
             self.unwatched += 1;
+            self.say_later(path);
             return Ok(triggers);
         }
         let Ok(group) = hierarchy.open(path) else { return Ok(triggers) };
@@ -169,7 +246,7 @@ impl<'h> Watch<'h> {
             match pressure::trigger(Some(&group), condition) {
                 Ok(trigger) => triggers.extend(trigger.map(|trigger| (condition.resource(), trigger))),
                 Err(fault) => {
-                    narrate::remark(fault);
+                    self.name(format_args!("{fault}"));
                     break;
                 }
             }
@@ -177,7 +254,19 @@ impl<'h> Watch<'h> {
         Ok(triggers)
     }
 
+    /// Says once that the pressure of groups which are made later is not watched.
+    fn say_later(&mut self, path: &Path) {
+        if std::mem::take(&mut self.says_unwatched) {
+            let path = Text::from(path).shown();
+            narrate::remark(format_args!(
+                "the pressure of {path}, and of groups made after it, is not watched: that of {MOST_PRESSURE} groups is; \
+                 name one of them with --cgroup"
+            ));
+        }
+    }
+
     fn run(&mut self, deadline: Option<Instant>) -> Result<Status, Fault> {
+        self.says_unwatched = true;
         let mut due = Instant::now() + PAUSE;
         loop {
             if narrate::is_dry_run() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -186,27 +275,35 @@ impl<'h> Watch<'h> {
             let until = deadline.map_or(due, |deadline| deadline.min(due));
             let rest = until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             for (number, resource) in self.wait(rest)? {
-                let Some(group) = self.groups.get_mut(&number) else { continue };
                 match resource {
-                    Some(resource) => group.stalled(resource)?,
-                    None => {
-                        if !group.read(true)? {
-                            self.forget(number);
-                        }
-                    }
+                    Some(resource) => self.groups.get(&number).map_or(Ok(()), |group| group.stalled(resource))?,
+                    None => self.read(number)?,
                 }
             }
             if Instant::now() >= due {
                 due = Instant::now() + PAUSE;
-                let mut gone = Vec::new();
-                for (number, group) in &mut self.groups {
-                    if !group.read(true)? {
-                        gone.push(*number);
-                    }
-                }
-                gone.into_iter().for_each(|number| self.forget(number));
+                let numbers: Vec<usize> = self.groups.keys().copied().collect();
+                numbers.into_iter().try_for_each(|number| self.read(number))?;
             }
         }
+    }
+
+    /// Reads the counters of a group; forgets a group that was removed, or that may no longer be read.
+    fn read(&mut self, number: usize) -> Result<(), Fault> {
+        let Some(group) = self.groups.get_mut(&number) else { return Ok(()) };
+        match group.read(true)? {
+            Seen::Counted => {}
+            Seen::Gone => drop(self.forget(number)),
+            // Of the whole machine; the next reading may succeed.
+            Seen::Refused(rustix::io::Errno::NFILE | rustix::io::Errno::NOMEM) => {}
+            Seen::Refused(errno) => {
+                if let Some(group) = self.forget(number) {
+                    watched::end_watches(&self.inotify, &group.watches);
+                    self.leave_out("", &group.path, errno);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Waits for events; returns the groups whose counters have changed, and those under pressure with the resource.
@@ -234,102 +331,50 @@ impl<'h> Watch<'h> {
         for number in gone {
             self.groups.entry(number).and_modify(|group| group.triggers.clear());
         }
-        for (number, made) in self.changes()? {
-            match made {
-                Some((path, dir)) => {
-                    let Some(hierarchy) = self.groups.get(&number).map(|group| group.hierarchy) else { continue };
-                    // A group that was made while its parent was listed is found twice.
-                    if !self.knows(hierarchy, &path, &dir) {
-                        self.add(hierarchy, path, dir, true)?;
-                    }
-                }
-                None => found.push((number, None)),
-            }
+        let Changes { mut changed, made, has_lost } = self.changes()?;
+        for (number, name) in made {
+            let added = self.add_named(number, &name, true)?;
+            self.add_inner(added.into_iter().collect(), true)?;
         }
+        if has_lost {
+            let numbers: Vec<usize> = self.groups.keys().copied().collect();
+            changed.extend(&numbers);
+            self.add_inner(numbers, true)?;
+        }
+        found.extend(changed.into_iter().map(|number| (number, None)));
         Ok(found)
     }
 
-    fn knows(&self, hierarchy: &Hierarchy, path: &Path, dir: &OwnedFd) -> bool {
-        let inode = |dir: &OwnedFd| fstat(dir).ok().map(|stat| stat.st_ino);
-        let is_same = |known: &Watched<'_>| {
-            std::ptr::eq(known.hierarchy, hierarchy) && known.path == path && inode(&known.dir) == inode(dir)
-        };
-        self.groups.values().any(is_same)
-    }
-
     /// Ends the watches of a group that was removed.
-    fn forget(&mut self, number: usize) {
-        self.groups.remove(&number);
-        self.by_watch.retain(|_, group| *group != number);
+    fn forget(&mut self, number: usize) -> Option<Watched<'h>> {
+        let group = self.groups.remove(&number)?;
+        self.known.remove(&group.identity);
+        self.bytes -= group.path.as_os_str().len();
+        for watch in &group.watches {
+            self.by_watch.remove(watch);
+        }
+        Some(group)
     }
 
-    /// Reads what inotify reports: groups whose files have changed, and new groups in them.
-    fn changes(&self) -> Result<Vec<(usize, Option<Made>)>, Fault> {
+    /// Reads what inotify reports.
+    fn changes(&self) -> Result<Changes, Fault> {
         let mut buffer = [std::mem::MaybeUninit::uninit(); 16 << 10];
         let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
-        let mut found = Vec::new();
+        let mut changes = Changes::default();
         loop {
             let event = match reader.next() {
                 Ok(event) => event,
-                Err(rustix::io::Errno::AGAIN) => return Ok(found),
+                Err(rustix::io::Errno::AGAIN) => return Ok(changes),
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(errno) => return look("read the events", "read(inotify)", || Err(errno)),
             };
+            changes.has_lost |= event.events().contains(ReadFlags::QUEUE_OVERFLOW);
             let Some(number) = self.by_watch.get(&event.wd()).copied() else { continue };
-            let made = event.events().contains(ReadFlags::CREATE | ReadFlags::ISDIR);
-            match (event.file_name().filter(|_| made), self.groups.get(&number)) {
-                (Some(name), Some(group)) => {
-                    use std::os::unix::ffi::OsStrExt;
-                    let name = std::ffi::OsStr::from_bytes(name.to_bytes());
-                    if let Ok(dir) = groups::open(group.dir.as_fd(), name) {
-                        found.push((number, Some((group.path.join(name), dir))));
-                    }
-                }
-                _ if found.iter().any(|(known, made)| *known == number && made.is_none()) => {}
-                _ => found.push((number, None)),
+            let is_made = event.events().contains(ReadFlags::CREATE | ReadFlags::ISDIR);
+            match event.file_name().filter(|_| is_made) {
+                Some(name) => changes.made.push((number, OsStr::from_bytes(name.to_bytes()).to_owned())),
+                None => drop(changes.changed.insert(number)),
             }
         }
     }
-}
-
-impl Watched<'_> {
-    /// Reads the counters, and prints those that have changed if `is_event`; returns whether the group still exists.
-    fn read(&mut self, is_event: bool) -> Result<bool, Fault> {
-        let changed = match self.values.update(self.dir.as_fd(), self.hierarchy) {
-            Ok(changed) => changed,
-            Err(rustix::io::Errno::NODEV | rustix::io::Errno::NOENT) => return Ok(false),
-            Err(errno) => {
-                let goal = format!("read the events of {}", Text::from(self.path.as_path()).shown());
-                return look(goal, "read()", || Err(errno));
-            }
-        };
-        for (counter, before, now) in changed.into_iter().filter(|_| is_event) {
-            let value = counter.limit.and_then(|file| node_files::text(self.dir.as_fd(), file).ok()?);
-            let value = value.map(|text| {
-                let text = text.trim_end();
-                text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from)
-            });
-            Event {
-                time: now_in_seconds(),
-                group: Text::from(self.path.as_path()),
-                event: counter.event,
-                count: Some(now),
-                added: (!counter.is_state).then(|| now.saturating_sub(before)),
-                limit: counter.limit,
-                value,
-            }
-            .print()?;
-        }
-        Ok(true)
-    }
-
-    fn stalled(&self, resource: &str) -> Result<(), Fault> {
-        let event = format!("pressure.{resource}");
-        let (time, group) = (now_in_seconds(), Text::from(self.path.as_path()));
-        Event { time, group, event: &event, count: None, added: None, limit: None, value: None }.print()
-    }
-}
-
-fn now_in_seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

@@ -26,6 +26,18 @@ const DEEPEST: usize = 200;
 /// The most groups that are read.
 const MOST: usize = 200_000;
 
+/// The most bytes of paths that are kept: 200 levels of long names are 50 KB for each group.
+const MOST_BYTES: usize = 64 << 20;
+
+/// The length up to which paths are kept in any case, so that nobody hides the groups of others with long names.
+const SHORT: usize = 512;
+
+/// Returns whether a path is too much for those who keep this many bytes of paths: too deep, or too long.
+pub(crate) fn is_too_much(path: &Path, kept: usize) -> bool {
+    let length = path.as_os_str().len();
+    length > SHORT && (kept + length > MOST_BYTES || path.components().count() > DEEPEST)
+}
+
 /// A group, with what it and the groups in it use; members that its hierarchies do not count are absent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Node {
@@ -82,7 +94,7 @@ impl Node {
 
 /// Reads the groups at and below the own groups of `hierarchies`; each before those in it.
 pub(crate) fn read(hierarchies: &Hierarchies) -> Result<Vec<Node>, Fault> {
-    let mut walk = Walk { nodes: BTreeMap::new(), left_out: None };
+    let mut walk = Walk { nodes: BTreeMap::new(), bytes: 0, left_out: None, is_cut: false };
     let mut fault = None;
     for hierarchy in hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted()) {
         let group = match hierarchy.open(hierarchy.own_path()) {
@@ -102,14 +114,21 @@ pub(crate) fn read(hierarchies: &Hierarchies) -> Result<Vec<Node>, Fault> {
     match (walk.nodes.is_empty(), fault) {
         (true, Some(fault)) => Err(fault),
         (true, None) => Err(Fault::new("cannot list the cgroups: no cgroup hierarchy is mounted here")),
-        (false, _) => Ok(walk.nodes.into_values().collect()),
+        (false, _) => {
+            let named = |(path, node): (PathBuf, Node)| Node { group: Some(Text::from(path.as_path())), ..node };
+            Ok(walk.nodes.into_iter().map(named).collect())
+        }
     }
 }
 
 struct Walk {
     /// By the components of the path, so that a group comes before those in it.
     nodes: BTreeMap<PathBuf, Node>,
+    /// The bytes of these paths.
+    bytes: usize,
     left_out: Option<String>,
+    /// Whether a limit was reached: this is said rather than an error.
+    is_cut: bool,
 }
 
 impl Walk {
@@ -123,20 +142,21 @@ impl Walk {
             Err(errno) => self.leave_out(path, errno),
         }
         let mut processes = node.processes;
-        self.nodes.entry(path.clone()).or_default();
+        if !self.nodes.contains_key(path) {
+            self.bytes += path.as_os_str().len();
+            self.nodes.insert(path.clone(), Node::default());
+        }
         for name in self.inner(dir, path, depth) {
+            path.push(&name);
             match open(dir.as_fd(), &name) {
-                Ok(inner) => {
-                    path.push(&name);
-                    processes += self.descend(hierarchy, &inner, path, depth + 1);
-                    path.pop();
-                }
+                Ok(_) if self.is_full(path) => self.leave_out_inside(path.parent().unwrap_or(path)),
+                Ok(inner) => processes += self.descend(hierarchy, &inner, path, depth + 1),
                 Err(Errno::NOENT | Errno::NODEV) => {}
-                Err(errno) => self.leave_out(&path.join(&name), errno),
+                Err(errno) => self.leave_out(path, errno),
             }
+            path.pop();
         }
         node.processes = processes;
-        node.group = Some(Text::from(path.as_path()));
         self.nodes.entry(path.clone()).or_default().merge(node);
         processes
     }
@@ -147,11 +167,8 @@ impl Walk {
             return Vec::new();
         }
         match directories(dir.as_fd()) {
-            Ok(names) if !names.is_empty() && (depth >= DEEPEST || self.nodes.len() >= MOST) => {
-                let path = Text::from(path).shown();
-                self.left_out = Some(format!(
-                    "groups inside {path} are left out: only {DEEPEST} levels and {MOST} groups are read"
-                ));
+            Ok(names) if !names.is_empty() && depth >= DEEPEST => {
+                self.leave_out_inside(path);
                 Vec::new()
             }
             Ok(names) => names,
@@ -163,6 +180,23 @@ impl Walk {
         }
     }
 
+    /// Returns whether there is no room for a group that is not known from another hierarchy.
+    fn is_full(&self, path: &Path) -> bool {
+        let length = path.as_os_str().len();
+        let is_full = self.nodes.len() >= MOST || (length > SHORT && self.bytes + length > MOST_BYTES);
+        is_full && !self.nodes.contains_key(path)
+    }
+
+    fn leave_out_inside(&mut self, path: &Path) {
+        if std::mem::replace(&mut self.is_cut, true) {
+            return;
+        }
+        let path = Text::from(path).shown();
+        self.left_out = Some(format!(
+            "groups inside {path} are left out: only {DEEPEST} levels, {MOST} groups and 64 MiB of names are read"
+        ));
+    }
+
     fn leave_out(&mut self, path: &Path, errno: Errno) {
         let path = Text::from(path).shown();
         self.left_out.get_or_insert(format!("{path}, and maybe others, cannot be read: {errno}"));
@@ -172,7 +206,6 @@ impl Walk {
 impl Node {
     /// Adds what another hierarchy counts.
     fn merge(&mut self, other: Node) {
-        self.group = self.group.take().or(other.group);
         self.processes = self.processes.max(other.processes);
         self.memory = self.memory.or(other.memory);
         self.pids = self.pids.or(other.pids);

@@ -54,6 +54,7 @@ mod verdict;
 mod view_options;
 mod views;
 mod walk;
+mod watched;
 mod why;
 
 pub use options::command;

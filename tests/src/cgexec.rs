@@ -1,6 +1,7 @@
 //! Rows about cgexec-rs.
 
 pub mod accuracy;
+pub mod crowds;
 pub mod devices;
 pub mod foreign_groups;
 pub mod leaf;
@@ -31,6 +32,7 @@ pub const TOPICS: &[&[Row]] = &[
     subjects::ROWS,
     verbs::ROWS,
     views::ROWS,
+    crowds::ROWS,
 ];
 
 /// Shell functions: `own CONTROLLER` prints the directory of the current group, `has_v1 CONTROLLER` succeeds if the

@@ -2,11 +2,13 @@
 //! `proc_pid_status(5)`.
 //!
 //! The surprise: the init of a hold is no example, because it confines itself in its own way. But it keeps what
-//! chroot-rs recorded. If that is nothing, a command that runs in the hold is an example.
+//! chroot-rs recorded. If that is nothing, a command that runs in the hold is an example. A process of another user is an
+//! example like any other, although it has the mark of an init: what it keeps could be more than it may do.
 
 use plumbing::pipeline::assembly::Hold;
 use plumbing::pipeline::kept_process;
 use plumbing::pipeline::mark::has_mark;
+use plumbing::pipeline::ownership;
 use plumbing::pipeline::pipe::Stage;
 use plumbing::pipeline::record::{Process, Record};
 use plumbing::process::namespace::Kind;
@@ -49,6 +51,9 @@ impl Held {
 pub(crate) fn held(enter: &Enter, target: Option<&Target>) -> Result<Held, Fault> {
     let Some(init) = target.filter(|_| needs_example(enter)) else { return Ok(Held::Unknown) };
     if has_mark(init).unwrap_or(false) {
+        if !ownership::may_give_rights(init)? {
+            return Ok(Held::Unknown);
+        }
         match kept(init) {
             Ok(Some(kept)) => return Ok(kept),
             Ok(None) => {}
@@ -86,7 +91,8 @@ pub(crate) fn like<'a>(
         let cwd = kept.cwd.clone().filter(|_| enter.directories == Directories::default());
         return Ok((None, Process { cwd, ..kept.clone() }));
     }
-    let is_bare_init = || held.command().is_none() && has_mark(target).unwrap_or(false);
+    let is_init = || has_mark(target).unwrap_or(false) && ownership::may_give_rights(target).unwrap_or(false);
+    let is_bare_init = || held.command().is_none() && is_init();
     let example = held.command().unwrap_or(target);
     match enter.like_target {
         Some(_) if is_bare_init() => Err(no_command(target)),

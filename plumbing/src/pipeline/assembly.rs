@@ -20,7 +20,7 @@ pub use crate::pipeline::init::{
     BELL_FD, DOORBELL_FD, FIRST_LEASE_FD, INIT_NAME, MAKER_PID_FD, MAKER_USER_FD, MARK_FD, PROCESS_FD,
 };
 use crate::pipeline::init::{gone, unreachable};
-use crate::pipeline::mark::has_mark;
+use crate::pipeline::mark::{self, Mark};
 use crate::process::target::{Target, wait_readable};
 use crate::process::{foreign_descriptor, socket_message};
 
@@ -68,12 +68,15 @@ pub enum Hold {
 
 impl Hold {
     /// Determines the relation of the process to `--hold`, and takes a lease if the container is unfinished. Calls
-    /// `check` before that, but only for a hold.
+    /// `check` before that, but only for a process with the mark of a hold, signed or not.
     pub fn of(target: &Target, check: impl FnOnce() -> Result<(), Fault>) -> Result<Hold, Fault> {
-        if !has_mark(target)? {
+        let mark = mark::find(target)?;
+        if mark != Mark::Missing {
+            check()?;
+        }
+        if mark != Mark::Valid {
             return Ok(Hold::Foreign);
         }
-        check()?;
         let (ours, theirs) = lease_pair()?;
         let sent = match foreign_descriptor::is_socket(target, DOORBELL_FD, ours.as_fd()) {
             Ok(true) => foreign_descriptor::send_through(target, DOORBELL_FD, Word::Lease as u8, theirs.as_fd())?,

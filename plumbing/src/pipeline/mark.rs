@@ -71,18 +71,35 @@ fn content(init: &Target) -> Result<String, Fault> {
 }
 
 /// Returns whether a process is an init of `--hold`: it runs from a sealed copy, was made outside of its container, and
-/// carries a mark that its own user made for it. Changes nothing in the process, whatever it is.
+/// carries a mark that its own user made for it, and that the host's root signed if it had to. Changes nothing in the
+/// process, whatever it is.
 ///
 /// Its command line is not compared: any process can write to its own, and reading it may wait for a file server.
 pub fn has_mark(target: &Target) -> Result<bool, Fault> {
+    Ok(find(target)? == Mark::Valid)
+}
+
+/// What a process has of the mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// No mark for this process.
+    Missing,
+    /// A mark without the signature that it needs.
+    Unsigned,
+    /// The mark of an init of `--hold`.
+    Valid,
+}
+
+/// Looks for the mark of a process.
+pub fn find(target: &Target) -> Result<Mark, Fault> {
     if !runs_from_sealed_copy(target)? {
-        return Ok(false);
+        return Ok(Mark::Missing);
     }
     let mark = match foreign_descriptor::memfd(target, MARK_FD) {
         Ok(Some(mark)) => mark,
-        Ok(None) => return Ok(false),
-        Err(Errno::EBADF) if !target.is_exiting()? => return Ok(false),
-        // Not "false" without the right to look: taking an unfinished container for someone else's would leave it
+        Ok(None) => return Ok(Mark::Missing),
+        Err(Errno::EBADF) if !target.is_exiting()? => return Ok(Mark::Missing),
+        // Not "missing" without the right to look: taking an unfinished container for someone else's would leave it
         // behind.
         Err(errno) => {
             let fault = unreachable(target, "pidfd_getfd(pidfd, mark)", errno);
@@ -95,14 +112,15 @@ pub fn has_mark(target: &Target) -> Result<bool, Fault> {
             });
         }
     };
-    if !was_made_here(target)? || !is_named(&mark, target)? || !is_signed(&mark, target)? {
-        return Ok(false);
+    if !was_made_here(target)? || !is_named(&mark, target)? {
+        return Ok(Mark::Missing);
     }
     // A set-user-ID program inherits descriptors from the user who starts it, and may change all its ids.
     match fstat(&mark) {
-        Ok(stat) => ownership::is_author(target, stat.st_uid),
-        Err(_) => Ok(false),
+        Ok(stat) if ownership::is_author(target, stat.st_uid)? => {}
+        _ => return Ok(Mark::Missing),
     }
+    Ok(if is_signed(&mark, target)? { Mark::Valid } else { Mark::Unsigned })
 }
 
 /// Returns whether a process was made in our pid and user namespaces: it is in them, or keeps them open. The kernel writes
@@ -137,9 +155,11 @@ fn is_named(mark: &OwnedFd, target: &Target) -> Result<bool, Fault> {
     Ok(matches!(rustix::io::pread(mark, &mut found, 0), Ok(length) if found[..length] == *expected.as_bytes()))
 }
 
-/// Returns whether the host's root made the mark, if that can be known and the process belongs to that root.
+/// Returns whether the host's root made the mark, if that can be known. The surprise: the user of the process does not
+/// matter, because a process may change it. Only in a user namespace of another user, whose rights count nowhere else, the
+/// mark needs no signature.
 fn is_signed(mark: &OwnedFd, target: &Target) -> Result<bool, Fault> {
-    if !is_root_of_host() || !ownership::is_ours(target)? {
+    if !is_root_of_host() || ownership::is_in_other_users_namespace(target)? {
         return Ok(true);
     }
     match fgetxattr(mark, BY_ROOT, &mut [0_u8; 1][..]) {

@@ -28,9 +28,19 @@ pub fn is_ours(target: &Target) -> Result<bool, Fault> {
     Ok(uids(target)?.iter().all(|uid| [0, own].contains(uid)))
 }
 
+/// Returns whether the process is in a user namespace that another user made below ours: its rights count only there.
+pub fn is_in_other_users_namespace(target: &Target) -> Result<bool, Fault> {
+    Ok(is_beyond_ours(target)? && maker(target)? != geteuid().as_raw())
+}
+
+/// Returns whether what the process keeps may give rights to a command: it belongs to us, or has its own user namespace.
+pub fn may_give_rights(target: &Target) -> Result<bool, Fault> {
+    Ok(is_ours(target)? || is_beyond_ours(target)?)
+}
+
 /// Refuses to act on a hold of another user that has no user namespace of its own.
 pub fn require_confined(target: &Target, shown: &str) -> Result<(), Fault> {
-    if is_ours(target)? || is_beyond_ours(target)? {
+    if may_give_rights(target)? {
         return Ok(());
     }
     let [_, user, ..] = uids(target)?;

@@ -112,6 +112,38 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("a process that poses as the init of a hold does not choose the rights of who enters by changing its user", &[UNSHARE, BASH, JQ, PERL, SETPRIV], |world| {
+        let line = r#"
+            export I=none D PROGRAM rights user="setpriv --reuid 54321 --regid 54321 --clear-groups"; chmod a+rwx .
+            caps=chown,kill,setuid,setgid; confine="chroot-rs --skip-chdir --capabilities $caps --no-new-privs --seccomp default /"
+            poses() {
+                echo $P >$D/now && mv $D/now $D/pid
+                for i in $(seq 500); do case $(readlink /proc/$P/fd/9) in user:*) break; esac; sleep 0.02; done
+                grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/$P/status >confined
+                echo "$1: $(seen nsenter-rs --target $P --all $LIKE -- $rights), $($LOOK nsenter-rs --inspect $P | grep -c -e 'init of a hold' -e "^process *$I ")"
+                kill -KILL $P; rm $D/pid
+            }
+            # The control: who is not root of the host asks for no signature, and takes each for an init.
+            LIKE=--like-target LOOK="$user --inh-caps=+sys_ptrace,+dac_read_search --ambient-caps=+sys_ptrace,+dac_read_search"
+            $user perl $PROGRAM $D/pid & P=$!; poses "a user"
+            unshare -m $confine perl $PROGRAM $D/pid 54321 & P=$!; poses "a container in the pid namespace of the host"
+            unshare-rs --hold --name conf-user --ttl 60 --mount --pid | chroot-rs --pipe --std --host-root --capabilities $caps,sys_ptrace >record
+            trap 'nsenter-rs --pipe --rm -- true <record' EXIT
+            # Who takes it for an init finds a command in its pid namespace: the true init.
+            I=$(jq .init.pid record); tmp=/proc/$I/root/tmp; cp $PROGRAM $tmp/poses.pl
+            nsenter-rs --pipe -- perl /tmp/poses.pl /tmp/pid 54321 1 <record & P=$(child $!); D=$tmp poses "a container that traces its init"
+            # Root of a container can see neither a signature nor secure bits.
+            export LIKE=--like-target-try; export -f poses seen; LOOK=
+            unshare-rs --user --map-users 0:0:65536 --map-groups 0:0:65536 bash -c '$user perl $PROGRAM $D/pid & P=$!; $rights >free; poses "a user in a container"'
+        "#;
+        let program = world.directory("poses-user").join("poses.pl");
+        std::fs::write(&program, format!("{SEALED}{MARK}{POSES}")).expect("a file");
+        let line = format!("PROGRAM={}\n{line}", program.display());
+        let who = ["a user", "a container in the pid namespace of the host", "a container that traces its init", "a user in a container"];
+        run(world, "conf-user", &line).stdout_is(&who.map(|who| format!("{who}: confined, 1\n")).concat());
+    })
+    .root_only()
+    .host_only(),
     Row::new("a process in a user namespace that poses as the init of a hold is not taken for one", &[UNSHARE, BASH, PERL, Need::UserNamespaces], |world| {
         let directory = world.directory("poses-mapped");
         std::fs::write(directory.join("poses.pl"), format!("{SEALED}{MARK}{POSES}")).expect("a file");
@@ -147,20 +179,24 @@ pub const ROWS: &[Row] = &[
 ];
 
 /// A process with the descriptors of an init that keeps a confinement without limits, as far as it can have them. Its
-/// argument is a file with the pid that it has outside.
+/// arguments are a file with the pid that it has outside, the user that it becomes, and whether it copies the namespaces
+/// of the maker from the true init.
 const POSES: &str = r#"
 use strict;
 use POSIX;
-my ($path, $pid) = shift;
+my ($path, $user, $traces) = @ARGV;
 select(undef, undef, undef, 0.01) until -e $path;
 open(my $file, "<", $path) or die;
-chomp($pid = <$file>);
+chomp(my $pid = <$file>);
+# pidfd_open(2), pidfd_getfd(2).
+my $init = $traces ? syscall(434, 1, 0) : -1;
+my @makers = $traces ? map { "&=" . syscall(438, $init, $_, 0) } 8, 9 : ("/proc/self/ns/pid", "/proc/self/ns/user");
+if ($user) { $) = "$user $user"; POSIX::setgid($user); POSIX::setuid($user); }
 my $mark = mark($pid);
 open(my $process, "+<&=", syscall(`uname -m` =~ /x86_64/ ? 319 : 279, my $name = "process", 2)) or die;
 syswrite($process, '{"no_new_privs":true}');
 fcntl($process, 1033, 15) or die;
-open(my $pids, "<", "/proc/self/ns/pid") or die;
-open(my $users, "<", "/proc/self/ns/user") or die;
+my ($pids, $users) = map { open(my $maker, "<$_") or die; $maker } @makers;
 my %kept = (3 => $mark, 7 => $process, 8 => $pids, 9 => $users);
 POSIX::dup2(fileno($kept{$_}), $_ + 30) for keys %kept;
 POSIX::dup2($_ + 30, $_) for sort keys %kept;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use plumbing::Fault;
 use plumbing::kernel::look;
-use plumbing::process::trail::{self, Stranger};
+use plumbing::process::trail;
 use plumbing::text::Text;
 use rustix::fs::{FileType, OFlags};
 
@@ -93,9 +93,9 @@ impl Name {
     /// Returns the reason why the name is not followed: it is a link, and another user can change where it leads.
     pub fn refusal(&self) -> Option<Fault> {
         let path = self.path();
-        let Stranger { path: by, uid } = trail::stranger(&path).ok().flatten().filter(|_| self.is_link())?;
-        let (name, by) = (self.shown(), by.to_string_lossy().escape_debug().to_string());
-        let why = format!("cannot follow the link {name}: user {uid} can change where it leads, at {by}");
+        let stranger = trail::stranger(&path).filter(|_| self.is_link())?;
+        let (name, by) = (self.shown(), stranger.path.to_string_lossy().escape_debug().to_string());
+        let why = format!("cannot follow the link {name}: {} can change where it leads, at {by}", stranger.who());
         Some(Fault::new(why).with_remedy(format!("attach the name to a process instead: netns-rs attach {name} PID")))
     }
 

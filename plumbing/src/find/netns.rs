@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::narrate;
-use crate::process::trail::{self, Stranger};
+use crate::process::trail;
 
 const DIRECTORY: &str = "/run/netns";
 
@@ -20,11 +20,12 @@ pub(crate) fn named(name: &OsStr) -> Option<PathBuf> {
     }
     let path = Path::new(DIRECTORY).join(name);
     let is_link = std::fs::symlink_metadata(&path).ok()?.file_type().is_symlink();
-    if let Some(Stranger { path: by, uid }) = is_link.then(|| trail::stranger(&path).ok().flatten()).flatten() {
+    if let Some(stranger) = is_link.then(|| trail::stranger(&path)).flatten() {
         narrate::remark(format_args!(
-            "{} is not followed: user {uid} can change where it leads, at {}",
+            "{} is not followed: {} can change where it leads, at {}",
             path.display(),
-            by.display()
+            stranger.who(),
+            stranger.path.display()
         ));
         return None;
     }

@@ -23,26 +23,35 @@ const MOST_LINKS: u32 = 40;
 pub struct Stranger {
     /// Where it is.
     pub path: PathBuf,
-    /// Its owner.
-    pub uid: u32,
+    /// Its owner, unless its mode lets several users change it, or that is not known.
+    pub uid: Option<u32>,
+}
+
+impl Stranger {
+    /// Returns who can change it, for texts.
+    pub fn who(&self) -> String {
+        self.uid.map_or_else(|| "another user".to_owned(), |uid| format!("user {uid}"))
+    }
 }
 
 /// Returns the first directory or link on the way of an absolute path that others than root and this process's user can
 /// change. Nothing behind it is looked up.
 ///
 /// If there is none, only root and this user can lead the path elsewhere afterwards, so it may be opened as usual. The
-/// links in /proc to the files of a process belong to the kernel: which process is meant is in the path.
-pub fn stranger(path: &Path) -> Result<Option<Stranger>, Errno> {
-    let mut walk = Walk { at: root()?, shown: PathBuf::from("/"), rest: Vec::new(), links: 0 };
+/// links in /proc to the files of a process belong to the kernel: which process is meant is in the path. Where nobody knows,
+/// because a directory cannot be searched, for example, it counts as a stranger's.
+pub fn stranger(path: &Path) -> Option<Stranger> {
+    let Ok(at) = root() else { return Some(Stranger { path: "/".into(), uid: None }) };
+    let mut walk = Walk { at, shown: PathBuf::from("/"), rest: Vec::new(), links: 0 };
     walk.push(path);
     loop {
         match walk.step() {
             Ok(Step::Further) => {}
-            Ok(Step::End) => return Ok(None),
-            Ok(Step::Stranger(stranger)) => return Ok(Some(stranger)),
+            Ok(Step::End) => return None,
+            Ok(Step::Stranger(stranger)) => return Some(stranger),
             // Opening it fails in the same way.
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
-            Err(errno) => return Err(errno),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return None,
+            Err(_) => return Some(Stranger { path: walk.shown, uid: None }),
         }
     }
 }
@@ -78,16 +87,24 @@ impl Walk {
         let is_proc = fstatfs(&self.at)?.f_type as i64 == PROC_SUPER_MAGIC;
         let is_root = self.shown == Path::new("/");
         let is_sticky = directory.st_mode & 0o1000 != 0;
-        let is_open = directory.st_mode & 0o002 != 0 || directory.st_mode & 0o020 != 0 && directory.st_gid != 0;
+        // The bits of the group also show what an access control list gives to others; acl(5).
+        let is_open = directory.st_mode & 0o022 != 0;
         if !is_root && !is_proc && (!is_trusted(directory.st_uid) || is_open && !is_sticky) {
-            return Ok(Step::Stranger(Stranger { path: self.shown.clone(), uid: directory.st_uid }));
+            let uid = Some(directory.st_uid).filter(|uid| !is_trusted(*uid));
+            return Ok(Step::Stranger(Stranger { path: self.shown.clone(), uid }));
         }
-        let entry = open(self.at.as_fd(), &name, OFlags::NOFOLLOW)?;
+        let entry = match open(self.at.as_fd(), &name, OFlags::NOFOLLOW) {
+            // Anybody can make it before it is opened.
+            Err(Errno::NOENT) if is_open && !is_proc => {
+                return Ok(Step::Stranger(Stranger { path: self.shown.join(&name), uid: None }));
+            }
+            entry => entry?,
+        };
         let stat = fstat(&entry)?;
         let shown = self.shown.join(&name);
         // In a sticky directory, an entry can be replaced by its owner.
         if is_open && !is_proc && !is_trusted(stat.st_uid) {
-            return Ok(Step::Stranger(Stranger { path: shown, uid: stat.st_uid }));
+            return Ok(Step::Stranger(Stranger { path: shown, uid: Some(stat.st_uid) }));
         }
         let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
         if is_link && !is_proc {
@@ -142,12 +159,17 @@ mod tests {
         symlink("open/x", base.join("relative")).expect("symlink");
         symlink("loop", base.join("loop")).expect("symlink");
         symlink("/proc/self/ns/net", base.join("own")).expect("symlink");
-        let found = |name: &str| stranger(&base.join(name)).expect("walk").map(|stranger| stranger.path);
+        let found = |name: &str| stranger(&base.join(name)).map(|stranger| stranger.path);
         assert_eq!(found("relative"), Some(base.join("open")));
         assert_eq!(found("open/../own"), Some(base.join("open")));
         for safe in ["own", "loop", "none", "open"] {
             assert_eq!(found(safe), None, "{safe}");
         }
+        // In a sticky directory somebody can make what is missing; write permission of a group may be that of others.
+        std::fs::set_permissions(base.join("open"), std::fs::Permissions::from_mode(0o1777)).expect("chmod");
+        assert_eq!(found("relative"), Some(base.join("open/x")));
+        std::fs::set_permissions(base.join("open"), std::fs::Permissions::from_mode(0o775)).expect("chmod");
+        assert_eq!(found("relative"), Some(base.join("open")));
         std::fs::remove_dir_all(&base).expect("remove");
     }
 }

@@ -5,12 +5,15 @@
 //! specification has the units of v1. Swap there includes memory, and weights have other ranges, so they are converted
 //! where the group is one of v2.
 
+mod known;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use plumbing::command_line::named_file;
 use plumbing::command_line::units::Limit;
-use plumbing::{Fault, json, narrate};
+use plumbing::json::{self, members};
+use plumbing::{Fault, narrate};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -18,12 +21,26 @@ use crate::device_rules::{Access, Devices, Kind, Rule};
 use crate::limits::{Row, row_of};
 use crate::value::{Numbers, Value};
 
+use known::KNOWN;
+
 /// The limits of a bundle.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct OfBundle {
     pub(crate) rows: Vec<(&'static Row, Value)>,
     pub(crate) raw: Vec<(String, String)>,
     pub(crate) devices: Option<Devices>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Outer {
+    linux: Linux,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Linux {
+    resources: Json,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -40,8 +57,6 @@ struct Resources {
     rdma: BTreeMap<String, Rdma>,
     unified: BTreeMap<String, String>,
     devices: Option<Vec<Device>>,
-    #[serde(flatten)]
-    unknown: BTreeMap<String, Json>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -56,6 +71,11 @@ struct Memory {
     swappiness: Option<u64>,
     #[serde(rename = "disableOOMKiller")]
     disable_oom_killer: bool,
+    // Groups always include those below them, and a new one has no usage to check.
+    #[serde(rename = "useHierarchy")]
+    _use_hierarchy: Option<bool>,
+    #[serde(rename = "checkBeforeUpdate")]
+    _check_before_update: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -156,39 +176,27 @@ pub(crate) fn read(bundle: &Path) -> Result<OfBundle, Fault> {
     let (found, unknown) = parse(&text).map_err(wrong)?;
     for member in unknown {
         let why = "this version does not know such a member";
-        narrate::caution(Fault::new(format!("cannot do what linux.resources.{member} of {shown} says: {why}")))?;
+        narrate::caution(Fault::new(format!("cannot do what {member} of {shown} says: {why}")))?;
     }
     Ok(found)
 }
 
 /// Parses the file; returns the unknown members of `linux.resources`, too.
 fn parse(text: &[u8]) -> Result<(OfBundle, Vec<String>), String> {
-    let mut config: Json = json::read(text).map_err(|error| error.to_string())?;
+    let config: Json = json::read(text).map_err(|error| error.to_string())?;
     let version = config.get("ociVersion").and_then(Json::as_str).unwrap_or_default();
     if !version.starts_with("1.") {
         return Err(format!("its ociVersion is {version:?}, only version 1 is supported"));
     }
-    let mut resources = config.pointer_mut("/linux/resources").map(Json::take).unwrap_or(Json::Null);
-    without_nulls(&mut resources);
+    // The other members of both objects are chroot-rs's.
+    let Outer { linux: Linux { resources } } =
+        members::read(config, "", &[("", &["linux"]), ("linux", &["resources"])])?.0;
     if resources.is_null() {
         return Ok((OfBundle::default(), Vec::new()));
     }
-    let resources: Resources =
-        json::of_value(&resources).map_err(|error| format!("its member linux.resources: {error}"))?;
+    let (resources, unknown) = members::read::<Resources>(resources, "linux.resources", &KNOWN)?;
     let found = resources.limits().map_err(|wrong| format!("its member linux.resources.{wrong}"))?;
-    Ok((found, resources.unknown.into_keys().collect()))
-}
-
-/// Removes members that are null: engines that are written in Go write an empty list so.
-fn without_nulls(value: &mut Json) {
-    match value {
-        Json::Object(members) => {
-            members.retain(|_, value| !value.is_null());
-            members.values_mut().for_each(without_nulls);
-        }
-        Json::Array(elements) => elements.iter_mut().for_each(without_nulls),
-        _ => {}
-    }
+    Ok((found, unknown))
 }
 
 /// Returns a limit of the specification, in which -1 is none; `None` for 0, which engines write for an absent one.
@@ -435,8 +443,46 @@ mod tests {
         for resources in ["null", "{}", r#"{"memory":{"limit":0},"pids":null,"cpu":{"shares":0},"devices":[]}"#] {
             assert_eq!(parsed(resources), Ok(OfBundle::default()), "{resources}");
         }
-        let (_, unknown) = parse(br#"{"ociVersion":"1.2.0","linux":{"resources":{"new":{"x":1}}}}"#).unwrap();
-        assert_eq!(unknown, ["new"]);
+    }
+
+    #[test]
+    fn unknown_members_are_named_at_any_depth() {
+        for (resources, member) in [
+            (r#"{"new":{"x":1},"old":null}"#, "new"),
+            (r#"{"pids":{"max":3}}"#, "pids.max"),
+            (r#"{"memory":{"limitt":5,"useHierarchy":true,"checkBeforeUpdate":false}}"#, "memory.limitt"),
+            (r#"{"blockIO":{"weightDevice":[{"major":8,"minor":0,"weigth":10}]}}"#, "blockIO.weightDevice[0].weigth"),
+            (
+                r#"{"blockIO":{"throttleReadIOPSDevice":[{"major":8,"minor":0,"rate":1,"x":1}]}}"#,
+                "blockIO.throttleReadIOPSDevice[0].x",
+            ),
+            (r#"{"hugepageLimits":[{"pageSize":"2MB","limit":3,"x":1}]}"#, "hugepageLimits[0].x"),
+            (r#"{"rdma":{"mlx5_0":{"hcaHandles":2,"hcaObject":2}}}"#, "rdma.mlx5_0.hcaObject"),
+            (r#"{"network":{"classID":1,"priorities":[{"name":"lo","priority":1,"x":1}]}}"#, "network.priorities[0].x"),
+            (r#"{"devices":[{"allow":true,"acces":"r"}]}"#, "devices[0].acces"),
+        ] {
+            let text = format!(r#"{{"ociVersion":"1.2.0","linux":{{"resources":{resources}}}}}"#);
+            assert_eq!(parse(text.as_bytes()).unwrap().1, [format!("linux.resources.{member}")]);
+        }
+    }
+
+    #[test]
+    fn a_member_of_the_wrong_type_is_named() {
+        for (linux, member) in [
+            ("[]", "linux"),
+            (r#"{"resources":[]}"#, "linux.resources"),
+            (r#"{"resources":7}"#, "linux.resources"),
+            (r#"{"resources":{"memory":[]}}"#, "linux.resources.memory"),
+            (r#"{"resources":{"memory":{"limit":"5"}}}"#, "linux.resources.memory.limit"),
+            (r#"{"resources":{"devices":{}}}"#, "linux.resources.devices"),
+            (r#"{"resources":{"devices":[[true]]}}"#, "linux.resources.devices[0]"),
+            (r#"{"resources":{"rdma":{"mlx":[]}}}"#, "linux.resources.rdma.mlx"),
+            (r#"{"resources":{"unified":{"io.max":5}}}"#, "linux.resources.unified.io.max"),
+        ] {
+            let text = format!(r#"{{"ociVersion":"1.2.0","linux":{linux}}}"#);
+            let wrong = parse(text.as_bytes()).unwrap_err();
+            assert!(wrong.starts_with(&format!("its member {member}: invalid type")), "{linux}: {wrong}");
+        }
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! a terminal could obey, or that changes the direction of writing, is written as `\uXXXX` too. The meaning is the
 //! same.
 
+pub mod members;
+
 use std::collections::BTreeSet;
 use std::fmt;
 

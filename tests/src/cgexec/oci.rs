@@ -30,8 +30,8 @@ const BOTH: &[(&str, &str, &str)] =
     &[("pids", "pids.max", "77"), ("cpuset", "cpuset.cpus", "0"), ("v2", "cgroup.max.depth", "3")];
 
 /// The rows of this topic.
-pub const ROWS: &[Row] =
-    &[Row::new("the limits of a bundle are those of the group, and an option comes before them", &[BASH], |world| {
+pub const ROWS: &[Row] = &[
+    Row::new("the limits of a bundle are those of the group, and an option comes before them", &[BASH], |world| {
         let bundle = world.directory("cgexec-oci");
         fs::write(bundle.join("config.json"), CONFIG).expect("a file");
         let sets = [BOTH, if world.in_vm { V2 } else { V1 }].concat();
@@ -59,4 +59,37 @@ pub const ROWS: &[Row] =
         world.sh("cd /proc && cgexec-rs --io-max ./self:rbps=3M -- true").fails_with(125).stderr_has("it is on proc");
         world.sh("cgexec-rs --oci /no/such/bundle -- true").fails_with(125).stderr_has("ENOENT");
     })
-    .root_only()];
+    .root_only(),
+    Row::new("a member of a bundle's limits that is unknown is named at any depth, and one of the wrong type is refused", &[BASH], |world| {
+        let bundle = world.directory("cgexec-oci-members");
+        let run = |linux: &str, options: &str| {
+            let text = format!(r#"{{"ociVersion":"1.0.2","root":{{"path":"rootfs"}},"linux":{linux}}}"#);
+            fs::write(bundle.join("config.json"), text).expect("a file");
+            world.sh(&format!("cgexec-rs {options} --oci {} -- echo started", bundle.display()))
+        };
+        for (resources, member) in [
+            (r#"{"pids":{"max":3}}"#, "pids.max"),
+            (r#"{"memory":{"limitt":5}}"#, "memory.limitt"),
+            (r#"{"devices":[{"allow":true,"acces":"r"}]}"#, "devices[0].acces"),
+            (r#"{"blockIO":{"weightDevice":[{"major":7,"minor":0,"weigth":9}]}}"#, "blockIO.weightDevice[0].weigth"),
+        ] {
+            let (linux, named) = (format!(r#"{{"resources":{resources}}}"#), format!("linux.resources.{member} of "));
+            let outcome = run(&linux, "--pids 50").stdout_is("started\n");
+            outcome.stderr_has(&named).stderr_has("does not know such a member");
+        }
+        for (linux, member) in [
+            (r#"[]"#, "linux"),
+            (r#"{"resources":{"memory":[]}}"#, "linux.resources.memory"),
+            (r#"{"resources":{"memory":{"limit":"5"}}}"#, "linux.resources.memory.limit"),
+        ] {
+            run(linux, "--pids 50").fails_with(125).stdout_is("").stderr_has(&format!("its member {member}: invalid type"));
+        }
+        // The control: members that are known, or absent, are no reason for a word.
+        run(r#"{"resources":{"pids":{"limit":33},"memory":{"limit":null},"cpu":null}}"#, "").stdout_is("started\n").stderr_is("");
+        // The same reader, in the other tool that takes a bundle.
+        let other = world.sh("printf '{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"/\"},\"linux\":[]}' >config.json && chroot-rs --oci .");
+        other.fails_with(125).stderr_has("its member linux: invalid type");
+    })
+    .root_only()
+    .host_only(),
+];

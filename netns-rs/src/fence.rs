@@ -13,7 +13,7 @@ use crate::nftables::{self, Chain, LONGEST_COMMENT, Place, Table};
 use crate::publish::Published;
 use crate::rule::{AddressType, Meta, NFPROTO_IPV4, NFPROTO_IPV6, Rule, Tracked};
 use crate::survey::Survey;
-use crate::uplink;
+use crate::uplink::{self, Watched};
 
 /// The name of the table that all containers of a host share.
 pub const FENCE: &str = "netns-rs";
@@ -106,9 +106,12 @@ pub fn tables(survey: &Survey, opened: &[Opened]) -> Vec<Table> {
     }
     let table = Table { family: nftables::Family::Inet, name: FENCE.to_owned(), comment, chains };
     let known: Vec<_> = bridges.iter().chain(&plain).collect();
-    let closed = survey.links().iter().filter(|link| link.is("bridge") && !link.is_our_bridge());
-    let closed: Vec<_> = closed.map(|link| (link.name.as_str(), families(link, opened))).collect();
-    [table].into_iter().chain(uplink::table(FENCE, &closed, &known)).collect()
+    let watched = |link| {
+        let closed = if Link::is_our_bridge(link) { Vec::new() } else { families(link, opened) };
+        Watched { name: &link.name, closed, is_apart: apart.iter().any(|bridge| bridge.name == link.name) }
+    };
+    let watched: Vec<_> = survey.links().iter().filter(|link| link.is("bridge")).map(watched).collect();
+    [table].into_iter().chain(uplink::table(FENCE, &watched, &known)).collect()
 }
 
 /// Returns those of the interfaces that still have to forward: for a family in which a container is behind NAT, and of

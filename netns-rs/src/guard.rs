@@ -34,6 +34,10 @@ pub const IPV4: [u8; 2] = [0x08, 0x00];
 const ARP: [u8; 2] = [0x08, 0x06];
 /// The type of a frame of IPv6.
 pub const IPV6: [u8; 2] = [0x86, 0xdd];
+/// The first of the link-local addresses, fe80::/10.
+pub const LINK_LOCAL: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+/// The mask of `LINK_LOCAL`.
+pub const LINK_LOCAL_MASK: [u8; 16] = [0xff, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 fn internet(addresses: &[IpAddr]) -> Vec<Vec<Vec<u8>>> {
     let own = |ip: &IpAddr| match ip {
@@ -72,11 +76,7 @@ fn internet6(addresses: &[IpAddr]) -> Vec<Vec<Vec<u8>>> {
     if own.is_empty() {
         return own;
     }
-    let mut link_local = [0; 16];
-    (link_local[0], link_local[1]) = (0xfe, 0x80);
-    let mut ten_bits = [0; 16];
-    (ten_bits[0], ten_bits[1]) = (0xff, 0xc0);
-    own.push(ipv6().has_masked(Header::Network, SOURCE_AT, &link_local, &ten_bits).accept());
+    own.push(ipv6().has_masked(Header::Network, SOURCE_AT, &LINK_LOCAL, &LINK_LOCAL_MASK).accept());
     own.push(ipv6().has(Header::Network, SOURCE_AT, &[0; 16]).accept());
     let no = |kind: u8| ipv6().is(Meta::Transport, &[IPPROTO_ICMPV6]).has(Header::Transport, 0, &[kind]).drop();
     [vec![no(ADVERTISEMENT), no(REDIRECT)], own].concat()

@@ -140,6 +140,13 @@ impl Rule {
         self.compare(EQUAL, bytes)
     }
 
+    /// Matches if one of these bits is set at this offset of a header.
+    pub fn has_any(mut self, header: Header, at: u32, bits: &[u8]) -> Rule {
+        self.load(header, at, bits.len() as u32);
+        self.mask(bits);
+        self.compare(UNEQUAL, &vec![0; bits.len()])
+    }
+
     /// Matches if connection tracking has one of these bits.
     pub fn tracked(mut self, key: Tracked, bits: u32) -> Rule {
         self.0.push(expression("ct", &[number(1, REGISTER), number(2, key as u32)]));

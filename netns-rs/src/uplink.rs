@@ -1,5 +1,7 @@
-//! Bridges that others made, such as one with the host's uplink as a port, for which we turned on forwarding: what their
-//! hosts send to each other by way of the host is dropped. `nft(8)`.
+//! What must not pass from one port of a bridge to another by way of the host. `nft(8)`.
+//!
+//! On bridges that others made, such as one with the host's uplink as a port, and for which we turned on forwarding: what
+//! their hosts send to each other. On bridges with isolated containers: what is from or to a link-local address.
 //!
 //! Pure. The surprise: with br_netfilter, frames that only pass from port to port run through the rules for forwarded
 //! packets as well, and look the same there. But only frames for the host itself arrive at the bridge's own device.
@@ -8,7 +10,7 @@ use std::net::IpAddr;
 
 use crate::fence::{Bridge, Closed};
 use crate::forwarding;
-use crate::guard::{IPV4, IPV6};
+use crate::guard::{IPV4, IPV6, LINK_LOCAL, LINK_LOCAL_MASK};
 use crate::nftables::{Chain, Family, Place, Table};
 use crate::rule::{AddressType, Header, Meta, Rule};
 
@@ -16,29 +18,78 @@ use crate::rule::{AddressType, Header, Meta, Rule};
 const PACKET_HOST: u8 = 0;
 /// Where the type of a frame is in its header.
 const TYPE_AT: u32 = 12;
+/// The types of frames with a VLAN tag: 802.1Q and 802.1ad.
+const TAGGED: [[u8; 2]; 2] = [[0x81, 0x00], [0x88, 0xa8]];
 
-/// Returns the table for these bridges, each with the packets that it did not forward before us; `None` if there are none.
+/// A bridge on whose device packets are examined.
+pub struct Watched<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The packets that it did not forward before us.
+    pub closed: Vec<Closed>,
+    /// Whether containers on it are kept apart.
+    pub is_apart: bool,
+}
+
+/// Returns the table for these bridges; `None` if none of them needs it.
 ///
 /// What `containers` send, and answers to them, is left to the rules for forwarded packets.
-pub fn table(name: &str, bridges: &[(&str, Vec<Closed>)], containers: &[&Bridge]) -> Option<Table> {
+pub fn table(name: &str, bridges: &[Watched<'_>], containers: &[&Bridge]) -> Option<Table> {
     let answers: Vec<_> = containers.iter().flat_map(|bridge| &bridge.addresses).map(|ip| at(*ip, true)).collect();
-    let chain = |(bridge, closed): &(&str, Vec<Closed>)| {
-        let own = containers.iter().filter(|known| known.name == *bridge).flat_map(|known| &known.addresses);
-        let own = own.map(|ip| at(*ip, false));
-        let rules = own.chain(answers.iter().cloned()).chain(closed.iter().flat_map(|closed| drops(*closed))).collect();
-        Chain { name: (*bridge).to_owned(), place: Some(Place::ingress(bridge)), rules }
+    let chain = |Watched { name, closed, is_apart }: &Watched<'_>| {
+        let mut rules = tags();
+        rules.extend(is_apart.then(link_local).into_iter().flatten());
+        if !closed.is_empty() {
+            let own = containers.iter().filter(|known| known.name == *name).flat_map(|known| &known.addresses);
+            rules.extend(own.map(|ip| at(*ip, false)).chain(answers.iter().cloned()));
+            rules.extend(closed.iter().flat_map(|closed| drops(*closed)));
+        }
+        Chain { name: (*name).to_owned(), place: Some(Place::ingress(name)), rules }
     };
-    let chains: Vec<_> = bridges.iter().filter(|(_, closed)| !closed.is_empty()).map(chain).collect();
+    let chains: Vec<_> = bridges.iter().filter(|own| own.is_apart || !own.closed.is_empty()).map(chain).collect();
     (!chains.is_empty()).then(|| Table { family: Family::Netdev, name: name.to_owned(), comment: None, chains })
+}
+
+/// The rules for frames with a VLAN tag. Those of a VLAN are for an interface above the bridge; if there is none, the
+/// kernel ignores them. VLAN 0 is none: the kernel removes each such tag and treats the frame as one without it. It has
+/// removed only the first one by now, and a second one hides what the packet is.
+fn tags() -> Vec<Vec<Vec<u8>>> {
+    const TAG_AT: u32 = 14;
+    const VLAN: [u8; 2] = [0x0f, 0xff];
+    let of_a_vlan =
+        |kind: [u8; 2]| Rule::new().has(Header::Link, TYPE_AT, &kind).has_any(Header::Link, TAG_AT, &VLAN).accept();
+    let twice = |kind: [u8; 2]| Rule::new().is(Meta::Protocol, &kind).is(Meta::PacketType, &[PACKET_HOST]).drop();
+    TAGGED.into_iter().map(of_a_vlan).chain(TAGGED.into_iter().map(twice)).collect()
+}
+
+/// The rules that drop what the host would route from or to a link-local address, or from none. The kernel does so if the
+/// packet leaves by the interface on which it came; isolated containers would reach each other.
+fn link_local() -> Vec<Vec<Vec<u8>>> {
+    const SOURCE_AT: u32 = 8;
+    const DESTINATION_AT: u32 = 24;
+    let ipv6 = || Rule::new().is(Meta::Protocol, &IPV6);
+    let matches = [
+        ipv6().has_masked(Header::Network, SOURCE_AT, &LINK_LOCAL, &LINK_LOCAL_MASK),
+        ipv6().has(Header::Network, SOURCE_AT, &[0; 16]),
+        ipv6().has_masked(Header::Network, DESTINATION_AT, &LINK_LOCAL, &LINK_LOCAL_MASK),
+    ];
+    matches.into_iter().map(routed).collect()
+}
+
+/// Ends a rule so that it drops what the host would have to forward.
+fn routed(rule: Rule) -> Vec<Vec<u8>> {
+    rule.is(Meta::PacketType, &[PACKET_HOST]).destination_is(AddressType::Unicast).drop()
 }
 
 /// The rule that accepts packets with this destination, or with this source.
 fn at(ip: IpAddr, is_destination: bool) -> Vec<Vec<u8>> {
     match (ip, is_destination) {
-        (IpAddr::V4(ip), false) => untagged(IPV4).has(Header::Network, 12, &ip.octets()).accept(),
-        (IpAddr::V4(ip), true) => untagged(IPV4).has(Header::Network, 16, &ip.octets()).accept(),
-        (IpAddr::V6(ip), false) => untagged(IPV6).has(Header::Network, 8, &ip.octets()).accept(),
-        (IpAddr::V6(ip), true) => untagged(IPV6).has(Header::Network, 24, &ip.octets()).accept(),
+        (IpAddr::V4(ip), false) => {
+            Rule::new().is(Meta::Protocol, &IPV4).has(Header::Network, 12, &ip.octets()).accept()
+        }
+        (IpAddr::V4(ip), true) => Rule::new().is(Meta::Protocol, &IPV4).has(Header::Network, 16, &ip.octets()).accept(),
+        (IpAddr::V6(ip), false) => Rule::new().is(Meta::Protocol, &IPV6).has(Header::Network, 8, &ip.octets()).accept(),
+        (IpAddr::V6(ip), true) => Rule::new().is(Meta::Protocol, &IPV6).has(Header::Network, 24, &ip.octets()).accept(),
     }
 }
 
@@ -49,11 +100,5 @@ fn drops(closed: Closed) -> Vec<Vec<Vec<u8>>> {
         Closed::One(forwarding::Family::V4) => vec![IPV4],
         Closed::One(forwarding::Family::V6) => vec![IPV6],
     };
-    let drop = |kind| untagged(kind).is(Meta::PacketType, &[PACKET_HOST]).destination_is(AddressType::Unicast).drop();
-    kinds.into_iter().map(drop).collect()
-}
-
-/// Matches frames without a VLAN tag: those with a tag are for an interface above the bridge.
-fn untagged(kind: [u8; 2]) -> Rule {
-    Rule::new().has(Header::Link, TYPE_AT, &kind)
+    kinds.into_iter().map(|kind| routed(Rule::new().is(Meta::Protocol, &kind))).collect()
 }

@@ -5,6 +5,37 @@ use super::attacks::apart;
 use super::fence::{HOST, NEEDS};
 use crate::harness::row::Row;
 
+/// `in_N perl packet FRAME…` sends frames as they are by eth0; the words of each are its destination, link header after the
+/// addresses in hexadecimal, source, destination and text, the last three for a UDP packet to port 5000 that it contains.
+/// `gets` writes what arrives there to a file until the text is "end".
+const PACKETS: &str = r#"
+cat >packet <<'E'
+use Socket qw(:all);
+sub sum { my $sum = 0; $sum += $_ for unpack 'n*', $_[0] . "\0" x (length($_[0]) % 2); $sum = ($sum & 0xffff) + ($sum >> 16) while $sum >> 16; ~$sum & 0xffff }
+my ($index) = `ip -o link show eth0` =~ /^(\d+)/;
+my ($own) = `ip -o link show eth0` =~ m{link/ether (\S+)};
+socket my $raw, 17, 3, 0 or die "socket: $!";
+for (@ARGV) {
+    my ($link, $type, $from, $to, $text) = split ',';
+    my $family = $from =~ /:/ ? AF_INET6 : AF_INET;
+    ($from, $to) = map { inet_pton $family, $_ } $from, $to;
+    my $length = 8 + length $text;
+    my $check = sum($from . $to . pack('NN', $length, 17) . pack('nnnn', 5001, 5000, $length, 0) . $text);
+    my $packet = pack('nnnn', 5001, 5000, $length, $family == AF_INET6 ? $check || 0xffff : 0) . $text;
+    my $header = pack('CCnnnCCn', 0x45, 0, 20 + $length, 1, 0, 64, 17, 0) . $from . $to;
+    substr($header, 10, 2) = pack 'n', sum($header);
+    $header = pack('NnCC', 6 << 28, $length, 17, 64) . $from . $to if $family == AF_INET6;
+    my $frame = pack('H12H12H*', map { tr/://dr } $link, $own, $type) . $header . $packet;
+    send $raw, $frame, 0, pack('SnlSCCa8', 17, 3, $index, 0, 0, 6, '') or die "send: $!";
+}
+E
+echo 'use Socket qw(:all); $| = 1; socket S, AF_INET6, SOCK_DGRAM, 0; bind S, pack_sockaddr_in6 5000, IN6ADDR_ANY or die $!; open F, ">ready"; close F;
+    do { recv S, $m, 99, 0; print "$m\n" } until $m eq "end"' >gets
+echo 'use Socket qw(:all); my $six = $ARGV[0] =~ /:/; socket S, $six ? AF_INET6 : AF_INET, SOCK_DGRAM, 0;
+    send S, "end", 0, $six ? pack_sockaddr_in6 5000, inet_pton AF_INET6, $ARGV[0] : sockaddr_in 5000, inet_aton $ARGV[0] or die $!' >ends
+mac() { ip -o link show $1 | sed 's,.*link/ether \([^ ]*\).*,\1,'; }
+"#;
+
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new(
@@ -67,6 +98,57 @@ pub const ROWS: &[Row] = &[
         let fenced = "A to B: no\nA to C: no\nA to G: yes\nC to A: yes\nC to B: yes\nD to B: yes\n";
         let open = fenced.replace("A to B: no", "A to B: yes");
         outcome.succeeds().stdout_is(&format!("{fenced}{open}br9\n0\n")).stderr_is("");
+    })
+    .host_only(),
+    Row::new(
+        "the host routes nothing from or to link-local addresses between isolated containers, nor from no address",
+        NEEDS,
+        |world| {
+            // A socket that is bound to the link-local address sends the first of these without any capability. The last
+            // word of each is its text.
+            let round = "rm -f ready; inside E perl gets >got & G=$!; until [ -e ready ]; do sleep 0.02; done
+                in_C perl packet $M,86dd,fd00:97::2,fd00:98::2,own $M,86dd,$C6,fd00:98::2,link-local $M,86dd,::,fd00:98::2,none \
+                    $M,86dd,fd00:97::2,$E6,to-link-local $M,86dd,$C6,$E6,both
+                in_C bash -c 'answers fd00:97::1'; perl ends fd00:98::2; wait $G; cat got";
+            let outcome = apart(
+                world,
+                &format!(
+                    "{HOST} {PACKETS} echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+                    contain C box0 10.97.3 2 '--isolate --address fd00:97::2/64 --gateway fd00:97::1'
+                    contain E box0 10.97.4 2 '--isolate --address fd00:98::2/64 --gateway fd00:98::1'; M=$(mac box0)
+                    own() {{ inside $1 ip -6 -o addr show dev eth0 scope link -tentative | sed 's,.*inet6 \\([^/]*\\)/.*,\\1,'; }}
+                    for c in C E; do until [ -n \"$(own $c)\" ]; do sleep 0.02; done; done; C6=$(own C) E6=$(own E)
+                    for ip in $E6%box0 fd00:98::2; do answers $ip; done
+                    {round}; nft flush chain netdev netns-rs box0; {round}; rm C; end E; left"
+                ),
+            );
+            let (fenced, open) = ("yes\nend\n", "yes\nlink-local\nnone\nto-link-local\nboth\nend\n");
+            outcome.succeeds().stdout_is(&format!("yes\nyes\n{fenced}{open}")).stderr_is("");
+        },
+    )
+    .host_only(),
+    Row::new("a host whose uplink is a bridge does not forward frames with the tag of VLAN 0 either", NEEDS, |world| {
+        // Frames of VLAN 5 are for an interface above the bridge: no rule drops them, and here nothing takes them.
+        let round = "rm -f ready; $in_B perl gets >got & G=$!; until [ -e ready ]; do sleep 0.02; done
+            for tag in none: zero:81000000 priority:8100a000 provider:88a80000 two:88a8000081000000 vlan:81000005; do
+                echo $M,${tag#*:}0800,192.0.2.2,198.51.100.2,${tag%:*}; done | xargs $in_A perl packet
+            $in_A bash -c 'answers 192.0.2.1'; perl ends 198.51.100.2; wait $G; cat got";
+        let outcome = apart(
+            world,
+            &format!(
+                "{HOST} {PACKETS} ip link delete A; ip link delete B; ip link add br9 type bridge; ip link set br9 up
+                for ip in 192.0.2 198.51.100; do ip address add $ip.1/24 dev br9; done
+                nft 'table netdev t {{ chain c {{ type filter hook ingress device br9 priority 10; vlan id 5 counter; vlan id 0 counter; }}; }}'
+                join() {{ ip link add $1 master br9 type veth peer name eth0 netns $1; ip link set $1 up
+                    ip -n $1 address add $2/24 dev eth0; ip -n $1 link set eth0 up; ip -n $1 route add default via $3; }}
+                join A 192.0.2.2 192.0.2.1; join B 198.51.100.2 198.51.100.1; contain C box0 10.97.3 2; M=$(mac br9)
+                answers 198.51.100.2; {round}; nft list table netdev t | grep -o 'id .*packets [0-9]*'
+                nft delete table netdev t; nft delete table netdev netns-rs; {round}; end C; left"
+            ),
+        );
+        let passed = "id 5 counter packets 1\nid 0 counter packets 0\n";
+        let (fenced, open) = ("yes\nend\n", "yes\nnone\nzero\npriority\nprovider\ntwo\nend\n");
+        outcome.succeeds().stdout_is(&format!("yes\n{fenced}{passed}{open}br9\n")).stderr_is("");
     })
     .host_only(),
 ];

@@ -38,6 +38,7 @@ const WANTED: &[&str] = &[
     "nft_redir",
     "nft_fib",
     "nft_fib_inet",
+    "nft_fib_netdev",
     "nft_reject_inet",
     "nft_limit",
     "nft_log",

@@ -5,7 +5,7 @@
 //! on the way must enable the controllers for the next one, and only a group without processes can.
 
 use std::ffi::OsStr;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use nix::errno::Errno;
 use plumbing::cgroup::group::Group;
@@ -16,6 +16,7 @@ use plumbing::{Fault, narrate};
 use crate::existing::Existing;
 use crate::limit_set::Limits;
 use crate::refusal::explain;
+use crate::removal::New;
 use crate::setting::Setting;
 use crate::{ephemeral, membership, parent, sites};
 
@@ -29,8 +30,8 @@ pub(crate) fn enter(group: &Existing, limits: &Limits, hierarchies: &Hierarchies
     let joined = prepared.and_then(|members| membership::join_all(&members));
     if joined.is_err() {
         // A failure leaves nothing behind that was not there before.
-        for (hierarchy, path) in made.iter().rev() {
-            if let Err(fault) = take_back(hierarchy, path) {
+        for (parent, new) in made.iter().rev() {
+            if let Err(fault) = new.remove_from(parent, "a failure leaves no group behind") {
                 narrate::remark(fault);
             }
         }
@@ -38,17 +39,15 @@ pub(crate) fn enter(group: &Existing, limits: &Limits, hierarchies: &Hierarchies
     joined
 }
 
-fn take_back(hierarchy: &Hierarchy, path: &Path) -> Result<(), Fault> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
-    hierarchy.open(parent)?.remove(name, "a failure leaves no group behind")
-}
+/// A group that this run made, with the one above it.
+type Made = (Group, New);
 
 /// Makes the group where it is missing, and sets its limits; `made` gets what was made.
-fn prepare<'h>(
+fn prepare(
     path: &Path,
     limits: &Limits,
-    hierarchies: &'h Hierarchies,
-    made: &mut Vec<(&'h Hierarchy, PathBuf)>,
+    hierarchies: &Hierarchies,
+    made: &mut Vec<Made>,
 ) -> Result<Vec<Member>, Fault> {
     let mut needed: Vec<(&Hierarchy, Vec<String>)> = Vec::new();
     for controller in limits.controllers() {
@@ -82,11 +81,11 @@ fn prepare<'h>(
     Ok(members)
 }
 
-fn of_hierarchy<'h>(
-    hierarchy: &'h Hierarchy,
+fn of_hierarchy(
+    hierarchy: &Hierarchy,
     path: &Path,
     (controllers, limits): (&[String], &Limits),
-    made: &mut Vec<(&'h Hierarchy, PathBuf)>,
+    made: &mut Vec<Made>,
 ) -> Result<Group, Fault> {
     let enabled = controllers.iter().filter(|name| sites::is_enabled(name, hierarchy.version)).cloned();
     let enabled: Vec<_> = enabled.collect();
@@ -97,12 +96,12 @@ fn of_hierarchy<'h>(
             enable(&group, &enabled)?;
         }
         let (child, is_new) = child(&group, name)?;
+        let above = std::mem::replace(&mut group, child);
         if is_new {
-            made.push((hierarchy, child.path().to_owned()));
-            let of_cpuset = if sites::is_cpuset_v1(hierarchy) { sites::same_cpus(&group, &[])? } else { Vec::new() };
-            of_cpuset.iter().try_for_each(|setting| ephemeral::apply(&child, setting))?;
+            let of_cpuset = if sites::is_cpuset_v1(hierarchy) { sites::same_cpus(&above, &[]) } else { Ok(Vec::new()) };
+            made.push((above, New::of(name, &group)?));
+            of_cpuset?.iter().try_for_each(|setting| ephemeral::apply(&group, setting))?;
         }
-        group = child;
     }
     let mut settings: Vec<Setting> = Vec::new();
     for controller in controllers {

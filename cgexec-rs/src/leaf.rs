@@ -12,6 +12,8 @@ use plumbing::cgroup::group::Group;
 use plumbing::{Fault, narrate};
 use rustix::process::geteuid;
 
+use crate::removal::remove_itself;
+
 /// The name of the child; it stays, since the processes stay in it.
 pub(crate) const NAME: &str = "leaf";
 
@@ -32,8 +34,9 @@ pub(crate) fn make_room(parent: &Group, enable: impl Fn() -> Result<(), Fault>) 
     let made = move_and_enable(parent, &leaf, &enable);
     if made.is_err() {
         // The group is as it was, as far as that is possible; the fault says what was refused.
-        let undone = move_back(parent, &leaf, &before)
-            .and_then(|()| if is_new { parent.remove(OsStr::new(NAME), "it is of no use") } else { Ok(()) });
+        let undone = move_back(parent, &leaf, &before).and_then(|()| {
+            if is_new { remove_itself(parent, OsStr::new(NAME), &leaf, "it is of no use") } else { Ok(()) }
+        });
         if let Err(fault) = undone {
             narrate::remark(fault);
         }

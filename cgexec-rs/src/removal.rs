@@ -73,10 +73,33 @@ pub(crate) fn remove_tree(parent: &Group, name: &OsStr, group: &Group, deadline:
 /// Removes the directory of `group`, whatever its name is by now: on v1, the owner of the parent can rename it and put
 /// another one in its place, which must not be removed.
 pub(crate) fn remove_itself(parent: &Group, name: &OsStr, group: &Group, why: &str) -> Result<(), Fault> {
-    if narrate::is_dry_run() {
-        return parent.remove(name, why);
+    New::of(name, group)?.remove_from(parent, why)
+}
+
+/// A group that was made in a parent, by its name and its inode number, which a dry run does not have.
+#[derive(Debug)]
+pub(crate) struct New {
+    name: OsString,
+    inode: Option<u64>,
+}
+
+impl New {
+    /// Describes the group, which was made as `name`.
+    pub(crate) fn of(name: &OsStr, group: &Group) -> Result<New, Fault> {
+        let inode = if narrate::is_dry_run() { None } else { Some(group.inode()?) };
+        Ok(New { name: name.to_owned(), inode })
     }
-    let inode = group.inode()?;
+
+    /// Removes its directory, as [`remove_itself`] does.
+    pub(crate) fn remove_from(&self, parent: &Group, why: &str) -> Result<(), Fault> {
+        match self.inode {
+            Some(inode) => remove_inode(parent, &self.name, inode, why),
+            None => parent.remove(&self.name, why),
+        }
+    }
+}
+
+fn remove_inode(parent: &Group, name: &OsStr, inode: u64, why: &str) -> Result<(), Fault> {
     let leads_to_it = |name: &OsStr| parent.inode_of(name).is_ok_and(|found| found == Some(inode));
     if leads_to_it(name) {
         return parent.remove(name, why);

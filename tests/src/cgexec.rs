@@ -10,6 +10,7 @@ pub mod limits;
 pub mod net_rate;
 pub mod oci;
 pub mod programs_of_others;
+pub mod replaced;
 pub mod report;
 pub mod subjects;
 pub mod verbs;
@@ -28,6 +29,7 @@ pub const TOPICS: &[&[Row]] = &[
     oci::ROWS,
     leaf::ROWS,
     libcgroup::ROWS,
+    replaced::ROWS,
     report::ROWS,
     subjects::ROWS,
     verbs::ROWS,

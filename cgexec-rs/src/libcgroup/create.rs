@@ -1,6 +1,6 @@
 //! `cgcreate`: makes groups, with those above them, and gives them away. `cgcreate(1)`.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use super::spec::{is_missing, may, offers};
 use crate::ephemeral;
 use crate::existing::Existing;
 use crate::refusal::explain;
-use crate::removal::{files, remove_itself};
+use crate::removal::{New, files};
 use crate::sites::{is_cpuset_v1, same_cpus};
 
 /// A command line of cgcreate.
@@ -138,12 +138,8 @@ fn as_far_as_offered(group: &Group, name: &str, mode: u32) -> u32 {
     without(without(mode, Mode::RUSR, 0o444), Mode::WUSR, 0o222)
 }
 
-/// A group that this run made, with its name in the one above it.
-struct Made {
-    above: Group,
-    name: OsString,
-    group: Group,
-}
+/// A group that this run made, with the one above it.
+type Made = (Group, New);
 
 /// Makes the group at `path`, below the mount point, and returns it. On v2, the controllers are enabled on the way to it.
 fn make(hierarchy: &Hierarchy, controllers: &[String], path: &Path, made: &mut Vec<Made>) -> Result<Group, Fault> {
@@ -161,7 +157,8 @@ fn make(hierarchy: &Hierarchy, controllers: &[String], path: &Path, made: &mut V
                 let inner = group.make(name.as_os_str(), "a group of this name, as cgcreate asks");
                 let inner = inner.map_err(|fault| explain(fault, &group, "."))?;
                 let settings = if is_cpuset_v1(hierarchy) { same_cpus(&group, &[])? } else { Vec::new() };
-                made.push(Made { above: group, name: name.as_os_str().to_owned(), group: inner.again()? });
+                let new = New::of(name.as_os_str(), &inner)?;
+                made.push((group, new));
                 settings.iter().try_for_each(|setting| ephemeral::apply(&inner, setting))?;
                 inner
             }
@@ -187,9 +184,8 @@ fn enable(group: &Group, controllers: &[String]) -> Result<(), Fault> {
 }
 
 fn take_back(made: &[Made]) {
-    for Made { above, name, group } in made.iter().rev() {
-        if let Err(fault) = remove_itself(above, name, group, "another group could not be made, so this one goes, too")
-        {
+    for (above, new) in made.iter().rev() {
+        if let Err(fault) = new.remove_from(above, "another group could not be made, so this one goes, too") {
             narrate::remark(fault);
         }
     }

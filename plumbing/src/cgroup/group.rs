@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use rustix::fs::{Dir, FileType, Mode, OFlags, XattrFlags, openat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, XattrFlags, openat};
 use rustix::process::geteuid;
 
 use crate::cgroup::mark::{self, Mark};
@@ -56,19 +56,31 @@ impl Group {
     /// Makes a group in this one; `name` is a plain file name.
     pub fn make(&self, name: &OsStr, why: &str) -> Result<Group, Fault> {
         let shown = self.shown.join(name);
-        call(
-            format!("make the cgroup {}", shown.display()),
-            format!("mkdirat({:?}, {name:?}, 0755)", self.shown),
-            why,
-            || rustix::fs::mkdirat(self.require_dir()?, name, Mode::from_raw_mode(0o755)),
-        )?;
+        let goal = format!("make the cgroup {}", shown.display());
+        call(&goal, format!("mkdirat({:?}, {name:?}, 0755)", self.shown), why, || {
+            rustix::fs::mkdirat(self.require_dir()?, name, Mode::from_raw_mode(0o755))
+        })?;
         if narrate::is_dry_run() {
             return Ok(Group::pretended(self.version, &self.path.join(name), shown));
         }
-        match self.child(name) {
-            Ok(made) => Ok(made),
-            Err(fault) => self.remove(name, "a group that cannot be used is not left behind").and(Err(fault)),
+        let made = match self.child(name) {
+            Ok(made) => made,
+            // Another user's group of that name is not ours to remove.
+            Err(fault) if !self.is_ours(name) => return Err(fault),
+            Err(fault) => return self.remove(name, "a group that cannot be used is not left behind").and(Err(fault)),
+        };
+        // A new group belongs to its maker. The owner of this one can put another group in its place before it is opened:
+        // on v1 by a rename, on v2 after removing it.
+        match look(&goal, "fstat(fd)", || rustix::fs::fstat(made.require_dir()?))? {
+            stat if stat.st_uid == geteuid().as_raw() => Ok(made),
+            _ => Err(Fault::new(format!("cannot {goal}: somebody else has put another cgroup in its place"))),
         }
+    }
+
+    /// Reports whether the group of this name in this one belongs to our own user.
+    fn is_ours(&self, name: &OsStr) -> bool {
+        let stat = self.require_dir().and_then(|dir| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW));
+        stat.is_ok_and(|stat| stat.st_uid == geteuid().as_raw())
     }
 
     /// Opens a group in this one for reading; `name` is a plain file name.
@@ -168,7 +180,7 @@ impl Group {
     pub fn inode_of(&self, name: &OsStr) -> Result<Option<u64>, Fault> {
         let goal = format!("identify the cgroup {}", self.shown.join(name).display());
         let text = format!("statat({:?}, {name:?}, AT_SYMLINK_NOFOLLOW)", self.shown);
-        let stat = || rustix::fs::statat(self.require_dir()?, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+        let stat = || rustix::fs::statat(self.require_dir()?, name, AtFlags::SYMLINK_NOFOLLOW);
         match look(goal, text, stat) {
             Ok(stat) => Ok(Some(stat.st_ino)),
             Err(fault) if fault.errno() == Some(Errno::ENOENT) => Ok(None),
@@ -199,7 +211,7 @@ impl Group {
     pub fn remove(&self, name: &OsStr, why: &str) -> Result<(), Fault> {
         let goal = format!("remove the cgroup {}", self.shown.join(name).display());
         let text = format!("unlinkat({:?}, {name:?}, AT_REMOVEDIR)", self.shown);
-        call(goal, text, why, || rustix::fs::unlinkat(self.require_dir()?, name, rustix::fs::AtFlags::REMOVEDIR))
+        call(goal, text, why, || rustix::fs::unlinkat(self.require_dir()?, name, AtFlags::REMOVEDIR))
     }
 
     /// Writes a value to one of its files.

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod audit;
+mod bundle_root;
 mod capabilities;
 mod cgroup_view;
 mod chroot;

@@ -13,24 +13,21 @@ mod process;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
 use plumbing::command_line::named_file;
 use plumbing::confinement::privilege::check_personality;
 use plumbing::kernel::{adopt, is_open, look};
 use plumbing::pipeline::record::Process;
 use plumbing::{Fault, narrate};
-use rustix::fs::OFlags;
 
+use crate::bundle_root;
 use crate::devices;
 use crate::entry::{Absent, Attributes, Device, Entry, Propagation, PropagationKind, What};
 use crate::facts::Facts;
 use crate::identity::{Identity, IdentityRequest};
-use crate::mount_api;
 use crate::mount_options::place;
-use crate::resolve::{self, Links};
 use crate::source::Source;
 use config::Config;
 use mounts::Step;
@@ -38,6 +35,8 @@ use mounts::Step;
 /// A parsed bundle.
 #[derive(Debug)]
 pub(crate) struct Bundle {
+    directory: PathBuf,
+    /// The root's path in the bundle's directory, or an absolute one.
     root: PathBuf,
     read_only: bool,
     steps: Vec<Step>,
@@ -79,7 +78,7 @@ impl Bundle {
             let why = "the specification defines no flag of a personality";
             narrate::caution(Fault::new(format!("cannot set {flags} as linux.personality of {shown} says: {why}")))?;
         }
-        bundle.refuse_links_to_root(&directory)?;
+        bundle_root::refuse_links(&bundle.directory, &bundle.root)?;
         Ok(bundle)
     }
 
@@ -90,32 +89,6 @@ impl Bundle {
         }
         let fault = Fault::new(format!("cannot run the hooks {} of {file}", self.hooks.join(", ")));
         narrate::caution(fault.with_remedy("run these programs before or after this chain of tools; docs/oci.md"))
-    }
-
-    /// Refuses a root that a symbolic link leads to, as runc does: the author of the bundle could make any directory of the
-    /// host the root. The bundle's own path comes from the command line; its links are the caller's.
-    fn refuse_links_to_root(&self, directory: &Path) -> Result<(), Fault> {
-        let path = match self.root.strip_prefix(directory) {
-            Ok(inside) => {
-                let text = format!("realpath({:?})", directory.to_string_lossy());
-                look("find the bundle's directory", text, || std::fs::canonicalize(directory))?.join(inside)
-            }
-            Err(_) => self.root.clone(),
-        };
-        let base = mount_api::open_directory(Path::new("/"), "look for links on the path of the bundle's root")?;
-        match resolve::open(base.as_fd(), &path, OFlags::PATH | OFlags::DIRECTORY, Links::Refuse) {
-            Err(rustix::io::Errno::LOOP) => {
-                let shown = self.root.display();
-                Err(Fault::kernel(
-                    format!("use {shown} as the bundle's root"),
-                    "openat2(RESOLVE_NO_SYMLINKS)",
-                    Errno::ELOOP,
-                )
-                .with_remedy("name the directory itself in root.path: a symbolic link on its path is not followed"))
-            }
-            // Any other fault shows when the root is opened.
-            _ => Ok(()),
-        }
     }
 
     fn understand(config: Config, directory: &Path) -> Result<Bundle, String> {
@@ -148,7 +121,8 @@ impl Bundle {
             process.personality = Some(personality.domain);
         }
         Ok(Bundle {
-            root: directory.join(config.root.path),
+            directory: directory.to_owned(),
+            root: config.root.path,
             read_only: config.root.readonly,
             steps,
             devices: linux.devices.iter().map(device::read).collect::<Result<Vec<_>, _>>()?,
@@ -163,7 +137,7 @@ impl Bundle {
     }
 
     pub(crate) fn source(&self) -> Source {
-        Source::Directory(self.root.clone())
+        Source::Bundle { directory: self.directory.clone(), root: self.root.clone() }
     }
 
     pub(crate) fn is_read_only(&self) -> bool {
@@ -279,7 +253,8 @@ mod tests {
     fn members_for_other_tools_are_ignored() {
         let members = r#""hostname":"h","hooks":{},"annotations":{"a":"b"},"linux":{"namespaces":[{"type":"pid"}],
             "resources":{"memory":{"limit":1}},"cgroupsPath":"/x","sysctl":{"net.a":"1"}},"process":{"cwd":"/","terminal":true}"#;
-        assert_eq!(read(members).unwrap().source(), Source::Directory("/bundle/rootfs".into()));
+        let source = Source::Bundle { directory: "/bundle".into(), root: "rootfs".into() };
+        assert_eq!(read(members).unwrap().source(), source);
     }
 
     #[test]

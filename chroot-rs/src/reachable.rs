@@ -40,6 +40,7 @@ fn root(source: &Source, is_read_only: bool) -> Option<Reachable> {
     match source {
         _ if is_read_only && source.is_given() => None,
         Source::Directory(path) | Source::Overlay { upper: Some(path), .. } => at(path),
+        Source::Bundle { directory, root } => at(&directory.join(root)),
         // An inherited descriptor is found by its path; a detached mount has none.
         Source::Descriptor(fd) => at(&std::fs::read_link(format!("/proc/self/fd/{fd}")).ok()?),
         Source::Host | Source::Tmpfs | Source::Overlay { upper: None, .. } => None,

@@ -23,6 +23,7 @@ pub(crate) fn root(source: &Source, read_only: bool, covered: &[PathBuf], mounts
     let mut root = Root { read_only, covered, mounts, ..Root::default() };
     match source {
         Source::Directory(path) => root.path = Some(text(path)),
+        Source::Bundle { directory, root: inside } => root.path = Some(text(&directory.join(inside))),
         Source::Host => root.host_root = true,
         Source::Tmpfs => root.tmpfs = true,
         Source::Descriptor(_) => {}

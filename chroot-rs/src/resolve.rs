@@ -50,6 +50,26 @@ fn by_kernel(root: BorrowedFd<'_>, path: &Path, flags: OFlags, links: Links) -> 
     }
 }
 
+/// Opens a directory below `base`, or above it if the path has `..`. Symbolic links are an error.
+pub(crate) fn without_links(base: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    match openat2(base, path, flags | OFlags::DIRECTORY, Mode::empty(), resolve) {
+        Err(Errno::NOSYS) => {}
+        answer => return answer,
+    }
+    let mut here = openat(base, ".", flags | OFlags::DIRECTORY, Mode::empty())?;
+    for name in components(path.as_os_str()) {
+        let found = openat(&here, &name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+        here = match FileType::from_raw_mode(fstat(&found)?.st_mode) {
+            FileType::Directory => found,
+            FileType::Symlink => return Err(Errno::LOOP),
+            _ => return Err(Errno::NOTDIR),
+        };
+    }
+    Ok(here)
+}
+
 /// Opens a path without openat2(2). One thing is stricter: no link of procfs is followed, although only some are magic.
 pub(crate) fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlags, links: Links) -> Result<OwnedFd> {
     let mut ahead = components(path.as_os_str());

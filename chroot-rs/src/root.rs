@@ -19,7 +19,7 @@ use crate::entry::{Attributes, Change, Filesystem, shown};
 use crate::in_root::InRoot;
 use crate::mount_api::open_directory;
 use crate::source::Source;
-use crate::{host_root, mount_api, overlay};
+use crate::{bundle_root, host_root, mount_api, overlay};
 
 const OWN_MOUNT: &str =
     "pivot_root(2) requires a mount point; this clone includes all mounts below the directory; open_tree(2)";
@@ -33,7 +33,13 @@ pub(crate) fn make(source: &Source, attributes: Attributes) -> Result<InRoot, Fa
     // A new root is made read-only after it was filled.
     let own = attributes - Attributes::MOUNT_ATTR_RDONLY;
     let mount = match source {
-        Source::Directory(path) => return attach_directory(path, attributes),
+        Source::Directory(path) => {
+            let onto = open_directory(path, &format!("open the new root {}", shown(path)))?;
+            return attach_directory(onto, path, attributes);
+        }
+        Source::Bundle { directory, root } => {
+            return attach_directory(bundle_root::open(directory, root)?, &directory.join(root), attributes);
+        }
         Source::Descriptor(fd) => of_descriptor(*fd)?,
         Source::Host => {
             let why = "a new root in memory; tmpfs(5)";
@@ -60,8 +66,7 @@ pub(crate) fn make(source: &Source, attributes: Attributes) -> Result<InRoot, Fa
     Ok(root)
 }
 
-fn attach_directory(path: &Path, attributes: Attributes) -> Result<InRoot, Fault> {
-    let onto = open_directory(path, &format!("open the new root {}", shown(path)))?;
+fn attach_directory(onto: OwnedFd, path: &Path, attributes: Attributes) -> Result<InRoot, Fault> {
     let goal = format!("make {} a mount of its own", shown(path));
     let mount = mount_api::clone_of(&goal, onto.as_fd(), true, OWN_MOUNT)?;
     let changes = [(true, Change::add(attributes))];

@@ -10,6 +10,8 @@ use crate::entry::shown;
 pub(crate) enum Source {
     /// A directory of the host.
     Directory(PathBuf),
+    /// The root of a bundle in an absolute directory, by a path to which no link leads.
+    Bundle { directory: PathBuf, root: PathBuf },
     /// A directory or mount that is already open.
     Descriptor(i32),
     /// A new root with the host's programs.
@@ -27,7 +29,7 @@ impl Source {
         match self {
             Source::Directory(path) => absolute(path),
             Source::Overlay { lower, upper } => lower.iter_mut().chain(upper).try_for_each(absolute),
-            Source::Descriptor(_) | Source::Host | Source::Tmpfs => Ok(()),
+            Source::Bundle { .. } | Source::Descriptor(_) | Source::Host | Source::Tmpfs => Ok(()),
         }
     }
 
@@ -35,6 +37,7 @@ impl Source {
     pub(crate) fn described(&self) -> String {
         match self {
             Source::Directory(path) => format!("the root {}", shown(path)),
+            Source::Bundle { directory, root } => format!("the root {}", shown(&directory.join(root))),
             Source::Descriptor(_) => "the new root".to_owned(),
             Source::Host => "the root made of the host's programs".to_owned(),
             Source::Tmpfs => "the new empty root".to_owned(),
@@ -44,6 +47,6 @@ impl Source {
 
     /// Reports whether the root existed before: then nothing may be written to it if it is to be read-only.
     pub(crate) fn is_given(&self) -> bool {
-        matches!(self, Source::Directory(_) | Source::Descriptor(_))
+        matches!(self, Source::Directory(_) | Source::Bundle { .. } | Source::Descriptor(_))
     }
 }

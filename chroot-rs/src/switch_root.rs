@@ -28,7 +28,7 @@ const GOAL: &str = "change the root";
 /// Makes `root` the root of this process, in a new mount namespace.
 pub(crate) fn switch_root(root: &InRoot, source: &Source) -> Result<(), Fault> {
     // All other kinds of roots were attached there before.
-    if let Source::Directory(_) = source {
+    if let Source::Directory(_) | Source::Bundle { .. } = source {
         let top = open_directory(Path::new("/"), "open the root directory")?;
         let why = "it covers the old root, which cannot be pivoted; move_mount(2)";
         mount_api::move_mount(GOAL, root.bottom(), top.as_fd(), Path::new("/"), why)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::chroot::oci::{bundle, within};
-use crate::harness::need::{BUSYBOX, Need};
+use crate::harness::need::{BUSYBOX, Need, STRACE};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
 use crate::harness::world::World;
@@ -133,6 +133,28 @@ pub const ROWS: &[Row] = &[
         with_own(world, script, &at).stdout_is("refused\n");
     })
     .root_only()
+    .host_only(),
+    Row::new(
+        "a link that takes the place of a bundle's root after the look for links is not followed",
+        &[BUSYBOX, STRACE, Need::UserNamespaces],
+        |world| {
+            let at = bundle(world, "bundle-swapped", json!(["/bin/cat", "/secret"]), |_| {});
+            let line = r#"cd $B; cp -r rootfs host; echo secret >host/secret; cat >enter <<'X'
+                : >trace
+                (until grep -q DELAYED trace; do sleep 0.02; done; mv rootfs away; ln -s host rootfs) &
+                strace -qq -f -o trace -e trace=openat2 -e inject=openat2:delay_exit=2000000:when=1 chroot-rs "$@"
+                echo $?; wait; rm rootfs; mv away rootfs
+X
+                enter() { unshare-rs $OWN --mount --pid --net --ipc --fork -- sh ./enter "$@"; }
+                enter --oci . 2>err; grep -o 'ELOOP\|is not followed' err | sort -u
+                # The controls: such a link is refused from the beginning, and followed where the command line names it.
+                mv rootfs away; ln -s host rootfs
+                unshare-rs $OWN --mount --pid --fork -- chroot-rs --oci . 2>&1 | grep -o 'is not followed'
+                unshare-rs $OWN --mount --pid --fork -- chroot-rs --std rootfs cat /secret"#;
+            let script = within(world, line, &at).variable("OWN", world.as_root().to_owned());
+            script.run().succeeds().stdout_is("125\nELOOP\nis not followed\nis not followed\nsecret\n");
+        },
+    )
     .host_only(),
     Row::new("a mount point of a bundle is made behind a link whose target is missing, inside the root", NEEDS, |world| {
         let targets = [

@@ -54,13 +54,13 @@ pub const ROWS: &[Row] = &[
     .host_only(),
     Row::new("--events prints OOM kills, reached limits and new groups as JSON lines as they happen", NEEDS, |world| {
         let script =
-            "cgexec-rs --cgroup /views-events --pids 3 -- true
+            "cgexec-rs --cgroup /views-events -- true
              cgexec-rs --cgroup /views-events --events >out & watcher=$!
              # The watcher has begun when it reports something.
              for i in $(seq 100); do cgexec-rs --cgroup /views-events -- true; grep -q . out && break; sleep 0.05; done
-             # First: on v2, a group in which another one is limited accepts no process.
-             cgexec-rs --cgroup /views-events -- sh -c 'sleep 2 & sleep 2 & sleep 2 & sleep 2 & wait' 2>/dev/null
+             # From here on, no process is in the outer group: on v2, it could not have limited groups in it otherwise.
              cgexec-rs --cgroup /views-events/new --memory 16M --swap 0 -- tail /dev/zero 2>/dev/null
+             cgexec-rs --cgroup /views-events/few --pids 3 -- sh -c 'sleep 2 & sleep 2 & sleep 2 & sleep 2 & wait' 2>/dev/null
              for i in $(seq 400); do grep -q memory.oom_kill out && grep -q '\"pids.max\"' out && break; sleep 0.05; done
              kill $watcher; wait $watcher 2>/dev/null; cat out
              for i in $(seq 100); do cgexec-rs --cgroup /views-events --remove 2>/dev/null && exit; sleep 0.05; done; exit 1";
@@ -70,7 +70,7 @@ pub const ROWS: &[Row] = &[
             outcome.lines().iter().map(|line| serde_json::from_str(line).expect("JSON lines")).collect();
         let find = |event: &str, group: &str| events.iter().find(|it| it["event"] == event && it["group"] == group);
         assert_eq!(find("memory.oom_kill", "/views-events/new").expect("the kill")["added"], 1, "{outcome}");
-        let limit = find("pids.max", "/views-events").expect("the limit");
+        let limit = find("pids.max", "/views-events/few").expect("the limit");
         assert_eq!((limit["limit"].as_str(), limit["value"].as_u64()), (Some("pids.max"), Some(3)), "{outcome}");
         // The control: nothing is reported of a group to which nothing happened.
         assert!(find("pids.max", "/views-events/new").is_none(), "{outcome}");

@@ -189,6 +189,7 @@ pub const ROWS: &[Row] = &[
 END
             until_forged() { for i in $(seq 200); do pgrep -f "^unshare-rs-init - $1" >/dev/null && return; sleep 0.02; done; echo "no $1"; }
             forged() { become_user perl $D/forge $D/$1 $2 <>$D/never 3<&- & ALL="$ALL $!"; until_forged $2; found $2 | sed 's/pid [0-9]*/pid PID/'; }
+            # Without a user namespace of the user's own, only root can sign a hold.
             forged plain fnd-held
             forged setuid fnd-raised
             # Root's claims count, but not those of root in a container.
@@ -201,8 +202,7 @@ END
             "nsenter-rs: cannot find a container named \"fnd-web\": no running container has this name or id\n\
              nsenter-rs: cannot find a container named \"fnd-web\": no running container has this name or id\n\
              P docker fnd:1\n\
-             nsenter-rs: cannot find a container named \"fnd-held\": only another user's container has this name: fnd-held (hold of user 54321, pid PID)\n\
-             nsenter-rs: remedy: use hold@54321:fnd-held if you trust that user\n\
+             nsenter-rs: cannot find a container named \"fnd-held\": no running container has this name or id\n\
              nsenter-rs: cannot find a container named \"fnd-raised\": no running container has this name or id\n\
              P hold\n\
              nsenter-rs: cannot find a container named \"fnd-roots\": no running container has this name or id\n\

@@ -5,7 +5,11 @@
 //! specification has the units of v1. Swap there includes memory, and weights have other ranges, so they are converted
 //! where the group is one of v2.
 
+mod block_io;
+mod cpu;
+mod devices;
 mod known;
+mod memory;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,11 +21,17 @@ use plumbing::{Fault, narrate};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use crate::device_rules::{Access, Devices, Kind, Rule};
+use crate::device_rules::Devices;
 use crate::limits::{Row, row_of};
-use crate::value::{Numbers, Value};
+use crate::value::Value;
 
+pub(crate) use block_io::OF_BLKIO;
+
+use block_io::BlockIo;
+use cpu::Cpu;
+use devices::{Device, devices};
 use known::KNOWN;
+use memory::Memory;
 
 /// The limits of a bundle.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -60,72 +70,9 @@ struct Resources {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Memory {
-    limit: i64,
-    swap: i64,
-    reservation: i64,
-    kernel: i64,
-    #[serde(rename = "kernelTCP")]
-    kernel_tcp: i64,
-    swappiness: Option<u64>,
-    #[serde(rename = "disableOOMKiller")]
-    disable_oom_killer: bool,
-    // Groups always include those below them, and a new one has no usage to check.
-    #[serde(rename = "useHierarchy")]
-    _use_hierarchy: Option<bool>,
-    #[serde(rename = "checkBeforeUpdate")]
-    _check_before_update: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Cpu {
-    shares: u64,
-    quota: i64,
-    period: u64,
-    burst: u64,
-    realtime_runtime: i64,
-    realtime_period: u64,
-    cpus: String,
-    mems: String,
-    idle: i64,
-}
-
-#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Pids {
     limit: i64,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct BlockIo {
-    weight: u16,
-    leaf_weight: u16,
-    weight_device: Vec<WeightDevice>,
-    throttle_read_bps_device: Vec<Throttle>,
-    throttle_write_bps_device: Vec<Throttle>,
-    #[serde(rename = "throttleReadIOPSDevice")]
-    throttle_read_iops_device: Vec<Throttle>,
-    #[serde(rename = "throttleWriteIOPSDevice")]
-    throttle_write_iops_device: Vec<Throttle>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct WeightDevice {
-    major: u32,
-    minor: u32,
-    weight: u16,
-    leaf_weight: u16,
-}
-
-#[derive(Debug, Deserialize)]
-struct Throttle {
-    major: u32,
-    minor: u32,
-    rate: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -154,16 +101,6 @@ struct Priority {
 struct Rdma {
     hca_handles: Option<u64>,
     hca_objects: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Device {
-    allow: bool,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    major: Option<i64>,
-    minor: Option<i64>,
-    access: Option<String>,
 }
 
 /// Reads the limits of a bundle: its directory, or its `config.json`.
@@ -260,149 +197,16 @@ impl Resources {
     }
 }
 
-impl Memory {
-    fn add(&self, found: &mut OfBundle) -> Result<(), String> {
-        for (member, number) in [("kernel", self.kernel), ("kernelTCP", self.kernel_tcp)] {
-            if number > 0 {
-                return Err(format!("memory.{member}: kernels no longer have this limit"));
-            }
-        }
-        found.set_limit("memory", self.limit);
-        match (limit(self.limit), limit(self.swap)) {
-            (_, None) => {}
-            (_, Some(Limit::Max)) => found.set("swap", Value::Limit(Limit::Max)),
-            // In the specification, swap is the sum of both.
-            (Some(Limit::Amount(memory)), Some(Limit::Amount(sum))) if sum >= memory => {
-                found.set("swap", Value::Limit(Limit::Amount(sum - memory)));
-            }
-            (_, Some(Limit::Amount(sum))) => {
-                return Err(format!(
-                    "memory.swap: {sum} is the sum of memory and swap, and must not be below memory.limit"
-                ));
-            }
-        }
-        found.set_limit("memory-low", self.reservation);
-        if let Some(swappiness) = self.swappiness {
-            found.write("memory.swappiness", swappiness.to_string());
-        }
-        if self.disable_oom_killer {
-            found.write("memory.oom_control", "1");
-        }
-        Ok(())
-    }
-}
-
-impl Cpu {
-    fn add(&self, found: &mut OfBundle) -> Result<(), String> {
-        const PERIOD: u64 = 100_000;
-        let period = if self.period == 0 { PERIOD } else { self.period };
-        match (limit(self.quota), self.period) {
-            (None, 0) => {}
-            (quota, _) => found.set("cpus", Value::Quota(quota.unwrap_or(Limit::Max), period)),
-        }
-        if self.burst > 0 {
-            let burst = i64::try_from(self.burst).map_err(|_| "cpu.burst: it is too large")?;
-            found.set("cpu-max-burst", Value::Number(burst));
-        }
-        match (self.idle, self.shares) {
-            // An idle group has no weight.
-            (1, _) => found.set("cpu-idle", Value::Number(1)),
-            (_, 0) => {}
-            (_, shares) => found.set("cpu-weight", Value::Shares(shares)),
-        }
-        for (option, list) in [("cpuset-cpus", &self.cpus), ("cpuset-mems", &self.mems)] {
-            if list.is_empty() {
-                continue;
-            }
-            if Numbers::parse(list).is_none() {
-                return Err(format!("cpu: {list:?} is no list such as 0-3,8"));
-            }
-            found.set(option, Value::Text(list.clone()));
-        }
-        if self.realtime_period > 0 {
-            found.write("cpu.rt_period_us", self.realtime_period.to_string());
-        }
-        if self.realtime_runtime > 0 {
-            found.write("cpu.rt_runtime_us", self.realtime_runtime.to_string());
-        }
-        Ok(())
-    }
-}
-
-impl BlockIo {
-    fn add(&self, found: &mut OfBundle) -> Result<(), String> {
-        if self.leaf_weight > 0 || self.weight_device.iter().any(|device| device.leaf_weight > 0) {
-            return Err("blockIO.leafWeight: kernels no longer have this weight".to_owned());
-        }
-        let own = (self.weight > 0).then(|| ("default".to_owned(), self.weight));
-        let of_devices = self.weight_device.iter().filter(|device| device.weight > 0);
-        let of_devices = of_devices.map(|device| (format!("{}:{}", device.major, device.minor), device.weight));
-        for (object, weight) in own.into_iter().chain(of_devices) {
-            if !(10..=1000).contains(&weight) {
-                return Err(format!("blockIO: the weight {weight} is not from 10 to 1000"));
-            }
-            found.set("io-weight", of(&object, &[(OF_BLKIO, Limit::Amount(weight.into()))]));
-        }
-        for (key, throttles) in [
-            ("rbps", &self.throttle_read_bps_device),
-            ("wbps", &self.throttle_write_bps_device),
-            ("riops", &self.throttle_read_iops_device),
-            ("wiops", &self.throttle_write_iops_device),
-        ] {
-            for Throttle { major, minor, rate } in throttles.iter().filter(|throttle| throttle.rate > 0) {
-                found.set("io-max", of(&format!("{major}:{minor}"), &[(key, Limit::Amount(*rate))]));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The key of a weight from 10 to 1000, as v1 has it.
-pub(crate) const OF_BLKIO: &str = "blkio";
-
 fn of(object: &str, numbers: &[(&str, Limit)]) -> Value {
     let numbers = numbers.iter().map(|(key, limit)| ((*key).to_owned(), *limit)).collect();
     Value::Of { object: object.to_owned(), numbers }
-}
-
-/// Reads the list, in which the last entry that matches decides. After it, the devices are allowed without which hardly a
-/// program runs, as other runtimes do.
-fn devices(list: &[Device]) -> Result<Devices, String> {
-    let mut devices = Devices::all();
-    for (number, Device { allow, kind, major, minor, access }) in list.iter().enumerate() {
-        let wrong = |what: &str| format!("devices[{number}]: {what}");
-        let of_number = |text: Option<i64>| match text {
-            None | Some(-1) => Ok(None),
-            Some(text) => u32::try_from(text).map(Some).map_err(|_| wrong("a number is negative")),
-        };
-        let (major, minor) = (of_number(*major)?, of_number(*minor)?);
-        let access = match access.as_deref() {
-            None | Some("") => Access::ALL,
-            Some(text) => Access::parse(text).ok_or_else(|| wrong("its access is none of r, w and m"))?,
-        };
-        let kinds: &[Kind] = match kind.as_deref() {
-            None | Some("" | "a") => &[Kind::Block, Kind::Character],
-            Some("b") => &[Kind::Block],
-            Some("c" | "u") => &[Kind::Character],
-            Some(other) => return Err(wrong(&format!("{other:?} is no type of a device"))),
-        };
-        if kinds.len() == 2 && major.is_none() && minor.is_none() && access == Access::ALL {
-            devices = if *allow { Devices::all() } else { Devices::none() };
-            continue;
-        }
-        kinds.iter().for_each(|kind| devices.push(Rule { allow: *allow, kind: *kind, major, minor, access }));
-    }
-    if !devices.allows_all() {
-        devices.push_usual();
-    }
-    Ok(devices)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(resources: &str) -> Result<OfBundle, String> {
+    pub(super) fn parsed(resources: &str) -> Result<OfBundle, String> {
         let text = format!(r#"{{"ociVersion":"1.0.2","linux":{{"resources":{resources}}}}}"#);
         parse(text.as_bytes()).map(|(found, _)| found)
     }
@@ -500,17 +304,5 @@ mod tests {
             let error = parsed(resources).unwrap_err();
             assert!(error.contains(member), "{resources}: {error}");
         }
-    }
-
-    #[test]
-    fn a_list_of_devices_begins_anywhere_and_ends_with_the_usual_ones() {
-        let list = r#"{"devices":[{"allow":true,"type":"c","major":9,"minor":9},{"allow":false,"access":"rwm"},
-                       {"allow":true,"type":"c","major":10,"minor":229,"access":"rw"}]}"#;
-        let mut expected = Devices::none();
-        let access = Access::parse("rw").unwrap();
-        expected.push(Rule { allow: true, kind: Kind::Character, major: Some(10), minor: Some(229), access });
-        expected.push_usual();
-        assert_eq!(parsed(list).unwrap().devices, Some(expected));
-        assert!(parsed(r#"{"devices":[{"allow":true}]}"#).unwrap().devices.is_some_and(|it| it.allows_all()));
     }
 }

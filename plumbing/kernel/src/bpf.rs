@@ -24,48 +24,75 @@ pub struct Instruction {
     pub immediate: i32,
 }
 
-/// Loads a program that an iterator of the kernel calls for each object; `BPF_PROG_LOAD`. `iterator` is the id of the
-/// iterator's function in the kernel's type information.
-pub fn load_iterator_program(program: &[Instruction], license: &CStr, iterator: u32) -> Result<OwnedFd, Errno> {
-    #[repr(C)]
-    #[derive(Default)]
-    struct Load {
-        prog_type: u32,
-        insn_cnt: u32,
-        insns: u64,
-        license: u64,
-        log_level: u32,
-        log_size: u32,
-        log_buf: u64,
-        kern_version: u32,
-        prog_flags: u32,
-        prog_name: [u8; 16],
-        prog_ifindex: u32,
-        expected_attach_type: u32,
-        prog_btf_fd: u32,
-        func_info_rec_size: u32,
-        func_info: u64,
-        func_info_cnt: u32,
-        line_info_rec_size: u32,
-        line_info: u64,
-        line_info_cnt: u32,
-        attach_btf_id: u32,
-    }
+/// What `BPF_PROG_LOAD` reads: all members up to the last one that this crate needs.
+#[repr(C)]
+#[derive(Default)]
+struct Load {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+    prog_name: [u8; 16],
+    prog_ifindex: u32,
+    expected_attach_type: u32,
+    prog_btf_fd: u32,
+    func_info_rec_size: u32,
+    func_info: u64,
+    func_info_cnt: u32,
+    line_info_rec_size: u32,
+    line_info: u64,
+    line_info_cnt: u32,
+    attach_btf_id: u32,
+}
+
+/// The kind of a program.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProgramKind {
+    /// A value of `enum bpf_prog_type`.
+    pub(crate) program: u32,
+    /// A value of `enum bpf_attach_type`.
+    pub(crate) attach: u32,
+    /// The id of the kernel's function in the kernel's type information, or 0.
+    pub(crate) function: u32,
+}
+
+/// Loads a program; `BPF_PROG_LOAD`. Of the name, the kernel gets at most 15 bytes.
+pub(crate) fn load(kind: ProgramKind, name: &str, license: &CStr, program: &[Instruction]) -> Result<OwnedFd, Errno> {
     const PROG_LOAD: libc::c_int = 5;
-    const TRACING: u32 = 26;
     let mut load = Load {
-        prog_type: TRACING,
+        prog_type: kind.program,
         insn_cnt: u32::try_from(program.len()).map_err(|_| Errno::E2BIG)?,
         insns: program.as_ptr().expose_provenance() as u64,
         license: license.as_ptr().expose_provenance() as u64,
-        expected_attach_type: TRACE_ITER,
-        attach_btf_id: iterator,
+        prog_name: object_name(name),
+        expected_attach_type: kind.attach,
+        attach_btf_id: kind.function,
         ..Load::default()
     };
     // SAFETY: a whole Load with its size, as many instructions as it specifies and a NUL-terminated text; without a log
     // the kernel writes nothing.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw mut load, size_of::<Load>()) };
     Errno::result(answer).map(|fd| adopt(fd as RawFd))
+}
+
+/// Returns the name of a program or map as the kernel takes it.
+pub(crate) fn object_name(name: &str) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let length = name.len().min(15);
+    bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
+    bytes
+}
+
+/// Loads a program that an iterator of the kernel calls for each object. `iterator` is the id of the iterator's function in
+/// the kernel's type information.
+pub fn load_iterator_program(program: &[Instruction], license: &CStr, iterator: u32) -> Result<OwnedFd, Errno> {
+    const TRACING: u32 = 26;
+    load(ProgramKind { program: TRACING, attach: TRACE_ITER, function: iterator }, "", license, program)
 }
 
 /// Attaches such a program to the tasks of the machine: those of the process behind this pidfd, or all;

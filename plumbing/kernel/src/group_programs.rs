@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 
 use crate::adopt;
-use crate::bpf::Instruction;
+use crate::bpf::{Instruction, ProgramKind, load, object_name};
 
 /// What a program decides about; `enum bpf_attach_type`, with its `enum bpf_prog_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,46 +70,10 @@ impl Hook {
     ];
 }
 
-/// Loads a program for a hook; `BPF_PROG_LOAD`. `name` has at most 15 letters, digits and underscores.
+/// Loads a program for a hook. `name` has at most 15 letters, digits and underscores.
 pub fn load_group_program(hook: Hook, name: &str, license: &CStr, program: &[Instruction]) -> Result<OwnedFd, Errno> {
-    /// The parts of the structure that this needs, and the rest of it.
-    #[repr(C)]
-    struct Load {
-        prog_type: u32,
-        insn_cnt: u32,
-        insns: u64,
-        license: u64,
-        log_level: u32,
-        log_size: u32,
-        log_buf: u64,
-        kern_version: u32,
-        prog_flags: u32,
-        prog_name: [u8; 16],
-        prog_ifindex: u32,
-        expected_attach_type: u32,
-    }
-    const PROG_LOAD: libc::c_int = 5;
-    let mut prog_name = [0; 16];
-    let length = name.len().min(15);
-    prog_name[..length].copy_from_slice(&name.as_bytes()[..length]);
-    let mut load = Load {
-        prog_type: hook.prog_type,
-        insn_cnt: u32::try_from(program.len()).map_err(|_| Errno::E2BIG)?,
-        insns: program.as_ptr().expose_provenance() as u64,
-        license: license.as_ptr().expose_provenance() as u64,
-        log_level: 0,
-        log_size: 0,
-        log_buf: 0,
-        kern_version: 0,
-        prog_flags: 0,
-        prog_name,
-        prog_ifindex: 0,
-        expected_attach_type: hook.attach_type,
-    };
-    // SAFETY: a whole Load with its size, as many instructions as it specifies and a NUL-terminated text; without a log
-    // the kernel writes nothing.
-    let answer = unsafe { libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw mut load, size_of::<Load>()) };
-    Errno::result(answer).map(|fd| adopt(fd as RawFd))
+    let kind = ProgramKind { program: hook.prog_type, attach: hook.attach_type, function: 0 };
+    load(kind, name, license, program)
 }
 
 #[repr(C)]
@@ -222,7 +186,32 @@ pub fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {
     open_by_id(13, id)
 }
 
-/// Returns the name of a program, and the id of its first map; `BPF_OBJ_GET_INFO_BY_FD`.
+/// Reads what the kernel knows about a program or a map; `BPF_OBJ_GET_INFO_BY_FD`.
+///
+/// # Safety
+///
+/// `Info` must be the beginning of the kernel's structure for this object, valid with any content, and its addresses must
+/// lead to as much memory as its lengths say.
+unsafe fn object_info<Info>(object: impl AsFd, info: &mut Info) -> Result<(), Errno> {
+    #[repr(C)]
+    struct Request {
+        bpf_fd: u32,
+        info_len: u32,
+        info: u64,
+    }
+    const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+    let mut request = Request {
+        bpf_fd: object.as_fd().as_raw_fd().cast_unsigned(),
+        info_len: size_of::<Info>() as u32,
+        info: std::ptr::from_mut(info).expose_provenance() as u64,
+    };
+    // SAFETY: a whole Request with its size, which leads to a whole Info with its size, into which the kernel writes; the
+    // caller answers for what that one leads to.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET_INFO_BY_FD, &raw mut request, size_of::<Request>()) };
+    Errno::result(answer).map(drop)
+}
+
+/// Returns the name of a program, and the id of its first map.
 pub fn program_info(program: impl AsFd) -> Result<(String, Option<u32>), Errno> {
     #[repr(C)]
     #[derive(Default)]
@@ -240,25 +229,12 @@ pub fn program_info(program: impl AsFd) -> Result<(String, Option<u32>), Errno> 
         map_ids: u64,
         name: [u8; 16],
     }
-    #[repr(C)]
-    struct Info {
-        bpf_fd: u32,
-        info_len: u32,
-        info: u64,
-    }
-    const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
     let mut map = 0_u32;
     let map_ids = std::ptr::from_mut(&mut map).expose_provenance() as u64;
     let mut found = Program { nr_map_ids: 1, map_ids, ..Program::default() };
-    let mut info = Info {
-        bpf_fd: program.as_fd().as_raw_fd().cast_unsigned(),
-        info_len: size_of::<Program>() as u32,
-        info: std::ptr::from_mut(&mut found).expose_provenance() as u64,
-    };
-    // SAFETY: a whole Info with its size, which leads to a whole Program with its size, which leads to one number; the
-    // kernel writes into both, and no instructions, because their lengths are 0.
-    let answer = unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET_INFO_BY_FD, &raw mut info, size_of::<Info>()) };
-    Errno::result(answer)?;
+    // SAFETY: the beginning of the kernel's structure. It leads to one number, and to no instructions, because their lengths
+    // are 0.
+    unsafe { object_info(program, &mut found)? };
     let name: Vec<u8> = found.name.into_iter().take_while(|byte| *byte != 0).collect();
     Ok((String::from_utf8_lossy(&name).into_owned(), (found.nr_map_ids > 0).then_some(map)))
 }
@@ -278,9 +254,6 @@ pub fn make_numbers_map<const COUNT: usize>(name: &str) -> Result<OwnedFd, Errno
     }
     const MAP_CREATE: libc::c_int = 0;
     const ARRAY: u32 = 2;
-    let mut map_name = [0; 16];
-    let length = name.len().min(15);
-    map_name[..length].copy_from_slice(&name.as_bytes()[..length]);
     let mut create = Create {
         map_type: ARRAY,
         key_size: 4,
@@ -289,7 +262,7 @@ pub fn make_numbers_map<const COUNT: usize>(name: &str) -> Result<OwnedFd, Errno
         map_flags: 0,
         inner_map_fd: 0,
         numa_node: 0,
-        map_name,
+        map_name: object_name(name),
     };
     // SAFETY: a whole Create with its size; the kernel only reads it.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, MAP_CREATE, &raw mut create, size_of::<Create>()) };
@@ -340,23 +313,10 @@ fn value_size(map: impl AsFd) -> Result<usize, Errno> {
         value_size: u32,
         max_entries: u32,
     }
-    #[repr(C)]
-    struct Info {
-        bpf_fd: u32,
-        info_len: u32,
-        info: u64,
-    }
-    const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
     const ARRAY: u32 = 2;
     let mut found = Map::default();
-    let mut info = Info {
-        bpf_fd: map.as_fd().as_raw_fd().cast_unsigned(),
-        info_len: size_of::<Map>() as u32,
-        info: std::ptr::from_mut(&mut found).expose_provenance() as u64,
-    };
-    // SAFETY: a whole Info with its size, which leads to a whole Map with its size, into which the kernel writes.
-    let answer = unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET_INFO_BY_FD, &raw mut info, size_of::<Info>()) };
-    Errno::result(answer)?;
+    // SAFETY: the beginning of the kernel's structure, numbers only.
+    unsafe { object_info(map, &mut found)? };
     if found.kind != ARRAY || found.key_size != 4 {
         return Err(Errno::EINVAL);
     }

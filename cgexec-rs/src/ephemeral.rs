@@ -64,7 +64,7 @@ struct Groups(Vec<Made>);
 impl Kept for Groups {
     /// Removes groups that earlier runs left in the same parents because their guardians were killed.
     fn settle(&self) {
-        self.0.iter().for_each(|made| leftovers::sweep(&made.parent));
+        self.0.iter().for_each(|made| leftovers::sweep(&made.parent, &made.name));
     }
 
     fn remove(self) -> Result<(), Fault> {

@@ -42,11 +42,11 @@ struct Kept {
     why: String,
 }
 
-/// Removes the groups that are left in `parent`. Faults are not reported, because the guardian has no stderr; the next
+/// Removes the groups that are left in `parent`, where this run has made `own`. Faults are not reported, because the guardian has no stderr; the next
 /// run tries again, and `--gc` reports them.
-pub(crate) fn sweep(parent: &Group) {
+pub(crate) fn sweep(parent: &Group, own: &OsStr) {
     let Ok(names) = directories(parent) else { return };
-    for name in names.iter().filter(|name| mark::is_name(name)).take(SWEPT) {
+    for name in names.iter().filter(|name| mark::is_name(name) && *name != own).take(SWEPT) {
         if let Some(group) = left(parent, name)
             && matches!(any_member(&group, None), Ok(None))
         {

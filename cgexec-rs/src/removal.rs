@@ -28,6 +28,9 @@ const BUSY: u32 = 100;
 /// The longest pause between two checks.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// The reason for the removal of a group.
+const UNUSED: &str = "no process is in the group any more";
+
 /// A group directory that we made, with its parent.
 #[derive(Debug)]
 pub(crate) struct Made {
@@ -46,18 +49,21 @@ fn remove_one(made: &Made) -> Result<(), Fault> {
         return Ok(());
     }
     let mut busy = 0;
+    // Most groups are empty by now, and have none inside: the kernel refuses to remove any other.
+    let mut removed = remove_itself(&made.parent, &made.name, &made.member.group, UNUSED);
     loop {
-        let group = &made.member.group;
-        let removed = wait_empty(group).and_then(|()| remove_tree(&made.parent, &made.name, group, None));
         match removed.as_ref().err().and_then(Fault::errno) {
             // Another process has removed it already.
             Some(Errno::ENOENT | Errno::ENODEV) => return Ok(()),
-            Some(Errno::EBUSY) if busy < BUSY => {
-                busy += 1;
+            Some(Errno::EBUSY) if busy <= BUSY => {
+                // The first time, it has to be waited for; after that, its last process is still exiting.
                 std::thread::sleep(Duration::from_millis(u64::from(busy.min(50))));
+                busy += 1;
             }
             _ => return removed,
         }
+        let group = &made.member.group;
+        removed = wait_empty(group).and_then(|()| remove_tree(&made.parent, &made.name, group, None));
     }
 }
 
@@ -67,7 +73,7 @@ pub(crate) fn remove_tree(parent: &Group, name: &OsStr, group: &Group, deadline:
         Step::Down(_) => Ok(Go::On),
         Step::Up(outer, inner) => present(outer.remove(inner, "an empty group inside the group")).map(|_| Go::On),
     })?;
-    remove_itself(parent, name, group, "no process is in the group any more")
+    remove_itself(parent, name, group, UNUSED)
 }
 
 /// Removes the directory of `group`, whatever its name is by now: on v1, the owner of the parent can rename it and put

@@ -71,7 +71,7 @@ struct Isolation {
 
 /// Prints the page about a process, or its record with the member `isolation`.
 pub(crate) fn print(subject: &Subject, json: bool) -> Result<Status, Fault> {
-    let (mut record, target) = subject.open()?;
+    let (mut record, target) = subject.open(json)?;
     let isolation = Isolation::of(&record, &target)?;
     if json {
         record.set("isolation", &isolation)?;
@@ -93,7 +93,7 @@ pub(crate) fn pass_on() -> Result<Status, Fault> {
 /// Prints how two processes differ.
 pub(crate) fn compare(subjects: &[Subject; 2], json: bool) -> Result<Status, Fault> {
     let [one, other] = subjects;
-    let (one, other) = (diff::Side::of(one)?, diff::Side::of(other)?);
+    let (one, other) = (diff::Side::of(one, json)?, diff::Side::of(other, json)?);
     startup::print(&diff::comparison(&one, &other, json)?)
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use nix::errno::Errno;
 
 use crate::Status;
+use crate::process::missing_proc;
 use crate::text::on_one_line;
 
 /// One failure, as it is printed to a user.
@@ -70,6 +71,12 @@ impl Fault {
         self.remedy.as_deref()
     }
 
+    /// Returns what the user can do about it; looks up whether the mount at /proc is the cause of a missing file there.
+    pub(crate) fn remedy_now(&self) -> Option<String> {
+        let of_proc = || missing_proc::remedy(&self.message, self.errno?);
+        self.remedy.clone().or_else(of_proc)
+    }
+
     /// Returns the exit status of the process that reports this fault.
     pub fn status(&self) -> Status {
         self.status
@@ -79,8 +86,8 @@ impl Fault {
     pub fn report(&self, tool: &str) -> Status {
         if !self.is_reported {
             let mut text = format!("{tool}: {}\n", on_one_line(&self.message));
-            if let Some(remedy) = &self.remedy {
-                text.push_str(&format!("{tool}: remedy: {}\n", on_one_line(remedy)));
+            if let Some(remedy) = self.remedy_now() {
+                text.push_str(&format!("{tool}: remedy: {}\n", on_one_line(&remedy)));
             }
             write_stderr(&text);
         }

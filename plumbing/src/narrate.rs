@@ -81,7 +81,7 @@ pub fn caution(fault: Fault) -> Result<(), Fault> {
     if IS_STRICT.load(Ordering::Relaxed) {
         return Err(fault);
     }
-    match fault.remedy() {
+    match fault.remedy_now() {
         Some(remedy) => warn(format_args!("{fault}; continuing without it; remedy: {remedy}")),
         None => warn(format_args!("{fault}; continuing without it")),
     }

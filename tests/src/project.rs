@@ -14,6 +14,7 @@ pub mod older_kernels;
 pub mod own_executable;
 pub mod parsing;
 pub mod readme;
+pub mod restricted_proc;
 pub mod smoke;
 pub mod transparency;
 
@@ -34,5 +35,12 @@ pub const TOPICS: &[&[Row]] = &[
 ];
 
 /// Topics that are about argv, exit statuses and documents: another kernel changes nothing in them.
-pub const HOST_TOPICS: &[&[Row]] =
-    &[manual::ROWS, escaping::ROWS, exit_status::ROWS, parsing::ROWS, dry_run::ROWS, named_files::ROWS];
+pub const HOST_TOPICS: &[&[Row]] = &[
+    manual::ROWS,
+    escaping::ROWS,
+    exit_status::ROWS,
+    parsing::ROWS,
+    dry_run::ROWS,
+    named_files::ROWS,
+    restricted_proc::ROWS,
+];

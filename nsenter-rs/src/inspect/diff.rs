@@ -47,8 +47,8 @@ struct Difference {
 
 impl Side {
     /// Inspects one of the two.
-    pub(super) fn of(subject: &Subject) -> Result<Side, Fault> {
-        let (record, target) = subject.open()?;
+    pub(super) fn of(subject: &Subject, json: bool) -> Result<Side, Fault> {
+        let (record, target) = subject.open(json)?;
         let isolation = Isolation::of(&record, &target)?;
         let isolation = serde_json::to_value(&isolation).map_err(wrong)?;
         Ok(Side { name: name(subject, &record, &target), record: identity(&record), isolation })

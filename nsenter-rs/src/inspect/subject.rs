@@ -34,18 +34,19 @@ impl Subject {
         }
     }
 
-    /// Finds the process to inspect, with a record to which the result is added.
-    pub(super) fn open(&self) -> Result<(Record, Target), Fault> {
+    /// Finds the process to inspect, with a record to which the result is added; only JSON has the record's identity.
+    pub(super) fn open(&self, json: bool) -> Result<(Record, Target), Fault> {
+        let identity = |target: &Target| if json { target.identity() } else { target.identity_for_now() };
         let target = match self {
             Subject::Host => namespaces::host()?,
             Subject::Process(address) => address.open()?.process()?,
             Subject::Container(reference) => {
                 let container = find::container(reference)?;
-                let record = container.record()?;
+                let record = container.record_of(identity(&container.target)?)?;
                 return Ok((record, container.command().unwrap_or(container.target)));
             }
         };
-        let mut record = Record::new(None, target.identity()?)?;
+        let mut record = Record::new(None, identity(&target)?)?;
         let mut namespaces = Vec::new();
         for kind in Kind::ALL {
             // The page reports which namespaces we may not read.

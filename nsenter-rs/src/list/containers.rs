@@ -55,14 +55,14 @@ pub(crate) fn print(options: &Options) -> Result<Status, Fault> {
     containers.retain(|container| options.runtime.is_none_or(|runtime| runtime == container.runtime));
     let mut rows = Vec::new();
     for container in &containers {
-        match row(container) {
+        match row(container, options.json) {
             // The container ended meanwhile.
             Err(_) if container.target.has_ended()? => {}
             row => rows.push(row?),
         }
     }
     if options.json {
-        startup::print(&rows.iter().map(|(record, _)| record.to_line()).collect::<String>())
+        startup::print(&rows.iter().filter_map(|(record, _)| Some(record.as_ref()?.to_line())).collect::<String>())
     } else {
         startup::print(&table(rows.into_iter().map(|(_, cells)| cells)))
     }
@@ -70,7 +70,8 @@ pub(crate) fn print(options: &Options) -> Result<Status, Fault> {
 
 const HEAD: [&str; 9] = ["NAME", "RUNTIME", "PID", "IMAGE", "OWN", "SHARED", "USERS", "CGROUP", "SINCE"];
 
-fn row(container: &Container) -> Result<(Record, [String; 9]), Fault> {
+/// Returns the record, which only JSON needs, and the cells of the table.
+fn row(container: &Container, json: bool) -> Result<(Option<Record>, [String; 9]), Fault> {
     let facts = Facts {
         started: started(&container.target),
         uid_map: id_map(container, "uid_map")?,
@@ -100,8 +101,8 @@ fn row(container: &Container) -> Result<(Record, [String; 9]), Fault> {
         or_dash(facts.cgroup.as_ref().map(Text::shown).unwrap_or_default()),
         or_dash(facts.started.clone().unwrap_or_default()),
     ];
-    let mut record = container.record()?;
-    record.set_member(&facts)?;
+    let mut record = if json { Some(container.record()?) } else { None };
+    record.as_mut().map_or(Ok(()), |record| record.set_member(&facts))?;
     Ok((record, cells))
 }
 

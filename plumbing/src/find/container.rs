@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::Fault;
-use crate::pipeline::record::{self, Namespace, Record};
+use crate::pipeline::record::{self, Init, Namespace, Record};
 use crate::process::namespace::Kind;
 use crate::process::target::{Target, own_namespace_inode};
 use crate::text::Text;
@@ -49,7 +49,12 @@ impl Container {
 
     /// Returns the record that identifies it.
     pub fn record(&self) -> Result<Record, Fault> {
-        let mut record = Record::new(Some(&self.name()), self.target.identity()?)?;
+        self.record_of(self.target.identity()?)
+    }
+
+    /// Returns a record with this identity of its first process.
+    pub fn record_of(&self, identity: Init) -> Result<Record, Fault> {
+        let mut record = Record::new(Some(&self.name()), identity)?;
         record.set_namespaces(&self.namespaces())?;
         record.set_member(&record::Container {
             runtime: self.runtime.name().to_owned(),

@@ -40,6 +40,11 @@ pub fn open(path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     openat(dir, path, flags | OFlags::CLOEXEC, Mode::empty()).map_err(|error| Errno::from_raw(error.raw_os_error()))
 }
 
+/// Opens /proc itself: the one that was kept, or the one that is visible now.
+pub(super) fn directory() -> Result<OwnedFd, Errno> {
+    open("", OFlags::PATH | OFlags::DIRECTORY)
+}
+
 /// Opens a file of /proc for reading if nothing is mounted over it or over a directory on the way to it.
 pub fn open_uncovered(path: &str) -> Result<OwnedFd, Errno> {
     let from = |error: rustix::io::Errno| Errno::from_raw(error.raw_os_error());
@@ -77,6 +82,7 @@ pub fn read_link(path: &str) -> Result<PathBuf, Errno> {
 
 fn place(path: &str) -> (BorrowedFd<'static>, String) {
     match KEPT.get() {
+        Some(kept) if path.is_empty() => (kept.as_fd(), ".".to_owned()),
         Some(kept) => (kept.as_fd(), path.to_owned()),
         None => (CWD, format!("/proc/{path}")),
     }

@@ -110,6 +110,12 @@ impl Target {
         })
     }
 
+    /// Returns the identity for a record that is never written, and so needs no boot, which a restricted /proc hides.
+    pub fn identity_for_now(&self) -> Result<Init, Fault> {
+        let (start_time, pidfd_inode) = (self.start_time()?, self.pidfd_inode()?);
+        Ok(Init { pid: self.pid, start_time, boot_id: String::new(), pidfd_inode })
+    }
+
     /// Returns when the process started, in clock ticks since boot.
     pub fn start_time(&self) -> Result<u64, Fault> {
         let stat = self.read("stat")?;

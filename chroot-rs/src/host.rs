@@ -1,8 +1,9 @@
 //! What is read from the host while its paths can still be reached: facts for the lists of mounts, names of users and groups.
 
-use plumbing::Fault;
 use plumbing::pipeline::pipe::Stage;
+use plumbing::pipeline::record::Net;
 use plumbing::process::namespace::KindSet;
+use plumbing::{Fault, narrate};
 
 use crate::accounts::Accounts;
 use crate::facts::Facts;
@@ -32,9 +33,15 @@ impl Host {
         let accounts = specification.identity().host_accounts()?;
         let cgroup = stage.record.member()?;
         let mut facts = Facts::gather(Some(&stage.target), foreign, cgroup.as_ref())?;
-        if specification.has_names() {
-            facts.resolv_conf = name_servers::choose(facts.resolv_conf, Some(&stage.target))?;
-        }
+        facts.resolv_conf = match Net::of(&stage.record)?.dns()? {
+            Some(dns) if specification.has_names() => dns.text().into_bytes(),
+            Some(_) => {
+                narrate::caution(unused())?;
+                facts.resolv_conf
+            }
+            None if specification.has_names() => name_servers::choose(facts.resolv_conf, Some(&stage.target))?,
+            None => facts.resolv_conf,
+        };
         Ok(Host { facts, accounts })
     }
 
@@ -42,4 +49,12 @@ impl Host {
     pub(crate) fn after_entering(self) -> Host {
         Host { facts: self.facts.after_entering(), ..self }
     }
+}
+
+/// The name servers of the record have no place.
+fn unused() -> Fault {
+    Fault::new(
+        "cannot give the container the name servers of its record (net.dns): a bundle has its own /etc/resolv.conf",
+    )
+    .with_remedy("use --std ROOT, or bind a file over it in the bundle")
 }

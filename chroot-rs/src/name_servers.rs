@@ -5,19 +5,22 @@
 
 use std::net::IpAddr;
 
+use plumbing::pipeline::record::CHOSEN;
 use plumbing::process::procfs;
+use plumbing::process::resolv_conf::{UPSTREAM, lines, server, servers};
 use plumbing::process::target::Target;
 use plumbing::{Fault, narrate};
 
 use crate::facts::host_file;
 
-/// The servers that systemd-resolved asks.
-const UPSTREAM: &str = "/run/systemd/resolve/resolv.conf";
-
-/// Returns the text for a container, in the network namespace of `target` or else in ours.
+/// Returns the text for a container, in the network namespace of `target` or else in ours. What `netns-rs exec --dns`
+/// wrote is kept: its servers were chosen, also those on the loopback.
 pub(crate) fn choose(own: Vec<u8>, target: Option<&Target>) -> Result<Vec<u8>, Fault> {
+    if own.starts_with(CHOSEN.as_bytes()) {
+        return Ok(own);
+    }
     let reachable = without_loopback(&own);
-    let addresses: Vec<IpAddr> = addresses(&own).collect();
+    let addresses: Vec<IpAddr> = servers(&own).collect();
     if addresses.is_empty() || addresses.iter().any(|address| !address.is_loopback()) {
         return Ok(reachable);
     }
@@ -29,7 +32,7 @@ pub(crate) fn choose(own: Vec<u8>, target: Option<&Target>) -> Result<Vec<u8>, F
         return Ok(own);
     }
     let upstream = if std::fs::symlink_metadata(UPSTREAM).is_ok() { host_file(UPSTREAM)? } else { Vec::new() };
-    if self::addresses(&upstream).any(|address| !address.is_loopback()) {
+    if servers(&upstream).any(|address| !address.is_loopback()) {
         return Ok(without_loopback(&upstream));
     }
     let listed = addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
@@ -45,24 +48,10 @@ pub(crate) fn choose(own: Vec<u8>, target: Option<&Target>) -> Result<Vec<u8>, F
 
 /// Returns the text without servers on the loopback; unchanged if there are no other servers.
 fn without_loopback(text: &[u8]) -> Vec<u8> {
-    // The last line may lack its newline. Comments are other people's text, in any encoding.
-    let lines = || text.split_inclusive(|byte| *byte == b'\n');
-    if !addresses(text).any(|address| !address.is_loopback()) {
+    if !servers(text).any(|address| !address.is_loopback()) {
         return text.to_owned();
     }
-    lines().filter(|line| !server(line).is_some_and(|address| address.is_loopback())).collect::<Vec<_>>().concat()
-}
-
-fn addresses(text: &[u8]) -> impl Iterator<Item = IpAddr> {
-    text.split_inclusive(|byte| *byte == b'\n').filter_map(server)
-}
-
-/// Returns the address of a `nameserver` line, without the interface that may follow it.
-fn server(line: &[u8]) -> Option<IpAddr> {
-    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let word =
-        if words.next() == Some(b"nameserver") { std::str::from_utf8(words.next()?).ok()? } else { return None };
-    word.split('%').next()?.parse().ok()
+    lines(text).filter(|line| !server(line).is_some_and(|address| address.is_loopback())).collect::<Vec<_>>().concat()
 }
 
 /// Reports whether a table of UDP sockets has one that is bound to the address, or to port 53 of all addresses;
@@ -121,7 +110,7 @@ mod tests {
         fn any_text_keeps_a_server_that_it_has(text in prop::collection::vec(any::<u8>(), 0..60)) {
             let whole = [&b"nameserver 192.0.2.1\n"[..], &text].concat();
             prop_assert!(without_loopback(&whole).starts_with(b"nameserver 192.0.2.1\n"));
-            prop_assert!(addresses(&whole).count() >= 1);
+            prop_assert!(servers(&whole).count() >= 1);
         }
     }
 }

@@ -19,6 +19,13 @@ const DIRECTORY: &str = "/etc/netns";
 
 /// Makes the mounts, for this process and its children.
 pub fn mount_all(name: &Name) -> Result<(), Fault> {
+    own_mounts()?;
+    fresh_sys()?;
+    bind_files(name)
+}
+
+/// Moves this process into a mount namespace, in which it can mount without changing the host's.
+pub fn own_mounts() -> Result<(), Fault> {
     call(
         "make a mount namespace",
         "unshare(CLONE_NEWNS)",
@@ -35,9 +42,7 @@ pub fn mount_all(name: &Name) -> Result<(), Fault> {
         MsFlags::MS_REC | MsFlags::MS_SLAVE,
         "MS_REC|MS_SLAVE",
         why,
-    )?;
-    fresh_sys()?;
-    bind_files(name)
+    )
 }
 
 /// The old /sys shows the interfaces of the namespace in which it was mounted.

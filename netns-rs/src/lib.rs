@@ -25,6 +25,7 @@ mod mark;
 mod message;
 mod monitor;
 mod name;
+mod name_servers;
 mod namespace;
 mod nat;
 mod neighbor;

@@ -98,7 +98,8 @@ fn bits(ip: IpAddr) -> u128 {
     }
 }
 
-fn require_usable(ip: IpAddr) -> Result<(), String> {
+/// Refuses what cannot be the address of a host on a link.
+pub fn require_usable(ip: IpAddr) -> Result<(), String> {
     let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     if ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() || is_broadcast {
         return Err(format!("{ip} cannot be a host's address: it is unspecified, loopback, multicast or broadcast"));

@@ -8,8 +8,10 @@ use clap::{Args, Parser, Subcommand};
 use plumbing::command_line::manual::after_help;
 use plumbing::command_line::options::{Narration, of_os};
 use plumbing::command_line::ordinary::{self, Choice, Ordinary};
+use plumbing::pipeline::record::Domain;
 
 use crate::name::Name;
+use crate::name_servers::Server;
 use crate::network::{self, Route, Wanted};
 use crate::publish::Published;
 use crate::rate::Rate;
@@ -127,6 +129,12 @@ pub(crate) struct Wiring {
     /// Masquerade: packets that leave the host get the host's address as their source
     #[arg(long, requires = "bridge")]
     pub(crate) nat: bool,
+    /// Name server for the command's /etc/resolv.conf; host: those of the host (up to three; with --new or --pipe)
+    #[arg(long, value_name = "ADDRESS|host", value_parser = Server::parse)]
+    pub(crate) dns: Vec<Server>,
+    /// Domain in which names without dots are looked up (repeatable)
+    #[arg(long, value_name = "DOMAIN", value_parser = Domain::parse, requires = "dns")]
+    pub(crate) dns_search: Vec<Domain>,
     /// Publish a port of the container on the host: 8080:80, 127.0.0.1:8080:80 or 53:53/udp (needs --nat; repeatable)
     #[arg(long, value_name = "PORTS", value_parser = Published::parse, requires = "nat")]
     pub(crate) publish: Vec<Published>,

@@ -25,7 +25,9 @@ use crate::netlink::Netlink;
 use crate::options::Options;
 use crate::subject::{Opened, Subject};
 use crate::wiring::Sides;
-use crate::{directory, disconnect, etc, ip_netns, listing, monitor, namespace, nsid, print, request, show, wiring};
+use crate::{
+    directory, disconnect, etc, ip_netns, listing, monitor, name_servers, namespace, nsid, print, request, show, wiring,
+};
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ pub struct Plan {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Become the command in a new network namespace.
-    RunInNew { connection: Option<Connection>, command: Vec<OsString> },
+    RunInNew { connection: Option<Connection>, dns: Option<name_servers::Wanted>, command: Vec<OsString> },
     /// Become the command in a named one.
     RunIn { name: Name, etc: bool, command: Vec<OsString> },
     /// Run the command in each named one.
@@ -66,7 +68,7 @@ pub(crate) enum Action {
     /// List the ids.
     ListIds { target: Option<i32>, id: Option<i32>, json: bool },
     /// Connect the container of a record.
-    Connect { connection: Connection, keep_on_error: bool },
+    Connect { connection: Connection, dns: Option<name_servers::Wanted>, keep_on_error: bool },
     /// Connect a network namespace, until it or the process ends, or until it is disconnected.
     ConnectNamespace { subject: Subject, connection: Connection },
     /// Remove such a connection.
@@ -98,7 +100,7 @@ impl Plan {
             namespace::enter(namespace.as_fd(), &whose, "the work is done there")?;
         }
         match &self.action {
-            Action::RunInNew { connection, command } => run_in_new(connection.as_ref(), command),
+            Action::RunInNew { connection, dns, command } => run_in_new(connection.as_ref(), dns.as_ref(), command),
             Action::RunIn { name, etc, command } => run_in(name, *etc, command),
             Action::RunInAll { etc, command } => run_in_all(*etc, command),
             Action::Add(name) => directory::add(name).map(|()| Status::SUCCESS),
@@ -111,8 +113,8 @@ impl Plan {
             Action::Monitor { json } => monitor::run(*json),
             Action::List { json } => print::names(&listing::names()?, *json),
             Action::ListIds { target, id, json } => print::ids(&listing::ids(*target, *id)?, *json),
-            Action::Connect { connection, keep_on_error } => {
-                pipe::filter(*keep_on_error, |stage| connect(stage, connection))
+            Action::Connect { connection, dns, keep_on_error } => {
+                pipe::filter(*keep_on_error, |stage| connect(stage, connection, dns.as_ref()))
             }
             Action::ConnectNamespace { subject, connection } => connect_namespace(subject, connection),
             Action::Disconnect { subject, interface } => disconnect::run(subject, interface).map(|()| Status::SUCCESS),
@@ -159,7 +161,13 @@ fn set_id(name: &Name, id: Option<i32>) -> Result<Status, Fault> {
 
 /// The namespace is made first: its loopback is ours alone. The objects outside are made by a guardian, which works in
 /// the namespace that we came from.
-fn run_in_new(connection: Option<&Connection>, command: &[OsString]) -> Result<Status, Fault> {
+fn run_in_new(
+    connection: Option<&Connection>,
+    dns: Option<&name_servers::Wanted>,
+    command: &[OsString],
+) -> Result<Status, Fault> {
+    // Read before anything is made.
+    let dns = dns.map(name_servers::Wanted::resolve).transpose()?;
     let host = namespace::own()?;
     namespace::make()?;
     let inside = Netlink::route()?;
@@ -173,13 +181,18 @@ fn run_in_new(connection: Option<&Connection>, command: &[OsString]) -> Result<S
         let sides = Sides { host: host.as_fd(), container: container.as_fd(), inside: &inside, are_we_inside: true };
         wiring::connect(connection, &sides, pid.as_raw_nonzero().get(), ourselves.as_fd())?;
     }
+    // After the guardian began, which stays in the host's mount namespace.
+    dns.as_ref().map_or(Ok(()), name_servers::mount_file)?;
     chain::exec(command)
 }
 
 /// The record is read completely first: after something is made, only the kernel may cause a failure.
-fn connect(stage: &mut Stage, connection: &Connection) -> Result<(), Fault> {
+fn connect(stage: &mut Stage, connection: &Connection, dns: Option<&name_servers::Wanted>) -> Result<(), Fault> {
     require_connectable(stage)?;
     let mut net = Net::of(&stage.record)?;
+    if let Some(dns) = dns {
+        name_servers::record(&mut net, &dns.resolve()?, stage.record.has("root"))?;
+    }
     let target = &stage.target;
     let host = namespace::own()?;
     let container = namespace::of(target)?;

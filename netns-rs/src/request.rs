@@ -5,6 +5,7 @@ use plumbing::Fault;
 use crate::connection::Connection;
 use crate::mark::INTERFACE;
 use crate::name::Name;
+use crate::name_servers;
 use crate::network::Wanted;
 use crate::options::{Connect, Delete, Disconnect, Exec, ListId, Options, Show, Verb, Wiring, number};
 use crate::plan::{Action, Plan};
@@ -35,15 +36,18 @@ pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
 }
 
 fn run(exec: Exec) -> Result<Action, Fault> {
-    let connection = connection(exec.wiring)?;
+    let (connection, dns) = wiring(exec.wiring)?;
     let mut words = exec.words.into_iter();
     if exec.new {
         let command: Vec<_> = words.collect();
         require_command(&command)?;
-        return Ok(Action::RunInNew { connection, command });
+        return Ok(Action::RunInNew { connection, dns, command });
     }
     if connection.is_some() {
         return Err(Fault::usage("--bridge connects a new namespace, so it needs --new"));
+    }
+    if dns.is_some() {
+        return Err(Fault::usage("--dns needs --new; for a name: --etc, and a file /etc/netns/NAME/resolv.conf"));
     }
     if exec.all {
         let command: Vec<_> = words.collect();
@@ -66,11 +70,14 @@ fn require_command(command: &[std::ffi::OsString]) -> Result<(), Fault> {
 }
 
 fn connect(options: Connect) -> Result<Action, Fault> {
-    let connection =
-        connection(options.wiring)?.ok_or_else(|| Fault::usage("connect needs --bridge, the bridge to connect to"))?;
+    let (connection, dns) = wiring(options.wiring)?;
+    let connection = connection.ok_or_else(|| Fault::usage("connect needs --bridge, the bridge to connect to"))?;
     match options.subject {
+        Some(_) if dns.is_some() => {
+            Err(Fault::usage("--dns needs exec --new or --pipe: the files of running commands are not changed"))
+        }
         Some(subject) => Ok(Action::ConnectNamespace { subject, connection }),
-        None if options.pipe => Ok(Action::Connect { connection, keep_on_error: options.keep_on_error }),
+        None if options.pipe => Ok(Action::Connect { connection, dns, keep_on_error: options.keep_on_error }),
         None => Err(Fault::usage("connect needs --pipe, or a network namespace: a name, pid:N or a path")),
     }
 }
@@ -98,6 +105,11 @@ fn list_id(options: ListId) -> Result<Action, Fault> {
         *place = Some(number(text).map_err(|valid| Fault::usage(format!("list-id {word} '{text}': {valid}")))?);
     }
     Ok(Action::ListIds { target, id, json: options.json })
+}
+
+fn wiring(mut wiring: Wiring) -> Result<(Option<Connection>, Option<name_servers::Wanted>), Fault> {
+    let (dns, search) = (std::mem::take(&mut wiring.dns), std::mem::take(&mut wiring.dns_search));
+    Ok((connection(wiring)?, name_servers::Wanted::of(dns, search)?))
 }
 
 fn connection(wiring: Wiring) -> Result<Option<Connection>, Fault> {

@@ -13,6 +13,7 @@ mod enter;
 pub(crate) use plumbing::find;
 mod inspect;
 pub mod list;
+mod name_servers;
 mod request;
 
 pub use options::command;

@@ -29,7 +29,7 @@ use crate::enter::{
 use crate::find::{Container, OpenTarget, PidOrName, Reference};
 use crate::inspect::Subject;
 use crate::list::{Listing, containers, with_status_of_lsns};
-use crate::{find, inspect, request};
+use crate::{find, inspect, name_servers, request};
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -178,6 +178,7 @@ impl LastStage {
     }
 
     fn enter(&self, stage: &mut Stage) -> Result<Status, Fault> {
+        name_servers::require_used(&stage.record)?;
         kept_process::settle(stage)?;
         let held = example::held_of_record(stage)?;
         let process: Process = match held.kept() {

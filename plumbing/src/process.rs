@@ -18,6 +18,7 @@ pub mod mountinfo;
 pub mod namespace;
 pub mod nsid;
 pub mod procfs;
+pub mod resolv_conf;
 pub mod sealed;
 pub mod session;
 pub mod socket_message;

@@ -7,6 +7,7 @@ pub mod disconnect;
 pub mod fence;
 pub mod ip_netns;
 pub mod isolation;
+pub mod name_servers;
 pub mod publish;
 pub mod rate;
 pub mod stopped;
@@ -22,6 +23,7 @@ pub const TOPICS: &[&[Row]] = &[
     ip_netns::ROWS,
     publish::ROWS,
     connect::ROWS,
+    name_servers::ROWS,
     disconnect::ROWS,
     rate::ROWS,
     stopped::ROWS,

@@ -21,7 +21,7 @@ fn words(line: &str) -> Vec<OsString> {
 
 #[test]
 fn the_command_keeps_its_own_words() {
-    let expected = Action::RunInNew { connection: None, command: words("sh -c true --new -- x") };
+    let expected = Action::RunInNew { connection: None, dns: None, command: words("sh -c true --new -- x") };
     assert_eq!(action("exec --new -- sh -c true --new -- x"), Ok(expected));
     let name = Name::parse("web".as_ref()).unwrap();
     let expected = Action::RunIn { name, etc: false, command: words("ip -j link") };

@@ -6,6 +6,7 @@
 
 mod cgroup;
 mod container;
+mod dns;
 #[cfg(test)]
 mod documented;
 mod net;
@@ -14,6 +15,7 @@ mod root;
 
 pub use cgroup::{Cgroup, Cpu, Memory, Pids, Usage};
 pub use container::{Container, Facts};
+pub use dns::{CHOSEN, Dns, Domain, MOST_SERVERS};
 pub use net::{Interface, Net, Network};
 pub use process::{FiveSets, IoPriority, Landlock, LandlockRule, Process, ResourceLimit, Scheduler};
 pub use root::{Mount, Root};
@@ -107,6 +109,11 @@ impl Record {
         record.get::<Text>("name")?;
         record.namespaces()?;
         Ok(record)
+    }
+
+    /// Returns whether it has a member of this name that is not null.
+    pub fn has(&self, key: &str) -> bool {
+        self.members.get(key).is_some_and(|member| !member.is_null())
     }
 
     /// Returns the identity of the container's first process.

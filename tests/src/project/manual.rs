@@ -57,6 +57,7 @@ const PAGES: &[Page] = &[
         manual: &netns_rs::manual::MANUAL,
         more: &[
             "netns-rs show . >/dev/null",
+            "netns-rs exec --new --dns 192.0.2.1 -- true",
             "netns-rs add page; netns-rs exec --etc page true; netns-rs -all exec true >/dev/null; netns-rs delete page",
         ],
     },

@@ -70,6 +70,8 @@ fn full() -> Record {
     record.set_member(&Network { interfaces: vec![interface()], gateway: "::1".parse().ok() }).unwrap();
     let mut net = Net::of(&record).unwrap();
     net.add(&interface(), true).unwrap();
+    let search = vec![Domain::parse("lab").unwrap()];
+    net.set_dns(&Dns { servers: vec!["192.0.2.1".parse().unwrap()], search }).unwrap();
     net.write(&mut record).unwrap();
     record.set_member(&root()).unwrap();
     record.set_member(&process()).unwrap();

@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Member, Record};
-use crate::Fault;
+use super::{Dns, Member, Record};
+use crate::{Fault, json};
 
 const INTERFACES: &str = "interfaces";
 const NAT: &str = "nat";
+const DNS: &str = "dns";
 
 /// The network in a namespace, as it was found.
 #[derive(Debug, Serialize)]
@@ -81,6 +82,21 @@ impl Net {
         }
         self.0.insert(NAT.to_owned(), nat.into());
         Ok(())
+    }
+
+    /// Sets the name servers.
+    pub fn set_dns(&mut self, dns: &Dns) -> Result<(), Fault> {
+        let dns = serde_json::to_value(dns).map_err(|error| Fault::new(format!("cannot write a record: {error}")))?;
+        self.0.insert(DNS.to_owned(), dns);
+        Ok(())
+    }
+
+    /// Returns the name servers that a stage chose; an error if they could not be written to a resolv.conf.
+    pub fn dns(&self) -> Result<Option<Dns>, Fault> {
+        let Some(dns) = self.0.get(DNS) else { return Ok(None) };
+        json::of_value(dns)
+            .map(Some)
+            .map_err(|error| Fault::new(format!("cannot use the record: its member net.dns: {error}")))
     }
 
     /// Writes the member into the record.

@@ -255,6 +255,23 @@ pub const NETNS: &[Run] = &[
         0,
         &["setns", "execve"],
     ),
+    run(
+        "$TRACE netns-rs exec --explain --new --dns 192.0.2.1 -- true",
+        0,
+        &[
+            "unshare",
+            "sendto",
+            "unshare",
+            "mount",
+            "mount",
+            "openat",
+            "fchmod",
+            "open_tree",
+            "umount2",
+            "move_mount",
+            "execve",
+        ],
+    ),
     run("netns-rs add explain && $TRACE netns-rs --explain delete explain", 0, &["umount2", "unlinkat"]),
     run(
         "netns-rs add explain; $TRACE netns-rs --explain set explain auto; s=$?; netns-rs delete explain; exit $s",

@@ -37,6 +37,7 @@ mod name_servers;
 mod oci;
 mod options;
 mod overlay;
+mod overlay_refusal;
 mod parameters;
 mod peers;
 mod pivot_root;

@@ -17,7 +17,7 @@ use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::entry::{Attributes, Filesystem, shown};
-use crate::{mount_api, refusal};
+use crate::{mount_api, overlay_refusal, refusal};
 
 const GOAL: &str = "make the root from its layers";
 
@@ -37,7 +37,9 @@ pub(crate) fn make(lower: &[PathBuf], upper: Option<&Path>, attributes: Attribut
     let work = make_directory(&top, "work", "overlayfs prepares changes in it")?;
     let before = enter(top.as_fd())?;
     let changes = [("upperdir", upper_layer), ("workdir", work)];
-    let made = configure(&names, &layers, &changes, attributes);
+    let of_changes = changes.iter().filter_map(|(_, directory)| directory.as_ref());
+    let made = configure(&names, &layers, &changes, attributes)
+        .map_err(|fault| overlay_refusal::explain(fault, layers.iter().chain(of_changes)));
     if made.is_ok() && upper.is_none() {
         let why = "only the overlay must lead to it, no path; umount(2)";
         call(GOAL, "umount2(\".\", MNT_DETACH)", why, || unmount(".", UnmountFlags::DETACH))?;
@@ -104,10 +106,17 @@ fn configure(
     let one_by_one: Vec<_> = names.iter().map(|name| ("lowerdir+", name.clone().into_os_string())).collect();
     match configure_with(&one_by_one, changes, attributes) {
         Err(fault) if fault.errno() == Some(Errno::EINVAL) => {
-            configure_with(&[("lowerdir", in_one_string(names, layers)?)], changes, attributes)
+            let again = configure_with(&[("lowerdir", in_one_string(names, layers)?)], changes, attributes);
+            // The kernel has said what is wrong with a layer, and does so only once.
+            again.map_err(|second| if second.remedy().is_none() && says_which(&fault) { fault } else { second })
         }
         answer => answer,
     }
+}
+
+/// Reports whether the kernel named a layer as the cause, and not `lowerdir+` as a parameter that it does not know.
+fn says_which(fault: &Fault) -> bool {
+    fault.remedy().is_some_and(|remedy| !remedy.contains("lowerdir+"))
 }
 
 fn configure_with(

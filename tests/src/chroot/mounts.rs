@@ -84,6 +84,44 @@ pub const ROWS: &[Row] = &[
                     cat $S/up/upper/kept; chmod -R 700 $S/up";
         shell(world, &at, line, "").succeeds().stdout_is("top\nsame\nkept\n");
     }),
+    Row::new("an overlay that the kernel refuses is explained by the layer, and none is guessed", &[BUSYBOX, Need::UserNamespaces], |world| {
+        let script = "
+            chmod 755 $D $D/..; cp -a $ROOT $D/low; mkdir $D/low/srv/sub $D/up; chown 4000:4000 $D/up
+            why() { \"$@\" >/dev/null 2>$D/err; echo $?; sed -n \"s|$D|D|g; s/; use .*//; s/.*remedy: //p\" $D/err; }
+            user() { setpriv --reuid 4000 --regid 4000 --clear-groups unshare-rs --map-root-user --mount -- chroot-rs \"$@\" -- /bin/true; }
+            root() { chroot-rs \"$@\" -- /bin/true; }
+            why user --overlay $D/low
+            mount -t tmpfs none $D/low/srv; why user --overlay $D/low; why user --overlay $D/low --upper $D/up; why root --overlay $D/low
+            umount $D/low/srv; mount -t tmpfs -o mode=755 none $D/up; mkdir $D/up/upper $D/up/work $D/up/upper/m; chown -R 4000 $D/up
+            why user --overlay $D/low --upper $D/up; mount -t tmpfs none $D/up/upper/m; why user --overlay $D/low --upper $D/up
+            for n in 1 2; do mkdir $D/on$n $D/m$n; mount -t tmpfs none $D/m$n; mkdir $D/m$n/u $D/m$n/w; done
+            mount -t overlay -o lowerdir=$D/low,upperdir=$D/m1/u,workdir=$D/m1/w none $D/on1; why root --overlay $D/on1
+            mount -t overlay -o lowerdir=$D/on1,upperdir=$D/m2/u,workdir=$D/m2/w none $D/on2; why root --overlay $D/on2; why root --overlay $D/on2/bin
+            why root --overlay /proc; mkdir $D/on1/c; why root --overlay $D/low --upper $D/on1/c";
+        let covered = |layer: &str, below: &str| {
+            format!("125\nthe layer D/{layer} has mounts below it (D/{below}), and a user namespace may not show what they cover\n")
+        };
+        let stacked = |layer: &str| {
+            format!("125\nthe layer D/{layer} is an overlay, and so is its own layer D/on1: the kernel stacks two file systems at most\n")
+        };
+        // The controls: the same layers without the mounts, for root outside of user namespaces, and one overlay less.
+        let expected = "0\n".to_owned()
+            + &covered("low", "low/srv").repeat(2)
+            + "0\n0\n"
+            + &covered("up/upper", "up/upper/m")
+            + "0\n"
+            + &stacked("on2")
+            + &stacked("on2/bin")
+            + "125\nthe layer /proc is in a proc file system, which cannot be a layer\n\
+               125\nthe kernel says: overlay: filesystem on D/on1/c/upper not supported as upperdir\n";
+        world
+            .apart("refused-layers", script)
+            .variable("ROOT", world.busybox_root().display().to_string())
+            .run()
+            .stdout_is(&expected);
+    })
+    .root_only()
+    .host_only(),
     Row::new("nothing of the old root is left, for every kind of new root", NEEDS, |world| {
         let script = "cat /p/self/mountinfo | grep -v ' - proc ' | wc -l; [ ! -e /../../etc/os-release ]";
         for (name, root) in [

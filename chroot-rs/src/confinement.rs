@@ -10,7 +10,7 @@ use plumbing::confinement::seccomp::Seccomp;
 use plumbing::pipeline::record::Process;
 use plumbing::text::Text;
 
-use crate::capabilities::{Capabilities, five_sets};
+use crate::capabilities::{Capabilities, five_sets, report_missing};
 use crate::confinement_options::{ConfinementOptions, Files, Filter};
 use crate::identity::Identity;
 
@@ -95,9 +95,12 @@ impl Confinement {
 }
 
 impl Confinement {
-    /// Reports whether the command line names capabilities to keep.
-    pub(crate) fn names_capabilities(&self) -> bool {
-        matches!(self.capabilities, Some(Capabilities::Only(_))) || !self.more.capability_set.is_empty()
+    /// Reports the capabilities that the command line names and that the command does not get.
+    pub(crate) fn report_missing_capabilities(&self, process: &Process) -> Result<(), Fault> {
+        if matches!(self.capabilities, Some(Capabilities::Only(_))) || !self.more.capability_set.is_empty() {
+            report_missing(process, false)?;
+        }
+        Ok(())
     }
 }
 

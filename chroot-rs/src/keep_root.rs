@@ -35,6 +35,7 @@ impl Confined {
         let identity = self.identity.look_up(&root::open(Path::new("/"))?, &Accounts::default())?;
         identity.warn_of_old_form();
         let process = self.confinement.process(identity, false);
+        self.confinement.report_missing_capabilities(&process)?;
         let mut is_closed = false;
         let confined = process.apply(|| {
             gates.pass()?;

@@ -148,6 +148,7 @@ impl Chroot {
         chroot::chroot(&self.directory, self.skip_chdir)?;
         identity.warn_of_old_form();
         let process = self.confinement.process(identity, false);
+        self.confinement.report_missing_capabilities(&process)?;
         process.apply(|| gates.pass())?;
         chain::note_root(format!("the root {}", shown(&self.directory)));
         chroot::exec_command_or_shell(&self.command, &process.environment())

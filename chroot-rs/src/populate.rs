@@ -8,7 +8,7 @@ use plumbing::cgroup::hierarchy::is_root_of_hierarchy;
 use plumbing::kernel::{look, own};
 use plumbing::pipeline::record::Mount;
 use plumbing::{Fault, narrate};
-use rustix::fs::{FileType, fstat, makedev};
+use rustix::fs::{FileType, StatVfsMountFlags, fstat, fstatvfs, makedev};
 
 use crate::cleanup::Lifetime;
 use crate::dry_run_tree::Node;
@@ -143,7 +143,20 @@ fn bind(root: &InRoot, target: &Path, bind: &Bind, clone: Option<OwnedFd>, why: 
     mount_api::attach_changed(&goal, mount.as_fd(), &changes, onto.as_fd(), target, why)?;
     root.note(target, Node::Host(source.clone(), bind.attributes | bind.top.set));
     root.made().mounted(target, Lifetime::Longer);
+    if bind.top.clear.contains(Attributes::MOUNT_ATTR_RDONLY) {
+        report_read_only(&goal, &mount)?;
+    }
     Ok(Some(record::bind(target, bind)))
+}
+
+/// Reports that the word `rw` had no effect: the mount is writable now, but not the file system.
+fn report_read_only(goal: &str, mount: &OwnedFd) -> Result<(), Fault> {
+    let is_read_only = || fstatvfs(mount).map(|on| on.f_flag.contains(StatVfsMountFlags::RDONLY));
+    if narrate::is_dry_run() || !look(goal, "fstatfs(fd)", is_read_only)? {
+        return Ok(());
+    }
+    let fault = Fault::new(format!("cannot {goal} for writing: the file system is mounted read-only"));
+    narrate::caution(fault.with_remedy("mount the file system itself for writing, or leave out the word rw"))
 }
 
 /// Opens the target of a file. Nothing but a directory can be mounted on a directory, and the kernel's EINVAL does not say so.

@@ -192,8 +192,7 @@ impl Specification {
     /// Reports the capabilities that it names and that the command does not get.
     pub(crate) fn report_missing_capabilities(&self, process: &Process) -> Result<(), Fault> {
         match &self.by {
-            By::Options(options) if !options.confinement.names_capabilities() => Ok(()),
-            By::Options(_) => capabilities::report_missing(process, false),
+            By::Options(options) => options.confinement.report_missing_capabilities(process),
             By::Bundle(_) => capabilities::report_missing(process, true),
         }
     }

@@ -78,8 +78,11 @@ impl Wanted {
 
     /// Reports the capabilities that are unknown, as the specification demands, which forbids to fail.
     pub(super) fn report_unknown_capabilities(&self, file: &str) -> Result<(), Fault> {
-        let Some(_) = self.unknown_capabilities.first() else { return Ok(()) };
-        let names = self.unknown_capabilities.join(", ");
+        if self.unknown_capabilities.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = self.unknown_capabilities.iter().map(|name| format!("{name:?}")).collect();
+        let names = names.join(", ");
         narrate::caution(Fault::new(format!("cannot give the command {names} of {file}: there is no such capability")))
     }
 

@@ -83,6 +83,8 @@ pub const ROWS: &[Row] = &[
             "--std --capabilities kill,wake_alarm $ROOT -- true",
             "--std --capability-set ambient=wake_alarm $ROOT -- true",
             "--proc /proc --capability-set permitted=kill,wake_alarm $ROOT -- true",
+            "--capabilities kill,wake_alarm $ROOT true",
+            "--keep-root --capability-set inheritable=wake_alarm -- true",
         ] {
             let outcome = within(world, &format!("{without} {rest}"), &at).run().succeeds();
             assert_eq!(outcome.stderr.matches(warning).count(), 1, "{rest}\n{outcome}");

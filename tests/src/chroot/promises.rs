@@ -100,10 +100,12 @@ pub const ROWS: &[Row] = &[
             try '' /srv/run; try :exec /srv/run; try :noexec,exec /srv/run; try :exec,noexec /srv/run
             try '' 'echo x >/srv/null'; try :dev 'echo x >/srv/null && echo written'
             mount -o remount,bind,ro $D/s; try '' 'echo >/srv/new'; try :rw 'echo >/srv/new && echo written'; try :rw,ro 'echo >/srv/new'
+            mount -o remount,ro $D/s; unshare-rs --mount -- chroot-rs --bind $D/s:/srv:rw $D/r true 2>&1 | grep -c 'warning: cannot bind .* for writing: the file system is mounted read-only; .*remedy'
+            unshare-rs --mount -- chroot-rs --bind $D/s:/srv $D/r true; mount -o remount,rw $D/s
             try :suid 'grep \" /srv \" /proc/self/mountinfo; true' >/dev/null
             unshare-rs --mount -- chroot-rs --proc /proc --bind $D/s:/srv:suid $D/r grep ' /srv ' /proc/self/mountinfo | grep -c nosuid";
         // The control: the lines without a word, and those where a later word overrides it.
-        let expected = "refused\nruns\nruns\nrefused\nrefused\nwritten\nrefused\nwritten\nrefused\n0\n";
+        let expected = "refused\nruns\nruns\nrefused\nrefused\nwritten\nrefused\nwritten\nrefused\n1\n0\n";
         staged(world, "bind-words", script).stdout_is(expected);
     })
     .root_only()

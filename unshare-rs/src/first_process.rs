@@ -15,6 +15,8 @@ use rustix::process::PidfdFlags;
 
 use plumbing::process::forward::{Forward, Signals};
 
+use crate::caller::Caller;
+
 /// The process in which [`fork`] returns.
 pub(crate) enum Role {
     /// The new process, which continues the work.
@@ -31,6 +33,7 @@ pub(crate) struct Tether(Option<(Signal, OwnedFd)>);
 pub(crate) struct Child {
     pid: Pid,
     signals: Signals,
+    caller: Option<Caller>,
 }
 
 /// Forks. With `kill_child`, the child gets this signal when this process dies.
@@ -43,7 +46,7 @@ pub(crate) fn fork(kill_child: Option<Signal>, forward: Forward, why: &str) -> R
             tether.tie()?;
             Ok(Role::First(tether))
         }
-        Cloned::Parent { pid, .. } => Ok(Role::Waiting(Box::new(Child { pid: Pid::from_raw(pid), signals }))),
+        Cloned::Parent { pid, .. } => Ok(Role::Waiting(Box::new(Child { pid: Pid::from_raw(pid), signals, caller: None }))),
     }
 }
 
@@ -52,9 +55,14 @@ impl Child {
         self.pid.as_raw()
     }
 
+    /// Returns the child, to be killed when `caller` ends.
+    pub(crate) fn tied_to(self, caller: Option<Caller>) -> Child {
+        Child { caller, ..self }
+    }
+
     /// Waits for the end of the child; with `reap`, also collects every orphan that becomes our child.
     pub(crate) fn wait(self, reap: bool) -> Result<Status, Fault> {
-        self.signals.wait(self.pid, reap)
+        self.signals.wait_with_caller(self.pid, reap, self.caller.map(Caller::into_pidfd))
     }
 }
 

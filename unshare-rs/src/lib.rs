@@ -9,6 +9,7 @@ pub mod plan;
 
 mod accounts;
 mod binfmt;
+mod caller;
 mod clock_offsets;
 mod command;
 mod credentials;

@@ -127,6 +127,9 @@ pub struct Options {
     #[arg(long, value_name = "SIGNAL", num_args = 0..=1, require_equals = true, default_missing_value = "KILL",
           value_parser = values::signal, help_heading = "Processes")]
     pub(crate) kill_child: Option<Signal>,
+    /// Kill the command when the process that started unshare-rs ends, or unshare-rs itself (implies --kill-child)
+    #[arg(long, help_heading = "Processes")]
+    pub(crate) die_with_parent: bool,
     /// Forward SIGTERM and SIGINT to the command (implies --fork)
     #[arg(long, help_heading = "Processes")]
     pub(crate) forward_signals: bool,

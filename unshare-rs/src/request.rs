@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use nix::sys::signal::Signal;
 use plumbing::Fault;
 use plumbing::pipeline::gates::Places;
 use plumbing::process::namespace::{Kind, KindSet};
@@ -46,7 +47,8 @@ fn run(options: Options, kinds: KindSet, mapping: MapRequest) -> Run {
         owner: options.owner,
         offsets: offsets(&options),
         fork: fork(&options),
-        kill_child: options.kill_child,
+        kill_child: kill_child(&options),
+        die_with_parent: options.die_with_parent,
         binfmt,
         root: options.root.clone(),
         wd: options.wd.clone(),
@@ -130,9 +132,14 @@ fn fork(options: &Options) -> Option<Forward> {
     match options {
         Options { init: true, .. } => Some(Forward::AllButStops),
         Options { forward_signals: true, .. } => Some(Forward::Termination),
-        Options { fork: true, .. } | Options { kill_child: Some(_), .. } => Some(Forward::Nothing),
-        _ => None,
+        Options { fork: true, .. } => Some(Forward::Nothing),
+        _ => kill_child(options).map(|_| Forward::Nothing),
     }
+}
+
+/// Returns the signal with which the command ends together with unshare-rs.
+fn kill_child(options: &Options) -> Option<Signal> {
+    options.kill_child.or(options.die_with_parent.then_some(Signal::SIGKILL))
 }
 
 /// Returns what to do about binfmt_misc, and the place of the proc file system that it needs if no directory was given.
@@ -194,6 +201,7 @@ fn check_hold(options: &Options) -> Result<(), Fault> {
     let of_a_command = [
         ("--fork", options.fork),
         ("--kill-child", options.kill_child.is_some()),
+        ("--die-with-parent", options.die_with_parent),
         ("--forward-signals", options.forward_signals),
         ("--init", options.init),
         ("--mount-proc", options.mount_proc.is_some()),

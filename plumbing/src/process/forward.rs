@@ -5,6 +5,9 @@
 //! already has it. A child that has left our group, as behind chroot-rs without a terminal, gets it from us, with its
 //! own group; `setsid(2)`.
 
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
 use nix::errno::Errno;
 use nix::libc::SI_KERNEL;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
@@ -13,6 +16,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgid, getpgrp};
 
 use crate::kernel::{call, kill_by_number, own};
+use crate::process::target::{wait_for_either, wait_readable};
 use crate::{Fault, Status, narrate};
 
 /// The kernel's first real-time signal, from which strace counts; the C library reserves the first two.
@@ -83,12 +87,29 @@ impl Signals {
 
     /// Waits for the end of the child. With `reap`, also collects every other process that becomes our child.
     pub fn wait(self, child: Pid, reap: bool) -> Result<Status, Fault> {
+        self.wait_with_caller(child, reap, None)
+    }
+
+    /// Waits like [`Signals::wait`], and kills the child when the process of the pidfd `caller` has ended.
+    pub fn wait_with_caller(self, child: Pid, reap: bool, mut caller: Option<OwnedFd>) -> Result<Status, Fault> {
         let reader = own("receive signals", "signalfd(-1, SFD_CLOEXEC)", || {
             SignalFd::with_flags(&self.blocked, SfdFlags::SFD_CLOEXEC)
         })?;
         loop {
             if let Some(status) = collect(child, reap)? {
                 return Ok(status);
+            }
+            if let Some(watched) = &caller {
+                wait_for_either(reader.as_fd(), watched.as_fd())?;
+                if wait_readable(watched.as_fd(), Some(Duration::ZERO))? {
+                    caller = None;
+                    let why = "the caller has ended, and the command must not outlive it; kill(2)";
+                    let number = Signal::SIGKILL as i32;
+                    report(call("end the command", format!("kill({child}, SIGKILL)"), why, || {
+                        kill_by_number(child.as_raw(), number)
+                    }));
+                    continue;
+                }
             }
             match reader.read_signal() {
                 Err(Errno::EINTR) => {}

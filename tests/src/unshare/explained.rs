@@ -76,6 +76,7 @@ pub const CASES: &[Case] = &[
     case("--fork", "", "clone3("),
     case("--kill-child", "--fork", "PR_SET_PDEATHSIG"),
     case("--kill-child", "--setuid 3", "PR_SET_PDEATHSIG"),
+    case("--die-with-parent", "--fork", "PR_SET_PDEATHSIG"),
     case("--forward-signals", "--fork", "TERM and INT are forwarded"),
     case("--init", "--fork", "the command is a child of the init"),
     case("--init", "--pid --kill-child", "execveat(memfd"),

@@ -52,6 +52,13 @@ impl Accounts {
         self.users().find(|user| user.uid == uid)
     }
 
+    pub(crate) fn group_by_id(&self, gid: u32) -> Option<&[u8]> {
+        entries(&self.group).find_map(|fields| {
+            let [name, _, number, ..] = fields[..] else { return None };
+            (id(number)? == gid).then_some(name)
+        })
+    }
+
     pub(crate) fn group_by_name(&self, name: &str) -> Option<u32> {
         id_of(&self.group, name.as_bytes())
     }

@@ -3,13 +3,10 @@
 //! The surprise: a process with CAP_SYS_CHROOT and an open directory can leave a chroot. After `pivot_root(2)` no path
 //! leads to the old root.
 
-use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use plumbing::kernel::{call, own};
-use plumbing::process::chain;
-use plumbing::process::environment::Environment;
-use plumbing::{Fault, Status, narrate};
+use plumbing::{Fault, narrate};
 use rustix::thread::CapabilitySet;
 
 use crate::refusal;
@@ -40,24 +37,4 @@ pub(crate) fn check_skip_chdir(path: &Path, skip_chdir: bool) -> Result<(), Faul
     Err(Fault::usage(
         "--skip-chdir needs / as the new root: with any other root, the working directory would be outside of it",
     ))
-}
-
-/// Executes the command, or without one an interactive shell, as chroot(8) does: the caller's, or /bin/sh if this root does
-/// not have that.
-pub(crate) fn exec_command_or_shell(command: &[OsString], environment: &Environment) -> Result<Status, Fault> {
-    const SHELL: &str = "/bin/sh";
-    if !command.is_empty() {
-        return chain::exec_with(command, environment);
-    }
-    let exec = |shell: &OsStr| chain::exec_with(&[shell.to_owned(), "-i".into()], environment);
-    let own = std::env::var_os("SHELL").filter(|shell| !shell.is_empty() && shell != SHELL);
-    let Some(own) = own else { return exec(SHELL.as_ref()) };
-    match exec(&own) {
-        Err(fault) if fault.status() == Status::NOT_FOUND => exec(SHELL.as_ref()).map_err(|_| {
-            fault.with_remedy(format!(
-                "it is the caller's $SHELL, and this root does not have {SHELL} either; name a command"
-            ))
-        }),
-        executed => executed,
-    }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Confinement {
     pub(crate) capabilities: Option<Capabilities>,
     pub(crate) new_privs: bool,
     pub(crate) keep_env: bool,
+    /// `--chdir`.
+    pub(crate) chdir: Option<OsString>,
     pub(crate) more: ConfinementOptions,
     /// The contents of the files that `more` names; see [`Confinement::read_files`].
     pub(crate) files: OnceCell<Files>,
@@ -86,15 +88,18 @@ impl Confinement {
             default_signals: false,
             unsetenv: self.more.unsetenv.iter().map(|name| Text::from(name.as_os_str())).collect(),
             setenv: self.variables(),
-            env: (self.more.clear_env || self.std && !self.keep_env)
-                .then(|| environment(identity.home.as_deref(), is_root)),
-            cwd: None,
+            env: self.clears_environment().then(|| environment(identity.home.as_deref(), is_root)),
+            cwd: self.chdir.as_deref().map(Text::from),
             ..Process::default()
         }
     }
 }
 
 impl Confinement {
+    fn clears_environment(&self) -> bool {
+        self.more.clear_env || !self.more.whitelist_env.is_empty() || self.std && !self.keep_env
+    }
+
     /// Reports the capabilities that the command line names and that the command does not get.
     pub(crate) fn report_missing_capabilities(&self, process: &Process) -> Result<(), Fault> {
         if matches!(self.capabilities, Some(Capabilities::Only(_))) || !self.more.capability_set.is_empty() {

@@ -46,6 +46,9 @@ pub(crate) struct ConfinementOptions {
     /// Start with only PATH, HOME and TERM (default with --std)
     #[arg(long, conflicts_with = "keep_env", help_heading = "Environment")]
     pub(crate) clear_env: bool,
+    /// Start with only PATH, HOME, TERM and these variables of the caller (repeatable)
+    #[arg(long, value_name = "NAME,...", conflicts_with = "keep_env", help_heading = "Environment")]
+    pub(crate) whitelist_env: Vec<OsString>,
     /// Set variables from NAME=VALUE lines of FILE; a NAME alone is copied from the caller (repeatable)
     #[arg(long, value_name = "FILE", help_heading = "Environment")]
     pub(crate) env_file: Vec<PathBuf>,
@@ -118,7 +121,7 @@ impl Files {
             }
             _ => None,
         };
-        let mut variables = Vec::new();
+        let mut variables = whitelisted(&options.whitelist_env, |name| std::env::var_os(name));
         for path in &options.env_file {
             let shown = path.to_string_lossy();
             let goal = format!("read the environment file {shown}");
@@ -127,6 +130,17 @@ impl Files {
         }
         Ok(Files { profile, variables })
     }
+}
+
+/// Returns the caller's variables that are listed and set.
+fn whitelisted(lists: &[OsString], callers: impl Fn(&OsStr) -> Option<OsString>) -> Vec<Text> {
+    let names = lists.iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
+    let entry = |name: &[u8]| {
+        let name = OsStr::from_bytes(name);
+        let entry: OsString = [name, OsStr::new("="), &callers(name)?].into_iter().collect();
+        Some(Text::from(entry.as_os_str()))
+    };
+    names.filter(|name| !name.is_empty()).filter_map(entry).collect()
 }
 
 /// Parses the variables of an environment file: one per line; lines that are empty or begin with `#` are ignored.
@@ -158,6 +172,13 @@ mod tests {
         let read = listed(text, |name| (name == "TERM").then(|| "vt100".into()));
         let expected: [Text; 3] = ["A=1".into(), "B=x y = z ".into(), "TERM=vt100".into()];
         assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn listed_variables_are_copied_if_they_are_set() {
+        let lists = ["A,B,".into(), "C".into()];
+        let read = whitelisted(&lists, |name| (name != "B").then(|| "x=y".into()));
+        assert_eq!(read, ["A=x=y".into(), "C=x=y".into()] as [Text; 2]);
     }
 
     #[test]

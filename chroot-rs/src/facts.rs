@@ -17,6 +17,7 @@ use plumbing::process::target::Target;
 use rustix::thread::CapabilitySet;
 
 use crate::cgroup_view::{View, views};
+use crate::own_user::OwnUser;
 use crate::refusal;
 
 /// The directories of the host that a host root shows in addition to /usr, if they exist.
@@ -46,6 +47,8 @@ pub(crate) struct Facts {
     pub(crate) throttled: Vec<String>,
     /// The host's /bin and its like: link texts, or `None` for directories.
     pub(crate) top: Vec<(String, Option<String>)>,
+    /// The user that we run as, if it is not root and the command may run as it, too; not for a held container.
+    pub(crate) own: Option<OwnUser>,
     /// The host's name and its resolv.conf.
     pub(crate) hostname: Vec<u8>,
     pub(crate) resolv_conf: Vec<u8>,
@@ -72,6 +75,7 @@ impl Facts {
             views: views(target, joined, cgroup)?,
             throttled: throttled()?,
             top: TOP.iter().filter_map(|path| top_entry(path)).collect(),
+            own: if target.is_none() { OwnUser::read()? } else { None },
             hostname: hostname(),
             resolv_conf: host_file("/etc/resolv.conf")?,
         })

@@ -1,10 +1,11 @@
 //! `--host-root`: a new root with the host's programs, read-only; everything else in it is new. No I/O here.
 //!
 //! Only directories that contain nothing private are shown: /usr and the like. /etc is written here, so that no secret,
-//! user or address of the host is copied; /home, /root, /run, /tmp and /var start empty. `hier(7)`.
+//! address or other user of the host is copied; /home, /root, /run, /tmp and /var start empty. `hier(7)`.
 
 use crate::entry::{Attributes, Bind, Entry, Filesystem, What};
 use crate::facts::Facts;
+use crate::own_user::OwnUser;
 
 /// The files of the host's /etc that are shown if they exist: loader cache, program choices, trusted authorities.
 const SHARED_ETC: [&str; 5] =
@@ -47,6 +48,7 @@ pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
     list.extend(
         DIRECTORIES.map(|(path, mode)| Entry::new(path, What::Directory(mode), "a new, empty directory; hier(7)")),
     );
+    list.extend(facts.own.iter().filter_map(OwnUser::home_directory));
     list.extend(files(facts));
     list.extend(SHARED_ETC.map(|path| {
         let bind = Bind { optional: true, ..Bind::read_only(path) };
@@ -56,10 +58,15 @@ pub(crate) fn entries(facts: &Facts) -> Vec<Entry> {
 }
 
 fn files(facts: &Facts) -> Vec<Entry> {
-    let files =
-        [("/etc/passwd", PASSWD), ("/etc/group", GROUP), ("/etc/nsswitch.conf", NSSWITCH), ("/etc/profile", PROFILE)];
+    let own = |line: fn(&OwnUser) -> Vec<u8>| facts.own.as_ref().map(line).unwrap_or_default();
+    let files = [
+        ("/etc/passwd", [PASSWD.as_bytes(), &own(OwnUser::passwd)].concat()),
+        ("/etc/group", [GROUP.as_bytes(), &own(OwnUser::group)].concat()),
+        ("/etc/nsswitch.conf", NSSWITCH.into()),
+        ("/etc/profile", PROFILE.into()),
+    ];
     let names = names(facts).map(|(name, content)| (format!("/etc/{name}"), content));
-    let files = files.map(|(path, content)| (path.to_owned(), content.as_bytes().to_vec())).into_iter().chain(names);
+    let files = files.map(|(path, content)| (path.to_owned(), content)).into_iter().chain(names);
     let file = |(path, content): (String, Vec<u8>)| {
         Entry::new(path, What::File(content), "a new file, so that the host's is not shown")
     };

@@ -9,6 +9,7 @@ use plumbing::{Fault, narrate};
 
 use crate::accounts::Accounts;
 use crate::in_root::InRoot;
+use crate::own_user::OwnUser;
 
 /// The requested identity; names are not looked up yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -132,6 +133,19 @@ impl IdentityRequest {
 }
 
 impl Identity {
+    /// Adds the home directory of the present user, if the command keeps running as that: the one that the root's passwd
+    /// has.
+    pub(crate) fn or_own(self, own: Option<&OwnUser>, root: &InRoot) -> Result<Identity, Fault> {
+        match own {
+            Some(own) if self.uid.is_none() => {
+                let accounts = Accounts::of_root(root)?;
+                let home = accounts.user_by_id(own.uid).map_or(&b"/"[..], |user| user.home);
+                Ok(Identity { home: Some(OsStr::from_bytes(home).to_owned()), ..self })
+            }
+            _ => Ok(self),
+        }
+    }
+
     /// Prints the same warning as GNU's chroot, after the root has changed.
     pub(crate) fn warn_of_old_form(&self) {
         if self.is_dotted {

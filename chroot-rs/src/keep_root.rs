@@ -4,7 +4,6 @@
 //! The surprise: descriptors are kept, as in a plain chroot, and neither Landlock nor a filter applies to what is open
 //! already. `--preserve-fds 0` closes them.
 
-use std::ffi::OsString;
 use std::path::Path;
 
 use plumbing::pipeline::gates::{Gates, Places};
@@ -12,9 +11,10 @@ use plumbing::process::closing::{close_from, end};
 use plumbing::{Fault, Status};
 
 use crate::accounts::Accounts;
+use crate::command::Command;
 use crate::confinement::Confinement;
 use crate::identity::IdentityRequest;
-use crate::{chroot, root};
+use crate::root;
 
 /// A command in the present root.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Confined {
     /// How many descriptors after the first three are kept; all, if it is not given.
     pub(crate) preserve_fds: Option<u32>,
     pub(crate) gates: Places,
-    pub(crate) command: Vec<OsString>,
+    pub(crate) command: Command,
 }
 
 impl Confined {
@@ -42,7 +42,7 @@ impl Confined {
             is_closed = self.preserve_fds.is_some();
             self.preserve_fds.map_or(Ok(()), |count| close_from(3_u32.saturating_add(count), None))
         });
-        let done = confined.and_then(|()| chroot::exec_command_or_shell(&self.command, &process.environment()));
+        let done = confined.and_then(|()| self.command.exec_or_shell(&process.environment()));
         if is_closed { end(done) } else { done }
     }
 }

@@ -70,6 +70,13 @@ pub struct Options {
     #[arg(long, conflicts_with = "std", help_heading = "Identity")]
     pub(crate) skip_chdir: bool,
 
+    /// Working directory of the command, inside the new root [default: /, or with mounts the present one if it is inside]
+    #[arg(long, value_name = "DIR", conflicts_with = "skip_chdir", help_heading = "Identity")]
+    pub(crate) chdir: Option<OsString>,
+    /// Give the command NAME as its argv[0]
+    #[arg(long, value_name = "NAME", conflicts_with = "pipe", help_heading = "Start")]
+    pub(crate) argv0: Option<OsString>,
+
     /// Keep only these capabilities: none, all, default (what --std keeps), docker, podman, or names, e.g. default,NET_RAW
     #[arg(long, value_name = "SET", value_parser = capabilities::parse, help_heading = "Confinement")]
     pub(crate) capabilities: Option<Capabilities>,
@@ -119,8 +126,8 @@ pub struct Options {
 #[derive(Debug, Default, clap::Args, Ordinary)]
 pub(crate) struct Audit {
     /// Probe the current container for escapes and leaks; exit 1 if any succeeds
-    #[arg(long, conflicts_with_all = ["std", "strict", "keep_root", "pipe", "keep_on_error", "userspec", "group", "groups", "skip_chdir", "capabilities",
-          "allow_new_privs", "keep_env", "preserve_fds", "sealed_copy"], help_heading = "Audit")]
+    #[arg(long, conflicts_with_all = ["std", "strict", "keep_root", "pipe", "keep_on_error", "userspec", "group", "groups", "skip_chdir", "chdir",
+          "argv0", "capabilities", "allow_new_privs", "keep_env", "preserve_fds", "sealed_copy"], help_heading = "Audit")]
     pub(crate) audit: bool,
     /// Print the report of --audit as JSON
     #[arg(long, requires = "audit", help_heading = "Audit")]

@@ -19,6 +19,7 @@ use plumbing::process::{chain, procfs, session};
 use plumbing::{Fault, Status, narrate};
 use rustix::fs::Mode;
 
+use crate::command::Command;
 use crate::confinement::Confinement;
 use crate::entry::{Entry, shown};
 use crate::host::Host;
@@ -29,6 +30,7 @@ use crate::options::Options;
 use crate::peers::{self, Peers};
 use crate::record::{self, Built};
 use crate::specification::{Specification, Unread};
+use crate::working_directory::WorkingDirectory;
 use crate::{
     audit, chroot, mount_api, mount_namespace, pivot_root, populate, reachable, request, root, setns, switch_root,
 };
@@ -67,7 +69,7 @@ pub(crate) struct Chroot {
     pub(crate) identity: IdentityRequest,
     pub(crate) confinement: Confinement,
     pub(crate) gates: Places,
-    pub(crate) command: Vec<OsString>,
+    pub(crate) command: Command,
 }
 
 /// A command in a root of its own.
@@ -77,7 +79,7 @@ pub(crate) struct Container {
     pub(crate) preserve_fds: u32,
     pub(crate) leave: Leave,
     pub(crate) gates: Places,
-    pub(crate) command: Vec<OsString>,
+    pub(crate) command: Command,
 }
 
 /// The root of a container that an earlier stage of the pipeline holds.
@@ -151,7 +153,7 @@ impl Chroot {
         self.confinement.report_missing_capabilities(&process)?;
         process.apply(|| gates.pass())?;
         chain::note_root(format!("the root {}", shown(&self.directory)));
-        chroot::exec_command_or_shell(&self.command, &process.environment())
+        self.command.exec_or_shell(&process.environment())
     }
 }
 
@@ -169,6 +171,7 @@ impl Container {
         } else {
             false
         };
+        let directory = specification.keeps_directory().then(WorkingDirectory::present).flatten();
         mount_namespace::unshare()?;
         let host = Host::read(&specification)?;
         let (Built { mut process, .. }, root) = build(&specification, &host, |root, process| {
@@ -178,6 +181,7 @@ impl Container {
             enter(root, &specification, self.leave)
         })?;
         process.new_session &= !leads_session;
+        directory.map_or(Ok(()), |directory| directory.enter_if_inside())?;
         let mut is_closed = false;
         let confined = process.apply(|| {
             gates.pass()?;
@@ -189,10 +193,7 @@ impl Container {
             confined => confined.inspect_err(|_| root.made().take_back(root.bottom()))?,
         }
         chain::note_root(specification.source().described());
-        let of_bundle = specification.command();
-        let shell = [OsString::from("/bin/sh")];
-        let command = [&self.command[..], &of_bundle, &shell].into_iter().find(|words| !words.is_empty());
-        end(chain::exec_with(command.unwrap_or_default(), &process.environment()))
+        end(self.command.exec_or(&specification.command(), &process.environment()))
     }
 }
 
@@ -257,6 +258,7 @@ fn fill(
     // Before the root becomes read-only.
     specification.working_directory().map_or(Ok(()), |directory| root.make_missing(directory))?;
     let identity = specification.identity().look_up(root, &host.accounts)?;
+    let identity = identity.or_own(host.facts.own.as_ref(), root)?;
     identity.warn_of_old_form();
     let process = specification.process(identity, host.facts.setgroups_denied);
     specification.report_missing_capabilities(&process)?;

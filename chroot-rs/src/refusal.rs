@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use plumbing::Fault;
-use plumbing::confinement::privilege::{capability_names, holds};
+use plumbing::confinement::privilege::{capability_names, holds, lost_by_exec};
 use plumbing::process::mountinfo::{self, Mount};
 use plumbing::process::procfs;
 use rustix::thread::CapabilitySet;
@@ -52,6 +52,9 @@ pub(crate) fn missing(fault: Fault, right: CapabilitySet) -> Fault {
         return fault;
     }
     let name = capability_names(right).concat();
+    if let Some(why) = lost_by_exec(right) {
+        return fault.with_remedy(format!("{name} is missing here: {why}"));
+    }
     fault.with_remedy(format!(
         "{name} is missing here: run as root, or inside unshare-rs --user --map-root-user --mount"
     ))

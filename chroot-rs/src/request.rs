@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use plumbing::Fault;
 use plumbing::pipeline::gates::Places;
 
+use crate::command::Command;
 use crate::confinement::Confinement;
 use crate::confinement_options::ConfinementOptions;
 use crate::identity::IdentityRequest;
@@ -43,11 +44,12 @@ pub(crate) fn plan(mut options: Options) -> Result<Plan, Fault> {
             None => return Err(Fault::usage("the new root directory is missing")),
         },
     };
-    let mut command: Vec<OsString> = operands.collect();
-    if command.first().is_some_and(|word| word == "--") {
-        command.remove(0);
+    let mut words: Vec<OsString> = operands.collect();
+    if words.first().is_some_and(|word| word == "--") {
+        words.remove(0);
     }
-    check(&options, !command.is_empty())?;
+    check(&options, !words.is_empty())?;
+    let command = Command { words, argv0: options.argv0.take() };
     Ok(Plan { narration, sealed_copy, strict, action: action(options, named, command)? })
 }
 
@@ -86,7 +88,9 @@ fn check(options: &Options, has_command: bool) -> Result<(), Fault> {
         return no("--pipe needs --std or --oci: it makes a container's root, a plain chroot does not");
     }
     if wants_mounts && options.skip_chdir {
-        return no("--skip-chdir is for a plain chroot: with mounts, the old working directory is not kept");
+        return no(
+            "--skip-chdir is for a plain chroot: with mounts, the working directory is kept where the root has it",
+        );
     }
     if !wants_mounts && !options.keep_root && options.preserve_fds.is_some() {
         return no("--preserve-fds needs --std, --oci, --keep-root or mounts: a plain chroot keeps all descriptors");
@@ -105,7 +109,7 @@ fn wants_mounts(options: &Options) -> bool {
 }
 
 /// Chooses one of the ways that change a root.
-fn action(options: Options, named: Named, command: Vec<OsString>) -> Result<Action, Fault> {
+fn action(options: Options, named: Named, command: Command) -> Result<Action, Fault> {
     let wants_mounts = wants_mounts(&options);
     let identity =
         IdentityRequest::parse(options.userspec.as_deref(), options.group.as_deref(), options.groups.as_deref())?;
@@ -115,6 +119,7 @@ fn action(options: Options, named: Named, command: Vec<OsString>) -> Result<Acti
         capabilities: options.capabilities,
         new_privs: options.allow_new_privs,
         keep_env: options.keep_env,
+        chdir: options.chdir,
         more: options.confine,
         files: OnceCell::new(),
     };

@@ -13,7 +13,7 @@ use crate::mount_options::{self, MountOption};
 use crate::source::Source;
 
 /// The options that a bundle's configuration replaces.
-const OF_A_BUNDLE: [&str; 28] = [
+const OF_A_BUNDLE: [&str; 30] = [
     "std",
     "keep_root",
     "read_only",
@@ -21,12 +21,14 @@ const OF_A_BUNDLE: [&str; 28] = [
     "group",
     "groups",
     "skip_chdir",
+    "chdir",
     "capabilities",
     "capability_set",
     "allow_new_privs",
     "no_new_privs",
     "keep_env",
     "clear_env",
+    "whitelist_env",
     "env_file",
     "setenv",
     "unsetenv",

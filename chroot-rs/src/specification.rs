@@ -189,6 +189,11 @@ impl Specification {
         }
     }
 
+    /// Reports whether the command starts in the caller's working directory, if the root has it.
+    pub(crate) fn keeps_directory(&self) -> bool {
+        matches!(self.by, By::Options(_))
+    }
+
     /// Reports the capabilities that it names and that the command does not get.
     pub(crate) fn report_missing_capabilities(&self, process: &Process) -> Result<(), Fault> {
         match &self.by {

@@ -5,7 +5,7 @@
 
 use nix::errno::Errno;
 use plumbing::Fault;
-use plumbing::confinement::privilege::{capability_names, holds};
+use plumbing::confinement::privilege::{capability_names, holds, lost_by_exec};
 use plumbing::process::namespace::Kind;
 use plumbing::process::target::is_in_first_namespace;
 use rustix::thread::CapabilitySet;
@@ -22,6 +22,9 @@ pub fn needs_sys_admin(fault: Fault) -> Fault {
 
 /// Adds to a refusal of a new network namespace what is missing, and how a user without it gets one.
 pub fn needs_own_user_namespace(fault: Fault) -> Fault {
+    if let (Some(Errno::EPERM), Some(why)) = (fault.errno(), lost_by_exec(CapabilitySet::SYS_ADMIN)) {
+        return fault.with_remedy(format!("this process lacks CAP_SYS_ADMIN: {why}"));
+    }
     match (fault.errno(), holds(CapabilitySet::SYS_ADMIN)) {
         (Some(Errno::EPERM), Some(false)) => fault.with_remedy(
             "this process lacks CAP_SYS_ADMIN (see CapEff in /proc/self/status); a user namespace has it: \

@@ -20,6 +20,7 @@ pub mod privilege;
 pub mod promises;
 pub mod read_only_roots;
 pub mod seccomp;
+pub mod start;
 
 use crate::harness::row::Row;
 
@@ -49,4 +50,5 @@ pub const HOST_TOPICS: &[&[Row]] = &[
     bundles::ROWS,
     copy_up::ROWS,
     engines::ROWS,
+    start::ROWS,
 ];

@@ -46,7 +46,9 @@ pub(crate) fn fork(kill_child: Option<Signal>, forward: Forward, why: &str) -> R
             tether.tie()?;
             Ok(Role::First(tether))
         }
-        Cloned::Parent { pid, .. } => Ok(Role::Waiting(Box::new(Child { pid: Pid::from_raw(pid), signals, caller: None }))),
+        Cloned::Parent { pid, .. } => {
+            Ok(Role::Waiting(Box::new(Child { pid: Pid::from_raw(pid), signals, caller: None })))
+        }
     }
 }
 

@@ -55,21 +55,21 @@ fn a_run_with_its_own_mount_namespace_pivots_by_default() {
 fn options_end_at_the_new_root() {
     let chroot = chroot(&["--userspec=web", "/new", "ls", "--std", "--", "x"]);
     assert_eq!(chroot.directory, PathBuf::from("/new"));
-    assert_eq!(chroot.command, ["ls", "--std", "--", "x"].map(OsString::from));
+    assert_eq!(chroot.command.words, ["ls", "--std", "--", "x"].map(OsString::from));
 }
 
 #[test]
 fn a_double_dash_may_precede_the_command() {
-    assert_eq!(container(&["--std", "/new", "--", "ls"]).command, ["ls"]);
+    assert_eq!(container(&["--std", "/new", "--", "ls"]).command.words, ["ls"]);
     let host = container(&["--std", "--host-root", "--", "ls"]);
-    assert_eq!((source(&host.root), host.command), (Some(&Source::Host), vec!["ls".into()]));
+    assert_eq!((source(&host.root), host.command.words), (Some(&Source::Host), vec!["ls".into()]));
 }
 
 #[test]
 fn a_bundle_takes_no_new_root() {
     let container = container(&["--oci", "/bundle", "--bind", "/a:/b", "--exec-fifo", "/f", "--", "ls"]);
     assert!(matches!(container.root.by, UnreadBy::Bundle(directory, None) if directory == Path::new("/bundle")));
-    assert_eq!((container.root.mounts.len(), container.command), (1, vec!["ls".into()]));
+    assert_eq!((container.root.mounts.len(), container.command.words), (1, vec!["ls".into()]));
     assert_eq!(container.gates.fifo, Some("/f".into()));
 }
 

@@ -33,7 +33,7 @@ use crate::process::{exposure, inherited};
 use crate::text::Text;
 pub use capabilities::{
     DEFAULT_CAPABILITIES, DOCKER_CAPABILITIES, PODMAN_CAPABILITIES, bounding, capability_names, capability_set,
-    hand_on_capabilities, holds, keep_capabilities, raise_permitted,
+    hand_on_capabilities, holds, keep_capabilities, lost_by_exec, raise_permitted,
 };
 use capabilities::{EVERY_CAPABILITY, bound, bounding_within, held};
 pub use identity::{change as change_identity, is_mapped, setgroups_is_denied};

@@ -11,26 +11,30 @@ const OURS: &[Need] = &[Need::UserNamespaces];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("with --die-with-parent a command ends with the process that started unshare-rs, killed or not", OURS, |world| {
-        let own = own(world);
-        for options in ["", "-p", "-p --init", "-S 0", "--forward-signals", "--kill-child=TERM"] {
-            for end in ["kill -KILL $CALLER", "kill -TERM $CALLER"] {
-                let before = Scan::take();
-                // The control: without the option, a command outlives the caller.
-                let script = format!(
-                    "bash -c 'unshare-rs {own} --die-with-parent --pid-file tied {options} -- sleep 86481 &
+    Row::new(
+        "with --die-with-parent a command ends with the process that started unshare-rs, killed or not",
+        OURS,
+        |world| {
+            let own = own(world);
+            for options in ["", "-p", "-p --init", "-S 0", "--forward-signals", "--kill-child=TERM"] {
+                for end in ["kill -KILL $CALLER", "kill -TERM $CALLER"] {
+                    let before = Scan::take();
+                    // The control: without the option, a command outlives the caller.
+                    let script = format!(
+                        "bash -c 'unshare-rs {own} --die-with-parent --pid-file tied {options} -- sleep 86481 &
                         unshare-rs {own} --kill-child --pid-file free {options} -- sleep 86482 & echo $! >outer; wait' &
                     CALLER=$!
                     until [ -s tied ] && [ -s free ] && [ -s outer ]; do sleep 0.01; done
                     {end}; wait $CALLER 2>/dev/null
                     while kill -0 $(cat tied) 2>/dev/null; do sleep 0.01; done
                     kill -0 $(cat free) && echo outlived; kill -KILL $(cat outer); rm tied free outer"
-                );
-                world.sh(&script).succeeds().stdout_is("outlived\n");
-                before.wait_until_same(Duration::from_secs(10));
+                    );
+                    world.sh(&script).succeeds().stdout_is("outlived\n");
+                    before.wait_until_same(Duration::from_secs(10));
+                }
             }
-        }
-    }),
+        },
+    ),
     Row::new("with --die-with-parent no command starts after the end of the caller", OURS, |world| {
         let own = own(world);
         let before = Scan::take();

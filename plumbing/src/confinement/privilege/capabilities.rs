@@ -12,6 +12,8 @@ use rustix::thread::{
 
 use crate::Fault;
 use crate::kernel::{call, look};
+use crate::process::namespace::Kind;
+use crate::process::target::is_in_first_namespace;
 
 /// The capabilities that Docker leaves to a container by default: enough for root inside to manage its own files, users
 /// and ports.
@@ -89,6 +91,17 @@ pub fn capability_names(set: CapabilitySet) -> Vec<String> {
 /// Returns whether we have this capability in effect now; `None` if the kernel does not report it.
 pub fn holds(capability: CapabilitySet) -> Option<bool> {
     capabilities(None).ok().map(|held| held.effective.contains(capability))
+}
+
+/// Returns why we lack a capability, if it is because we are a user other than root in a user namespace: `execve(2)` has
+/// taken away what its creator had.
+pub fn lost_by_exec(right: CapabilitySet) -> Option<&'static str> {
+    let is_user = !rustix::process::geteuid().is_root();
+    let is_lost = is_user && holds(right) == Some(false) && bounding_within(right).contains(right);
+    (is_lost && is_in_first_namespace(Kind::User) == Some(false)).then_some(
+        "in this user namespace only root keeps capabilities when it executes a program: add --keep-caps to \
+         unshare-rs --map-current-user or --map-user, or use --map-root-user",
+    )
 }
 
 /// Returns whether we have capabilities that the caller did not give us: those of the file. A user other than root

@@ -243,8 +243,23 @@ fn set_name(name: &OsStr) -> Result<(), Fault> {
 /// Gives up everything that serving the stages does not require. setns(2) can only join a cgroup namespace, and only
 /// with CAP_SYS_ADMIN; capset(2) is needed to give that capability up, and cannot add one. The init can neither
 /// close nor replace the descriptors that others read in this process, not even if another process traces it.
+///
+/// It sets no_new_privs only if it must: without that, the init differs from what a container runs; see
+/// `plumbing::pipeline::mark`.
 pub(crate) fn confine(holding: Holding) -> Result<(), Fault> {
-    privilege::keep_only(CapabilitySet::SYS_ADMIN, holding)?;
+    // The init of a user without a user namespace of its own has nothing that the user's other processes lack.
+    let is_plain = holding.is_nothing()?;
+    privilege::drop_others(CapabilitySet::SYS_ADMIN, holding)?;
+    if is_plain {
+        return Ok(());
+    }
+    if !holding.has(CapabilitySet::SYS_ADMIN) {
+        privilege::forbid_new_privileges()?;
+    }
+    filter()
+}
+
+fn filter() -> Result<(), Fault> {
     let mut allowed = vec![
         Allowed::call(libc::SYS_recvmsg),
         Allowed::call(libc::SYS_sendmsg),

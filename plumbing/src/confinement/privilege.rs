@@ -39,7 +39,7 @@ use capabilities::{EVERY_CAPABILITY, bound, bounding_within, held};
 pub use identity::{change as change_identity, is_mapped, setgroups_is_denied};
 pub use keyring::renew as renew_session_keyring;
 pub use oom::set_oom_score_adj;
-pub use remnant::{Holding, keep_only, reduce_to};
+pub use remnant::{Holding, drop_others, keep_only, reduce_to};
 pub use scheduling::check_personality;
 pub use securebits::securebit_names;
 pub use sets::SET_NAMES;
@@ -170,7 +170,8 @@ impl Process {
     }
 }
 
-fn forbid_new_privileges() -> Result<(), Fault> {
+/// Sets no_new_privs.
+pub fn forbid_new_privileges() -> Result<(), Fault> {
     let why = "no program may regain what was dropped; PR_SET_NO_NEW_PRIVS(2const)";
     call("set no_new_privs", "prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)", why, || set_no_new_privs(true))
 }

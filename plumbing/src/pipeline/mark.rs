@@ -5,12 +5,15 @@
 //! who enters it. What it cannot do: open a namespace that is above its own, and set an attribute that requires the
 //! rights of the host's root. It could copy those descriptors from a true init if it may trace one, so the mark names the
 //! process that it is for. The surprise: the maker knows that process only after making it.
+//!
+//! Only the host's root can sign. What a hold of another user shows instead is that its init has no no_new_privs: a
+//! process in a container cannot get rid of that, not even in a user namespace that it makes.
 
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use rustix::fs::{MemfdFlags, XattrFlags, fcntl_add_seals, fcntl_get_seals, fgetxattr, fsetxattr, fstat, memfd_create};
-use rustix::thread::CapabilitySet;
+use rustix::thread::{CapabilitySet, no_new_privs};
 
 use crate::Fault;
 use crate::confinement::privilege::holds;
@@ -21,7 +24,7 @@ use crate::pipeline::ownership;
 use crate::process::foreign_descriptor;
 use crate::process::namespace::Kind;
 use crate::process::sealed::{self, seals};
-use crate::process::target::{Target, is_in_first_namespace, own_namespace_inode};
+use crate::process::target::{Target, is_in_first_namespace, own_namespace_inode, status_field};
 
 /// The first line of the mark; the second one names the init.
 const TITLE: &str = "held by unshare-rs --hold, protocol 2\n";
@@ -71,8 +74,8 @@ fn content(init: &Target) -> Result<String, Fault> {
 }
 
 /// Returns whether a process is an init of `--hold`: it runs from a sealed copy, was made outside of its container, and
-/// carries a mark that its own user made for it, and that the host's root signed if it had to. Changes nothing in the
-/// process, whatever it is.
+/// carries a mark that its own user made for it, and that the host's root signed if it had to.
+/// Changes nothing in the process, whatever it is.
 ///
 /// Its command line is not compared: any process can write to its own, and reading it may wait for a file server.
 pub fn has_mark(target: &Target) -> Result<bool, Fault> {
@@ -84,8 +87,8 @@ pub fn has_mark(target: &Target) -> Result<bool, Fault> {
 pub enum Mark {
     /// No mark for this process.
     Missing,
-    /// A mark without the signature that it needs.
-    Unsigned,
+    /// A mark that could be made in a container.
+    Unproven,
     /// The mark of an init of `--hold`.
     Valid,
 }
@@ -120,7 +123,11 @@ pub fn find(target: &Target) -> Result<Mark, Fault> {
         Ok(stat) if ownership::is_author(target, stat.st_uid)? => {}
         _ => return Ok(Mark::Missing),
     }
-    Ok(if is_signed(&mark, target)? { Mark::Valid } else { Mark::Unsigned })
+    let is_valid = match signature(&mark, target)? {
+        Some(is_signed) => is_signed,
+        None => may_be_from_outside(target)?,
+    };
+    Ok(if is_valid { Mark::Valid } else { Mark::Unproven })
 }
 
 /// Returns whether a process was made in our pid and user namespaces: it is in them, or keeps them open. The kernel writes
@@ -155,17 +162,30 @@ fn is_named(mark: &OwnedFd, target: &Target) -> Result<bool, Fault> {
     Ok(matches!(rustix::io::pread(mark, &mut found, 0), Ok(length) if found[..length] == *expected.as_bytes()))
 }
 
-/// Returns whether the host's root made the mark, if that can be known. The surprise: the user of the process does not
-/// matter, because a process may change it. Only in a user namespace of another user, whose rights count nowhere else, the
-/// mark needs no signature.
-fn is_signed(mark: &OwnedFd, target: &Target) -> Result<bool, Fault> {
+/// Returns whether the host's root made the mark; `None` if that cannot be known, or need not be. The surprise: the user
+/// of the process does not matter, because a process may change it. Only in a user namespace of another user, whose rights
+/// count nowhere else, the mark needs no signature.
+fn signature(mark: &OwnedFd, target: &Target) -> Result<Option<bool>, Fault> {
     if !is_root_of_host() || ownership::is_in_other_users_namespace(target)? {
-        return Ok(true);
+        return Ok(None);
     }
     match fgetxattr(mark, BY_ROOT, &mut [0_u8; 1][..]) {
-        Err(rustix::io::Errno::OPNOTSUPP) => Ok(true),
-        read => Ok(read.is_ok()),
+        Err(rustix::io::Errno::OPNOTSUPP) => Ok(None),
+        read => Ok(Some(read.is_ok())),
     }
+}
+
+/// Returns whether nothing shows that the process began in a container: it lacks no_new_privs, or we have that as well, and
+/// in another pid namespace it is the first process.
+fn may_be_from_outside(target: &Target) -> Result<bool, Fault> {
+    let status = target.read("status")?;
+    let is_free = status_field(&status, "NoNewPrivs") == Some("0") || no_new_privs().unwrap_or(false);
+    // Its pids in our pid namespace and in those below: an init is made directly from ours.
+    let is_first = || {
+        let mut pids = status_field(&status, "NSpid").unwrap_or_default().split_ascii_whitespace().skip(1);
+        pids.next().is_none_or(|pid| pid == "1") && pids.next().is_none()
+    };
+    Ok(is_free && is_first())
 }
 
 /// Returns whether we are the root of the first user namespace, with the right to see and set trusted attributes.

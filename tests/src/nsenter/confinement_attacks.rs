@@ -24,6 +24,8 @@ seen() {
     cmp -s now confined && echo confined || { cmp -s now free && echo free || { cat now; echo $s; sed 's/process[es]* [0-9]*/process P/; s/init [0-9]*/init I/' err; }; }
 }
 runs() { for i in $(seq 500); do P=$(pgrep -xf "sleep $1") && return; sleep 0.02; done; echo "no sleep $1"; }
+# An earlier child of nsenter-rs is not the command.
+entered() { for i in $(seq 500); do for P in $(cat /proc/$1/task/*/children); do case $(cat /proc/$P/comm) in perl | [0-9]*) return; esac; done; sleep 0.02; done 2>/dev/null; }
 ends() { for i in $(seq 500); do [ -d /proc/$1 ] || return 0; sleep 0.02; done; echo "no end of $1"; }
 "#;
 
@@ -114,26 +116,24 @@ pub const ROWS: &[Row] = &[
     .host_only(),
     Row::new("a process that poses as the init of a hold does not choose the rights of who enters by changing its user", &[UNSHARE, BASH, JQ, PERL, SETPRIV], |world| {
         let line = r#"
-            export I=none D PROGRAM rights user="setpriv --reuid 54321 --regid 54321 --clear-groups"; chmod a+rwx .
-            caps=chown,kill,setuid,setgid; confine="chroot-rs --skip-chdir --capabilities $caps --no-new-privs --seccomp default /"
+            export D PROGRAM rights user="setpriv --reuid 54321 --regid 54321 --clear-groups"; chmod a+rwx .
+            # Without no_new_privs, which would show a container to everybody.
+            caps=chown,kill,setuid,setgid; confine="chroot-rs --skip-chdir --capabilities $caps --seccomp default /"
             poses() {
                 echo $P >$D/now && mv $D/now $D/pid
                 for i in $(seq 500); do case $(readlink /proc/$P/fd/9) in user:*) break; esac; sleep 0.02; done
                 grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/$P/status >confined
-                echo "$1: $(seen nsenter-rs --target $P --all $LIKE -- $rights), $($LOOK nsenter-rs --inspect $P | grep -c -e 'init of a hold' -e "^process *$I ")"
+                echo "$1: $(seen nsenter-rs --target $P --all $LIKE -- $rights), $($LOOK nsenter-rs --inspect $P | grep -c 'init of a hold')"
                 kill -KILL $P; rm $D/pid
             }
-            # An earlier child of nsenter-rs is not the command.
-            entered() { for i in $(seq 500); do for P in $(cat /proc/$1/task/*/children); do case $(cat /proc/$P/comm) in perl | [0-9]*) return; esac; done; sleep 0.02; done 2>/dev/null; }
             # The control: who is not root of the host asks for no signature, and takes each for an init.
             LIKE=--like-target LOOK="$user --inh-caps=+sys_ptrace,+dac_read_search --ambient-caps=+sys_ptrace,+dac_read_search"
             $user perl $PROGRAM $D/pid & P=$!; poses "a user"
             unshare -m $confine perl $PROGRAM $D/pid 54321 & P=$!; poses "a container in the pid namespace of the host"
-            unshare-rs --hold --name conf-user --ttl 60 --mount --pid | chroot-rs --pipe --std --host-root --capabilities $caps,sys_ptrace >record
+            unshare-rs --hold --name conf-user --ttl 60 --mount | chroot-rs --pipe --std --host-root --allow-new-privs --capabilities $caps,sys_ptrace >record
             trap 'nsenter-rs --pipe --rm -- true <record' EXIT
-            # Who takes it for an init finds a command in its pid namespace: the true init.
-            I=$(jq .init.pid record); tmp=/proc/$I/root/tmp; cp $PROGRAM $tmp/poses.pl
-            nsenter-rs --pipe -- perl /tmp/poses.pl /tmp/pid 54321 1 <record & entered $!; D=$tmp poses "a container that traces its init"
+            init=$(jq .init.pid record); tmp=/proc/$init/root/tmp; cp $PROGRAM $tmp/poses.pl
+            nsenter-rs --pipe -- perl /tmp/poses.pl /tmp/pid 54321 $init <record & entered $!; D=$tmp poses "a container that traces its init"
             # Root of a container can see neither a signature nor secure bits.
             export LIKE=--like-target-try; export -f poses seen; LOOK=
             unshare-rs --user --map-users 0:0:65536 --map-groups 0:0:65536 bash -c '$user perl $PROGRAM $D/pid & P=$!; $rights >free; poses "a user in a container"'
@@ -143,6 +143,39 @@ pub const ROWS: &[Row] = &[
         let line = format!("PROGRAM={}\n{line}", program.display());
         let who = ["a user", "a container in the pid namespace of the host", "a container that traces its init", "a user in a container"];
         run(world, "conf-user", &line).stdout_is(&who.map(|who| format!("{who}: confined, 1\n")).concat());
+    })
+    .root_only()
+    .host_only(),
+    Row::new("a process with no_new_privs that poses as the init of a user's hold does not choose the rights of who enters", &[UNSHARE, BASH, JQ, PERL, SETPRIV, Need::UserNamespaces], |world| {
+        let line = r#"
+            user="setpriv --reuid 54321 --regid 54321 --clear-groups"; chmod a+rwx .; D=$PWD; cp $PROGRAM poses.pl
+            echo '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["swapon"],"action":"SCMP_ACT_ERRNO"}]}' >profile
+            poses() {
+                echo $P >now && mv now pid
+                for i in $(seq 500); do case $(readlink /proc/$P/fd/9) in user:*) break; esac; sleep 0.02; done
+                grep -E "^($lines):" /proc/$P/status >confined
+                echo "$1: $(seen $AS nsenter-rs --target $P --all $LIKE -- grep -E "^($lines):" /proc/self/status | sed '1s/.*\t0*1f*$/as it keeps/; 1!d')"
+                kill -KILL $P; wait; rm pid
+            }
+            # Only in a user namespace of its own it needs no signature. Root can copy the filter.
+            lines='CapEff|Seccomp' AS= LIKE=--like-target confine="unshare -m chroot-rs --skip-chdir --capabilities chown,kill,setuid,setgid --seccomp profile"
+            for privs in --no-new-privs ""; do
+                $confine $privs / $user perl $D/poses.pl $D/pid "" "" 54321 & P=$!; poses "root, $privs"
+            done
+            lines=CapEff AS=$user LIKE=--like-target-try caps="--capabilities chown,kill,sys_ptrace"
+            for hold in "--mount --no-new-privs" --mount "--mount --pid"; do
+                $user unshare-rs --hold --name conf-user-ns --ttl 60 --user --map-root-user ${hold% --no*} >record
+                init=$(jq .init.pid record); inside=$init; case $hold in *pid*) inside=1; esac
+                $user nsenter-rs --pipe --rm -- chroot-rs --skip-chdir $caps ${hold#${hold% --no*}} / perl $D/poses.pl $D/pid "" $inside <record & entered $!; poses "a user, $hold"
+            done
+        "#;
+        let program = world.directory("poses-user-ns").join("poses.pl");
+        std::fs::write(&program, format!("{SEALED}{MARK}{POSES}")).expect("a file");
+        let line = format!("PROGRAM={}\n{line}", program.display());
+        run(world, "conf-user-ns", &line).stdout_is(
+            "root, --no-new-privs: confined\nroot, : as it keeps\n\
+             a user, --mount --no-new-privs: confined\na user, --mount: as it keeps\na user, --mount --pid: confined\n",
+        );
     })
     .root_only()
     .host_only(),
@@ -181,24 +214,31 @@ pub const ROWS: &[Row] = &[
 ];
 
 /// A process with the descriptors of an init that keeps a confinement without limits, as far as it can have them. Its
-/// arguments are a file with the pid that it has outside, the user that it becomes, and whether it copies the namespaces
-/// of the maker from the true init.
+/// arguments are a file with the pid that it has outside, the user that it becomes, the true init whose namespaces of the maker
+/// it copies, and its own user if it makes a user namespace.
 const POSES: &str = r#"
 use strict;
 use POSIX;
-my ($path, $user, $traces) = @ARGV;
+my ($path, $user, $true, $own) = @ARGV;
 select(undef, undef, undef, 0.01) until -e $path;
 open(my $file, "<", $path) or die;
 chomp(my $pid = <$file>);
 # pidfd_open(2), pidfd_getfd(2).
-my $init = $traces ? syscall(434, 1, 0) : -1;
-my @makers = $traces ? map { "&=" . syscall(438, $init, $_, 0) } 8, 9 : ("/proc/self/ns/pid", "/proc/self/ns/user");
+my $init = $true ? syscall(434, $true + 0, 0) : -1;
+my @makers = $true ? map { "&=" . syscall(438, $init, $_, 0) } 8, 9 : ("/proc/self/ns/pid", "/proc/self/ns/user");
 if ($user) { $) = "$user $user"; POSIX::setgid($user); POSIX::setuid($user); }
 my $mark = mark($pid);
 open(my $process, "+<&=", syscall(`uname -m` =~ /x86_64/ ? 319 : 279, my $name = "process", 2)) or die;
 syswrite($process, '{"no_new_privs":true}');
 fcntl($process, 1033, 15) or die;
 my ($pids, $users) = map { open(my $maker, "<$_") or die; $maker } @makers;
+if ($own) {
+    syscall(`uname -m` =~ /x86_64/ ? 272 : 97, 0x10000000) == 0 or die;
+    for my $entry (["setgroups", "deny"], ["uid_map", "0 $own 1"], ["gid_map", "0 $own 1"]) {
+        open(my $map, ">", "/proc/self/$entry->[0]") or die;
+        syswrite($map, $entry->[1]) or die;
+    }
+}
 my %kept = (3 => $mark, 7 => $process, 8 => $pids, 9 => $users);
 POSIX::dup2(fileno($kept{$_}), $_ + 30) for keys %kept;
 POSIX::dup2($_ + 30, $_) for sort keys %kept;

@@ -65,7 +65,10 @@ pub const ROWS: &[Row] = &[
         // The init waits for all of these to end, and has no descriptors any more by then.
         let crowd = "nsenter-rs --pipe -- sh -c 'for i in $(seq 150); do sleep 100 </dev/null >/dev/null 2>&1 & done'";
         world.script(crowd).stdin(container.record.clone()).run().succeeds();
-        let end_and_enter = format!("kill -KILL {}; nsenter-rs --pipe -- true", container.pid);
+        let end_and_enter = format!(
+            "kill -KILL {0}; while [ -e /proc/{0}/fd/3 ]; do sleep 0.005; done; nsenter-rs --pipe -- true",
+            container.pid
+        );
         world.script(&end_and_enter).stdin(container.record.clone()).run().fails_with(125).stderr_has("gone");
     }),
     Row::new("the init reaps its orphans", &[], |world| {

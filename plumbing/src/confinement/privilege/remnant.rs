@@ -26,11 +26,22 @@ impl Holding {
     pub fn has(self, capability: CapabilitySet) -> bool {
         self == Holding::Everything || super::holds(capability) == Some(true)
     }
+
+    /// Returns whether no capability is permitted.
+    pub fn is_nothing(self) -> Result<bool, Fault> {
+        Ok(self == Holding::Now && held()?.permitted.is_empty())
+    }
 }
 
 /// Keeps at most these capabilities, as far as they are held, and sets no_new_privs. The bounding set is emptied if
 /// that is permitted; otherwise no_new_privs prevents any executed program from gaining something by it.
 pub fn keep_only(effective: CapabilitySet, holding: Holding) -> Result<(), Fault> {
+    drop_others(effective, holding)?;
+    forbid_new_privileges()
+}
+
+/// The same without no_new_privs, for a process that gets a filter without execve(2).
+pub fn drop_others(effective: CapabilitySet, holding: Holding) -> Result<(), Fault> {
     if holding.has(CapabilitySet::SETPCAP) {
         match empty_bounding_set() {
             // A security module forbids it.
@@ -39,8 +50,7 @@ pub fn keep_only(effective: CapabilitySet, holding: Holding) -> Result<(), Fault
         }
     }
     clear_ambient()?;
-    reduce_to(effective, holding)?;
-    forbid_new_privileges()
+    reduce_to(effective, holding)
 }
 
 /// Keeps at most these capabilities in effect: for a process that needed another one for a while.

@@ -56,8 +56,8 @@ const ALWAYS: &[c_long] = &[
     libc::SYS_pause,
 ];
 
-/// Allows only these calls, and those that every process needs to wait and to end; requires no_new_privs. The descriptors
-/// `kept` can never be closed.
+/// Allows only these calls, and those that every process needs to wait and to end; requires no_new_privs or
+/// CAP_SYS_ADMIN. The descriptors `kept` can never be closed.
 pub fn allow_only(calls: &[Allowed], kept: &[i32]) -> Result<(), Fault> {
     let program: Vec<_> = program(calls, kept)?.into_iter().map(libc::sock_filter::from).collect();
     let text = format!("seccomp(SECCOMP_SET_MODE_FILTER, 0, {{len={}, filter=…}})", program.len());

@@ -7,16 +7,19 @@ use std::net::IpAddr;
 
 use plumbing::Fault;
 
+use crate::direct::{Direct, Kind, Macvlan};
 use crate::mark::{LONGEST_ALIAS, LONGEST_REST, Mark};
 use crate::network::{Address, Route, Subnet};
 use crate::publish::Published;
 use crate::rate::Rate;
 
-/// The connection of a container: a veth pair, one end inside, one as a port of a bridge on the host.
+/// The connection of a container: a veth pair, one end inside, one as a port of a bridge on the host; or without a bridge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Connection {
-    /// The bridge on the host.
+    /// The bridge on the host; empty for a connection without one.
     pub bridge: String,
+    /// The link inside, if it is on top of an interface of the host, without a bridge.
+    pub direct: Option<Direct>,
     /// The interface inside.
     pub interface: String,
     /// Its addresses.
@@ -39,6 +42,8 @@ pub struct Connection {
     pub mac: Option<[u8; 6]>,
     /// Whether it is kept apart from the other isolated ports of the bridge.
     pub isolate: bool,
+    /// Whether it may send from other addresses, too.
+    pub allow_spoofing: bool,
     /// The name of the container.
     pub name: Option<String>,
 }
@@ -51,11 +56,12 @@ impl Connection {
                 return Err(Fault::usage(format!("--address {address}: the address is given twice")));
             }
         }
+        self.check_direct()?;
         if self.auto.is_some() {
             // The rest is checked when the address is known.
             return Ok(self);
         }
-        if self.addresses.is_empty() {
+        if self.addresses.is_empty() && self.direct.is_none() {
             return Err(Fault::usage("--bridge needs --address, such as --address 10.88.0.2/24"));
         }
         let (addresses, published) = (self.addresses.clone(), self.published.clone());
@@ -82,6 +88,23 @@ impl Connection {
         }
         self.routes.iter().try_for_each(|route| self.check_route(route))?;
         Ok(self)
+    }
+
+    fn check_direct(&self) -> Result<(), Fault> {
+        if self.allow_spoofing && self.isolate {
+            return Err(Fault::usage(
+                "--allow-spoofing and --isolate: what keeps containers apart are their addresses",
+            ));
+        }
+        let Some(direct) = &self.direct else { return Ok(()) };
+        if self.auto.is_some() {
+            return Err(Fault::usage("--address auto needs --bridge: which addresses are free elsewhere is not known"));
+        }
+        let is_fixed = matches!(direct.kind, Kind::Ipvlan(_) | Kind::Macvlan(Macvlan::Passthru));
+        if self.mac.is_some() && is_fixed {
+            return Err(Fault::usage("--mac: this interface has the hardware address of its parent"));
+        }
+        Ok(())
     }
 
     fn check_gateway(&self, gateway: IpAddr) -> Result<(), Fault> {
@@ -155,6 +178,10 @@ mod tests {
         }
     }
 
+    fn direct(parent: &str, mac: Option<[u8; 6]>) -> Connection {
+        Connection { direct: Direct::ipvlan(parent).ok(), mac, ..Connection::default() }
+    }
+
     #[test]
     fn combinations_that_could_not_work_are_refused() {
         for (asked, said) in [
@@ -165,11 +192,18 @@ mod tests {
             (connection(&["10.88.0.2/24", "10.88.0.2/16"], &[], false), "twice"),
             (connection(&["10.88.0.2/24"], &[], true), "--nat needs --gateway"),
             (connection(&["10.88.0.2/24"], &["10.88.0.1", "10.88.0.3"], false), "same family"),
+            (
+                Connection { allow_spoofing: true, isolate: true, ..connection(&["10.88.0.2/24"], &[], false) },
+                "--isolate",
+            ),
+            (direct("p", Some([2; 6])), "--mac"),
+            (Connection { auto: Some(None), ..direct("p", None) }, "--address auto needs --bridge"),
         ] {
             let fault = asked.check().unwrap_err().to_string();
             assert!(fault.contains(said), "{fault}");
         }
         assert!(connection(&["10.88.0.2/24", "fd00::2/64"], &["10.88.0.1"], true).check().is_ok());
+        assert!(direct("p", None).check().is_ok(), "an address can come by DHCP");
     }
 
     #[test]

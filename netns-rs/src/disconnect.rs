@@ -22,6 +22,9 @@ pub fn run(subject: &Subject, interface: &str) -> Result<(), Fault> {
     let Opened { namespace: container, whose, .. } = subject.open_other()?;
     let netlink = Netlink::route()?;
     let inside = namespace::socket_inside(container.as_fd(), &whose)?;
+    if let Some(stacked) = stacked(&inside, interface)? {
+        return leftovers::delete(&inside, &stacked, "nothing of it is on the host");
+    }
     let id = nsid::of(&netlink, container.as_fd())?;
     let made_in = namespace::inode(container.as_fd())?;
     let mark = Lock::open()?.with(|| {
@@ -41,6 +44,16 @@ pub fn run(subject: &Subject, interface: &str) -> Result<(), Fault> {
     })?;
     publish::wait_until_free(&mark.published);
     Ok(())
+}
+
+/// Returns the link of this name inside, if it is on top of an interface of ours: a macvlan or an ipvlan.
+fn stacked(inside: &Netlink, interface: &str) -> Result<Option<Link>, Fault> {
+    let host = namespace::own()?;
+    let Some(link) = link::find(inside, interface)?.filter(|link| link.is("macvlan") || link.is("ipvlan")) else {
+        return Ok(None);
+    };
+    let parent_in = nsid::of(inside, host.as_fd())?;
+    Ok(Some(link).filter(|link| link.peer_netnsid.is_some() && link.peer_netnsid == parent_in))
 }
 
 /// Returns our end of the pair whose other end is `own`, in the namespace with the id `id`; or else of the one that was made

@@ -15,16 +15,16 @@ const UPLOAD_BURST: u64 = 2 << 16;
 pub const PREFIX: &str = "netns-rs-";
 
 /// Returns the table for one port: what comes from the container must have one of its own addresses as source, or is
-/// dropped before the bridge sees it.
-pub fn table(port: &str, addresses: &[IpAddr], rate: Option<Rate>) -> Table {
+/// dropped before the bridge sees it. Without `addresses` all sources pass.
+pub fn table(port: &str, addresses: Option<&[IpAddr]>, rate: Option<Rate>) -> Table {
     let loopback = vec![
         Rule::new().is(Meta::Protocol, &IPV4).has_masked(Header::Network, 16, &[127, 0, 0, 0], &[255, 0, 0, 0]).drop(),
     ];
     let limit = rate.map(|rate| Rule::new().over(rate.bytes(), UPLOAD_BURST.max(rate.bytes() / 100)).drop());
-    let rules =
-        [limit.into_iter().collect(), loopback, internet(addresses), internet6(addresses), resolution(addresses)]
-            .concat();
-    let rules = [rules, vec![Rule::new().drop()]].concat();
+    let own = addresses.map_or_else(Vec::new, |own| {
+        [internet(own), internet6(own), resolution(own), vec![Rule::new().drop()]].concat()
+    });
+    let rules = [limit.into_iter().collect(), loopback, own].concat();
     let chain = Chain { name: "ingress".to_owned(), place: Some(Place::ingress(port)), rules };
     Table { family: Family::Netdev, name: format!("{PREFIX}{port}"), comment: None, chains: vec![chain] }
 }

@@ -52,7 +52,7 @@ pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<()
     }
     let addresses: Vec<IpAddr> = asked.addresses.iter().map(|address| address.ip).collect();
     let mut tables = fence::tables(&survey, &opened);
-    tables.push(guard::table(port, &addresses, asked.rate));
+    tables.push(guard::table(port, allowed(asked, &addresses), asked.rate));
     replace(&nft, &there, &tables, WHY)?;
     // An earlier container with one of these addresses may have left some, and a killed guardian did not delete them.
     conntrack::forget(addresses)?;
@@ -85,7 +85,7 @@ pub fn replace(nft: &Nftables, there: &[Known], tables: &[Table], why: &str) -> 
 pub fn guard(netlink: &Netlink, asked: &Connection, port: &str, has_nat: bool) -> Result<(), Fault> {
     let addresses: Vec<IpAddr> = asked.addresses.iter().map(|address| address.ip).collect();
     let Some(nft) = Nftables::open_if_there()? else {
-        warn(port);
+        warn(asked, port);
         return Ok(());
     };
     let there = if has_nat || asked.isolate { known(&nft)? } else { Vec::new() };
@@ -94,18 +94,26 @@ pub fn guard(netlink: &Netlink, asked: &Connection, port: &str, has_nat: bool) -
         tables = fence::tables(&Survey::take(netlink)?, &opened(&there));
     }
     let has_shared = !tables.is_empty();
-    tables.push(guard::table(port, &addresses, asked.rate));
+    tables.push(guard::table(port, allowed(asked, &addresses), asked.rate));
     match replace(&nft, &there, &tables, GUARDED) {
         // The kernel has nf_tables, but not for the frames of one device.
         Err(fault) if !has_shared && fault.errno() == Some(Errno::EOPNOTSUPP) => {
-            warn(port);
+            warn(asked, port);
             Ok(())
         }
         outcome => outcome,
     }
 }
 
-fn warn(port: &str) {
+/// Returns the addresses that the container may send from; `None`: all.
+fn allowed<'a>(asked: &Connection, own: &'a [IpAddr]) -> Option<&'a [IpAddr]> {
+    (!asked.allow_spoofing).then_some(own)
+}
+
+fn warn(asked: &Connection, port: &str) {
+    if asked.allow_spoofing {
+        return;
+    }
     narrate::warn(format_args!(
         "the container behind {port} can send from any address: the kernel has no nf_tables for frames; load \
          nf_tables, or trust the container"

@@ -1,4 +1,4 @@
-//! The values of options about the network: addresses, routes, hardware addresses, names of interfaces. Pure.
+//! The values of options about networks: addresses, subnets, routes. Pure.
 //! `ip-address(8)`, `ip-route(8)`.
 //!
 //! The surprise: the kernel itself accepts addresses that can never carry a packet, such as that of a whole network.
@@ -7,9 +7,6 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-
-/// `IFNAMSIZ` minus its NUL.
-const LONGEST_NAME: usize = 15;
 
 /// An address and the length of its network's prefix: `10.88.0.2/24`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,49 +205,6 @@ impl Route {
     }
 }
 
-/// Parses a hardware address of one interface.
-pub fn mac(text: &str) -> Result<[u8; 6], String> {
-    let forms = "expected six pairs of hexadecimal digits, such as 02:00:00:00:00:01";
-    let is_pair = |pair: &str| pair.len() == 2 && pair.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let pair = |pair: &str| if is_pair(pair) { u8::from_str_radix(pair, 16).ok() } else { None };
-    let bytes: Option<Vec<u8>> = text.split(':').map(pair).collect();
-    let mac: [u8; 6] = bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(forms)?;
-    if mac[0] & 1 != 0 || mac == [0; 6] {
-        return Err(format!("{text} is not the address of one interface; the first pair is even, and not all are 00"));
-    }
-    Ok(mac)
-}
-
-/// Parses the size of the longest packet.
-pub fn mtu(text: &str) -> Result<u32, String> {
-    let valid = || "expected 68 to 65535 bytes".to_owned();
-    text.parse().ok().filter(|mtu| (68..=65535).contains(mtu)).ok_or_else(valid)
-}
-
-/// Parses the name of a container, as a part of the second name of its interface on the host.
-pub fn container_name(text: &str) -> Result<String, String> {
-    /// `ALTIFNAMSIZ` minus its NUL, a dot and the name of an interface.
-    const LONGEST: usize = 127 - 1 - LONGEST_NAME;
-    let is_valid = |c: char| !matches!(c, '/' | ':' | '%') && !c.is_whitespace() && !c.is_control();
-    if (1..=LONGEST).contains(&text.len()) && text.chars().all(is_valid) {
-        return Ok(text.to_owned());
-    }
-    Err(format!("expected 1 to {LONGEST} bytes without /, :, %, spaces and control characters"))
-}
-
-/// Parses the name of an interface, by the kernel's rule (`dev_valid_name`), without names that the kernel would take
-/// as a pattern to fill in or that no other tool could address.
-pub fn interface_name(text: &str) -> Result<String, String> {
-    let forms = format!("expected 1 to {LONGEST_NAME} letters, digits and signs, without /, :, % and spaces");
-    let is_sign = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '%');
-    match text {
-        "." | ".." | "all" | "default" => Err(format!("the kernel uses the word {text} for something else; {forms}")),
-        "lo" => Err("lo is the loopback interface, which every network namespace has".to_owned()),
-        _ if (1..=LONGEST_NAME).contains(&text.len()) && text.chars().all(is_sign) => Ok(text.to_owned()),
-        _ => Err(forms),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,16 +250,6 @@ mod tests {
     }
 
     #[test]
-    fn interface_names_follow_the_kernel() {
-        for name in ["eth0", "box0", "a", "br-1.2", "123456789012345"] {
-            assert!(interface_name(name).is_ok(), "{name}");
-        }
-        for name in ["", ".", "..", "lo", "a/b", "a b", "a:1", "veth%d", "1234567890123456", "é", "all"] {
-            assert!(interface_name(name).is_err(), "{name}");
-        }
-    }
-
-    #[test]
     fn the_hosts_of_a_subnet_leave_out_the_network_and_the_broadcast_address() {
         let hosts = |text| match Wanted::parse(text) {
             Ok(Wanted::Auto(Some(subnet))) => subnet.hosts().map(|host| host.to_string()).collect::<Vec<_>>(),
@@ -321,17 +265,13 @@ mod tests {
     }
 
     #[test]
-    fn routes_and_hardware_addresses_are_read() {
+    fn routes_are_read() {
         let shown =
             |text| Route::parse(text).map(|route| (route.to.to_string(), route.gateway.map(|ip| ip.to_string())));
         assert_eq!(shown("192.0.2.0/24"), Ok(("192.0.2.0/24".into(), None)));
         assert_eq!(shown("fd01::/64,fd00::9"), Ok(("fd01::/64".into(), Some("fd00::9".into()))));
         for text in ["192.0.2.1/24", "192.0.2.0", "192.0.2.0/33", "192.0.2.0/24,fd00::9", "192.0.2.0/24,"] {
             assert!(Route::parse(text).is_err(), "{text}");
-        }
-        assert_eq!(mac("02:00:00:00:00:ff"), Ok([2, 0, 0, 0, 0, 255]));
-        for text in ["01:00:00:00:00:00", "00:00:00:00:00:00", "2:0:0:0:0:1", "02:00:00:00:00", "+2:00:00:00:00:01"] {
-            assert!(mac(text).is_err(), "{text}");
         }
         let address = |text| Address::parse(text).unwrap();
         assert!(address("10.88.0.2/24").overlaps(&address("10.88.0.9/28")));

@@ -1,21 +1,20 @@
 //! The declared options: parser, help, manual page and completions come from this table.
 
 use std::ffi::{OsStr, OsString};
-use std::net::IpAddr;
 
 use clap::builder::{TypedValueParser, ValueParserFactory};
 use clap::{Args, Parser, Subcommand};
 use plumbing::command_line::manual::after_help;
 use plumbing::command_line::options::{Narration, of_os};
 use plumbing::command_line::ordinary::{self, Choice, Ordinary};
-use plumbing::pipeline::record::Domain;
 
+use crate::interface;
 use crate::name::Name;
-use crate::name_servers::Server;
-use crate::network::{self, Route, Wanted};
-use crate::publish::Published;
-use crate::rate::Rate;
 use crate::subject::Subject;
+
+mod wiring;
+
+pub(crate) use wiring::Wiring;
 
 const EXAMPLES: &str = "
   netns-rs exec --new -- ip link                    a namespace with only a loopback interface
@@ -112,53 +111,6 @@ pub(crate) struct Exec {
     pub(crate) words: Vec<OsString>,
     #[command(flatten)]
     pub(crate) wiring: Wiring,
-}
-
-#[derive(Debug, Default, Args, Ordinary)]
-#[command(next_help_heading = "Connection")]
-pub(crate) struct Wiring {
-    /// Connect the namespace to this bridge on the host; create the bridge if it does not exist
-    #[arg(long, value_name = "NAME", value_parser = network::interface_name)]
-    pub(crate) bridge: Option<String>,
-    /// Address of the interface, e.g. 10.88.0.2/24; auto:10.88.0.0/24: a free one; auto: one of the bridge's subnet (repeatable)
-    #[arg(long, value_name = "ADDRESS/PREFIX", value_parser = Wanted::parse, requires = "bridge")]
-    pub(crate) address: Vec<Wanted>,
-    /// Default gateway; this address is assigned to the bridge (one for IPv4, one for IPv6)
-    #[arg(long, value_name = "ADDRESS", value_parser = network::gateway, requires = "bridge")]
-    pub(crate) gateway: Vec<IpAddr>,
-    /// Masquerade: packets that leave the host get the host's address as their source
-    #[arg(long, requires = "bridge")]
-    pub(crate) nat: bool,
-    /// Name server for the command's /etc/resolv.conf; host: those of the host (up to three; with --new or --pipe)
-    #[arg(long, value_name = "ADDRESS|host", value_parser = Server::parse)]
-    pub(crate) dns: Vec<Server>,
-    /// Domain in which names without dots are looked up (repeatable)
-    #[arg(long, value_name = "DOMAIN", value_parser = Domain::parse, requires = "dns")]
-    pub(crate) dns_search: Vec<Domain>,
-    /// Publish a port of the container on the host: 8080:80, 127.0.0.1:8080:80 or 53:53/udp (needs --nat; repeatable)
-    #[arg(long, value_name = "PORTS", value_parser = Published::parse, requires = "nat")]
-    pub(crate) publish: Vec<Published>,
-    /// Name of the interface inside [default: eth0]
-    #[arg(long, value_name = "NAME", value_parser = network::interface_name, requires = "bridge")]
-    pub(crate) interface: Option<String>,
-    /// Add a route inside, to a network on the link or behind ROUTER, e.g. 192.0.2.0/24,10.88.0.9 (repeatable)
-    #[arg(long, value_name = "NETWORK[,ROUTER]", value_parser = Route::parse, requires = "bridge")]
-    pub(crate) route: Vec<Route>,
-    /// MTU of the interface: size of the largest packet, in bytes
-    #[arg(long, value_name = "BYTES", value_parser = network::mtu, requires = "bridge")]
-    pub(crate) mtu: Option<u32>,
-    /// Bandwidth in each direction, in bits per second: 500kbit, 10mbit, 1gbit
-    #[arg(long, value_name = "RATE", value_parser = Rate::parse, requires = "bridge")]
-    pub(crate) rate: Option<Rate>,
-    /// Hardware address of the interface inside
-    #[arg(long, value_name = "MAC", value_parser = network::mac, requires = "bridge")]
-    pub(crate) mac: Option<[u8; 6]>,
-    /// Separate the container from others on the bridge that were connected with this option
-    #[arg(long, requires = "bridge")]
-    pub(crate) isolate: bool,
-    /// Name of the container: the host's end of the pair is also found as NAME.INTERFACE
-    #[arg(long, value_name = "NAME", value_parser = network::container_name, requires = "bridge")]
-    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -273,7 +225,7 @@ pub(crate) struct Disconnect {
     #[arg(value_name = "NAMESPACE", value_parser = of_os(Subject::parse))]
     pub(crate) subject: Subject,
     /// Name of the interface inside [default: eth0]
-    #[arg(long, value_name = "NAME", value_parser = network::interface_name)]
+    #[arg(long, value_name = "NAME", value_parser = interface::interface_name)]
     pub(crate) interface: Option<String>,
 }
 

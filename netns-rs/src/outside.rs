@@ -14,11 +14,13 @@ use plumbing::{Fault, narrate};
 
 use crate::connection::Connection;
 use crate::departure::Departure;
+use crate::inside::made;
 use crate::leftovers::Leftovers;
-use crate::link::{Link, Port, Veth};
+use crate::link::Link;
 use crate::mark::{MARK, Mark, Owner};
 use crate::netlink::Netlink;
 use crate::nftables::Nftables;
+use crate::pair::{self, Port, Veth};
 use crate::settings::Settings;
 use crate::survey::Survey;
 use crate::wiring::Sides;
@@ -102,7 +104,7 @@ impl Outside {
             }
             return Ok(bridge.index);
         }
-        link::make_bridge(&self.netlink, &asked.bridge, link::random_mac()?)?;
+        pair::make_bridge(&self.netlink, &asked.bridge, pair::random_mac()?)?;
         let index = made(&self.netlink, &asked.bridge)?.index;
         link::set_alias(&self.netlink, &asked.bridge, index, MARK)?;
         let has_ipv6 = asked.bridge_addresses().any(|wanted| wanted.ip.is_ipv6());
@@ -133,11 +135,11 @@ impl Outside {
             peer_mac: asked.mac,
             mtu: asked.mtu,
         };
-        link::make_veth(&self.netlink, &veth)?;
+        pair::make_veth(&self.netlink, &veth)?;
         self.veth.exists = true;
         let ours = made(&self.netlink, &name)?;
         self.veth.index = Some(ours.index);
-        link::mark_port(
+        pair::mark_port(
             &self.netlink,
             &name,
             ours.index,
@@ -265,12 +267,4 @@ impl Outside {
             outcome => outcome,
         }
     }
-}
-
-/// Returns a link that was just made. A dry run made none.
-fn made(netlink: &Netlink, name: &str) -> Result<Link, Fault> {
-    if narrate::is_dry_run() {
-        return Ok(Link::default());
-    }
-    link::find(netlink, name)?.ok_or_else(|| Fault::new(format!("cannot find {name}, which was just made")))
 }

@@ -44,7 +44,7 @@ fn run(exec: Exec) -> Result<Action, Fault> {
         return Ok(Action::RunInNew { connection, dns, command });
     }
     if connection.is_some() {
-        return Err(Fault::usage("--bridge connects a new namespace, so it needs --new"));
+        return Err(Fault::usage("--bridge, --macvlan and --ipvlan connect a new namespace, so they need --new"));
     }
     if dns.is_some() {
         return Err(Fault::usage("--dns needs --new; for a name: --etc, and a file /etc/netns/NAME/resolv.conf"));
@@ -71,7 +71,7 @@ fn require_command(command: &[std::ffi::OsString]) -> Result<(), Fault> {
 
 fn connect(options: Connect) -> Result<Action, Fault> {
     let (connection, dns) = wiring(options.wiring)?;
-    let connection = connection.ok_or_else(|| Fault::usage("connect needs --bridge, the bridge to connect to"))?;
+    let connection = connection.ok_or_else(|| Fault::usage("connect needs --bridge, --macvlan or --ipvlan"))?;
     match options.subject {
         Some(_) if dns.is_some() => {
             Err(Fault::usage("--dns needs exec --new or --pipe: the files of running commands are not changed"))
@@ -113,7 +113,12 @@ fn wiring(mut wiring: Wiring) -> Result<(Option<Connection>, Option<name_servers
 }
 
 fn connection(wiring: Wiring) -> Result<Option<Connection>, Fault> {
-    let Some(bridge) = wiring.bridge else { return Ok(None) };
+    let ways = [wiring.bridge.is_some(), wiring.macvlan.is_some(), wiring.ipvlan.is_some()];
+    match ways.iter().filter(|is_given| **is_given).count() {
+        0 => return require_no_details(&wiring).map(|()| None),
+        1 => {}
+        _ => return Err(Fault::usage("--bridge, --macvlan, --ipvlan: expected one of them")),
+    }
     let (mut addresses, mut auto) = (Vec::new(), Vec::new());
     for wanted in wiring.address {
         match wanted {
@@ -125,7 +130,8 @@ fn connection(wiring: Wiring) -> Result<Option<Connection>, Fault> {
         return Err(Fault::usage("--address auto: one address can be chosen, the others have to be given"));
     }
     let connection = Connection {
-        bridge,
+        bridge: wiring.bridge.unwrap_or_default(),
+        direct: wiring.macvlan.or(wiring.ipvlan),
         interface: wiring.interface.unwrap_or_else(|| INTERFACE.to_owned()),
         addresses,
         auto: auto.first().copied(),
@@ -137,9 +143,26 @@ fn connection(wiring: Wiring) -> Result<Option<Connection>, Fault> {
         rate: wiring.rate,
         mac: wiring.mac,
         isolate: wiring.isolate,
+        allow_spoofing: wiring.allow_spoofing,
         name: wiring.name,
     };
     connection.check().map(Some)
+}
+
+/// Refuses options about an interface if none is made.
+fn require_no_details(wiring: &Wiring) -> Result<(), Fault> {
+    let details = [
+        (!wiring.address.is_empty(), "--address"),
+        (!wiring.gateway.is_empty(), "--gateway"),
+        (wiring.interface.is_some(), "--interface"),
+        (!wiring.route.is_empty(), "--route"),
+        (wiring.mtu.is_some(), "--mtu"),
+        (wiring.mac.is_some(), "--mac"),
+    ];
+    match details.iter().find(|(is_given, _)| *is_given) {
+        Some((_, option)) => Err(Fault::usage(format!("{option} needs --bridge, --macvlan or --ipvlan"))),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

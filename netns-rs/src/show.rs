@@ -56,6 +56,7 @@ impl Side<'_> {
             peer: peer.map(|peer| peer.name.clone()),
             bridge: bridge.map(|bridge| bridge.name.clone()),
             addresses,
+            parent: None,
             published: Vec::new(),
             gateway: None,
         }

@@ -18,9 +18,8 @@ use crate::lock::Lock;
 use crate::mark::Owner;
 use crate::netlink::Netlink;
 use crate::outside::Outside;
-use crate::settings::Settings;
 use crate::survey::{Survey, Taken};
-use crate::{address, link, namespace, nat, neighbor, publish, rate, route};
+use crate::{inside, namespace, nat, neighbor, publish, rate, route, stacked};
 
 /// How long to wait for the address or a port of a container that has just ended.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -40,6 +39,9 @@ pub struct Sides<'a> {
 
 /// Connects the container until the process behind `watched`, which has the pid `pid`, ends.
 pub fn connect(asked: &Connection, sides: &Sides<'_>, pid: i32, watched: BorrowedFd<'_>) -> Result<Interface, Fault> {
+    if let Some(direct) = &asked.direct {
+        return stacked::connect(asked, direct, sides);
+    }
     let keep = [sides.host, sides.container, sides.inside.as_fd()];
     let owner = Owner::of(pid, watched)?;
     let answer = guardian::spawn_keeping(watched, &keep, || make(asked, sides, watched, owner))?;
@@ -49,6 +51,9 @@ pub fn connect(asked: &Connection, sides: &Sides<'_>, pid: i32, watched: Borrowe
 /// Connects a namespace that no process is known in. Nothing watches it: the connection ends with the namespace or when
 /// it is disconnected, and what is then left on the host is removed by the next run.
 pub fn connect_lasting(asked: &Connection, sides: &Sides<'_>) -> Result<(), Fault> {
+    if let Some(direct) = &asked.direct {
+        return stacked::connect(asked, direct, sides).map(drop);
+    }
     let mut outside = Outside::open(asked, sides.container, None)?;
     let lock = Lock::open()?;
     try_for_a_while(&lock, &mut outside, asked, sides, || Ok(false))
@@ -136,10 +141,7 @@ fn attempt(outside: &mut Outside, asked: &Connection, sides: &Sides<'_>) -> Resu
 
 /// Makes the connection: the steps in the order that the kernel requires.
 fn build(outside: &mut Outside, survey: &Survey, asked: &Connection, sides: &Sides<'_>) -> Result<(), Fault> {
-    if !narrate::is_dry_run() && link::find(sides.inside, &asked.interface)?.is_some() {
-        let name = &asked.interface;
-        return Err(Fault::new(format!("cannot make the interface {name}: the container has one of that name")));
-    }
+    inside::require_unused(asked, sides)?;
     let bridge = outside.bridge(survey, asked)?;
     let peer = outside.pair(bridge, asked, sides)?;
     // Before our end is up: what it sends and gets is restricted from the first packet.
@@ -149,20 +151,11 @@ fn build(outside: &mut Outside, survey: &Survey, asked: &Connection, sides: &Sid
         nat::guard(&outside.netlink, asked, &outside.veth.name, survey.has_nat())?
     }
     outside.raise()?;
-    close_inside(asked, sides)?;
+    inside::close(asked, sides)?;
     if let Some(rate) = asked.rate {
         rate::limit(sides.inside, &asked.interface, peer, rate, asked.mtu)?;
     }
-    link::set_up(sides.inside, &asked.interface, peer, "a route needs its link to be up")?;
-    for own in &asked.addresses {
-        address::add(sides.inside, &asked.interface, peer, *own, "the container's own address; ip-address(8)")?;
-    }
-    for route in &asked.routes {
-        route::add(sides.inside, route, peer)?;
-    }
-    for gateway in &asked.gateways {
-        route::add_default(sides.inside, *gateway, peer)?;
-    }
+    inside::furnish(asked, sides, peer)?;
     // Last: from here on the host finds the container.
     neighbor::forget(&outside.netlink, bridge, &asked.addresses)?;
     require_way(outside, asked, bridge)?;
@@ -180,20 +173,4 @@ fn require_way(outside: &Outside, asked: &Connection, bridge: u32) -> Result<(),
         }
     }
     Ok(())
-}
-
-/// Applies the settings of the end inside. They are those of the network that we are in when we open them.
-fn close_inside(asked: &Connection, sides: &Sides<'_>) -> Result<(), Fault> {
-    namespace::enter(
-        sides.container,
-        "the container's",
-        "the settings of its interface can only be reached from inside",
-    )?;
-    let closed = Settings::open().and_then(|settings| {
-        settings.close(&asked.interface, asked.has_ipv6())?;
-        settings.close_all()?;
-        settings.allow_ping()
-    });
-    namespace::enter(sides.host, "the host's", "the other objects are made there")?;
-    closed
 }

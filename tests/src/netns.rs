@@ -10,6 +10,7 @@ pub mod isolation;
 pub mod name_servers;
 pub mod publish;
 pub mod rate;
+pub mod stacked;
 pub mod stopped;
 
 use crate::harness::row::Row;
@@ -23,6 +24,7 @@ pub const TOPICS: &[&[Row]] = &[
     ip_netns::ROWS,
     publish::ROWS,
     connect::ROWS,
+    stacked::ROWS,
     name_servers::ROWS,
     disconnect::ROWS,
     rate::ROWS,

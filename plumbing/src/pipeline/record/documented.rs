@@ -101,6 +101,7 @@ fn interface() -> Interface {
         mtu: Some(1500),
         peer: word(),
         bridge: word(),
+        parent: word(),
         addresses: vec!["10.0.0.1/8".to_owned()],
         published: vec!["8080:80".to_owned()],
         gateway: "::1".parse().ok(),

@@ -50,6 +50,9 @@ pub struct Interface {
     /// The bridge of which the other end, or else this interface, is a port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bridge: Option<String>,
+    /// The interface of the host on top of which it was made, if it was not connected to a bridge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     /// Its addresses, each with the length of its network's prefix.
     pub addresses: Vec<String>,
     /// The ports of the host that lead to it, if this interface was made.

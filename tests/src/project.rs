@@ -8,6 +8,7 @@ pub mod fault_text;
 pub mod foreign_rights;
 pub mod highest_id;
 pub mod interpreters;
+pub mod lessons;
 pub mod manual;
 pub mod named_files;
 pub mod older_kernels;
@@ -37,6 +38,7 @@ pub const TOPICS: &[&[Row]] = &[
 /// Topics that are about argv, exit statuses and documents: another kernel changes nothing in them.
 pub const HOST_TOPICS: &[&[Row]] = &[
     manual::ROWS,
+    lessons::ROWS,
     escaping::ROWS,
     exit_status::ROWS,
     parsing::ROWS,

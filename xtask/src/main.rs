@@ -6,6 +6,7 @@ mod bench;
 mod cross;
 mod demo;
 mod elf;
+mod lesson;
 mod lint;
 mod man;
 mod peer_tests;
@@ -37,6 +38,8 @@ enum Task {
     Man(man::Options),
     /// Assemble a container from the five tools, and show what it sees
     Demo(demo::Options),
+    /// Learn how a container works, by running each kernel mechanism separately
+    Lesson(lesson::Options),
     /// Compare the speed of the tools, and of containers made with them, with their peers
     Bench(bench::Options),
     /// Run the replaced tools' own tests (util-linux, two coreutils) on our tools
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Task::Row(options) => row::run(&options),
         Task::Man(options) => man::run(&options),
         Task::Demo(options) => demo::run(&options),
+        Task::Lesson(options) => lesson::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::PeerTests => peer_tests::run(),
         Task::Lint => lint::run_alone(),

@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::symlink;
 
+use lessons::likeness::is_like;
 use plumbing::command_line::manual::{Example, Manual, Who};
 
 use crate::harness::narration::narrated_call;
@@ -173,23 +174,4 @@ fn with_option(typed: &str, tool: &str, option: &str) -> String {
 fn narrated(tool: &str, stderr: &str) -> Vec<String> {
     let own = stderr.lines().filter(|line| line.split_once(": ").is_some_and(|(name, _)| name == tool));
     own.filter_map(narrated_call).map(str::to_owned).collect()
-}
-
-/// `…` in a line matches anything, on a line of its own for any lines.
-fn is_like(shown: &[&str], printed: &[&str]) -> bool {
-    match (shown, printed) {
-        ([], []) => true,
-        (["…", rest @ ..], _) => (0..=printed.len()).any(|skipped| is_like(rest, &printed[skipped..])),
-        ([line, rest @ ..], [first, others @ ..]) => is_line_like(line, first) && is_like(rest, others),
-        _ => false,
-    }
-}
-
-fn is_line_like(shown: &str, printed: &str) -> bool {
-    match shown.split_once('…') {
-        None => shown == printed,
-        Some((start, rest)) => printed.strip_prefix(start).is_some_and(|tail| {
-            tail.char_indices().map(|(at, _)| at).chain([tail.len()]).any(|at| is_line_like(rest, &tail[at..]))
-        }),
-    }
 }

@@ -1,0 +1,3 @@
+mkdir -p box/bin
+cp "$(command -v busybox)" box/bin/cat
+echo hello >box/hello

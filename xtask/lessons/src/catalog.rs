@@ -1,0 +1,59 @@
+//! All lessons, in the order of their numbers.
+
+use anyhow::{Context, Result};
+
+use crate::exercise::Exercise;
+use crate::text::Lesson;
+
+/// A language of the lessons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    English,
+    /// Chinese, simplified.
+    Chinese,
+}
+
+/// A lesson with its exercises, in all languages.
+#[derive(Debug)]
+pub struct Source {
+    /// The number in the title and in the names of the files.
+    pub number: u32,
+    /// The text in English.
+    pub english: &'static str,
+    /// The text in Chinese.
+    pub chinese: &'static str,
+    /// The exercises in the order of the text.
+    pub exercises: &'static [Exercise],
+}
+
+macro_rules! lesson {
+    ($number:literal, $name:literal, [$($exercise:literal),*]) => {
+        Source {
+            number: $number,
+            english: include_str!(concat!("../../../docs/lessons/", $name, ".md")),
+            chinese: include_str!(concat!("../../../docs/lessons/", $name, ".zh-CN.md")),
+            exercises: &[$(Exercise {
+                check: include_str!(concat!("../../../docs/lessons/exercises/", $exercise, ".check.sh")),
+                solution: include_str!(concat!("../../../docs/lessons/exercises/", $exercise, ".solution.sh")),
+            }),*],
+        }
+    };
+}
+
+/// The lessons.
+pub const LESSONS: &[Source] = &[lesson!(1, "01-chroot", ["01-1", "01-2"])];
+
+impl Source {
+    /// Reads the lesson in a language.
+    ///
+    /// # Errors
+    /// The text is not a lesson.
+    pub fn lesson(&self, language: Language) -> Result<Lesson> {
+        let text = match language {
+            Language::English => self.english,
+            Language::Chinese => self.chinese,
+        };
+        Lesson::read(text).with_context(|| format!("lesson {} ({language:?})", self.number))
+    }
+}

@@ -1,0 +1,196 @@
+//! `cargo xtask lesson`: the lessons of `docs/lessons`, walked through in the terminal. Each command runs for real, in a place
+//! that undoes itself (`lessons::place`).
+
+use std::env;
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+use lessons::catalog::{LESSONS, Language, Source};
+use lessons::likeness::is_like;
+use lessons::place::{self, Place};
+use lessons::text::{self, Part};
+
+use crate::{static_build, workspace};
+
+/// A command that a lesson shows ends long before this.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The options of `cargo xtask lesson`.
+#[derive(Args)]
+pub struct Options {
+    /// Number of the lesson; without it, the lessons are listed
+    number: Option<u32>,
+    /// Open a shell in the place where the commands of the lesson run, for trying things and for the exercises
+    #[arg(long, requires = "number")]
+    shell: bool,
+    /// Check what was built for the exercises in the shell that is open in another terminal
+    #[arg(long, requires = "number", conflicts_with = "shell")]
+    check: bool,
+    /// Print the solutions of the exercises
+    #[arg(long, requires = "number", conflicts_with_all = ["shell", "check"])]
+    solution: bool,
+    /// Do not wait for Enter before each command
+    #[arg(long)]
+    all: bool,
+    /// Language of the text; by default that of LANG, else English
+    #[arg(long, value_enum)]
+    language: Option<Word>,
+    /// Use the five tools in this folder instead of building them
+    #[arg(long, value_name = "FOLDER")]
+    tools: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Word {
+    En,
+    Zh,
+}
+
+/// Lists the lessons, or does with one what the options say.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let language = language(options);
+    let Some(number) = options.number else { return list(language) };
+    let source = LESSONS.iter().find(|source| source.number == number);
+    let source = source.with_context(|| format!("there is no lesson {number}; `cargo xtask lesson` lists them"))?;
+    if options.solution {
+        return solutions(source);
+    }
+    let tools = tools(options)?;
+    if options.check {
+        check(source, &tools, language)
+    } else if options.shell {
+        shell(source, &tools)
+    } else {
+        walk(source, &tools, language, options.all)
+    }
+}
+
+fn language(options: &Options) -> Language {
+    let is_chinese = |name: &str| env::var(name).is_ok_and(|value| value.starts_with("zh"));
+    match options.language {
+        Some(Word::En) => Language::English,
+        Some(Word::Zh) => Language::Chinese,
+        None if is_chinese("LC_ALL") || is_chinese("LANG") => Language::Chinese,
+        None => Language::English,
+    }
+}
+
+/// Returns the folder of the tools.
+fn tools(options: &Options) -> Result<PathBuf> {
+    match &options.tools {
+        Some(tools) => fs::canonicalize(tools).with_context(|| tools.display().to_string()),
+        None => static_build::build(),
+    }
+}
+
+fn list(language: Language) -> Result<ExitCode> {
+    for source in LESSONS {
+        println!("{}", source.lesson(language)?.title);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn solutions(source: &Source) -> Result<ExitCode> {
+    for (number, exercise) in source.exercises.iter().enumerate() {
+        println!("# {}\n{}", number + 1, exercise.solution.trim_end());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the prose, and runs each command after Enter.
+fn walk(source: &Source, tools: &Path, language: Language, all: bool) -> Result<ExitCode> {
+    let lesson = source.lesson(language)?;
+    let is_root = workspace::is_root()?;
+    let mut place = Place::start(tools, source.number, is_root)?;
+    println!("# {}\n", lesson.title);
+    for part in &lesson.parts {
+        match part {
+            Part::Prose(text) => println!("{text}\n"),
+            Part::Command(command) => {
+                step(command, &mut place, (is_root, all))?;
+                println!();
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn step(command: &text::Command, place: &mut Place, (is_root, all): (bool, bool)) -> Result<()> {
+    let typed = command.typed.replace('\n', "\n> ");
+    let is_terminal = std::io::stdout().is_terminal();
+    if is_terminal {
+        print!("\x1b[1m$ {typed}\x1b[m")
+    } else {
+        print!("$ {typed}")
+    }
+    std::io::stdout().flush()?;
+    if command.needs_root && !is_root {
+        println!("\n(only root can run this; the lesson shows)\n{}", command.printed.join("\n"));
+        return Ok(());
+    }
+    if !all && is_terminal && std::io::stdin().is_terminal() {
+        let mut line = String::new();
+        ensure!(std::io::stdin().read_line(&mut line)? > 0, "the end of the input, and so of the lesson");
+    } else {
+        println!();
+    }
+    let outcome = place.run(&command.typed, LIMIT)?;
+    print!("{}", outcome.printed);
+    let shown: Vec<_> = command.printed.iter().map(String::as_str).collect();
+    if !is_like(&shown, &outcome.printed.lines().collect::<Vec<_>>()) {
+        println!("(on the machine where this lesson was written, it printed)\n{}", shown.join("\n"));
+    }
+    Ok(())
+}
+
+/// Becomes a shell in the place.
+fn shell(source: &Source, tools: &Path) -> Result<ExitCode> {
+    let line = format!("/bin/sh -c 'cd {}; exec /bin/sh -i'", place::DIRECTORY);
+    let error = place::command(tools, source.number, workspace::is_root()?, &line)?.exec();
+    Err(error).context("/bin/sh")
+}
+
+/// Runs the checks in the shell that is open.
+fn check(source: &Source, tools: &Path, language: Language) -> Result<ExitCode> {
+    let number = source.number;
+    let Some(pid) = open_shell(number)? else {
+        bail!("no shell of this lesson is open; open one in another terminal: cargo xtask lesson {number} --shell");
+    };
+    let mut failed = 0;
+    for (index, exercise) in source.exercises.iter().enumerate() {
+        let script = format!("cd {} || exit\n{}", place::DIRECTORY, exercise.check_in(language));
+        let mut enter = Command::new(tools.join("nsenter-rs"));
+        enter.args(["--target", &pid.to_string(), "--all", "--"]);
+        let status = enter
+            .args(["/bin/sh", "-c", &script])
+            .env("PATH", "/mnt/.tools:/usr/sbin:/usr/bin:/sbin:/bin")
+            .status()
+            .context("nsenter-rs")?;
+        println!("{}: {}", index + 1, if status.success() { "done" } else { "not yet" });
+        failed += usize::from(!status.success());
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Finds the shell of `--shell`: the process with the lesson's variable that is pid 1 in its pid namespace.
+fn open_shell(number: u32) -> Result<Option<u32>> {
+    let variable = format!("{}={number}", place::VARIABLE);
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // A process that has ended meanwhile, or that belongs to somebody else, is not the shell.
+        let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
+        let Ok(status) = fs::read_to_string(entry.path().join("status")) else { continue };
+        let is_init = status.lines().any(|line| line.strip_prefix("NSpid:").is_some_and(|pids| pids.ends_with("\t1")));
+        if is_init && environment.split(|byte| *byte == 0).any(|one| one == variable.as_bytes()) {
+            return Ok(Some(pid));
+        }
+    }
+    Ok(None)
+}

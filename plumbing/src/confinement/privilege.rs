@@ -101,8 +101,8 @@ impl Process {
     }
 
     fn change_identity(&self) -> Result<(), Fault> {
-        if self.own_pipes {
-            self.uid.map_or(Ok(()), pipes::give)?;
+        if let Some(uid) = self.uid.filter(|_| self.own_pipes) {
+            pipes::open_to(uid, self.gid.unwrap_or_else(|| rustix::process::getegid().as_raw()))?;
         }
         identity::change(self.uid, self.gid, self.groups.as_deref())?;
         exposure::stay_hidden()?;

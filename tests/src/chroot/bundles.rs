@@ -234,23 +234,30 @@ X
         assert!(kept.stdout.starts_with("SigIgn:") && kept.stdout != none, "{kept}");
     })
     .host_only(),
-    Row::new("a container's user can open the pipes that the command got, and owns nothing else of the caller's", NEEDS, |world| {
-        let write = "echo out >/dev/stdout; echo err >/dev/stderr; stat -L -c %u /proc/self/fd/1";
+    Row::new("a container's user can open the pipes that the command got in their direction, and owns nothing of the caller's", NEEDS, |world| {
+        let write = "echo out >/dev/stdout; echo err >/dev/stderr; stat -L -c '%u %g %a' /proc/self/fd/1";
         let at = bundle(world, "bundle-pipes", json!(["/bin/sh", "-c", write]), |config| {
             config["process"]["user"] = json!({"uid": 1000, "gid": 1000});
         });
         let own = "unshare-rs --mount --pid --ipc --net --fork -- chroot-rs";
-        for line in ["--oci $B".to_owned(), format!("--std --user 1000:1000 $ROOT -- sh -c '{write}'")] {
-            run_alone(world, &format!("{own} {line} 2>&1 | grep -v warning"), &at).succeeds().stdout_is("out\nerr\n1000\n");
-            // A file stays the caller's.
-            run_alone(world, &format!("{own} {line} >$B/log 2>&1; stat -c %u $B/log; tail -n 1 $B/log"), &at).stdout_is("0\n0\n");
+        for line in ["--oci $B".to_owned(), format!("--std --user 1000:1000 $ROOT -- sh -c \"{write}\"")] {
+            run_alone(world, &format!("{own} {line} 2>&1 | grep -v warning"), &at).succeeds().stdout_is("out\nerr\n0 1000 620\n");
+            // A file stays as it is.
+            run_alone(world, &format!("{own} {line} >$B/log 2>&1; stat -c '%u %g' $B/log; tail -n 1 $B/log"), &at).stdout_is("0 0\n0 0 644\n");
         }
         let pipe = format!(
-            "unshare-rs --hold --ttl 60 --mount --pid --ipc --net | chroot-rs --pipe --oci $B | nsenter-rs --pipe --rm -- sh -c '{write}' 2>&1 | cat"
+            "unshare-rs --hold --ttl 60 --mount --pid --ipc --net | chroot-rs --pipe --oci $B | nsenter-rs --pipe --rm -- sh -c \"{write}\" 2>&1 | cat"
         );
-        run_alone(world, &pipe, &at).succeeds().stdout_is("out\nerr\n1000\n");
-        // The control: the pipe belongs to the caller, whose user the command is not.
-        let plain = format!("chroot-rs --user 1000:1000 --bind /dev:/dev --bind /proc:/proc $B/rootfs sh -c '{write}' 2>&1 | cat");
+        run_alone(world, &pipe, &at).succeeds().stdout_is("out\nerr\n0 1000 620\n");
+        // The other direction: into what the caller reads next, and out of what it has written.
+        let other = "cat </dev/stdin; echo own >/dev/stdin && echo injected; exec 3</dev/stdout && echo took; chmod 666 /dev/stdout && echo changed";
+        let script = |line: &str| format!("printf 'a\\n' | {{ {line} -c '{other}' 2>/dev/null; }} | cat");
+        let confined = script(&format!("{own} --std --user 1000:1000 $ROOT -- sh"));
+        run_alone(world, &confined, &at).stdout_is("a\n");
+        // The controls: an owner can do all that, and others cannot even open the pipe.
+        let owner = script("chown 1000 /proc/self/fd/0 /proc/self/fd/1; chroot-rs --user 1000:1000 --skip-chdir / sh");
+        run_alone(world, &owner, &at).stdout_is("a\ninjected\ntook\nchanged\n");
+        let plain = format!("chroot-rs --user 1000:1000 --bind /dev:/dev --bind /proc:/proc $B/rootfs sh -c \"{write}\" 2>&1 | cat");
         run_alone(world, &plain, &at).stdout_has("/dev/stdout: Permission denied");
     })
     .root_only()

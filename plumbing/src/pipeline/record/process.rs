@@ -75,7 +75,7 @@ pub struct Process {
     /// Whether the command gets an empty session keyring instead of the caller's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub session_keyring: bool,
-    /// Whether the command's user becomes the owner of the pipes at stdin, stdout and stderr.
+    /// Whether the command's group may open the pipes at stdin, stdout and stderr, each in its direction.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub own_pipes: bool,
     /// Whether the signals that the caller ignores have their default effect on the command.

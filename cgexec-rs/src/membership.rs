@@ -22,8 +22,11 @@ pub(crate) fn join(cgroup: &Cgroup, hierarchies: &Hierarchies) -> Result<(), Fau
 /// Moves this process into opened groups.
 pub(crate) fn join_all(members: &[Member]) -> Result<(), Fault> {
     members.iter().try_for_each(|member| {
-        let to = (member.group.version == 2).then(|| member.group.path());
-        member.group.join().map_err(|fault| why_not(to, fault))
+        let group = &member.group;
+        member.group.join().map_err(|fault| match group.version {
+            2 => why_not(Some(group.path()), fault),
+            _ => explain(fault, group, "tasks"),
+        })
     })
 }
 

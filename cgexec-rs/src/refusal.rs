@@ -23,6 +23,7 @@ pub(crate) fn explain(fault: Fault, group: &Group, file: &str) -> Fault {
         Some(Errno::EAGAIN) => exhausted(group),
         Some(Errno::ENOENT) => unknown(group, file),
         Some(Errno::ERANGE) => out_of_range(group, file),
+        Some(Errno::ENOSPC) => without_cpus(group),
         _ => None,
     };
     match cause {
@@ -79,6 +80,19 @@ fn out_of_range(group: &Group, file: &str) -> Option<String> {
         (true, "cpus") if !online.is_empty() => Some(format!("this machine has the CPUs {}", online.trim_end())),
         _ => None,
     }
+}
+
+/// A cpuset of cgroup v1 whose processes would have no CPU or no memory node: a new one is empty until somebody fills it.
+fn without_cpus(group: &Group) -> Option<String> {
+    let is_empty = |file: &&&str| group.read(file).is_ok_and(|list| list.is_empty());
+    let empty: Vec<_> = ["cpuset.cpus", "cpuset.mems"].iter().filter(is_empty).copied().collect();
+    (group.version == 1 && !empty.is_empty()).then(|| {
+        format!(
+            "{} has an empty {}; fill it: cgexec-rs --cgroup PATH --cpuset-cpus 0 --cpuset-mems 0",
+            group.shown().display(),
+            empty.join(" and an empty ")
+        )
+    })
 }
 
 fn processes(group: &Group) -> Option<String> {

@@ -97,7 +97,10 @@ impl Bundle {
         }
         let linux = config.linux.unwrap_or_default();
         for (name, is_there) in [
-            ("linux.memoryPolicy", linux.memory_policy.is_some()),
+            (
+                "linux.memoryPolicy",
+                linux.memory_policy.is_some_and(|policy| policy.as_object().is_none_or(|policy| !policy.is_empty())),
+            ),
             ("linux.mountLabel", linux.mount_label.is_some_and(|label| !label.is_empty())),
         ] {
             refuse(name, is_there)?;

@@ -100,7 +100,7 @@ pub fn processes(name: &Name) -> Result<Vec<Process>, Fault> {
         if let Some(refusal) = name.refusal() {
             return Err(refusal);
         }
-        narrate::remark(format_args!("{} is stale: no namespace is mounted on it", name.shown()));
+        narrate::remark(format_args!("{} is stale: no network namespace is mounted on it", name.shown()));
         return Ok(Vec::new());
     };
     let entries = look(&goal, "openat(AT_FDCWD, \"/proc\", O_DIRECTORY)", || std::fs::read_dir("/proc"))?;

@@ -10,9 +10,11 @@ use std::path::PathBuf;
 
 use plumbing::Fault;
 use plumbing::kernel::look;
+use plumbing::kernel::nsfs::namespace_flag;
+use plumbing::process::namespace::Kind;
 use plumbing::process::trail;
 use plumbing::text::Text;
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 
 /// The directory of the names.
 pub const DIRECTORY: &str = "/run/netns";
@@ -71,7 +73,7 @@ impl Name {
         let goal = format!("open the network namespace {}", self.shown());
         let path = self.path();
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let open = |flags| rustix::fs::open(&path, flags, rustix::fs::Mode::empty());
+        let open = |flags| rustix::fs::open(&path, flags, Mode::empty());
         let opened = match open(flags | OFlags::NOFOLLOW) {
             // A link.
             Err(rustix::io::Errno::LOOP) => self.refusal().map_or_else(|| Ok(open(flags)), Err)?,
@@ -79,10 +81,23 @@ impl Name {
         };
         let namespace = look(&goal, format!("openat(AT_FDCWD, {path:?}, O_RDONLY|O_NONBLOCK)"), || opened)?;
         if is_namespace(namespace.as_fd())? {
-            return Ok(namespace);
+            return self.of_network(namespace);
         }
         Err(Fault::new(format!("cannot {goal}: {} is a plain file, no namespace is mounted on it", path.display()))
             .with_remedy(format!("it is stale; delete it with: netns-rs delete {}", self.shown())))
+    }
+
+    /// Refuses a namespace of another kind, of which setns(2) only says EINVAL.
+    fn of_network(&self, namespace: OwnedFd) -> Result<OwnedFd, Fault> {
+        match kind_of(namespace.as_fd()) {
+            None | Some(Kind::Net) => Ok(namespace),
+            Some(other) => Err(Fault::new(format!(
+                "cannot open the network namespace {}: a namespace of another kind is mounted on it ({})",
+                self.shown(),
+                other.proc_name()
+            ))
+            .with_remedy(format!("nsenter-rs --{}={} enters it", other.option(), self.path().display()))),
+        }
     }
 
     /// Returns whether the name exists.
@@ -114,14 +129,21 @@ impl Name {
         if on.f_type as i64 != NSFS_MAGIC {
             return None;
         }
-        let stat = rustix::fs::stat(&path).ok()?;
-        Some((stat.st_dev, stat.st_ino))
+        let namespace =
+            rustix::fs::open(&path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let stat = rustix::fs::fstat(&namespace).ok()?;
+        kind_of(namespace.as_fd()).is_none_or(|kind| kind == Kind::Net).then_some((stat.st_dev, stat.st_ino))
     }
 
     /// Returns whether no namespace is under this name.
     pub fn is_stale(&self) -> bool {
         self.identity().is_none()
     }
+}
+
+/// Returns the kind of an open namespace; `None` before Linux 4.11, and of a kind that we do not know.
+fn kind_of(namespace: BorrowedFd<'_>) -> Option<Kind> {
+    namespace_flag(namespace).ok().and_then(Kind::of_flag)
 }
 
 /// Returns whether the file is one of the namespace file system.

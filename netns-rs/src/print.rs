@@ -17,7 +17,7 @@ use crate::show;
 /// Prints names as `ip netns list` does: each with its id if it has one.
 pub fn names(names: &[Named], as_json: bool) -> Result<Status, Fault> {
     for named in names.iter().filter(|named| named.stale) {
-        narrate::remark(format_args!("{} is stale: no namespace is mounted on it", named.name.shown()));
+        narrate::remark(format_args!("{} is stale: no network namespace is mounted on it", named.name.shown()));
     }
     let id = |named: &Named| named.id.map(|id| format!(" (id: {id})")).unwrap_or_default();
     list(names, as_json, |named| format!("{}{}", named.name.shown(), id(named)))

@@ -98,7 +98,7 @@ mod tests {
         r#""linux":{"devices":null,"maskedPaths":null,"readonlyPaths":null,"seccomp":null,"sysctl":null}"#,
         r#""linux":{"devices":[{"type":"c","path":"/dev/x","major":null,"fileMode":null,"uid":null}]}"#,
         r#""linux":{"personality":null,"memoryPolicy":null,"mountLabel":null,"rootfsPropagation":null}"#,
-        r#""linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":null,"architectures":null}}"#,
+        r#""linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":null,"architectures":null,"listenerPath":"","x":null}}"#,
     ];
 
     #[test]

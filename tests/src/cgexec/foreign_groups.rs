@@ -70,6 +70,24 @@ pub const ROWS: &[Row] = &[
     })
     .user_only()
     .host_only(),
+    Row::new("an existing cpuset without a CPU, and a group of another user, are named as what keeps a process out", &[BUSYBOX], |world| {
+        let script = "
+            mkdir $D/cg; mount -t cgroup -o cpuset none $D/cg; g=cpuset-empty-$$; mkdir $D/cg/$g
+            join() { \"$@\" cgexec-rs -g cpuset:/$g -- true 2>&1 | sed -n \"s|$D/cg/$g|G|g; s/.*remedy: //p\"; }
+            join; cgexec-rs --cgroup /$g --cpuset-cpus 0; join; cgexec-rs --cgroup /$g --cpuset-mems 0; join
+            chmod 755 $D; join setpriv --reuid 4000 --regid 4000 --clear-groups; chown -R 4000 $D/cg/$g; join setpriv --reuid 4000 --regid 4000 --clear-groups
+            rmdir $D/cg/$g";
+        // The control: the third and the last try, in which nothing is missing.
+        let fill = "fill it: cgexec-rs --cgroup PATH --cpuset-cpus 0 --cpuset-mems 0\n";
+        let expected = format!(
+            "G has an empty cpuset.cpus and an empty cpuset.mems; {fill}G has an empty cpuset.mems; {fill}\
+             G/tasks belongs to uid 0, and we are uid 4000; cgroup v1 groups belong to root, which can chown one to you, \
+             including its tasks file\n"
+        );
+        world.apart("empty-cpuset", script).run().stdout_is(&expected);
+    })
+    .root_only()
+    .host_only(),
     Row::new("the audit finds a mount that shows the cgroups of the host", NEEDS, |world| {
         let groups = Groups::make();
         let place = world.directory("foreign-groups");

@@ -202,9 +202,28 @@ pub const ROWS: &[Row] = &[
                 until [ -n \"$(ls -l /proc/$M/fd 2>/dev/null | grep inotify)\" ]; do sleep 0.02; done
                 netns-rs add d; read -r event <&7; echo $event; kill $M; wait $M 2>/dev/null",
             );
-            let said = "netns-rs: stale is stale: no namespace is mounted on it\n";
+            let said = "netns-rs: stale is stale: no network namespace is mounted on it\n";
             let expected = format!("2\n{said}b\nc\n2\n1\n1\nadd d\ndelete d\n{}\n", "{\"event\":\"add\",\"name\":\"d\"}");
             outcome.stdout_is(&expected);
+        },
+    )
+    .root_only(),
+    Row::new(
+        "a name with a namespace of another kind is listed as stale, and the error says of which kind it is",
+        &[UNSHARE, IP, Need::NetworkNamespaces],
+        |world| {
+            let script = "mount -t tmpfs none /run; ip netns add net; touch /run/netns/uts; mount --bind /proc/self/ns/uts /run/netns/uts
+                netns-rs list --json; for name in net uts; do
+                    for line in 'netns-rs exec NAME -- true' 'netns-rs show NAME' 'netns-rs pids NAME' 'nsenter-rs -t netns:NAME --net -- true'; do
+                        ${line//NAME/$name} >/dev/null 2>err && ! grep -q stale err && echo works || echo refused; done; done
+                netns-rs exec uts -- true; netns-rs delete uts; ls /run/netns";
+            let outcome = apart(world, script);
+            // The control: the first four lines, of a network namespace.
+            let named = "[{\"name\":\"uts\",\"stale\":true},{\"name\":\"net\"}]\n".to_owned();
+            outcome.stdout_is(&(named + &"works\n".repeat(4) + &"refused\n".repeat(4) + "net\n")).stderr_has(
+                "netns-rs: cannot open the network namespace uts: a namespace of another kind is mounted on it (uts)\n\
+                 netns-rs: remedy: nsenter-rs --uts=/run/netns/uts enters it\n",
+            );
         },
     )
     .root_only(),

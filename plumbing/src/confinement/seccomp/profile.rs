@@ -27,6 +27,10 @@ pub(super) struct Profile {
     arch_map: Option<Vec<ArchitectureMap>>,
     flags: Option<Vec<String>>,
     syscalls: Option<Vec<Syscalls>>,
+    /// For `SCMP_ACT_NOTIFY`, which is refused.
+    listener_path: Option<String>,
+    #[serde(default, rename = "listenerMetadata")]
+    _listener_metadata: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,6 +86,9 @@ pub(crate) struct Setting {
 impl Profile {
     /// Returns what the profile means for one command on this machine.
     pub(super) fn resolve(&self, setting: Setting) -> Result<Policy, String> {
+        if self.listener_path.as_ref().is_some_and(|path| !path.is_empty()) {
+            return Err("its listenerPath: no supervisor is supported".to_owned());
+        }
         let mut rules = Vec::new();
         for entry in self.syscalls.iter().flatten() {
             let entries = entry.rules()?;
@@ -291,6 +298,7 @@ mod tests {
         }
         assert!(resolve(r#"{"defaultAction":"SCMP_ACT_FLY"}"#, &[]).is_err());
         assert!(resolve(r#"{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/s"}"#, &[]).is_err());
+        assert!(resolve(r#"{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"","listenerMetadata":""}"#, &[]).is_ok());
         assert!(resolve(r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":["FAST"]}"#, &[]).is_err());
         assert!(resolve(r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["PDP11"]}"#, &[]).is_err());
     }

@@ -141,7 +141,9 @@ impl Counters {
             );
         }
         self.memory = memory(member)?.or(self.memory.take());
-        self.pids = number(group, "pids.peak")?.map(|peak| Pids { peak }).or(self.pids.take());
+        if member.serves("pids") {
+            self.pids = number(group, "pids.peak")?.map(|peak| Pids { peak }).or(self.pids.take());
+        }
         Ok(())
     }
 }

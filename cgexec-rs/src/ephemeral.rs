@@ -47,7 +47,9 @@ pub(crate) fn guarded(
     let limits = &limits.clone().resolved(hierarchies)?;
     let answer = guardian::spawn(watched, || {
         let made = make(sites::of(hierarchies, limits, manner)?, name, owner)?;
-        let cgroup = match usage::describe(made.iter().map(|made| &made.member)) {
+        let members = made.iter().map(|made| &made.member);
+        let described = if manner.is_recorded { usage::describe(members) } else { usage::identify(members) };
+        let cgroup = match described {
             Ok(cgroup) => cgroup,
             Err(fault) => return Err(removal::remove(&made).err().unwrap_or(fault)),
         };

@@ -47,9 +47,9 @@ pub(crate) struct Tally {
 }
 
 /// Opens the groups from each directory of a group up to the root, as far as they can be seen.
-pub(crate) fn above(members: &Members, hierarchies: &Hierarchies) -> Vec<Level> {
+pub(crate) fn above<'m>(members: impl Iterator<Item = &'m Member>, hierarchies: &Hierarchies) -> Vec<Level> {
     let mut levels = Vec::new();
-    for member in members.iter() {
+    for member in members {
         let hierarchy = match member.group.version {
             2 => hierarchies.v2(),
             _ => member.controllers.first().and_then(|controller| hierarchies.v1(controller)),
@@ -64,9 +64,20 @@ pub(crate) fn above(members: &Members, hierarchies: &Hierarchies) -> Vec<Level> 
     levels
 }
 
-/// Reads the events of all groups.
+/// Opens those of them that count the events of limits.
+pub(crate) fn counted(members: &Members, hierarchies: &Hierarchies) -> Vec<Level> {
+    let counts = |member: &&Member| ["memory", "pids", "cpu"].iter().any(|controller| member.serves(controller));
+    above(members.iter().filter(counts), hierarchies)
+}
+
+/// Reads the events before a run; its own group is new, and has none.
+pub(crate) fn before(levels: &[Level]) -> Result<Vec<Tally>, Fault> {
+    levels.iter().map(|level| if level.is_own { Ok(Tally::default()) } else { level.events() }).collect()
+}
+
+/// Reads the events, and the limits that a verdict may name.
 pub(crate) fn tallies(levels: &[Level]) -> Result<Vec<Tally>, Fault> {
-    levels.iter().map(Level::tally).collect()
+    levels.iter().map(|level| level.with_limits(level.events()?)).collect()
 }
 
 impl Level {
@@ -75,7 +86,7 @@ impl Level {
         &self.member
     }
 
-    fn tally(&self) -> Result<Tally, Fault> {
+    fn events(&self) -> Result<Tally, Fault> {
         let Member { group, .. } = &self.member;
         let mut tally = Tally {
             group: Some(Text::from(group.path())),
@@ -83,15 +94,16 @@ impl Level {
             is_own: self.is_own,
             ..Tally::default()
         };
-        if self.member.serves("memory") {
-            memory(group, &mut tally)?;
-            tally.memory_max = self.member.memory_limits()?.0;
+        // v1 counts nothing here.
+        if group.version == 2 {
+            let events = text(group, "memory.events.local")?.unwrap_or_default();
+            let of = |key| field(&events, key).unwrap_or(0);
+            (tally.oom, tally.memory_high_events) = (of("oom"), of("high"));
         }
         if self.member.serves("pids") {
             let events =
                 text(group, "pids.events.local")?.map_or_else(|| text(group, "pids.events"), |it| Ok(Some(it)));
             tally.pids_events = events?.and_then(|events| field(&events, "max")).unwrap_or(0);
-            tally.pids_max = number(group, "pids.max")?;
         }
         if self.member.serves("cpu") {
             let stat = text(group, "cpu.stat")?.unwrap_or_default();
@@ -99,7 +111,32 @@ impl Level {
             tally.nr_periods = of("nr_periods").unwrap_or(0);
             tally.nr_throttled = of("nr_throttled").unwrap_or(0);
             tally.throttled_usec = of("throttled_usec").or(of("throttled_time").map(|time| time / 1000)).unwrap_or(0);
+        }
+        Ok(tally)
+    }
+
+    /// Adds the limits, as far as a verdict needs them.
+    fn with_limits(&self, mut tally: Tally) -> Result<Tally, Fault> {
+        let Member { group, .. } = &self.member;
+        match group.version {
+            1 if self.member.serves("memory") => {
+                let (is_full, limit) = memory_v1(group, "memory.")?;
+                tally.is_full = is_full || memory_v1(group, "memory.memsw.")?.0;
+                tally.memory_max = limit;
+            }
+            2 => {
+                tally.memory_max = number(group, "memory.max")?;
+                tally.memory_high = number(group, "memory.high")?;
+            }
+            _ => {}
+        }
+        if self.member.serves("pids") {
+            tally.pids_max = number(group, "pids.max")?;
+        }
+        if self.member.serves("cpu") && tally.nr_throttled > 0 {
             tally.cpu_max = self.member.cpu_limit()?;
+        }
+        if self.member.serves("cpu") && self.is_own {
             let local = text(group, "cpu.stat.local")?.unwrap_or_default();
             tally.stopped_usec =
                 field(&local, "throttled_usec").or(field(&local, "throttled_time").map(|time| time / 1000));
@@ -108,25 +145,13 @@ impl Level {
     }
 }
 
-fn memory(group: &Group, tally: &mut Tally) -> Result<(), Fault> {
-    if group.version == 1 {
-        tally.is_full = is_full(group, "memory.")? || is_full(group, "memory.memsw.")?;
-        return Ok(());
-    }
-    let events = text(group, "memory.events.local")?.unwrap_or_default();
-    let of = |key| field(&events, key).unwrap_or(0);
-    (tally.oom, tally.memory_high_events) = (of("oom"), of("high"));
-    tally.memory_high = number(group, "memory.high")?;
-    Ok(())
-}
-
-/// Returns whether the usage of a v1 group has ever been at its limit: memory is charged in batches of this size.
-/// `memory.failcnt` counts that on some kernels only.
-fn is_full(group: &Group, prefix: &str) -> Result<bool, Fault> {
+/// Returns whether the usage of a v1 group has ever been at its limit, and the limit: memory is charged in batches of this
+/// size. `memory.failcnt` counts that on some kernels only.
+fn memory_v1(group: &Group, prefix: &str) -> Result<(bool, Option<u64>), Fault> {
     const BATCH: u64 = 256 << 10;
+    let Some(limit) = number(group, &format!("{prefix}limit_in_bytes"))? else { return Ok((false, None)) };
     let peak = number(group, &format!("{prefix}max_usage_in_bytes"))?;
-    let limit = number(group, &format!("{prefix}limit_in_bytes"))?;
-    Ok(peak.zip(limit).is_some_and(|(peak, limit)| peak.saturating_add(BATCH) >= limit))
+    Ok((peak.is_some_and(|peak| peak.saturating_add(BATCH) >= limit), Some(limit)))
 }
 
 impl Tally {

@@ -54,12 +54,8 @@ impl Place {
     /// Makes the group, and stays outside: it exists as long as this process or a process in it.
     pub(crate) fn make(&self, hierarchies: &Hierarchies) -> Result<Cgroup, Fault> {
         match self {
-            Place::Ephemeral { limits, name, leaf } => {
-                own(hierarchies, (limits, Manner { counting: Counting::All, leaf: *leaf }), name.as_ref())
-            }
-            Place::Unchanged => {
-                own(hierarchies, (&Limits::default(), Manner { counting: Counting::All, leaf: false }), None)
-            }
+            Place::Ephemeral { limits, name, leaf } => own(hierarchies, (limits, counted(*leaf)), name.as_ref()),
+            Place::Unchanged => own(hierarchies, (&Limits::default(), counted(false)), None),
             Place::Existing(_) | Place::Kept { .. } => {
                 Err(Fault::usage("a report needs a new group, which is removed after the command"))
             }
@@ -74,7 +70,7 @@ impl Place {
                 ephemeral::guarded(
                     (stage.target.pid(), stage.target.pidfd()),
                     hierarchies,
-                    (limits, limited(*leaf)),
+                    (limits, Manner { is_recorded: true, ..limited(*leaf) }),
                     &name,
                 )
             }
@@ -87,7 +83,11 @@ impl Place {
 }
 
 fn limited(leaf: bool) -> Manner {
-    Manner { counting: Counting::Limited, leaf }
+    Manner { counting: Counting::Limited, leaf, is_recorded: false }
+}
+
+fn counted(leaf: bool) -> Manner {
+    Manner { counting: Counting::All, ..limited(leaf) }
 }
 
 /// Makes a group that lasts as long as this process and the processes in it.

@@ -113,8 +113,8 @@ fn supervise(place: &Place, command: &[OsString], time_limit: Option<TimeLimit>,
     let cgroup = place.make(&hierarchies)?;
     let members = Members::open(&cgroup, &hierarchies)?;
     // Read before and after: the groups above have counted other processes, too.
-    let levels = levels::above(&members, &hierarchies);
-    let before = levels::tallies(&levels)?;
+    let levels = levels::counted(&members, &hierarchies);
+    let before = levels::before(&levels)?;
     let Some(ended) = supervise::run(command, (&cgroup, &hierarchies, &members), time_limit)? else {
         return Ok(Status::SUCCESS);
     };

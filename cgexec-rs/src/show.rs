@@ -38,7 +38,7 @@ pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {
             let hierarchies = Hierarchies::discover()?;
             let usage = Usage::of_cgroup(&recorded, &hierarchies)?;
             let members = Members::open(&recorded, &hierarchies)?;
-            Shown { usage, effective: effective::of(&levels::above(&members, &hierarchies))? }
+            Shown { usage, effective: effective::of(&levels::above(members.iter(), &hierarchies))? }
         }
         _ => of(&Hierarchies::of_process(target)?)?,
     };
@@ -48,7 +48,7 @@ pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {
 fn of(hierarchies: &Hierarchies) -> Result<Shown, Fault> {
     let usage = Usage::of_hierarchies(hierarchies)?;
     let members = Members::of_own(hierarchies)?;
-    Ok(Shown { usage, effective: effective::of(&levels::above(&members, hierarchies))? })
+    Ok(Shown { usage, effective: effective::of(&levels::above(members.iter(), hierarchies))? })
 }
 
 /// Returns the report on a process or a group, as a table or as JSON.

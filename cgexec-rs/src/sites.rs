@@ -52,6 +52,8 @@ pub(crate) struct Manner {
     pub(crate) counting: Counting,
     /// `--leaf`
     pub(crate) leaf: bool,
+    /// Whether the limits are read once more for the record.
+    pub(crate) is_recorded: bool,
 }
 
 /// Controllers that count something for a report.
@@ -62,7 +64,7 @@ const COUNTING_V2: [&str; 4] = ["memory", "pids", "cpu", "io"];
 
 /// Returns all directories to make, those with limits first.
 pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits, manner: Manner) -> Result<Vec<Site>, Fault> {
-    let Manner { counting, leaf } = manner;
+    let Manner { counting, leaf, .. } = manner;
     let limits = with_those_left(hierarchies, limits.clone(), leaf)?;
     let mut needed: Vec<(&Hierarchy, Vec<String>)> = Vec::new();
     for controller in limits.controllers() {

@@ -56,7 +56,7 @@ pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {
 
 fn of(hierarchies: &Hierarchies, pid: Option<i32>) -> Result<Why, Fault> {
     let members = Members::of_own(hierarchies)?;
-    let levels = levels::above(&members, hierarchies);
+    let levels = levels::above(members.iter(), hierarchies);
     let counters = Counters::of(&members)?;
     Ok(Why {
         pid,

@@ -39,19 +39,27 @@ struct Place<'p> {
 
 /// Returns the record's member `cgroup` for opened groups, with the limits that the kernel reports.
 pub fn describe<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result<Cgroup, Fault> {
+    let mut cgroup = identify(members.clone())?;
+    // A group that a dry run did not make cannot be read.
+    if !narrate::is_dry_run() {
+        cgroup.limits = limits(members)?;
+    }
+    Ok(cgroup)
+}
+
+/// Returns the same without limits.
+pub fn identify<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> Result<Cgroup, Fault> {
     let places =
         members.clone().map(|member| (member.group.version, member.controllers.as_slice(), member.group.path()));
     let mut cgroup = name(places)?;
-    // A group that a dry run did not make cannot be read.
     if !narrate::is_dry_run() {
-        for member in members.clone() {
+        for member in members {
             let inode = member.group.inode()?;
             match member.group.version {
                 2 => cgroup.inode = Some(inode),
                 _ => cgroup.inodes.extend(member.controllers.iter().map(|controller| (controller.clone(), inode))),
             }
         }
-        cgroup.limits = limits(members)?;
     }
     Ok(cgroup)
 }

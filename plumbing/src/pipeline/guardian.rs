@@ -88,7 +88,8 @@ const UNKNOWN_CHILD: &str = "its parent exits, so that the command has no child 
 const MADE: u8 = b'+';
 
 fn hear(reader: OwnedFd) -> Result<String, Fault> {
-    let mut text = Vec::new();
+    // As much as a long answer needs, so that it is read at once.
+    let mut text = Vec::with_capacity(4096);
     look("read the answer of the guardian", "read(pipe)", || std::fs::File::from(reader).read_to_end(&mut text))?;
     let text = String::from_utf8_lossy(&text);
     match text.strip_prefix(char::from(MADE)) {

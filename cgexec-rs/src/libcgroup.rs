@@ -12,11 +12,13 @@ mod delete;
 mod get;
 mod list;
 mod options;
+mod rules;
 mod set;
 mod snapshot;
 mod spec;
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -93,12 +95,23 @@ impl Request {
 }
 
 fn exec(groups: &[Existing], replace_idle: bool, command: &[OsString]) -> Result<Status, Fault> {
-    let members = existing::open(groups, &Hierarchies::discover()?).map_err(with_status)?;
+    let members = if groups.is_empty() {
+        rules::groups(&ourselves(command))?
+    } else {
+        existing::open(groups, &Hierarchies::discover()?).map_err(with_status)?
+    };
     membership::join_all(&members).map_err(with_status)?;
     if replace_idle {
         classify::end_idle_process(&members).map_err(with_status)?;
     }
     chain::exec(command).map_err(|fault| fault.with_status(NOT_EXECUTED))
+}
+
+/// Describes this process as the command that it will be.
+fn ourselves(command: &[OsString]) -> rules::Process {
+    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let names = command.first().map(|program| rules::names(program.as_bytes())).unwrap_or_default();
+    rules::Process { uid, gid, pid: rustix::process::getpid().as_raw_nonzero().get(), names }
 }
 
 /// Gives a fault the status that libcgroup has for its cause, unless it has one of its own.

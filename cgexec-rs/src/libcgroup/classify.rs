@@ -2,13 +2,17 @@
 //!
 //! The surprise: on v1 libcgroup writes to `tasks`, which moves one thread, not the process.
 
+use std::os::unix::ffi::OsStrExt;
+
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::cgroup::usage::Member;
-use plumbing::kernel::call;
+use plumbing::kernel::{call, look};
 use plumbing::process::procfs;
+use plumbing::process::target::status_field;
 use plumbing::{Fault, Status, narrate};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::rules::{self, Process};
 use super::with_status;
 use crate::existing::{self, Existing};
 use crate::refusal::explain;
@@ -30,14 +34,20 @@ const NO_PID: Status = Status(2);
 impl Classify {
     /// Moves each process that can be moved; the status is that of the last one that cannot.
     pub(super) fn apply(&self) -> Result<Status, Fault> {
-        let members = existing::open(&self.groups, &Hierarchies::discover()?);
+        let named = existing::open(&self.groups, &Hierarchies::discover()?);
         // In libcgroup it is the first move that fails.
-        let members = members.map_err(|fault| fault.with_status(NOT_MOVED))?;
+        let named = named.map_err(|fault| fault.with_status(NOT_MOVED))?;
+        let mut members = Vec::new();
         let mut status = Status::SUCCESS;
         for word in &self.pids {
             match word.parse::<i32>() {
                 Ok(pid) if pid > 0 => {
-                    if let Err(fault) = move_to(&members, pid) {
+                    let moved = if self.groups.is_empty() {
+                        by_rules(pid).map(|found| members.extend(found))
+                    } else {
+                        move_to(&named, pid)
+                    };
+                    if let Err(fault) = moved {
                         narrate::remark(fault);
                         status = NOT_MOVED;
                     }
@@ -49,10 +59,17 @@ impl Classify {
             }
         }
         if self.replace_idle {
+            members.extend(named);
             end_idle_process(&members)?;
         }
         Ok(status)
     }
+}
+
+/// Moves a process as cgrules.conf says; returns the groups.
+fn by_rules(pid: i32) -> Result<Vec<Member>, Fault> {
+    let found = rules::groups(&Process::read(pid)?)?;
+    move_to(&found, pid).map(|()| found)
 }
 
 fn move_to(members: &[Member], pid: i32) -> Result<(), Fault> {
@@ -61,6 +78,27 @@ fn move_to(members: &[Member], pid: i32) -> Result<(), Fault> {
         let moved = member.group.write(file, &pid.to_string(), "as cgclassify asks");
         moved.map_err(|fault| explain(fault, &member.group, file))
     })
+}
+
+impl Process {
+    /// Reads who a process is: its effective user and group, its program and its name.
+    fn read(pid: i32) -> Result<Process, Fault> {
+        let goal = format!("find out who process {pid} is");
+        let read = |file: &str| {
+            look(&goal, format!("read(\"/proc/{pid}/{file}\")"), || procfs::read(&format!("{pid}/{file}")))
+        };
+        let status = String::from_utf8_lossy(&read("status")?).into_owned();
+        let id = |key| status_field(&status, key)?.split_whitespace().nth(1)?.parse().ok();
+        let (Some(uid), Some(gid)) = (id("Uid"), id("Gid")) else {
+            return Err(Fault::new(format!("cannot {goal}: its status has no ids")));
+        };
+        // A kernel thread has no program.
+        let program = procfs::read_link(&format!("{pid}/exe")).ok();
+        let comm = read("comm")?;
+        let mut names = program.map(|program| rules::names(program.as_os_str().as_bytes())).unwrap_or_default();
+        names.push(comm.strip_suffix(b"\n").unwrap_or(&comm).to_vec());
+        Ok(Process { uid, gid, pid, names })
+    }
 }
 
 /// The command line of the process with which `cgcreate -c` of libcgroup keeps a scope alive.

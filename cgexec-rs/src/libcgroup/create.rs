@@ -75,20 +75,8 @@ pub(super) fn mode(word: &OsStr) -> Result<u32, String> {
 impl Create {
     /// Makes the groups; removes what it made if one of them cannot be made.
     pub(super) fn apply(&self) -> Result<(), Fault> {
-        let all = Hierarchies::discover()?;
         let owners = (ids(self.admin.as_ref())?, ids(self.task.as_ref())?);
-        let mut made = Vec::new();
-        let done = self.groups.iter().try_for_each(|group| {
-            for (controllers, hierarchy) in group.hierarchies(&all)? {
-                let leaf = make(hierarchy, &controllers, group.path(), &mut made)?;
-                self.give(&leaf, owners)?;
-            }
-            Ok(())
-        });
-        if done.is_err() {
-            take_back(&made);
-        }
-        done
+        make_groups(&self.groups, &Hierarchies::discover()?, |leaf| self.give(leaf, owners))
     }
 
     fn give(&self, group: &Group, (admin, task): (Ids, Ids)) -> Result<(), Fault> {
@@ -103,6 +91,29 @@ impl Create {
         change(group, ".", admin, self.dperm)?;
         change(group, members, task, self.tperm)
     }
+}
+
+/// Makes the groups that are missing.
+pub(super) fn make_all(groups: &[Existing], all: &Hierarchies) -> Result<(), Fault> {
+    make_groups(groups, all, |_| Ok(()))
+}
+
+fn make_groups(
+    groups: &[Existing],
+    all: &Hierarchies,
+    give: impl Fn(&Group) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let mut made = Vec::new();
+    let done = groups.iter().try_for_each(|group| {
+        for (controllers, hierarchy) in group.hierarchies(all)? {
+            give(&make(hierarchy, &controllers, group.path(), &mut made)?)?;
+        }
+        Ok(())
+    });
+    if done.is_err() {
+        take_back(&made);
+    }
+    done
 }
 
 type Ids = (Option<Uid>, Option<Gid>);

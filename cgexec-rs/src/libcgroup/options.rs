@@ -31,6 +31,9 @@ pub(super) struct Tool {
 /// option without a letter has its long name twice.
 type Opt = (&'static str, &'static [&'static str], &'static str, &'static str);
 
+/// Without it, the rules of cgrules.conf(5) apply.
+const GROUP_OR_RULE: Opt =
+    ("g", &[], GROUP.2, "Cgroup: memory,pids:PATH, *:PATH or :PATH; default: as cgrules.conf says");
 const GROUP: Opt = ("g", &[], "CONTROLLERS:PATH", "Cgroup: memory,pids:PATH, *:PATH or :PATH (cgroup v2) (repeatable)");
 const IGNORED: Opt = ("b", &[], "", "Accepted; there is no default scope");
 const STICKY: Opt = ("s", &["sticky"], "", "Accepted; it concerns the daemon cgrulesengd");
@@ -59,7 +62,7 @@ pub(super) const TOOLS: [Tool; 11] = [
     Tool {
         name: "cgexec",
         about: "Run a command in existing cgroups",
-        options: &[GROUP, STICKY, IDLE, IGNORED],
+        options: &[GROUP_OR_RULE, STICKY, IDLE, IGNORED],
         operands: Some(("COMMAND", "Command and its arguments", true)),
         request: exec,
     },
@@ -110,7 +113,7 @@ pub(super) const TOOLS: [Tool; 11] = [
         name: "cgclassify",
         about: "Move running processes into cgroups",
         options: &[
-            GROUP,
+            GROUP_OR_RULE,
             STICKY,
             ("u", &["cancel-sticky"], "", "Accepted; it concerns the daemon cgrulesengd"),
             IDLE,
@@ -236,14 +239,11 @@ impl Line {
         self.operands().iter().map(|word| word.to_string_lossy().into_owned()).collect()
     }
 
-    /// Reads the values of `-g` and the operands like them, of which there must be one: rules of cgrules.conf(5), which
-    /// apply otherwise, are not read.
+    /// Reads the values of `-g`, of which there must be one.
     fn groups(&self) -> Result<Vec<Existing>, Fault> {
         let groups = self.named_groups(Vec::new())?;
         if groups.is_empty() {
-            return Err(Fault::usage(
-                "a cgroup is missing: -g CONTROLLERS:PATH (the rules of cgrules.conf are not read)",
-            ));
+            return Err(Fault::usage("a cgroup is missing: -g CONTROLLERS:PATH"));
         }
         Ok(groups)
     }
@@ -281,7 +281,7 @@ fn exec(line: &Line) -> Result<Request, Fault> {
     if command.is_empty() {
         return Err(Fault::usage("a command is missing"));
     }
-    Ok(Request::Exec { groups: line.groups()?, replace_idle: line.has("r"), command })
+    Ok(Request::Exec { groups: line.named_groups(Vec::new())?, replace_idle: line.has("r"), command })
 }
 
 fn create(line: &Line) -> Result<Request, Fault> {
@@ -329,7 +329,10 @@ fn get(line: &Line) -> Result<Request, Fault> {
 }
 
 fn classify(line: &Line) -> Result<Request, Fault> {
-    let (groups, replace_idle, pids) = (line.groups()?, line.has("r"), line.words());
+    let (groups, replace_idle, pids) = (line.named_groups(Vec::new())?, line.has("r"), line.words());
+    if groups.is_empty() && pids.is_empty() {
+        return Err(Fault::usage("a process is missing: PID"));
+    }
     Ok(Request::Classify(classify::Classify { groups, replace_idle, pids }))
 }
 

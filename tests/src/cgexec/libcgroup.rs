@@ -117,12 +117,84 @@ while IFS= read -r line; do
 done <<<"$CASES"
 "#;
 
+/// Rules, with a line end for each `|`.
+const RULES: &[&str] = &[
+    "* pids lr-a",
+    "root pids lr-a|% memory lr-a|* pids lr-b",
+    "@root pids lr-a/inner",
+    "nosuchuser pids lr-b|% memory lr-b|root pids lr-a",
+    "daemon pids lr-a|* memory lr-b",
+    "@lr-group pids lr-b|root memory lr-a",
+    "root:sh pids lr-a|root:sleep pids lr-a|* pids lr-b",
+    "root:/bin/sh pids lr-a|root:/usr/bin/sleep pids lr-a|* pids lr-b",
+    "root:other pids lr-a|% memory lr-a|* memory lr-b",
+    "# comment|| * \t pids,memory   lr-a # comment",
+    "* pids /lr-a/",
+    "* pids lr-none",
+    "* nosuch lr-a",
+    "* pids lr-a/%u-%U-%g-%G",
+    "* pids lr-new/%u/x|% memory lr-a",
+    "* pids lr-a/a\\%u",
+    "* pids lr-a/%x",
+    "root pids",
+    "root",
+    "* pids lr-a|* pids",
+];
+
+/// Runs a command and moves a process by each of `$RULES` with both, in an /etc of its own, and prints where they differ; then
+/// the statuses without rules.
+const FOLLOW: &str = r#"
+mkdir -p etc || exit 1
+printf 'root:x:0:0::/:\ndaemon:x:1:1::/:\n' >etc/passwd; printf 'root:x:0:\ndaemon:x:1:\nlr-group:x:7:daemon,root\n' >etc/group
+cp /etc/nsswitch.conf /etc/ld.so.cache etc/ 2>/dev/null
+# Its links to awk and others are not there.
+p=$(point cgroup pids); m=$(point cgroup memory)
+touch etc/cgconfig.conf; mount --bind etc /etc || exit 1
+clear_all() { for i in $(seq 100); do find $p/lr-* $m/lr-* -depth -type d -exec rmdir {} + 2>/dev/null; ls -d $p/lr-* $m/lr-* >/dev/null 2>&1 || return 0; sleep 0.05; done; }
+of() { sed -n 's/.*:\(pids\|memory\):.*\/lr-/\1 lr-/p' $1 | sort; }
+one() {
+    mkdir -p $p/lr-a/inner $m/lr-a $p/lr-b $m/lr-b
+    (PATH=$1; exec 2>/dev/null </dev/null
+     cgexec sh -c 'exec cat /proc/self/cgroup' | of /dev/stdin; [ ${PIPESTATUS[0]} = 0 ] && echo ran
+     sleep 86443 & P=$!; until grep -q sleep /proc/$P/comm; do :; done
+     cgclassify $P && echo moved; of /proc/$P/cgroup; kill $P; wait $P) | grep -v Error
+    (cd $p; find . -path './lr-*' -type d | sort); clear_all
+}
+peers=${PATH#$names:}; clear_all
+while IFS= read -r rule; do
+    [ "$rule" ] || continue
+    printf '%b\n' "${rule//|/\\n}" >/etc/cgrules.conf
+    peer=$(one "$peers"); ours=$(one "$PATH")
+    [ "$peer" = "$ours" ] || printf '%s\n  peer: %s\n  ours: %s\n' "$rule" "${peer//$'\n'/ | }" "${ours//$'\n'/ | }"
+done <<<"$RULES"
+rm -f /etc/cgrules.conf
+(PATH=$peers; cgexec true >/dev/null 2>&1; echo -n "$? "); cgexec true 2>/dev/null; echo $?
+"#;
+
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new("called by the names of libcgroup's tools, cgexec-rs does what they do", &[BASH, CGROUP_TOOLS], |world| {
         let cases: Vec<_> = CASES.iter().copied().filter(|case| world.chooses(case)).collect();
         let script = format!("{SHELL}{NAMES}CASES=$(cat <<'E'\n{}\nE\n)\n{COMPARE}", cases.join("\n"));
         world.sh(&script).succeeds().stdout_is("").stderr_is("");
+    })
+    .root_only()
+    .host_only(),
+    Row::new("without -g, cgexec and cgclassify follow the rules of cgrules.conf as libcgroup does", &[BASH, CGROUP_TOOLS], |world| {
+        // In a mount namespace of its own, with an /etc of its own.
+        let script = format!("{SHELL}{NAMES}\nRULES=$(cat <<'E'\n{}\nE\n)\n{FOLLOW}", RULES.join("\n"));
+        let outcome = world.sh(&format!("unshare --mount --propagation private bash <<'ALL'\n{script}\nALL")).succeeds();
+        outcome.stdout_is("99 99\n").stderr_is("");
+        // The control: the rules differ from each other, and one of them moves nothing.
+        let script = format!("{SHELL}{NAMES}\nRULES=\n{FOLLOW}\nmkdir -p $p/lr-a; echo '* pids lr-a' >/etc/cgrules.conf; cgexec grep -c :/lr-a /proc/self/cgroup
+            echo '* pids lr-a ignore' >/etc/cgrules.conf; cgexec grep -c lr-a /proc/self/cgroup; clear_all");
+        let outcome = world.sh(&format!("unshare --mount --propagation private bash <<'ALL'\n{script}\nALL"));
+        outcome.stdout_is("99 99\n1\n0\n");
+        // A name that leads out of its group.
+        let script = format!("{SHELL}{NAMES}\nRULES=\n{FOLLOW}\necho '* pids lr-a/%p' >/etc/cgrules.conf; mkdir -p $p/lr-a
+            cgexec ../../bin/true; echo $?; cgexec true; echo $?; ls $p/lr-a | grep true; clear_all");
+        let outcome = world.sh(&format!("unshare --mount --propagation private bash <<'ALL'\n{script}\nALL"));
+        outcome.stdout_is("99 99\n125\n0\ntrue\n").stderr_has("no path of a group");
     })
     .root_only()
     .host_only(),

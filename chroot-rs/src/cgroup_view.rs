@@ -6,7 +6,6 @@
 
 use std::path::{Path, PathBuf};
 
-use plumbing::Fault;
 use plumbing::cgroup::hierarchy::{Hierarchies, Hierarchy};
 use plumbing::pipeline::record::Cgroup;
 use plumbing::process::namespace::{Kind, KindSet};
@@ -24,20 +23,20 @@ pub(crate) enum View {
 }
 
 /// Returns the view of each hierarchy, by controllers as in /proc/self/cgroup. For a container whose namespaces `joined`
-/// will be entered, it is the view of its init `target`, and `cgroup` is the group that its record names.
+/// will be entered, `hierarchies` are those of its init `target`, and `cgroup` is the group that its record names.
 pub(crate) fn views(
+    hierarchies: &Hierarchies,
     target: Option<&Target>,
     joined: KindSet,
     cgroup: Option<&Cgroup>,
-) -> Result<Vec<(String, View)>, Fault> {
-    let hierarchies = target.map_or_else(Hierarchies::discover, Hierarchies::of_process)?;
+) -> Vec<(String, View)> {
     let is_first = is_in_first_namespace(Kind::Cgroup) == Some(true);
     let view = |hierarchy: &Hierarchy| match (target, joined.contains(Kind::Cgroup)) {
         (None, _) => own(hierarchy, is_first),
         (Some(_), false) => of_our_namespace(hierarchy, is_first),
         (Some(_), true) => of_theirs(hierarchy, cgroup),
     };
-    Ok(hierarchies.iter().map(|hierarchy| (hierarchy.controllers.join(","), view(hierarchy))).collect())
+    hierarchies.iter().map(|hierarchy| (hierarchy.controllers.join(","), view(hierarchy))).collect()
 }
 
 fn own(hierarchy: &Hierarchy, is_first: bool) -> View {

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use plumbing::kernel::{call, look, own};
@@ -40,7 +41,7 @@ pub(crate) enum Lifetime {
 
 #[derive(Debug)]
 struct One {
-    dir: OwnedFd,
+    dir: Rc<OwnedFd>,
     name: OsString,
     path: PathBuf,
     was: Stat,
@@ -53,7 +54,7 @@ impl Made {
     }
 
     /// Notes the file `name` that was just made in `dir`, at `path` in the root.
-    pub(crate) fn note(&self, dir: OwnedFd, name: &OsStr, path: &Path) -> Result<(), Fault> {
+    pub(crate) fn note(&self, dir: Rc<OwnedFd>, name: &OsStr, path: &Path) -> Result<(), Fault> {
         if narrate::is_dry_run() || !self.outlives_the_run(path) {
             return Ok(());
         }
@@ -132,7 +133,7 @@ mod tests {
                 "directory" | "full" => std::fs::create_dir(top.join(name)).unwrap(),
                 _ => std::fs::write(top.join(name), "").unwrap(),
             }
-            let dir = OwnedFd::from(std::fs::File::open(&top).unwrap());
+            let dir = Rc::new(OwnedFd::from(std::fs::File::open(&top).unwrap()));
             made.note(dir, OsStr::new(name), &Path::new("/").join(name)).unwrap();
         }
         std::fs::write(top.join("grown"), "somebody's").unwrap();

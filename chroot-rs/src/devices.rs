@@ -37,7 +37,7 @@ pub(crate) fn entries(facts: &Facts, at: &Path) -> Vec<Entry> {
     list.extend(nodes(false, at));
     list.push(pts(facts, at));
     let kept_in = attributes | Attributes::MOUNT_ATTR_NODEV;
-    let shm = Filesystem::new("tmpfs", &[("mode", "1777"), ("size", "65536k")], kept_in);
+    let shm = Filesystem::new("tmpfs", &[("size", "65536k")], kept_in);
     list.push(Entry::new(at.join("shm"), What::Fresh(shm, Otherwise::Refuse), "POSIX shared memory; shm_overview(7)"));
     let mqueue = Filesystem::new("mqueue", &[], kept_in);
     list.push(Entry::new(
@@ -65,7 +65,7 @@ pub(crate) fn nodes(made: bool, at: &Path) -> Vec<Entry> {
 
 /// Returns a new devpts. Group 5 owns terminals by tradition, but where it is not mapped the kernel would refuse it.
 fn pts(facts: &Facts, at: &Path) -> Entry {
-    let mut parameters = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
+    let mut parameters = vec![("ptmxmode", "0666"), ("mode", "0620")];
     if facts.has_tty_group {
         parameters.push(("gid", "5"));
     }

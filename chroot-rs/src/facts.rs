@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use plumbing::Fault;
+use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::command_line::regular;
 use plumbing::confinement::privilege::{holds, setgroups_is_denied};
 use plumbing::kernel::look;
@@ -12,8 +13,8 @@ use plumbing::narrate;
 use plumbing::pipeline::record::Cgroup;
 use plumbing::process::mountinfo::{self, Mount};
 use plumbing::process::namespace::{Kind, KindSet};
-use plumbing::process::procfs;
 use plumbing::process::target::Target;
+use plumbing::process::{kernel_text, procfs};
 use rustix::thread::CapabilitySet;
 
 use crate::cgroup_view::{View, views};
@@ -60,25 +61,37 @@ impl Facts {
     /// Call this before the namespaces are entered.
     pub(crate) fn gather(target: Option<&Target>, joined: KindSet, cgroup: Option<&Cgroup>) -> Result<Facts, Fault> {
         let theirs = |kind| target.filter(|_| joined.contains(kind));
-        let gid_map = read(theirs(Kind::User), "gid_map")?;
-        let mounts = mounts(theirs(Kind::Mnt))?;
-        let in_user_namespace = joined.contains(Kind::User) || refusal::in_user_namespace();
+        let [uid_map, gid_map] = [read(theirs(Kind::User), "uid_map")?, read(theirs(Kind::User), "gid_map")?];
+        // The hierarchies are the same in every cgroup namespace.
+        let [cgroups, mountinfo] = [own("cgroup")?, own("mountinfo")?];
+        let hierarchies = match target {
+            Some(target) => Hierarchies::of_process(target)?,
+            None => Hierarchies::of_tables(&cgroups, &mountinfo),
+        };
+        let mounts = match theirs(Kind::Mnt) {
+            Some(target) => mountinfo::parse(target.read("mountinfo")?.as_bytes()),
+            None => mountinfo::parse(&mountinfo),
+        };
+        let in_user_namespace = joined.contains(Kind::User) || !refusal::maps_everything(&uid_map);
         let makes_devices = !in_user_namespace && holds(CapabilitySet::MKNOD) == Some(true);
         Ok(Facts {
             makes_devices,
-            is_root_outside: maps_root_to_root(&read(theirs(Kind::User), "uid_map")?),
+            is_root_outside: maps_root_to_root(&uid_map),
             has_tty_group: plumbing::confinement::privilege::is_mapped(&gid_map, 5),
             setgroups_denied: setgroups_is_denied(&read(theirs(Kind::User), "setgroups")?),
-            // The hierarchies are the same in every cgroup namespace.
-            cgroups: read(None, "cgroup")?,
+            cgroups: String::from_utf8_lossy(&cgroups).into_owned(),
             cgroup2_options: cgroup2_options(&mounts),
-            views: views(target, joined, cgroup)?,
+            views: views(&hierarchies, target, joined, cgroup),
             throttled: throttled()?,
-            top: TOP.iter().filter_map(|path| top_entry(path)).collect(),
             own: if target.is_none() { OwnUser::read()? } else { None },
             hostname: hostname(),
-            resolv_conf: host_file("/etc/resolv.conf")?,
+            ..Facts::default()
         })
+    }
+
+    /// Adds the host's /bin and its like, which only a host root shows.
+    pub(crate) fn with_top(self) -> Facts {
+        Facts { top: TOP.iter().filter_map(|path| top_entry(path)).collect(), ..self }
     }
 
     /// Replaces the host name by that of the UTS namespace that was entered.
@@ -119,21 +132,20 @@ fn hostname() -> Vec<u8> {
     rustix::system::uname().nodename().to_bytes().to_owned()
 }
 
-/// Reads a file of the target's directory in our own /proc, which was opened before, or of this process.
+/// Reads a short file of the target's directory in our own /proc, which was opened before, or of this process.
 fn read(target: Option<&Target>, file: &str) -> Result<String, Fault> {
     match target {
         Some(target) => target.read(file),
         None => look("read the state of this process", format!("read(\"/proc/self/{file}\")"), || {
-            procfs::read_text(&format!("self/{file}"))
+            procfs::read_short(&format!("self/{file}"))
         }),
     }
 }
 
-fn mounts(target: Option<&Target>) -> Result<Vec<Mount>, Fault> {
-    match target {
-        Some(target) => Ok(mountinfo::parse(target.read("mountinfo")?.as_bytes())),
-        None => mountinfo::own(),
-    }
+/// Reads a table of this process.
+fn own(file: &str) -> Result<Vec<u8>, Fault> {
+    let text = format!("read(\"/proc/self/{file}\")");
+    look("read the state of this process", text, || procfs::read(&format!("self/{file}")))
 }
 
 fn top_entry(path: &str) -> Option<(String, Option<String>)> {
@@ -145,14 +157,25 @@ fn top_entry(path: &str) -> Option<(String, Option<String>)> {
     Some((path.to_owned(), Some(to.to_str()?.to_owned())))
 }
 
+const CPUS: &str = "/sys/devices/system/cpu";
+
+fn has_throttle(cpu: &str) -> bool {
+    Path::new(CPUS).join(cpu).join("thermal_throttle").is_dir()
+}
+
 fn throttled() -> Result<Vec<String>, Fault> {
-    const CPUS: &str = "/sys/devices/system/cpu";
+    // Every processor that is online has the directory, or none has it. Without an answer, all of them are examined.
+    let online = kernel_text::read(format!("{CPUS}/online"));
+    let first = online.as_deref().ok().and_then(|list| list.split(|byte: char| !byte.is_ascii_digit()).next());
+    if first.is_some_and(|first| !first.is_empty() && !has_throttle(&format!("cpu{first}"))) {
+        return Ok(Vec::new());
+    }
     let Ok(entries) = std::fs::read_dir(CPUS) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for entry in entries {
         let entry = look("list the processors", format!("getdents64({CPUS:?})"), || entry)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with("cpu") && entry.path().join("thermal_throttle").is_dir() {
+        if name.starts_with("cpu") && has_throttle(&name) {
             found.push(name);
         }
     }

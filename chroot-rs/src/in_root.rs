@@ -5,6 +5,7 @@
 //! below the root; a path on which something is mounted or written must not contain a link at all.
 
 mod make;
+mod own;
 
 use std::cell::Cell;
 use std::io::Read;
@@ -15,13 +16,15 @@ use nix::errno::Errno;
 use plumbing::fault::IntoErrno;
 use plumbing::kernel::{look, own};
 use plumbing::{Fault, narrate};
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
 
 use crate::cleanup::{Lifetime, Made};
 use crate::dry_run_tree::{DryRunTree, Node, Where};
 use crate::entry::{Attributes, quoted, shown};
 use crate::resolve::{self, Links};
 use crate::writable_copy::{self, WritableCopies};
+use own::OwnFilesystems;
+pub(crate) use own::Place;
 
 /// The limit for reading a file inside a root.
 const LONGEST: u64 = 4 << 20;
@@ -36,6 +39,7 @@ pub(crate) struct InRoot {
     dry_run: DryRunTree,
     follows: Cell<bool>,
     made: Made,
+    own: OwnFilesystems,
 }
 
 impl InRoot {
@@ -47,7 +51,15 @@ impl InRoot {
             dry_run.note(Path::new("/"), Node::Empty);
             made.mounted(Path::new("/"), Lifetime::OfTheRun);
         }
-        InRoot { fd, copies: WritableCopies::default(), flags, dry_run, follows: Cell::new(false), made }
+        InRoot {
+            fd,
+            copies: WritableCopies::default(),
+            flags,
+            dry_run,
+            follows: Cell::new(false),
+            made,
+            own: OwnFilesystems::default(),
+        }
     }
 
     /// Makes it follow links on the way to a target inside the root, as OCI runtimes do. Links in /proc, /sys and /dev, which
@@ -126,10 +138,9 @@ impl InRoot {
     }
 
     /// Reports whether this is the root's own top directory.
-    pub(crate) fn is_top(&self, dir: &OwnedFd) -> Result<bool, Fault> {
-        let place = |fd: BorrowedFd<'_>| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
-        let is_top = || Ok::<_, rustix::io::Errno>(place(dir.as_fd())? == place(self.as_fd())?);
-        look("look for the root's top directory", "fstat(fd)", is_top)
+    pub(crate) fn is_top(&self, dir: &Stat) -> Result<bool, Fault> {
+        let top = look("look for the root's top directory", "fstat(fd)", || fstat(self.as_fd()))?;
+        Ok((dir.st_dev, dir.st_ino) == (top.st_dev, top.st_ino))
     }
 
     /// Reads a file of the root; links may lead anywhere *inside*. `None` if it does not exist.

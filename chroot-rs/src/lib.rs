@@ -29,6 +29,7 @@ mod in_root;
 mod keep_root;
 mod landlock_options;
 pub mod manual;
+mod mask;
 pub mod masks;
 mod mount_api;
 mod mount_id;

@@ -82,6 +82,19 @@ pub(crate) fn clone_path(goal: &str, path: &Path, recursive: bool, why: &str) ->
     call(goal, text, why, || open_tree(CWD, path, flags)).map_err(|fault| refusal::locked_below(fault, recursive))
 }
 
+/// Clones what is at `place` in the root, of which `at` is the descriptor.
+pub(crate) fn clone_at(goal: &str, at: Onto<'_>, place: &Path, recursive: bool, why: &str) -> Result<OwnedFd, Fault> {
+    let dir = match at {
+        Onto::Opened(fd) => return clone_of(goal, fd, recursive, why),
+        Onto::NamedIn(dir) => dir,
+    };
+    let (flags, names) = clone_flags(recursive);
+    let (above, name) = split(place);
+    let text = format!("open_tree(root:{}, {}, {names}|AT_SYMLINK_NOFOLLOW)", shown(above), quoted(name));
+    call(goal, text, why, || open_tree(dir, name, flags | OpenTreeFlags::AT_SYMLINK_NOFOLLOW))
+        .map_err(|fault| refusal::locked_below(fault, recursive))
+}
+
 /// Clones the mount on which a descriptor was opened.
 pub(crate) fn clone_of(goal: &str, tree: BorrowedFd<'_>, recursive: bool, why: &str) -> Result<OwnedFd, Fault> {
     let (flags, names) = clone_flags(recursive);
@@ -117,13 +130,28 @@ fn change(goal: &str, tree: BorrowedFd<'_>, recursive: bool, change: Change, why
 /// Changes of flags that a mount gets before it is attached: for it alone, or for all mounts below it, too.
 pub(crate) type Changes<'a> = &'a [(bool, Change)];
 
+/// What a mount is attached to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Onto<'a> {
+    /// This file or directory.
+    Opened(BorrowedFd<'a>),
+    /// The last name of its path, in this directory. Never a symbolic link.
+    NamedIn(BorrowedFd<'a>),
+}
+
+impl<'a> From<BorrowedFd<'a>> for Onto<'a> {
+    fn from(fd: BorrowedFd<'a>) -> Onto<'a> {
+        Onto::Opened(fd)
+    }
+}
+
 /// Makes the changes, then attaches the mount. Without `mount_setattr(2)` it attaches first, in a mount namespace that no
 /// other process uses.
 pub(crate) fn attach_changed(
     goal: &str,
     mount: BorrowedFd<'_>,
     changes: Changes<'_>,
-    onto: BorrowedFd<'_>,
+    onto: Onto<'_>,
     place: &Path,
     why: &str,
 ) -> Result<(), Fault> {
@@ -167,25 +195,38 @@ pub(crate) fn propagate(goal: &str, tree: BorrowedFd<'_>, propagation: Propagati
     }
 }
 
-/// Attaches a mount over the descriptor `onto`, whose path in the root is `place`.
+/// Attaches a mount at `onto`, whose path in the root is `place`.
 pub(crate) fn move_mount(
     goal: &str,
     mount: BorrowedFd<'_>,
-    onto: BorrowedFd<'_>,
+    onto: Onto<'_>,
     place: &Path,
     why: &str,
 ) -> Result<(), Fault> {
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    let text =
-        format!("move_mount(fd, \"\", root:{}, \"\", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)", shown(place));
-    call(goal, text, why, || rustix::mount::move_mount(mount, "", onto, "", flags))
+    let from = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    let (to, name, flags, at, names) = match onto {
+        Onto::Opened(fd) => {
+            (fd, Path::new(""), from | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH, place, "|MOVE_MOUNT_T_EMPTY_PATH")
+        }
+        Onto::NamedIn(dir) => {
+            let (above, name) = split(place);
+            (dir, name, from, above, "")
+        }
+    };
+    let text = format!("move_mount(fd, \"\", root:{}, {}, MOVE_MOUNT_F_EMPTY_PATH{names})", shown(at), quoted(name));
+    call(goal, text, why, || rustix::mount::move_mount(mount, "", to, name, flags))
+}
+
+/// Splits a path into the directory and the last name.
+fn split(path: &Path) -> (&Path, &Path) {
+    (path.parent().unwrap_or(path), path.file_name().map_or(Path::new(""), Path::new))
 }
 
 /// Attaches a mount with these flags over "/". It hides nothing yet: the process's root is the mount below, until it pivots.
 pub(crate) fn attach_over_root(mount: &OwnedFd, attributes: Attributes) -> Result<(), Fault> {
     let top = open_directory(Path::new("/"), "open the root directory")?;
     let changes = [(true, Change::add(attributes))];
-    attach_changed(ATTACH, mount.as_fd(), &changes, top.as_fd(), Path::new("/"), ATTACHED_FIRST)
+    attach_changed(ATTACH, mount.as_fd(), &changes, top.as_fd().into(), Path::new("/"), ATTACHED_FIRST)
 }
 
 /// Opens a directory of this mount namespace, to mount on it or to clone its mount.

@@ -1,11 +1,12 @@
 //! Applies a list of entries inside an attached root, in order; `entry.rs` defines entries, `in_root.rs` resolves paths.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use plumbing::cgroup::hierarchy::is_root_of_hierarchy;
-use plumbing::kernel::{look, own};
+use plumbing::kernel::look;
 use plumbing::pipeline::record::Mount;
 use plumbing::{Fault, narrate};
 use rustix::fs::{FileType, StatVfsMountFlags, fstat, fstatvfs, makedev};
@@ -13,17 +14,11 @@ use rustix::fs::{FileType, StatVfsMountFlags, fstat, fstatvfs, makedev};
 use crate::cleanup::Lifetime;
 use crate::dry_run_tree::Node;
 use crate::entry::{Absent, Attributes, Bind, Change, Entry, Filesystem, Otherwise, What, quoted, shown};
-use crate::in_root::InRoot;
+use crate::in_root::{InRoot, Place};
+use crate::mask::{Masks, restrict};
 use crate::peers::Peers;
 use crate::record;
 use crate::{copy_up, idmap, mount_api, std_places};
-
-/// The source of every mask of a file, and the numbers of the device that it must be.
-const NULL: (&str, (u32, u32)) = ("/dev/null", (1, 3));
-
-/// The flags of a mask of a file. Read-only, because its mode and owner are those of the host's file.
-const OF_NULL: Attributes =
-    Attributes::MOUNT_ATTR_RDONLY.union(Attributes::MOUNT_ATTR_NOSUID).union(Attributes::MOUNT_ATTR_NOEXEC);
 
 /// Makes the entries; returns the mounts that were made.
 pub(crate) fn make(root: &InRoot, entries: &[Entry], mut peers: Peers) -> Result<Vec<Mount>, Fault> {
@@ -46,8 +41,8 @@ pub(crate) fn make(root: &InRoot, entries: &[Entry], mut peers: Peers) -> Result
             What::Tighten(attributes) => tighten(root, target, *attributes, why)?,
             What::Propagation(propagation) => {
                 let goal = format!("set the propagation of {}", shown(target));
-                let mount = present(root, target, Absent::Refuse, &goal)?;
-                mount.map_or(Ok(()), |mount| mount_api::propagate(&goal, mount.as_fd(), *propagation, why))?;
+                let mount = root.find(target)?.ok_or_else(|| missing(&goal))?;
+                mount_api::propagate(&goal, mount.as_fd(), *propagation, why)?;
             }
         }
     }
@@ -94,11 +89,8 @@ fn fresh(
         }
         (Err(fault), _) => return Err(fault),
     };
-    let onto = given.map_or_else(|| root.directory(target), Ok)?;
-    if filesystem.copies_up {
-        copy_up::copy(&onto, &mount, target, filesystem)?;
-    }
-    mount_api::move_mount(&goal, mount.as_fd(), onto.as_fd(), target, why)?;
+    let is_followed = given.is_some();
+    attach_fresh(root, entry, filesystem, given, &mount, &goal)?;
     let node = match kind {
         "proc" => Node::Host("/proc".into(), filesystem.attributes),
         "sysfs" => Node::Host("/sys".into(), filesystem.attributes),
@@ -106,7 +98,33 @@ fn fresh(
     };
     root.note(target, node);
     root.made().mounted(target, Lifetime::OfTheRun);
+    if is_followed {
+        root.covered(target);
+    } else {
+        root.attached(target, mount, filesystem);
+    }
     Ok(Some(record::fresh(target, filesystem)))
+}
+
+/// Attaches a new file system over `given`, or else over its target, whose content it may begin with.
+fn attach_fresh(
+    root: &InRoot,
+    entry: &Entry,
+    filesystem: &Filesystem,
+    given: Option<OwnedFd>,
+    mount: &OwnedFd,
+    goal: &str,
+) -> Result<(), Fault> {
+    let onto = match given {
+        Some(given) => Place::from(given),
+        None if filesystem.copies_up => {
+            let covered = root.directory(&entry.target)?;
+            copy_up::copy(&covered, mount, &entry.target, filesystem)?;
+            Place::from(covered)
+        }
+        None => root.directory_to_mount_on(&entry.target)?,
+    };
+    mount_api::move_mount(goal, mount.as_fd(), onto.onto(), &entry.target, entry.why)
 }
 
 /// Reports whether this mount shows a cgroup hierarchy from its root, because our cgroup namespace begins there.
@@ -130,7 +148,9 @@ fn bind(root: &InRoot, target: &Path, bind: &Bind, clone: Option<OwnedFd>, why: 
         return Ok(None);
     }
     let goal = format!("bind {} on {}", shown(source), shown(target));
-    let is_directory = look(&goal, format!("stat({})", quoted(source)), || std::fs::metadata(source))?.is_dir();
+    // That a device is no directory shows when its number is checked.
+    let is_directory = (bind.device.is_none() || narrate::is_dry_run())
+        && look(&goal, format!("stat({})", quoted(source)), || std::fs::metadata(source))?.is_dir();
     let mount = clone.map_or_else(|| mount_api::clone_path(&goal, source, bind.recursive, why), Ok)?;
     if let Some(device) = bind.device {
         require_device(&goal, &mount, device)?;
@@ -138,9 +158,10 @@ fn bind(root: &InRoot, target: &Path, bind: &Bind, clone: Option<OwnedFd>, why: 
     if let Some(map) = &bind.idmap {
         idmap::apply(&goal, mount.as_fd(), bind.recursive, map)?;
     }
-    let onto = if is_directory { root.directory(target)? } else { file(root, target, &goal)? };
+    let onto = if is_directory { root.directory_to_mount_on(target)? } else { file(root, target, &goal)? };
     let changes = [(bind.recursive, Change::add(bind.attributes)), (false, bind.top)];
-    mount_api::attach_changed(&goal, mount.as_fd(), &changes, onto.as_fd(), target, why)?;
+    mount_api::attach_changed(&goal, mount.as_fd(), &changes, onto.onto(), target, why)?;
+    root.covered(target);
     root.note(target, Node::Host(source.clone(), bind.attributes | bind.top.set));
     root.made().mounted(target, Lifetime::Longer);
     if bind.top.clear.contains(Attributes::MOUNT_ATTR_RDONLY) {
@@ -160,27 +181,29 @@ fn report_read_only(goal: &str, mount: &OwnedFd) -> Result<(), Fault> {
 }
 
 /// Opens the target of a file. Nothing but a directory can be mounted on a directory, and the kernel's EINVAL does not say so.
-fn file(root: &InRoot, target: &Path, goal: &str) -> Result<OwnedFd, Fault> {
+fn file(root: &InRoot, target: &Path, goal: &str) -> Result<Place, Fault> {
+    if let Some(made) = root.own_file(target)? {
+        return Ok(made);
+    }
     let onto = root.file(target)?;
-    let kind = look(goal, "fstat(fd)", || fstat(&onto)).map(|stat| FileType::from_raw_mode(stat.st_mode))?;
-    if kind == FileType::Directory && !narrate::is_dry_run() {
+    if kind_of(goal, onto.as_fd())? == FileType::Directory && !narrate::is_dry_run() {
         return Err(Fault::new(format!(
             "cannot {goal}: the target is a directory in this root, but the source is not"
         )));
     }
-    Ok(onto)
+    Ok(onto.into())
 }
 
-/// Opens the target of a mask or restriction.
-fn present(root: &InRoot, target: &Path, absent: Absent, goal: &str) -> Result<Option<OwnedFd>, Fault> {
-    match (root.find(target)?, absent) {
-        (None, Absent::Refuse) => Err(Fault::new(format!("cannot {goal}: the root has no such file"))),
-        (found, _) => Ok(found),
-    }
+pub(crate) fn missing(goal: &str) -> Fault {
+    Fault::new(format!("cannot {goal}: the root has no such file"))
+}
+
+pub(crate) fn kind_of(goal: &str, fd: BorrowedFd<'_>) -> Result<FileType, Fault> {
+    look(goal, "fstat(fd)", || fstat(fd)).map(|stat| FileType::from_raw_mode(stat.st_mode))
 }
 
 /// Demands that a mount shows this device: no other file at that path of the host may get into a container.
-fn require_device(goal: &str, mount: &OwnedFd, (major, minor): (u32, u32)) -> Result<(), Fault> {
+pub(crate) fn require_device(goal: &str, mount: &OwnedFd, (major, minor): (u32, u32)) -> Result<(), Fault> {
     if narrate::is_dry_run() {
         return Ok(());
     }
@@ -192,71 +215,12 @@ fn require_device(goal: &str, mount: &OwnedFd, (major, minor): (u32, u32)) -> Re
     Err(Fault::new(format!("cannot {goal}: the host's file is not the device {major}:{minor}")))
 }
 
-fn restrict(
-    root: &InRoot,
-    target: &Path,
-    attributes: Attributes,
-    absent: Absent,
-    why: &str,
-) -> Result<Option<Mount>, Fault> {
-    let goal = format!("restrict {}", shown(target));
-    let Some(onto) = present(root, target, absent, &goal)? else { return Ok(None) };
-    let mount = mount_api::clone_of(&goal, onto.as_fd(), true, why)?;
-    let changes = [(true, Change::add(attributes))];
-    mount_api::attach_changed(
-        &goal,
-        mount.as_fd(),
-        &changes,
-        onto.as_fd(),
-        target,
-        "the restricted copy covers the original",
-    )?;
-    Ok(Some(record::restricted(target, attributes)))
-}
-
 fn tighten(root: &InRoot, target: &Path, attributes: Attributes, why: &str) -> Result<(), Fault> {
-    let mount = root.directory(target)?;
-    mount_api::tighten(&format!("restrict {}", shown(target)), mount.as_fd(), attributes, why)
-}
-
-/// The empty directory that covers every masked directory: one file system, mounted at many places.
-#[derive(Default)]
-struct Masks {
-    directory: Option<OwnedFd>,
-}
-
-impl Masks {
-    fn mask(&mut self, root: &InRoot, target: &Path, absent: Absent, why: &str) -> Result<Option<Mount>, Fault> {
-        let goal = format!("mask {}", shown(target));
-        let Some(onto) = present(root, target, absent, &goal)? else { return Ok(None) };
-        let kind = look(&goal, "fstat(fd)", || fstat(&onto)).map(|stat| FileType::from_raw_mode(stat.st_mode))?;
-        let (mount, changes, made) = match kind {
-            FileType::Directory => (self.directory(&goal, why)?, None, record::mask(target, "tmpfs", None)),
-            _ => (null(&goal, why)?, Some((false, Change::add(OF_NULL))), record::mask(target, "bind", Some(NULL.0))),
-        };
-        let why = "it covers what the command must not see";
-        mount_api::attach_changed(&goal, mount.as_fd(), changes.as_slice(), onto.as_fd(), target, why)?;
-        Ok(Some(made))
-    }
-
-    fn directory(&mut self, goal: &str, why: &str) -> Result<OwnedFd, Fault> {
-        if let Some(first) = &self.directory {
-            return mount_api::clone_of(goal, first.as_fd(), false, why);
-        }
-        let attributes = Attributes::MOUNT_ATTR_RDONLY
-            | Attributes::MOUNT_ATTR_NOSUID
-            | Attributes::MOUNT_ATTR_NODEV
-            | Attributes::MOUNT_ATTR_NOEXEC;
-        let mount = mount_api::fresh(goal, &Filesystem::new("tmpfs", &[("mode", "755")], attributes), why)?;
-        let kept = own(goal, "fcntl(fd, F_DUPFD_CLOEXEC)", || mount.try_clone())?;
-        self.directory = Some(kept);
-        Ok(mount)
-    }
-}
-
-fn null(goal: &str, why: &str) -> Result<OwnedFd, Fault> {
-    let (path, numbers) = NULL;
-    let mount = mount_api::clone_path(goal, Path::new(path), false, why)?;
-    require_device(goal, &mount, numbers)?;
-    Ok(mount)
+    let mount = match root.own_top(target) {
+        Some(own) => own,
+        None => Rc::new(root.directory(target)?),
+    };
+    mount_api::tighten(&format!("restrict {}", shown(target)), mount.as_fd(), attributes, why)?;
+    root.covered(target);
+    Ok(())
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use plumbing::narrate;
 use plumbing::pipeline::record::Process;
-use rustix::fs::{CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, fstatvfs, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, StatVfsMountFlags, fstat, fstatvfs, openat};
 
 use crate::entry::{Attributes, Entry, What, shown};
 use crate::facts::Facts;
@@ -66,12 +66,17 @@ fn at(path: &Path) -> Option<Reachable> {
     if flags.contains(StatVfsMountFlags::RDONLY) {
         return None;
     }
-    let directory = match FileType::from_raw_mode(fstat(&file).ok()?.st_mode) {
-        FileType::Directory => file,
-        FileType::RegularFile => open(None, std::fs::canonicalize(path).ok()?.parent()?)?,
+    let stat = fstat(&file).ok()?;
+    let (directory, stat) = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => (file, stat),
+        FileType::RegularFile => {
+            let above = open(None, std::fs::canonicalize(path).ok()?.parent()?)?;
+            let stat = fstat(&above).ok()?;
+            (above, stat)
+        }
         _ => return None,
     };
-    are_all_searchable(directory).then(|| Reachable { path: path.to_owned(), flags })
+    are_all_searchable(directory, stat).then(|| Reachable { path: path.to_owned(), flags })
 }
 
 fn open(dir: Option<&OwnedFd>, path: &Path) -> Option<OwnedFd> {
@@ -83,15 +88,16 @@ fn open(dir: Option<&OwnedFd>, path: &Path) -> Option<OwnedFd> {
 }
 
 /// Checks the directories up to "/": every path to the directory leads through all of them, whatever links it has.
-fn are_all_searchable(mut directory: OwnedFd) -> bool {
+fn are_all_searchable(mut directory: OwnedFd, mut stat: Stat) -> bool {
     loop {
-        let Ok(stat) = fstat(&directory) else { return true };
         if stat.st_mode & SEARCH_BY_OTHERS == 0 {
             return false;
         }
         let above = open(Some(&directory), Path::new("..")).and_then(|above| Some((fstat(&above).ok()?, above)));
         match above {
-            Some((up, above)) if (up.st_dev, up.st_ino) != (stat.st_dev, stat.st_ino) => directory = above,
+            Some((up, above)) if (up.st_dev, up.st_ino) != (stat.st_dev, stat.st_ino) => {
+                (stat, directory) = (up, above)
+            }
             // The top, or a directory that we may not examine: no directory so far stops other users.
             _ => return true,
         }

@@ -149,8 +149,12 @@ pub(crate) fn with_log(fault: Fault, context: BorrowedFd<'_>) -> Fault {
 
 /// Reports whether the id map differs from that of the initial user namespace.
 pub(crate) fn in_user_namespace() -> bool {
-    let map = procfs::read_text("self/uid_map").unwrap_or_default();
-    map.split_ascii_whitespace().ne(["0", "0", "4294967295"])
+    !maps_everything(&procfs::read_short("self/uid_map").unwrap_or_default())
+}
+
+/// Reports whether this is the id map of the initial user namespace.
+pub(crate) fn maps_everything(map: &str) -> bool {
+    map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ fn attach_directory(onto: OwnedFd, path: &Path, attributes: Attributes) -> Resul
         mount_api::ATTACH,
         mount.as_fd(),
         &changes,
-        onto.as_fd(),
+        onto.as_fd().into(),
         path,
         mount_api::ATTACHED_FIRST,
     )?;

@@ -27,8 +27,9 @@ pub(crate) fn for_given_root(facts: &Facts) -> Vec<Entry> {
         list.push(Entry::new(dev.join(name), What::File(content), why));
         list.push(Entry::new(Path::new("/etc").join(name), What::Seen(dev.join(name)), why));
     }
-    for (path, mode) in [("/tmp", "1777"), ("/run", "755")] {
-        let tmpfs = Filesystem::new("tmpfs", &[("mode", mode)], guarded);
+    // A tmpfs has mode 1777 unless another one is set.
+    for (path, parameters) in [("/tmp", &[][..]), ("/run", &[("mode", "755")])] {
+        let tmpfs = Filesystem::new("tmpfs", parameters, guarded);
         list.push(Entry::new(path, What::Fresh(tmpfs, Otherwise::OverDirectory), "a new, empty directory; hier(7)"));
     }
     list

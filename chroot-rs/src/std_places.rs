@@ -16,7 +16,7 @@ use rustix::fs::{FileType, fstat};
 
 use crate::entry::shown;
 use crate::in_root::InRoot;
-use crate::mount_api;
+use crate::mount_api::{self, Onto};
 use crate::record;
 
 /// Shows the file `file`, which an earlier step made, at `target`.
@@ -26,24 +26,30 @@ pub(crate) fn show_file(root: &InRoot, target: &Path, file: &Path, why: &str) ->
         Err(fault) if has_no_place(&fault) => return left_out(&goal, fault),
         opened => opened?,
     };
-    let kind = kind_of(&goal, &onto)?;
+    let kind = FileType::from_raw_mode(look(&goal, "fstat(fd)", || fstat(&onto))?.st_mode);
     if !matches!(kind, FileType::RegularFile | FileType::Symlink) && !narrate::is_dry_run() {
         let fault = Fault::new("it is neither a file nor a link in this root");
         return left_out(&goal, fault.with_remedy("make it an empty file in the root"));
     }
-    let Some(from) = root.find(file)? else { return Ok(None) };
-    let mount = mount_api::clone_of(&goal, from.as_fd(), false, why)?;
-    match mount_api::move_mount(&goal, mount.as_fd(), onto.as_fd(), target, why) {
+    let mount = match root.own_above(file) {
+        Some(dir) => mount_api::clone_at(&goal, Onto::NamedIn(dir.as_fd()), file, false, why)?,
+        None => match root.find(file)? {
+            Some(from) => mount_api::clone_of(&goal, from.as_fd(), false, why)?,
+            None => return Ok(None),
+        },
+    };
+    match mount_api::move_mount(&goal, mount.as_fd(), onto.as_fd().into(), target, why) {
         // A kernel that does not mount on links.
         Err(fault) if kind == FileType::Symlink && fault.errno() != Some(Errno::EPERM) => {
             let behind = match root.while_following(|| root.file(target)) {
                 Err(fault) if has_no_place(&fault) => return left_out(&goal, fault),
                 opened => opened?,
             };
-            mount_api::move_mount(&goal, mount.as_fd(), behind.as_fd(), target, why)?;
+            mount_api::move_mount(&goal, mount.as_fd(), behind.as_fd().into(), target, why)?;
         }
         attached => attached?,
     }
+    root.covered(target);
     Ok(Some(record::mask(target, "bind", Some("tmpfs"))))
 }
 
@@ -66,11 +72,15 @@ pub(crate) fn directory(root: &InRoot, target: &Path) -> Result<Option<OwnedFd>,
         Err(fault) if has_no_place(&fault) => return left_out(&goal, fault),
         found => found?,
     };
-    match found {
-        Some(found) if narrate::is_dry_run() => Ok(Some(found)),
-        Some(found) if kind_of(&goal, &found)? != FileType::Directory => refuse("it is not a directory in this root"),
-        Some(found) if root.is_top(&found)? => refuse("it is a link to the top directory of this root"),
-        found => Ok(found),
+    let found = match found {
+        Some(found) if !narrate::is_dry_run() => found,
+        nothing_to_examine => return Ok(nothing_to_examine),
+    };
+    let stat = look(&goal, "fstat(fd)", || fstat(&found))?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory if root.is_top(&stat)? => refuse("it is a link to the top directory of this root"),
+        FileType::Directory => Ok(Some(found)),
+        _ => refuse("it is not a directory in this root"),
     }
 }
 
@@ -88,8 +98,4 @@ fn left_out<T>(goal: &str, fault: Fault) -> Result<Option<T>, Fault> {
 fn has_no_place(fault: &Fault) -> bool {
     use Errno::{EACCES, EEXIST, ELOOP, ENOENT, ENOTDIR, EROFS};
     matches!(fault.errno(), Some(ELOOP | ENOTDIR | EROFS | EACCES | EEXIST | ENOENT))
-}
-
-fn kind_of(goal: &str, found: &OwnedFd) -> Result<FileType, Fault> {
-    look(goal, "fstat(fd)", || fstat(found)).map(|stat| FileType::from_raw_mode(stat.st_mode))
 }

@@ -31,7 +31,7 @@ pub(crate) fn switch_root(root: &InRoot, source: &Source) -> Result<(), Fault> {
     if let Source::Directory(_) | Source::Bundle { .. } = source {
         let top = open_directory(Path::new("/"), "open the root directory")?;
         let why = "it covers the old root, which cannot be pivoted; move_mount(2)";
-        mount_api::move_mount(GOAL, root.bottom(), top.as_fd(), Path::new("/"), why)?;
+        mount_api::move_mount(GOAL, root.bottom(), top.as_fd().into(), Path::new("/"), why)?;
     }
     for mount in mounted_in_root()? {
         let_go(&mount.point)?;

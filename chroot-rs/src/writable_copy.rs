@@ -141,7 +141,7 @@ fn copy(goal: &str, dir: &OwnedFd, place: &Path, names: &[CString], flags: Attri
     let tmpfs = like(goal, dir, flags)?;
     let why = "it is on a read-only file system, which stays unchanged: a directory in memory covers it; tmpfs(5)";
     let cover = mount_api::fresh(goal, &tmpfs, why)?;
-    mount_api::move_mount(goal, cover.as_fd(), dir.as_fd(), place, "it covers the read-only directory")?;
+    mount_api::move_mount(goal, cover.as_fd(), dir.as_fd().into(), place, "it covers the read-only directory")?;
     for name in names {
         match openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
             // It was removed after it was listed.
@@ -191,5 +191,5 @@ fn show_entry(goal: &str, entry: &OwnedFd, cover: &OwnedFd, place: &Path, name: 
     let onto = look(goal, "openat(fd, O_PATH)", || {
         openat(cover, onto_name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
     })?;
-    mount_api::move_mount(goal, mount.as_fd(), onto.as_fd(), &at, AS_BEFORE)
+    mount_api::move_mount(goal, mount.as_fd(), onto.as_fd().into(), &at, AS_BEFORE)
 }

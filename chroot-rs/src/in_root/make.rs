@@ -7,6 +7,7 @@
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use plumbing::confinement::privilege::id::require;
@@ -159,11 +160,14 @@ impl InRoot {
     }
 
     /// Opens the parent directory, in which the file is made; returns it with its name and the name in it.
-    fn above<'a>(&self, path: &'a Path) -> Result<(String, &'a OsStr, OwnedFd), Fault> {
+    fn above<'a>(&self, path: &'a Path) -> Result<(String, &'a OsStr, Rc<OwnedFd>), Fault> {
         let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Fault::new(format!("cannot {}: it is not the name of a file", reach(path))));
         };
-        let dir = self.with_room(above, name, self.directory(above)?)?;
+        let dir = match self.own.for_files(path) {
+            Some(own) => own,
+            None => Rc::new(self.with_room(above, name, self.directory(above)?)?),
+        };
         self.note(path, Node::Made);
         Ok((shown(above), name, dir))
     }
@@ -174,6 +178,7 @@ impl InRoot {
         if !flags.contains(Attributes::MOUNT_ATTR_RDONLY) || statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Ok(dir);
         }
+        self.covered(above);
         self.copies.replace(self.as_fd(), dir, above, flags, &self.made)
     }
 }

@@ -47,7 +47,12 @@ pub struct Hierarchy {
 impl Hierarchies {
     /// Finds the hierarchies that this process is in.
     pub fn discover() -> Result<Hierarchies, Fault> {
-        Ok(Hierarchies::parse(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?).without_hidden())
+        Ok(Hierarchies::of_tables(&read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?))
+    }
+
+    /// Finds those that the contents of the two files show.
+    pub fn of_tables(cgroup: &[u8], mountinfo: &[u8]) -> Hierarchies {
+        Hierarchies::parse(cgroup, mountinfo).without_hidden()
     }
 
     /// Finds those that another process is in, where they are mounted for us.
@@ -56,7 +61,7 @@ impl Hierarchies {
         let cgroup = look(format!("read the cgroups of process {}", process.pid()), text, || {
             target::read_at(process.dir(), "cgroup")
         })?;
-        Ok(Hierarchies::parse(&cgroup, &read("/proc/self/mountinfo")?).without_hidden())
+        Ok(Hierarchies::of_tables(&cgroup, &read("/proc/self/mountinfo")?))
     }
 
     /// Parses the contents of the two files; pure.
@@ -154,8 +159,7 @@ impl Hierarchy {
         if mount.root != Path::new("/") {
             return mount.root.starts_with("/..").then_some(false);
         }
-        let point = mount.open("look into the hierarchy").ok()??;
-        is_root_of_hierarchy(&point, self.version).ok()
+        mount.has(root_file(self.version).0).map(|has| has == root_file(self.version).1)
     }
 
     /// Opens a group as [`Hierarchy::open`] does; in a dry run the group may be missing: an earlier step would have
@@ -253,10 +257,15 @@ pub fn memberships(cgroup: &[u8]) -> impl Iterator<Item = (Vec<String>, PathBuf)
     })
 }
 
+/// Returns the file that shows whether a group is the root of a hierarchy, and whether the root is what has it.
+fn root_file(version: u8) -> (&'static str, bool) {
+    if version == 2 { ("cgroup.type", false) } else { ("release_agent", true) }
+}
+
 /// Returns whether this directory of a cgroup file system is the root of the hierarchy: on v1 only the root has the
 /// file `release_agent`, on v2 all groups except the root have `cgroup.type`.
 pub fn is_root_of_hierarchy(dir: impl AsFd, version: u8) -> Result<bool, rustix::io::Errno> {
-    let (file, is_of_root) = if version == 2 { ("cgroup.type", false) } else { ("release_agent", true) };
+    let (file, is_of_root) = root_file(version);
     match statat(dir, file, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(_) => Ok(is_of_root),
         Err(rustix::io::Errno::NOENT) => Ok(!is_of_root),

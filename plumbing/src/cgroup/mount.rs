@@ -6,7 +6,7 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, major, minor, openat, statat, statx};
 
 use crate::Fault;
 use crate::kernel::look;
@@ -48,13 +48,23 @@ impl Mount {
         }
     }
 
+    /// Returns whether the group at the mount point, which was on top a moment ago, has this file; `None` if that cannot be
+    /// seen.
+    pub(super) fn has(&self, file: &str) -> Option<bool> {
+        match statat(CWD, self.point.join(file), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => ((major(stat.st_dev), minor(stat.st_dev)) == self.device).then_some(true),
+            Err(rustix::io::Errno::NOENT) => Some(false),
+            Err(_) => None,
+        }
+    }
+
     /// Opens the mount point; `None` if another file system is mounted over it.
     pub(super) fn open(&self, goal: &str) -> Result<Option<OwnedFd>, Fault> {
         let text = format!("openat({:?}, O_PATH)", self.point);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let point = look(goal, &text, || openat(CWD, &self.point, flags, Mode::empty()))?;
         let stat = look(goal, &text, || rustix::fs::fstat(&point))?;
-        let device = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+        let device = (major(stat.st_dev), minor(stat.st_dev));
         Ok((device == self.device).then_some(point))
     }
 }

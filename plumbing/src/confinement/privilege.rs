@@ -56,8 +56,8 @@ impl Process {
         let wanted = Wanted::new(self.capabilities.as_deref(), self.capability_sets.as_ref(), held, is_root)?;
         let mut rules = self.landlock.as_ref().map_or(Ok(None), Landlock::rules)?;
         wanted.bounding.map_or(Ok(()), bound)?;
-        // A call for each capability, which is only worth it for a filter.
-        let most = || bounding_within(wanted.bounding.unwrap_or(EVERY_CAPABILITY));
+        // A call for each capability, which is only worth it for those that a filter depends on.
+        let most = |asked| bounding_within(wanted.bounding.unwrap_or(EVERY_CAPABILITY) & asked);
         self.rlimits.iter().try_for_each(ResourceLimit::set)?;
         self.schedule()?;
         if !self.no_new_privs {
@@ -140,13 +140,17 @@ impl Process {
     }
 
     /// Restricts files and system calls. The filter comes last: it may refuse the calls of Landlock.
-    fn restrict(&self, rules: Option<landlock::Ruleset>, most: impl Fn() -> CapabilitySet) -> Result<(), Fault> {
+    fn restrict(
+        &self,
+        rules: Option<landlock::Ruleset>,
+        most: impl Fn(CapabilitySet) -> CapabilitySet,
+    ) -> Result<(), Fault> {
         rules.map_or(Ok(()), landlock::Ruleset::enforce)?;
         self.filter(most)
     }
 
-    fn filter(&self, most: impl Fn() -> CapabilitySet) -> Result<(), Fault> {
-        self.seccomp.as_ref().map_or(Ok(()), |seccomp| seccomp.enforce(most()))
+    fn filter(&self, most: impl Fn(CapabilitySet) -> CapabilitySet) -> Result<(), Fault> {
+        self.seccomp.as_ref().map_or(Ok(()), |seccomp| seccomp.enforce(most))
     }
 
     /// Returns the environment for the command: `env` and the caller's TERM, or all that was inherited; then variables

@@ -69,9 +69,10 @@ impl Seccomp {
         Ok(seccomp)
     }
 
-    /// Installs the filter, for a command that may have at most these capabilities.
-    pub(crate) fn enforce(&self, capabilities: CapabilitySet) -> Result<(), Fault> {
-        let (program, flags) = self.program(capabilities)?;
+    /// Installs the filter, for a command that may have at most the capabilities that `most` returns of those it is asked
+    /// about.
+    pub(crate) fn enforce(&self, most: impl Fn(CapabilitySet) -> CapabilitySet) -> Result<(), Fault> {
+        let (program, flags) = self.program(most)?;
         let shown = flag_names(flags);
         let text = format!("seccomp(SECCOMP_SET_MODE_FILTER, {shown}, {{len={}, filter=…}})", program.len());
         let why = match self {
@@ -81,14 +82,17 @@ impl Seccomp {
         call("filter system calls", text, why, || set_seccomp_filter(&program, flags)).map_err(explain)
     }
 
-    fn program(&self, capabilities: CapabilitySet) -> Result<(Cow<'static, [libc::sock_filter]>, u32), Fault> {
+    fn program(
+        &self,
+        most: impl Fn(CapabilitySet) -> CapabilitySet,
+    ) -> Result<(Cow<'static, [libc::sock_filter]>, u32), Fault> {
         #[cfg(target_arch = "x86_64")]
         if *self == Seccomp::Default
-            && let Some(program) = compiled::default_program(capabilities)
+            && let Some(program) = compiled::default_program(&most)
         {
             return Ok((program.into(), 0));
         }
-        self.compile(capabilities).map(|(program, flags)| (program.into(), flags))
+        self.compile(most(CapabilitySet::from_bits_retain(u64::MAX))).map(|(program, flags)| (program.into(), flags))
     }
 
     fn compile(&self, capabilities: CapabilitySet) -> Result<(Vec<libc::sock_filter>, u32), Fault> {

@@ -105,7 +105,7 @@ pub fn hide() -> Result<(), Fault> {
     if IS_HIDDEN.swap(true, Ordering::Relaxed) {
         return stay_hidden();
     }
-    let is_debugged = procfs::read_text("sys/fs/suid_dumpable").map_or(true, |value| value.trim_end() == "1");
+    let is_debugged = procfs::read_short("sys/fs/suid_dumpable").map_or(true, |value| value.trim_end() == "1");
     REAPPEARS.store(is_debugged, Ordering::Relaxed);
     set(false, HIDING)
 }

@@ -17,6 +17,9 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use crate::Fault;
 use crate::kernel::look;
 
+/// How much is read at once: as much as the kernel makes of most files in one call.
+const AT_ONCE: usize = 4096;
+
 /// The most that is read of one file: /proc/self/mountinfo of a namespace with a hundred thousand mounts is shorter.
 const LONGEST: u64 = 64 << 20;
 
@@ -59,12 +62,25 @@ pub fn open_uncovered(path: &str) -> Result<OwnedFd, Errno> {
 /// Reads a file of /proc, such as `self/mountinfo`.
 pub fn read(path: &str) -> Result<Vec<u8>, std::io::Error> {
     let file = std::fs::File::from(open(path, OFlags::RDONLY)?);
-    let mut content = Vec::with_capacity(1024);
+    let mut content = Vec::with_capacity(AT_ONCE);
     if file.take(LONGEST + 1).read_to_end(&mut content)? as u64 > LONGEST {
         Err(Errno::EFBIG.into())
     } else {
         Ok(content)
     }
+}
+
+/// Reads a file of which no record is longer than half of a page, such as `self/uid_map` or a setting in `sys`. If half of
+/// the buffer stays empty, no record is missing, so that no second call has to ask for the end.
+pub fn read_short(path: &str) -> Result<String, std::io::Error> {
+    let mut file = std::fs::File::from(open(path, OFlags::RDONLY)?);
+    let mut buffer = [0; AT_ONCE];
+    let length = file.read(&mut buffer)?;
+    let mut content = buffer[..length].to_vec();
+    if length > AT_ONCE / 2 {
+        file.take(LONGEST).read_to_end(&mut content)?;
+    }
+    Ok(String::from_utf8_lossy(&content).into_owned())
 }
 
 /// Reads a file of /proc as text.
@@ -98,6 +114,8 @@ mod tests {
         keep().unwrap();
         keep().unwrap();
         assert_eq!(read("self/uid_map").unwrap(), before);
+        assert_eq!(read_short("self/uid_map").unwrap().as_bytes(), before);
+        assert_eq!(read_short("self/mountinfo").unwrap(), read_text("self/mountinfo").unwrap());
         assert!(read("self/no-such-file").is_err());
         assert_eq!(read_link("self/exe").unwrap(), std::env::current_exe().unwrap());
     }

@@ -41,7 +41,8 @@ pub fn leave(is_waited_for: bool) -> Result<bool, Fault> {
     if getsid(None) == Ok(own) {
         return Ok(false);
     }
-    if getpgrp() == own || (!is_waited_for && getpgrp().as_raw() != 0) {
+    let group = getpgrp();
+    if group == own || (!is_waited_for && group.as_raw() != 0) {
         return give_up().map(|()| false);
     }
     begin("no terminal was given, so the command gets neither the caller's terminal nor its process group; setsid(2)")?;
@@ -62,9 +63,9 @@ fn give_up() -> Result<(), Fault> {
 /// Replaces the host's null device at 0, 1 and 2 by a read-only view of it: root in a container could change its mode and
 /// owner, for every process of the host. It can be read and written as before.
 pub fn replace_null() -> Result<(), Fault> {
-    let standard = [stdin(), stdout(), stderr()];
+    let nulls: Vec<_> = [stdin(), stdout(), stderr()].into_iter().filter(is_null).collect();
     // Without this right on the host, the command could not change the device either.
-    if !standard.iter().any(is_null) || holds(CapabilitySet::SYS_ADMIN) != Some(true) {
+    if nulls.is_empty() || holds(CapabilitySet::SYS_ADMIN) != Some(true) {
         return Ok(());
     }
     let Ok(tree) = view_of_null() else {
@@ -76,7 +77,7 @@ pub fn replace_null() -> Result<(), Fault> {
     if narrate::is_dry_run() || !std::path::Path::new(&path).exists() {
         return Ok(());
     }
-    for fd in standard.into_iter().filter(is_null) {
+    for fd in nulls {
         let goal = "replace the host's null device";
         let mode = look(goal, "fcntl(F_GETFL)", || fcntl_getfl(fd))? & OFlags::RWMODE;
         let text = format!("openat(AT_FDCWD, {path:?})");

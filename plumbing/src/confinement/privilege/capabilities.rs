@@ -119,12 +119,18 @@ pub(super) fn held() -> Result<CapabilitySets, Fault> {
     look("read our capabilities", "capget({version=_LINUX_CAPABILITY_VERSION_3, pid=0})", || capabilities(None))
 }
 
-/// Removes everything else from the bounding set, including capabilities that only the kernel knows: it is asked one by
-/// one. What is wanted is not asked for.
+/// Removes everything else from the bounding set, including capabilities that only the kernel knows. It is asked about
+/// those that Linux 5.9 does not know, and about all if we may not change the set: a command waits for this, and dropping
+/// what is not in the set has no effect.
 pub(super) fn bound(wanted: CapabilitySet) -> Result<(), Fault> {
     let unwanted =
         (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit)).filter(|bit| !wanted.contains(*bit));
+    let may_drop = held()?.effective.contains(CapabilitySet::SETPCAP);
     for capability in unwanted {
+        if may_drop && capability.bits() <= LATEST.bits() {
+            drop_from_bounding_set(capability)?;
+            continue;
+        }
         let is_in = match capability_is_in_bounding_set(capability) {
             // Above cap_last_cap: this kernel has no more.
             Err(rustix::io::Errno::INVAL) => return Ok(()),
@@ -142,16 +148,18 @@ pub(super) fn bound(wanted: CapabilitySet) -> Result<(), Fault> {
 
 /// Empties the bounding set, and asks only about capabilities that Linux 5.9 does not know: a command waits for this.
 pub(super) fn empty_bounding_set() -> Result<(), Fault> {
-    let latest = CapabilitySet::CHECKPOINT_RESTORE;
     for bit in 0..u64::BITS {
         let capability = CapabilitySet::from_bits_retain(1 << bit);
-        if capability.bits() > latest.bits() && !capability_is_in_bounding_set(capability).unwrap_or(false) {
+        if capability.bits() > LATEST.bits() && !capability_is_in_bounding_set(capability).unwrap_or(false) {
             return Ok(());
         }
         drop_from_bounding_set(capability)?;
     }
     Ok(())
 }
+
+/// The last capability that Linux 5.9 knows.
+const LATEST: CapabilitySet = CapabilitySet::CHECKPOINT_RESTORE;
 
 /// All bits, also those of capabilities that only a later kernel has.
 pub(super) const EVERY_CAPABILITY: CapabilitySet = CapabilitySet::from_bits_retain(u64::MAX);

@@ -6,12 +6,29 @@
 
 use rustix::thread::CapabilitySet;
 
-use crate::confinement::privilege::{DEFAULT_CAPABILITIES, capability_set};
+/// The capabilities that the profile mentions: no other one changes the program.
+const MENTIONED: [CapabilitySet; 14] = [
+    CapabilitySet::BPF,
+    CapabilitySet::DAC_READ_SEARCH,
+    CapabilitySet::PERFMON,
+    CapabilitySet::SYSLOG,
+    CapabilitySet::SYS_ADMIN,
+    CapabilitySet::SYS_BOOT,
+    CapabilitySet::SYS_CHROOT,
+    CapabilitySet::SYS_MODULE,
+    CapabilitySet::SYS_NICE,
+    CapabilitySet::SYS_PACCT,
+    CapabilitySet::SYS_PTRACE,
+    CapabilitySet::SYS_RAWIO,
+    CapabilitySet::SYS_TIME,
+    CapabilitySet::SYS_TTY_CONFIG,
+];
 
-/// Returns the program for a command that may have these capabilities, if they are the default ones. The profile has an
-/// entry that depends on the kernel's version, which every kernel with openat2(2) meets.
-pub(super) fn default_program(capabilities: CapabilitySet) -> Option<&'static [libc::sock_filter]> {
-    capability_set(&DEFAULT_CAPABILITIES).is_ok_and(|usual| usual == capabilities).then_some(&PROGRAM)
+/// Returns the program for a command that may have at most the capabilities that `most` returns of those it is asked about,
+/// if it is the program for the default ones. The profile has an entry that depends on the kernel's version, which every
+/// kernel with openat2(2) meets.
+pub(super) fn default_program(most: impl Fn(CapabilitySet) -> CapabilitySet) -> Option<&'static [libc::sock_filter]> {
+    (most(MENTIONED.into_iter().collect()) == CapabilitySet::SYS_CHROOT).then_some(&PROGRAM)
 }
 
 const TEXT: &[u8] = include_bytes!("default.x86_64.txt");
@@ -52,7 +69,8 @@ const fn hexadecimal(from: usize, digits: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::confinement::seccomp::Seccomp;
+    use crate::confinement::privilege::{DEFAULT_CAPABILITIES, DOCKER_CAPABILITIES, capability_set};
+    use crate::confinement::seccomp::{DEFAULT, Seccomp};
 
     fn text() -> String {
         let (program, flags) = Seccomp::Default.compile(capability_set(&DEFAULT_CAPABILITIES).unwrap()).unwrap();
@@ -78,9 +96,19 @@ mod tests {
     }
 
     #[test]
-    fn other_capabilities_have_no_program_in_advance() {
-        assert!(default_program(capability_set(&DEFAULT_CAPABILITIES).unwrap()).is_some());
-        assert!(default_program(CapabilitySet::empty()).is_none());
-        assert!(default_program(capability_set(&DEFAULT_CAPABILITIES).unwrap() | CapabilitySet::SYS_ADMIN).is_none());
+    fn the_program_is_for_those_capabilities_that_the_profile_does_not_mention_and_chroot() {
+        let usual = capability_set(&DEFAULT_CAPABILITIES).unwrap();
+        let is_ready = |set: CapabilitySet| default_program(|asked| asked & set).is_some();
+        assert!(is_ready(usual) && is_ready(capability_set(&DOCKER_CAPABILITIES).unwrap()));
+        assert!(!is_ready(CapabilitySet::empty()) && !is_ready(usual | CapabilitySet::SYS_ADMIN));
+        let words = |set: CapabilitySet| {
+            let (program, _) = Seccomp::Default.compile(set).unwrap();
+            program.iter().map(|each| (each.code, each.jt, each.jf, each.k)).collect::<Vec<_>>()
+        };
+        let mentioned: CapabilitySet = MENTIONED.into_iter().collect();
+        assert_eq!(words(usual), words(CapabilitySet::SYS_CHROOT));
+        assert_eq!(words(CapabilitySet::all()), words(mentioned));
+        let names = DEFAULT.split('"').filter_map(|word| word.strip_prefix("CAP_"));
+        assert_eq!(names.filter_map(CapabilitySet::from_name).collect::<CapabilitySet>(), mentioned);
     }
 }

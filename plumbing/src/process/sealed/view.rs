@@ -18,7 +18,7 @@ use crate::Fault;
 use crate::confinement::privilege::capabilities::holds;
 use crate::fault::IntoErrno;
 use crate::kernel::{call, mount_setattr, run_from};
-use crate::process::kernel_text;
+use crate::process::procfs;
 use crate::process::target::stat_field;
 
 /// Whether we already run from a view: there can be no view of a mount that is attached nowhere.
@@ -56,7 +56,7 @@ fn go_on_from(tree: OwnedFd) -> Result<(), Fault> {
     let why = "the file that the container will see as our executable cannot be written; PR_SET_MM(2const)";
     call(GOAL, "prctl(PR_SET_MM, PR_SET_MM_MAP, {exe_fd=view})", why, || {
         let view = File::open(format!("/proc/self/fd/{}", tree.as_raw_fd())).map_err(IntoErrno::into_errno)?;
-        let stat = kernel_text::read("/proc/self/stat").map_err(IntoErrno::into_errno)?;
+        let stat = procfs::read_short("self/stat").map_err(IntoErrno::into_errno)?;
         run_from(&view, |field| stat_field(&stat, field))
     })
 }

@@ -1,5 +1,8 @@
 //! `--userspec`, `--group` and `--groups`: the identity of the command. Names are looked up in the new root's passwd and group
 //! files, then in the host's; `passwd(5)`, `group(5)`.
+//!
+//! The surprise: for chroot(8), digits are a name if a user has that name. In the files of an image, they would let the image
+//! make a number root (CVE-2016-3697), so there they are always an ID.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -19,6 +22,8 @@ pub(crate) struct IdentityRequest {
     pub(crate) groups: Option<Vec<String>>,
     /// The meaning of the old form USER.GROUP; used only if no user has the whole name, since a name may have a dot.
     pub(crate) dotted: Option<(String, String)>,
+    /// Whether digits are an ID also if the files have such a name.
+    pub(crate) digits_are_ids: bool,
 }
 
 /// The identity of the command; absent members stay unchanged.
@@ -30,6 +35,15 @@ pub(crate) struct Identity {
     pub(crate) home: Option<OsString>,
     /// Whether it was given in the old form USER.GROUP, which causes a warning.
     pub(crate) is_dotted: bool,
+    /// Digits that are the name of another ID, which causes a warning.
+    pub(crate) digits: Vec<(String, u32)>,
+}
+
+/// The files with names, and whether digits can be one.
+#[derive(Clone, Copy)]
+struct Names<'a> {
+    files: [&'a Accounts; 2],
+    digits_are_ids: bool,
 }
 
 impl IdentityRequest {
@@ -55,6 +69,7 @@ impl IdentityRequest {
             group: group.and_then(named),
             groups: groups.map(group_list).transpose()?,
             dotted: dotted.map(|(user, group)| (user.to_owned(), group.to_owned())),
+            digits_are_ids: false,
         })
     }
 
@@ -73,12 +88,12 @@ impl IdentityRequest {
 
     /// Reports whether no identity is requested.
     fn is_empty(&self) -> bool {
-        *self == IdentityRequest::default()
+        *self == IdentityRequest { digits_are_ids: self.digits_are_ids, ..IdentityRequest::default() }
     }
 
     /// Looks up the names, in the new root first.
     fn resolve(&self, inside: &Accounts, outside: &Accounts) -> Result<Identity, Fault> {
-        let accounts = [inside, outside];
+        let accounts = Names { files: [inside, outside], digits_are_ids: self.digits_are_ids };
         if let Some(request) = self.in_old_form(accounts) {
             return Ok(Identity { is_dotted: true, ..request.resolve(inside, outside)? });
         }
@@ -86,7 +101,7 @@ impl IdentityRequest {
             Some(spec) => Some(uid_of(spec, accounts).ok_or_else(|| invalid("user", spec))?),
             None => None,
         };
-        let entry = uid.and_then(|uid| accounts.into_iter().find_map(|file| Some((file.user_by_id(uid)?, file))));
+        let entry = uid.and_then(|uid| accounts.files.into_iter().find_map(|file| Some((file.user_by_id(uid)?, file))));
         let gid = match (&self.group, uid, &entry) {
             (Some(spec), ..) => Some(gid_of(spec, accounts).ok_or_else(|| invalid("group", spec))?),
             (None, Some(_), Some((user, _))) => Some(user.gid),
@@ -99,6 +114,9 @@ impl IdentityRequest {
         };
         let groups = match (&self.groups, uid, gid, &entry) {
             (Some(listed), ..) => Some(gids_of(listed, accounts)?),
+            // The files of an image do not add groups to what was given as numbers, and like setgroups(2) by login(1), the
+            // primary group is a supplementary one, too: a set-group-ID program must not drop it (CVE-2022-36109).
+            (None, Some(_), Some(gid), _) if self.is_numeric() => Some(vec![gid]),
             (None, Some(_), Some(gid), Some((user, file))) => Some(file.groups_of(user.name, gid)),
             (None, Some(_), ..) => Some(Vec::new()),
             (None, None, ..) => None,
@@ -108,18 +126,34 @@ impl IdentityRequest {
         let user = self.user.as_deref().unwrap_or_default();
         uid.map_or(Ok(()), |uid| require(format_args!("run as user {user:?}"), uid))?;
         gid.iter().chain(groups.iter().flatten()).try_for_each(|gid| require("run as its groups", *gid))?;
-        Ok(Identity { uid, gid, groups, home, is_dotted: false })
+        Ok(Identity { uid, gid, groups, home, is_dotted: false, digits: self.named_by_digits(accounts) })
+    }
+
+    /// Returns whether user and group are given, the user as a number that cannot be a name.
+    fn is_numeric(&self) -> bool {
+        self.digits_are_ids && self.group.is_some() && self.user.as_deref().is_some_and(|user| number(user).is_some())
+    }
+
+    /// Returns the digits that are names here, and the IDs of these names.
+    fn named_by_digits(&self, accounts: Names<'_>) -> Vec<(String, u32)> {
+        let user = self.user.iter().map(|spec| (spec, uid_of(spec, accounts)));
+        let groups = self.group.iter().chain(self.groups.iter().flatten()).map(|spec| (spec, gid_of(spec, accounts)));
+        let others = user.chain(groups).filter_map(|(spec, id)| Some((spec, number(spec)?, id?)));
+        let mut others: Vec<_> =
+            others.filter(|(_, number, id)| number != id).map(|(spec, _, id)| (spec.clone(), id)).collect();
+        others.dedup();
+        others
     }
 
     /// Reads USER.GROUP as USER:GROUP, if no user has the whole name and both parts are known.
-    fn in_old_form(&self, accounts: [&Accounts; 2]) -> Option<IdentityRequest> {
+    fn in_old_form(&self, accounts: Names<'_>) -> Option<IdentityRequest> {
         let (user, group) = self.dotted.as_ref()?;
         if self.user.as_ref().is_none_or(|whole| uid_of(whole, accounts).is_some()) {
             return None;
         }
         let known = |name: &str, is_known: bool| name.is_empty() || is_known;
         // Without a group it is the user's own, so the user must have an entry.
-        let has_group = !group.is_empty() || accounts.iter().any(|file| file.user_by_name(user).is_some());
+        let has_group = !group.is_empty() || accounts.files.iter().any(|file| file.user_by_name(user).is_some());
         let are_known =
             known(user, uid_of(user, accounts).is_some()) && known(group, gid_of(group, accounts).is_some());
         let named = |name: &String| (!name.is_empty()).then(|| name.clone());
@@ -128,6 +162,7 @@ impl IdentityRequest {
             group: named(group),
             groups: self.groups.clone(),
             dotted: None,
+            digits_are_ids: self.digits_are_ids,
         })
     }
 }
@@ -146,10 +181,13 @@ impl Identity {
         }
     }
 
-    /// Prints the same warning as GNU's chroot, after the root has changed.
-    pub(crate) fn warn_of_old_form(&self) {
+    /// Prints, after the root has changed, the same warning as GNU's chroot, and one about digits that are a name.
+    pub(crate) fn warn(&self) {
         if self.is_dotted {
             narrate::warn("in --userspec a . should be a :");
+        }
+        for (digits, id) in &self.digits {
+            narrate::warn(format_args!("{digits} is a name here, of ID {id}; for the ID {digits} write +{digits}"));
         }
     }
 }
@@ -185,31 +223,39 @@ fn invalid(what: &str, spec: &str) -> Fault {
     Fault::new(format!("there is no {what} {spec:?}, neither in the new root nor on the host"))
 }
 
-fn gids_of(names: &[String], accounts: [&Accounts; 2]) -> Result<Vec<u32>, Fault> {
+fn gids_of(names: &[String], accounts: Names<'_>) -> Result<Vec<u32>, Fault> {
     // A blank before a number of the list is ignored; before a name it is part of the name.
-    let gid = |name: &str| gid_of(name, accounts).or_else(|| gid_of(name.trim_start(), [&Accounts::default(); 2]));
+    let gid = |name: &str| gid_of(name, accounts).or_else(|| number(name.trim_start()));
     names.iter().map(|name| gid(name).ok_or_else(|| invalid("group", name))).collect()
 }
 
-fn uid_of(spec: &str, accounts: [&Accounts; 2]) -> Option<u32> {
-    by_name_or_number(spec, || accounts.into_iter().find_map(|file| file.user_by_name(spec)).map(|user| user.uid))
+fn uid_of(spec: &str, accounts: Names<'_>) -> Option<u32> {
+    accounts.resolve(spec, |file| file.user_by_name(spec).map(|user| user.uid))
 }
 
-fn gid_of(spec: &str, accounts: [&Accounts; 2]) -> Option<u32> {
-    by_name_or_number(spec, || accounts.into_iter().find_map(|file| file.group_by_name(spec)))
+fn gid_of(spec: &str, accounts: Names<'_>) -> Option<u32> {
+    accounts.resolve(spec, |file| file.group_by_name(spec))
 }
 
-/// Resolves a name or number; a leading `+` means a number, whatever names exist.
-fn by_name_or_number(spec: &str, by_name: impl FnOnce() -> Option<u32>) -> Option<u32> {
-    let number = |digits: &str| {
-        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        // The highest number means "unchanged" to the kernel.
-        digits.parse().ok().filter(|id| is_number && is_id(*id))
-    };
-    match spec.strip_prefix('+') {
-        Some(digits) => number(digits),
-        None => by_name().or_else(|| number(spec)),
+impl Names<'_> {
+    /// Resolves a name or number; a leading `+` means a number, whatever names exist.
+    fn resolve(self, spec: &str, by_name: impl Fn(&Accounts) -> Option<u32>) -> Option<u32> {
+        let by_name = || self.files.into_iter().find_map(by_name);
+        match spec.strip_prefix('+') {
+            Some(digits) => number(digits),
+            None if self.digits_are_ids && is_digits(spec) => number(spec),
+            None => by_name().or_else(|| number(spec)),
+        }
     }
+}
+
+fn number(digits: &str) -> Option<u32> {
+    // The highest number means "unchanged" to the kernel.
+    digits.parse().ok().filter(|id| is_digits(digits) && is_id(*id))
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -266,6 +312,29 @@ mod tests {
     }
 
     #[test]
+    fn in_an_image_digits_are_an_id_and_get_no_other_group() {
+        let accounts = Accounts {
+            passwd: "12345:x:0:0::/:\nweb:x:900:901::/:\nown:x:77:78::/:\n".into(),
+            group: "12345:x:0:\nroot:x:0:web,own\n".into(),
+        };
+        for (userspec, groups, expected) in [
+            ("12345:12345", None, (12345, 12345, vec![12345])),
+            ("900:12345", None, (900, 12345, vec![12345])),
+            ("5:6", Some("12345,7"), (5, 6, vec![12345, 7])),
+            ("77", None, (77, 78, vec![78, 0])),
+            ("web:5", None, (900, 5, vec![5, 0])),
+        ] {
+            let request = IdentityRequest::parse(Some(userspec), None, groups).unwrap();
+            let resolved = IdentityRequest { digits_are_ids: true, ..request }.resolve(&accounts, &outside()).unwrap();
+            assert_eq!(
+                (resolved.uid, resolved.gid, resolved.groups),
+                (Some(expected.0), Some(expected.1), Some(expected.2))
+            );
+            assert!(resolved.digits.is_empty());
+        }
+    }
+
+    #[test]
     fn the_option_group_sets_the_group_of_the_userspec() {
         let request = |userspec, group, groups| IdentityRequest::parse(userspec, Some(group), groups);
         for (userspec, group, groups, same) in [
@@ -306,6 +375,7 @@ mod tests {
     #[test]
     fn a_plus_sign_marks_a_number() {
         assert_eq!(ids(Some("7"), None).0, Some(70));
+        assert_eq!(resolve(Some("7"), None).unwrap().digits, [("7".to_owned(), 70)]);
         assert_eq!(ids(Some("+7:8"), None), (Some(7), Some(8), Some(vec![])));
         assert_eq!(ids(Some("4000:5"), None), (Some(4000), Some(5), Some(vec![])));
         for wrong in ["4000", "nobody-here", "0trail:0", "-1:0", "+:0", "4294967295:0"] {

@@ -33,7 +33,7 @@ impl Confined {
         let gates = Gates::take(&self.gates)?;
         self.confinement.read_files()?;
         let identity = self.identity.look_up(&root::open(Path::new("/"))?, &Accounts::default())?;
-        identity.warn_of_old_form();
+        identity.warn();
         let process = self.confinement.process(identity, false);
         self.confinement.report_missing_capabilities(&process)?;
         let mut is_closed = false;

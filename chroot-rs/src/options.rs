@@ -51,7 +51,7 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["std", "pipe", "skip_chdir"], help_heading = "Container root")]
     pub(crate) keep_root: bool,
 
-    /// Run as this user and group, by name (looked up in NEWROOT first) or number
+    /// Run as this user and group, by number or name (looked up in NEWROOT first)
     #[arg(
         long,
         visible_alias = "user",

@@ -148,7 +148,7 @@ impl Chroot {
             return Err(fault);
         }
         chroot::chroot(&self.directory, self.skip_chdir)?;
-        identity.warn_of_old_form();
+        identity.warn();
         let process = self.confinement.process(identity, false);
         self.confinement.report_missing_capabilities(&process)?;
         process.apply(|| gates.pass())?;
@@ -259,7 +259,7 @@ fn fill(
     specification.working_directory().map_or(Ok(()), |directory| root.make_missing(directory))?;
     let identity = specification.identity().look_up(root, &host.accounts)?;
     let identity = identity.or_own(host.facts.own.as_ref(), root)?;
-    identity.warn_of_old_form();
+    identity.warn();
     let process = specification.process(identity, host.facts.setgroups_denied);
     specification.report_missing_capabilities(&process)?;
     specification.write_settings()?;

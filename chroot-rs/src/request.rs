@@ -113,6 +113,8 @@ fn action(options: Options, named: Named, command: Command) -> Result<Action, Fa
     let wants_mounts = wants_mounts(&options);
     let identity =
         IdentityRequest::parse(options.userspec.as_deref(), options.group.as_deref(), options.groups.as_deref())?;
+    // chroot(8) trusts the files of NEWROOT.
+    let identity = IdentityRequest { digits_are_ids: wants_mounts || options.keep_root, ..identity };
     let confinement = Confinement {
         std: options.std,
         keeps_root: options.keep_root,

@@ -94,6 +94,7 @@ impl Wanted {
             group: Some(number(self.user.gid)),
             groups: Some(self.user.additional_gids.iter().map(|gid| number(*gid)).collect()),
             dotted: None,
+            digits_are_ids: true,
         }
     }
 

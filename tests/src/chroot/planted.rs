@@ -1,6 +1,6 @@
 //! Files that root in a container can leave on the host for other users, and the protection against that.
 
-use crate::harness::need::{BUSYBOX, JQ, Need, SETPRIV, STRACE};
+use crate::harness::need::{BUSYBOX, JQ, Need, SETPRIV, STRACE, UNSHARE};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
 use crate::harness::world::World;
@@ -158,6 +158,39 @@ pub const ROWS: &[Row] = &[
             assert!(!outcome.stderr.contains("other than"), "{outcome}");
         }
     }),
+    Row::new("a number for a user or group is that ID, whatever names the image has", &[UNSHARE, BUSYBOX], |world| {
+        let root = world.directory("planted-digits");
+        let plant = format!("cp -a {}/. {root}/; cd {root}/etc; printf '12345:x:0:0::/:\\nweb:x:900:0::/:\\n' >passwd; printf '12345:x:0:\\n777:x:0:\\nroot:x:0:web\\n' >group", world.busybox_root().display(), root = root.display());
+        world.sh(&plant).succeeds();
+        let own = "unshare --mount --pid --ipc --net --fork";
+        let look = "/bin/sh -c \"grep -E '^(Uid|Gid|Groups|CapEff):' /proc/self/status | tr -s '[:space:]' ' '\"";
+        let run = |line: &str| {
+            let line = line.replace("ROOT", &root.display().to_string());
+            let outcome = world.sh(&format!("{{ {line}; }} 2>&1 | grep -v 'every user of this machine'"));
+            outcome.stdout
+        };
+        let ids = |uid: u32, groups: &str, group: u32, rights: &str| {
+            format!("Uid: {uid} {uid} {uid} {uid} Gid: {group} {group} {group} {group} Groups: {groups} CapEff: {rights} \n")
+        };
+        let none = "0000000000000000";
+        for (options, expected) in [
+            ("--userspec 12345:12345", ids(12345, "12345", 12345, none)),
+            ("--user 12345 --group 12345 --groups 777,5", ids(12345, "5 777", 12345, none)),
+            ("--userspec 900:900", ids(900, "900", 900, none)),
+            // Names are the image's.
+            ("--userspec web", ids(900, "0", 0, none)),
+        ] {
+            assert_eq!(run(&format!("{own} chroot-rs --std {options} ROOT -- {look}")), expected, "{options}");
+            let pipe = format!("unshare-rs --hold --ttl 60 --mount --pid | chroot-rs --pipe --std {options} ROOT | nsenter-rs --pipe --rm -- {look}");
+            assert_eq!(run(&pipe), expected, "{pipe}");
+        }
+        // The control: chroot(8) looks for a name first.
+        let plain = run("chroot-rs --userspec 12345:12345 ROOT /bin/id -u");
+        let warning = "chroot-rs: warning: 12345 is a name here, of ID 0; for the ID 12345 write +12345\n";
+        assert_eq!(plain, format!("{warning}0\n"));
+    })
+    .root_only()
+    .host_only(),
 ];
 
 const ROOTS: &[Need] = &[BUSYBOX, JQ, SETPRIV, Need::UserNamespaces];

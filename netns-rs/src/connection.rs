@@ -11,7 +11,7 @@ use crate::direct::{Direct, Kind, Macvlan};
 use crate::mark::{LONGEST_ALIAS, LONGEST_REST, Mark};
 use crate::network::{Address, Route, Subnet};
 use crate::publish::Published;
-use crate::rate::Rate;
+use crate::shape::Shape;
 
 /// The connection of a container: a veth pair, one end inside, one as a port of a bridge on the host; or without a bridge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub struct Connection {
     pub routes: Vec<Route>,
     /// The longest packet that the pair carries.
     pub mtu: Option<u32>,
-    /// The bandwidth in each direction.
-    pub rate: Option<Rate>,
+    /// The bandwidth and the impairment in each direction.
+    pub shape: Shape,
     /// The hardware address inside.
     pub mac: Option<[u8; 6]>,
     /// Whether it is kept apart from the other isolated ports of the bridge.

@@ -22,12 +22,13 @@ pub const MARK: &str = "netns-rs";
 const PORTS: &str = "port=";
 const NAT: &str = "nat";
 const ISOLATE: &str = "isolated";
+const SPOOF: &str = "spoof";
 /// `IFALIASZ` minus its NUL.
 pub const LONGEST_ALIAS: usize = 255;
 const INSIDE: &str = "in=";
 const NAMESPACE: &str = "ns=";
-/// The longest text of the words " nat", " isolated", " in=…", " ns=…" and " of=…". The kernel numbers namespaces with 32 bits.
-pub const LONGEST_REST: usize = 4 + 9 + (4 + 15) + (4 + 10) + (4 + 10 + 2 * 21);
+/// The longest text of the words " nat", " isolated", " spoof", " in=…", " ns=…" and " of=…". The kernel numbers namespaces with 32 bits.
+pub const LONGEST_REST: usize = 4 + 9 + 6 + (4 + 15) + (4 + 10) + (4 + 10 + 2 * 21);
 /// The name of an interface inside, if none is given.
 pub const INTERFACE: &str = "eth0";
 
@@ -40,6 +41,8 @@ pub struct Mark {
     pub nat: bool,
     /// Whether it is kept apart from the other such containers of the bridge.
     pub isolate: bool,
+    /// Whether it may send from other addresses.
+    pub allow_spoofing: bool,
     /// The ports of the host that lead there.
     pub published: Vec<Published>,
     /// The name of the other end, as it was made: root inside can rename and move it.
@@ -56,6 +59,7 @@ impl Default for Mark {
             addresses: Vec::new(),
             nat: false,
             isolate: false,
+            allow_spoofing: false,
             published: Vec::new(),
             interface: INTERFACE.to_owned(),
             namespace: None,
@@ -86,6 +90,7 @@ impl Mark {
                 None if word.starts_with(NAMESPACE) => mark.namespace = word[NAMESPACE.len()..].parse().ok(),
                 None if word == NAT => mark.nat = true,
                 None if word == ISOLATE => mark.isolate = true,
+                None if word == SPOOF => mark.allow_spoofing = true,
                 None if word.starts_with(PORTS) => mark.published.extend(Published::parse(&word[PORTS.len()..]).ok()),
                 None => mark.addresses.extend(Address::parse(word).ok()),
             }
@@ -99,6 +104,7 @@ impl Mark {
         words.extend(self.addresses.iter().map(Address::to_string));
         words.extend(self.nat.then(|| NAT.to_owned()));
         words.extend(self.isolate.then(|| ISOLATE.to_owned()));
+        words.extend(self.allow_spoofing.then(|| SPOOF.to_owned()));
         words.extend(self.published.iter().map(|published| format!("{PORTS}{published}")));
         words.extend((self.interface != INTERFACE).then(|| format!("{INSIDE}{}", self.interface)));
         words.extend(self.namespace.map(|inode| format!("{NAMESPACE}{inode}")));
@@ -165,11 +171,19 @@ mod tests {
         let owner = Owner { pid: 4, pidfd_inode: 5, pid_namespace: 6 };
         let published = vec![Published::parse("[::1]:53:53/udp").unwrap()];
         let (interface, namespace) = ("eth1".to_owned(), Some(7));
-        let full =
-            Mark { nat: true, isolate: true, published, interface, namespace, owner: Some(owner), ..mark.clone() };
+        let full = Mark {
+            nat: true,
+            isolate: true,
+            allow_spoofing: true,
+            published,
+            interface,
+            namespace,
+            owner: Some(owner),
+            ..mark.clone()
+        };
         assert_eq!(
             full.text(),
-            "netns-rs 10.88.0.2/24 fd00::2/64 nat isolated port=[::1]:53:53/udp in=eth1 ns=7 of=4:5:6"
+            "netns-rs 10.88.0.2/24 fd00::2/64 nat isolated spoof port=[::1]:53:53/udp in=eth1 ns=7 of=4:5:6"
         );
         for mark in [mark, full] {
             assert_eq!(Mark::parse(&mark.text()), Some(mark));
@@ -178,6 +192,7 @@ mod tests {
         let longest = Mark {
             nat: true,
             isolate: true,
+            allow_spoofing: true,
             interface: "x".repeat(15),
             namespace: Some(u32::MAX.into()),
             owner: Some(longest),

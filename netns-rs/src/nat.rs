@@ -14,9 +14,11 @@ use plumbing::{Fault, narrate};
 
 use crate::connection::Connection;
 use crate::forwarding::{Family, Opened};
+use crate::mark::Mark;
 use crate::netlink::Netlink;
 use crate::nftables::{self, Known, LONGEST_COMMENT, Nftables, Table};
 use crate::publish::Published;
+use crate::rate::Rate;
 use crate::settings::Settings;
 use crate::survey::Survey;
 use crate::{conntrack, fence, forwarding, guard, link, policies, route};
@@ -52,7 +54,7 @@ pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<()
     }
     let addresses: Vec<IpAddr> = asked.addresses.iter().map(|address| address.ip).collect();
     let mut tables = fence::tables(&survey, &opened);
-    tables.push(guard::table(port, allowed(asked, &addresses), asked.rate));
+    tables.push(guard::table(port, allowed(asked, &addresses), asked.shape.rate));
     replace(&nft, &there, &tables, WHY)?;
     // An earlier container with one of these addresses may have left some, and a killed guardian did not delete them.
     conntrack::forget(addresses)?;
@@ -94,7 +96,7 @@ pub fn guard(netlink: &Netlink, asked: &Connection, port: &str, has_nat: bool) -
         tables = fence::tables(&Survey::take(netlink)?, &opened(&there));
     }
     let has_shared = !tables.is_empty();
-    tables.push(guard::table(port, allowed(asked, &addresses), asked.rate));
+    tables.push(guard::table(port, allowed(asked, &addresses), asked.shape.rate));
     match replace(&nft, &there, &tables, GUARDED) {
         // The kernel has nf_tables, but not for the frames of one device.
         Err(fault) if !has_shared && fault.errno() == Some(Errno::EOPNOTSUPP) => {
@@ -103,6 +105,13 @@ pub fn guard(netlink: &Netlink, asked: &Connection, port: &str, has_nat: bool) -
         }
         outcome => outcome,
     }
+}
+
+/// Replaces the rules of a container's port, for another rate.
+pub fn guard_again(mark: &Mark, port: &str, rate: Option<Rate>) -> Result<(), Fault> {
+    let Some(nft) = Nftables::open_if_there()? else { return Ok(()) };
+    let own: Vec<IpAddr> = mark.addresses.iter().map(|address| address.ip).collect();
+    nft.replace(&[guard::table(port, (!mark.allow_spoofing).then_some(&own), rate)], GUARDED)
 }
 
 /// Returns the addresses that the container may send from; `None`: all.

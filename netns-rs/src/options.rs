@@ -209,10 +209,13 @@ pub(crate) struct Connect {
     /// Read the container's record from stdin, and pass it on with the new connection
     #[arg(long, conflicts_with = "subject")]
     pub(crate) pipe: bool,
+    /// Change --rate, --delay, --jitter or --loss of an existing connection, also one that a container engine made
+    #[arg(long, conflicts_with = "pipe")]
+    pub(crate) change: bool,
     /// Keep an unfinished container when this stage fails
     #[arg(long, requires = "pipe")]
     pub(crate) keep_on_error: bool,
-    /// Name, pid, pid:N or path of the network namespace (without --pipe)
+    /// Network namespace: its name, a pid, pid:N, a path, or the name of a container (without --pipe)
     #[arg(value_name = "NAMESPACE", value_parser = of_os(Subject::parse))]
     pub(crate) subject: Option<Subject>,
     #[command(flatten)]

@@ -21,10 +21,11 @@ use crate::mark::{MARK, Mark, Owner};
 use crate::netlink::Netlink;
 use crate::nftables::Nftables;
 use crate::pair::{self, Port, Veth};
+use crate::qdisc::At;
 use crate::settings::Settings;
 use crate::survey::Survey;
 use crate::wiring::Sides;
-use crate::{address, conntrack, link, namespace, rate};
+use crate::{address, conntrack, link, namespace};
 
 /// How long to wait for a carrier: the container may have taken it away.
 const CARRIER: Duration = Duration::from_millis(200);
@@ -81,6 +82,7 @@ impl Outside {
             addresses: asked.addresses.clone(),
             nat: asked.nat,
             isolate: asked.isolate,
+            allow_spoofing: asked.allow_spoofing,
             published: asked.published.clone(),
             interface: asked.interface.clone(),
             namespace: Some(self.namespace),
@@ -146,9 +148,7 @@ impl Outside {
             &self.alias,
             &Port { isolate: asked.isolate, hairpin: !asked.published.is_empty() },
         )?;
-        if let Some(rate) = asked.rate {
-            rate::limit(&self.netlink, &name, ours.index, rate, asked.mtu)?;
-        }
+        asked.shape.apply(&At { netlink: &self.netlink, name: &name, index: ours.index }, asked.mtu)?;
         if let Some(container) = &asked.name {
             self.name_after(container, &asked.interface, ours.index)?;
         }

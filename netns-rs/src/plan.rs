@@ -19,6 +19,7 @@ use plumbing::process::target::{Target, own_namespace_inode};
 use plumbing::{Fault, Status, narrate};
 use rustix::process::{PidfdFlags, pidfd_open};
 
+use crate::change::{self, Change};
 use crate::connection::Connection;
 use crate::name::{self, Name};
 use crate::netlink::Netlink;
@@ -71,6 +72,8 @@ pub(crate) enum Action {
     Connect { connection: Connection, dns: Option<name_servers::Wanted>, keep_on_error: bool },
     /// Connect a network namespace, until it or the process ends, or until it is disconnected.
     ConnectNamespace { subject: Subject, connection: Connection },
+    /// Change the rate or the impairment of a connection.
+    Change { subject: Subject, interface: String, change: Change },
     /// Remove such a connection.
     Disconnect { subject: Subject, interface: String },
     /// Add to each record what its network looks like.
@@ -117,6 +120,9 @@ impl Plan {
                 pipe::filter(*keep_on_error, |stage| connect(stage, connection, dns.as_ref()))
             }
             Action::ConnectNamespace { subject, connection } => connect_namespace(subject, connection),
+            Action::Change { subject, interface, change } => {
+                change::run(subject, interface, change).map(|()| Status::SUCCESS)
+            }
             Action::Disconnect { subject, interface } => disconnect::run(subject, interface).map(|()| Status::SUCCESS),
             Action::ShowRecords => pipe::inspect(|record, target| match show_process(target)? {
                 Some(network) => record.set_member(&network),

@@ -8,21 +8,13 @@
 
 use std::fmt::{self, Display};
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST};
 use plumbing::command_line::units;
-use plumbing::{Fault, narrate};
 
-use crate::message::{attribute, attributes, nested, plain, string};
-use crate::netlink::Netlink;
+use crate::message::{attribute, attributes};
 
-const NEWQDISC: u16 = 36;
-const GETQDISC: u16 = 38;
-const KIND: u16 = 1;
-const OPTIONS: u16 = 2;
 const PARAMETERS: u16 = 1;
 const RATE64: u16 = 4;
 const BURST: u16 = 6;
-const ROOT: u32 = 0xffff_ffff;
 /// The smallest bucket.
 const LEAST_BURST: u64 = 4096;
 /// How long a packet waits in the queue before it is dropped, in milliseconds.
@@ -42,6 +34,11 @@ impl Rate {
         units::bit_rate(text).map(Rate)
     }
 
+    /// Parses a rate or `none`.
+    pub fn parse_limit(text: &str) -> Result<Limit, String> {
+        if text == "none" { Ok(Limit(None)) } else { Rate::parse(text).map(|rate| Limit(Some(rate))) }
+    }
+
     /// Returns it in bytes per second.
     pub fn bytes(self) -> u64 {
         self.0 / 8
@@ -53,34 +50,22 @@ impl Rate {
     }
 }
 
+/// A value of `--rate`: a rate, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(pub Option<Rate>);
+
 impl Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&units::bit_rate_text(self.0))
     }
 }
 
-/// Limits what leaves by the link, and reads back what the kernel made of it.
-pub fn limit(netlink: &Netlink, name: &str, index: u32, rate: Rate, mtu: Option<u32>) -> Result<(), Fault> {
+/// Returns the options of a token bucket for packets of this length.
+pub fn options(rate: Rate, mtu: Option<u32>) -> Vec<u8> {
     let burst = rate.burst(mtu);
-    let options =
-        [parameters(rate, burst), attribute(BURST, &(burst as u32).to_ne_bytes()), over_32_bits(rate)].concat();
-    let attributes = [string(KIND, "tbf"), nested(OPTIONS, &[options])].concat();
-    netlink.change(
-        format!("limit {name} to {rate}"),
-        &format!("RTM_NEWQDISC, TCA_KIND \"tbf\", {} bytes/s, burst {burst}", rate.bytes()),
-        "what leaves by it; tc-tbf(8)",
-        plain(
-            NEWQDISC,
-            NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
-            &[header(index, ROOT), attributes].concat(),
-        ),
-    )?;
-    match read_back(netlink, index)? {
-        Some(found) if found != rate.bytes() => {
-            Err(Fault::new(format!("cannot limit {name} to {rate}: the kernel limits it to {found} bytes a second")))
-        }
-        _ => Ok(()),
-    }
+    let over_32_bits = u32::try_from(rate.bytes()).is_err();
+    let long = if over_32_bits { attribute(RATE64, &rate.bytes().to_ne_bytes()) } else { Vec::new() };
+    [parameters(rate, burst), attribute(BURST, &(burst as u32).to_ne_bytes()), long].concat()
 }
 
 /// `struct tc_tbf_qopt`: the rate, no peak rate, the longest queue in bytes, and what follows from other attributes.
@@ -94,42 +79,15 @@ fn parameters(rate: Rate, burst: u64) -> Vec<u8> {
     attribute(PARAMETERS, &bytes)
 }
 
-fn over_32_bits(rate: Rate) -> Vec<u8> {
-    if u32::try_from(rate.bytes()).is_ok() { Vec::new() } else { attribute(RATE64, &rate.bytes().to_ne_bytes()) }
-}
-
-/// `struct tcmsg`.
-fn header(index: u32, parent: u32) -> Vec<u8> {
-    let mut bytes = vec![0; 4];
-    bytes.extend(index.to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend(parent.to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes
-}
-
-fn read_back(netlink: &Netlink, index: u32) -> Result<Option<u64>, Fault> {
-    if narrate::is_dry_run() {
-        return Ok(None);
-    }
-    // A request for a single one is answered on some kernels only.
-    let request = plain(GETQDISC, NLM_F_REQUEST | NLM_F_DUMP, &header(index, 0));
-    let answers = netlink.get("read back the limit", "RTM_GETQDISC", request)?;
-    let is_here = |payload: &[u8]| payload.get(4..8) == Some(&index.to_ne_bytes()[..]);
-    let here = answers.iter().filter(|answer| answer.kind == NEWQDISC && is_here(&answer.payload));
-    Ok(here.filter_map(|answer| known_rate(&answer.payload)).next())
-}
-
-fn known_rate(payload: &[u8]) -> Option<u64> {
-    let value = |all: &[u8], wanted| {
-        attributes(all).into_iter().find(|(kind, _)| *kind == wanted).map(|(_, value)| value.to_vec())
+/// Reads the rate of a token bucket from its options.
+pub fn read(options: &[u8]) -> Option<Rate> {
+    let all = attributes(options);
+    let value = |wanted| all.iter().find(|(kind, _)| *kind == wanted).map(|(_, value)| *value);
+    let bytes = match value(RATE64) {
+        Some(rate) => u64::from_ne_bytes(rate.try_into().ok()?),
+        None => u64::from(u32::from_ne_bytes(value(PARAMETERS)?.get(8..12)?.try_into().ok()?)),
     };
-    let options = value(payload.get(20..)?, OPTIONS)?;
-    if let Some(rate) = value(&options, RATE64) {
-        return rate.try_into().ok().map(u64::from_ne_bytes);
-    }
-    let parameters = value(&options, PARAMETERS)?;
-    parameters.get(8..12)?.try_into().ok().map(|rate| u64::from(u32::from_ne_bytes(rate)))
+    bytes.checked_mul(8).map(Rate)
 }
 
 #[cfg(test)]
@@ -147,6 +105,15 @@ mod tests {
             assert!(Rate::parse(text).is_err(), "{text}");
         }
         assert_eq!(Rate(10_000_000).to_string(), "10mbit");
+    }
+
+    #[test]
+    fn the_kernel_is_asked_for_what_is_read_back() {
+        for bits in [64_000, 10_000_000, 40_000_000_000] {
+            assert_eq!(read(&options(Rate(bits), None)), Some(Rate(bits)), "{bits}");
+        }
+        assert_eq!(read(&[1, 2, 3]), None);
+        assert_eq!(Rate::parse_limit("none"), Ok(Limit(None)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use plumbing::Fault;
 
+use crate::change::Change;
 use crate::connection::Connection;
 use crate::mark::INTERFACE;
 use crate::name::Name;
@@ -9,6 +10,7 @@ use crate::name_servers;
 use crate::network::Wanted;
 use crate::options::{Connect, Delete, Disconnect, Exec, ListId, Options, Show, Verb, Wiring, number};
 use crate::plan::{Action, Plan};
+use crate::shape::Shape;
 
 /// Returns the plan, or a usage error that names the contradiction.
 pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
@@ -70,6 +72,9 @@ fn require_command(command: &[std::ffi::OsString]) -> Result<(), Fault> {
 }
 
 fn connect(options: Connect) -> Result<Action, Fault> {
+    if options.change {
+        return change(options);
+    }
     let (connection, dns) = wiring(options.wiring)?;
     let connection = connection.ok_or_else(|| Fault::usage("connect needs --bridge, --macvlan or --ipvlan"))?;
     match options.subject {
@@ -79,6 +84,33 @@ fn connect(options: Connect) -> Result<Action, Fault> {
         Some(subject) => Ok(Action::ConnectNamespace { subject, connection }),
         None if options.pipe => Ok(Action::Connect { connection, dns, keep_on_error: options.keep_on_error }),
         None => Err(Fault::usage("connect needs --pipe, or a network namespace: a name, pid:N or a path")),
+    }
+}
+
+fn change(options: Connect) -> Result<Action, Fault> {
+    let Some(subject) = options.subject else {
+        return Err(Fault::usage(
+            "connect --change needs a network namespace: a name, the name of a container, a pid or a path",
+        ));
+    };
+    let mut wiring = options.wiring;
+    let interface = wiring.interface.take().unwrap_or_else(|| INTERFACE.to_owned());
+    let change = take_change(&mut wiring);
+    if connection(wiring)?.is_some() {
+        return Err(Fault::usage("connect --change: only --rate, --delay, --jitter and --loss can be changed"));
+    }
+    if change == Change::default() {
+        return Err(Fault::usage("connect --change needs --rate, --delay, --jitter or --loss"));
+    }
+    Ok(Action::Change { subject, interface, change })
+}
+
+fn take_change(wiring: &mut Wiring) -> Change {
+    Change {
+        rate: wiring.rate.take(),
+        delay: wiring.delay.take(),
+        jitter: wiring.jitter.take(),
+        loss: wiring.loss.take(),
     }
 }
 
@@ -112,12 +144,18 @@ fn wiring(mut wiring: Wiring) -> Result<(Option<Connection>, Option<name_servers
     Ok((connection(wiring)?, name_servers::Wanted::of(dns, search)?))
 }
 
-fn connection(wiring: Wiring) -> Result<Option<Connection>, Fault> {
+fn connection(mut wiring: Wiring) -> Result<Option<Connection>, Fault> {
     let ways = [wiring.bridge.is_some(), wiring.macvlan.is_some(), wiring.ipvlan.is_some()];
     match ways.iter().filter(|is_given| **is_given).count() {
         0 => return require_no_details(&wiring).map(|()| None),
         1 => {}
         _ => return Err(Fault::usage("--bridge, --macvlan, --ipvlan: expected one of them")),
+    }
+    let shape = take_change(&mut wiring).of(Shape::default())?;
+    if wiring.bridge.is_none() && shape != Shape::default() {
+        return Err(Fault::usage(
+            "--rate, --delay and --loss need --bridge: the other direction is not ours elsewhere",
+        ));
     }
     let (mut addresses, mut auto) = (Vec::new(), Vec::new());
     for wanted in wiring.address {
@@ -140,7 +178,7 @@ fn connection(wiring: Wiring) -> Result<Option<Connection>, Fault> {
         published: wiring.publish,
         routes: wiring.route,
         mtu: wiring.mtu,
-        rate: wiring.rate,
+        shape,
         mac: wiring.mac,
         isolate: wiring.isolate,
         allow_spoofing: wiring.allow_spoofing,
@@ -158,6 +196,10 @@ fn require_no_details(wiring: &Wiring) -> Result<(), Fault> {
         (!wiring.route.is_empty(), "--route"),
         (wiring.mtu.is_some(), "--mtu"),
         (wiring.mac.is_some(), "--mac"),
+        (wiring.rate.is_some(), "--rate"),
+        (wiring.delay.is_some(), "--delay"),
+        (wiring.jitter.is_some(), "--jitter"),
+        (wiring.loss.is_some(), "--loss"),
     ];
     match details.iter().find(|(is_given, _)| *is_given) {
         Some((_, option)) => Err(Fault::usage(format!("{option} needs --bridge, --macvlan or --ipvlan"))),

@@ -1,4 +1,4 @@
-//! The network namespace that a word means: a name, a process, a file, or ours. `network_namespaces(7)`.
+//! The network namespace that a word means: a name, a process, a container, a file, or ours. `network_namespaces(7)`.
 //!
 //! A number is a pid, unless a network namespace has that name: `ip netns` allows names of digits.
 
@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use plumbing::Fault;
+use plumbing::find::{self, Found, Reference};
 use plumbing::kernel::look;
 use plumbing::process::target::Target;
 use rustix::fs::{Mode, OFlags, open};
@@ -24,7 +25,7 @@ pub enum Subject {
     Process(i32),
     /// A word with a slash: a file of a namespace.
     File(PathBuf),
-    /// A name in /run/netns, or else a pid.
+    /// A name in /run/netns, or else a pid, or else the name of a container.
     Name(Name),
 }
 
@@ -70,9 +71,10 @@ impl Subject {
             Subject::Own => Ok(Opened { namespace: namespace::own()?, whose: "our own".to_owned(), target: None }),
             Subject::Process(pid) => of_process(*pid),
             Subject::File(path) => of_file(path),
-            Subject::Name(name) => match name.as_pid().filter(|_| !name.exists()) {
-                Some(pid) => of_process(pid),
-                None => {
+            Subject::Name(name) => match (name.exists(), name.as_pid()) {
+                (false, Some(pid)) => of_process(pid),
+                (false, None) => of_container(name),
+                (true, _) => {
                     let whose = format!("the {}", name.shown());
                     Ok(Opened { namespace: name.open()?, whose, target: None })
                 }
@@ -84,6 +86,19 @@ impl Subject {
 fn of_process(pid: i32) -> Result<Opened, Fault> {
     let target = Target::of_pid(pid)?;
     Ok(Opened { namespace: namespace::of(&target)?, whose: format!("process {pid}'s"), target: Some(target) })
+}
+
+/// A container of any engine, or a hold.
+fn of_container(name: &Name) -> Result<Opened, Fault> {
+    let reference = Reference::read(name.as_os_str()).map_err(Fault::usage)?;
+    match find::resolve(&reference)? {
+        Found::Container(container) => {
+            let target = container.target;
+            let whose = format!("the {}", name.shown());
+            Ok(Opened { namespace: namespace::of(&target)?, whose, target: Some(target) })
+        }
+        Found::Network(path) => of_file(&path),
+    }
 }
 
 fn of_file(path: &std::path::Path) -> Result<Opened, Fault> {

@@ -18,8 +18,9 @@ use crate::lock::Lock;
 use crate::mark::Owner;
 use crate::netlink::Netlink;
 use crate::outside::Outside;
+use crate::qdisc::At;
 use crate::survey::{Survey, Taken};
-use crate::{inside, namespace, nat, neighbor, publish, rate, route, stacked};
+use crate::{inside, namespace, nat, neighbor, publish, route, stacked};
 
 /// How long to wait for the address or a port of a container that has just ended.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -152,9 +153,7 @@ fn build(outside: &mut Outside, survey: &Survey, asked: &Connection, sides: &Sid
     }
     outside.raise()?;
     inside::close(asked, sides)?;
-    if let Some(rate) = asked.rate {
-        rate::limit(sides.inside, &asked.interface, peer, rate, asked.mtu)?;
-    }
+    asked.shape.apply(&At { netlink: sides.inside, name: &asked.interface, index: peer }, asked.mtu)?;
     inside::furnish(asked, sides, peer)?;
     // Last: from here on the host finds the container.
     neighbor::forget(&outside.netlink, bridge, &asked.addresses)?;

@@ -1,6 +1,7 @@
 //! Rows about netns-rs.
 
 pub mod attacks;
+pub mod change;
 pub mod connect;
 pub mod connection;
 pub mod disconnect;
@@ -28,5 +29,6 @@ pub const TOPICS: &[&[Row]] = &[
     name_servers::ROWS,
     disconnect::ROWS,
     rate::ROWS,
+    change::ROWS,
     stopped::ROWS,
 ];

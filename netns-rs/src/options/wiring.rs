@@ -7,11 +7,12 @@ use plumbing::command_line::ordinary::Ordinary;
 use plumbing::pipeline::record::Domain;
 
 use crate::direct::Direct;
+use crate::impairment::{Duration, Loss};
 use crate::interface;
 use crate::name_servers::Server;
 use crate::network::{self, Route, Wanted};
 use crate::publish::Published;
-use crate::rate::Rate;
+use crate::rate::{Limit, Rate};
 
 #[derive(Debug, Default, Args, Ordinary)]
 #[command(next_help_heading = "Connection")]
@@ -52,9 +53,18 @@ pub(crate) struct Wiring {
     /// MTU of the interface: size of the largest packet, in bytes
     #[arg(long, value_name = "BYTES", value_parser = interface::mtu)]
     pub(crate) mtu: Option<u32>,
-    /// Bandwidth in each direction, in bits per second: 500kbit, 10mbit, 1gbit
-    #[arg(long, value_name = "RATE", value_parser = Rate::parse, requires = "bridge")]
-    pub(crate) rate: Option<Rate>,
+    /// Bandwidth in each direction, in bits per second: 500kbit, 10mbit, 1gbit, none
+    #[arg(long, value_name = "RATE", value_parser = Rate::parse_limit)]
+    pub(crate) rate: Option<Limit>,
+    /// Delay packets in each direction: 50ms, 200us
+    #[arg(long, value_name = "TIME", value_parser = Duration::parse)]
+    pub(crate) delay: Option<Duration>,
+    /// Delay each packet by up to this much more or less than --delay
+    #[arg(long, value_name = "TIME", value_parser = Duration::parse)]
+    pub(crate) jitter: Option<Duration>,
+    /// Share of the packets that are lost in each direction: 1%
+    #[arg(long, value_name = "PERCENT", value_parser = Loss::parse)]
+    pub(crate) loss: Option<Loss>,
     /// Hardware address of the interface inside
     #[arg(long, value_name = "MAC", value_parser = interface::mac)]
     pub(crate) mac: Option<[u8; 6]>,

@@ -42,7 +42,10 @@ macro_rules! lesson {
 }
 
 /// The lessons.
-pub const LESSONS: &[Source] = &[lesson!(1, "01-chroot", ["01-1", "01-2"])];
+pub const LESSONS: &[Source] = &[
+    lesson!(1, "01-chroot", ["01-1", "01-2"]),
+    lesson!(4, "04-pid", ["04-1", "04-2"]),
+];
 
 impl Source {
     /// Reads the lesson in a language.

@@ -44,7 +44,10 @@ macro_rules! lesson {
 /// The lessons.
 pub const LESSONS: &[Source] = &[
     lesson!(1, "01-chroot", ["01-1", "01-2"]),
+    lesson!(2, "02-uts", ["02-1", "02-2"]),
+    lesson!(3, "03-mount", ["03-1", "03-2"]),
     lesson!(4, "04-pid", ["04-1", "04-2"]),
+    lesson!(5, "05-ipc", ["05-1"]),
 ];
 
 impl Source {

@@ -1,0 +1,2 @@
+touch green
+unshare-rs --uts=green --hostname green -- true

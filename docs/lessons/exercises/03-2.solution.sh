@@ -1,0 +1,3 @@
+mkdir desk paper
+mount --bind desk paper
+mount -o remount,bind,ro paper

@@ -75,6 +75,7 @@ impl Confinement {
             new_session: self.more.new_session,
             no_new_privs: self.more.no_new_privs || (self.std || self.keeps_root) && !self.new_privs,
             seccomp: self.seccomp(),
+            seccomp_log: self.more.seccomp_log,
             uid: identity.uid,
             gid: identity.gid,
             groups: identity.groups.or(start_clean),

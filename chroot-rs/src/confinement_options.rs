@@ -22,6 +22,9 @@ pub(crate) struct ConfinementOptions {
     /// Filter system calls: none, default (what --std uses), or a profile FILE in OCI or Docker format
     #[arg(long, value_name = "default|none|FILE", help_heading = "Confinement")]
     pub(crate) seccomp: Option<Filter>,
+    /// Let the kernel log each system call that the filter refuses (type 1326, in dmesg or the audit log)
+    #[arg(long, help_heading = "Confinement")]
+    pub(crate) seccomp_log: bool,
     /// Set no_new_privs: set-user-ID programs and file capabilities have no effect (default with --std)
     #[arg(long, conflicts_with = "allow_new_privs", help_heading = "Confinement")]
     pub(crate) no_new_privs: bool,

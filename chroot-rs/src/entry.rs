@@ -3,6 +3,7 @@
 //! Flags are set on the mount, never on the superblock: sysfs and cgroup file systems are shared with the host, and
 //! a read-only superblock would make them read-only there too. `mount_setattr(2)`.
 
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
@@ -10,6 +11,7 @@ use rustix::fs::FileType;
 use rustix::mount::MountAttrFlags;
 
 use crate::idmap::IdMap;
+use crate::made::Made;
 
 /// Flags of one mount, `MOUNT_ATTR_*`.
 pub(crate) type Attributes = MountAttrFlags;
@@ -40,6 +42,10 @@ pub(crate) enum What {
     Directory(u32),
     /// A file with this content.
     File(Vec<u8>),
+    /// A file, directory or link that an option asks for.
+    Made(Made),
+    /// An overlay of these directories of the host, with its changes in memory.
+    Overlay(Vec<PathBuf>),
     /// A file that an earlier entry made at this path, bind-mounted at the target if the root has a place for it.
     Seen(PathBuf),
     /// An empty file or directory mounted over the target, if the target exists.
@@ -162,6 +168,8 @@ pub(crate) enum Otherwise {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bind {
     pub(crate) source: PathBuf,
+    /// `--bind-fd`: the descriptor of the source, which is then only its name.
+    pub(crate) descriptor: Option<RawFd>,
     /// Include all mounts below. Required for mounts that were copied into a user namespace: the kernel locks them together.
     pub(crate) recursive: bool,
     /// Flags of all these mounts.
@@ -199,6 +207,7 @@ impl Bind {
         let attributes = Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV;
         Bind {
             source: source.into(),
+            descriptor: None,
             recursive: true,
             attributes,
             top: Change::NONE,

@@ -28,6 +28,7 @@ mod idmap;
 mod in_root;
 mod keep_root;
 mod landlock_options;
+mod made;
 pub mod manual;
 mod mask;
 pub mod masks;

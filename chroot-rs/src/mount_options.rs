@@ -8,8 +8,11 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
+use plumbing::Fault;
+
 use crate::entry::{Absent, Attributes, Bind, Entry, Filesystem, Otherwise, What};
 use crate::facts::Facts;
+use crate::made::Passed;
 use crate::{devices, idmap, parameters};
 
 /// One mount option of the command line.
@@ -17,6 +20,8 @@ use crate::{devices, idmap, parameters};
 pub(crate) enum MountOption {
     /// One entry of the list of mounts.
     Entry(Entry),
+    /// An entry whose file the caller has opened.
+    Passed(Passed),
     /// `--dev`: a list of entries that depends on the caller's ids.
     Dev(PathBuf),
 }
@@ -36,7 +41,7 @@ const FLAG_WORDS: &str = "ro, rw, nosuid, suid, nodev, dev, noexec, exec, nosymf
 const KINDS: [&str; 9] = ["bind", "tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup2", "ramfs", "binfmt_misc"];
 
 /// Returns the flags that are the default: no set-user-ID program and no device is usable through a mount.
-fn guarded() -> Attributes {
+pub(crate) fn guarded() -> Attributes {
     Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV
 }
 
@@ -46,13 +51,29 @@ impl MountOption {
         match self {
             MountOption::Entry(entry) => vec![entry.clone()],
             MountOption::Dev(target) => devices::entries(facts, target),
+            // Taken before.
+            MountOption::Passed(_) => Vec::new(),
+        }
+    }
+
+    /// Takes the descriptor of the caller, if there is one, before any file is opened.
+    pub(crate) fn take(&self) -> Result<MountOption, Fault> {
+        match self {
+            MountOption::Passed(passed) => passed.take().map(MountOption::Entry),
+            other => Ok(other.clone()),
         }
     }
 
     /// Makes the source an absolute path, if there is one: the working directory is not kept when a container is entered.
     pub(crate) fn make_absolute(&mut self) -> std::io::Result<()> {
-        if let MountOption::Entry(Entry { what: What::Bind(bind), .. }) = self {
-            bind.source = std::path::absolute(&bind.source)?;
+        match self {
+            MountOption::Entry(Entry { what: What::Bind(bind), .. }) => {
+                bind.source = std::path::absolute(&bind.source)?
+            }
+            MountOption::Entry(Entry { what: What::Overlay(layers), .. }) => {
+                layers.iter_mut().try_for_each(|layer| std::path::absolute(&layer).map(|path| *layer = path))?;
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use rustix::mount::{UnmountFlags, unmount};
 use crate::entry::{Attributes, Filesystem, shown};
 use crate::{mount_api, overlay_refusal, refusal};
 
-const GOAL: &str = "make the root from its layers";
+const GOAL: &str = "make an overlay of the layers";
 
 /// The longest string that fsconfig(2) accepts, including the NUL.
 const LONGEST: usize = 256;

@@ -1,7 +1,7 @@
 //! Applies a list of entries inside an attached root, in order; `entry.rs` defines entries, `in_root.rs` resolves paths.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use nix::errno::Errno;
@@ -18,7 +18,7 @@ use crate::in_root::{InRoot, Place};
 use crate::mask::{Masks, restrict};
 use crate::peers::Peers;
 use crate::record;
-use crate::{copy_up, idmap, mount_api, std_places};
+use crate::{copy_up, idmap, made, mount_api, overlay, root, std_places};
 
 /// Makes the entries; returns the mounts that were made.
 pub(crate) fn make(root: &InRoot, entries: &[Entry], mut peers: Peers) -> Result<Vec<Mount>, Fault> {
@@ -33,6 +33,8 @@ pub(crate) fn make(root: &InRoot, entries: &[Entry], mut peers: Peers) -> Result
             What::Link(to) => root.link(target, to, why)?,
             What::Directory(mode) => root.make_directory(target, *mode)?,
             What::File(content) => root.write(target, content, why)?,
+            What::Made(made) => made::make(root, target, made, why)?,
+            What::Overlay(layers) => mounts.push(overlay_at(root, target, layers, why)?),
             What::Seen(file) => mounts.extend(std_places::show_file(root, target, file, why)?),
             What::Mask(absent) => mounts.extend(masks.mask(root, target, *absent, why)?),
             What::Restrict(attributes, absent) => {
@@ -151,7 +153,11 @@ fn bind(root: &InRoot, target: &Path, bind: &Bind, clone: Option<OwnedFd>, why: 
     // That a device is no directory shows when its number is checked.
     let is_directory = (bind.device.is_none() || narrate::is_dry_run())
         && look(&goal, format!("stat({})", quoted(source)), || std::fs::metadata(source))?.is_dir();
-    let mount = clone.map_or_else(|| mount_api::clone_path(&goal, source, bind.recursive, why), Ok)?;
+    let mount = match (clone, bind.descriptor) {
+        (Some(clone), _) => clone,
+        (None, Some(fd)) => root::clone_of_passed(&goal, fd, bind.recursive, why)?,
+        (None, None) => mount_api::clone_path(&goal, source, bind.recursive, why)?,
+    };
     if let Some(device) = bind.device {
         require_device(&goal, &mount, device)?;
     }
@@ -168,6 +174,18 @@ fn bind(root: &InRoot, target: &Path, bind: &Bind, clone: Option<OwnedFd>, why: 
         report_read_only(&goal, &mount)?;
     }
     Ok(Some(record::bind(target, bind)))
+}
+
+/// Makes an overlay, and mounts it.
+fn overlay_at(root: &InRoot, target: &Path, layers: &[PathBuf], why: &str) -> Result<Mount, Fault> {
+    let attributes = made::of_overlay();
+    let mount = overlay::make(layers, None, attributes)?;
+    let onto = root.directory_to_mount_on(target)?;
+    mount_api::move_mount(&format!("mount an overlay on {}", shown(target)), mount.as_fd(), onto.onto(), target, why)?;
+    root.covered(target);
+    root.note(target, Node::Host(layers.first().cloned().unwrap_or_default(), attributes));
+    root.made().mounted(target, Lifetime::OfTheRun);
+    Ok(record::overlay(target, layers, attributes))
 }
 
 /// Reports that the word `rw` had no effect: the mount is writable now, but not the file system.

@@ -56,6 +56,13 @@ pub(crate) fn bind(target: &Path, bind: &Bind) -> Mount {
     Mount { target: target.into(), kind: "bind".to_owned(), source: Some(bind.source.as_path().into()), options }
 }
 
+/// Describes an overlay of directories.
+pub(crate) fn overlay(target: &Path, layers: &[PathBuf], attributes: Attributes) -> Mount {
+    let mut options = option_names(attributes);
+    options.extend(layers.iter().map(|layer| format!("lowerdir+={}", layer.to_string_lossy())));
+    Mount { target: target.into(), kind: "overlay".to_owned(), source: None, options }
+}
+
 /// Describes a mount that restricts what was there.
 pub(crate) fn restricted(target: &Path, attributes: Attributes) -> Mount {
     bind(target, &Bind { attributes, ..Bind::read_only(target) })

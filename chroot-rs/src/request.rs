@@ -9,9 +9,10 @@ use plumbing::pipeline::gates::Places;
 
 use crate::command::Command;
 use crate::confinement::Confinement;
-use crate::confinement_options::ConfinementOptions;
+use crate::confinement_options::{ConfinementOptions, Filter};
 use crate::identity::IdentityRequest;
 use crate::keep_root::Confined;
+use crate::mount_options::MountOption;
 use crate::options::Options;
 use crate::plan::{Action, Chroot, Container, Held, Leave, Plan};
 use crate::source::Source;
@@ -75,6 +76,10 @@ fn check(options: &Options, has_command: bool) -> Result<(), Fault> {
     if options.allow_new_privs && !options.std && !options.keep_root {
         return no("--allow-new-privs needs --std or --keep-root, which set no_new_privs");
     }
+    let has_filter = options.std || options.confine.seccomp.is_some();
+    if options.confine.seccomp_log && (!has_filter || options.confine.seccomp == Some(Filter::None)) {
+        return no("--seccomp-log needs --seccomp or --std, which install a filter");
+    }
     if options.confine.landlock.tries_nothing() {
         return no("--landlock-try needs another option of Landlock");
     }
@@ -87,6 +92,11 @@ fn check(options: &Options, has_command: bool) -> Result<(), Fault> {
     if options.pipe && !is_container(options) {
         return no("--pipe needs --std or --oci: it makes a container's root, a plain chroot does not");
     }
+    if let Some(option) = options.root.mounts.0.iter().find_map(needs_chain).filter(|_| options.pipe) {
+        return Err(Fault::usage(format!(
+            "{option} cannot be used with --pipe: /proc is another one in the container"
+        )));
+    }
     if wants_mounts && options.skip_chdir {
         return no(
             "--skip-chdir is for a plain chroot: with mounts, the working directory is kept where the root has it",
@@ -96,6 +106,14 @@ fn check(options: &Options, has_command: bool) -> Result<(), Fault> {
         return no("--preserve-fds needs --std, --oci, --keep-root or mounts: a plain chroot keeps all descriptors");
     }
     Ok(())
+}
+
+/// Returns the option's name if it works only in a chain.
+fn needs_chain(mount: &MountOption) -> Option<&'static str> {
+    match mount {
+        MountOption::Passed(passed) => passed.needs_chain(),
+        _ => None,
+    }
 }
 
 /// Reports whether the options describe a whole container, and not only a root with mounts.

@@ -88,20 +88,25 @@ fn of_descriptor(number: i32) -> Result<OwnedFd, Fault> {
     if !is_open(number) {
         return Err(Fault::new(format!("cannot {goal}: no such descriptor is open; was it passed on?")));
     }
+    clone_of_passed(&goal, number, true, OWN_MOUNT)
+}
+
+/// Clones the mount of a descriptor that the caller has passed and that was found open.
+pub(crate) fn clone_of_passed(goal: &str, number: i32, recursive: bool, why: &str) -> Result<OwnedFd, Fault> {
     let handed_on = adopt(number);
-    match mount_api::clone_of(&goal, handed_on.as_fd(), true, OWN_MOUNT) {
+    match mount_api::clone_of(goal, handed_on.as_fd(), recursive, why) {
         Err(fault) if fault.errno() == Some(Errno::EINVAL) => match same_here(&handed_on) {
-            Some(here) => mount_api::clone_of(&goal, here.as_fd(), true, OWN_MOUNT),
+            Some(here) => mount_api::clone_of(goal, here.as_fd(), recursive, why),
             None => Ok(handed_on),
         },
         answer => answer,
     }
 }
 
-/// Opens the same directory in our mount namespace by its path, if the path leads to the same directory here.
+/// Opens the same file or directory in our mount namespace by its path, if the path leads to the same one here.
 fn same_here(directory: &OwnedFd) -> Option<OwnedFd> {
     let path = procfs::read_link(&format!("self/fd/{}", directory.as_raw_fd())).ok()?;
-    let here = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let here = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let (there, found) = (fstat(directory).ok()?, fstat(&here).ok()?);
     ((there.st_dev, there.st_ino) == (found.st_dev, found.st_ino)).then_some(here)
 }

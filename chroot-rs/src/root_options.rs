@@ -9,11 +9,12 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use plumbing::command_line::ordinary::{self, Declared, Name, Ordinary, Takes};
 
+use crate::made;
 use crate::mount_options::{self, MountOption};
 use crate::source::Source;
 
 /// The options that a bundle's configuration replaces.
-const OF_A_BUNDLE: [&str; 30] = [
+const OF_A_BUNDLE: [&str; 31] = [
     "std",
     "keep_root",
     "read_only",
@@ -33,6 +34,7 @@ const OF_A_BUNDLE: [&str; 30] = [
     "setenv",
     "unsetenv",
     "seccomp",
+    "seccomp_log",
     "securebits",
     "landlock",
     "landlock_ro",
@@ -51,7 +53,7 @@ const HEADING: &str = "Mounts inside the new root, in command-line order";
 type Read = fn(OsString) -> Result<MountOption, String>;
 
 /// Declaration, name of the value, help, and reader of each mount option.
-static MOUNTS: [(Declared, &str, &str, Read); 7] = [
+static MOUNTS: [(Declared, &str, &str, Read); 12] = [
     (
         named("bind"),
         "SRC:DST[:OPTS]",
@@ -71,6 +73,26 @@ static MOUNTS: [(Declared, &str, &str, Read); 7] = [
         mount_options::proc,
     ),
     (named("dev"), "DST", "Mount a minimal /dev at DST: null, zero, full, random, urandom, tty", mount_options::dev),
+    (named("dir"), "DST[:MODE]", "Make the directory DST, with mode 755 or MODE, unless there is one", made::directory),
+    (named("symlink"), "TEXT:DST", "Make a symbolic link with this TEXT at DST", made::symlink),
+    (
+        named("file"),
+        "FD:DST[:MODE]",
+        "Make the file DST, with mode 644 or MODE; its content is read from descriptor FD",
+        made::file,
+    ),
+    (
+        named("bind-fd"),
+        "FD:DST[:OPTS]",
+        "Like --bind, but the source is the file or directory that is open as descriptor FD",
+        made::bind_fd,
+    ),
+    (
+        named("overlay-at"),
+        "LOWER[:LOWER...]:DST",
+        "Mount an overlay of these directories at DST (first is topmost), changes in memory",
+        made::overlay_at,
+    ),
     (named("mask"), "PATH", "Hide the file or directory PATH", mount_options::mask),
     (named("readonly-path"), "PATH", "Make PATH and everything below it read-only", mount_options::read_only),
     (

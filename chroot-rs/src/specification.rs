@@ -62,7 +62,7 @@ enum By {
 impl Unread {
     /// Reads the files that it names.
     pub(crate) fn read(&self) -> Result<Specification, Fault> {
-        let mounts = self.mounts.clone();
+        let mounts = self.mounts.iter().map(MountOption::take).collect::<Result<_, _>>()?;
         match &self.by {
             UnreadBy::Options(options) => {
                 options.confinement.read_files()?;

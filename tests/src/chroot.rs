@@ -10,6 +10,7 @@ pub mod hostile_roots;
 pub mod keep_root;
 pub mod landlock;
 pub mod landlock_sockets;
+pub mod made;
 pub mod mounts;
 pub mod oci;
 pub mod oci_process;
@@ -51,4 +52,5 @@ pub const HOST_TOPICS: &[&[Row]] = &[
     copy_up::ROWS,
     engines::ROWS,
     start::ROWS,
+    made::ROWS,
 ];

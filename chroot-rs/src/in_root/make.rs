@@ -133,9 +133,11 @@ impl InRoot {
     }
 
     /// Makes a symbolic link; only processes inside follow it, the tool does not.
-    pub(crate) fn link(&self, path: &Path, to: &str, why: &str) -> Result<(), Fault> {
+    pub(crate) fn link(&self, path: &Path, to: impl AsRef<OsStr>, why: &str) -> Result<(), Fault> {
+        let to = to.as_ref();
         let (above, name, dir) = self.above(path)?;
-        let text = format!("symlinkat({to:?}, root:{above}, {})", quoted(name.as_ref()));
+        let shown_to = quoted(to.as_ref());
+        let text = format!("symlinkat({shown_to}, root:{above}, {})", quoted(name.as_ref()));
         let goal = format!("make the link {} inside the root", shown(path));
         match call(goal, text, why, || symlinkat(to, &dir, name)) {
             // The root may have anything under that name: it is not followed here.
@@ -144,14 +146,20 @@ impl InRoot {
         }
     }
 
-    /// Writes a new file.
+    /// Writes a new file that everybody can read.
     pub(crate) fn write(&self, path: &Path, content: &[u8], why: &str) -> Result<(), Fault> {
+        self.write_with_mode(path, content, 0o644, why)
+    }
+
+    /// Writes a new file.
+    pub(crate) fn write_with_mode(&self, path: &Path, content: &[u8], mode: u32, why: &str) -> Result<(), Fault> {
         let (above, name, dir) = self.above(path)?;
         let goal = format!("write {} inside the root", shown(path));
         let name_shown = quoted(name.as_ref());
-        let text = format!("openat(root:{above}, {name_shown}, O_WRONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0644)");
+        let text =
+            format!("openat(root:{above}, {name_shown}, O_WRONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0{mode:o})");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = call(&goal, text, why, || openat(&dir, name, flags, Mode::from_raw_mode(0o644)))?;
+        let file = call(&goal, text, why, || openat(&dir, name, flags, Mode::from_raw_mode(mode)))?;
         if narrate::is_dry_run() {
             return Ok(());
         }

@@ -150,7 +150,7 @@ impl Process {
     }
 
     fn filter(&self, most: impl Fn(CapabilitySet) -> CapabilitySet) -> Result<(), Fault> {
-        self.seccomp.as_ref().map_or(Ok(()), |seccomp| seccomp.enforce(most))
+        self.seccomp.as_ref().map_or(Ok(()), |seccomp| seccomp.enforce(most, self.seccomp_log))
     }
 
     /// Returns the environment for the command: `env` and the caller's TERM, or all that was inherited; then variables

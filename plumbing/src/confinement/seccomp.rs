@@ -70,9 +70,13 @@ impl Seccomp {
     }
 
     /// Installs the filter, for a command that may have at most the capabilities that `most` returns of those it is asked
-    /// about.
-    pub(crate) fn enforce(&self, most: impl Fn(CapabilitySet) -> CapabilitySet) -> Result<(), Fault> {
-        let (program, flags) = self.program(most)?;
+    /// about; with `logs`, the kernel logs what it refuses.
+    pub(crate) fn enforce(&self, most: impl Fn(CapabilitySet) -> CapabilitySet, logs: bool) -> Result<(), Fault> {
+        let (program, mut flags) = self.program(most)?;
+        if logs {
+            flags |= libc::SECCOMP_FILTER_FLAG_LOG as u32;
+            warn_if_not_logged();
+        }
         let shown = flag_names(flags);
         let text = format!("seccomp(SECCOMP_SET_MODE_FILTER, {shown}, {{len={}, filter=…}})", program.len());
         let why = match self {
@@ -122,6 +126,15 @@ impl Seccomp {
             Seccomp::Default => Policy { unnamed_x32: NO_X32, ..policy },
             Seccomp::Profile(_) => policy,
         })
+    }
+}
+
+/// Warns if the kernel's settings exclude refusals from the log.
+fn warn_if_not_logged() {
+    const LOGGED: &str = "/proc/sys/kernel/seccomp/actions_logged";
+    let logged = kernel_text::read(LOGGED).unwrap_or_default();
+    if !logged.is_empty() && !logged.split_ascii_whitespace().any(|action| action == "errno") {
+        narrate::warn("refused system calls are not logged: kernel.seccomp.actions_logged does not have errno");
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::harness::need::{BUSYBOX, CRUN, Need, PERL};
+use crate::harness::need::{BUSYBOX, CRUN, Need, PERL, UNSHARE};
 use crate::harness::row::Row;
 use crate::harness::world::World;
 
@@ -108,6 +108,27 @@ pub const ROWS: &[Row] = &[
         let file = world.directory("seccomp-x32").join("profile.json");
         fs::write(&file, r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"]}"#).expect("a profile");
         run(&format!("--seccomp {}", file.display())).fails_with(128 + 31).stdout_is("");
+    })
+    .host_only(),
+    Row::new("with --seccomp-log the kernel logs what the filter refuses, and without it nothing", &[BUSYBOX, UNSHARE], |world| {
+        let run = |options: &str| world.sh(&format!("chroot-rs --keep-root --seccomp default {options} --explain true")).succeeds();
+        run("--seccomp-log").stderr_has("seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, ");
+        run("").stderr_has("seccomp(SECCOMP_SET_MODE_FILTER, 0, ");
+        world.sh("chroot-rs --keep-root --seccomp-log true").fails_with(125).stderr_has("--seccomp-log needs --seccomp");
+        let as_root = if world.is_root { "" } else { "--map-root-user" };
+        let pipe = format!("unshare-rs --hold {as_root} --mount --pid | chroot-rs --pipe --std --seccomp-log --host-root | tee r | nsenter-rs --pipe --rm -- true; grep -o '\"seccomp_log\":true' r; rm r");
+        world.sh(&format!("cd {}; {pipe}", world.directory("seccomp-log-pipe").display())).stdout_is("\"seccomp_log\":true\n");
+        if world.is_root {
+            // The kernel log is limited in rate: the refused call is made again until it is seen.
+            let script = "cp $(command -v unshare) silent86; cp silent86 logged86
+                try() { chroot-rs --keep-root --capabilities none --seccomp default $2 -- ./$1 -U true 2>/dev/null; }
+                for n in $(seq 200); do
+                    try silent86; try logged86 --seccomp-log
+                    dmesg | grep -q 'type=1326.*comm=\"logged86\".*syscall=' && echo logged && break; sleep 0.2
+                done
+                dmesg | grep -c 'comm=\"silent86\"'";
+            world.sh(&format!("cd {}; {script}", world.directory("seccomp-log").display())).stdout_is("logged\n0\n");
+        }
     })
     .host_only(),
     Row::new("--seccomp none sets no filter", &[BUSYBOX, Need::UserNamespaces], |world| {

@@ -110,7 +110,7 @@ impl Ruleset {
             kernel::landlock_restrict_self(&self.fd)
         })
         .map_err(explain)?;
-        self.filter.map_or(Ok(()), |filter| filter.enforce(|_| CapabilitySet::empty()))
+        self.filter.map_or(Ok(()), |filter| filter.enforce(|_| CapabilitySet::empty(), false))
     }
 }
 

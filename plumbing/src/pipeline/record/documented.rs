@@ -131,6 +131,7 @@ fn process() -> Process {
         capability_sets: Some(FiveSets { bounding, permitted, effective, inheritable: set(), ambient: set() }),
         no_new_privs: true,
         seccomp: Some(crate::confinement::seccomp::Seccomp::Default),
+        seccomp_log: true,
         uid: Some(0),
         gid: Some(0),
         groups: Some(Vec::new()),

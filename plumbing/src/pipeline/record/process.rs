@@ -27,6 +27,9 @@ pub struct Process {
     /// The system call filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Seccomp>,
+    /// Whether the kernel logs what the filter refuses; `SECCOMP_FILTER_FLAG_LOG`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seccomp_log: bool,
     /// Real, effective and saved user ID.
     #[serde(default, deserialize_with = "id::of_json_if_any", skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod batch;
 mod capability;
 mod change;
 mod connection;

@@ -1,6 +1,7 @@
 //! The declared options: parser, help, manual page and completions come from this table.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use clap::builder::{TypedValueParser, ValueParserFactory};
 use clap::{Args, Parser, Subcommand};
@@ -43,6 +44,15 @@ pub struct Options {
     /// Network namespace in which to work, as `ip -n` does
     #[arg(long, short, value_name = "NAME", value_parser = of_os(Subject::parse))]
     pub(crate) netns: Option<Subject>,
+    /// Run the command lines of FILE, one on each line, as `ip -batch` does; -: those of stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) batch: Option<PathBuf>,
+    /// With --batch: continue after a line that fails
+    #[arg(long, requires = "batch")]
+    pub(crate) force: bool,
+    /// With --batch: print JSON
+    #[arg(long, requires = "batch")]
+    pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) verb: Option<Verb>,
 }

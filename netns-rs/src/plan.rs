@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 use plumbing::command_line::options::Narration;
 use plumbing::kernel::{self, Cloned};
@@ -27,7 +28,8 @@ use crate::options::Options;
 use crate::subject::{Opened, Subject};
 use crate::wiring::Sides;
 use crate::{
-    directory, disconnect, etc, ip_netns, listing, monitor, name_servers, namespace, nsid, print, request, show, wiring,
+    batch, directory, disconnect, etc, ip_netns, listing, monitor, name_servers, namespace, nsid, print, request, show,
+    wiring,
 };
 
 /// What a command line asks for.
@@ -80,6 +82,8 @@ pub(crate) enum Action {
     ShowRecords,
     /// Show one network namespace.
     Show { subject: Subject, json: bool },
+    /// Run the lines of a file.
+    Batch { file: PathBuf, force: bool, json: bool },
     /// Remove what killed guardians left.
     RemoveLeftovers { json: bool },
 }
@@ -129,6 +133,7 @@ impl Plan {
                 None => Ok(()),
             }),
             Action::Show { subject, json } => show_one(subject, *json),
+            Action::Batch { file, force, json } => batch::run(file, *force, *json),
             Action::RemoveLeftovers { json } => print::leftovers(&crate::leftovers::collect()?, *json),
         }
     }

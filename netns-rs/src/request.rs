@@ -15,6 +15,9 @@ use crate::shape::Shape;
 /// Returns the plan, or a usage error that names the contradiction.
 pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
     let action = match options.verb {
+        None if options.batch.is_some() => {
+            Action::Batch { file: options.batch.unwrap_or_default(), force: options.force, json: options.json }
+        }
         None => Action::List { json: false },
         Some(Verb::Exec(exec)) => run(exec)?,
         Some(Verb::Add(named)) => Action::Add(named.name.into_new()?),

@@ -97,6 +97,32 @@ const CASES: &[&str] = &[
     "ln -s /proc/$P/ns/net /run/netns/c; @ exec c true; @ delete c; @",
     "ln -s /proc/$P/ns/net /run/netns/c; @",
     "umount /run/netns/a; @ delete a",
+    "@(-o) list",
+    "@(-d -s -r) l",
+    "@(-br -c=never -iec) list",
+    "@(-4) list",
+    "@(-f inet6) list-id",
+    "@(-rc 4096 -l 3) list",
+    "@(-js) list",
+    "@(-net a) list-id",
+    "@(-al) d; @",
+    "@(-t -ts) list-id",
+    "@(--) list",
+    "@(-x) list",
+    "@(-n) list",
+    "@(-n nosuch) list",
+    "printf 'netns add c # x\\n\\nnetns set c 7\\nnetns list-id\\n' >/run/f; @(-b /run/f); @",
+    "printf 'netns add c\\nnetns \\\\\\nadd d\\nnetns list' | @(-batch -)",
+    "printf 'netns add a\\nnetns add c\\n' >/run/f; @(-b /run/f); @",
+    "printf 'netns add a\\nnetns add c\\n' >/run/f; @(-force -b /run/f); @",
+    "printf 'netns add a\\nnetns add c\\n' >/run/f; @(-b /run/f -fo); @",
+    "printf 'netns exec a sh -c \"exit 3\"\\nnetns add c\\n' >/run/f; @(-b /run/f); @",
+    "printf 'netns exec a echo \"x  y\" z\\nnetns exec a sh -c \\'kill -9 $$\\'\\nnetns add c\\n' >/run/f; @(-b /run/f); @",
+    "printf 'netns list\\n' >/run/f; @(-j -b /run/f)",
+    "printf 'netns exec b readlink /proc/self/ns/net\\nnetns exec a readlink /proc/self/ns/net\\n' >/run/f; @(-b /run/f) | uniq | wc -l",
+    "printf 'netns list-id\\n' >/run/f; @(-n b -b /run/f)",
+    "@(-b /run/nosuch)",
+    "@(-b)",
 ];
 
 const _: () = assert!(CASES.len() >= 50);
@@ -208,6 +234,23 @@ pub const ROWS: &[Row] = &[
         },
     )
     .root_only(),
+    Row::new(
+        "netns-rs -batch names the line that failed, and with --dry-run changes nothing",
+        &[UNSHARE, IP, Need::NetworkNamespaces],
+        |world| {
+            let script = "mount -t tmpfs none /run; printf 'netns add a\\n\\nnetns \\\\\\nadd a\\nadd b\\n' >f
+                netns-rs -b f --dry-run; echo $? $(ls /run); netns-rs -b f; echo $? $(ls /run/netns); netns-rs -b f -force; echo $? $(ls /run/netns)
+                mkfifo fifo; netns-rs -b fifo; echo $?";
+            apart(world, script)
+                .stdout_is("0\n125 a\n125 a b\n125\n")
+                .stderr_has("netns-rs: cannot run line 4 of f: it ended with status 125\n")
+                .stderr_has("netns-rs: warning: cannot run line 1 of f: it ended with status 125\n")
+                .stderr_has("netns-rs: cannot run 2 lines of f\n")
+                .stderr_has("cannot read fifo: it is a FIFO");
+        },
+    )
+    .root_only()
+    .host_only(),
     Row::new(
         "a name with a namespace of another kind is listed as stale, and the error says of which kind it is",
         &[UNSHARE, IP, Need::NetworkNamespaces],

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use plumbing::Fault;
 use plumbing::kernel::{call, look};
+use plumbing::pipeline::mark;
 use plumbing::pipeline::ownership;
 use plumbing::pipeline::pipe::Stage;
 use plumbing::process::namespace::{Kind, KindSet};
@@ -33,7 +34,8 @@ pub(crate) fn stop_propagation(kind: PropagationKind) -> Result<(), Fault> {
 }
 
 /// Demands that the mount namespace was made for this container. A pivot moves the root of every process in a mount namespace,
-/// and no call lists these processes. A record can be wrong, so the namespaces that matter most are compared.
+/// and no call lists these processes. A record can be wrong, so the namespaces that matter most are compared, and the mark of
+/// the hold says which one was made for it. Without that, all processes are examined, and a machine may have thousands.
 pub(crate) fn require_own(stage: &Stage) -> Result<(), Fault> {
     let recorded = stage.record.namespaces()?;
     let is_own = recorded.iter().any(|(kind, namespace)| *kind == Kind::Mnt && namespace.private);
@@ -51,6 +53,8 @@ pub(crate) fn require_own(stage: &Stage) -> Result<(), Fault> {
     ownership::require_own(&stage.target, Kind::Mnt, &stage.record.shown_name())?;
     let whose = match whose {
         Some(whose) => whose,
+        // Whatever has entered it since is in the container.
+        None if itself.is_some() && mark::mount_namespace(&stage.target)? == itself => return Ok(()),
         // A record is input: "private" may have been edited.
         None => match outsider(&stage.target)? {
             Some(other) => format!("process {other}'s"),

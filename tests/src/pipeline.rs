@@ -4,6 +4,7 @@ pub mod all_or_nothing;
 pub mod foreign_holds;
 pub mod guardians;
 pub mod hold;
+pub mod process_count;
 pub mod recipes;
 pub mod records;
 pub mod shared_holds;
@@ -19,4 +20,5 @@ pub const TOPICS: &[&[Row]] = &[
     guardians::ROWS,
     foreign_holds::ROWS,
     shared_holds::ROWS,
+    process_count::ROWS,
 ];

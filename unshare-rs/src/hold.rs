@@ -86,7 +86,8 @@ fn hold_with(new: &NewHold, kinds: KindSet, maps: &Maps, kit: Kit, ours: &OwnNam
                 return Err(Fault::already_told(Status::OURS));
             }
             let target = Target::of_pidfd(pid, pidfd)?;
-            mark::name(&mark, &target)?;
+            let own = target.namespace_inode(Kind::Mnt)?.filter(|inode| !ours.has(Kind::Mnt, *inode));
+            mark::name(&mark, &target, own)?;
             hand_over(new, target, lease, ours)
         }
     }

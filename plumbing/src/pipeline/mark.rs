@@ -26,8 +26,16 @@ use crate::process::namespace::Kind;
 use crate::process::sealed::{self, seals};
 use crate::process::target::{Target, is_in_first_namespace, own_namespace_inode, status_field};
 
-/// The first line of the mark; the second one names the init.
+/// The first line of the mark; the second one names the init by its pid and start time.
 const TITLE: &str = "held by unshare-rs --hold, protocol 2\n";
+
+/// The third line, which a hold has if its mount namespace was made for it: a text that the kernel writes for links to
+/// namespaces.
+const MADE_FOR_IT: &str = "mnt:[";
+const END_OF_LINE: &str = "]\n";
+
+/// Longer than the third line can be.
+const LONGEST_LINE: usize = 64;
 
 /// The attribute that only CAP_SYS_ADMIN in the first user namespace can set or see.
 const BY_ROOT: &str = "trusted.unshare-rs";
@@ -58,9 +66,10 @@ fn sign(mark: &OwnedFd) -> Result<(), Fault> {
     }
 }
 
-/// Completes the mark: it names the init, and can never be changed.
-pub fn name(mark: &OwnedFd, init: &Target) -> Result<(), Fault> {
-    let (goal, content) = ("make the mark of a hold", content(init)?);
+/// Completes the mark: it names the init, and the mount namespace if that was made for it; it can never be changed.
+pub fn name(mark: &OwnedFd, init: &Target, mount_namespace: Option<u64>) -> Result<(), Fault> {
+    let line = mount_namespace.map_or_else(String::new, |inode| format!("{MADE_FOR_IT}{inode}{END_OF_LINE}"));
+    let (goal, content) = ("make the mark of a hold", content(init)? + &line);
     own(goal, "write(memfd)", || match rustix::io::pwrite(mark, content.as_bytes(), 0) {
         Ok(length) if length < content.len() => Err(rustix::io::Errno::NOSPC),
         written => written.map(drop),
@@ -68,9 +77,22 @@ pub fn name(mark: &OwnedFd, init: &Target) -> Result<(), Fault> {
     own(goal, "fcntl(memfd, F_ADD_SEALS)", || fcntl_add_seals(mark, seals()))
 }
 
-/// The whole mark of this init. Pids are those of the maker's pid namespace, which a reader must share.
+/// The first two lines of the mark of this init. Pids are those of the maker's pid namespace, which a reader must share.
 fn content(init: &Target) -> Result<String, Fault> {
     Ok(format!("{TITLE}{} {}\n", init.pid(), init.start_time()?))
+}
+
+/// Returns the mount namespace that was made for this init of `--hold`; `None` if its mark names none.
+pub fn mount_namespace(init: &Target) -> Result<Option<u64>, Fault> {
+    match foreign_descriptor::memfd(init, MARK_FD) {
+        Ok(Some(mark)) => Ok(rest_of(&mark, init)?.and_then(|rest| inode_of(&rest))),
+        _ => Ok(None),
+    }
+}
+
+/// Parses the last line of a mark.
+fn inode_of(line: &str) -> Option<u64> {
+    line.strip_prefix(MADE_FOR_IT)?.strip_suffix(END_OF_LINE)?.parse().ok()
 }
 
 /// Returns whether a process is an init of `--hold`: it runs from a sealed copy, was made outside of its container, and
@@ -153,13 +175,20 @@ fn was_made_here(target: &Target) -> Result<bool, Fault> {
 
 /// Returns whether the mark is one, and for this process.
 fn is_named(mark: &OwnedFd, target: &Target) -> Result<bool, Fault> {
+    Ok(rest_of(mark, target)?.is_some_and(|rest| rest.is_empty() || inode_of(&rest).is_some()))
+}
+
+/// Returns what follows in the mark after the name of this process; `None` if it is no mark, or for another one.
+fn rest_of(mark: &OwnedFd, target: &Target) -> Result<Option<String>, Fault> {
     // Only a memfd has seals: nothing is read from a descriptor that could be someone else's pipe.
     if !fcntl_get_seals(mark).is_ok_and(|its| its.contains(seals())) {
-        return Ok(false);
+        return Ok(None);
     }
     let expected = content(target)?;
-    let mut found = vec![0; expected.len() + 1];
-    Ok(matches!(rustix::io::pread(mark, &mut found, 0), Ok(length) if found[..length] == *expected.as_bytes()))
+    let mut found = vec![0; expected.len() + LONGEST_LINE];
+    let Ok(length) = rustix::io::pread(mark, &mut found, 0) else { return Ok(None) };
+    let rest = found[..length].strip_prefix(expected.as_bytes());
+    Ok(rest.and_then(|rest| String::from_utf8(rest.to_vec()).ok()))
 }
 
 /// Returns whether the host's root made the mark; `None` if that cannot be known, or need not be. The surprise: the user

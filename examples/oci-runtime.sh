@@ -10,7 +10,9 @@
 #
 # It needs jq(1), to hand each tool its part of config.json: limits to cgexec-rs, a network to netns-rs, namespaces, id
 # maps and the host name to unshare-rs, namespaces that exist to nsenter-rs, and all else to chroot-rs, which waits at
-# a FIFO until `start` writes to it. Hooks, sysctl and terminals are left out; a limit that no tool keeps is an error.
+# a FIFO until `start` writes to it. Terminals are left out; a limit that no tool keeps is an error. Hooks run where the
+# specification puts them: those before the root changes run before chroot-rs, so its mounts are not there yet. A hook's own
+# name is its path.
 set -eu
 
 fail() { echo "oci-runtime.sh: $*" >&2; exit 1; }
@@ -28,6 +30,8 @@ else
 fi
 [ ! -e "$root" ] || [ -O "$root" ] || fail "$root belongs to another user"
 command=${1:-}; [ $# -gt 0 ] && shift
+# With the rights of the container's process and no more. The kernel shows all of them to root alone.
+like=--like-target; [ "$(id -u)" = 0 ] || like=--like-target-try
 
 # Field 22 of /proc/PID/stat. A name may have blanks and parentheses, so count from the last one.
 start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
@@ -51,6 +55,27 @@ open_state() {
     fi
 }
 
+# The hooks of one kind, as lines of shell code. They get $state on stdin, and nothing but the environment that they name.
+# $1 is the kind, $2 what follows a hook that fails, $3 the code in front of a program.
+hooks() {
+    jq -r --arg kind "$1" --arg failed "$2" --arg through "$3" '
+        def assignment: if test("^[^-=][^=]*=") then . else error("\(tojson) of a hook is no variable") end;
+        def program: if startswith("/") then . else error("\(tojson) of a hook is no absolute path") end;
+        .hooks[$kind][]?
+        | [ (.timeout // empty | if . > 0 then "timeout", "-k", "1", tostring else error("a timeout of a hook is \(.)") end),
+            "env", "-i", "--", (.env[]? | assignment) ] as $begin
+        | [ (.path | program), .args[1:][]? ] as $program
+        | "printf %s \"$state\" | \($begin | @sh) \($through) \($program | @sh) >&2 || \($failed)"' "$bundle/config.json"
+}
+
+warn_of_hook() { echo "oci-runtime.sh: warning: a hook failed: $1" >&2; }
+
+# The state of a container, on one line.
+state_of() {
+    jq -c --arg id "$id" --arg status "$1" --argjson pid "$2" --arg bundle "$bundle" \
+        '{ociVersion, id: $id, status: $status, pid: $pid, bundle: $bundle, annotations: (.annotations // {})}' "$bundle/config.json"
+}
+
 # The tools and their options, a word a line; what jq is asked in it is the specification's config-linux.md. A value is
 # in one word with its option, and a word with a control character is refused: it would become several arguments.
 words='
@@ -60,7 +85,9 @@ words='
   def own(kinds): kinds | select(. as $kind | $all | new($kind)) | "--\(.)";
   def network: if new("network") then "netns-rs", "exec", "--new", "--" else empty end;
   def map(option; ranges; $own):
-    if ranges | length == 1 and .[0].size == 1 and .[0].hostID == $own
+    # Without a map, the caller is root, as under crun. A user may map its own id only like this.
+    if new("user") and (ranges // []) == [] then if $own == 0 then "--map-\(option)s=0:0:1" else "--map-\(option)=0" end
+    elif $own != 0 and (ranges | length == 1) and .[0].size == 1 and .[0].hostID == $own
     then "--map-\(option)=\(ranges[0].containerID)"
     else ranges[]? | "--map-\(option)s=\(.containerID):\(.hostID):\(.size)" end;
   def join:
@@ -88,7 +115,7 @@ words='
        else empty end) ] as $limited
   | [ .linux.namespaces[]? | select(.path != null) | join ] as $joined
   | (if $limited != [] then "cgexec-rs", $limited[], "--" else empty end),
-    (if $joined != [] then "nsenter-rs", $joined[], "--no-fork", "--preserve-fds=3", "--" else empty end),
+    (if $joined != [] then "nsenter-rs", $joined[], "--no-fork", "--preserve-fds=4", "--" else empty end),
     (if new("user") then empty else network end),
     "unshare-rs", "--fork", "--pid-file=\($pid_file)", own("user", "pid", "time"),
     (map("user"; .linux.uidMappings; $uid), map("group"; .linux.gidMappings; $gid)),
@@ -107,31 +134,54 @@ create() {
     mkdir -p -m 700 "$root"
     mkdir -m 700 "$dir" || exit 1
     trap 'rm -rf "$dir"' EXIT
-    mkfifo "$dir/start" "$dir/ready"
+    mkfifo "$dir/start" "$dir/ready" "$dir/go"
     echo "$bundle" >"$dir/bundle"
+    # env(1) would take a path with = for a variable.
+    here='sh -c '"'"'exec "$0" "$@"'"'"
+    before=$(for kind in prestart createRuntime; do hooks "$kind" 'return 1' "$here"; done)
+    inside=$(hooks createContainer 'exit 125' "$here")
+    hooks startContainer 'return 1' '"$nsenter" --target "$pid" --all "$like" --' >"$dir/startContainer"
+    for kind in poststart poststop; do hooks "$kind" "warn_of_hook $kind" "$here" >"$dir/$kind"; done
     lines=$(jq -r --argjson uid "$(id -u)" --argjson gid "$(id -g)" --arg pid_file "$dir/pid" ". as \$all | $words | word" "$bundle/config.json")
     # One word a line becomes one argument each.
     IFS='
 '
     set -f
-    set -- $lines -- chroot-rs --oci "$bundle" --config-fd 4 --ready-fd 3 --block-fd 5
+    set -- $lines -- sh -c 'echo made >&3; read -r state <&6; [ "$state" ] || exit 125; eval "$1"; shift; exec "$@" 6<&-' sh "$inside" \
+        chroot-rs --oci "$bundle" --config-fd 4 --hooks-by-caller --ready-fd 3 --block-fd 5
     unset IFS
     # Its stdin is ours, which a shell in the background would not have by itself. What is in a directory of mode 700 is
     # opened here: root of a user namespace may not search that directory.
-    { "$@" 3>"$dir/ready" 4<"$bundle/config.json" 5<>"$dir/start" && code=0 || code=$?; [ ! -d "$dir" ] || echo "$code" >"$dir/exit_status"; } <&0 &
-    # An end of file in place of the line: the chain ended, and has said why. Nothing may write here when this is removed.
-    read -r _ <"$dir/ready" || { wait "$!"; exit 1; }
-    start_time "$(cat "$dir/pid")" >"$dir/start_time"
-    rm "$dir/ready"
+    { "$@" 3>"$dir/ready" 4<"$bundle/config.json" 5<>"$dir/start" 6<>"$dir/go" && code=0 || code=$?; [ ! -d "$dir" ] || echo "$code" >"$dir/exit_status"; } <&0 &
+    # An end of file in place of a line: the chain ended, and has said why. Nothing may write here when this is removed.
+    exec 7<"$dir/ready"
+    read -r _ <&7 || { wait "$!"; exit 1; }
+    pid=$(cat "$dir/pid")
+    start_time "$pid" >"$dir/start_time"
+    state=$(state_of creating "$pid")
+    # An empty line ends the chain.
+    eval "run() { $before
+        :; }"
+    if run; then echo "$state"; else echo; echo 'oci-runtime.sh: a hook failed' >&2; fi 1<>"$dir/go"
+    read -r _ <&7 || { wait "$!"; exit 1; }
+    exec 7<&-
+    rm "$dir/ready" "$dir/go"
     trap - EXIT
 }
 
 start() {
     open_state "$@"
     [ "$status" = created ] || fail "container $id is $status"
+    bundle=$(cat "$dir/bundle")
+    state=$(state_of created "$pid") nsenter=$(command -v nsenter-rs)
+    eval "run() { $(cat "$dir/startContainer")
+        :; }"
+    run || { kill -KILL "$pid"; fail 'a hook failed: startContainer'; }
     # Opened for both directions, so that nobody waits if the container has just ended.
     echo 1<>"$dir/start"
     rm "$dir/start"
+    state=$(state_of running "$pid")
+    . "$dir/poststart"
 }
 
 delete() {
@@ -143,7 +193,9 @@ delete() {
         kill -KILL "$pid"
         while open_state "$id" && [ "$status" != stopped ]; do sleep 0.05; done
     fi
+    bundle=$(cat "$dir/bundle") after=$(cat "$dir/poststop")
     rm -r "$dir"
+    [ -z "$after" ] || { state=$(state_of stopped 0); eval "$after"; }
 }
 
 case $command in
@@ -156,8 +208,6 @@ case $command in
     exec)
         open_state "$@"; shift
         [ "$status" = running ] || fail "container $id is $status"
-        # With the rights of the container's process and no more. The kernel shows all of them to root alone.
-        like=--like-target; [ "$(id -u)" = 0 ] || like=--like-target-try
         exec nsenter-rs --target "$pid" --all "$like" -- "$@";;
     kill)
         open_state "$1"

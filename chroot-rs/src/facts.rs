@@ -72,7 +72,9 @@ impl Facts {
             Some(target) => mountinfo::parse(target.read("mountinfo")?.as_bytes()),
             None => mountinfo::parse(&mountinfo),
         };
-        let in_user_namespace = joined.contains(Kind::User) || !refusal::maps_everything(&uid_map);
+        // A map that shows another namespace saves looking for its number.
+        let in_user_namespace =
+            joined.contains(Kind::User) || !refusal::maps_everything(&uid_map) || refusal::in_user_namespace();
         let makes_devices = !in_user_namespace && holds(CapabilitySet::MKNOD) == Some(true);
         Ok(Facts {
             makes_devices,

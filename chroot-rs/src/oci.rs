@@ -29,6 +29,7 @@ use crate::facts::Facts;
 use crate::identity::{Identity, IdentityRequest};
 use crate::mount_options::place;
 use crate::source::Source;
+use crate::specification::BundleFiles;
 use config::Config;
 use mounts::Step;
 
@@ -55,13 +56,14 @@ pub(crate) struct Bundle {
 
 impl Bundle {
     /// Reads `config.json` in the directory, or from a descriptor: a user namespace may have no right to search the directory.
-    pub(crate) fn read(directory: &Path, config: Option<RawFd>) -> Result<Bundle, Fault> {
+    pub(crate) fn read(files: &BundleFiles) -> Result<Bundle, Fault> {
+        let BundleFiles { directory, config, hooks_by_caller } = files;
         let path = directory.join("config.json");
         let shown = path.to_string_lossy();
         let goal = format!("read {shown}");
         let text = match config {
             None => named_file::read("--oci", &goal, &path)?,
-            Some(fd) => named_file::read_open("--config-fd", &goal, inherited(fd)?, &format!("descriptor {fd}"))?,
+            Some(fd) => named_file::read_open("--config-fd", &goal, inherited(*fd)?, &format!("descriptor {fd}"))?,
         };
         let directory = look(&goal, "getcwd()", || std::path::absolute(directory))?;
         let wrong = |wrong: String| Fault::new(format!("cannot use {shown}: {wrong}"));
@@ -72,7 +74,9 @@ impl Bundle {
         }
         let bundle = Bundle::understand(config, &directory).map_err(wrong)?;
         bundle.process.report_unknown_capabilities(&shown)?;
-        bundle.report_hooks(&shown)?;
+        if !hooks_by_caller {
+            bundle.report_hooks(&shown)?;
+        }
         if !bundle.personality_flags.is_empty() {
             let flags = bundle.personality_flags.join(", ");
             let why = "the specification defines no flag of a personality";
@@ -88,7 +92,9 @@ impl Bundle {
             return Ok(());
         }
         let fault = Fault::new(format!("cannot run the hooks {} of {file}", self.hooks.join(", ")));
-        narrate::caution(fault.with_remedy("run these programs before or after this chain of tools; docs/oci.md"))
+        narrate::caution(fault.with_remedy(
+            "run them around this chain of tools, as examples/oci-runtime.sh does, and add --hooks-by-caller",
+        ))
     }
 
     fn understand(config: Config, directory: &Path) -> Result<Bundle, String> {

@@ -2,13 +2,16 @@
 //! `mount_namespaces(7)`, `user_namespaces(7)`.
 
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::confinement::privilege::{capability_names, holds, lost_by_exec};
 use plumbing::process::mountinfo::{self, Mount};
+use plumbing::process::namespace::Kind;
 use plumbing::process::procfs;
+use plumbing::process::target::namespace_in_link;
 use rustix::thread::CapabilitySet;
 
 /// For each file system that shows a namespace: the kind of namespace, and the options that create one.
@@ -147,9 +150,14 @@ pub(crate) fn with_log(fault: Fault, context: BorrowedFd<'_>) -> Fault {
     }
 }
 
-/// Reports whether the id map differs from that of the initial user namespace.
+/// Reports whether our user namespace is not the initial one, which another one may equal in its id map. Where /proc does not
+/// show namespaces, the map decides.
 pub(crate) fn in_user_namespace() -> bool {
-    !maps_everything(&procfs::read_short("self/uid_map").unwrap_or_default())
+    let namespace = procfs::read_link("self/ns/user").ok();
+    match namespace.and_then(|link| namespace_in_link(link.as_os_str().as_bytes())) {
+        Some(inode) => Some(inode) != Kind::User.first_inode(),
+        None => !maps_everything(&procfs::read_short("self/uid_map").unwrap_or_default()),
+    }
 }
 
 /// Reports whether this is the id map of the initial user namespace.

@@ -16,7 +16,7 @@ use crate::mount_options::MountOption;
 use crate::options::Options;
 use crate::plan::{Action, Chroot, Container, Held, Leave, Plan};
 use crate::source::Source;
-use crate::specification::{ByOptions, Unread, UnreadBy};
+use crate::specification::{BundleFiles, ByOptions, Unread, UnreadBy};
 
 /// The root that the command line names.
 enum Named {
@@ -154,7 +154,10 @@ fn action(options: Options, named: Named, command: Command) -> Result<Action, Fa
             let (std, read_only) = (options.std, options.root.read_only);
             UnreadBy::Options(Box::new(ByOptions { source, std, read_only, identity, confinement }))
         }
-        Named::Bundle(directory) => UnreadBy::Bundle(directory, options.root.config_fd),
+        Named::Bundle(directory) => {
+            let (config, hooks_by_caller) = (options.root.config_fd, options.root.hooks_by_caller);
+            UnreadBy::Bundle(BundleFiles { directory, config, hooks_by_caller })
+        }
         Named::Present => {
             let preserve_fds = options.preserve_fds;
             let confined = Confined { identity, confinement, preserve_fds, gates, command };

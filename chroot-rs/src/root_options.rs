@@ -177,6 +177,9 @@ pub(crate) struct RootOptions {
     /// Read the bundle's config.json from descriptor FD (needs --oci)
     #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(3..), requires = "oci", help_heading = "Container root")]
     pub(crate) config_fd: Option<i32>,
+    /// The caller runs the bundle's hooks: print no warning about them (needs --oci)
+    #[arg(long, requires = "oci", help_heading = "Container root")]
+    pub(crate) hooks_by_caller: bool,
     /// Use pivot_root(2) in a new mount namespace; implied by --std and all mount options
     #[arg(long, help_heading = "Container root")]
     pub(crate) pivot: bool,

@@ -30,8 +30,18 @@ pub(crate) struct Unread {
 #[derive(Debug)]
 pub(crate) enum UnreadBy {
     Options(Box<ByOptions>),
-    /// `--oci`: the directory of a bundle; `--config-fd`: the descriptor of its `config.json`.
-    Bundle(PathBuf, Option<RawFd>),
+    Bundle(BundleFiles),
+}
+
+/// Where a bundle is.
+#[derive(Debug)]
+pub(crate) struct BundleFiles {
+    /// `--oci`: its directory.
+    pub(crate) directory: PathBuf,
+    /// `--config-fd`: the descriptor of its `config.json`.
+    pub(crate) config: Option<RawFd>,
+    /// `--hooks-by-caller`.
+    pub(crate) hooks_by_caller: bool,
 }
 
 /// A specification by options.
@@ -68,8 +78,8 @@ impl Unread {
                 options.confinement.read_files()?;
                 Ok(Specification { source: options.source.clone(), by: By::Options(ByOptions::clone(options)), mounts })
             }
-            UnreadBy::Bundle(directory, config) => {
-                let bundle = Bundle::read(directory, *config)?;
+            UnreadBy::Bundle(files) => {
+                let bundle = Bundle::read(files)?;
                 Ok(Specification { source: bundle.source(), by: By::Bundle(bundle), mounts })
             }
         }

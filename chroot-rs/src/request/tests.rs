@@ -68,7 +68,9 @@ fn a_double_dash_may_precede_the_command() {
 #[test]
 fn a_bundle_takes_no_new_root() {
     let container = container(&["--oci", "/bundle", "--bind", "/a:/b", "--exec-fifo", "/f", "--", "ls"]);
-    assert!(matches!(container.root.by, UnreadBy::Bundle(directory, None) if directory == Path::new("/bundle")));
+    assert!(
+        matches!(container.root.by, UnreadBy::Bundle(files) if files.directory == Path::new("/bundle") && files.config.is_none())
+    );
     assert_eq!((container.root.mounts.len(), container.command.words), (1, vec!["ls".into()]));
     assert_eq!(container.gates.fifo, Some("/f".into()));
 }

@@ -214,7 +214,7 @@ X
     .host_only(),
     Row::new("hooks of a bundle are left to the caller with a warning, not in silence", NEEDS, |world| {
         let at = bundle(world, "bundle-hooks", json!(["/bin/true"]), |config| config["hooks"] = json!({"prestart": [{"path": "/bin/true"}], "poststop": [], "poststart": null}));
-        let warning = "config.json; continuing without it; remedy: run these programs before or after this chain of tools; docs/oci.md\n";
+        let warning = "config.json; continuing without it; remedy: run them around this chain of tools, as examples/oci-runtime.sh does, and add --hooks-by-caller\n";
         run(world, "chroot-rs --oci $B", &at).succeeds().stderr_has("warning: cannot run the hooks prestart of ").stderr_has(warning);
         run(world, "chroot-rs --strict --oci $B", &at).fails_with(125);
     }),

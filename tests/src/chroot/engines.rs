@@ -76,6 +76,29 @@ pub const ROWS: &[Row] = &[
     )
     .root_only()
     .host_only(),
+    Row::new("bundles of runc spec and crun spec give the same containers as under crun", &[CRUN, RUNC, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+        compare(world, "spec", SPEC_ENGINE, SPECS);
+    })
+    .root_only()
+    .host_only(),
+    Row::new("bundles of runc spec --rootless give a user the same containers as under runc", &[RUNC, SETPRIV, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+        let engine = format!("{SPEC_ENGINE}chown -R 54378:54378 $D; AS='setpriv --reuid 54378 --regid 54378 --clear-groups'; cd $D\n");
+        compare(world, "userspec", &engine, &[("rootless", "runc spec --rootless", &["         0      54378          1", "ns user private", "ns net host"])]);
+    })
+    .root_only()
+    .host_only(),
+    Row::new("bundles of podman build give the same containers as under crun", &[PODMAN, CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
+        let engine = r#"
+            mkdir -p /var/lib/containers /var/lib/cni $D/context; mount -t tmpfs none /var/lib/containers; mount -t tmpfs none /var/lib/cni
+            E="podman --root $D/data --runroot $D/run --tmpdir $D/tmp --storage-driver vfs --events-backend none --cgroup-manager cgroupfs"
+            tar --owner=0 --group=0 -C $D/root -c . | $E import - look >$D/log 2>&1 || cat $D/log
+            trap remove_groups EXIT
+            engine() { printf 'FROM look\nUSER 1000:77\nWORKDIR /srv/new\nENV A=b\nRUN ["/bin/look"]\n' >$D/context/Containerfile; $E build --isolation oci --runtime $D/runtime "$@" $D/context; }
+        "#;
+        compare(world, "build", engine, BUILDS);
+    })
+    .root_only()
+    .host_only(),
 ];
 
 const PODMAN_ENGINE: &str = r#"
@@ -85,6 +108,28 @@ const PODMAN_ENGINE: &str = r#"
     # This machine may lack the right to raise limits.
     engine() { $E run --ulimit nproc=1000:1000 --ulimit nofile=128:256 "$@" look /bin/look; }
 "#;
+
+/// Makes the bundle itself: `engine COMMAND...`, where the command writes config.json.
+const SPEC_ENGINE: &str = r#"
+    engine() {
+        rm -rf $D/b; ${AS-} mkdir $D/b; cp -a $D/root $D/b/rootfs; chmod 755 $D/b
+        (cd $D/b; ${AS-} "$@"; jq '.process.args = ["/bin/look"] | .process.terminal = false' config.json >../new; cp ../new config.json)
+        ${AS-} $D/runtime run --bundle $D/b x
+    }
+"#;
+
+const SPECS: &[Case] = &[
+    ("runc", "runc spec", &["CapBnd:\t0000000020000420", "NoNewPrivs:\t1", "ns net private", "ns user host"]),
+    ("runc-rootless", "runc spec --rootless", &["ns user private", "ns net host"]),
+    ("crun", "crun spec", &["NoNewPrivs:\t1", "ns net private"]),
+    ("crun-rootless", "crun spec --rootless", &["ns user private", "ns net private"]),
+];
+
+const BUILDS: &[Case] = &[(
+    "options",
+    "--network none -v $D/vol:/v:ro --cap-add NET_ADMIN --ulimit core=0 --shm-size 1m",
+    &["uid=1000(user) gid=77(extra)", "env A=b", "pwd /srv/new", "mount /v "],
+)];
 
 const DOCKER: &[Case] = &[
     ("default", "--network none", &["umask 0022", "CapBnd:\t00000000a80425fb", "Seccomp:\t2", "ns net private"]),

@@ -153,6 +153,84 @@ pub const ROWS: &[Row] = &[
             within(world, line, &bundle).run().succeeds().stdout_is(expected);
         },
     ),
+    Row::new("a user namespace that maps every id to itself is treated as a user namespace", &[BUSYBOX], |world| {
+        let look = "/bin/ls -l /dev/null /dev/tty | cut -c1-10; grep -c /dev/null /proc/mounts; grep -c userxattr /proc/mounts; true";
+        let bundle = bundle(world, "oci-all-ids", json!(["/bin/sh", "-c", look]), |_| {});
+        let root = world.busybox_root().display().to_string();
+        for (own, binds, layers) in [("--user --map-users=all --map-groups=all --setuid=0 --setgid=0", 1, 1), ("", 0, 0)] {
+            let own = format!("unshare-rs {own} --mount --pid --ipc --net --fork -- chroot-rs");
+            within(world, &format!("{own} --oci $B"), &bundle).run().succeeds().stdout_is(&format!("crw-rw-rw-\ncrw-rw-rw-\n{binds}\n0\n"));
+            let overlay = format!("{own} --overlay {root} --std -- sh -c '{look}'");
+            within(world, &overlay, &bundle).run().succeeds().stdout_is(&format!("crw-rw-rw-\ncrw-rw-rw-\n1\n{layers}\n"));
+        }
+    })
+    .root_only()
+    .host_only(),
+    Row::new("the runtime in shell runs the hooks of a bundle where the specification puts them, as crun does", &[BUSYBOX, JQ, CRUN], |world| {
+        let bundle = bundle(world, "oci-hooks", json!(["/bin/sh", "-c", "echo process >>/tmp/log"]), |config| {
+            config["annotations"] = json!({"note": "it's $(here)"});
+        });
+        let path = bundle.join("config.json");
+        let mut config: Value = serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
+        let log = bundle.join("rootfs/tmp/log");
+        // Whether it is in the container's mount namespace, whether it sees the host's root, and what it was given.
+        let script = |kind: &str, log: &str| {
+            format!(
+                "read -r state; [ $(readlink /proc/self/ns/mnt) = $HOST ] && ns=host || ns=own; [ -e {} ] && root=host || root=own; \
+                 echo {kind} $ns $root \"$1\" $# >>{log}; echo \"$state\" >>{log}.states",
+                path.display()
+            )
+        };
+        let host = fs::read_link("/proc/self/ns/mnt").expect("a link").display().to_string();
+        for kind in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"] {
+            let log = if kind == "startContainer" { "/tmp/log".to_owned() } else { log.display().to_string() };
+            let args = json!(["sh", "-c", script(kind, &log), "sh", "a'b $HOME \"c\""]);
+            config["hooks"][kind] = json!([{"path": "/bin/sh", "args": args, "env": [format!("HOST={host}"), "PATH=/bin:/usr/bin"], "timeout": 20}]);
+        }
+        fs::write(&path, config.to_string()).expect("a configuration");
+        fs::write(bundle.join("runtime"), RUNTIME).expect("the script");
+        let ours = "cd $B; rt() { sh ./runtime --root $B/state \"$@\"; }; rt create --bundle $B h; rt start h; \
+                    while [ ! -e state/h/exit_status ]; do sleep 0.05; done; rt delete h; cat rootfs/tmp/log; \
+                    jq -r '[.id, .status, .pid > 1, .bundle == env.B, .annotations.note] | @tsv' rootfs/tmp/log.states; rm rootfs/tmp/log*";
+        let named = |kind: &str, place: &str| format!("{kind} {place} a'b $HOME \"c\" 1\n");
+        let before = named("prestart", "host host") + &named("createRuntime", "host host") + &named("createContainer", "own host");
+        let expected = before + &named("startContainer", "own own") + "process\n" + &named("poststart", "host host") + &named("poststop", "host host");
+        let state = |status: &str, has_pid: bool| format!("h\t{status}\t{has_pid}\ttrue\tit's $(here)\n");
+        let states = state("creating", true).repeat(3) + &state("created", true) + &state("running", true) + &state("stopped", false);
+        let outcome = within(world, ours, &bundle).run().succeeds();
+        // Neither poststart nor the process waits for the other; under crun, poststart may also come before startContainer.
+        let in_order = |text: &str| {
+            let (waiting, others): (Vec<_>, Vec<_>) =
+                text.lines().partition(|line| !line.starts_with("process") && !line.starts_with("poststart"));
+            (waiting.join("\n"), others.len())
+        };
+        assert_eq!(in_order(&outcome.stdout), in_order(&(expected.clone() + &states)), "{outcome}");
+        let theirs = format!(
+            "unshare-rs --mount -- sh -c 'for at in $(findmnt -rno TARGET -t cgroup2); do umount $at; done; HOST=$(readlink /proc/self/ns/mnt); \
+             sed \"s/HOST=mnt:.[0-9]*./HOST=$HOST/g\" $B/config.json >$B/new; mv $B/new $B/config.json; \
+             crun --cgroup-manager=disabled run --bundle $B suite-hooks-{}'; cat $B/rootfs/tmp/log; rm $B/rootfs/tmp/log*",
+            std::process::id()
+        );
+        let theirs = within(world, &theirs, &bundle).run();
+        assert_eq!(in_order(&theirs.stdout), in_order(&expected), "{theirs}");
+        // A hook that fails ends the container; one that comes after the start does not.
+        for (kind, at_create, at_start, ran) in [
+            ("createRuntime", 1, 1, 0), ("createContainer", 1, 1, 0), ("startContainer", 0, 1, 0), ("poststart", 0, 0, 1),
+        ] {
+            let mut failing = config.clone();
+            failing["hooks"] = json!({kind: [{"path": "/bin/false"}, {"path": "/bin/no-such"}]});
+            fs::write(&path, failing.to_string()).expect("a configuration");
+            let line = "cd $B; rt() { sh ./runtime --root $B/state \"$@\" 2>>$B/err; }; rt create --bundle $B f; echo $?; rt start f; echo $?; \
+                        while [ -e state/f ] && [ ! -e state/f/exit_status ]; do sleep 0.05; done; cat rootfs/tmp/log 2>/dev/null | wc -l; \
+                        rm -f rootfs/tmp/log; rt delete f; ls state; grep -c 'a hook failed' err; rm err";
+            let failed = within(world, line, &bundle).run();
+            let (lines, count) = (format!("{at_create}\n{at_start}\n{ran}\n"), if kind == "poststart" { 2 } else { 1 });
+            // createContainer fails inside the chain, which reports it by its end.
+            assert!(failed.stdout.starts_with(&lines) && (kind == "createContainer" || failed.stdout == format!("{lines}{count}\n")), "{kind}\n{failed}");
+        }
+    })
+    .root_only()
+    .host_only(),
 ];
 
 type Change = fn(&mut Value);

@@ -51,7 +51,7 @@ theirs() {
 normal() {
     host=$(for kind in user mnt pid ipc uts net cgroup time; do readlink /proc/self/ns/$kind; done)
     jq -r '(.linux.maskedPaths, .linux.readonlyPaths)[]?' "$bundle/config.json" >"$work/covered"
-    tr -d '\000' | grep -v 'warning: every user of this machine' | sed "s#$work/[a-z]*#BUNDLE#g; s/ - sysfs .*//" |
+    tr -d '\000' | grep -v -e 'warning: every user of this machine' -e 'warning: cannot put .* into the ambient set' | sed "s#$work/[a-z]*#BUNDLE#g; s/ - sysfs .*//" |
         awk -v host="$host" -v covered="$work/covered" '
             BEGIN { while ((getline place <covered) > 0) known[place] = 1
                     split("null zero full random urandom tty", names, " "); for (i in names) known["/dev/" names[i]] = 1 }

@@ -48,6 +48,8 @@ mod print;
 mod publish;
 mod qdisc;
 mod rate;
+mod reach;
+mod relay;
 mod request;
 mod restored;
 mod route;

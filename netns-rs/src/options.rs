@@ -21,6 +21,7 @@ const EXAMPLES: &str = "
   netns-rs exec --new -- ip link                    a namespace with only a loopback interface
   netns-rs exec --new --bridge box0 --address 10.88.0.2/24 --gateway 10.88.0.1 --nat -- bash
   netns-rs exec --new --bridge box0 --address 10.88.0.3/24 --gateway 10.88.0.1 --nat --publish 8080:80 -- httpd -f
+  netns-rs exec --new --reach 127.0.0.1:3128 -- make   one port of 127.0.0.1 leads outside, and nothing else
   netns-rs connect web --bridge box0 --address auto:10.88.0.0/24 --nat; netns-rs disconnect web
   … | netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24 | …
   netns-rs show $(pidof nginx)                      interfaces, addresses and peers

@@ -2,7 +2,7 @@
 //! order that the kernel requires.
 
 use std::ffi::OsString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use plumbing::command_line::options::Narration;
@@ -25,6 +25,7 @@ use crate::connection::Connection;
 use crate::name::{self, Name};
 use crate::netlink::Netlink;
 use crate::options::Options;
+use crate::relay::{Prepared, Relays};
 use crate::subject::{Opened, Subject};
 use crate::wiring::Sides;
 use crate::{
@@ -45,7 +46,12 @@ pub struct Plan {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Become the command in a new network namespace.
-    RunInNew { connection: Option<Connection>, dns: Option<name_servers::Wanted>, command: Vec<OsString> },
+    RunInNew {
+        connection: Option<Connection>,
+        relays: Relays,
+        dns: Option<name_servers::Wanted>,
+        command: Vec<OsString>,
+    },
     /// Become the command in a named one.
     RunIn { name: Name, etc: bool, command: Vec<OsString> },
     /// Run the command in each named one.
@@ -71,9 +77,9 @@ pub(crate) enum Action {
     /// List the ids.
     ListIds { target: Option<i32>, id: Option<i32>, json: bool },
     /// Connect the container of a record.
-    Connect { connection: Connection, dns: Option<name_servers::Wanted>, keep_on_error: bool },
+    Connect { connection: Option<Connection>, relays: Relays, dns: Option<name_servers::Wanted>, keep_on_error: bool },
     /// Connect a network namespace, until it or the process ends, or until it is disconnected.
-    ConnectNamespace { subject: Subject, connection: Connection },
+    ConnectNamespace { subject: Subject, connection: Option<Connection>, relays: Relays },
     /// Change the rate or the impairment of a connection.
     Change { subject: Subject, interface: String, change: Change },
     /// Remove such a connection.
@@ -107,7 +113,9 @@ impl Plan {
             namespace::enter(namespace.as_fd(), &whose, "the work is done there")?;
         }
         match &self.action {
-            Action::RunInNew { connection, dns, command } => run_in_new(connection.as_ref(), dns.as_ref(), command),
+            Action::RunInNew { connection, relays, dns, command } => {
+                run_in_new(connection.as_ref(), relays, dns.as_ref(), command)
+            }
             Action::RunIn { name, etc, command } => run_in(name, *etc, command),
             Action::RunInAll { etc, command } => run_in_all(*etc, command),
             Action::Add(name) => directory::add(name).map(|()| Status::SUCCESS),
@@ -120,10 +128,12 @@ impl Plan {
             Action::Monitor { json } => monitor::run(*json),
             Action::List { json } => print::names(&listing::names()?, *json),
             Action::ListIds { target, id, json } => print::ids(&listing::ids(*target, *id)?, *json),
-            Action::Connect { connection, dns, keep_on_error } => {
-                pipe::filter(*keep_on_error, |stage| connect(stage, connection, dns.as_ref()))
+            Action::Connect { connection, relays, dns, keep_on_error } => {
+                pipe::filter(*keep_on_error, |stage| connect(stage, connection.as_ref(), relays, dns.as_ref()))
             }
-            Action::ConnectNamespace { subject, connection } => connect_namespace(subject, connection),
+            Action::ConnectNamespace { subject, connection, relays } => {
+                connect_namespace(subject, connection.as_ref(), relays)
+            }
             Action::Change { subject, interface, change } => {
                 change::run(subject, interface, change).map(|()| Status::SUCCESS)
             }
@@ -171,62 +181,102 @@ fn set_id(name: &Name, id: Option<i32>) -> Result<Status, Fault> {
 }
 
 /// The namespace is made first: its loopback is ours alone. The objects outside are made by a guardian, which works in
-/// the namespace that we came from.
+/// the namespace that we came from, as is the relay to an address outside: a user cannot come back to it.
 fn run_in_new(
     connection: Option<&Connection>,
+    relays: &Relays,
     dns: Option<&name_servers::Wanted>,
     command: &[OsString],
 ) -> Result<Status, Fault> {
     // Read before anything is made.
     let dns = dns.map(name_servers::Wanted::resolve).transpose()?;
     let host = namespace::own()?;
+    let watched = if relays.is_empty() { None } else { Some(ourselves()?) };
+    let relays = watched.as_ref().map(|watched| relays.prepare(watched.as_fd())).transpose()?;
     namespace::make()?;
     let inside = Netlink::route()?;
     namespace::bring_loopback_up(&inside)?;
     if let Some(connection) = connection {
         let container = namespace::own()?;
         let pid = rustix::process::getpid();
-        let ourselves = kernel::look("open a pidfd of this process", "pidfd_open(getpid())", || {
-            pidfd_open(pid, PidfdFlags::empty())
-        })?;
         let sides = Sides { host: host.as_fd(), container: container.as_fd(), inside: &inside, are_we_inside: true };
-        wiring::connect(connection, &sides, pid.as_raw_nonzero().get(), ourselves.as_fd())?;
+        wiring::connect(connection, &sides, pid.as_raw_nonzero().get(), ourselves()?.as_fd())?;
     }
-    // After the guardian began, which stays in the host's mount namespace.
+    relays.map_or(Ok(()), Prepared::finish)?;
+    // After the guardians began, which stay in the host's mount namespace.
     dns.as_ref().map_or(Ok(()), name_servers::mount_file)?;
     chain::exec(command)
 }
 
+fn ourselves() -> Result<OwnedFd, Fault> {
+    kernel::look("open a pidfd of this process", "pidfd_open(getpid())", || {
+        pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
+    })
+}
+
 /// The record is read completely first: after something is made, only the kernel may cause a failure.
-fn connect(stage: &mut Stage, connection: &Connection, dns: Option<&name_servers::Wanted>) -> Result<(), Fault> {
+fn connect(
+    stage: &mut Stage,
+    connection: Option<&Connection>,
+    relays: &Relays,
+    dns: Option<&name_servers::Wanted>,
+) -> Result<(), Fault> {
     require_connectable(stage)?;
     let mut net = Net::of(&stage.record)?;
     if let Some(dns) = dns {
         name_servers::record(&mut net, &dns.resolve()?, stage.record.has("root"))?;
     }
     let target = &stage.target;
-    let host = namespace::own()?;
     let container = namespace::of(target)?;
-    let inside = namespace::socket_inside(container.as_fd(), &format!("process {}'s", target.pid()))?;
-    namespace::bring_loopback_up(&inside)?;
-    let sides = Sides { host: host.as_fd(), container: container.as_fd(), inside: &inside, are_we_inside: false };
-    let interface = wiring::connect(connection, &sides, target.pid(), target.pidfd())?;
-    net.add(&interface, connection.nat)?;
+    if let Some(connection) = connection {
+        let host = namespace::own()?;
+        let inside = namespace::socket_inside(container.as_fd(), &format!("process {}'s", target.pid()))?;
+        namespace::bring_loopback_up(&inside)?;
+        let sides = Sides { host: host.as_fd(), container: container.as_fd(), inside: &inside, are_we_inside: false };
+        let interface = wiring::connect(connection, &sides, target.pid(), target.pidfd())?;
+        net.add(&interface, connection.nat)?;
+    }
+    if !relays.is_empty() {
+        relays.connect(target, container.as_fd())?;
+        net.add_relayed(&shown(&relays.reached), &shown(&relays.published));
+    }
     net.write(&mut stage.record)
 }
 
+fn shown(ports: &[impl ToString]) -> Vec<String> {
+    ports.iter().map(ToString::to_string).collect()
+}
+
 /// A process is watched by a guardian; a namespace that has only a name is not, and its connection lasts.
-fn connect_namespace(subject: &Subject, connection: &Connection) -> Result<Status, Fault> {
+fn connect_namespace(subject: &Subject, connection: Option<&Connection>, relays: &Relays) -> Result<Status, Fault> {
     let Opened { namespace: container, whose, target } = subject.open_other()?;
+    if target.is_none() && !relays.is_empty() {
+        let fault = format!("cannot relay for {whose} network namespace: it would not end with any process");
+        return Err(Fault::new(fault).with_remedy("name a process in it, as pid:N"));
+    }
+    if let Some(connection) = connection {
+        connect_to_bridge(&container, &whose, target.as_ref(), connection)?;
+    }
+    if let Some(target) = target.filter(|_| !relays.is_empty()) {
+        relays.connect(&target, container.as_fd())?;
+    }
+    Ok(Status::SUCCESS)
+}
+
+fn connect_to_bridge(
+    container: &OwnedFd,
+    whose: &str,
+    target: Option<&Target>,
+    connection: &Connection,
+) -> Result<(), Fault> {
     let host = namespace::own()?;
-    let inside = namespace::socket_inside(container.as_fd(), &whose)?;
+    let inside = namespace::socket_inside(container.as_fd(), whose)?;
     namespace::bring_loopback_up(&inside)?;
     let sides = Sides { host: host.as_fd(), container: container.as_fd(), inside: &inside, are_we_inside: false };
     match target {
-        Some(target) => wiring::connect(connection, &sides, target.pid(), target.pidfd()).map(drop)?,
-        None => wiring::connect_lasting(connection, &sides)?,
+        Some(target) => wiring::connect(connection, &sides, target.pid(), target.pidfd()).map(drop),
+        None => wiring::connect_lasting(connection, &sides),
     }
-    Ok(Status::SUCCESS)
 }
 
 /// Refuses a container that is not an unfinished hold of the caller's with a network of its own.

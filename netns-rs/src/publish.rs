@@ -131,14 +131,19 @@ fn reserve_one(published: &Published, ip: IpAddr) -> Result<OwnedFd, Fault> {
         }
         bind(&socket, &address).map(|()| socket)
     });
-    bound.map_err(|fault| match fault.errno() {
+    bound.map_err(|fault| explain(published, ip, fault))
+}
+
+/// Adds a remedy to the reason why a port cannot be bound.
+pub fn explain(published: &Published, ip: IpAddr, fault: Fault) -> Fault {
+    match fault.errno() {
         Some(Errno::EADDRINUSE) => {
             let option = if published.is_udp { "u" } else { "t" };
             fault.with_remedy(format!("another program has the port: ss -lp{option}n sport = {}", published.host))
         }
         Some(Errno::EADDRNOTAVAIL) => fault.with_remedy(format!("{ip} is no address of the host")),
         _ => fault,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::name_servers;
 use crate::network::Wanted;
 use crate::options::{Connect, Delete, Disconnect, Exec, ListId, Options, Show, Verb, Wiring, number};
 use crate::plan::{Action, Plan};
+use crate::relay::Relays;
 use crate::shape::Shape;
 
 /// Returns the plan, or a usage error that names the contradiction.
@@ -41,12 +42,15 @@ pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
 }
 
 fn run(exec: Exec) -> Result<Action, Fault> {
-    let (connection, dns) = wiring(exec.wiring)?;
+    let (connection, relays, dns) = wiring(exec.wiring)?;
     let mut words = exec.words.into_iter();
     if exec.new {
         let command: Vec<_> = words.collect();
         require_command(&command)?;
-        return Ok(Action::RunInNew { connection, dns, command });
+        return Ok(Action::RunInNew { connection, relays, dns, command });
+    }
+    if !relays.is_empty() {
+        return Err(Fault::usage("--reach and --publish are for a new namespace, so they need --new"));
     }
     if connection.is_some() {
         return Err(Fault::usage("--bridge, --macvlan and --ipvlan connect a new namespace, so they need --new"));
@@ -78,14 +82,18 @@ fn connect(options: Connect) -> Result<Action, Fault> {
     if options.change {
         return change(options);
     }
-    let (connection, dns) = wiring(options.wiring)?;
-    let connection = connection.ok_or_else(|| Fault::usage("connect needs --bridge, --macvlan or --ipvlan"))?;
+    let (connection, relays, dns) = wiring(options.wiring)?;
+    if connection.is_none() && relays.is_empty() {
+        return Err(Fault::usage(
+            "connect needs --bridge, --macvlan or --ipvlan, or a port to relay: --reach, --publish",
+        ));
+    }
     match options.subject {
         Some(_) if dns.is_some() => {
             Err(Fault::usage("--dns needs exec --new or --pipe: the files of running commands are not changed"))
         }
-        Some(subject) => Ok(Action::ConnectNamespace { subject, connection }),
-        None if options.pipe => Ok(Action::Connect { connection, dns, keep_on_error: options.keep_on_error }),
+        Some(subject) => Ok(Action::ConnectNamespace { subject, connection, relays }),
+        None if options.pipe => Ok(Action::Connect { connection, relays, dns, keep_on_error: options.keep_on_error }),
         None => Err(Fault::usage("connect needs --pipe, or a network namespace: a name, pid:N or a path")),
     }
 }
@@ -99,7 +107,8 @@ fn change(options: Connect) -> Result<Action, Fault> {
     let mut wiring = options.wiring;
     let interface = wiring.interface.take().unwrap_or_else(|| INTERFACE.to_owned());
     let change = take_change(&mut wiring);
-    if connection(wiring)?.is_some() {
+    let is_relayed = !wiring.reach.is_empty() || !wiring.publish.is_empty();
+    if is_relayed || connection(wiring)?.is_some() {
         return Err(Fault::usage("connect --change: only --rate, --delay, --jitter and --loss can be changed"));
     }
     if change == Change::default() {
@@ -142,9 +151,16 @@ fn list_id(options: ListId) -> Result<Action, Fault> {
     Ok(Action::ListIds { target, id, json: options.json })
 }
 
-fn wiring(mut wiring: Wiring) -> Result<(Option<Connection>, Option<name_servers::Wanted>), Fault> {
+/// Returns the connection, what is relayed, and the name servers. Without a bridge, published ports are relayed, too.
+fn wiring(mut wiring: Wiring) -> Result<(Option<Connection>, Relays, Option<name_servers::Wanted>), Fault> {
     let (dns, search) = (std::mem::take(&mut wiring.dns), std::mem::take(&mut wiring.dns_search));
-    Ok((connection(wiring)?, name_servers::Wanted::of(dns, search)?))
+    let mut relays = Relays { reached: std::mem::take(&mut wiring.reach), published: Vec::new() };
+    if wiring.bridge.is_none() {
+        relays.published = std::mem::take(&mut wiring.publish);
+    } else if !wiring.publish.is_empty() && !wiring.nat {
+        return Err(Fault::usage("--publish on a bridge needs --nat"));
+    }
+    Ok((connection(wiring)?, relays.check()?, name_servers::Wanted::of(dns, search)?))
 }
 
 fn connection(mut wiring: Wiring) -> Result<Option<Connection>, Fault> {

@@ -1,7 +1,7 @@
 //! Records on their way through a pipeline, holds, leases, and guardians.
 
 pub mod assembly;
-mod ephemeral;
+pub mod ephemeral;
 pub mod gates;
 pub mod guardian;
 pub mod init;

@@ -11,6 +11,7 @@ pub mod isolation;
 pub mod name_servers;
 pub mod publish;
 pub mod rate;
+pub mod relay;
 pub mod stacked;
 pub mod stopped;
 
@@ -30,5 +31,6 @@ pub const TOPICS: &[&[Row]] = &[
     disconnect::ROWS,
     rate::ROWS,
     change::ROWS,
+    relay::ROWS,
     stopped::ROWS,
 ];

@@ -13,7 +13,6 @@ mod caller;
 mod clock_offsets;
 mod command;
 mod credentials;
-mod empty_root;
 mod first_process;
 mod fresh_proc;
 mod hold;

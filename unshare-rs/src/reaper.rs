@@ -13,6 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::libc;
 use nix::sys::signal::Signal;
+use plumbing::confinement::empty_root;
 use plumbing::confinement::privilege::{self, Holding};
 use plumbing::confinement::seccomp::{Allowed, allow_only};
 use plumbing::kernel::{call, forget_environment, look, own};
@@ -22,7 +23,6 @@ use plumbing::{Fault, Status, narrate};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::thread::CapabilitySet;
 
-use crate::empty_root;
 use crate::first_process::{self, Child, Role, Tether};
 use plumbing::process::forward::Forward;
 
@@ -100,7 +100,7 @@ impl Init {
 /// Leaves the init only what it needs to collect its children and to forward signals to `command`, which may run as
 /// another user by then: CAP_KILL, and kill(2) to the command and its process group.
 fn confine(command: i32, holding: Holding) -> Result<(), Fault> {
-    empty_root::enter(holding)?;
+    empty_root::enter("the init", holding)?;
     if !narrate::is_dry_run() {
         // If the root could not be left, at least the working directory does not keep a mount busy.
         own("leave the directory", "chdir(\"/\")", || rustix::process::chdir("/"))?;

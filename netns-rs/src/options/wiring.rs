@@ -13,6 +13,7 @@ use crate::name_servers::Server;
 use crate::network::{self, Route, Wanted};
 use crate::publish::Published;
 use crate::rate::{Limit, Rate};
+use crate::reach::Reach;
 
 #[derive(Debug, Default, Args, Ordinary)]
 #[command(next_help_heading = "Connection")]
@@ -41,9 +42,12 @@ pub(crate) struct Wiring {
     /// Domain in which names without dots are looked up (repeatable)
     #[arg(long, value_name = "DOMAIN", value_parser = Domain::parse, requires = "dns")]
     pub(crate) dns_search: Vec<Domain>,
-    /// Publish a port of the container on the host: 8080:80, 127.0.0.1:8080:80 or 53:53/udp (needs --nat; repeatable)
-    #[arg(long, value_name = "PORTS", value_parser = Published::parse, requires = "nat")]
+    /// Publish a port of the container on the host: 8080:80, 127.0.0.1:8080:80 or 53:53/udp (repeatable); without --bridge, a process relays TCP to 127.0.0.1 inside
+    #[arg(long, value_name = "PORTS", value_parser = Published::parse)]
     pub(crate) publish: Vec<Published>,
+    /// Relay a TCP port of 127.0.0.1 inside to HOST:PORT outside, and to nothing else (repeatable)
+    #[arg(long, value_name = "HOST:PORT[=PORT]", value_parser = Reach::parse)]
+    pub(crate) reach: Vec<Reach>,
     /// Name of the interface inside [default: eth0]
     #[arg(long, value_name = "NAME", value_parser = interface::interface_name)]
     pub(crate) interface: Option<String>,

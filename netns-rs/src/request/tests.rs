@@ -21,7 +21,8 @@ fn words(line: &str) -> Vec<OsString> {
 
 #[test]
 fn the_command_keeps_its_own_words() {
-    let expected = Action::RunInNew { connection: None, dns: None, command: words("sh -c true --new -- x") };
+    let (command, relays) = (words("sh -c true --new -- x"), Relays::default());
+    let expected = Action::RunInNew { connection: None, relays, dns: None, command };
     assert_eq!(action("exec --new -- sh -c true --new -- x"), Ok(expected));
     let name = Name::parse("web".as_ref()).unwrap();
     let expected = Action::RunIn { name, etc: false, command: words("ip -j link") };
@@ -43,6 +44,12 @@ fn options_that_contradict_each_other_are_refused() {
         ("exec --new --bridge b --address 10.0.0.2/24 --nat -- true", "--gateway"),
         ("exec --new --bridge sixteen-letters-x --address 10.0.0.2/24 -- true", "1 to 15"),
         ("exec --new --publish 80 -- true", "--publish"),
+        ("exec --new --publish 80:80/udp -- true", "UDP needs --bridge"),
+        ("exec --new --publish 80:80 --publish 80:81 -- true", "published twice"),
+        ("exec --new --bridge b --address 10.0.0.2/24 --publish 80:80 -- true", "needs --nat"),
+        ("exec --new --reach a:1=2 --reach b:2 -- true", "port 2 inside is given twice"),
+        ("exec --new --reach 80 -- true", "HOST:PORT"),
+        ("exec --reach a:1 web true", "--new"),
         ("connect --bridge b --address 10.0.0.2/24", "--pipe"),
         ("connect web --pipe --bridge b --address 10.0.0.2/24", "--pipe"),
         ("exec --new --bridge b --address auto --address auto -- true", "one address"),

@@ -40,6 +40,7 @@ const ROOT: &[&str] = &[
     "$TRACE cgexec-rs $MODE --memory 64M --swap 0 --pids 50 --cpus 1.5 -- /bin/true",
     "unshare-rs --hold --ttl 60 --mount --pid --cgroup | $TRACE cgexec-rs $MODE --pipe --memory 64M | nsenter-rs --pipe --rm -- true",
     "$TRACE netns-rs exec $MODE --new -- true",
+    "$TRACE netns-rs exec $MODE --new --reach 127.0.0.1:1 --publish 127.0.0.1:8475:1 -- true",
     "$TRACE netns-rs exec $MODE --new --bridge dry0 --address 10.95.0.2/24 --gateway 10.95.0.1 --nat -- /bin/true",
     "unshare-rs --hold --ttl 60 --mount --pid --net | $TRACE netns-rs connect $MODE --pipe --bridge dry0 --address 10.95.0.2/24 | \
      nsenter-rs --pipe --rm -- true",

@@ -1,6 +1,7 @@
 //! `--explain` is true: for every process of a run, strace saw exactly the state-changing calls that were printed, in
 //! the order in which they were printed, with the arguments that were printed.
 
+mod netns_runs;
 mod runs;
 
 use std::path::Path;
@@ -12,7 +13,8 @@ use crate::harness::row::Row;
 use crate::harness::script::Script;
 use crate::harness::trace::{self, Process, place, strace};
 use crate::harness::world::World;
-use runs::{AUDIT, CGEXEC, CHROOT, INTERPRETERS, LIKE, NETNS, NSENTER, RANGES, ROOTS, Run, UNSHARE};
+use netns_runs::NETNS;
+use runs::{AUDIT, CGEXEC, CHROOT, INTERPRETERS, LIKE, NSENTER, RANGES, ROOTS, Run, UNSHARE};
 
 /// `$TRACE` is strace with its options, `$ROOT` a root file system, `$OWN` what an unprivileged user needs in addition. Between
 /// `hold` and `finish`, `$pid` is the init of a held container. What is not traced sets the stage.

@@ -168,10 +168,10 @@ pub(super) const CALLS: &[Call] = &[
     ),
     call("prctl", "PR_SET_NAME", "PR_SET_NAME(2const)", "The name of the init that ps(1) shows."),
     call("clone3", "", "clone(2)", "With an init, the command is its child."),
-    call("fsopen", "", "tmpfs(5)", "With an init: an empty file system for it."),
+    call("unshare", "CLONE_NEWNS", "mount_namespaces(7)", "With an init: a mount namespace for it alone."),
+    call("fsopen", "", "tmpfs(5)", "An empty file system for it."),
     call("fsconfig", "", "fsconfig(2)", "Creates the superblock."),
     call("fsmount", "", "fsmount(2)", "A read-only mount of it, still detached."),
-    call("unshare", "CLONE_NEWNS", "mount_namespaces(7)", "A mount namespace for the init alone."),
     call("mount", "\"/\"", "mount_namespaces(7)", "Nothing of the next steps propagates to the old mount namespace."),
     call("move_mount", "", "move_mount(2)", "Attaches it, because pivot_root(2) requires that."),
     call(

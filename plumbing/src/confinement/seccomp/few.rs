@@ -16,19 +16,29 @@ use crate::kernel::{call, set_seccomp_filter};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowed {
     number: c_long,
-    /// The argument that must have this value in its lower half, which is the whole of an `int`.
-    only: Option<(u8, u32)>,
+    /// The arguments that must have these values in their lower halves, which are the whole of an `int`.
+    only: [Option<(u8, u32)>; 2],
 }
 
 impl Allowed {
     /// Allows the call with any arguments.
     pub const fn call(number: c_long) -> Allowed {
-        Allowed { number, only: None }
+        Allowed { number, only: [None; 2] }
     }
 
     /// Allows the call only with this `int` as the argument at this index.
     pub const fn with(number: c_long, argument: u8, value: i32) -> Allowed {
-        Allowed { number, only: Some((argument, value.cast_unsigned())) }
+        Allowed { number, only: [Some((argument, value.cast_unsigned())), None] }
+    }
+
+    /// Requires also this `int` as the argument at this index.
+    pub const fn and(self, argument: u8, value: i32) -> Allowed {
+        Allowed { only: [self.only[0], Some((argument, value.cast_unsigned()))], ..self }
+    }
+
+    /// Returns the arguments that are compared, with their values.
+    fn compared(&self) -> impl Iterator<Item = (u8, u32)> + Clone {
+        self.only.into_iter().flatten()
     }
 }
 
@@ -67,7 +77,9 @@ pub fn allow_only(calls: &[Allowed], kept: &[i32]) -> Result<(), Fault> {
 
 fn program(calls: &[Allowed], kept: &[i32]) -> Result<Vec<Instruction>, Fault> {
     let all: Vec<_> = ALWAYS.iter().map(|number| Allowed::call(*number)).chain(calls.iter().copied()).collect();
-    let tests = all.iter().map(|allowed| if allowed.only.is_some() { 4 } else { 1 }).sum::<usize>();
+    // The number; then each argument is loaded and compared, and the number is loaded for the next test.
+    let length = |compared: usize| if compared == 0 { 1 } else { 2 + 2 * compared };
+    let tests = all.iter().map(|allowed| length(allowed.compared().count())).sum::<usize>();
     // Comparing the number, and loading the descriptor and the number.
     let tests = tests + if kept.is_empty() { 0 } else { 3 + kept.len() };
     // The refusal follows the tests, and the permission follows the refusal.
@@ -89,20 +101,21 @@ fn program(calls: &[Allowed], kept: &[i32]) -> Result<Vec<Instruction>, Fault> {
     }
     for allowed in &all {
         let number = native(allowed.number)?;
-        match allowed.only {
-            None => {
-                let distance = distance(permission, program.len())?;
-                program.push(if_equal(number, distance, 0));
-            }
-            Some((argument, value)) => {
-                program.push(if_equal(number, 0, 3));
-                program.push(load(half(argument, false)));
-                let distance = distance(permission, program.len())?;
-                program.push(if_equal(value, distance, 0));
-                // The next test needs the number.
-                program.push(load(NUMBER));
-            }
+        let compared = allowed.compared().count();
+        if compared == 0 {
+            let distance = distance(permission, program.len())?;
+            program.push(if_equal(number, distance, 0));
+            continue;
         }
+        let next = program.len() + length(compared) - 1;
+        program.push(if_equal(number, 0, distance(next + 1, program.len())?));
+        for (at, (argument, value)) in allowed.compared().enumerate() {
+            program.push(load(half(argument, false)));
+            let yes = if at + 1 == compared { distance(permission, program.len())? } else { 0 };
+            program.push(if_equal(value, yes, distance(next, program.len())?));
+        }
+        // The next test needs the number.
+        program.push(load(NUMBER));
     }
     program.push(answer(libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned()));
     program.push(answer(libc::SECCOMP_RET_ALLOW));
@@ -137,6 +150,9 @@ fn answer(action: u32) -> Instruction {
 mod tests {
     use super::*;
 
+    /// The second argument of every call.
+    const SECOND: u32 = 1;
+
     /// Returns the answer of the kernel's BPF machine.
     fn decide(program: &[Instruction], architecture: u32, number: u32, first: u32) -> u32 {
         let (mut at, mut loaded) = (0, 0);
@@ -147,6 +163,7 @@ mod tests {
                 LOAD if value == ARCHITECTURE => loaded = architecture,
                 LOAD if value == NUMBER => loaded = number,
                 LOAD if value == half(0, false) => loaded = first,
+                LOAD if value == half(1, false) => loaded = SECOND,
                 IF_EQUAL => at += usize::from(if loaded == value { yes } else { no }),
                 RETURN => return value,
                 _ => panic!("no such instruction: {code} {value}"),
@@ -158,7 +175,14 @@ mod tests {
     fn only_the_named_calls_are_allowed() {
         let number = |number: c_long| u32::try_from(number).unwrap();
         let (kill, wait) = (number(libc::SYS_kill), number(libc::SYS_wait4));
-        let calls = [Allowed::with(libc::SYS_kill, 0, 7), Allowed::call(libc::SYS_wait4)];
+        let (socket, pair) = (number(libc::SYS_socket), number(libc::SYS_socketpair));
+        let calls = [
+            Allowed::with(libc::SYS_kill, 0, 7),
+            Allowed::call(libc::SYS_wait4),
+            Allowed::with(libc::SYS_socket, 0, 2).and(1, 1),
+            Allowed::with(libc::SYS_socket, 0, 10).and(1, 1),
+            Allowed::with(libc::SYS_socketpair, 0, 2).and(1, 9),
+        ];
         let close = number(libc::SYS_close);
         let program = program(&calls, &[3, 7]).unwrap();
         let native = Architecture::NATIVE.audit();
@@ -168,6 +192,10 @@ mod tests {
             (native, kill, 8, refused),
             (native, kill, u32::MAX, refused),
             (native, wait, 8, libc::SECCOMP_RET_ALLOW),
+            (native, socket, 2, libc::SECCOMP_RET_ALLOW),
+            (native, socket, 10, libc::SECCOMP_RET_ALLOW),
+            (native, socket, 1, refused),
+            (native, pair, 2, refused),
             (native, number(libc::SYS_exit_group), 0, libc::SECCOMP_RET_ALLOW),
             (native, close, 3, refused),
             (native, close, 7, refused),

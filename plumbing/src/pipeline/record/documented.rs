@@ -72,6 +72,7 @@ fn full() -> Record {
     net.add(&interface(), true).unwrap();
     let search = vec![Domain::parse("lab").unwrap()];
     net.set_dns(&Dns { servers: vec!["192.0.2.1".parse().unwrap()], search }).unwrap();
+    net.add_relayed(&["x".to_owned()], &["x".to_owned()]);
     net.write(&mut record).unwrap();
     record.set_member(&root()).unwrap();
     record.set_member(&process()).unwrap();

@@ -12,6 +12,8 @@ use crate::{Fault, json};
 const INTERFACES: &str = "interfaces";
 const NAT: &str = "nat";
 const DNS: &str = "dns";
+const REACHED: &str = "reached";
+const PUBLISHED: &str = "published";
 
 /// The network in a namespace, as it was found.
 #[derive(Debug, Serialize)]
@@ -100,6 +102,18 @@ impl Net {
         json::of_value(dns)
             .map(Some)
             .map_err(|error| Fault::new(format!("cannot use the record: its member net.dns: {error}")))
+    }
+
+    /// Adds the ports that are relayed: those inside that lead outside, and those outside that lead inside.
+    pub fn add_relayed(&mut self, reached: &[String], published: &[String]) {
+        for (name, ports) in [(REACHED, reached), (PUBLISHED, published)] {
+            let added = ports.iter().map(|port| Value::from(port.as_str()));
+            match self.0.get_mut(name) {
+                _ if ports.is_empty() => {}
+                Some(Value::Array(earlier)) => earlier.extend(added),
+                _ => drop(self.0.insert(name.to_owned(), added.collect())),
+            }
+        }
     }
 
     /// Writes the member into the record.

@@ -11,7 +11,7 @@ pub struct Run {
     pub calls: &'static [&'static str],
 }
 
-const fn run(line: &'static str, status: i32, calls: &'static [&'static str]) -> Run {
+pub const fn run(line: &'static str, status: i32, calls: &'static [&'static str]) -> Run {
     Run { line, status, calls }
 }
 
@@ -233,60 +233,6 @@ pub const CGEXEC: &[Run] = &[
         &["bpf", "bpf", "bpf", "bpf"],
     ),
     run("hold --uts; echo \"$record\" | $TRACE cgexec-rs --explain --pipe --show >/dev/null; finish", 0, &[]),
-];
-
-pub const NETNS: &[Run] = &[
-    run("$TRACE netns-rs exec --explain --new -- true", 0, &["unshare", "sendto", "execve"]),
-    run(
-        "$TRACE netns-rs exec --explain --new --bridge explain0 --address 10.92.0.2/24 --gateway 10.92.0.1 --nat -- /bin/true",
-        0,
-        &["unshare", "sendto", "clone3", "clone3", "setns", "sendto", "sendto", "sendto", "sendto", "execve", "sendto"],
-    ),
-    run(
-        "unshare-rs --hold --ttl 60 --mount --pid --net | \
-               $TRACE netns-rs connect --explain --pipe --bridge explain0 --address 10.92.0.2/24 --gateway 10.92.0.1 | \
-               nsenter-rs --pipe --rm -- true",
-        0,
-        &["sendto", "clone3", "clone3", "sendto", "sendto", "sendto", "sendto"],
-    ),
-    run("$TRACE netns-rs --explain add explain && netns-rs exec explain true; netns-rs delete explain", 0, &["mount"]),
-    run(
-        "netns-rs add explain; $TRACE netns-rs --explain exec explain true; s=$?; netns-rs delete explain; exit $s",
-        0,
-        &["setns", "execve"],
-    ),
-    run(
-        "$TRACE netns-rs exec --explain --new --dns 192.0.2.1 -- true",
-        0,
-        &[
-            "unshare",
-            "sendto",
-            "unshare",
-            "mount",
-            "mount",
-            "openat",
-            "fchmod",
-            "open_tree",
-            "umount2",
-            "move_mount",
-            "execve",
-        ],
-    ),
-    run("netns-rs add explain && $TRACE netns-rs --explain delete explain", 0, &["umount2", "unlinkat"]),
-    run(
-        "netns-rs add explain; $TRACE netns-rs --explain set explain auto; s=$?; netns-rs delete explain; exit $s",
-        0,
-        &["sendto"],
-    ),
-    run(
-        "netns-rs add explain; $TRACE netns-rs --explain exec --etc explain true; s=$?; netns-rs delete explain; exit $s",
-        0,
-        &["setns", "unshare", "mount", "umount2", "mount", "execve"],
-    ),
-    run("$TRACE netns-rs --explain attach explain $$; s=$?; netns-rs delete explain; exit $s", 0, &["mount"]),
-    run("$TRACE netns-rs --explain show . >/dev/null", 0, &[]),
-    run("$TRACE netns-rs --explain identify >/dev/null", 0, &[]),
-    run("$TRACE netns-rs --explain list >/dev/null", 0, &[]),
 ];
 
 /// On a host all of it is open: whatever can be printed is printed.

@@ -1,17 +1,16 @@
-//! An empty root directory for the init of `--init`, in a mount namespace that contains nothing else. `pivot_root(2)`.
+//! An empty root directory for a process of ours that containers may see (the init of `--init`, a relay), in a mount
+//! namespace that contains nothing else. `pivot_root(2)`.
 //!
-//! The command may change its own root, but the init keeps the root directory in which it was started, that of the
-//! host, and /proc/1/root and /proc/1/ns/mnt lead there. The surprise: an empty *directory* would not suffice. From
+//! A command may change its own root, but such a process keeps the root directory in which it was started, that of the
+//! host, and its /proc/PID/root and /proc/PID/ns/mnt lead there. The surprise: an empty *directory* would not suffice. From
 //! /proc/1/root, `..` leads to the parent directory, because only the caller's own root stops it. So the empty root
 //! must be the root of a mount.
 
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
-use plumbing::confinement::privilege::Holding;
-use plumbing::kernel::{call, own};
-use plumbing::process::namespace::{Kind, KindSet};
-use plumbing::{Fault, narrate};
+use nix::mount::{MsFlags, mount};
+use nix::sched::CloneFlags;
 use rustix::fs::CWD;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsmount, fsopen,
@@ -19,15 +18,15 @@ use rustix::mount::{
 };
 use rustix::thread::CapabilitySet;
 
-use crate::namespaces::unshare;
-use crate::options::Propagation;
-use crate::propagation;
+use crate::confinement::privilege::Holding;
+use crate::kernel::{call, own};
+use crate::{Fault, narrate};
 
-const GOAL: &str = "give the init an empty root directory";
+const GOAL: &str = "enter an empty root directory";
 
-/// Changes to an empty root directory. Without CAP_SYS_ADMIN we can make no mount, but then the command can make no
-/// container either.
-pub(crate) fn enter(holding: Holding) -> Result<(), Fault> {
+/// Changes to an empty root directory; `who` names this process in texts. Without CAP_SYS_ADMIN we can make no mount, but
+/// then the command can make no container either.
+pub fn enter(who: &str, holding: Holding) -> Result<(), Fault> {
     if !holding.has(CapabilitySet::SYS_ADMIN) {
         return Ok(());
     }
@@ -35,7 +34,7 @@ pub(crate) fn enter(holding: Holding) -> Result<(), Fault> {
         // A security module, or the filter of a container that we run in. It prevents the command from making a
         // container, too.
         Err(fault) if matches!(fault.errno(), Some(Errno::EPERM | Errno::EACCES | Errno::ENOSYS)) => {
-            narrate::remark(format_args!("the init keeps its root directory: {fault}"));
+            narrate::remark(format_args!("{who} keeps its root directory: {fault}"));
             Ok(())
         }
         left => left,
@@ -43,12 +42,14 @@ pub(crate) fn enter(holding: Holding) -> Result<(), Fault> {
 }
 
 fn leave_root() -> Result<(), Fault> {
+    // First: making a file system takes CAP_SYS_ADMIN over the mount namespace, which may not be our user namespace's.
+    let why = "its mounts are removed for this process only; mount_namespaces(7)";
+    call(GOAL, "unshare(CLONE_NEWNS)", why, || nix::sched::unshare(CloneFlags::CLONE_NEWNS))?;
     let tree = empty_mount()?;
-    unshare(KindSet::from_iter([Kind::Mnt]))?;
     if !narrate::is_dry_run() {
         own(GOAL, "fchdir(tree)", || rustix::process::fchdir(&tree))?;
     }
-    let (attached, left) = match propagation::set(Propagation::Private) {
+    let (attached, left) = match make_private() {
         Ok(()) => (true, attach(&tree).and_then(|()| pivot())),
         refused => (false, refused),
     };
@@ -64,6 +65,13 @@ fn leave_root() -> Result<(), Fault> {
         }
         left => left,
     }
+}
+
+fn make_private() -> Result<(), Fault> {
+    let why = "otherwise our mounts would propagate to the host";
+    call(GOAL, "mount(NULL, \"/\", NULL, MS_REC|MS_PRIVATE, NULL)", why, || {
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+    })
 }
 
 /// Returns a detached, read-only mount of an empty file system.
@@ -92,7 +100,7 @@ fn attach(tree: &OwnedFd) -> Result<(), Fault> {
 }
 
 fn pivot() -> Result<(), Fault> {
-    let why = "a process that reaches this mount namespace through the init finds nothing in it; pivot_root(2)";
+    let why = "a process that reaches this mount namespace through us finds nothing in it; pivot_root(2)";
     call(GOAL, "pivot_root(\".\", \".\")", why, || rustix::process::pivot_root(".", "."))?;
     detach("no mount of the old root stays in this mount namespace")
 }

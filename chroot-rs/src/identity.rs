@@ -225,7 +225,7 @@ fn invalid(what: &str, spec: &str) -> Fault {
 
 fn gids_of(names: &[String], accounts: Names<'_>) -> Result<Vec<u32>, Fault> {
     // A blank before a number of the list is ignored; before a name it is part of the name.
-    let gid = |name: &str| gid_of(name, accounts).or_else(|| number(name.trim_start()));
+    let gid = |name: &str| gid_of(name, accounts).or_else(|| id(name.trim_start()));
     names.iter().map(|name| gid(name).ok_or_else(|| invalid("group", name))).collect()
 }
 
@@ -247,6 +247,11 @@ impl Names<'_> {
             None => by_name().or_else(|| number(spec)),
         }
     }
+}
+
+/// Reads a number, with or without a `+`.
+fn id(text: &str) -> Option<u32> {
+    number(text.strip_prefix('+').unwrap_or(text))
 }
 
 fn number(digits: &str) -> Option<u32> {

@@ -41,9 +41,9 @@ const CALLS: &[Call] = &[
         "prctl",
         "PR_SET_MM",
         "PR_SET_MM(2const)",
-        "Makes the view our executable. Without the privilege for it, a sealed copy is used.",
+        "Makes the view our executable, or a sealed copy of our executable in memory.",
     ),
-    call("execveat", "", "memfd_create(2)", "Execution continues in the sealed copy."),
+    call("execveat", "", "memfd_create(2)", "Without the privilege for PR_SET_MM, the sealed copy is executed."),
     call(
         "bpf",
         "",

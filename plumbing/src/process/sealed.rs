@@ -1,8 +1,8 @@
 //! Running from a sealed copy of ourselves: what a container can reach as /proc/PID/exe cannot be written.
 //!
 //! A process that enters a container shows the container its executable file (CVE-2019-5736). So the tool copies itself
-//! into a memfd, seals it against every change and executes that before it enters; or it continues from a view of
-//! itself that cannot be written through, which is much cheaper. `memfd_create(2)`.
+//! into a memfd, seals it against every change and continues from that before it enters; or it continues from a view of
+//! itself that cannot be written through, which is cheaper. `memfd_create(2)`, `PR_SET_MM(2const)`.
 
 mod view;
 
@@ -45,7 +45,8 @@ pub fn ensure(why: &str) -> Result<(), Fault> {
     if is_copy(&own_path()?)? {
         return take_name();
     }
-    go_on_in(&copy_of_self()?, why)
+    let copy = copy_of_self()?;
+    if view::become_file(&copy, "memfd") { Ok(()) } else { go_on_in(&copy, why) }
 }
 
 /// Continues from a view of our executable that cannot be written through, if the kernel lets us make one, and

@@ -100,8 +100,9 @@ pub const ROWS: &[Row] = &[
     })
     .host_only(),
     Row::new("--sealed-copy makes nsenter-rs enter from a copy in memory", &[UNSHARE, Need::UserNamespaces], |world| {
-        let line = "contain -m; nsenter-rs --explain --sealed-copy -t $P -a -- true 2>&1 | grep -c 'execveat(memfd'";
-        run(world, line).stdout_is("1\n");
+        let line = "contain -m; nsenter-rs --explain --sealed-copy -t $P -a -- true 2>&1 | grep -o 'exe_fd=memfd\\|execveat(memfd'";
+        // A start of the copy takes longer than all else, so it is made our executable while we run, if that is permitted.
+        run(world, line).stdout_is(if world.is_root { "exe_fd=memfd\n" } else { "execveat(memfd\n" });
     }),
     Row::new("a name that is almost right, and one that is taken for a command, get a remedy", &[Need::UserNamespaces], |world| {
         let script = format!(

@@ -79,7 +79,7 @@ pub const CASES: &[Case] = &[
     case("--die-with-parent", "--fork", "PR_SET_PDEATHSIG"),
     case("--forward-signals", "--fork", "TERM and INT are forwarded"),
     case("--init", "--fork", "the command is a child of the init"),
-    case("--init", "--pid --kill-child", "execveat(memfd"),
+    case("--init", "--pid --kill-child", "memfd"),
     case("--init", "", "PR_SET_CHILD_SUBREAPER"),
     case("--pid-file pid", "", "\"pid\")"),
     case("--ready-fd 1", "", ", \"\\n\", 1)"),

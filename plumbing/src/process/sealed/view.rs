@@ -24,7 +24,7 @@ use crate::process::target::stat_field;
 /// Whether we already run from a view: there can be no view of a mount that is attached nowhere.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
-const GOAL: &str = "continue from a read-only view of our executable";
+const GOAL: &str = "continue from an executable that cannot be written";
 
 /// Continues from a view; `false` if our rights or this kernel do not suffice, because then a copy serves as well.
 pub(super) fn take_place() -> bool {
@@ -32,9 +32,16 @@ pub(super) fn take_place() -> bool {
         return true;
     }
     // An error: Linux before 5.12, or without CONFIG_CHECKPOINT_RESTORE, or a mount that may not be cloned.
-    let is_taken = holds(CapabilitySet::SYS_ADMIN) == Some(true) && clone_of_own_mount().and_then(go_on_from).is_ok();
+    let is_taken = holds(CapabilitySet::SYS_ADMIN) == Some(true)
+        && clone_of_own_mount().and_then(|tree| go_on_from(&tree, "view")).is_ok();
     IS_TAKEN.store(is_taken, Ordering::Relaxed);
     is_taken
+}
+
+/// Continues from a file with the contents of our executable; `false` if our rights or this kernel do not suffice, because
+/// then it can be executed.
+pub(super) fn become_file(file: &OwnedFd, name: &str) -> bool {
+    holds(CapabilitySet::SYS_ADMIN) == Some(true) && go_on_from(file, name).is_ok()
 }
 
 fn clone_of_own_mount() -> Result<OwnedFd, Fault> {
@@ -49,13 +56,13 @@ fn clone_of_own_mount() -> Result<OwnedFd, Fault> {
     Ok(tree)
 }
 
-/// Makes the view our executable. Executing it would have the same result, but the start of a program takes most of the
+/// Makes the file our executable. Executing it would have the same result, but the start of a program takes most of the
 /// time: to determine the features of the processor, the C library executes instructions that a hypervisor has to
 /// emulate.
-fn go_on_from(tree: OwnedFd) -> Result<(), Fault> {
+fn go_on_from(file: &OwnedFd, name: &str) -> Result<(), Fault> {
     let why = "the file that the container will see as our executable cannot be written; PR_SET_MM(2const)";
-    call(GOAL, "prctl(PR_SET_MM, PR_SET_MM_MAP, {exe_fd=view})", why, || {
-        let view = File::open(format!("/proc/self/fd/{}", tree.as_raw_fd())).map_err(IntoErrno::into_errno)?;
+    call(GOAL, format!("prctl(PR_SET_MM, PR_SET_MM_MAP, {{exe_fd={name}}})"), why, || {
+        let view = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(IntoErrno::into_errno)?;
         let stat = procfs::read_short("self/stat").map_err(IntoErrno::into_errno)?;
         run_from(&view, |field| stat_field(&stat, field))
     })

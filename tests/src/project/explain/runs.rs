@@ -39,7 +39,7 @@ pub const UNSHARE: &[Run] = &[
     run(
         "$TRACE unshare-rs --explain $OWN --mount --pid --uts --init --kill-child --mount-proc --domainname dom --name x -- true",
         0,
-        &["execveat", "unshare", "clone3", "prctl", "mount", "setdomainname", "mount", "clone3", "prctl", "execve"],
+        &["unshare", "clone3", "prctl", "mount", "setdomainname", "mount", "clone3", "prctl", "execve"],
     ),
     run(
         "$TRACE unshare-rs --explain $OWN --time --boottime 5 --monotonic -1 --uts -f --pid-file $PLACE/pid -w / true",
@@ -136,7 +136,7 @@ pub const NSENTER: &[Run] = &[
     run(
         "hold --uts --mount; $TRACE nsenter-rs --explain --sealed-copy -t $pid -m -u $OWN_USER -F -- true; finish",
         0,
-        &["execveat", "prctl", "setns", "execve"],
+        &["prctl", "setns", "execve"],
     ),
     run(
         "OWN=; hold --user --map-root-user --uts; $TRACE nsenter-rs --explain -t $pid --user --uts --keep-caps -- true; finish",

@@ -229,12 +229,19 @@ fn isolation(bridges: &[&Bridge]) -> Vec<Chain> {
 /// else is forwarded.
 fn forward(bridges: &[Bridge], apart: &[&Bridge], ours: Vec<&str>, others: &[Other<'_>]) -> Chain {
     const NF_INET_FORWARD: u32 = 2;
-    const ESTABLISHED_OR_RELATED: u32 = 2 | 4;
+    const ESTABLISHED: u32 = 2;
+    const RELATED: u32 = 4;
     let mut rules = vec![
         Rule::new().tracked(Tracked::Status, IPS_DST_NAT).accept(),
-        Rule::new().tracked(Tracked::State, ESTABLISHED_OR_RELATED).accept(),
+        Rule::new().tracked(Tracked::State, ESTABLISHED).accept(),
     ];
     rules.extend(apart.iter().map(|own| Rule::new().comes_by(&own.name).leaves_by(&own.name).jump(ISOLATED)));
+    for Bridge { name, .. } in bridges {
+        let apart = ours.iter().filter(|other| *other != name);
+        rules.extend(apart.map(|other| Rule::new().comes_by(name).leaves_by(other).drop()));
+    }
+    // Only now: the sender of an ICMP error chooses the connection to which it is related.
+    rules.push(Rule::new().tracked(Tracked::State, RELATED).accept());
     // With br_netfilter, frames that stay on one bridge pass here as well.
     let bridge_names = bridges.iter().map(|bridge| bridge.name.as_str());
     for name in bridge_names.chain(others.iter().filter(|other| other.is_bridge).map(|other| other.name)) {
@@ -244,8 +251,6 @@ fn forward(bridges: &[Bridge], apart: &[&Bridge], ours: Vec<&str>, others: &[Oth
         rules.extend(behind_nat.iter().map(|ip| Rule::new().leaves_by(name).destination(*ip).drop()));
     }
     for Bridge { name, addresses, closed, .. } in bridges {
-        let apart = ours.iter().filter(|other| *other != name);
-        rules.extend(apart.map(|other| Rule::new().comes_by(name).leaves_by(other).drop()));
         rules.extend(addresses.iter().map(|ip| Rule::new().comes_by(name).source(*ip).accept()));
         rules.extend(closed.iter().map(|closed| closed.drop(name)));
     }

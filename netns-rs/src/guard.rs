@@ -59,11 +59,14 @@ fn resolution(addresses: &[IpAddr]) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// IPv6, if the container has such an address: also from the link-local address, or from none while the kernel looks
-/// for a duplicate; but no router advertisement, and no redirect.
+/// for a duplicate; but no router advertisement, no redirect, and no claim to have another address. The neighbors, and the host
+/// when it forwards, send to the container that advertises an address.
 fn internet6(addresses: &[IpAddr]) -> Vec<Vec<Vec<u8>>> {
     const SOURCE_AT: u32 = 8;
     const IPPROTO_ICMPV6: u8 = 58;
     const ADVERTISEMENT: u8 = 134;
+    const NEIGHBOR_ADVERTISEMENT: u8 = 136;
+    const TARGET_AT: u32 = 8;
     const REDIRECT: u8 = 137;
     let ipv6 = || Rule::new().is(Meta::Protocol, &IPV6);
     let mut own: Vec<_> = addresses
@@ -78,6 +81,11 @@ fn internet6(addresses: &[IpAddr]) -> Vec<Vec<Vec<u8>>> {
     }
     own.push(ipv6().has_masked(Header::Network, SOURCE_AT, &LINK_LOCAL, &LINK_LOCAL_MASK).accept());
     own.push(ipv6().has(Header::Network, SOURCE_AT, &[0; 16]).accept());
-    let no = |kind: u8| ipv6().is(Meta::Transport, &[IPPROTO_ICMPV6]).has(Header::Transport, 0, &[kind]).drop();
-    [vec![no(ADVERTISEMENT), no(REDIRECT)], own].concat()
+    let kind = |kind: u8| ipv6().is(Meta::Transport, &[IPPROTO_ICMPV6]).has(Header::Transport, 0, &[kind]);
+    let claims = addresses.iter().fold(kind(NEIGHBOR_ADVERTISEMENT), |rule, ip| match ip {
+        IpAddr::V6(ip) => rule.has_not(Header::Transport, TARGET_AT, &ip.octets(), &[0xff; 16]),
+        IpAddr::V4(_) => rule,
+    });
+    let claims = claims.has_not(Header::Transport, TARGET_AT, &LINK_LOCAL, &LINK_LOCAL_MASK);
+    [vec![kind(ADVERTISEMENT).drop(), kind(REDIRECT).drop(), claims.drop()], own].concat()
 }

@@ -123,6 +123,13 @@ impl Rule {
         self.compare(EQUAL, bytes)
     }
 
+    /// Matches if other bytes are at this offset of a header, as far as `mask` has bits.
+    pub fn has_not(mut self, header: Header, at: u32, bytes: &[u8], mask: &[u8]) -> Rule {
+        self.load(header, at, bytes.len() as u32);
+        self.mask(mask);
+        self.compare(UNEQUAL, bytes)
+    }
+
     /// Adds `ip daddr 127.0.0.0/8`.
     pub fn loopback_destination(self) -> Rule {
         self.is(Meta::Family, &[NFPROTO_IPV4]).has_masked(Header::Network, 16, &[127, 0, 0, 0], &[255, 0, 0, 0])

@@ -36,6 +36,34 @@ echo 'use Socket qw(:all); my $six = $ARGV[0] =~ /:/; socket S, $six ? AF_INET6 
 mac() { ip -o link show $1 | sed 's,.*link/ether \([^ ]*\).*,\1,'; }
 "#;
 
+/// `perl error TO INNER_TO` sends an ICMP error: a UDP packet of TO, from its port 7000 to port 9000 of INNER_TO, was refused.
+/// `perl connects` has that connection, and prints whether an error arrived: it is the answer to the next send(2).
+const ERRORS: &str = r#"
+cat >error <<'E'
+use Socket;
+sub sum { my $sum = 0; $sum += $_ for unpack 'n*', $_[0] . "\0" x (length($_[0]) % 2); $sum = ($sum & 0xffff) + ($sum >> 16) while $sum >> 16; ~$sum & 0xffff }
+my ($to, $inner_to) = map { inet_aton $_ } @ARGV;
+my $inner = pack('CCnnnCCn', 0x45, 0, 29, 1, 0, 63, 17, 0) . $to . $inner_to;
+substr($inner, 10, 2) = pack 'n', sum($inner);
+my $icmp = pack('CCnN', 3, 3, 0, 0) . $inner . pack('nnnn', 7000, 9000, 9, 0) . 'x';
+substr($icmp, 2, 2) = pack 'n', sum($icmp);
+socket S, AF_INET, SOCK_RAW, 1 or die;
+send S, $icmp, 0, sockaddr_in(0, $to) or die;
+E
+echo 'use Socket; socket S, AF_INET, SOCK_DGRAM, 0; bind S, sockaddr_in 9000, INADDR_ANY or die; open F, ">open"; close F; sleep 60' >listens
+cat >connects <<'E'
+use Socket;
+$| = 1;
+socket S, AF_INET, SOCK_DGRAM, 0;
+bind S, sockaddr_in 7000, INADDR_ANY;
+connect S, sockaddr_in 9000, inet_aton "192.0.2.2" or die;
+send S, "x", 0;
+open F, ">ready"; close F;
+select undef, undef, undef, 0.02 until -e "go";
+print send(S, "y", 0) ? "undisturbed\n" : "$!\n";
+E
+"#;
+
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new(
@@ -149,6 +177,45 @@ pub const ROWS: &[Row] = &[
         let passed = "id 5 counter packets 1\nid 0 counter packets 0\n";
         let (fenced, open) = ("yes\nend\n", "yes\nnone\nzero\npriority\nprovider\ntwo\nend\n");
         outcome.succeeds().stdout_is(&format!("yes\n{fenced}{passed}{open}br9\n")).stderr_is("");
+    })
+    .host_only(),
+    Row::new("an isolated container does not get by the host what is for an address that it only advertises", NEEDS, |world| {
+        // The neighbor that answers for an address is its owner for the host, which forwards to it.
+        let sends = r#"perl -e 'use Socket qw(:all); socket S, AF_INET6, SOCK_DGRAM, 0; send S, $ARGV[0], 0, pack_sockaddr_in6 5000, inet_pton AF_INET6, "fd00:97::77" or die' "#;
+        let state = "ip -6 neigh show fd00:97::77 dev box0";
+        let outcome = apart(
+            world,
+            &format!(
+                "{HOST} {PACKETS} echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+                for n in 2 3; do contain C$n box0 10.97.3 $n \"--isolate --address fd00:97::$n/64 --gateway fd00:97::1\"; done
+                echo 50 >/proc/sys/net/ipv6/neigh/box0/retrans_time_ms
+                inside C3 ip -6 address add fd00:97::77/128 dev lo; inside C3 ip -6 neigh add proxy fd00:97::77 dev eth0
+                inside C3 sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; echo 1 >/proc/sys/net/ipv6/conf/eth0/proxy_ndp; echo 0 >/proc/sys/net/ipv6/neigh/eth0/proxy_delay'
+                inside C2 ip -6 route add fd00:97::77/128 via fd00:97::1; answers fd00:97::3
+                inside C3 perl gets >got & G=$!; until [ -e ready ]; do sleep 0.02; done
+                inside C2 {sends} claimed; until {state} | grep -oE 'FAILED|REACHABLE'; do sleep 0.02; done
+                nft list tables | sed -n 's/^table netdev netns-rs-/flush chain netdev &/p' | sed 's/table netdev //; s/$/ ingress/' | nft -f -
+                ip -6 neigh flush dev box0; inside C2 {sends} unguarded; until grep unguarded got; do sleep 0.02; done
+                perl ends fd00:97::3; wait $G; cat got; rm C2; end C3; left"
+            ),
+        );
+        outcome.succeeds().stdout_is("yes\nFAILED\nunguarded\nunguarded\nend\n").stderr_is("");
+    })
+    .host_only(),
+    Row::new("an isolated container cannot disturb a connection of another one by an error about it", NEEDS, |world| {
+        let round = "rm -f ready go; inside D perl connects & G=$!; until [ -e ready ]; do sleep 0.02; done
+            inside C perl error 10.97.3.3 192.0.2.2; inside C bash -c 'answers 10.97.3.1'; touch go; wait $G";
+        let outcome = apart(
+            world,
+            &format!(
+                "{HOST} {ERRORS} echo 1 >/proc/sys/net/ipv4/ip_forward
+                contain C box0 10.97.3 2 --isolate; contain D box0 10.97.3 3 --isolate; inside C ip route add 10.97.3.3/32 via 10.97.3.1
+                $in_A perl listens & L=$!; until [ -e open ]; do sleep 0.02; done; {round}
+                nft insert rule inet netns-rs forward ct state related accept; {round}
+                kill $L; wait $L; rm C; end D; left"
+            ),
+        );
+        outcome.succeeds().stdout_is("yes\nundisturbed\nyes\nConnection refused\n");
     })
     .host_only(),
 ];

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -96,6 +97,12 @@ impl Members {
     /// Returns the directory in the v2 hierarchy.
     pub(crate) fn v2(&self) -> Option<&Group> {
         self.0.iter().map(|member| &member.group).find(|group| group.version == 2)
+    }
+
+    /// Returns the path in the hierarchy of the memory controller.
+    pub(crate) fn memory_path(&self) -> PathBuf {
+        let of_memory = self.0.iter().find(|member| member.serves("memory"));
+        of_memory.map(|member| member.group.path().to_owned()).unwrap_or_default()
     }
 
     /// Returns whether no process is in the group.

@@ -69,7 +69,12 @@ fn needs(options: &Options, limits: &Limits) -> Result<(), Fault> {
         (options.views.batch, "--batch", options.views.top, "--top"),
         (options.views.delay.is_some(), "--delay", options.views.top, "--top"),
         (options.views.iterations.is_some(), "--iterations", options.views.top, "--top"),
-        (options.grace.is_some(), "--grace", options.max_time.is_some(), "--max-time"),
+        (
+            options.grace.is_some(),
+            "--grace",
+            options.max_time.is_some() || options.oom_guard,
+            "--max-time or --oom-guard",
+        ),
         (options.leaf, "--leaf", has_group, "a limit such as --memory or --pids, or --report"),
         (options.name.is_some(), "--name", has_group, "a limit such as --memory, --swap, --pids or --cpus"),
     ] {

@@ -32,6 +32,8 @@ pub(crate) struct Limits {
     devices: Option<Devices>,
     /// `--net-rate`
     net_rate: Option<NetRate>,
+    /// `--oom-guard`
+    is_guarded: bool,
 }
 
 /// Files of a group that move processes, which `--set` does not write to.
@@ -78,6 +80,33 @@ impl Limits {
         Ok(())
     }
 
+    /// Adds `memory.high` for `--oom-guard`, when the limits are resolved.
+    pub(crate) fn guarded(self) -> Result<Limits, Fault> {
+        if !self.has("memory") && !self.has("memory-high") && self.bundle.is_none() {
+            return Err(Fault::usage("--oom-guard needs --memory or --memory-high"));
+        }
+        Ok(Limits { is_guarded: true, ..self })
+    }
+
+    /// Sets `memory.high` a sixteenth below the limit, unless it was given.
+    fn set_high(&mut self) -> Result<(), Fault> {
+        if self.amount("memory-high").is_some() {
+            return Ok(());
+        }
+        let Some(memory) = self.amount("memory") else {
+            return Err(Fault::new("cannot guard against running out of memory (--oom-guard): memory is not limited"));
+        };
+        self.rows.retain(|(row, _)| row.option != "memory-high");
+        self.rows.extend(row_of("memory-high").map(|row| (row, Value::Limit(Limit::Amount(memory - memory / 16)))));
+        self.sort();
+        Ok(())
+    }
+
+    fn sort(&mut self) {
+        let place = |row: &Row| ROWS.iter().position(|known| known == row);
+        self.rows.sort_by_key(|(row, _)| place(row));
+    }
+
     fn has(&self, option: &str) -> bool {
         self.rows.iter().any(|(row, _)| row.option == option)
     }
@@ -96,7 +125,6 @@ impl Limits {
     }
 
     /// Returns the amount of a limit by its option; `None` if it was not asked for, or is no amount.
-    #[cfg(test)]
     pub(crate) fn amount(&self, option: &str) -> Option<u64> {
         self.rows.iter().find(|(row, _)| row.option == option).and_then(|(_, value)| match value {
             Value::Limit(Limit::Amount(amount)) => Some(*amount),
@@ -126,8 +154,7 @@ impl Limits {
         let is_given = |row: &Row| given.iter().any(|(known, _)| *known == row);
         self.rows = rows.into_iter().filter(|(row, _)| !is_given(row)).collect();
         self.rows.extend(given);
-        let place = |row: &Row| ROWS.iter().position(|known| known == row);
-        self.rows.sort_by_key(|(row, _)| place(row));
+        self.sort();
         self.raw = [raw, self.raw].concat();
         self.devices = self.devices.or(devices);
         self
@@ -153,6 +180,9 @@ impl Limits {
         }
         if let Some(devices) = &mut self.devices {
             devices.resolve()?;
+        }
+        if self.is_guarded {
+            self.set_high()?;
         }
         Ok(self)
     }

@@ -74,14 +74,14 @@ const CALLS: &[Call] = &[
         "prctl",
         "PR_SET_PDEATHSIG",
         "PR_SET_PDEATHSIG(2const)",
-        "With `--max-time`: if cgexec-rs is killed, nobody would end the command.",
+        "With `--max-time` and `--oom-guard`: if cgexec-rs is killed, nobody would end the command.",
     ),
     shared::COMMAND,
     call(
         "pidfd_send_signal",
         "",
         "pidfd_send_signal(2)",
-        "When the time limit is over: SIGTERM to every process of the group.",
+        "When the time limit is over or memory runs out: SIGTERM to every process of the group.",
     ),
     call(
         "write",

@@ -106,7 +106,10 @@ pub struct Options {
     /// End the command and all that it started after this time: TERM, then KILL
     #[arg(long, value_name = "TIME", value_parser = units::milliseconds, help_heading = "Report")]
     pub(crate) max_time: Option<u64>,
-    /// Time between TERM and KILL (needs --max-time); default: 5s
+    /// End the command and all that it started when memory runs out: TERM, then KILL (needs --memory, cgroup v2)
+    #[arg(long, help_heading = "Report")]
+    pub(crate) oom_guard: bool,
+    /// Time between TERM and KILL (needs --max-time or --oom-guard); default: 5s
     #[arg(long, value_name = "TIME", value_parser = units::milliseconds, help_heading = "Report")]
     pub(crate) grace: Option<u64>,
     /// Show cgroups, limits and usage of this process, or of a PID or NAME; with --pipe, add them to each record

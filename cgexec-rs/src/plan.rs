@@ -10,18 +10,21 @@ use plumbing::pipeline::pipe::{self, Stage};
 use plumbing::process::chain;
 use plumbing::process::exposure::Exposure;
 use plumbing::process::startup::{self, Parsed};
-use plumbing::{Fault, Status};
+use plumbing::{Fault, Status, narrate};
 
 use crate::counters::Counters;
 use crate::ending::Members;
+use crate::oom_guard::{self, Guard};
 use crate::options::Options;
 use crate::place::Place;
 use crate::report::{Output, Report, Wish};
 use crate::subject::{self, Subject};
-use crate::supervise::TimeLimit;
+use crate::supervise::{Cause, Ends, TimeLimit};
 use crate::verbs::Verb;
+use crate::verdict::{self, End};
+use crate::victims::Log;
 use crate::views::View;
-use crate::{cgroup_namespace, leftovers, levels, libcgroup, request, show, supervise, verbs, verdict, why};
+use crate::{cgroup_namespace, leftovers, levels, libcgroup, request, show, supervise, verbs, why};
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -36,7 +39,7 @@ pub(crate) enum Action {
     /// Enter a group and become the command.
     Run { place: Place, command: Vec<OsString> },
     /// `--report`, `--max-time`: run the command in a new group, and stay outside until the group is empty.
-    Supervise { place: Place, command: Vec<OsString>, time_limit: Option<TimeLimit>, wish: Wish },
+    Supervise { place: Place, command: Vec<OsString>, ends: Ends, wish: Wish },
     /// `--pipe`: assign a group to the container of a record.
     Assign { place: Place, keep_on_error: bool },
     /// `--pipe --show`: add limits and usage to each record.
@@ -78,7 +81,7 @@ impl Plan {
     pub fn apply(&self) -> Result<Status, Fault> {
         match &self.action {
             Action::Run { place, command } => run(place, command),
-            Action::Supervise { place, command, time_limit, wish } => supervise(place, command, *time_limit, wish),
+            Action::Supervise { place, command, ends, wish } => supervise(place, command, *ends, wish),
             Action::Assign { place, keep_on_error } => pipe::filter(*keep_on_error, |stage| assign(place, stage)),
             Action::ShowRecords => pipe::inspect(show::add),
             Action::View { view, subject, json } => view.show(subject.as_ref(), *json),
@@ -107,25 +110,41 @@ fn run(place: &Place, command: &[OsString]) -> Result<Status, Fault> {
 }
 
 /// Runs the command in a new group, and reports what the group has counted when it is empty.
-fn supervise(place: &Place, command: &[OsString], time_limit: Option<TimeLimit>, wish: &Wish) -> Result<Status, Fault> {
+fn supervise(place: &Place, command: &[OsString], ends: Ends, wish: &Wish) -> Result<Status, Fault> {
     let output = Output::open(wish)?;
     let hierarchies = Hierarchies::discover()?;
+    if ends.guard.is_some() {
+        oom_guard::require(&hierarchies)?;
+    }
     let cgroup = place.make(&hierarchies)?;
     let members = Members::open(&cgroup, &hierarchies)?;
+    let guard = ends.guard.map(|grace| Guard::open(&members, grace)).transpose()?.flatten();
     // Read before and after: the groups above have counted other processes, too.
     let levels = levels::counted(&members, &hierarchies);
     let before = levels::before(&levels)?;
-    let Some(ended) = supervise::run(command, (&cgroup, &hierarchies, &members), time_limit)? else {
-        return Ok(Status::SUCCESS);
+    let log = wish.is_given.then(Log::open);
+    let ended = supervise::run(command, (&cgroup, &hierarchies, &members), ends, guard)?;
+    let Some(ended) = ended else { return Ok(Status::SUCCESS) };
+    let is_reported = wish.is_given || wish.suggest;
+    if !is_reported && !matches!(ended.cause, Some(Cause::Memory(_))) {
+        return Ok(ended.status());
+    }
+    let after = levels::tallies(&levels)?;
+    let events: Vec<_> = after.iter().zip(&before).map(|(after, before)| after.since(before)).collect();
+    let counters = Counters::of(&members)?;
+    let kills = counters.memory.as_ref().map_or(0, |memory| memory.oom_kills);
+    let killed = || log.map(|log| log.killed_in(&members.memory_path(), kills)).unwrap_or_default();
+    let (end, processes) = match &ended.cause {
+        Some(Cause::Memory(largest)) => (End::Guard, largest.clone()),
+        Some(Cause::Time) => (End::Time(ends.time_limit.map(TimeLimit::text).unwrap_or_default()), killed()),
+        None => (End::Own, killed()),
     };
-    if wish.is_given || wish.suggest {
-        let after = levels::tallies(&levels)?;
-        let events: Vec<_> = after.iter().zip(&before).map(|(after, before)| after.since(before)).collect();
-        let counters = Counters::of(&members)?;
-        let time = time_limit.filter(|_| ended.is_timed_out).map(TimeLimit::text);
-        let verdict = verdict::judge(&counters, &events, time.as_deref());
+    let verdict = verdict::judge(&counters, &events, (&end, &processes));
+    if is_reported {
         let limits = usage::limits(members.iter())?;
-        Report::new(&ended, (cgroup.path, limits), counters, verdict, wish).write(wish, output)?;
+        Report::new(&ended, (cgroup.path, limits), counters, (verdict, processes), wish).write(wish, output)?;
+    } else {
+        narrate::remark(&verdict.text);
     }
     Ok(ended.status())
 }

@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use crate::counters::{Counters, Disk, Pressure};
 use crate::supervise::Ended;
 use crate::verdict::Verdict;
+use crate::victims::Process;
 
 /// Where the report goes, and how it looks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +46,9 @@ pub(crate) struct Report {
     #[serde(flatten)]
     counters: Counters,
     verdict: Verdict,
+    /// The processes that the kernel killed because memory ran out, or the largest ones when the guard acted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    processes: Vec<Process>,
     /// Whether processes of the group were still running.
     is_running: bool,
     /// Options for the next run.
@@ -58,7 +62,7 @@ impl Report {
         ended: &Ended,
         (group, limits): (Text, Map<String, Value>),
         counters: Counters,
-        verdict: Verdict,
+        (verdict, processes): (Verdict, Vec<Process>),
         wish: &Wish,
     ) -> Report {
         let (status, signal) = match ended.how {
@@ -69,7 +73,7 @@ impl Report {
         let wall_usec = u64::try_from(ended.wall.as_micros()).unwrap_or(u64::MAX);
         let suggested = if wish.suggest { suggested(&counters, wall_usec) } else { Vec::new() };
         let is_running = ended.is_interrupted;
-        Report { status, signal, wall_usec, group, limits, counters, verdict, is_running, suggested }
+        Report { status, signal, wall_usec, group, limits, counters, verdict, processes, is_running, suggested }
     }
 
     /// Writes the report.

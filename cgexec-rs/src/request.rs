@@ -18,7 +18,7 @@ use crate::place::Place;
 use crate::plan::{Action, Plan};
 use crate::report::{self, Wish};
 use crate::subject::Subject;
-use crate::supervise::TimeLimit;
+use crate::supervise::{Ends, TimeLimit};
 use crate::verbs::Verb;
 use crate::views::View;
 
@@ -175,20 +175,21 @@ pub(crate) fn supervision(options: &Options) -> Option<&'static str> {
         ("--report", options.report.is_some()),
         ("--suggest", options.suggest),
         ("--max-time", options.max_time.is_some()),
+        ("--oom-guard", options.oom_guard),
     ];
     all.into_iter().find(|(_, is_given)| *is_given).map(|(option, _)| option)
 }
 
 fn supervise(options: Options, limits: Limits) -> Result<Action, Fault> {
-    let time_limit = options.max_time.map(|after| TimeLimit {
-        after: Duration::from_millis(after),
-        grace: options.grace.map_or(GRACE, Duration::from_millis),
-    });
+    let grace = options.grace.map_or(GRACE, Duration::from_millis);
+    let time_limit = options.max_time.map(|after| TimeLimit { after: Duration::from_millis(after), grace });
+    let ends = Ends { time_limit, guard: options.oom_guard.then_some(grace) };
+    let limits = if options.oom_guard { limits.guarded()? } else { limits };
     let word = options.report.as_deref();
     let json = options.json || word == Some(Path::new("json"));
     let is_given = options.report.is_some();
     let wish = Wish { is_given, file: word.and_then(report::file), json, suggest: options.suggest };
-    Ok(Action::Supervise { place: place(&options, limits)?, command: options.command, time_limit, wish })
+    Ok(Action::Supervise { place: place(&options, limits)?, command: options.command, ends, wish })
 }
 
 fn place(options: &Options, limits: Limits) -> Result<Place, Fault> {

@@ -25,6 +25,8 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use crate::ending::{self, Members};
 use crate::membership;
+use crate::oom_guard::{self, Guard};
+use crate::victims::Process;
 
 /// How long a command may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,14 @@ pub(crate) struct TimeLimit {
     pub(crate) after: Duration,
     /// The time between SIGTERM and SIGKILL.
     pub(crate) grace: Duration,
+}
+
+/// What may end a command before it ends by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) time_limit: Option<TimeLimit>,
+    /// `--oom-guard`, with its time between SIGTERM and SIGKILL.
+    pub(crate) guard: Option<Duration>,
 }
 
 impl TimeLimit {
@@ -50,10 +60,19 @@ pub(crate) struct Ended {
     pub(crate) how: WaitStatus,
     /// From the start of the command to the end of the last process of the group.
     pub(crate) wall: Duration,
-    /// Whether the time limit ended it.
-    pub(crate) is_timed_out: bool,
+    /// Why we ended it, if we did.
+    pub(crate) cause: Option<Cause>,
     /// Whether a signal ended our waiting while processes were still running.
     pub(crate) is_interrupted: bool,
+}
+
+/// Why a command was ended by us.
+#[derive(Debug)]
+pub(crate) enum Cause {
+    /// The time limit.
+    Time,
+    /// `--oom-guard`, with the largest processes at that moment.
+    Memory(Vec<Process>),
 }
 
 impl Ended {
@@ -70,7 +89,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) fn run(
     command: &[OsString],
     (cgroup, hierarchies, members): (&Cgroup, &Hierarchies, &Members),
-    limit: Option<TimeLimit>,
+    ends: Ends,
+    guard: Option<Guard<'_>>,
 ) -> Result<Option<Ended>, Fault> {
     // Before the fork, so that no signal is lost in between. A terminal stops and continues us together with the
     // command.
@@ -81,7 +101,7 @@ pub(crate) fn run(
             let became = signals
                 .restore()
                 .and_then(|()| membership::join(cgroup, hierarchies))
-                .and_then(|()| if limit.is_some() { die_with_parent() } else { Ok(()) })
+                .and_then(|()| if ends == Ends::default() { Ok(()) } else { die_with_parent() })
                 .and_then(|()| chain::exec(command));
             if narrate::is_dry_run() {
                 return became.map(|_| None);
@@ -91,7 +111,8 @@ pub(crate) fn run(
         Cloned::Parent { pid, pidfd } => {
             let reader = signals.reader()?;
             let events = members.v2().map(open_events).transpose()?;
-            let watch = Watch { child: Pid::from_raw(pid), signals, pidfd, reader, events, members, limit, start };
+            let child = Pid::from_raw(pid);
+            let watch = Watch { child, signals, pidfd, reader, events, members, limit: ends.time_limit, guard, start };
             watch.wait().map(Some)
         }
     }
@@ -123,13 +144,13 @@ struct Watch<'m> {
     events: Option<OwnedFd>,
     members: &'m Members,
     limit: Option<TimeLimit>,
+    guard: Option<Guard<'m>>,
     start: Instant,
 }
 
 impl Watch<'_> {
     fn wait(self) -> Result<Ended, Fault> {
-        let mut how = None;
-        let (mut is_timed_out, mut is_interrupted) = (false, false);
+        let (mut how, mut cause, mut is_interrupted) = (None, None, false);
         let mut deadline = self.limit.map(|limit| self.start + limit.after);
         while how.is_none() || !self.is_empty()? {
             if how.is_none() {
@@ -138,7 +159,7 @@ impl Watch<'_> {
                     continue;
                 }
             }
-            self.pause(how.is_some(), deadline)?;
+            let is_under_pressure = self.pause(how.is_some(), deadline)?;
             while let Some(received) = forward::receive(&self.reader)? {
                 let is_our_end = Signal::try_from(received.ssi_signo.cast_signed()).is_ok_and(is_termination);
                 match how {
@@ -151,22 +172,38 @@ impl Watch<'_> {
             if is_interrupted {
                 break;
             }
-            if let (Some(limit), Some(due)) = (self.limit, deadline)
+            if let Some(guard) = self.guard.as_ref().filter(|_| is_under_pressure && cause.is_none())
+                && guard.is_full()?
+            {
+                cause = Some(Cause::Memory(oom_guard::largest(self.members)?));
+                self.terminate("memory is running out");
+                deadline = Some(Instant::now() + guard.grace);
+            } else if let Some(due) = deadline
                 && Instant::now() >= due
             {
-                if is_timed_out {
-                    ending::kill(self.members, "the grace period is over", None)?
-                } else if let Err(fault) = ending::signal(self.members, Signal::SIGTERM, "the time limit is over", None)
-                {
-                    // SIGKILL follows, and cgroup.kill needs no right over each process.
-                    narrate::remark(fault);
+                match cause {
+                    Some(_) => ending::kill(self.members, "the grace period is over", None)?,
+                    None => self.terminate("the time limit is over"),
                 }
-                deadline = Some(Instant::now() + limit.grace);
-                is_timed_out = true;
+                cause = cause.or(Some(Cause::Time));
+                deadline = Some(Instant::now() + self.grace());
             }
         }
         let how = how.unwrap_or(WaitStatus::StillAlive);
-        Ok(Ended { how, wall: self.start.elapsed(), is_timed_out, is_interrupted })
+        Ok(Ended { how, wall: self.start.elapsed(), cause, is_interrupted })
+    }
+
+    /// Asks all processes of the group to end.
+    fn terminate(&self, why: &str) {
+        if let Err(fault) = ending::signal(self.members, Signal::SIGTERM, why, None) {
+            // SIGKILL follows, and cgroup.kill needs no right over each process.
+            narrate::remark(fault);
+        }
+    }
+
+    fn grace(&self) -> Duration {
+        let of_limit = self.limit.map(|limit| limit.grace);
+        of_limit.or(self.guard.as_ref().map(|guard| guard.grace)).unwrap_or_default()
     }
 
     /// Collects the command if it has ended.
@@ -192,8 +229,9 @@ impl Watch<'_> {
         }
     }
 
-    /// Waits for a signal, the end of the command, an event of the group, or the deadline.
-    fn pause(&self, has_ended: bool, deadline: Option<Instant>) -> Result<(), Fault> {
+    /// Waits for a signal, the end of the command, an event of the group, pressure, or the deadline; returns whether it
+    /// was pressure.
+    fn pause(&self, has_ended: bool, deadline: Option<Instant>) -> Result<bool, Fault> {
         let mut watched = vec![(self.reader.as_fd(), PollFlags::POLLIN)];
         if !has_ended {
             watched.push((self.pidfd.as_fd(), PollFlags::POLLIN));
@@ -201,9 +239,13 @@ impl Watch<'_> {
         if let Some(events) = self.events.as_ref().filter(|_| has_ended) {
             watched.push((events.as_fd(), PollFlags::POLLPRI));
         }
+        if let Some(guard) = &self.guard {
+            watched.push((guard.as_fd(), PollFlags::POLLPRI));
+        }
         let until = deadline.map(|due| due.saturating_duration_since(Instant::now()));
         let again = (has_ended && self.events.is_none()).then_some(PAUSE);
-        wait_for(&watched, until.into_iter().chain(again).min())
+        let ready = wait_for(&watched, until.into_iter().chain(again).min())?;
+        Ok(self.guard.is_some() && ready.last().is_some_and(|events| events.contains(PollFlags::POLLPRI)))
     }
 }
 
@@ -212,14 +254,18 @@ fn is_termination(signal: Signal) -> bool {
     matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT)
 }
 
-/// Waits until one of the descriptors is ready, or the time has passed.
-pub(crate) fn wait_for(watched: &[(BorrowedFd<'_>, PollFlags)], limit: Option<Duration>) -> Result<(), Fault> {
+/// Waits until one of the descriptors is ready, or the time has passed; returns the events of each.
+pub(crate) fn wait_for(
+    watched: &[(BorrowedFd<'_>, PollFlags)],
+    limit: Option<Duration>,
+) -> Result<Vec<PollFlags>, Fault> {
     let mut watched: Vec<_> = watched.iter().map(|(fd, flags)| PollFd::new(*fd, *flags)).collect();
     // One more millisecond, so that the time has passed when poll(2) returns.
     let limit = limit.map(|limit| limit + Duration::from_millis(1));
     let limit = limit.map_or(PollTimeout::NONE, |limit| PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX));
     match poll(&mut watched, limit) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Ok(_) => Ok(watched.iter().map(|fd| fd.revents().unwrap_or(PollFlags::empty())).collect()),
+        Err(Errno::EINTR) => Ok(Vec::new()),
         Err(errno) => Err(Fault::kernel("wait for the command", "poll(signalfd, pidfd, cgroup.events)", errno)),
     }
 }

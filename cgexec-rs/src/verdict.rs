@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::counters::Counters;
 use crate::levels::Tally;
 use crate::report::seconds;
+use crate::victims::Process;
 
 /// What limits did to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,10 +41,29 @@ pub(crate) struct Verdict {
     pub(crate) text: String,
 }
 
-/// Judges a run by its counters, by the events of the groups from its own up to the root, and by its time limit.
-pub(crate) fn judge(counters: &Counters, levels: &[Tally], time_limit: Option<&str>) -> Verdict {
-    killed(counters, levels)
-        .or_else(|| time_limit.map(timed_out))
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By itself, or by a limit.
+    Own,
+    /// We ended it because of this time limit.
+    Time(String),
+    /// The guard against running out of memory ended it.
+    Guard,
+}
+
+/// Judges a run by its counters, by the events of the groups from its own up to the root, and by how it ended. The
+/// processes are those that were killed, or the largest ones when the guard acted; the largest first.
+pub(crate) fn judge(counters: &Counters, levels: &[Tally], (end, processes): (&End, &[Process])) -> Verdict {
+    let largest = processes.first().map(|process| format!(", largest {}", process.shown())).unwrap_or_default();
+    let of_kills = if *end == End::Guard { "" } else { &largest };
+    let ended = || match end {
+        End::Own => None,
+        End::Time(limit) => Some(timed_out(limit)),
+        End::Guard => Some(guarded(levels, &largest)),
+    };
+    killed(counters, levels, of_kills)
+        .or_else(ended)
         .or_else(|| refused(levels))
         .or_else(|| throttled(levels))
         .or_else(|| reclaimed(counters, levels))
@@ -63,12 +83,12 @@ fn verdict(outcome: Outcome, limit: &'static str, value: String, level: &Tally, 
     Verdict { outcome, limit: Some(limit), value: Some(value), group, text }
 }
 
-fn killed(counters: &Counters, levels: &[Tally]) -> Option<Verdict> {
+fn killed(counters: &Counters, levels: &[Tally], largest: &str) -> Option<Verdict> {
     let kills = counters.memory.as_ref()?.oom_kills;
     if kills == 0 {
         return None;
     }
-    let kills = if kills == 1 { "(1 OOM kill)".to_owned() } else { format!("({kills} OOM kills)") };
+    let kills = if kills == 1 { format!("(1 OOM kill{largest})") } else { format!("({kills} OOM kills{largest})") };
     let culprit = levels.iter().find(|level| level.oom > 0).or_else(|| levels.iter().find(|level| level.is_full));
     Some(match culprit {
         Some(level) => {
@@ -83,6 +103,15 @@ fn killed(counters: &Counters, levels: &[Tally]) -> Option<Verdict> {
             text: format!("killed: the machine ran out of memory, or a group that cannot be seen from here {kills}"),
         },
     })
+}
+
+fn guarded(levels: &[Tally], largest: &str) -> Verdict {
+    let own = levels.iter().find(|level| level.is_own && level.memory_high.is_some());
+    let value = own.and_then(|level| level.memory_high).map(bytes);
+    let group = own.and_then(|level| level.group.clone());
+    let shown = group.as_ref().map(Text::shown).unwrap_or_default();
+    let text = format!("killed: --oom-guard, at memory.high {} of {shown}{largest}", value.as_deref().unwrap_or("max"));
+    Verdict { outcome: Outcome::Killed, limit: Some("memory.high"), value, group, text }
 }
 
 fn timed_out(limit: &str) -> Verdict {
@@ -162,6 +191,8 @@ mod tests {
         Tally { group: Some(Text::from(std::path::Path::new(path))), version: 2, ..Tally::default() }
     }
 
+    const OWN: (&End, &[Process]) = (&End::Own, &[]);
+
     fn killed_once() -> Counters {
         Counters { memory: Some(Memory { oom_kills: 1, peak: Some(50), swap_peak: None }), ..Counters::default() }
     }
@@ -170,8 +201,15 @@ mod tests {
     fn the_group_whose_limit_acted_is_named() {
         let own = Tally { is_own: true, ..level("/box/web") };
         let outer = Tally { oom: 1, memory_max: Some(256 << 20), ..level("/box") };
-        let verdict = judge(&killed_once(), &[own.clone(), outer], None);
+        let verdict = judge(&killed_once(), &[own.clone(), outer], OWN);
         assert_eq!(verdict.text, "killed: memory.max 256M of /box (1 OOM kill)");
+        let processes = [Process { name: "python3".into(), memory: 240 << 20 }];
+        let outer = Tally { oom: 1, memory_max: Some(256 << 20), ..level("/box") };
+        let verdict = judge(&killed_once(), &[outer], (&End::Own, &processes));
+        assert_eq!(verdict.text, "killed: memory.max 256M of /box (1 OOM kill, largest python3 240M)");
+        let full = Tally { is_own: true, memory_high: Some(240 << 20), ..level("/box/web") };
+        let verdict = judge(&Counters::default(), &[full], (&End::Guard, &processes));
+        assert_eq!(verdict.text, "killed: --oom-guard, at memory.high 240M of /box/web, largest python3 240M");
         let slow = Tally {
             nr_periods: 100,
             nr_throttled: 41,
@@ -179,23 +217,20 @@ mod tests {
             cpu_max: Some("50000 100000".into()),
             ..level("/box")
         };
-        let verdict = judge(&Counters::default(), &[own.clone(), slow.clone()], None);
+        let verdict = judge(&Counters::default(), &[own.clone(), slow.clone()], OWN);
         assert_eq!(verdict.text, "slowed: cpu.max 50% of /box stopped it in 41% of the periods");
         // Others in /box were stopped, not this one.
         let free = Tally { stopped_usec: Some(0), ..own.clone() };
-        assert_eq!(judge(&Counters::default(), &[free, slow], None).outcome, Outcome::Unlimited);
+        assert_eq!(judge(&Counters::default(), &[free, slow], OWN).outcome, Outcome::Unlimited);
         let full = Tally { pids_events: 2, pids_max: Some(3), ..level("/box") };
-        assert_eq!(
-            judge(&Counters::default(), &[own, full], None).text,
-            "refused: pids.max 3 of /box (2 forks failed)"
-        );
+        assert_eq!(judge(&Counters::default(), &[own, full], OWN).text, "refused: pids.max 3 of /box (2 forks failed)");
     }
 
     #[test]
     fn v1_counts_a_failed_fork_in_the_group_that_forks() {
         let own = Tally { version: 1, pids_events: 1, pids_max: Some(100), ..level("/a/b") };
         let outer = Tally { version: 1, pids_max: Some(7), ..level("/a") };
-        assert_eq!(judge(&Counters::default(), &[own, outer], None).text, "refused: pids.max 7 of /a (1 fork failed)");
+        assert_eq!(judge(&Counters::default(), &[own, outer], OWN).text, "refused: pids.max 7 of /a (1 fork failed)");
     }
 
     #[test]
@@ -206,9 +241,10 @@ mod tests {
             ..Counters::default()
         };
         let own = Tally { memory_max: Some(100), ..level("/a") };
-        let verdict = judge(&counters, &[own], None);
+        let verdict = judge(&counters, &[own], OWN);
         assert_eq!(verdict.text, "no limit was reached; memory peak was 61% of memory.max");
-        assert_eq!(judge(&counters, &[], Some("30s")).text, "killed: --max-time 30s");
-        assert_eq!(judge(&killed_once(), &[], Some("30s")).limit, None);
+        let timed = End::Time("30s".to_owned());
+        assert_eq!(judge(&counters, &[], (&timed, &[])).text, "killed: --max-time 30s");
+        assert_eq!(judge(&killed_once(), &[], (&timed, &[])).limit, None);
     }
 }

@@ -20,7 +20,7 @@ use crate::effective;
 use crate::ending::Members;
 use crate::levels;
 use crate::subject::{self, Subject};
-use crate::verdict::{self, Verdict};
+use crate::verdict::{self, End, Verdict};
 
 /// The limits that hold for a group, and what they have done.
 #[derive(Debug, Serialize)]
@@ -62,7 +62,7 @@ fn of(hierarchies: &Hierarchies, pid: Option<i32>) -> Result<Why, Fault> {
         pid,
         effective: effective::of(&levels)?,
         waiting: counters::waiting(&members)?,
-        verdict: verdict::judge(&counters, &levels::tallies(&levels)?, None),
+        verdict: verdict::judge(&counters, &levels::tallies(&levels)?, (&End::Own, &[])),
         counters,
     })
 }

@@ -7,6 +7,7 @@ pub mod foreign_groups;
 pub mod leaf;
 pub mod libcgroup;
 pub mod limits;
+pub mod memory;
 pub mod net_rate;
 pub mod oci;
 pub mod programs_of_others;
@@ -31,6 +32,7 @@ pub const TOPICS: &[&[Row]] = &[
     libcgroup::ROWS,
     replaced::ROWS,
     report::ROWS,
+    memory::ROWS,
     subjects::ROWS,
     verbs::ROWS,
     views::ROWS,

@@ -8,7 +8,7 @@ use plumbing::command_line::units::Limit;
 
 use super::Limits;
 use crate::effective::huge_pages;
-use crate::limits::{Kind, ROWS, Row, row_of, row_of_file};
+use crate::limits::{Kind, Row, row_of, row_of_file};
 use crate::value::{Numbers, Value};
 
 /// The limits that hold for a process which leaves the group, too: without them, a limit inside a limit would undo the
@@ -55,8 +55,7 @@ impl Limits {
                 None => tightened.rows.push((row, theirs.clone())),
             }
         }
-        let place = |row: &Row| ROWS.iter().position(|known| known == row);
-        tightened.rows.sort_by_key(|(row, _)| place(row));
+        tightened.sort();
         Ok(tightened)
     }
 }

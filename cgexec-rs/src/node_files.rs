@@ -85,7 +85,12 @@ fn sum(text: &str, word: &str) -> u64 {
 /// Returns the text of a file; `None` if the group has no such file.
 pub(crate) fn text(dir: BorrowedFd<'_>, file: &str) -> Result<Option<String>, Errno> {
     let mut bytes = Vec::new();
-    match chunks(dir, file, |chunk| bytes.extend_from_slice(chunk)) {
+    let take = |chunk: &[u8]| {
+        bytes.extend_from_slice(chunk);
+        // The kernel writes the whole text at once, so what does not fill the buffer is all of it.
+        chunk.len() < CHUNK
+    };
+    match chunks(dir, file, take) {
         Ok(()) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(Errno::NOENT | Errno::OPNOTSUPP) => Ok(None),
         Err(errno) => Err(errno),
@@ -95,21 +100,28 @@ pub(crate) fn text(dir: BorrowedFd<'_>, file: &str) -> Result<Option<String>, Er
 /// Counts the processes of the group itself.
 fn processes(dir: BorrowedFd<'_>) -> Result<u64, Errno> {
     let mut lines = 0;
-    match chunks(dir, "cgroup.procs", |chunk| lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64) {
+    let take = |chunk: &[u8]| {
+        lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
+        false
+    };
+    match chunks(dir, "cgroup.procs", take) {
         // A group of threads has no processes.
         Ok(()) | Err(Errno::OPNOTSUPP) => Ok(lines),
         Err(errno) => Err(errno),
     }
 }
 
-fn chunks(dir: BorrowedFd<'_>, file: &str, mut take: impl FnMut(&[u8])) -> Result<(), Errno> {
+const CHUNK: usize = 4096;
+
+/// Reads a file until its end, or until `take` knows that a part was the last one.
+fn chunks(dir: BorrowedFd<'_>, file: &str, mut take: impl FnMut(&[u8]) -> bool) -> Result<(), Errno> {
     let file = openat(dir, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut buffer = [0; 4096];
+    let mut buffer = [0; CHUNK];
     loop {
         match rustix::io::read(&file, &mut buffer[..]) {
             Ok(0) => return Ok(()),
-            Ok(length) => take(&buffer[..length]),
-            Err(Errno::INTR) => {}
+            Ok(length) if take(&buffer[..length]) => return Ok(()),
+            Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
     }

@@ -35,7 +35,35 @@ pub fn tables(scene: &mut Scene) -> Result<Vec<Table>> {
     ];
     let goal = |than, at_most| Goal { row: OURS, than, at_most };
     let goals = vec![goal(FLOOR, 1.2), goal(PEER, 0.33)];
-    Ok(vec![Table { title: "a command in a new limited group", rest: REST, floor: FLOOR, rows, goals }])
+    let run = Table { title: "a command in a new limited group", rest: REST, floor: FLOOR, rows, goals };
+    Ok(vec![run].into_iter().chain(views(scene)).collect())
+}
+
+const TREE: &str = "cgexec-rs --tree";
+const TOP: &str = "cgexec-rs --top";
+const CGLS: &str = "systemd-cgls --all";
+const CGTOP: &str = "systemd-cgtop";
+
+/// Views of a thousand groups.
+fn views(scene: &mut Scene) -> Option<Table> {
+    let group = scene.make_groups(1000)?;
+    let quiet = |line: &str| {
+        let Stage { program, arguments } = scene.stage(line);
+        if !program.exists() {
+            return Run::NotHere("systemd");
+        }
+        let script = "exec \"$0\" \"$@\" >/dev/null".to_owned();
+        let arguments = [vec!["-c".to_owned(), script, program.to_string_lossy().into_owned()], arguments].concat();
+        Run::Stages(vec![Stage { program: "/bin/sh".into(), arguments }])
+    };
+    let rows = vec![
+        row(TREE, quiet(&format!("cgexec-rs --tree --cgroup {group}")), Some(CGLS)),
+        row(CGLS, quiet(&format!("systemd-cgls --all --no-pager {group}")), None),
+        row(TOP, quiet(&format!("cgexec-rs --top --batch --iterations 1 --delay 100ms --cgroup {group}")), Some(CGTOP)),
+        row(CGTOP, quiet("systemd-cgtop --iterations=1 --batch --depth=5"), None),
+    ];
+    let goals = vec![Goal { row: TREE, than: CGLS, at_most: 0.5 }, Goal { row: TOP, than: CGTOP, at_most: 0.5 }];
+    Some(Table { title: "a view of 1000 groups", rest: REST, floor: "none", rows, goals })
 }
 
 /// Returns what cgexec-rs does for these limits, from the plan that it prints, as steps of the C program.

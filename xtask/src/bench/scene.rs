@@ -15,7 +15,8 @@ use super::table::{Run, Stage};
 use crate::elf;
 use crate::workspace::{self, TOOLS};
 
-const PEERS: [&str; 9] = ["unshare", "nsenter", "lsns", "chroot", "cgexec", "ip", "bwrap", "crun", "runc"];
+const PEERS: [&str; 11] =
+    ["unshare", "nsenter", "lsns", "chroot", "cgexec", "ip", "bwrap", "crun", "runc", "systemd-cgls", "systemd-cgtop"];
 const DIRECTORIES: [&str; 9] = ["bin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "var"];
 
 /// The files, the cgroup and the network namespace.
@@ -113,6 +114,22 @@ impl Scene {
             self.made.push(made);
             self.group = Some(name);
         }
+    }
+
+    /// Makes this many groups in the hierarchies of memory and of processes, or in that of cgroup v2; returns the path of the
+    /// group in which they are.
+    pub fn make_groups(&mut self, count: usize) -> Option<String> {
+        let name = format!("xtask-bench-many-{}", id());
+        let v1 = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/unified"];
+        let roots = if Path::new(v1[0]).exists() { &v1[..] } else { &["/sys/fs/cgroup"] };
+        for outer in roots.iter().map(|root| Path::new(root).join(&name)).filter(|outer| fs::create_dir(outer).is_ok())
+        {
+            let inner = (0..count).map(|number| outer.join(format!("group-{number}")));
+            let made: Vec<_> = inner.filter(|group| fs::create_dir(group).is_ok()).collect();
+            // The inner ones are removed first.
+            self.made.splice(0..0, made.into_iter().chain([outer]));
+        }
+        self.made.first().map(|_| format!("/{name}"))
     }
 
     fn make_network(&mut self) {

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod memory;
 pub mod net_rate;
 pub mod oci;
+pub mod precision;
 pub mod programs_of_others;
 pub mod replaced;
 pub mod report;
@@ -26,6 +27,7 @@ pub const TOPICS: &[&[Row]] = &[
     devices::ROWS,
     programs_of_others::ROWS,
     accuracy::ROWS,
+    precision::ROWS,
     net_rate::ROWS,
     oci::ROWS,
     leaf::ROWS,

@@ -134,8 +134,10 @@ const GRACE: Duration = Duration::from_secs(10);
 const MOST_UNSTEADY: usize = 3;
 
 fn run(options: &Options, world: &World) -> ExitCode {
-    let wanted =
-        |row: &&Row| options.filter.as_ref().is_none_or(|text| text.split('|').any(|part| row.name.contains(part)));
+    let wanted = |row: &&Row| match &options.filter {
+        None => !row.is_asked_for(),
+        Some(text) => text.split('|').any(|part| row.name.contains(part)),
+    };
     let host = if world.in_vm { &[][..] } else { HOST_FOLDERS };
     let rows = FOLDERS
         .iter()

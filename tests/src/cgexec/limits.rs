@@ -112,6 +112,11 @@ pub const ROWS: &[Row] = &[
             ("--io-max /proc:rbps=3M", "it is on proc, which has no disk of its own"),
             ("--io-max /no/such/disk:rbps=3M", "/no/such/disk"),
             ("--hugetlb-max 2M", "2M=64M"),
+            ("--cpu-uclamp-max 101%", "0% to 100%"),
+            ("--rdma-max mlx5_0:handles=2", "mlx5_0:hca_handle=2,hca_object=max"),
+            ("--misc-max sev", "sev=4"),
+            ("--dmem-max drm/0000:03:00.0/vram0=12Q", "vram0=1G"),
+            ("--net-rate 10mbit,burst=0", "from 1500 bytes to 8 seconds"),
             ("--set cgroup.procs=1", "moves processes"),
             ("--set ../memory.max=1", "memory.max"),
             ("--pids 9 --set pids.none=1", "has no pids.none"),
@@ -122,6 +127,23 @@ pub const ROWS: &[Row] = &[
         before.wait_until_same(PATIENCE);
     })
     .root_only(),
+    Row::new("a limit that this kernel does not have is refused with the name of the controller or of the file", &[], |world| {
+        let before = Scan::take();
+        for (options, text) in [
+            ("--rdma-max mlx5_0:hca_handle=2", "cannot limit with the rdma controller"),
+            ("--misc-max sev=4", "cannot limit with the misc controller"),
+            ("--dmem-max drm/0000:03:00.0/vram0=1G", "cannot limit with the dmem controller"),
+            ("--cpu-uclamp-min 20%", "the cpu controller of this kernel has no cpu.uclamp.min"),
+            ("--cpu-uclamp-max max", "the cpu controller of this kernel has no cpu.uclamp.max"),
+        ] {
+            world.sh(&format!("cgexec-rs {options} -- true")).fails_with(125).stderr_has(text);
+        }
+        before.wait_until_same(PATIENCE);
+        // The control: the cpu controller is there.
+        world.sh("cgexec-rs --cpus 50% -- true").succeeds();
+    })
+    .root_only()
+    .host_only(),
     Row::new("a part of the memory is a part of what the groups above allow", &[], |world| {
         let read = format!("{SHELL}\nf=memory.max; ! has_v1 memory || f=memory.limit_in_bytes; cat $(own memory)/$f");
         let script = "cgexec-rs --memory 25% -- bash -c \"$READ\"

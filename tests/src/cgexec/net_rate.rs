@@ -8,7 +8,7 @@ use crate::harness::world::World;
 
 const NEEDS: &[Need] = &[BASH, BUSYBOX, IP];
 
-/// Sends for three seconds after the first 400 KB, with `$TOOL` before the sender, and prints how much arrived
+/// Sends for `$TIME` hundredths of a second after the first 400 KB, with `$TOOL` before the sender, and prints how much arrived
 /// per second.
 const SEND: &str = r#"
 unshare --net sleep 600 & P=$!
@@ -23,12 +23,13 @@ exec 9<> <(:)
 there busybox nc -l -p 7777 <&9 >/dev/null & R=$!
 until there grep -q ':1E61 .* 0A ' /proc/net/tcp /proc/net/tcp6; do sleep 0.02; done
 arrived() { there awk '/rate-b:/ { sub(/.*:/, ""); print $1 }' /proc/net/dev; }
-now() { awk '{ print int($1 * 100) }' /proc/uptime; }
+# By one program, so that bytes and time are of the same moment.
+both() { there awk 'FILENAME ~ "uptime" { time = int($1 * 100) } /rate-b:/ { sub(/.*:/, ""); print $1, time }' /proc/uptime /proc/net/dev; }
 $TOOL busybox nc 10.91.7.2 7777 </dev/zero & S=$!
 until [ $(arrived) -gt 400000 ]; do sleep 0.02; done
-t=$(now); a=$(arrived)
-until [ $(now) -ge $((t + 300)) ]; do sleep 0.1; done
-echo $((($(arrived) - a) * 100 / ($(now) - t)))
+read -r a t <<<"$(both)"; now=$t
+until [ $now -ge $((t + TIME)) ]; do sleep 0.1; read -r all now <<<"$(both)"; done
+echo $(((all - a) * 100 / (now - t)))
 kill $S; wait $S; kill $R $P 2>/dev/null; wait; true
 "#;
 
@@ -51,6 +52,17 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("with the packet scheduler fq, packets leave at the time that --net-rate gives them", NEEDS, |world| {
+        let send = |fq, time| send_for(time, world, "cgexec-rs --report=json --net-rate 8mbit --", fq);
+        let (rate, report) = send("yes", "200");
+        assert!((700_000..=1_080_000).contains(&rate), "{rate} {report}");
+        assert_eq!(report["net"]["dropped_packets"], 0, "{report}");
+        // The control: without fq, packets leave too early, and some are lost.
+        let (rate, report) = send("", "20");
+        assert!(report["net"]["dropped_packets"].as_u64() > Some(0), "{rate} {report}");
+    })
+    .root_only()
+    .vm_only(),
     Row::new("a group inside a group with --net-rate sends no faster", NEEDS, |world| {
         // On v2 the second group is next to the first one, because that has a process.
         let outer = "cgexec-rs --net-rate 8mbit -- cgexec-rs --report=json";
@@ -66,8 +78,13 @@ pub const ROWS: &[Row] = &[
 
 /// Returns how many bytes arrived per second, and the report.
 fn send(world: &World, tool: &str, fq: &str) -> (u64, Value) {
+    send_for("300", world, tool, fq)
+}
+
+fn send_for(time: &str, world: &World, tool: &str, fq: &str) -> (u64, Value) {
     let script = format!("exec unshare --net bash <<'NET'\n{SEND}\nNET");
-    let outcome = world.script(&script).variable("TOOL", tool).variable("FQ", fq).run().succeeds();
+    let outcome =
+        world.script(&script).variable("TOOL", tool).variable("FQ", fq).variable("TIME", time).run().succeeds();
     let report = outcome.stderr.lines().rfind(|line| line.starts_with('{'));
     let report = report.map_or(Value::Null, |line| serde_json::from_str(line).expect("JSON"));
     let rate = outcome.stdout.trim().parse().unwrap_or_else(|_| panic!("no rate\n{outcome}"));

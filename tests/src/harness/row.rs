@@ -15,6 +15,7 @@ pub struct Row {
     test: fn(&World),
     who: Who,
     place: Place,
+    is_asked_for: bool,
 }
 
 /// The result of a row.
@@ -56,7 +57,7 @@ enum Place {
 impl Row {
     /// Makes a row that applies to every user on every machine.
     pub const fn new(name: &'static str, needs: &'static [Need], test: fn(&World)) -> Self {
-        Self { name, needs, test, who: Who::Anyone, place: Place::Anywhere }
+        Self { name, needs, test, who: Who::Anyone, place: Place::Anywhere, is_asked_for: false }
     }
 
     /// Restricts the row to root.
@@ -81,6 +82,17 @@ impl Row {
     pub const fn vm_only(mut self) -> Self {
         self.place = Place::Vm;
         self
+    }
+
+    /// Leaves the row out, unless a text selects it: it measures for a long time, or needs a machine without other load.
+    pub const fn asked_for(mut self) -> Self {
+        self.is_asked_for = true;
+        self
+    }
+
+    /// Reports whether the row runs only if a text selects it.
+    pub fn is_asked_for(&self) -> bool {
+        self.is_asked_for
     }
 
     /// Reports whether the row applies to this user on this machine.

@@ -20,6 +20,8 @@ pub struct Connection {
     pub bridge: String,
     /// The link inside, if it is on top of an interface of the host, without a bridge.
     pub direct: Option<Direct>,
+    /// The interface of the host that moves inside, if that is the connection.
+    pub moved: Option<String>,
     /// The interface inside.
     pub interface: String,
     /// Its addresses.
@@ -61,7 +63,7 @@ impl Connection {
             // The rest is checked when the address is known.
             return Ok(self);
         }
-        if self.addresses.is_empty() && self.direct.is_none() {
+        if self.addresses.is_empty() && self.direct.is_none() && self.moved.is_none() {
             return Err(Fault::usage("--bridge needs --address, such as --address 10.88.0.2/24"));
         }
         let (addresses, published) = (self.addresses.clone(), self.published.clone());
@@ -96,10 +98,13 @@ impl Connection {
                 "--allow-spoofing and --isolate: what keeps containers apart are their addresses",
             ));
         }
-        let Some(direct) = &self.direct else { return Ok(()) };
-        if self.auto.is_some() {
+        if self.auto.is_some() && (self.direct.is_some() || self.moved.is_some()) {
             return Err(Fault::usage("--address auto needs --bridge: which addresses are free elsewhere is not known"));
         }
+        if self.moved.is_some() && (self.mac.is_some() || self.mtu.is_some()) {
+            return Err(Fault::usage("--mac, --mtu: not with --link, whose interface comes back as it was"));
+        }
+        let Some(direct) = &self.direct else { return Ok(()) };
         let is_fixed = matches!(direct.kind, Kind::Ipvlan(_) | Kind::Macvlan(Macvlan::Passthru));
         if self.mac.is_some() && is_fixed {
             return Err(Fault::usage("--mac: this interface has the hardware address of its parent"));

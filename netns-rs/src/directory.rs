@@ -3,7 +3,7 @@
 //! The directory is a shared mount of its own: only then does a name given in one mount namespace appear in the others.
 //! Preparing it twice at once would stack mounts, hence the lock, which is the same as iproute2's.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,11 @@ pub fn add(name: &Name) -> Result<(), Fault> {
 pub fn attach(name: &Name, pid: i32) -> Result<(), Fault> {
     // Opened before anything is made, and never looked up again: another process may get the pid at any time.
     let namespace = namespace::of(&Target::of_pid(pid)?)?;
+    keep(name, namespace.as_fd())
+}
+
+/// Gives a name to a namespace that was opened.
+pub fn keep(name: &Name, namespace: BorrowedFd<'_>) -> Result<(), Fault> {
     give(name, || Ok(format!("/proc/self/fd/{}", namespace.as_raw_fd())))
 }
 

@@ -18,7 +18,7 @@ use crate::nftables::{Family, Known, Nftables, Table};
 use crate::restored::Setting;
 use crate::settings::Settings;
 use crate::survey::Survey;
-use crate::{fence, forwarding, guard, link, nat, restored};
+use crate::{fence, forwarding, guard, link, moved, nat, restored};
 
 /// The objects that are left.
 #[derive(Default)]
@@ -50,7 +50,7 @@ enum Fence {
 /// One object that is left, as `gc` reports it.
 #[derive(Debug, Serialize)]
 pub struct Item {
-    /// `veth`, `table`, `forwarding`, `setting` or `bridge`.
+    /// `link`, `veth`, `table`, `forwarding`, `setting` or `bridge`.
     pub kind: &'static str,
     /// Its name, or that of its interface.
     pub name: String,
@@ -61,8 +61,10 @@ pub fn collect() -> Result<Vec<Item>, Fault> {
     let (netlink, nft) = (Netlink::route()?, Nftables::open_if_there()?);
     Lock::open()?.with(|| {
         let left = Leftovers::find(Survey::take(&netlink)?, nft.as_ref(), None)?;
-        let items = left.items()?;
-        left.remove(&netlink, nft.as_ref()).map(|()| items)
+        let mut items = left.items()?;
+        left.remove(&netlink, nft.as_ref())?;
+        items.extend(moved::remove_leftovers()?);
+        Ok(items)
     })
 }
 

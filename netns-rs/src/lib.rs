@@ -30,6 +30,7 @@ pub mod manual;
 mod mark;
 mod message;
 mod monitor;
+mod moved;
 mod name;
 mod name_servers;
 mod namespace;

@@ -3,6 +3,7 @@
 //! The surprise: the kernel ignores an alias (`IFLA_IFALIAS`) in the message that makes a link.
 
 use std::fmt::Display;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, ParseableParametrized};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -38,6 +39,9 @@ pub struct Link {
     pub peer: Option<u32>,
     /// The id of the peer's namespace in the link's own namespace; `None` if both are the same.
     pub peer_netnsid: Option<i32>,
+    /// Whether it was brought up.
+    #[serde(default)]
+    pub is_up: bool,
     /// Its state: `up`, `down`, `unknown`… of RFC 2863.
     pub state: String,
     /// Its hardware address.
@@ -88,7 +92,11 @@ pub fn parse(answer: &Answer) -> Result<RouteNetlinkMessage, Fault> {
 
 impl Link {
     fn of(message: LinkMessage) -> Link {
-        let mut link = Link { index: message.header.index, ..Link::default() };
+        let mut link = Link {
+            index: message.header.index,
+            is_up: message.header.flags.contains(LinkFlags::Up),
+            ..Link::default()
+        };
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name = name,
@@ -163,6 +171,25 @@ pub fn set_up(netlink: &Netlink, name: &str, index: u32, why: &str) -> Result<()
     netlink.change(
         format!("bring {name} up"),
         "RTM_SETLINK, IFF_UP",
+        why,
+        change_request(RouteNetlinkMessage::SetLink(message), 0),
+    )
+}
+
+/// Moves a link to another network namespace, where it gets this name and is down.
+pub fn move_to(
+    netlink: &Netlink,
+    name: &str,
+    index: u32,
+    (namespace, there): (BorrowedFd<'_>, &str),
+    why: &str,
+) -> Result<(), Fault> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes = vec![LinkAttribute::NetNsFd(namespace.as_raw_fd()), LinkAttribute::IfName(there.to_owned())];
+    netlink.change(
+        format!("move {name} to another network namespace, as {there}"),
+        &format!("RTM_SETLINK, IFLA_NET_NS_FD, IFLA_IFNAME {there:?}"),
         why,
         change_request(RouteNetlinkMessage::SetLink(message), 0),
     )

@@ -108,10 +108,7 @@ impl Mark {
         words.extend(self.published.iter().map(|published| format!("{PORTS}{published}")));
         words.extend((self.interface != INTERFACE).then(|| format!("{INSIDE}{}", self.interface)));
         words.extend(self.namespace.map(|inode| format!("{NAMESPACE}{inode}")));
-        words.extend(self.owner.map(|owner| {
-            let Owner { pid, pidfd_inode, pid_namespace } = owner;
-            format!("of={pid}:{pidfd_inode}:{pid_namespace}")
-        }));
+        words.extend(self.owner.map(|owner| format!("of={}", owner.text())));
         words.join(" ")
     }
 
@@ -131,7 +128,14 @@ impl Owner {
         })
     }
 
-    fn parse(text: &str) -> Option<Owner> {
+    /// Returns it as text.
+    pub fn text(&self) -> String {
+        let Owner { pid, pidfd_inode, pid_namespace } = self;
+        format!("{pid}:{pidfd_inode}:{pid_namespace}")
+    }
+
+    /// Parses such a text.
+    pub fn parse(text: &str) -> Option<Owner> {
         let mut numbers = text.split(':');
         let owner = Owner {
             pid: numbers.next()?.parse().ok().filter(|pid| *pid > 0)?,

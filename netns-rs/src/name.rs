@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use plumbing::Fault;
 use plumbing::kernel::look;
@@ -122,16 +123,16 @@ impl Name {
     /// and for a link that is not followed.
     pub fn identity(&self) -> Option<(u64, u64)> {
         let path = self.path();
-        if self.is_link() && self.refusal().is_some() {
-            return None;
+        let mut stat = rustix::fs::lstat(&path).ok()?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            stat = if self.refusal().is_some() { return None } else { rustix::fs::stat(&path).ok()? };
         }
-        let on = rustix::fs::statfs(&path).ok()?;
-        if on.f_type as i64 != NSFS_MAGIC {
+        // Before it is opened: opening a device could do something.
+        if Some(stat.st_dev) != device() {
             return None;
         }
         let namespace =
             rustix::fs::open(&path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let stat = rustix::fs::fstat(&namespace).ok()?;
         kind_of(namespace.as_fd()).is_none_or(|kind| kind == Kind::Net).then_some((stat.st_dev, stat.st_ino))
     }
 
@@ -139,6 +140,12 @@ impl Name {
     pub fn is_stale(&self) -> bool {
         self.identity().is_none()
     }
+}
+
+/// Returns the device of the namespace file system, of which there is one.
+fn device() -> Option<u64> {
+    static DEVICE: OnceLock<Option<u64>> = OnceLock::new();
+    *DEVICE.get_or_init(|| rustix::fs::stat("/proc/self/ns/net").ok().map(|stat| stat.st_dev))
 }
 
 /// Returns the kind of an open namespace; `None` before Linux 4.11, and of a kind that we do not know.

@@ -53,7 +53,9 @@ fn run(exec: Exec) -> Result<Action, Fault> {
         return Err(Fault::usage("--reach and --publish are for a new namespace, so they need --new"));
     }
     if connection.is_some() {
-        return Err(Fault::usage("--bridge, --macvlan and --ipvlan connect a new namespace, so they need --new"));
+        return Err(Fault::usage(
+            "--bridge, --macvlan, --ipvlan and --link connect a new namespace, so they need --new",
+        ));
     }
     if dns.is_some() {
         return Err(Fault::usage("--dns needs --new; for a name: --etc, and a file /etc/netns/NAME/resolv.conf"));
@@ -85,7 +87,7 @@ fn connect(options: Connect) -> Result<Action, Fault> {
     let (connection, relays, dns) = wiring(options.wiring)?;
     if connection.is_none() && relays.is_empty() {
         return Err(Fault::usage(
-            "connect needs --bridge, --macvlan or --ipvlan, or a port to relay: --reach, --publish",
+            "connect needs --bridge, --macvlan, --ipvlan or --link, or a port to relay: --reach, --publish",
         ));
     }
     match options.subject {
@@ -109,7 +111,10 @@ fn change(options: Connect) -> Result<Action, Fault> {
     let change = take_change(&mut wiring);
     let is_relayed = !wiring.reach.is_empty() || !wiring.publish.is_empty();
     if is_relayed || connection(wiring)?.is_some() {
-        return Err(Fault::usage("connect --change: only --rate, --delay, --jitter and --loss can be changed"));
+        return Err(Fault::usage(
+            "connect --change: only --rate, --delay, --jitter and --loss can be changed; to publish a port of a running \
+             container: connect NAMESPACE --publish PORTS",
+        ));
     }
     if change == Change::default() {
         return Err(Fault::usage("connect --change needs --rate, --delay, --jitter or --loss"));
@@ -164,11 +169,11 @@ fn wiring(mut wiring: Wiring) -> Result<(Option<Connection>, Relays, Option<name
 }
 
 fn connection(mut wiring: Wiring) -> Result<Option<Connection>, Fault> {
-    let ways = [wiring.bridge.is_some(), wiring.macvlan.is_some(), wiring.ipvlan.is_some()];
+    let ways = [wiring.bridge.is_some(), wiring.macvlan.is_some(), wiring.ipvlan.is_some(), wiring.link.is_some()];
     match ways.iter().filter(|is_given| **is_given).count() {
         0 => return require_no_details(&wiring).map(|()| None),
         1 => {}
-        _ => return Err(Fault::usage("--bridge, --macvlan, --ipvlan: expected one of them")),
+        _ => return Err(Fault::usage("--bridge, --macvlan, --ipvlan, --link: expected one of them")),
     }
     let shape = take_change(&mut wiring).of(Shape::default())?;
     if wiring.bridge.is_none() && shape != Shape::default() {
@@ -189,7 +194,8 @@ fn connection(mut wiring: Wiring) -> Result<Option<Connection>, Fault> {
     let connection = Connection {
         bridge: wiring.bridge.unwrap_or_default(),
         direct: wiring.macvlan.or(wiring.ipvlan),
-        interface: wiring.interface.unwrap_or_else(|| INTERFACE.to_owned()),
+        interface: wiring.interface.or_else(|| wiring.link.clone()).unwrap_or_else(|| INTERFACE.to_owned()),
+        moved: wiring.link,
         addresses,
         auto: auto.first().copied(),
         gateways: wiring.gateway,
@@ -221,7 +227,7 @@ fn require_no_details(wiring: &Wiring) -> Result<(), Fault> {
         (wiring.loss.is_some(), "--loss"),
     ];
     match details.iter().find(|(is_given, _)| *is_given) {
-        Some((_, option)) => Err(Fault::usage(format!("{option} needs --bridge, --macvlan or --ipvlan"))),
+        Some((_, option)) => Err(Fault::usage(format!("{option} needs --bridge, --macvlan, --ipvlan or --link"))),
         None => Ok(()),
     }
 }

@@ -20,7 +20,7 @@ use crate::netlink::Netlink;
 use crate::outside::Outside;
 use crate::qdisc::At;
 use crate::survey::{Survey, Taken};
-use crate::{inside, namespace, nat, neighbor, publish, route, stacked};
+use crate::{inside, moved, namespace, nat, neighbor, publish, route, stacked};
 
 /// How long to wait for the address or a port of a container that has just ended.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -43,6 +43,9 @@ pub fn connect(asked: &Connection, sides: &Sides<'_>, pid: i32, watched: Borrowe
     if let Some(direct) = &asked.direct {
         return stacked::connect(asked, direct, sides);
     }
+    if let Some(link) = &asked.moved {
+        return moved::connect(asked, link, sides, (pid, watched));
+    }
     let keep = [sides.host, sides.container, sides.inside.as_fd()];
     let owner = Owner::of(pid, watched)?;
     let answer = guardian::spawn_keeping(watched, &keep, || make(asked, sides, watched, owner))?;
@@ -54,6 +57,10 @@ pub fn connect(asked: &Connection, sides: &Sides<'_>, pid: i32, watched: Borrowe
 pub fn connect_lasting(asked: &Connection, sides: &Sides<'_>) -> Result<(), Fault> {
     if let Some(direct) = &asked.direct {
         return stacked::connect(asked, direct, sides).map(drop);
+    }
+    if let Some(link) = &asked.moved {
+        return Err(Fault::new(format!("cannot move {link}: nothing shows when the container ends"))
+            .with_remedy("name a process: netns-rs connect pid:N --link NAME"));
     }
     let mut outside = Outside::open(asked, sides.container, None)?;
     let lock = Lock::open()?;

@@ -8,6 +8,7 @@ pub mod disconnect;
 pub mod fence;
 pub mod ip_netns;
 pub mod isolation;
+pub mod moved;
 pub mod name_servers;
 pub mod publish;
 pub mod rate;
@@ -27,6 +28,7 @@ pub const TOPICS: &[&[Row]] = &[
     publish::ROWS,
     connect::ROWS,
     stacked::ROWS,
+    moved::ROWS,
     name_servers::ROWS,
     disconnect::ROWS,
     rate::ROWS,

@@ -27,6 +27,9 @@ pub(crate) struct Wiring {
     /// Connect the namespace to the network of PARENT with PARENT's hardware address: l2, l3 or l3s
     #[arg(long, value_name = "PARENT[,MODE]", value_parser = Direct::ipvlan)]
     pub(crate) ipvlan: Option<Direct>,
+    /// Move this interface of the host into the namespace, and back when the process ends
+    #[arg(long, value_name = "NAME", value_parser = interface::interface_name)]
+    pub(crate) link: Option<String>,
     /// Address of the interface, e.g. 10.88.0.2/24; auto:10.88.0.0/24: a free one; auto: one of the bridge's subnet (repeatable)
     #[arg(long, value_name = "ADDRESS/PREFIX", value_parser = Wanted::parse)]
     pub(crate) address: Vec<Wanted>,
@@ -48,7 +51,7 @@ pub(crate) struct Wiring {
     /// Relay a TCP port of 127.0.0.1 inside to HOST:PORT outside, and to nothing else (repeatable)
     #[arg(long, value_name = "HOST:PORT[=PORT]", value_parser = Reach::parse)]
     pub(crate) reach: Vec<Reach>,
-    /// Name of the interface inside [default: eth0]
+    /// Name of the interface inside [default: eth0, with --link NAME]
     #[arg(long, value_name = "NAME", value_parser = interface::interface_name)]
     pub(crate) interface: Option<String>,
     /// Add a route inside, to a network on the link or behind ROUTER, e.g. 192.0.2.0/24,10.88.0.9 (repeatable)

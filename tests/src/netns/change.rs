@@ -37,7 +37,7 @@ pub const ROWS: &[Row] = &[
                 .stderr_has("it has a queue of kind htb")
                 .stderr_has("connect --change needs --rate, --delay, --jitter or --loss")
                 .stderr_has("only --rate, --delay, --jitter and --loss can be changed")
-                .stderr_has("--mtu needs --bridge, --macvlan or --ipvlan")
+                .stderr_has("--mtu needs --bridge, --macvlan, --ipvlan or --link")
                 .stderr_has("--jitter 5ms is longer than --delay 0ms")
                 .stderr_has("expected a time up to 60s")
                 .stderr_has("expected a share of the packets");

@@ -105,6 +105,26 @@ pub const ROWS: &[Row] = &[
     )
     .host_only(),
     Row::new(
+        "an IPv6 address works at once where IPv6 is disabled inside, without the kernel's search for a duplicate",
+        NEEDS,
+        |world| {
+            let script = r#"
+                mount -t tmpfs none /run; unshare -n sleep 100 & P=$!; until [ ! /proc/$P/ns/net -ef /proc/self/ns/net ]; do sleep 0.02; done
+                inside() { nsenter -t $P -n "$@"; }
+                inside bash -c 'for name in all default; do echo 1 >/proc/sys/net/ipv6/conf/$name/disable_ipv6; done'
+                netns-rs connect pid:$P --bridge box0 --address fd00:97::2/64 --gateway fd00:97::1
+                inside ip -6 -o address show dev eth0 tentative scope global | wc -l; inside busybox ping -6 -c 1 -W 2 -q fd00:97::1 | grep -c ' 0% packet loss'
+                inside cat /proc/sys/net/ipv6/conf/{all,eth0}/disable_ipv6; inside ip link add in0 type veth peer name in1
+                inside bash -c 'ip link set in0 up; ip link set in1 up; ip address add fd00:98::1/64 dev in0' 2>&1 | grep -c 'IPv6 is disabled'
+                inside bash -c 'echo 0 >/proc/sys/net/ipv6/conf/in0/disable_ipv6; ip address add fd00:98::1/64 dev in0'; inside ip -6 -o address show dev in0 tentative scope global | wc -l
+                kill $P; wait $P"#;
+            // The control: the last three lines, about an interface that ip makes.
+            apart(world, script).stdout_is("0\n1\n1\n0\n1\n1\n");
+        },
+    )
+    .root_only()
+    .host_only(),
+    Row::new(
         "a user without a user namespace is shown the command that makes one",
         &[Need::UserNamespaces, Need::NetworkNamespaces],
         |world| {

@@ -1,0 +1,64 @@
+//! `--link`: an interface of the host that moves into a container, and back.
+
+use super::attacks::apart;
+use crate::harness::need::{IP, Need, STRACE, UNSHARE};
+use crate::harness::row::Row;
+
+/// `tun0` is an interface with addresses, of a kind that ends with its network namespace; `show` prints what it has.
+const STAGE: &str = r#"
+mount -t tmpfs none /run; mkdir /run/netns; make() { ip link add tun0 type vxlan id 5 dstport 4789 local 127.0.0.1; }; make
+ip link set tun0 alias 'my tunnel'; ip address add 10.97.10.2/24 brd + dev tun0; ip address add fd00:97::2/64 dev tun0 nodad; ip link set tun0 up
+show() { { ip -d link show tun0 | grep -o 'UNKNOWN\|alias.*\|local 127.0.0.1'; ip -o address show tun0 | grep -o 'inet.*\(global\|nodad\)'; ls /run/netns; } 2>&1 | sed 's/ *$//' | tr '\n' ','; echo; }
+settled() { until [ -z "$(ls /run/netns)" ]; do sleep 0.02; done; show; }
+"#;
+
+/// The rows of this topic.
+pub const ROWS: &[Row] = &[
+    Row::new(
+        "--link moves an interface in, and back as it was when the container ends, when it fails or when it is disconnected",
+        &[UNSHARE, IP, Need::NetworkNamespaces],
+        |world| {
+            let script = r#"
+                show; run='netns-rs exec --new --link tun0 --address 10.97.10.7/24'
+                $run --route 0.0.0.0/0 -- bash -c 'ip route show default; ip -4 -br address show tun0 | grep -o 10.97.10.*'; settled
+                $run --interface tun1 -- bash -c 'ip link delete tun1 2>&1; ip link add tun1 type bridge; ip link show tun1 | grep -c tun1:'; settled
+                make; ip link set tun0 alias 'my tunnel' up; $run --route 10.99.0.0/16 --route 10.99.0.0/16 -- true; show
+                unshare -n sleep 100 & P=$!; until [ ! /proc/$P/ns/net -ef /proc/self/ns/net ]; do sleep 0.02; done
+                netns-rs connect pid:$P --link tun0; ip link show tun0 2>&1; netns-rs disconnect pid:$P --interface tun0; until ip link show tun0 up | grep -q UP; do sleep 0.02; done; settled; kill $P; wait $P
+                ip netns add a; netns-rs connect a --link tun0; echo $?; ip link set tun0 netns a; ip netns delete a; until ! ip -d link show | grep -q vxlan; do sleep 0.02; done; ip link show tun0 2>&1"#;
+            let whole = "UNKNOWN,local 127.0.0.1,alias my tunnel,inet 10.97.10.2/24 brd 10.97.10.255 scope global,inet6 fd00:97::2/64 scope global nodad,\n";
+            let gone_too = "Device \"tun0\" does not exist.,Device \"tun0\" does not exist.,\n";
+            let gone = "Device \"tun0\" does not exist.\n";
+            let bare = "UNKNOWN,local 127.0.0.1,alias my tunnel,\n";
+            // The control: an interface that ip moves ends with the namespace.
+            let expected = format!(
+                "{whole}default dev tun0 scope link \n10.97.10.7/24 \n{whole}1\n{gone_too}{bare}{gone}{bare}125\n{gone}"
+            );
+            apart(world, &format!("{STAGE}\n{script}"))
+                .stdout_is(&expected)
+                .stderr_has("cannot add the route to 10.99.0.0/16")
+                .stderr_has("cannot move tun0: nothing shows when the container ends");
+        },
+    )
+    .root_only()
+    .host_only(),
+    Row::new(
+        "gc brings an interface back that --link has moved, at whatever step its guardian is killed",
+        &[UNSHARE, IP, STRACE, Need::NetworkNamespaces],
+        |world| {
+            let script = r#"
+                for at in $(seq 2 20); do
+                    unshare -n sleep 100 & P=$!; until [ ! /proc/$P/ns/net -ef /proc/self/ns/net ]; do sleep 0.02; done; rm -f rc
+                    strace -f -qqq -o /dev/null -e trace=sendto -e signal=none -e inject=sendto:signal=KILL:when=$at bash -c "netns-rs connect pid:$P --link tun0 --address 10.97.10.7/24; echo \$? >rc.new; mv rc.new rc" 2>/dev/null & S=$!
+                    until [ -e rc ]; do sleep 0.01; done; netns-rs gc; ip -br link show tun0 2>/dev/null | wc -l; kill $P; wait $P $S 2>/dev/null
+                    until netns-rs gc >/dev/null; [ -z "$(ls /run/netns)" ]; do sleep 0.01; done; ip -d link show tun0 | grep -c 'alias my tunnel'
+                done | sort | uniq -c | tr -s ' '"#;
+            let outcome = apart(world, &format!("{STAGE}\n{script}"));
+            // The control: while the process is there, gc leaves the interface where it is.
+            let lines: Vec<_> = outcome.stdout.lines().filter_map(|line| line.split(' ').next_back()).collect();
+            assert_eq!(lines, ["0", "1"], "{outcome}");
+        },
+    )
+    .root_only()
+    .host_only(),
+];

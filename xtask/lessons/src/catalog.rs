@@ -48,6 +48,7 @@ pub const LESSONS: &[Source] = &[
     lesson!(3, "03-mount", ["03-1", "03-2"]),
     lesson!(4, "04-pid", ["04-1", "04-2"]),
     lesson!(5, "05-ipc", ["05-1"]),
+    lesson!(6, "06-net", ["06-1", "06-2"]),
     lesson!(7, "07-user", ["07-1", "07-2"]),
 ];
 

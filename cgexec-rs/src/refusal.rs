@@ -43,6 +43,17 @@ fn not_ours(group: &Group, file: &str) -> Option<String> {
         2 => "get a delegated cgroup: systemd-run --user --scope -p Delegate=yes SHELL, or chown a subtree as root",
         _ => "cgroup v1 groups belong to root, which can chown one to you, including its tasks file",
     };
+    let way = match group.version {
+        1 if file == "." => {
+            let (place, path) =
+                (group.shown().join(format!("of-{user}")), group.path().join(format!("of-{user}/NAME")));
+            let (place, path) = (place.display(), path.display());
+            format!(
+                "root can give you a group: mkdir {place} && chown -R {user} {place}; then use cgexec-rs --cgroup {path}"
+            )
+        }
+        _ => way.to_owned(),
+    };
     (refused && owner != user)
         .then(|| format!("{} belongs to uid {owner}, and we are uid {user}; {way}", what.display()))
 }

@@ -58,8 +58,10 @@ pub(crate) fn missing(fault: Fault, right: CapabilitySet) -> Fault {
     if let Some(why) = lost_by_exec(right) {
         return fault.with_remedy(format!("{name} is missing here: {why}"));
     }
+    // For all that --std mounts; a plain chroot needs the user namespace only.
+    let more = if right == CapabilitySet::SYS_ADMIN { " --mount --pid --ipc --uts --fork" } else { "" };
     fault.with_remedy(format!(
-        "{name} is missing here: run as root, or inside unshare-rs --user --map-root-user --mount"
+        "{name} is missing here; a user has it in a user namespace: unshare-rs --map-root-user{more} -- chroot-rs ..."
     ))
 }
 

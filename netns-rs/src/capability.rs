@@ -26,13 +26,15 @@ pub fn needs_own_user_namespace(fault: Fault) -> Fault {
         return fault.with_remedy(format!("this process lacks CAP_SYS_ADMIN: {why}"));
     }
     match (fault.errno(), holds(CapabilitySet::SYS_ADMIN)) {
-        (Some(Errno::EPERM), Some(false)) => fault.with_remedy(
-            "this process lacks CAP_SYS_ADMIN (see CapEff in /proc/self/status); a user namespace has it: \
-             unshare-rs --map-root-user -- netns-rs exec --new -- COMMAND",
-        ),
+        (Some(Errno::EPERM), Some(false)) => fault.with_remedy(format!(
+            "this process lacks CAP_SYS_ADMIN (see CapEff in /proc/self/status); a user namespace has it: {CHAIN}"
+        )),
         _ => needs_sys_admin(fault),
     }
 }
+
+/// What a user can do without any right.
+const CHAIN: &str = "unshare-rs --map-root-user -- netns-rs exec --new -- COMMAND";
 
 /// Returns whether this process has CAP_SYS_ADMIN, wherever that counts.
 pub fn is_sys_admin() -> bool {
@@ -40,13 +42,16 @@ pub fn is_sys_admin() -> bool {
 }
 
 fn explain(fault: Fault, right: CapabilitySet) -> Fault {
-    if fault.errno() != Some(Errno::EPERM) {
+    // EACCES: the lock of a network, which only its administrator may open.
+    if !matches!(fault.errno(), Some(Errno::EPERM | Errno::EACCES)) {
         return fault;
     }
     let name = capability_names(right).concat();
     let inside = is_in_first_namespace(Kind::User) == Some(false);
     match holds(right) {
-        Some(false) => fault.with_remedy(format!("this process lacks {name} (see CapEff in /proc/self/status)")),
+        Some(false) => fault.with_remedy(format!(
+            "this process lacks {name} (see CapEff in /proc/self/status); a user has it in a network of its own: {CHAIN}"
+        )),
         Some(true) if inside => fault.with_remedy(format!(
             "this process has {name} only in its own user namespace, which does not own the network to be changed"
         )),

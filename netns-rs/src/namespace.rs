@@ -64,6 +64,20 @@ pub fn of(target: &Target) -> Result<OwnedFd, Fault> {
     look(goal, format!("openat(\"/proc/{}\", \"ns/net\", O_RDONLY)", target.pid()), || {
         openat(target.dir(), "ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
     })
+    .map_err(|fault| explain_foreign(fault, target))
+}
+
+/// Explains EACCES by the user of the process: `ptrace(2)`, "Ptrace access mode checking".
+fn explain_foreign(fault: Fault, target: &Target) -> Fault {
+    let owner = rustix::fs::fstat(target.dir()).map(|stat| stat.st_uid);
+    let user = rustix::process::geteuid().as_raw();
+    match (fault.errno(), owner) {
+        (Some(nix::errno::Errno::EACCES), Ok(owner)) if owner != user => fault.with_remedy(format!(
+            "process {} belongs to uid {owner}, and we are uid {user}: run this as that user or as root",
+            target.pid()
+        )),
+        _ => fault,
+    }
 }
 
 /// Returns the inode of a namespace.

@@ -1,6 +1,7 @@
 //! Rows about all five tools: what an error, a usage error, a narration, an exit status and a document must be.
 
 pub mod call_budget;
+pub mod chains;
 pub mod dry_run;
 pub mod escaping;
 pub mod exit_status;
@@ -47,4 +48,5 @@ pub const HOST_TOPICS: &[&[Row]] = &[
     dry_run::ROWS,
     named_files::ROWS,
     restricted_proc::ROWS,
+    chains::ROWS,
 ];

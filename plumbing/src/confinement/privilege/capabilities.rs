@@ -10,10 +10,10 @@ use rustix::thread::{
     set_capabilities, set_keep_capabilities,
 };
 
-use crate::Fault;
 use crate::kernel::{call, look};
 use crate::process::namespace::Kind;
 use crate::process::target::is_in_first_namespace;
+use crate::{Fault, narrate};
 
 /// The capabilities that Docker leaves to a container by default: enough for root inside to manage its own files, users
 /// and ports.
@@ -269,9 +269,11 @@ fn shown(set: CapabilitySet) -> String {
 
 pub(super) fn explain_missing(fault: Fault, right: CapabilitySet) -> Fault {
     match (fault.errno(), capabilities(None)) {
-        (Some(Errno::EPERM), Ok(held)) if !held.effective.contains(right) => {
-            fault.with_remedy(format!("{} is missing here; become root, or enter a user namespace", shown_name(right)))
-        }
+        (Some(Errno::EPERM), Ok(held)) if !held.effective.contains(right) => fault.with_remedy(format!(
+            "{} is missing here; a user has it in a user namespace: unshare-rs --map-root-user -- {} ...",
+            shown_name(right),
+            narrate::tool()
+        )),
         _ => fault,
     }
 }

@@ -132,11 +132,6 @@ impl InRoot {
         }
     }
 
-    /// Reports whether something has this name, if only a link that leads nowhere.
-    pub(crate) fn has_name(&self, path: &Path) -> bool {
-        self.open_name(path).is_ok()
-    }
-
     /// Opens what has this name, without following a link at its end.
     pub(crate) fn open_name(&self, path: &Path) -> Result<OwnedFd, Fault> {
         self.open(path, OFlags::PATH | OFlags::NOFOLLOW)

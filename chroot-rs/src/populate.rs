@@ -23,11 +23,20 @@ use crate::{copy_up, idmap, made, mount_api, overlay, root, std_places};
 /// Makes the entries; returns the mounts that were made.
 pub(crate) fn make(root: &InRoot, entries: &[Entry], mut peers: Peers) -> Result<Vec<Mount>, Fault> {
     let mut mounts = Vec::new();
-    let mut masks = Masks::default();
+    let (mut masks, mut linked) = (Masks::default(), Vec::new());
     for (number, entry) in entries.iter().enumerate() {
         let Entry { target, what, why } = entry;
         match what {
-            What::Fresh(filesystem, otherwise) => mounts.extend(fresh(root, &mut masks, entry, filesystem, otherwise)?),
+            What::Fresh(filesystem, otherwise) => {
+                let given = match otherwise {
+                    Otherwise::OverDirectory => match std_places::directory(root, target, &mut linked)? {
+                        None => continue,
+                        given => given,
+                    },
+                    _ => None,
+                };
+                mounts.extend(fresh(root, &mut masks, entry, (filesystem, otherwise), given)?);
+            }
             What::Bind(from) => mounts.extend(bind(root, target, from, peers.remove(&number), why)?),
             What::Device(device) => root.device(target, device, why)?,
             What::Link(to) => root.link(target, to, why)?,
@@ -48,6 +57,7 @@ pub(crate) fn make(root: &InRoot, entries: &[Entry], mut peers: Peers) -> Result
             }
         }
     }
+    std_places::check_links(root, &linked)?;
     root.copies().close()?;
     Ok(mounts)
 }
@@ -56,20 +66,13 @@ fn fresh(
     root: &InRoot,
     masks: &mut Masks,
     entry: &Entry,
-    filesystem: &Filesystem,
-    otherwise: &Otherwise,
+    (filesystem, otherwise): (&Filesystem, &Otherwise),
+    given: Option<OwnedFd>,
 ) -> Result<Option<Mount>, Fault> {
     const HIDDEN: &str = "it would show the cgroups of the whole machine: none of them is the container's; cgroups(7)";
     let (target, why) = (entry.target.as_path(), entry.why);
     let kind = filesystem.kind.as_str();
     let goal = format!("mount {kind} on {}", shown(target));
-    let given = match otherwise {
-        Otherwise::OverDirectory => match std_places::directory(root, target)? {
-            None => return Ok(None),
-            given => given,
-        },
-        _ => None,
-    };
     let mount = match (mount_api::fresh(&goal, filesystem, why), otherwise) {
         (Ok(mount), Otherwise::Hide) if is_whole_hierarchy(&goal, &mount, kind)? => {
             return masks.mask(root, target, Absent::PassOver, HIDDEN);

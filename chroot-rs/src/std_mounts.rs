@@ -27,8 +27,8 @@ pub(crate) fn for_given_root(facts: &Facts) -> Vec<Entry> {
         list.push(Entry::new(dev.join(name), What::File(content), why));
         list.push(Entry::new(Path::new("/etc").join(name), What::Seen(dev.join(name)), why));
     }
-    // A tmpfs has mode 1777 unless another one is set.
-    for (path, parameters) in [("/tmp", &[][..]), ("/run", &[("mode", "755")])] {
+    // A tmpfs has mode 1777 unless another one is set. /tmp is last: where one is a link to the other, users can write in it.
+    for (path, parameters) in [("/run", &[("mode", "755")][..]), ("/tmp", &[])] {
         let tmpfs = Filesystem::new("tmpfs", parameters, guarded);
         list.push(Entry::new(path, What::Fresh(tmpfs, Otherwise::OverDirectory), "a new, empty directory; hier(7)"));
     }

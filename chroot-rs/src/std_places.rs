@@ -6,13 +6,13 @@
 //! root. If there is no place, a warning says so, or with `--strict` an error.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use plumbing::kernel::look;
 use plumbing::pipeline::record::Mount;
 use plumbing::{Fault, narrate};
-use rustix::fs::{FileType, fstat};
+use rustix::fs::{FileType, fstat, fstatfs};
 
 use crate::entry::shown;
 use crate::in_root::InRoot;
@@ -53,23 +53,24 @@ pub(crate) fn show_file(root: &InRoot, target: &Path, file: &Path, why: &str) ->
     Ok(Some(record::mask(target, "bind", Some("tmpfs"))))
 }
 
-/// Opens the directory over which a new file system is mounted; `None` if the root has nothing of this name, or no place.
-pub(crate) fn directory(root: &InRoot, target: &Path) -> Result<Option<OwnedFd>, Fault> {
-    let name = shown(target);
-    let goal = format!("mount a new {name}");
-    let refuse = |why: &str| {
-        let remedy =
-            format!("make {name} a directory in the root: without it, files that the command writes there remain");
-        left_out::<OwnedFd>(&goal, Fault::new(why).with_remedy(remedy))
-    };
-    let found = match root.while_following(|| root.find(target)) {
-        Ok(None) if root.while_following(|| root.has_name(target)) => {
-            return refuse("it is a link to something that does not exist in this root");
+/// Opens the directory over which a new file system is mounted; `None` if the root has nothing of this name, or no place. A
+/// name that is a link is added to `linked`: a later mount may make what it leads to, or cover it.
+pub(crate) fn directory(root: &InRoot, target: &Path, linked: &mut Vec<PathBuf>) -> Result<Option<OwnedFd>, Fault> {
+    let goal = goal_of(target);
+    let is_loop = |found: &Result<_, Fault>| matches!(found, Err(fault) if fault.errno() == Some(Errno::ELOOP));
+    let direct = root.find(target);
+    let is_link = is_loop(&direct);
+    let found = if is_link { root.while_following(|| root.find(target)) } else { direct };
+    let found = match found {
+        found if is_loop(&found) => return refuse(target, "it is a link that leads back to itself"),
+        Err(fault) if fault.errno() == Some(Errno::ENOTDIR) => {
+            return refuse(target, "it leads through a file in this root");
         }
-        Ok(None) => return Ok(None),
-        Err(fault) if fault.errno() == Some(Errno::ELOOP) => return refuse("it is a link that leads back to itself"),
-        Err(fault) if fault.errno() == Some(Errno::ENOTDIR) => return refuse("it leads through a file in this root"),
         Err(fault) if has_no_place(&fault) => return left_out(&goal, fault),
+        Ok(None) if is_link => {
+            linked.push(target.to_owned());
+            return Ok(None);
+        }
         found => found?,
     };
     let found = match found {
@@ -78,10 +79,45 @@ pub(crate) fn directory(root: &InRoot, target: &Path) -> Result<Option<OwnedFd>,
     };
     let stat = look(&goal, "fstat(fd)", || fstat(&found))?;
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory if root.is_top(&stat)? => refuse("it is a link to the top directory of this root"),
-        FileType::Directory => Ok(Some(found)),
-        _ => refuse("it is not a directory in this root"),
+        FileType::Directory if root.is_top(&stat)? => refuse(target, "it is a link to the top directory of this root"),
+        FileType::Directory => {
+            linked.extend(is_link.then(|| target.to_owned()));
+            Ok(Some(found))
+        }
+        _ => refuse(target, "it is not a directory in this root"),
     }
+}
+
+/// Reports the links of `directory` that, once all mounts are made, lead to nothing or to a file system of the kernel's.
+pub(crate) fn check_links(root: &InRoot, linked: &[PathBuf]) -> Result<(), Fault> {
+    for target in linked {
+        let why = match root.while_following(|| root.find(target))? {
+            None => "it is a link to something that does not exist in this root",
+            Some(found) => {
+                let on = look(goal_of(target), "fstatfs(fd)", || fstatfs(&found))?;
+                if !OF_THE_KERNEL.iter().any(|kind| u64::try_from(on.f_type) == Ok(*kind)) {
+                    continue;
+                }
+                "it is a link to a directory that the kernel's own file system covers"
+            }
+        };
+        refuse::<()>(target, why)?;
+    }
+    Ok(())
+}
+
+/// The types of proc, sysfs, cgroup and cgroup2 file systems in `statfs(2)`.
+const OF_THE_KERNEL: [u64; 4] = [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270];
+
+fn goal_of(target: &Path) -> String {
+    format!("mount a new {}", shown(target))
+}
+
+/// Reports that a directory in memory has no place.
+fn refuse<T>(target: &Path, why: &str) -> Result<Option<T>, Fault> {
+    let name = shown(target);
+    let remedy = format!("make {name} a directory in the root: without it, files that the command writes there remain");
+    left_out(&goal_of(target), Fault::new(why).with_remedy(remedy))
 }
 
 /// Reports something promised that cannot be done: `fault` is the reason.

@@ -60,7 +60,10 @@ pub const ROWS: &[Row] = &[
             rm -rf $D/r/run; mkdir $D/r/var/run; ln -s var/run $D/r/run; try
             link none; try; link tmp; try; link etc/passwd; try; link etc/passwd/x; try; link /; try
             rm $D/r/tmp; echo >$D/r/tmp; try
-            rm $D/r/tmp; mkdir $D/r/tmp; chroot-rs $D/r sh -c 'echo x >/tmp/left'; find $D/r -name left | wc -l";
+            rm $D/r/run; mkdir -p $D/r/run/in
+            for to in dev/shm proc run/in run; do link $to; try; done; in_r stat -L -c '%a %n' /tmp
+            rm -r $D/r/tmp $D/r/run; mkdir $D/r/tmp; ln -s tmp $D/r/run; try; in_r stat -L -c '%a %n' /tmp
+            chroot-rs $D/r sh -c 'echo x >/tmp/left'; find $D/r -name left | wc -l";
         let outcome = staged(world, "tmp-links", script);
         let expected = "0 0\n".repeat(5)
             + "125 0 /tmp: it is a link to something that does not exist in this root\n\
@@ -68,7 +71,10 @@ pub const ROWS: &[Row] = &[
                125 0 /tmp: it is not a directory in this root\n\
                125 0 /tmp: it leads through a file in this root\n\
                125 1 /tmp: it is a link to the top directory of this root\n"
-            + "125 0 /tmp: it is not a directory in this root\n1\n";
+            + "125 0 /tmp: it is not a directory in this root\n\
+               0 0\n125 0 /tmp: it is a link to a directory that the kernel's own file system covers\n\
+               125 0 /tmp: it is a link to something that does not exist in this root\n\
+               0 0\n1777 /tmp\n0 0\n1777 /tmp\n1\n";
         assert_eq!(outcome.stdout, expected, "{outcome}");
     })
     .root_only()

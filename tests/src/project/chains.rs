@@ -1,4 +1,4 @@
-//! What an error tells an ordinary user to do, done: the chain that the remedy names runs the command.
+//! The remedies for an ordinary user, tried: the chain that an error names runs the command.
 
 use crate::harness::need::{BUSYBOX, Need, SETPRIV};
 use crate::harness::row::Row;

@@ -8,10 +8,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, openat, readlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, fstatfs, openat, readlinkat, statx};
 use rustix::io::Errno;
 
 use crate::process::namespace::Kind;
+use crate::process::procfs;
 use crate::process::target::is_in_first_namespace;
 
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
@@ -38,7 +39,8 @@ impl Stranger {
 /// change. Nothing behind it is looked up.
 ///
 /// If there is none, only root and this user can lead the path elsewhere afterwards, so it may be opened as usual. The
-/// links in /proc to the files of a process belong to the kernel: which process is meant is in the path. Where nobody knows,
+/// links in /proc to the files of a process belong to the kernel: which process is meant is in the path. But in the mount
+/// namespace of a process, others may mount over directories of root, so the way may not lead through one. Where nobody knows,
 /// because a directory cannot be searched, for example, it counts as a stranger's.
 pub fn stranger(path: &Path) -> Option<Stranger> {
     let Ok(at) = root() else { return Some(Stranger { path: "/".into(), uid: None }) };
@@ -111,6 +113,12 @@ impl Walk {
             return self.follow(&entry);
         }
         self.at = if is_link && !self.rest.is_empty() { open(self.at.as_fd(), &name, OFlags::empty())? } else { entry };
+        if is_link && !self.rest.is_empty() && !is_mounted_here(&self.at)? {
+            return Ok(Step::Stranger(Stranger {
+                path: shown,
+                uid: Some(stat.st_uid).filter(|uid| !is_trusted(*uid)),
+            }));
+        }
         self.shown = shown;
         Ok(Step::Further)
     }
@@ -135,6 +143,15 @@ fn root() -> Result<OwnedFd, Errno> {
 
 fn open(at: std::os::fd::BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     openat(at, name, OFlags::PATH | OFlags::CLOEXEC | flags, Mode::empty())
+}
+
+/// Returns whether a directory is on a mount of our mount namespace.
+fn is_mounted_here(directory: &OwnedFd) -> Result<bool, Errno> {
+    let found = statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    let id = found.stx_mnt_id.to_string();
+    let table = procfs::read("self/mountinfo").map_err(|_| Errno::ACCESS)?;
+    let mut lines = table.split(|byte| *byte == b'\n');
+    Ok(lines.any(|line| line.split(|byte| *byte == b' ').next() == Some(id.as_bytes())))
 }
 
 /// Returns whether a user is root or ourselves. In a user namespace, what belongs to nobody in it is the host's, too.

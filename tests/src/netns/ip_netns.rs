@@ -182,6 +182,26 @@ pub const ROWS: &[Row] = &[
     )
     .root_only(),
     Row::new(
+        "a name that is a link is not followed into the mount namespace of a process, where its user mounts over directories of root",
+        &[UNSHARE, IP, SETPRIV, Need::NetworkNamespaces, Need::UserNamespaces],
+        |world| {
+            let outcome = apart(
+                world,
+                "mount -t tmpfs none /run; mkdir /run/netns; : >/run/netns/y; unshare -n sleep 100 & O=$!
+                setpriv --reuid 54321 --regid 54321 --clear-groups unshare -U -r -m -n sh -c 'mount --bind /proc/self/ns/net /run/netns/y; exec sleep 100' & P=$!
+                until [ \"$(cat /proc/$P/comm)\" = sleep ] && [ ! /proc/$O/ns/net -ef /proc/self/ns/net ]; do sleep 0.02; done
+                ln -s /proc/$P/root/run/netns/y /run/netns/foreign; mount --bind /proc/$O/ns/net /run/netns/y; ln -s /proc/$O/root/run/netns/y /run/netns/own
+                for name in foreign own; do
+                    echo $name $(ip netns exec $name readlink /proc/self/ns/net | grep -c .) $(netns-rs exec $name echo entered 2>/dev/null || echo $?); done
+                netns-rs exec foreign true; kill $P $O",
+            );
+            // The control: ip follows both.
+            outcome.stdout_is("foreign 1 125\nown 1 entered\n").stderr_has("netns-rs: cannot follow the link foreign: user 54321 can change where it leads, at /proc/");
+        },
+    )
+    .root_only()
+    .host_only(),
+    Row::new(
         "a name that is a link is not followed if another user can change where it leads",
         &[UNSHARE, IP, SETPRIV, Need::NetworkNamespaces],
         |world| {

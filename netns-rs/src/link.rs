@@ -55,9 +55,19 @@ pub struct Link {
 
 /// Lists all links of the socket's namespace.
 pub fn list(netlink: &Netlink) -> Result<Vec<Link>, Fault> {
+    list_by(netlink, None)
+}
+
+/// Lists all links of the namespace with this id in the socket's namespace.
+pub fn list_in(netlink: &Netlink, id: i32) -> Result<Vec<Link>, Fault> {
+    list_by(netlink, Some(id))
+}
+
+fn list_by(netlink: &Netlink, id: Option<i32>) -> Result<Vec<Link>, Fault> {
     // Statistics are most of what the kernel would send, and they are not needed.
     let mut ask = LinkMessage::default();
     ask.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    ask.attributes.extend(id.map(LinkAttribute::IfNetnsId));
     let request = dump_request(RouteNetlinkMessage::GetLink(ask));
     let answers = netlink.get("list the interfaces", "RTM_GETLINK", request)?;
     let mut links = Vec::new();

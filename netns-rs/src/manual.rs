@@ -168,6 +168,14 @@ const EXAMPLES: &[Example] = &[
          eth0…10.97.0.3/24…\n",
     ),
     example(
+        "all network namespaces; what a name, an interface, an address or a port means",
+        Root,
+        "$ netns-rs map --json 2>/dev/null | jq -c 'map(.own) | index(true)'\n\
+         0\n\
+         $ netns-rs add page; netns-rs who page 2>/dev/null; netns-rs delete page\n\
+         page: net:[…], no process; kept by the name page\n",
+    ),
+    example(
         "the interfaces of the current network namespace",
         Anyone,
         "$ netns-rs show . --json | jq -r type\nobject\n",

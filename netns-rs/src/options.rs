@@ -12,6 +12,7 @@ use plumbing::command_line::ordinary::{self, Choice, Ordinary};
 use crate::interface;
 use crate::name::Name;
 use crate::subject::Subject;
+use crate::who::Word;
 
 mod wiring;
 
@@ -24,6 +25,7 @@ const EXAMPLES: &str = "
   netns-rs exec --new --reach 127.0.0.1:3128 -- make   one port of 127.0.0.1 leads outside, and nothing else
   netns-rs connect web --bridge box0 --address auto:10.88.0.0/24 --nat; netns-rs disconnect web
   … | netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24 | …
+  netns-rs map; netns-rs who veth1a2b3c4d; netns-rs who 10.88.0.7; netns-rs who :8080
   netns-rs show $(pidof nginx)                      interfaces, addresses and peers
   netns-rs add web; netns-rs exec web ip address; netns-rs delete web
   netns-rs attach shell $$                          a name for the network of a process
@@ -89,6 +91,10 @@ pub(crate) enum Verb {
     Disconnect(Disconnect),
     /// Show the interfaces of a network namespace, and their peers
     Show(Show),
+    /// Show all network namespaces, with their interfaces, processes and ports, and what is connected to what
+    Map(Map),
+    /// Show the namespace, container and processes behind an interface, an address, :PORT, a name or a pid
+    Who(Who),
     /// Remove from the host what is left of containers whose guardian was killed
     Gc(Json),
 }
@@ -254,6 +260,29 @@ pub(crate) struct Show {
     /// Name, pid, pid:N, path of a namespace, or . for the current one; without: list the names
     #[arg(value_name = "NAMESPACE", value_parser = of_os(Subject::parse))]
     pub(crate) subject: Option<Subject>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Map {
+    /// Print JSON
+    #[arg(long, short)]
+    pub(crate) json: bool,
+    /// Print a graph for dot(1)
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) dot: bool,
+    /// Print a picture
+    #[arg(long, conflicts_with_all = ["json", "dot"])]
+    pub(crate) svg: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Who {
+    /// Print JSON
+    #[arg(long, short)]
+    pub(crate) json: bool,
+    /// Interface, address, :PORT, name of a container, namespace or process, or pid
+    #[arg(value_name = "WORD", value_parser = Word::parse)]
+    pub(crate) word: Word,
 }
 
 /// Returns the command line, for help, manual page and completions.

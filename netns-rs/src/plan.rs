@@ -22,15 +22,17 @@ use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::change::{self, Change};
 use crate::connection::Connection;
+use crate::map::Form;
 use crate::name::{self, Name};
 use crate::netlink::Netlink;
 use crate::options::Options;
 use crate::relay::{Prepared, Relays};
 use crate::subject::{Opened, Subject};
+use crate::who::Word;
 use crate::wiring::Sides;
 use crate::{
-    batch, directory, disconnect, etc, ip_netns, listing, monitor, name_servers, namespace, nsid, print, request, show,
-    wiring,
+    batch, directory, disconnect, etc, ip_netns, listing, map, monitor, name_servers, namespace, nsid, print, request,
+    show, who, wiring,
 };
 
 /// What a command line asks for.
@@ -90,6 +92,10 @@ pub(crate) enum Action {
     Show { subject: Subject, json: bool },
     /// Run the lines of a file.
     Batch { file: PathBuf, force: bool, json: bool },
+    /// Show all network namespaces.
+    Map(Form),
+    /// Show what is behind a word.
+    Who { word: Word, json: bool },
     /// Remove what killed guardians left.
     RemoveLeftovers { json: bool },
 }
@@ -144,6 +150,8 @@ impl Plan {
             }),
             Action::Show { subject, json } => show_one(subject, *json),
             Action::Batch { file, force, json } => batch::run(file, *force, *json),
+            Action::Map(form) => map::print(*form),
+            Action::Who { word, json } => who::print(word, *json),
             Action::RemoveLeftovers { json } => print::leftovers(&crate::leftovers::collect()?, *json),
         }
     }

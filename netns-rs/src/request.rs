@@ -4,11 +4,12 @@ use plumbing::Fault;
 
 use crate::change::Change;
 use crate::connection::Connection;
+use crate::map::Form;
 use crate::mark::INTERFACE;
 use crate::name::Name;
 use crate::name_servers;
 use crate::network::Wanted;
-use crate::options::{Connect, Delete, Disconnect, Exec, ListId, Options, Show, Verb, Wiring, number};
+use crate::options::{Connect, Delete, Disconnect, Exec, ListId, Map, Options, Show, Verb, Wiring, number};
 use crate::plan::{Action, Plan};
 use crate::relay::Relays;
 use crate::shape::Shape;
@@ -36,6 +37,13 @@ pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
             Action::Disconnect { subject, interface: interface.unwrap_or_else(|| INTERFACE.to_owned()) }
         }
         Some(Verb::Show(options)) => show(options),
+        Some(Verb::Map(map)) => Action::Map(match map {
+            Map { json: true, .. } => Form::Json,
+            Map { dot: true, .. } => Form::Dot,
+            Map { svg: true, .. } => Form::Svg,
+            Map { .. } => Form::Text,
+        }),
+        Some(Verb::Who(who)) => Action::Who { word: who.word, json: who.json },
         Some(Verb::Gc(gc)) => Action::RemoveLeftovers { json: gc.json },
     };
     Ok(Plan { narration: options.narration, within: options.netns, action })

@@ -8,6 +8,7 @@ pub mod disconnect;
 pub mod fence;
 pub mod ip_netns;
 pub mod isolation;
+pub mod map;
 pub mod moved;
 pub mod name_servers;
 pub mod publish;
@@ -34,5 +35,6 @@ pub const TOPICS: &[&[Row]] = &[
     rate::ROWS,
     change::ROWS,
     relay::ROWS,
+    map::ROWS,
     stopped::ROWS,
 ];

@@ -97,7 +97,14 @@ impl Process {
             rules.map_or(Ok(()), landlock::Ruleset::enforce)?;
         }
         last()?;
-        if self.no_new_privs { self.filter(most) } else { Ok(()) }
+        if self.no_new_privs && self.seccomp.is_some() {
+            // With no_new_privs, no program regains what we lack: not even in a new user namespace, which the filter
+            // refuses then.
+            let permitted = held()?.permitted;
+            self.filter(|asked| most(permitted & asked))
+        } else {
+            Ok(())
+        }
     }
 
     fn change_identity(&self) -> Result<(), Fault> {

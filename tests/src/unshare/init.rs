@@ -12,6 +12,11 @@ const OURS: &[Need] = &[Need::UserNamespaces];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
+    Row::new("the init of --init has an empty root, also where only a user namespace was made", OURS, |world| {
+        // The parent is the init; the command's own root is the control.
+        let script = "unshare-rs --user --map-root-user --init -- sh -c 'ls /proc/$PPID/root/ | wc -l; ls / | wc -l' | sed 's/^[1-9].*/many/'";
+        world.sh(script).succeeds().stdout_is("0\nmany\n").stderr_is("");
+    }),
     Row::new("a signal is forwarded, whenever it arrives", OURS, |world| {
         let script = "
             unshare-rs --forward-signals -- bash -c 'trap \"echo heard; exit 7\" TERM; touch here; while :; do sleep 0.02; done' &

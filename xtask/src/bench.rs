@@ -4,24 +4,29 @@
 //! time, on one CPU. Even so other load affects them, the median more than the tenth percentile; least of all the CPU time,
 //! which does not include waiting.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::{static_build, workspace};
+use results::Results;
 use scene::Scene;
+use serde_json::Value;
 use table::Table;
 
 mod alone;
 mod bundle;
 mod cgroup;
+mod chart;
 mod containers;
 mod enter;
 mod host;
 mod list;
 mod measure;
+mod results;
 mod root;
 mod same_calls;
 mod scene;
@@ -52,6 +57,18 @@ pub struct Options {
     /// Let the commands run on all CPUs
     #[arg(long)]
     unpinned: bool,
+    /// Write the results to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Compare with the results in this file, which an earlier run has written
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+    /// Draw the table of containers, as SVG, into this file
+    #[arg(long, value_name = "FILE")]
+    chart: Option<PathBuf>,
+    /// Measure nothing: compare or draw the results in this file, which an earlier run has written
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "bench"])]
+    from: Option<PathBuf>,
     /// Run only this bench
     #[arg(value_parser = BENCHES.map(|(name, _)| name).into_iter().chain([LIST]).collect::<Vec<_>>())]
     bench: Option<String>,
@@ -63,13 +80,17 @@ const REST: Duration = Duration::from_millis(50);
 
 /// Builds, measures and prints.
 pub fn run(options: &Options) -> Result<ExitCode> {
+    if let Some(file) = &options.from {
+        return conclude(options, &results::read(file)?).map(|()| ExitCode::SUCCESS);
+    }
     let folder = static_build::build()?;
     build_floor()?;
     let mut scene = Scene::set(&folder)?;
     let measured = measure_all(options, &mut scene);
     let removed = scene.strike();
-    let goals = measured?;
+    let (goals, results) = measured?;
     removed.context("the bench left something behind")?;
+    conclude(options, &results)?;
     let missed: Vec<_> = goals.iter().filter(|goal| goal.is_met != Some(true)).collect();
     for goal in &goals {
         println!("{goal}");
@@ -82,6 +103,19 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Writes, compares and draws the results, as the options ask for.
+fn conclude(options: &Options, results: &Value) -> Result<()> {
+    options.json.as_ref().map_or(Ok(()), |file| results::write(file, results))?;
+    if let Some(file) = &options.compare {
+        print!("{}", results::compared(&results::read(file)?, results));
+    }
+    if let Some(file) = &options.chart {
+        let Some(svg) = chart::svg(results, containers::TITLE) else { bail!("no container was measured") };
+        std::fs::write(file, svg).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
+}
+
 /// Builds the floor like the tools, so that only the work that it does not do makes the difference. A separate build: with
 /// `--bin` cargo would build no tool.
 fn build_floor() -> Result<()> {
@@ -89,25 +123,27 @@ fn build_floor() -> Result<()> {
     workspace::must(workspace::release_build(&triple)?.args(["--package", "xtask", "--bin", "floor"]))
 }
 
-fn measure_all(options: &Options, scene: &mut Scene) -> Result<Vec<table::Verdict>> {
+fn measure_all(options: &Options, scene: &mut Scene) -> Result<(Vec<table::Verdict>, Value)> {
     let mut tables = Vec::new();
     for (_, bench) in BENCHES.iter().filter(|(name, _)| options.bench.as_ref().is_none_or(|only| only == name)) {
         tables.extend(bench(scene)?);
     }
     let host = host::Host::prepare(!options.unpinned)?;
-    println!("{}", host.described());
+    let described = host.described();
+    println!("{described}");
     if !workspace::is_root()? {
         println!("not root: commands that the kernel refuses to this user are left out");
     }
-    let mut goals = Vec::new();
+    let (mut goals, mut results) = (Vec::new(), Results::default());
     for table in tables {
         let measured = measure::measure(&table, &host, options.rounds)?;
         print!("{}", table.text(&measured));
+        results.add(&table, &measured);
         goals.extend(table.verdicts(&measured));
     }
     // It fills the machine with processes, so it comes last.
     if options.bench.as_ref().is_none_or(|only| only == LIST) {
-        goals.extend(list::verdicts(scene, &host, options.rounds)?);
+        goals.extend(list::verdicts(scene, &host, options.rounds, &mut results)?);
     }
-    Ok(goals)
+    Ok((goals, results.value(&described, options.rounds)))
 }

@@ -16,6 +16,9 @@ const FOUR: &str = "chain of four";
 const LIMITS: &str = "--memory 256M --pids 100";
 const OWN: &str = "--mount --pid --ipc --uts --cgroup --hostname bench";
 
+/// The title of the only table.
+pub const TITLE: &str = "a container";
+
 /// Makes the only table.
 pub fn tables(scene: &Scene) -> Result<Vec<Table>> {
     let root = scene.root().to_string_lossy().into_owned();
@@ -43,7 +46,7 @@ pub fn tables(scene: &Scene) -> Result<Vec<Table>> {
         row("runc run", runtime(scene, "runc", ""), None),
     ];
     let goals = vec![Goal { row: FOUR, than: CRUN, at_most: 0.5 }];
-    Ok(vec![Table { title: "a container", rest: REST, floor: FLOOR, rows, goals }])
+    Ok(vec![Table { title: TITLE, rest: REST, floor: FLOOR, rows, goals }])
 }
 
 fn without_limits(root: &str) -> String {

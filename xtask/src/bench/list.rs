@@ -15,6 +15,7 @@ use plumbing::process::target::stat_field;
 
 use super::host::Host;
 use super::measure;
+use super::results::Results;
 use super::scene::Scene;
 use super::table::{Goal, Row, Run, Stage, Table, Verdict};
 use crate::workspace;
@@ -31,7 +32,7 @@ const OURS: &str = "nsenter-rs --list";
 const PEER: &str = "lsns";
 
 /// Starts the sleepers, measures, and kills them.
-pub fn verdicts(scene: &Scene, host: &Host, rounds: u32) -> Result<Vec<Verdict>> {
+pub fn verdicts(scene: &Scene, host: &Host, rounds: u32, results: &mut Results) -> Result<Vec<Verdict>> {
     let rows = vec![
         row(OURS, quiet(scene, "nsenter-rs", "--list"), Some(PEER)),
         row(PEER, quiet(scene, "lsns", ""), None),
@@ -51,6 +52,7 @@ pub fn verdicts(scene: &Scene, host: &Host, rounds: u32) -> Result<Vec<Verdict>>
     crowd.disperse()?;
     let measured = measured?;
     print!("{}", table.text(&measured));
+    results.add(&table, &measured);
     Ok(table.verdicts(&measured))
 }
 

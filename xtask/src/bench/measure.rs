@@ -21,8 +21,10 @@ pub enum Measured {
     Times {
         median: f64,
         p10: f64,
-        /// The median of the CPU time, including the kernel's.
-        cpu: f64,
+        p90: f64,
+        /// The medians of the CPU time, in programs and in the kernel.
+        user: f64,
+        system: f64,
     },
     /// It did not run, for this reason.
     Not(String),
@@ -51,11 +53,15 @@ pub fn measure(table: &Table, host: &Host, rounds: u32) -> Result<Vec<Measured>>
     let sum_up = |(run, mut times): (Result<_, String>, Vec<Spent>)| match run {
         Err(why) => Measured::Not(why),
         Ok(_) => {
-            times.sort_unstable_by_key(|spent| spent.cpu);
-            let cpu = milliseconds(times[times.len() / 2].cpu);
+            let middle = times.len() / 2;
+            times.sort_unstable_by_key(|spent| spent.user);
+            let user = milliseconds(times[middle].user);
+            times.sort_unstable_by_key(|spent| spent.system);
+            let system = milliseconds(times[middle].system);
             times.sort_unstable_by_key(|spent| spent.wall);
             let wall = |place: usize| milliseconds(times[place].wall);
-            Measured::Times { median: wall(times.len() / 2), p10: wall(times.len() / 10), cpu }
+            let (median, p10, p90) = (wall(middle), wall(times.len() / 10), wall(times.len() * 9 / 10));
+            Measured::Times { median, p10, p90, user, system }
         }
     };
     Ok(runs.into_iter().zip(times).map(sum_up).collect())
@@ -65,7 +71,8 @@ pub fn measure(table: &Table, host: &Host, rounds: u32) -> Result<Vec<Measured>>
 #[derive(Clone, Copy)]
 struct Spent {
     wall: Duration,
-    cpu: Duration,
+    user: Duration,
+    system: Duration,
 }
 
 fn milliseconds(time: Duration) -> f64 {
@@ -96,17 +103,19 @@ fn first(stages: &[Stage], host: &Host, view: View) -> Result<(), String> {
 }
 
 fn once(stages: &[Stage]) -> Result<Spent> {
-    let (before, begin) = (cpu()?, Instant::now());
+    let ((user, system), begin) = (cpu()?, Instant::now());
     wait(start(stages, || Ok(Stdio::inherit()))?)?;
     let wall = begin.elapsed();
-    Ok(Spent { wall, cpu: cpu()?.saturating_sub(before) })
+    let after = cpu()?;
+    Ok(Spent { wall, user: after.0.saturating_sub(user), system: after.1.saturating_sub(system) })
 }
 
-/// Returns the CPU time of all children so far, and of theirs, as far as they were waited for.
-fn cpu() -> Result<Duration> {
+/// Returns the CPU time of all children so far, and of theirs, as far as they were waited for: in programs and in the kernel.
+fn cpu() -> Result<(Duration, Duration)> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let spent = usage.user_time() + usage.system_time();
-    Ok(Duration::from_micros(spent.num_microseconds().cast_unsigned()))
+    let [user, system] = [usage.user_time(), usage.system_time()]
+        .map(|spent| Duration::from_micros(spent.num_microseconds().cast_unsigned()));
+    Ok((user, system))
 }
 
 fn start(stages: &[Stage], stderr: impl Fn() -> Result<Stdio>) -> Result<Vec<Child>> {

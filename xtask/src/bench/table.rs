@@ -62,18 +62,23 @@ impl Table {
             self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or_default().max(self.title.len());
         let floor = self.median(measured, self.floor);
         let mut text = String::new();
-        let heads = ["median ms", "p10 ms", "CPU ms", "x peer", "x floor"].map(|head| format!("{head:>11}")).concat();
+        let heads = ["median ms", "p10 ms", "p90 ms", "user ms", "system ms", "x peer", "x floor"]
+            .map(|head| format!("{head:>11}"))
+            .concat();
         let mut line = |line: String| writeln!(text, "{}", line.trim_end()).unwrap_or_default();
         line(String::new());
         line(format!("{:width$}{heads}", self.title));
         for (row, measured_row) in self.rows.iter().zip(measured) {
             let cells = match measured_row {
-                Measured::Times { median, p10, cpu } => {
+                Measured::Times { median, p10, p90, user, system } => {
                     let peer = row.peer.and_then(|peer| self.median(measured, peer));
                     let ratios = [peer.map(|peer| median / peer), floor.map(|floor| median / floor)];
-                    [Some(*median), Some(*p10), Some(*cpu), ratios[0], ratios[1]]
-                        .map(|cell| cell.map_or_else(|| format!("{:>11}", "-"), |number| format!("{number:>11.2}")))
+                    let times = [median, p10, p90, user, system].map(|time| Some(*time));
+                    [&times[..], &ratios]
                         .concat()
+                        .into_iter()
+                        .map(|cell| cell.map_or_else(|| format!("{:>11}", "-"), |number| format!("{number:>11.2}")))
+                        .collect()
                 }
                 Measured::Not(why) => format!("  {why}"),
             };

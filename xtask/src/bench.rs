@@ -29,6 +29,7 @@ mod measure;
 mod results;
 mod root;
 mod same_calls;
+mod scale;
 mod scene;
 mod table;
 mod unshare;
@@ -69,6 +70,9 @@ pub struct Options {
     /// Measure nothing: compare or draw the results in this file, which an earlier run has written
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "bench"])]
     from: Option<PathBuf>,
+    /// Measure instead how time and memory grow up to this number of containers and names
+    #[arg(long, value_name = "ITEMS", conflicts_with_all = ["bench", "compare", "chart", "from"])]
+    scale: Option<usize>,
     /// Run only this bench
     #[arg(value_parser = BENCHES.map(|(name, _)| name).into_iter().chain([LIST]).collect::<Vec<_>>())]
     bench: Option<String>,
@@ -81,19 +85,26 @@ const REST: Duration = Duration::from_millis(50);
 /// Builds, measures and prints.
 pub fn run(options: &Options) -> Result<ExitCode> {
     if let Some(file) = &options.from {
-        return conclude(options, &results::read(file)?).map(|()| ExitCode::SUCCESS);
+        return Conclusion::of(options)?.draw(&results::read(file)?).map(|()| ExitCode::SUCCESS);
     }
+    let conclusion = Conclusion::of(options)?;
     let folder = static_build::build()?;
     build_floor()?;
     let mut scene = Scene::set(&folder)?;
-    let measured = measure_all(options, &mut scene);
+    let measured = match options.scale {
+        Some(items) => scale::measure(&scene, items).map(|results| (Vec::new(), results)),
+        None => measure_all(options, &mut scene),
+    };
     let removed = scene.strike();
     let (goals, results) = measured?;
     removed.context("the bench left something behind")?;
-    conclude(options, &results)?;
+    conclusion.draw(&results)?;
     let missed: Vec<_> = goals.iter().filter(|goal| goal.is_met != Some(true)).collect();
     for goal in &goals {
         println!("{goal}");
+    }
+    if options.scale.is_some() {
+        return Ok(ExitCode::SUCCESS);
     }
     if missed.is_empty() {
         println!("goals: all {} hold", goals.len())
@@ -103,17 +114,42 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes, compares and draws the results, as the options ask for.
-fn conclude(options: &Options, results: &Value) -> Result<()> {
-    options.json.as_ref().map_or(Ok(()), |file| results::write(file, results))?;
-    if let Some(file) = &options.compare {
-        print!("{}", results::compared(&results::read(file)?, results));
+/// What is done with the results. It is prepared before the measuring, which changes the working directory: a mount namespace
+/// is joined.
+struct Conclusion {
+    json: Option<PathBuf>,
+    chart: Option<PathBuf>,
+    before: Option<Value>,
+    commit: Option<String>,
+}
+
+impl Conclusion {
+    fn of(options: &Options) -> Result<Conclusion> {
+        let place = |file: &Option<PathBuf>| file.as_ref().map(std::path::absolute).transpose();
+        Ok(Conclusion {
+            json: place(&options.json)?,
+            chart: place(&options.chart)?,
+            before: options.compare.as_ref().map(|file| results::read(file)).transpose()?,
+            commit: results::commit(),
+        })
     }
-    if let Some(file) = &options.chart {
-        let Some(svg) = chart::svg(results, containers::TITLE) else { bail!("no container was measured") };
-        std::fs::write(file, svg).with_context(|| format!("cannot write {}", file.display()))?;
+
+    /// Writes, compares and draws the results, as the options ask for.
+    fn draw(&self, results: &Value) -> Result<()> {
+        let mut results = results.clone();
+        if results["commit"].is_null() {
+            results["commit"] = self.commit.clone().into();
+        }
+        self.json.as_ref().map_or(Ok(()), |file| results::write(file, &results))?;
+        if let Some(before) = &self.before {
+            print!("{}", results::compared(before, &results));
+        }
+        if let Some(file) = &self.chart {
+            let Some(svg) = chart::svg(&results, containers::TITLE) else { bail!("no container was measured") };
+            std::fs::write(file, svg).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Builds the floor like the tools, so that only the work that it does not do makes the difference. A separate build: with

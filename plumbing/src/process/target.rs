@@ -32,7 +32,7 @@ pub struct Target {
     pid: i32,
     pidfd: OwnedFd,
     /// /proc/PID
-    dir: OwnedFd,
+    pub(super) dir: OwnedFd,
     via: Via,
 }
 
@@ -93,7 +93,8 @@ impl Target {
         Target { pid, pidfd, dir, via }.running()
     }
 
-    fn running(self) -> Result<Target, Fault> {
+    /// Refuses a process that has ended.
+    pub(super) fn running(self) -> Result<Target, Fault> {
         if self.has_ended()? {
             return Err(Fault::kernel(format!("open process {}", self.pid), "poll(pidfd)", nix::errno::Errno::ESRCH));
         }

@@ -53,11 +53,19 @@ impl Target {
             return Ok(self);
         };
         let Ok(threads) = rustix::fs::Dir::read_from(&tasks) else { return Ok(self) };
-        let running = threads.flatten().filter_map(|thread| {
+        let running = threads.flatten().find_map(|thread| {
             let number: i32 = thread.file_name().to_str().ok()?.parse().ok()?;
-            Target::of_pid(number).ok().filter(|thread| !matches!(thread.state(), None | Some(b'Z' | b'X')))
+            Target::of_pid(number).ok().filter(|thread| self.has_running(thread))
         });
-        Ok(running.into_iter().next().unwrap_or(self))
+        // Until the process has ended, nothing else gets its pid: so the thread that was compared is one of its threads.
+        let process = self.running()?;
+        Ok(running.unwrap_or(process))
+    }
+
+    /// Returns whether `thread` runs and is one of this process's threads: its number may belong to another process by now.
+    fn has_running(&self, thread: &Target) -> bool {
+        let own = leader_of(&self.dir);
+        own.is_some() && leader_of(&thread.dir) == own && !matches!(thread.state(), None | Some(b'Z' | b'X'))
     }
 
     /// Returns the inode of the namespace of one of its threads: the first one may have ended while others run.

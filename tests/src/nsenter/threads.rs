@@ -1,6 +1,6 @@
 //! Threads as targets: one thread by its id, in namespaces of its own, and a process whose first thread has ended.
 
-use crate::harness::need::{Need, PERL};
+use crate::harness::need::{Need, PERL, STRACE, UNSHARE};
 use crate::harness::row::Row;
 use crate::nsenter::options::run;
 
@@ -42,5 +42,29 @@ pub const ROWS: &[Row] = &[
         let seen = "inside\nPWD\n";
         run(world, &line).stdout_is(&format!("{seen}{seen}{like}{like}gone\n{seen}{like}"));
     })
+    .host_only(),
+    Row::new(
+        "a number that belonged to a thread of the target is not taken for it after another process got it",
+        &[PERL, THREADS, STRACE, UNSHARE],
+        |world| {
+            // strace stops nsenter-rs when it has listed the threads and opened the first one; meanwhile the target ends, and a process of the host
+            // gets the number of its second thread. The first two lines are the controls.
+            let line = r#"
+                threads() { unshare -u perl -e 'use threads; threads->create(sub { sleep 60 }); system "hostname", "inside"; syscall(60, 0)' & L=$!
+                    until grep -q '^State:.Z' /proc/$L/status; do sleep 0.02; done; T=$(ls /proc/$L/task | tail -1); }
+                threads; nsenter-rs -t $L --uts -- hostname
+                strace -qq -o trace -e trace=pidfd_open -e inject=pidfd_open:signal=STOP:when=2 nsenter-rs -t $L --uts -- true 2>errors & S=$!
+                until N=$(cat /proc/$S/task/$S/children) && grep -qs '^State:.[Tt]' /proc/${N% }/status && grep -q STOP trace; do sleep 0.02; done; N=${N% }
+                kill -9 $L; wait $L 2>/dev/null; for i in $(seq 500); do echo $((T - 1)) >/proc/sys/kernel/ns_last_pid; sleep 60 &
+                    [ $! = $T ] && echo reused && break; kill $!; wait $! 2>/dev/null; sleep 0.02; done
+                kill -CONT $N; wait $S; echo $?; sed "s/process $L:/process L:/" errors; kill $T; wait $T 2>/dev/null; true"#;
+            world
+                .apart("threads-reused", &format!("cd $D; cat >script2 <<'END'\n{line}\nEND\nexec unshare -p -f --mount-proc bash script2"))
+                .run()
+                .succeeds()
+                .stdout_is("inside\nreused\n125\nnsenter-rs: cannot open process L: poll(pidfd): ESRCH (No such process)\n");
+        },
+    )
+    .root_only()
     .host_only(),
 ];

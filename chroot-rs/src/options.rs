@@ -70,10 +70,10 @@ pub struct Options {
     #[arg(long, conflicts_with = "std", help_heading = "Identity")]
     pub(crate) skip_chdir: bool,
 
-    /// Working directory of the command, inside the new root [default: /, or with mounts the present one if it is inside]
+    /// Working directory of the command, inside the new root (default: /, or with mounts the present one if it is inside)
     #[arg(long, value_name = "DIR", conflicts_with = "skip_chdir", help_heading = "Identity")]
     pub(crate) chdir: Option<OsString>,
-    /// Give the command NAME as its argv[0]
+    /// Name that the command sees as its own: the first element of argv
     #[arg(long, value_name = "NAME", conflicts_with = "pipe", help_heading = "Start")]
     pub(crate) argv0: Option<OsString>,
 

@@ -1,7 +1,7 @@
 //! The plan of a command line: parsed first, then applied step by step, in the order that the kernel requires.
 
 use std::ffi::OsString;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::cgroup::usage;
@@ -89,10 +89,15 @@ impl Plan {
             Action::Show { subject, json } => startup::print(&show::text(subject, *json)?),
             Action::Why { subject, json } => startup::print(&why::text(subject, *json)?),
             Action::Change { verb, subject, patience } => {
-                verbs::apply(verb, &subject.to_change()?, *patience).map(|()| Status::SUCCESS)
+                let deadline = Instant::now() + *patience;
+                verbs::apply(verb, &subject.to_change(deadline)?, deadline).map(|()| Status::SUCCESS)
             }
             Action::ChangeRecords { verb, patience } => {
-                pipe::inspect(|_, target| verbs::apply(verb, &subject::of_record(target)?, *patience))
+                let change = |target: &_| {
+                    let deadline = Instant::now() + *patience;
+                    verbs::apply(verb, &subject::of_record(target)?, deadline)
+                };
+                pipe::inspect(|_, target| change(target))
             }
             Action::Libcgroup(request) => request.apply(),
             Action::Collect { json } => collect(*json),

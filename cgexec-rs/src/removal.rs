@@ -226,6 +226,19 @@ pub(crate) fn members_of(group: &Group, deadline: Option<Instant>) -> Result<Vec
     Ok(found)
 }
 
+/// Returns the number of processes in the group and in the groups inside it, as far as we see them; `most` or more if there
+/// are so many, which are not all counted.
+pub(crate) fn count_members(group: &Group, most: usize, deadline: Instant) -> Result<usize, Fault> {
+    let mut count = 0;
+    walk(group, Some(deadline), |step| {
+        if let Step::Down(group) = step {
+            count += members(group)?.split(|byte| *byte == b'\n').filter_map(pid).filter(|pid| *pid > 0).count();
+        }
+        Ok(if count >= most { Go::No } else { Go::On })
+    })?;
+    Ok(count)
+}
+
 fn pid(line: &[u8]) -> Option<i32> {
     std::str::from_utf8(line).ok()?.parse().ok()
 }

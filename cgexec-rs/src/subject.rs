@@ -6,6 +6,7 @@
 //! in a group of that path.
 
 use std::path::Path;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use plumbing::Fault;
@@ -15,7 +16,7 @@ use plumbing::process::target::Target;
 use rustix::process::getpid;
 
 use crate::existing::Existing;
-use crate::removal::members_of;
+use crate::removal::count_members;
 
 /// What the command line names.
 #[derive(Debug)]
@@ -48,10 +49,11 @@ impl Subject {
         }
     }
 
-    /// Returns the hierarchies in which the subject has a group that can be changed, with that group as the own one.
-    pub(crate) fn to_change(&self) -> Result<Hierarchies, Fault> {
+    /// Returns the hierarchies in which the subject has a group that can be changed, with that group as the own one. Which
+    /// group a process means may take long to find; after `deadline`, that is an error.
+    pub(crate) fn to_change(&self, deadline: Instant) -> Result<Hierarchies, Fault> {
         match self {
-            Subject::Ourselves => narrowed(Hierarchies::discover()?, "this process"),
+            Subject::Ourselves => narrowed(Hierarchies::discover()?, "this process", deadline),
             Subject::Path(group) => at_path(group.path()),
             Subject::Process(PidOrName::Named(reference)) => match find::resolve(reference)? {
                 Found::Container(container) => of_container(&container),
@@ -59,7 +61,7 @@ impl Subject {
             },
             Subject::Process(process) => {
                 let target = process.open()?.process()?;
-                narrowed(Hierarchies::of_process(&target)?, &format!("process {}", target.pid()))
+                narrowed(Hierarchies::of_process(&target)?, &format!("process {}", target.pid()), deadline)
             }
         }
     }
@@ -132,11 +134,13 @@ fn at_path(path: &Path) -> Result<Hierarchies, Fault> {
 }
 
 /// Keeps the group with the fewest processes, and those of the same path in other hierarchies.
-fn narrowed(hierarchies: Hierarchies, whose: &str) -> Result<Hierarchies, Fault> {
+fn narrowed(hierarchies: Hierarchies, whose: &str, deadline: Instant) -> Result<Hierarchies, Fault> {
     let is_root = |hierarchy: &Hierarchy| hierarchy.mount_root() == Some(hierarchy.own_path());
     let mut fewest: Option<(usize, &Path)> = None;
     for hierarchy in hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted() && !is_root(hierarchy)) {
-        let processes = members_of(&hierarchy.open(hierarchy.own_path())?, None)?.len();
+        // A group with as many processes as another one is not chosen: the rest need not be counted.
+        let most = fewest.map_or(usize::MAX, |(least, _)| least);
+        let processes = count_members(&hierarchy.open(hierarchy.own_path())?, most, deadline)?;
         if fewest.is_none_or(|(least, _)| processes < least) {
             fewest = Some((processes, hierarchy.own_path()));
         }

@@ -41,10 +41,9 @@ pub(crate) enum Verb {
     Set(Limits),
 }
 
-/// Applies a verb to the own groups of `hierarchies`, and waits until it is done.
-pub(crate) fn apply(verb: &Verb, hierarchies: &Hierarchies, patience: Duration) -> Result<(), Fault> {
+/// Applies a verb to the own groups of `hierarchies`, and waits until it is done, but not after `deadline`.
+pub(crate) fn apply(verb: &Verb, hierarchies: &Hierarchies, deadline: Instant) -> Result<(), Fault> {
     let members = Members::of_own(hierarchies)?;
-    let deadline = Instant::now() + patience;
     match verb {
         Verb::Freeze => refuse_own(&members, "freeze").and_then(|()| freeze(&members, true, deadline)),
         Verb::Thaw => freeze(&members, false, deadline),

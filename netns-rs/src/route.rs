@@ -10,6 +10,7 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::errno::Errno;
 use plumbing::Fault;
 
 use crate::address::family;
@@ -69,11 +70,9 @@ pub fn require_way(netlink: &Netlink, ip: IpAddr, index: u32, name: &str) -> Res
     ask.header.flags = RouteFlags::FibMatch | table;
     ask.attributes = vec![RouteAttribute::Destination(RouteAddress::from(ip))];
     let goal = format!("find the route to {ip}");
-    let answers = netlink.get(
-        &goal,
-        &format!("RTM_GETROUTE, RTA_DST \"{ip}\""),
-        get_request(RouteNetlinkMessage::GetRoute(ask)),
-    )?;
+    let answers =
+        netlink.get(&goal, &format!("RTM_GETROUTE, RTA_DST \"{ip}\""), get_request(RouteNetlinkMessage::GetRoute(ask)));
+    let answers = answers.map_err(|fault| explain_refused(fault, ip))?;
     for answer in &answers {
         if let RouteNetlinkMessage::NewRoute(found) = parse(answer)?
             && out_by(&found) != [index]
@@ -91,6 +90,22 @@ pub fn require_way(netlink: &Netlink, ip: IpAddr, index: u32, name: &str) -> Res
         }
     }
     Ok(())
+}
+
+/// Explains why the kernel refuses to name a route: each type of route that discards packets has an errno of its own.
+fn explain_refused(fault: Fault, ip: IpAddr) -> Fault {
+    let kind = match fault.errno() {
+        Some(Errno::EINVAL) => "blackhole",
+        Some(Errno::EHOSTUNREACH) => "unreachable",
+        Some(Errno::ENETUNREACH) => {
+            return fault.with_remedy("a rule of type unreachable discards what is sent there, or no rule leads to the main table; see: ip rule");
+        }
+        Some(Errno::EACCES) => "prohibit",
+        _ => return fault,
+    };
+    fault.with_remedy(format!(
+        "a route or rule of type {kind} discards what is sent there; see: ip rule; ip route get {ip}"
+    ))
 }
 
 /// Returns the networks of the main table other than the default, each with the interface that leads there.

@@ -22,6 +22,7 @@ pub mod promises;
 pub mod read_only_roots;
 pub mod seccomp;
 pub mod start;
+pub mod warnings;
 
 use crate::harness::row::Row;
 
@@ -52,5 +53,6 @@ pub const HOST_TOPICS: &[&[Row]] = &[
     copy_up::ROWS,
     engines::ROWS,
     start::ROWS,
+    warnings::ROWS,
     made::ROWS,
 ];

@@ -62,9 +62,10 @@ impl Seccomp {
         let unknown = profile.unknown_calls().map_err(wrong)?;
         if !unknown.is_empty() {
             let unknown = unknown.join(", ");
-            narrate::warn(format!(
-                "the seccomp profile {name} allows system calls that are not known here, which has no effect: {unknown}"
-            ));
+            let why = "this version does not know such calls";
+            let fault =
+                Fault::new(format!("cannot allow the system calls {unknown} of the seccomp profile {name}: {why}"));
+            narrate::caution(fault)?;
         }
         Ok(seccomp)
     }

@@ -92,7 +92,14 @@ fn where_searched(program: &OsStr, environment: &Environment) -> String {
         let leads = if is_link { "it is a link that leads to no file: " } else { "" };
         return format!("{leads}{root} has no such file");
     }
-    match environment.get("PATH") {
+    let path = environment.get("PATH");
+    let is_link = |place: &PathBuf| std::fs::symlink_metadata(place).is_ok_and(|meta| meta.is_symlink());
+    let places = path.iter().flat_map(std::env::split_paths).map(|directory| directory.join(program));
+    if let Some(link) = places.into_iter().find(is_link) {
+        let link = link.to_string_lossy().escape_debug().to_string();
+        return format!("{link} is a link that leads to no file in {root}");
+    }
+    match path {
         Some(path) => format!("it is in no directory of PATH in {root}: {}", path.to_string_lossy().escape_debug()),
         None => format!("PATH is not set, and {root} does not have it in {DEFAULT_PATH}"),
     }

@@ -56,11 +56,14 @@ pub const ROWS: &[Row] = &[
                 net='netns-rs exec --new --bridge box0 --address 10.97.3.2/24 --gateway 10.97.3.1 -- true'
                 for route in 10.97.0.0/16 10.97.3.0/25; do ip route add $route via 192.0.2.9; $net; echo $?; ip route delete $route; done
                 ip route add default via 192.0.2.9 table 77; ip rule add to 10.97.3.0/24 lookup 77; $net; echo $?
-                ip -o link | grep -c box0; ip rule delete to 10.97.3.0/24; ip route add default via 192.0.2.9; $net; echo $?",
+                ip -o link | grep -c box0; ip rule delete to 10.97.3.0/24
+                for kind in blackhole unreachable prohibit; do ip rule add to 10.97.3.0/24 pref 5 $kind; $net 2>&1 | grep -o \"rule of type $kind discards\"; ip rule delete pref 5; done
+                ip route add default via 192.0.2.9; $net; echo $?",
             );
+            let discarded: String = ["blackhole", "unreachable", "prohibit"].map(|kind| format!("rule of type {kind} discards\n")).concat();
             let overlap = "cannot make 10.97.3.1/24 the gateway on box0: its network overlaps the route to";
             outcome
-                .stdout_is("125\n125\n125\n0\n0\n")
+                .stdout_is(&format!("125\n125\n125\n0\n{discarded}0\n"))
                 .stderr_has(&format!("{overlap} 10.97.0.0/16 by up0"))
                 .stderr_has(&format!("{overlap} 10.97.3.0/25 by up0"))
                 .stderr_has("cannot reach 10.97.3.2 by box0: the route to default in table 77 leads elsewhere");

@@ -85,6 +85,7 @@ pub const ROWS: &[Row] = &[
         for (line, remedy) in [
             ("PATH=/a:/b $TOOLS/unshare-rs -- no-such".to_owned(), "it is in no directory of PATH in this root: /a:/b"),
             ("env -u PATH $TOOLS/unshare-rs -- no-such".to_owned(), "PATH is not set, and this root does not have it in /bin:/usr/bin"),
+            ("ln -s gone no-such; PATH=/a:. $TOOLS/unshare-rs -- no-such; s=$?; rm no-such; exit $s".to_owned(), "./no-such is a link that leads to no file in this root"),
             ("netns-rs exec --new -- /no/such".to_owned(), "this root has no such file"),
             ("unshare-rs -- /no/such".to_owned(), "this root has no such file"),
             (format!("{chain} chroot-rs --std $R -- no-such"), "it is in no directory of PATH in the root $R: /usr/local/sbin:"),

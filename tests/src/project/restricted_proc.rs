@@ -31,7 +31,7 @@ pub const ROWS: &[Row] = &[
             .run();
         // The control: the first line, where /proc is whole.
         let expected = " 12 done\n-\n 2 /proc is mounted with subset=pid\n 10 done\n-\n \
-                        12 no proc file system is mounted at /proc\n-\n 11 /proc shows another pid namespace\n 1 done\n";
+                        12 no proc file system is mounted at /proc\n-\n 12 /proc shows another pid namespace\n";
         assert_eq!(outcome.stdout, expected, "{outcome}");
     })
     .root_only()

@@ -49,11 +49,6 @@ impl Host {
         Host::of(PROGRAMS.iter().map(Path::new).chain(searched).map(Path::to_owned).collect())
     }
 
-    /// Examines only the root of the system that we are in.
-    pub(crate) fn root() -> Host {
-        Host::of(vec!["/".into()])
-    }
-
     fn of(paths: Vec<PathBuf>) -> Host {
         let programs = paths.iter().filter_map(|path| directory(path)).collect();
         Host { paths, programs }

@@ -25,6 +25,15 @@ use super::host_program::Host;
 /// What `chroot-rs --std` sets.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// How much of a record's `process` the init of a hold of ours keeps.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Nothing,
+    /// The confinement, but another environment, working directory or umask.
+    Confinement,
+    All,
+}
+
 /// The facts about a container that are known outside.
 pub(crate) struct Recorded {
     host: Host,
@@ -36,6 +45,8 @@ pub(crate) struct Recorded {
     is_in_theirs: bool,
     /// The members that must not be used for a program of the host.
     refused: Vec<&'static str>,
+    /// What the init of the container keeps too, so that the record is not the source of it.
+    kept: Kept,
     /// The result that a dry run, which enters nothing, assumes.
     expects_host: bool,
 }
@@ -47,12 +58,14 @@ impl Recorded {
         // In a user namespace, users and limits are its own.
         let doubtful = if kinds.contains(Kind::User) { Vec::new() } else { doubtful(process)? };
         let is_ours = ownership::is_ours(&stage.target)?;
+        let kept = if doubtful.is_empty() && !chooses_program(process) { Kept::Nothing } else { kept(stage, process)? };
         Ok(Recorded {
-            host: Host::root(),
+            host: Host::here(),
             is_ours,
             is_found: stage.record.get::<serde_json::Value>("container")?.is_some(),
             is_in_theirs: kinds.contains(Kind::User) && !is_ours,
-            refused: if doubtful.is_empty() || is_kept(stage, process)? { Vec::new() } else { doubtful },
+            refused: if kept == Kept::Nothing { doubtful } else { Vec::new() },
+            kept,
             expects_host: !kinds.contains(Kind::Mnt),
         })
     }
@@ -60,7 +73,7 @@ impl Recorded {
     /// Returns the command's environment and confinement, after entering and before our user changes.
     pub(crate) fn judge(&self, process: &Process) -> Result<(Environment, Process), Fault> {
         let is_host = if narrate::is_dry_run() { self.expects_host } else { self.host.is_here() };
-        if is_host && !self.is_in_theirs {
+        if is_host && !self.is_in_theirs && self.kept != Kept::All {
             return self.for_host(process);
         }
         if process.env.is_some() || (self.is_ours && !self.is_found) {
@@ -120,10 +133,15 @@ fn doubtful(process: &Process) -> Result<Vec<&'static str>, Fault> {
     Ok(members.into_iter().filter_map(|(name, is_doubtful)| is_doubtful.then_some(name)).collect())
 }
 
-/// Returns whether the init of a hold of ours keeps the same confinement. The rest of the member may differ.
-fn is_kept(stage: &Stage, process: &Process) -> Result<bool, Fault> {
+/// Reports whether these members could make a program of the host do something else.
+fn chooses_program(process: &Process) -> bool {
+    process.env.is_some() || !process.setenv.is_empty() || process.cwd.is_some() || process.umask.is_some()
+}
+
+/// Compares a record's `process` with what the init of a hold of ours keeps.
+fn kept(stage: &Stage, process: &Process) -> Result<Kept, Fault> {
     if matches!(stage.hold, Hold::Foreign) || !ownership::is_ours(&stage.target)? {
-        return Ok(false);
+        return Ok(Kept::Nothing);
     }
     let confinement = |process: &Process| Process {
         env: None,
@@ -133,7 +151,12 @@ fn is_kept(stage: &Stage, process: &Process) -> Result<bool, Fault> {
         umask: None,
         ..process.clone()
     };
-    Ok(confinement(&kept_process::of(&stage.target)?) == confinement(process))
+    let its = kept_process::of(&stage.target)?;
+    Ok(match (its == *process, confinement(&its) == confinement(process)) {
+        (true, _) => Kept::All,
+        (false, true) => Kept::Confinement,
+        (false, false) => Kept::Nothing,
+    })
 }
 
 /// Returns the environment, and the number of omitted values that differ from ours.

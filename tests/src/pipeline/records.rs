@@ -83,6 +83,30 @@ pub const ROWS: &[Row] = &[
         }
     })
     .root_only(),
+    Row::new(
+        "an edited record chooses neither environment nor directory for the host's programs in a --host-root",
+        &[],
+        |world| {
+            let made = "unshare-rs --hold --ttl 60 --name edited --mount --pid --ipc --uts | \
+                    chroot-rs --pipe --std --host-root --setenv MARK=kept";
+            let record = world.sh(made).succeeds().stdout;
+            let enter = |record: &str| {
+                let script = world.script("nsenter-rs --pipe -- /bin/sh -c 'echo \"$MARK in $PWD\"'");
+                script.stdin(record).run().succeeds()
+            };
+            // What chroot-rs has recorded is kept by the init too, so the record is not the source of it.
+            enter(&record).stdout_is("kept in /\n").stderr_is("");
+            let mut edited: Value = serde_json::from_str(&record).expect("a record");
+            edited["process"]["setenv"] = json!(["MARK=forged"]);
+            edited["process"]["cwd"] = json!("/usr");
+            let outcome = enter(&edited.to_string());
+            assert!(!outcome.stdout.contains("forged") && !outcome.stdout.contains("/usr"), "{outcome}");
+            outcome.stderr_has("used only names, locale and time zone of the record's environment");
+            world.script("nsenter-rs --pipe --rm -- /bin/true").stdin(record).run().succeeds();
+        },
+    )
+    .root_only()
+    .host_only(),
     Row::new("an inspection stage that fails ends nothing, not even an unfinished container", &[], |world| {
         let container = Held::new(world, "inspected");
         let broken = container.record.replace("\"boot_id\":\"", "\"boot_id\":\"0");

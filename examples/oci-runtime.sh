@@ -8,8 +8,8 @@
 #   oci-runtime.sh [--root DIR] kill ID [SIGNAL]
 #   oci-runtime.sh [--root DIR] delete [--force] ID
 #
-# It needs jq(1), to hand each tool its part of config.json: limits to cgexec-rs, a network to netns-rs, namespaces, id
-# maps and the host name to unshare-rs, namespaces that exist to nsenter-rs, and all else to chroot-rs, which waits at
+# It needs jq(1), to hand each tool its part of config.json: limits and devices to cgexec-rs, a network to netns-rs,
+# namespaces, id maps and the host name to unshare-rs, namespaces that exist to nsenter-rs, and all else to chroot-rs, which waits at
 # a FIFO until `start` writes to it. Terminals are left out; a limit that no tool keeps is an error. Hooks run where the
 # specification puts them: those before the root changes run before chroot-rs, so its mounts are not there yet. A hook's own
 # name is its path.
@@ -87,7 +87,7 @@ words='
   def map(option; ranges; $own):
     # Without a map, the caller is root, as under crun. A user may map its own id only like this.
     if new("user") and (ranges // []) == [] then if $own == 0 then "--map-\(option)s=0:0:1" else "--map-\(option)=0" end
-    elif $own != 0 and (ranges | length == 1) and .[0].size == 1 and .[0].hostID == $own
+    elif $own != 0 and (ranges | length == 1) and ranges[0].size == 1 and ranges[0].hostID == $own
     then "--map-\(option)=\(ranges[0].containerID)"
     else ranges[]? | "--map-\(option)s=\(.containerID):\(.hostID):\(.size)" end;
   def join:
@@ -98,23 +98,20 @@ words='
   def asks:
     if type == "object" or type == "array" then any(.[]; asks)
     else . as $value | all(null, 0, -1, false, ""; . != $value) end;
-  def is_kept:
-    . as $name | any("memory.limit", "memory.swap", "pids.limit", "cpu.quota", "cpu.period", "devices"; . == $name);
-  (.linux.resources // {}) as $limits
-  | [ $limits | to_entries[] | .key as $of
-      | if .value | type == "object" then .value | to_entries[] | .key = "\($of).\(.key)" else . end
-      | select((.key | is_kept | not) and (.value | asks))
-      # 1024 is the share that every group begins with.
-      | select(.key != "cpu.shares" or .value != 1024) | .key | tojson ] as $others
+  # cgexec-rs only warns of a member that it does not know.
+  { memory: "limit swap reservation kernel kernelTCP swappiness disableOOMKiller useHierarchy checkBeforeUpdate",
+    cpu: "shares quota period burst realtimeRuntime realtimePeriod cpus mems idle", pids: "limit",
+    blockIO: "weight leafWeight weightDevice throttleReadBpsDevice throttleWriteBpsDevice throttleReadIOPSDevice throttleWriteIOPSDevice",
+    network: "classID priorities", hugepageLimits: null, rdma: null, unified: null, devices: null } as $known
+  | [ (.linux.resources // {}) | to_entries[] | .key as $of
+      | if $known[$of] and (.value | type == "object") then .value | to_entries[] | .member = .key | .key = "\($of).\(.key)" else . end
+      | select(.value | asks)
+      | select(if .member then .member as $member | $known[$of] / " " | index($member) else $known | has($of) end | not)
+      | .key | tojson ] as $others
   | if $others != [] then error("nothing here keeps the limits \($others | join(", ")) of linux.resources") else . end
-  | [ ($limits.memory.limit // empty | select(. > 0) | "--memory=\(.)"),
-      # The specification counts memory and swap together here.
-      ($limits.memory.swap // empty | select(. > 0) | "--swap=\(. - ($limits.memory.limit // 0))"),
-      ($limits.pids.limit // empty | select(. > 0) | "--pids=\(.)"),
-      (if ($limits.cpu.quota // 0) > 0 then "--cpus=\($limits.cpu.quota / ($limits.cpu.period // 100000))"
-       else empty end) ] as $limited
   | [ .linux.namespaces[]? | select(.path != null) | join ] as $joined
-  | (if $limited != [] then "cgexec-rs", $limited[], "--" else empty end),
+  # 1024 is the share that every group begins with.
+  | (if .linux.resources // {} | if .cpu.shares? == 1024 then del(.cpu.shares) else . end | asks then "cgexec-rs", "--oci=\($limits)", "--" else empty end),
     (if $joined != [] then "nsenter-rs", $joined[], "--no-fork", "--preserve-fds=4", "--" else empty end),
     (if new("user") then empty else network end),
     "unshare-rs", "--fork", "--pid-file=\($pid_file)", own("user", "pid", "time"),
@@ -142,7 +139,14 @@ create() {
     inside=$(hooks createContainer 'exit 125' "$here")
     hooks startContainer 'return 1' '"$nsenter" --target "$pid" --all "$like" --' >"$dir/startContainer"
     for kind in poststart poststop; do hooks "$kind" "warn_of_hook $kind" "$here" >"$dir/$kind"; done
-    lines=$(jq -r --argjson uid "$(id -u)" --argjson gid "$(id -g)" --arg pid_file "$dir/pid" ". as \$all | $words | word" "$bundle/config.json")
+    config=$bundle/config.json limits=$bundle/config.json
+    # Root of a user namespace can make no device that opens, and no rules for devices.
+    read -r first outside count </proc/self/uid_map
+    if [ "$(id -u) $first $outside $count" != '0 0 0 4294967295' ]; then
+        config=$dir/config.json limits=$dir/config.json
+        jq 'del(.linux.resources.devices?)' "$bundle/config.json" >"$config"
+    fi
+    lines=$(jq -r --argjson uid "$(id -u)" --argjson gid "$(id -g)" --arg pid_file "$dir/pid" --arg limits "$limits" ". as \$all | $words | word" "$config")
     # One word a line becomes one argument each.
     IFS='
 '

@@ -64,27 +64,55 @@ pub const ROWS: &[Row] = &[
         let at = world.directory("oci-limits");
         fs::write(at.join("runtime"), RUNTIME).expect("the script");
         let create = |resources: serde_json::Value| {
-            let config = json!({"linux": {"namespaces": [], "resources": resources}});
+            let config = json!({"ociVersion": "1.0.2", "linux": {"namespaces": [], "resources": resources}});
             fs::write(at.join("config.json"), config.to_string()).expect("a configuration");
             let line = "cd $B; mkdir -p bin; printf '#!/bin/sh\\necho limits: \"$@\" >&2' >bin/cgexec-rs; chmod 755 bin/cgexec-rs; \
                         PATH=$B/bin:$PATH sh ./runtime --root $B/state create --bundle $B c || echo refused";
             within(world, line, &at).run().stdout_is("refused\n")
         };
-        // The control: what is kept, and what asks for nothing, gets through to the tools.
-        let nothing = json!({"memory": {"limit": 100, "swap": 150, "swappiness": null, "disableOOMKiller": false}, "cpu": {"shares": 0, "mems": ""},
-            "pids": {"limit": -1}, "devices": [{"allow": false, "access": "rwm"}], "unified": {}, "hugepageLimits": []});
-        create(nothing).stderr_has("limits: --memory=100 --swap=50 -- ");
-        create(json!({})).stderr_has("missing field");
+        // The control: what cgexec-rs reads, and what asks for nothing, gets through to the tools.
+        let kept = json!({"memory": {"limit": 100, "swap": 150, "swappiness": null, "disableOOMKiller": false}, "cpu": {"shares": 0, "mems": "", "cpus": "0"},
+            "pids": {"limit": -1}, "devices": [{"allow": false, "access": "rwm"}], "unified": {"memory.high": "1"}, "hugepageLimits": []});
+        create(kept).stderr_has("limits: --oci=").stderr_has("/config.json -- unshare-rs");
+        for nothing in [json!({}), json!({"cpu": {"shares": 1024}, "pids": {"limit": -1}, "memory": {"limit": 0}})] {
+            create(nothing).stderr_has("missing field");
+        }
         for (resources, named) in [
-            (json!({"memory": {"limit": 100, "reservation": 50}}), r#"limits "memory.reservation" of"#),
-            (json!({"cpu": {"quota": 5, "cpus": "0"}, "unified": {"memory.high": "1"}}), r#"limits "cpu.cpus", "unified.memory.high" of"#),
-            (json!({"blockIO": {"weight": 10}, "pidz": {"limit": 5}}), r#""blockIO.weight", "pidz.limit""#),
-            (json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 1}], "devises": [1], "strict": true}), r#""hugepageLimits", "devises", "strict""#),
+            (json!({"memory": {"limit": 100, "reserved": 50}}), r#"limits "memory.reserved" of"#),
+            (json!({"cpu": {"quota": 5, "cpu": "0"}, "network": {"classId": 1}}), r#"limits "cpu.cpu", "network.classId" of"#),
+            (json!({"blockIO": {"wait": 10}, "pidz": {"limit": 5}}), r#""blockIO.wait", "pidz" of"#),
+            (json!({"hugepageLimit": [{"pageSize": "2MB", "limit": 1}], "devises": [1], "strict": true}), r#""hugepageLimit", "devises", "strict""#),
         ] {
             let refused = create(resources).stderr_has(named);
             assert!(!refused.stderr.contains("limits: "), "{refused}");
         }
     })
+    .host_only(),
+    Row::new("the runtime in shell allows a container the devices and the limits of its bundle", SCRIPT, |world| {
+        let run = "cd /dev; for d in 'c 10 229' 'c 1 5'; do mknod x $d && { (: <x) 2>/dev/null && echo opened $d; rm x; }; done >/tmp/log; echo end >>/tmp/log";
+        let at = bundle(world, "oci-devices", json!(["/bin/sh", "-c", run]), |config| {
+            for set in ["bounding", "permitted", "effective"] {
+                config["process"]["capabilities"][set] = json!(["CAP_MKNOD"]);
+            }
+            config["mounts"] = json!([{"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
+                {"destination": "/tmp", "type": "bind", "source": config["root"]["path"].as_str().map(|root| format!("{root}/tmp")), "options": ["bind"]}]);
+            config["linux"]["resources"] = json!({"devices": [{"allow": false, "access": "rwm"}]});
+        });
+        fs::write(at.join("runtime"), RUNTIME).expect("the script");
+        let line = "cd $B; runtime() { sh ./runtime --root $B/state \"$@\"; }; look() { cat rootfs/tmp/log; rm rootfs/tmp/log; }
+            run() { runtime create --bundle $B c && runtime start c && until [ -e state/c/exit_status ]; do sleep 0.02; done; look; runtime delete c; }
+            run
+            # Controls: the tools without the rules, and a limit that cgexec-rs refuses.
+            unshare-rs --mount --pid --ipc --uts --net --fork -- chroot-rs --oci $B; look
+            jq '.linux.resources.devices[1] = {allow: true, type: \"c\", major: 10, minor: 229}' config.json >new && mv new config.json; run
+            jq '.linux.resources.memory = {limit: 100, swap: 50}' config.json >new && mv new config.json
+            runtime create --bundle $B c || echo refused; ls state";
+        let outcome = within(world, line, &at).run();
+        outcome
+            .stdout_is("opened c 1 5\nend\nopened c 10 229\nopened c 1 5\nend\nopened c 10 229\nopened c 1 5\nend\nrefused\n")
+            .stderr_has("memory.swap: 50 is the sum");
+    })
+    .root_only()
     .host_only(),
     Row::new("the runtime in shell keeps its state where no other user can write", SCRIPT, |world| {
         let at = world.directory("oci-state");

@@ -107,7 +107,7 @@ fn solutions(source: &Source) -> Result<ExitCode> {
 fn walk(source: &Source, tools: &Path, language: Language, all: bool) -> Result<ExitCode> {
     let lesson = source.lesson(language)?;
     let is_root = workspace::is_root()?;
-    let mut place = Place::start(tools, source.number, is_root)?;
+    let mut place = Place::start(tools, source, is_root)?;
     println!("# {}\n", lesson.title);
     for part in &lesson.parts {
         match part {
@@ -152,7 +152,7 @@ fn step(command: &text::Command, place: &mut Place, (is_root, all): (bool, bool)
 /// Becomes a shell in the place.
 fn shell(source: &Source, tools: &Path) -> Result<ExitCode> {
     let line = format!("/bin/sh -c 'cd {}; exec /bin/sh -i'", place::DIRECTORY);
-    let error = place::command(tools, source.number, workspace::is_root()?, &line)?.exec();
+    let error = place::command(tools, source, workspace::is_root()?, &line)?.exec();
     Err(error).context("/bin/sh")
 }
 

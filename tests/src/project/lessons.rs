@@ -41,6 +41,9 @@ pub const ROWS: &[Row] = &[
     .host_only(),
     Row::new("every exercise of the lessons is open before its solution and done after it", NEEDS, |world| {
         for source in LESSONS.iter().filter(|source| world.chooses(&format!("lesson {}", source.number))) {
+            if source.makes_groups && !world.is_root {
+                continue;
+            }
             for (index, exercise) in source.exercises.iter().enumerate() {
                 let about = format!("exercise {} of lesson {}", index + 1, source.number);
                 let mut place = place(world, source);
@@ -67,7 +70,7 @@ pub const ROWS: &[Row] = &[
 ];
 
 fn place(world: &World, source: &Source) -> Place {
-    Place::start(&world.tools, source.number, world.is_root).unwrap_or_else(|error| panic!("{error:#}"))
+    Place::start(&world.tools, source, world.is_root).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 fn commands(source: &Source, language: Language) -> Vec<Command> {

@@ -23,14 +23,18 @@ pub struct Source {
     pub english: &'static str,
     /// The text in Chinese.
     pub chinese: &'static str,
+    /// Whether its commands make cgroups, so that the place needs one of its own, in which they are, and with which they end.
+    pub makes_groups: bool,
     /// The exercises in the order of the text.
     pub exercises: &'static [Exercise],
 }
 
 macro_rules! lesson {
-    ($number:literal, $name:literal, [$($exercise:literal),*]) => {
+    ($number:literal, $name:literal, [$($exercise:literal),*]) => { lesson!($number, $name, false, [$($exercise),*]) };
+    ($number:literal, $name:literal, $makes_groups:literal, [$($exercise:literal),*]) => {
         Source {
             number: $number,
+            makes_groups: $makes_groups,
             english: include_str!(concat!("../../../docs/lessons/", $name, ".md")),
             chinese: include_str!(concat!("../../../docs/lessons/", $name, ".zh-CN.md")),
             exercises: &[$(Exercise {
@@ -50,6 +54,10 @@ pub const LESSONS: &[Source] = &[
     lesson!(5, "05-ipc", ["05-1"]),
     lesson!(6, "06-net", ["06-1", "06-2"]),
     lesson!(7, "07-user", ["07-1", "07-2"]),
+    lesson!(8, "08-cgroup-time", ["08-1"]),
+    lesson!(9, "09-cgroups", true, ["09-1"]),
+    lesson!(10, "10-privileges", ["10-1"]),
+    lesson!(11, "11-chain", ["11-1"]),
 ];
 
 impl Source {

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::catalog::Source;
+
 /// The directory for files of the lesson; it is in memory, and other processes do not see it.
 pub const DIRECTORY: &str = "/mnt";
 
@@ -50,11 +52,19 @@ const TOOLS: &str = "/mnt/.tools";
 ///
 /// # Errors
 /// The folder cannot be an element of PATH.
-pub fn command(tools: &Path, number: u32, is_root: bool, shell: &str) -> Result<Command> {
+pub fn command(tools: &Path, source: &Source, is_root: bool, shell: &str) -> Result<Command> {
+    let number = source.number;
     let user = if is_root { "" } else { "--map-root-user " };
+    // Groups of the lesson are in one of its own, whose guardian is outside of the place and removes them all. A cgroup
+    // namespace would hide where they are.
+    let (group, cgroup) = match (source.makes_groups, is_root) {
+        (false, _) => ("", "--cgroup "),
+        (true, true) => ("cgexec-rs --name lesson --pids 1000 -- ", ""),
+        (true, false) => ("", ""),
+    };
     // --kill-child: if unshare-rs is killed, its child must not go on.
     let line = format!(
-        "exec unshare-rs --die-with-parent {user}--mount --pid --ipc --uts --net --cgroup --fork --kill-child --hostname lesson -- \
+        "exec {group}unshare-rs --die-with-parent {user}--mount --pid --ipc --uts --net {cgroup}--fork --kill-child --hostname lesson -- \
          chroot-rs --read-only --proc /proc --tmpfs {DIRECTORY}:mode=700,exec --tmpfs /tmp:exec \
          --bind \"$FOLDER:{TOOLS}:ro\" --bind /sys/fs/cgroup:/sys/fs/cgroup / -- env -u FOLDER PATH={TOOLS}:\"$PATH\" {shell}"
     );
@@ -74,8 +84,8 @@ impl Place {
     ///
     /// # Errors
     /// /bin/sh cannot be started. What else fails is printed, as the output of the first command.
-    pub fn start(tools: &Path, number: u32, is_root: bool) -> Result<Self> {
-        let mut command = command(tools, number, is_root, "/bin/sh")?;
+    pub fn start(tools: &Path, source: &Source, is_root: bool) -> Result<Self> {
+        let mut command = command(tools, source, is_root, "/bin/sh")?;
         let (mut reader, writer) = std::io::pipe().context("pipe()")?;
         command.stdin(Stdio::piped()).stdout(writer.try_clone().context("dup()")?).stderr(writer);
         let mut shell = command.spawn().context("cannot start /bin/sh")?;

@@ -58,6 +58,10 @@ pub const LESSONS: &[Source] = &[
     lesson!(9, "09-cgroups", true, ["09-1"]),
     lesson!(10, "10-privileges", ["10-1"]),
     lesson!(11, "11-chain", ["11-1"]),
+    lesson!(12, "12-pipe", ["12-1"]),
+    lesson!(13, "13-look-inside", ["13-1"]),
+    lesson!(14, "14-errors", ["14-1"]),
+    lesson!(16, "16-oci", ["16-1"]),
 ];
 
 impl Source {

@@ -1,6 +1,6 @@
 //! The text of a lesson: Markdown, in which each command of a `console` block is followed by what it prints.
 //!
-//! ```text
+//! ````text
 //! # 4. Processes
 //!
 //! Prose.
@@ -10,7 +10,7 @@
 //! $ unshare-rs --pid --fork -- sh -c 'echo $$'
 //! 1
 //! ```
-//! ```
+//! ````
 //!
 //! A line that begins with `> ` continues the command above. `…` in the output matches anything, on a line of its own any
 //! lines. The comment `<!-- root -->` before a block says that only root can run it.

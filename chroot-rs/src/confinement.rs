@@ -24,6 +24,8 @@ pub(crate) struct Confinement {
     pub(crate) std: bool,
     /// `--keep-root`.
     pub(crate) keeps_root: bool,
+    /// `--host-root`.
+    pub(crate) host_root: bool,
     pub(crate) capabilities: Option<Capabilities>,
     pub(crate) new_privs: bool,
     pub(crate) keep_env: bool,
@@ -82,7 +84,7 @@ impl Confinement {
             rlimits: self.more.rlimit.clone(),
             umask: self.more.umask,
             securebits: self.more.securebits.as_ref().map(|bits| bits.0.clone()).unwrap_or_default(),
-            landlock: self.more.landlock.wanted(),
+            landlock: self.more.landlock.wanted(self.keeps_root || self.host_root),
             session_keyring: self.std,
             own_pipes: self.std,
             // A command that nohup(1) started, or a shell in the background, keeps what these ignore.

@@ -59,7 +59,7 @@ impl Scopes {
 
 impl LandlockOptions {
     /// Returns what all the options ask for; `None` if it is nothing.
-    pub(crate) fn wanted(&self) -> Option<Landlock> {
+    pub(crate) fn wanted(&self, follow_links: bool) -> Option<Landlock> {
         let texts = |paths: &[PathBuf]| paths.iter().map(|path| Text::from(path.as_path())).collect();
         let (bind, connect) = (together(&self.landlock_bind), together(&self.landlock_connect));
         let wanted = Landlock {
@@ -71,14 +71,15 @@ impl LandlockOptions {
             bind_udp: bind.udp,
             connect_send_udp: connect.udp,
             scoped: self.landlock_scope.iter().flat_map(|scopes| scopes.0.clone()).collect(),
+            follow_links: false,
             tries: false,
         };
-        (wanted != Landlock::default()).then_some(Landlock { tries: self.landlock_try, ..wanted })
+        (wanted != Landlock::default()).then_some(Landlock { follow_links, tries: self.landlock_try, ..wanted })
     }
 
     /// Reports whether there is nothing that `--landlock-try` could leave out.
     pub(crate) fn tries_nothing(&self) -> bool {
-        self.landlock_try && self.wanted().is_none()
+        self.landlock_try && self.wanted(false).is_none()
     }
 }
 
@@ -146,12 +147,12 @@ mod tests {
             landlock_bind: vec![ports("none").unwrap()],
             ..LandlockOptions::default()
         };
-        let wanted = options.wanted().unwrap();
+        let wanted = options.wanted(false).unwrap();
         assert_eq!((wanted.connect_tcp, wanted.connect_send_udp), (Some(vec![443, 80]), Some(vec![53])));
         assert_eq!((wanted.bind_tcp, wanted.bind_udp), (Some(Vec::new()), None));
         for wrong in ["", "65536", "-1", "+1", "udp", "sctp:1", "443,,80", "http"] {
             assert!(ports(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(LandlockOptions { landlock_try: true, ..LandlockOptions::default() }.wanted(), None);
+        assert_eq!(LandlockOptions { landlock_try: true, ..LandlockOptions::default() }.wanted(false), None);
     }
 }

@@ -136,6 +136,7 @@ fn action(options: Options, named: Named, command: Command) -> Result<Action, Fa
     let confinement = Confinement {
         std: options.std,
         keeps_root: options.keep_root,
+        host_root: options.root.host_root,
         capabilities: options.capabilities,
         new_privs: options.allow_new_privs,
         keep_env: options.keep_env,

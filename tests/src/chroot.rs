@@ -9,6 +9,7 @@ pub mod engines;
 pub mod hostile_roots;
 pub mod keep_root;
 pub mod landlock;
+pub mod landlock_links;
 pub mod landlock_sockets;
 pub mod made;
 pub mod mounts;
@@ -31,6 +32,7 @@ pub const TOPICS: &[&[Row]] = &[
     seccomp::ROWS,
     as_written::ROWS,
     landlock::ROWS,
+    landlock_links::ROWS,
     landlock_sockets::ROWS,
     keep_root::ROWS,
     privilege::ROWS,

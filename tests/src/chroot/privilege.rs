@@ -126,7 +126,9 @@ pub const ROWS: &[Row] = &[
                       grep -c . /bin/busybox >/dev/null && echo read";
         everywhere(world, options, script, "refused\nrefused\nx\nnull\nrefused\nread\n");
         let failed = world.sh(&lines(world, "", "--landlock-ro /no/such", "true")[0]).fails_with(125);
-        failed.stderr_has("cannot allow access below /no/such: openat(AT_FDCWD, \"/no/such\", O_PATH): ENOENT");
+        failed.stderr_has(
+            "cannot allow access below /no/such: openat2(AT_FDCWD, \"/no/such\", O_PATH, RESOLVE_NO_SYMLINKS): ENOENT",
+        );
     }),
     Row::new("a container leaves the session keyring of its caller, in the chain and in the pipe", NEEDS, |world| {
         for line in lines(world, "", "--explain", "true") {

@@ -5,13 +5,14 @@
 //! known is an error, or left out and reported (`--landlock-try`), and what Landlock overlooks is refused by a filter.
 
 mod filter;
+mod place;
 mod rights;
 mod ruleset;
 
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{FileType, fstat};
 use rustix::thread::CapabilitySet;
 
 use crate::Fault;
@@ -71,7 +72,7 @@ impl Landlock {
         if !wanted.unknown.is_empty() {
             self.report(&wanted.unknown)?;
         }
-        if wanted.is_empty() { Ok(None) } else { Ruleset::make(&wanted).map(Some) }
+        if wanted.is_empty() { Ok(None) } else { Ruleset::make(&wanted, self.follow_links).map(Some) }
     }
 
     /// Reports what this kernel does not know, or refuses it.
@@ -88,7 +89,7 @@ impl Landlock {
 }
 
 impl Ruleset {
-    fn make(wanted: &Wanted) -> Result<Ruleset, Fault> {
+    fn make(wanted: &Wanted, follow_links: bool) -> Result<Ruleset, Fault> {
         let Wanted { files, ports, scoped, .. } = *wanted;
         let text = format!(
             "landlock_create_ruleset({{handled_access_fs={files:#x}, handled_access_net={ports:#x}, scoped={scoped:#x}}}, 24, 0)"
@@ -96,7 +97,9 @@ impl Ruleset {
         let fd = call("use Landlock", text, "everything that no rule allows is refused; landlock(7)", || {
             kernel::landlock_create_ruleset([files, ports, scoped])
         })?;
-        wanted.below.iter().try_for_each(|(path, access)| allow(&fd, path, *access, files))?;
+        for (path, access) in &wanted.below {
+            allow(&fd, path, follow_links, *access, files)?;
+        }
         wanted.at_ports.iter().try_for_each(|(port, access)| allow_port(&fd, *port, *access))?;
         let (past_tcp, past_udp) = wanted.restricts_ports();
         // A ruleset about files that does not know how to restrict truncating.
@@ -114,16 +117,14 @@ impl Ruleset {
     }
 }
 
-fn allow(ruleset: &OwnedFd, path: &Text, access: u64, all: u64) -> Result<(), Fault> {
+fn allow(ruleset: &OwnedFd, path: &Text, follow_links: bool, access: u64, all: u64) -> Result<(), Fault> {
     let shown = path.shown();
     let goal = format!("allow access below {shown}");
     let target = if narrate::is_dry_run() {
         // It may be in a root that a dry run did not make.
         OwnedFd::pretend()?
     } else {
-        look(&goal, format!("openat(AT_FDCWD, {shown:?}, O_PATH)"), || {
-            openat(CWD, path.to_path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-        })?
+        place::open(&goal, path, follow_links)?
     };
     let stat = look(&goal, "fstat(path)", || fstat(&target))?;
     let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;

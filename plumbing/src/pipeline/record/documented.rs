@@ -168,6 +168,7 @@ fn landlock() -> Landlock {
         bind_udp: ports(),
         connect_send_udp: ports(),
         scoped: vec!["all".to_owned()],
+        follow_links: true,
         tries: true,
     }
 }

@@ -201,6 +201,9 @@ pub struct Landlock {
     /// What ends at the command and its descendants: `signal`, `abstract_unix_socket`, `resolve_unix` or `all`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scoped: Vec<String>,
+    /// Whether a symbolic link on a path is followed, and no error: the root is the host's, or made of its programs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub follow_links: bool,
     /// Whether what the kernel does not know is left out and reported, and no error.
     #[serde(default, rename = "try", skip_serializing_if = "std::ops::Not::not")]
     pub tries: bool,

@@ -54,7 +54,7 @@ pub const ROWS: &[Row] = &[
         let changes: [(Change, &str); 4] = [
             (|config| config["linux"]["later"] = json!({"a": 1}), "warning: cannot do what linux.later of "),
             (|config| config["mounts"][2]["x-y"] = json!(1), "warning: cannot do what mounts[2].x-y of "),
-            (|config| config["process"]["capabilities"]["bounding"] = json!(["CAP_KILL", "CAP_FLY"]), "warning: cannot give the command CAP_FLY of "),
+            (|config| config["process"]["capabilities"]["bounding"] = json!(["CAP_KILL", "CAP_FLY"]), "warning: cannot give the command \"CAP_FLY\" of "),
             (
                 |config| config["process"]["capabilities"]["ambient"] = json!(["CAP_KILL"]),
                 "warning: cannot put CAP_KILL into the ambient set: what is ambient must be permitted and inheritable; continuing without it; \

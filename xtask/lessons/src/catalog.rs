@@ -47,6 +47,7 @@ macro_rules! lesson {
 
 /// The lessons.
 pub const LESSONS: &[Source] = &[
+    lesson!(0, "00-virtual-machines", []),
     lesson!(1, "01-chroot", ["01-1", "01-2"]),
     lesson!(2, "02-uts", ["02-1", "02-2"]),
     lesson!(3, "03-mount", ["03-1", "03-2"]),
@@ -61,6 +62,7 @@ pub const LESSONS: &[Source] = &[
     lesson!(12, "12-pipe", ["12-1"]),
     lesson!(13, "13-look-inside", ["13-1"]),
     lesson!(14, "14-errors", ["14-1"]),
+    lesson!(15, "15-sandbox", ["15-1"]),
     lesson!(16, "16-oci", ["16-1"]),
 ];
 

@@ -18,6 +18,7 @@ mod nspawn;
 mod oci;
 mod own_groups;
 mod pid_or_name;
+mod population;
 mod processes;
 mod read_limits;
 mod reference;
@@ -28,7 +29,7 @@ mod state_directory;
 mod storage;
 mod unit;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -43,6 +44,7 @@ use claim::{Claim, Refused};
 pub use container::Container;
 pub use held_command::{command as command_of, model as model_of};
 pub use pid_or_name::{OpenTarget, PidOrName};
+use population::Population;
 use processes::Process;
 use read_limits::ReadLimits;
 pub use reference::Reference;
@@ -68,6 +70,8 @@ struct Search<'a> {
     wanted: Option<&'a Reference>,
     hierarchies: Hierarchies,
     processes: Vec<Process>,
+    /// The processes of all pid namespaces, for all containers; found when they are needed.
+    population: Rc<OnceCell<Population>>,
     passed_over: RefCell<BTreeSet<String>>,
     /// The rest of the limits on each author's files.
     limits: RefCell<BTreeMap<u32, Rc<ReadLimits>>>,
@@ -151,7 +155,7 @@ impl Containers {
     fn judge(&mut self, search: &Search, claims: Vec<Claim>) {
         for claim in claims {
             match claim.verify(&search.hierarchies) {
-                Ok(container) => self.all.push(container),
+                Ok(container) => self.all.push(Container { population: search.population.clone(), ..container }),
                 Err(refused) => self.refused.push(*refused),
             }
         }
@@ -174,6 +178,7 @@ impl<'a> Search<'a> {
         Ok(Search {
             wanted,
             limits: RefCell::default(),
+            population: Rc::default(),
             own: rustix::process::geteuid().as_raw(),
             hierarchies: Hierarchies::discover()?,
             processes: processes::of_runtimes()?,

@@ -8,6 +8,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::cgroup::hierarchy::{Hierarchies, memberships};
 use crate::kernel::nsfs::namespace_owner_uid;
@@ -80,6 +81,7 @@ impl Claim {
                 target,
                 group,
                 inodes,
+                population: Rc::default(),
                 runtime: self.runtime,
                 names: self.names,
                 id: self.id,

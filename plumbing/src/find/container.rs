@@ -2,8 +2,10 @@
 //!
 //! The surprise: its names were chosen by the user who made the claim, so they are escaped before they are shown.
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use crate::Fault;
 use crate::pipeline::record::{self, Init, Namespace, Record};
@@ -11,7 +13,9 @@ use crate::process::namespace::Kind;
 use crate::process::target::{Target, own_namespace_inode};
 use crate::text::Text;
 
-use super::{Runtime, command_of, hold, reference};
+use super::held_command::command_among;
+use super::population::Population;
+use super::{Runtime, hold, reference};
 
 /// A running container.
 pub struct Container {
@@ -34,6 +38,8 @@ pub struct Container {
     pub(super) group: Option<(Vec<String>, PathBuf)>,
     /// The inodes of its namespaces, in the order of `Kind::ALL`.
     pub(super) inodes: [Option<u64>; Kind::ALL.len()],
+    /// The processes of all pid namespaces; one pass for all containers that were found together.
+    pub(super) population: Rc<OnceCell<Population>>,
 }
 
 impl Container {
@@ -72,7 +78,14 @@ impl Container {
 
     /// Returns the command that represents a container whose first process is an init of `--hold`.
     pub fn command(&self) -> Option<Target> {
-        if self.runtime == Runtime::Hold { command_of(&self.target) } else { None }
+        if self.runtime != Runtime::Hold {
+            return None;
+        }
+        if let Some(seen) = self.population.get() {
+            return command_among(&self.target, seen);
+        }
+        let seen = Population::look().ok()?;
+        command_among(&self.target, self.population.get_or_init(|| seen))
     }
 
     /// Returns its namespaces, and which of them are private, which means different from ours.

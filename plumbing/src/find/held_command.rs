@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
+use super::population::Population;
 use crate::Fault;
 use crate::kernel::nsfs::namespace_parent;
 use crate::pipeline::mark::has_mark;
@@ -43,14 +44,19 @@ struct Rights {
 /// container uses the host's pid namespace, a command cannot be distinguished from a process that entered, so the
 /// result is `None`, too.
 pub fn command(init: &Target) -> Option<Target> {
+    command_among(init, &Population::look().ok()?)
+}
+
+/// Returns the same, of processes that were seen before.
+pub(super) fn command_among(init: &Target, seen: &Population) -> Option<Target> {
     let shares = |it: &Candidate| it.shares && it.rights.is_some();
-    first(inside(init).ok().flatten()?.into_iter().filter(shares)).map(|it| it.target)
+    first(inside(init, seen).ok().flatten()?.into_iter().filter(shares)).map(|it| it.target)
 }
 
 /// Returns the command whose rights a further command may be given; `None` if no command runs. Fails if no command has
 /// the least rights in every respect: then each could have more than the container.
 pub fn model(init: &Target) -> Result<Option<Target>, Fault> {
-    let all = inside(init)?.unwrap_or_default();
+    let all = inside(init, &Population::look()?)?.unwrap_or_default();
     let unclear = |why: String| {
         let goal = format!("cannot determine how the commands of the container with init {} are confined", init.pid());
         Err(Fault::new(format!("{goal}: {why}")).with_remedy("use the record that chroot-rs printed"))
@@ -77,7 +83,7 @@ fn first(all: impl Iterator<Item = Candidate>) -> Option<Candidate> {
 
 /// Returns the processes in the container whose parent is not in it: those that were entered, and those that lost
 /// their parent. All others have at most the rights of one of these.
-fn inside(init: &Target) -> Result<Option<Vec<Candidate>>, Fault> {
+fn inside(init: &Target, seen: &Population) -> Result<Option<Vec<Candidate>>, Fault> {
     let mut kinds = init.foreign_kinds()?;
     if !kinds.contains(Kind::Pid) || !has_mark(init).unwrap_or(false) {
         return Ok(None);
@@ -86,15 +92,10 @@ fn inside(init: &Target) -> Result<Option<Vec<Candidate>>, Fault> {
     kinds.remove(Kind::Cgroup);
     kinds.insert(Kind::User);
     let mut namespaces = PidNamespaces::of(init)?;
-    let entries = crate::kernel::look("list the processes", "readdir(\"/proc\")", || std::fs::read_dir("/proc"))?;
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids = init.namespace_inode(Kind::Pid)?.map(|inode| seen.within(inode)).unwrap_or_default();
     let mut all = Vec::new();
-    for pid in pids.filter(|pid| *pid != init.pid()) {
-        // Checked first, because it is a single system call.
-        let Ok(stat) = rustix::fs::stat(format!("/proc/{pid}/ns/pid")) else { continue };
-        if namespaces.known.get(&stat.st_ino) == Some(&false) {
-            continue;
-        }
+    for pid in pids.into_iter().filter(|pid| *pid != init.pid()) {
+        // Checked again: it may be another process by now.
         let Ok(target) = Target::of_pid(pid) else { continue };
         if namespaces.contain(&target) {
             all.extend(Candidate::of(init, kinds, target));

@@ -48,6 +48,19 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("the list of containers looks at a process of the host as often for six held containers as for two", &[STRACE], |world| {
+        let line = r#"
+            sleep 86468 & P=$!; asleep $P; trap 'kill -KILL $P; for saved in saved-*; do nsenter-rs --pipe --rm -- true <$saved; done' EXIT
+            hold() { for i; do unshare-rs --hold --ttl 60 --name often-$i --pid --uts >saved-$i; nsenter-rs --pipe -- sleep 60 <saved-$i >/dev/null 2>&1 & done; }
+            looks() { until [ "$(nsenter-rs --list --containers | grep -c "^often-")" = $1 ]; do sleep 0.02; done
+                strace -f -qq -e trace=%file -o trace nsenter-rs --list --containers $2 >/dev/null; grep -c "\"/proc/$P/ns/pid\"" trace; }
+            hold 1 2; looks 2 >few; looks 2 --json >few-json; hold 3 4 5 6; looks 6 >many; looks 6 --json >many-json
+            cat few; cmp few many && cmp few-json many-json && echo as often
+        "#;
+        run(world, "list-often", line).stdout_is("1\nas often\n");
+    })
+    .root_only()
+    .host_only(),
     Row::new("a long mount table of another user is not read to its end, and stderr says so", &[BASH, PERL, SETPRIV, STRACE, UNSHARE, Need::UserNamespaces], |world| {
         let line = "long setpriv --reuid 54321 --regid 54321 --clear-groups unshare -U -r -m; \
             [ $(head -c 8388608 /proc/$P/mountinfo | wc -c) = 8388608 ] && echo long; \

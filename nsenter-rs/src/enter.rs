@@ -24,6 +24,7 @@ mod securebits;
 pub(crate) mod security_label;
 pub(crate) mod setns;
 pub(crate) mod stdin;
+pub(crate) mod toolbox;
 mod userns_owners;
 mod wait;
 
@@ -43,6 +44,7 @@ use join_cgroup::Groups;
 use like_target::{Like, Unreadable};
 use pty::Terminal;
 use setns::{OpenNamespaces, Selection};
+use toolbox::{Toolbox, Tools};
 
 /// A command in namespaces that the options name.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub(crate) struct Enter {
     pub(crate) join_cgroup: bool,
     pub(crate) follow_context: bool,
     pub(crate) like_target: Option<Unreadable>,
+    /// Tools of the host that the command gets.
+    pub(crate) tools: Option<Tools>,
     pub(crate) command: Command,
 }
 
@@ -82,9 +86,25 @@ pub(crate) struct Entry<'a> {
     /// The confinement that a record contains.
     pub(crate) process: Process,
     pub(crate) environment: Surroundings,
+    /// Tools of the host, mounted inside.
+    pub(crate) toolbox: Option<Toolbox>,
     pub(crate) command: &'a Command,
     /// The command's stdin, if it is not ours.
     pub(crate) stdin: Option<OwnedFd>,
+}
+
+impl Enter {
+    /// Adds the options that `--shell` is short for.
+    pub(crate) fn with_a_shell(mut self) -> Enter {
+        self.selection.all = true;
+        (self.environment, self.join_cgroup) = (true, true);
+        self.directories.root.get_or_insert(None);
+        if self.directories.wdns.is_none() {
+            self.directories.wd.get_or_insert(None);
+        }
+        self.tools.get_or_insert(Tools { directory: None, only_without_shell: true });
+        self
+    }
 }
 
 impl Entry<'_> {

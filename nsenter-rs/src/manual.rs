@@ -58,6 +58,23 @@ const CALLS: &[Call] = &[
         "With --like-target: the target is stopped for a moment, because only a tracer can read its system call \
          filters.",
     ),
+    call(
+        "fsopen",
+        "tmpfs",
+        "fsopen(2)",
+        "With --tools: a file system in memory for the tools, of which nothing remains.",
+    ),
+    call("fsconfig", "", "fsconfig(2)", "The mode of its root directory, and its superblock."),
+    call("fsmount", "", "fsmount(2)", "A mount of it that is attached nowhere."),
+    call(
+        "openat",
+        "O_CREAT",
+        "open(2)",
+        "Copies the tools, so that nobody inside reaches the host's files through them. If the right for this mount is \
+         gained only in a user namespace of the container, it is made after setns(2).",
+    ),
+    call("fchmod", "", "chmod(2)", "Everybody may run them."),
+    call("symlinkat", "", "symlink(2)", "The names of the programs that busybox is."),
     call("clone3", "", "clone(2)", "A child enters; the process outside waits, and forwards signals and the terminal."),
     call("prctl", "PR_SET_PDEATHSIG", "PR_SET_PDEATHSIG(2const)", "The command is killed when nsenter-rs dies."),
     call("sched_setaffinity", "", "sched_setaffinity(2)", "With --like-target: run on the target's CPUs."),
@@ -80,6 +97,14 @@ const CALLS: &[Call] = &[
         "Through a pidfd, all namespaces at once: the user namespace gives the right to join the others.",
     ),
     call("chroot", "", "chroot(2)", "To a directory that was opened before entering."),
+    call(
+        "unshare",
+        "CLONE_NEWNS",
+        "mount_namespaces(7)",
+        "With --tools: a copy of the container's mount namespace, which only the command is in.",
+    ),
+    call("mount", "MS_PRIVATE", "mount(2)", "Mounts in it do not propagate to the container."),
+    call("move_mount", "", "move_mount(2)", "Attaches the tools, on an empty directory of the root."),
     call("clone3", "", "pid_namespaces(7)", "A joined pid namespace applies only to children."),
     call(
         "prctl",

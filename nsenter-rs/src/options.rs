@@ -25,6 +25,8 @@ const EXAMPLES: &str = "
   nsenter-rs --pipe --rm -- /bin/sh                         last stage: run a command, then end the container
   nsenter-rs --pipe -- ps <web.json                         enter the container of a saved record
   nsenter-rs --target web --all -- sh                       enter a container by name, of any runtime
+  nsenter-rs --shell web                                    a shell in it, also if it has none
+  nsenter-rs -t web -a --tools -- ps                        the host's busybox in a container without programs
   nsenter-rs --list --containers                            all containers, their namespaces and start times
   nsenter-rs --find web --json | cgexec-rs --pipe --show    find a container by name, and show its usage
   nsenter-rs --inspect web                                  how a container is isolated, and the risks
@@ -40,6 +42,10 @@ pub struct Options {
           value_parser = of_os(PidOrName::read),
           action = clap::ArgAction::Append, conflicts_with_all = ["pipe", "find"])]
     pub(crate) target: Vec<PidOrName>,
+    /// A shell in this container: -t NAME -a -c -e -r -w, and --tools if it has no shell
+    #[arg(long, value_name = "PID[:INODE]|NAME", help_heading = "Target", value_parser = of_os(PidOrName::read),
+          conflicts_with_all = ["target", "pipe", "find"])]
+    pub(crate) shell: Option<PidOrName>,
     /// Enter all namespaces of the container whose record is on stdin
     #[arg(long, help_heading = "Target", conflicts_with = "find")]
     pub(crate) pipe: bool,
@@ -184,6 +190,9 @@ pub(crate) struct CommandOptions {
     #[arg(long, requires = "target",
           conflicts_with_all = ["setuid", "setgid", "preserve_credentials", "keep_caps", "follow_context", "like_target"])]
     like_target_try: bool,
+    /// Give the command programs that only it sees, at the end of PATH: those in DIR, or the host's static busybox
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with = "pipe")]
+    pub(crate) tools: Option<Option<PathBuf>>,
     /// Do not fork; if a PID namespace is entered, only the children of the command are in it
     #[arg(short = 'F', long, conflicts_with = "pipe")]
     pub(crate) no_fork: bool,

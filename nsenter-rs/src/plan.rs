@@ -23,6 +23,7 @@ use crate::enter::credentials::Credentials;
 use crate::enter::environ::{Surroundings, Theirs};
 use crate::enter::record_environ::Recorded;
 use crate::enter::setns::OpenNamespaces;
+use crate::enter::toolbox::Tools;
 use crate::enter::{
     Enter, Entry, LastStage, example, fork, join_cgroup, named_netns, oom_score, security_label, stdin,
 };
@@ -95,7 +96,7 @@ impl Plan {
 
 /// Becomes the command without entering anything.
 fn stay(command: &Command) -> Result<Status, Fault> {
-    command.exec(&Environment::inherited()).map_err(|fault| match command.words.first() {
+    command.exec(&Environment::inherited(), None).map_err(|fault| match command.words.first() {
         // Not runnable: a directory of PATH could not be searched, so it is not known to be missing.
         Some(word) if [Status::NOT_FOUND, Status::NOT_RUNNABLE].contains(&fault.status()) => {
             explain_command(fault, word)
@@ -158,6 +159,7 @@ impl Enter {
             like,
             process,
             environment,
+            toolbox: self.tools.as_ref().map(Tools::open).transpose()?,
             command: &self.command,
             stdin: None,
         };
@@ -197,6 +199,7 @@ impl LastStage {
             credentials: Credentials::default(),
             like,
             environment: Surroundings::OfRecord(Recorded::of(stage, &process)?),
+            toolbox: None,
             process,
             command: &self.command,
             stdin: Some(stdin::choose(self.stdin)?),

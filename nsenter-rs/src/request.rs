@@ -9,12 +9,14 @@ use std::path::Path;
 
 use plumbing::Fault;
 use plumbing::command_line::options as command_line;
+use plumbing::process::namespace::Kind;
 use plumbing::process::startup::Parsed;
 
 use crate::enter::chroot_chdir::Directories;
 use crate::enter::command::Command;
 use crate::enter::credentials::{Credentials, Id};
 use crate::enter::setns::{Selection, Source};
+use crate::enter::toolbox::Tools;
 use crate::enter::{Enter, LastStage};
 use crate::inspect::Subject;
 use crate::list::{Listing, containers};
@@ -56,20 +58,22 @@ fn of_options(options: Options) -> Result<Plan, Fault> {
     if options.list {
         return Err(Fault::usage("--list has its own options and must be the first option"));
     }
+    let is_shell = options.shell.is_some();
     let Options { find, pipe, rm, keep_on_error, stdin, narration, json, .. } = options;
     if let Some(name) = find {
         return Ok(Plan { narration, action: Action::Find(name.of_runtime(options.runtime)?) });
     }
-    if options.runtime.is_some() && options.target.is_empty() {
-        return Err(Fault::usage("option '--type' needs '--target NAME' or '--find NAME'"));
+    if options.runtime.is_some() && options.target.is_empty() && !is_shell {
+        return Err(Fault::usage("option '--type' needs '--target NAME', '--shell NAME' or '--find NAME'"));
     }
-    let targets = options.target.into_iter().map(|target| target.of_runtime(options.runtime));
+    let targets = options.target.into_iter().chain(options.shell).map(|target| target.of_runtime(options.runtime));
     let targets = targets.collect::<Result<Vec<_>, _>>()?;
     if targets.len() > 1 {
         return Err(Fault::usage("option '--target' can be given only once"));
     }
     let enter = Enter::of(options.namespaces, options.command_options, options.command);
     let enter = Enter { target: targets.into_iter().next(), ..enter };
+    let enter = if is_shell { enter.with_a_shell() } else { enter };
     enter.check()?;
     if let Some(action) = options.inspection.action(pipe, json)? {
         if enter.is_nothing() && !rm && !keep_on_error && stdin.is_none() {
@@ -111,6 +115,7 @@ impl Enter {
             join_cgroup: options.join_cgroup,
             follow_context: options.follow_context,
             like_target,
+            tools: options.tools.map(|directory| Tools { directory, only_without_shell: false }),
             command: Command {
                 words,
                 preserve_fds: options.preserve_fds,
@@ -131,6 +136,10 @@ impl Enter {
         }
         if self.target.is_none() {
             self.check_without_target()?;
+        }
+        let changes_root = self.selection.all || self.directories.root.is_some();
+        if self.tools.is_some() && !changes_root && !self.selection.sources.iter().any(|(kind, _)| *kind == Kind::Mnt) {
+            return Err(Fault::usage("option '--tools' needs the root that has no programs: --all, --mount or --root"));
         }
         if self.selection.user_parent && !enters {
             return Err(Fault::usage("option '--user-parent' needs a namespace that has an owner: --user, --net …"));
@@ -243,6 +252,12 @@ mod tests {
             &["--diff", "1"],
             &["--diff", "1", "2", "true"],
             &["--json"],
+            &["--tools", "true"],
+            &["--tools", "--target", "1", "--net", "true"],
+            &["--tools", "--pipe", "true"],
+            &["--shell"],
+            &["--shell", "web", "--target", "1"],
+            &["--shell", "web", "--pipe"],
         ] {
             assert!(parse(words).is_err(), "{words:?}");
         }
@@ -255,6 +270,20 @@ mod tests {
         {
             assert!(matches!(parse(words).unwrap().action, Action::Enter(_)), "{words:?}");
         }
+    }
+
+    #[test]
+    fn a_shell_is_short_for_the_options_that_a_person_would_type() {
+        let entry = |words: &[&str]| match parse(words).unwrap().action {
+            Action::Enter(enter) => *enter,
+            action => panic!("{action:?}"),
+        };
+        let short = entry(&["--shell", "web"]);
+        let tools = Some(Tools { directory: None, only_without_shell: true });
+        assert_eq!(short, Enter { tools, ..entry(&["-t", "web", "-a", "-c", "-e", "-r", "-w"]) });
+        let long = entry(&["--shell", "web", "--wdns=/x", "--tools=/y", "ls"]);
+        let same = ["-t", "web", "-a", "-c", "-e", "-r", "-W/x", "--tools=/y", "ls"];
+        assert_eq!(long, entry(&same));
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod state_files;
 pub mod state_limits;
 pub mod terminal;
 pub mod threads;
+pub mod tools;
 
 use crate::harness::row::Row;
 
@@ -51,4 +52,4 @@ pub const TOPICS: &[&[Row]] = &[
 ];
 
 /// Topics that need the host, because they compare with the programs that are installed there or are many.
-pub const HOST_TOPICS: &[&[Row]] = &[agreement::ROWS, list_agreement::ROWS, covered_mounts::ROWS];
+pub const HOST_TOPICS: &[&[Row]] = &[agreement::ROWS, list_agreement::ROWS, covered_mounts::ROWS, tools::ROWS];

@@ -3,6 +3,8 @@
 //! The surprise: the caller's shell is a file of the host. A container may have another one, or none.
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use plumbing::process::environment::Environment;
 use plumbing::process::{chain, sealed};
@@ -34,30 +36,41 @@ impl Command {
     }
 
     /// Becomes the command with this environment. Without a command, becomes the caller's shell, or if this root does not
-    /// have that, the first shell that it has.
-    pub(crate) fn exec(&self, environment: &Environment) -> Result<Status, Fault> {
+    /// have that, the first shell that it has, or else the shell among the host's tools.
+    pub(crate) fn exec(&self, environment: &Environment, tool: Option<PathBuf>) -> Result<Status, Fault> {
         if !self.words.is_empty() {
             return chain::exec_with(&self.words, environment);
         }
         let own = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
         let others = SHELLS.iter().map(OsString::from).filter(|shell| own.as_ref() != Some(shell));
         let mut not_found = None;
-        for shell in own.iter().cloned().chain(others) {
+        let is_passed_over = |status| status == Status::NOT_FOUND || (tool.is_some() && status == Status::NOT_RUNNABLE);
+        for shell in own.iter().cloned().chain(others).chain(tool.iter().map(OsString::from)) {
             match chain::exec_with(&[shell], environment) {
-                Err(fault) if fault.status() == Status::NOT_FOUND => not_found = not_found.or(Some(fault)),
+                Err(fault) if is_passed_over(fault.status()) => not_found = not_found.or(Some(fault)),
                 executed => return executed,
             }
         }
-        Err(not_found.map_or_else(|| Fault::usage("a command is missing"), |fault| no_shell(fault, own.is_some())))
+        Err(not_found.map_or_else(
+            || Fault::usage("a command is missing"),
+            |fault| no_shell(fault, own.is_some(), tool.is_some()),
+        ))
     }
 }
 
+/// Reports whether this root has one of the shells.
+pub(super) fn has_shell() -> bool {
+    let is_program = |shell: &&str| std::fs::metadata(shell).is_ok_and(|it| it.is_file() && it.mode() & 0o111 != 0);
+    SHELLS.iter().any(is_program)
+}
+
 /// Says that no shell was found, and where the name of the first one came from.
-fn no_shell(fault: Fault, is_own: bool) -> Fault {
+fn no_shell(fault: Fault, is_own: bool, has_tools: bool) -> Fault {
     let shells = SHELLS.join(", ");
+    let remedy = if has_tools { "nor do the tools have sh; name a command" } else { "name a command, or use --tools" };
     fault.with_remedy(if is_own {
-        format!("it is the caller's $SHELL, and this root has none of {shells} either; name a command")
+        format!("it is the caller's $SHELL, and this root has none of {shells} either; {remedy}")
     } else {
-        format!("this root has none of {shells}; name a command")
+        format!("this root has none of {shells}; {remedy}")
     })
 }

@@ -66,6 +66,10 @@ pub(super) fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered
         stay_hidden()?;
     }
     entry.directories.enter()?;
+    // With all rights in an entered user namespace, and in the root that the command will have.
+    if let Some(toolbox) = &entry.toolbox {
+        toolbox.attach()?;
+    }
     if let Some(target) = entry.target.filter(|_| kinds.contains(Kind::Mnt) || entry.directories.changes_root()) {
         chain::note_root(format!("the root of process {}", target.pid()));
     }
@@ -121,5 +125,8 @@ pub(super) fn run(
             environment
         }
     };
-    entry.command.exec(&environment)
+    match &entry.toolbox {
+        Some(toolbox) => entry.command.exec(&toolbox.extend(environment), toolbox.shell()),
+        None => entry.command.exec(&environment, None),
+    }
 }

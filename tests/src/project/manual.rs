@@ -74,6 +74,7 @@ const PAGES: &[Page] = &[
              setpriv --groups 5,6 nsenter-rs --target $! --user --keep-caps -S 1 -G 1 --root -- true; kill $!",
             "unshare-rs --mount sleep 5 & sleep 0.2; nsenter-rs --target $! --mount --sealed-copy -- true; \
              setpriv --bounding-set -sys_admin nsenter-rs --dry-run --target $! --mount --sealed-copy -- true; kill $!",
+            "unshare-rs --mount sleep 5 & sleep 0.2; nsenter-rs --target $! --mount --tools -- true; kill $!",
             "setpriv --groups 5 chroot-rs --no-new-privs --seccomp default --umask 027 --securebits noroot --rlimit nofile=64:128 / \
              sleep 5 & sleep 0.2; echo 300 >/proc/$!/oom_score_adj; taskset -p 1 $! >/dev/null; \
              nsenter-rs --target $! --like-target -- true; kill $!",

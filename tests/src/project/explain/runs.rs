@@ -129,6 +129,11 @@ pub const NSENTER: &[Run] = &[
         &["setns", "execve"],
     ),
     run(
+        "hold --mount; $TRACE nsenter-rs --explain -t $pid -m $OWN_USER --tools -- true; finish",
+        0,
+        &["fsopen", "fsconfig", "fsmount", "openat", "symlinkat", "mount_setattr", "unshare", "mount", "move_mount"],
+    ),
+    run(
         "hold --uts --mount; $TRACE nsenter-rs --explain -t $pid -m -u $OWN_USER --wd --env -F -- true; finish",
         0,
         &["prctl", "setns", "execve"],

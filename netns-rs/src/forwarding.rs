@@ -69,7 +69,8 @@ pub fn close(settings: &Settings, interface: &str, family: Family) -> Result<(),
     settings.set(&path(interface, family), "0", "as it was before the first container")
 }
 
-fn path(interface: &str, family: Family) -> String {
+/// Returns the path of the setting below /proc/sys/net.
+pub fn path(interface: &str, family: Family) -> String {
     match family {
         Family::V4 => format!("ipv4/conf/{interface}/forwarding"),
         Family::V6 => format!("ipv6/conf/{interface}/force_forwarding"),

@@ -14,6 +14,7 @@ mod departure;
 mod direct;
 mod directory;
 mod disconnect;
+mod doctor;
 mod etc;
 mod fence;
 mod forwarding;

@@ -176,6 +176,15 @@ const EXAMPLES: &[Example] = &[
          page: net:[…], no process; kept by the name page\n",
     ),
     example(
+        "what a network namespace lacks, and the command that mends it",
+        Root,
+        "$ netns-rs add page; netns-rs doctor page; netns-rs delete page\n\
+         link: lo is down: not even 127.0.0.1 answers\n\
+         \x20 fix: netns-rs exec page ip link set dev lo up\n\
+         link: there is no interface but the loopback: it is connected to nothing\n\
+         \x20 fix: netns-rs connect NAMESPACE --bridge BRIDGE --address auto:SUBNET\n",
+    ),
+    example(
         "the interfaces of the current network namespace",
         Anyone,
         "$ netns-rs show . --json | jq -r type\nobject\n",

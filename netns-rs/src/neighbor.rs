@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
+use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use nix::errno::Errno;
 use plumbing::{Fault, narrate};
 
@@ -17,22 +17,39 @@ use crate::message::{change_request, dump_request};
 use crate::netlink::Netlink;
 use crate::network::Address;
 
+/// An entry: the index of the interface behind which it is, its address, and its hardware address; that is empty if it did
+/// not answer.
+pub type Neighbor = (u32, IpAddr, Vec<u8>);
+
+/// Lists the entries of those addresses that are wanted. One that is being looked for is left out.
+pub fn list(netlink: &Netlink, is_wanted: impl Fn(IpAddr) -> bool) -> Result<Vec<Neighbor>, Fault> {
+    let request = dump_request(RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()));
+    let mut found = Vec::new();
+    for answer in &netlink.get("list the neighbors", "RTM_GETNEIGH", request)? {
+        if let RouteNetlinkMessage::NewNeighbour(message) = parse(answer)?
+            && let Some(ip) = ip(&message).filter(|ip| is_wanted(*ip))
+        {
+            let mac = message.attributes.iter().find_map(|attribute| match attribute {
+                NeighbourAttribute::LinkLayerAddress(mac) => Some(mac.clone()),
+                _ => None,
+            });
+            if message.header.state == NeighbourState::Failed {
+                found.push((message.header.ifindex, ip, Vec::new()));
+            } else {
+                found.extend(mac.map(|mac| (message.header.ifindex, ip, mac)));
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Forgets the hardware addresses of these addresses on the interface with this index.
 pub fn forget(netlink: &Netlink, index: u32, addresses: &[Address]) -> Result<(), Fault> {
     if narrate::is_dry_run() {
         return Ok(());
     }
-    let request = dump_request(RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()));
-    for answer in &netlink.get("list the neighbors", "RTM_GETNEIGH", request)? {
-        if let RouteNetlinkMessage::NewNeighbour(message) = parse(answer)?
-            && message.header.ifindex == index
-            && let Some(ip) = ip(&message)
-            && addresses.iter().any(|address| address.ip == ip)
-        {
-            delete(netlink, index, ip)?;
-        }
-    }
-    Ok(())
+    let known = list(netlink, |ip| addresses.iter().any(|address| address.ip == ip))?;
+    known.iter().filter(|known| known.0 == index).try_for_each(|known| delete(netlink, index, known.1))
 }
 
 fn delete(netlink: &Netlink, index: u32, ip: IpAddr) -> Result<(), Fault> {

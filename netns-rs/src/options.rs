@@ -26,6 +26,7 @@ const EXAMPLES: &str = "
   netns-rs connect web --bridge box0 --address auto:10.88.0.0/24 --nat; netns-rs disconnect web
   … | netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24 | …
   netns-rs map; netns-rs who veth1a2b3c4d; netns-rs who 10.88.0.7; netns-rs who :8080
+  netns-rs doctor web                               what is missing, each with the command that mends it
   netns-rs show $(pidof nginx)                      interfaces, addresses and peers
   netns-rs add web; netns-rs exec web ip address; netns-rs delete web
   netns-rs attach shell $$                          a name for the network of a process
@@ -95,6 +96,8 @@ pub(crate) enum Verb {
     Map(Map),
     /// Show the namespace, container and processes behind an interface, an address, :PORT, a name or a pid
     Who(Who),
+    /// Examine why a network namespace does not reach others, and print the command that mends each finding
+    Doctor(Doctor),
     /// Remove from the host what is left of containers whose guardian was killed
     Gc(Json),
 }
@@ -283,6 +286,16 @@ pub(crate) struct Who {
     /// Interface, address, :PORT, name of a container, namespace or process, or pid
     #[arg(value_name = "WORD", value_parser = Word::parse)]
     pub(crate) word: Word,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Print JSON
+    #[arg(long, short)]
+    pub(crate) json: bool,
+    /// Name, pid, pid:N or path of a namespace, name of a container, or . for the current one
+    #[arg(value_name = "NAMESPACE", value_parser = of_os(Subject::parse))]
+    pub(crate) subject: Subject,
 }
 
 /// Returns the command line, for help, manual page and completions.

@@ -149,7 +149,7 @@ fn examine(netlink: &Netlink, found: finding::Found) -> Result<(Space, Option<Se
         Ok(namespace) => {
             space.nsid = nsid::of(netlink, namespace.as_fd())?;
             let whose = space.shown();
-            see::from_inside(namespace.as_fd(), &whose, target.as_ref())
+            see::from_inside(namespace.as_fd(), &whose, target.as_ref(), see::through)
         }
         Err(fault) => Err(fault),
     };
@@ -194,7 +194,7 @@ fn unseen(netlink: &Netlink, spaces: &mut Vec<Space>, links: &mut Vec<Vec<Link>>
         let mut space = Space { nsid: Some(known.id), ..Space::default() };
         match link::list_in(netlink, known.id) {
             Ok(seen) => {
-                space.interfaces = ports(&Seen { links: seen.clone(), addresses: Vec::new(), gateway: None });
+                space.interfaces = ports(&Seen { links: seen.clone(), ..Seen::default() });
                 links.push(seen);
             }
             // It has ended.

@@ -31,8 +31,8 @@ use crate::subject::{Opened, Subject};
 use crate::who::Word;
 use crate::wiring::Sides;
 use crate::{
-    batch, directory, disconnect, etc, ip_netns, listing, map, monitor, name_servers, namespace, nsid, print, request,
-    show, who, wiring,
+    batch, directory, disconnect, doctor, etc, ip_netns, listing, map, monitor, name_servers, namespace, nsid, print,
+    request, show, who, wiring,
 };
 
 /// What a command line asks for.
@@ -96,6 +96,8 @@ pub(crate) enum Action {
     Map(Form),
     /// Show what is behind a word.
     Who { word: Word, json: bool },
+    /// Examine a network namespace.
+    Doctor { subject: Subject, json: bool },
     /// Remove what killed guardians left.
     RemoveLeftovers { json: bool },
 }
@@ -152,6 +154,7 @@ impl Plan {
             Action::Batch { file, force, json } => batch::run(file, *force, *json),
             Action::Map(form) => map::print(*form),
             Action::Who { word, json } => who::print(word, *json),
+            Action::Doctor { subject, json } => doctor::run(subject, *json),
             Action::RemoveLeftovers { json } => print::leftovers(&crate::leftovers::collect()?, *json),
         }
     }

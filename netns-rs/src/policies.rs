@@ -16,41 +16,74 @@ const NEWCHAIN: u16 = (10 << 8) | 3;
 const FORWARD: u32 = 2;
 const DROP: u32 = 0;
 
+/// A chain.
+pub struct Chain {
+    /// The family and the name of its table, as nft(8) writes them.
+    pub table: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Chain {
+    /// Returns whether packets of the family `ip` or `ip6` pass it.
+    pub fn is_of(&self, family: &str) -> bool {
+        self.table.split(' ').next().is_some_and(|own| own == family || own == "inet")
+    }
+}
+
 /// Warns about chains that drop what is forwarded by default.
 pub fn warn(bridge: &str) -> Result<(), Fault> {
     if narrate::is_dry_run() {
         return Ok(());
     }
     let netlink = Netlink::open(netlink_sys::protocols::NETLINK_NETFILTER, "NETLINK_NETFILTER")?;
-    let request = message(GETCHAIN, NLM_F_REQUEST | NLM_F_DUMP, 0, 0, &[]);
-    let answers = netlink.get("list the nf_tables chains", "NFT_MSG_GETCHAIN", request)?;
-    for answer in answers.iter().filter(|answer| answer.kind == NEWCHAIN) {
-        if let Some((table, chain)) = dropping(&answer.payload).filter(|(table, _)| table != &format!("inet {FENCE}")) {
-            narrate::warn(format_args!(
-                "the chain {chain} of the nf_tables table {table} drops what it does not know, which may cut the container \
-                 off; allow it: nft insert rule {table} {chain} iifname {bridge} accept; nft insert rule {table} {chain} \
-                 oifname {bridge} accept"
-            ));
-        }
+    for Chain { table, name: chain } in dropping(&netlink)? {
+        narrate::warn(format_args!(
+            "the chain {chain} of the nf_tables table {table} drops what it does not know, which may cut the container \
+             off; allow it: nft insert rule {table} {chain} iifname {bridge} accept; nft insert rule {table} {chain} \
+             oifname {bridge} accept"
+        ));
     }
     Ok(())
 }
 
-/// Returns the table and the name of a chain that drops what is forwarded.
-fn dropping(payload: &[u8]) -> Option<(String, String)> {
-    let (chain_table, chain_name, chain_hook, chain_policy, hook_number) = (1, 3, 4, 5, 1);
+/// Lists the chains of others that drop what is forwarded by default.
+pub fn dropping(netlink: &Netlink) -> Result<Vec<Chain>, Fault> {
+    let request = message(GETCHAIN, NLM_F_REQUEST | NLM_F_DUMP, 0, 0, &[]);
+    let answers = netlink.get("list the nf_tables chains", "NFT_MSG_GETCHAIN", request)?;
+    let chains = answers.iter().filter(|answer| answer.kind == NEWCHAIN && drops(&answer.payload) == Some(true));
+    let chains = chains.filter_map(|answer| place(&answer.payload, 3));
+    Ok(chains.filter(|chain| chain.table != format!("inet {FENCE}")).collect())
+}
+
+/// Returns whether a chain drops what is forwarded.
+fn drops(payload: &[u8]) -> Option<bool> {
+    let (chain_hook, chain_policy, hook_number) = (4, 5, 1);
     let all = attributes(payload.get(4..)?);
-    let value = |wanted: u16| all.iter().find(|(kind, _)| *kind == wanted).map(|(_, value)| *value);
     let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_be_bytes);
+    let hook = attributes(value(&all, chain_hook)?);
+    let hook = value(&hook, hook_number).and_then(number)?;
+    Some(hook == FORWARD && number(value(&all, chain_policy)?)? == DROP)
+}
+
+/// Returns the chain of a rule.
+pub fn chain_of(payload: &[u8]) -> Option<Chain> {
+    place(payload, 2)
+}
+
+/// Returns the table and the chain of a message, in which `chain` is the attribute with the name of the chain.
+fn place(payload: &[u8], chain: u16) -> Option<Chain> {
     let family = match payload.first()? {
         1 => "inet",
         2 => "ip",
         10 => "ip6",
         _ => return None,
     };
-    let hook = attributes(value(chain_hook)?);
-    let hook = hook.iter().find(|(kind, _)| *kind == hook_number).and_then(|(_, value)| number(value))?;
-    let drops = hook == FORWARD && number(value(chain_policy)?)? == DROP;
+    let all = attributes(payload.get(4..)?);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end_matches('\0').escape_debug().to_string();
-    drops.then_some((format!("{family} {}", text(value(chain_table)?)), text(value(chain_name)?)))
+    Some(Chain { table: format!("{family} {}", text(value(&all, 1)?)), name: text(value(&all, chain)?) })
+}
+
+fn value<'a>(all: &[(u16, &'a [u8])], wanted: u16) -> Option<&'a [u8]> {
+    all.iter().find(|(kind, _)| *kind == wanted).map(|(_, value)| *value)
 }

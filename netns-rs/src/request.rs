@@ -44,6 +44,7 @@ pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
             Map { .. } => Form::Text,
         }),
         Some(Verb::Who(who)) => Action::Who { word: who.word, json: who.json },
+        Some(Verb::Doctor(doctor)) => Action::Doctor { subject: doctor.subject, json: doctor.json },
         Some(Verb::Gc(gc)) => Action::RemoveLeftovers { json: gc.json },
     };
     Ok(Plan { narration: options.narration, within: options.netns, action })

@@ -183,19 +183,47 @@ pub fn outgoing(netlink: &Netlink, family: AddressFamily) -> Result<Vec<u32>, Fa
     Ok(found)
 }
 
+/// Returns the gateways of the default routes of the main table, each with the index of the interface and a prefix of 0;
+/// without a gateway, the unspecified address. The kernel lists those with a lower metric first.
+pub fn defaults(netlink: &Netlink) -> Result<Vec<(u32, Address)>, Fault> {
+    let request = dump_request(RouteNetlinkMessage::GetRoute(RouteMessage::default()));
+    let mut found = Vec::new();
+    for answer in &netlink.get("list the routes", "RTM_GETROUTE", request)? {
+        if let RouteNetlinkMessage::NewRoute(message) = parse(answer)?
+            && is_default(&message)
+        {
+            let is_ipv4 = message.header.address_family == AddressFamily::Inet;
+            let none = if is_ipv4 { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
+            let ip = gateway(&message).unwrap_or(none);
+            found.extend(out_by(&message).into_iter().map(|index| (index, Address { ip, prefix: 0 })));
+        }
+    }
+    Ok(found)
+}
+
 fn as_default(message: &RouteMessage) -> Option<(u32, IpAddr)> {
+    gateway(message).filter(|_| is_default(message)).map(|gateway| (metric(message), gateway))
+}
+
+fn is_default(message: &RouteMessage) -> bool {
     let header = &message.header;
-    let is_default = header.destination_prefix_length == 0
+    header.destination_prefix_length == 0
         && header.table == RouteHeader::RT_TABLE_MAIN
-        && header.kind == RouteType::Unicast;
-    let gateway = message.attributes.iter().find_map(|attribute| match attribute {
+        && header.kind == RouteType::Unicast
+}
+
+fn gateway(message: &RouteMessage) -> Option<IpAddr> {
+    message.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Gateway(RouteAddress::Inet(ip)) => Some(IpAddr::V4(*ip)),
         RouteAttribute::Gateway(RouteAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
         _ => None,
-    });
+    })
+}
+
+fn metric(message: &RouteMessage) -> u32 {
     let metric = message.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Priority(metric) => Some(*metric),
         _ => None,
     });
-    gateway.filter(|_| is_default).map(|gateway| (metric.unwrap_or(0), gateway))
+    metric.unwrap_or(0)
 }

@@ -20,7 +20,8 @@ use crate::{link, namespace, nsid, see};
 pub fn look_into(inspected: BorrowedFd<'_>, whose: &str, target: Option<&Target>) -> Result<Option<Network>, Fault> {
     let outside = Netlink::route()?;
     let is_home = namespace::is_same(inspected, namespace::own()?.as_fd())?;
-    let seen = if is_home { Some(see::through(&outside)?) } else { see::from_inside(inspected, whose, target)? };
+    let seen =
+        if is_home { Some(see::through(&outside)?) } else { see::from_inside(inspected, whose, target, see::through)? };
     let Some(seen) = seen else { return Ok(None) };
     let near = if is_home { seen.links.clone() } else { link::list(&outside)? };
     let id = if is_home { None } else { nsid::of(&outside, inspected)? };
@@ -33,12 +34,13 @@ pub fn look_into(inspected: BorrowedFd<'_>, whose: &str, target: Option<&Target>
 }
 
 /// Our side of the cables.
-struct Side<'a> {
-    links: &'a [Link],
+pub struct Side<'a> {
+    /// The interfaces on our side.
+    pub links: &'a [Link],
     /// Whether the examined namespace is ours.
-    is_home: bool,
+    pub is_home: bool,
     /// Its id in our namespace.
-    id: Option<i32>,
+    pub id: Option<i32>,
 }
 
 impl Side<'_> {
@@ -62,7 +64,8 @@ impl Side<'_> {
         }
     }
 
-    fn peer(&self, link: &Link) -> Option<&Link> {
+    /// Returns the other end of a pair, if that is on our side.
+    pub fn peer(&self, link: &Link) -> Option<&Link> {
         let peer = self.by_index(link.peer?)?;
         let leads_here = if self.is_home {
             link.peer_netnsid.is_none() && peer.peer_netnsid.is_none()
@@ -72,7 +75,8 @@ impl Side<'_> {
         (link.is("veth") && peer.is("veth") && peer.peer == Some(link.index) && leads_here).then_some(peer)
     }
 
-    fn by_index(&self, index: u32) -> Option<&Link> {
+    /// Returns the interface on our side with this index.
+    pub fn by_index(&self, index: u32) -> Option<&Link> {
         self.links.iter().find(|link| link.index == index)
     }
 }

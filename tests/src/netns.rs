@@ -5,6 +5,7 @@ pub mod change;
 pub mod connect;
 pub mod connection;
 pub mod disconnect;
+pub mod doctor;
 pub mod fence;
 pub mod ip_netns;
 pub mod isolation;
@@ -36,5 +37,6 @@ pub const TOPICS: &[&[Row]] = &[
     change::ROWS,
     relay::ROWS,
     map::ROWS,
+    doctor::ROWS,
     stopped::ROWS,
 ];

@@ -178,10 +178,12 @@ fn wiring(mut wiring: Wiring) -> Result<(Option<Connection>, Relays, Option<name
 }
 
 fn connection(mut wiring: Wiring) -> Result<Option<Connection>, Fault> {
-    let ways = [wiring.bridge.is_some(), wiring.macvlan.is_some(), wiring.ipvlan.is_some(), wiring.link.is_some()];
-    match ways.iter().filter(|is_given| **is_given).count() {
-        0 => return require_no_details(&wiring).map(|()| None),
-        1 => {}
+    match (&wiring.bridge, &wiring.macvlan, &wiring.ipvlan, &wiring.link) {
+        (None, None, None, None) => return require_no_details(&wiring).map(|()| None),
+        (Some(_), None, None, None)
+        | (None, Some(_), None, None)
+        | (None, None, Some(_), None)
+        | (None, None, None, Some(_)) => {}
         _ => return Err(Fault::usage("--bridge, --macvlan, --ipvlan, --link: expected one of them")),
     }
     let shape = take_change(&mut wiring).of(Shape::default())?;

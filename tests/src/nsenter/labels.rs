@@ -95,20 +95,22 @@ pub const ROWS: &[Row] = &[
             let entering = || drop(in_preamble(world, &format!("{BORDER} labelled; {line}")).stdout_is("entered\n"));
             return enforcing(entering);
         }
-        for option in ["", "--sealed-copy"] {
-            let line = format!(
+        let line = |option: &str| {
+            format!(
                 "{BORDER} labelled; echo changeprofile suite >/proc/self/attr/current; nsenter-rs -t $P -a {option} -- echo entered"
-            );
-            let mut profile = Profile::default();
-            profile.load("suite");
-            let outcome = in_preamble(world, &line).fails_with(125).stdout_is("");
-            let remedy = "remedy: AppArmor confines us by the profile \"suite\"";
-            outcome.stderr_has("execveat(memfd").stderr_has("EACCES").stderr_has(remedy).stderr_has("attach_disconnected");
-            profile.attaches_disconnected = true;
-            profile.load("suite");
-            in_preamble(world, &line).succeeds().stdout_is("entered\n");
-            remove("suite");
-        }
+            )
+        };
+        let mut profile = Profile::default();
+        profile.load("suite");
+        let outcome = in_preamble(world, &line("")).fails_with(125).stdout_is("");
+        let remedy = "remedy: AppArmor confines us by the profile \"suite\"";
+        outcome.stderr_has("execveat(memfd").stderr_has("EACCES").stderr_has(remedy).stderr_has("attach_disconnected");
+        // Root executes no detached file for this: the copy becomes the executable of the running process.
+        in_preamble(world, &line("--sealed-copy")).succeeds().stdout_is("entered\n");
+        profile.attaches_disconnected = true;
+        profile.load("suite");
+        in_preamble(world, &line("")).succeeds().stdout_is("entered\n");
+        remove("suite");
     })
     .root_only()
     .vm_only(),

@@ -111,7 +111,7 @@ fn walk(source: &Source, tools: &Path, language: Language, all: bool) -> Result<
     println!("# {}\n", lesson.title);
     for part in &lesson.parts {
         match part {
-            Part::Prose(text) => println!("{text}\n"),
+            Part::Prose(text) => println!("{}\n", without_pictures(text)),
             Part::Command(command) => {
                 step(command, &mut place, (is_root, all))?;
                 println!();
@@ -119,6 +119,12 @@ fn walk(source: &Source, tools: &Path, language: Language, all: bool) -> Result<
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A terminal shows no pictures.
+fn without_pictures(text: &str) -> String {
+    let paragraphs = text.split("\n\n").filter(|paragraph| !paragraph.starts_with("!["));
+    paragraphs.collect::<Vec<_>>().join("\n\n")
 }
 
 fn step(command: &text::Command, place: &mut Place, (is_root, all): (bool, bool)) -> Result<()> {

@@ -28,7 +28,7 @@ pub const NETNS: &[Run] = &[
         &["setns", "execve"],
     ),
     run(
-        "$TRACE netns-rs exec --explain --new --dns 192.0.2.1 -- true",
+        "[ -e /etc/resolv.conf ] || : >/etc/resolv.conf; $TRACE netns-rs exec --explain --new --dns 192.0.2.1 -- true",
         0,
         &[
             "unshare",

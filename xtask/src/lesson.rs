@@ -15,6 +15,8 @@ use lessons::catalog::{LESSONS, Language, Source};
 use lessons::likeness::is_like;
 use lessons::place::{self, Place};
 use lessons::text::{self, Part};
+use nix::sys::signal::Signal;
+use plumbing::kernel;
 
 use crate::{static_build, workspace};
 
@@ -54,6 +56,8 @@ enum Word {
 
 /// Lists the lessons, or does with one what the options say.
 pub fn run(options: &Options) -> Result<ExitCode> {
+    // A reader such as head(1) that has seen enough ends us; println would panic. The place of a lesson ends with us.
+    kernel::set_disposition(Signal::SIGPIPE, false)?;
     let language = language(options);
     let Some(number) = options.number else { return list(language) };
     let source = LESSONS.iter().find(|source| source.number == number);

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "the results are what a task is for")]
 
 mod bench;
+mod book;
 mod cross;
 mod demo;
 mod elf;
@@ -40,6 +41,8 @@ enum Task {
     Demo(demo::Options),
     /// Learn how a container works, by running each kernel mechanism separately
     Lesson(lesson::Options),
+    /// Make a book of the lessons, the documents and a reference of the tools, as a static site
+    Book(book::Options),
     /// Compare the speed of the tools, and of containers made with them, with their peers
     Bench(bench::Options),
     /// Run the replaced tools' own tests (util-linux, two coreutils) on our tools
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Task::Man(options) => man::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Lesson(options) => lesson::run(&options),
+        Task::Book(options) => book::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::PeerTests => peer_tests::run(),
         Task::Lint => lint::run_alone(),

@@ -119,7 +119,7 @@ fn manual(name: &str, command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> 
 }
 
 /// Returns the command with everything that clap adds by itself, except `help` subcommands.
-fn built(name: &'static str, command: fn() -> Command) -> Command {
+pub fn built(name: &'static str, command: fn() -> Command) -> Command {
     let mut command = command().name(name).disable_help_subcommand(true);
     command.build();
     command

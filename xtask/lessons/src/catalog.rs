@@ -19,6 +19,8 @@ pub enum Language {
 pub struct Source {
     /// The number in the title and in the names of the files.
     pub number: u32,
+    /// The name of its files, without what follows the language: `04-pid`.
+    pub name: &'static str,
     /// The text in English.
     pub english: &'static str,
     /// The text in Chinese.
@@ -34,6 +36,7 @@ macro_rules! lesson {
     ($number:literal, $name:literal, $makes_groups:literal, [$($exercise:literal),*]) => {
         Source {
             number: $number,
+            name: $name,
             makes_groups: $makes_groups,
             english: include_str!(concat!("../../../docs/lessons/", $name, ".md")),
             chinese: include_str!(concat!("../../../docs/lessons/", $name, ".zh-CN.md")),
@@ -67,6 +70,14 @@ pub const LESSONS: &[Source] = &[
 ];
 
 impl Source {
+    /// Returns the path of its text in the checkout.
+    pub fn path(&self, language: Language) -> String {
+        match language {
+            Language::English => format!("docs/lessons/{}.md", self.name),
+            Language::Chinese => format!("docs/lessons/{}.zh-CN.md", self.name),
+        }
+    }
+
     /// Reads the lesson in a language.
     ///
     /// # Errors

@@ -76,10 +76,15 @@ impl Kept for Groups {
 
 fn make(sites: Vec<Site>, name: &OsStr, owner: Owner) -> Result<Vec<Made>, Fault> {
     let (name, sites, groups) = make_directories(sites, name)?;
-    for (site, group) in sites.iter().zip(&groups) {
-        let mark = Mark { owner, from: site.from.clone() };
-        if let Err(fault) = group.set_mark(&mark).and_then(|()| limit(site, group)) {
-            return Err(take_back(&sites, &groups, &name, fault));
+    for (index, (site, group)) in sites.iter().zip(&groups).enumerate() {
+        match group.set_mark(&Mark { owner, from: site.from.clone() }).and_then(|()| limit(site, group)) {
+            // It is another run's by now, which made one of the same name: not ours to remove.
+            Err(fault) if fault.errno() == Some(Errno::EEXIST) => {
+                let fault = take_back(&sites[..index], &groups[..index], &name, fault);
+                return Err(take_back(&sites[index + 1..], &groups[index + 1..], &name, fault));
+            }
+            Err(fault) => return Err(take_back(&sites, &groups, &name, fault)),
+            Ok(()) => {}
         }
     }
     let made = |(site, group): (Site, Group)| Made {

@@ -96,11 +96,17 @@ fn of_hierarchy(
             enable(&group, &enabled)?;
         }
         let (child, is_new) = child(&group, name)?;
+        // Another run may be making it, or may have been killed before it had finished.
+        let is_unfinished = is_new || !child.wait_finished()?;
         let above = std::mem::replace(&mut group, child);
+        let needs_cpus = is_unfinished && sites::is_cpuset_v1(hierarchy);
+        let of_cpuset = if needs_cpus { sites::same_cpus(&above, &[]) } else { Ok(Vec::new()) };
         if is_new {
-            let of_cpuset = if sites::is_cpuset_v1(hierarchy) { sites::same_cpus(&above, &[]) } else { Ok(Vec::new()) };
             made.push((above, New::of(name, &group)?));
-            of_cpuset?.iter().try_for_each(|setting| ephemeral::apply(&group, setting))?;
+        }
+        of_cpuset?.iter().try_for_each(|setting| ephemeral::apply(&group, setting))?;
+        if is_unfinished {
+            group.finish()?;
         }
     }
     let mut settings: Vec<Setting> = Vec::new();
@@ -116,7 +122,7 @@ fn of_hierarchy(
 
 fn child(group: &Group, name: &OsStr) -> Result<(Group, bool), Fault> {
     match group.child(name) {
-        Err(fault) if fault.errno() == Some(Errno::ENOENT) => match group.make(name, WHY) {
+        Err(fault) if fault.errno() == Some(Errno::ENOENT) => match group.begin(name, WHY) {
             // Somebody else was faster.
             Err(fault) if fault.errno() == Some(Errno::EEXIST) => Ok((group.child(name)?, false)),
             made => Ok((made.map_err(|fault| explain(fault, group, "."))?, true)),

@@ -29,6 +29,13 @@ const CALLS: &[Call] = &[
          cpu, cpuacct and cpuset.",
     ),
     call(
+        "fchmod",
+        "",
+        "inode(7)",
+        "A new group has the sticky bit until it is opened: a group without it has been put in its place by the owner of \
+         the group above.",
+    ),
+    call(
         "fsetxattr",
         "user.cgexec-rs",
         "xattr(7)",

@@ -2,6 +2,7 @@
 
 pub mod group;
 pub mod hierarchy;
+mod making;
 pub mod mark;
 mod mount;
 pub mod usage;

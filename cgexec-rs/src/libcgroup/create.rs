@@ -165,15 +165,21 @@ fn make(hierarchy: &Hierarchy, controllers: &[String], path: &Path, made: &mut V
         at.push(name);
         group = match hierarchy.open(&at) {
             Err(fault) if is_missing(&fault) => {
-                let inner = group.make(name.as_os_str(), "a group of this name, as cgcreate asks");
+                let inner = group.begin(name.as_os_str(), "a group of this name, as cgcreate asks");
                 let inner = inner.map_err(|fault| explain(fault, &group, "."))?;
                 let settings = if is_cpuset_v1(hierarchy) { same_cpus(&group, &[])? } else { Vec::new() };
                 let new = New::of(name.as_os_str(), &inner)?;
                 made.push((group, new));
                 settings.iter().try_for_each(|setting| ephemeral::apply(&inner, setting))?;
+                inner.finish()?;
                 inner
             }
-            opened => opened?,
+            opened => {
+                let opened = opened?;
+                // Another run may be making it, and groups in it get its CPUs.
+                opened.wait_finished()?;
+                opened
+            }
         };
     }
     Ok(group)

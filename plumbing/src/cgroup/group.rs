@@ -53,36 +53,6 @@ impl Group {
         self.dir.as_ref().map(AsFd::as_fd)
     }
 
-    /// Makes a group in this one; `name` is a plain file name.
-    pub fn make(&self, name: &OsStr, why: &str) -> Result<Group, Fault> {
-        let shown = self.shown.join(name);
-        let goal = format!("make the cgroup {}", shown.display());
-        call(&goal, format!("mkdirat({:?}, {name:?}, 0755)", self.shown), why, || {
-            rustix::fs::mkdirat(self.require_dir()?, name, Mode::from_raw_mode(0o755))
-        })?;
-        if narrate::is_dry_run() {
-            return Ok(Group::pretended(self.version, &self.path.join(name), shown));
-        }
-        let made = match self.child(name) {
-            Ok(made) => made,
-            // Another user's group of that name is not ours to remove.
-            Err(fault) if !self.is_ours(name) => return Err(fault),
-            Err(fault) => return self.remove(name, "a group that cannot be used is not left behind").and(Err(fault)),
-        };
-        // A new group belongs to its maker. The owner of this one can put another group in its place before it is opened:
-        // on v1 by a rename, on v2 after removing it.
-        match look(&goal, "fstat(fd)", || rustix::fs::fstat(made.require_dir()?))? {
-            stat if stat.st_uid == geteuid().as_raw() => Ok(made),
-            _ => Err(Fault::new(format!("cannot {goal}: somebody else has put another cgroup in its place"))),
-        }
-    }
-
-    /// Reports whether the group of this name in this one belongs to our own user.
-    fn is_ours(&self, name: &OsStr) -> bool {
-        let stat = self.require_dir().and_then(|dir| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW));
-        stat.is_ok_and(|stat| stat.st_uid == geteuid().as_raw())
-    }
-
     /// Opens a group in this one for reading; `name` is a plain file name.
     pub fn child(&self, name: &OsStr) -> Result<Group, Fault> {
         let shown = self.shown.join(name);
@@ -146,17 +116,19 @@ impl Group {
         })
     }
 
-    /// Records on the group, which [`Group::make`] made, to which process it belongs. Without such attributes (before
-    /// Linux 5.7) no later run can know that the group is one of ours, and nothing else changes.
+    /// Records on the group, which [`Group::make`] made, to which process it belongs. `EEXIST`: it belongs to another one.
+    /// Without such attributes (before Linux 5.7) no later run can know that the group is one of ours, and nothing else
+    /// changes.
     pub fn set_mark(&self, mark: &Mark) -> Result<(), Fault> {
         let value = mark.to_bytes();
         let goal = format!("mark the cgroup {}", self.shown.display());
-        let text = format!("fsetxattr({:?}, {:?}, {:?})", self.shown, mark::NAME, String::from_utf8_lossy(&value));
+        let value_shown = String::from_utf8_lossy(&value);
+        let text = format!("fsetxattr({:?}, {:?}, {value_shown:?}, XATTR_CREATE)", self.shown, mark::NAME);
         let set = call(
             goal,
             text,
             "if the guardian is killed, a later run knows from it that the group is left over; xattr(7)",
-            || rustix::fs::fsetxattr(self.require_dir()?, mark::NAME, &value, XattrFlags::empty()),
+            || rustix::fs::fsetxattr(self.require_dir()?, mark::NAME, &value, XattrFlags::CREATE),
         );
         match set.as_ref().err().and_then(Fault::errno) {
             Some(Errno::EOPNOTSUPP) => Ok(()),
@@ -251,7 +223,7 @@ impl Group {
         }
     }
 
-    fn require_dir(&self) -> Result<BorrowedFd<'_>, rustix::io::Errno> {
+    pub(crate) fn require_dir(&self) -> Result<BorrowedFd<'_>, rustix::io::Errno> {
         self.dir().ok_or(rustix::io::Errno::NOENT)
     }
 }

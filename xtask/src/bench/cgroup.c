@@ -1,7 +1,7 @@
 // The calls that cgexec-rs makes for a command in a new group with limits, and nothing else: a guardian makes the groups,
 // the process moves itself there and executes the command, and the guardian removes the groups.
 //
-// Usage: floor-cgroup STEP... -- COMMAND. A step is mDIRECTORY, xDIRECTORY=MARK, wFILE=VALUE or jFILE (join); @ is our pid.
+// Usage: floor-cgroup STEP... -- COMMAND. A step is mDIRECTORY, cDIRECTORY, xDIRECTORY=MARK, wFILE=VALUE or jFILE (join); @ is our pid.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
@@ -43,6 +43,10 @@ static void guard(char **steps, int count, int watched, int ready) {
         if (value)
             *value++ = 0;
         if (*step == 'm' && mkdir(object, 0755)) {
+            perror(object);
+            _exit(1);
+        }
+        if (*step == 'c' && chmod(object, 0755)) {
             perror(object);
             _exit(1);
         }

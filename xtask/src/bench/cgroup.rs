@@ -76,6 +76,7 @@ fn steps(scene: &Scene) -> Result<Vec<String>> {
         let quoted: Vec<_> = call.split('"').skip(1).step_by(2).collect();
         match (call.split_once('(')?.0, &quoted[..]) {
             ("mkdirat", [parent, name, ..]) => Some(format!("m{parent}/{name}")),
+            ("fchmod", [group]) => Some(format!("c{group}")),
             // A mark has spaces, and every mark costs the same.
             ("fsetxattr", [group, ..]) => Some(format!("x{group}=mark")),
             ("write", [file, "0", ..]) if file.ends_with("/tasks") || file.ends_with("/cgroup.procs") => {

@@ -13,6 +13,9 @@ use crate::rule::{Header, Meta, Rule};
 const UPLOAD_BURST: u64 = 2 << 16;
 /// The prefix of the name of the table for one port; the name of the port follows.
 pub const PREFIX: &str = "netns-rs-";
+/// The priority of a packet that came by the port of a container: the letters "nr". A packet that arrives has 0, whatever its
+/// sender had. Where priorities are looked at, one that ends with zeros counts as 0; forwarding IPv4 sets it once more.
+pub const OF_A_CONTAINER: [u8; 4] = 0x6e72_0000u32.to_ne_bytes();
 
 /// Returns the table for one port: what comes from the container must have one of its own addresses as source, or is
 /// dropped before the bridge sees it. Without `addresses` all sources pass.
@@ -20,11 +23,12 @@ pub fn table(port: &str, addresses: Option<&[IpAddr]>, rate: Option<Rate>) -> Ta
     let loopback = vec![
         Rule::new().is(Meta::Protocol, &IPV4).has_masked(Header::Network, 16, &[127, 0, 0, 0], &[255, 0, 0, 0]).drop(),
     ];
+    let mark = Rule::new().sets(Meta::Priority, &OF_A_CONTAINER).next();
     let limit = rate.map(|rate| Rule::new().over(rate.bytes(), UPLOAD_BURST.max(rate.bytes() / 100)).drop());
     let own = addresses.map_or_else(Vec::new, |own| {
         [internet(own), internet6(own), resolution(own), vec![Rule::new().drop()]].concat()
     });
-    let rules = [limit.into_iter().collect(), loopback, own].concat();
+    let rules = [vec![mark], limit.into_iter().collect(), loopback, own].concat();
     let chain = Chain { name: "ingress".to_owned(), place: Some(Place::ingress(port)), rules };
     Table { family: Family::Netdev, name: format!("{PREFIX}{port}"), comment: None, chains: vec![chain] }
 }

@@ -35,6 +35,8 @@ pub enum Header {
 pub enum Meta {
     /// The type of the frame's content, as on the wire.
     Protocol = 1,
+    /// The priority of the packet on this host, in the processor's own order; 0 when a packet arrives.
+    Priority = 2,
     /// The name of the interface on which it arrived.
     InName = 6,
     /// The name of the interface on which it leaves.
@@ -181,10 +183,8 @@ impl Rule {
             IpAddr::V4(ip) => (NFPROTO_IPV4, ip.octets().to_vec()),
             IpAddr::V6(ip) => (NFPROTO_IPV6, ip.octets().to_vec()),
         };
-        let load =
-            |register, bytes: &[u8]| expression("immediate", &[number(1, register), nested(2, &[attribute(1, bytes)])]);
-        self.0.push(load(REGISTER, &address));
-        self.0.push(load(second_register, &port.to_be_bytes()));
+        self.0.push(immediate(REGISTER, &address));
+        self.0.push(immediate(second_register, &port.to_be_bytes()));
         let kind = [number(1, destination_nat), number(2, u32::from(family))];
         self.0.push(expression("nat", &[kind.concat(), number(3, REGISTER), number(5, second_register)]));
         self.0
@@ -202,6 +202,13 @@ impl Rule {
         self
     }
 
+    /// Adds `meta KEY set VALUE`.
+    pub fn sets(mut self, key: Meta, value: &[u8]) -> Rule {
+        self.0.push(immediate(REGISTER, value));
+        self.0.push(expression("meta", &[number(2, key as u32), number(3, REGISTER)]));
+        self
+    }
+
     /// Ends the rule with `accept`: this table has finished with the packet; another one may still drop it.
     pub fn accept(self) -> Vec<Vec<u8>> {
         self.ends(1, None)
@@ -210,6 +217,11 @@ impl Rule {
     /// Ends the rule with `drop`, whatever other tables decide.
     pub fn drop(self) -> Vec<Vec<u8>> {
         self.ends(0, None)
+    }
+
+    /// Ends the rule without a verdict: the next rule continues.
+    pub fn next(self) -> Vec<Vec<u8>> {
+        self.0
     }
 
     /// Ends the rule with `jump CHAIN`: that chain's rules, then the next rule here.
@@ -262,6 +274,10 @@ fn interface_name(name: &str) -> Vec<u8> {
     let mut bytes = name.as_bytes().to_vec();
     bytes.resize(16, 0);
     bytes
+}
+
+fn immediate(register: u32, bytes: &[u8]) -> Vec<u8> {
+    expression("immediate", &[number(1, register), nested(2, &[attribute(1, bytes)])])
 }
 
 fn expression(name: &str, data: &[Vec<u8>]) -> Vec<u8> {

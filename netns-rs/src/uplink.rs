@@ -4,13 +4,15 @@
 //! their hosts send to each other. On bridges with isolated containers: what is from or to a link-local address.
 //!
 //! Pure. The surprise: with br_netfilter, frames that only pass from port to port run through the rules for forwarded
-//! packets as well, and look the same there. But only frames for the host itself arrive at the bridge's own device.
+//! packets as well, and look the same there. But only frames for the host itself arrive at the bridge's own device. By which
+//! port they came is not known there any more, so the guard of a container's port leaves a mark on them: a neighbor can use
+//! the container's address. It is no mark of `nft(8)`, which routing rules look at, but a priority.
 
 use std::net::IpAddr;
 
 use crate::fence::{Bridge, Closed};
 use crate::forwarding;
-use crate::guard::{IPV4, IPV6, LINK_LOCAL, LINK_LOCAL_MASK};
+use crate::guard::{IPV4, IPV6, LINK_LOCAL, LINK_LOCAL_MASK, OF_A_CONTAINER};
 use crate::nftables::{Chain, Family, Place, Table};
 use crate::rule::{AddressType, Header, Meta, Rule};
 
@@ -35,13 +37,13 @@ pub struct Watched<'a> {
 ///
 /// What `containers` send, and answers to them, is left to the rules for forwarded packets.
 pub fn table(name: &str, bridges: &[Watched<'_>], containers: &[&Bridge]) -> Option<Table> {
-    let answers: Vec<_> = containers.iter().flat_map(|bridge| &bridge.addresses).map(|ip| at(*ip, true)).collect();
+    let answers: Vec<_> = containers.iter().flat_map(|bridge| &bridge.addresses).map(|ip| to(*ip)).collect();
     let chain = |Watched { name, closed, is_apart }: &Watched<'_>| {
         let mut rules = tags();
         rules.extend(is_apart.then(link_local).into_iter().flatten());
         if !closed.is_empty() {
             let own = containers.iter().filter(|known| known.name == *name).flat_map(|known| &known.addresses);
-            rules.extend(own.map(|ip| at(*ip, false)).chain(answers.iter().cloned()));
+            rules.extend(own.map(|ip| from(*ip)).chain(answers.iter().cloned()));
             rules.extend(closed.iter().flat_map(|closed| drops(*closed)));
         }
         Chain { name: (*name).to_owned(), place: Some(Place::ingress(name)), rules }
@@ -81,15 +83,21 @@ fn routed(rule: Rule) -> Vec<Vec<u8>> {
     rule.is(Meta::PacketType, &[PACKET_HOST]).destination_is(AddressType::Unicast).drop()
 }
 
-/// The rule that accepts packets with this destination, or with this source.
-fn at(ip: IpAddr, is_destination: bool) -> Vec<Vec<u8>> {
-    match (ip, is_destination) {
-        (IpAddr::V4(ip), false) => {
-            Rule::new().is(Meta::Protocol, &IPV4).has(Header::Network, 12, &ip.octets()).accept()
-        }
-        (IpAddr::V4(ip), true) => Rule::new().is(Meta::Protocol, &IPV4).has(Header::Network, 16, &ip.octets()).accept(),
-        (IpAddr::V6(ip), false) => Rule::new().is(Meta::Protocol, &IPV6).has(Header::Network, 8, &ip.octets()).accept(),
-        (IpAddr::V6(ip), true) => Rule::new().is(Meta::Protocol, &IPV6).has(Header::Network, 24, &ip.octets()).accept(),
+/// The rule that accepts packets with this destination.
+fn to(ip: IpAddr) -> Vec<Vec<u8>> {
+    at(ip, (16, 24)).accept()
+}
+
+/// The rule that accepts packets with this source that came by the port of a container, and makes them like others.
+fn from(ip: IpAddr) -> Vec<Vec<u8>> {
+    at(ip, (12, 8)).is(Meta::Priority, &OF_A_CONTAINER).sets(Meta::Priority, &[0; 4]).accept()
+}
+
+/// Matches packets with this address at one of two offsets: that for IPv4, that for IPv6.
+fn at(ip: IpAddr, (in_ipv4, in_ipv6): (u32, u32)) -> Rule {
+    match ip {
+        IpAddr::V4(ip) => Rule::new().is(Meta::Protocol, &IPV4).has(Header::Network, in_ipv4, &ip.octets()),
+        IpAddr::V6(ip) => Rule::new().is(Meta::Protocol, &IPV6).has(Header::Network, in_ipv6, &ip.octets()),
     }
 }
 

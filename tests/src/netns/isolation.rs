@@ -179,6 +179,27 @@ pub const ROWS: &[Row] = &[
         outcome.succeeds().stdout_is(&format!("yes\n{fenced}{passed}{open}br9\n")).stderr_is("");
     })
     .host_only(),
+    Row::new("a host whose uplink is a bridge forwards nothing for a neighbor with a container's address", NEEDS, |world| {
+        // D is on the uplink itself, and may reach B by the host.
+        let round = "rm -f ready; $in_B perl gets >got & G=$!; until [ -e ready ]; do sleep 0.02; done
+            $in_A perl packet $M,0800,192.0.2.2,198.51.100.2,as-itself $M,0800,192.0.2.9,198.51.100.2,as-D
+            in_D perl packet $M,0800,192.0.2.9,198.51.100.2,D; $in_A bash -c 'answers 192.0.2.1'; perl ends 198.51.100.2; wait $G; cat got";
+        let outcome = apart(
+            world,
+            &format!(
+                "{HOST} {PACKETS} ip link delete A; ip link delete B; ip link add br9 type bridge; ip link set br9 up
+                for ip in 192.0.2 198.51.100; do ip address add $ip.1/24 dev br9; done
+                join() {{ ip link add $1 master br9 type veth peer name eth0 netns $1; ip link set $1 up
+                    ip -n $1 address add $2/24 dev eth0; ip -n $1 link set eth0 up; ip -n $1 route add default via $3; }}
+                join A 192.0.2.2 192.0.2.1; join B 198.51.100.2 198.51.100.1; M=$(mac br9)
+                contain C box0 10.97.3 2; contain D br9 192.0.2 9; answers 198.51.100.2; {round}
+                nft delete table netdev netns-rs; {round}; rm C; end D; left"
+            ),
+        );
+        let open = "as-itself\nas-D\nD\nend\n";
+        outcome.succeeds().stdout_is(&format!("yes\nyes\nD\nend\nyes\n{open}br9\n")).stderr_is("");
+    })
+    .host_only(),
     Row::new("an isolated container does not get by the host what is for an address that it only advertises", NEEDS, |world| {
         // The neighbor that answers for an address is its owner for the host, which forwards to it.
         let sends = r#"perl -e 'use Socket qw(:all); socket S, AF_INET6, SOCK_DGRAM, 0; send S, $ARGV[0], 0, pack_sockaddr_in6 5000, inet_pton AF_INET6, "fd00:97::77" or die' "#;

@@ -18,6 +18,7 @@ use lessons::text::{self, Part};
 use nix::sys::signal::Signal;
 use plumbing::kernel;
 
+use crate::vm::comparison;
 use crate::{static_build, workspace};
 
 /// A command that a lesson shows ends long before this.
@@ -37,6 +38,9 @@ pub struct Options {
     /// Print the solutions of the exercises
     #[arg(long, requires = "number", conflicts_with_all = ["shell", "check"])]
     solution: bool,
+    /// Run the part that needs a virtual machine: lesson 0 compares one with a container
+    #[arg(long, requires = "number", conflicts_with_all = ["shell", "check", "solution"])]
+    vm: bool,
     /// Do not wait for Enter before each command
     #[arg(long)]
     all: bool,
@@ -65,7 +69,12 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     if options.solution {
         return solutions(source);
     }
+    ensure!(!options.vm || number == 0, "only lesson 0 has a part that needs a virtual machine");
     let tools = tools(options)?;
+    if options.vm {
+        print!("{}", comparison::compare(&tools)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     if options.check {
         check(source, &tools, language)
     } else if options.shell {

@@ -70,6 +70,11 @@ fn parts(options: &Options, report: &mut Report) -> Result<()> {
         let done = suite::run(&suite, report);
         report.add("the folder of the suite comes and goes", done.map(|()| Report::default()));
     }
+    if !options.no_vm && is_everything && vm::is_possible() {
+        part("a virtual machine and a container side by side");
+        let compared = vm::comparison::compare(&suite.tools);
+        report.check("lesson 0 compares a virtual machine with a container", compared.map(|both| print!("{both}")));
+    }
     if !options.no_vm {
         vm::run(&suite, options.kernel.as_deref(), report)?;
     }

@@ -4,6 +4,7 @@
 //! The surprise: silence is not success. The guest must print one exact line, and anything else is a failure.
 
 mod architecture;
+pub mod comparison;
 mod initramfs;
 mod kernel;
 mod modules;

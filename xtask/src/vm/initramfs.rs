@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::kernel::Kernel;
-use super::{Architecture, modules, programs};
+use super::{Architecture, X86_64, modules, programs};
 use crate::suite::Suite;
 use crate::workspace::{self, TOOLS};
 
@@ -43,6 +43,14 @@ pub fn pack(kernel: &Kernel, architecture: &Architecture, suite: &Suite) -> Resu
     archive.file("/etc/subgid", 0o644, b"")?;
     archive.folder("/root")?;
     archive.folder("/home")?;
+    archive.finish()
+}
+
+/// Packs the smallest system: a busybox, and the text of the first program.
+pub fn pack_small(init: &str) -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    archive.executable("/bin/busybox", &programs::busybox(&X86_64)?)?;
+    archive.file("/init", 0o755, init.as_bytes())?;
     archive.finish()
 }
 

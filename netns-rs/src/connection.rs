@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use plumbing::Fault;
 
+use crate::cni;
 use crate::direct::{Direct, Kind, Macvlan};
 use crate::mark::{LONGEST_ALIAS, LONGEST_REST, Mark};
 use crate::network::{Address, Route, Subnet};
@@ -20,6 +21,8 @@ pub struct Connection {
     pub bridge: String,
     /// The link inside, if it is on top of an interface of the host, without a bridge.
     pub direct: Option<Direct>,
+    /// The network of a CNI configuration, if that is the connection.
+    pub cni: Option<cni::Wanted>,
     /// The interface of the host that moves inside, if that is the connection.
     pub moved: Option<String>,
     /// The interface inside.
@@ -59,6 +62,10 @@ impl Connection {
             }
         }
         self.check_direct()?;
+        self.check_published()?;
+        if self.cni.is_some() {
+            return cni::check(&self).map(|()| self);
+        }
         if self.auto.is_some() {
             // The rest is checked when the address is known.
             return Ok(self);
@@ -80,16 +87,22 @@ impl Connection {
         if self.nat && self.gateways.is_empty() {
             return Err(Fault::usage("--nat needs --gateway: without it no packet leaves the bridge"));
         }
-        for (at, published) in self.published.iter().enumerate() {
-            if self.published[..at].iter().any(|earlier| earlier.conflicts_with(published)) {
-                return Err(Fault::usage(format!("--publish {published}: the port is published twice")));
-            }
+        for published in &self.published {
             if ![true, false].into_iter().any(|is_ipv4| self.masquerades(is_ipv4) && published.is_for(is_ipv4)) {
                 return Err(Fault::usage(format!("--publish {published}: there is no --gateway of that family")));
             }
         }
         self.routes.iter().try_for_each(|route| self.check_route(route))?;
         Ok(self)
+    }
+
+    fn check_published(&self) -> Result<(), Fault> {
+        for (at, published) in self.published.iter().enumerate() {
+            if self.published[..at].iter().any(|earlier| earlier.conflicts_with(published)) {
+                return Err(Fault::usage(format!("--publish {published}: the port is published twice")));
+            }
+        }
+        Ok(())
     }
 
     fn check_direct(&self) -> Result<(), Fault> {

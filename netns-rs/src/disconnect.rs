@@ -15,13 +15,16 @@ use crate::netlink::Netlink;
 use crate::nftables::Nftables;
 use crate::subject::{Opened, Subject};
 use crate::survey::Survey;
-use crate::{conntrack, moved, namespace, nsid, publish};
+use crate::{cni, conntrack, moved, namespace, nsid, publish};
 
 /// Removes the connection of an interface of a network namespace.
 pub fn run(subject: &Subject, interface: &str) -> Result<(), Fault> {
     let Opened { namespace: container, whose, .. } = subject.open_other()?;
     let netlink = Netlink::route()?;
     let inside = namespace::socket_inside(container.as_fd(), &whose)?;
+    if cni::disconnect(container.as_fd(), interface)? {
+        return Ok(());
+    }
     if Lock::open()?.with(|| moved::disconnect(container.as_fd(), interface))? {
         return Ok(());
     }

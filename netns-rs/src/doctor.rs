@@ -10,7 +10,7 @@ mod name_servers;
 mod outside;
 mod text;
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use plumbing::process::namespace::Kind;
@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use crate::netlink::Netlink;
 use crate::subject::{Opened, Subject};
-use crate::{namespace, nsid, see};
+use crate::{cni, namespace, nsid, see};
 
 /// The status if something was found.
 const FOUND: Status = Status(1);
@@ -98,7 +98,7 @@ pub fn run(subject: &Subject, as_json: bool) -> Result<Status, Fault> {
 }
 
 fn examine(subject: &Subject, report: &mut Report) -> Result<(), Fault> {
-    let Opened { namespace: inspected, whose, target } = subject.open()?;
+    let Opened { namespace: inspected, whose, target, .. } = subject.open()?;
     let near = Netlink::route()?;
     let is_own = namespace::is_same(inspected.as_fd(), namespace::own()?.as_fd())?;
     let facts = if is_own {
@@ -112,7 +112,27 @@ fn examine(subject: &Subject, report: &mut Report) -> Result<(), Fault> {
     let cables = if is_own { Vec::new() } else { outside::cables(&near, &facts, id)? };
     inside::check(&facts, &cables, &there, report);
     outside::check(&near, &facts, &cables, &there, report)?;
+    report_plugins(inspected.as_fd(), subject, report)?;
     name_servers::check(subject, target.as_ref(), &facts, report)
+}
+
+/// Lets the CNI plugins that connected the namespace examine it.
+fn report_plugins(container: BorrowedFd<'_>, subject: &Subject, report: &mut Report) -> Result<(), Fault> {
+    let name = match subject {
+        Subject::Name(name) => name.as_os_str().to_string_lossy().into_owned(),
+        Subject::Process(pid) => format!("pid:{pid}"),
+        Subject::File(path) => path.to_string_lossy().into_owned(),
+        Subject::Own => return Ok(()),
+    };
+    for cni::Problems { network, interface, wrong, failed } in cni::problems(container)? {
+        report.unexamined.extend(failed.iter().map(ToString::to_string));
+        for fault in wrong {
+            let end = vec!["netns-rs", "disconnect", &name, "--interface", &interface];
+            let again = vec!["netns-rs", "connect", &name, "--interface", &interface, "--cni", &network];
+            report.add_all("cni", format!("{interface}: {fault}"), &[end, again]);
+        }
+    }
+    Ok(())
 }
 
 /// Returns the beginning of a command in that namespace.

@@ -18,7 +18,7 @@ use crate::nftables::{Family, Known, Nftables, Table};
 use crate::restored::Setting;
 use crate::settings::Settings;
 use crate::survey::Survey;
-use crate::{fence, forwarding, guard, link, moved, nat, restored};
+use crate::{cni, fence, forwarding, guard, link, moved, nat, restored};
 
 /// The objects that are left.
 #[derive(Default)]
@@ -50,7 +50,7 @@ enum Fence {
 /// One object that is left, as `gc` reports it.
 #[derive(Debug, Serialize)]
 pub struct Item {
-    /// `link`, `veth`, `table`, `forwarding`, `setting` or `bridge`.
+    /// `cni`, `link`, `veth`, `table`, `forwarding`, `setting` or `bridge`.
     pub kind: &'static str,
     /// Its name, or that of its interface.
     pub name: String,
@@ -59,9 +59,11 @@ pub struct Item {
 /// Removes everything that is left in the network namespace that we are in, and returns what it was.
 pub fn collect() -> Result<Vec<Item>, Fault> {
     let (netlink, nft) = (Netlink::route()?, Nftables::open_if_there()?);
+    // Not under the lock: plugins of others take their time.
+    let mut items = cni::remove_leftovers()?;
     Lock::open()?.with(|| {
         let left = Leftovers::find(Survey::take(&netlink)?, nft.as_ref(), None)?;
-        let mut items = left.items()?;
+        items.extend(left.items()?);
         left.remove(&netlink, nft.as_ref())?;
         items.extend(moved::remove_leftovers()?);
         Ok(items)

@@ -8,6 +8,7 @@ mod address;
 mod batch;
 mod capability;
 mod change;
+mod cni;
 mod connection;
 mod conntrack;
 mod departure;

@@ -260,33 +260,30 @@ fn shown(ports: &[impl ToString]) -> Vec<String> {
 
 /// A process is watched by a guardian; a namespace that has only a name is not, and its connection lasts.
 fn connect_namespace(subject: &Subject, connection: Option<&Connection>, relays: &Relays) -> Result<Status, Fault> {
-    let Opened { namespace: container, whose, target } = subject.open_other()?;
+    let opened = subject.open_other()?;
+    let Opened { namespace: container, whose, target, .. } = &opened;
     if target.is_none() && !relays.is_empty() {
         let fault = format!("cannot relay for {whose} network namespace: it would not end with any process");
         return Err(Fault::new(fault).with_remedy("name a process in it, as pid:N"));
     }
     if let Some(connection) = connection {
-        connect_to_bridge(&container, &whose, target.as_ref(), connection)?;
+        connect_to_bridge(&opened, connection)?;
     }
-    if let Some(target) = target.filter(|_| !relays.is_empty()) {
-        relays.connect(&target, container.as_fd())?;
+    if let Some(target) = target.as_ref().filter(|_| !relays.is_empty()) {
+        relays.connect(target, container.as_fd())?;
     }
     Ok(Status::SUCCESS)
 }
 
-fn connect_to_bridge(
-    container: &OwnedFd,
-    whose: &str,
-    target: Option<&Target>,
-    connection: &Connection,
-) -> Result<(), Fault> {
+fn connect_to_bridge(opened: &Opened, connection: &Connection) -> Result<(), Fault> {
+    let Opened { namespace: container, whose, target, path } = opened;
     let host = namespace::own()?;
     let inside = namespace::socket_inside(container.as_fd(), whose)?;
     namespace::bring_loopback_up(&inside)?;
     let sides = Sides { host: host.as_fd(), container: container.as_fd(), inside: &inside, are_we_inside: false };
     match target {
         Some(target) => wiring::connect(connection, &sides, target.pid(), target.pidfd()).map(drop),
-        None => wiring::connect_lasting(connection, &sides),
+        None => wiring::connect_lasting(connection, &sides, path.as_deref()),
     }
 }
 
@@ -309,7 +306,7 @@ fn show_process(target: &Target) -> Result<Option<Network>, Fault> {
 }
 
 fn show_one(subject: &Subject, json: bool) -> Result<Status, Fault> {
-    let Opened { namespace, whose, target } = subject.open()?;
+    let Opened { namespace, whose, target, .. } = subject.open()?;
     match show::look_into(namespace.as_fd(), &whose, target.as_ref())? {
         Some(network) => print::network(&network, json),
         None => Ok(Status::SUCCESS),

@@ -88,13 +88,18 @@ impl Display for Published {
 
 /// Binds a socket to each port, in the network namespace that we are in. Who keeps them keeps the ports.
 pub fn reserve(asked: &Connection) -> Result<Vec<OwnedFd>, Fault> {
+    reserve_for(&asked.published, |is_ipv4| asked.masquerades(is_ipv4))
+}
+
+/// Binds a socket to each port, for the families that `is_used` names.
+pub fn reserve_for(published: &[Published], is_used: impl Fn(bool) -> bool) -> Result<Vec<OwnedFd>, Fault> {
     let mut reserved = Vec::new();
     if narrate::is_dry_run() {
         return Ok(reserved);
     }
-    for published in &asked.published {
+    for published in published {
         for (is_ipv4, any) in [(true, IpAddr::V4(Ipv4Addr::UNSPECIFIED)), (false, IpAddr::V6(Ipv6Addr::UNSPECIFIED))] {
-            if asked.masquerades(is_ipv4) && published.is_for(is_ipv4) {
+            if is_used(is_ipv4) && published.is_for(is_ipv4) {
                 reserved.push(reserve_one(published, published.ip.unwrap_or(any))?);
             }
         }

@@ -3,6 +3,7 @@
 use plumbing::Fault;
 
 use crate::change::Change;
+use crate::cni;
 use crate::connection::Connection;
 use crate::map::Form;
 use crate::mark::INTERFACE;
@@ -63,7 +64,7 @@ fn run(exec: Exec) -> Result<Action, Fault> {
     }
     if connection.is_some() {
         return Err(Fault::usage(
-            "--bridge, --macvlan, --ipvlan and --link connect a new namespace, so they need --new",
+            "--bridge, --macvlan, --ipvlan, --cni and --link connect a new namespace, so they need --new",
         ));
     }
     if dns.is_some() {
@@ -96,7 +97,7 @@ fn connect(options: Connect) -> Result<Action, Fault> {
     let (connection, relays, dns) = wiring(options.wiring)?;
     if connection.is_none() && relays.is_empty() {
         return Err(Fault::usage(
-            "connect needs --bridge, --macvlan, --ipvlan or --link, or a port to relay: --reach, --publish",
+            "connect needs --bridge, --macvlan, --ipvlan, --cni or --link, or a port to relay: --reach, --publish",
         ));
     }
     match options.subject {
@@ -169,7 +170,9 @@ fn list_id(options: ListId) -> Result<Action, Fault> {
 fn wiring(mut wiring: Wiring) -> Result<(Option<Connection>, Relays, Option<name_servers::Wanted>), Fault> {
     let (dns, search) = (std::mem::take(&mut wiring.dns), std::mem::take(&mut wiring.dns_search));
     let mut relays = Relays { reached: std::mem::take(&mut wiring.reach), published: Vec::new() };
-    if wiring.bridge.is_none() {
+    if wiring.cni.is_some() {
+        // The plugins publish them.
+    } else if wiring.bridge.is_none() {
         relays.published = std::mem::take(&mut wiring.publish);
     } else if !wiring.publish.is_empty() && !wiring.nat {
         return Err(Fault::usage("--publish on a bridge needs --nat"));
@@ -178,16 +181,15 @@ fn wiring(mut wiring: Wiring) -> Result<(Option<Connection>, Relays, Option<name
 }
 
 fn connection(mut wiring: Wiring) -> Result<Option<Connection>, Fault> {
-    match (&wiring.bridge, &wiring.macvlan, &wiring.ipvlan, &wiring.link) {
-        (None, None, None, None) => return require_no_details(&wiring).map(|()| None),
-        (Some(_), None, None, None)
-        | (None, Some(_), None, None)
-        | (None, None, Some(_), None)
-        | (None, None, None, Some(_)) => {}
-        _ => return Err(Fault::usage("--bridge, --macvlan, --ipvlan, --link: expected one of them")),
+    let Wiring { bridge, macvlan, ipvlan, cni, link, .. } = &wiring;
+    let given = [bridge.is_some(), macvlan.is_some(), ipvlan.is_some(), cni.is_some(), link.is_some()];
+    match given.into_iter().filter(|is_given| *is_given).count() {
+        0 => return require_no_details(&wiring).map(|()| None),
+        1 => {}
+        _ => return Err(Fault::usage("--bridge, --macvlan, --ipvlan, --cni, --link: expected one of them")),
     }
     let shape = take_change(&mut wiring).of(Shape::default())?;
-    if wiring.bridge.is_none() && shape != Shape::default() {
+    if wiring.bridge.is_none() && wiring.cni.is_none() && shape != Shape::default() {
         return Err(Fault::usage(
             "--rate, --delay and --loss need --bridge: the other direction is not ours elsewhere",
         ));
@@ -207,6 +209,7 @@ fn connection(mut wiring: Wiring) -> Result<Option<Connection>, Fault> {
         direct: wiring.macvlan.or(wiring.ipvlan),
         interface: wiring.interface.or_else(|| wiring.link.clone()).unwrap_or_else(|| INTERFACE.to_owned()),
         moved: wiring.link,
+        cni: cni::Wanted::of(wiring.cni, wiring.cni_conf, wiring.cni_timeout),
         addresses,
         auto: auto.first().copied(),
         gateways: wiring.gateway,
@@ -238,7 +241,9 @@ fn require_no_details(wiring: &Wiring) -> Result<(), Fault> {
         (wiring.loss.is_some(), "--loss"),
     ];
     match details.iter().find(|(is_given, _)| *is_given) {
-        Some((_, option)) => Err(Fault::usage(format!("{option} needs --bridge, --macvlan, --ipvlan or --link"))),
+        Some((_, option)) => {
+            Err(Fault::usage(format!("{option} needs --bridge, --macvlan, --ipvlan, --cni or --link")))
+        }
         None => Ok(()),
     }
 }

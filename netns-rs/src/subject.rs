@@ -37,6 +37,8 @@ pub struct Opened {
     pub whose: String,
     /// The process by which it was found.
     pub target: Option<Target>,
+    /// Its file, if it was found by that.
+    pub path: Option<PathBuf>,
 }
 
 impl Subject {
@@ -68,7 +70,9 @@ impl Subject {
     /// Opens the namespace.
     pub fn open(&self) -> Result<Opened, Fault> {
         match self {
-            Subject::Own => Ok(Opened { namespace: namespace::own()?, whose: "our own".to_owned(), target: None }),
+            Subject::Own => {
+                Ok(Opened { namespace: namespace::own()?, whose: "our own".to_owned(), target: None, path: None })
+            }
             Subject::Process(pid) => of_process(*pid),
             Subject::File(path) => of_file(path),
             Subject::Name(name) => match (name.exists(), name.as_pid()) {
@@ -76,7 +80,7 @@ impl Subject {
                 (false, None) => of_container(name),
                 (true, _) => {
                     let whose = format!("the {}", name.shown());
-                    Ok(Opened { namespace: name.open()?, whose, target: None })
+                    Ok(Opened { namespace: name.open()?, whose, target: None, path: Some(name.path()) })
                 }
             },
         }
@@ -85,7 +89,12 @@ impl Subject {
 
 fn of_process(pid: i32) -> Result<Opened, Fault> {
     let target = Target::of_pid(pid)?;
-    Ok(Opened { namespace: namespace::of(&target)?, whose: format!("process {pid}'s"), target: Some(target) })
+    Ok(Opened {
+        namespace: namespace::of(&target)?,
+        whose: format!("process {pid}'s"),
+        target: Some(target),
+        path: None,
+    })
 }
 
 /// A container of any engine, or a hold.
@@ -95,7 +104,7 @@ fn of_container(name: &Name) -> Result<Opened, Fault> {
         Found::Container(container) => {
             let target = container.target;
             let whose = format!("the {}", name.shown());
-            Ok(Opened { namespace: namespace::of(&target)?, whose, target: Some(target) })
+            Ok(Opened { namespace: namespace::of(&target)?, whose, target: Some(target), path: None })
         }
         Found::Network(path) => of_file(&path),
     }
@@ -110,7 +119,7 @@ fn of_file(path: &std::path::Path) -> Result<Opened, Fault> {
     if !name::is_namespace(namespace.as_fd())? {
         return Err(Fault::new(format!("cannot {goal}: it is not the file of a namespace")));
     }
-    Ok(Opened { namespace, whose: format!("the {shown}"), target: None })
+    Ok(Opened { namespace, whose: format!("the {shown}"), target: None, path: std::path::absolute(path).ok() })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! milliseconds after its last process has ended, so until then its end of the pair, and its address, still exist.
 
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -20,7 +21,7 @@ use crate::netlink::Netlink;
 use crate::outside::Outside;
 use crate::qdisc::At;
 use crate::survey::{Survey, Taken};
-use crate::{inside, moved, namespace, nat, neighbor, publish, route, stacked};
+use crate::{cni, inside, moved, namespace, nat, neighbor, publish, route, stacked};
 
 /// How long to wait for the address or a port of a container that has just ended.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -46,6 +47,9 @@ pub fn connect(asked: &Connection, sides: &Sides<'_>, pid: i32, watched: Borrowe
     if let Some(link) = &asked.moved {
         return moved::connect(asked, link, sides, (pid, watched));
     }
+    if let Some(wanted) = &asked.cni {
+        return cni::connect(asked, wanted, sides, (pid, watched));
+    }
     let keep = [sides.host, sides.container, sides.inside.as_fd()];
     let owner = Owner::of(pid, watched)?;
     let answer = guardian::spawn_keeping(watched, &keep, || make(asked, sides, watched, owner))?;
@@ -53,14 +57,18 @@ pub fn connect(asked: &Connection, sides: &Sides<'_>, pid: i32, watched: Borrowe
 }
 
 /// Connects a namespace that no process is known in. Nothing watches it: the connection ends with the namespace or when
-/// it is disconnected, and what is then left on the host is removed by the next run.
-pub fn connect_lasting(asked: &Connection, sides: &Sides<'_>) -> Result<(), Fault> {
+/// it is disconnected, and what is then left on the host is removed by the next run. `path` is the file of the namespace.
+pub fn connect_lasting(asked: &Connection, sides: &Sides<'_>, path: Option<&Path>) -> Result<(), Fault> {
     if let Some(direct) = &asked.direct {
         return stacked::connect(asked, direct, sides).map(drop);
     }
     if let Some(link) = &asked.moved {
         return Err(Fault::new(format!("cannot move {link}: nothing shows when the container ends"))
             .with_remedy("name a process: netns-rs connect pid:N --link NAME"));
+    }
+    if let Some(wanted) = &asked.cni {
+        let path = path.ok_or_else(|| Fault::new("cannot use a CNI network: the namespace has no path"))?;
+        return cni::connect_lasting(asked, wanted, sides, path);
     }
     let mut outside = Outside::open(asked, sides.container, None)?;
     let lock = Lock::open()?;

@@ -2,6 +2,7 @@
 
 pub mod attacks;
 pub mod change;
+pub mod cni;
 pub mod connect;
 pub mod connection;
 pub mod disconnect;
@@ -35,6 +36,7 @@ pub const TOPICS: &[&[Row]] = &[
     disconnect::ROWS,
     rate::ROWS,
     change::ROWS,
+    cni::ROWS,
     relay::ROWS,
     map::ROWS,
     doctor::ROWS,

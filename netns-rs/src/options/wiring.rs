@@ -1,11 +1,14 @@
 //! The options that connect a network namespace: for `exec --new` and for `connect`.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time;
 
 use clap::Args;
 use plumbing::command_line::ordinary::Ordinary;
 use plumbing::pipeline::record::Domain;
 
+use crate::cni;
 use crate::direct::Direct;
 use crate::impairment::{Duration, Loss};
 use crate::interface;
@@ -27,6 +30,15 @@ pub(crate) struct Wiring {
     /// Connect the namespace to the network of PARENT with PARENT's hardware address: l2, l3 or l3s
     #[arg(long, value_name = "PARENT[,MODE]", value_parser = Direct::ipvlan)]
     pub(crate) ipvlan: Option<Direct>,
+    /// Connect the namespace to this network of a CNI configuration, by its plugins
+    #[arg(long, value_name = "NETWORK", value_parser = cni::network_name)]
+    pub(crate) cni: Option<String>,
+    /// Directory of the CNI configurations [default: /etc/cni/net.d]
+    #[arg(long, value_name = "DIR", requires = "cni")]
+    pub(crate) cni_conf: Option<PathBuf>,
+    /// Time limit of each CNI plugin [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = cni::patience, requires = "cni")]
+    pub(crate) cni_timeout: Option<time::Duration>,
     /// Move this interface of the host into the namespace, and back when the process ends
     #[arg(long, value_name = "NAME", value_parser = interface::interface_name)]
     pub(crate) link: Option<String>,

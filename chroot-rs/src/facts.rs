@@ -7,14 +7,14 @@ use std::path::Path;
 use plumbing::Fault;
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::command_line::regular;
-use plumbing::confinement::privilege::{holds, setgroups_is_denied};
+use plumbing::confinement::privilege::{holds, is_mapped, setgroups_is_denied};
 use plumbing::kernel::look;
 use plumbing::narrate;
 use plumbing::pipeline::record::Cgroup;
 use plumbing::process::mountinfo::{self, Mount};
 use plumbing::process::namespace::{Kind, KindSet};
-use plumbing::process::target::Target;
-use plumbing::process::{kernel_text, procfs};
+use plumbing::process::procfs;
+use plumbing::process::target::{Target, is_in_first_namespace};
 use rustix::thread::CapabilitySet;
 
 use crate::cgroup_view::{View, views};
@@ -61,7 +61,7 @@ impl Facts {
     /// Call this before the namespaces are entered.
     pub(crate) fn gather(target: Option<&Target>, joined: KindSet, cgroup: Option<&Cgroup>) -> Result<Facts, Fault> {
         let theirs = |kind| target.filter(|_| joined.contains(kind));
-        let [uid_map, gid_map] = [read(theirs(Kind::User), "uid_map")?, read(theirs(Kind::User), "gid_map")?];
+        let ids = Ids::read(theirs(Kind::User), joined.contains(Kind::User))?;
         // The hierarchies are the same in every cgroup namespace.
         let [cgroups, mountinfo] = [own("cgroup")?, own("mountinfo")?];
         let hierarchies = match target {
@@ -72,15 +72,11 @@ impl Facts {
             Some(target) => mountinfo::parse(target.read("mountinfo")?.as_bytes()),
             None => mountinfo::parse(&mountinfo),
         };
-        // A map that shows another namespace saves looking for its number.
-        let in_user_namespace =
-            joined.contains(Kind::User) || !refusal::maps_everything(&uid_map) || refusal::in_user_namespace();
-        let makes_devices = !in_user_namespace && holds(CapabilitySet::MKNOD) == Some(true);
         Ok(Facts {
-            makes_devices,
-            is_root_outside: maps_root_to_root(&uid_map),
-            has_tty_group: plumbing::confinement::privilege::is_mapped(&gid_map, 5),
-            setgroups_denied: setgroups_is_denied(&read(theirs(Kind::User), "setgroups")?),
+            makes_devices: !ids.in_user_namespace && holds(CapabilitySet::MKNOD) == Some(true),
+            is_root_outside: ids.is_root_outside,
+            has_tty_group: ids.has_tty_group,
+            setgroups_denied: ids.setgroups_denied,
             cgroups: String::from_utf8_lossy(&cgroups).into_owned(),
             cgroup2_options: cgroup2_options(&mounts),
             views: views(&hierarchies, target, joined, cgroup),
@@ -99,6 +95,31 @@ impl Facts {
     /// Replaces the host name by that of the UTS namespace that was entered.
     pub(crate) fn after_entering(self) -> Facts {
         Facts { hostname: hostname(), ..self }
+    }
+}
+
+/// What a user namespace makes of ids.
+struct Ids {
+    in_user_namespace: bool,
+    is_root_outside: bool,
+    has_tty_group: bool,
+    setgroups_denied: bool,
+}
+
+impl Ids {
+    /// Reads it: of the namespace of `theirs`, or of our own. The initial one maps every id, and denies nothing for good.
+    fn read(theirs: Option<&Target>, joins_another: bool) -> Result<Ids, Fault> {
+        if !joins_another && is_in_first_namespace(Kind::User) == Some(true) {
+            let (is_root_outside, has_tty_group) = (true, true);
+            return Ok(Ids { in_user_namespace: false, is_root_outside, has_tty_group, setgroups_denied: false });
+        }
+        let [uid_map, gid_map] = [read(theirs, "uid_map")?, read(theirs, "gid_map")?];
+        Ok(Ids {
+            in_user_namespace: joins_another || !refusal::maps_everything(&uid_map) || refusal::in_user_namespace(),
+            is_root_outside: maps_root_to_root(&uid_map),
+            has_tty_group: is_mapped(&gid_map, 5),
+            setgroups_denied: setgroups_is_denied(&read(theirs, "setgroups")?),
+        })
     }
 }
 
@@ -160,16 +181,15 @@ fn top_entry(path: &str) -> Option<(String, Option<String>)> {
 }
 
 const CPUS: &str = "/sys/devices/system/cpu";
+const THROTTLE: &str = "thermal_throttle";
 
-fn has_throttle(cpu: &str) -> bool {
-    Path::new(CPUS).join(cpu).join("thermal_throttle").is_dir()
+fn has(cpu: &str, directory: &str) -> bool {
+    Path::new(CPUS).join(cpu).join(directory).is_dir()
 }
 
 fn throttled() -> Result<Vec<String>, Fault> {
-    // Every processor that is online has the directory, or none has it. Without an answer, all of them are examined.
-    let online = kernel_text::read(format!("{CPUS}/online"));
-    let first = online.as_deref().ok().and_then(|list| list.split(|byte: char| !byte.is_ascii_digit()).next());
-    if first.is_some_and(|first| !first.is_empty() && !has_throttle(&format!("cpu{first}"))) {
+    // Every processor that is online has the directory, or none has it. A processor that is not has no topology.
+    if !has("cpu0", THROTTLE) && has("cpu0", "topology") {
         return Ok(Vec::new());
     }
     let Ok(entries) = std::fs::read_dir(CPUS) else { return Ok(Vec::new()) };
@@ -177,7 +197,7 @@ fn throttled() -> Result<Vec<String>, Fault> {
     for entry in entries {
         let entry = look("list the processors", format!("getdents64({CPUS:?})"), || entry)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with("cpu") && has_throttle(&name) {
+        if name.starts_with("cpu") && has(&name, THROTTLE) {
             found.push(name);
         }
     }

@@ -10,12 +10,13 @@ use std::rc::Rc;
 use nix::errno::Errno;
 use plumbing::kernel::look;
 use plumbing::pipeline::record::Mount;
+use plumbing::process::closing::leave;
 use plumbing::{Fault, narrate};
 use rustix::fs::{AtFlags, FileType, statat};
 
 use crate::entry::{Absent, Attributes, Change, Filesystem, quoted, shown};
 use crate::in_root::{InRoot, Place};
-use crate::mount_api::{self, Onto};
+use crate::mount_api;
 use crate::populate::{kind_of, missing, require_device};
 use crate::record;
 
@@ -44,9 +45,9 @@ impl Masks {
     ) -> Result<Option<Mount>, Fault> {
         let goal = format!("mask {}", shown(target));
         let Some((onto, kind)) = present(root, target, absent, &goal)? else { return Ok(None) };
-        let kind = match (kind, onto.onto()) {
+        let kind = match (kind, &onto) {
             (Some(kind), _) => kind,
-            (None, Onto::Opened(fd) | Onto::NamedIn(fd)) => kind_of(&goal, fd)?,
+            (None, Place::Opened(fd) | Place::NamedIn(fd)) => kind_of(&goal, fd.as_fd())?,
         };
         let is_directory = kind == FileType::Directory;
         let first = if is_directory { &mut self.directory } else { &mut self.null };
@@ -58,12 +59,22 @@ impl Masks {
         let covers = "it covers what the command must not see";
         mount_api::attach_changed(&goal, mount.as_fd(), changes.as_slice(), onto.onto(), target, covers)?;
         root.covered(target);
-        first.get_or_insert(mount);
+        onto.leave();
+        if first.is_some() {
+            leave(mount);
+        } else {
+            *first = Some(mount);
+        }
         Ok(Some(if is_directory {
             record::mask(target, "tmpfs", None)
         } else {
             record::mask(target, "bind", Some(NULL.0))
         }))
+    }
+
+    /// Ends the use of the first masks.
+    pub(crate) fn leave(self) {
+        [self.directory, self.null].into_iter().flatten().for_each(leave);
     }
 }
 
@@ -103,6 +114,8 @@ pub(crate) fn restrict(
         "the restricted copy covers the original",
     )?;
     root.covered(target);
+    onto.leave();
+    leave(mount);
     Ok(Some(record::restricted(target, attributes)))
 }
 

@@ -11,6 +11,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::kernel::{call, look, mount_setattr};
+use plumbing::process::closing::leave;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
@@ -35,7 +36,9 @@ pub(crate) fn fresh(goal: &str, filesystem: &Filesystem, why: &str) -> Result<Ow
     for (key, value) in &filesystem.parameters {
         configure(goal, context.as_fd(), key, value.as_deref().map(OsStr::new))?;
     }
-    create(goal, context.as_fd(), kind, filesystem.attributes)
+    let mount = create(goal, context.as_fd(), kind, filesystem.attributes)?;
+    leave(context);
+    Ok(mount)
 }
 
 /// Opens the context in which a file system is configured.
@@ -86,6 +89,7 @@ pub(crate) fn clone_path(goal: &str, path: &Path, recursive: bool, why: &str) ->
 pub(crate) fn clone_at(goal: &str, at: Onto<'_>, place: &Path, recursive: bool, why: &str) -> Result<OwnedFd, Fault> {
     let dir = match at {
         Onto::Opened(fd) => return clone_of(goal, fd, recursive, why),
+        Onto::OverRoot => return clone_path(goal, Path::new("/"), recursive, why),
         Onto::NamedIn(dir) => dir,
     };
     let (flags, names) = clone_flags(recursive);
@@ -137,6 +141,8 @@ pub(crate) enum Onto<'a> {
     Opened(BorrowedFd<'a>),
     /// The last name of its path, in this directory. Never a symbolic link.
     NamedIn(BorrowedFd<'a>),
+    /// The root directory of this process.
+    OverRoot,
 }
 
 impl<'a> From<BorrowedFd<'a>> for Onto<'a> {
@@ -212,6 +218,10 @@ pub(crate) fn move_mount(
             let (above, name) = split(place);
             (dir, name, from, above, "")
         }
+        Onto::OverRoot => {
+            let text = "move_mount(fd, \"\", AT_FDCWD, \"/\", MOVE_MOUNT_F_EMPTY_PATH)";
+            return call(goal, text, why, || rustix::mount::move_mount(mount, "", CWD, "/", from));
+        }
     };
     let text = format!("move_mount(fd, \"\", root:{}, {}, MOVE_MOUNT_F_EMPTY_PATH{names})", shown(at), quoted(name));
     call(goal, text, why, || rustix::mount::move_mount(mount, "", to, name, flags))
@@ -224,9 +234,8 @@ fn split(path: &Path) -> (&Path, &Path) {
 
 /// Attaches a mount with these flags over "/". It hides nothing yet: the process's root is the mount below, until it pivots.
 pub(crate) fn attach_over_root(mount: &OwnedFd, attributes: Attributes) -> Result<(), Fault> {
-    let top = open_directory(Path::new("/"), "open the root directory")?;
     let changes = [(true, Change::add(attributes))];
-    attach_changed(ATTACH, mount.as_fd(), &changes, top.as_fd().into(), Path::new("/"), ATTACHED_FIRST)
+    attach_changed(ATTACH, mount.as_fd(), &changes, Onto::OverRoot, Path::new("/"), ATTACHED_FIRST)
 }
 
 /// Opens a directory of this mount namespace, to mount on it or to clone its mount.

@@ -9,6 +9,7 @@ use plumbing::kernel::{call, look};
 use plumbing::pipeline::mark;
 use plumbing::pipeline::ownership;
 use plumbing::pipeline::pipe::Stage;
+use plumbing::process::closing::leave;
 use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::process::target::{Target, linked_namespace, own_namespace_inode, status_field};
 
@@ -30,7 +31,9 @@ pub(crate) fn stop_propagation(kind: PropagationKind) -> Result<(), Fault> {
     let why = "otherwise our mounts propagate to the namespace that this one was copied from; mount_namespaces(7)";
     let propagation = Propagation { kind, recursive: true };
     mount_api::propagate("stop our mounts from propagating to the host", top.as_fd(), propagation, why)
-        .map_err(refusal::no_root_mount)
+        .map_err(refusal::no_root_mount)?;
+    leave(top);
+    Ok(())
 }
 
 /// Demands that the mount namespace was made for this container. A pivot moves the root of every process in a mount namespace,

@@ -1,9 +1,8 @@
 //! A root of layers: directories that stay unchanged, and one on top of them that takes the changes.
 //! overlayfs in the kernel's documentation; `mount(8)` has its options.
 //!
-//! The top layer needs a path, so it is attached first and made the working directory: then its names are chosen here and
-//! need no escaping. The surprise: without `userxattr`, a user namespace gets an overlay in which no directory of a lower
-//! layer can be removed.
+//! The surprise: without `userxattr`, a user namespace gets an overlay in which no directory of a lower layer can be
+//! removed.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -11,7 +10,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use plumbing::confinement::seccomp::kernel_version;
 use plumbing::kernel::{call, look, own};
+use plumbing::process::closing::leave;
 use plumbing::{Fault, narrate};
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::mount::{UnmountFlags, unmount};
@@ -32,35 +33,50 @@ pub(crate) fn make(lower: &[PathBuf], upper: Option<&Path>, attributes: Attribut
     // Opened relative to the current working directory; kept open until the file system is made.
     let layers = lower.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     let names: Vec<_> = lower.iter().zip(&layers).map(|(path, layer)| name(path, layer)).collect();
-    let top = top(upper)?;
+    let (top, is_attached) = top(upper)?;
     let upper_layer = make_directory(&top, "upper", "it keeps the changes")?;
     let work = make_directory(&top, "work", "overlayfs prepares changes in it")?;
-    let before = enter(top.as_fd())?;
     let changes = [("upperdir", upper_layer), ("workdir", work)];
     let of_changes = changes.iter().filter_map(|(_, directory)| directory.as_ref());
     let made = configure(&names, &layers, &changes, attributes)
-        .map_err(|fault| overlay_refusal::explain(fault, layers.iter().chain(of_changes)));
-    if made.is_ok() && upper.is_none() {
-        let why = "only the overlay must lead to it, no path; umount(2)";
-        call(GOAL, "umount2(\".\", MNT_DETACH)", why, || unmount(".", UnmountFlags::DETACH))?;
+        .map_err(|fault| overlay_refusal::explain(fault, layers.iter().chain(of_changes)))?;
+    if is_attached {
+        detach(top.as_fd())?;
     }
-    go_back(before.as_ref())?;
-    made
+    let of_changes = changes.into_iter().filter_map(|(_, directory)| directory);
+    layers.into_iter().chain(of_changes).chain([top]).for_each(leave);
+    Ok(made)
 }
 
 fn open(path: &Path) -> Result<OwnedFd, Fault> {
     mount_api::open_directory(path, &format!("open the layer {}", shown(path)))
 }
 
-/// Opens the directory that takes the changes: the caller's, or a new one in memory that ends with the container.
-fn top(upper: Option<&Path>) -> Result<OwnedFd, Fault> {
+/// Opens the directory that takes the changes: the caller's, or a new one in memory that ends with the container. Returns
+/// whether the latter is attached for now.
+fn top(upper: Option<&Path>) -> Result<(OwnedFd, bool), Fault> {
     if let Some(path) = upper {
-        return mount_api::open_directory(path, &format!("open the upper layer's directory {}", shown(path)));
+        let top = mount_api::open_directory(path, &format!("open the upper layer's directory {}", shown(path)))?;
+        return Ok((top, false));
     }
     let tmpfs = Filesystem::new("tmpfs", &[("mode", "755")], Attributes::empty());
     let mount = mount_api::fresh("make a layer for the changes", &tmpfs, "changes are kept in memory; tmpfs(5)")?;
-    mount_api::attach_over_root(&mount, Attributes::empty())?;
-    Ok(mount)
+    let needs_place = kernel_version().is_none_or(|version| version < DETACHED_LAYERS);
+    if needs_place {
+        mount_api::attach_over_root(&mount, Attributes::empty())?;
+    }
+    Ok((mount, needs_place))
+}
+
+/// The first version of Linux that takes a layer from a mount that is attached nowhere.
+const DETACHED_LAYERS: (u32, u32) = (6, 15);
+
+/// Unmounts the top layer, of which the overlay has its own mount.
+fn detach(top: BorrowedFd<'_>) -> Result<(), Fault> {
+    let before = enter(top)?;
+    let why = "only the overlay must lead to it, no path; umount(2)";
+    call(GOAL, "umount2(\".\", MNT_DETACH)", why, || unmount(".", UnmountFlags::DETACH))?;
+    go_back(before.as_ref())
 }
 
 /// Makes a directory, or takes the one that is there. A symbolic link is not followed: the user who left it there would choose

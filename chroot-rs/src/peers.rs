@@ -3,7 +3,7 @@
 //! The surprise: a private mount cannot become a peer of the host's again. So these trees are cloned before propagation is
 //! stopped for all others, and only they keep their peers.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -19,7 +19,7 @@ use crate::mount_api;
 use crate::mount_id::mount_id_of;
 
 /// The clones, by the position of their entries in the list.
-pub(crate) type Peers = HashMap<usize, OwnedFd>;
+pub(crate) type Peers = BTreeMap<usize, OwnedFd>;
 
 /// Clones the sources that keep their peers, and reports those that have none.
 pub(crate) fn clone_all(entries: &[Entry]) -> Result<Peers, Fault> {

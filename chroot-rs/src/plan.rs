@@ -12,7 +12,7 @@ use plumbing::pipeline::gates::{Gates, Places};
 use plumbing::pipeline::kept_process;
 use plumbing::pipeline::pipe::{self, Stage};
 use plumbing::pipeline::record::Process;
-use plumbing::process::closing::{close_from, end, refuse_directories};
+use plumbing::process::closing::{close_from, end, refuse_directories, will_close_all};
 use plumbing::process::exposure::Exposure;
 use plumbing::process::startup::Parsed;
 use plumbing::process::{chain, procfs, session};
@@ -164,10 +164,12 @@ impl Container {
         // Before any file is opened: a descriptor of ours must not be taken for one that the caller passed.
         let gates = Gates::take(&self.gates)?;
         let specification = self.root.read()?;
-        refuse_directories([rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()])?;
+        will_close_all();
+        let streams = refuse_directories([rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()])?;
         // Before the mount namespace is left, because the caller's /dev is needed.
         let leads_session = if specification.is_container() {
-            session::replace_null().and_then(|()| session::leave(specification.leads_session()))?
+            session::replace_null_in(streams.iter().map(Some))?;
+            session::leave(specification.leads_session())?
         } else {
             false
         };

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use plumbing::cgroup::hierarchy::is_root_of_hierarchy;
 use plumbing::kernel::look;
 use plumbing::pipeline::record::Mount;
+use plumbing::process::closing::leave;
 use plumbing::{Fault, narrate};
 use rustix::fs::{FileType, StatVfsMountFlags, fstat, fstatvfs, makedev};
 
@@ -59,6 +60,7 @@ pub(crate) fn make(root: &InRoot, entries: &[Entry], mut peers: Peers) -> Result
     }
     std_places::check_links(root, &linked)?;
     root.copies().close()?;
+    masks.leave();
     Ok(mounts)
 }
 
@@ -105,6 +107,7 @@ fn fresh(
     root.made().mounted(target, Lifetime::OfTheRun);
     if is_followed {
         root.covered(target);
+        leave(mount);
     } else {
         root.attached(target, mount, filesystem);
     }
@@ -129,7 +132,9 @@ fn attach_fresh(
         }
         None => root.directory_to_mount_on(&entry.target)?,
     };
-    mount_api::move_mount(goal, mount.as_fd(), onto.onto(), &entry.target, entry.why)
+    mount_api::move_mount(goal, mount.as_fd(), onto.onto(), &entry.target, entry.why)?;
+    onto.leave();
+    Ok(())
 }
 
 /// Reports whether this mount shows a cgroup hierarchy from its root, because our cgroup namespace begins there.
@@ -176,6 +181,8 @@ fn bind(root: &InRoot, target: &Path, bind: &Bind, clone: Option<OwnedFd>, why: 
     if bind.top.clear.contains(Attributes::MOUNT_ATTR_RDONLY) {
         report_read_only(&goal, &mount)?;
     }
+    onto.leave();
+    leave(mount);
     Ok(Some(record::bind(target, bind)))
 }
 
@@ -185,6 +192,8 @@ fn overlay_at(root: &InRoot, target: &Path, layers: &[PathBuf], why: &str) -> Re
     let mount = overlay::make(layers, None, attributes)?;
     let onto = root.directory_to_mount_on(target)?;
     mount_api::move_mount(&format!("mount an overlay on {}", shown(target)), mount.as_fd(), onto.onto(), target, why)?;
+    onto.leave();
+    leave(mount);
     root.covered(target);
     root.note(target, Node::Host(layers.first().cloned().unwrap_or_default(), attributes));
     root.made().mounted(target, Lifetime::OfTheRun);

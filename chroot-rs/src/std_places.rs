@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use plumbing::kernel::look;
 use plumbing::pipeline::record::Mount;
+use plumbing::process::closing::leave;
 use plumbing::{Fault, narrate};
 use rustix::fs::{FileType, fstat, fstatfs};
 
@@ -49,6 +50,8 @@ pub(crate) fn show_file(root: &InRoot, target: &Path, file: &Path, why: &str) ->
         }
         attached => attached?,
     }
+    leave(onto);
+    leave(mount);
     root.covered(target);
     Ok(Some(record::mask(target, "bind", Some("tmpfs"))))
 }

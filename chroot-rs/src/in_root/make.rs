@@ -12,6 +12,7 @@ use std::rc::Rc;
 use nix::errno::Errno;
 use plumbing::confinement::privilege::id::require;
 use plumbing::kernel::{call, look, own};
+use plumbing::process::closing::leave;
 use plumbing::{Fault, narrate};
 use rustix::fs::{
     AtFlags, Dev, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, makedev, mkdirat, mknodat, openat, statat,
@@ -163,7 +164,9 @@ impl InRoot {
         if narrate::is_dry_run() {
             return Ok(());
         }
-        own(&goal, "write(fd)", || std::io::Write::write_all(&mut std::fs::File::from(file), content))?;
+        let mut file = std::fs::File::from(file);
+        own(&goal, "write(fd)", || std::io::Write::write_all(&mut file, content))?;
+        leave(file);
         self.made.note(dir, name, path)
     }
 

@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 use plumbing::Fault;
+use plumbing::process::closing::leave;
 use rustix::fs::FileType;
 
 use super::{InRoot, Links};
@@ -37,7 +38,9 @@ impl OwnFilesystems {
     /// Ends the use of what a mount at `path` covers.
     pub(super) fn cover(&self, path: &Path) {
         let is_plain = path.components().all(|part| part != Component::ParentDir);
-        self.0.borrow_mut().retain(|own| is_plain && !own.path.starts_with(path));
+        let is_covered = |own: &mut Own| !is_plain || own.path.starts_with(path);
+        let covered: Vec<_> = self.0.borrow_mut().extract_if(.., is_covered).collect();
+        covered.into_iter().filter_map(|own| Rc::into_inner(own.mount)).for_each(leave);
     }
 
     /// Returns the mount at `path`.
@@ -68,6 +71,14 @@ impl Place {
             Place::NamedIn(dir) => Onto::NamedIn(dir.as_fd()),
         }
     }
+
+    /// Ends the use of the place, on which something is mounted now.
+    pub(crate) fn leave(self) {
+        let (Place::Opened(fd) | Place::NamedIn(fd)) = self;
+        if let Some(fd) = Rc::into_inner(fd) {
+            leave(fd);
+        }
+    }
 }
 
 impl From<OwnedFd> for Place {
@@ -87,6 +98,8 @@ impl InRoot {
             let is_read_only = filesystem.attributes.contains(Attributes::MOUNT_ATTR_RDONLY);
             let takes_files = kind == "tmpfs" && !is_read_only;
             self.own.0.borrow_mut().push(Own { path: path.to_owned(), mount: Rc::new(mount), takes_files });
+        } else {
+            leave(mount);
         }
     }
 

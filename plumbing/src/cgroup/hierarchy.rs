@@ -84,9 +84,8 @@ impl Hierarchies {
     /// Drops the mounts to which no path leads any more, because another one was mounted over them.
     fn without_hidden(mut self) -> Hierarchies {
         for hierarchy in &mut self.0 {
-            let (seen, hidden) = std::mem::take(&mut hierarchy.mounts).into_iter().partition(Mount::is_on_top);
-            hierarchy.mounts = seen;
-            hierarchy.hidden = hidden.into_iter().next().map(|mount: Mount| mount.point);
+            let hidden = hierarchy.mounts.extract_if(.., |mount| !mount.is_on_top());
+            hierarchy.hidden = hidden.map(|mount| mount.point).collect::<Vec<_>>().into_iter().next();
         }
         self
     }
@@ -159,7 +158,7 @@ impl Hierarchy {
         if mount.root != Path::new("/") {
             return mount.root.starts_with("/..").then_some(false);
         }
-        mount.has(root_file(self.version).0).map(|has| has == root_file(self.version).1)
+        mount.shows_root()
     }
 
     /// Opens a group as [`Hierarchy::open`] does; in a dry run the group may be missing: an earlier step would have

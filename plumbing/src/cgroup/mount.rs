@@ -6,7 +6,7 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, major, minor, openat, statat, statx};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, major, minor, openat, statx};
 
 use crate::Fault;
 use crate::kernel::look;
@@ -22,7 +22,12 @@ pub(super) struct Mount {
     pub(super) root: PathBuf,
     pub(super) point: PathBuf,
     pub(super) options: Vec<String>,
+    /// The inode of the group at the mount point, once [`Mount::is_on_top`] has found it.
+    pub(super) inode: Option<u64>,
 }
+
+/// The inode of the root of every hierarchy; cgroup_setup_root in kernel/cgroup/cgroup.c warns if it is not.
+const OF_ROOT: u64 = 1;
 
 impl Mount {
     pub(super) fn of_cgroups(mount: mountinfo::Mount) -> Option<Mount> {
@@ -32,30 +37,39 @@ impl Mount {
             _ => return None,
         };
         let options = mount.super_options.split(',').map(str::to_owned).collect();
-        Some(Mount { id: mount.id, version, device: mount.device, root: mount.root, point: mount.point, options })
+        Some(Mount {
+            id: mount.id,
+            version,
+            device: mount.device,
+            root: mount.root,
+            point: mount.point,
+            options,
+            inode: None,
+        })
     }
 
-    /// Returns whether the mount point leads to this mount.
-    pub(super) fn is_on_top(&self) -> bool {
+    /// Returns whether the mount point leads to this mount, and notes the inode there.
+    pub(super) fn is_on_top(&mut self) -> bool {
         // A part of the same hierarchy may be mounted on it, so the device alone proves nothing.
-        match statx(CWD, &self.point, AtFlags::NO_AUTOMOUNT, StatxFlags::MNT_ID) {
-            Ok(stat) if stat.stx_mask & StatxFlags::MNT_ID.bits() != 0 => stat.stx_mnt_id == self.id,
-            // Before Linux 5.8.
-            Ok(stat) => (stat.stx_dev_major, stat.stx_dev_minor) == self.device,
+        let wanted = StatxFlags::MNT_ID | StatxFlags::INO;
+        let stat = match statx(CWD, &self.point, AtFlags::NO_AUTOMOUNT, wanted) {
+            Ok(stat) => stat,
             // Opening it says why.
-            Err(rustix::io::Errno::NOENT) => false,
-            Err(_) => true,
-        }
+            Err(errno) => return errno != rustix::io::Errno::NOENT,
+        };
+        let is_on_top = if stat.stx_mask & StatxFlags::MNT_ID.bits() != 0 {
+            stat.stx_mnt_id == self.id
+        } else {
+            // Before Linux 5.8.
+            (stat.stx_dev_major, stat.stx_dev_minor) == self.device
+        };
+        self.inode = is_on_top.then_some(stat.stx_ino);
+        is_on_top
     }
 
-    /// Returns whether the group at the mount point, which was on top a moment ago, has this file; `None` if that cannot be
-    /// seen.
-    pub(super) fn has(&self, file: &str) -> Option<bool> {
-        match statat(CWD, self.point.join(file), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => ((major(stat.st_dev), minor(stat.st_dev)) == self.device).then_some(true),
-            Err(rustix::io::Errno::NOENT) => Some(false),
-            Err(_) => None,
-        }
+    /// Returns whether the group at the mount point is the root of the hierarchy; `None` if that could not be seen.
+    pub(super) fn shows_root(&self) -> Option<bool> {
+        self.inode.map(|inode| inode == OF_ROOT)
     }
 
     /// Opens the mount point; `None` if another file system is mounted over it.

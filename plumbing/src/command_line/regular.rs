@@ -8,6 +8,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 
 use crate::Fault;
 use crate::kernel::look;
+use crate::process::closing::leave;
 
 /// Reads the file at `path`, of at most `longest` bytes; `None` if it does not exist.
 pub fn read(path: &Path, longest: u64) -> Result<Option<Vec<u8>>, Fault> {
@@ -29,6 +30,7 @@ pub fn read(path: &Path, longest: u64) -> Result<Option<Vec<u8>>, Fault> {
     let mut content = Vec::new();
     let mut limited = std::fs::File::from(file).take(longest + 1);
     look(&goal, "read(fd)", || limited.read_to_end(&mut content))?;
+    leave(limited.into_inner());
     if content.len() as u64 > longest {
         Err(Fault::new(format!("cannot {goal}: it is longer than {longest} bytes")))
     } else {

@@ -120,14 +120,19 @@ impl Seccomp {
             // Also for the profile of a record, which nobody has checked here.
             profile.unknown_calls().map_err(wrong)?;
         }
-        let release = rustix::system::uname().release().to_string_lossy().into_owned();
-        let kernel = version(&release).ok_or_else(|| wrong(format!("{release:?} is not a kernel version")))?;
+        let unknown = || wrong("uname(2) reports no version of the kernel".to_owned());
+        let kernel = kernel_version().ok_or_else(unknown)?;
         let policy = profile.resolve(Setting { capabilities, kernel }).map_err(wrong)?;
         Ok(match self {
             Seccomp::Default => Policy { unnamed_x32: NO_X32, ..policy },
             Seccomp::Profile(_) => policy,
         })
     }
+}
+
+/// Returns the version of the kernel; `None` if its release does not begin with one.
+pub fn kernel_version() -> Option<(u32, u32)> {
+    version(&rustix::system::uname().release().to_string_lossy())
 }
 
 /// Warns if the kernel's settings exclude refusals from the log.

@@ -8,18 +8,49 @@
 //! the descriptors are closed. Then they are closed one by one, and only /proc/self/status says how many there can be
 //! (`FDSize`). A container chooses what is at /proc, so the file must be one of a proc file system, with nothing mounted
 //! over it.
+//!
+//! Since one call closes them all, a tool that is about to become a command need not close each descriptor when it is done
+//! with it: [`leave`].
 
 use std::io::Read;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
-use rustix::fs::{FileType, PROC_SUPER_MAGIC, fstat, fstatfs};
+use rustix::fs::{FileType, PROC_SUPER_MAGIC, Stat, fstat, fstatfs};
+use rustix::process::{Resource, getrlimit};
 
 use crate::fault::IntoErrno;
 use crate::kernel::{exit_now, look, own};
 use crate::process::procfs;
 use crate::process::target::status_field;
 use crate::{Fault, Status, narrate};
+
+/// How many more descriptors may stay open until [`close_from`]; 0 until a tool promises to call it.
+static ROOM: AtomicU32 = AtomicU32::new(0);
+
+/// The most that stay open.
+const MOST_LEFT: u32 = 96;
+
+/// How many others this process may need at the same time.
+const OTHERS: u64 = 160;
+
+/// Promises that [`close_from`] follows soon, so that [`leave`] can leave descriptors open until then.
+pub fn will_close_all() {
+    let allowed = getrlimit(Resource::Nofile).current;
+    if !narrate::is_dry_run() && allowed.is_none_or(|allowed| allowed >= OTHERS + u64::from(MOST_LEFT)) {
+        ROOM.store(MOST_LEFT, Ordering::Relaxed);
+    }
+}
+
+/// Ends the use of a descriptor, which is marked close-on-exec. It stays open until [`close_from`] closes all in one call,
+/// if that is going to happen and it is one of few; otherwise it is closed at once.
+pub fn leave(fd: impl Into<OwnedFd>) {
+    let fd = fd.into();
+    if ROOM.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(1)).is_ok() {
+        let _left_open = fd.into_raw_fd();
+    }
+}
 
 /// Closes every descriptor from `first` on except `kept`; none in a dry run. Afterwards owners of descriptors must not
 /// be dropped, because they would close them a second time: the caller ends with [`end`].
@@ -52,7 +83,9 @@ pub fn end(outcome: Result<Status, Fault>) -> Result<Status, Fault> {
 }
 
 /// Refuses to give the command a directory as stdin, stdout or stderr: with its `..` it leads to all files of the host.
-pub fn refuse_directories(streams: [BorrowedFd<'_>; 3]) -> Result<(), Fault> {
+/// Returns what they are.
+pub fn refuse_directories(streams: [BorrowedFd<'_>; 3]) -> Result<Vec<Stat>, Fault> {
+    let mut stats = Vec::with_capacity(streams.len());
     for (number, stream) in streams.into_iter().enumerate() {
         let goal = format!("give the command descriptor {number}");
         let stat = look(&goal, format!("fstat({number})"), || fstat(stream))?;
@@ -63,8 +96,9 @@ pub fn refuse_directories(streams: [BorrowedFd<'_>; 3]) -> Result<(), Fault> {
             ))
             .with_remedy(format!("redirect it: {number}{sign}/dev/null")));
         }
+        stats.push(stat);
     }
-    Ok(())
+    Ok(stats)
 }
 
 /// Calls `close_range(2)` for `first..=last`; with `on_exec`, only marks the descriptors close-on-exec.
@@ -76,17 +110,17 @@ pub fn close_range(first: u32, last: u32, on_exec: bool) -> Result<(), Errno> {
 }
 
 fn one_by_one(first: u32, last: u32, on_exec: bool) -> Result<(), Errno> {
-    let act = if on_exec { plumbing_kernel::close_on_exec } else { plumbing_kernel::close };
-    let end = last.saturating_add(1).min(table_size()?);
-    for fd in first..end {
-        // The filter refuses this call, too. After any other error the descriptor is closed, or never was open.
-        if let Err(refused @ (Errno::EPERM | Errno::EACCES | Errno::ENOSYS)) =
-            act(i32::try_from(fd).map_err(|_| Errno::EBADF)?)
-        {
-            return Err(refused);
+    let act = |fd: u32| {
+        let act = if on_exec { plumbing_kernel::close_on_exec } else { plumbing_kernel::close };
+        match act(i32::try_from(fd).map_err(|_| Errno::EBADF)?) {
+            // The filter refuses this call, too. After any other error the descriptor is closed, or never was open.
+            Err(refused @ (Errno::EPERM | Errno::EACCES | Errno::ENOSYS)) => Err(refused),
+            _ => Ok(()),
         }
-    }
-    Ok(())
+    };
+    // At the limit of open descriptors, closing one makes room for the file that is read next.
+    act(first)?;
+    (first.saturating_add(1)..last.saturating_add(1).min(table_size()?)).try_for_each(act)
 }
 
 /// Returns a number above that of every descriptor that is open.

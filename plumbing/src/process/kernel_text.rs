@@ -10,6 +10,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
+use super::closing::leave;
 use super::procfs;
 
 /// The most that is read of one file outside /proc.
@@ -27,13 +28,11 @@ pub fn bytes(path: impl AsRef<Path>) -> Result<Vec<u8>, std::io::Error> {
         return procfs::read(path);
     }
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = std::fs::File::from(openat(CWD, path, flags, Mode::empty())?);
+    let mut file = std::fs::File::from(openat(CWD, path, flags, Mode::empty())?);
     let mut content = Vec::new();
-    if file.take(LONGEST + 1).read_to_end(&mut content)? as u64 > LONGEST {
-        Err(Errno::EFBIG.into())
-    } else {
-        Ok(content)
-    }
+    let length = file.by_ref().take(LONGEST + 1).read_to_end(&mut content)? as u64;
+    leave(file);
+    if length > LONGEST { Err(Errno::EFBIG.into()) } else { Ok(content) }
 }
 
 #[cfg(test)]

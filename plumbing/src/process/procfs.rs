@@ -16,6 +16,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
 use crate::Fault;
 use crate::kernel::look;
+use crate::process::closing::leave;
 
 /// How much is read at once: as much as the kernel makes of most files in one call.
 const AT_ONCE: usize = 4096;
@@ -61,13 +62,11 @@ pub fn open_uncovered(path: &str) -> Result<OwnedFd, Errno> {
 
 /// Reads a file of /proc, such as `self/mountinfo`.
 pub fn read(path: &str) -> Result<Vec<u8>, std::io::Error> {
-    let file = std::fs::File::from(open(path, OFlags::RDONLY)?);
+    let mut file = std::fs::File::from(open(path, OFlags::RDONLY)?);
     let mut content = Vec::with_capacity(AT_ONCE);
-    if file.take(LONGEST + 1).read_to_end(&mut content)? as u64 > LONGEST {
-        Err(Errno::EFBIG.into())
-    } else {
-        Ok(content)
-    }
+    let length = file.by_ref().take(LONGEST + 1).read_to_end(&mut content)? as u64;
+    leave(file);
+    if length > LONGEST { Err(Errno::EFBIG.into()) } else { Ok(content) }
 }
 
 /// Reads a file of which no record is longer than half of a page, such as `self/uid_map` or a setting in `sys`. If half of
@@ -78,8 +77,9 @@ pub fn read_short(path: &str) -> Result<String, std::io::Error> {
     let length = file.read(&mut buffer)?;
     let mut content = buffer[..length].to_vec();
     if length > AT_ONCE / 2 {
-        file.take(LONGEST).read_to_end(&mut content)?;
+        file.by_ref().take(LONGEST).read_to_end(&mut content)?;
     }
+    leave(file);
     Ok(String::from_utf8_lossy(&content).into_owned())
 }
 

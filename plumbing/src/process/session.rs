@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::unistd::{getpgrp, getpid, getsid, setsid};
-use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, fstat, major, minor, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fcntl_getfl, fstat, major, minor, openat};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::isatty;
@@ -17,6 +17,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::confinement::privilege::capabilities::holds;
 use crate::kernel::{call, give_up_terminal, look, mount_setattr, own, place};
+use crate::process::closing;
 use crate::{Fault, narrate};
 
 const GOAL: &str = "leave the caller's session";
@@ -63,7 +64,14 @@ fn give_up() -> Result<(), Fault> {
 /// Replaces the host's null device at 0, 1 and 2 by a read-only view of it: root in a container could change its mode and
 /// owner, for every process of the host. It can be read and written as before.
 pub fn replace_null() -> Result<(), Fault> {
-    let nulls: Vec<_> = [stdin(), stdout(), stderr()].into_iter().filter(is_null).collect();
+    let stats = [stdin(), stdout(), stderr()].map(|stream| fstat(stream).ok());
+    replace_null_in(stats.iter().map(Option::as_ref))
+}
+
+/// Does it for descriptors that were examined before; `None` for one that is closed.
+pub fn replace_null_in<'a>(stats: impl Iterator<Item = Option<&'a Stat>>) -> Result<(), Fault> {
+    let streams = [stdin(), stdout(), stderr()].into_iter().zip(stats);
+    let nulls: Vec<_> = streams.filter(|(_, stat)| stat.is_some_and(is_null)).map(|(stream, _)| stream).collect();
     // Without this right on the host, the command could not change the device either.
     if nulls.is_empty() || holds(CapabilitySet::SYS_ADMIN) != Some(true) {
         return Ok(());
@@ -82,9 +90,15 @@ pub fn replace_null() -> Result<(), Fault> {
         let mode = look(goal, "fcntl(F_GETFL)", || fcntl_getfl(fd))? & OFlags::RWMODE;
         let text = format!("openat(AT_FDCWD, {path:?})");
         let null = look(goal, text, || openat(CWD, &path, mode | OFlags::CLOEXEC, Mode::empty()))?;
-        look(goal, "fstat()", || if is_null(&null) { Ok(()) } else { Err(Errno::ENODEV) })?;
+        look(
+            goal,
+            "fstat()",
+            || if fstat(&null).is_ok_and(|stat| is_null(&stat)) { Ok(()) } else { Err(Errno::ENODEV) },
+        )?;
         own(goal, format!("dup2(null, {})", fd.as_raw_fd()), || place(&null, fd.as_raw_fd()))?;
+        closing::leave(null);
     }
+    closing::leave(tree);
     Ok(())
 }
 
@@ -101,9 +115,7 @@ fn view_of_null() -> Result<OwnedFd, Fault> {
     Ok(tree)
 }
 
-fn is_null(fd: &impl std::os::fd::AsFd) -> bool {
-    fstat(fd).is_ok_and(|stat| {
-        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
-            && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3)
-    })
+fn is_null(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+        && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3)
 }

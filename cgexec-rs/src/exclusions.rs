@@ -42,6 +42,7 @@ fn exclude(options: &Options, limits: &Limits) -> Result<(), Fault> {
         (&show, &[&limit, &group, &kept]),
         (&group, &[&limit]),
         (&pipe, &[&command, &json]),
+        (&given("--svg", options.views.svg), &[&json]),
     ] {
         if let (Some(one), Some(other)) = (one, others.iter().find_map(|other| other.as_ref())) {
             return Err(Fault::usage(format!("{one} cannot be used with {other}")));
@@ -66,6 +67,7 @@ fn needs(options: &Options, limits: &Limits) -> Result<(), Fault> {
             "--show, --why, --report, --list, --tree, --top or --gc",
         ),
         (options.timeout.is_some(), "--timeout", has_end, "a verb such as --freeze or --kill, or --events"),
+        (options.views.svg, "--svg", options.views.tree, "--tree"),
         (options.views.batch, "--batch", options.views.top, "--top"),
         (options.views.delay.is_some(), "--delay", options.views.top, "--top"),
         (options.views.iterations.is_some(), "--iterations", options.views.top, "--top"),

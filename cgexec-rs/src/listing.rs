@@ -1,10 +1,11 @@
-//! `--list` and `--tree`: many groups as a table, as a tree with bars, or as JSON. Changes nothing.
+//! `--list` and `--tree`: many groups as a table, as a tree with bars, as a picture, or as JSON. Changes nothing.
 //!
 //! The surprise: any user who may make a group chooses its name, so it is escaped; and it may be longer than a line, so on a
 //! terminal its beginning is cut off.
 
 use plumbing::Fault;
 use plumbing::command_line::columns::{aligned, letter_width, padded, width};
+use plumbing::command_line::picture::{self, TreeLine};
 use plumbing::command_line::units::{bytes, percent};
 use plumbing::json;
 use rustix::stdio::stdout;
@@ -80,17 +81,7 @@ pub(crate) fn tree(nodes: &[Node], json: bool) -> Result<String, Fault> {
         }
         return roots.iter().map(|root| json::line("the tree of cgroups", root)).collect();
     }
-    let (mut names, mut above): (Vec<String>, Vec<usize>) = (Vec::new(), Vec::new());
-    for (place, node) in nodes.iter().enumerate() {
-        while above.last().is_some_and(|parent| !is_inside(node, &nodes[*parent])) {
-            above.pop();
-        }
-        names.push(match above.last() {
-            Some(parent) => format!("{}{}", "  ".repeat(above.len()), name_in(node, &nodes[*parent])),
-            None => state(node),
-        });
-        above.push(place);
-    }
+    let names: Vec<String> = in_order(nodes).map(|(depth, name)| format!("{}{name}", "  ".repeat(depth))).collect();
     let columns = terminal();
     let longest = names.iter().map(|name| width(name)).max().unwrap_or(0);
     let room = columns.map_or(longest, |columns| columns.saturating_sub(FIGURES)).max(19);
@@ -101,6 +92,54 @@ pub(crate) fn tree(nodes: &[Node], json: bool) -> Result<String, Fault> {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// Returns the depth of each group, and its name in the one above it.
+fn in_order(nodes: &[Node]) -> impl Iterator<Item = (usize, String)> {
+    let mut above: Vec<usize> = Vec::new();
+    nodes.iter().enumerate().map(move |(place, node)| {
+        while above.last().is_some_and(|parent| !is_inside(node, &nodes[*parent])) {
+            above.pop();
+        }
+        let name = above.last().map_or_else(|| state(node), |parent| name_in(node, &nodes[*parent]));
+        above.push(place);
+        (above.len() - 1, name)
+    })
+}
+
+/// Returns the groups as a picture: a bar is the use of the memory limit.
+pub(crate) fn picture(nodes: &[Node]) -> String {
+    let line = |(node, (depth, text)): (&Node, (usize, String))| TreeLine {
+        depth,
+        text,
+        note: notes(node),
+        share: node.memory.and_then(|memory| Some(share(memory.current, memory.max?))),
+    };
+    picture::tree("Control groups", &nodes.iter().zip(in_order(nodes)).map(line).collect::<Vec<_>>())
+}
+
+/// Returns what a group uses, and its limits, in words.
+fn notes(node: &Node) -> String {
+    let of = |name: &str, amount: Option<Amount>, unit: fn(u64) -> String| {
+        let Amount { current, max } = amount?;
+        let max = max.map_or_else(String::new, |max| format!(" of {}", unit(max)));
+        Some(format!("{name} {}{max}", unit(current)))
+    };
+    let cpu = node.cpu.as_ref().and_then(|cpu| Some(format!("CPU limit {}", percent(cpu.max.as_deref()?)?)));
+    let waiting = node.worst().filter(|(_, share)| *share >= 0.5);
+    let processes = match node.processes {
+        0 => None,
+        1 => Some("1 process".to_owned()),
+        number => Some(format!("{number} processes")),
+    };
+    let all = [
+        processes,
+        of("memory", node.memory, bytes),
+        of("pids", node.pids.filter(|pids| pids.max.is_some()), |count| count.to_string()),
+        cpu,
+        waiting.map(|(name, share)| format!("waits for {name} {share:.0}%")),
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 const HEADING: [&str; 7] = ["PROCS", "MEMORY", "USED", "OF", "PIDS", "CPU", "WAITING"];

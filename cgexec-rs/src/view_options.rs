@@ -14,6 +14,9 @@ pub struct ViewOptions {
     /// Draw these groups as a tree, with their use of each limit, and pressure
     #[arg(long, help_heading = "Views")]
     pub(crate) tree: bool,
+    /// With --tree: print a picture (SVG)
+    #[arg(long, help_heading = "Views")]
+    pub(crate) svg: bool,
     /// Show the busiest of these groups, again and again; keys change the order
     #[arg(long, help_heading = "Views")]
     pub(crate) top: bool,

@@ -22,6 +22,8 @@ pub(crate) enum View {
     List,
     /// `--tree`
     Tree,
+    /// `--tree --svg`
+    Picture,
     /// `--top`
     Top(Manner),
     /// `--events`, for a time.
@@ -44,6 +46,7 @@ impl View {
         let wait = views.wait_until.map(|condition| View::WaitUntil(condition, patience));
         let others = [
             (views.list, View::List),
+            (views.tree && views.svg, View::Picture),
             (views.tree, View::Tree),
             (views.top, View::Top(manner)),
             (views.events, View::Events(patience)),
@@ -63,6 +66,7 @@ impl View {
         match self {
             View::List => startup::print(&listing::list(&groups::read(&hierarchies)?, json)?),
             View::Tree => startup::print(&listing::tree(&groups::read(&hierarchies)?, json)?),
+            View::Picture => startup::print(&listing::picture(&groups::read(&hierarchies)?)),
             View::Top(manner) => top::show(&hierarchies, *manner),
             View::Events(patience) => events::follow(&hierarchies, *patience),
             View::WaitUntil(condition, patience) => pressure::wait_until(*condition, &hierarchies, *patience),

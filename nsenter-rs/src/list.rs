@@ -133,6 +133,7 @@ impl Listing {
             Style::JsonLines => json::lines(&self.columns, objects()),
             Style::Json => json::document("namespaces", &self.columns, objects(), separator),
             Style::Raw => print::raw(&self.columns, self.has_headings, &entries()),
+            Style::Svg => print::picture(&self.columns, &entries()),
             Style::Table => self.table(&self.columns, self.tree_column()).text(&entries()),
         }
     }
@@ -143,7 +144,9 @@ impl Listing {
             [column.name(), holds, column.meaning()].map(str::to_owned)
         });
         match self.style {
-            Style::Table => facts.map(|[name, holds, meaning]| format!("{name:>9} {holds:<9} {meaning}\n")).collect(),
+            Style::Table | Style::Svg => {
+                facts.map(|[name, holds, meaning]| format!("{name:>9} {holds:<9} {meaning}\n")).collect()
+            }
             Style::Raw => facts.map(|fact| fact.map(|text| print::word(text.as_bytes())).join(" ") + "\n").collect(),
             Style::Json => json::facts(facts, false),
             Style::JsonLines => json::facts(facts, true),

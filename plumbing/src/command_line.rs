@@ -6,5 +6,6 @@ pub mod manual;
 pub mod named_file;
 pub mod options;
 pub mod ordinary;
+pub mod picture;
 pub mod regular;
 pub mod units;

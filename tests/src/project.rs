@@ -17,6 +17,7 @@ pub mod named_files;
 pub mod older_kernels;
 pub mod own_executable;
 pub mod parsing;
+pub mod pictures;
 pub mod readme;
 pub mod restricted_proc;
 pub mod smoke;
@@ -47,6 +48,7 @@ pub const HOST_TOPICS: &[&[Row]] = &[
     escaping::ROWS,
     exit_status::ROWS,
     parsing::ROWS,
+    pictures::ROWS,
     dry_run::ROWS,
     named_files::ROWS,
     restricted_proc::ROWS,

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use plumbing::text::on_one_line;
+use plumbing::command_line::picture::escaped;
 
 use crate::overview::{Port, Space};
 
@@ -121,17 +121,14 @@ impl Placed {
                 1 => " fill=\"#718096\"",
                 _ => "",
             };
-            writeln!(picture, "<text x=\"{x}\" y=\"{y}\" xml:space=\"preserve\"{style}>{}</text>", escaped(text)).ok();
+            writeln!(
+                picture,
+                "<text x=\"{x}\" y=\"{y}\" xml:space=\"preserve\"{style}>{}</text>",
+                escaped(text, LETTERS)
+            )
+            .ok();
         }
     }
-}
-
-/// A letter that XML forbids, or that would begin a tag, is escaped.
-fn escaped(text: &str) -> String {
-    let text = on_one_line(text);
-    let cut: String = text.chars().take(LETTERS).collect();
-    let rest = if cut.len() < text.len() { "…" } else { "" };
-    cut.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;") + rest
 }
 
 #[cfg(test)]
@@ -140,7 +137,6 @@ mod tests {
 
     #[test]
     fn a_name_cannot_begin_a_tag() {
-        assert_eq!(escaped("<script>&\u{1}"), "&lt;script&gt;&amp;\\u{1}");
         let port = Port { name: "<a>".to_owned(), ..Port::default() };
         let drawn = svg(&[Space { own: true, interfaces: vec![port], ..Space::default() }]);
         assert!(drawn.contains("&lt;a&gt;") && !drawn.contains("<a>"), "{drawn}");

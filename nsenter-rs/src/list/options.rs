@@ -76,6 +76,9 @@ pub struct Options {
     /// Print one JSON object with an array, like lsns
     #[arg(short = 'J', conflicts_with = "raw", help_heading = "Format")]
     pub(crate) lsns_json: bool,
+    /// Print a picture of the tree (SVG), by owner unless --tree says otherwise
+    #[arg(long, conflicts_with_all = ["json", "lsns_json", "raw", "flat", "output", "output_all"], help_heading = "Format")]
+    pub(crate) svg: bool,
     /// Separate columns by single blanks, for scripts (implies --nowrap)
     #[arg(short = 'r', long, help_heading = "Format")]
     pub(crate) raw: bool,

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use plumbing::command_line::columns::{letter_width, width};
+use plumbing::command_line::picture::{self, TreeLine};
 use plumbing::text::steers;
 
 use super::column::Column;
@@ -131,6 +132,34 @@ pub(crate) fn raw(columns: &[Column], has_headings: bool, entries: &[TextLine]) 
         .iter()
         .map(|entry| entry.cells.iter().map(|cell| word(cell.first().map_or(&b""[..], Vec::as_slice))).collect());
     headings.into_iter().chain(rows).fold(String::new(), |text, words: Vec<_>| text + &words.join(" ") + "\n")
+}
+
+/// Returns a picture of the tree: a namespace in a box, and its processes to the right; or a process in a box.
+pub(crate) fn picture(columns: &[Column], entries: &[TextLine]) -> String {
+    let line = |entry: &TextLine| {
+        let cell = |column: Column| {
+            let place = columns.iter().position(|shown| *shown == column)?;
+            entry.cells.get(place)?.first().map(|text| shown(text, true))
+        };
+        let joined =
+            |columns: &[Column]| columns.iter().filter_map(|column| cell(*column)).collect::<Vec<_>>().join(" ");
+        let (text, note) = match cell(Column::Type) {
+            Some(_) => (joined(&[Column::Type, Column::Ns]), namespace_note(cell)),
+            None => (joined(&[Column::Pid, Column::Command]), cell(Column::User).unwrap_or_default()),
+        };
+        TreeLine { depth: entry.depth, text, note, share: None }
+    };
+    picture::tree("Namespaces", &entries.iter().map(line).collect::<Vec<_>>())
+}
+
+fn namespace_note(cell: impl Fn(Column) -> Option<String>) -> String {
+    let processes = match cell(Column::Nprocs).as_deref() {
+        None | Some("0") => "no process".to_owned(),
+        Some("1") => format!("pid {}", cell(Column::Pid).unwrap_or_default()),
+        Some(number) => format!("{number} processes, first pid {}", cell(Column::Pid).unwrap_or_default()),
+    };
+    let rest = [Column::User, Column::Command].into_iter().filter_map(cell);
+    std::iter::once(processes).chain(rest).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the text as one word of ASCII.

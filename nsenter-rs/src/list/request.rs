@@ -45,6 +45,8 @@ pub(crate) enum Style {
     Json,
     /// One object per line.
     JsonLines,
+    /// A picture of the tree.
+    Svg,
 }
 
 impl Listing {
@@ -72,11 +74,14 @@ impl Listing {
                 None => base,
             },
             tree: match options.tree {
+                None if options.svg && options.namespace.is_none() => Some(Relation::Owner),
                 None if as_list || !is_tree => None,
                 None => Some(Relation::Process),
                 asked => asked,
             },
-            style: if options.json {
+            style: if options.svg {
+                Style::Svg
+            } else if options.json {
                 Style::JsonLines
             } else if options.lsns_json {
                 Style::Json

@@ -3,7 +3,7 @@
 //! A run that makes a group removes such groups in the same parent, after its command has started; `--gc` looks
 //! everywhere. A mark counts only on groups of our own user, and only groups without processes are removed. The
 //! surprise: the group of a container in a pipe is empty until a command is entered, so an empty group is not
-//! necessarily unused.
+//! necessarily unused. What was marked in another pid namespace is over when that namespace is.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -11,6 +11,7 @@ use std::path::Path;
 use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::{Hierarchies, Hierarchy};
 use plumbing::cgroup::mark::{self, Fate};
+use plumbing::process::pid_namespaces::PidNamespaces;
 use plumbing::text::Text;
 use plumbing::text::on_one_line;
 use plumbing::{Fault, narrate};
@@ -34,6 +35,8 @@ pub(crate) struct Report {
     kept: Vec<Kept>,
     #[serde(skip)]
     first_fault: Option<Fault>,
+    #[serde(skip)]
+    known: PidNamespaces,
 }
 
 #[derive(Debug, Serialize)]
@@ -46,8 +49,9 @@ struct Kept {
 /// run tries again, and `--gc` reports them.
 pub(crate) fn sweep(parent: &Group, own: &OsStr) {
     let Ok(names) = directories(parent) else { return };
+    let mut known = PidNamespaces::default();
     for name in names.iter().filter(|name| mark::is_name(name) && *name != own).take(SWEPT) {
-        if let Some(group) = left(parent, name)
+        if let Some((group, Fate::Gone)) = marked(parent, name, &mut known)
             && matches!(any_member(&group, None), Ok(None))
         {
             remove_tree(parent, name, &group, None).ok();
@@ -66,13 +70,14 @@ pub(crate) fn collect() -> Result<Report, Fault> {
     Ok(report)
 }
 
-/// Returns the group of this name, if it is one of ours and its process has ended.
-fn left(parent: &Group, name: &OsStr) -> Option<Group> {
+/// Returns the group of this name, if it is one of ours, and what became of its process.
+fn marked(parent: &Group, name: &OsStr, known: &mut PidNamespaces) -> Option<(Group, Fate)> {
     if !mark::is_name(name) {
         return None;
     }
     let group = parent.child(name).ok()?;
-    (group.mark()?.owner.fate() == Fate::Gone).then_some(group)
+    let fate = group.mark()?.owner.fate_among(known);
+    Some((group, fate))
 }
 
 impl Report {
@@ -91,8 +96,13 @@ impl Report {
             }
             // The inner ones first: what is left in a group that is left can be removed while a process runs in the outer one.
             Step::Up(parent, name) => {
-                if let Some(group) = left(parent, name) {
-                    self.judge(parent, name, &group);
+                match marked(parent, name, &mut self.known) {
+                    Some((group, Fate::Gone)) => self.judge(parent, name, &group),
+                    Some((group, Fate::Unknown)) if matches!(any_member(&group, None), Ok(None)) => {
+                        let why = "its process belongs to another pid or time namespace, and may be running".to_owned();
+                        self.kept.push(Kept { path: Text::from(group.shown()), why });
+                    }
+                    _ => {}
                 }
                 Ok(Go::On)
             }

@@ -23,6 +23,7 @@ use std::time::Duration;
 use plumbing::kernel::own;
 use plumbing::pipeline::guardian::{self, Kept};
 use plumbing::pipeline::record::Interface;
+use plumbing::process::pid_namespaces::PidNamespaces;
 use plumbing::process::target::{wait_for_either, wait_readable};
 use plumbing::{Fault, narrate};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -204,11 +205,11 @@ impl Kept for Guarded {
 /// Removes what killed guardians left here: of processes and of namespaces that are gone. What cannot be removed stays, and
 /// nothing else is kept from being removed or made by it.
 pub fn remove_leftovers() -> Result<Vec<Item>, Fault> {
-    let mut items = Vec::new();
+    let (mut items, mut known) = (Vec::new(), PidNamespaces::default());
     for entry in cache::ours(namespace::inode(namespace::own()?.as_fd())?)? {
         let attachment = Attachment { entry, patience: wanted::PATIENCE };
         let is_left = match attachment.entry.known.owner {
-            Some(owner) => owner.is_gone()?,
+            Some(owner) => owner.is_gone(&mut known)?,
             None => !attachment.is_reachable(),
         };
         if is_left && attachment.entry.lock()? && !attachment.entry.is_gone()? {

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use plumbing::process::namespace::Kind;
+use plumbing::process::pid_namespaces::PidNamespaces;
 use plumbing::process::target::{own_namespace_inode, pidfd_inode};
 use plumbing::{Fault, kernel};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -145,10 +146,13 @@ impl Owner {
         numbers.next().is_none().then_some(owner)
     }
 
-    /// Returns whether the process is certainly gone. A pid of another pid namespace shows nothing here.
-    pub fn is_gone(&self) -> Result<bool, Fault> {
-        let here = own_namespace_inode(Kind::Pid);
-        let (Some(pid), true) = (Pid::from_raw(self.pid), here == Some(self.pid_namespace)) else { return Ok(false) };
+    /// Returns whether the process is certainly gone. A pid of another pid namespace shows nothing here, but the process is gone
+    /// if that namespace is.
+    pub fn is_gone(&self, known: &mut PidNamespaces) -> Result<bool, Fault> {
+        if own_namespace_inode(Kind::Pid) != Some(self.pid_namespace) {
+            return Ok(known.is_over(self.pid_namespace));
+        }
+        let Some(pid) = Pid::from_raw(self.pid) else { return Ok(false) };
         let goal = format!("determine whether process {} exists", self.pid);
         let text = format!("pidfd_open({})", self.pid);
         let pidfd = match kernel::look(goal, text, || pidfd_open(pid, PidfdFlags::empty())) {
@@ -208,14 +212,16 @@ mod tests {
     #[test]
     fn a_process_is_gone_when_its_pid_is_unused_or_belongs_to_another() {
         let pid_namespace = own_namespace_inode(Kind::Pid).unwrap();
-        let is_gone = |pid, pidfd_inode, pid_namespace| Owner { pid, pidfd_inode, pid_namespace }.is_gone().unwrap();
+        let is_gone = |pid, pidfd_inode, pid_namespace| {
+            Owner { pid, pidfd_inode, pid_namespace }.is_gone(&mut PidNamespaces::default()).unwrap()
+        };
         let ourselves = rustix::process::getpid().as_raw_nonzero().get();
         assert!(!is_gone(ourselves, 0, pid_namespace));
         assert!(is_gone(i32::MAX, 0, pid_namespace));
-        assert!(!is_gone(i32::MAX, 0, pid_namespace + 1), "it may exist in another namespace");
+        assert!(!is_gone(i32::MAX, 0, 0), "it may exist in another namespace");
         let thread = std::thread::spawn(move || {
             let own = rustix::thread::gettid().as_raw_nonzero().get();
-            assert!(Owner { pid: own, pidfd_inode: 0, pid_namespace }.is_gone().unwrap());
+            assert!(is_gone(own, 0, pid_namespace));
         });
         thread.join().unwrap();
     }

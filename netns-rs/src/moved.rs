@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::errno::Errno;
 use plumbing::pipeline::guardian::{self, Kept};
 use plumbing::pipeline::record::Interface;
+use plumbing::process::pid_namespaces::PidNamespaces;
 use plumbing::{Fault, narrate};
 
 use crate::connection::Connection;
@@ -215,9 +216,9 @@ fn is_away(link: &Link) -> bool {
 /// Returns the interfaces whose process and guardian are gone, by their names at home: here.
 fn leftovers() -> Result<Vec<Pin>, Fault> {
     let here = namespace::inode(namespace::own()?.as_fd())?;
-    let mut found = Vec::new();
+    let (mut found, mut known) = (Vec::new(), PidNamespaces::default());
     for pin in name::all()?.iter().filter_map(Pin::parse).filter(|pin| pin.home == here) {
-        if pin.owner.is_gone()? {
+        if pin.owner.is_gone(&mut known)? {
             found.push(pin);
         }
     }

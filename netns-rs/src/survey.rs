@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use plumbing::Fault;
+use plumbing::process::pid_namespaces::PidNamespaces;
 
 use crate::connection::Connection;
 use crate::link::Link;
@@ -183,10 +184,10 @@ impl Survey {
 
     /// Removes the pairs whose process is gone, and what was not finished, from the survey; returns them.
     pub fn take_abandoned(&mut self) -> Result<Vec<Link>, Fault> {
-        let mut gone = Vec::new();
+        let (mut gone, mut known) = (Vec::new(), PidNamespaces::default());
         for link in &self.links {
             let owner = mark(link).and_then(|mark| mark.owner);
-            if self.is_locked && link.is_unfinished() || owner.map_or(Ok(false), |owner| owner.is_gone())? {
+            if self.is_locked && link.is_unfinished() || owner.map_or(Ok(false), |owner| owner.is_gone(&mut known))? {
                 gone.push(link.clone());
             }
         }

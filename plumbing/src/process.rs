@@ -17,6 +17,7 @@ pub mod mount_tree;
 pub mod mountinfo;
 pub mod namespace;
 pub mod nsid;
+pub mod pid_namespaces;
 pub mod procfs;
 pub mod resolv_conf;
 pub mod sealed;

@@ -3,7 +3,7 @@
 //!
 //! It outlives a guardian that was killed, so that a later run finds the group and removes it. Only a user who may
 //! change the group can set it. The surprise: pid and start time depend on the reader's pid and time namespaces, so the
-//! mark contains both, and a reader in another one cannot know whether the process is gone.
+//! mark contains both, and a reader in another one knows only that the process is gone if its pid namespace is.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use crate::Fault;
 use crate::kernel::look;
 use crate::process::namespace::Kind;
+use crate::process::pid_namespaces::{PidNamespaces, is_proc_ours};
 use crate::process::target::{own_namespace_inode, read_at, stat_field};
 
 /// The name of the attribute.
@@ -71,17 +72,29 @@ impl Owner {
 
     /// Returns whether the process is still running. A process that has ended but was not waited for counts as alive.
     pub fn fate(&self) -> Fate {
-        if (self.pid_namespace, self.time_namespace) != own_namespaces() || !is_proc_ours() {
+        let (pid_namespace, time_namespace) = own_namespaces();
+        if self.pid_namespace != pid_namespace || !is_proc_ours() {
             return Fate::Unknown;
         }
         let Some(pid) = Pid::from_raw(self.pid) else { return Fate::Unknown };
         match (pidfd_open(pid, PidfdFlags::empty()), start_time(self.pid)) {
             (Err(rustix::io::Errno::SRCH), _) => Fate::Gone,
+            _ if self.time_namespace != time_namespace => Fate::Unknown,
             (Ok(_), Ok(Some(started))) if started == self.start_time => Fate::Alive,
             // The pid belongs to another process by now.
             (Ok(_), Ok(Some(_))) => Fate::Gone,
             // Not readable, or the process ended in between: the next run looks again.
             _ => Fate::Unknown,
+        }
+    }
+}
+
+impl Owner {
+    /// Returns the same, but also knows a process as gone whose pid namespace has ended.
+    pub fn fate_among(&self, known: &mut PidNamespaces) -> Fate {
+        match self.fate() {
+            Fate::Unknown if known.is_over(self.pid_namespace) => Fate::Gone,
+            fate => fate,
         }
     }
 }
@@ -129,14 +142,6 @@ fn own_namespaces() -> (u64, u64) {
     (inode(Kind::Pid), inode(Kind::Time))
 }
 
-/// Returns whether /proc shows our pid namespace and not one above it.
-fn is_proc_ours() -> bool {
-    let mut buffer = [0; 16];
-    let own = std::process::id().to_string();
-    rustix::fs::readlinkat_raw(CWD, "/proc/self", &mut buffer[..])
-        .is_ok_and(|length| buffer[..length] == *own.as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +179,7 @@ mod tests {
         assert_eq!(Owner { start_time: own.start_time + 1, ..own }.fate(), Fate::Gone);
         assert_eq!(Owner { pid: i32::MAX, ..own }.fate(), Fate::Gone);
         assert_eq!(Owner { pid: i32::MAX, pid_namespace: 1, ..own }.fate(), Fate::Unknown);
-        assert_eq!(Owner { pid: i32::MAX, time_namespace: 1, ..own }.fate(), Fate::Unknown);
+        assert_eq!(Owner { time_namespace: 1, ..own }.fate(), Fate::Unknown);
+        assert_eq!(Owner { pid: i32::MAX, time_namespace: 1, ..own }.fate(), Fate::Gone);
     }
 }

@@ -46,6 +46,23 @@ pub const ROWS: &[Row] = &[
     .root_only()
     .host_only(),
     Row::new(
+        "netns-rs gc removes what is left of a pid namespace that has ended, also if the network namespace goes on",
+        &[UNSHARE, NFT, IP, Need::NetworkNamespaces],
+        |world| {
+            // The control: in another pid namespace, gc knows nothing. It cannot get the number of the first one.
+            let lines = r#"
+                mount -t tmpfs none /run; ip link set lo up
+                unshare --pid --fork --kill-child netns-rs exec --new --bridge box0 --address 10.97.3.2/24 --gateway 10.97.3.1 -- sleep 86416 & U=$!
+                until P=$(pgrep -fx 'sleep 86416'); do sleep 0.02; done; exec 8</proc/$P/ns/pid 9</proc/$P/ns/net; kill -9 $U; wait $U 2>/dev/null
+                until ! kill -0 $P 2>/dev/null; do sleep 0.02; done
+                state() { ip -o link show type veth | grep -c netns-rs; ip -o link show type bridge | grep -c box0; nft list tables | wc -l; }
+                unshare --pid --fork --mount-proc netns-rs gc; state; netns-rs gc | grep -c .; state"#;
+            apart(world, lines).stdout_is("1\n1\n1\n3\n0\n0\n0\n");
+        },
+    )
+    .root_only()
+    .host_only(),
+    Row::new(
         "netns-rs that is killed after any of its messages leaves nothing that gc does not remove, and no port without its guard",
         &[UNSHARE, NFT, STRACE, IP, Need::NetworkNamespaces],
         |world| {

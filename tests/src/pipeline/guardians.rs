@@ -18,6 +18,9 @@ const NEEDS: &[Need] = &[BUSYBOX, Need::NetworkNamespaces];
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Why a group stays that was made in another pid namespace.
+const UNKNOWN: &str = "its process belongs to another pid or time namespace, and may be running";
+
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new("SIGTERM, SIGHUP or SIGINT to every process of a chain or pipe leaves nothing behind", NEEDS, |world| {
@@ -96,11 +99,13 @@ pub const ROWS: &[Row] = &[
         let gone = format!("1 999999999 1 {pid} {time} /");
         let suite = std::process::id();
         let start = Stat::of(suite as i32).expect("stat").field(22).to_owned();
+        let running = world.script("exec unshare-rs --pid --fork --kill-child -- sleep 86414").start();
+        let elsewhere = namespace_below(world, running.pid);
         let planted = [
             ("cgexec-rs-unmarked", None, 0, false),
             ("cgexec-rs-odd", Some("0".to_owned()), 0, false),
             ("cgexec-rs-alive", Some(format!("1 {suite} {start} {pid} {time} /")), 0, false),
-            ("cgexec-rs-elsewhere", Some(format!("1 999999999 1 1 {time} /")), 0, false),
+            ("cgexec-rs-elsewhere", Some(format!("1 999999999 1 {elsewhere} {time} /")), 0, false),
             ("cgexec-rs-strangers", Some(gone.clone()), 54321, false),
             ("another-name", Some(gone.clone()), 0, false),
             // The control: this one goes.
@@ -120,12 +125,40 @@ pub const ROWS: &[Row] = &[
         for (name, ..) in &planted {
             fs::remove_dir(place.join(name)).ok();
         }
-        report.succeeds().stdout_is(&format!("removed {}\n", place.join("cgexec-rs-over").display()));
+        let report = report.succeeds();
+        let report = report.stdout_has(&format!("removed {}\n", place.join("cgexec-rs-over").display()));
+        report.stdout_has(&format!("kept {}: {UNKNOWN}\n", place.join("cgexec-rs-elsewhere").display()));
         for ((name, .., goes), stayed) in planted.iter().zip(stayed) {
             assert!(stayed != *goes, "{name}");
         }
     })
     .root_only(),
+    Row::new("what is left of a pid namespace that has ended is cleared by the next run and by --gc", &[], |world| {
+        for clear in ["cgexec-rs --pids 9 true", "cgexec-rs --gc"] {
+            let before = Scan::take();
+            // The control: in another pid namespace nobody knows. It begins before the other one ends, whose number it might get.
+            let go = world.directory("of-ended").join("go");
+            let waits = format!("until [ -e {} ]; do sleep 0.02; done; exec cgexec-rs --gc", go.display());
+            let elsewhere =
+                world.script(&format!("exec unshare-rs --pid --mount --mount-proc --fork -- sh -c '{waits}'")).start();
+            namespace_below(world, elsewhere.pid);
+            let left = "cgexec-rs --pids 9 --name of-ended -- sleep 86415; true";
+            let running = world.script(&format!("exec unshare-rs --pid --fork --kill-child -- sh -c '{left}'")).start();
+            let group = PathBuf::from(world.sh(&find("cgexec-rs-of-ended")).succeeds().stdout.trim());
+            // The end of the namespace ends the guardian, too.
+            drop(running);
+            let ended = "for i in $(seq 500); do grep -q . $group/cgroup.procs || exit 0; sleep 0.02; done; exit 1";
+            world.sh(&format!("group={}; {ended}", group.display())).succeeds();
+            fs::write(&go, "").expect("write");
+            elsewhere.wait().succeeds().stdout_has(&format!("kept {}: {UNKNOWN}\n", group.display()));
+            fs::remove_file(&go).expect("unlink");
+            assert!(group.is_dir(), "it was removed without knowing");
+            world.sh(clear).succeeds();
+            before.wait_until_same(PATIENCE);
+        }
+    })
+    .root_only()
+    .host_only(),
     Row::new("a guardian removes the group that it made, not one that was put in its place", &[], |world| {
         let before = Scan::take();
         let running = world.script("exec cgexec-rs --pids 9 --name swap -- sleep 86413").start();
@@ -157,6 +190,17 @@ pub const ROWS: &[Row] = &[
     })
     .root_only(),
 ];
+
+/// Returns the pid namespace of the child of this process, once it has one of its own.
+#[track_caller]
+fn namespace_below(world: &World, pid: impl std::fmt::Display) -> u64 {
+    let script = format!(
+        "own=$(readlink /proc/self/ns/pid); for i in $(seq 500); do child=$(pgrep -P {pid}) && found=$(readlink /proc/$child/ns/pid) && \
+         [ \"$found\" != \"$own\" ] && echo $found && exit; sleep 0.02; done; exit 1"
+    );
+    let link = world.sh(&script).succeeds().stdout;
+    link.trim().trim_start_matches("pid:[").trim_end_matches(']').parse().expect("an inode")
+}
 
 /// Prints the directory of the group with this name, once it is there.
 fn find(name: &str) -> String {

@@ -13,7 +13,7 @@ use plumbing::kernel::look;
 
 use crate::entry::shown;
 use crate::mount_api::open_directory;
-use crate::resolve;
+use plumbing::process::resolve;
 
 /// Refuses a link on the path before anything is changed. Any other fault shows when the root is opened.
 pub(crate) fn refuse_links(directory: &Path, root: &Path) -> Result<(), Fault> {

@@ -1,8 +1,8 @@
 //! Paths inside a root that somebody else made: resolved by the kernel below the root's descriptor, then used only as
 //! descriptors, never again as strings. `openat2(2)`, `path_resolution(7)`.
 //!
-//! A root may have a symbolic link at /proc, or replace a directory by one during our work. `resolve.rs` keeps every step
-//! below the root; a path on which something is mounted or written must not contain a link at all.
+//! A root may have a symbolic link at /proc, or replace a directory by one during our work. `resolve.rs` in plumbing keeps
+//! every step below the root; a path on which something is mounted or written must not contain a link at all.
 
 mod make;
 mod own;
@@ -21,10 +21,10 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
 use crate::cleanup::{Lifetime, Made};
 use crate::dry_run_tree::{DryRunTree, Node, Where};
 use crate::entry::{Attributes, quoted, shown};
-use crate::resolve::{self, Links};
 use crate::writable_copy::{self, WritableCopies};
 use own::OwnFilesystems;
 pub(crate) use own::Place;
+use plumbing::process::resolve::{self, Links};
 
 /// The limit for reading a file inside a root.
 const LONGEST: u64 = 4 << 20;

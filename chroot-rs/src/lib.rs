@@ -53,7 +53,6 @@ mod refusal;
 mod remount;
 mod removal;
 mod request;
-mod resolve;
 mod root;
 mod root_options;
 mod setns;

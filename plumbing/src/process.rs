@@ -20,6 +20,7 @@ pub mod nsid;
 pub mod pid_namespaces;
 pub mod procfs;
 pub mod resolv_conf;
+pub mod resolve;
 pub mod sealed;
 pub mod session;
 pub mod socket_message;

@@ -21,7 +21,7 @@ const TRIES: u32 = 1000;
 
 /// The treatment of symbolic links on the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Links {
+pub enum Links {
     /// It is an error: we mount and write only at the literal path.
     Refuse,
     /// It is followed inside the root, as it is for processes in it.
@@ -29,7 +29,7 @@ pub(crate) enum Links {
 }
 
 /// Opens `path` below `root`.
-pub(crate) fn open(root: BorrowedFd<'_>, path: &Path, flags: OFlags, links: Links) -> Result<OwnedFd> {
+pub fn open(root: BorrowedFd<'_>, path: &Path, flags: OFlags, links: Links) -> Result<OwnedFd> {
     match by_kernel(root, path, flags, links) {
         Err(Errno::NOSYS) => walk(root, path, flags, links),
         answer => answer,
@@ -51,7 +51,7 @@ fn by_kernel(root: BorrowedFd<'_>, path: &Path, flags: OFlags, links: Links) -> 
 }
 
 /// Opens a directory below `base`, or above it if the path has `..`. Symbolic links are an error.
-pub(crate) fn without_links(base: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
+pub fn without_links(base: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     match openat2(base, path, flags | OFlags::DIRECTORY, Mode::empty(), resolve) {
@@ -71,7 +71,7 @@ pub(crate) fn without_links(base: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd
 }
 
 /// Opens a path without openat2(2). One thing is stricter: no link of procfs is followed, although only some are magic.
-pub(crate) fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlags, links: Links) -> Result<OwnedFd> {
+pub fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlags, links: Links) -> Result<OwnedFd> {
     let mut ahead = components(path.as_os_str());
     if path.as_os_str().is_empty() {
         return Err(Errno::NOENT);
@@ -121,7 +121,7 @@ pub(crate) fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlags, links: Link
 }
 
 /// Returns the path without links to which `path` leads below `root`; what does not exist there is kept as it is.
-pub(crate) fn settle(root: BorrowedFd<'_>, path: &Path) -> Result<PathBuf> {
+pub fn settle(root: BorrowedFd<'_>, path: &Path) -> Result<PathBuf> {
     let mut ahead = components(path.as_os_str());
     let mut settled = PathBuf::from("/");
     let mut followed = 0;

@@ -9,6 +9,7 @@ pub mod options;
 pub mod plan;
 
 mod attached_values;
+mod copy;
 mod enter;
 pub(crate) use plumbing::find;
 mod inspect;

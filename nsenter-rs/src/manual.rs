@@ -71,10 +71,21 @@ const CALLS: &[Call] = &[
         "O_CREAT",
         "open(2)",
         "Copies the tools, so that nobody inside reaches the host's files through them. If the right for this mount is \
-         gained only in a user namespace of the container, it is made after setns(2).",
+         gained only in a user namespace of the container, it is made after setns(2). With --copy: a new file.",
     ),
-    call("fchmod", "", "chmod(2)", "Everybody may run them."),
-    call("symlinkat", "", "symlink(2)", "The names of the programs that busybox is."),
+    call("fchmod", "", "chmod(2)", "Everybody may run the tools. With --copy: the mode of a file that is complete."),
+    call("symlinkat", "", "symlink(2)", "The names of the programs that busybox is. With --copy: a link."),
+    call(
+        "mkdirat",
+        "",
+        "mkdir(2)",
+        "With --copy: a directory. A process that is root of the container's user namespace makes what is copied into the \
+         container; it joins the namespace with setns(2).",
+    ),
+    call("fchown", "", "chown(2)", "With --archive: the owner of a file or directory."),
+    call("fchownat", "", "chown(2)", "With --archive: the owner of a link."),
+    call("renameat", "", "rename(2)", "With --copy: the temporary name becomes DEST when everything is complete."),
+    call("unlinkat", "", "unlink(2)", "With --copy: removes an incomplete copy."),
     call("clone3", "", "clone(2)", "A child enters; the process outside waits, and forwards signals and the terminal."),
     call("prctl", "PR_SET_PDEATHSIG", "PR_SET_PDEATHSIG(2const)", "The command is killed when nsenter-rs dies."),
     call("sched_setaffinity", "", "sched_setaffinity(2)", "With --like-target: run on the target's CPUs."),
@@ -150,7 +161,12 @@ const CALLS: &[Call] = &[
     ),
     shared::FILTER,
     shared::COMMAND,
-    call("pidfd_send_signal", "", "pidfd_send_signal(2)", "With --rm: a container of --hold ends with the command."),
+    call(
+        "pidfd_send_signal",
+        "",
+        "pidfd_send_signal(2)",
+        "With --rm: a container of --hold ends with the command. With --copy: ends our own processes.",
+    ),
 ];
 
 const EXAMPLES: &[Example] = &[

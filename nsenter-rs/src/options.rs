@@ -10,6 +10,7 @@ use plumbing::command_line::options::{Narration, of_os};
 use plumbing::command_line::ordinary::Ordinary;
 use plumbing::process::namespace::Kind;
 
+use crate::copy::options::CopyOptions;
 use crate::enter::credentials::Id;
 use crate::enter::like_target::Unreadable;
 use crate::enter::setns::Source;
@@ -27,6 +28,7 @@ const EXAMPLES: &str = "
   nsenter-rs --target web --all -- sh                       enter a container by name, of any runtime
   nsenter-rs --shell web                                    a shell in it, also if it has none
   nsenter-rs -t web -a --tools -- ps                        the host's busybox in a container without programs
+  nsenter-rs --copy web:/var/log/app.log .                  copy a file out of a container, or into it
   nsenter-rs --list --containers                            all containers, their namespaces and start times
   nsenter-rs --find web --json | cgexec-rs --pipe --show    find a container by name, and show its usage
   nsenter-rs --inspect web                                  how a container is isolated, and the risks
@@ -62,6 +64,8 @@ pub struct Options {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) inspection: InspectionOptions,
+    #[command(flatten)]
+    pub(crate) copying: CopyOptions,
 
     /// List namespaces, with the options of lsns; must come first; see --list --help
     #[arg(long, help_heading = "Target")]

@@ -17,6 +17,7 @@ use plumbing::process::namespace::Kind;
 use plumbing::process::startup::Parsed;
 use plumbing::{Fault, Status, narrate};
 
+use crate::copy::Copy;
 use crate::enter::chroot_chdir::OpenDirectories;
 use crate::enter::command::Command;
 use crate::enter::credentials::Credentials;
@@ -60,6 +61,8 @@ pub(crate) enum Action {
     Inspect { subject: Subject, json: bool },
     /// Add that report to each record on stdin.
     InspectRecords,
+    /// Copy files into or out of a container.
+    Copy(Copy),
     /// Report how two processes or containers differ.
     Diff { subjects: [Subject; 2], json: bool },
 }
@@ -89,6 +92,7 @@ impl Plan {
             Action::Find(name) => find::print(name),
             Action::Inspect { subject, json } => inspect::print(subject, *json),
             Action::InspectRecords => inspect::pass_on(),
+            Action::Copy(copy) => copy.apply(),
             Action::Diff { subjects, json } => inspect::compare(subjects, *json),
         }
     }

@@ -63,9 +63,11 @@ fn of_options(options: Options) -> Result<Plan, Fault> {
     if let Some(name) = find {
         return Ok(Plan { narration, action: Action::Find(name.of_runtime(options.runtime)?) });
     }
-    if options.runtime.is_some() && options.target.is_empty() && !is_shell {
-        return Err(Fault::usage("option '--type' needs '--target NAME', '--shell NAME' or '--find NAME'"));
+    let is_copy = options.copying.is_given();
+    if options.runtime.is_some() && options.target.is_empty() && !is_shell && !is_copy {
+        return Err(Fault::usage("option '--type' needs '--target NAME', '--shell NAME', '--find NAME' or '--copy'"));
     }
+    let copy = options.copying.read(options.runtime)?;
     let targets = options.target.into_iter().chain(options.shell).map(|target| target.of_runtime(options.runtime));
     let targets = targets.collect::<Result<Vec<_>, _>>()?;
     if targets.len() > 1 {
@@ -75,12 +77,12 @@ fn of_options(options: Options) -> Result<Plan, Fault> {
     let enter = Enter { target: targets.into_iter().next(), ..enter };
     let enter = if is_shell { enter.with_a_shell() } else { enter };
     enter.check()?;
-    if let Some(action) = options.inspection.action(pipe, json)? {
+    if let Some(action) = options.inspection.action(pipe, json)?.or(copy.map(Action::Copy)) {
         if enter.is_nothing() && !rm && !keep_on_error && stdin.is_none() {
             return Ok(Plan { narration, action });
         }
         return Err(Fault::usage(
-            "--inspect and --diff take no command and cannot be combined with options for entering",
+            "--inspect, --diff and --copy take no command and cannot be combined with options for entering",
         ));
     }
     let action = match (pipe, enter.is_nothing()) {
@@ -261,6 +263,23 @@ mod tests {
         ] {
             assert!(parse(words).is_err(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn a_copy_takes_no_options_for_entering() {
+        for words in [
+            &["--copy", "web:/a"][..],
+            &["--copy", "web:/a", "b", "true"],
+            &["--copy", "web:/a", "b", "--target", "web", "--all"],
+            &["--copy", "web:/a", "b", "--setuid", "1"],
+            &["--copy", "web:/a", "b", "--inspect", "web"],
+            &["--copy", "7:/a", "b", "--type", "docker"],
+            &["--archive"],
+        ] {
+            assert!(parse(words).is_err(), "{words:?}");
+        }
+        let words = ["--archive", "--copy", "web:/a", "b", "--type", "docker"];
+        assert!(matches!(parse(&words).unwrap().action, Action::Copy(_)));
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod agreement;
 pub mod attacks;
 pub mod callers_session;
 pub mod confinement_attacks;
+pub mod copy;
 pub mod covered_mounts;
 pub mod docker;
 pub mod environ;
@@ -52,4 +53,5 @@ pub const TOPICS: &[&[Row]] = &[
 ];
 
 /// Topics that need the host, because they compare with the programs that are installed there or are many.
-pub const HOST_TOPICS: &[&[Row]] = &[agreement::ROWS, list_agreement::ROWS, covered_mounts::ROWS, tools::ROWS];
+pub const HOST_TOPICS: &[&[Row]] =
+    &[agreement::ROWS, list_agreement::ROWS, covered_mounts::ROWS, tools::ROWS, copy::ROWS];

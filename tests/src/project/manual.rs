@@ -75,6 +75,8 @@ const PAGES: &[Page] = &[
             "unshare-rs --mount sleep 5 & sleep 0.2; nsenter-rs --target $! --mount --sealed-copy -- true; \
              setpriv --bounding-set -sys_admin nsenter-rs --dry-run --target $! --mount --sealed-copy -- true; kill $!",
             "unshare-rs --mount sleep 5 & sleep 0.2; nsenter-rs --target $! --mount --tools -- true; kill $!",
+            "unshare-rs --map-root-user --mount sleep 5 & sleep 0.2; mkdir -p t/d; echo >t/f; ln -s f t/l; nsenter-rs --copy t $!:$PWD/u; \
+             nsenter-rs --archive --copy $!:$PWD/u w; mkdir -p t/$(printf 'd/%.0s' $(seq 210)); nsenter-rs --copy $!:$PWD/t x; kill $!",
             "setpriv --groups 5 chroot-rs --no-new-privs --seccomp default --umask 027 --securebits noroot --rlimit nofile=64:128 / \
              sleep 5 & sleep 0.2; echo 300 >/proc/$!/oom_score_adj; taskset -p 1 $! >/dev/null; \
              nsenter-rs --target $! --like-target -- true; kill $!",

@@ -134,6 +134,17 @@ pub const NSENTER: &[Run] = &[
         &["fsopen", "fsconfig", "fsmount", "openat", "symlinkat", "mount_setattr", "unshare", "mount", "move_mount"],
     ),
     run(
+        "hold --mount; mkdir $PLACE/t; echo f >$PLACE/t/f; ln -s f $PLACE/t/l; $TRACE nsenter-rs --explain --copy $PLACE/t $pid:$PLACE/u; finish",
+        0,
+        &["clone3", "clone3", "prctl", "mkdirat", "openat", "fchmod", "symlinkat", "fchmod", "renameat"],
+    ),
+    run(
+        "hold --mount; mkdir $PLACE/v; echo f >$PLACE/v/f; chmod 0 $PLACE/v/f; mkfifo $PLACE/v/q; \
+         $TRACE nsenter-rs --explain --copy $pid:$PLACE/v /no/such; finish",
+        125,
+        &["clone3", "prctl"],
+    ),
+    run(
         "hold --uts --mount; $TRACE nsenter-rs --explain -t $pid -m -u $OWN_USER --wd --env -F -- true; finish",
         0,
         &["prctl", "setns", "execve"],

@@ -49,7 +49,8 @@ const CALLS: &[Call] = &[
         "setns",
         "",
         "setns(2)",
-        "Through the pidfd of the container's init, which cannot refer to another process later.",
+        "Through the pidfd of the container's init, which cannot refer to another process later; or through our own, which \
+         makes the root of the mount namespace ours, in case that chroot(2) has hidden it.",
     ),
     call(
         "setsid",
@@ -98,7 +99,8 @@ const CALLS: &[Call] = &[
         "chroot",
         "",
         "chroot(2)",
-        "Without mounts, or with --no-pivot: / is the new root from here on, and the old root still exists.",
+        "Without mounts, or with --no-pivot: / is the new root from here on, and the old root still exists. In a chroot, also \
+         to the root of the mount namespace, which is pivoted, and back.",
     ),
     call("pivot_root", "", "pivot_root(2)", "The new root replaces the old one, in the whole mount namespace."),
     call("umount2", "", "umount2(2)", "Detaches the old root, so that nothing leads back to it."),

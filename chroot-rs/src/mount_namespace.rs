@@ -11,6 +11,7 @@ use plumbing::pipeline::ownership;
 use plumbing::pipeline::pipe::Stage;
 use plumbing::process::closing::leave;
 use plumbing::process::namespace::{Kind, KindSet};
+use plumbing::process::namespace_root::Chroot;
 use plumbing::process::target::{Target, linked_namespace, own_namespace_inode, status_field};
 
 use crate::entry::{Propagation, PropagationKind};
@@ -25,8 +26,16 @@ pub(crate) fn unshare() -> Result<(), Fault> {
         .map_err(refusal::missing_admin)
 }
 
-/// Stops the propagation of mounts out of this namespace; with `Slave` the host's mounts still propagate into it.
-pub(crate) fn stop_propagation(kind: PropagationKind) -> Result<(), Fault> {
+/// Stops the propagation of mounts out of this namespace; with `Slave` the host's mounts still propagate into it. In a
+/// chroot, this begins above it.
+pub(crate) fn stop_propagation(kind: PropagationKind, chroot: Option<&Chroot>) -> Result<(), Fault> {
+    match chroot {
+        Some(chroot) => chroot.while_outside(|| stop_below_root(kind)),
+        None => stop_below_root(kind),
+    }
+}
+
+fn stop_below_root(kind: PropagationKind) -> Result<(), Fault> {
     let top = open_directory(Path::new("/"), "open the root directory")?;
     let why = "otherwise our mounts propagate to the namespace that this one was copied from; mount_namespaces(7)";
     let propagation = Propagation { kind, recursive: true };

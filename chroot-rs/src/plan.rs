@@ -14,6 +14,7 @@ use plumbing::pipeline::pipe::{self, Stage};
 use plumbing::pipeline::record::Process;
 use plumbing::process::closing::{close_from, end, refuse_directories, will_close_all};
 use plumbing::process::exposure::Exposure;
+use plumbing::process::namespace_root::{self, Chroot as Outside};
 use plumbing::process::startup::Parsed;
 use plumbing::process::{chain, procfs, session};
 use plumbing::{Fault, Status, narrate};
@@ -175,11 +176,13 @@ impl Container {
         };
         let directory = specification.keeps_directory().then(WorkingDirectory::present).flatten();
         mount_namespace::unshare()?;
+        let outside = namespace_root::find()?;
         let host = Host::read(&specification)?;
-        let (Built { mut process, .. }, root) = build(&specification, &host, |root, process| {
+        let (Built { mut process, .. }, root) = build(&specification, &host, outside.as_ref(), |root, process| {
             // Through /proc, which the new root may lack. With --pipe the last stage sets them: they are properties of one process.
             process.oom_score_adj.map_or(Ok(()), set_oom_score_adj)?;
             command_label::set(process)?;
+            outside.as_ref().map_or(Ok(()), Outside::leave)?;
             enter(root, &specification, self.leave)
         })?;
         process.new_session &= !leads_session;
@@ -217,7 +220,7 @@ fn build_held(stage: &mut Stage, mut specification: Specification) -> Result<(),
     let host = Host::read_for(&specification, stage, foreign)?;
     let built: Built = setns::inside(&stage.target, foreign, || {
         let enter = |root: &InRoot, _: &Process| enter(root, &specification, Leave::ByPivot);
-        Ok(build(&specification, &host.after_entering(), enter)?.0)
+        Ok(build(&specification, &host.after_entering(), None, enter)?.0)
     })?;
     stage.record.set_member(&built.root)?;
     stage.record.set_member(&built.process)?;
@@ -229,11 +232,12 @@ fn build_held(stage: &mut Stage, mut specification: Specification) -> Result<(),
 fn build(
     specification: &Specification,
     host: &Host,
+    outside: Option<&Outside>,
     enter: impl FnOnce(&InRoot, &Process) -> Result<(), Fault>,
 ) -> Result<(Built, InRoot), Fault> {
     let entries = specification.entries(&host.facts);
     let peers = peers::clone_all(&entries)?;
-    mount_namespace::stop_propagation(specification.initial_propagation())?;
+    mount_namespace::stop_propagation(specification.initial_propagation(), outside)?;
     // Without a umask, the modes in the lists apply unchanged; the command gets the caller's umask back.
     let mask = rustix::process::umask(Mode::empty());
     // Checked before the root is mounted again, because the flags of the new mount are ours.

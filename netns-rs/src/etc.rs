@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use plumbing::kernel::{call, look};
+use plumbing::process::namespace_root;
 use plumbing::{Fault, narrate};
 
 use crate::capability;
@@ -34,15 +35,10 @@ pub fn own_mounts() -> Result<(), Fault> {
     )
     .map_err(capability::needs_sys_admin)?;
     let why = "our mounts do not travel back, and those of the host still come in";
-    change(
-        "set the propagation of mounts",
-        None,
-        Path::new("/"),
-        None,
-        MsFlags::MS_REC | MsFlags::MS_SLAVE,
-        "MS_REC|MS_SLAVE",
-        why,
-    )
+    namespace_root::propagate(|| {
+        let (flags, name) = (MsFlags::MS_REC | MsFlags::MS_SLAVE, "MS_REC|MS_SLAVE");
+        change("set the propagation of mounts", None, Path::new("/"), None, flags, name, why)
+    })
 }
 
 /// The old /sys shows the interfaces of the namespace in which it was mounted.

@@ -111,6 +111,12 @@ const CALLS: &[Call] = &[
     ),
     call("mount", "MS_SLAVE", "mount_namespaces(7)", "Otherwise our mounts would propagate to the host."),
     call(
+        "chroot",
+        "",
+        "chroot(2)",
+        "In a chroot, whose / may be no mount: to the root of the mount namespace, and back.",
+    ),
+    call(
         "mount",
         "sysfs",
         "sysfs(5)",

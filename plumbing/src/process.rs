@@ -16,6 +16,7 @@ pub(crate) mod missing_proc;
 pub mod mount_tree;
 pub mod mountinfo;
 pub mod namespace;
+pub mod namespace_root;
 pub mod nsid;
 pub mod pid_namespaces;
 pub mod procfs;

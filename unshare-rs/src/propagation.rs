@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use plumbing::Fault;
 use plumbing::kernel::call;
+use plumbing::process::namespace_root;
 
 use crate::options::Propagation;
 use crate::refusal;
@@ -23,7 +24,7 @@ pub(crate) fn set(propagation: Propagation) -> Result<(), Fault> {
         Propagation::Shared => (MsFlags::MS_SHARED, "MS_SHARED", "from here on mounts propagate between peers"),
         Propagation::Unchanged => return Ok(()),
     };
-    change(Path::new("/"), flag, name, why).map_err(|fault| match fault.errno() {
+    namespace_root::propagate(|| change(Path::new("/"), flag, name, why)).map_err(|fault| match fault.errno() {
         Some(Errno::EINVAL) if refusal::is_chrooted() => {
             fault.with_remedy("we are in a chroot, whose / is not a mount: add --propagation unchanged")
         }

@@ -23,6 +23,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::CloneFlags;
 use plumbing::kernel::call;
 use plumbing::process::environment::Environment;
+use plumbing::process::namespace_root;
 use plumbing::{Fault, narrate};
 use rustix::mount::{MoveMountFlags, move_mount};
 
@@ -83,8 +84,10 @@ impl Toolbox {
         let why = "the container does not see mounts in this copy of its mount namespace; mount_namespaces(7)";
         call(GOAL, "unshare(CLONE_NEWNS)", why, || nix::sched::unshare(CloneFlags::CLONE_NEWNS)).map_err(explain)?;
         let why = "otherwise the mount would propagate to the container";
-        call(GOAL, "mount(NULL, \"/\", NULL, MS_REC|MS_PRIVATE, NULL)", why, || {
-            mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        namespace_root::propagate(|| {
+            call(GOAL, "mount(NULL, \"/\", NULL, MS_REC|MS_PRIVATE, NULL)", why, || {
+                mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+            })
         })?;
         let copied = if self.tree.is_none() { Some(source.copy().map_err(explain)?) } else { None };
         let Some(tree) = self.tree.as_ref().or(copied.as_ref()) else { return Ok(()) };

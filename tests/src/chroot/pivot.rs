@@ -42,6 +42,32 @@ pub const ROWS: &[Row] = &[
             assert_eq!((of("chroot-escape").as_str(), of("root-mount").as_str()), expected, "{name}\n{outcome}");
         }
     }),
+    Row::new("a container that is made in a chroot has no way out of it, to the chroot or to what is above", NEEDS, |world| {
+        // A rescue system: the root is a directory of a mount, or a mount of its own, and mounts propagate or do not.
+        let inside = "mkdir $S/root/inner && cp -r $ROOT/. $S/root/inner && cp $S/root/chroot-rs $S/root/inner && \
+             cp $(command -v unshare-rs) $S/root/bin && mkdir -p $S/root/proc $S/root/dev && ";
+        for (name, mounts, options, expected) in [
+            ("plain-mount", "mount --bind $S/root $S/root;", "", "open open"),
+            ("pivot-mount", "mount --bind $S/root $S/root;", "--pivot", "held held"),
+            ("std-mount", "mount --bind $S/root $S/root;", "--std", "held held"),
+            ("std", "", "--std", "held held"),
+            ("not-mount", "mount --bind $S/root $S/root;", "--no-pivot --bind /bin:/data", "held held"),
+        ]
+        .into_iter()
+        .filter(|(name, ..)| world.is_root || !name.starts_with("not"))
+        {
+            let line = format!(
+                "{inside} unshare-rs $OWN --mount --propagation shared -- sh -c '{mounts} mount --rbind /proc $S/root/proc; \
+                 mount --rbind /dev $S/root/dev; cat /proc/self/mountinfo >$S/before; \
+                 chroot $S/root /bin/unshare-rs --mount --pid --ipc --uts --fork -- /chroot-rs {options} inner -- \
+                 /chroot-rs --audit --json; cmp /proc/self/mountinfo $S/before' >$S/audit; status=$?; \
+                 jq -r '[.probes[] | select(.name == \"chroot-escape\" or .name == \"root-mount\") | .outcome] | join(\" \")' $S/audit; \
+                 exit $status"
+            );
+            shell(world, &format!("nested-{name}"), &line).succeeds().stdout_is(&format!("{expected}\n"));
+        }
+    })
+    .host_only(),
     Row::new(
         "processes in the caller's mount namespace keep the root, the mounts and their propagation",
         NEEDS,

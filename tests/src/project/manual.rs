@@ -26,6 +26,7 @@ const PAGES: &[Page] = &[
         manual: &unshare_rs::manual::MANUAL,
         more: &[
             "touch f; unshare-rs --mount -- unshare-rs --uts=f --ipc=missing true",
+            "cp -r rootfs/. own; cp $(command -v unshare-rs) own/bin; chroot own /bin/env PATH=/bin unshare-rs --mount true",
             "setpriv --groups 5,6 unshare-rs -G 4 true",
             "setpriv --groups 5,6 unshare-rs --owner 1:2 true",
             "setpriv --reuid 54321 --regid 54321 --clear-groups unshare-rs --map-users 0:1:1 true",
@@ -59,6 +60,9 @@ const PAGES: &[Page] = &[
         more: &[
             "netns-rs show . >/dev/null",
             "netns-rs exec --new --dns 192.0.2.1 -- true",
+            "cp -r rootfs/. own; cp $(command -v netns-rs) own/bin; mkdir -p own/proc own/etc; touch own/etc/resolv.conf; \
+             unshare --mount sh -c 'mount --rbind /proc own/proc; \
+             chroot own /bin/env PATH=/bin netns-rs exec --new --dns 192.0.2.1 -- true'",
             "netns-rs add page; netns-rs exec --etc page true; netns-rs -all exec true >/dev/null; netns-rs delete page",
         ],
     },

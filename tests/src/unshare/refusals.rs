@@ -44,8 +44,13 @@ pub const ROWS: &[Row] = &[
         let script = "mkdir root; cp $TOOLS/unshare-rs root; $TOOLS/chroot-rs root /unshare-rs --user /unshare-rs";
         staged(world, script).fails_with(125).stderr_has("EPERM").stderr_has("remedy: we are in a chroot");
         let script = "mkdir -p root/proc; mount --rbind /proc root/proc; cp $TOOLS/unshare-rs root
-            $TOOLS/chroot-rs root /unshare-rs --mount /unshare-rs";
-        staged(world, script).fails_with(125).stderr_has("EINVAL").stderr_has("add --propagation unchanged");
+            $TOOLS/chroot-rs root /unshare-rs --mount -- /unshare-rs --version";
+        staged(world, script).succeeds().stdout_has("unshare-rs");
+        // What makes the way out of a chroot possible is the right to it.
+        let script = "mkdir -p root/proc; mount --rbind /proc root/proc; cp $TOOLS/unshare-rs root
+            $TOOLS/chroot-rs --capability-set bounding=SYS_ADMIN --capabilities SYS_ADMIN root /unshare-rs --mount /unshare-rs";
+        let outcome = staged(world, script).fails_with(125).stderr_has("EINVAL").stderr_has("CAP_SYS_CHROOT is missing");
+        outcome.stderr_has("add --propagation unchanged");
     }),
     Row::new("the error says that our own id is not mapped", OURS, |world| {
         world

@@ -97,6 +97,13 @@ pub(super) const CALLS: &[Call] = &[
         "Before any other mount: the copied mounts are peers of the originals, and new mounts would propagate to the \
          old namespace.",
     ),
+    call(
+        "setns",
+        "",
+        "setns(2)",
+        "Where that failed, in a chroot: joining our own mount namespace makes its root ours, and / is a mount there.",
+    ),
+    call("chroot", "", "chroot(2)", "To that root for the change of propagation, and back."),
     call("sethostname", "", "uts_namespaces(7)", "In the new uts namespace, which starts with the host's name."),
     call("setdomainname", "", "uts_namespaces(7)", "In the new uts namespace too."),
     call(

@@ -59,8 +59,7 @@ pub(crate) fn loaded() -> Option<(Vec<Segment>, Option<Range<usize>>)> {
     }
     // SAFETY: the program headers of our own file, which are loaded for as long as we run, and never change.
     let headers = unsafe { std::slice::from_raw_parts(table as *const libc::Elf64_Phdr, count) };
-    let first = headers.iter().find(|header| header.p_type == libc::PT_PHDR)?;
-    let moved_by = table - first.p_vaddr as usize;
+    let moved_by = table - linked_table(headers, table % page)?;
     let (down, up) = (|at: usize| at & !(page - 1), |at: usize| (at + page - 1) & !(page - 1));
     let load = |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD && header.p_filesz > 0;
     let segment = |header: &libc::Elf64_Phdr| {
@@ -78,6 +77,17 @@ pub(crate) fn loaded() -> Option<(Vec<Segment>, Option<Range<usize>>)> {
         down(start)..down(start + header.p_memsz as usize)
     });
     Some((headers.iter().filter(load).map(segment).collect(), sealed))
+}
+
+/// Returns the address for which the table of program headers was linked. A file that is linked for a fixed address has no
+/// entry for the table itself: it follows the ELF header, with which the first segment begins. `in_page` is its place in a page.
+fn linked_table(headers: &[libc::Elf64_Phdr], in_page: usize) -> Option<usize> {
+    if let Some(table) = headers.iter().find(|header| header.p_type == libc::PT_PHDR) {
+        return Some(table.p_vaddr as usize);
+    }
+    let first = headers.iter().find(|header| header.p_type == libc::PT_LOAD && header.p_offset == 0)?;
+    let behind = size_of::<libc::Elf64_Ehdr>();
+    (in_page == behind).then_some(first.p_vaddr as usize + behind)
 }
 
 impl Segment {

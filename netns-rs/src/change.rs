@@ -15,6 +15,7 @@ use crate::mark::Mark;
 use crate::netlink::Netlink;
 use crate::qdisc::At;
 use crate::rate::Limit;
+use crate::republish::{self, Ports};
 use crate::shape::Shape;
 use crate::subject::{Opened, Subject};
 use crate::{namespace, nat, nsid};
@@ -52,11 +53,11 @@ impl Change {
 }
 
 /// Changes the connection of an interface of a network namespace: both directions, or none.
-pub fn run(subject: &Subject, interface: &str, change: &Change) -> Result<(), Fault> {
+pub fn run(subject: &Subject, interface: &str, change: &Change, ports: &Ports) -> Result<(), Fault> {
     let Opened { namespace: container, whose, .. } = subject.open_other()?;
     let netlink = Netlink::route()?;
     let inside = namespace::socket_inside(container.as_fd(), &whose)?;
-    Lock::open()?.with(|| {
+    let published = Lock::open()?.with(|| {
         let refusal = |why: &str| Fault::new(format!("cannot change {interface} of {whose} network namespace: {why}"));
         let own = link::find(&inside, interface)?.ok_or_else(|| refusal("there is no such interface"))?;
         let id = nsid::of(&netlink, container.as_fd())?;
@@ -68,14 +69,32 @@ pub fn run(subject: &Subject, interface: &str, change: &Change) -> Result<(), Fa
             mark: ours.alias.as_deref().and_then(Mark::parse),
             mtu: ours.mtu.max(own.mtu),
         };
-        let old = Shape::of(&ends.ours)?;
-        let new = change.of(old)?;
+        let is_shaped = *change != Change::default();
+        let shapes = if is_shaped { Some(Shape::of(&ends.ours)?) } else { None };
+        let shapes = shapes.map(|old| Ok::<_, Fault>((old, change.of(old)?))).transpose()?;
+        let published = if ports.is_empty() { None } else { Some(republish::run(&netlink, &ours, interface, ports)?) };
+        let Some((old, new)) = shapes else { return Ok(published) };
         ends.apply(&new).inspect_err(|_| {
             if let Err(left) = ends.apply(&old) {
                 narrate::remark(format_args!("{left}; the connection is not as it was before"));
             }
-        })
-    })
+            undo_ports(&netlink, &ours, interface, ports);
+        })?;
+        Ok(published)
+    })?;
+    published.iter().for_each(|mark| republish::wait_for_guardian(mark, ports));
+    Ok(())
+}
+
+fn undo_ports(netlink: &Netlink, ours: &Link, interface: &str, ports: &Ports) {
+    let Ports { added, removed } = ports.clone();
+    let back = Ports { added: removed, removed: added };
+    let now = || link::find(netlink, &ours.name).map(|link| link.unwrap_or_else(|| ours.clone()));
+    if !ports.is_empty()
+        && let Err(left) = now().and_then(|now| republish::run(netlink, &now, interface, &back))
+    {
+        narrate::remark(format_args!("{left}; the published ports are not as they were before"));
+    }
 }
 
 /// Both ends of a pair.

@@ -169,7 +169,7 @@ struct Guarded {
     attachment: Attachment,
     watcher: Option<OwnedFd>,
     #[expect(dead_code, reason = "the sockets keep the published ports")]
-    reserved: Vec<OwnedFd>,
+    reserved: publish::Reserved,
 }
 
 /// Watches for the end of the file: while we have it open, the kernel reports only that it has one name less.

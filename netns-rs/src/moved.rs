@@ -91,7 +91,7 @@ struct Guarded {
 
 impl Kept for Guarded {
     fn wait(&self, watched: BorrowedFd<'_>) -> Result<(), Fault> {
-        self.departure.as_ref().map_or(Ok(()), |(inside, departure)| departure.wait(inside, watched))
+        self.departure.as_ref().map_or(Ok(()), |(inside, departure)| departure.wait(inside, watched, |_| ()))
     }
 
     fn remove(self) -> Result<(), Fault> {
@@ -134,7 +134,7 @@ fn make(asked: &Connection, moved: &str, sides: &Sides<'_>, owner: Owner) -> Res
 fn listen(asked: &Connection, sides: &Sides<'_>, index: u32) -> Result<(Netlink, Departure), Fault> {
     let inside = namespace::socket_inside(sides.container, "the container's")?;
     namespace::enter(sides.container, "the container's", "to notice when the interface leaves it")?;
-    let departure = Departure::of(&inside, &asked.interface, index);
+    let departure = Departure::of(&inside, &asked.interface, index, false);
     namespace::enter(sides.host, "the host's", "the interface comes back there")?;
     departure.map(|departure| (inside, departure))
 }

@@ -14,6 +14,7 @@ use plumbing::{Fault, narrate};
 
 use crate::connection::Connection;
 use crate::forwarding::{Family, Opened};
+use crate::link::Link;
 use crate::mark::Mark;
 use crate::netlink::Netlink;
 use crate::nftables::{self, Known, LONGEST_COMMENT, Nftables, Table};
@@ -60,12 +61,27 @@ pub fn establish(netlink: &Netlink, asked: &Connection, port: &str) -> Result<()
     conntrack::forget(addresses)?;
     // Only now: nothing may be forwarded without the rules.
     wanted.iter().try_for_each(|(interface, family)| forwarding::open(&settings, interface, *family))?;
-    let is_ours = survey.links().iter().any(|link| link.name == asked.bridge && link.is_our_bridge());
-    if is_ours && asked.masquerades(true) && asked.published.iter().any(Published::is_for_loopback) {
-        let path = format!("ipv4/conf/{}/route_localnet", asked.bridge);
-        settings.set(&path, "1", "127.0.0.1 leads to published ports, too; what containers send there is dropped")?;
+    if let Some(bridge) = survey.links().iter().find(|link| link.name == asked.bridge && asked.masquerades(true)) {
+        lead_from_loopback(bridge, &asked.published)?;
     }
     policies::warn(&asked.bridge)
+}
+
+/// Lets 127.0.0.1 lead to published ports, if the bridge is ours.
+pub fn lead_from_loopback(bridge: &Link, published: &[Published]) -> Result<(), Fault> {
+    if !bridge.is_our_bridge() || !published.iter().any(Published::is_for_loopback) {
+        return Ok(());
+    }
+    let path = format!("ipv4/conf/{}/route_localnet", bridge.name);
+    let why = "127.0.0.1 leads to published ports, too; what containers send there is dropped";
+    Settings::open()?.set(&path, "1", why)
+}
+
+/// Makes the shared tables again, from the aliases as they are now.
+pub fn rebuild(netlink: &Netlink) -> Result<(), Fault> {
+    let nft = Nftables::open()?;
+    let there = known(&nft)?;
+    replace(&nft, &there, &fence::tables(&Survey::take(netlink)?, &opened(&there)), WHY)
 }
 
 /// Replaces the tables, and deletes the shared ones of `there` that are no longer among them.

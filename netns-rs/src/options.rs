@@ -11,6 +11,7 @@ use plumbing::command_line::ordinary::{self, Choice, Ordinary};
 
 use crate::interface;
 use crate::name::Name;
+use crate::publish::Published;
 use crate::subject::Subject;
 use crate::who::Word;
 
@@ -230,9 +231,12 @@ pub(crate) struct Connect {
     /// Read the container's record from stdin, and pass it on with the new connection
     #[arg(long, conflicts_with = "subject")]
     pub(crate) pipe: bool,
-    /// Change --rate, --delay, --jitter or --loss of an existing connection, also one that a container engine made
+    /// Change --rate, --delay, --jitter, --loss (also of what an engine connected) or --publish of an existing connection
     #[arg(long, conflicts_with = "pipe")]
     pub(crate) change: bool,
+    /// With --change: publish this port no longer, written as --publish was (repeatable)
+    #[arg(long, value_name = "PORTS", value_parser = Published::parse, requires = "change")]
+    pub(crate) unpublish: Vec<Published>,
     /// Keep an unfinished container when this stage fails
     #[arg(long, requires = "pipe")]
     pub(crate) keep_on_error: bool,
@@ -245,7 +249,7 @@ pub(crate) struct Connect {
 
 #[derive(Debug, Args)]
 pub(crate) struct Disconnect {
-    /// Name, pid, pid:N or path of the network namespace
+    /// Network namespace: its name, a pid, pid:N, a path, or the name of a container
     #[arg(value_name = "NAMESPACE", value_parser = of_os(Subject::parse))]
     pub(crate) subject: Subject,
     /// Name of the interface inside [default: eth0]

@@ -4,7 +4,7 @@
 //! The surprise: the kernel removes a namespace, and the pair with it, some milliseconds after its last process has
 //! ended.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -21,6 +21,7 @@ use crate::mark::{MARK, Mark, Owner};
 use crate::netlink::Netlink;
 use crate::nftables::Nftables;
 use crate::pair::{self, Port, Veth};
+use crate::publish::Reserved;
 use crate::qdisc::At;
 use crate::settings::Settings;
 use crate::survey::Survey;
@@ -49,7 +50,7 @@ pub struct Outside {
     /// The end of the pair, to be waited for; `None` if nobody waits.
     pub departure: Option<Departure>,
     /// The sockets that keep the published ports, for as long as the container exists.
-    pub reserved: Vec<OwnedFd>,
+    pub reserved: Reserved,
 }
 
 /// Our end of the pair: its name, and after it is made, its index, as soon as that is known.
@@ -176,7 +177,7 @@ impl Outside {
         }
         let index = self.veth.index.unwrap_or_default();
         if !narrate::is_dry_run() && self.owner.is_some() {
-            self.departure = Some(Departure::of(&self.netlink, &self.veth.name, index)?);
+            self.departure = Some(Departure::of(&self.netlink, &self.veth.name, index, true)?);
         }
         link::finish(&self.netlink, &self.veth.name, index)
     }

@@ -27,6 +27,7 @@ use crate::name::{self, Name};
 use crate::netlink::Netlink;
 use crate::options::Options;
 use crate::relay::{Prepared, Relays};
+use crate::republish::Ports;
 use crate::subject::{Opened, Subject};
 use crate::who::Word;
 use crate::wiring::Sides;
@@ -82,8 +83,8 @@ pub(crate) enum Action {
     Connect { connection: Option<Connection>, relays: Relays, dns: Option<name_servers::Wanted>, keep_on_error: bool },
     /// Connect a network namespace, until it or the process ends, or until it is disconnected.
     ConnectNamespace { subject: Subject, connection: Option<Connection>, relays: Relays },
-    /// Change the rate or the impairment of a connection.
-    Change { subject: Subject, interface: String, change: Change },
+    /// Change the rate, the impairment or the published ports of a connection.
+    Change { subject: Subject, interface: String, change: Change, ports: Ports },
     /// Remove such a connection.
     Disconnect { subject: Subject, interface: String },
     /// Add to each record what its network looks like.
@@ -142,8 +143,8 @@ impl Plan {
             Action::ConnectNamespace { subject, connection, relays } => {
                 connect_namespace(subject, connection.as_ref(), relays)
             }
-            Action::Change { subject, interface, change } => {
-                change::run(subject, interface, change).map(|()| Status::SUCCESS)
+            Action::Change { subject, interface, change, ports } => {
+                change::run(subject, interface, change, ports).map(|()| Status::SUCCESS)
             }
             Action::Disconnect { subject, interface } => disconnect::run(subject, interface).map(|()| Status::SUCCESS),
             Action::ShowRecords => pipe::inspect(|record, target| match show_process(target)? {

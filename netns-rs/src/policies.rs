@@ -7,6 +7,7 @@ use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 use plumbing::{Fault, narrate};
 
 use crate::fence::FENCE;
+use crate::legacy;
 use crate::message::attributes;
 use crate::netlink::Netlink;
 use crate::nftables::message;
@@ -42,6 +43,14 @@ pub fn warn(bridge: &str) -> Result<(), Fault> {
             "the chain {chain} of the nf_tables table {table} drops what it does not know, which may cut the container \
              off; allow it: nft insert rule {table} {chain} iifname {bridge} accept; nft insert rule {table} {chain} \
              oifname {bridge} accept"
+        ));
+    }
+    for policy in legacy::dropping()? {
+        let [incoming, outgoing] = policy.fixes(bridge).map(|words| words.join(" "));
+        narrate::warn(format_args!(
+            "the chain FORWARD of the {} table {} drops what it does not know, which may cut the container off; allow \
+             it: {incoming}; {outgoing}",
+            policy.command, policy.table
         ));
     }
     Ok(())

@@ -14,6 +14,7 @@ use plumbing::{Fault, narrate};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
 
 use crate::connection::Connection;
+use crate::mark::Mark;
 
 /// How long to wait for a port.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -86,13 +87,16 @@ impl Display for Published {
     }
 }
 
+/// Published ports, each with a socket that keeps it.
+pub type Reserved = Vec<(Published, OwnedFd)>;
+
 /// Binds a socket to each port, in the network namespace that we are in. Who keeps them keeps the ports.
-pub fn reserve(asked: &Connection) -> Result<Vec<OwnedFd>, Fault> {
+pub fn reserve(asked: &Connection) -> Result<Reserved, Fault> {
     reserve_for(&asked.published, |is_ipv4| asked.masquerades(is_ipv4))
 }
 
 /// Binds a socket to each port, for the families that `is_used` names.
-pub fn reserve_for(published: &[Published], is_used: impl Fn(bool) -> bool) -> Result<Vec<OwnedFd>, Fault> {
+pub fn reserve_for(published: &[Published], is_used: impl Fn(bool) -> bool) -> Result<Reserved, Fault> {
     let mut reserved = Vec::new();
     if narrate::is_dry_run() {
         return Ok(reserved);
@@ -100,11 +104,46 @@ pub fn reserve_for(published: &[Published], is_used: impl Fn(bool) -> bool) -> R
     for published in published {
         for (is_ipv4, any) in [(true, IpAddr::V4(Ipv4Addr::UNSPECIFIED)), (false, IpAddr::V6(Ipv6Addr::UNSPECIFIED))] {
             if is_used(is_ipv4) && published.is_for(is_ipv4) {
-                reserved.push(reserve_one(published, published.ip.unwrap_or(any))?);
+                reserved.push((*published, reserve_one(published, published.ip.unwrap_or(any))?));
             }
         }
     }
     Ok(reserved)
+}
+
+/// Keeps the ports that are published now, and gives the others back.
+pub fn follow(reserved: &mut Reserved, mark: &Mark) {
+    reserved.retain(|(published, _)| mark.published.contains(published));
+    for published in &mark.published {
+        if !reserved.iter().any(|(known, _)| known == published) {
+            let has = |is_ipv4| mark.addresses.iter().any(|own| own.ip.is_ipv4() == is_ipv4);
+            let reserve = || reserve_for(&[*published], has);
+            let deadline = Instant::now() + PATIENCE / 4;
+            let mut taken = reserve();
+            // By the process that changed the alias, which waits for us and tries the port meanwhile.
+            while taken.is_err() && Instant::now() < deadline {
+                std::thread::sleep(PAUSE);
+                taken = reserve();
+            }
+            // Nobody is there to hear of a failure; the rule leads to the container anyway.
+            reserved.extend(taken.unwrap_or_default());
+        }
+    }
+}
+
+/// Waits until the guardian of a connection has reserved these ports, but not for long.
+pub fn wait_until_taken(published: &[Published]) {
+    let deadline = Instant::now() + PATIENCE;
+    for published in published {
+        let any =
+            if published.is_for(true) { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+        while !narrate::is_dry_run()
+            && Instant::now() < deadline
+            && reserve_one(published, published.ip.unwrap_or(any)).is_ok()
+        {
+            std::thread::sleep(PAUSE);
+        }
+    }
 }
 
 /// Waits until the guardian of a connection that was removed has given its ports back, but not for long: it gives them

@@ -13,6 +13,7 @@ use crate::network::Wanted;
 use crate::options::{Connect, Delete, Disconnect, Exec, ListId, Map, Options, Show, Verb, Wiring, number};
 use crate::plan::{Action, Plan};
 use crate::relay::Relays;
+use crate::republish::Ports;
 use crate::shape::Shape;
 
 /// Returns the plan, or a usage error that names the contradiction.
@@ -119,17 +120,16 @@ fn change(options: Connect) -> Result<Action, Fault> {
     let mut wiring = options.wiring;
     let interface = wiring.interface.take().unwrap_or_else(|| INTERFACE.to_owned());
     let change = take_change(&mut wiring);
-    let is_relayed = !wiring.reach.is_empty() || !wiring.publish.is_empty();
-    if is_relayed || connection(wiring)?.is_some() {
+    let ports = Ports { added: std::mem::take(&mut wiring.publish), removed: options.unpublish };
+    if !wiring.reach.is_empty() || connection(wiring)?.is_some() {
         return Err(Fault::usage(
-            "connect --change: only --rate, --delay, --jitter and --loss can be changed; to publish a port of a running \
-             container: connect NAMESPACE --publish PORTS",
+            "connect --change: only --rate, --delay, --jitter, --loss and --publish can be changed",
         ));
     }
-    if change == Change::default() {
-        return Err(Fault::usage("connect --change needs --rate, --delay, --jitter or --loss"));
+    if change == Change::default() && ports.is_empty() {
+        return Err(Fault::usage("connect --change needs --rate, --delay, --jitter, --loss, --publish or --unpublish"));
     }
-    Ok(Action::Change { subject, interface, change })
+    Ok(Action::Change { subject, interface, change, ports })
 }
 
 fn take_change(wiring: &mut Wiring) -> Change {

@@ -14,6 +14,7 @@ use crate::link::Link;
 use crate::mark::Mark;
 use crate::netlink::Netlink;
 use crate::network::{Address, Subnet};
+use crate::publish::Published;
 use crate::{address, link, route};
 
 /// The links and addresses of the host.
@@ -135,11 +136,11 @@ impl Survey {
         None
     }
 
-    /// Refuses a port of the host that leads to another container.
-    pub fn require_unpublished(&self, asked: &Connection) -> Result<(), Fault> {
-        for link in &self.links {
+    /// Refuses a port of the host that leads to another container than that of the link `except`.
+    pub fn require_unpublished(&self, wanted: &[Published], except: Option<u32>) -> Result<(), Fault> {
+        for link in self.links.iter().filter(|link| Some(link.index) != except) {
             let taken = mark(link).map(|mark| mark.published).unwrap_or_default();
-            let conflict = asked.published.iter().find(|wanted| taken.iter().any(|other| other.conflicts_with(wanted)));
+            let conflict = wanted.iter().find(|wanted| taken.iter().any(|other| other.conflicts_with(wanted)));
             if let Some(wanted) = conflict {
                 return Err(Fault::new(format!("cannot publish {wanted}: the port leads to {} already", link.name)));
             }

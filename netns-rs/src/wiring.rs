@@ -4,6 +4,7 @@
 //! Everything inside the container ends with its namespace. The surprise: the kernel removes a namespace some
 //! milliseconds after its last process has ended, so until then its end of the pair, and its address, still exist.
 
+use std::cell::RefCell;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,10 +16,12 @@ use plumbing::process::target::wait_readable;
 use plumbing::{Fault, narrate};
 
 use crate::connection::Connection;
+use crate::link::Link;
 use crate::lock::Lock;
-use crate::mark::Owner;
+use crate::mark::{Mark, Owner};
 use crate::netlink::Netlink;
 use crate::outside::Outside;
+use crate::publish::Reserved;
 use crate::qdisc::At;
 use crate::survey::{Survey, Taken};
 use crate::{cni, inside, moved, namespace, nat, neighbor, publish, route, stacked};
@@ -84,19 +87,27 @@ fn make(asked: &Connection, sides: &Sides<'_>, watched: BorrowedFd<'_>, owner: O
     try_for_a_while(&lock, &mut outside, asked, sides, || wait_readable(watched, Some(Duration::ZERO)))?;
     let answer = serde_json::to_string(&outside.description())
         .map_err(|error| Fault::new(format!("cannot describe what was made: {error}")))?;
-    Ok((answer, Made { lock, outside }))
+    let reserved = RefCell::new(std::mem::take(&mut outside.reserved));
+    Ok((answer, Made { lock, outside, reserved }))
 }
 
 /// A connection, until its process ends, or until somebody removes the pair.
 struct Made {
     lock: Lock,
     outside: Outside,
+    /// The sockets that keep the published ports.
+    reserved: RefCell<Reserved>,
 }
 
 impl Kept for Made {
     fn wait(&self, watched: BorrowedFd<'_>) -> Result<(), Fault> {
         let departure = self.outside.departure.as_ref();
-        departure.map_or(Ok(()), |departure| departure.wait(&self.outside.netlink, watched))
+        // Its alias says which ports are published; `connect --change` may change that.
+        let follow = |link: &Link| {
+            let mark = link.alias.as_deref().and_then(Mark::parse);
+            mark.map_or((), |mark| publish::follow(&mut self.reserved.borrow_mut(), &mark))
+        };
+        departure.map_or(Ok(()), |departure| departure.wait(&self.outside.netlink, watched, follow))
     }
 
     fn remove(mut self) -> Result<(), Fault> {
@@ -138,7 +149,7 @@ fn attempt(outside: &mut Outside, asked: &Connection, sides: &Sides<'_>) -> Resu
         reserved => reserved?,
     };
     survey.require_free(&outside.netlink, asked)?;
-    survey.require_unpublished(asked)?;
+    survey.require_unpublished(&asked.published, None)?;
     match survey.taken(asked) {
         Some(Taken::ByPort(fault)) => return Ok(Err(fault)),
         Some(Taken::ByHost(fault)) => return Err(fault),

@@ -13,8 +13,8 @@ pub use plumbing_kernel::{
     detach_group_program, device_programs, forget_environment, forget_text, give_up_terminal, group_programs, is_open,
     iterate, kill_by_number, link_task_iterator, load_group_program, load_iterator_program, make_numbers_map,
     map_by_id, mount_idmap, mount_setattr, namespace_by_id, namespace_id, namespace_owner, nsfs, place, program_by_id,
-    program_info, read_numbers, seccomp_filter_of, seccomp_flags_of, set_disposition, set_seccomp_filter,
-    set_socket_filter, signal_foreground, socket_namespace,
+    program_info, read_numbers, read_socket_option, seccomp_filter_of, seccomp_flags_of, set_disposition,
+    set_seccomp_filter, set_socket_filter, signal_foreground, socket_namespace,
 };
 pub(crate) use plumbing_kernel::{
     Scheduling, arguments, environ, has_session_keyring, ioprio_set, join_new_session_keyring, landlock_add_path,

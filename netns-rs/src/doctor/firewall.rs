@@ -1,8 +1,8 @@
 //! What the host's nf_tables do to a container that the host forwards for: a policy that drops, and a missing masquerade.
 //! `nft(8)`.
 //!
-//! Rules are searched for what they compare with, not executed. The surprise: rules of the old iptables, which has tables of
-//! its own, are not among them.
+//! Rules are searched for what they compare with, not executed. The surprise: the old iptables has tables of its own, whose
+//! policies count as well; a masquerade that is only there is not seen.
 
 use std::net::IpAddr;
 
@@ -11,6 +11,7 @@ use plumbing::Fault;
 
 use super::Report;
 use crate::capability::needs_net_admin;
+use crate::legacy;
 use crate::link::Link;
 use crate::message::attribute;
 use crate::netlink::Netlink;
@@ -45,6 +46,7 @@ pub fn check(port: &Link, uplink: Option<&Link>, own: &[Address], report: &mut R
             report.add_all("policy", problem, &[insert("iifname"), insert("oifname")]);
         }
     }
+    check_old_tables(name, family, report)?;
     let Some(uplink) = uplink else { return Ok(()) };
     for ip in own.iter().map(|own| own.ip).filter(|ip| is_private(*ip)) {
         if !rules.iter().any(|rule| masquerades(rule, ip)) {
@@ -68,6 +70,20 @@ pub fn check(port: &Link, uplink: Option<&Link>, own: &[Address], report: &mut R
                 "masquerade",
             ];
             report.add_all("masquerade", problem, &[vec!["nft", "add", "table", family, table], chain, rule.to_vec()]);
+        }
+    }
+    Ok(())
+}
+
+/// Checks the policies of the tables of the old iptables.
+fn check_old_tables(name: &str, family: &str, report: &mut Report) -> Result<(), Fault> {
+    for policy in legacy::dropping().map_err(needs_net_admin)?.iter().filter(|policy| policy.family == family) {
+        if !policy.names(name) {
+            let (command, table) = (policy.command, policy.table);
+            let problem = format!(
+                "the chain FORWARD of {table} ({command}) drops what it does not know, and does not name {name}"
+            );
+            report.add_all("policy", problem, &policy.fixes(name));
         }
     }
     Ok(())

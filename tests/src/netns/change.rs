@@ -35,9 +35,9 @@ pub const ROWS: &[Row] = &[
                 .stdout_is(expected)
                 .stderr_has("cannot change eth0 of the a network namespace: there is no such interface")
                 .stderr_has("it has a queue of kind htb")
-                .stderr_has("connect --change needs --rate, --delay, --jitter or --loss")
-                .stderr_has("only --rate, --delay, --jitter and --loss can be changed")
-                .stderr_has("--mtu needs --bridge, --macvlan, --ipvlan or --link")
+                .stderr_has("connect --change needs --rate, --delay, --jitter, --loss, --publish or --unpublish")
+                .stderr_has("only --rate, --delay, --jitter, --loss and --publish can be changed")
+                .stderr_has("--mtu needs --bridge, --macvlan, --ipvlan, --cni or --link")
                 .stderr_has("--jitter 5ms is longer than --delay 0ms")
                 .stderr_has("expected a time up to 60s")
                 .stderr_has("expected a share of the packets");

@@ -1,7 +1,7 @@
 //! `doctor`: each finding is provoked, and its command mends it; the control is the same namespace without the finding.
 
 use super::attacks::apart;
-use crate::harness::need::{IP, JQ, NFT, Need, UNSHARE};
+use crate::harness::need::{BUSYBOX, IP, JQ, NFT, Need, UNSHARE};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
 use crate::harness::world::World;
@@ -83,6 +83,29 @@ pub const ROWS: &[Row] = &[
                 "bad\nlink route\n\n1\n{\"findings\":[],\"unexamined\":[]}\naddress dns link masquerade policy\n1\n6\n1\n\
                  address: another host has fd00:97::9/64 of eth1, too: it is not used\n  fix: netns-rs exec d-web ip address del fd00:97::9/64 dev eth1\n0\n1\n1\n1\n",
             );
+        },
+    )
+    .root_only()
+    .host_only(),
+    Row::new(
+        "doctor and connect name a policy of the old iptables that drops, and the commands that they print mend it",
+        &[UNSHARE, IP, JQ, NFT, BUSYBOX, Need::Program("iptables-legacy", "iptables"), Need::NetworkNamespaces],
+        |world| {
+            let outcome = host(
+                world,
+                r#"seen; iptables-legacy -t filter -P FORWARD DROP; ip6tables-legacy -t mangle -P FORWARD DROP; ip neigh replace 192.0.2.9 lladdr 02:00:00:00:00:97 dev up0
+                dropped() { iptables-legacy -Z FORWARD; $N busybox ping -c 1 -W 1 192.0.2.9 >/dev/null; iptables-legacy -nvxL FORWARD | head -1; }; dropped
+                netns-rs doctor --json d-web | jq -r '.findings[].fix'; seen; mend; dropped
+                netns-rs add d-two; netns-rs connect d-two --bridge dbox0 --address 10.97.9.3/24 --gateway 10.97.9.1 --nat 2>&1 | grep -o 'chain FORWARD of [^,]*'"#,
+            );
+            let fix = |by| format!("iptables-legacy -t filter -I FORWARD {by} dbox0 -j ACCEPT");
+            let warned = "chain FORWARD of the iptables-legacy table filter drops what it does not know\n\
+                chain FORWARD of the ip6tables-legacy table mangle drops what it does not know\n";
+            outcome.stdout_is(&format!(
+                "\nChain FORWARD (policy DROP 1 packets, 84 bytes)\n{} ; {}\npolicy\n\nChain FORWARD (policy DROP 0 packets, 0 bytes)\n{warned}",
+                fix("-i"),
+                fix("-o")
+            ));
         },
     )
     .root_only()

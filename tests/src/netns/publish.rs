@@ -1,7 +1,7 @@
 //! Published ports: every way to them, conflicts, and chains of others that drop.
 
 use super::attacks::apart;
-use crate::harness::need::{BUSYBOX, IP, NFT, Need, PERL, UNSHARE};
+use crate::harness::need::{BUSYBOX, IP, NFT, Need, PERL, STRACE, UNSHARE};
 use crate::harness::row::Row;
 
 /// `get ADDRESS` prints what a server on port 8080 says, or no. The network namespace `net` is a neighbor of the host.
@@ -43,6 +43,33 @@ pub const ROWS: &[Row] = &[
         },
     )
     .root_only(),
+    Row::new(
+        "connect --change publishes and unpublishes ports of a running container, which are then reserved and given back",
+        &[UNSHARE, IP, BUSYBOX, NFT, PERL, STRACE, Need::NetworkNamespaces],
+        |world| {
+            let script = r#"
+                bind() { perl -MSocket -e 'socket S, AF_INET, SOCK_STREAM, 0; print bind(S, sockaddr_in $ARGV[0], INADDR_ANY) ? "free " : "taken "' $1; }
+                $net --address 10.97.5.2/24 --publish 8080:80 -- bash -c "$serve; $finish" & P=$!; until_made; change="netns-rs connect --change pid:$P"
+                ports() { for port in 8080 8081; do bind $port; get 127.0.0.1 $port; done; }; ports
+                $change --publish 8081:80 --unpublish 8080:80; ports; $change --unpublish 8081:80 --publish 127.0.0.1:8081:80; ports; get 192.0.2.1 8081
+                state() { ip -o link show type veth | grep -o 'alias.*'; nft list table inet netns-rs; }; old=$(state)
+                perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 7777, Listen => 1); open M, ">made"; sleep 50' & L=$!; until_made
+                for wrong in '--publish 7777:80' '--publish 8081:81' '--unpublish 8081:80' '--publish [::1]:80:80' '--publish 9:9 --jitter 5ms'; do $change $wrong; echo $?; done; kill $L
+                for at in $(seq 4 40); do
+                    strace -qqq -o /dev/null -e trace=sendto -e inject=sendto:error=ENOBUFS:when=$at $change --publish 9090:80 2>/dev/null && break; [ "$(state)" = "$old" ] && echo as before || echo $at "$(state)"
+                done | sort -u; [ "$(state)" != "$old" ]; echo $?; $change --unpublish 9090:80 --unpublish 127.0.0.1:8081:80; ports; cat /proc/sys/net/ipv4/conf/box0/route_localnet; touch done; wait
+                netns-rs add b; netns-rs connect b --bridge box0 --address 10.97.5.9/24; netns-rs connect --change b --publish 9:9; echo $?"#;
+            let expected = "taken web\nfree no\nfree no\ntaken web\nfree no\ntaken web\nno\n125\n125\n125\n125\n125\nas before\n0\nfree no\nfree no\n0\n125\n";
+            apart(world, &format!("{NEIGHBOR}\n{script}"))
+                .stdout_is(expected)
+                .stderr_has("publish TCP port 7777: bind(0.0.0.0:7777): EADDRINUSE")
+                .stderr_has("127.0.0.1:8081:80 is published already")
+                .stderr_has("8081:80 is not published")
+                .stderr_has("netns-rs did not connect it with --nat");
+        },
+    )
+    .root_only()
+    .host_only(),
     Row::new(
         "a port that is published or in use is refused and nothing is left, and UDP is published, too",
         &[UNSHARE, IP, BUSYBOX, PERL, Need::NetworkNamespaces],

@@ -52,6 +52,7 @@ pub const ROWS: &[Row] = &[
         let by_id = world.sh(&format!("nsenter-rs --find {} --json", &id[..12])).succeeds();
         assert!(by_id.stdout.contains(&format!("\"pid\":{pid},")), "{by_id}");
         names_lead_to_it(world, pid, &id);
+        world.sh(CONNECTED).succeeds().stdout_is(CONNECTED_OUTPUT);
         world.sh("nsenter-rs --find no-such-name --json").fails_with(125).stdout_is("").stderr_has("no-such-name");
         world
             .script("nsenter-rs --pipe -- hostname")
@@ -161,6 +162,18 @@ fn forged_records_do_no_harm(world: &World, record: &str, pid: i64) {
         assert_eq!(picture(), before, "{stage} changed a container of docker's\n{outcome}");
     }
 }
+
+/// A container named `web` of an engine is limited, connected once more, shown and disconnected, all by its name.
+const CONNECTED: &str = r#"
+    in_web() { nsenter-rs --target web --net -- "$@" 2>&1; }
+    netns-rs connect --change web --rate 10mbit; in_web tc qdisc show dev eth0 | grep -o 'rate [^ ]*'; netns-rs connect --change web --rate none
+    netns-rs connect web --interface net1 --bridge suitebr1 --address 10.95.1.2/24; in_web ip -4 -o address show net1 | grep -o '10.95.1.2/24'
+    netns-rs who 10.95.1.2 2>/dev/null | head -1 | sed 's/net:[^,]*/INODE/; s/[0-9a-f]\{12\}/ID/; s/pid [0-9]*/pid N/'; netns-rs map 2>/dev/null | grep -c '^web: '
+    netns-rs disconnect web --interface net1; in_web ip -o link show net1; until ! ip -o link show suitebr1 2>/dev/null >&2; do sleep 0.02; done"#;
+
+/// What that prints.
+const CONNECTED_OUTPUT: &str =
+    "rate 10Mbit\n10.95.1.2/24\nweb: INODE, 1 process, docker web (pid N)\n1\nDevice \"net1\" does not exist.\n";
 
 /// A docker daemon of our own.
 pub struct Docker<'a> {

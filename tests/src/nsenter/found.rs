@@ -197,6 +197,8 @@ lxc.init.cmd = /bin/sleep 86451
             shown() {{ field "$1" '[.name,.container.runtime,.container.id,.container.image]|join(" ")' | sed "s/$ID/ID/g"; }}
             shown fnd-podman; shown $ID; shown podman:${{ID:0:12}}; shown ${{ID:0:3}} 2>&1 | cut -d: -f1
             nsenter-rs -t fnd-podman --all /bin/sh -c 'echo $$ >/dev/null; hostname'
+            netns-rs connect fnd-podman --bridge fndbr0 --address 10.95.2.2/24; nsenter-rs -t fnd-podman --net -- ip -4 -o address show eth0 | grep -o 10.95.2.2/24
+            netns-rs who 10.95.2.2 2>/dev/null | head -1 | grep -o 'podman fnd-podman'; netns-rs disconnect fnd-podman; until ! ip -o link show fndbr0 2>/dev/null >&2; do sleep 0.02; done
             # It was found through its monitor. Without that, its store in another place is unknown, but crun knows the id.
             kill -KILL $(cat $D/run/vfs-containers/$ID/userdata/conmon.pid); sleep 0.2
             shown $ID
@@ -206,7 +208,7 @@ lxc.init.cmd = /bin/sleep 86451
         .succeeds()
         .stdout_is(
             "fnd-podman podman ID localhost/fnd:busybox\nfnd-podman podman ID localhost/fnd:busybox\n\
-             fnd-podman podman ID localhost/fnd:busybox\nnsenter-rs\ninside\nID crun ID \n\
+             fnd-podman podman ID localhost/fnd:busybox\nnsenter-rs\ninside\n10.95.2.2/24\npodman fnd-podman\nID crun ID \n\
              fnd-podman podman ID localhost/fnd:busybox\n",
         );
     })

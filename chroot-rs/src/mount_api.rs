@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::kernel::{call, look, mount_setattr};
 use plumbing::process::closing::leave;
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
     fsmount, fsopen, open_tree,
@@ -224,7 +224,14 @@ pub(crate) fn move_mount(
         }
     };
     let text = format!("move_mount(fd, \"\", root:{}, {}, MOVE_MOUNT_F_EMPTY_PATH{names})", shown(at), quoted(name));
-    call(goal, text, why, || rustix::mount::move_mount(mount, "", to, name, flags))
+    call(goal, text, why, || rustix::mount::move_mount(mount, "", to, name, flags)).map_err(|fault| {
+        let is_removed = fault.errno() == Some(Errno::ENOENT) && fstat(mount).is_ok_and(|stat| stat.st_nlink == 0);
+        if is_removed {
+            fault.with_remedy("what was to be shown there does not exist any more: it was removed")
+        } else {
+            fault
+        }
+    })
 }
 
 /// Splits a path into the directory and the last name.

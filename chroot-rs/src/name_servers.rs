@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use plumbing::pipeline::record::CHOSEN;
 use plumbing::process::procfs;
-use plumbing::process::resolv_conf::{UPSTREAM, lines, server, servers};
+use plumbing::process::resolv_conf::{UPSTREAM, interface, is_own, lines, server, servers};
 use plumbing::process::target::Target;
 use plumbing::{Fault, narrate};
 
@@ -19,23 +19,24 @@ pub(crate) fn choose(own: Vec<u8>, target: Option<&Target>) -> Result<Vec<u8>, F
     if own.starts_with(CHOSEN.as_bytes()) {
         return Ok(own);
     }
-    let reachable = without_loopback(&own);
-    let addresses: Vec<IpAddr> = servers(&own).collect();
-    if addresses.is_empty() || addresses.iter().any(|address| !address.is_loopback()) {
-        return Ok(reachable);
-    }
-    let tables = ["net/udp", "net/udp6"].map(|file| match target {
+    let table = |file: &str| match target {
         Some(target) => target.read(file).unwrap_or_default(),
         None => procfs::read_text(&format!("self/{file}")).unwrap_or_default(),
-    });
-    if addresses.iter().any(|address| tables.iter().any(|table| is_bound(table, *address))) {
+    };
+    let links = if lines(&own).any(|line| interface(line).is_some()) { table("net/dev") } else { String::new() };
+    let leads_out = |line: &[u8]| leads_out(line, &links);
+    if servers(&own).next().is_none() || lines(&own).any(|line| leads_out(line) == Some(true)) {
+        return Ok(only(&own, leads_out));
+    }
+    let tables = ["net/udp", "net/udp6"].map(table);
+    if servers(&own).any(|address| is_own(address) && tables.iter().any(|table| is_bound(table, address))) {
         return Ok(own);
     }
     let upstream = if std::fs::symlink_metadata(UPSTREAM).is_ok() { host_file(UPSTREAM)? } else { Vec::new() };
-    if servers(&upstream).any(|address| !address.is_loopback()) {
-        return Ok(without_loopback(&upstream));
+    if lines(&upstream).any(|line| leads_out(line) == Some(true)) {
+        return Ok(only(&upstream, leads_out));
     }
-    let listed = addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
+    let listed = servers(&own).map(|address| address.to_string()).collect::<Vec<_>>().join(", ");
     narrate::caution(
         Fault::new(format!(
             "cannot give the container a name server: /etc/resolv.conf names only {listed}, and nothing answers there in the \
@@ -46,17 +47,26 @@ pub(crate) fn choose(own: Vec<u8>, target: Option<&Target>) -> Result<Vec<u8>, F
     Ok(own)
 }
 
-/// Returns the text without servers on the loopback; unchanged if there are no other servers.
-fn without_loopback(text: &[u8]) -> Vec<u8> {
-    if !servers(text).any(|address| !address.is_loopback()) {
+/// Reports whether the server of a line may be outside of the container's network namespace, whose interfaces `links` lists;
+/// `None` if the line names none.
+fn leads_out(line: &[u8], links: &str) -> Option<bool> {
+    let address = server(line)?;
+    let is_here = |name: &str| links.lines().any(|line| line.trim_start().split(':').next() == Some(name));
+    Some(!is_own(address) && interface(line).is_none_or(is_here))
+}
+
+/// Returns the text without servers that are not outside; unchanged if there are no others.
+fn only(text: &[u8], leads_out: impl Fn(&[u8]) -> Option<bool>) -> Vec<u8> {
+    if !lines(text).any(|line| leads_out(line) == Some(true)) {
         return text.to_owned();
     }
-    lines(text).filter(|line| !server(line).is_some_and(|address| address.is_loopback())).collect::<Vec<_>>().concat()
+    lines(text).filter(|line| leads_out(line) != Some(false)).collect::<Vec<_>>().concat()
 }
 
 /// Reports whether a table of UDP sockets has one that is bound to the address, or to port 53 of all addresses;
 /// `proc_pid_net(5)`. Docker's own server has another port, to which the packets are redirected.
 fn is_bound(table: &str, address: IpAddr) -> bool {
+    let address = address.to_canonical();
     let local = table.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().nth(1)?.split_once(':'));
     let wanted = match address {
         IpAddr::V4(address) => format!("{:08X}", u32::from_ne_bytes(address.octets())),
@@ -78,6 +88,8 @@ mod tests {
 
     use super::*;
 
+    const LINKS: &str = "Inter-|   Receive\n face |bytes\n    lo:  0 0\n  eth0: 12 0\n";
+
     #[test]
     fn name_servers_on_the_hosts_loopback_are_left_out() {
         for (text, left) in [
@@ -89,8 +101,13 @@ mod tests {
             (b"# nameserver \xfc\nnameserver 127.0.0.1", b"# nameserver \xfc\nnameserver 127.0.0.1"),
             (b"# \xfc\0\r\nnameserver\t127.0.0.1\r\nnameserver 192.0.2.1", b"# \xfc\0\r\nnameserver 192.0.2.1"),
             (b"nameserver ::1\nnameserver fe80::1%eth0\n", b"nameserver fe80::1%eth0\n"),
+            (b"nameserver fe80::1%eth01\nnameserver 192.0.2.1\n", b"nameserver 192.0.2.1\n"),
+            (b"nameserver 0.0.0.0\nnameserver 127.1\nnameserver 192.0.2.1\n", b"nameserver 192.0.2.1\n"),
+            (b"nameserver ::ffff:127.0.0.53\nnameserver 192.0.2.1", b"nameserver 192.0.2.1"),
+            // A keyword that does not begin its line is none, so that this server is the only one.
+            (b"nameserver 127.0.0.53\n nameserver 192.0.2.1\n", b"nameserver 127.0.0.53\n nameserver 192.0.2.1\n"),
         ] {
-            assert_eq!(without_loopback(text), left, "{text:?}");
+            assert_eq!(only(text, |line| leads_out(line, LINKS)), left, "{}", text.escape_ascii());
         }
     }
 
@@ -102,14 +119,14 @@ mod tests {
         let all = "heading\n  1: 00000000:0035 00000000:0000 07\n  2: 00000000:0044 00000000:0000 07\n";
         assert!(at(all, "127.0.0.1") && !at("heading\n 2: 00000000:0044 x\n", "127.0.0.1"));
         let six = "heading\n  1: 00000000000000000000000001000000:0035 0:0 07\n";
-        assert!(at(six, "::1") && !at(six, "127.0.0.1") && !at("", "::1"));
+        assert!(at(table, "::ffff:127.0.0.53") && at(six, "::1") && !at(six, "127.0.0.1") && !at("", "::1"));
     }
 
     proptest! {
         #[test]
         fn any_text_keeps_a_server_that_it_has(text in prop::collection::vec(any::<u8>(), 0..60)) {
             let whole = [&b"nameserver 192.0.2.1\n"[..], &text].concat();
-            prop_assert!(without_loopback(&whole).starts_with(b"nameserver 192.0.2.1\n"));
+            prop_assert!(only(&whole, |line| leads_out(line, LINKS)).starts_with(b"nameserver 192.0.2.1\n"));
             prop_assert!(servers(&whole).count() >= 1);
         }
     }

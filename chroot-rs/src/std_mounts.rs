@@ -16,7 +16,9 @@ const CGROUP: &str = "/sys/fs/cgroup";
 pub(crate) fn for_given_root(facts: &Facts) -> Vec<Entry> {
     let guarded = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV;
     let dev = Path::new("/dev");
-    let files = Filesystem::new("tmpfs", &[("mode", "755"), ("size", "64k")], kept_in());
+    // A resolv.conf may be long; each file and directory takes whole pages.
+    let size = (64 << 10) + facts.resolv_conf.len() * 2;
+    let files = Filesystem::new("tmpfs", &[("mode", "755"), ("size", &size.to_string())], kept_in());
     let why = "the names and addresses that this machine knows; hosts(5), resolv.conf(5)";
     let mut list = vec![Entry::new(
         dev,

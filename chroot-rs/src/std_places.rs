@@ -135,6 +135,7 @@ fn left_out<T>(goal: &str, fault: Fault) -> Result<Option<T>, Fault> {
 
 /// Reports whether the path leads nowhere in this root, or the target is missing and cannot be made.
 fn has_no_place(fault: &Fault) -> bool {
-    use Errno::{EACCES, EEXIST, ELOOP, ENOENT, ENOTDIR, EROFS};
-    matches!(fault.errno(), Some(ELOOP | ENOTDIR | EROFS | EACCES | EEXIST | ENOENT))
+    use Errno::{EACCES, EEXIST, ELOOP, ENOENT, ENOTDIR, EPERM, EROFS};
+    // EPERM: the directory is immutable; ioctl_iflags(2).
+    matches!(fault.errno(), Some(ELOOP | ENOTDIR | EROFS | EACCES | EEXIST | ENOENT | EPERM))
 }

@@ -103,13 +103,15 @@ fn host() -> Result<Vec<u8>, Fault> {
     let listed: Vec<_> = resolv_conf::servers(&own).map(|ip| ip.to_string()).collect();
     let which = if listed.is_empty() { "none".to_owned() } else { format!("only {}", listed.join(", ")) };
     Err(Fault::new(format!(
-        "cannot use the host's name servers: {FILE} names {which}, and the loopback of the host is not that of the container"
+        "cannot use the host's name servers: {FILE} names {which}, and the loopback and the links of the host are not those of the container"
     ))
     .with_remedy("name a server: --dns ADDRESS"))
 }
 
+/// Returns the servers that are not tied to the host's network namespace, as its loopback and its links are.
 fn reachable(text: &[u8]) -> impl Iterator<Item = IpAddr> {
-    resolv_conf::servers(text).filter(|ip| !ip.is_loopback())
+    let is_link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    resolv_conf::servers(text).filter(move |ip| !resolv_conf::is_own(*ip) && !is_link_local(ip))
 }
 
 /// Writes the servers into the record, from which `chroot-rs --std` takes them. A root that is there already has a

@@ -17,8 +17,9 @@ use crate::link::UNFINISHED;
 use crate::message::change_request;
 use crate::netlink::Netlink;
 
-/// The first byte of a hardware address that is higher than others; locally administered, and of one interface.
-const HIGH: u8 = 0xfe;
+/// The first bytes of a hardware address that is higher than others, also than those that begin with 0xfe, as LXC's and
+/// libvirt's do; locally administered, and of one interface.
+const HIGH: [u8; 2] = [0xfe, 0xff];
 
 /// Makes a bridge that is down. `mac` is set explicitly: otherwise a bridge takes the lowest address of its ports, and
 /// changes it during operation when that port is removed.
@@ -67,7 +68,7 @@ pub fn make_veth(netlink: &Netlink, veth: &Veth<'_>) -> Result<(), Fault> {
         LinkAttribute::Controller(veth.bridge),
         LinkAttribute::Group(UNFINISHED),
         // A bridge that others made may take the lowest address of its ports: this is none.
-        LinkAttribute::Address([&[HIGH][..], &random_mac()?[1..]].concat()),
+        LinkAttribute::Address([&HIGH[..], &random_mac()?[2..]].concat()),
         LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),

@@ -7,7 +7,7 @@ use std::fmt;
 use nix::errno::Errno;
 
 use crate::Status;
-use crate::process::missing_proc;
+use crate::process::{missing_proc, removed_directory};
 use crate::text::on_one_line;
 
 /// One failure, as it is printed to a user.
@@ -71,10 +71,12 @@ impl Fault {
         self.remedy.as_deref()
     }
 
-    /// Returns what the user can do about it; looks up whether the mount at /proc is the cause of a missing file there.
+    /// Returns what the user can do about it; looks up whether a removed working directory is the cause of a missing file, or
+    /// the mount at /proc that of one there.
     pub(crate) fn remedy_now(&self) -> Option<String> {
+        let of_directory = self.errno.and_then(|errno| removed_directory::remedy(&self.message, errno));
         let of_proc = || missing_proc::remedy(&self.message, self.errno?);
-        self.remedy.clone().or_else(of_proc)
+        of_directory.or_else(|| self.remedy.clone()).or_else(of_proc)
     }
 
     /// Returns the exit status of the process that reports this fault.

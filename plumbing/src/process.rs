@@ -20,6 +20,7 @@ pub mod namespace_root;
 pub mod nsid;
 pub mod pid_namespaces;
 pub mod procfs;
+pub(crate) mod removed_directory;
 pub mod resolv_conf;
 pub mod resolve;
 pub mod sealed;

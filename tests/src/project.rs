@@ -19,6 +19,7 @@ pub mod own_executable;
 pub mod parsing;
 pub mod pictures;
 pub mod readme;
+pub mod removed_directory;
 pub mod restricted_proc;
 pub mod smoke;
 pub mod transparency;
@@ -51,6 +52,7 @@ pub const HOST_TOPICS: &[&[Row]] = &[
     pictures::ROWS,
     dry_run::ROWS,
     named_files::ROWS,
+    removed_directory::ROWS,
     restricted_proc::ROWS,
     chains::ROWS,
 ];

@@ -46,7 +46,7 @@ pub fn check(subject: &Subject, target: Option<&Target>, facts: &Seen, report: &
         }
     };
     let servers: Vec<IpAddr> = resolv_conf::servers(text.as_bytes()).collect();
-    let problem = if servers.iter().all(IpAddr::is_loopback) {
+    let problem = if servers.iter().all(|ip| resolv_conf::is_own(*ip)) {
         let first = servers.first().map_or("no name server is given, so 127.0.0.1 is asked".to_owned(), |ip| {
             format!("the name server is {ip}")
         });

@@ -136,12 +136,18 @@ pub const ROWS: &[Row] = &[
             printf 'nameserver ::1\nnameserver\t127.0.0.1\r\n' >$D/host; seen '::1, 127.0.0.1'
             printf 'nameserver 127.0.0.53\nnameserver 192.0.2.9\n' >$D/host; seen x
             printf '# no server\n' >$D/host; seen x
+            printf 'nameserver fe80::1%%eth9\nnameserver 192.0.2.9\n' >$D/host; seen x; printf 'nameserver fe80::1%%lo\n' >$D/host; seen x
+            printf 'nameserver 0.0.0.0\nnameserver ::ffff:127.0.0.53\n' >$D/host; seen '0.0.0.0, ::ffff:127.0.0.53'
+            printf 'nameserver 127.1\n nameserver 192.0.2.9\n' >$D/host; seen 127.0.0.1
+            (head -c 300000 /dev/zero | tr '\\0' '#'; printf '\nnameserver 192.0.2.9\n') >$D/host; seen x
             printf 'nameserver 127.0.0.53\n' >$D/host; mkdir -p /run/systemd/resolve; printf 'nameserver 192.0.2.7\nnameserver 127.0.0.1\n' >/run/systemd/resolve/resolv.conf; seen x
             printf 'nameserver 127.0.0.1\n' >/run/systemd/resolve/resolv.conf; seen 127.0.0.53
             perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(Proto => "udp", LocalAddr => "127.0.0.53", LocalPort => 53) or die; print "bound\n"; close STDOUT; sleep 60' >$D/bound & server=$!
             until [ -s $D/bound ]; do sleep 0.02; done; seen 127.0.0.53; MORE=--strict in_r true; echo $?; kill $server; wait"#;
         // The control: the last lines, with a server in the same network.
         let expected = "nameserver 127.0.0.53\n1\n125\n1\n1\nnameserver ::1\nnameserver\t127.0.0.1\n1\nnameserver 192.0.2.9\n0\n0\n\
+                        nameserver 192.0.2.9\n0\nnameserver fe80::1%lo\n0\nnameserver 0.0.0.0\nnameserver ::ffff:127.0.0.53\n1\n\
+                        nameserver 127.1\n1\nnameserver 192.0.2.9\n0\n\
                         nameserver 192.0.2.7\n0\nnameserver 127.0.0.53\n1\nnameserver 127.0.0.53\n0\n0\n";
         let inside = format!("[ \"$1\" ] || exec unshare --net bash $0 again\n{BEGIN}\n{script}");
         world

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::chroot::oci::{bundle, within};
-use crate::harness::need::BUSYBOX;
+use crate::harness::need::{BUSYBOX, PERL};
 use crate::harness::row::Row;
 
 /// What keeps a promise of `--std` from being kept, the options, and what the warning says.
@@ -15,6 +15,12 @@ const OF_STD: &[(&str, &str, &str)] = &[
         "give the command its own /etc/hosts: it is neither a file nor a link",
     ),
     ("rm -r $R/etc; : >$R/etc", "", "give the command its own /etc/hostname: "),
+    // An immutable directory.
+    (
+        "mount -t tmpfs none $R/etc; cp /etc/passwd $R/etc; perl -e 'open $d, \"<\", shift; ioctl($d, 0x40086602, pack(\"L!\", 16)) or die' $R/etc",
+        "",
+        "give the command its own /etc/hostname: ",
+    ),
     ("rmdir $R/tmp; : >$R/tmp", "", "mount a new /tmp: it is not a directory"),
     ("rmdir $R/tmp; ln -s gone $R/tmp", "", "mount a new /tmp: it is a link to something that does not exist"),
     (
@@ -89,7 +95,7 @@ const OF_OCI: &[OfBundle] = &[
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("each promise of --std that cannot be kept is one warning, and an error with --strict", &[BUSYBOX], |world| {
+    Row::new("each promise of --std that cannot be kept is one warning, and an error with --strict", &[BUSYBOX, PERL], |world| {
         for (number, (setup, options, says)) in OF_STD.iter().enumerate() {
             let says = says.replace("$D", &world.shared_directory(&format!("warn-{number}")).display().to_string());
             std::fs::remove_dir(world.shared_directory(&format!("warn-{number}"))).expect("an empty directory");

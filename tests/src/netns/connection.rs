@@ -14,17 +14,17 @@ pub const ROWS: &[Row] = &[
         |world| {
             let outcome = apart(
                 world,
-                "mount -t tmpfs none /run; ip link add br1 type bridge; ip link add p1 address 50:00:00:00:00:01 master br1 type veth peer name p2
+                "mount -t tmpfs none /run; ip link add br1 type bridge; ip link add p1 address fe:fe:00:00:00:01 master br1 type veth peer name p2
                 netns-rs exec --new --bridge br1 --name web --mtu 1400 --mac 02:00:00:00:00:07 --isolate --address 10.97.3.2/24 \
                     --route 192.0.2.0/24,10.97.3.9 --route 198.51.100.0/24 -- bash -c 'touch made; until [ -e done ]; do sleep 0.02; done
                     ip -br link show eth0 | grep -o \"02:00:00:00:00:07\"; ip link show eth0 | grep -o \"mtu 1400\"; ip route | sed \"s/ *$//\"' & until [ -e made ]; do sleep 0.02; done
-                ip -br link show br1 | grep -o 50:00:00:00:00:01; ip -d link show web.eth0 | grep -o 'mtu 1400\\|isolated on\\|altname .*'
+                ip -br link show br1 | grep -o fe:fe:00:00:00:01; ip -d link show web.eth0 | grep -o 'mtu 1400\\|isolated on\\|altname .*'
                 ip link add low address 02:00:00:00:00:01 master br1 type veth peer name low2; ip -br link show br1 | grep -o 02:00:00:00:00:01; touch done; wait
                 netns-rs exec --new --bridge br1 --address 10.97.3.2/24 --route 192.0.2.0/24,10.97.4.9 -- true; echo $?
                 netns-rs exec --new --bridge br1 --address 10.97.3.2/24 --mac 03:00:00:00:00:01 -- true; echo $?",
             );
             // The control: a port with a lower address changes that of the bridge.
-            let expected = "50:00:00:00:00:01\nmtu 1400\nisolated on\naltname web.eth0\n02:00:00:00:00:01\n02:00:00:00:00:07\nmtu 1400\n\
+            let expected = "fe:fe:00:00:00:01\nmtu 1400\nisolated on\naltname web.eth0\n02:00:00:00:00:01\n02:00:00:00:00:07\nmtu 1400\n\
                 10.97.3.0/24 dev eth0 proto kernel scope link src 10.97.3.2\n192.0.2.0/24 via 10.97.3.9 dev eth0\n\
                 198.51.100.0/24 dev eth0 scope link\n125\n125\n";
             outcome.stdout_is(expected).stderr_has("--route 192.0.2.0/24,10.97.4.9").stderr_has("first pair is even");

@@ -108,10 +108,10 @@ impl Enter {
 }
 
 impl Entry<'_> {
-    /// Reports whether a process inside could use the caller's terminal.
+    /// Reports whether somebody else could use the caller's terminal through the command.
     pub(crate) fn needs_terminal(&self) -> bool {
-        let crosses = self.namespaces.cross_border() && !self.command.no_pty && !narrate::is_dry_run();
-        crosses && self.streams().into_iter().any(isatty)
+        let exposes = self.namespaces.expose() && !self.command.no_pty && !narrate::is_dry_run();
+        exposes && self.streams().into_iter().any(isatty)
     }
 
     /// Returns what the command gets as stdin, stdout and stderr if it gets no new terminal.

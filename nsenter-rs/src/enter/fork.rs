@@ -30,7 +30,7 @@ use super::wait::{Signals, attend};
 
 /// Becomes the command. Returns only on failure, or in a dry run.
 pub(crate) fn become_command(entry: &Entry<'_>) -> Result<Status, Fault> {
-    if entry.namespaces.cross_border() {
+    if entry.namespaces.expose() {
         // A process of the container could signal the process group of one that keeps ours.
         session::leave(entry.namespaces.kinds().contains(Kind::Pid))?;
     }
@@ -65,7 +65,7 @@ pub(crate) fn enter(entry: &mut Entry<'_>, entered: impl FnOnce() -> Result<(), 
             if start.sibling.is_some() {
                 wait_for(pid)?;
             }
-            let leads_session = entry.namespaces.cross_border() && !entry.streams().into_iter().any(isatty);
+            let leads_session = entry.namespaces.expose() && !entry.streams().into_iter().any(isatty);
             let status = attend(start.sibling.unwrap_or(pid), leads_session, &signals, terminal.as_mut())?;
             if start.runs { Ok(status) } else { Err(Fault::already_told(status)) }
         }
@@ -142,7 +142,7 @@ impl Crossing<'_> {
         run(self.entry, entered, self.terminal, Some(starting), || {
             die_with(self.watch)?;
             // With a terminal of its own, the command begins its session when it takes it.
-            if self.terminal.is_none() && self.entry.namespaces.cross_border() {
+            if self.terminal.is_none() && self.entry.namespaces.expose() {
                 session::leave(true)?;
             }
             Ok(())

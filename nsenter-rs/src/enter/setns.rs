@@ -48,6 +48,10 @@ pub(crate) struct OpenNamespaces<'a> {
     pub(crate) of_target: Option<(&'a Target, KindSet)>,
     /// Namespaces that are opened one by one.
     files: Vec<File>,
+    /// Whether processes inside could see us. It stays true after a pid namespace has been joined for children.
+    crosses_border: bool,
+    /// Whether somebody else may see the command, or trace it as the owner of its user namespace.
+    exposes: bool,
 }
 
 struct File {
@@ -83,14 +87,28 @@ impl Selection {
         if self.user_parent {
             namespaces.replace_user_by_parent()?;
         }
-        Ok(namespaces)
+        Ok(namespaces.judged())
     }
 }
 
 impl<'a> OpenNamespaces<'a> {
     /// Selects all namespaces of the target that are not already ours.
     pub(crate) fn foreign(target: &'a Target) -> Result<OpenNamespaces<'a>, Fault> {
-        Ok(OpenNamespaces { of_target: Some((target, target.foreign_kinds()?)), files: Vec::new() })
+        let of_target = Some((target, target.foreign_kinds()?));
+        Ok(OpenNamespaces { of_target, ..OpenNamespaces::default() }.judged())
+    }
+
+    fn judged(mut self) -> Self {
+        let kinds = self.kinds();
+        self.crosses_border = kinds.contains(Kind::Mnt) || kinds.contains(Kind::Pid);
+        self.exposes = self.crosses_border || self.has_strangers_user();
+        self
+    }
+
+    /// Reports whether the user namespace to enter is another user's. One that cannot be examined is.
+    fn has_strangers_user(&self) -> bool {
+        let user = self.steps(|kind| kind == Kind::User).next();
+        user.is_some_and(|user| user.open().map_or(true, |(_, fd)| userns_owners::is_strangers(&fd)))
     }
 
     /// Returns the kinds of all namespaces to enter.
@@ -102,7 +120,13 @@ impl<'a> OpenNamespaces<'a> {
 
     /// Reports whether processes inside could see us.
     pub(crate) fn cross_border(&self) -> bool {
-        self.kinds().contains(Kind::Mnt) || self.kinds().contains(Kind::Pid)
+        self.crosses_border
+    }
+
+    /// Reports whether the command must not have the caller's terminal and session: somebody else could see it, or trace
+    /// it as the owner of the user namespace, and type on the terminal through it.
+    pub(crate) fn expose(&self) -> bool {
+        self.exposes
     }
 
     /// Joins only the pid namespace, which applies to our children and changes nothing for us. Returns false if that is

@@ -7,6 +7,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use plumbing::Fault;
+use plumbing::kernel::nsfs::namespace_owner_uid;
 use plumbing::kernel::{look, namespace_owner};
 use plumbing::process::namespace::Kind;
 use plumbing::process::target::own_namespace_inode;
@@ -48,6 +49,26 @@ pub(crate) fn above<'a>(inner: &OwnedFd, owned: &'a [Owner]) -> Result<Vec<&'a O
         }
     }
     Ok(found)
+}
+
+/// Reports whether another user made this user namespace, or one between it and ours: that user may trace what is in it.
+/// `user_namespaces(7)`: the maker of a namespace, in its parent, has all capabilities in it.
+pub(crate) fn is_strangers(inner: &OwnedFd) -> bool {
+    let own_uid = rustix::process::geteuid().as_raw();
+    let ours = own_namespace_inode(Kind::User);
+    let is_anothers = |fd: &OwnedFd| namespace_owner_uid(fd) != Ok(own_uid);
+    let mut parent = namespace_owner(inner);
+    let mut found = is_anothers(inner);
+    while !found {
+        // The kernel returns no namespace that is not below ours.
+        let Ok(fd) = parent else { return true };
+        match inode(&fd) {
+            Ok(inode) if Some(inode) == ours => return false,
+            Ok(_) => (found, parent) = (is_anothers(&fd), namespace_owner(&fd)),
+            Err(_) => return true,
+        }
+    }
+    true
 }
 
 fn inode(namespace: &OwnedFd) -> Result<u64, Fault> {

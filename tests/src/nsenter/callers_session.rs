@@ -32,6 +32,36 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("the maker of a user namespace, who may trace a command in it, gets no way to the terminal of its caller", NEEDS, |world| {
+        let attack = "sh -c '(: <>/dev/tty) 2>/dev/null && echo reached || echo refused' </dev/null >>out 2>&1";
+        let script = format!(
+            "cd {} || exit
+             setpriv --reuid 54321 --regid 54321 --clear-groups unshare -U -r -n sleep 86480 & S=$!
+             unshare -U -r -n sleep 86481 & O=$!
+             for pid in $S $O; do for i in $(seq 500); do [ \"$(cat /proc/$pid/comm)\" = sleep ] && break; sleep 0.02; done; done
+             cat >session <<END
+             set -m
+             tty >>out
+             nsenter -t $S -U -n --preserve-credentials -- tty >>out
+             nsenter-rs -t $S -U -n -- tty >>out
+             nsenter-rs -t $O -U -n -- tty >>out
+             nsenter -t $S -U -n --preserve-credentials -- {attack}
+             nsenter-rs -t $S -U -n -- {attack}
+             nsenter-rs -t $O -U -n -- {attack}
+END
+             script -qec 'bash session' /dev/null </dev/null >/dev/null; kill $S $O; wait 2>/dev/null; cat out",
+            world.directory("makers-tty").display()
+        );
+        let outcome = world.sh(&script).succeeds();
+        let lines = outcome.lines();
+        assert!(lines.len() == 7 && lines[0].starts_with("/dev/"), "{outcome}");
+        // The controls: nsenter(1) hands the terminal over, and so do we where only the caller could trace the command.
+        assert_eq!((lines[1], lines[3], lines[4], lines[6]), (lines[0], lines[0], "reached", "reached"), "{outcome}");
+        assert!(lines[2].starts_with("/dev/") && lines[2] != lines[0], "{outcome}");
+        assert_eq!(lines[5], "refused", "{outcome}");
+    })
+    .root_only()
+    .host_only(),
     Row::new("a container's kill(0) does not reach its caller's process group", NEEDS, |world| {
         let survives = |command: &str| {
             let line = format!(

@@ -168,11 +168,20 @@ fn step(command: &text::Command, place: &mut Place, (is_root, all): (bool, bool)
     Ok(())
 }
 
-/// Becomes a shell in the place.
+/// Becomes a shell in the place, after noting for [`open_shell`] which process that is.
 fn shell(source: &Source, tools: &Path) -> Result<ExitCode> {
     let line = format!("/bin/sh -c 'cd {}; exec /bin/sh -i'", place::DIRECTORY);
-    let error = place::command(tools, source, workspace::is_root()?, &line)?.exec();
-    Err(error).context("/bin/sh")
+    let mut command = place::command(tools, source, workspace::is_root()?, &line)?;
+    let pid = std::process::id();
+    let note = note(source.number)?;
+    fs::write(&note, format!("{pid} {}", start_time(pid)?)).with_context(|| note.display().to_string())?;
+    Err(command.exec()).context("/bin/sh")
+}
+
+/// Returns the file that says which process opened the shell of a lesson. It is in the checkout: a container, whose processes
+/// may have any names and variables, cannot write there.
+fn note(number: u32) -> Result<PathBuf> {
+    Ok(workspace::target()?.join(format!("lesson-{number}.shell")))
 }
 
 /// Runs the checks in the shell that is open.
@@ -197,19 +206,58 @@ fn check(source: &Source, tools: &Path, language: Language) -> Result<ExitCode> 
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Finds the shell of `--shell`: the process with the lesson's variable that is pid 1 in its pid namespace.
+/// Finds the shell of `--shell`: among the descendants of the process that opened it, the first that is pid 1 in a pid namespace.
 fn open_shell(number: u32) -> Result<Option<u32>> {
-    let variable = format!("{}={number}", place::VARIABLE);
-    for entry in fs::read_dir("/proc")? {
-        let entry = entry?;
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // A process that has ended meanwhile, or that belongs to somebody else, is not the shell.
-        let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
-        let Ok(status) = fs::read_to_string(entry.path().join("status")) else { continue };
-        let is_init = status.lines().any(|line| line.strip_prefix("NSpid:").is_some_and(|pids| pids.ends_with("\t1")));
-        if is_init && environment.split(|byte| *byte == 0).any(|one| one == variable.as_bytes()) {
-            return Ok(Some(pid));
+    let Ok(noted) = fs::read_to_string(note(number)?) else { return Ok(None) };
+    let Some((pid, start)) = noted.split_once(' ') else { return Ok(None) };
+    let pid: u32 =
+        pid.parse().with_context(|| note(number).map(|note| note.display().to_string()).unwrap_or_default())?;
+    if start_time(pid).ok().as_deref() != Some(start) {
+        return Ok(None);
+    }
+    let mut generation = vec![pid];
+    while !generation.is_empty() {
+        if let Some(found) = generation.iter().find(|pid| is_init(**pid)) {
+            return Ok(Some(*found));
         }
+        generation = generation.into_iter().flat_map(children).collect();
     }
     Ok(None)
+}
+
+/// Returns when a process started, in ticks since boot: field 22 of proc_pid_stat(5). The name before it may contain anything.
+fn start_time(pid: u32) -> Result<String> {
+    let stat = fs::read(format!("/proc/{pid}/stat"))?;
+    let stat = String::from_utf8_lossy(&stat);
+    let (_, rest) = stat.rsplit_once(") ").context("no name in /proc/PID/stat")?;
+    Ok(rest.split(' ').nth(19).context("/proc/PID/stat is too short")?.to_owned())
+}
+
+/// A process that has ended meanwhile has no children, and is no init.
+fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+fn is_init(pid: u32) -> bool {
+    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    status.lines().any(|line| line.strip_prefix("NSpid:").is_some_and(|pids| pids.ends_with("\t1")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_a_start_time_and_its_children() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        assert!(children(std::process::id()).contains(&child.id()));
+        let (own, its) = (start_time(std::process::id()).unwrap(), start_time(child.id()).unwrap());
+        assert!(own.parse::<u64>().unwrap() <= its.parse::<u64>().unwrap());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(start_time(child.id()).is_err());
+    }
 }

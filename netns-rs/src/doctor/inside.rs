@@ -113,24 +113,30 @@ fn routes(facts: &Seen, cables: &[Cable], there: &[String], report: &mut Report)
     }
     for (index, ip, _) in facts.gateways.iter().filter(|known| known.2.is_empty()) {
         let cable = cables.iter().find(|cable| cable.inside.index == *index && cable.port.is_some());
-        let problem = format!("the gateway {ip} does not answer");
-        match cable {
-            // Our side can become the gateway.
-            Some(cable) if !cable.has(*ip) => {
-                let prefix = of(facts, *index)
-                    .into_iter()
-                    .find(|own| own.reaches(*ip))
-                    .map_or(if ip.is_ipv4() { 32 } else { 128 }, |own| own.prefix);
-                let at = Address { ip: *ip, prefix }.to_string();
-                let problem = format!("{problem}: {} does not have that address", cable.port_name());
-                report.add("gateway", problem, &[], &["ip", "address", "add", &at, "dev", cable.port_name()]);
-            }
-            _ => report.add(
-                "gateway",
-                problem,
-                there,
-                &["ip", "neigh", "del", &ip.to_string(), "dev", name(facts, *index)],
-            ),
-        }
+        silent_gateway(facts, *ip, name(facts, *index), (*index, cable), there, report);
+    }
+}
+
+fn silent_gateway(
+    facts: &Seen,
+    ip: IpAddr,
+    name: &str,
+    (index, cable): (u32, Option<&Cable>),
+    there: &[String],
+    report: &mut Report,
+) {
+    let problem = format!("the gateway {ip} does not answer");
+    let Some(cable) = cable.filter(|cable| !cable.has(ip)) else {
+        return report.add("gateway", problem, there, &["ip", "neigh", "del", &ip.to_string(), "dev", name]);
+    };
+    let own = of(facts, index).into_iter().find(|own| own.reaches(ip));
+    let at = Address { ip, prefix: own.map_or(if ip.is_ipv4() { 32 } else { 128 }, |own| own.prefix) };
+    let problem = format!("{problem}: {} does not have that address", cable.port_name());
+    if cable.may_get(&at) {
+        report.add("gateway", problem, &[], &["ip", "address", "add", &at.to_string(), "dev", cable.port_name()]);
+    } else {
+        let gateway = cable.addresses.iter().find(|known| known.ip.is_ipv4() == ip.is_ipv4());
+        let gateway = gateway.map_or("GATEWAY".to_owned(), |known| known.ip.to_string());
+        report.add("gateway", problem, there, &["ip", "route", "replace", "default", "via", &gateway, "dev", name]);
     }
 }

@@ -75,7 +75,8 @@ fn mend(target: Option<&Target>, named: &Path, problem: String, report: &mut Rep
                 "dns",
                 problem,
                 &[],
-                &["nsenter-rs", "--target", &pid, "--mount", "--", "sh", "-c", &script(FILE)],
+                // The shell is the container's: it must not get more rights than the container has.
+                &["nsenter-rs", "--target", &pid, "--all", "--like-target", "--", "sh", "-c", &script(FILE)],
             );
         }
         None => {

@@ -29,6 +29,8 @@ pub struct Cable {
     pub port: Option<Link>,
     /// The addresses of that.
     pub addresses: Vec<Address>,
+    /// The networks to which other interfaces of our side lead.
+    elsewhere: Vec<Address>,
 }
 
 impl Cable {
@@ -41,11 +43,27 @@ impl Cable {
     pub fn has(&self, ip: IpAddr) -> bool {
         self.addresses.iter().any(|own| own.ip == ip)
     }
+
+    /// Returns whether our side may get this address. The container chooses its gateway: one outside of the networks of our
+    /// side, or in a network elsewhere, would draw traffic to the container.
+    pub fn may_get(&self, address: &Address) -> bool {
+        let is_known = self.addresses.iter().any(|own| own.reaches(address.ip));
+        let is_free = is_private(address.ip) && !self.elsewhere.iter().any(|network| network.overlaps(address));
+        is_known || (self.addresses.is_empty() && is_free)
+    }
+}
+
+/// Returns whether an address is of those for private networks: RFC 1918, RFC 4193.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private(),
+        IpAddr::V6(ip) => ip.is_unique_local(),
+    }
 }
 
 /// Finds the pairs that lead to us. `id` is the number of the namespace in ours.
 pub fn cables(near: &Netlink, facts: &Seen, id: Option<i32>) -> Result<Vec<Cable>, Fault> {
-    let (links, addresses) = (link::list(near)?, address::list(near)?);
+    let (links, addresses, networks) = (link::list(near)?, address::list(near)?, route::networks(near)?);
     let side = Side { links: &links, is_home: false, id };
     let cable = |inside: &Link| {
         let end = side.peer(inside)?;
@@ -55,7 +73,9 @@ pub fn cables(near: &Netlink, facts: &Seen, id: Option<i32>) -> Result<Vec<Cable
         };
         let port = bridge.clone().or_else(|| (!of(end.index).is_empty()).then(|| end.clone()));
         let addresses = port.as_ref().map(|port| of(port.index)).unwrap_or_default();
-        Some(Cable { inside: inside.clone(), end: end.clone(), bridge, port, addresses })
+        let at = port.as_ref().map(|port| port.index);
+        let elsewhere = networks.iter().filter(|(index, _)| Some(*index) != at).map(|(_, network)| *network).collect();
+        Some(Cable { inside: inside.clone(), end: end.clone(), bridge, port, addresses, elsewhere })
     };
     Ok(made(facts).into_iter().filter_map(cable).collect())
 }

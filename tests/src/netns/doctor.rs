@@ -62,6 +62,35 @@ pub const ROWS: &[Row] = &[
     .root_only()
     .host_only(),
     Row::new(
+        "no command that doctor prints runs a container's shell with more rights than the container, or gives the host an address that the container chose",
+        NEEDS,
+        |world| {
+            let outcome = host(
+                world,
+                r#"fixes() { doctor "$@" | jq -r '.findings[] | .check + ": " + .fix'; }
+                # The control: a gateway that the bridge lost is one for the host to mend.
+                ip address del 10.97.9.1/24 dev dbox0; $N ip neigh replace 10.97.9.1 dev eth0 nud failed; fixes
+                ip address add 10.97.9.1/24 dev dbox0
+                for own in 192.0.2.9/24:192.0.2.53 203.0.113.9/24:203.0.113.1; do
+                    $N ip address flush dev eth0; $N ip address add ${own%:*} dev eth0; $N ip route replace default via ${own#*:}
+                    $N ip neigh replace ${own#*:} dev eth0 nud failed; fixes | grep gateway
+                done
+                ip address flush dev dbox0; fixes | grep gateway
+                unshare -m -p -f --mount-proc --kill-child bash -c 'mount -t tmpfs none /etc; echo nameserver 127.0.0.1 >/etc/resolv.conf; exec sleep 86490' & child=$!
+                until pid=$(pgrep -x -P $child sleep); do sleep 0.02; done; fixes $pid | grep -c 'dns: nsenter-rs --target [0-9]* --all --like-target -- sh'; kill -9 $child; wait $child 2>/dev/null; true"#,
+            );
+            outcome.stdout_is(
+                "gateway: ip address add 10.97.9.1/24 dev dbox0\n\
+                 gateway: netns-rs exec d-web ip route replace default via 10.97.9.1 dev eth0\n\
+                 gateway: netns-rs exec d-web ip route replace default via 10.97.9.1 dev eth0\n\
+                 gateway: netns-rs exec d-web ip route replace default via GATEWAY dev eth0\n\
+                 1\n",
+            );
+        },
+    )
+    .root_only()
+    .host_only(),
+    Row::new(
         "doctor quotes hostile names in its commands, keeps to 80 columns, and reads no hostile file to its end",
         NEEDS,
         |world| {

@@ -17,7 +17,7 @@ const OF_STD: &[(&str, &str, &str)] = &[
     ("rm -r $R/etc; : >$R/etc", "", "give the command its own /etc/hostname: "),
     // An immutable directory.
     (
-        "mount -t tmpfs none $R/etc; cp /etc/passwd $R/etc; perl -e 'open $d, \"<\", shift; ioctl($d, 0x40086602, pack(\"L!\", 16)) or die' $R/etc",
+        "mount -t tmpfs none $R/etc; cp /etc/passwd $R/etc; perl -e 'open $d, \"<\", shift; $flags = pack(\"L!\", 16); ioctl($d, 0x40086602, $flags) or die' $R/etc",
         "",
         "give the command its own /etc/hostname: ",
     ),

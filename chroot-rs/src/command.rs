@@ -42,6 +42,14 @@ impl Command {
         self.exec(words.unwrap_or_default(), environment)
     }
 
+    /// Fails if the program of [`Command::exec_or`] is missing or not executable.
+    pub(crate) fn require_program_or(&self, of_bundle: &[OsString], environment: &Environment) -> Result<(), Fault> {
+        match self.words.first().or(of_bundle.first()) {
+            Some(program) => chain::require_program(program, environment),
+            None => Ok(()),
+        }
+    }
+
     fn exec(&self, words: &[OsString], environment: &Environment) -> Result<Status, Fault> {
         match (&self.argv0, words) {
             (Some(name), [program, rest @ ..]) => {

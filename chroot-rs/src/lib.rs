@@ -16,6 +16,7 @@ mod cleanup;
 mod command;
 mod confinement;
 mod confinement_options;
+mod console;
 mod copy_up;
 pub mod devices;
 mod dry_run_tree;

@@ -21,6 +21,7 @@ use plumbing::confinement::privilege::check_personality;
 use plumbing::kernel::{adopt, is_open, look};
 use plumbing::pipeline::record::Process;
 use plumbing::{Fault, narrate};
+use rustix::termios::Winsize;
 
 use crate::bundle_root;
 use crate::devices;
@@ -195,6 +196,11 @@ impl Bundle {
 
     pub(crate) fn process(&self, identity: Identity, setgroups_denied: bool) -> Process {
         self.process.process(identity, setgroups_denied)
+    }
+
+    /// Returns the size of its terminal.
+    pub(crate) fn console_size(&self) -> Option<Winsize> {
+        self.process.console_size
     }
 
     /// Returns the working directory, which is made if the root lacks it.

@@ -105,8 +105,12 @@ pub struct Options {
     #[arg(long, value_name = "PATH", help_heading = "Start")]
     pub(crate) exec_fifo: Option<PathBuf>,
 
+    /// Make a terminal in the new root, and send its controlling end to the socket PATH (needs --std or --oci)
+    #[arg(long, value_name = "PATH", help_heading = "Start")]
+    pub(crate) console_socket: Option<PathBuf>,
+
     /// Read a container record from stdin, change the root of that container, and pass the record on
-    #[arg(long, conflicts_with_all = ["ready_fd", "block_fd", "exec_fifo"], help_heading = "Pipe")]
+    #[arg(long, conflicts_with_all = ["ready_fd", "block_fd", "exec_fifo", "console_socket"], help_heading = "Pipe")]
     pub(crate) pipe: bool,
     /// Keep an unfinished container when this stage fails
     #[arg(long, requires = "pipe", help_heading = "Pipe")]

@@ -8,11 +8,13 @@ use nix::errno::Errno;
 use plumbing::command_line::options::Narration;
 use plumbing::confinement::command_label;
 use plumbing::confinement::privilege::set_oom_score_adj;
+use plumbing::fault::has_error_fd;
 use plumbing::pipeline::gates::{Gates, Places};
 use plumbing::pipeline::kept_process;
 use plumbing::pipeline::pipe::{self, Stage};
 use plumbing::pipeline::record::Process;
 use plumbing::process::closing::{close_from, end, refuse_directories, will_close_all};
+use plumbing::process::console::{Console, Receiver};
 use plumbing::process::exposure::Exposure;
 use plumbing::process::namespace_root::{self, Chroot as Outside};
 use plumbing::process::startup::Parsed;
@@ -33,7 +35,8 @@ use crate::record::{self, Built};
 use crate::specification::{Specification, Unread};
 use crate::working_directory::WorkingDirectory;
 use crate::{
-    audit, chroot, mount_api, mount_namespace, pivot_root, populate, reachable, request, root, setns, switch_root,
+    audit, chroot, console, mount_api, mount_namespace, pivot_root, populate, reachable, request, root, setns,
+    switch_root,
 };
 
 /// What a command line asks for.
@@ -80,6 +83,7 @@ pub(crate) struct Container {
     pub(crate) preserve_fds: u32,
     pub(crate) leave: Leave,
     pub(crate) gates: Places,
+    pub(crate) console_socket: Option<PathBuf>,
     pub(crate) command: Command,
 }
 
@@ -165,6 +169,7 @@ impl Container {
         // Before any file is opened: a descriptor of ours must not be taken for one that the caller passed.
         let gates = Gates::take(&self.gates)?;
         let specification = self.root.read()?;
+        let receiver = self.console_socket.as_deref().map(Receiver::connect).transpose()?;
         will_close_all();
         let streams = refuse_directories([rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()])?;
         // Before the mount namespace is left, because the caller's /dev is needed.
@@ -178,10 +183,14 @@ impl Container {
         mount_namespace::unshare()?;
         let outside = namespace_root::find()?;
         let host = Host::read(&specification)?;
+        let mut console = None;
         let (Built { mut process, .. }, root) = build(&specification, &host, outside.as_ref(), |root, process| {
             // Through /proc, which the new root may lack. With --pipe the last stage sets them: they are properties of one process.
             process.oom_score_adj.map_or(Ok(()), set_oom_score_adj)?;
             command_label::set(process)?;
+            if let Some(receiver) = &receiver {
+                console = console::open(receiver, root, process.uid, specification.console_size())?;
+            }
             outside.as_ref().map_or(Ok(()), Outside::leave)?;
             enter(root, &specification, self.leave)
         })?;
@@ -189,6 +198,10 @@ impl Container {
         directory.map_or(Ok(()), |directory| directory.enter_if_inside())?;
         let mut is_closed = false;
         let confined = process.apply(|| {
+            if self.gates != Places::default() || has_error_fd() {
+                self.command.require_program_or(&specification.command(), &process.environment())?;
+            }
+            console.as_ref().map_or(Ok(()), Console::give)?;
             gates.pass()?;
             is_closed = true;
             close_from(3_u32.saturating_add(self.preserve_fds), None)

@@ -58,7 +58,8 @@ pub(crate) fn plan(mut options: Options) -> Result<Plan, Fault> {
 fn check_audit(options: &Options) -> Result<(), Fault> {
     let names_root =
         options.root.want_mounts() || options.root.no_pivot || options.root.oci.is_some() || options.keep_root;
-    let has_gate = options.ready_fd.is_some() || options.block_fd.is_some() || options.exec_fifo.is_some();
+    let has_gate = [options.ready_fd, options.block_fd].iter().any(Option::is_some)
+        || [&options.exec_fifo, &options.console_socket].iter().any(|path| path.is_some());
     let confines = options.confine != ConfinementOptions::default();
     if names_root || has_gate || confines || !options.operands.is_empty() {
         return Err(Fault::usage("--audit examines the current root: it takes no option except --json"));
@@ -75,6 +76,9 @@ fn check(options: &Options, has_command: bool) -> Result<(), Fault> {
     }
     if options.allow_new_privs && !options.std && !options.keep_root {
         return no("--allow-new-privs needs --std or --keep-root, which set no_new_privs");
+    }
+    if options.console_socket.is_some() && !is_container(options) {
+        return no("--console-socket needs --std or --oci, which make a /dev/pts");
     }
     let has_filter = options.std || options.confine.seccomp.is_some();
     if options.confine.seccomp_log && (!has_filter || options.confine.seccomp == Some(Filter::None)) {
@@ -171,7 +175,8 @@ fn action(options: Options, named: Named, command: Command) -> Result<Action, Fa
     }
     let preserve_fds = options.preserve_fds.unwrap_or(0);
     let leave = if options.root.no_pivot { Leave::ByChroot } else { Leave::ByPivot };
-    Ok(Action::Container(Container { root, preserve_fds, leave, gates, command }))
+    let console_socket = options.console_socket;
+    Ok(Action::Container(Container { root, preserve_fds, leave, gates, console_socket, command }))
 }
 
 #[cfg(test)]

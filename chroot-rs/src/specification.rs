@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use plumbing::Fault;
 use plumbing::kernel::look;
 use plumbing::pipeline::record::Process;
+use rustix::termios::Winsize;
 
 use crate::confinement::Confinement;
 use crate::entry::{Attributes, Entry, Propagation, PropagationKind};
@@ -188,6 +189,14 @@ impl Specification {
         match &self.by {
             By::Options(options) => options.confinement.process(identity, setgroups_denied),
             By::Bundle(bundle) => bundle.process(identity, setgroups_denied),
+        }
+    }
+
+    /// Returns the size of the terminal that a bundle asks for.
+    pub(crate) fn console_size(&self) -> Option<Winsize> {
+        match &self.by {
+            By::Options(_) => None,
+            By::Bundle(bundle) => bundle.console_size(),
         }
     }
 

@@ -59,9 +59,10 @@ const OPTIONS: [(&str, Meaning); 24] = [
 ];
 
 /// Options that are not abbreviations of others: ours, and those of `ip` for families of addresses.
-const EXACT: [(&str, Meaning); 8] = [
+const EXACT: [(&str, Meaning); 9] = [
     ("--explain", Meaning::Ours("--explain", 0)),
     ("--dry-run", Meaning::Ours("--dry-run", 0)),
+    ("--error-fd", Meaning::Ours("--error-fd", 1)),
     ("-h", Meaning::Ours("--help", 0)),
     ("-4", Meaning::Ignored(0)),
     ("-6", Meaning::Ignored(0)),

@@ -42,6 +42,7 @@ const EXAMPLES: &str = "
     version,
     mut_arg("explain", |arg| arg.global(true)),
     mut_arg("dry_run", |arg| arg.global(true)),
+    mut_arg("error_fd", |arg| arg.global(true)),
     after_help = after_help(EXAMPLES)
 )]
 pub struct Options {

@@ -110,7 +110,8 @@ impl Enter {
 impl Entry<'_> {
     /// Reports whether somebody else could use the caller's terminal through the command.
     pub(crate) fn needs_terminal(&self) -> bool {
-        let exposes = self.namespaces.expose() && !self.command.no_pty && !narrate::is_dry_run();
+        let is_callers = !self.command.no_pty && self.command.handover.console_socket.is_none();
+        let exposes = self.namespaces.expose() && is_callers && !narrate::is_dry_run();
         exposes && self.streams().into_iter().any(isatty)
     }
 
@@ -121,6 +122,13 @@ impl Entry<'_> {
     }
 
     fn terminal(&self) -> Result<Option<Terminal>, Fault> {
-        if self.needs_terminal() { Terminal::open(self.streams()) } else { Ok(None) }
+        if !self.needs_terminal() {
+            return Ok(None);
+        }
+        if self.command.handover.detach {
+            let fault = Fault::new("cannot leave a command that has the caller's terminal (--detach)");
+            return Err(fault.with_remedy("redirect stdin, stdout and stderr, or pass the terminal itself: --no-pty"));
+        }
+        Terminal::open(self.streams())
     }
 }

@@ -206,9 +206,26 @@ pub(crate) struct CommandOptions {
     /// Give the command the caller's terminal, also where it would get a new pseudo-terminal
     #[arg(long)]
     pub(crate) no_pty: bool,
+    #[command(flatten)]
+    pub(crate) handover: HandoverOptions,
     /// Pass descriptors 3 to N+2 to the command
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1024))]
     pub(crate) preserve_fds: u32,
+}
+
+/// The command without a process of ours that waits for it.
+#[derive(Debug, Default, clap::Args, Ordinary)]
+#[command(next_help_heading = "Command")]
+pub(crate) struct HandoverOptions {
+    /// End when the command runs: it becomes a child of init, or of a subreaper above nsenter-rs
+    #[arg(long, conflicts_with_all = ["no_fork", "rm"])]
+    pub(crate) detach: bool,
+    /// Write the pid of the command to FILE when it runs
+    #[arg(long, value_name = "FILE", conflicts_with = "no_fork")]
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Make a terminal inside, and send its controlling end to the socket PATH
+    #[arg(long, value_name = "PATH", conflicts_with = "no_fork")]
+    pub(crate) console_socket: Option<PathBuf>,
 }
 
 impl CommandOptions {

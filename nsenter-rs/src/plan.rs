@@ -167,6 +167,7 @@ impl Enter {
             command: &self.command,
             stdin: None,
         };
+        let stays_outside = stays_outside || self.command.handover.is_needed();
         if stays_outside || (entry.needs_terminal() && !self.command.no_fork) {
             fork::enter(&mut entry, || Ok(()))
         } else {

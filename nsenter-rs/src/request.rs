@@ -13,7 +13,7 @@ use plumbing::process::namespace::Kind;
 use plumbing::process::startup::Parsed;
 
 use crate::enter::chroot_chdir::Directories;
-use crate::enter::command::Command;
+use crate::enter::command::{Command, Handover};
 use crate::enter::credentials::{Credentials, Id};
 use crate::enter::setns::{Selection, Source};
 use crate::enter::toolbox::Tools;
@@ -77,6 +77,11 @@ fn of_options(options: Options) -> Result<Plan, Fault> {
     let enter = Enter { target: targets.into_iter().next(), ..enter };
     let enter = if is_shell { enter.with_a_shell() } else { enter };
     enter.check()?;
+    if enter.command.handover.is_needed() && !pipe && enter.is_nothing() {
+        return Err(Fault::usage(
+            "options '--detach', '--pid-file' and '--console-socket' need a container: --target, --pipe or a FILE",
+        ));
+    }
     if let Some(action) = options.inspection.action(pipe, json)?.or(copy.map(Action::Copy)) {
         if enter.is_nothing() && !rm && !keep_on_error && stdin.is_none() {
             return Ok(Plan { narration, action });
@@ -124,6 +129,7 @@ impl Enter {
                 no_pty: options.no_pty,
                 no_fork: options.no_fork,
                 sealed_copy: options.sealed_copy,
+                handover: Handover::of(options.handover),
             },
         }
     }

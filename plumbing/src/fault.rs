@@ -3,12 +3,15 @@
 //! The first line is complete in itself; a second line names a remedy, but only if the cause was looked up.
 
 use std::fmt;
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 
-use crate::Status;
+use crate::kernel::{adopt, is_open};
 use crate::process::{missing_proc, removed_directory};
 use crate::text::on_one_line;
+use crate::{Status, narrate};
 
 /// One failure, as it is printed to a user.
 ///
@@ -97,8 +100,30 @@ impl Fault {
     }
 }
 
+/// The descriptor of `--error-fd`. It is not close-on-exec, because the next tool of a chain needs it, too.
+static ERRORS: OnceLock<OwnedFd> = OnceLock::new();
+
+/// Writes all later messages to this descriptor; if it is not open, a warning says so, and they go to stderr.
+pub(crate) fn write_errors_to(fd: RawFd) {
+    if is_open(fd) {
+        ERRORS.get_or_init(|| adopt(fd));
+    } else {
+        narrate::warn(format_args!("descriptor {fd} is not open (--error-fd); errors go to stderr"));
+    }
+}
+
+/// Reports whether `--error-fd` is in use. It is closed before the command is executed, so a caller looks earlier whether the
+/// command exists.
+pub fn has_error_fd() -> bool {
+    ERRORS.get().is_some()
+}
+
 /// Writes in one piece, so that lines of concurrent processes do not mix.
 pub(crate) fn write_stderr(text: &str) {
+    // Closed together with all other descriptors, just before the command is executed.
+    if ERRORS.get().is_some_and(|errors| rustix::io::write(errors, text.as_bytes()).is_ok()) {
+        return;
+    }
     // If stderr is closed or full, there is no other way to report: the exit status still shows that we failed.
     rustix::io::write(rustix::stdio::stderr(), text.as_bytes()).ok();
 }

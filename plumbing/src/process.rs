@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod chain;
 pub mod closing;
+pub mod console;
 pub mod environment;
 pub mod errand;
 pub mod examine;
@@ -18,6 +19,7 @@ pub mod mountinfo;
 pub mod namespace;
 pub mod namespace_root;
 pub mod nsid;
+pub mod pid_file;
 pub mod pid_namespaces;
 pub mod procfs;
 pub(crate) mod removed_directory;

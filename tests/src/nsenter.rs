@@ -4,6 +4,7 @@ pub mod agreement;
 pub mod attacks;
 pub mod callers_session;
 pub mod confinement_attacks;
+pub mod console;
 pub mod copy;
 pub mod covered_mounts;
 pub mod docker;
@@ -54,4 +55,4 @@ pub const TOPICS: &[&[Row]] = &[
 
 /// Topics that need the host, because they compare with the programs that are installed there or are many.
 pub const HOST_TOPICS: &[&[Row]] =
-    &[agreement::ROWS, list_agreement::ROWS, covered_mounts::ROWS, tools::ROWS, copy::ROWS];
+    &[agreement::ROWS, list_agreement::ROWS, console::ROWS, covered_mounts::ROWS, tools::ROWS, copy::ROWS];

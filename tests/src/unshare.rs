@@ -2,6 +2,7 @@
 
 pub mod agreement;
 pub mod apparmor_policy;
+pub mod detach;
 pub mod die_with_parent;
 pub mod explained;
 pub mod init;
@@ -30,4 +31,4 @@ pub const TOPICS: &[&[Row]] = &[
 ];
 
 /// Topics that need the host, because they compare with the programs that are installed there or are many.
-pub const HOST_TOPICS: &[&[Row]] = &[agreement::ROWS, die_with_parent::ROWS, odd_subuid::ROWS];
+pub const HOST_TOPICS: &[&[Row]] = &[agreement::ROWS, detach::ROWS, die_with_parent::ROWS, odd_subuid::ROWS];

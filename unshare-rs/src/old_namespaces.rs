@@ -17,12 +17,13 @@ use plumbing::fault::IntoErrno;
 use plumbing::kernel::{Cloned, exit_now, fork, look, own};
 use plumbing::process::forward::wait_for;
 use plumbing::process::namespace::Kind;
+use plumbing::process::pid_file;
 use plumbing::{Fault, Status, narrate};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use crate::mapping::Maps;
-use crate::{map_helper, persist, pid_file};
+use crate::{map_helper, persist};
 
 /// The work for the process outside.
 pub(crate) struct OutsideWork<'a> {

@@ -16,6 +16,7 @@ use crate::binfmt::Binfmt;
 use crate::clock_offsets::ClockOffsets;
 use crate::command::Command;
 use crate::credentials::{self, Credentials};
+use crate::detached::{Handover, Setup};
 use crate::first_process::{Role, Tether};
 use crate::hold::NewHold;
 use crate::mapping::Caller;
@@ -54,6 +55,7 @@ pub(crate) struct Run {
     pub(crate) fork: Option<Forward>,
     pub(crate) kill_child: Option<Signal>,
     pub(crate) die_with_parent: bool,
+    pub(crate) detach: bool,
     pub(crate) binfmt: Binfmt,
     pub(crate) root: Option<PathBuf>,
     pub(crate) wd: Option<PathBuf>,
@@ -123,13 +125,20 @@ impl Run {
         maps.write_inside()?;
         // Before the first child, which enters the time namespace: after that the offsets cannot change.
         self.offsets.write()?;
+        let handover = self.detach.then(Handover::open).transpose()?;
         match self.fork()? {
-            Role::First(tether) => self.become_command(tether, outside, gates),
+            Role::First(tether) => {
+                let mut setup = Setup::of(handover);
+                self.become_command(tether, outside, gates, &mut setup).inspect_err(|_| setup.fail())
+            }
             Role::Waiting(child) => {
                 drop(gates);
                 outside.publish(child.pid())?;
                 outside.end()?;
-                child.tied_to(caller).wait(false)
+                match handover {
+                    Some(handover) => handover.leave(*child),
+                    None => child.tied_to(caller).wait(false),
+                }
             }
         }
     }
@@ -148,7 +157,13 @@ impl Run {
     }
 
     /// Finishes the set-up, in the process that becomes the command or its init.
-    fn become_command(&self, tether: Tether, outside: Outside<'_>, gates: Gates) -> Result<Status, Fault> {
+    fn become_command(
+        &self,
+        tether: Tether,
+        outside: Outside<'_>,
+        gates: Gates,
+        setup: &mut Setup,
+    ) -> Result<Status, Fault> {
         self.namespaces.set_up()?;
         self.set_up_files()?;
         // Not the init, which its owner is to enter; it runs from a sealed copy.
@@ -171,11 +186,15 @@ impl Run {
                 Forked::Command => {}
                 Forked::Init(init) => {
                     drop(gates);
+                    setup.end();
                     return init.run();
                 }
             }
         }
         exposure::hide_if_exposed()?;
+        if self.gates.block.is_some() {
+            setup.end();
+        }
         gates.pass()?;
         self.command.exec()
     }

@@ -49,6 +49,7 @@ fn run(options: Options, kinds: KindSet, mapping: MapRequest) -> Run {
         fork: fork(&options),
         kill_child: kill_child(&options),
         die_with_parent: options.die_with_parent,
+        detach: options.detach,
         binfmt,
         root: options.root.clone(),
         wd: options.wd.clone(),
@@ -132,7 +133,7 @@ fn fork(options: &Options) -> Option<Forward> {
     match options {
         Options { init: true, .. } => Some(Forward::AllButStops),
         Options { forward_signals: true, .. } => Some(Forward::Termination),
-        Options { fork: true, .. } => Some(Forward::Nothing),
+        Options { fork: true, .. } | Options { detach: true, .. } => Some(Forward::Nothing),
         _ => kill_child(options).map(|_| Forward::Nothing),
     }
 }
@@ -203,6 +204,7 @@ fn check_hold(options: &Options) -> Result<(), Fault> {
         ("--kill-child", options.kill_child.is_some()),
         ("--die-with-parent", options.die_with_parent),
         ("--forward-signals", options.forward_signals),
+        ("--detach", options.detach),
         ("--init", options.init),
         ("--mount-proc", options.mount_proc.is_some()),
         ("--mount-binfmt", options.mount_binfmt.is_some()),

@@ -65,8 +65,16 @@ pub(super) struct Process {
     _exec_cpu_affinity: Option<IgnoredAny>,
     #[serde(rename = "terminal")]
     _terminal: Option<IgnoredAny>,
-    #[serde(rename = "consoleSize")]
-    _console_size: Option<IgnoredAny>,
+    pub(super) console_size: Option<ConsoleSize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConsoleSize {
+    #[serde(default)]
+    pub(super) height: u16,
+    #[serde(default)]
+    pub(super) width: u16,
 }
 
 #[derive(Debug, Default, Deserialize)]

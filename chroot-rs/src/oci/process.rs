@@ -8,6 +8,7 @@ use plumbing::confinement::seccomp::Seccomp;
 use plumbing::pipeline::record::{FiveSets, IoPriority, Process, ResourceLimit, Scheduler};
 use plumbing::text::Text;
 use plumbing::{Fault, narrate};
+use rustix::termios::Winsize;
 use serde_json::Value;
 
 use super::config;
@@ -31,6 +32,8 @@ pub(super) struct Wanted {
     io_priority: Option<IoPriority>,
     apparmor_profile: Option<String>,
     selinux_label: Option<String>,
+    /// The size of its terminal.
+    pub(super) console_size: Option<Winsize>,
     /// The execution domain, which is a member of `linux`.
     pub(super) personality: Option<String>,
     seccomp: Option<Seccomp>,
@@ -71,6 +74,12 @@ impl Wanted {
             io_priority: process.io_priority,
             apparmor_profile: named(process.apparmor_profile),
             selinux_label: named(process.selinux_label),
+            console_size: process.console_size.map(|size| Winsize {
+                ws_row: size.height,
+                ws_col: size.width,
+                ws_xpixel: 0,
+                ws_ypixel: 0,
+            }),
             personality: None,
             seccomp: seccomp.map(filter).transpose()?,
         })

@@ -6,9 +6,13 @@ use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use nix::sys::signal::Signal;
+use plumbing::kernel::{call, kill_by_number};
 use plumbing::process::environment::Environment;
-use plumbing::process::{chain, sealed};
+use plumbing::process::{chain, pid_file, sealed};
 use plumbing::{Fault, Status};
+
+use crate::options::HandoverOptions;
 
 /// The shells that are tried after the caller's, in this order.
 const SHELLS: [&str; 4] = ["/bin/sh", "/bin/bash", "/bin/ash", "/bin/dash"];
@@ -25,6 +29,42 @@ pub(crate) struct Command {
     pub(crate) sealed_copy: bool,
     /// Whether this process becomes the command, whatever is entered.
     pub(crate) no_fork: bool,
+    /// What happens once the command runs.
+    pub(crate) handover: Handover,
+}
+
+/// `--detach`, `--pid-file` and `--console-socket`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Handover {
+    /// Whether no process of ours waits for the command.
+    pub(crate) detach: bool,
+    pub(crate) pid_file: Option<PathBuf>,
+    /// The socket to which a terminal is sent.
+    pub(crate) console_socket: Option<PathBuf>,
+}
+
+impl Handover {
+    pub(crate) fn of(options: HandoverOptions) -> Handover {
+        let HandoverOptions { detach, pid_file, console_socket } = options;
+        Handover { detach, pid_file, console_socket }
+    }
+
+    /// Reports whether a process has to stay outside until the command runs.
+    pub(crate) fn is_needed(&self) -> bool {
+        self.detach || self.pid_file.is_some() || self.console_socket.is_some()
+    }
+
+    /// Writes the pid of the command, our child; if that fails, the command ends, because nobody could find it.
+    pub(crate) fn publish(&self, command: i32) -> Result<(), Fault> {
+        let Some(file) = &self.pid_file else { return Ok(()) };
+        pid_file::write(file, command).or_else(|fault| {
+            let why = "its pid could not be written, so nobody would find it; kill(2)";
+            call("end the command", format!("kill({command}, SIGKILL)"), why, || {
+                kill_by_number(command, Signal::SIGKILL as i32)
+            })?;
+            Err(fault)
+        })
+    }
 }
 
 impl Command {
@@ -33,6 +73,11 @@ impl Command {
         let why =
             "the container must not be able to write to our executable, which it sees as /proc/PID/exe; execveat(2)";
         if self.sealed_copy { sealed::ensure(why) } else { sealed::ensure_view(why) }
+    }
+
+    /// Fails if the command is missing or not executable.
+    pub(crate) fn require_program(&self, environment: &Environment) -> Result<(), Fault> {
+        self.words.first().map_or(Ok(()), |program| chain::require_program(program, environment))
     }
 
     /// Becomes the command with this environment. Without a command, becomes the caller's shell, or if this root does not

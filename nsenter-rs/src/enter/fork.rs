@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use plumbing::kernel::{Cloned, call, exit_now, fork, fork_sibling, look, own};
 use plumbing::process::closing::end;
+use plumbing::process::console::Receiver;
 use plumbing::process::foreign_user::hide;
 use plumbing::process::forward::wait_for;
 use plumbing::process::namespace::Kind;
@@ -24,8 +25,7 @@ use rustix::termios::isatty;
 
 use super::Entry;
 use super::credentials::Entered;
-use super::plan::{cross, run};
-use super::pty::Terminal;
+use super::plan::{End, cross, run};
 use super::wait::{Signals, attend};
 
 /// Becomes the command. Returns only on failure, or in a dry run.
@@ -35,7 +35,7 @@ pub(crate) fn become_command(entry: &Entry<'_>) -> Result<Status, Fault> {
         session::leave(entry.namespaces.kinds().contains(Kind::Pid))?;
     }
     let entered = cross(entry, false)?;
-    end(run(entry, entered, None, None, || Ok(())))
+    end(run(entry, entered, &End::default(), None, || Ok(())))
 }
 
 /// Runs the command inside and waits for it; calls `entered` once the command runs.
@@ -45,14 +45,16 @@ pub(crate) fn enter(entry: &mut Entry<'_>, entered: impl FnOnce() -> Result<(), 
     })?;
     let (started, starting) = own("wait for the exec", "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
     let mut terminal = entry.terminal()?;
+    let receiver = entry.command.handover.console_socket.as_deref().map(Receiver::connect).transpose()?;
     // A command with a terminal of its own gets a session of its own, too.
-    entry.process.new_session &= terminal.is_none();
+    entry.process.new_session &= terminal.is_none() && receiver.is_none();
     let signals = Signals::block()?;
     let is_hidden = join_pid_namespace_early(entry)?;
     let entry: &Entry<'_> = entry;
     match fork("fork", "this process crosses the border; the one outside waits")? {
         Cloned::Child => {
-            let crossing = Crossing { entry, terminal: terminal.as_ref(), signals: &signals, watch: &watch, is_hidden };
+            let end = End { terminal: terminal.as_ref(), receiver: receiver.as_ref() };
+            let crossing = Crossing { entry, end, signals: &signals, watch: &watch, is_hidden };
             let crossed = crossing.cross(starting.as_fd());
             in_child(crossed, starting.as_fd())
         }
@@ -65,8 +67,15 @@ pub(crate) fn enter(entry: &mut Entry<'_>, entered: impl FnOnce() -> Result<(), 
             if start.sibling.is_some() {
                 wait_for(pid)?;
             }
+            let command = start.sibling.unwrap_or(pid);
+            if start.runs {
+                entry.command.handover.publish(command)?;
+                if entry.command.handover.detach {
+                    return Ok(Status::SUCCESS);
+                }
+            }
             let leads_session = entry.namespaces.expose() && !entry.streams().into_iter().any(isatty);
-            let status = attend(start.sibling.unwrap_or(pid), leads_session, &signals, terminal.as_mut())?;
+            let status = attend(command, leads_session, &signals, terminal.as_mut())?;
             if start.runs { Ok(status) } else { Err(Fault::already_told(status)) }
         }
     }
@@ -109,7 +118,7 @@ fn in_child(outcome: Result<Status, Fault>, starting: BorrowedFd<'_>) -> Result<
 /// The process that crosses the border while another stays outside.
 struct Crossing<'a> {
     entry: &'a Entry<'a>,
-    terminal: Option<&'a Terminal>,
+    end: End<'a>,
     signals: &'a Signals,
     watch: &'a OwnedFd,
     /// Whether it was forked after this process had hidden itself.
@@ -117,8 +126,13 @@ struct Crossing<'a> {
 }
 
 impl Crossing<'_> {
+    /// Ties this process to the one outside, unless that one ends when the command runs.
+    fn die_with_us(&self) -> Result<(), Fault> {
+        if self.entry.command.handover.detach { Ok(()) } else { die_with(self.watch) }
+    }
+
     fn cross(&self, starting: BorrowedFd<'_>) -> Result<Status, Fault> {
-        die_with(self.watch)?;
+        self.die_with_us()?;
         let entered = cross(self.entry, self.is_hidden)?;
         if !self.entry.namespaces.kinds().contains(Kind::Pid) || self.entry.command.no_fork {
             return self.run(entered, starting);
@@ -139,10 +153,10 @@ impl Crossing<'_> {
     fn run(&self, entered: Option<Entered>, starting: BorrowedFd<'_>) -> Result<Status, Fault> {
         self.signals.release()?;
         // Again, because a fork and a change of credentials each clear the death signal.
-        run(self.entry, entered, self.terminal, Some(starting), || {
-            die_with(self.watch)?;
+        run(self.entry, entered, &self.end, Some(starting), || {
+            self.die_with_us()?;
             // With a terminal of its own, the command begins its session when it takes it.
-            if self.terminal.is_none() && self.entry.namespaces.expose() {
+            if self.end.terminal.is_none() && self.entry.namespaces.expose() {
                 session::leave(true)?;
             }
             Ok(())

@@ -6,16 +6,18 @@
 //! mount or pid namespace, and that root of a user namespace may trace us as soon as we join that.
 
 use std::borrow::Cow;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use plumbing::confinement::privilege::renew_session_keyring;
+use plumbing::fault::has_error_fd;
 use plumbing::kernel::{own, place};
 use plumbing::process::closing::{close_from, refuse_directories};
+use plumbing::process::console::{self, Console, Receiver};
 use plumbing::process::environment::Environment;
 use plumbing::process::foreign_user::{hide, stay_hidden};
 use plumbing::process::namespace::Kind;
 use plumbing::process::{chain, procfs, session};
-use plumbing::{Fault, Status};
+use plumbing::{Fault, Status, narrate};
 
 use super::credentials::Entered;
 use super::environ::Surroundings;
@@ -76,12 +78,32 @@ pub(super) fn cross(entry: &Entry<'_>, is_hidden: bool) -> Result<Option<Entered
     is_user.then(Entered::look).transpose()
 }
 
+/// The terminal that the command gets: one that a process outside relays, or one whose controlling end is sent away.
+#[derive(Default)]
+pub(super) struct End<'a> {
+    pub(super) terminal: Option<&'a Terminal>,
+    pub(super) receiver: Option<&'a Receiver>,
+}
+
+impl End<'_> {
+    /// Opens a terminal in the /dev/pts that the command has.
+    fn console(&self, entry: &Entry<'_>) -> Result<Option<Console>, Fault> {
+        let Some(receiver) = self.receiver.filter(|_| !narrate::is_dry_run()) else { return Ok(None) };
+        receiver.open(console::pts_of_this_root()?.as_fd(), entry.process.uid, None)
+    }
+
+    fn give(&self, console: Option<&Console>) -> Result<(), Fault> {
+        self.terminal.map_or(Ok(()), Terminal::give)?;
+        console.map_or(Ok(()), Console::give)
+    }
+}
+
 /// Confines this process inside, and becomes the command. Calls `last` when the credentials have their final values,
 /// then closes all descriptors but `starting`: a pipe, which leads to no file, and through which a failure is reported.
 pub(super) fn run(
     entry: &Entry<'_>,
     entered: Option<Entered>,
-    terminal: Option<&Terminal>,
+    end: &End<'_>,
     starting: Option<BorrowedFd<'_>>,
     last: impl FnOnce() -> Result<(), Fault>,
 ) -> Result<Status, Fault> {
@@ -97,8 +119,10 @@ pub(super) fn run(
         (_, None) => Cow::Owned(Environment::inherited()),
     };
     let crosses = entry.namespaces.cross_border() || entered.is_some();
+    // While we may still give it to the user of the command.
+    let console = end.console(entry)?;
     // After the ids have changed, which clears what these steps set; before the filters, which may forbid these calls.
-    let last = || {
+    let last = |environment: &Environment| {
         if crosses {
             stay_hidden()?;
             if !entry.process.session_keyring {
@@ -106,22 +130,23 @@ pub(super) fn run(
             }
         }
         last()?;
-        if let Some(terminal) = terminal {
-            terminal.give()?;
+        if has_error_fd() {
+            entry.command.require_program(environment)?;
         }
+        end.give(console.as_ref())?;
         close_from(3_u32.saturating_add(entry.command.preserve_fds), starting)
     };
     let environment = match &entry.like {
         Some(like) => {
             let environment = environment(true);
-            like.inside(last)?;
+            like.inside(|| last(&environment))?;
             environment
         }
         None => {
             entry.credentials.apply(entered, entry.target)?;
             // After the change of credentials, and before a system call filter could forbid reading the ids.
             let environment = environment(false);
-            process.apply(last)?;
+            process.apply(|| last(&environment))?;
             environment
         }
     };

@@ -10,7 +10,7 @@ use crate::Fault;
 use crate::command_line::ordinary::{self, Ordinary};
 use crate::process::startup::Parsed;
 
-/// `--explain` and `--dry-run`.
+/// `--explain`, `--dry-run` and `--error-fd`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args, Ordinary)]
 pub struct Narration {
     /// Print each kernel call and its reason to stderr before making it
@@ -19,11 +19,17 @@ pub struct Narration {
     /// Print the kernel calls without making them
     #[arg(long, help_heading = "Narration")]
     pub dry_run: bool,
+    /// Write errors, warnings and --explain to descriptor FD instead of stderr
+    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(3..), help_heading = "Narration")]
+    pub error_fd: Option<i32>,
 }
 
 impl Narration {
     /// Sets the mode of narration, for the whole process.
     pub fn begin(self) {
+        if let Some(fd) = self.error_fd {
+            crate::fault::write_errors_to(fd);
+        }
         crate::narrate::set(self.explain, self.dry_run);
     }
 }

@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::unistd::execve;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::fault::IntoErrno;
 use crate::process::environment::Environment;
@@ -69,10 +70,36 @@ pub fn exec_program(program: &OsStr, command: &[OsString], environment: &Environ
     }
     if refused == Errno::ENOENT && candidates(program, environment).iter().any(|candidate| candidate.exists()) {
         Err(no_interpreter(program))
-    } else if refused == Errno::ENOENT && !program.is_empty() {
-        Err(not_run(program, refused).with_remedy(where_searched(program, environment)))
     } else {
-        Err(not_run(program, refused))
+        Err(refusal(program, environment, refused))
+    }
+}
+
+/// Fails as executing `program` would fail if it is missing or not executable: before a caller is informed that all is set
+/// up, and waits. What only execve(2) shows, such as a missing interpreter, is found later. `faccessat(2)`.
+pub fn require_program(program: &OsStr, environment: &Environment) -> Result<(), Fault> {
+    if narrate::is_dry_run() {
+        return Ok(());
+    }
+    let mut refused = Errno::ENOENT;
+    for candidate in candidates(program, environment) {
+        match accessat(CWD, &candidate, Access::EXEC_OK, AtFlags::EACCESS).map_err(IntoErrno::into_errno) {
+            Ok(()) if candidate.is_dir() => refused = Errno::EACCES,
+            Err(Errno::EACCES) => refused = Errno::EACCES,
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
+            // Also if the kernel lacks the call: execve(2) will show what is wrong.
+            _ => return Ok(()),
+        }
+    }
+    Err(refusal(program, environment, refused))
+}
+
+fn refusal(program: &OsStr, environment: &Environment, refused: Errno) -> Fault {
+    let fault = not_run(program, refused);
+    if refused == Errno::ENOENT && !program.is_empty() {
+        fault.with_remedy(where_searched(program, environment))
+    } else {
+        fault
     }
 }
 

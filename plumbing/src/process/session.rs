@@ -27,6 +27,11 @@ pub fn begin(why: &str) -> Result<(), Fault> {
     call("begin a session", "setsid()", why, || setsid().map(drop))
 }
 
+/// Begins a session, unless this process leads one already.
+pub fn begin_own(why: &str) -> Result<(), Fault> {
+    if getsid(None) == Ok(getpid()) { Ok(()) } else { begin(why) }
+}
+
 /// Leaves the caller's session unless stdin, stdout or stderr is a terminal. Called while /dev is still the caller's.
 /// Returns whether this process leads a new session.
 ///

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::chroot::oci::RUNTIME;
+use crate::chroot::oci::{RUNTIME, RUNTIME_QUERIES};
 use crate::harness::need::{BASH, BUSYBOX, CRUN, JQ, Need, SETPRIV, UNSHARE};
 use crate::harness::row::Row;
 use crate::harness::world::World;
@@ -26,8 +26,8 @@ pub const ROWS: &[Row] = &[
     Row::new("bundles of docker give the same containers as under crun", &[DOCKERD, CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
         let engine = r#"
             dockerd --data-root $D/data --exec-root $D/exec --pidfile $D/pid --host unix://$D/sock --bridge none --iptables=false \
-                --ip6tables=false --ip-forward=false --ip-masq=false --storage-driver vfs --add-runtime look=$D/runtime >$D/log 2>&1 &
-            trap 'kill $!; wait' EXIT
+                --ip6tables=false --ip-forward=false --ip-masq=false --storage-driver vfs --cgroup-parent /suite_docker --add-runtime look=$D/runtime >$D/log 2>&1 &
+            trap 'kill $!; wait; remove_groups' EXIT
             E="docker -H unix://$D/sock"
             until_ok $E version || cat $D/log
             tar -C $D/root -c . | $E import - look >/dev/null
@@ -40,8 +40,8 @@ pub const ROWS: &[Row] = &[
     Row::new("bundles of containerd give the same containers as under crun", &[CTR, CRUN, UNSHARE, BUSYBOX, JQ, BASH], |world| {
         let engine = r#"
             containerd --root $D/data --state $D/exec --address $D/sock -l error >$D/log 2>&1 &
-            trap 'kill $!; wait' EXIT
-            E="ctr -a $D/sock"
+            trap 'kill $!; wait; remove_groups' EXIT
+            E="ctr -a $D/sock -n suite_ctr"
             until_ok $E version || cat $D/log
             engine() { $E run --runc-binary $D/runtime --rm --rootfs "$@" $D/root look /bin/look; }
         "#;
@@ -219,6 +219,7 @@ fn compare(world: &World, name: &str, engine: &str, cases: &[Case]) {
         format!("#!/bin/sh\nD={}\nexport PATH={}:/usr/sbin:/usr/bin:/sbin:/bin\n", at.display(), world.tools.display());
     write(&at.join("runtime"), &format!("{fixed}{}", include_str!("engines/runtime.sh")));
     write(&at.join("oci-runtime.sh"), RUNTIME);
+    write(&at.join("oci-runtime.jq"), RUNTIME_QUERIES);
     write(&at.join("look.sh"), include_str!("engines/look.sh"));
     let outcome = script.within(Duration::from_secs(300)).run();
     for (case, _, expected) in cases {
@@ -255,7 +256,7 @@ mount -t tmpfs -o mode=755 none /run; mkdir -p /run/lock /run/netns /run/user
 until_ok() { for i in $(seq 200); do "$@" >/dev/null 2>&1 && return; sleep 0.05; done; echo "in vain: $*"; return 1; }
 mkdir -p $D/vol $D/seen; echo hi >$D/vol/file
 cp -a $R $D/root; cp $D/look.sh $D/root/bin/look; chmod 755 $D $D/root/bin/look; echo extra:x:77: >>$D/root/etc/group
-groups() { find /sys/fs/cgroup -type d -name libpod_parent 2>/dev/null; }
+groups() { find /sys/fs/cgroup -type d \( -name libpod_parent -o -name suite_docker -o -name suite_ctr \) 2>/dev/null; }
 HAD=$(groups)
 remove_once() { for group in $(groups); do find $group -depth -type d -exec rmdir {} + 2>/dev/null; done; [ ! "$(groups)" ]; }
 remove_groups() { [ "$HAD" ] || until_ok remove_once; }

@@ -17,6 +17,14 @@ pub const SCRIPT: &[Need] = &[BUSYBOX, JQ, Need::NetworkNamespaces];
 
 /// examples/oci-runtime.sh.
 pub const RUNTIME: &str = include_str!("../../../examples/oci-runtime.sh");
+/// examples/oci-runtime.jq, which it looks for in its own directory.
+pub const RUNTIME_QUERIES: &str = include_str!("../../../examples/oci-runtime.jq");
+
+/// Writes the runtime to `directory`, as `runtime`.
+pub fn write_runtime(directory: &Path) {
+    fs::write(directory.join("runtime"), RUNTIME).expect("the script");
+    fs::write(directory.join("oci-runtime.jq"), RUNTIME_QUERIES).expect("the queries");
+}
 
 /// Prints everything that a process can see of itself and of its mounts.
 const LOOK: &str = "cat /proc/self/mountinfo; echo ==; grep -E '^(Cap|NoNew|Seccomp:|Groups|Uid|Gid)' /proc/self/status; \
@@ -139,7 +147,7 @@ pub const ROWS: &[Row] = &[
                 config["linux"]["gidMappings"] = map(world.sh("id -g").stdout);
             }
             fs::write(&path, config.to_string()).expect("a configuration");
-            fs::write(bundle.join("runtime"), RUNTIME).expect("the script");
+            write_runtime(&bundle);
             let line = "cd $B; rt() { sh ./runtime --root $B/state \"$@\"; }; status() { rt state c | jq -r .status; }; \
                     rt create --bundle $B c && status; ls rootfs/tmp; rt start c; rt start c 2>/dev/null || echo once; \
                     while [ $(cat rootfs/tmp/log 2>/dev/null | wc -l) != 3 ]; do sleep 0.05; done; status; cat rootfs/tmp/log; \
@@ -147,8 +155,9 @@ pub const ROWS: &[Row] = &[
                     for p in 1 self; do rt exec c /bin/grep -E '^(Cap...|NoNewPrivs|Seccomp):' /proc/$p/status >$p; done; cmp 1 self && echo alike; \
                     grep -c 'CapBnd:.0*1f*$' self; rt create --bundle $B c 2>/dev/null || echo taken; \
                     rt delete c 2>/dev/null || echo runs; rt kill c TERM; \
-                    while [ ! -e state/c/exit_status ]; do sleep 0.05; done; status; cat state/c/exit_status; rt delete c; ls state; \
-                    rt create --bundle $B d; rt delete --force d; ls state; rt create --bundle /none e 2>/dev/null; ls state";
+                    until [ $(status) = stopped ]; do sleep 0.05; done; status; rt delete c; ls state; \
+                    rt create --bundle $B d; rt delete --force d; ls state; rt create --bundle /none e 2>/dev/null; ls state; \
+                    jq '.process.args[2] = \"exit 7\"' config.json >new && mv new config.json; rt run --bundle $B r; echo $?; ls state";
             let expected = "created\nonce\nrunning\nbegan\n0\nh\nhi\nalike\n0\ntaken\nruns\nstopped\n7\n";
             within(world, line, &bundle).run().succeeds().stdout_is(expected);
         },
@@ -188,9 +197,9 @@ pub const ROWS: &[Row] = &[
             config["hooks"][kind] = json!([{"path": "/bin/sh", "args": args, "env": [format!("HOST={host}"), "PATH=/bin:/usr/bin"], "timeout": 20}]);
         }
         fs::write(&path, config.to_string()).expect("a configuration");
-        fs::write(bundle.join("runtime"), RUNTIME).expect("the script");
+        write_runtime(&bundle);
         let ours = "cd $B; rt() { sh ./runtime --root $B/state \"$@\"; }; rt create --bundle $B h; rt start h; \
-                    while [ ! -e state/h/exit_status ]; do sleep 0.05; done; rt delete h; cat rootfs/tmp/log; \
+                    until [ $(rt state h | jq -r .status) = stopped ]; do sleep 0.05; done; rt delete h; cat rootfs/tmp/log; \
                     jq -r '[.id, .status, .pid > 1, .bundle == env.B, .annotations.note] | @tsv' rootfs/tmp/log.states; rm rootfs/tmp/log*";
         let named = |kind: &str, place: &str| format!("{kind} {place} a'b $HOME \"c\" 1\n");
         let before = named("prestart", "host host") + &named("createRuntime", "host host") + &named("createContainer", "own host");
@@ -221,7 +230,7 @@ pub const ROWS: &[Row] = &[
             failing["hooks"] = json!({kind: [{"path": "/bin/false"}, {"path": "/bin/no-such"}]});
             fs::write(&path, failing.to_string()).expect("a configuration");
             let line = "cd $B; rt() { sh ./runtime --root $B/state \"$@\" 2>>$B/err; }; rt create --bundle $B f; echo $?; rt start f; echo $?; \
-                        while [ -e state/f ] && [ ! -e state/f/exit_status ]; do sleep 0.05; done; cat rootfs/tmp/log 2>/dev/null | wc -l; \
+                        while [ -e state/f ] && [ $(rt state f | jq -r .status) != stopped ]; do sleep 0.05; done; cat rootfs/tmp/log 2>/dev/null | wc -l; \
                         rm -f rootfs/tmp/log; rt delete f; ls state; grep -c 'a hook failed' err; rm err";
             let failed = within(world, line, &bundle).run();
             let (lines, count) = (format!("{at_create}\n{at_start}\n{ran}\n"), if kind == "poststart" { 2 } else { 1 });

@@ -4,14 +4,14 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::chroot::oci::{RUNTIME, SCRIPT, bundle, within};
+use crate::chroot::oci::{SCRIPT, bundle, within, write_runtime};
 use crate::harness::row::Row;
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
     Row::new("no word of a bundle becomes an option or another argument of the runtime in shell", SCRIPT, |world| {
         let at = world.directory("oci-words");
-        fs::write(at.join("runtime"), RUNTIME).expect("the script");
+        write_runtime(&at);
         let own = world.as_root();
         let named =
             |key: &str, value: &str| json!({"linux": {"namespaces": [{"type": "network", "path": "/x", key: value}]}});
@@ -45,7 +45,7 @@ pub const ROWS: &[Row] = &[
     .host_only(),
     Row::new("the runtime in shell ends the container, and no process of the host, where a namespace was joined", SCRIPT, |world| {
         let at = bundle(world, "oci-joined", json!(["/bin/sleep", "86473"]), |_| {});
-        fs::write(at.join("runtime"), RUNTIME).expect("the script");
+        write_runtime(&at);
         let line = "cd $B; unshare-rs --pid --net --fork --pid-file first -- sleep 86474 & until [ -s $B/first ]; do sleep 0.02; done
             cd $B; first=/proc/$(cat first)/ns; runtime() { sh ./runtime --root $B/state \"$@\"; }
             jq --arg pid $first/pid --arg net $first/net '.linux.namespaces = [{type: \"mount\"}, {type: \"pid\", path: $pid}, {type: \"network\", path: $net}]' config.json >new && mv new config.json
@@ -62,7 +62,7 @@ pub const ROWS: &[Row] = &[
     .host_only(),
     Row::new("the runtime in shell refuses limits that no tool keeps, by name", SCRIPT, |world| {
         let at = world.directory("oci-limits");
-        fs::write(at.join("runtime"), RUNTIME).expect("the script");
+        write_runtime(&at);
         let create = |resources: serde_json::Value| {
             let config = json!({"ociVersion": "1.0.2", "linux": {"namespaces": [], "resources": resources}});
             fs::write(at.join("config.json"), config.to_string()).expect("a configuration");
@@ -73,7 +73,7 @@ pub const ROWS: &[Row] = &[
         // The control: what cgexec-rs reads, and what asks for nothing, gets through to the tools.
         let kept = json!({"memory": {"limit": 100, "swap": 150, "swappiness": null, "disableOOMKiller": false}, "cpu": {"shares": 0, "mems": "", "cpus": "0"},
             "pids": {"limit": -1}, "devices": [{"allow": false, "access": "rwm"}], "unified": {"memory.high": "1"}, "hugepageLimits": []});
-        create(kept).stderr_has("limits: --oci=").stderr_has("/config.json -- unshare-rs");
+        create(kept).stderr_has("limits: --error-fd=8 --oci=").stderr_has("/config.json -- unshare-rs");
         for nothing in [json!({}), json!({"cpu": {"shares": 1024}, "pids": {"limit": -1}, "memory": {"limit": 0}})] {
             create(nothing).stderr_has("missing field");
         }
@@ -98,9 +98,9 @@ pub const ROWS: &[Row] = &[
                 {"destination": "/tmp", "type": "bind", "source": config["root"]["path"].as_str().map(|root| format!("{root}/tmp")), "options": ["bind"]}]);
             config["linux"]["resources"] = json!({"devices": [{"allow": false, "access": "rwm"}]});
         });
-        fs::write(at.join("runtime"), RUNTIME).expect("the script");
+        write_runtime(&at);
         let line = "cd $B; runtime() { sh ./runtime --root $B/state \"$@\"; }; look() { cat rootfs/tmp/log; rm rootfs/tmp/log; }
-            run() { runtime create --bundle $B c && runtime start c && until [ -e state/c/exit_status ]; do sleep 0.02; done; look; runtime delete c; }
+            run() { runtime create --bundle $B c && runtime start c && until [ $(runtime state c | jq -r .status) = stopped ]; do sleep 0.02; done; look; runtime delete c; }
             run
             # Controls: the tools without the rules, and a limit that cgexec-rs refuses.
             unshare-rs --mount --pid --ipc --uts --net --fork -- chroot-rs --oci $B; look
@@ -116,16 +116,21 @@ pub const ROWS: &[Row] = &[
     .host_only(),
     Row::new("the runtime in shell keeps its state where no other user can write", SCRIPT, |world| {
         let at = world.directory("oci-state");
-        fs::write(at.join("runtime"), RUNTIME).expect("the script");
-        let line = "cd $B; mkdir -p x/oci-runtime/planted; echo /b >x/oci-runtime/planted/bundle; export XDG_RUNTIME_DIR=$B/x; \
+        write_runtime(&at);
+        let line = "cd $B; export XDG_RUNTIME_DIR=$B/x; \
+            plant() { mkdir -p $1/$2; echo \"cgroup='' about='\\\"id\\\":1'\" >$1/$2/vars; }; plant x/oci-runtime planted; \
             sh ./runtime --root x/oci-runtime state planted | jq -r .status; \
+            for mode in 775 757 777; do chmod $mode x/oci-runtime; sh ./runtime --root x/oci-runtime state planted; done; chmod 755 x/oci-runtime; \
+            ln -s oci-runtime x/link; sh ./runtime --root x/link state planted; \
             for mode in 777 700; do chmod $mode x; sh ./runtime state planted | jq -r .status; done";
+        let refused = "x/oci-runtime is no directory, or others than its owner can write to it\noci-runtime.sh: x/link is no directory";
         let outcome = within(world, line, &at).run();
         if world.is_root {
-            outcome.stdout_is("stopped\n").stderr_has("there is no container planted");
+            outcome.stdout_is("stopped\n").stderr_has("container \"planted\" does not exist").stderr_has(refused);
         } else {
             outcome
                 .stdout_is("stopped\nstopped\n")
+                .stderr_has(refused)
                 .stderr_has("XDG_RUNTIME_DIR is no directory of yours with mode 700");
         }
     })

@@ -32,7 +32,7 @@ fn line(options: &str) -> String {
 }
 
 /// Options that add no step.
-const NO_STEP: [&str; 4] = ["help", "version", "explain", "dry-run"];
+const NO_STEP: [&str; 5] = ["help", "version", "explain", "dry-run", "error-fd"];
 
 /// The cases, at least one for every other option.
 pub const CASES: &[Case] = &[
@@ -77,6 +77,7 @@ pub const CASES: &[Case] = &[
     case("--kill-child", "--fork", "PR_SET_PDEATHSIG"),
     case("--kill-child", "--setuid 3", "PR_SET_PDEATHSIG"),
     case("--die-with-parent", "--fork", "PR_SET_PDEATHSIG"),
+    case("--detach", "", "clone3("),
     case("--forward-signals", "--fork", "TERM and INT are forwarded"),
     case("--init", "--fork", "the command is a child of the init"),
     case("--init", "--pid --kill-child", "memfd"),

@@ -5,12 +5,13 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use plumbing::Fault;
-use plumbing::kernel::{call, own};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
+use crate::Fault;
+use crate::kernel::{call, own};
+
 /// Writes `pid` to `file`.
-pub(crate) fn write(file: &Path, pid: i32) -> Result<(), Fault> {
+pub fn write(file: &Path, pid: i32) -> Result<(), Fault> {
     let goal = format!("write the pid to {}", file.display());
     let temporary = temporary(file, pid);
     let shown = temporary.to_string_lossy();
@@ -35,7 +36,7 @@ pub(crate) fn write(file: &Path, pid: i32) -> Result<(), Fault> {
 }
 
 fn fill(opened: std::os::fd::OwnedFd, goal: &str, pid: i32) -> Result<(), Fault> {
-    if plumbing::narrate::is_dry_run() {
+    if crate::narrate::is_dry_run() {
         return Ok(());
     }
     own(goal, "write(pid)", || std::fs::File::from(opened).write_all(format!("{pid}\n").as_bytes()))

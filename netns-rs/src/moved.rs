@@ -5,18 +5,24 @@
 //! the namespace that it is in. So a name in /run/netns keeps that namespace until the interface is back, also if the
 //! guardian is killed, and says where the interface belongs. The surprise: an interface that moves loses its addresses, its
 //! routes and its state, but a socket that it uses stays in the network where it was made.
+//!
+//! Root inside may delete the interface, and give its name, its alias and its index to another one. So the guardian listens
+//! for the end of the interface from before the move on: once that was reported, nothing is brought back.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
+use plumbing::kernel::namespace_owner;
 use plumbing::pipeline::guardian::{self, Kept};
 use plumbing::pipeline::record::Interface;
+use plumbing::process::namespace::Kind;
 use plumbing::process::pid_namespaces::PidNamespaces;
+use plumbing::process::target::own_namespace_inode;
 use plumbing::{Fault, narrate};
 
 use crate::connection::Connection;
-use crate::departure::Departure;
+use crate::departure::{Departure, Listener};
 use crate::leftovers::Item;
 use crate::link::{self, Link};
 use crate::lock::Lock;
@@ -46,9 +52,8 @@ pub fn connect(
             namespace::enter(sides.host, "the host's", "the interface is there")?;
         }
         let lock = Lock::open()?;
-        let away = lock.with(|| make(asked, moved, sides, owner))?;
-        let departure = if narrate::is_dry_run() { Ok(None) } else { listen(asked, sides, away.index).map(Some) };
-        let departure = departure.or_else(|fault| lock.with(|| away.bring_back()).and(Err(fault)))?;
+        let listener = if narrate::is_dry_run() { None } else { Some(listen(asked, sides)?) };
+        let (away, departure) = lock.with(|| make(asked, moved, (sides, listener), owner))?;
         Ok((String::new(), Guarded { lock, away, departure }))
     })?;
     Ok(Interface {
@@ -95,11 +100,20 @@ impl Kept for Guarded {
     }
 
     fn remove(self) -> Result<(), Fault> {
-        self.lock.with_or_without(|_| self.away.bring_back())
+        let departure = self.departure.as_ref().map(|(_, departure)| departure);
+        self.lock.with_or_without(|_| self.away.bring_back(departure))
     }
 }
 
-fn make(asked: &Connection, moved: &str, sides: &Sides<'_>, owner: Owner) -> Result<Away, Fault> {
+/// A socket in the container, and what listens there.
+type Heard<L> = Option<(Netlink, L)>;
+
+fn make(
+    asked: &Connection,
+    moved: &str,
+    (sides, listener): (&Sides<'_>, Heard<Listener>),
+    owner: Owner,
+) -> Result<(Away, Heard<Departure>), Fault> {
     let host = Netlink::route()?;
     remove_leftovers()?;
     let link = link::find(&host, moved)?
@@ -121,22 +135,29 @@ fn make(asked: &Connection, moved: &str, sides: &Sides<'_>, owner: Owner) -> Res
         addresses: had.map(|(_, own)| own).collect(),
     };
     directory::keep(&away.pin.name, sides.container)?;
-    let done = send(asked, &host, &link, sides, &mut away);
-    if done.is_err()
-        && let Err(left) = away.bring_back()
+    let sent = send(asked, &host, &link, sides, &mut away);
+    let of = |(inside, listener): (Netlink, Listener)| {
+        let departure = listener.only(&inside, (&asked.interface, away.index), false)?;
+        Ok((inside, departure))
+    };
+    let departure = listener.map(of).transpose();
+    let heard = departure.as_ref().ok().and_then(Option::as_ref).map(|(_, departure)| departure);
+    let done = sent.and_then(|()| inside::furnish(asked, sides, away.index));
+    if (done.is_err() || departure.is_err())
+        && let Err(left) = away.bring_back(heard)
     {
         narrate::remark(format_args!("{left}; netns-rs gc brings {moved} back when the container has ended"));
     }
-    done.map(|()| away)
+    done.and(departure).map(|departure| (away, departure))
 }
 
-/// Listens for the end of the interface inside.
-fn listen(asked: &Connection, sides: &Sides<'_>, index: u32) -> Result<(Netlink, Departure), Fault> {
+/// Listens for the end of interfaces inside.
+fn listen(asked: &Connection, sides: &Sides<'_>) -> Result<(Netlink, Listener), Fault> {
     let inside = namespace::socket_inside(sides.container, "the container's")?;
     namespace::enter(sides.container, "the container's", "to notice when the interface leaves it")?;
-    let departure = Departure::of(&inside, &asked.interface, index, false);
+    let listener = Listener::open(&asked.interface);
     namespace::enter(sides.host, "the host's", "the interface comes back there")?;
-    departure.map(|departure| (inside, departure))
+    listener.map(|listener| (inside, listener))
 }
 
 /// The kernel makes link-local addresses by itself.
@@ -149,20 +170,32 @@ fn send(asked: &Connection, host: &Netlink, link: &Link, sides: &Sides<'_>, away
     link::set_alias(host, &link.name, link.index, &alias)?;
     link::move_to(host, &link.name, link.index, (sides.container, &asked.interface), "the container gets it")?;
     away.index = inside::made(sides.inside, &asked.interface)?.index;
-    inside::close(asked, sides)?;
-    inside::furnish(asked, sides, away.index)
+    inside::close(asked, sides)
 }
 
 impl Away {
     /// Brings the interface back as it was, with the name, the alias, the addresses and the state that it had.
-    fn bring_back(&self) -> Result<(), Fault> {
+    /// `departure` was listening before it moved.
+    fn bring_back(&self, departure: Option<&Departure>) -> Result<(), Fault> {
         if narrate::is_dry_run() {
             return Ok(());
         }
         let host = Netlink::route()?;
-        // Else `disconnect` or `gc` was faster.
-        if self.pin.name.exists() {
-            self.pin.bring_back(&host, |link| link.index == self.index && link.kind == self.kind)?;
+        let ends = || departure.map_or(Ok(0), Departure::ends);
+        let is_ours_to_move = self.pin.name.exists();
+        if is_ours_to_move {
+            if ends()? > 0 {
+                return directory::delete(&self.pin.name);
+            }
+            self.pin.bring_back(&host, Some(self.index).filter(|index| *index != 0))?;
+        }
+        // The only end may be the move back, by us, or by `disconnect` or `gc`, which were faster.
+        if ends()? > 1 {
+            // Another one was put in its place at the last moment.
+            let moved = if is_ours_to_move { link::find(&host, &self.pin.interface)? } else { None };
+            return moved.map_or(Ok(()), |link| {
+                link::delete(&host, &link.name, link.index, "it is not the one that was moved")
+            });
         }
         let Some(link) = link::find(&host, &self.name)?.filter(|link| link.kind == self.kind) else { return Ok(()) };
         if let Some(alias) = &self.alias {
@@ -191,13 +224,22 @@ impl Pin {
         Some(Pin { name: name.clone(), interface, owner: Owner::parse(owner)?, home })
     }
 
-    /// Moves the interface that `is_it` recognizes back, if it is there, or else that with our alias; then lets the
+    /// Moves the interface with this index back, if it is there; without an index that with our alias. Then lets the
     /// namespace go.
-    fn bring_back(&self, host: &Netlink, is_it: impl Fn(&Link) -> bool) -> Result<(), Fault> {
+    fn bring_back(&self, host: &Netlink, index: Option<u32>) -> Result<(), Fault> {
         let (home, container) = (namespace::own()?, self.name.open()?);
         let inside = namespace::socket_inside(container.as_fd(), &format!("{}'s", self.interface))?;
         let links = link::list(&inside)?;
-        if let Some(link) = links.iter().find(|link| is_it(link)).or_else(|| links.iter().find(|link| is_away(link))) {
+        let is_it = |link: &&Link| index.map_or(is_away(link), |index| link.index == index);
+        if index.is_none() && !is_of_our_user_namespace(container.as_fd()) && links.iter().any(is_away) {
+            return Err(Fault::new(format!(
+                "cannot bring {} back: root of another user namespace may have put another interface in its place; see \
+                 which one is in the network namespace {}, which keeps it",
+                self.interface,
+                self.name.text().shown()
+            )));
+        }
+        if let Some(link) = links.iter().find(is_it) {
             link::move_to(&inside, &link.name, link.index, (home.as_fd(), &self.interface), "it belongs there")?;
         }
         // It may not have left yet; and its alias is no longer true.
@@ -207,6 +249,13 @@ impl Pin {
         }
         directory::delete(&self.name)
     }
+}
+
+/// Returns whether root of our own user namespace only may change interfaces in a network namespace.
+fn is_of_our_user_namespace(network: BorrowedFd<'_>) -> bool {
+    let inode = |owner: std::os::fd::OwnedFd| rustix::fs::fstat(&owner).ok().map(|stat| stat.st_ino);
+    let owner = namespace_owner(network).ok().and_then(inode);
+    owner.is_some() && owner == own_namespace_inode(Kind::User)
 }
 
 fn is_away(link: &Link) -> bool {
@@ -229,8 +278,11 @@ fn leftovers() -> Result<Vec<Pin>, Fault> {
 pub fn remove_leftovers() -> Result<Vec<Item>, Fault> {
     let mut items = Vec::new();
     for pin in leftovers()? {
-        pin.bring_back(&Netlink::route()?, |_| false)?;
-        items.push(Item { kind: "link", name: pin.interface });
+        match pin.bring_back(&Netlink::route()?, None) {
+            Ok(()) => items.push(Item { kind: "link", name: pin.interface }),
+            // It does not keep the others from coming back.
+            Err(fault) => narrate::remark(fault),
+        }
     }
     Ok(items)
 }
@@ -242,7 +294,7 @@ pub fn disconnect(container: BorrowedFd<'_>, interface: &str) -> Result<bool, Fa
     let Some(link) = link::find(&inside, interface)?.filter(is_away) else { return Ok(false) };
     for pin in name::all()?.iter().filter_map(Pin::parse).filter(|pin| pin.home == here) {
         if namespace::is_same(pin.name.open()?.as_fd(), container)? {
-            pin.bring_back(&Netlink::route()?, |other| other.index == link.index)?;
+            pin.bring_back(&Netlink::route()?, Some(link.index))?;
             return Ok(true);
         }
     }

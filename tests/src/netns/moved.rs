@@ -1,7 +1,7 @@
 //! `--link`: an interface of the host that moves into a container, and back.
 
 use super::attacks::apart;
-use crate::harness::need::{IP, Need, STRACE, UNSHARE};
+use crate::harness::need::{IP, NSENTER, Need, STRACE, UNSHARE};
 use crate::harness::row::Row;
 
 /// `tun0` is an interface with addresses, of a kind that ends with its network namespace; `show` prints what it has.
@@ -38,6 +38,34 @@ pub const ROWS: &[Row] = &[
                 .stdout_is(&expected)
                 .stderr_has("cannot add the route to 10.99.0.0/16")
                 .stderr_has("cannot move tun0: nothing shows when the container ends");
+        },
+    )
+    .root_only()
+    .host_only(),
+    Row::new(
+        "--link brings nothing back that root inside has put in the place of the interface",
+        &[UNSHARE, NSENTER, IP, Need::NetworkNamespaces, Need::UserNamespaces],
+        |world| {
+            // By alias, by index while the guardian is late, and where gc has only the alias to go by. The control: gc is deceived
+            // where root inside is root of our own user namespace. What comes is down and has no address.
+            let script = r#"
+                mount -t tmpfs none /run; mkdir /run/netns
+                attack() { ip link add lan0 type veth peer name lan1; ip address add 192.0.2.1/24 dev lan0; ip link set lan0 up
+                    unshare $2 -n sleep 100 & P=$!; until [ ! /proc/$P/ns/net -ef /proc/self/ns/net ] && [ -z "$2" -o "$(cat /proc/$P/uid_map)" ]; do sleep 0.02; done
+                    in_c="nsenter -t $P ${2:+-U --preserve-credentials} -n"; netns-rs connect pid:$P --link lan0 --interface eth0 --address 192.0.2.1/24
+                    G=$(pgrep -fx "netns-rs connect pid:$P .*"); INDEX=$($in_c ip -o link show eth0 | cut -d: -f1)
+                    $1; echo "$1$2: $(ip -o address show lan0 2>&1 | grep -o 'inet .*/24\|does not exist'; ip -o link show lan0 2>/dev/null | grep -c ',UP')"; kill $P; wait $P 2>/dev/null; ip link delete lan1 2>/dev/null; }
+                fake() { $in_c ip link add "$@" fake type veth peer name mine; $in_c ip link set fake alias netns-rs-link; $in_c ip link delete lan1 2>/dev/null; }
+                ended() { kill $P; until [ -z "$(ls /run/netns)" ]; do sleep 0.02; done; }
+                by_alias() { fake; $in_c ip link delete eth0; ended; }
+                by_index() { kill -STOP $G; $in_c ip link delete eth0; fake index $INDEX; kill $P; kill -CONT $G; ended; }
+                by_gc() { kill -KILL $G; $in_c ip link delete eth0; fake; kill $P; while kill -0 $P $G 2>/dev/null; do sleep 0.02; done; netns-rs gc; }
+                for by in by_alias by_index by_gc; do attack $by -Ur; done; attack by_gc"#;
+            let outcome = apart(world, script);
+            let none = "does not exist\n0\n";
+            outcome
+                .stdout_is(&format!("by_alias-Ur: {none}by_index-Ur: {none}by_gc-Ur: {none}link lan0\nby_gc: 0\n"))
+                .stderr_has("root of another user namespace may have put another interface in its place");
         },
     )
     .root_only()

@@ -68,6 +68,7 @@ mod show;
 mod stacked;
 mod subject;
 mod survey;
+mod tap;
 mod uplink;
 mod who;
 mod wiring;

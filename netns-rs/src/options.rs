@@ -25,6 +25,7 @@ const EXAMPLES: &str = "
   netns-rs exec --new --bridge box0 --address 10.88.0.3/24 --gateway 10.88.0.1 --nat --publish 8080:80 -- httpd -f
   netns-rs exec --new --reach 127.0.0.1:3128 -- make   one port of 127.0.0.1 leads outside, and nothing else
   netns-rs connect web --bridge box0 --address auto:10.88.0.0/24 --nat; netns-rs disconnect web
+  unshare-rs --user --map-root-user -- netns-rs exec --new --pasta -- curl https://kernel.org
   netns-rs exec --new --cni podman --publish 8080:80 -- httpd -f    a network of /etc/cni/net.d
   … | netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24 | …
   netns-rs map; netns-rs who veth1a2b3c4d; netns-rs who 10.88.0.7; netns-rs who :8080

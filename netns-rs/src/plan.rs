@@ -250,7 +250,7 @@ fn connect(
     }
     if !relays.is_empty() {
         relays.connect(target, container.as_fd())?;
-        net.add_relayed(&shown(&relays.reached), &shown(&relays.published));
+        net.add_relayed(&shown(&relays.reached), &shown(&relays.all_published()));
     }
     net.write(&mut stage.record)
 }

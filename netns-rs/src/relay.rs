@@ -31,6 +31,7 @@ use crate::namespace;
 use crate::netlink::Netlink;
 use crate::publish::Published;
 use crate::reach::Reach;
+use crate::tap::{Awaiting, Tap};
 use service::{Listener, Service};
 
 const GOAL: &str = "start a relay";
@@ -42,6 +43,8 @@ pub struct Relays {
     pub reached: Vec<Reach>,
     /// Those outside that lead to a port inside.
     pub published: Vec<Published>,
+    /// A whole network, by a program of others.
+    pub tap: Option<Tap>,
 }
 
 /// What the side outside has prepared, before the namespace is made.
@@ -51,6 +54,7 @@ pub struct Prepared<'a> {
     /// The end of the connection to the relay outside, which waits for its sockets.
     outside: Option<OwnedFd>,
     published: Vec<Listener>,
+    tap: Option<Awaiting>,
 }
 
 /// The most ports that are relayed: so many sockets fit into the queue between two processes.
@@ -74,6 +78,7 @@ impl Relays {
                 return Err(Fault::usage(format!("--publish {published}: the port is published twice")));
             }
         }
+        self.tap.as_ref().map_or(Ok(()), Tap::check)?;
         if self.reached.len().max(self.published.len()) > MOST {
             return Err(Fault::usage(format!("--reach, --publish: at most {MOST} ports each are relayed")));
         }
@@ -82,7 +87,7 @@ impl Relays {
 
     /// Returns whether nothing is relayed.
     pub fn is_empty(&self) -> bool {
-        self.reached.is_empty() && self.published.is_empty()
+        self.reached.is_empty() && self.published.is_empty() && self.tap.is_none()
     }
 
     /// Does what can only be done outside, until the process behind `watched` ends: looks up names, binds the published
@@ -92,7 +97,8 @@ impl Relays {
         exposure::hide()?;
         let published = self.listen_outside()?;
         let outside = if self.reached.is_empty() { None } else { Some(self.start_outside(watched)?) };
-        Ok(Prepared { asked: self, watched, outside, published })
+        let tap = self.tap.as_ref().map(|tap| tap.prepare(watched)).transpose()?;
+        Ok(Prepared { asked: self, watched, outside, published, tap })
     }
 
     /// Relays for the container of a process that runs already, until it ends; `container` is its network namespace.
@@ -115,11 +121,15 @@ impl Relays {
             let sockets = sockets.ok_or_else(|| Fault::new("cannot listen inside: a socket is missing"))?;
             start(target.pidfd(), &sockets, &[], || Ok(()))?;
         }
-        if self.published.is_empty() {
-            Ok(())
-        } else {
-            start(target.pidfd(), &published, &[container, target.dir()], enter)
+        if !self.published.is_empty() {
+            start(target.pidfd(), &published, &[container, target.dir()], enter)?;
         }
+        self.tap.as_ref().map_or(Ok(()), |tap| tap.connect(target, container))
+    }
+
+    /// Returns the ports outside that lead inside, in whichever way.
+    pub fn all_published(&self) -> Vec<Published> {
+        self.published.iter().chain(self.tap.iter().flat_map(|tap| &tap.published)).copied().collect()
     }
 
     fn destinations(&self) -> Result<Vec<Vec<SocketAddr>>, Fault> {
@@ -168,7 +178,13 @@ impl Prepared<'_> {
                 send(outside.as_fd(), socket.as_fd())?;
             }
         }
-        if self.asked.published.is_empty() { Ok(()) } else { start(self.watched, &self.published, &[], || Ok(())) }
+        if !self.asked.published.is_empty() {
+            start(self.watched, &self.published, &[], || Ok(()))?;
+        }
+        match (self.tap, &self.asked.tap) {
+            (Some(awaiting), Some(tap)) => awaiting.finish(tap),
+            _ => Ok(()),
+        }
     }
 }
 

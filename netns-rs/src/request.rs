@@ -15,6 +15,7 @@ use crate::plan::{Action, Plan};
 use crate::relay::Relays;
 use crate::republish::Ports;
 use crate::shape::Shape;
+use crate::tap::Tap;
 
 /// Returns the plan, or a usage error that names the contradiction.
 pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
@@ -61,7 +62,7 @@ fn run(exec: Exec) -> Result<Action, Fault> {
         return Ok(Action::RunInNew { connection, relays, dns, command });
     }
     if !relays.is_empty() {
-        return Err(Fault::usage("--reach and --publish are for a new namespace, so they need --new"));
+        return Err(Fault::usage("--reach, --publish and --pasta are for a new namespace, so they need --new"));
     }
     if connection.is_some() {
         return Err(Fault::usage(
@@ -98,7 +99,7 @@ fn connect(options: Connect) -> Result<Action, Fault> {
     let (connection, relays, dns) = wiring(options.wiring)?;
     if connection.is_none() && relays.is_empty() {
         return Err(Fault::usage(
-            "connect needs --bridge, --macvlan, --ipvlan, --cni or --link, or a port to relay: --reach, --publish",
+            "connect needs --bridge, --macvlan, --ipvlan, --cni, --link or --pasta, or a port to relay: --reach, --publish",
         ));
     }
     match options.subject {
@@ -169,8 +170,10 @@ fn list_id(options: ListId) -> Result<Action, Fault> {
 /// Returns the connection, what is relayed, and the name servers. Without a bridge, published ports are relayed, too.
 fn wiring(mut wiring: Wiring) -> Result<(Option<Connection>, Relays, Option<name_servers::Wanted>), Fault> {
     let (dns, search) = (std::mem::take(&mut wiring.dns), std::mem::take(&mut wiring.dns_search));
-    let mut relays = Relays { reached: std::mem::take(&mut wiring.reach), published: Vec::new() };
-    if wiring.cni.is_some() {
+    let mut relays = Relays { reached: std::mem::take(&mut wiring.reach), ..Relays::default() };
+    if wiring.pasta {
+        relays.tap = Some(tap(&mut wiring)?);
+    } else if wiring.cni.is_some() {
         // The plugins publish them.
     } else if wiring.bridge.is_none() {
         relays.published = std::mem::take(&mut wiring.publish);
@@ -178,6 +181,19 @@ fn wiring(mut wiring: Wiring) -> Result<(Option<Connection>, Relays, Option<name
         return Err(Fault::usage("--publish on a bridge needs --nat"));
     }
     Ok((connection(wiring)?, relays.check()?, name_servers::Wanted::of(dns, search)?))
+}
+
+/// Takes what pasta does from the options; the rest is refused as options without a connection are.
+fn tap(wiring: &mut Wiring) -> Result<Tap, Fault> {
+    let Wiring { bridge, macvlan, ipvlan, cni, link, .. } = &*wiring;
+    if bridge.is_some() || macvlan.is_some() || ipvlan.is_some() || cni.is_some() || link.is_some() {
+        return Err(Fault::usage("--pasta: not with --bridge, --macvlan, --ipvlan, --cni or --link"));
+    }
+    Ok(Tap {
+        interface: wiring.interface.take().unwrap_or_else(|| INTERFACE.to_owned()),
+        published: std::mem::take(&mut wiring.publish),
+        mtu: wiring.mtu.take(),
+    })
 }
 
 fn connection(mut wiring: Wiring) -> Result<Option<Connection>, Fault> {

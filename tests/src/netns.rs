@@ -13,6 +13,7 @@ pub mod isolation;
 pub mod map;
 pub mod moved;
 pub mod name_servers;
+pub mod pasta;
 pub mod publish;
 pub mod rate;
 pub mod relay;
@@ -38,6 +39,7 @@ pub const TOPICS: &[&[Row]] = &[
     change::ROWS,
     cni::ROWS,
     relay::ROWS,
+    pasta::ROWS,
     map::ROWS,
     doctor::ROWS,
     stopped::ROWS,

@@ -15,8 +15,8 @@ use nix::sys::signal::SigSet;
 use nix::unistd::{Pid, execve, setpgid};
 use plumbing::fault::IntoErrno;
 use plumbing::kernel::{Cloned, call, exit_now, fork, own, place};
-use plumbing::process::chain;
 use plumbing::process::environment::Environment;
+use plumbing::process::{chain, inherited};
 use plumbing::{Fault, Status, narrate};
 use rustix::fs::{MemfdFlags, SeekFrom};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -82,6 +82,7 @@ impl Call<'_> {
             setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
             // If the guardian is killed, its plugin ends too: it would otherwise make something after gc has removed the rest.
             set_parent_process_death_signal(Some(Signal::KILL)).map_err(IntoErrno::into_errno)?;
+            inherited::hand_on();
             // A guardian blocks them all.
             SigSet::empty().thread_set_mask()?;
             // Last: from here on, what we print is read as the plugin's log.

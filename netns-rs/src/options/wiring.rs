@@ -39,6 +39,9 @@ pub(crate) struct Wiring {
     /// Time limit of each CNI plugin [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = cni::patience, requires = "cni")]
     pub(crate) cni_timeout: Option<time::Duration>,
+    /// Connect the namespace by pasta(1), or else slirp4netns(1): for every user, with the ports of --publish and no others
+    #[arg(long)]
+    pub(crate) pasta: bool,
     /// Move this interface of the host into the namespace, and back when the process ends
     #[arg(long, value_name = "NAME", value_parser = interface::interface_name)]
     pub(crate) link: Option<String>,

@@ -131,7 +131,7 @@ impl IdentityRequest {
 
     /// Returns whether user and group are given, the user as a number that cannot be a name.
     fn is_numeric(&self) -> bool {
-        self.digits_are_ids && self.group.is_some() && self.user.as_deref().is_some_and(|user| number(user).is_some())
+        self.digits_are_ids && self.group.is_some() && self.user.as_deref().is_some_and(|user| id(user).is_some())
     }
 
     /// Returns the digits that are names here, and the IDs of these names.
@@ -145,10 +145,12 @@ impl IdentityRequest {
         others
     }
 
-    /// Reads USER.GROUP as USER:GROUP, if no user has the whole name and both parts are known.
+    /// Reads USER.GROUP as USER:GROUP, if no user has the whole name and both parts are known. Where digits are an ID, the
+    /// files of an image give no other meaning to one with a group.
     fn in_old_form(&self, accounts: Names<'_>) -> Option<IdentityRequest> {
         let (user, group) = self.dotted.as_ref()?;
-        if self.user.as_ref().is_none_or(|whole| uid_of(whole, accounts).is_some()) {
+        let is_id = self.digits_are_ids && id(user).is_some();
+        if !is_id && self.user.as_ref().is_none_or(|whole| uid_of(whole, accounts).is_some()) {
             return None;
         }
         let known = |name: &str, is_known: bool| name.is_empty() || is_known;
@@ -225,7 +227,11 @@ fn invalid(what: &str, spec: &str) -> Fault {
 
 fn gids_of(names: &[String], accounts: Names<'_>) -> Result<Vec<u32>, Fault> {
     // A blank before a number of the list is ignored; before a name it is part of the name.
-    let gid = |name: &str| gid_of(name, accounts).or_else(|| id(name.trim_start()));
+    let of_digits = |name: &str| id(name.trim_start());
+    let gid = |name: &str| match of_digits(name) {
+        Some(gid) if accounts.digits_are_ids => Some(gid),
+        gid => gid_of(name, accounts).or(gid),
+    };
     names.iter().map(|name| gid(name).ok_or_else(|| invalid("group", name))).collect()
 }
 
@@ -243,7 +249,7 @@ impl Names<'_> {
         let by_name = || self.files.into_iter().find_map(by_name);
         match spec.strip_prefix('+') {
             Some(digits) => number(digits),
-            None if self.digits_are_ids && is_digits(spec) => number(spec),
+            None if self.digits_are_ids && is_digits(spec.trim()) => number(spec),
             None => by_name().or_else(|| number(spec)),
         }
     }
@@ -319,8 +325,8 @@ mod tests {
     #[test]
     fn in_an_image_digits_are_an_id_and_get_no_other_group() {
         let accounts = Accounts {
-            passwd: "12345:x:0:0::/:\nweb:x:900:901::/:\nown:x:77:78::/:\n".into(),
-            group: "12345:x:0:\nroot:x:0:web,own\n".into(),
+            passwd: "12345:x:0:0::/:\n12345.6:x:0:0::/:\n+9.6:x:0:0::/:\nweb:x:900:901::/:\nown:x:77:78::/:\n".into(),
+            group: "12345:x:0:\n 777:x:0:\n +778:x:0:\nroot:x:0:web,own\n".into(),
         };
         for (userspec, groups, expected) in [
             ("12345:12345", None, (12345, 12345, vec![12345])),
@@ -328,6 +334,9 @@ mod tests {
             ("5:6", Some("12345,7"), (5, 6, vec![12345, 7])),
             ("77", None, (77, 78, vec![78, 0])),
             ("web:5", None, (900, 5, vec![5, 0])),
+            ("12345.6", None, (12345, 6, vec![6])),
+            ("+9.6", None, (9, 6, vec![6])),
+            ("5:6", Some("100, 777, +778"), (5, 6, vec![100, 777, 778])),
         ] {
             let request = IdentityRequest::parse(Some(userspec), None, groups).unwrap();
             let resolved = IdentityRequest { digits_are_ids: true, ..request }.resolve(&accounts, &outside()).unwrap();
@@ -337,6 +346,9 @@ mod tests {
             );
             assert!(resolved.digits.is_empty());
         }
+        let odd =
+            IdentityRequest { digits_are_ids: true, ..IdentityRequest::parse(Some("5: 777"), None, None).unwrap() };
+        assert!(odd.resolve(&accounts, &outside()).is_err());
     }
 
     #[test]

@@ -115,6 +115,16 @@ impl Entry<'_> {
         exposes && self.streams().into_iter().any(isatty)
     }
 
+    /// Refuses `--no-fork` where a process outside would be needed.
+    pub(crate) fn require_relay(&self) -> Result<(), Fault> {
+        if !self.command.no_fork || !self.needs_terminal() {
+            return Ok(());
+        }
+        let why = "--no-fork leaves no process outside to pass on what is typed on the terminal at descriptor 0, 1 or 2, and with \
+                   the terminal itself the command could type on it";
+        Err(Fault::usage(why).with_remedy("add --no-pty to give it the terminal, or redirect all three"))
+    }
+
     /// Returns what the command gets as stdin, stdout and stderr if it gets no new terminal.
     fn streams(&self) -> [BorrowedFd<'_>; 3] {
         let stdin = self.stdin.as_ref().map_or(rustix::stdio::stdin(), |stdin| stdin.as_fd());

@@ -168,7 +168,8 @@ impl Enter {
             stdin: None,
         };
         let stays_outside = stays_outside || self.command.handover.is_needed();
-        if stays_outside || (entry.needs_terminal() && !self.command.no_fork) {
+        entry.require_relay()?;
+        if stays_outside || entry.needs_terminal() {
             fork::enter(&mut entry, || Ok(()))
         } else {
             fork::become_command(&entry)

@@ -160,7 +160,7 @@ pub const ROWS: &[Row] = &[
     }),
     Row::new("a number for a user or group is that ID, whatever names the image has", &[UNSHARE, BUSYBOX], |world| {
         let root = world.directory("planted-digits");
-        let plant = format!("cp -a {}/. {root}/; cd {root}/etc; printf '12345:x:0:0::/:\\nweb:x:900:0::/:\\n' >passwd; printf '12345:x:0:\\n777:x:0:\\nroot:x:0:web\\n' >group", world.busybox_root().display(), root = root.display());
+        let plant = format!("cp -a {}/. {root}/; cd {root}/etc; printf '12345:x:0:0::/:\\n12345.12345:x:0:0::/:\\nweb:x:900:0::/:\\n' >passwd; printf '12345:x:0:\\n777:x:0:\\n 777:x:0:\\nroot:x:0:web\\n' >group", world.busybox_root().display(), root = root.display());
         world.sh(&plant).succeeds();
         let own = "unshare --mount --pid --ipc --net --fork";
         let look = "/bin/sh -c \"grep -E '^(Uid|Gid|Groups|CapEff):' /proc/self/status | tr -s '[:space:]' ' '\"";
@@ -177,6 +177,8 @@ pub const ROWS: &[Row] = &[
             ("--userspec 12345:12345", ids(12345, "12345", 12345, none)),
             ("--user 12345 --group 12345 --groups 777,5", ids(12345, "5 777", 12345, none)),
             ("--userspec 900:900", ids(900, "900", 900, none)),
+            ("--userspec +900:900", ids(900, "900", 900, none)),
+            ("--userspec 900:900 --groups '5, 777'", ids(900, "5 777", 900, none)),
             // Names are the image's.
             ("--userspec web", ids(900, "0", 0, none)),
         ] {
@@ -184,6 +186,9 @@ pub const ROWS: &[Row] = &[
             let pipe = format!("unshare-rs --hold --ttl 60 --mount --pid | chroot-rs --pipe --std {options} ROOT | nsenter-rs --pipe --rm -- {look}");
             assert_eq!(run(&pipe), expected, "{pipe}");
         }
+        let old_form = run(&format!("{own} chroot-rs --std --userspec 12345.12345 ROOT -- {look}"));
+        let dot = "chroot-rs: warning: in --userspec a . should be a :\n";
+        assert_eq!(old_form, format!("{dot}{}", ids(12345, "12345", 12345, none)));
         // The control: chroot(8) looks for a name first.
         let plain = run("chroot-rs --userspec 12345:12345 ROOT /bin/id -u");
         let warning = "chroot-rs: warning: 12345 is a name here, of ID 0; for the ID 12345 write +12345\n";

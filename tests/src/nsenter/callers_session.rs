@@ -48,17 +48,21 @@ pub const ROWS: &[Row] = &[
              nsenter -t $S -U -n --preserve-credentials -- {attack}
              nsenter-rs -t $S -U -n -- {attack}
              nsenter-rs -t $O -U -n -- {attack}
+             nsenter-rs -t $S -U -n --no-fork -- tty 2>&1 | grep -c 'remedy: add --no-pty' >>out
+             nsenter-rs -t $S -U -n --no-fork --no-pty -- tty >>out
 END
              script -qec 'bash session' /dev/null </dev/null >/dev/null; kill $S $O; wait 2>/dev/null; cat out",
             world.directory("makers-tty").display()
         );
         let outcome = world.sh(&script).succeeds();
         let lines = outcome.lines();
-        assert!(lines.len() == 7 && lines[0].starts_with("/dev/"), "{outcome}");
+        assert!(lines.len() == 9 && lines[0].starts_with("/dev/"), "{outcome}");
         // The controls: nsenter(1) hands the terminal over, and so do we where only the caller could trace the command.
         assert_eq!((lines[1], lines[3], lines[4], lines[6]), (lines[0], lines[0], "reached", "reached"), "{outcome}");
         assert!(lines[2].starts_with("/dev/") && lines[2] != lines[0], "{outcome}");
         assert_eq!(lines[5], "refused", "{outcome}");
+        // Without a process outside, nobody could pass on what is typed.
+        assert_eq!((lines[7], lines[8]), ("1", lines[0]), "{outcome}");
     })
     .root_only()
     .host_only(),

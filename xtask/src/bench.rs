@@ -26,6 +26,7 @@ mod enter;
 mod host;
 mod list;
 mod measure;
+mod newest;
 mod results;
 mod root;
 mod same_calls;
@@ -73,6 +74,9 @@ pub struct Options {
     /// Measure instead how time and memory grow up to this number of containers and names
     #[arg(long, value_name = "ITEMS", conflicts_with_all = ["bench", "compare", "chart", "from"])]
     scale: Option<usize>,
+    /// Compare with the peers' newest releases, those of Debian sid, which are downloaded into target/newest
+    #[arg(long, conflicts_with = "from")]
+    newest: bool,
     /// Run only this bench
     #[arg(value_parser = BENCHES.map(|(name, _)| name).into_iter().chain([LIST]).collect::<Vec<_>>())]
     bench: Option<String>,
@@ -90,7 +94,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let conclusion = Conclusion::of(options)?;
     let folder = static_build::build()?;
     build_floor()?;
-    let mut scene = Scene::set(&folder)?;
+    let newest = options.newest.then(newest::Newest::fetch).transpose()?;
+    let mut scene = Scene::set(&folder, newest)?;
     let measured = match options.scale {
         Some(items) => scale::measure(&scene, items).map(|results| (Vec::new(), results)),
         None => measure_all(options, &mut scene),
@@ -164,8 +169,12 @@ fn measure_all(options: &Options, scene: &mut Scene) -> Result<(Vec<table::Verdi
     for (_, bench) in BENCHES.iter().filter(|(name, _)| options.bench.as_ref().is_none_or(|only| only == name)) {
         tables.extend(bench(scene)?);
     }
+    let newest = scene.newest.as_ref();
+    // Only now: what the scene is made with may need older libraries.
+    newest.map_or(Ok(()), newest::Newest::enter)?;
     let host = host::Host::prepare(!options.unpinned)?;
-    let described = host.described();
+    let peers = newest.map_or_else(String::new, |newest| format!("; {}", newest.versions));
+    let described = host.described() + &peers;
     println!("{described}");
     if !workspace::is_root()? {
         println!("not root: commands that the kernel refuses to this user are left out");

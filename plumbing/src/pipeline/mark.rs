@@ -155,12 +155,16 @@ pub fn find(target: &Target) -> Result<Mark, Fault> {
 /// Returns whether a process was made in our pid and user namespaces: it is in them, or keeps them open. The kernel writes
 /// the text of the link, and the path of a file begins with `/`.
 fn was_made_here(target: &Target) -> Result<bool, Fault> {
-    let foreign = target.foreign_kinds()?;
-    for (kind, fd) in MAKERS.into_iter().filter(|(kind, _)| foreign.contains(*kind)) {
+    for (kind, fd) in MAKERS {
+        let own = own_namespace_inode(kind);
+        if target.namespace_inode(kind)? == own {
+            continue;
+        }
         let link = rustix::fs::readlinkat(target.dir(), format!("fd/{fd}"), Vec::new());
         let is_ours = match link.map_err(IntoErrno::into_errno) {
-            Ok(text) => own_namespace_inode(kind)
-                .is_some_and(|inode| text.as_bytes() == format!("{}:[{inode}]", kind.proc_name()).as_bytes()),
+            Ok(text) => {
+                own.is_some_and(|inode| text.as_bytes() == format!("{}:[{inode}]", kind.proc_name()).as_bytes())
+            }
             Err(Errno::ENOENT) if !target.is_exiting()? => false,
             // A process that is ending has no descriptors any more.
             Err(Errno::ENOENT) => return Err(unreachable(target, "readlinkat(maker)", Errno::EBADF)),

@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use crate::Fault;
 use crate::kernel::{call, look};
 use crate::pipeline::record::Init;
+use crate::process::closing::leave;
 use crate::process::kernel_text;
 use crate::process::namespace::{Kind, KindSet};
 use crate::process::thread;
@@ -329,13 +330,14 @@ const LONGEST: usize = 64 << 20;
 pub fn read_at(dir: BorrowedFd<'_>, path: &str) -> Result<Vec<u8>, std::io::Error> {
     let file = openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     // Files of /proc do not report their size.
-    let mut bytes = Vec::with_capacity(1024);
+    let mut bytes = Vec::with_capacity(4096);
     while retry_on_intr(|| read(&file, spare_capacity(&mut bytes)))? > 0 {
         if bytes.len() > LONGEST {
             return Err(nix::errno::Errno::EFBIG.into());
         }
         bytes.reserve(1024);
     }
+    leave(file);
     Ok(bytes)
 }
 

@@ -5,12 +5,14 @@
 //! are copied at the same time, the peers too.
 
 use std::fs::{self, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, id};
 
 use anyhow::{Context, Result, ensure};
 
 use super::bundle;
+use super::newest::Newest;
 use super::table::{Run, Stage};
 use crate::elf;
 use crate::workspace::{self, TOOLS};
@@ -26,6 +28,8 @@ pub struct Scene {
     pub group: Option<String>,
     /// The name of a network namespace, if one could be made.
     pub network: Option<String>,
+    /// The peers, if they are not those of this machine.
+    pub newest: Option<Newest>,
     made: Vec<PathBuf>,
     /// Processes to enter.
     targets: Vec<Child>,
@@ -33,10 +37,12 @@ pub struct Scene {
 
 impl Scene {
     /// Makes all of them.
-    pub fn set(ours: &Path) -> Result<Scene> {
+    pub fn set(ours: &Path, newest: Option<Newest>) -> Result<Scene> {
         let folder = std::env::temp_dir().join(format!("xtask-bench-{}", id()));
-        fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let mut scene = Scene { folder, group: None, network: None, made: Vec::new(), targets: Vec::new() };
+        // Closed to other users: otherwise each container with our root prints that they can reach it.
+        let made = fs::DirBuilder::new().mode(0o700).create(&folder);
+        made.with_context(|| format!("cannot make {}", folder.display()))?;
+        let mut scene = Scene { folder, group: None, network: None, newest, made: Vec::new(), targets: Vec::new() };
         match scene.fill(ours) {
             Ok(()) => Ok(scene),
             Err(error) => Err(scene.strike().err().unwrap_or(error)),
@@ -49,7 +55,11 @@ impl Scene {
             self.copy(&ours.join(tool), &format!("bin/{tool}"))?;
         }
         for peer in PEERS {
-            if let Some(file) = workspace::program(peer) {
+            let found = match &self.newest {
+                Some(newest) => newest.program(peer),
+                None => workspace::program(peer),
+            };
+            if let Some(file) = found {
                 self.copy(&file, &format!("bin/{peer}"))?;
             }
         }

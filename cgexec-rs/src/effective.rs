@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use plumbing::Fault;
 use plumbing::cgroup::group::Group;
+use plumbing::cgroup::levels::Level;
 use plumbing::cgroup::usage::{Member, field, number, text};
 use plumbing::command_line::units::{bytes, percent};
 use plumbing::process::kernel_text;
@@ -15,7 +16,6 @@ use plumbing::text::Text;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::levels::Level;
 use crate::removal::files;
 use crate::value::Numbers;
 

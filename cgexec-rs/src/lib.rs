@@ -5,7 +5,6 @@
 
 mod assembler;
 mod cgroup_namespace;
-mod counters;
 mod device;
 mod device_rules;
 mod effective;
@@ -19,7 +18,6 @@ mod groups;
 mod kept;
 mod leaf;
 mod leftovers;
-mod levels;
 mod libcgroup;
 mod limit_options;
 mod limit_set;
@@ -51,7 +49,6 @@ mod terminal;
 mod top;
 mod value;
 mod verbs;
-mod verdict;
 mod victims;
 mod view_options;
 mod views;

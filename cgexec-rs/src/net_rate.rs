@@ -10,7 +10,6 @@ use plumbing::command_line::units::{self, Limit};
 use plumbing::kernel::Instruction;
 
 use crate::assembler::{Assembler, Do, If, Jump, Size};
-use crate::report::seconds;
 
 /// A rate, and how many bytes may be sent before their time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,42 +38,6 @@ const USUAL_BURST: u64 = 4;
 
 /// A burst has room for the largest packet of a socket, which the network card or the receiver divides.
 const LEAST_BURST: u64 = 64 << 10;
-
-/// What the program has counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Net {
-    /// The rate, in bits per second.
-    pub(crate) rate: u64,
-    pub(crate) sent_bytes: u64,
-    pub(crate) sent_packets: u64,
-    pub(crate) dropped_bytes: u64,
-    pub(crate) dropped_packets: u64,
-    /// The time for which packets had to wait, or came too early.
-    pub(crate) limited_usec: u64,
-}
-
-impl Net {
-    /// Reads the numbers of the map.
-    pub(crate) fn of(numbers: [u64; NUMBERS]) -> Net {
-        let [_, sent_bytes, sent_packets, dropped_bytes, dropped_packets, limited, rate] = numbers;
-        Net { rate, sent_bytes, sent_packets, dropped_bytes, dropped_packets, limited_usec: limited / 1000 }
-    }
-
-    /// Formats it for the report.
-    pub(crate) fn text(&self) -> String {
-        let Net { sent_bytes, sent_packets, dropped_packets, .. } = self;
-        let dropped = match dropped_packets {
-            0 => String::new(),
-            packets => format!(", {packets} dropped"),
-        };
-        let limited = match self.limited_usec {
-            0 => String::new(),
-            time => format!(", at the limit for {}", seconds(time)),
-        };
-        let (sent, rate) = (units::bytes(*sent_bytes), units::bit_rate_text(self.rate));
-        format!("sent {sent} ({sent_packets}){dropped}{limited} of {rate}")
-    }
-}
 
 impl NetRate {
     /// Reads `10mbit`, `10mbit,burst=64K` or `max`.

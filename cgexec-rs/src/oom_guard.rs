@@ -12,6 +12,7 @@ use plumbing::Fault;
 use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::cgroup::usage::number;
+use plumbing::cgroup::verdict::Process;
 use plumbing::process::target::read_at;
 use plumbing::text::Text;
 use rustix::fs::CWD;
@@ -20,7 +21,6 @@ use crate::ending::Members;
 use crate::pressure::{self, Condition};
 use crate::removal::members_of;
 use crate::sites;
-use crate::victims::Process;
 
 /// The pressure at which the guard looks: tasks waited for memory for a tenth of two seconds. In a small group the way from
 /// `memory.high` to the limit takes hardly a second.

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use plumbing::cgroup::hierarchy::Hierarchies;
+use plumbing::cgroup::levels;
 use plumbing::cgroup::usage;
+use plumbing::cgroup::verdict::{self, End};
 use plumbing::command_line::options::Narration;
 use plumbing::pipeline::pipe::{self, Stage};
 use plumbing::process::chain;
@@ -12,7 +14,6 @@ use plumbing::process::exposure::Exposure;
 use plumbing::process::startup::{self, Parsed};
 use plumbing::{Fault, Status, narrate};
 
-use crate::counters::Counters;
 use crate::ending::Members;
 use crate::oom_guard::{self, Guard};
 use crate::options::Options;
@@ -21,10 +22,9 @@ use crate::report::{Output, Report, Wish};
 use crate::subject::{self, Subject};
 use crate::supervise::{Cause, Ends, TimeLimit};
 use crate::verbs::Verb;
-use crate::verdict::{self, End};
 use crate::victims::Log;
 use crate::views::View;
-use crate::{cgroup_namespace, leftovers, levels, libcgroup, request, show, supervise, verbs, why};
+use crate::{cgroup_namespace, leftovers, libcgroup, programs, request, show, supervise, verbs, why};
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ fn supervise(place: &Place, command: &[OsString], ends: Ends, wish: &Wish) -> Re
     let members = Members::open(&cgroup, &hierarchies)?;
     let guard = ends.guard.map(|grace| Guard::open(&members, grace)).transpose()?.flatten();
     // Read before and after: the groups above have counted other processes, too.
-    let levels = levels::counted(&members, &hierarchies);
+    let levels = levels::counted(members.iter(), &hierarchies);
     let before = levels::before(&levels)?;
     let log = wish.is_given.then(Log::open);
     let ended = supervise::run(command, (&cgroup, &hierarchies, &members), ends, guard)?;
@@ -136,7 +136,7 @@ fn supervise(place: &Place, command: &[OsString], ends: Ends, wish: &Wish) -> Re
     }
     let after = levels::tallies(&levels)?;
     let events: Vec<_> = after.iter().zip(&before).map(|(after, before)| after.since(before)).collect();
-    let counters = Counters::of(&members)?;
+    let counters = programs::counted(&members)?;
     let kills = counters.memory.as_ref().map_or(0, |memory| memory.oom_kills);
     let killed = || log.map(|log| log.killed_in(&members.memory_path(), kills)).unwrap_or_default();
     let (end, processes) = match &ended.cause {

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use plumbing::Fault;
+use plumbing::cgroup::counters::{Counters, Net};
 use plumbing::cgroup::group::Group;
 use plumbing::confinement::privilege::holds;
 use plumbing::kernel::{
@@ -21,7 +22,8 @@ use plumbing::process::target::is_in_first_namespace;
 use rustix::thread::CapabilitySet;
 
 use crate::device_rules::Devices;
-use crate::net_rate::{NUMBERS, Net, NetRate};
+use crate::ending::Members;
+use crate::net_rate::{NUMBERS, NetRate};
 
 /// The kernel asks for it; both programs may be used under either.
 const LICENSE: &CStr = c"Dual MIT/GPL";
@@ -198,8 +200,13 @@ fn open(goal: &str, id: u32) -> Result<Option<OwnedFd>, Fault> {
     }
 }
 
+/// Returns what a group has used, with what the program for `--net-rate` has counted.
+pub(crate) fn counted(members: &Members) -> Result<Counters, Fault> {
+    Ok(Counters { net: members.v2().and_then(net), ..Counters::of(members.iter())? })
+}
+
 /// Returns what the program for `--net-rate` of a group has counted; `None` if there is none, or we may not look.
-pub(crate) fn net(group: &Group) -> Option<Net> {
+fn net(group: &Group) -> Option<Net> {
     let ids = group_programs(group.dir()?, Hook::EGRESS).ok()?;
     // The last one is the group's own; those before it come from groups that were left.
     let map = ids.into_iter().rev().find_map(|id| {

@@ -6,6 +6,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::sys::wait::WaitStatus;
+use plumbing::cgroup::counters::{Counters, Disk, Pressure};
+use plumbing::cgroup::verdict::{Process, Verdict};
+use plumbing::command_line::units::seconds;
 use plumbing::command_line::units::{bytes, percent};
 use plumbing::kernel::{call, look};
 use plumbing::text::Text;
@@ -14,10 +17,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::counters::{Counters, Disk, Pressure};
 use crate::supervise::Ended;
-use crate::verdict::Verdict;
-use crate::victims::Process;
 
 /// Where the report goes, and how it looks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -185,11 +185,6 @@ pub(crate) fn file(word: &Path) -> Option<PathBuf> {
     (word != Path::new("json") && word != Path::new("-")).then(|| word.to_owned())
 }
 
-/// Formats a time.
-pub(crate) fn seconds(microseconds: u64) -> String {
-    format!("{}.{:03}s", microseconds / 1_000_000, microseconds / 1000 % 1000)
-}
-
 /// Returns limits with a fifth more than what was used.
 fn suggested(counters: &Counters, wall_usec: u64) -> Vec<String> {
     const STEP: u64 = 4 << 20;
@@ -207,7 +202,7 @@ fn suggested(counters: &Counters, wall_usec: u64) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counters::{Cpu, Memory, Pids};
+    use plumbing::cgroup::counters::{Cpu, Memory, Pids};
 
     #[test]
     fn suggested_limits_leave_a_fifth() {

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use plumbing::cgroup::hierarchy::Hierarchies;
+use plumbing::cgroup::levels;
 use plumbing::command_line::columns::aligned;
 use plumbing::command_line::units::{bytes, percent};
 use plumbing::pipeline::mark;
@@ -16,7 +17,7 @@ use serde::Serialize;
 
 use crate::ending::Members;
 use crate::subject::Subject;
-use crate::{effective, levels, why};
+use crate::{effective, why};
 
 /// The limits and the usage of groups.
 #[derive(Debug, Serialize)]

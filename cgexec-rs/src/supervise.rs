@@ -16,6 +16,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::Hierarchies;
+use plumbing::cgroup::verdict::Process;
 use plumbing::kernel::{Cloned, call, exit_now, fork, look};
 use plumbing::pipeline::record::Cgroup;
 use plumbing::process::chain;
@@ -26,7 +27,6 @@ use rustix::fs::{Mode, OFlags, openat};
 use crate::ending::{self, Members};
 use crate::membership;
 use crate::oom_guard::{self, Guard};
-use crate::victims::Process;
 
 /// How long a command may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

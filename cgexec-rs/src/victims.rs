@@ -11,28 +11,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use plumbing::command_line::units::bytes;
+use plumbing::cgroup::verdict::Process;
 use plumbing::process::namespace::Kind;
 use plumbing::process::target::is_in_first_namespace;
 use plumbing::text::Text;
 use rustix::fs::{CWD, Mode, OFlags, SeekFrom, openat, seek};
 use rustix::io::Errno;
-use serde::Serialize;
-
-/// A process and its memory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Process {
-    pub(crate) name: Text,
-    /// In bytes.
-    pub(crate) memory: u64,
-}
-
-impl Process {
-    /// Returns the name and the memory as people read them.
-    pub(crate) fn shown(&self) -> String {
-        format!("{} {}", self.name.shown(), bytes(self.memory))
-    }
-}
 
 /// The kernel's log, from where it ended when this was opened.
 pub(crate) struct Log(Option<OwnedFd>);

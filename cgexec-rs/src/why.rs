@@ -7,7 +7,10 @@
 use std::collections::BTreeMap;
 
 use plumbing::Fault;
+use plumbing::cgroup::counters::{self, Counters};
 use plumbing::cgroup::hierarchy::Hierarchies;
+use plumbing::cgroup::levels;
+use plumbing::cgroup::verdict::{self, End, Verdict};
 use plumbing::command_line::columns::aligned;
 use plumbing::command_line::units::bytes;
 use plumbing::pipeline::record::{Cgroup, Member, Record};
@@ -15,12 +18,9 @@ use plumbing::process::target::Target;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::counters::{self, Counters};
-use crate::effective;
 use crate::ending::Members;
-use crate::levels;
 use crate::subject::{self, Subject};
-use crate::verdict::{self, End, Verdict};
+use crate::{effective, programs};
 
 /// The limits that hold for a group, and what they have done.
 #[derive(Debug, Serialize)]
@@ -57,11 +57,11 @@ pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {
 fn of(hierarchies: &Hierarchies, pid: Option<i32>) -> Result<Why, Fault> {
     let members = Members::of_own(hierarchies)?;
     let levels = levels::above(members.iter(), hierarchies);
-    let counters = Counters::of(&members)?;
+    let counters = programs::counted(&members)?;
     Ok(Why {
         pid,
         effective: effective::of(&levels)?,
-        waiting: counters::waiting(&members)?,
+        waiting: counters::waiting(members.v2())?,
         verdict: verdict::judge(&counters, &levels::tallies(&levels)?, (&End::Own, &[])),
         counters,
     })

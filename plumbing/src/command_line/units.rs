@@ -105,6 +105,11 @@ pub fn bytes(amount: u64) -> String {
     }
 }
 
+/// Formats a time.
+pub fn seconds(microseconds: u64) -> String {
+    format!("{}.{:03}s", microseconds / 1_000_000, microseconds / 1000 % 1000)
+}
+
 /// Formats `50000 100000` as a share of one CPU: `50%`.
 pub fn percent(cpu_max: &str) -> Option<String> {
     let (quota, period) = cpu_max.split_once(' ')?;

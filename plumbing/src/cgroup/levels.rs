@@ -5,49 +5,56 @@
 //! which limit acted. The surprise: v1 counts a refused fork in the group of the process that forks, whichever group has
 //! the limit; and for memory it counts nothing, so a group at its limit is the one.
 
-use plumbing::Fault;
-use plumbing::cgroup::group::Group;
-use plumbing::cgroup::hierarchy::Hierarchies;
-use plumbing::cgroup::usage::{Member, field, number, text};
-use plumbing::text::Text;
-
-use crate::ending::Members;
+use crate::Fault;
+use crate::cgroup::group::Group;
+use crate::cgroup::hierarchy::Hierarchies;
+use crate::cgroup::usage::{Member, field, number, text};
+use crate::text::Text;
 
 /// One of the groups.
 #[derive(Debug)]
-pub(crate) struct Level {
+pub struct Level {
     member: Member,
     is_own: bool,
 }
 
 /// The events and the limits of a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub struct Tally {
     /// The path of the group.
-    pub(crate) group: Option<Text>,
+    pub group: Option<Text>,
     /// 1 or 2.
-    pub(crate) version: u8,
+    pub version: u8,
     /// Whether this is the group itself, not one above it.
-    pub(crate) is_own: bool,
+    pub is_own: bool,
     /// Times at which memory ran out because of this limit.
-    pub(crate) oom: u64,
+    pub oom: u64,
     /// Whether a v1 group has been at its limit of memory, or of memory and swap.
-    pub(crate) is_full: bool,
-    pub(crate) memory_max: Option<u64>,
-    pub(crate) memory_high_events: u64,
-    pub(crate) memory_high: Option<u64>,
-    pub(crate) pids_events: u64,
-    pub(crate) pids_max: Option<u64>,
-    pub(crate) nr_periods: u64,
-    pub(crate) nr_throttled: u64,
-    pub(crate) throttled_usec: u64,
-    pub(crate) cpu_max: Option<String>,
+    pub is_full: bool,
+    /// The limit of memory.
+    pub memory_max: Option<u64>,
+    /// Times at which memory was above `memory.high`.
+    pub memory_high_events: u64,
+    /// The limit above which memory is reclaimed.
+    pub memory_high: Option<u64>,
+    /// Forks that failed.
+    pub pids_events: u64,
+    /// The limit of processes.
+    pub pids_max: Option<u64>,
+    /// Periods of the CPU limit.
+    pub nr_periods: u64,
+    /// Periods in which the limit stopped the group.
+    pub nr_throttled: u64,
+    /// The time for which it did.
+    pub throttled_usec: u64,
+    /// The CPU limit.
+    pub cpu_max: Option<String>,
     /// The time for which the group was stopped by its own limit or one above it; `None`: not counted by this kernel.
-    pub(crate) stopped_usec: Option<u64>,
+    pub stopped_usec: Option<u64>,
 }
 
 /// Opens the groups from each directory of a group up to the root, as far as they can be seen.
-pub(crate) fn above<'m>(members: impl Iterator<Item = &'m Member>, hierarchies: &Hierarchies) -> Vec<Level> {
+pub fn above<'m>(members: impl Iterator<Item = &'m Member>, hierarchies: &Hierarchies) -> Vec<Level> {
     let mut levels = Vec::new();
     for member in members {
         let hierarchy = match member.group.version {
@@ -65,24 +72,24 @@ pub(crate) fn above<'m>(members: impl Iterator<Item = &'m Member>, hierarchies: 
 }
 
 /// Opens those of them that count the events of limits.
-pub(crate) fn counted(members: &Members, hierarchies: &Hierarchies) -> Vec<Level> {
+pub fn counted<'m>(members: impl Iterator<Item = &'m Member>, hierarchies: &Hierarchies) -> Vec<Level> {
     let counts = |member: &&Member| ["memory", "pids", "cpu"].iter().any(|controller| member.serves(controller));
-    above(members.iter().filter(counts), hierarchies)
+    above(members.filter(counts), hierarchies)
 }
 
 /// Reads the events before a run; its own group is new, and has none.
-pub(crate) fn before(levels: &[Level]) -> Result<Vec<Tally>, Fault> {
+pub fn before(levels: &[Level]) -> Result<Vec<Tally>, Fault> {
     levels.iter().map(|level| if level.is_own { Ok(Tally::default()) } else { level.events() }).collect()
 }
 
 /// Reads the events, and the limits that a verdict may name.
-pub(crate) fn tallies(levels: &[Level]) -> Result<Vec<Tally>, Fault> {
+pub fn tallies(levels: &[Level]) -> Result<Vec<Tally>, Fault> {
     levels.iter().map(|level| level.with_limits(level.events()?)).collect()
 }
 
 impl Level {
     /// Returns the directory of the group.
-    pub(crate) fn member(&self) -> &Member {
+    pub fn member(&self) -> &Member {
         &self.member
     }
 
@@ -156,7 +163,7 @@ fn memory_v1(group: &Group, prefix: &str) -> Result<(bool, Option<u64>), Fault> 
 
 impl Tally {
     /// Returns what was added since `before`.
-    pub(crate) fn since(&self, before: &Tally) -> Tally {
+    pub fn since(&self, before: &Tally) -> Tally {
         Tally {
             oom: self.oom.saturating_sub(before.oom),
             memory_high_events: self.memory_high_events.saturating_sub(before.memory_high_events),

@@ -3,19 +3,33 @@
 //! The worst comes first: killed, then refused, then slowed. Counters of groups above the own one include other
 //! processes, so such a group is named only if the own group was affected.
 
-use plumbing::command_line::units::{bit_rate_text, bytes, percent};
-use plumbing::text::Text;
+use crate::command_line::units::{bit_rate_text, bytes, percent, seconds};
+use crate::text::Text;
 use serde::Serialize;
 
-use crate::counters::Counters;
-use crate::levels::Tally;
-use crate::report::seconds;
-use crate::victims::Process;
+use crate::cgroup::counters::Counters;
+use crate::cgroup::levels::Tally;
+
+/// A process and its memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Process {
+    /// Its name.
+    pub name: Text,
+    /// In bytes.
+    pub memory: u64,
+}
+
+impl Process {
+    /// Returns the name and the memory as people read them.
+    pub fn shown(&self) -> String {
+        format!("{} {}", self.name.shown(), bytes(self.memory))
+    }
+}
 
 /// What limits did to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// Processes were killed.
     Killed,
     /// Forks failed.
@@ -28,22 +42,25 @@ pub(crate) enum Outcome {
 
 /// The verdict on a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Verdict {
-    pub(crate) outcome: Outcome,
+pub struct Verdict {
+    /// The worst of what they did.
+    pub outcome: Outcome,
     /// The v2 file of the limit, or `max-time`; absent if the machine ran out of memory.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) limit: Option<&'static str>,
+    pub limit: Option<&'static str>,
+    /// Its value, as people read it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) value: Option<String>,
+    pub value: Option<String>,
     /// The group that has the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) group: Option<Text>,
-    pub(crate) text: String,
+    pub group: Option<Text>,
+    /// All of it on one line.
+    pub text: String,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// By itself, or by a limit.
     Own,
     /// We ended it because of this time limit.
@@ -54,7 +71,7 @@ pub(crate) enum End {
 
 /// Judges a run by its counters, by the events of the groups from its own up to the root, and by how it ended. The
 /// processes are those that were killed, or the largest ones when the guard acted; the largest first.
-pub(crate) fn judge(counters: &Counters, levels: &[Tally], (end, processes): (&End, &[Process])) -> Verdict {
+pub fn judge(counters: &Counters, levels: &[Tally], (end, processes): (&End, &[Process])) -> Verdict {
     let largest = processes.first().map(|process| format!(", largest {}", process.shown())).unwrap_or_default();
     let of_kills = if *end == End::Guard { "" } else { &largest };
     let ended = || match end {
@@ -185,7 +202,7 @@ fn unlimited(counters: &Counters, levels: &[Tally]) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counters::{Memory, Pids};
+    use crate::cgroup::counters::{Memory, Pids};
 
     fn level(path: &str) -> Tally {
         Tally { group: Some(Text::from(std::path::Path::new(path))), version: 2, ..Tally::default() }

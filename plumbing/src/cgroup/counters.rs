@@ -8,95 +8,149 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use plumbing::Fault;
-use plumbing::cgroup::group::Group;
-use plumbing::cgroup::usage::{Member, field, number, text};
+use crate::Fault;
+use crate::cgroup::group::Group;
+use crate::cgroup::usage::{Member, field, number, text};
+use crate::command_line::units;
 use serde::Serialize;
-
-use crate::ending::Members;
-use crate::net_rate::Net;
-use crate::programs;
 
 /// What a group has used; members that this kernel does not count are absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Counters {
+pub struct Counters {
     /// CPU time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cpu: Option<Cpu>,
+    pub cpu: Option<Cpu>,
     /// Memory, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) memory: Option<Memory>,
+    pub memory: Option<Memory>,
     /// Processes and threads.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) pids: Option<Pids>,
+    pub pids: Option<Pids>,
     /// Disks that were read or written.
-    pub(crate) io: Vec<Disk>,
-    /// What sockets have sent, if the rate is limited.
+    pub io: Vec<Disk>,
+    /// What sockets have sent, if the rate is limited; for the caller to fill in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) net: Option<Net>,
+    pub net: Option<Net>,
     /// The time in which tasks waited for a resource; by resource.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) pressure: BTreeMap<&'static str, Pressure>,
+    pub pressure: BTreeMap<&'static str, Pressure>,
 }
 
+/// CPU time, in microseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Cpu {
-    pub(crate) usage_usec: u64,
+pub struct Cpu {
+    /// The whole time.
+    pub usage_usec: u64,
+    /// In user mode.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) user_usec: Option<u64>,
+    pub user_usec: Option<u64>,
+    /// In the kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) system_usec: Option<u64>,
+    pub system_usec: Option<u64>,
     /// Periods of the group's own CPU limit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) nr_periods: Option<u64>,
+    pub nr_periods: Option<u64>,
     /// Periods in which the limit stopped the group.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) nr_throttled: Option<u64>,
+    pub nr_throttled: Option<u64>,
+    /// For how long.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) throttled_usec: Option<u64>,
+    pub throttled_usec: Option<u64>,
 }
 
+/// Memory, in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Memory {
+pub struct Memory {
+    /// The most at one time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) peak: Option<u64>,
+    pub peak: Option<u64>,
+    /// The most swap at one time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) swap_peak: Option<u64>,
+    pub swap_peak: Option<u64>,
     /// Processes that the kernel killed because memory ran out.
-    pub(crate) oom_kills: u64,
+    pub oom_kills: u64,
 }
 
+/// Processes and threads.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Pids {
-    pub(crate) peak: u64,
+pub struct Pids {
+    /// The most at one time.
+    pub peak: u64,
 }
 
+/// What was read from a disk and written to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Disk {
+pub struct Disk {
     /// `MAJOR:MINOR`.
-    pub(crate) device: String,
+    pub device: String,
+    /// Its name, such as `sda`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) name: Option<String>,
-    pub(crate) rbytes: u64,
-    pub(crate) wbytes: u64,
-    pub(crate) rios: u64,
-    pub(crate) wios: u64,
+    pub name: Option<String>,
+    /// Bytes read.
+    pub rbytes: u64,
+    /// Bytes written.
+    pub wbytes: u64,
+    /// Read operations.
+    pub rios: u64,
+    /// Write operations.
+    pub wios: u64,
 }
 
+/// The time in which tasks waited for a resource.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Pressure {
+pub struct Pressure {
     /// At least one task waited.
-    pub(crate) some_usec: u64,
+    pub some_usec: u64,
     /// All tasks waited.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) full_usec: Option<u64>,
+    pub full_usec: Option<u64>,
+}
+
+/// What the program of `cgexec-rs --net-rate` has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Net {
+    /// The rate, in bits per second.
+    pub rate: u64,
+    /// What was sent.
+    pub sent_bytes: u64,
+    /// The packets of it.
+    pub sent_packets: u64,
+    /// What was dropped.
+    pub dropped_bytes: u64,
+    /// The packets of it.
+    pub dropped_packets: u64,
+    /// The time for which packets had to wait, or came too early.
+    pub limited_usec: u64,
+}
+
+impl Net {
+    /// Reads the numbers of the program's map.
+    pub fn of(numbers: [u64; 7]) -> Net {
+        let [_, sent_bytes, sent_packets, dropped_bytes, dropped_packets, limited, rate] = numbers;
+        Net { rate, sent_bytes, sent_packets, dropped_bytes, dropped_packets, limited_usec: limited / 1000 }
+    }
+
+    /// Formats it for the report.
+    pub fn text(&self) -> String {
+        let Net { sent_bytes, sent_packets, dropped_packets, .. } = self;
+        let dropped = match dropped_packets {
+            0 => String::new(),
+            packets => format!(", {packets} dropped"),
+        };
+        let limited = match self.limited_usec {
+            0 => String::new(),
+            time => format!(", at the limit for {}", units::seconds(time)),
+        };
+        let (sent, rate) = (units::bytes(*sent_bytes), units::bit_rate_text(self.rate));
+        format!("sent {sent} ({sent_packets}){dropped}{limited} of {rate}")
+    }
 }
 
 impl Counters {
     /// Reads the counters of a group.
-    pub(crate) fn of(members: &Members) -> Result<Counters, Fault> {
+    pub fn of<'m>(members: impl Iterator<Item = &'m Member>) -> Result<Counters, Fault> {
         let mut counters = Counters::default();
-        for member in members.iter() {
+        for member in members {
             counters.add(member)?;
         }
         Ok(counters)
@@ -109,7 +163,6 @@ impl Counters {
             for (resource, file) in [("cpu", "cpu.pressure"), ("memory", "memory.pressure"), ("io", "io.pressure")] {
                 self.pressure.extend(pressure(group, file)?.map(|pressure| (resource, pressure)));
             }
-            self.net = programs::net(group);
             if let Some(stat) = text(group, "io.stat")? {
                 self.io = stat.lines().filter_map(disk).filter(Disk::was_used).collect();
             }
@@ -213,9 +266,9 @@ fn pressure(group: &Group, file: &str) -> Result<Option<Pressure>, Fault> {
 }
 
 /// Returns the share of the last ten seconds in which a task of the group waited, in percent.
-pub(crate) fn waiting(members: &Members) -> Result<BTreeMap<&'static str, f64>, Fault> {
+pub fn waiting(v2: Option<&Group>) -> Result<BTreeMap<&'static str, f64>, Fault> {
     let mut waiting = BTreeMap::new();
-    let Some(group) = members.v2() else { return Ok(waiting) };
+    let Some(group) = v2 else { return Ok(waiting) };
     for (resource, file) in [("cpu", "cpu.pressure"), ("memory", "memory.pressure"), ("io", "io.pressure")] {
         let text = text(group, file)?.unwrap_or_default();
         let some = text.lines().find_map(|line| line.strip_prefix("some avg10=")?.split(' ').next()?.parse().ok());

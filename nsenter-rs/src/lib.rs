@@ -16,5 +16,7 @@ mod inspect;
 pub mod list;
 mod name_servers;
 mod request;
+mod stopped;
+mod why;
 
 pub use options::command;

@@ -31,6 +31,8 @@ const EXAMPLES: &str = "
   nsenter-rs --copy web:/var/log/app.log .                  copy a file out of a container, or into it
   nsenter-rs --list --containers                            all containers, their namespaces and start times
   nsenter-rs --find web --json | cgexec-rs --pipe --show    find a container by name, and show its usage
+  nsenter-rs --why web                                      why it died or is slow, and which file says so
+  nsenter-rs --find web --stopped                           a command that opens the files of a stopped container
   nsenter-rs --inspect web                                  how a container is isolated, and the risks
   nsenter-rs --diff web host                                how it differs from the host
 ";
@@ -51,15 +53,18 @@ pub struct Options {
     /// Enter all namespaces of the container whose record is on stdin
     #[arg(long, help_heading = "Target", conflicts_with = "find")]
     pub(crate) pipe: bool,
-    /// Print the record of the container with this name or id (needs --json)
-    #[arg(long, value_name = "NAME", requires = "json", group = "answer", help_heading = "Target", conflicts_with = "command",
+    /// Print the record of the container with this name or id (needs --json, or --stopped)
+    #[arg(long, value_name = "NAME", group = "answer", help_heading = "Target", conflicts_with = "command",
           value_parser = of_os(Reference::read))]
     pub(crate) find: Option<Reference>,
     /// Search NAME only in this runtime: docker, podman, cri-o, containerd, nspawn, lxc, hold, crun, runc, systemd, netns
     #[arg(long = "type", value_name = "RUNTIME", value_parser = Runtime::read, help_heading = "Target",
           conflicts_with = "pipe")]
     pub(crate) runtime: Option<Runtime>,
-    /// With --find, --inspect or --diff: print JSON on one line
+    /// With --find: a container that does not run; print a command that opens its files
+    #[arg(long, requires = "find", help_heading = "Target")]
+    pub(crate) stopped: bool,
+    /// With --find, --inspect, --diff or --why: print JSON on one line
     #[arg(long, requires = "answer", help_heading = "Target")]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -109,6 +114,10 @@ pub(crate) struct InspectionOptions {
     /// Compare the isolation of two processes or containers; each is a PID, a NAME or host
     #[arg(long, value_names = ["A", "B"], num_args = 2, group = "answer", conflicts_with_all = ["command", "pipe"])]
     pub(crate) diff: Option<Vec<OsString>>,
+    /// Report why a process or container died or is slow: its end, OOM kills, limits, pressure, refused calls, cores
+    #[arg(long, value_name = "PID|NAME", group = "answer", conflicts_with_all = ["command", "pipe", "inspect", "diff"],
+          value_parser = of_os(PidOrName::read))]
+    pub(crate) why: Option<PidOrName>,
 }
 
 /// The namespaces to enter. `Some(None)` means the target's.

@@ -31,7 +31,7 @@ use crate::enter::{
 use crate::find::{Container, OpenTarget, PidOrName, Reference};
 use crate::inspect::Subject;
 use crate::list::{Listing, containers, with_status_of_lsns};
-use crate::{find, inspect, name_servers, request};
+use crate::{find, inspect, name_servers, request, stopped, why};
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,6 +57,10 @@ pub(crate) enum Action {
     ListContainers(containers::Options),
     /// Print the record of a container.
     Find(Reference),
+    /// Print how to open the files of a container that does not run.
+    FindStopped { name: Reference, json: bool },
+    /// Report why a process or container died or is slow.
+    Why { subject: PidOrName, json: bool },
     /// Report how a process or container is isolated.
     Inspect { subject: Subject, json: bool },
     /// Add that report to each record on stdin.
@@ -90,6 +94,8 @@ impl Plan {
             Action::Lsns(listing) => listing.print().map_err(with_status_of_lsns),
             Action::ListContainers(options) => containers::print(options),
             Action::Find(name) => find::print(name),
+            Action::FindStopped { name, json } => stopped::print(name, *json),
+            Action::Why { subject, json } => why::print(subject, *json),
             Action::Inspect { subject, json } => inspect::print(subject, *json),
             Action::InspectRecords => inspect::pass_on(),
             Action::Copy(copy) => copy.apply(),

@@ -18,6 +18,7 @@ use crate::enter::credentials::{Credentials, Id};
 use crate::enter::setns::{Selection, Source};
 use crate::enter::toolbox::Tools;
 use crate::enter::{Enter, LastStage};
+use crate::find::{Reference, Runtime};
 use crate::inspect::Subject;
 use crate::list::{Listing, containers};
 use crate::options::{CommandOptions, InspectionOptions, NamespaceOptions, Options};
@@ -61,11 +62,13 @@ fn of_options(options: Options) -> Result<Plan, Fault> {
     let is_shell = options.shell.is_some();
     let Options { find, pipe, rm, keep_on_error, stdin, narration, json, .. } = options;
     if let Some(name) = find {
-        return Ok(Plan { narration, action: Action::Find(name.of_runtime(options.runtime)?) });
+        return Ok(Plan { narration, action: find_by_name(name.of_runtime(options.runtime)?, options.stopped, json)? });
     }
-    let is_copy = options.copying.is_given();
-    if options.runtime.is_some() && options.target.is_empty() && !is_shell && !is_copy {
-        return Err(Fault::usage("option '--type' needs '--target NAME', '--shell NAME', '--find NAME' or '--copy'"));
+    let is_asked = options.copying.is_given() || options.inspection.why.is_some();
+    if options.runtime.is_some() && options.target.is_empty() && !is_shell && !is_asked {
+        return Err(Fault::usage(
+            "option '--type' needs '--target NAME', '--shell NAME', '--find NAME', '--copy' or '--why NAME'",
+        ));
     }
     let copy = options.copying.read(options.runtime)?;
     let targets = options.target.into_iter().chain(options.shell).map(|target| target.of_runtime(options.runtime));
@@ -82,12 +85,12 @@ fn of_options(options: Options) -> Result<Plan, Fault> {
             "options '--detach', '--pid-file' and '--console-socket' need a container: --target, --pipe or a FILE",
         ));
     }
-    if let Some(action) = options.inspection.action(pipe, json)?.or(copy.map(Action::Copy)) {
+    if let Some(action) = options.inspection.action(pipe, json, options.runtime)?.or(copy.map(Action::Copy)) {
         if enter.is_nothing() && !rm && !keep_on_error && stdin.is_none() {
             return Ok(Plan { narration, action });
         }
         return Err(Fault::usage(
-            "--inspect, --diff and --copy take no command and cannot be combined with options for entering",
+            "--inspect, --diff, --why and --copy take no command and cannot be combined with options for entering",
         ));
     }
     let action = match (pipe, enter.is_nothing()) {
@@ -101,6 +104,14 @@ fn of_options(options: Options) -> Result<Plan, Fault> {
         (false, false) => Action::Enter(Box::new(enter)),
     };
     Ok(Plan { narration, action })
+}
+
+fn find_by_name(name: Reference, is_stopped: bool, json: bool) -> Result<Action, Fault> {
+    match (is_stopped, json) {
+        (true, json) => Ok(Action::FindStopped { name, json }),
+        (false, true) => Ok(Action::Find(name)),
+        (false, false) => Err(Fault::usage("option '--find' needs '--json', or '--stopped'")),
+    }
 }
 
 impl Enter {
@@ -194,7 +205,10 @@ fn bad_id(source: &Source) -> Option<&str> {
 }
 
 impl InspectionOptions {
-    fn action(self, pipe: bool, json: bool) -> Result<Option<Action>, Fault> {
+    fn action(self, pipe: bool, json: bool, runtime: Option<Runtime>) -> Result<Option<Action>, Fault> {
+        if let Some(subject) = self.why {
+            return Ok(Some(Action::Why { subject: subject.of_runtime(runtime)?, json }));
+        }
         if let Some([one, other]) = self.diff.and_then(|words| <[OsString; 2]>::try_from(words).ok()) {
             return Ok(Some(Action::Diff { subjects: [Subject::read(&one)?, Subject::read(&other)?], json }));
         }
@@ -281,6 +295,11 @@ mod tests {
             &["--copy", "web:/a", "b", "--inspect", "web"],
             &["--copy", "7:/a", "b", "--type", "docker"],
             &["--archive"],
+            &["--why", "web", "true"],
+            &["--why", "web", "--target", "web", "--all"],
+            &["--why", "web", "--inspect", "web"],
+            &["--stopped"],
+            &["--find", "web", "--stopped", "true"],
         ] {
             assert!(parse(words).is_err(), "{words:?}");
         }

@@ -26,6 +26,7 @@ mod resolve;
 mod runtime;
 mod similar;
 mod state_directory;
+mod stopped;
 mod storage;
 mod unit;
 
@@ -51,6 +52,7 @@ pub use reference::Reference;
 pub use resolve::{Found, resolve};
 pub use runtime::Runtime;
 use state_directory::{StateDirectory, Unusable};
+pub use stopped::{End, Stopped, stopped, stored};
 
 /// All containers that run here, as far as we may examine them.
 #[derive(Default)]

@@ -23,9 +23,11 @@ pub mod options;
 pub mod rights;
 pub mod state_files;
 pub mod state_limits;
+pub mod stopped;
 pub mod terminal;
 pub mod threads;
 pub mod tools;
+pub mod why;
 
 use crate::harness::row::Row;
 
@@ -54,5 +56,13 @@ pub const TOPICS: &[&[Row]] = &[
 ];
 
 /// Topics that need the host, because they compare with the programs that are installed there or are many.
-pub const HOST_TOPICS: &[&[Row]] =
-    &[agreement::ROWS, list_agreement::ROWS, console::ROWS, covered_mounts::ROWS, tools::ROWS, copy::ROWS];
+pub const HOST_TOPICS: &[&[Row]] = &[
+    agreement::ROWS,
+    list_agreement::ROWS,
+    console::ROWS,
+    covered_mounts::ROWS,
+    tools::ROWS,
+    copy::ROWS,
+    stopped::ROWS,
+    why::ROWS,
+];

@@ -16,11 +16,13 @@ use plumbing::text::Text;
 use plumbing::{Fault, Status};
 
 use crate::find::{self, Container, Runtime};
+use crate::stopped;
 
 const EXAMPLES: &str = "\
 Examples:
   nsenter-rs --list --containers                  all containers, their namespaces and start times
   nsenter-rs --list --containers --type podman    only podman's containers
+  nsenter-rs --list --containers --all            also those that do not run, and how they ended
   nsenter-rs --list --containers --json | cgexec-rs --pipe --show | jq -r '[.name,.cgroup.memory.current]|@tsv'
 
 Exit status: 0, or 125 for our own failure.";
@@ -36,6 +38,9 @@ pub(crate) struct Options {
     /// Only containers of this runtime: docker, podman, cri-o, containerd, nspawn, lxc, hold, crun, runc
     #[arg(long = "type", value_name = "RUNTIME", value_parser = listed)]
     pub(crate) runtime: Option<Runtime>,
+    /// Also list the containers of docker, podman, CRI-O and LXC that do not run
+    #[arg(long)]
+    pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) narration: Narration,
 }
@@ -61,10 +66,13 @@ pub(crate) fn print(options: &Options) -> Result<Status, Fault> {
             row => rows.push(row?),
         }
     }
+    let mut stopped = if options.all { find::stopped(None)? } else { Vec::new() };
+    stopped.retain(|container| options.runtime.is_none_or(|runtime| runtime == container.runtime));
     if options.json {
-        startup::print(&rows.iter().filter_map(|(record, _)| Some(record.as_ref()?.to_line())).collect::<String>())
+        let records = rows.iter().filter_map(|(record, _)| Some(Ok(record.as_ref()?.to_line())));
+        startup::print(&records.chain(stopped.iter().map(stopped::line)).collect::<Result<String, _>>()?)
     } else {
-        startup::print(&table(rows.into_iter().map(|(_, cells)| cells)))
+        startup::print(&table(rows.into_iter().map(|(_, cells)| cells).chain(stopped.iter().map(stopped::cells))))
     }
 }
 

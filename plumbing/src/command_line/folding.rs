@@ -19,7 +19,8 @@ pub fn for_terminal(text: &str) -> String {
     }
 }
 
-fn fold(text: &str, width: usize) -> String {
+/// Wraps the text at this width.
+pub fn fold(text: &str, width: usize) -> String {
     text.split('\n').map(|line| fold_line(line, width)).collect::<Vec<_>>().join("\n")
 }
 

@@ -130,6 +130,11 @@ impl Seccomp {
     }
 }
 
+/// Returns the name of a system call by the number and the `AUDIT_ARCH_*` in which the kernel reports it.
+pub fn call_name(audit_architecture: u32, number: u32) -> Option<&'static str> {
+    architecture::Numbers::read().name(audit_architecture, number)
+}
+
 /// Returns the version of the kernel; `None` if its release does not begin with one.
 pub fn kernel_version() -> Option<(u32, u32)> {
     version(&rustix::system::uname().release().to_string_lossy())

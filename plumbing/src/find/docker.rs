@@ -10,9 +10,11 @@ use serde::Deserialize;
 use super::claim::Claim;
 use super::reference::is_random;
 use super::state_directory::StateDirectory;
+use super::stopped::{End, Stopped, layers};
 use super::{Runtime, Search, oci};
+use crate::text::Text;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Config {
     #[serde(rename = "Name")]
     name: String,
@@ -20,12 +22,28 @@ struct Config {
     state: State,
     #[serde(rename = "Config")]
     config: Option<Image>,
+    #[serde(rename = "Driver", default)]
+    driver: String,
+    #[serde(rename = "RestartCount")]
+    restarts: Option<u64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct State {
-    #[serde(rename = "Pid")]
+    #[serde(rename = "Pid", default)]
     pid: i32,
+    #[serde(rename = "ExitCode")]
+    exit_code: Option<i64>,
+    #[serde(rename = "OOMKilled")]
+    oom_killed: Option<bool>,
+    #[serde(rename = "Error")]
+    error: Option<String>,
+    #[serde(rename = "StartedAt")]
+    started: Option<String>,
+    #[serde(rename = "FinishedAt")]
+    finished: Option<String>,
+    #[serde(rename = "Dead", default)]
+    is_dead: bool,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +64,71 @@ struct Daemon {
 /// Returns the claims of docker.
 pub(super) fn claims(search: &Search) -> Vec<Claim> {
     roots(search).iter().flat_map(|(data, exec)| of_root(search, data, exec)).collect()
+}
+
+/// Returns what the daemons' files have on each container.
+pub(super) fn stored(search: &Search) -> Vec<Stopped> {
+    let mut found = Vec::new();
+    for (data, _) in roots(search) {
+        let Some(data) = search.directory(&data).filter(|data| search.trusts(data.author)) else { continue };
+        for directory in container_directories(search, &data) {
+            let Some(dir) = search.usable(data.below(&directory)) else { continue };
+            let ids = search.usable(dir.names()).unwrap_or_default();
+            let ids = ids.iter().filter_map(|id| id.to_str()).filter(|id| is_random(id));
+            found.extend(ids.filter_map(|id| of_store(search, &data, &directory, id)));
+        }
+    }
+    found
+}
+
+fn of_store(search: &Search, data: &StateDirectory, directory: &str, id: &str) -> Option<Stopped> {
+    let file = format!("{directory}/{id}/config.v2.json");
+    let config: Config = search.usable(data.json(&file))?;
+    let text = |text: Option<String>| text.filter(|text| !text.is_empty()).map(|text| Text::from(text.as_str()));
+    // Docker writes the first instant of its calendar for "never".
+    let time = |time: Option<String>| text(time.filter(|time| !time.starts_with("0001-")));
+    let state = config.state;
+    let (started, finished) = (time(state.started), time(state.finished));
+    let status = match (&finished, state.is_dead) {
+        (_, true) => "dead",
+        (Some(_), _) => "exited",
+        (None, _) => "created",
+    };
+    let end = End {
+        status: Some(Text::from(status)),
+        exit_code: state.exit_code.filter(|_| finished.is_some()),
+        oom_killed: state.oom_killed,
+        error: text(state.error),
+        started,
+        finished,
+        restarts: config.restarts,
+        source: Some(Text::from(data.path.join(&file).as_path())),
+    };
+    let name = config.name.strip_prefix('/').unwrap_or(&config.name);
+    Some(Stopped {
+        runtime: Runtime::Docker,
+        names: vec![name.into()],
+        id: Some(id.to_owned()),
+        image: config.config.and_then(|config| config.image),
+        author: data.author,
+        end,
+        layers: layers_of(data, directory, id, &config.driver),
+    })
+}
+
+/// Returns the layers of a container, whose files map the container's id to that of its layer.
+fn layers_of(data: &StateDirectory, directory: &str, id: &str, driver: &str) -> Result<Vec<PathBuf>, String> {
+    if !["overlay2", "vfs"].contains(&driver) {
+        return Err(format!(
+            "its files are in the store \"{driver}\", which is not read; with the image store of containerd: \
+             ctr -n moby snapshots mounts DIRECTORY {id}"
+        ));
+    }
+    let root = directory.strip_suffix("containers").unwrap_or_default();
+    let missing = |_| format!("{}/{root}{driver} has no layer of it", data.path.display());
+    let mount = data.read(format!("{root}image/{driver}/layerdb/mounts/{id}/mount-id")).map_err(missing)?;
+    let store = data.below(format!("{root}{driver}")).map_err(missing)?;
+    layers(&store, driver, String::from_utf8_lossy(&mount).trim())
 }
 
 /// Returns the data and run directories of each daemon.
@@ -85,14 +168,19 @@ fn root(search: &Search, config: &Path, data: Option<PathBuf>, exec: Option<Path
 
 fn of_root(search: &Search, data: &Path, exec: &Path) -> Vec<Claim> {
     let Some(dir) = search.directory(data) else { return Vec::new() };
+    let directories = container_directories(search, &dir);
+    directories.iter().flat_map(|directory| of_directory(search, &dir, directory, exec)).collect()
+}
+
+/// Returns the directories of containers in a data directory.
+fn container_directories(search: &Search, dir: &StateDirectory) -> Vec<String> {
     let names = search.usable(dir.names()).unwrap_or_default();
     // With --userns-remap, everything is in a directory that is named after the ids, such as 100000.100000.
     let is_remapped = |name: &str| {
         name.split_once('.').is_some_and(|(uid, gid)| uid.parse::<u32>().is_ok() && gid.parse::<u32>().is_ok())
     };
     let remapped = names.iter().filter_map(|name| name.to_str()).filter(|name| is_remapped(name));
-    let directories = remapped.map(|name| format!("{name}/containers")).chain(["containers".to_owned()]);
-    directories.flat_map(|directory| of_directory(search, &dir, &directory, exec)).collect()
+    remapped.map(|name| format!("{name}/containers")).chain(["containers".to_owned()]).collect()
 }
 
 fn of_directory(search: &Search, data: &StateDirectory, directory: &str, exec: &Path) -> Vec<Claim> {

@@ -87,7 +87,7 @@ impl Reference {
         ids
     }
 
-    fn is_id(&self, id: Option<&str>) -> bool {
+    pub(super) fn is_id(&self, id: Option<&str>) -> bool {
         let (Some(id), Some(word)) = (id, self.word.to_str()) else { return false };
         // Only random ids can be abbreviated, because nobody chose their beginning.
         id == word || word.len() >= 4 && is_random(id) && id.starts_with(word)

@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -71,6 +71,11 @@ impl StateDirectory {
     pub(crate) fn below(&self, path: impl AsRef<Path>) -> Result<StateDirectory, Unusable> {
         let dir = self.open(path.as_ref(), directory())?;
         Ok(StateDirectory { dir, path: self.path.join(path), author: self.author, limits: self.limits.clone() })
+    }
+
+    /// Returns its descriptor.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
     }
 
     /// Returns the names in it.

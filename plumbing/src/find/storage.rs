@@ -13,7 +13,9 @@ use crate::json;
 use super::claim::Claim;
 use super::kubernetes::{self, Annotations};
 use super::state_directory::StateDirectory;
+use super::stopped::{self, End, Stopped};
 use super::{Runtime, Search, oci};
+use crate::text::Text;
 
 /// One store: a directory of permanent files, and one of files that do not outlive a reboot.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +30,9 @@ struct Entry {
     names: Option<Vec<String>>,
     /// The metadata: JSON in a string.
     metadata: Option<String>,
+    /// The topmost layer of its files.
+    #[serde(default)]
+    layer: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -45,13 +50,88 @@ struct Config {
 /// The content of CRI-O's `state.json`.
 #[derive(Deserialize)]
 struct State {
+    #[serde(default)]
     pid: i32,
+    status: Option<String>,
+    #[serde(rename = "exitCode")]
+    exit_code: Option<i64>,
+    #[serde(rename = "oomKilled")]
+    oom_killed: Option<bool>,
+    error: Option<String>,
+    started: Option<String>,
+    finished: Option<String>,
 }
 
 /// Returns the claims of the stores.
 pub(super) fn claims(search: &Search) -> Vec<Claim> {
     let states = oci::roots(search);
     stores(search).iter().flat_map(|store| of_store(search, store, &states)).collect()
+}
+
+/// Returns what the stores have on each container.
+pub(super) fn stored(search: &Search) -> Vec<Stopped> {
+    let mut found = Vec::new();
+    for store in stores(search) {
+        let Some(graph) = search.directory(&store.graph).filter(|graph| search.trusts(graph.author)) else { continue };
+        let drivers = search.usable(graph.names()).unwrap_or_default();
+        for driver in drivers.iter().filter_map(|name| name.to_str()?.strip_suffix("-containers")) {
+            let entries = search.usable(graph.json::<Vec<Entry>>(format!("{driver}-containers/containers.json")));
+            let of_entry = |entry| stored_entry(search, &graph, driver, entry);
+            found.extend(entries.unwrap_or_default().into_iter().filter_map(of_entry));
+        }
+    }
+    found
+}
+
+fn stored_entry(search: &Search, graph: &StateDirectory, driver: &str, entry: Entry) -> Option<Stopped> {
+    let Entry { id, names, metadata, layer } = entry;
+    if id.contains('/') || id.starts_with('.') {
+        return None;
+    }
+    let data = format!("{driver}-containers/{id}/userdata");
+    let config: Config = search.usable(graph.json(format!("{data}/config.json"))).unwrap_or_default();
+    let is_crio = config.annotations.get("io.container.manager").is_some_and(|manager| manager == "cri-o");
+    let metadata: Metadata = metadata.and_then(|text| json::of_text(&text).ok()).unwrap_or_default();
+    let names = names.unwrap_or_default();
+    let names = if names.is_empty() { vec![id.clone().into()] } else { names.iter().map(Into::into).collect() };
+    let layers = match driver {
+        "overlay" | "vfs" => graph.below(driver).map_err(|_| "the store has no layers".to_owned()),
+        other => Err(format!("its files are in the store \"{other}\", which is not read")),
+    };
+    Some(Stopped {
+        runtime: if is_crio { Runtime::CriO } else { Runtime::Podman },
+        names,
+        image: metadata.image.filter(|image| !image.is_empty()),
+        author: graph.author,
+        end: end(search, graph, &data, &config),
+        layers: layers.and_then(|store| stopped::layers(&store, driver, &layer)),
+        id: Some(id),
+    })
+}
+
+/// Returns how it ended: CRI-O writes a file. Podman has it in its database, and only conmon's mark of an OOM kill in a
+/// file.
+fn end(search: &Search, graph: &StateDirectory, data: &str, config: &Config) -> End {
+    let text = |text: Option<String>| text.filter(|text| !text.is_empty()).map(|text| Text::from(text.as_str()));
+    let restarts = config.annotations.get("io.kubernetes.container.restartCount").and_then(|count| count.parse().ok());
+    let file = format!("{data}/state.json");
+    let source = |file: &str| Some(Text::from(graph.path.join(file).as_path()));
+    match search.usable(graph.json::<State>(&file)) {
+        Some(state) => End {
+            status: text(state.status),
+            exit_code: state.exit_code,
+            oom_killed: state.oom_killed,
+            error: text(state.error),
+            started: text(state.started),
+            finished: text(state.finished),
+            restarts,
+            source: source(&file),
+        },
+        None => {
+            let oom_killed = graph.read(format!("{data}/oom")).is_ok().then_some(true);
+            End { oom_killed, restarts, source: source(data), ..End::default() }
+        }
+    }
 }
 
 /// Returns the claims of the monitors.
@@ -132,7 +212,7 @@ fn of_entry(
     entry: Entry,
     states: &[(Runtime, StateDirectory)],
 ) -> Option<Claim> {
-    let Entry { id, names, metadata } = entry;
+    let Entry { id, names, metadata, .. } = entry;
     // It becomes a component of paths.
     if id.contains('/') || id.starts_with('.') {
         return None;
@@ -143,7 +223,7 @@ fn of_entry(
     let state = states.into_iter().find_map(|(_, root)| search.usable(oci::state(root, &id)));
     let by_file = || search.usable(run.pid(format!("{data}/pidfile")));
     let by_state = || search.usable(graph.json::<State>(format!("{data}/state.json"))).map(|state| state.pid);
-    let pid = state.as_ref().map(|state| state.pid).or_else(by_file).or_else(by_state)?;
+    let pid = state.as_ref().map(|state| state.pid).or_else(by_file).or_else(by_state).filter(|pid| *pid != 0)?;
     let config: Option<Config> = search.usable(graph.json(format!("{data}/config.json")));
     let config = config.or_else(|| search.usable(run.json(format!("{data}/config.json")))).unwrap_or_default();
     let is_crio = config.annotations.get("io.container.manager").is_some_and(|manager| manager == "cri-o");

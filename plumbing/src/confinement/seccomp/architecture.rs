@@ -203,6 +203,17 @@ impl Numbers {
         Some(if architecture == OfX32 { number | X32 } else { number })
     }
 
+    /// Returns the name of a call that the kernel reports by an `AUDIT_ARCH_*` and its number.
+    pub(super) fn name(&self, audit_architecture: u32, number: u32) -> Option<&'static str> {
+        let is_x32 = number & X32 != 0;
+        let of = |it: &&(Architecture, _, _, u32)| it.3 == audit_architecture && (it.0 == OfX32) == is_x32;
+        let architecture = ALL.iter().find(of)?.0;
+        self.0
+            .iter()
+            .filter_map(|line| line.split(' ').next())
+            .find(|name| self.find(name, architecture) == Some(number))
+    }
+
     #[cfg(test)]
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().filter_map(|line| line.split(' ').next())
@@ -212,6 +223,20 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_has_a_name_in_each_architecture() {
+        let numbers = Numbers::read();
+        for (architecture, number, name) in [
+            (0xc000_003e, 170, Some("sethostname")),
+            (0x4000_0003, 74, Some("sethostname")),
+            (0xc000_00b7, 161, Some("sethostname")),
+            (0xc000_003e, 4000, None),
+            (7, 1, None),
+        ] {
+            assert_eq!(numbers.name(architecture, number), name);
+        }
+    }
 
     #[test]
     fn the_table_is_sorted_complete_and_correct_for_our_own_machine() {

@@ -34,6 +34,7 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ("docs/audit.md", "Auditing a container"),
     ("docs/sandbox.md", "A sandbox for agents and builds"),
     ("docs/oci.md", "OCI bundles"),
+    ("docs/engines.md", "Under docker, containerd and podman"),
     ("docs/kernel-features.md", "Kernel features"),
     ("docs/performance.md", "Performance"),
     ("SECURITY.md", "Security"),

@@ -24,6 +24,7 @@ use crate::refusal::explain;
 use crate::removal::{self, Made};
 use crate::setting::{Reads, Setting};
 use crate::sites::{self, Manner, Site};
+use crate::systemd::Ground;
 use plumbing::cgroup::usage::{self, Member};
 
 /// The number of names that are tried with a number appended, if the plain name is taken.
@@ -45,8 +46,10 @@ pub(crate) fn guarded(
     let owner = Owner::of(pid)?;
     // Before the guardian starts, which leaves the current directory: paths may be relative to it.
     let limits = &limits.clone().resolved(hierarchies)?;
+    // Before the guardian starts: it moves to a scope together with us.
+    let ground = &Ground::find(hierarchies, limits, manner)?;
     let answer = guardian::spawn(watched, || {
-        let made = make(sites::of(hierarchies, limits, manner)?, name, owner)?;
+        let made = make(sites::of(ground, limits, manner)?, name, owner)?;
         let members = made.iter().map(|made| &made.member);
         let described = if manner.is_recorded { usage::describe(members) } else { usage::identify(members) };
         let cgroup = match described {
@@ -159,10 +162,9 @@ fn limit(site: &Site, group: &Group) -> Result<(), Fault> {
     let words: Vec<_> = enable.iter().map(|controller| format!("+{controller}")).collect();
     let why = "a group can limit its children only with the controllers in this file";
     let write = || parent.write("cgroup.subtree_control", &words.join(" "), why);
-    if !enable.is_empty() {
-        let written = if *needs_leaf { leaf::make_room(parent, write) } else { write() };
-        written.map_err(|fault| explain(fault, parent, "cgroup.subtree_control"))?;
-    }
+    let write = || if words.is_empty() { Ok(()) } else { write() };
+    let written = if *needs_leaf { leaf::make_room(parent, write) } else { write() };
+    written.map_err(|fault| explain(fault, parent, "cgroup.subtree_control"))?;
     for controller in optional {
         let why = "the group counts this for the report";
         // What cannot be counted is missing in the report.

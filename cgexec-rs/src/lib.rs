@@ -45,6 +45,7 @@ mod show;
 mod sites;
 mod subject;
 mod supervise;
+mod systemd;
 mod terminal;
 mod top;
 mod value;

@@ -7,7 +7,8 @@ use plumbing::command_line::manual::{Call, Example, Manual, call, example, share
 pub const MANUAL: Manual = Manual {
     description: "Runs a command in a new control group with limits, and removes the group when the command and all \
                   processes that it started have ended. It works with cgroup v2, with v1, and with both mounted \
-                  (hybrid). Each limit is one file of the group, with the kernel's own name.",
+                  (hybrid). Each limit is one file of the group, with the kernel's own name. Where systemd is process 1, \
+                  the group is in a delegated unit: the current one, or a scope for which cgexec-rs asks systemd.",
     calls: CALLS,
     examples: EXAMPLES,
     see_also: &["cgroups(7)", "cgroup_namespaces(7)", "cgexec(1)", "unshare-rs(1)", "nsenter-rs(1)"],

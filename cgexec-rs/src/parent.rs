@@ -15,6 +15,8 @@ use plumbing::kernel::look;
 use plumbing::process::target::read_at;
 use rustix::fs::CWD;
 
+use crate::systemd::Ground;
+
 /// The parent of a new group, and the controllers to enable there first.
 #[derive(Debug)]
 pub(crate) struct Parent {
@@ -35,15 +37,26 @@ impl Parent {
     }
 }
 
-/// Finds the nearest suitable group, from `start` upwards; with `leaf`, `start` itself if only its processes prevent it
+/// Finds the nearest suitable group, from `start` upwards; with a leaf, `start` itself if only its processes prevent it
 /// and no other group is suitable.
-pub(crate) fn find(hierarchy: &Hierarchy, start: &Path, controllers: &[String], leaf: bool) -> Result<Parent, Fault> {
+pub(crate) fn find(
+    hierarchy: &Hierarchy,
+    start: &Path,
+    controllers: &[String],
+    ground: &Ground,
+) -> Result<Parent, Fault> {
     if hierarchy.version == 1 {
         return Ok(Parent::of(hierarchy.open(start)?));
     }
     let (mut reasons, mut left) = (Vec::new(), Vec::new());
-    for path in start.ancestors().take_while(|path| hierarchy.mount_root().is_some_and(|root| path.starts_with(root))) {
-        let group = hierarchy.open(path)?;
+    let top = ground.top.as_deref().or(hierarchy.mount_root());
+    for path in start.ancestors().take_while(|path| top.is_some_and(|top| path.starts_with(top))) {
+        let group = hierarchy.open_made(path)?;
+        if group.dir().is_none() {
+            // A dry run has not asked for the scope.
+            let (enable, needs_leaf) = (controllers.to_vec(), ground.leaf);
+            return Ok(Parent { enable, needs_leaf, ..Parent::of(group) });
+        }
         match fitness(&Facts::read(&group)?, controllers) {
             Ok(enable) => return Ok(Parent { enable, left, ..Parent::of(group) }),
             Err(reason) => {
@@ -58,7 +71,9 @@ pub(crate) fn find(hierarchy: &Hierarchy, start: &Path, controllers: &[String], 
     }
     let own = hierarchy.open(start)?;
     let with_leaf = fitness(&Facts { processes: 0, ..Facts::read(&own)? }, controllers);
-    if leaf && let Ok(enable) = with_leaf {
+    if ground.leaf
+        && let Ok(enable) = with_leaf
+    {
         return Ok(Parent { enable, needs_leaf: true, ..Parent::of(own) });
     }
     let fault = Fault::new(format!(

@@ -17,6 +17,7 @@ use crate::limit_set::Limits;
 use crate::parent::{self, Parent};
 use crate::programs::Program;
 use crate::setting::{Reads, Setting};
+use crate::systemd::Ground;
 
 /// The controllers of v1 without which a program assumes that the machine has no cgroups.
 const EXPECTED: [&str; 4] = ["memory", "cpu", "cpuacct", "cpuset"];
@@ -63,9 +64,10 @@ const COUNTING: [&str; 5] = ["memory", "pids", "cpu", "cpuacct", "blkio"];
 const COUNTING_V2: [&str; 4] = ["memory", "pids", "cpu", "io"];
 
 /// Returns all directories to make, those with limits first.
-pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits, manner: Manner) -> Result<Vec<Site>, Fault> {
-    let Manner { counting, leaf, .. } = manner;
-    let limits = with_those_left(hierarchies, limits.clone(), leaf)?;
+pub(crate) fn of(ground: &Ground, limits: &Limits, manner: Manner) -> Result<Vec<Site>, Fault> {
+    let (hierarchies, counting) = (&ground.hierarchies, manner.counting);
+    let left = ground.left()?;
+    let limits = with_those_left(ground, &left, limits.clone())?;
     let mut needed: Vec<(&Hierarchy, Vec<String>)> = Vec::new();
     for controller in limits.controllers() {
         let hierarchy = hierarchy_of(hierarchies, &controller)?;
@@ -76,10 +78,10 @@ pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits, manner: Manner) -> 
     }
     let mut sites = Vec::new();
     for (hierarchy, controllers) in &needed {
-        sites.push(limited(hierarchy, controllers, &limits, leaf)?);
+        sites.push(limited(hierarchy, controllers, &limits, ground)?);
     }
     if counting == Counting::All {
-        sites.iter_mut().for_each(|site| site.count_more(hierarchies));
+        sites.iter_mut().for_each(|site| site.count_more(ground));
     }
     let is_needed = |hierarchy: &Hierarchy| needed.iter().any(|(known, _)| std::ptr::eq(*known, hierarchy));
     let is_expected = |hierarchy: &Hierarchy| match counting {
@@ -91,13 +93,16 @@ pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits, manner: Manner) -> 
     };
     let rest = hierarchies.iter().filter(|hierarchy| hierarchy.is_mounted() && is_expected(hierarchy));
     for hierarchy in rest.filter(|hierarchy| !is_needed(hierarchy)) {
-        match unlimited(hierarchy) {
+        match unlimited(hierarchy, ground) {
             Ok(mut site) => {
-                site.count_more(hierarchies);
+                site.count_more(ground);
                 sites.push(site);
             }
             Err(fault) => warn(&hierarchy.controllers, &fault),
         }
+    }
+    if let Some(site) = sites.iter_mut().find(|site| site.parent.group.version == 2) {
+        site.parent.left.extend(left);
     }
     if sites.is_empty() {
         return Err(Fault::new("cannot make a cgroup: no cgroup hierarchy is mounted here"));
@@ -107,10 +112,12 @@ pub(crate) fn of(hierarchies: &Hierarchies, limits: &Limits, manner: Manner) -> 
 
 impl Site {
     /// Enables the controllers of v2 that count something, as far as the parent has them and can enable them.
-    fn count_more(&mut self, hierarchies: &Hierarchies) {
+    fn count_more(&mut self, ground: &Ground) {
+        let hierarchies = &ground.hierarchies;
         if self.parent.group.version != 2 {
             return;
         }
+        self.parent.needs_leaf |= ground.is_alone && self.parent.group.path() == self.from;
         let in_v1 = |name: &str| hierarchies.v1(name).is_some() || name == "io" && hierarchies.v1(IO_V1).is_some();
         for name in COUNTING_V2.into_iter().filter(|name| !in_v1(name)) {
             self.parent.optional.extend(parent::can_enable(&self.parent, name).then(|| name.to_owned()));
@@ -151,14 +158,14 @@ pub(crate) fn warn(controllers: &[String], fault: &Fault) {
     narrate::remark(format_args!("no group in the {} hierarchy, which has no limit: {fault}", controllers.join(",")));
 }
 
-fn limited(hierarchy: &Hierarchy, controllers: &[String], limits: &Limits, leaf: bool) -> Result<Site, Fault> {
+fn limited(hierarchy: &Hierarchy, controllers: &[String], limits: &Limits, ground: &Ground) -> Result<Site, Fault> {
     let settings: Result<Vec<_>, Fault> =
         controllers.iter().map(|controller| limits.settings(controller, hierarchy.version)).collect();
     let (settings, from) = (settings?.concat(), hierarchy.own_path().to_owned());
     let enabled: Vec<_> = controllers.iter().filter(|name| is_enabled(name, hierarchy.version)).cloned().collect();
     let is_v2 = |_: &&String| hierarchy.version == 2;
     let programs = controllers.iter().filter(is_v2).filter_map(|name| limits.programs(name)).collect();
-    let parent = parent::find(hierarchy, &from, &enabled, leaf)?;
+    let parent = parent::find(hierarchy, &from, &enabled, ground)?;
     // A guardian that leaves the new group must not return to a group that may have no process.
     let from = if parent.needs_leaf { from.join(leaf::NAME) } else { from };
     let name = |name: &String| if hierarchy.version == 1 && name == "io" { IO_V1.to_owned() } else { name.clone() };
@@ -169,9 +176,9 @@ fn limited(hierarchy: &Hierarchy, controllers: &[String], limits: &Limits, leaf:
     Ok(Site { parent, from, controllers, settings, programs, is_needed: true })
 }
 
-fn unlimited(hierarchy: &Hierarchy) -> Result<Site, Fault> {
+fn unlimited(hierarchy: &Hierarchy, ground: &Ground) -> Result<Site, Fault> {
     let (controllers, from) = (hierarchy.controllers.clone(), hierarchy.own_path().to_owned());
-    let parent = parent::find(hierarchy, &from, &[], false)?;
+    let parent = parent::find(hierarchy, &from, &[], ground)?;
     let settings = if is_cpuset_v1(hierarchy) { same_cpus(&parent.group, &[])? } else { Vec::new() };
     Ok(Site { parent, from, controllers, settings, programs: Vec::new(), is_needed: false })
 }
@@ -194,8 +201,12 @@ pub(crate) fn same_cpus(parent: &Group, settings: &[Setting]) -> Result<Vec<Sett
 
 /// Adds the limits of the groups that the processes leave: on v2 the new group may be a sibling of such a group, and
 /// without its limits a limit inside a limit would undo the outer one.
-fn with_those_left(hierarchies: &Hierarchies, mut limits: Limits, leaf: bool) -> Result<Limits, Fault> {
+fn with_those_left(ground: &Ground, left: &[Group], mut limits: Limits) -> Result<Limits, Fault> {
+    let hierarchies = &ground.hierarchies;
     let Some(v2) = hierarchies.v2() else { return Ok(limits) };
+    for group in left {
+        limits = limits.tightened(&Limits::outer(group)?)?;
+    }
     loop {
         let in_v2 = |controller: &String| {
             is_enabled(controller, 2) && hierarchy_of(hierarchies, controller).is_ok_and(|found| found.version == 2)
@@ -205,7 +216,7 @@ fn with_those_left(hierarchies: &Hierarchies, mut limits: Limits, leaf: bool) ->
             return Ok(limits);
         }
         let mut with_left = limits.clone();
-        for group in parent::find(v2, v2.own_path(), &controllers, leaf)?.left {
+        for group in parent::find(v2, v2.own_path(), &controllers, ground)?.left {
             with_left = with_left.tightened(&Limits::outer(&group)?)?;
         }
         // An additional controller may only be available further up, so that the processes leave more groups.

@@ -15,6 +15,7 @@ pub mod programs_of_others;
 pub mod replaced;
 pub mod report;
 pub mod subjects;
+pub mod systemd;
 pub mod verbs;
 pub mod views;
 
@@ -36,6 +37,7 @@ pub const TOPICS: &[&[Row]] = &[
     report::ROWS,
     memory::ROWS,
     subjects::ROWS,
+    systemd::ROWS,
     verbs::ROWS,
     views::ROWS,
     crowds::ROWS,

@@ -53,6 +53,9 @@ struct Options {
     /// Assume that this is the project's own virtual machine
     #[arg(long)]
     in_vm: bool,
+    /// Assume that this is the project's own virtual machine whose process 1 is systemd
+    #[arg(long, requires = "in_vm")]
+    under_systemd: bool,
     /// Fail a row whose need is not met
     #[arg(long)]
     deny_skips: bool,
@@ -118,7 +121,7 @@ fn main() -> ExitCode {
     if !options.hand_on.is_empty() {
         return transparency::hand_on(&options.hand_on);
     }
-    match World::new(options.in_vm, options.case.clone()) {
+    match World::new(options.in_vm, options.under_systemd, options.case.clone()) {
         Ok(world) => run(&options, &world),
         Err(error) => {
             eprintln!("suite: {error:#}");

@@ -12,6 +12,7 @@ use clap::Args;
 use crate::report::Report;
 use crate::suite::{self, Copy, Suite, User};
 use crate::test::part;
+use crate::vm;
 use crate::workspace::{self, TOOLS};
 
 /// The options of `cargo xtask row`.
@@ -23,6 +24,9 @@ pub struct Options {
     /// Run the rows as an unprivileged user only
     #[arg(long, conflicts_with = "root")]
     user: bool,
+    /// Run the rows about systemd, in the virtual machine in which it is process 1
+    #[arg(long, conflicts_with_all = ["root", "user", "list", "case"])]
+    systemd: bool,
     /// In rows with a table of cases, run only the cases that contain this text
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     case: Option<String>,
@@ -38,6 +42,11 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let suite = build(options)?;
     let copy = Copy::new(&suite)?;
+    if options.systemd {
+        let done = under_systemd(options, &suite, &copy);
+        copy.remove()?;
+        return done;
+    }
     let done = if options.list { list(options, &copy) } else { run_rows(options, &copy) };
     copy.remove()?;
     done
@@ -83,6 +92,17 @@ fn run_rows(options: &Options, copy: &Copy) -> Result<ExitCode> {
         report += suite::count(&mut command)?;
     }
     matched(options, (report.passed + report.failed + report.skipped) as usize)?;
+    println!("{report}");
+    Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn under_systemd(options: &Options, suite: &Suite, copy: &Copy) -> Result<ExitCode> {
+    copy.strip().context("binutils")?;
+    let mut report = Report::default();
+    let suite = Suite { tools: copy.tools(), programs: suite.programs.clone(), filter: suite.filter.clone() };
+    vm::run_under_systemd(&suite, &mut report)?;
+    // One of them is that the machine boots.
+    matched(options, (report.passed + report.failed).saturating_sub(1) as usize)?;
     println!("{report}");
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -60,6 +60,12 @@ pub fn install() -> Result<()> {
     Ok(())
 }
 
+/// Installs and downloads what is missing, and the packages of the machine in which systemd is process 1.
+pub fn install_with_systemd() -> Result<()> {
+    install()?;
+    vm::download_systemd()
+}
+
 /// Installs and downloads what is missing for the machine of the other architecture: QEMU and the linker are installed, the
 /// compiler, the kernel and the programs of the guest are only downloaded.
 pub fn install_for_aarch64() -> Result<()> {

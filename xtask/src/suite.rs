@@ -140,6 +140,11 @@ impl Copy {
         Ok(command)
     }
 
+    /// Returns the folder of the tools.
+    pub fn tools(&self) -> PathBuf {
+        self.folder.join("tools")
+    }
+
     /// Removes the symbols of the tools: with them a tool takes longer to make its copy in memory.
     pub fn strip(&self) -> Result<()> {
         workspace::must(Command::new("strip").args(TOOLS.map(|tool| self.folder.join("tools").join(tool))))

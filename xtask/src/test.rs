@@ -27,6 +27,9 @@ pub struct Options {
     /// Run only the virtual machine with this kernel: 6.1, 6.12, or sid for Debian's newest
     #[arg(long, value_name = "SERIES", requires = "vm", value_parser = vm::series())]
     kernel: Option<String>,
+    /// Run only the rows about systemd, in a virtual machine in which it is process 1
+    #[arg(long, conflicts_with_all = ["vm", "no_vm", "arch"])]
+    systemd: bool,
     /// Build for this architecture, and run the suite only in a virtual machine that emulates it
     #[arg(long, value_parser = ["aarch64"], conflicts_with_all = ["vm", "no_vm"])]
     arch: Option<String>,
@@ -37,13 +40,18 @@ pub struct Options {
 /// Runs the parts, and prints the results in the last line.
 pub fn run(options: &Options) -> Result<ExitCode> {
     match (&options.arch, options.setup) {
+        (None, true) if options.systemd => setup::install_with_systemd()?,
         (None, true) => setup::install()?,
         (None, false) => setup::name_missing()?,
         (Some(_), true) => setup::install_for_aarch64()?,
         (Some(_), false) => {}
     }
     let mut report = Report::default();
-    let done = if options.arch.is_some() { on_aarch64(options, &mut report) } else { parts(options, &mut report) };
+    let done = match options {
+        Options { arch: Some(_), .. } => on_aarch64(options, &mut report),
+        Options { systemd: true, .. } => under_systemd(options, &mut report),
+        _ => parts(options, &mut report),
+    };
     if let Err(error) = done {
         report.check("the test run reaches its end", Err(error));
     }
@@ -85,6 +93,12 @@ fn on_aarch64(options: &Options, report: &mut Report) -> Result<()> {
     part("release build for aarch64");
     let suite = cross::suite(options.filter.clone(), report)?;
     vm::run_on_aarch64(&suite, report)
+}
+
+fn under_systemd(options: &Options, report: &mut Report) -> Result<()> {
+    part("release build");
+    let suite = Suite::build(static_build::release(report)?, options.filter.clone())?;
+    vm::run_under_systemd(&suite, report)
 }
 
 /// Prints the name of the part that runs now, on one line.

@@ -10,6 +10,7 @@ mod kernel;
 mod modules;
 mod programs;
 mod qemu;
+mod systemd;
 
 use std::env;
 use std::fs;
@@ -22,6 +23,7 @@ use anyhow::{Context, Result, anyhow};
 pub use architecture::{AARCH64, Architecture, X86_64};
 use kernel::Kernel;
 pub use programs::download as download_programs;
+pub use systemd::download as download_systemd;
 
 use crate::report::Report;
 use crate::suite::Suite;
@@ -87,6 +89,17 @@ pub fn run_on_aarch64(suite: &Suite, report: &mut Report) -> Result<()> {
     match what_is_missing(SID, &AARCH64)? {
         Some(reason) => report.skip(&name(SID, &AARCH64), &reason),
         None => boot(&[Machine::prepare(SID, "", &AARCH64, suite)?], report)?,
+    }
+    Ok(())
+}
+
+/// Boots a machine in which systemd is process 1, and runs inside the rows that need it.
+pub fn run_under_systemd(suite: &Suite, report: &mut Report) -> Result<()> {
+    part("the rows about systemd in a virtual machine");
+    let label = "the rows about systemd in a virtual machine";
+    match what_is_missing(systemd::SERIES, &X86_64)?.map_or_else(systemd::what_is_missing, |reason| Ok(Some(reason)))? {
+        Some(reason) => report.skip(label, &reason),
+        None => boot(&[Machine::with_systemd(suite)?], report)?,
     }
     Ok(())
 }
@@ -158,6 +171,15 @@ impl Machine {
         fs::write(&archive, initramfs::pack(&kernel, architecture, suite)?)?;
         let log = folder.join(format!("console-{label}.log"));
         Ok(Self { series, parameters, architecture, kernel, archive, log })
+    }
+
+    fn with_systemd(suite: &Suite) -> Result<Self> {
+        let (kernel, folder) = (kernel::unpack(systemd::SERIES, &X86_64)?, folder()?);
+        let archive = folder.join("initramfs-systemd.cpio");
+        fs::write(&archive, systemd::pack(suite)?)?;
+        let log = folder.join("console-systemd.log");
+        let (series, parameters) = (format!("{} with systemd", kernel.series()), systemd::PARAMETERS);
+        Ok(Self { series, parameters, architecture: &X86_64, kernel, archive, log })
     }
 
     /// Returns the guest's results, and one more test: that the guest printed them.

@@ -148,6 +148,17 @@ impl Group {
         Mark::parse(&value[..length])
     }
 
+    /// Reports whether systemd has given the group away (`Delegate=`), as it notes on the group.
+    pub fn is_delegated(&self) -> bool {
+        let readable = self.open_relative(".").ok();
+        // Only a process with CAP_SYS_ADMIN can read the first; older versions of systemd do not write the second.
+        ["trusted.delegate", "user.delegate"].into_iter().any(|name| {
+            let mut value = [0; 8];
+            let length = readable.as_ref().and_then(|dir| rustix::fs::fgetxattr(dir, name, &mut value[..]).ok());
+            length.and_then(|length| value.get(..length)) == Some(b"1")
+        })
+    }
+
     /// Returns [`Group::inode`] of the group of this name in this one; `None` if there is none.
     pub fn inode_of(&self, name: &OsStr) -> Result<Option<u64>, Fault> {
         let goal = format!("identify the cgroup {}", self.shown.join(name).display());

@@ -1,5 +1,6 @@
 //! `vm-init` is process 1 of the virtual machine: it turns an initramfs into a machine that the suite can use, runs the
-//! suite as root and as an unprivileged user, prints the results in one line, and switches the machine off.
+//! suite as root and as an unprivileged user, prints the results in one line, and switches the machine off. Where systemd is
+//! process 1, it is a service of systemd, and does the rest.
 //!
 //! The surprise: before Linux 7.0 pivot_root(2) cannot replace the initramfs, and no process in it can pivot either.
 //! So the files move to a tmpfs first, which is then moved over / (what switch_root(8) does).
@@ -28,7 +29,9 @@ const DELEGATED: &str = "/sys/fs/cgroup/delegated";
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 fn main() {
-    let verdict = prepare().and_then(|()| run_suites()).and_then(quiet);
+    let is_first = std::process::id() == 1;
+    let verdict = if is_first { prepare().and_then(|()| run_suites()) } else { run_under_systemd() };
+    let verdict = verdict.and_then(quiet);
     match verdict {
         Ok(tally) if tally.failed == 0 => println!("vm-init: success {}", tally.text()),
         Ok(tally) => println!("vm-init: failure {}", tally.text()),
@@ -187,6 +190,18 @@ fn run_suites() -> Result<Tally> {
     // This process joins the cgroup first, so that the suite starts in the cgroup that its user may divide.
     fs::write(format!("{DELEGATED}/suite/cgroup.procs"), "0").context("cannot enter the delegated cgroup")?;
     run_suite(suite().uid(USER).gid(USER), &mut tally)?;
+    Ok(tally)
+}
+
+/// Runs the suite in a machine whose process 1 is systemd, which has started this program as a service.
+fn run_under_systemd() -> Result<Tally> {
+    let mut tally = Tally::default();
+    println!("vm-init: under systemd, as root");
+    run_suite(suite().arg("--under-systemd"), &mut tally)?;
+    println!("vm-init: under systemd, as an unprivileged user");
+    let mut suite = suite();
+    suite.arg("--under-systemd").env("XDG_RUNTIME_DIR", format!("/run/user/{USER}"));
+    run_suite(suite.uid(USER).gid(USER), &mut tally)?;
     Ok(tally)
 }
 

@@ -52,6 +52,7 @@ enum Place {
     Anywhere,
     Host,
     Vm,
+    Systemd,
 }
 
 impl Row {
@@ -84,6 +85,12 @@ impl Row {
         self
     }
 
+    /// Restricts the row to the virtual machine whose process 1 is systemd; no other row runs there.
+    pub const fn under_systemd(mut self) -> Self {
+        self.place = Place::Systemd;
+        self
+    }
+
     /// Leaves the row out, unless a text selects it: it measures for a long time, or needs a machine without other load.
     pub const fn asked_for(mut self) -> Self {
         self.is_asked_for = true;
@@ -98,8 +105,13 @@ impl Row {
     /// Reports whether the row applies to this user on this machine.
     pub fn applies_to(&self, world: &World) -> bool {
         let who = if world.is_root { Who::Root } else { Who::User };
-        let place = if world.in_vm { Place::Vm } else { Place::Host };
-        (self.who == Who::Anyone || self.who == who) && (self.place == Place::Anywhere || self.place == place)
+        let place = match world {
+            World { under_systemd: true, .. } => Place::Systemd,
+            World { in_vm: true, .. } => Place::Vm,
+            World { .. } => Place::Host,
+        };
+        let is_everywhere = self.place == Place::Anywhere && place != Place::Systemd;
+        (self.who == Who::Anyone || self.who == who) && (is_everywhere || self.place == place)
     }
 
     /// Runs the row, unless a need is not met.

@@ -27,6 +27,8 @@ pub struct World {
     pub is_root: bool,
     /// Whether this is the project's own virtual machine.
     pub in_vm: bool,
+    /// Whether it is the one whose process 1 is systemd.
+    pub under_systemd: bool,
     /// `--case`: of the tables, only the cases that contain this text run.
     pub case: Option<String>,
     cases_chosen: Cell<usize>,
@@ -36,7 +38,7 @@ pub struct World {
 
 impl World {
     /// Finds the tools and makes the directory for files. From now on, this process adopts orphans.
-    pub fn new(in_vm: bool, case: Option<String>) -> Result<Self> {
+    pub fn new(in_vm: bool, under_systemd: bool, case: Option<String>) -> Result<Self> {
         let tools = match env::var_os("TOOLS") {
             Some(directory) => PathBuf::from(directory),
             None => env::current_exe()?.parent().context("the path of this program has no directory")?.to_owned(),
@@ -47,7 +49,7 @@ impl World {
         fs::set_permissions(&scratch, Permissions::from_mode(0o755))?;
         children::adopt_orphans().context("prctl(PR_SET_CHILD_SUBREAPER)")?;
         let (is_root, busybox_root) = (geteuid().is_root(), OnceCell::new());
-        Ok(Self { tools, is_root, in_vm, case, cases_chosen: Cell::new(0), scratch, busybox_root })
+        Ok(Self { tools, is_root, in_vm, under_systemd, case, cases_chosen: Cell::new(0), scratch, busybox_root })
     }
 
     /// Reports whether this case of a table runs: without `--case`, all do.

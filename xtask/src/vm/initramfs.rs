@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -82,33 +83,60 @@ const FILE: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
 const TRAILER: &str = "TRAILER!!!";
 
+/// The archive, as it grows.
 #[derive(Default)]
-struct Archive {
+pub struct Archive {
     bytes: Vec<u8>,
     entries: u32,
     folders: BTreeSet<String>,
 }
 
 impl Archive {
-    fn executable(&mut self, path: &str, from: &Path) -> Result<()> {
+    pub fn executable(&mut self, path: &str, from: &Path) -> Result<()> {
         let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
         self.file(path, 0o755, &content)
     }
 
-    fn file(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
+    pub fn file(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
         self.folders_above(path)?;
         self.entry(path, FILE | mode, content)
     }
 
-    fn link(&mut self, path: &str, target: &str) -> Result<()> {
+    pub fn link(&mut self, path: &str, target: &str) -> Result<()> {
         self.folders_above(path)?;
         self.entry(path, LINK | 0o777, target.as_bytes())
     }
 
-    fn folder(&mut self, path: &str) -> Result<()> {
+    pub fn folder(&mut self, path: &str) -> Result<()> {
+        self.folder_with(path, 0o755)
+    }
+
+    fn folder_with(&mut self, path: &str, mode: u32) -> Result<()> {
         if !path.is_empty() && self.folders.insert(path.to_owned()) {
             self.folders_above(path)?;
-            self.entry(path, FOLDER | 0o755, b"")?;
+            self.entry(path, FOLDER | mode, b"")?;
+        }
+        Ok(())
+    }
+
+    /// Adds a folder of this machine with everything in it that `wanted` accepts, by its path in the guest.
+    pub fn tree(&mut self, from: &Path, to: &str, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
+        let mut entries: Vec<_> = fs::read_dir(from)?.collect::<Result<_, _>>()?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let path = format!("{to}/{}", entry.file_name().to_string_lossy());
+            let status = entry.metadata()?;
+            if !wanted(&path) {
+                continue;
+            }
+            if status.is_dir() {
+                self.folder_with(&path, status.mode() & 0o7777)?;
+                self.tree(&entry.path(), &path, wanted)?;
+            } else if status.is_symlink() {
+                self.link(&path, &fs::read_link(entry.path())?.to_string_lossy())?;
+            } else {
+                self.file(&path, status.mode() & 0o7777, &fs::read(entry.path())?)?;
+            }
         }
         Ok(())
     }
@@ -141,7 +169,7 @@ impl Archive {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
-    fn finish(mut self) -> Result<Vec<u8>> {
+    pub fn finish(mut self) -> Result<Vec<u8>> {
         self.entry(TRAILER, 0, b"")?;
         Ok(self.bytes)
     }

@@ -13,6 +13,7 @@ use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
 use plumbing::cgroup::group::Group;
 use plumbing::cgroup::hierarchy::{Hierarchies, Hierarchy};
+use plumbing::kernel::look;
 use plumbing::{Fault, narrate};
 
 use crate::ending::{self, Members};
@@ -116,7 +117,16 @@ fn thaw_inner(freezer: &Group, deadline: Instant) -> Result<(), Fault> {
     })
 }
 
+/// Kills all processes of a group. Who waited for the group to be empty, a guardian for example, may remove it meanwhile.
 fn kill(members: &Members, deadline: Instant) -> Result<(), Fault> {
+    let killed = kill_and_wait(members, deadline);
+    match killed.as_ref().err().and_then(Fault::errno) {
+        Some(Errno::ENOENT | Errno::ENODEV) => Ok(()),
+        _ => killed,
+    }
+}
+
+fn kill_and_wait(members: &Members, deadline: Instant) -> Result<(), Fault> {
     if let Some(freezer) = v1_freezer(members) {
         // What v1 has frozen dies only when it is thawed; with the signal pending, it does nothing else.
         ending::signal_listed(freezer, Signal::SIGKILL, "as --kill asks", Some(deadline))?;
@@ -124,13 +134,13 @@ fn kill(members: &Members, deadline: Instant) -> Result<(), Fault> {
         thaw_inner(freezer, deadline)?;
     }
     ending::kill(members, "as --kill asks", Some(deadline))?;
-    for member in members.iter() {
-        if member.group.version == 2 {
-            await_event(&member.group, b"populated 0", deadline)?;
+    for group in members.iter().map(|member| &member.group) {
+        let is_empty = || Ok(removal::any_member(group, Some(deadline))?.is_none());
+        if group.version == 2 {
+            await_event(group, b"populated 0", deadline)?;
         } else {
-            ending::kill_listed(&member.group, "as --kill asks", Some(deadline))?;
-            let is_empty = || Ok(removal::any_member(&member.group, Some(deadline))?.is_none());
-            poll_until(&member.group, deadline, is_empty)?;
+            ending::kill_listed(group, "as --kill asks", Some(deadline))?;
+            poll_until(group, deadline, is_empty)?;
         }
     }
     Ok(())
@@ -153,8 +163,8 @@ fn await_event(group: &Group, line: &[u8], deadline: Instant) -> Result<(), Faul
         }
         // Reading it through this descriptor makes it ready for the next event.
         let mut buffer = [0; 256];
-        rustix::io::pread(&events, &mut buffer[..], 0)
-            .map_err(|errno| Fault::new(format!("cannot watch {}: {errno}", group.shown().display())))?;
+        let goal = format!("watch {}", group.shown().display());
+        look(goal, "pread(cgroup.events)", || rustix::io::pread(&events, &mut buffer[..], 0))?;
         wait_for(&[(events.as_fd(), PollFlags::POLLPRI)], Some(rest.min(Duration::from_millis(200))))?;
     }
 }

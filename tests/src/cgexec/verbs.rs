@@ -1,6 +1,6 @@
 //! Verbs for a group that exists: they change it, wait until the kernel has done it, and refuse what would be a mistake.
 
-use crate::harness::need::{BASH, Need, PERL};
+use crate::harness::need::{BASH, Need, PERL, STRACE};
 use crate::harness::row::Row;
 
 use super::SHELL;
@@ -36,6 +36,24 @@ pub const ROWS: &[Row] = &[
         outcome.stderr_has("verbs-life: process ").stderr_has("remedy: end its processes with --kill");
     })
     .root_only(),
+    Row::new("--kill succeeds although the group is removed as soon as it is empty", &[BASH, STRACE], |world| {
+        let script = format!(
+            "{SHELL}{FILL}
+             for d in $v2/verbs-gone $(point cgroup pids)/verbs-gone; do
+                 mkdir $d; fill $d 'exec sleep 86447'
+                 until grep -q . $d/cgroup.procs; do sleep 0.02; done
+                 gone $d & remover=$!
+                 # Whoever removes it is faster than the next look at it.
+                 strace -f -qq -o calls -e trace=openat -e inject=openat:delay_enter=150000 cgexec-rs --cgroup /verbs-gone --kill
+                 echo $?; wait $remover; ls -d $d 2>/dev/null || echo removed
+             done; grep -c 'cgroup.*ENOENT' calls"
+        );
+        let outcome = world.sh(&script).succeeds();
+        // The control: it was gone when it was looked at.
+        assert!(outcome.stdout.starts_with("0\nremoved\n0\nremoved\n") && !outcome.stdout.ends_with("\n0\n"), "{outcome}");
+    })
+    .root_only()
+    .host_only(),
     Row::new("a group of v1's freezer is frozen, thawed and killed", NEEDS, |world| {
         let script = format!(
             "{SHELL}{FILL}

@@ -161,8 +161,12 @@ fn limit(site: &Site, group: &Group) -> Result<(), Fault> {
     let Parent { group: parent, enable, optional, needs_leaf, left } = &site.parent;
     let words: Vec<_> = enable.iter().map(|controller| format!("+{controller}")).collect();
     let why = "a group can limit its children only with the controllers in this file";
-    let write = || parent.write("cgroup.subtree_control", &words.join(" "), why);
-    let write = || if words.is_empty() { Ok(()) } else { write() };
+    let write = || {
+        if words.is_empty() {
+            return Ok(());
+        }
+        parent.write("cgroup.subtree_control", &words.join(" "), why)
+    };
     let written = if *needs_leaf { leaf::make_room(parent, write) } else { write() };
     written.map_err(|fault| explain(fault, parent, "cgroup.subtree_control"))?;
     for controller in optional {

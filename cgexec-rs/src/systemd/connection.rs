@@ -1,7 +1,7 @@
 //! A connection to a D-Bus socket: connecting, the handshake, messages. `unix(7)`; the D-Bus specification,
 //! "Authentication Protocol".
 //!
-//! Nothing waits for ever, and nothing that is received is kept beyond one message. The surprise: with the mechanism
+//! All waiting has an end, and nothing that is received is kept beyond one message. The surprise: with the mechanism
 //! EXTERNAL and no name, the server takes the user from the socket, so that a user namespace does not matter.
 
 use std::os::fd::OwnedFd;

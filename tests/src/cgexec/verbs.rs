@@ -43,7 +43,7 @@ pub const ROWS: &[Row] = &[
                  mkdir $d; fill $d 'exec sleep 86447'
                  until grep -q . $d/cgroup.procs; do sleep 0.02; done
                  gone $d & remover=$!
-                 # Whoever removes it is faster than the next look at it.
+                 # It is removed before the next look at it.
                  strace -f -qq -o calls -e trace=openat -e inject=openat:delay_enter=150000 cgexec-rs --cgroup /verbs-gone --kill
                  echo $?; wait $remover; ls -d $d 2>/dev/null || echo removed
              done; grep -c 'cgroup.*ENOENT' calls"

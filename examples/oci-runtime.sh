@@ -164,6 +164,8 @@ create() {
     eval "set -- $words"
     [ ! "$no_pivot" ] || set -- "$@" --no-pivot
     [ ! "$console_socket" ] || set -- "$@" --console-socket="$(realpath "$console_socket")"
+    # The container outlives its caller, and is no job of the terminal at which the caller may be.
+    [ "$terminal" = true ] || { [ ! -t 0 ] && [ ! -t 1 ] && [ ! -t 2 ]; } || set -- "$@" --new-session
     # Its stdin is ours, which a shell in the background would not have by itself. What is in a directory of mode 700 is
     # opened here: root of a user namespace may not search that directory.
     "$@" <&0 3>"$dir/ready" 4<"$bundle/config.json" 5<>"$dir/start" 6<>"$dir/go" &

@@ -58,7 +58,7 @@ pub(crate) struct Bundle {
 impl Bundle {
     /// Reads `config.json` in the directory, or from a descriptor: a user namespace may have no right to search the directory.
     pub(crate) fn read(files: &BundleFiles) -> Result<Bundle, Fault> {
-        let BundleFiles { directory, config, hooks_by_caller } = files;
+        let BundleFiles { directory, config, hooks_by_caller, new_session } = files;
         let path = directory.join("config.json");
         let shown = path.to_string_lossy();
         let goal = format!("read {shown}");
@@ -73,7 +73,8 @@ impl Bundle {
             let why = "this version does not know such a member";
             narrate::caution(Fault::new(format!("cannot do what {member} of {shown} says: {why}")))?;
         }
-        let bundle = Bundle::understand(config, &directory).map_err(wrong)?;
+        let mut bundle = Bundle::understand(config, &directory).map_err(wrong)?;
+        bundle.process.new_session = *new_session;
         bundle.process.report_unknown_capabilities(&shown)?;
         if !hooks_by_caller {
             bundle.report_hooks(&shown)?;

@@ -161,7 +161,8 @@ fn action(options: Options, named: Named, command: Command) -> Result<Action, Fa
         }
         Named::Bundle(directory) => {
             let (config, hooks_by_caller) = (options.root.config_fd, options.root.hooks_by_caller);
-            UnreadBy::Bundle(BundleFiles { directory, config, hooks_by_caller })
+            let new_session = confinement.more.new_session;
+            UnreadBy::Bundle(BundleFiles { directory, config, hooks_by_caller, new_session })
         }
         Named::Present => {
             let preserve_fds = options.preserve_fds;

@@ -14,7 +14,7 @@ use crate::mount_options::{self, MountOption};
 use crate::source::Source;
 
 /// The options that a bundle's configuration replaces.
-const OF_A_BUNDLE: [&str; 31] = [
+const OF_A_BUNDLE: [&str; 30] = [
     "std",
     "keep_root",
     "read_only",
@@ -43,7 +43,6 @@ const OF_A_BUNDLE: [&str; 31] = [
     "landlock_bind",
     "landlock_scope",
     "landlock_try",
-    "new_session",
     "rlimit",
     "umask",
 ];

@@ -43,6 +43,8 @@ pub(crate) struct BundleFiles {
     pub(crate) config: Option<RawFd>,
     /// `--hooks-by-caller`.
     pub(crate) hooks_by_caller: bool,
+    /// `--new-session`.
+    pub(crate) new_session: bool,
 }
 
 /// A specification by options.

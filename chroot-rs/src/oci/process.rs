@@ -36,6 +36,8 @@ pub(super) struct Wanted {
     pub(super) console_size: Option<Winsize>,
     /// The execution domain, which is a member of `linux`.
     pub(super) personality: Option<String>,
+    /// `--new-session`: also where a terminal was given.
+    pub(super) new_session: bool,
     seccomp: Option<Seccomp>,
 }
 
@@ -81,6 +83,7 @@ impl Wanted {
                 ws_ypixel: 0,
             }),
             personality: None,
+            new_session: false,
             seccomp: seccomp.map(filter).transpose()?,
         })
     }
@@ -127,7 +130,7 @@ impl Wanted {
             session_keyring: true,
             own_pipes: true,
             default_signals: true,
-            new_session: false,
+            new_session: self.new_session,
             oom_score_adj: self.oom_score_adj,
             scheduler: self.scheduler.clone(),
             io_priority: self.io_priority.clone(),

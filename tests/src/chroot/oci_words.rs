@@ -5,7 +5,11 @@ use std::fs;
 use serde_json::json;
 
 use crate::chroot::oci::{SCRIPT, bundle, within, write_runtime};
+use crate::harness::need::{self, Need};
 use crate::harness::row::Row;
+
+/// What the runtime needs, and a terminal.
+const RUNTIME_AND_SCRIPT: &[Need] = &[need::SCRIPT, need::JQ, need::BUSYBOX];
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
@@ -42,6 +46,20 @@ pub const ROWS: &[Row] = &[
                 .stderr_has("is no container id");
         }
     })
+    .host_only(),
+    Row::new("a container of the runtime in shell does not share the terminal at which it was created", RUNTIME_AND_SCRIPT, |world| {
+        let look = "cut -d' ' -f6 /proc/self/stat; (: </dev/tty) 2>/dev/null && echo opened; echo end";
+        let at = bundle(world, "oci-terminal", json!(["/bin/sh", "-c", look]), |_| {});
+        write_runtime(&at);
+        let line = "cd $B; export B; at() { script -qec \"$1\" /dev/null </dev/null | tr -d '\\r' | grep -v warning; }
+            runtime() { sh ./runtime --root $B/state \"$@\"; }
+            at 'sh ./runtime --root $B/state create --bundle $B c && sh ./runtime --root $B/state start c; until [ $(sh ./runtime --root $B/state state c | jq -r .status) = stopped ]; do sleep 0.02; done'
+            runtime delete c
+            # The control: the same bundle in the foreground.
+            at 'unshare-rs --pid --mount --fork -- chroot-rs --oci=$B'";
+        within(world, line, &at).run().stdout_is("1\nend\n0\nopened\nend\n");
+    })
+    .root_only()
     .host_only(),
     Row::new("the runtime in shell ends the container, and no process of the host, where a namespace was joined", SCRIPT, |world| {
         let at = bundle(world, "oci-joined", json!(["/bin/sleep", "86473"]), |_| {});

@@ -10,6 +10,7 @@ pub mod hostile_roots;
 pub mod keep_root;
 pub mod landlock;
 pub mod landlock_links;
+pub mod landlock_signal;
 pub mod landlock_sockets;
 pub mod made;
 pub mod mounts;
@@ -33,6 +34,7 @@ pub const TOPICS: &[&[Row]] = &[
     as_written::ROWS,
     landlock::ROWS,
     landlock_links::ROWS,
+    landlock_signal::ROWS,
     landlock_sockets::ROWS,
     keep_root::ROWS,
     privilege::ROWS,

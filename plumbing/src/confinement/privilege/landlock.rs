@@ -22,7 +22,7 @@ use crate::narrate;
 use crate::pipeline::record::Landlock;
 use crate::text::Text;
 use filter::Gaps;
-use rights::{BIND_TCP, BIND_UDP, CONNECT_SEND_UDP, CONNECT_TCP, OF_FILES, Right};
+use rights::{BIND_TCP, BIND_UDP, CONNECT_SEND_UDP, CONNECT_TCP, OF_FILES, Right, SIGNAL};
 use ruleset::Wanted;
 
 /// Rules that are not in force yet.
@@ -104,7 +104,8 @@ impl Ruleset {
         let (past_tcp, past_udp) = wanted.restricts_ports();
         // A ruleset about files that does not know how to restrict truncating.
         let truncating = files & 1 != 0 && files & 1 << 14 == 0;
-        Ok(Ruleset { fd, filter: Gaps { truncating, past_tcp, past_udp }.filter()? })
+        let past_signal = scoped & SIGNAL.bit != 0;
+        Ok(Ruleset { fd, filter: Gaps { truncating, past_tcp, past_udp, past_signal }.filter()? })
     }
 
     pub(super) fn enforce(self) -> Result<(), Fault> {

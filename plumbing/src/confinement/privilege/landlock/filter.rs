@@ -1,11 +1,14 @@
 //! System call filters for what Landlock overlooks. `seccomp(2)`.
 //!
 //! Landlock's hooks look at one way to do something, and the kernel has others: before Linux 6.2 a file can be truncated
-//! by path; a port can be reached with MPTCP, SMC or the first packet of TCP Fast Open, which no hook sees. A request of
-//! io_uring is seen by no filter, so io_uring looks missing wherever one of these filters is needed.
+//! by path; a port can be reached with MPTCP, SMC or the first packet of TCP Fast Open, which no hook sees; a limit of
+//! another process makes the kernel send the signal. A request of io_uring is seen by no filter, so io_uring looks missing
+//! where a filter is needed whose effect io_uring can have, too.
 
 use crate::Fault;
 use crate::confinement::seccomp::Seccomp;
+
+const NO_IO_URING: &str = r#"{"names": ["io_uring_setup"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}"#;
 
 /// The calls that truncate a file without opening it for writing: with O_TRUNC (512) and the access mode 0 or 3. A file
 /// opened with mode 3 can be neither read nor written, so Landlock demands no right for it. A filter cannot see flags in
@@ -36,12 +39,28 @@ const PAST_TCP: &str = r#"
 const LIKE_TCP: [u32; 2] = [262, 256];
 const LIKE_UDP: [u32; 1] = [136];
 
+/// The calls that do to a process outside what a signal could: a limit ends it (SIGKILL, SIGXFSZ), a priority or a policy
+/// stops it. Programs pass 0 for themselves, but C libraries pass a thread's id to set its policy or processors
+/// (`pthread_setaffinity_np(3)`), and a filter does not know which ids are the command's own. `IOPRIO_WHO_PROCESS` is 1.
+const PAST_SIGNAL: &str = r#"
+    {"names": ["prlimit64"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1,
+     "args": [{"index": 0, "value": 0, "op": "SCMP_CMP_NE"}, {"index": 2, "value": 0, "op": "SCMP_CMP_NE"}]},
+    {"names": ["setpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1,
+     "args": [{"index": 0, "value": 0, "op": "SCMP_CMP_NE"}]},
+    {"names": ["setpriority", "ioprio_set"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1,
+     "args": [{"index": 1, "value": 0, "op": "SCMP_CMP_NE"}]},
+    {"names": ["ioprio_set"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1,
+     "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_NE"}]},
+    {"names": ["sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"],
+     "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [{"index": 0, "value": 0, "op": "SCMP_CMP_NE"}]}"#;
+
 /// What a filter has to cover.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Gaps {
     pub(super) truncating: bool,
     pub(super) past_tcp: bool,
     pub(super) past_udp: bool,
+    pub(super) past_signal: bool,
 }
 
 impl Gaps {
@@ -50,8 +69,10 @@ impl Gaps {
         if self == Gaps::default() {
             return Ok(None);
         }
-        let mut entries =
-            vec![r#"{"names": ["io_uring_setup"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}"#.to_owned()];
+        let mut entries = Vec::new();
+        if self.truncating || self.past_tcp || self.past_udp {
+            entries.push(NO_IO_URING.to_owned());
+        }
         if self.truncating {
             entries.push(TRUNCATING.to_owned());
         }
@@ -61,6 +82,9 @@ impl Gaps {
         }
         if self.past_udp {
             entries.extend(LIKE_UDP.map(refuse_protocol));
+        }
+        if self.past_signal {
+            entries.push(PAST_SIGNAL.to_owned());
         }
         let profile = format!(
             r#"{{
@@ -91,12 +115,14 @@ mod tests {
 
     #[test]
     fn the_filters_are_understood() {
-        let all = [false, true];
-        for (truncating, past_tcp, past_udp) in
-            all.into_iter().flat_map(|one| all.into_iter().flat_map(move |two| all.map(|three| (one, two, three))))
-        {
-            let filter = Gaps { truncating, past_tcp, past_udp }.filter().unwrap();
-            assert_eq!(filter.is_some(), truncating || past_tcp || past_udp);
+        for bits in 0..16 {
+            let [truncating, past_tcp, past_udp, past_signal] = [1, 2, 4, 8].map(|bit| bits & bit != 0);
+            let filter = Gaps { truncating, past_tcp, past_udp, past_signal }.filter().unwrap();
+            let hides_io_uring = match &filter {
+                Some(Seccomp::Profile(profile)) => profile["syscalls"][0]["names"][0] == "io_uring_setup",
+                _ => false,
+            };
+            assert_eq!((filter.is_some(), hides_io_uring), (bits != 0, bits & 7 != 0));
         }
         assert_eq!(libc::O_TRUNC | libc::O_ACCMODE, 515);
         assert_eq!(libc::MSG_FASTOPEN, 536_870_912);

@@ -53,7 +53,8 @@ pub(super) const BIND_UDP: Right = right("bind_udp", 2, 10);
 pub(super) const CONNECT_SEND_UDP: Right = right("connect_send_udp", 3, 10);
 
 /// `LANDLOCK_SCOPE_*`.
-pub(super) const SCOPES: [Right; 2] = [right("abstract_unix_socket", 0, 6), right("signal", 1, 6)];
+pub(super) const SIGNAL: Right = right("signal", 1, 6);
+pub(super) const SCOPES: [Right; 2] = [right("abstract_unix_socket", 0, 6), SIGNAL];
 
 /// The version of Linux that brought each version of Landlock.
 const LINUX: [&str; 10] = ["5.13", "5.19", "6.2", "6.7", "6.10", "6.12", "6.15", "7.0", "7.1", "7.2"];

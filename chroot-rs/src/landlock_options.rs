@@ -31,6 +31,9 @@ pub(crate) struct LandlockOptions {
     /// Block ways to outside processes: signal, abstract_unix_socket, resolve_unix (sockets on files), or all (repeatable)
     #[arg(long, value_name = "SCOPE,...", value_parser = Scopes::parse, help_heading = "Landlock")]
     pub(crate) landlock_scope: Vec<Scopes>,
+    /// With --keep-root: a symbolic link on the path of a rule is an error, as it is in another root
+    #[arg(long, help_heading = "Landlock")]
+    pub(crate) landlock_nofollow: bool,
     /// Skip, with a warning, Landlock restrictions that this kernel does not support, instead of failing
     #[arg(long, help_heading = "Landlock")]
     pub(crate) landlock_try: bool,
@@ -60,6 +63,7 @@ impl Scopes {
 impl LandlockOptions {
     /// Returns what all the options ask for; `None` if it is nothing.
     pub(crate) fn wanted(&self, follow_links: bool) -> Option<Landlock> {
+        let follow_links = follow_links && !self.landlock_nofollow;
         let texts = |paths: &[PathBuf]| paths.iter().map(|path| Text::from(path.as_path())).collect();
         let (bind, connect) = (together(&self.landlock_bind), together(&self.landlock_connect));
         let wanted = Landlock {
@@ -77,9 +81,13 @@ impl LandlockOptions {
         (wanted != Landlock::default()).then_some(Landlock { follow_links, tries: self.landlock_try, ..wanted })
     }
 
-    /// Reports whether there is nothing that `--landlock-try` could leave out.
-    pub(crate) fn tries_nothing(&self) -> bool {
-        self.landlock_try && self.wanted(false).is_none()
+    /// Returns an option that has no effect, because there is nothing to leave out or no path to look up.
+    pub(crate) fn idle(&self) -> Option<&'static str> {
+        let has_path = !(self.landlock.is_empty() && self.landlock_ro.is_empty() && self.landlock_rw.is_empty());
+        if self.landlock_nofollow && !has_path {
+            return Some("--landlock-nofollow needs a rule with a path: --landlock, --landlock-ro or --landlock-rw");
+        }
+        (self.landlock_try && self.wanted(false).is_none()).then_some("--landlock-try needs another option of Landlock")
     }
 }
 
@@ -154,5 +162,16 @@ mod tests {
             assert!(ports(wrong).is_err(), "{wrong}");
         }
         assert_eq!(LandlockOptions { landlock_try: true, ..LandlockOptions::default() }.wanted(false), None);
+    }
+
+    #[test]
+    fn links_are_followed_only_in_a_root_of_ours_and_where_no_option_forbids_it() {
+        let rule = LandlockOptions { landlock_ro: vec!["/a".into()], ..LandlockOptions::default() };
+        let strict = LandlockOptions { landlock_nofollow: true, ..rule.clone() };
+        let follows = |options: &LandlockOptions, is_ours| options.wanted(is_ours).map(|wanted| wanted.follow_links);
+        assert_eq!([true, false].map(|is_ours| follows(&rule, is_ours)), [Some(true), Some(false)]);
+        assert_eq!([true, false].map(|is_ours| follows(&strict, is_ours)), [Some(false), Some(false)]);
+        assert_eq!(strict.idle(), None);
+        assert!(LandlockOptions { landlock_ro: Vec::new(), ..strict }.idle().is_some());
     }
 }

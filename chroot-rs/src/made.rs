@@ -22,8 +22,9 @@ use crate::mount_options::{MountOption, bind, guarded, place, split};
 /// A file, directory or link that an option asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Made {
-    /// A directory with this mode, unless there is one.
-    Directory(u32),
+    /// A directory with this mode, or with 755 if none was named, unless there is one. With another mode than the named one it
+    /// would be an open directory where a closed one was asked for.
+    Directory(Option<u32>),
     /// A symbolic link with this text.
     Link(OsString),
     /// A new file with this content and this mode.
@@ -42,8 +43,8 @@ pub(crate) enum Passed {
 /// Parses the value of `--dir`.
 pub(crate) fn directory(text: OsString) -> Result<MountOption, String> {
     let (target, mode) = match &split(&text, b':')[..] {
-        [target] => (place(target)?, 0o755),
-        [target, mode] => (place(target)?, permissions(mode)?),
+        [target] => (place(target)?, None),
+        [target, mode] => (place(target)?, Some(permissions(mode)?)),
         _ => return Err("expected DST or DST:MODE".to_owned()),
     };
     let why = "--dir: a new directory; mkdir(2)";
@@ -151,12 +152,13 @@ fn require_open(option: &str, fd: RawFd) -> Result<RawFd, Fault> {
 pub(crate) fn make(root: &InRoot, target: &Path, made: &Made, why: &str) -> Result<(), Fault> {
     match made {
         Made::Directory(mode) => match root.find(target)? {
-            None => root.make_directory(target, *mode),
+            None => root.make_directory(target, mode.unwrap_or(0o755)),
+            Some(_) if narrate::is_dry_run() => Ok(()),
             Some(found) => {
                 let goal = format!("make the directory {} inside the root", shown(target));
-                let kind =
-                    look(&goal, "fstat(fd)", || fstat(&found)).map(|stat| FileType::from_raw_mode(stat.st_mode))?;
-                require_same(kind == FileType::Directory || narrate::is_dry_run(), &goal)
+                let seen = look(&goal, "fstat(fd)", || fstat(&found))?.st_mode;
+                require_same(FileType::from_raw_mode(seen) == FileType::Directory, &goal)?;
+                require_mode(seen & 0o1777, *mode, &goal)
             }
         },
         Made::Link(to) => {
@@ -170,6 +172,17 @@ pub(crate) fn make(root: &InRoot, target: &Path, made: &Made, why: &str) -> Resu
             }
         }
         Made::Content(content, mode) => root.write_with_mode(target, content, *mode, why),
+    }
+}
+
+fn require_mode(seen: u32, wanted: Option<u32>, goal: &str) -> Result<(), Fault> {
+    match wanted {
+        Some(wanted) if wanted != seen => {
+            let wrong = format!("cannot {goal} with mode {wanted:o}: it exists, and its mode is {seen:o}");
+            Err(Fault::new(wrong)
+                .with_remedy("leave out the mode to use the directory as it is, or mount a new one with --tmpfs"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -190,8 +203,8 @@ mod tests {
 
     #[test]
     fn a_directory_has_a_mode_and_a_link_a_text() {
-        assert_eq!(what(directory("/a".into())), What::Made(Made::Directory(0o755)));
-        assert_eq!(what(directory("/a:1777".into())), What::Made(Made::Directory(0o1777)));
+        assert_eq!(what(directory("/a".into())), What::Made(Made::Directory(None)));
+        assert_eq!(what(directory("/a:1777".into())), What::Made(Made::Directory(Some(0o1777))));
         assert_eq!(what(symlink("../x:/b".into())), What::Made(Made::Link("../x".into())));
         assert_eq!(what(overlay_at("a:b:/c".into())), What::Overlay(vec!["a".into(), "b".into()]));
         for wrong in ["", "a", "/a:8", "/a:17777", "/a:1:2", "/a:+7"] {

@@ -84,8 +84,8 @@ fn check(options: &Options, has_command: bool) -> Result<(), Fault> {
     if options.confine.seccomp_log && (!has_filter || options.confine.seccomp == Some(Filter::None)) {
         return no("--seccomp-log needs --seccomp or --std, which install a filter");
     }
-    if options.confine.landlock.tries_nothing() {
-        return no("--landlock-try needs another option of Landlock");
+    if let Some(why) = options.confine.landlock.idle() {
+        return no(why);
     }
     if options.keep_root && (wants_mounts || options.root.no_pivot) {
         return no("--keep-root changes no root and makes no mounts");

@@ -14,7 +14,7 @@ use crate::mount_options::{self, MountOption};
 use crate::source::Source;
 
 /// The options that a bundle's configuration replaces.
-const OF_A_BUNDLE: [&str; 30] = [
+const OF_A_BUNDLE: [&str; 31] = [
     "std",
     "keep_root",
     "read_only",
@@ -42,6 +42,7 @@ const OF_A_BUNDLE: [&str; 30] = [
     "landlock_connect",
     "landlock_bind",
     "landlock_scope",
+    "landlock_nofollow",
     "landlock_try",
     "rlimit",
     "umask",
@@ -72,7 +73,12 @@ static MOUNTS: [(Declared, &str, &str, Read); 12] = [
         mount_options::proc,
     ),
     (named("dev"), "DST", "Mount a minimal /dev at DST: null, zero, full, random, urandom, tty", mount_options::dev),
-    (named("dir"), "DST[:MODE]", "Make the directory DST, with mode 755 or MODE, unless there is one", made::directory),
+    (
+        named("dir"),
+        "DST[:MODE]",
+        "Make the directory DST, with mode 755 or MODE, unless there is one (with MODE: one of that mode)",
+        made::directory,
+    ),
     (named("symlink"), "TEXT:DST", "Make a symbolic link with this TEXT at DST", made::symlink),
     (
         named("file"),

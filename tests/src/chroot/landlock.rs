@@ -237,6 +237,7 @@ pub const ROWS: &[Row] = &[
             ("--landlock-connect sctp:1", "expected ports"),
             ("--landlock-scope ptrace", "there is no scope \"ptrace\""),
             ("--landlock-try", "--landlock-try needs"),
+            ("--landlock-nofollow --landlock-scope signal", "--landlock-nofollow needs a rule with a path"),
             ("--oci . --landlock-scope all", "cannot be used with"),
         ] {
             world.sh(&format!("chroot-rs --keep-root {option} true")).fails_with(125).stderr_has(named);

@@ -33,6 +33,10 @@ pub const ROWS: &[Row] = &[Row::new(
         }
         // Controls: our own root, and a root with the host's programs, in which /bin is a link of ours.
         run("chroot-rs --keep-root --landlock-rw $D/data --landlock-ro / -- busybox cat $D/secret/f").stdout_is("secret\n");
+        run("chroot-rs --keep-root --landlock-rw $D/data --landlock-ro / --landlock-nofollow -- busybox cat $D/secret/f")
+            .fails_with(125)
+            .stdout_is("")
+            .stderr_has("RESOLVE_NO_SYMLINKS): ELOOP");
         run(&format!("unshare-rs {own} --mount --pid --fork -- chroot-rs --std --host-root --landlock-ro /lib64 --landlock-ro /bin --landlock-ro /usr -- /bin/sh -c 'echo ran'"))
             .stdout_is("ran\n");
         // A command in a container that is held puts the link there for the next one.

@@ -12,13 +12,14 @@ pub const ROWS: &[Row] = &[
     Row::new("options make directories, links and files in a new root, and refuse what is there already", NEEDS, |world| {
         let run = |options: &str, look: &str| in_memory(world, &format!("{options} -- busybox sh -c '{look}'"));
         run(
-            "--dir /a/b:1777 --dir /a --symlink ../x:/a/l --symlink ../x:/a/l --file 3:/a/f:600 --file 4:/g",
+            "--dir /a/b:1777 --dir /a --dir /a/b --dir /a/b:1777 --symlink ../x:/a/l --symlink ../x:/a/l --file 3:/a/f:600 --file 4:/g",
             "busybox stat -c %a /a /a/b /a/f /g; readlink /a/l; cat /a/f /g",
         )
         .succeeds()
         .stdout_is("755\n1777\n600\n644\n../x\nthree\nfour\n");
         for (options, wrong) in [
             ("--file 3:/f --dir /f", "cannot make the directory /f inside the root: something else has this name"),
+            ("--dir /d:777 --dir /d:700", "with mode 700: it exists, and its mode is 777"),
             ("--dir /d --symlink x:/d", "cannot make the link /d inside the root: something else has this name"),
             ("--symlink x:/l --symlink y:/l", "cannot make the link /l inside the root: something else has this name"),
             ("--file 3:/f --file 4:/f", "cannot write /f inside the root: openat("),

@@ -1,6 +1,7 @@
 //! Rows about all five tools: what an error, a usage error, a narration, an exit status and a document must be.
 
 pub mod agent_sandbox;
+pub mod agent_sandbox_names;
 pub mod call_budget;
 pub mod chains;
 pub mod dry_run;
@@ -43,6 +44,7 @@ pub const TOPICS: &[&[Row]] = &[
 /// Topics that are about argv, exit statuses and documents: another kernel changes nothing in them.
 pub const HOST_TOPICS: &[&[Row]] = &[
     agent_sandbox::ROWS,
+    agent_sandbox_names::ROWS,
     call_budget::ROWS,
     manual::ROWS,
     lessons::ROWS,

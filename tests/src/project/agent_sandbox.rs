@@ -20,7 +20,7 @@ const TO_BUILD: &[Need] = &[Need::Program("cc", "gcc"), Need::UserNamespaces, Ne
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
-    Row::new("of fifty ways out of the sandbox for agents none leads out of it", NEEDS, |world| {
+    Row::new("of fifty-four ways out of the sandbox for agents none leads out of it", NEEDS, |world| {
         let here = place(world, "agent-sandbox");
         let run = |way: &str, applies: &str| {
             let script = format!("export HERE={here} D=$(mktemp -d {here}/XXXXXX); set -- '{way}' {applies}; . {here}/scene.sh");

@@ -20,6 +20,7 @@ unix() { timeout 5 perl -MSocket -e 'my $s; socket($s, PF_UNIX, SOCK_STREAM, 0) 
 while IFS='|' read -r number ways command proof; do
     G=$P/src/got.$number; (eval "$command") >$G 2>/dev/null </dev/null
 done <table
+true
 ATTEMPT
 cp $HERE/table $P/table
 cd $P; export HOME=$H TOKEN=SECRET; exec 9<$S/secret

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::kernel::{look, own};
 use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
@@ -67,8 +68,12 @@ impl Connection {
     /// Sends all bytes.
     pub(crate) fn send(&self, mut bytes: &[u8]) -> Result<(), rustix::io::Errno> {
         while !bytes.is_empty() {
-            let sent = send(&self.socket, bytes, SendFlags::NOSIGNAL)?;
-            bytes = bytes.get(sent..).unwrap_or_default();
+            match send(&self.socket, bytes, SendFlags::NOSIGNAL) {
+                Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
+                // We were stopped and continued: a call with a time limit is not restarted.
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
         }
         Ok(())
     }
@@ -121,7 +126,8 @@ impl Connection {
                 self.input.extend(bytes.get(..length).unwrap_or_default());
                 Ok(())
             }
-            Err(fault) if fault.errno() == Some(nix::errno::Errno::EAGAIN) => Err(self.silent()),
+            Err(fault) if fault.errno() == Some(Errno::EAGAIN) => Err(self.silent()),
+            Err(fault) if fault.errno() == Some(Errno::EINTR) => Ok(()),
             Err(fault) => Err(fault),
         }
     }

@@ -28,8 +28,11 @@ pub(crate) fn outermost(group: &Path) -> Option<&Path> {
     group.ancestors().filter(|path| path.file_name().is_some()).last()
 }
 
+/// Returns the unit of a group's name. systemd puts `_` in front of names that look like files of the kernel, as in
+/// `_memory.slice`, and of those that begin with `_`.
 fn name(group: &Path) -> Option<&str> {
-    group.file_name()?.to_str()
+    let name = group.file_name()?.to_str()?;
+    Some(name.strip_prefix('_').unwrap_or(name))
 }
 
 /// Where a new scope belongs, so that it stays under the limits of the slice in which its process was.
@@ -122,6 +125,7 @@ mod tests {
             (in_session, Manager::User, None, None, &format!("{user}/app.slice")),
             (&in_app, Manager::User, Some("app.slice"), Some("a.service"), &format!("{user}/app.slice")),
             (&in_app, Manager::System, Some("user-7.slice"), Some("user@7.service"), "/user.slice/user-7.slice"),
+            ("/_cpu.slice/__a.service", Manager::System, Some("cpu.slice"), Some("_a.service"), "/_cpu.slice"),
             ("/init.scope", Manager::System, None, None, "/system.slice"),
             ("/", Manager::System, None, None, "/system.slice"),
         ] {

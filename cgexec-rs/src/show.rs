@@ -3,8 +3,7 @@
 //! The surprise: the init of a hold stays outside the container's group, so for a hold the group is taken from the
 //! record; for every other process it is taken from the kernel, whatever the record says.
 
-use std::collections::BTreeSet;
-
+use plumbing::Fault;
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::cgroup::levels;
 use plumbing::command_line::columns::aligned;
@@ -12,7 +11,6 @@ use plumbing::command_line::units::{bytes, percent};
 use plumbing::pipeline::mark;
 use plumbing::pipeline::record::{Cgroup, Member, Record, Usage};
 use plumbing::process::target::Target;
-use plumbing::{Fault, narrate};
 use serde::Serialize;
 
 use crate::ending::Members;
@@ -62,7 +60,7 @@ pub(crate) fn text(subject: &Subject, json: bool) -> Result<String, Fault> {
     }
     if !json {
         // The table has room for a question mark only.
-        shown.usage.unreadable.values().collect::<BTreeSet<_>>().into_iter().for_each(narrate::remark);
+        why::remark_unreadable(&shown.usage.unreadable);
     }
     if json {
         return plumbing::json::line("the cgroup's limits and usage", &shown);

@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::pressure::{self, Condition};
 use crate::subject::Subject;
 use crate::top::{self, Manner};
-use crate::{events, groups, listing};
+use crate::{events, groups, listing, why};
 
 /// The time between two refreshes of `--top`.
 const DELAY: Duration = Duration::from_secs(2);
@@ -63,6 +63,10 @@ impl View {
                 Hierarchies::discover()?.with_groups(|hierarchy| hierarchy.mount_root().map(std::path::Path::to_owned))
             }
         };
+        // A dash in the columns is also what no limit looks like.
+        if matches!(self, View::List | View::Tree | View::Picture | View::Top(_)) {
+            why::remark_unreadable(&Hierarchies::discover()?.unreadable());
+        }
         match self {
             View::List => startup::print(&listing::list(&groups::read(&hierarchies)?, json)?),
             View::Tree => startup::print(&listing::tree(&groups::read(&hierarchies)?, json)?),

@@ -4,9 +4,8 @@
 //! The surprise: the limit that holds is the smallest one of the group and of all groups above it, and none of the files
 //! of the group itself shows that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use plumbing::Fault;
 use plumbing::cgroup::counters::{self, Counters};
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::cgroup::levels;
@@ -15,6 +14,7 @@ use plumbing::command_line::columns::aligned;
 use plumbing::command_line::units::bytes;
 use plumbing::pipeline::record::{Cgroup, Member, Record};
 use plumbing::process::target::Target;
+use plumbing::{Fault, narrate};
 use serde::Serialize;
 use serde_json::json;
 
@@ -36,12 +36,19 @@ struct Why {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     waiting: BTreeMap<&'static str, f64>,
     verdict: Verdict,
+    /// Controllers whose limits cannot be read here, with the reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    unreadable: BTreeMap<String, String>,
 }
 
 /// Returns the report on a process or a group, as a table or as JSON.
 pub(crate) fn text(subject: &Subject, json: bool) -> Result<String, Fault> {
     let why = of(&subject.to_view()?, subject.pid())?;
-    if json { plumbing::json::line("the limits of the group", &why) } else { Ok(why.table()) }
+    if json {
+        return plumbing::json::line("the limits of the group", &why);
+    }
+    remark_unreadable(&why.unreadable);
+    Ok(why.table())
 }
 
 /// Adds the limits that hold, and the verdict, to the record of a process.
@@ -50,6 +57,9 @@ pub(crate) fn add(record: &mut Record, target: &Target) -> Result<(), Fault> {
     let mut added = json!({"effective": why.effective, "verdict": why.verdict});
     if !why.waiting.is_empty() {
         added["waiting"] = json!(why.waiting);
+    }
+    if !why.unreadable.is_empty() {
+        added["unreadable"] = json!(why.unreadable);
     }
     record.set(Cgroup::KEY, &added)
 }
@@ -64,7 +74,14 @@ fn of(hierarchies: &Hierarchies, pid: Option<i32>) -> Result<Why, Fault> {
         waiting: counters::waiting(members.v2())?,
         verdict: verdict::judge(&counters, &levels::tallies(&levels)?, (&End::Own, &[])),
         counters,
+        // Of our own: every process is in a group of each hierarchy.
+        unreadable: Hierarchies::discover()?.unreadable(),
     })
+}
+
+/// Prints each reason why limits cannot be read: the tables have no room for it.
+pub(crate) fn remark_unreadable(unreadable: &BTreeMap<String, String>) {
+    unreadable.values().collect::<BTreeSet<_>>().into_iter().for_each(narrate::remark);
 }
 
 /// Returns the table of the limits that hold; `used` says what is used of each.
@@ -86,6 +103,10 @@ impl Why {
         } else {
             format!("waiting in the last 10 s: {}\n", waiting.join(", "))
         };
+        if self.effective.is_empty() && !self.unreadable.is_empty() {
+            let unread: Vec<_> = self.unreadable.keys().map(String::as_str).collect();
+            return format!("no limit can be seen; unreadable here: {}\n{waiting}", unread.join(", "));
+        }
         format!("{}{waiting}so far: {}\n", limits(&self.effective, |file| self.used(file)), self.verdict.text)
     }
 

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use plumbing::kernel::look;
+use plumbing::process::missing_proc;
 use plumbing::process::target::namespace_in_link;
 use plumbing::text::Text;
 use plumbing::{Fault, narrate};
@@ -103,6 +104,7 @@ pub fn processes(name: &Name) -> Result<Vec<Process>, Fault> {
         narrate::remark(format_args!("{} is stale: no network namespace is mounted on it", name.shown()));
         return Ok(Vec::new());
     };
+    missing_proc::remark_hidden();
     let entries = look(&goal, "openat(AT_FDCWD, \"/proc\", O_DIRECTORY)", || std::fs::read_dir("/proc"))?;
     let (mut found, mut unreadable) = (Vec::new(), 0);
     for entry in entries {

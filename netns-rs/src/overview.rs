@@ -12,6 +12,7 @@ mod peers;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
+use plumbing::process::missing_proc;
 use plumbing::process::target::Target;
 use plumbing::text::Text;
 use plumbing::{Fault, find};
@@ -113,6 +114,7 @@ const PROCESSES: usize = 16;
 
 /// Finds all network namespaces, and looks into them.
 pub fn take() -> Result<Vec<Space>, Fault> {
+    missing_proc::remark_hidden();
     let netlink = Netlink::route()?;
     let mut found = finding::by_process()?;
     finding::by_name(&mut found)?;

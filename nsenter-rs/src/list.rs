@@ -22,7 +22,7 @@ mod print;
 mod process;
 mod request;
 
-use plumbing::process::startup;
+use plumbing::process::{missing_proc, startup};
 use plumbing::{Fault, Status};
 
 use cell::{Cell, View};
@@ -49,6 +49,7 @@ impl Listing {
             Rows::Namespaces => None,
             Rows::ProcessesIn(inode) => Some(inode),
         };
+        missing_proc::remark_hidden();
         let inventory = self.inventory()?;
         let view = View::new(&inventory, self.filter.as_ref());
         let mut lines = Lines::new(&view, self.tree);

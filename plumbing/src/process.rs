@@ -13,7 +13,7 @@ pub mod foreign_user;
 pub mod forward;
 pub mod inherited;
 pub mod kernel_text;
-pub(crate) mod missing_proc;
+pub mod missing_proc;
 pub mod mount_tree;
 pub mod mountinfo;
 pub mod namespace;

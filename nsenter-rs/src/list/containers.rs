@@ -10,8 +10,8 @@ use plumbing::cgroup::hierarchy::memberships;
 use plumbing::command_line::columns::aligned;
 use plumbing::command_line::options::Narration;
 use plumbing::pipeline::record::{Facts, Record};
-use plumbing::process::startup;
 use plumbing::process::target::Target;
+use plumbing::process::{missing_proc, startup};
 use plumbing::text::Text;
 use plumbing::{Fault, Status};
 
@@ -56,6 +56,7 @@ fn listed(text: &str) -> Result<Runtime, String> {
 
 /// Prints the containers.
 pub(crate) fn print(options: &Options) -> Result<Status, Fault> {
+    missing_proc::remark_hidden();
     let mut containers = find::all(None)?.all;
     containers.retain(|container| options.runtime.is_none_or(|runtime| runtime == container.runtime));
     let mut rows = Vec::new();

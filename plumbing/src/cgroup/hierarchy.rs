@@ -5,6 +5,7 @@
 //! namespace sees them. The surprise: a mount may show only a part of its hierarchy (mountinfo's root field), so a
 //! group's directory is its path *minus* that root, below the mount point. And a mount may be hidden under another one.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
@@ -26,6 +27,10 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS)
     .union(ResolveFlags::NO_XDEV);
+
+/// The controllers of cgroup v1 that limit something, and those that every kernel with limits has.
+const LIMITING: [&str; 8] = ["blkio", "cpu", "cpuset", "devices", "hugetlb", "memory", "pids", "rdma"];
+const MAIN: [&str; 3] = ["cpu", "memory", "pids"];
 
 /// The hierarchies that we are in, mounted or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +114,15 @@ impl Hierarchies {
     /// Returns the v1 hierarchy of a controller, or of a name given as `name=…`; mounted or not.
     pub fn v1(&self, controller: &str) -> Option<&Hierarchy> {
         self.iter().find(|hierarchy| hierarchy.controllers.iter().any(|known| known == controller))
+    }
+
+    /// Returns the controllers whose limits cannot be read here, with the reason: their hierarchies are not mounted for us.
+    pub fn unreadable(&self) -> BTreeMap<String, String> {
+        let of_v1 = self.iter().flat_map(|hierarchy| &hierarchy.controllers).map(String::as_str);
+        let limiting = of_v1.filter(|controller| LIMITING.contains(controller)).chain(MAIN);
+        limiting
+            .filter_map(|controller| Some((controller.to_owned(), self.of(controller).err()?.to_string())))
+            .collect()
     }
 
     /// Returns the hierarchy in which limits of `controller` are set: its v1 hierarchy if it has one, otherwise v2.

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use crate::Fault;
+use crate::process::missing_proc;
 
 use super::claim::Refused;
 use super::{Container, Containers, Reference, Runtime, Search, all, netns, reference, similar, unit};
@@ -92,6 +93,7 @@ fn not_found(reference: &Reference, containers: &Containers, others: &[Container
     if !refused.is_empty() {
         return Fault::new(format!("{goal}: {}", list(&refused)));
     }
+    missing_proc::remark_hidden();
     let among = match reference.runtime {
         Some(runtime) => format!("no {} container has this name or id", runtime.name()),
         None => "no running container has this name or id".to_owned(),

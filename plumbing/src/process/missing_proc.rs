@@ -8,6 +8,7 @@ use rustix::fs::{PROC_SUPER_MAGIC, fstat, fstatfs, major, minor};
 use rustix::process::{Pid, test_kill_process};
 
 use super::{mountinfo, procfs};
+use crate::narrate;
 
 /// Returns what to do about a refused call whose text names a file of /proc, if the mount at /proc is the cause.
 pub(crate) fn remedy(text: &str, errno: Errno) -> Option<String> {
@@ -48,6 +49,28 @@ pub(crate) fn remedy(text: &str, errno: Errno) -> Option<String> {
             .any(|option| option == "subset=pid")
             .then(|| format!("/proc is mounted with subset=pid here, without /proc/{first}; {MOUNT_ANOTHER}")),
     }
+}
+
+/// Prints one line if /proc hides processes of other users: a list of processes would pass over them in silence.
+pub fn remark_hidden() {
+    if let Some(option) = hiding_option() {
+        narrate::remark(format_args!(
+            "/proc is mounted with {option} here, so processes of other users are not seen; run this as root, or in the group \
+             that the mount option gid= names"
+        ));
+    }
+}
+
+/// Returns the mount option that hides process 1 from us.
+fn hiding_option() -> Option<String> {
+    if procfs::read_short("1/stat").is_ok()
+        || !matches!(test_kill_process(Pid::INIT), Ok(()) | Err(rustix::io::Errno::PERM))
+    {
+        return None;
+    }
+    let device = fstat(procfs::directory().ok()?).map(|stat| (major(stat.st_dev), minor(stat.st_dev))).ok()?;
+    let mount = mountinfo::own().ok()?.into_iter().find(|mount| mount.device == device)?;
+    mount.super_options.split(',').find(|option| option.starts_with("hidepid=")).map(str::to_owned)
 }
 
 const MOUNT_ANOTHER: &str = "mount another one: mount -t proc proc /proc";

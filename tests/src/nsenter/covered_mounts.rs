@@ -41,13 +41,16 @@ pub const ROWS: &[Row] = &[
             at=$(findmnt -rno TARGET -t cgroup -O memory | head -1); [ -n \"$at\" ] || { at=$D/v1; mkdir $at; mount -t cgroup -o memory none $at; }
             g=$at$(sed -n 's/.*:memory://p' /proc/self/cgroup)/unread-$$; mkdir $g; echo 60M >$g/memory.limit_in_bytes
             sh -c 'echo $$ >'$g'/cgroup.procs; exec sleep 60' & sleep 0.3; pid=$!
-            look() { nsenter-rs --inspect $pid --json 2>/dev/null | grep -oE '\"memory.max\":([0-9]+|null|.\"unreadable\")|no-memory-limit|limit-not-readable' | sort -u; cgexec-rs --show $pid 2>&1 | grep -oE '^memory +[^ ]+ +[^ ]+' | tr -s ' '; }
+            look() { nsenter-rs --inspect $pid --json 2>/dev/null | grep -oE '\"memory.max\":([0-9]+|null|.\"unreadable\")|no-memory-limit|limit-not-readable' | sort -u; cgexec-rs --show $pid 2>&1 | grep -oE '^memory +[^ ]+ +[^ ]+' | tr -s ' ';
+                cgexec-rs --why $pid 2>/dev/null | grep -oE '^memory.max +60M|^no limit .*' | tr -s ' '; for view in --list --tree; do cgexec-rs $view 2>&1 >/dev/null | grep -o 'memory controller.*mounted'; done; }
             look | sed 's/memory [0-9].* 60.*/memory 60M/'; echo -
             for at in $(findmnt -rno TARGET -t cgroup -O memory); do umount -l $at; done; look; echo -
-            cgexec-rs --show --json $pid | grep -o '\"unreadable\":.\"memory\":\"[^\"]*not mounted'
+            for view in --show --why; do cgexec-rs --json $view $pid | grep -o '\"unreadable\":.\"memory\":\"[^\"]*not mounted'; done
             kill $pid; wait 2>/dev/null; mkdir -p $D/m; mount -t cgroup -o memory none $D/m; rmdir $D/m${g#$at}";
         // The control: the same process while its hierarchy is mounted.
-        let expected = "\"memory.max\":62914560\nmemory 60M\n-\n\"memory.max\":{\"unreadable\"\nlimit-not-readable\nmemory ? ?\n-\n\
+        let expected = "\"memory.max\":62914560\nmemory 60M\nmemory.max 60M\n-\n\"memory.max\":{\"unreadable\"\nlimit-not-readable\nmemory ? ?\nno limit can be seen; unreadable here: memory\n\
+                        memory controller: its cgroup v1 hierarchy is not mounted\nmemory controller: its cgroup v1 hierarchy is not mounted\n-\n\
+                        \"unreadable\":{\"memory\":\"cannot use the memory controller: its cgroup v1 hierarchy is not mounted\n\
                         \"unreadable\":{\"memory\":\"cannot use the memory controller: its cgroup v1 hierarchy is not mounted\n";
         world.apart("limit-unread", script).run().stdout_is(expected);
     })

@@ -42,11 +42,12 @@ pub const ROWS: &[Row] = &[
             for option in hidepid=1 hidepid=2; do
                 mount -t proc -o $option proc /proc
                 for command in 'nsenter-rs --inspect' 'cgexec-rs --show' 'netns-rs show'; do why as_user $command $$; done
+                for list in 'nsenter-rs --list' 'nsenter-rs --list --containers' 'netns-rs map' 'nsenter-rs --find no-such-name --json'; do as_user $list 2>&1 >/dev/null | grep -c 'processes of other users are not seen'; $list 2>&1 >/dev/null | grep -c 'are not seen'; done
                 why as_user nsenter-rs --inspect 4194304; why nsenter-rs --inspect $$; as_user bash -c 'nsenter-rs --inspect $$ >/dev/null && echo own'
                 umount /proc
             done";
         let outcome = world.apart("hidden-process", &format!("{BEGIN}\n{script}")).run();
-        let hidden = |option: &str| format!("/proc is mounted with hidepid={option}\n").repeat(3) + "done\nown\n";
+        let hidden = |option: &str| format!("/proc is mounted with hidepid={option}\n").repeat(3) + &"1\n0\n".repeat(4) + "done\nown\n";
         let expected = "done\n".to_owned() + &hidden("noaccess") + &hidden("invisible");
         assert_eq!(outcome.stdout, expected, "{outcome}");
     })

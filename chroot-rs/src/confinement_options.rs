@@ -129,6 +129,9 @@ impl Files {
             let shown = path.to_string_lossy();
             let goal = format!("read the environment file {shown}");
             let text = named_file::read("--env-file", &goal, path)?;
+            if text.contains(&0) {
+                return Err(Fault::new(format!("cannot {goal}: it contains a NUL byte, which no variable can")));
+            }
             variables.extend(listed(&text, |name| std::env::var_os(name)));
         }
         Ok(Files { profile, variables })

@@ -161,7 +161,9 @@ impl IntoErrno for rustix::io::Errno {
 
 impl IntoErrno for std::io::Error {
     fn into_errno(self) -> Errno {
-        self.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+        // What the standard library refuses by itself is a NUL byte in a path.
+        let own = if self.kind() == std::io::ErrorKind::InvalidInput { Errno::EINVAL } else { Errno::EIO };
+        self.raw_os_error().map_or(own, Errno::from_raw)
     }
 }
 

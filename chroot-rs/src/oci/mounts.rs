@@ -46,8 +46,19 @@ const FLAGS: [(&str, Attributes, Attributes); 17] = [
 ];
 
 /// Words that are the default or have no effect on the kernel's mount calls.
-const NO_EFFECT: [&str; 10] =
-    ["defaults", "loud", "silent", "async", "nomand", "nolazytime", "noiversion", "nostrictatime", "nocopy", "nofail"];
+const NO_EFFECT: [&str; 11] = [
+    "",
+    "defaults",
+    "loud",
+    "silent",
+    "async",
+    "nomand",
+    "nolazytime",
+    "noiversion",
+    "nostrictatime",
+    "nocopy",
+    "nofail",
+];
 
 const PROPAGATION: [(&str, PropagationKind, bool); 8] = [
     ("shared", PropagationKind::Shared, false),

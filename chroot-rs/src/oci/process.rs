@@ -60,6 +60,9 @@ impl Wanted {
         if let Some(entry) = process.env.iter().find(|entry| !entry.contains('=') || entry.starts_with('=')) {
             return Err(format!("its process.env has {entry:?}, which is not NAME=VALUE"));
         }
+        if let Some(entry) = process.env.iter().find(|entry| entry.contains('\0')) {
+            return Err(format!("its process.env has {entry:?}, which contains a NUL byte"));
+        }
         let named = |text: Option<String>| text.filter(|text| !text.is_empty());
         let (sets, unknown_capabilities) = sets(process.capabilities.unwrap_or_default());
         Ok(Wanted {

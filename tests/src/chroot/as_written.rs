@@ -144,4 +144,34 @@ pub const ROWS: &[Row] = &[
         }
     })
     .host_only(),
+    Row::new("a NUL byte in a bundle, an environment file or a record is refused by name, and an empty word of a mount is none", &[BUSYBOX, Need::UserNamespaces], |world| {
+        let at = bundle(world, "nul", json!(["/bin/env"]), |_| {});
+        let config: Value = serde_json::from_slice(&fs::read(at.join("config.json")).expect("read")).expect("JSON");
+        let changed = |change: fn(&mut Value)| {
+            let mut config = config.clone();
+            change(&mut config);
+            fs::write(at.join("config.json"), config.to_string()).expect("a configuration");
+            let line = "unshare-rs $OWN --mount --pid --net --ipc --uts --fork -- chroot-rs --oci $B 2>&1";
+            within(world, line, &at).variable("OWN", world.as_root()).run()
+        };
+        // The control: without the NUL, the variable arrives.
+        changed(|config| config["process"]["env"] = json!(["A=bc", "PATH=/bin"])).succeeds().stdout_has("A=bc\n");
+        changed(|config| config["mounts"][2]["options"] = json!(["", "nosuid", "mode=755"])).succeeds();
+        for (change, says) in [
+            ((|config| config["process"]["env"] = json!(["A=b\u{0}c", "PATH=/bin"])) as fn(&mut Value), "process.env"),
+            (|config| config["process"]["args"] = json!(["/bin/echo", "b\u{0}c"]), "contains a NUL byte"),
+            (|config| config["mounts"][2] = json!({"destination": "/srv", "type": "bind", "source": "/et\u{0}c", "options": ["bind"]}), "EINVAL"),
+        ] {
+            changed(change).fails_with(125).stdout_has(says);
+        }
+        fs::write(at.join("file"), "A=b\0c\n").expect("a file");
+        let line = "unshare-rs $OWN -- chroot-rs --env-file $B/file / true";
+        within(world, line, &at).variable("OWN", world.as_root()).run().fails_with(125).stderr_has("contains a NUL byte");
+        let held = Held::new(world, "nul");
+        for (value, status) in [("b", 0), ("b\\u0000", 125)] {
+            let record = held.record.replacen('{', &format!(r#"{{"process":{{"setenv":["A={value}"]}},"#), 1);
+            world.script("nsenter-rs --pipe -- true").stdin(record).run().fails_with(status);
+        }
+    })
+    .host_only(),
 ];

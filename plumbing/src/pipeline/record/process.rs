@@ -3,7 +3,8 @@
 //! The surprise: unlike anywhere else in a record, a member that this version does not know is an error. It may be a
 //! restriction, and a restriction that was asked for must not be left out.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Member;
 use crate::confinement::privilege::{id, umask};
@@ -85,17 +86,30 @@ pub struct Process {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub default_signals: bool,
     /// The whole environment, as `NAME=VALUE`, except TERM, which is taken from the caller.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "variables_if_any", skip_serializing_if = "Option::is_none")]
     pub env: Option<Vec<Text>>,
     /// Variables that are removed from it, or from the one that is inherited.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsetenv: Vec<Text>,
     /// Variables that are set in it after that, as `NAME=VALUE`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "variables", skip_serializing_if = "Vec::is_empty")]
     pub setenv: Vec<Text>,
     /// The working directory, inside the root.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<Text>,
+}
+
+/// Reads variables of an environment, in which no entry can contain a NUL byte.
+fn variables<'de, D: Deserializer<'de>>(json: D) -> Result<Vec<Text>, D::Error> {
+    variables_if_any(json).map(Option::unwrap_or_default)
+}
+
+fn variables_if_any<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<Text>>, D::Error> {
+    let entries = Option::<Vec<Text>>::deserialize(json)?;
+    match entries.iter().flatten().find(|entry| entry.0.as_encoded_bytes().contains(&0)) {
+        Some(entry) => Err(D::Error::custom(format!("the variable {:?} contains a NUL byte", entry.0))),
+        None => Ok(entries),
+    }
 }
 
 impl Member for Process {

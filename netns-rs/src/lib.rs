@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod attributes;
 mod batch;
 mod capability;
 mod change;

@@ -48,6 +48,12 @@ pub struct Link {
     pub mac: Vec<u8>,
     /// The longest packet that it carries.
     pub mtu: u32,
+    /// Its other names.
+    #[serde(default)]
+    pub alternative: Vec<String>,
+    /// Whether it is set to receive what is for others.
+    #[serde(default)]
+    pub receives_all: bool,
     /// Its group: [`UNFINISHED`] while a connection is being made.
     #[serde(default)]
     pub group: u32,
@@ -94,6 +100,16 @@ pub fn find(netlink: &Netlink, name: &str) -> Result<Option<Link>, Fault> {
     }
 }
 
+/// The flags of a link that receives what is for others.
+const RECEIVES_ALL: LinkFlags = LinkFlags::Promisc.union(LinkFlags::Allmulti);
+
+fn alternative(property: Prop) -> Option<String> {
+    match property {
+        Prop::AltIfName(name) => Some(name),
+        _ => None,
+    }
+}
+
 /// Parses one message of an answer.
 pub fn parse(answer: &Answer) -> Result<RouteNetlinkMessage, Fault> {
     RouteNetlinkMessage::parse_with_param(&answer.payload, answer.kind)
@@ -105,6 +121,7 @@ impl Link {
         let mut link = Link {
             index: message.header.index,
             is_up: message.header.flags.contains(LinkFlags::Up),
+            receives_all: message.header.flags.intersects(RECEIVES_ALL),
             ..Link::default()
         };
         for attribute in message.attributes {
@@ -117,6 +134,9 @@ impl Link {
                 LinkAttribute::OperState(state) => link.state = state.to_string().to_ascii_lowercase(),
                 LinkAttribute::Address(mac) => link.mac = mac,
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+                LinkAttribute::PropList(properties) => {
+                    link.alternative.extend(properties.into_iter().filter_map(alternative))
+                }
                 LinkAttribute::Group(group) => link.group = group,
                 LinkAttribute::LinkInfo(infos) => {
                     link.kind = infos.iter().find_map(|info| match info {
@@ -169,6 +189,39 @@ pub fn add_name(netlink: &Netlink, name: &str, index: u32, other: &str) -> Resul
         &format!("RTM_NEWLINKPROP, IFLA_ALT_IFNAME {other:?}"),
         "ip link show finds it by the name of its container; ip-link(8)",
         change_request(RouteNetlinkMessage::NewLinkProp(message), NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND),
+    )
+}
+
+/// Takes one of its other names from a link.
+pub fn remove_name(netlink: &Netlink, name: &str, index: u32, other: &str) -> Result<(), Fault> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes.push(LinkAttribute::PropList(vec![Prop::AltIfName(other.to_owned())]));
+    netlink.change(
+        format!("take the second name {other} from {name}"),
+        &format!("RTM_DELLINKPROP, IFLA_ALT_IFNAME {other:?}"),
+        "it did not have that name at home; ip-link(8)",
+        change_request(RouteNetlinkMessage::DelLinkProp(message), 0),
+    )
+}
+
+/// Sets the hardware address and the MTU of a link, and lets it receive only what is for this host.
+pub fn set_hardware(
+    netlink: &Netlink,
+    name: &str,
+    index: u32,
+    (mac, mtu): (Option<&[u8]>, Option<u32>),
+) -> Result<(), Fault> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.header.change_mask = RECEIVES_ALL;
+    message.attributes.extend(mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
+    message.attributes.extend(mtu.map(LinkAttribute::Mtu));
+    netlink.change(
+        format!("set {name} as it was"),
+        "RTM_SETLINK, IFLA_ADDRESS, IFLA_MTU",
+        "the container may have changed them",
+        change_request(RouteNetlinkMessage::SetLink(message), 0),
     )
 }
 

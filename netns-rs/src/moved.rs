@@ -21,6 +21,7 @@ use plumbing::process::pid_namespaces::PidNamespaces;
 use plumbing::process::target::own_namespace_inode;
 use plumbing::{Fault, narrate};
 
+use crate::attributes::{self, Attributes};
 use crate::connection::Connection;
 use crate::departure::{Departure, Listener};
 use crate::leftovers::Item;
@@ -73,6 +74,7 @@ struct Away {
     index: u32,
     kind: Option<String>,
     alias: Option<String>,
+    attributes: Attributes,
     was_up: bool,
     addresses: Vec<Address>,
 }
@@ -131,6 +133,7 @@ fn make(
         index: 0,
         kind: link.kind.clone(),
         alias: link.alias.clone(),
+        attributes: Attributes::of(&link),
         was_up: link.is_up,
         addresses: had.map(|(_, own)| own).collect(),
     };
@@ -187,7 +190,7 @@ impl Away {
             if ends()? > 0 {
                 return directory::delete(&self.pin.name);
             }
-            self.pin.bring_back(&host, Some(self.index).filter(|index| *index != 0))?;
+            self.pin.bring_back(&host, Some(self.index).filter(|index| *index != 0), Some(&self.attributes))?;
         }
         // The only end may be the move back, by us, or by `disconnect` or `gc`, which were faster.
         if ends()? > 1 {
@@ -198,6 +201,8 @@ impl Away {
             });
         }
         let Some(link) = link::find(&host, &self.name)?.filter(|link| link.kind == self.kind) else { return Ok(()) };
+        attributes::remove_names(&host, &link, Some(&self.attributes))?;
+        self.attributes.restore(&host, &link)?;
         if let Some(alias) = &self.alias {
             link::set_alias(&host, &link.name, link.index, alias)?;
         }
@@ -225,8 +230,8 @@ impl Pin {
     }
 
     /// Moves the interface with this index back, if it is there; without an index that with our alias. Then lets the
-    /// namespace go.
-    fn bring_back(&self, host: &Netlink, index: Option<u32>) -> Result<(), Fault> {
+    /// namespace go. Without `had` it loses all its alternative names, since which of them it had is not known.
+    fn bring_back(&self, host: &Netlink, index: Option<u32>, had: Option<&Attributes>) -> Result<(), Fault> {
         let (home, container) = (namespace::own()?, self.name.open()?);
         let inside = namespace::socket_inside(container.as_fd(), &format!("{}'s", self.interface))?;
         let links = link::list(&inside)?;
@@ -240,10 +245,15 @@ impl Pin {
             )));
         }
         if let Some(link) = links.iter().find(is_it) {
-            link::move_to(&inside, &link.name, link.index, (home.as_fd(), &self.interface), "it belongs there")?;
+            attributes::without_names(&inside, link, had, |link| {
+                link::move_to(&inside, &link.name, link.index, (home.as_fd(), &self.interface), "it belongs there")
+            })?;
         }
         // It may not have left yet; and its alias is no longer true.
         if let Some(link) = link::find(host, &self.interface)?.filter(is_away) {
+            if had.is_none() {
+                attributes::remove_names(host, &link, None)?;
+            }
             let own = link.alias.as_deref().and_then(|alias| alias.strip_prefix(AWAY)).unwrap_or_default();
             link::set_alias(host, &link.name, link.index, own.trim_start())?;
         }
@@ -278,7 +288,7 @@ fn leftovers() -> Result<Vec<Pin>, Fault> {
 pub fn remove_leftovers() -> Result<Vec<Item>, Fault> {
     let mut items = Vec::new();
     for pin in leftovers()? {
-        match pin.bring_back(&Netlink::route()?, None) {
+        match pin.bring_back(&Netlink::route()?, None, None) {
             Ok(()) => items.push(Item { kind: "link", name: pin.interface }),
             // It does not keep the others from coming back.
             Err(fault) => narrate::remark(fault),
@@ -294,7 +304,7 @@ pub fn disconnect(container: BorrowedFd<'_>, interface: &str) -> Result<bool, Fa
     let Some(link) = link::find(&inside, interface)?.filter(is_away) else { return Ok(false) };
     for pin in name::all()?.iter().filter_map(Pin::parse).filter(|pin| pin.home == here) {
         if namespace::is_same(pin.name.open()?.as_fd(), container)? {
-            pin.bring_back(&Netlink::route()?, Some(link.index))?;
+            pin.bring_back(&Netlink::route()?, Some(link.index), None)?;
             return Ok(true);
         }
     }

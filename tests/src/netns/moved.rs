@@ -71,6 +71,27 @@ pub const ROWS: &[Row] = &[
     .root_only()
     .host_only(),
     Row::new(
+        "--link brings an interface back without what root inside has set on it, which also cannot keep it away",
+        &[UNSHARE, NSENTER, IP, Need::NetworkNamespaces, Need::UserNamespaces],
+        |world| {
+            // The control: ip cannot move it while it has the name of an interface of the host.
+            let script = r#"
+                mount -t tmpfs none /run; mkdir /run/netns; ip link add hostbr type bridge
+                ip link add lan0 type veth peer name lan1; ip link property add dev lan0 altname own0; ip address add 192.0.2.1/24 dev lan0; ip link set lan0 up
+                show() { ip link show lan0 | sed 's/.*\(mtu [0-9]*\).*/\1/; s/.*ether \([^ ]*\).*/\1/'; ip link show lan0 | grep -o PROMISC; ip -o -4 address show lan0 | grep -o 'inet [^ ]*'; ip link show free0 2>&1 | grep -c 'does not exist'; }; show >before
+                moved() { unshare $1 -n sleep 100 & P=$!; until [ ! /proc/$P/ns/net -ef /proc/self/ns/net ] && [ -z "$1" -o "$(cat /proc/$P/uid_map)" ]; do sleep 0.02; done
+                    in_c="nsenter -t $P ${1:+-U --preserve-credentials} -n"; netns-rs connect pid:$P --link lan0 --interface eth0 --address 192.0.2.1/24
+                    for name in hostbr free0; do $in_c ip link property add dev eth0 altname $name; done; $in_c ip link property del dev eth0 altname own0
+                    $in_c ip link set eth0 address 02:00:00:00:00:66 mtu 1280 promisc on; nsenter -t $P -n ip link set eth0 netns $$ 2>&1 | grep -c 'altname hostbr exists'; }
+                settled() { kill $P; wait $P; until [ -z "$(ls /run/netns)" ]; do sleep 0.02; done; }
+                moved -Ur; settled 2>/dev/null; show >after; cmp before after && echo as before
+                moved; kill -KILL $(pgrep -fx "netns-rs connect pid:$P .*"); kill $P; wait $P 2>/dev/null; netns-rs gc; ip link show lan0 | grep -c altname"#;
+            apart(world, script).stdout_is("1\nas before\n1\nlink lan0\n0\n");
+        },
+    )
+    .root_only()
+    .host_only(),
+    Row::new(
         "gc brings an interface back that --link has moved, at whatever step its guardian is killed",
         &[UNSHARE, IP, STRACE, Need::NetworkNamespaces],
         |world| {

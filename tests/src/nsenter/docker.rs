@@ -52,6 +52,7 @@ pub const ROWS: &[Row] = &[
         let by_id = world.sh(&format!("nsenter-rs --find {} --json", &id[..12])).succeeds();
         assert!(by_id.stdout.contains(&format!("\"pid\":{pid},")), "{by_id}");
         names_lead_to_it(world, pid, &id);
+        an_ended_one_is_found(world, &docker);
         world.sh(CONNECTED).succeeds().stdout_is(CONNECTED_OUTPUT);
         world.sh("nsenter-rs --find no-such-name --json").fails_with(125).stdout_is("").stderr_has("no-such-name");
         world
@@ -113,6 +114,17 @@ pub const ROWS: &[Row] = &[
     .root_only()
     .host_only(),
 ];
+
+/// A container that has ended, with the change that it made to its files.
+fn an_ended_one_is_found(world: &World, docker: &Docker<'_>) {
+    let ended = docker.client("run --init=false --name dead suite:busybox /bin/sh -c 'echo kept >/note; exit 7'");
+    assert_eq!(ended.status, 7, "{ended}");
+    world
+        .sh("unshare-rs --mount --fork -- $(nsenter-rs --find dead --stopped) -- /bin/sh -c 'read -r note </note; echo $note'; \
+             nsenter-rs --why dead | grep -c '^end  *exit status 7$'; \
+             nsenter-rs --find web --stopped 2>/dev/null; echo $?; nsenter-rs --why web | grep -c 'sleep runs: S'")
+        .stdout_is("kept\n1\n125\n1\n");
+}
 
 /// Checks that each form of its name leads to the container, and that the runtime distinguishes it from a held
 /// container of the same name.
@@ -227,7 +239,7 @@ impl<'a> Docker<'a> {
 
 impl Drop for Docker<'_> {
     fn drop(&mut self) {
-        self.client("rm --force web");
+        self.client("rm --force web dead");
         if let Some(daemon) = self.daemon.take() {
             // With SIGTERM, because it has to unmount and to end its containerd.
             self.world.sh(&format!("kill {}", daemon.pid));

@@ -10,7 +10,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use plumbing::confinement::seccomp::kernel_version;
 use plumbing::kernel::{call, look, own};
 use plumbing::process::closing::leave;
 use plumbing::{Fault, narrate};
@@ -33,16 +32,17 @@ pub(crate) fn make(lower: &[PathBuf], upper: Option<&Path>, attributes: Attribut
     // Opened relative to the current working directory; kept open until the file system is made.
     let layers = lower.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     let names: Vec<_> = lower.iter().zip(&layers).map(|(path, layer)| name(path, layer)).collect();
-    let (top, is_attached) = top(upper)?;
+    let (top, in_memory) = (top(upper)?, upper.is_none());
     let upper_layer = make_directory(&top, "upper", "it keeps the changes")?;
     let work = make_directory(&top, "work", "overlayfs prepares changes in it")?;
     let changes = [("upperdir", upper_layer), ("workdir", work)];
     let of_changes = changes.iter().filter_map(|(_, directory)| directory.as_ref());
-    let made = configure(&names, &layers, &changes, attributes)
-        .map_err(|fault| overlay_refusal::explain(fault, layers.iter().chain(of_changes)))?;
-    if is_attached {
-        detach(top.as_fd())?;
-    }
+    let made = if in_memory {
+        configure_detached(&top, &names, &layers, &changes, attributes)
+    } else {
+        configure(&names, &layers, &changes, attributes)
+    };
+    let made = made.map_err(|fault| overlay_refusal::explain(fault, layers.iter().chain(of_changes)))?;
     let of_changes = changes.into_iter().filter_map(|(_, directory)| directory);
     layers.into_iter().chain(of_changes).chain([top]).for_each(leave);
     Ok(made)
@@ -52,31 +52,35 @@ fn open(path: &Path) -> Result<OwnedFd, Fault> {
     mount_api::open_directory(path, &format!("open the layer {}", shown(path)))
 }
 
-/// Opens the directory that takes the changes: the caller's, or a new one in memory that ends with the container. Returns
-/// whether the latter is attached for now.
-fn top(upper: Option<&Path>) -> Result<(OwnedFd, bool), Fault> {
+/// Opens the directory that takes the changes: the caller's, or a new one in memory that ends with the container.
+fn top(upper: Option<&Path>) -> Result<OwnedFd, Fault> {
     if let Some(path) = upper {
-        let top = mount_api::open_directory(path, &format!("open the upper layer's directory {}", shown(path)))?;
-        return Ok((top, false));
+        return mount_api::open_directory(path, &format!("open the upper layer's directory {}", shown(path)));
     }
     let tmpfs = Filesystem::new("tmpfs", &[("mode", "755")], Attributes::empty());
-    let mount = mount_api::fresh("make a layer for the changes", &tmpfs, "changes are kept in memory; tmpfs(5)")?;
-    let needs_place = kernel_version().is_none_or(|version| version < DETACHED_LAYERS);
-    if needs_place {
-        mount_api::attach_over_root(&mount, Attributes::empty())?;
-    }
-    Ok((mount, needs_place))
+    mount_api::fresh("make a layer for the changes", &tmpfs, "changes are kept in memory; tmpfs(5)")
 }
 
-/// The first version of Linux that takes a layer from a mount that is attached nowhere.
-const DETACHED_LAYERS: (u32, u32) = (6, 15);
-
-/// Unmounts the top layer, of which the overlay has its own mount.
-fn detach(top: BorrowedFd<'_>) -> Result<(), Fault> {
-    let before = enter(top)?;
+/// Makes an overlay whose top layer is on a mount that is attached nowhere. Before Linux 6.15 the kernel refuses it; then the
+/// mount is attached for as long as that takes. Detaching it waits for all processors.
+fn configure_detached(
+    top: &OwnedFd,
+    names: &[PathBuf],
+    layers: &[OwnedFd],
+    changes: &[(&str, Change)],
+    attributes: Attributes,
+) -> Result<OwnedFd, Fault> {
+    let refused = match configure_with(&one_by_one(names), changes, attributes) {
+        Err(fault) if fault.errno() == Some(Errno::EINVAL) => fault,
+        answer => return answer,
+    };
+    mount_api::attach_over_root(top, Attributes::empty())?;
+    let made = configure(names, layers, changes, attributes).map_err(|fault| more_precise(refused, fault))?;
+    let before = enter(top.as_fd())?;
     let why = "only the overlay must lead to it, no path; umount(2)";
     call(GOAL, "umount2(\".\", MNT_DETACH)", why, || unmount(".", UnmountFlags::DETACH))?;
-    go_back(before.as_ref())
+    go_back(before.as_ref())?;
+    Ok(made)
 }
 
 /// Makes a directory, or takes the one that is there. A symbolic link is not followed: the user who left it there would choose
@@ -119,15 +123,22 @@ fn configure(
     changes: &[(&str, Change)],
     attributes: Attributes,
 ) -> Result<OwnedFd, Fault> {
-    let one_by_one: Vec<_> = names.iter().map(|name| ("lowerdir+", name.clone().into_os_string())).collect();
-    match configure_with(&one_by_one, changes, attributes) {
+    match configure_with(&one_by_one(names), changes, attributes) {
         Err(fault) if fault.errno() == Some(Errno::EINVAL) => {
             let again = configure_with(&[("lowerdir", in_one_string(names, layers)?)], changes, attributes);
-            // The kernel has said what is wrong with a layer, and does so only once.
-            again.map_err(|second| if second.remedy().is_none() && says_which(&fault) { fault } else { second })
+            again.map_err(|second| more_precise(fault, second))
         }
         answer => answer,
     }
+}
+
+fn one_by_one(names: &[PathBuf]) -> Vec<(&'static str, OsString)> {
+    names.iter().map(|name| ("lowerdir+", name.clone().into_os_string())).collect()
+}
+
+/// Returns which of two faults names the layer: the kernel says what is wrong with it, and does so only once.
+fn more_precise(first: Fault, second: Fault) -> Fault {
+    if second.remedy().is_none() && says_which(&first) { first } else { second }
 }
 
 /// Reports whether the kernel named a layer as the cause, and not `lowerdir+` as a parameter that it does not know.

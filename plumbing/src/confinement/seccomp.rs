@@ -136,7 +136,7 @@ pub fn call_name(audit_architecture: u32, number: u32) -> Option<&'static str> {
 }
 
 /// Returns the version of the kernel; `None` if its release does not begin with one.
-pub fn kernel_version() -> Option<(u32, u32)> {
+fn kernel_version() -> Option<(u32, u32)> {
     version(&rustix::system::uname().release().to_string_lossy())
 }
 

@@ -9,7 +9,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::truncate;
 
-use crate::harness::need::{BUSYBOX, Need};
+use crate::harness::need::{BUSYBOX, Need, STRACE};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
 use crate::harness::world::World;
@@ -78,6 +78,24 @@ pub const ROWS: &[Row] = &[
             run(world, &at, "", line).stdout_is("1\n8\nnew\n");
         },
     ),
+    Row::new("an overlay in memory needs no path, and where the kernel wants one it is gone afterwards", &[BUSYBOX, STRACE], |world| {
+        let at = source(world, "detached");
+        // The eighth fsconfig(2) creates the overlay; before Linux 6.15 it answers EINVAL.
+        for (refusal, made) in [("", 1), ("-e inject=fsconfig:error=EINVAL:when=8", 2)] {
+            let line = format!(
+                "strace -f -qq -o $S/trace -e trace=fsconfig,umount2 {refusal} unshare-rs --mount --pid --fork -- chroot-rs --std --overlay $S/root -- \
+                 /bin/sh -c 'echo new >/new && cat /new && grep -c upperdir /proc/self/mountinfo && grep -c upper/ /proc/self/mountinfo'; \
+                 ls $S/root/new; grep -c 'CMD_CREATE.*= 0' $S/trace; grep -c umount2 $S/trace"
+            );
+            let outcome = world.script(&line).variable("S", at.display().to_string()).run();
+            let lines = outcome.lines();
+            assert_eq!(lines[..3], ["new", "1", "0"], "{outcome}");
+            assert_eq!(lines.last().copied(), Some(made.to_string().as_str()), "{outcome}");
+            outcome.stderr_has("No such file or directory");
+        }
+    })
+    .root_only()
+    .host_only(),
     Row::new("Landlock lets no file be truncated that may only be read", NEEDS, |world| {
         let at = source(world, "truncate");
         let suite = std::env::current_exe().expect("this program");

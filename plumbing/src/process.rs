@@ -28,6 +28,7 @@ pub mod resolve;
 pub mod sealed;
 pub mod session;
 pub mod socket_message;
+pub mod socket_table;
 pub mod startup;
 pub mod status;
 pub mod target;

@@ -9,14 +9,15 @@ mod own;
 
 use std::cell::Cell;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use plumbing::fault::IntoErrno;
 use plumbing::kernel::{look, own};
+use plumbing::process::procfs;
 use plumbing::{Fault, narrate};
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, fstatfs, openat};
 
 use crate::cleanup::{Lifetime, Made};
 use crate::dry_run_tree::{DryRunTree, Node, Where};
@@ -28,6 +29,9 @@ use plumbing::process::resolve::{self, Links};
 
 /// The limit for reading a file inside a root.
 const LONGEST: u64 = 4 << 20;
+
+/// The types of proc, sysfs, cgroup and cgroup2 file systems in `statfs(2)`.
+pub(crate) const OF_THE_KERNEL: [u64; 4] = [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270];
 
 /// A root, as the descriptor of its top directory.
 #[derive(Debug)]
@@ -149,17 +153,21 @@ impl InRoot {
             return Ok(None);
         }
         let goal = format!("read {} inside the root", shown(path));
-        // A FIFO must not block us, and a terminal must not become our controlling terminal.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let text = format!("openat2(root, {})", quoted(path));
-        let file = match resolve::open(self.as_fd(), path, flags, Links::Inside) {
+        // First only a name of it: to open a device may do something, such as starting a watchdog.
+        let text = format!("openat2(root, {}, O_PATH)", quoted(path));
+        let place = match resolve::open(self.as_fd(), path, OFlags::PATH | OFlags::CLOEXEC, Links::Inside) {
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
             answer => look(&goal, text, || answer)?,
         };
-        let stat = look(&goal, "fstat(fd)", || rustix::fs::fstat(&file))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(Fault::new(format!("cannot {goal}: it is not a regular file")));
-        }
+        require_file(&goal, &place)?;
+        // A lease must not block us. Without /proc, nothing in the root runs yet that could change what the path leads to.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = match procfs::open(&format!("self/fd/{}", place.as_raw_fd()), flags) {
+            Err(Errno::ENOENT) => look(&goal, format!("openat2(root, {})", quoted(path)), || {
+                resolve::open(self.as_fd(), path, flags, Links::Inside)
+            })?,
+            answer => look(&goal, format!("openat(root:{}, O_RDONLY)", quoted(path)), || answer)?,
+        };
         let mut content = Vec::new();
         let mut limited = std::fs::File::from(file).take(LONGEST + 1);
         look(&goal, "read(fd)", || limited.read_to_end(&mut content))?;
@@ -227,6 +235,19 @@ impl InRoot {
 
 fn reach(path: &Path) -> String {
     format!("reach {} inside the root", shown(path))
+}
+
+/// Demands a regular file that is in no file system of the kernel's: there, reading may change something, as in /proc/kmsg.
+fn require_file(goal: &str, place: &OwnedFd) -> Result<(), Fault> {
+    let stat = look(goal, "fstat(fd)", || fstat(place))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(Fault::new(format!("cannot {goal}: it is not a regular file")));
+    }
+    let on = look(goal, "fstatfs(fd)", || fstatfs(place))?;
+    if u64::try_from(on.f_type).is_ok_and(|kind| OF_THE_KERNEL.contains(&kind)) {
+        return Err(Fault::new(format!("cannot {goal}: it leads to a file system of the kernel's")));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

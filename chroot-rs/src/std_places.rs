@@ -16,7 +16,7 @@ use plumbing::{Fault, narrate};
 use rustix::fs::{FileType, fstat, fstatfs};
 
 use crate::entry::shown;
-use crate::in_root::InRoot;
+use crate::in_root::{InRoot, OF_THE_KERNEL};
 use crate::mount_api::{self, Onto};
 use crate::record;
 
@@ -108,9 +108,6 @@ pub(crate) fn check_links(root: &InRoot, linked: &[PathBuf]) -> Result<(), Fault
     }
     Ok(())
 }
-
-/// The types of proc, sysfs, cgroup and cgroup2 file systems in `statfs(2)`.
-const OF_THE_KERNEL: [u64; 4] = [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270];
 
 fn goal_of(target: &Path) -> String {
     format!("mount a new {}", shown(target))

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use nix::errno::Errno;
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat, stat};
 
 use crate::Fault;
 use crate::kernel::look;
@@ -14,6 +14,10 @@ use crate::process::closing::leave;
 pub fn read(path: &Path, longest: u64) -> Result<Option<Vec<u8>>, Fault> {
     let shown = path.to_string_lossy();
     let goal = format!("read {shown}");
+    // Before it is opened: to open a device may do something, such as starting a watchdog.
+    if stat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile) {
+        return Err(Fault::new(format!("cannot {goal}: it is not a regular file")));
+    }
     // O_NONBLOCK: a FIFO without a writer would block us. O_NOCTTY: no terminal becomes our controlling one.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = look(&goal, format!("openat(AT_FDCWD, {shown:?}, O_RDONLY|O_NONBLOCK)"), || {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 
-use crate::harness::need::{BUSYBOX, Need};
+use crate::harness::need::{BUSYBOX, Need, STRACE};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
 use crate::harness::world::World;
@@ -109,6 +109,25 @@ pub const ROWS: &[Row] = &[
             assert!(refused > 60, "only {refused} were refused");
         },
     ),
+    Row::new("a device or a file of the kernel's in place of an image's user names is neither opened nor read", &[BUSYBOX, STRACE], |world| {
+        let script = r#"
+            cp -a $ROOT $D/r; chmod 700 $D; echo web:x:900:900::/: >$D/r/etc/passwd
+            opened() { strace -f -qq -e trace=openat2 -o $D/trace "$@" >$D/out 2>&1; echo $?; grep -o 'cannot read.*' $D/out; grep etc/passwd $D/trace | grep -vc O_PATH; grep -c etc/passwd.*O_PATH $D/trace; }
+            std="unshare-rs --mount --pid --fork -- chroot-rs --std --userspec web $D/r /bin/true"; plain="chroot-rs --userspec web $D/r /bin/true"
+            opened $plain; opened $std
+            rm $D/r/etc/passwd; mknod $D/r/etc/passwd c 1 3 && { opened $plain; opened $std; }
+            rm $D/r/etc/passwd; ln -s /proc/kmsg $D/r/etc/passwd; opened $std"#;
+        let refused = "125\ncannot read /etc/passwd inside the root: it is not a regular file\n0\n1\n".repeat(2);
+        let kernel = "125\ncannot read /etc/passwd inside the root: it leads to a file system of the kernel's\n0\n1\n";
+        // The control: a file is read, after it was found by a descriptor that opens nothing.
+        world
+            .apart("passwd-device", script)
+            .variable("ROOT", world.busybox_root().display().to_string())
+            .run()
+            .stdout_is(&format!("0\n0\n1\n0\n0\n1\n{refused}{kernel}"));
+    })
+    .root_only()
+    .host_only(),
     Row::new("no root leads a stage of a pipeline to the host", NEEDS, |world| {
         let stage = Stage::new(world, "pipe");
         for place in ["proc", "dev", "data", "var"] {

@@ -20,6 +20,8 @@ set -eu
 
 name=oci-runtime.sh log='' log_format=text root='' uid=$(id -u)
 program=$(readlink -f "$0"); program=${program%/*}/oci-runtime.jq
+# podman gives some commands no PATH, so the tools may also be next to this file.
+PATH=${program%/*}:$PATH; export PATH
 
 # Engines read the last line of the log, and know these errors by their text.
 log() {
@@ -166,10 +168,12 @@ create() {
     [ ! "$console_socket" ] || set -- "$@" --console-socket="$(realpath "$console_socket")"
     # The container outlives its caller, and is no job of the terminal at which the caller may be.
     [ "$terminal" = true ] || { [ ! -t 0 ] && [ ! -t 1 ] && [ ! -t 2 ]; } || set -- "$@" --new-session
-    # Its stdin is ours, which a shell in the background would not have by itself. What is in a directory of mode 700 is
-    # opened here: root of a user namespace may not search that directory.
-    "$@" <&0 3>"$dir/ready" 4<"$bundle/config.json" 5<>"$dir/start" 6<>"$dir/go" &
+    # A command in the background has no stdin by itself, so ours is kept as another descriptor. What is in a directory of
+    # mode 700 is opened here: root of a user namespace may not search that directory.
+    exec 9<&0
+    "$@" <&9 9<&- 3>"$dir/ready" 4<"$bundle/config.json" 5<>"$dir/start" 6<>"$dir/go" &
     chain=$!
+    exec 9<&-
     # An end of file in place of a line: the chain ended, and has said why.
     exec 7<"$dir/ready"
     read -r _ <&7 || give_up

@@ -40,7 +40,7 @@ const FOLDERS: &[&[&[Row]]] = &[
 
 /// Topics that run on the host only.
 const HOST_FOLDERS: &[&[&[Row]]] =
-    &[project::HOST_TOPICS, chroot::HOST_TOPICS, unshare::HOST_TOPICS, nsenter::HOST_TOPICS];
+    &[project::HOST_TOPICS, chroot::HOST_TOPICS, unshare::HOST_TOPICS, nsenter::HOST_TOPICS, pipeline::HOST_TOPICS];
 
 /// Run the end-to-end tests of the five tools. The tools come from the directory that the variable TOOLS names, or else
 /// from the directory of this program.

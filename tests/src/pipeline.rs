@@ -1,6 +1,7 @@
 //! Rows about containers that several tools make together.
 
 pub mod all_or_nothing;
+pub mod engines;
 pub mod foreign_holds;
 pub mod guardians;
 pub mod hold;
@@ -22,3 +23,6 @@ pub const TOPICS: &[&[Row]] = &[
     shared_holds::ROWS,
     process_count::ROWS,
 ];
+
+/// Topics that need the host, because they start the engines that are installed there.
+pub const HOST_TOPICS: &[&[Row]] = &[engines::ROWS];

@@ -7,6 +7,7 @@ mod book;
 mod cross;
 mod demo;
 mod elf;
+mod engines;
 mod lesson;
 mod lint;
 mod man;
@@ -45,6 +46,8 @@ enum Task {
     Book(book::Options),
     /// Compare the speed of the tools, and of containers made with them, with their peers
     Bench(bench::Options),
+    /// Run containers of docker, containerd and podman by the runtime in shell and by runc, and compare what they show
+    Engines(engines::Options),
     /// Run the replaced tools' own tests (util-linux, two coreutils) on our tools
     PeerTests,
     /// Check format, lints, documentation, manual pages and the rules of `tidy`
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Task::Lesson(options) => lesson::run(&options),
         Task::Book(options) => book::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Engines(options) => engines::run(options),
         Task::PeerTests => peer_tests::run(),
         Task::Lint => lint::run_alone(),
         Task::Tidy => tidy::run(),

@@ -38,6 +38,13 @@ pub struct Options {
     text: Option<String>,
 }
 
+impl Options {
+    /// Makes the options to run rows as root only.
+    pub fn as_root(text: String, case: Option<String>) -> Options {
+        Options { root: true, user: false, case, list: false, systemd: false, text: Some(text) }
+    }
+}
+
 /// Builds, then runs the rows as each requested user that this user can become.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let suite = build(options)?;

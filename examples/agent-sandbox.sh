@@ -22,6 +22,7 @@ say() { echo "agent-sandbox.sh: $*" >&2; }
 fail() { say "$*"; exit 125; }
 
 project=. roots='' readable='' made='' names=PATH,LANG,TERM reach='' memory=4G pids=1024 asked='' way=any links='' CDPATH=''
+parent=$PPID
 newline='
 '
 
@@ -115,7 +116,7 @@ with_namespaces() {
     call=$1 relayed=$2; shift 2
     "$call" unshare-rs --map-current-user --keep-caps -- \
         netns-rs exec --new ${relayed:+--reach "$relayed"} -- \
-        unshare-rs --mount --pid --ipc --uts --cgroup --fork --init --die-with-parent --hostname sandbox -- \
+        unshare-rs --mount --pid --ipc --uts --cgroup --fork --init --die-with-parent="$parent" --hostname sandbox -- \
         chroot-rs --std --host-root --capabilities none "$@"
 }
 
@@ -142,7 +143,7 @@ EOF
 # processes, memory or descriptors is no refusal: a command that still runs can cause it.
 are_refused() {
     status=0
-    refusal=$(cd / && with_namespaces command '' -- true 2>&1 >/dev/null) || status=$?
+    refusal=$(cd / && parent=0 && with_namespaces command '' -- true 2>&1 >/dev/null) || status=$?
     [ $status != 0 ] || return 1
     case $status$refusal in
         125*': EPERM '*|125*': EACCES '*|125*': ENOSYS '*|125*': EINVAL '*|125*': ENOSPC '*) say 'namespaces are refused here:';;

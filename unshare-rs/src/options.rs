@@ -11,7 +11,7 @@ use plumbing::command_line::ordinary::Ordinary;
 use crate::manual;
 use crate::mapping::{Setgroups, Wanted};
 use crate::single_ids::SingleIds;
-use crate::values;
+use crate::values::{self, Parent};
 
 /// Create namespaces, and run a command in them or keep them open
 #[derive(Debug, Default, Parser, Ordinary)]
@@ -127,9 +127,10 @@ pub struct Options {
     #[arg(long, value_name = "SIGNAL", num_args = 0..=1, require_equals = true, default_missing_value = "KILL",
           value_parser = values::signal, help_heading = "Processes")]
     pub(crate) kill_child: Option<Signal>,
-    /// Kill the command when the process that started unshare-rs ends, or unshare-rs itself (implies --kill-child)
-    #[arg(long, help_heading = "Processes")]
-    pub(crate) die_with_parent: bool,
+    /// Kill the command when the process that started unshare-rs ends, or unshare-rs itself; fail if that is not PID (implies --kill-child)
+    #[arg(long, value_name = "PID", num_args = 0..=1, require_equals = true, default_missing_value = "0",
+          value_parser = values::parent, help_heading = "Processes")]
+    pub(crate) die_with_parent: Option<Parent>,
     /// Forward SIGTERM and SIGINT to the command (implies --fork)
     #[arg(long, help_heading = "Processes")]
     pub(crate) forward_signals: bool,

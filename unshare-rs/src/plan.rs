@@ -24,6 +24,7 @@ use crate::namespaces::{self, Namespaces};
 use crate::old_namespaces::{Outside, OutsideWork};
 use crate::options::Options;
 use crate::reaper::Forked;
+use crate::values::Parent;
 use crate::{caller, first_process, fresh_proc, hold, init, new_root, reaper, refusal, request};
 use plumbing::process::forward::Forward;
 
@@ -54,7 +55,7 @@ pub(crate) struct Run {
     pub(crate) offsets: ClockOffsets,
     pub(crate) fork: Option<Forward>,
     pub(crate) kill_child: Option<Signal>,
-    pub(crate) die_with_parent: bool,
+    pub(crate) die_with_parent: Option<Parent>,
     pub(crate) detach: bool,
     pub(crate) binfmt: Binfmt,
     pub(crate) root: Option<PathBuf>,
@@ -102,7 +103,7 @@ impl Run {
     fn apply(&self) -> Result<Status, Fault> {
         let kinds = self.namespaces.kinds;
         // First of all: a later parent would be another process.
-        let caller = self.die_with_parent.then(caller::Caller::open).transpose()?;
+        let caller = self.die_with_parent.map(caller::Caller::open).transpose()?;
         if self.init && kinds.contains(Kind::Pid) {
             sealed::ensure(
                 "the init keeps running, and the command must not reach a file of the host through /proc/1/exe",

@@ -140,7 +140,7 @@ fn fork(options: &Options) -> Option<Forward> {
 
 /// Returns the signal with which the command ends together with unshare-rs.
 fn kill_child(options: &Options) -> Option<Signal> {
-    options.kill_child.or(options.die_with_parent.then_some(Signal::SIGKILL))
+    options.kill_child.or(options.die_with_parent.map(|_| Signal::SIGKILL))
 }
 
 /// Returns what to do about binfmt_misc, and the place of the proc file system that it needs if no directory was given.
@@ -202,7 +202,7 @@ fn check_hold(options: &Options) -> Result<(), Fault> {
     let of_a_command = [
         ("--fork", options.fork),
         ("--kill-child", options.kill_child.is_some()),
-        ("--die-with-parent", options.die_with_parent),
+        ("--die-with-parent", options.die_with_parent.is_some()),
         ("--forward-signals", options.forward_signals),
         ("--detach", options.detach),
         ("--init", options.init),

@@ -20,6 +20,24 @@ pub(crate) fn signal(text: &str) -> Result<Signal, String> {
         .ok_or_else(|| "expected a name such as KILL or SIGTERM, or a number".to_owned())
 }
 
+/// The process that started us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parent {
+    /// Whichever it is.
+    Any,
+    /// The process with this pid, otherwise it has ended already.
+    Pid(i32),
+}
+
+/// Parses the pid of a parent; 0 means any.
+pub(crate) fn parent(text: &str) -> Result<Parent, String> {
+    match text.parse() {
+        Ok(0) => Ok(Parent::Any),
+        Ok(pid) if pid > 0 => Ok(Parent::Pid(pid)),
+        _ => Err("expected a pid such as $PPID".to_owned()),
+    }
+}
+
 /// Parses a user or group id.
 pub(crate) fn id(text: &str) -> Result<u32, String> {
     match text.parse() {

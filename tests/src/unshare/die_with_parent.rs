@@ -56,6 +56,19 @@ pub const ROWS: &[Row] = &[
             .sh(&format!("unshare-rs {own} --pid --fork -- unshare-rs --die-with-parent -- true"))
             .fails_with(125)
             .stderr_has("cannot watch the caller: it is in another pid namespace");
+        // A caller that has ended before: the parent is another process then, and never ends.
+        world
+            .sh(&format!("bash -c 'unshare-rs {own} --die-with-parent=$$ -- echo started; true'"))
+            .succeeds()
+            .stdout_is("started\n");
+        world
+            .sh(&format!("unshare-rs {own} --die-with-parent=$(bash -c 'echo $$') -- echo started"))
+            .fails_with(125)
+            .stderr_has("cannot watch the caller: it has ended already (our parent is process ");
+        world
+            .sh(&format!("unshare-rs {own} --die-with-parent=x -- true"))
+            .fails_with(125)
+            .stderr_has("expected a pid such as $PPID");
         world.sh("unshare-rs --hold --die-with-parent | cat").stderr_has("'--die-with-parent'");
         world.sh(&format!("unshare-rs {own} --die-with-parent -- sh -c 'exit 7'")).fails_with(7);
     }),

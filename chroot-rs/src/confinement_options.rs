@@ -130,7 +130,7 @@ impl Files {
             let goal = format!("read the environment file {shown}");
             let text = named_file::read("--env-file", &goal, path)?;
             if text.contains(&0) {
-                return Err(Fault::new(format!("cannot {goal}: it contains a NUL byte, which no variable can")));
+                return Err(Fault::new(format!("cannot {goal}: it contains a NUL byte")));
             }
             variables.extend(listed(&text, |name| std::env::var_os(name)));
         }

@@ -245,7 +245,7 @@ fn require_file(goal: &str, place: &OwnedFd) -> Result<(), Fault> {
     }
     let on = look(goal, "fstatfs(fd)", || fstatfs(place))?;
     if u64::try_from(on.f_type).is_ok_and(|kind| OF_THE_KERNEL.contains(&kind)) {
-        return Err(Fault::new(format!("cannot {goal}: it leads to a file system of the kernel's")));
+        return Err(Fault::new(format!("cannot {goal}: it is on a file system of the kernel, such as proc")));
     }
     Ok(())
 }

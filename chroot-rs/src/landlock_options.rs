@@ -31,7 +31,7 @@ pub(crate) struct LandlockOptions {
     /// Block ways to outside processes: signal, abstract_unix_socket, resolve_unix (sockets on files), or all (repeatable)
     #[arg(long, value_name = "SCOPE,...", value_parser = Scopes::parse, help_heading = "Landlock")]
     pub(crate) landlock_scope: Vec<Scopes>,
-    /// With --keep-root: a symbolic link on the path of a rule is an error, as it is in another root
+    /// With --keep-root or --host-root: refuse symbolic links on the path of a rule
     #[arg(long, help_heading = "Landlock")]
     pub(crate) landlock_nofollow: bool,
     /// Skip, with a warning, Landlock restrictions that this kernel does not support, instead of failing

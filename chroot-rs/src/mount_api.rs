@@ -226,11 +226,7 @@ pub(crate) fn move_mount(
     let text = format!("move_mount(fd, \"\", root:{}, {}, MOVE_MOUNT_F_EMPTY_PATH{names})", shown(at), quoted(name));
     call(goal, text, why, || rustix::mount::move_mount(mount, "", to, name, flags)).map_err(|fault| {
         let is_removed = fault.errno() == Some(Errno::ENOENT) && fstat(mount).is_ok_and(|stat| stat.st_nlink == 0);
-        if is_removed {
-            fault.with_remedy("what was to be shown there does not exist any more: it was removed")
-        } else {
-            fault
-        }
+        if is_removed { fault.with_remedy("the source of the mount was removed; make it again") } else { fault }
     })
 }
 

@@ -105,7 +105,7 @@ pub struct Options {
     #[arg(long, value_name = "PATH", help_heading = "Start")]
     pub(crate) exec_fifo: Option<PathBuf>,
 
-    /// Make a terminal in the new root, and send its controlling end to the socket PATH (needs --std or --oci)
+    /// Open a pseudo-terminal in the new root, and send its master to the Unix socket PATH (needs --std or --oci)
     #[arg(long, value_name = "PATH", help_heading = "Start")]
     pub(crate) console_socket: Option<PathBuf>,
 

@@ -76,7 +76,7 @@ static MOUNTS: [(Declared, &str, &str, Read); 12] = [
     (
         named("dir"),
         "DST[:MODE]",
-        "Make the directory DST, with mode 755 or MODE, unless there is one (with MODE: one of that mode)",
+        "Make the directory DST (mode 755 or MODE) if it is missing; with MODE, an existing one must have that mode",
         made::directory,
     ),
     (named("symlink"), "TEXT:DST", "Make a symbolic link with this TEXT at DST", made::symlink),

@@ -60,7 +60,7 @@ pub fn connect(
         }
         make(asked, wanted, network, sides, owner)
     })?;
-    plumbing::json::of_text(&answer).map_err(|error| Fault::new(format!("cannot understand the guardian: {error}")))
+    plumbing::json::of_text(&answer).map_err(|error| Fault::new(format!("cannot read the guardian's answer: {error}")))
 }
 
 /// Connects a namespace that is known by its file only: until `disconnect`, or until `gc` finds that it is gone.

@@ -233,10 +233,10 @@ pub(crate) struct Connect {
     /// Read the container's record from stdin, and pass it on with the new connection
     #[arg(long, conflicts_with = "subject")]
     pub(crate) pipe: bool,
-    /// Change --rate, --delay, --jitter, --loss (also of what an engine connected) or --publish of an existing connection
+    /// Change --rate, --delay, --jitter or --loss of a connection, also of an engine's, or --publish of one of ours
     #[arg(long, conflicts_with = "pipe")]
     pub(crate) change: bool,
-    /// With --change: publish this port no longer, written as --publish was (repeatable)
+    /// With --change: stop publishing this port, written as for --publish (repeatable)
     #[arg(long, value_name = "PORTS", value_parser = Published::parse, requires = "change")]
     pub(crate) unpublish: Vec<Published>,
     /// Keep an unfinished container when this stage fails

@@ -56,7 +56,7 @@ pub fn connect(asked: &Connection, sides: &Sides<'_>, pid: i32, watched: Borrowe
     let keep = [sides.host, sides.container, sides.inside.as_fd()];
     let owner = Owner::of(pid, watched)?;
     let answer = guardian::spawn_keeping(watched, &keep, || make(asked, sides, watched, owner))?;
-    plumbing::json::of_text(&answer).map_err(|error| Fault::new(format!("cannot understand the guardian: {error}")))
+    plumbing::json::of_text(&answer).map_err(|error| Fault::new(format!("cannot read the guardian's answer: {error}")))
 }
 
 /// Connects a namespace that no process is known in. Nothing watches it: the connection ends with the namespace or when

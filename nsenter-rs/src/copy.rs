@@ -81,7 +81,7 @@ impl Copy {
         }
         let is_empty = |end: &End| *end == End::Outside(PathBuf::new());
         if is_empty(&source) || is_empty(&destination) {
-            return Err(Fault::usage("option '--copy' needs a path that is not empty"));
+            return Err(Fault::usage("option '--copy' has an empty path"));
         }
         Ok(Copy { source, destination, archive })
     }

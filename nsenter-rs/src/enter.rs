@@ -136,7 +136,7 @@ impl Entry<'_> {
             return Ok(None);
         }
         if self.command.handover.detach {
-            let fault = Fault::new("cannot leave a command that has the caller's terminal (--detach)");
+            let fault = Fault::new("cannot detach: the command uses the caller's terminal");
             return Err(fault.with_remedy("redirect stdin, stdout and stderr, or pass the terminal itself: --no-pty"));
         }
         Terminal::open(self.streams())

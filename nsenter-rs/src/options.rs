@@ -61,7 +61,7 @@ pub struct Options {
     #[arg(long = "type", value_name = "RUNTIME", value_parser = Runtime::read, help_heading = "Target",
           conflicts_with = "pipe")]
     pub(crate) runtime: Option<Runtime>,
-    /// With --find: a container that does not run; print a command that opens its files
+    /// With --find: search stopped containers, and print a command that opens the files
     #[arg(long, requires = "find", help_heading = "Target")]
     pub(crate) stopped: bool,
     /// With --find, --inspect, --diff or --why: print JSON on one line
@@ -226,13 +226,13 @@ pub(crate) struct CommandOptions {
 #[derive(Debug, Default, clap::Args, Ordinary)]
 #[command(next_help_heading = "Command")]
 pub(crate) struct HandoverOptions {
-    /// End when the command runs: it becomes a child of init, or of a subreaper above nsenter-rs
+    /// Exit once the command runs; init or the nearest subreaper becomes its parent
     #[arg(long, conflicts_with_all = ["no_fork", "rm"])]
     pub(crate) detach: bool,
     /// Write the pid of the command to FILE when it runs
     #[arg(long, value_name = "FILE", conflicts_with = "no_fork")]
     pub(crate) pid_file: Option<PathBuf>,
-    /// Make a terminal inside, and send its controlling end to the socket PATH
+    /// Open a pseudo-terminal in the container, and send its master to the Unix socket PATH
     #[arg(long, value_name = "PATH", conflicts_with = "no_fork")]
     pub(crate) console_socket: Option<PathBuf>,
 }

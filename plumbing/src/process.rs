@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod chain;
 pub mod closing;
 pub mod console;
+pub mod descriptor_limits;
 pub mod environment;
 pub mod errand;
 pub mod examine;

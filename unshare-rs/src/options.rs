@@ -137,7 +137,7 @@ pub struct Options {
     /// Run a small init as the parent of the command: it reaps orphans and forwards signals (implies --fork)
     #[arg(long, help_heading = "Processes")]
     pub(crate) init: bool,
-    /// End when the command runs: it becomes a child of init, or of a subreaper above unshare-rs (implies --fork)
+    /// Exit once the command runs; init or the nearest subreaper becomes its parent (implies --fork)
     #[arg(long, conflicts_with_all = ["kill_child", "die_with_parent", "forward_signals"], help_heading = "Processes")]
     pub(crate) detach: bool,
     /// Write the pid of the command, or with --init of the init, to FILE when everything is set up

@@ -47,7 +47,7 @@ impl Network {
         }
         let has = if names.is_empty() { "no network".to_owned() } else { format!("only {}", names.join(", ")) };
         let fault = Fault::new(format!("cannot {goal}: {} has {has}", wanted.directory.display()));
-        let remedy = || format!("mend what could not be understood: {}", unread.join("; "));
+        let remedy = || format!("correct these files: {}", unread.join("; "));
         Err(if unread.is_empty() { fault } else { fault.with_remedy(remedy()) })
     }
 
@@ -174,8 +174,15 @@ fn version(members: &Map<String, Value>) -> Result<String, String> {
     }
     let known = all.iter().filter_map(|text| Some((parse_version(text)?, *text)));
     let best = known.filter(|(version, _)| *version <= NEWEST).max_by_key(|(version, _)| *version);
-    let wrong =
-        || format!("its \"cniVersion\" {} is not one up to {}.{}.{}", all.join(", "), NEWEST.0, NEWEST.1, NEWEST.2);
+    let wrong = || {
+        format!(
+            "its \"cniVersion\" {} is not supported (the newest is {}.{}.{})",
+            all.join(", "),
+            NEWEST.0,
+            NEWEST.1,
+            NEWEST.2
+        )
+    };
     best.map(|(_, text)| text.to_owned()).ok_or_else(wrong)
 }
 

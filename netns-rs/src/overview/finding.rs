@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use plumbing::kernel::look;
+use plumbing::process::descriptor_limits::DescriptorLimits;
 use plumbing::process::target::{Target, namespace_in_link};
 use plumbing::process::{kernel_text, mountinfo};
 use plumbing::text::Text;
@@ -144,9 +145,15 @@ fn open_file(path: &Path) -> Result<OwnedFd, Fault> {
 pub fn by_descriptor(all: &mut All, wanted: &BTreeSet<u64>) {
     // Ours were inherited from a process that has them, too, or are only for this work.
     let own = std::process::id().cast_signed();
+    let mut limits = DescriptorLimits::default();
+    let sockets: BTreeMap<u64, Vec<(usize, usize)>> = sockets_of(&all.spaces);
     for pid in all.pids.clone().into_iter().filter(|pid| *pid != own) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Ok(process) = open(format!("/proc/{pid}"), flags, Mode::empty()) else { continue };
         let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
-        for entry in entries.take(DESCRIPTORS).flatten() {
+        let entries: Vec<_> = entries.take(DESCRIPTORS).flatten().collect();
+        let most = limits.take(process.as_fd(), entries.len());
+        for entry in entries.into_iter().take(most) {
             let Ok(link) = readlink(entry.path(), Vec::new()) else { continue };
             let Some(inode) = namespace_in_link(link.as_bytes()) else { continue };
             if link.as_bytes().starts_with(b"net:[") {
@@ -158,12 +165,22 @@ pub fn by_descriptor(all: &mut All, wanted: &BTreeSet<u64>) {
                 }
             } else if link.as_bytes().starts_with(b"socket:[") && wanted.contains(&inode) {
                 let owner = Process { pid, name: name_of(pid) };
-                for found in &mut all.spaces {
-                    if let Some(at) = found.sockets.get(&inode) {
-                        found.space.listening[*at].process.get_or_insert(owner.clone());
-                    }
+                for (space, at) in sockets.get(&inode).into_iter().flatten() {
+                    all.spaces[*space].space.listening[*at].process.get_or_insert(owner.clone());
                 }
             }
         }
     }
+    limits.remark();
+}
+
+/// Returns for each inode of a socket the namespaces that have it, and its place there.
+fn sockets_of(spaces: &[Found]) -> BTreeMap<u64, Vec<(usize, usize)>> {
+    let mut sockets: BTreeMap<u64, Vec<_>> = BTreeMap::new();
+    for (space, found) in spaces.iter().enumerate() {
+        for (inode, at) in &found.sockets {
+            sockets.entry(*inode).or_default().push((space, *at));
+        }
+    }
+    sockets
 }

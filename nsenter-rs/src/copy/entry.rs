@@ -101,7 +101,7 @@ impl Entry {
                 leads: OsString::from_vec(leads.to_vec()),
             })
         };
-        read().ok_or_else(|| Fault::new("cannot copy: the process that reads sent a wrong message"))
+        read().ok_or_else(|| Fault::new("cannot copy: internal error: invalid message from the reading process"))
     }
 }
 

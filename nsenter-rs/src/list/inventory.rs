@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use plumbing::kernel::look;
 use plumbing::kernel::nsfs::{namespace_by_id, namespace_flag};
+use plumbing::process::descriptor_limits::DescriptorLimits;
 use plumbing::process::foreign_descriptor::{MOST_SOCKETS, network_of_socket, networks_of_sockets};
 use plumbing::process::namespace::{Kind, KindSet};
 use plumbing::{Fault, narrate};
@@ -81,6 +82,7 @@ impl Inventory {
         pids.sort_unstable();
         // Only a namespace without a process needs another holder, but a process in it may be found later.
         let (mut held, mut sockets) = (Vec::new(), Vec::new());
+        let mut limits = DescriptorLimits::default();
         for pid in pids {
             let Some(dir) = process::open(self.proc.as_fd(), pid) else { continue };
             let process = Process::read(pid, dir.as_fd(), wanted);
@@ -92,10 +94,11 @@ impl Inventory {
             if depth == Depth::Everything {
                 let apart = process::threads_apart(&process, dir.as_fd(), self.kinds);
                 held.extend(apart.into_iter().map(|(tid, kind, inode)| (inode, kind, Holder::Thread(pid, tid))));
-                self.read_descriptors(pid, dir.as_fd(), &mut held, &mut sockets);
+                self.read_descriptors(pid, dir.as_fd(), &mut limits, &mut held, &mut sockets);
             }
             self.processes.push(process);
         }
+        limits.remark();
         held.extend(networks_of(&sockets));
         for (inode, kind, holder) in held {
             self.add_holder(inode, kind, holder);
@@ -118,12 +121,15 @@ impl Inventory {
         &mut self,
         pid: i32,
         dir: BorrowedFd<'_>,
+        limits: &mut DescriptorLimits,
         held: &mut Vec<(u64, Kind, Holder)>,
         sockets: &mut Vec<(i32, i32)>,
     ) {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let Ok(opened) = openat(dir, "fd", flags, Mode::empty()) else { return };
-        for fd in numbers(opened.as_fd()) {
+        let descriptors = numbers(opened.as_fd());
+        let most = limits.take(dir, descriptors.len());
+        for fd in descriptors.into_iter().take(most) {
             // A file server, which may not answer, is not asked.
             let flags = AtFlags::STATX_DONT_SYNC;
             let Ok(file) = statx(&opened, fd.to_string(), flags, StatxFlags::TYPE | StatxFlags::INO) else { continue };

@@ -73,8 +73,10 @@ pub const ROWS: &[Row] = &[
                 (echo $BASHPID >$T/cgroup.procs
                  exec strace -qq -f -o trace-$N -e trace=$CALL -e inject=$CALL:delay_exit=1000000:when=1 "$@") >out-$N 2>err-$N & J=$!
                 $USER sh ./swap trace-$N $T
-                until [ -s out-$N ] || [ -s err-$N ]; do sleep 0.02; done; [ $N != marked ] || kill $V
-                wait $J; echo "$N $?"; cat out-$N $T/cgexec-rs-new/pids.max; grep -o 'somebody else has put another cgroup in its place' err-$N
+                # Read before the group of the victim goes with the victim.
+                until [ -s out-$N ] || [ -s err-$N ]; do sleep 0.02; done; LIMIT=$(cat $T/cgexec-rs-new/pids.max)
+                [ $N != marked ] || kill $V
+                wait $J; echo "$N $?"; cat out-$N; echo $LIMIT; grep -o 'somebody else has put another cgroup in its place' err-$N
                 for i in $(seq 500); do find $T -depth -type d -exec rmdir {{}} + 2>/dev/null; [ -d $T ] || break; sleep 0.02; done
             }}
             CALL=mkdirat

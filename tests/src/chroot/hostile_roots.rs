@@ -118,7 +118,7 @@ pub const ROWS: &[Row] = &[
             rm $D/r/etc/passwd; mknod $D/r/etc/passwd c 1 3 && { opened $plain; opened $std; }
             rm $D/r/etc/passwd; ln -s /proc/kmsg $D/r/etc/passwd; opened $std"#;
         let refused = "125\ncannot read /etc/passwd inside the root: it is not a regular file\n0\n1\n".repeat(2);
-        let kernel = "125\ncannot read /etc/passwd inside the root: it leads to a file system of the kernel's\n0\n1\n";
+        let kernel = "125\ncannot read /etc/passwd inside the root: it is on a file system of the kernel, such as proc\n0\n1\n";
         // The control: a file is read, after it was found by a descriptor that opens nothing.
         world
             .apart("passwd-device", script)

@@ -29,6 +29,33 @@ long() { chmod 755 .; T=$PWD/tree; [ "$1" = unshare ] || { mkdir -m 777 open; T=
 
 /// The rows of this topic.
 pub const ROWS: &[Row] = &[
+    Row::new("a user with very many descriptors costs --list and map little, and does not hide those of others", &[SETPRIV, UNSHARE, PERL], |world| {
+        // Ten processes share 12000 descriptors: some are in our user namespace, some in one that the user has made.
+        let script = format!(
+            r#"cd {} || exit 1
+            cat >many.pl <<'END'
+$uid = $<; for (1 .. 12000) {{ open my $file, "<", "/dev/null" or die $!; push @all, $file }}
+for (1 .. 9) {{ next if fork; syscall(272, 0x10000000) == 0 or die if $_ > 5; open my $ready, ">", "ready$_"; sleep 60; exit }} sleep 60
+END
+            chmod 777 .; setsid setpriv --reuid 54329 --regid 54329 --clear-groups prlimit --nofile=12100 perl many.pl & M=$!
+            unshare -n sleep 86468 & N=$!; for i in $(seq 500); do [ "$(cat /proc/$N/comm)" = sleep ] && break; sleep 0.02; done
+            exec 8</proc/$N/ns/net; net=$(readlink /proc/$N/ns/net); kill $N
+            bash -c 'exec sleep 86469' 8<&8 & K=$!; exec 8<&-
+            for i in $(seq 500); do [ -e ready9 ] && [ -e ready5 ] && break; sleep 0.02; done
+            nsenter-rs --list -t net -P -n -o NS,HOLDER 2>errors | tr -s ' ' | grep -c "$(echo $net | tr -dc 0-9) descriptor"
+            sed 's/[0-9]\{{5,\}} open/N open/' errors; netns-rs map 2>&1 >/dev/null | grep -o 'open descriptors of user 54329: the limit is 20000'
+            kill -KILL -- -$M $K; wait 2>/dev/null; true"#,
+            world.directory("many-descriptors").display()
+        );
+        let outcome = world.sh(&script).succeeds();
+        let remark = "did not examine N open descriptors of user 54329: the limit is 20000, so a namespace that only one of the others keeps is missing";
+        let lines = outcome.lines();
+        assert_eq!((lines[0], lines.len()), ("1", 3), "{outcome}");
+        assert!(lines[1].ends_with(remark), "{outcome}");
+        assert_eq!(lines[2], "open descriptors of user 54329: the limit is 20000", "{outcome}");
+    })
+    .root_only()
+    .host_only(),
     Row::new("a process whose command line or environment cannot be read now keeps no tool waiting", &[STRACE, UNSHARE], |world| {
         // What a file server would do by not answering, strace does to the reader alone, so that ps(1) is not affected.
         let line = r#"

@@ -73,7 +73,7 @@ impl DescriptorLimits {
     }
 }
 
-/// A process that has ended meanwhile has no descriptors, whoever's it was.
+/// A process that has ended meanwhile has no descriptors, so that its author does not matter.
 fn author(process: BorrowedFd<'_>) -> Author {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     if let Ok(namespace) = openat(process, "ns/user", flags, Mode::empty())

@@ -4,7 +4,7 @@
 //! when somebody asks, so records of ended processes with the same name are shown, too, and marked.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -61,8 +61,9 @@ pub(super) fn add(seen: &Seen<'_>, page: &mut Page) {
         }
     };
     let (source, log) = match audit_log() {
-        Some(log) => (AUDIT_LOG, Ok(log)),
-        None => (KERNEL_LOG, kernel_log()),
+        Ok(Some(log)) => (AUDIT_LOG, Ok(log)),
+        Ok(None) => (KERNEL_LOG, kernel_log()),
+        Err(errno) => (AUDIT_LOG, Err(errno)),
     };
     match log {
         Ok(log) => refusals(&log, seen.pid, &name, source, page),
@@ -95,6 +96,8 @@ fn refusal(line: &str) -> Option<Refusal> {
     if !line.contains("type=1326 ") && !line.contains("type=SECCOMP ") {
         return None;
     }
+    // With `log_format = ENRICHED`, auditd adds its own words after this character, which no word of the kernel has.
+    let line = line.split('\x1d').next()?;
     // The name and the path of the program are chosen by others; a name with odd letters is in hexadecimal digits.
     let after = |key: &str| line.split_once(key).map(|(_, rest)| rest.split(' ').next().unwrap_or_default());
     let pid = after(" pid=")?.parse().ok()?;
@@ -134,14 +137,18 @@ fn unhex(digits: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes.collect::<Option<Vec<_>>>()?).into_owned())
 }
 
-/// Returns the end of the audit daemon's log, if there is one that we may read.
-fn audit_log() -> Option<String> {
-    let mut file = File::open(AUDIT_LOG).ok()?;
-    let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(MOST))).ok()?;
+/// Returns the end of the audit daemon's log, if there is one. While it runs, the kernel's log has no such records.
+fn audit_log() -> Result<Option<String>, Errno> {
+    let from = |error: std::io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+    let mut file = match File::open(AUDIT_LOG) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(from)?,
+    };
+    let length = file.metadata().map_err(from)?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(MOST))).map_err(from)?;
     let mut bytes = Vec::new();
-    file.take(MOST).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    file.take(MOST).read_to_end(&mut bytes).map_err(from)?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Returns the records of the kernel's log that are about filters.
@@ -183,7 +190,9 @@ mod tests {
             call: "sethostname".to_owned(),
             action: "killed the process",
         };
-        assert_eq!(refusal(line), Some(expected));
+        assert_eq!(refusal(line).as_ref(), Some(&expected));
+        let enriched = format!("{line}\x1dARCH=x86_64 SYSCALL=sethostname AUID=\"root\" UID=\"root\"");
+        assert_eq!(refusal(&enriched), Some(expected));
         let hex = line.replace("comm=\"a sig=9 arch=1\"", "comm=610A62").replace("0x80000000", "0x50001");
         let found = refusal(&hex).unwrap();
         assert_eq!((found.name.as_str(), found.action), ("a\nb", "failed"));

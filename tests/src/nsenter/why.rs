@@ -1,7 +1,7 @@
 //! `nsenter-rs --why`: how a process ended, and which limit or filter acted. Each row also asks about a process to which
 //! that did not happen.
 
-use crate::harness::need::{JQ, Need, PERL};
+use crate::harness::need::{JQ, Need, PERL, UNSHARE};
 use crate::harness::row::Row;
 use crate::nsenter::options::run;
 
@@ -66,6 +66,17 @@ pub const ROWS: &[Row] = &[
             grep -c 'signal 31 SIGSYS' page; dmesg >/dev/null 2>&1 && grep -c 'refused calls   sethostname (killed the process) \\[/dev/kmsg\\]' page || grep -c 'refused calls   not readable: E' page; \
             sleep 86475 & P=$!; asleep $P; nsenter-rs --why $P | grep -c sethostname; kill $P";
         run(world, &format!("cd {}; {UNASKED}{profile}{line}", directory.display())).stdout_is("1\n1\n0\n");
+    })
+    .host_only(),
+    Row::new("--why reads enriched records of auditd, and says so if it cannot read auditd's log", &[UNSHARE, Need::UserNamespaces], |world| {
+        let record = r#"type=SECCOMP msg=audit(1.1:2): auid=1 uid=0 gid=0 ses=1 pid=%d comm="sleep" exe="/x" sig=0 arch=c000003e syscall=170 compat=0 ip=0x7f code=0x50001"#;
+        let directory = world.directory("why-auditd");
+        std::fs::write(directory.join("record"), format!("{record}\\n")).unwrap();
+        std::fs::write(directory.join("enriched"), format!("{record}\\035ARCH=x86_64 SYSCALL=sethostname AUID=\"root\"\\n")).unwrap();
+        let inner = r#"mount -t tmpfs none /var/log; mkdir /var/log/audit; log=/var/log/audit/audit.log; sleep 86476 & P=$!
+            for it in record enriched; do printf "$(cat $it)" $P >$log; nsenter-rs --why $P | grep -c "^refused calls   sethostname (failed)"; done
+            rm $log; mkdir $log; nsenter-rs --why $P | grep -c "^refused calls   not readable: EISDIR"; kill $P"#;
+        run(world, &format!("cd {}; unshare $OWN -m sh -c '{inner}'", directory.display())).stdout_is("1\n1\n1\n");
     })
     .host_only(),
 ];

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::state_directory::StateDirectory;
+use super::state_directory::{StateDirectory, Unusable};
 use super::{Reference, Runtime, Search, all, docker, lxc, storage};
 use crate::Fault;
 use crate::text::Text;
@@ -127,7 +127,14 @@ pub(super) fn layers(store: &StateDirectory, driver: &str, id: &str) -> Result<V
     let top = if driver == "vfs" { Path::new("dir").join(id) } else { Path::new(id).join("diff") };
     let mut layers = vec![store.path.join(top)];
     // The lowest layer has no such file.
-    let lower = store.read(format!("{id}/lower")).unwrap_or_default();
+    let lower = match store.read(format!("{id}/lower")) {
+        Err(Unusable::Absent) => Vec::new(),
+        Err(Unusable::Wrong(why)) => return Err(why),
+        Err(Unusable::LeftOut) => {
+            return Err(format!("{}/{id}/lower was left out: too many files", store.path.display()));
+        }
+        Ok(lower) => lower,
+    };
     for link in String::from_utf8_lossy(&lower).trim_end().split(':').filter(|link| !link.is_empty()) {
         let name = link.strip_prefix("l/").filter(|name| !name.contains('/') && !name.starts_with('.'));
         let name = name.ok_or_else(|| format!("{}/{id}/lower has an unknown form", store.path.display()))?;
@@ -144,5 +151,22 @@ pub(super) fn layers(store: &StateDirectory, driver: &str, id: &str) -> Result<V
     match layers.iter().find(|layer| !Path::new(layer).is_dir()) {
         Some(missing) => Err(format!("{} is missing", missing.display())),
         None => Ok(layers),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_layers_that_cannot_be_read_is_no_lowest_layer() {
+        let path = std::env::temp_dir().join(format!("nsenter-rs-layers-{}", std::process::id()));
+        std::fs::create_dir_all(path.join("top/diff")).unwrap();
+        let store = StateDirectory::of_system(&path).unwrap();
+        assert_eq!(layers(&store, "overlay2", "top"), Ok(vec![path.join("top/diff")]));
+        nix::unistd::mkfifo(&path.join("top/lower"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let why = format!("{}/top/lower is not a regular file", path.display());
+        assert_eq!(layers(&store, "overlay2", "top"), Err(why));
+        std::fs::remove_dir_all(&path).unwrap();
     }
 }

@@ -1,7 +1,7 @@
-//! `--why`: one page on why a process or container hurts or has died. `proc_pid_stat(5)`, `cgroups(7)`, `core(5)`.
+//! `--why`: one page on why a process or container is slow or has died. `proc_pid_stat(5)`, `cgroups(7)`, `core(5)`.
 //!
 //! Each line names the file that says it, and what cannot be read is never "none". Nothing is entered and nothing is
-//! changed. The surprise: the kernel forgets how a process ended as soon as its parent has asked; then only the runtime's
+//! changed. The surprise: the kernel forgets how a process ended as soon as its parent has collected its status; then only the runtime's
 //! files know it.
 
 mod core_dump;
@@ -43,7 +43,7 @@ fn of_process(target: &plumbing::process::target::Target) -> Result<Page, Fault>
     Ok(page)
 }
 
-/// Describes a process that has ended, and whose parent has not asked for its status.
+/// Describes a process that has ended, and whose parent has not collected its status.
 fn of_zombie(pid: i32) -> Option<Page> {
     let seen = Seen::zombie(pid)?;
     let mut page = Page::new(None, Some(pid));

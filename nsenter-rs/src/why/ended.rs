@@ -24,12 +24,12 @@ pub(super) fn of_running(seen: &Seen<'_>, page: &mut Page) {
     }
 }
 
-/// Adds how a process ended whose parent has not asked.
+/// Adds how a process ended whose parent has not collected its status.
 pub(super) fn of_zombie(seen: &Seen<'_>, page: &mut Page) {
     let source = seen.path("stat");
     match seen.read("stat").map(|stat| (stat_field(&stat, 4), stat_field(&stat, 52))) {
         Ok((Some(parent), Some(status))) => {
-            let text = format!("has ended; its parent, process {parent}, has not asked how (a zombie)");
+            let text = format!("has ended; its parent, process {parent}, has not collected its status (zombie)");
             page.say("state", source.clone(), text, json!("Z"));
             // To a process that may not trace it the kernel shows 0.
             if status != 0 || seen.is_traceable() {
@@ -77,7 +77,7 @@ pub(super) fn of_store(stored: Option<&Stopped>, runs: bool, page: &mut Page) {
     match end.exit_code {
         Some(code) if !runs || end.finished.is_some() => {
             let text = if (129..=192).contains(&code) {
-                format!("exit status {code}, as of signal {}", code - 128)
+                format!("exit status {code}, that is, signal {}", code - 128)
             } else {
                 format!("exit status {code}")
             };

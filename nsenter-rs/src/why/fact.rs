@@ -3,6 +3,7 @@
 use plumbing::Fault;
 use plumbing::command_line::folding::fold;
 use plumbing::fault::errno_text;
+use plumbing::text::on_one_line;
 use serde_json::{Value, json};
 
 /// The width of the text.
@@ -55,13 +56,14 @@ impl Page {
     pub(super) fn text(&self) -> String {
         let pid = self.pid.map(|pid| format!("process {pid}"));
         let subject: Vec<_> = self.name.iter().cloned().chain(pid).collect();
-        let mut text = format!("{}\n", subject.join(", "));
+        let mut text = format!("{}\n", on_one_line(&subject.join(", ")));
         for Fact { label, said, source } in &self.facts {
             let said = match said {
                 Ok((said, _)) => said.clone(),
                 Err(why) => format!("not readable: {why}"),
             };
-            text.push_str(&fold(&with_short_ids(&format!("{label:<14}  {said} [{source}]")), WIDTH));
+            let line = on_one_line(&format!("{label:<14}  {said} [{source}]"));
+            text.push_str(&fold(&with_short_ids(&line), WIDTH));
             text.push('\n');
         }
         text
@@ -109,6 +111,14 @@ mod tests {
             with_short_ids(&format!("/docker/{id}/x {id}1 face")),
             format!("/docker/0123456789ab…/x {id}1 face")
         );
+    }
+
+    #[test]
+    fn no_name_controls_the_terminal() {
+        let mut page = Page::new(None, Some(7));
+        page.cannot("other groups", "/proc/7/cgroup", "cannot open /a\x1b[2J\nb: ENOENT");
+        let expected = "process 7\nother groups    not readable: cannot open /a\\u{1b}[2J\\nb: ENOENT\n                [/proc/7/cgroup]\n";
+        assert_eq!(page.text(), expected);
     }
 
     #[test]

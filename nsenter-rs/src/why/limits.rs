@@ -39,9 +39,7 @@ pub(super) fn add(seen: &Seen<'_>, page: &mut Page) {
     cpu(&groups, page);
     pids(&groups, page);
     pressure(&groups, page);
-    for hidden in &groups.hidden {
-        page.cannot("other groups", seen.path("cgroup"), hidden.clone());
-    }
+    others(&groups.hidden, seen.path("cgroup"), page);
 }
 
 impl Groups {
@@ -65,6 +63,13 @@ impl Groups {
     fn place(&self, controller: &str) -> Option<(&Member, String)> {
         let member = self.members.iter().find(|member| member.serves(controller))?;
         Some((member, Text::from(member.group.path()).shown()))
+    }
+}
+
+/// Adds why other groups cannot be opened, as one fact: in JSON a label has only one.
+fn others(hidden: &[String], source: String, page: &mut Page) {
+    if !hidden.is_empty() {
+        page.cannot("other groups", source, hidden.join("; "));
     }
 }
 
@@ -128,5 +133,21 @@ fn pressure(groups: &Groups, page: &mut Page) {
         }
         Ok(_) => page.cannot("pressure", source(), "the kernel keeps no pressure for it (PSI is off, or cgroup v1)"),
         Err(fault) => page.failed("pressure", source(), &fault),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_groups_that_cannot_be_opened_are_in_the_json() {
+        let mut page = Page::new(None, Some(7));
+        others(&["no cpu".to_owned(), "no pids".to_owned()], "/proc/7/cgroup".to_owned(), &mut page);
+        let line = page.json().unwrap();
+        assert!(
+            line.contains(r#""other_groups":{"unreadable":"no cpu; no pids","source":"/proc/7/cgroup"}"#),
+            "{line}"
+        );
     }
 }

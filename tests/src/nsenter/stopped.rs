@@ -33,7 +33,7 @@ pub const ROWS: &[Row] = &[
             nsenter-rs --list --containers --all | grep stp- | tr -s ' ' | sed "s/ $P / P /" | cut -d' ' -f1-4,9- | sed 's/ 20[^ ]*Z$//'
             nsenter-rs --list --containers --all --json | jq -r 'select(.stopped and (.name | contains("stp"))) | [.name, .container.runtime, .end.exit_code // "-"] | join(" ")'
             for it in stp-dead k8s_stp_p_n_u_0 stp-pod; do nsenter-rs --why $it --json | jq -c '[.facts.end.value.status, .facts.OOM_kills.value, .facts.restarts.value]'; done
-            nsenter-rs --why stp-dead | grep -c '^end  .*exit status 137, as of signal 9'
+            nsenter-rs --why stp-dead | grep -c '^end  .*exit status 137, that is, signal 9'
         "#;
         let listed = "\nstp-live docker P fnd:1";
         let outcome = run(world, "stopped", &format!("{STORES}{lines}"));

@@ -9,16 +9,14 @@
 //! Root inside may delete the interface, and give its name, its alias and its index to another one. So the guardian listens
 //! for the end of the interface from before the move on: once that was reported, nothing is brought back.
 
-use std::ffi::OsStr;
+mod pin;
+
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
-use plumbing::kernel::namespace_owner;
 use plumbing::pipeline::guardian::{self, Kept};
 use plumbing::pipeline::record::Interface;
-use plumbing::process::namespace::Kind;
 use plumbing::process::pid_namespaces::PidNamespaces;
-use plumbing::process::target::own_namespace_inode;
 use plumbing::{Fault, narrate};
 
 use crate::attributes::{self, Attributes};
@@ -28,16 +26,12 @@ use crate::leftovers::Item;
 use crate::link::{self, Link};
 use crate::lock::Lock;
 use crate::mark::Owner;
-use crate::name::{self, Name};
+use crate::name;
 use crate::netlink::Netlink;
 use crate::network::Address;
 use crate::wiring::Sides;
 use crate::{address, directory, inside, namespace};
-
-/// The first word of the alias of an interface that is away; its own alias follows.
-const AWAY: &str = "netns-rs-link";
-/// The first part of the name that keeps the namespace.
-const PREFIX: &str = "netns-rs-link:";
+use pin::Pin;
 
 /// Moves the interface until the process behind `watched`, which has the pid `pid`, ends.
 pub fn connect(
@@ -77,16 +71,6 @@ struct Away {
     attributes: Attributes,
     was_up: bool,
     addresses: Vec<Address>,
-}
-
-/// The name that keeps the namespace: which interface is in it, and for which process.
-struct Pin {
-    name: Name,
-    /// The interface, by its name at home.
-    interface: String,
-    owner: Owner,
-    /// The inode of the network namespace where it is at home.
-    home: u64,
 }
 
 struct Guarded {
@@ -169,7 +153,7 @@ fn is_automatic(own: Address) -> bool {
 }
 
 fn send(asked: &Connection, host: &Netlink, link: &Link, sides: &Sides<'_>, away: &mut Away) -> Result<(), Fault> {
-    let alias = link.alias.as_deref().map_or_else(|| AWAY.to_owned(), |alias| format!("{AWAY} {alias}"));
+    let alias = pin::alias(&away.name, link.alias.as_deref());
     link::set_alias(host, &link.name, link.index, &alias)?;
     link::move_to(host, &link.name, link.index, (sides.container, &asked.interface), "the container gets it")?;
     away.index = inside::made(sides.inside, &asked.interface)?.index;
@@ -216,62 +200,6 @@ impl Away {
     }
 }
 
-impl Pin {
-    fn new(interface: &str, owner: Owner, home: u64) -> Result<Pin, Fault> {
-        let name = Name::parse(OsStr::new(&format!("{PREFIX}{interface}:{home}:{}", owner.text())));
-        let name = name.map_err(|why| Fault::new(format!("cannot name the namespace of {interface}: {why}")))?;
-        Ok(Pin { name, interface: interface.to_owned(), owner, home })
-    }
-
-    fn parse(name: &Name) -> Option<Pin> {
-        let mut parts = name.as_os_str().to_str()?.strip_prefix(PREFIX)?.splitn(3, ':');
-        let (interface, home, owner) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?, parts.next()?);
-        Some(Pin { name: name.clone(), interface, owner: Owner::parse(owner)?, home })
-    }
-
-    /// Moves the interface with this index back, if it is there; without an index that with our alias. Then lets the
-    /// namespace go. Without `had` it loses all its alternative names, since which of them it had is not known.
-    fn bring_back(&self, host: &Netlink, index: Option<u32>, had: Option<&Attributes>) -> Result<(), Fault> {
-        let (home, container) = (namespace::own()?, self.name.open()?);
-        let inside = namespace::socket_inside(container.as_fd(), &format!("{}'s", self.interface))?;
-        let links = link::list(&inside)?;
-        let is_it = |link: &&Link| index.map_or(is_away(link), |index| link.index == index);
-        if index.is_none() && !is_of_our_user_namespace(container.as_fd()) && links.iter().any(is_away) {
-            return Err(Fault::new(format!(
-                "cannot bring {} back: root of another user namespace may have put another interface in its place; see \
-                 which one is in the network namespace {}, which keeps it",
-                self.interface,
-                self.name.text().shown()
-            )));
-        }
-        if let Some(link) = links.iter().find(is_it) {
-            attributes::without_names(&inside, link, had, |link| {
-                link::move_to(&inside, &link.name, link.index, (home.as_fd(), &self.interface), "it belongs there")
-            })?;
-        }
-        // It may not have left yet; and its alias is no longer true.
-        if let Some(link) = link::find(host, &self.interface)?.filter(is_away) {
-            if had.is_none() {
-                attributes::remove_names(host, &link, None)?;
-            }
-            let own = link.alias.as_deref().and_then(|alias| alias.strip_prefix(AWAY)).unwrap_or_default();
-            link::set_alias(host, &link.name, link.index, own.trim_start())?;
-        }
-        directory::delete(&self.name)
-    }
-}
-
-/// Returns whether root of our own user namespace only may change interfaces in a network namespace.
-fn is_of_our_user_namespace(network: BorrowedFd<'_>) -> bool {
-    let inode = |owner: std::os::fd::OwnedFd| rustix::fs::fstat(&owner).ok().map(|stat| stat.st_ino);
-    let owner = namespace_owner(network).ok().and_then(inode);
-    owner.is_some() && owner == own_namespace_inode(Kind::User)
-}
-
-fn is_away(link: &Link) -> bool {
-    link.alias.as_deref().is_some_and(|alias| alias == AWAY || alias.starts_with(&format!("{AWAY} ")))
-}
-
 /// Returns the interfaces whose process and guardian are gone, by their names at home: here.
 fn leftovers() -> Result<Vec<Pin>, Fault> {
     let here = namespace::inode(namespace::own()?.as_fd())?;
@@ -298,15 +226,28 @@ pub fn remove_leftovers() -> Result<Vec<Item>, Fault> {
 }
 
 /// Moves the interface of a namespace back before its container ends; returns whether there is one.
+///
+/// Only the guardian knows which interface it has moved: root inside can give the name, the alias and the index to another one.
 pub fn disconnect(container: BorrowedFd<'_>, interface: &str) -> Result<bool, Fault> {
     let here = namespace::inode(namespace::own()?.as_fd())?;
     let inside = namespace::socket_inside(container, "the container's")?;
-    let Some(link) = link::find(&inside, interface)?.filter(is_away) else { return Ok(false) };
-    for pin in name::all()?.iter().filter_map(Pin::parse).filter(|pin| pin.home == here) {
-        if namespace::is_same(pin.name.open()?.as_fd(), container)? {
-            pin.bring_back(&Netlink::route()?, Some(link.index), None)?;
-            return Ok(true);
+    let Some(link) = link::find(&inside, interface)? else { return Ok(false) };
+    let Some(home) = pin::name_at_home(&link) else { return Ok(false) };
+    let mut fitting = Vec::new();
+    for pin in name::all()?.iter().filter_map(Pin::parse).filter(|pin| pin.home == here && pin.interface == home) {
+        if let Some(kept) = pin.open()?
+            && namespace::is_same(kept.as_fd(), container)?
+        {
+            fitting.push(pin);
         }
     }
-    Ok(false)
+    let refused = |why| Err(Fault::new(format!("cannot bring {home} back before its container ends: {why}")));
+    match &fitting[..] {
+        [] => Ok(false),
+        _ if !pin::is_of_our_user_namespace(container) => {
+            refused("root of another user namespace may have put another interface in its place")
+        }
+        [pin] => pin.bring_back(&Netlink::route()?, Some(link.index), None).map(|()| true),
+        _ => refused("several names in /run/netns keep its namespace"),
+    }
 }

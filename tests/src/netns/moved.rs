@@ -46,7 +46,7 @@ pub const ROWS: &[Row] = &[
         "--link brings nothing back that root inside has put in the place of the interface",
         &[UNSHARE, NSENTER, IP, Need::NetworkNamespaces, Need::UserNamespaces],
         |world| {
-            // By alias, by index while the guardian is late, and where gc has only the alias to go by. The control: gc is deceived
+            // By alias, by name at `disconnect`, by index while the guardian is late, and where gc has only the alias to go by. The control: gc is deceived
             // where root inside is root of our own user namespace. What comes is down and has no address.
             let script = r#"
                 mount -t tmpfs none /run; mkdir /run/netns
@@ -55,17 +55,37 @@ pub const ROWS: &[Row] = &[
                     in_c="nsenter -t $P ${2:+-U --preserve-credentials} -n"; netns-rs connect pid:$P --link lan0 --interface eth0 --address 192.0.2.1/24
                     G=$(pgrep -fx "netns-rs connect pid:$P .*"); INDEX=$($in_c ip -o link show eth0 | cut -d: -f1)
                     $1; echo "$1$2: $(ip -o address show lan0 2>&1 | grep -o 'inet .*/24\|does not exist'; ip -o link show lan0 2>/dev/null | grep -c ',UP')"; kill $P; wait $P 2>/dev/null; ip link delete lan1 2>/dev/null; }
-                fake() { $in_c ip link add "$@" fake type veth peer name mine; $in_c ip link set fake alias netns-rs-link; $in_c ip link delete lan1 2>/dev/null; }
+                fake() { $in_c ip link add "$@" fake type veth peer name mine; $in_c ip link set fake alias 'netns-rs-link lan0'; $in_c ip link delete lan1 2>/dev/null; }
                 ended() { kill $P; until [ -z "$(ls /run/netns)" ]; do sleep 0.02; done; }
                 by_alias() { fake; $in_c ip link delete eth0; ended; }
                 by_index() { kill -STOP $G; $in_c ip link delete eth0; fake index $INDEX; kill $P; kill -CONT $G; ended; }
                 by_gc() { kill -KILL $G; $in_c ip link delete eth0; fake; kill $P; while kill -0 $P $G 2>/dev/null; do sleep 0.02; done; netns-rs gc; }
-                for by in by_alias by_index by_gc; do attack $by -Ur; done; attack by_gc"#;
+                by_name() { kill -STOP $G; $in_c ip link delete eth0; fake; $in_c ip link set fake name eth0; netns-rs disconnect pid:$P --interface eth0; kill $P; kill -CONT $G; ended; }
+                for by in by_alias by_index by_name by_gc; do attack $by -Ur; done; attack by_gc"#;
             let outcome = apart(world, script);
             let none = "does not exist\n0\n";
             outcome
-                .stdout_is(&format!("by_alias-Ur: {none}by_index-Ur: {none}by_gc-Ur: {none}link lan0\nby_gc: 0\n"))
+                .stdout_is(&format!("by_alias-Ur: {none}by_index-Ur: {none}by_name-Ur: {none}by_gc-Ur: {none}link lan0\nby_gc: 0\n"))
+                .stderr_has("cannot bring lan0 back before its container ends: root of another user namespace")
                 .stderr_has("root of another user namespace may have put another interface in its place");
+        },
+    )
+    .root_only()
+    .host_only(),
+    Row::new(
+        "disconnect and gc bring each of several interfaces back under its own name, whatever other names are left",
+        &[UNSHARE, IP, Need::NetworkNamespaces],
+        |world| {
+            let script = r#"
+                mount -t tmpfs none /run; mkdir /run/netns; for n in 1 2; do ip link add lan$n address 02:00:00:00:00:0$n type veth peer name peer$n; done
+                show() { for n in 1 2; do ip -br link show lan$n 2>/dev/null | sed 's/[@ ].* \(02[^ ]*\).*/ \1/'; done; }
+                made() { unshare -n sleep 100 & P=$!; until [ ! /proc/$P/ns/net -ef /proc/self/ns/net ]; do sleep 0.02; done
+                    for n in 1 2; do netns-rs connect pid:$P --link lan$n --interface eth$n; done; }
+                made; netns-rs disconnect pid:$P --interface eth2; show; netns-rs disconnect pid:$P --interface eth1; show; kill $P; wait $P 2>/dev/null
+                until [ -z "$(ls /run/netns)" ]; do sleep 0.02; done
+                made; kill -KILL $(pgrep -fx "netns-rs connect pid:$P .*"); kill $P; wait $P 2>/dev/null; netns-rs gc | sort; show"#;
+            let [one, two] = ["lan1 02:00:00:00:00:01\n", "lan2 02:00:00:00:00:02\n"];
+            apart(world, script).stdout_is(&format!("{two}{one}{two}link lan1\nlink lan2\n{one}{two}"));
         },
     )
     .root_only()

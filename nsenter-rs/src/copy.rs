@@ -14,6 +14,7 @@ mod place;
 mod progress;
 mod removal;
 mod source;
+mod target;
 mod workers;
 
 use std::ffi::{OsStr, OsString};

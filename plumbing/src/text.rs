@@ -75,6 +75,11 @@ impl Text {
     }
 }
 
+/// Returns a name in quotes, for a system call in a message: escaped as in `Text::shown`.
+pub fn quoted(name: impl AsRef<OsStr>) -> String {
+    format!("\"{}\"", Text::from(name.as_ref()).shown())
+}
+
 /// Returns whether a terminal could obey this character, or it is invisible or changes the direction of writing.
 pub fn steers(letter: char) -> bool {
     let is_format = matches!(letter, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::fault::IntoErrno;
 use plumbing::kernel::own;
-use rustix::fs::{SeekFrom, copy_file_range, ftruncate, seek};
+use rustix::fs::{SeekFrom, copy_file_range, fstat, ftruncate, seek};
 use rustix::io::{pread, pwrite, read, retry_on_intr, write};
 
 use super::progress::Progress;
@@ -39,7 +39,11 @@ impl Content<'_> {
         while at < size {
             let (data, hole) = match self.next_data(at, size) {
                 Some(found) => found,
-                None => break,
+                None => {
+                    // Only a hole is left; or the file has become shorter meanwhile.
+                    end = size.min(self.size_now()?);
+                    break;
+                }
             };
             let reached = self.range(to, data, hole, &mut by_kernel)?;
             at = hole;
@@ -76,6 +80,10 @@ impl Content<'_> {
             return Err(Fault::new(format!("cannot {}: the kernel's file has more than {most} MiB", self.goal())));
         }
         Ok(())
+    }
+
+    fn size_now(&self) -> Result<u64, Fault> {
+        own(self.goal(), "fstat(fd)", || fstat(self.from)).map(|stat| stat.st_size as u64)
     }
 
     /// Returns where the next data begins and ends; `None` if there is only a hole left.
@@ -137,5 +145,30 @@ impl Content<'_> {
 
     fn goal(&self) -> String {
         format!("copy the content of {}", self.shown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hole_at_the_end_is_kept_and_a_file_that_becomes_shorter_is_not_filled_up() {
+        let path = std::env::temp_dir().join(format!("nsenter-rs-content-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        for (content, now, expected) in [("", 1 << 20, 1 << 20), ("data", 1 << 20, 1 << 20), ("", 0, 0), ("data", 4, 4)]
+        {
+            std::fs::write(path.join("from"), content).unwrap();
+            let from = std::fs::File::options().write(true).read(true).open(path.join("from")).unwrap();
+            from.set_len(now).unwrap();
+            let to = std::fs::File::create(path.join("to")).unwrap().into();
+            let mut progress = Progress::new();
+            // The size at first.
+            let size = Some(1 << 20);
+            let content = Content { from: &from.into(), shown: "from", size, progress: &mut progress };
+            content.write_to(&to, false).unwrap();
+            assert_eq!(fstat(&to).unwrap().st_size, expected, "{now}");
+        }
+        std::fs::remove_dir_all(&path).unwrap();
     }
 }

@@ -7,18 +7,16 @@
 use std::ffi::{OsStr, OsString};
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use nix::errno::Errno;
 use plumbing::confinement::privilege::holds;
 use plumbing::kernel::{Pretend, call, look, own};
 use plumbing::process::{inherited, socket_message};
-use plumbing::text::Text;
+use plumbing::text::{Text, quoted};
 use plumbing::{Fault, narrate};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, chownat, fchmod, fchown, fstat, futimens,
-    openat, renameat, statat, symlinkat,
+    openat, renameat, symlinkat,
 };
 use rustix::net::SendFlags;
 use rustix::thread::CapabilitySet;
@@ -27,7 +25,7 @@ use super::content::Content;
 use super::entry::{Entry, Kind};
 use super::place::Place;
 use super::progress::Progress;
-use super::source::described;
+use super::target::Target;
 
 const WHY_TEMPORARY: &str = "under a temporary name until it is complete";
 
@@ -44,12 +42,6 @@ pub(super) struct Destination<'a> {
     /// The directories that are not complete, the topmost one first.
     open: Vec<(OwnedFd, Entry)>,
     progress: Progress,
-}
-
-/// Where the copy will be.
-struct Target {
-    parent: OwnedFd,
-    name: OsString,
 }
 
 impl<'a> Destination<'a> {
@@ -85,8 +77,8 @@ impl<'a> Destination<'a> {
             return self.print(entry, fd);
         }
         if self.target.is_none() {
-            let target = self.find_target(entry)?;
-            self.tell_remover(&target.parent)?;
+            let target = Target::find(self.place, entry)?;
+            self.send_to_remover(&target.parent)?;
             self.target = Some(target);
         }
         match entry.kind {
@@ -94,10 +86,10 @@ impl<'a> Destination<'a> {
             Kind::File => self.file(entry, fd)?,
             Kind::Link => self.link(entry)?,
             Kind::Up => {
-                if let Some((fd, entry)) = self.open.pop() {
-                    self.complete(&fd, &entry)?;
-                }
+                let (fd, entry) = self.open.pop().ok_or_else(out_of_order)?;
+                self.complete(&fd, &entry)?;
             }
+            Kind::End if !self.open.is_empty() => return Err(out_of_order()),
             Kind::End => self.rename()?,
         }
         Ok(entry.kind == Kind::End)
@@ -117,49 +109,8 @@ impl<'a> Destination<'a> {
         }
     }
 
-    /// Determines the directory and the name of the copy: in DEST if that is a directory, else DEST itself.
-    fn find_target(&self, top: &Entry) -> Result<Target, Fault> {
-        let (path, shown) = (self.place.path(), self.place.shown());
-        let goal = format!("copy to {shown}");
-        let open = |path: &Path| {
-            let text = format!("openat({path:?}, O_PATH|O_DIRECTORY)");
-            look(&goal, text, || self.place.open_at(path, OFlags::PATH | OFlags::DIRECTORY))
-        };
-        let is_named_as_directory = path.as_os_str().as_bytes().ends_with(b"/") || path.file_name().is_none();
-        let target = match (open(path), path.file_name()) {
-            (Ok(parent), _) if top.name.is_empty() => {
-                drop(parent);
-                return Err(Fault::new(format!("cannot {goal}: it is a directory; name the new file in it")));
-            }
-            (Ok(parent), _) => Target { parent, name: top.name.clone() },
-            (Err(fault), Some(name))
-                if matches!(fault.errno(), Some(Errno::ENOENT | Errno::ENOTDIR)) && !is_named_as_directory =>
-            {
-                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                Target { parent: open(parent)?, name: name.to_owned() }
-            }
-            (Err(fault), _) => return Err(fault),
-        };
-        self.refuse_existing(&target, top)?;
-        Ok(target)
-    }
-
-    /// Refuses to replace anything but a regular file by a file: a directory would be mixed, and a device must stay.
-    fn refuse_existing(&self, target: &Target, top: &Entry) -> Result<(), Fault> {
-        let (goal, name) = (format!("copy to {}", self.place.shown()), Text::from(target.name.as_os_str()).shown());
-        let text = format!("newfstatat(fd, {name:?})");
-        match look(&goal, text, || statat(&target.parent, &target.name, AtFlags::SYMLINK_NOFOLLOW)) {
-            Err(fault) if fault.errno() == Some(Errno::ENOENT) => Ok(()),
-            Err(fault) => Err(fault),
-            Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile if top.kind == Kind::File => Ok(()),
-                kind => Err(Fault::new(format!("cannot {goal}: {name} exists already, and is a {}", described(kind)))),
-            },
-        }
-    }
-
     /// Sends a directory that the removal after a failure needs: first the parent, then our topmost directory.
-    fn tell_remover(&self, directory: &OwnedFd) -> Result<(), Fault> {
+    fn send_to_remover(&self, directory: &OwnedFd) -> Result<(), Fault> {
         let Some(remover) = &self.remover else { return Ok(()) };
         own("copy", "sendmsg(socket)", || {
             socket_message::send(remover.as_fd(), &[IoSlice::new(b"d")], Some(directory.as_fd()), SendFlags::empty())
@@ -191,7 +142,7 @@ impl<'a> Destination<'a> {
             made
         };
         if self.open.is_empty() {
-            self.tell_remover(&made)?;
+            self.send_to_remover(&made)?;
         }
         self.open.push((made, entry.clone()));
         self.progress.file();
@@ -206,7 +157,7 @@ impl<'a> Destination<'a> {
         let why = if self.open.is_empty() { WHY_TEMPORARY } else { "in it" };
         let made = call(&goal, text, why, || openat(parent, name, flags, Mode::RUSR | Mode::WUSR))?;
         if !narrate::is_dry_run() {
-            let from = from.ok_or_else(|| Fault::new(format!("cannot {goal}: it came without its content")))?;
+            let from = from.ok_or_else(|| Fault::new(format!("cannot {goal}: its descriptor is missing")))?;
             let shown = self.shown(entry);
             let content = Content { from: &from, shown: &shown, size: entry.size, progress: &mut self.progress };
             content.write_to(&made, entry.name.is_empty())?;
@@ -298,6 +249,12 @@ fn require_new(made: &OwnedFd, goal: &str) -> Result<(), Fault> {
     if is_ours && is_empty { Ok(()) } else { Err(replaced(goal)) }
 }
 
+/// Reports an end that has no beginning, or that comes before the ends of the directories: the writer does not trust the
+/// reader.
+fn out_of_order() -> Fault {
+    Fault::new("cannot copy: internal error: the reading process sent an end too early")
+}
+
 fn replaced(goal: &str) -> Fault {
     Fault::new(format!("cannot {goal}: someone else replaced what was just made there"))
 }
@@ -310,7 +267,21 @@ fn gid(entry: &Entry) -> rustix::fs::Gid {
     rustix::fs::Gid::from_raw(entry.gid)
 }
 
-/// Quotes a name as strace does.
-fn quoted(name: &OsStr) -> String {
-    format!("\"{}\"", Text::from(name).shown())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_without_the_ends_of_its_directories_gets_no_name() {
+        let path = std::env::temp_dir().join(format!("nsenter-rs-order-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        let place = Place::Outside(path.join("copy"));
+        let begin = || Destination::new(&place, false, "temporary".to_owned(), None).unwrap();
+        let mut destination = begin();
+        assert!(destination.take(&Entry { name: "d".into(), ..Entry::bare(Kind::Directory) }, None).is_ok());
+        assert!(destination.take(&Entry::bare(Kind::End), None).is_err());
+        assert!(path.join("temporary").is_dir() && !path.join("copy").exists());
+        assert!(begin().take(&Entry { name: "d".into(), ..Entry::bare(Kind::Up) }, None).is_err());
+        std::fs::remove_dir_all(&path).unwrap();
+    }
 }

@@ -1,7 +1,7 @@
 //! After a failure: removing what was made under the temporary name. `unlinkat(2)`.
 //!
 //! The content of our directory is removed through a descriptor of it, not by its name, which someone else may have given
-//! to another directory.
+//! to another directory. A directory that has another name now is left: the writer may have completed it just before its end.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -10,8 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use nix::errno::Errno;
 use plumbing::Fault;
 use plumbing::kernel::{call, look};
-use plumbing::text::Text;
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, fchmod, openat, unlinkat};
+use plumbing::text::quoted;
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, fchmod, fstat, openat, statat, unlinkat};
 
 const GOAL: &str = "remove an incomplete copy";
 const WHY: &str = "the copy is incomplete";
@@ -33,6 +33,9 @@ impl Remains {
     pub(super) fn remove(&self) -> Result<(), Fault> {
         match &self.top {
             Some(top) => {
+                if !self.has_temporary_name(top)? {
+                    return Ok(());
+                }
                 clear(top, 0)?;
                 tolerate_absence(unlink(&self.parent, &self.temporary, true))
             }
@@ -41,6 +44,17 @@ impl Remains {
                 Err(fault) if fault.errno() == Some(Errno::EISDIR) => unlink(&self.parent, &self.temporary, true),
                 done => tolerate_absence(done),
             },
+        }
+    }
+
+    /// Returns whether the temporary name still is that of our directory.
+    fn has_temporary_name(&self, top: &OwnedFd) -> Result<bool, Fault> {
+        let ours = look(GOAL, "fstat(fd)", || fstat(top))?;
+        let text = format!("newfstatat(fd, {}, AT_SYMLINK_NOFOLLOW)", quoted(&self.temporary));
+        match look(GOAL, text, || statat(&self.parent, &self.temporary, AtFlags::SYMLINK_NOFOLLOW)) {
+            Ok(named) => Ok((named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)),
+            Err(fault) if fault.errno() == Some(Errno::ENOENT) => Ok(false),
+            Err(fault) => Err(fault),
         }
     }
 }
@@ -83,6 +97,22 @@ fn tolerate_absence(done: Result<(), Fault>) -> Result<(), Fault> {
     }
 }
 
-fn quoted(name: &OsStr) -> String {
-    format!("\"{}\"", Text::from(name).shown())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_removed_while_it_has_the_temporary_name_and_left_when_it_is_complete() {
+        let path = std::env::temp_dir().join(format!("nsenter-rs-removal-{}", std::process::id()));
+        for (name, is_left) in [("temporary", false), ("complete", true)] {
+            std::fs::create_dir_all(path.join(name).join("sub")).unwrap();
+            let open = |path| OwnedFd::from(std::fs::File::open(path).unwrap());
+            let top = Some(open(path.join(name)));
+            let remains = Remains { parent: open(path.clone()), top, temporary: "temporary".into() };
+            remains.remove().unwrap();
+            assert_eq!(path.join(name).join("sub").exists(), is_left, "{name}");
+            assert_eq!(path.join(name).exists(), is_left, "{name}");
+        }
+        std::fs::remove_dir_all(&path).unwrap();
+    }
 }

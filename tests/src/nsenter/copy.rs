@@ -59,7 +59,7 @@ pub const ROWS: &[Row] = &[
             ("$C:/d/f new/", "cannot copy to new/: openat(\\\"new/\\\", O_PATH|O_DIRECTORY): ENOENT"),
             ("$C:/d .", "cannot copy to .: d exists already, and is a directory"),
             ("- .", "neither '-' nor '.' is in a container"),
-            ("- $C:/d", "cannot copy to $C:/d: it is a directory; name the new file in it"),
+            ("- $C:/d", "cannot copy to $C:/d: it is a directory; name the copy in it"),
             ("$C:/d -", "cannot copy to -: the source is a directory"),
             ("$C:/ new/x", "cannot copy to new/x: openat(\\\"new\\\", O_PATH|O_DIRECTORY): ENOENT"),
             ("$C:/deep new", "directories are more than 200 levels deep"),

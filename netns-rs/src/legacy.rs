@@ -23,6 +23,10 @@ const FORWARD: usize = 2;
 const DROP: i32 = -1;
 /// The length of `struct xt_entry_target`, which the verdict follows.
 const TARGET: usize = 32;
+/// The length of the name of an interface in an entry.
+const INTERFACE: usize = 16;
+/// How often a table that changes while it is read is read again.
+const ATTEMPTS: u32 = 8;
 /// The most that a table may have: some hundred thousand rules.
 const LONGEST: usize = 64 << 20;
 /// The tables with a chain for what is forwarded.
@@ -35,8 +39,10 @@ struct Kind {
     names: &'static str,
     address_family: AddressFamily,
     level: i32,
-    /// Where an entry says where its target is.
+    /// Where an entry says where its target is, and then where the next entry is.
     target_offset: usize,
+    /// Where an entry has the name of the incoming interface, that of the outgoing one, and their masks.
+    interfaces: usize,
 }
 
 const KINDS: [Kind; 2] = [
@@ -47,6 +53,7 @@ const KINDS: [Kind; 2] = [
         address_family: AddressFamily::INET,
         level: 0,
         target_offset: 88,
+        interfaces: 16,
     },
     Kind {
         family: "ip6",
@@ -55,6 +62,7 @@ const KINDS: [Kind; 2] = [
         address_family: AddressFamily::INET6,
         level: 41,
         target_offset: 140,
+        interfaces: 64,
     },
 ];
 
@@ -67,13 +75,13 @@ pub struct Policy {
     /// The table.
     pub table: &'static str,
     entries: Vec<u8>,
+    kind: &'static Kind,
 }
 
 impl Policy {
-    /// Returns whether a rule names this interface.
+    /// Returns whether a rule names this interface, or the beginning of its name (`eth+`).
     pub fn names(&self, interface: &str) -> bool {
-        let name = [interface.as_bytes(), b"\0"].concat();
-        self.entries.windows(name.len()).any(|window| window == name)
+        self.kind.entries(&self.entries).any(|entry| self.kind.names(entry, interface))
     }
 
     /// Returns the commands that let through what this interface forwards.
@@ -82,9 +90,26 @@ impl Policy {
     }
 }
 
+/// What was found.
+#[derive(Default)]
+pub struct Found {
+    /// The tables that drop.
+    pub policies: Vec<Policy>,
+    /// What could not be examined, as a text.
+    pub unexamined: Vec<String>,
+}
+
+/// What a table does with what its rules do not name.
+enum Table {
+    Drops(Policy),
+    Accepts,
+    /// It was not read.
+    TooLong,
+}
+
 /// Returns the tables of the network namespace that we are in which drop what is forwarded by default.
-pub fn dropping() -> Result<Vec<Policy>, Fault> {
-    let mut found = Vec::new();
+pub fn dropping() -> Result<Found, Fault> {
+    let mut found = Found::default();
     for kind in &KINDS {
         let names = match look(format!("read {}", kind.names), "read()", || kernel_text::read(kind.names)) {
             // The kernel has no such tables.
@@ -92,15 +117,34 @@ pub fn dropping() -> Result<Vec<Policy>, Fault> {
             names => names?,
         };
         for table in TABLES.into_iter().filter(|table| names.lines().any(|name| name == *table)) {
-            found.extend(kind.read(table)?);
+            match kind.read(table)? {
+                Table::Drops(policy) => found.policies.push(policy),
+                Table::Accepts => {}
+                Table::TooLong => found.unexamined.push(format!(
+                    "the table {table} of {}: it is longer than {} MiB",
+                    kind.command,
+                    LONGEST >> 20
+                )),
+            }
         }
     }
     Ok(found)
 }
 
 impl Kind {
-    /// Reads a table; returns it if it drops.
-    fn read(&self, table: &'static str) -> Result<Option<Policy>, Fault> {
+    /// Reads a table.
+    fn read(&'static self, table: &'static str) -> Result<Table, Fault> {
+        let mut attempts = 1..ATTEMPTS;
+        loop {
+            match self.read_once(table) {
+                // It has changed between both calls.
+                Err(fault) if fault.errno() == Some(Errno::EAGAIN) && attempts.next().is_some() => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn read_once(&'static self, table: &'static str) -> Result<Table, Fault> {
         let goal = format!("read the table {table} of {}", self.command);
         let socket = look(&goal, "socket(SOCK_RAW)", || {
             socket_with(self.address_family, SocketType::RAW, SocketFlags::CLOEXEC, Some(ipproto::RAW))
@@ -110,8 +154,11 @@ impl Kind {
         look(&goal, "getsockopt(IPT_SO_GET_INFO)", || read_socket_option(&socket, self.level, GET_INFO, &mut info))?;
         let number = |at: usize| u32_at(&info, NAME + 4 * at).unwrap_or_default() as usize;
         let (has_forward, underflow, size) = (number(0) & (1 << FORWARD) != 0, number(6 + FORWARD), number(12));
-        if !has_forward || size > LONGEST {
-            return Ok(None);
+        if !has_forward {
+            return Ok(Table::Accepts);
+        }
+        if size > LONGEST {
+            return Ok(Table::TooLong);
         }
         let mut entries = vec![0; HEADER + size];
         entries[..table.len()].copy_from_slice(table.as_bytes());
@@ -120,7 +167,30 @@ impl Kind {
         look(&goal, text, || read_socket_option(&socket, self.level, GET_ENTRIES, &mut entries))?;
         let entries = entries.split_off(HEADER);
         let drops = policy(&entries, underflow, self.target_offset) == Some(DROP);
-        Ok(drops.then_some(Policy { family: self.family, command: self.command, table, entries }))
+        let policy = || Policy { family: self.family, command: self.command, table, entries, kind: self };
+        Ok(if drops { Table::Drops(policy()) } else { Table::Accepts })
+    }
+
+    fn entries<'a>(&self, entries: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let next_offset = self.target_offset + 2;
+        let mut rest = entries;
+        std::iter::from_fn(move || {
+            let length = rest.get(next_offset..)?.first_chunk().copied().map(u16::from_ne_bytes)?;
+            let (entry, further) = rest.split_at_checked(usize::from(length)).filter(|_| length > 0)?;
+            rest = further;
+            Some(entry)
+        })
+    }
+
+    /// Returns whether an entry is about this interface: in the bytes of its mask, of which there is at least one.
+    fn names(&self, entry: &[u8], interface: &str) -> bool {
+        let mut own = [0; INTERFACE];
+        own.iter_mut().zip(interface.bytes()).for_each(|(to, from)| *to = from);
+        let field = |at: usize| entry.get(self.interfaces + at * INTERFACE..)?.first_chunk::<INTERFACE>();
+        [0, 1].into_iter().any(|which| match (field(which), field(which + 2)) {
+            (Some(name), Some(mask)) => mask[0] != 0 && (0..INTERFACE).all(|at| (own[at] ^ name[at]) & mask[at] == 0),
+            _ => false,
+        })
     }
 }
 
@@ -138,6 +208,30 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interface_is_named_by_its_whole_name_or_by_the_beginning_that_the_mask_covers() {
+        for kind in &KINDS {
+            // The name of the interface is in an entry's match, or in its fields, with a mask of so many bytes.
+            let entry = |which: usize, name: &str, mask: usize| {
+                let mut entry = vec![0; kind.target_offset + 60];
+                let length = entry.len() as u16;
+                entry[kind.target_offset + 2..][..2].copy_from_slice(&length.to_ne_bytes());
+                entry[kind.interfaces + which * INTERFACE..][..name.len()].copy_from_slice(name.as_bytes());
+                entry[kind.interfaces + (which + 2) * INTERFACE..][..mask].fill(0xff);
+                entry
+            };
+            let names = |entries: &[Vec<u8>]| {
+                let entries = entries.concat();
+                kind.entries(&entries).any(|entry| kind.names(entry, "eth0"))
+            };
+            assert!(names(&[entry(0, "lo", 3), entry(0, "eth0", 5)]));
+            assert!(names(&[entry(1, "eth0", 5), entry(0, "lo", 3)]));
+            assert!(names(&[entry(1, "eth", 3)]), "eth+");
+            assert!(!names(&[entry(0, "veth0", 6), entry(1, "eth01", 6), entry(0, "", 0)]));
+            assert!(!names(&[vec![0; 300]]), "it ends");
+        }
+    }
 
     #[test]
     fn the_policy_is_the_verdict_of_the_last_entry() {

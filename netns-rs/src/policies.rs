@@ -45,7 +45,11 @@ pub fn warn(bridge: &str) -> Result<(), Fault> {
              oifname {bridge} accept"
         ));
     }
-    for policy in legacy::dropping()? {
+    let found = legacy::dropping()?;
+    for part in &found.unexamined {
+        narrate::warn(format_args!("not examined: {part}"));
+    }
+    for policy in found.policies {
         let [incoming, outgoing] = policy.fixes(bridge).map(|words| words.join(" "));
         narrate::warn(format_args!(
             "the chain FORWARD of the {} table {} drops what it does not know, which may cut the container off; allow \

@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_what_others_wrote_is_not_ours() {
-        let text = br#"{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"bridge"}]}"#;
+        let text = br#"{"cniVersion":"1.0.0","name":"n","loadOnlyInlinedPlugins":true,"plugins":[{"type":"bridge"}]}"#;
         let mut known = Known {
             network: Network::parse(text, true).unwrap(),
             container: "netns-rs-4-5".to_owned(),

@@ -30,6 +30,8 @@ pub struct Network {
     pub plugins: Vec<Map<String, Value>>,
     /// Whether CHECK is not to be executed.
     pub disable_check: bool,
+    /// Whether more plugins may be in files of their own.
+    has_folder: bool,
 }
 
 impl Network {
@@ -67,14 +69,14 @@ impl Network {
         let disable_check = members.get("disableCheck").and_then(Value::as_bool).unwrap_or(false);
         let is_inline = |members: &Map<_, _>| members.get("loadOnlyInlinedPlugins").and_then(Value::as_bool);
         let has_folder = is_list && is_inline(&members) != Some(true);
-        let network = Network { name, version, plugins, disable_check };
+        let network = Network { name, version, plugins, disable_check, has_folder };
         if network.plugins.is_empty() && !has_folder { Err("it has no plugin".to_owned()) } else { Ok(network) }
     }
 
-    /// Adds the plugins that are in files of their own.
+    /// Adds the plugins that are in files of their own, if the configuration allows it.
     fn with_folder(mut self, directory: &Path) -> Result<Network, Fault> {
         let folder = directory.join(&self.name);
-        if folder.is_dir() {
+        if self.has_folder && folder.is_dir() {
             let goal = format!("read the plugins of the CNI network {}", self.name);
             let files = files(&folder, &goal)?;
             for (path, _) in files.iter().filter(|(path, _)| path.extension().is_some_and(|is| is == "conf")) {
@@ -83,6 +85,8 @@ impl Network {
                 self.plugins.push(read.and_then(plugin).map_err(wrong)?);
             }
         }
+        // The cache has all of them.
+        self.has_folder = false;
         match self.plugins.first() {
             Some(_) => Ok(self),
             None => Err(Fault::new(format!("cannot use the CNI network {}: it has no plugin", self.name))),

@@ -77,7 +77,13 @@ pub fn check(port: &Link, uplink: Option<&Link>, own: &[Address], report: &mut R
 
 /// Checks the policies of the tables of the old iptables.
 fn check_old_tables(name: &str, family: &str, report: &mut Report) -> Result<(), Fault> {
-    for policy in legacy::dropping().map_err(needs_net_admin)?.iter().filter(|policy| policy.family == family) {
+    let found = legacy::dropping().map_err(needs_net_admin)?;
+    for part in found.unexamined {
+        if !report.unexamined.contains(&part) {
+            report.unexamined.push(part);
+        }
+    }
+    for policy in found.policies.iter().filter(|policy| policy.family == family) {
         if !policy.names(name) {
             let (command, table) = (policy.command, policy.table);
             let problem = format!(

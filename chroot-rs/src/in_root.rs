@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use plumbing::fault::IntoErrno;
 use plumbing::kernel::{look, own};
+use plumbing::process::kernel_made::is_interface;
 use plumbing::process::procfs;
 use plumbing::{Fault, narrate};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, fstatfs, openat};
@@ -29,9 +30,6 @@ use plumbing::process::resolve::{self, Links};
 
 /// The limit for reading a file inside a root.
 const LONGEST: u64 = 4 << 20;
-
-/// The types of proc, sysfs, cgroup and cgroup2 file systems in `statfs(2)`.
-pub(crate) const OF_THE_KERNEL: [u64; 4] = [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270];
 
 /// A root, as the descriptor of its top directory.
 #[derive(Debug)]
@@ -244,7 +242,7 @@ fn require_file(goal: &str, place: &OwnedFd) -> Result<(), Fault> {
         return Err(Fault::new(format!("cannot {goal}: it is not a regular file")));
     }
     let on = look(goal, "fstatfs(fd)", || fstatfs(place))?;
-    if u64::try_from(on.f_type).is_ok_and(|kind| OF_THE_KERNEL.contains(&kind)) {
+    if is_interface(&on) {
         return Err(Fault::new(format!("cannot {goal}: it is on a file system of the kernel, such as proc")));
     }
     Ok(())

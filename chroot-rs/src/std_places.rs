@@ -12,11 +12,12 @@ use nix::errno::Errno;
 use plumbing::kernel::look;
 use plumbing::pipeline::record::Mount;
 use plumbing::process::closing::leave;
+use plumbing::process::kernel_made::is_interface;
 use plumbing::{Fault, narrate};
 use rustix::fs::{FileType, fstat, fstatfs};
 
 use crate::entry::shown;
-use crate::in_root::{InRoot, OF_THE_KERNEL};
+use crate::in_root::InRoot;
 use crate::mount_api::{self, Onto};
 use crate::record;
 
@@ -98,7 +99,7 @@ pub(crate) fn check_links(root: &InRoot, linked: &[PathBuf]) -> Result<(), Fault
             None => "it is a link to something that does not exist in this root",
             Some(found) => {
                 let on = look(goal_of(target), "fstatfs(fd)", || fstatfs(&found))?;
-                if !OF_THE_KERNEL.iter().any(|kind| u64::try_from(on.f_type) == Ok(*kind)) {
+                if !is_interface(&on) {
                     continue;
                 }
                 "it is a link to a directory that the kernel's own file system covers"

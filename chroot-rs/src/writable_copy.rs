@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 
 use plumbing::confinement::privilege::is_mapped;
 use plumbing::kernel::{call, look, own};
+use plumbing::process::kernel_made::is_interface;
 use plumbing::process::procfs;
 use plumbing::{Fault, narrate};
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, PROC_SUPER_MAGIC, StatVfsMountFlags, StatxFlags, fstat, fstatfs, fstatvfs,
-    mkdirat, mknodat, openat, readlinkat, statx, symlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, StatVfsMountFlags, StatxFlags, fstat, fstatfs, fstatvfs, mkdirat, mknodat,
+    openat, readlinkat, statx, symlinkat,
 };
 use rustix::io::Errno;
 
@@ -27,10 +28,6 @@ use crate::mount_api;
 
 /// The limit of entries, since each needs a mount: the kernel allows 100000 mounts in a mount namespace.
 const MOST_ENTRIES: usize = 5000;
-
-/// File systems whose entries the kernel generates on access, so that a copy would be outdated: proc, sysfs, cgroup and
-/// cgroup2, with their numbers of <linux/magic.h>.
-const MADE_UP: [u64; 4] = [PROC_SUPER_MAGIC as u64, 0x6265_6572, 0x0027_e0eb, 0x6367_7270];
 
 /// Flags of a mount, as `statvfs(3)` returns and as mounts are made with; libc does not define the one of nosymfollow.
 const FLAGS: [(StatVfsMountFlags, Attributes); 5] = [
@@ -111,8 +108,8 @@ impl WritableCopies {
 
 /// Lists the entries to copy: `None` if we may not list them, if there are too many, or if the kernel generates them.
 fn entries_of(dir: &OwnedFd) -> Option<Vec<CString>> {
-    let kind = u64::try_from(fstatfs(dir).ok()?.f_type).ok()?;
-    if MADE_UP.contains(&kind) {
+    // A copy would be outdated at once.
+    if is_interface(&fstatfs(dir).ok()?) {
         return None;
     }
     let listed = openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;

@@ -13,6 +13,7 @@ pub mod foreign_descriptor;
 pub mod foreign_user;
 pub mod forward;
 pub mod inherited;
+pub mod kernel_made;
 pub mod kernel_text;
 pub mod missing_proc;
 pub mod mount_tree;

@@ -11,6 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use nix::errno::Errno;
 use plumbing::kernel::look;
+use plumbing::process::kernel_made::is_made_by_kernel;
 use plumbing::process::{inherited, procfs};
 use plumbing::text::Text;
 use plumbing::{Fault, narrate};
@@ -24,28 +25,6 @@ const DEEPEST: usize = 200;
 
 /// How many files that are not copied are named.
 const MOST_NAMED: usize = 20;
-
-/// The file systems of which the kernel makes the content while it is read: proc, sysfs, cgroup, cgroup2, debugfs,
-/// tracefs, securityfs, bpf, devpts, mqueue, configfs, fusectl, binfmt_misc, nsfs, pstore, efivarfs, selinuxfs.
-const OF_KERNEL: [u64; 17] = [
-    0x9fa0,
-    0x6265_6572,
-    0x0027_e0eb,
-    0x6367_7270,
-    0x6462_6720,
-    0x7472_6163,
-    0x7363_6673,
-    0xcafe_4a11,
-    0x1cd1,
-    0x1980_0202,
-    0x6265_6570,
-    0x6573_5543,
-    0x4249_4e4d,
-    0x6e73_6673,
-    0x6165_676c,
-    0xde5e_81e4,
-    0xf97c_ff8c,
-];
 
 /// Takes an entry, and for a file its descriptor.
 pub(super) type Sink<'s> = dyn FnMut(Entry, Option<BorrowedFd<'_>>) -> Result<(), Fault> + 's;
@@ -192,7 +171,7 @@ fn stat(fd: &OwnedFd, shown: &str) -> Result<Stat, Fault> {
 
 /// Returns whether the kernel makes the content of this file.
 fn is_of_kernel(fd: &OwnedFd) -> bool {
-    fstatfs(fd).is_ok_and(|on| OF_KERNEL.contains(&(on.f_type as u64 & 0xffff_ffff)))
+    fstatfs(fd).is_ok_and(|on| is_made_by_kernel(&on))
 }
 
 /// Returns the name of a kind of file.

@@ -187,7 +187,7 @@ impl Run {
                 Forked::Command => {}
                 Forked::Init(init) => {
                     drop(gates);
-                    setup.end();
+                    setup.close();
                     return init.run();
                 }
             }
@@ -197,6 +197,7 @@ impl Run {
             setup.end();
         }
         gates.pass()?;
+        setup.ready();
         self.command.exec()
     }
 

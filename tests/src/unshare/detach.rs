@@ -1,6 +1,6 @@
 //! `--detach`, `--pid-file` and `--error-fd`: what an engine needs of a tool that starts its container.
 
-use crate::harness::need::{Need, PERL};
+use crate::harness::need::{Need, PERL, STRACE};
 use crate::harness::row::Row;
 
 /// Starts a command line as an engine's shim does: as a subreaper, which then prints the status of each child, and whether the
@@ -55,8 +55,24 @@ pub const ROWS: &[Row] = &[
         }
         // With a gate, the line ends before somebody opens it: here, only after that.
         let gate = format!("mkfifo gate; exec 9<>gate; unshare-rs {own} --detach --block-fd 9 -- sh -c 'echo opened >&8; echo >end' 8>&1 | cat & \
-            unshare-rs {own} --detach --block-fd 9 --pid-file p -- echo in vain; echo left; kill -KILL $(cat p); echo >&9; wait; rm gate end p");
+            unshare-rs {own} --detach --block-fd 9 --pid-file p -- echo in vain; echo left; kill -KILL $(cat p); until grep -qs '^State:.Z' /proc/$(cat p)/status || [ ! -e /proc/$(cat p) ]; do :; done; echo >&9; wait; rm gate end p");
         world.sh(&gate).succeeds().stdout_is("left\nopened\n");
+    })
+    .host_only(),
+    Row::new("with --detach a process that is killed before it runs the command is an error", &[Need::UserNamespaces, STRACE], |world| {
+        let own = world.as_root();
+        for options in ["", "--init"] {
+            // Control: with another signal, which does not end it, the command runs.
+            for (signal, status) in [("KILL", 125), ("CHLD", 0)] {
+                let line = format!("strace -f -qq -o calls -e trace=sethostname -e inject=sethostname:signal={signal}
+                    unshare-rs {own} --uts --pid --hostname killed --detach {options} -- true");
+                let outcome = world.sh(&line.replace('\n', " "));
+                match status {
+                    0 => outcome.succeeds(),
+                    _ => outcome.fails_with(status).stderr_has("the process that prepared it was killed (status 137)"),
+                };
+            }
+        }
     })
     .host_only(),
     Row::new("--error-fd takes what a tool says, and the command's stderr stays its own", &[Need::UserNamespaces], |world| {

@@ -58,7 +58,7 @@ impl Ground {
         let top = Some(top.to_owned());
         let delegated = Ground { top, leaf: leaf || is_alone, is_alone, ..plain };
         match sites::of(&delegated, limits, manner) {
-            Err(_) if !leaf => Ground { top: None, leaf, ..delegated }.in_scope(&from),
+            Err(fault) if !leaf && is_judgement(&fault) => Ground { top: None, leaf, ..delegated }.in_scope(&from),
             found => found.map(|_| delegated),
         }
     }
@@ -95,6 +95,12 @@ impl Ground {
     }
 }
 
+/// Returns whether the unit's groups are unsuitable. A call that failed shows nothing about them, and in a scope its fault
+/// would be lost.
+fn is_judgement(fault: &Fault) -> bool {
+    fault.errno().is_none()
+}
+
 /// Returns whether systemd is process 1: `sd_booted(3)`.
 fn is_booted() -> bool {
     std::fs::symlink_metadata("/run/systemd/system").is_ok_and(|folder| folder.is_dir())
@@ -116,4 +122,16 @@ fn is_delegated(v2: &Hierarchy, unit: &Path) -> bool {
 fn is_alone(v2: &Hierarchy, group: &Path) -> Result<bool, Fault> {
     let listed = v2.open(group)?.read("cgroup.procs")?;
     Ok(listed == getpid().as_raw_nonzero().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+    use plumbing::Fault;
+
+    #[test]
+    fn only_an_unsuitable_unit_leads_to_a_scope() {
+        assert!(super::is_judgement(&Fault::new("cannot limit with the pids controller: none of our cgroups…")));
+        assert!(!super::is_judgement(&Fault::kernel("read pids.max", "read(fd)", Errno::EIO)));
+    }
 }

@@ -114,8 +114,10 @@ impl Report {
         match any_member(group, None) {
             Ok(Some(0)) => self.kept.push(Kept { path, why: "a process is running in it".to_owned() }),
             Ok(Some(pid)) => self.kept.push(Kept { path, why: format!("process {pid} is running in it") }),
-            Ok(None) => match remove_tree(parent, name, group, None) {
-                Ok(()) => self.removed.push(path),
+            Ok(None) => match present(remove_tree(parent, name, group, None)) {
+                Ok(Some(())) => self.removed.push(path),
+                // Another process has removed it, such as a second --gc.
+                Ok(None) => {}
                 Err(fault) => self.keep(path, fault),
             },
             Err(fault) => self.keep(path, fault),

@@ -20,7 +20,7 @@ use crate::ending::{self, Members};
 use crate::limit_set::Limits;
 use crate::refusal::explain;
 use crate::supervise::{open_events, wait_for};
-use crate::walk::{Go, Step, too_late, walk};
+use crate::walk::{Go, Step, present, too_late, walk};
 use crate::{ephemeral, removal, sites};
 
 /// What to do with a group.
@@ -117,33 +117,33 @@ fn thaw_inner(freezer: &Group, deadline: Instant) -> Result<(), Fault> {
     })
 }
 
-/// Kills all processes of a group. Who waited for the group to be empty, a guardian for example, may remove it meanwhile.
+/// Kills all processes of a group. A process that waited for the group to become empty, such as a guardian, may remove the
+/// directory of one hierarchy meanwhile; the processes of the others are killed nevertheless.
 fn kill(members: &Members, deadline: Instant) -> Result<(), Fault> {
-    let killed = kill_and_wait(members, deadline);
-    match killed.as_ref().err().and_then(Fault::errno) {
-        Some(Errno::ENOENT | Errno::ENODEV) => Ok(()),
-        _ => killed,
-    }
-}
-
-fn kill_and_wait(members: &Members, deadline: Instant) -> Result<(), Fault> {
     if let Some(freezer) = v1_freezer(members) {
-        // What v1 has frozen dies only when it is thawed; with the signal pending, it does nothing else.
-        ending::signal_listed(freezer, Signal::SIGKILL, "as --kill asks", Some(deadline))?;
-        freeze_v1(freezer, false, deadline)?;
-        thaw_inner(freezer, deadline)?;
+        present(kill_frozen(freezer, deadline))?;
     }
-    ending::kill(members, "as --kill asks", Some(deadline))?;
+    present(ending::kill(members, "as --kill asks", Some(deadline)))?;
     for group in members.iter().map(|member| &member.group) {
-        let is_empty = || Ok(removal::any_member(group, Some(deadline))?.is_none());
-        if group.version == 2 {
-            await_event(group, b"populated 0", deadline)?;
-        } else {
-            ending::kill_listed(group, "as --kill asks", Some(deadline))?;
-            poll_until(group, deadline, is_empty)?;
-        }
+        present(kill_rest(group, deadline))?;
     }
     Ok(())
+}
+
+/// Kills what v1's freezer has frozen, which dies only when it is thawed; with the signal pending, it does nothing else.
+fn kill_frozen(freezer: &Group, deadline: Instant) -> Result<(), Fault> {
+    ending::signal_listed(freezer, Signal::SIGKILL, "as --kill asks", Some(deadline))?;
+    freeze_v1(freezer, false, deadline)?;
+    thaw_inner(freezer, deadline)
+}
+
+/// Waits until no process is in the group; v1 kills only those that are listed.
+fn kill_rest(group: &Group, deadline: Instant) -> Result<(), Fault> {
+    if group.version == 2 {
+        return await_event(group, b"populated 0", deadline);
+    }
+    ending::kill_listed(group, "as --kill asks", Some(deadline))?;
+    poll_until(group, deadline, || Ok(removal::any_member(group, Some(deadline))?.is_none()))
 }
 
 /// Waits until `cgroup.events` has this line.
@@ -220,7 +220,8 @@ fn remove(members: &Members, deadline: Instant) -> Result<(), Fault> {
     }
     for (member, parent) in members.with_parents()? {
         let name: OsString = member.group.path().file_name().unwrap_or_default().to_owned();
-        removal::remove_tree(&parent, &name, &member.group, Some(deadline))?;
+        // Another process may remove it first.
+        present(removal::remove_tree(&parent, &name, &member.group, Some(deadline)))?;
     }
     Ok(())
 }

@@ -49,7 +49,8 @@ pub(crate) fn walk(
     if top.dir().is_none() || visit(Step::Down(top))? == Go::No {
         return Ok(());
     }
-    let (mut way, mut group, mut names): (Vec<Level>, _, _) = (Vec::new(), top.again()?, children(top)?);
+    let Some(mut group) = present(top.again())? else { return Ok(()) };
+    let (mut way, mut names): (Vec<Level>, _) = (Vec::new(), children(top)?);
     loop {
         in_time(top, deadline)?;
         let next = names.pop();

@@ -54,6 +54,24 @@ pub const ROWS: &[Row] = &[
     })
     .root_only()
     .host_only(),
+    Row::new("--kill ends the processes in the other hierarchies although one group of the cgroup is removed meanwhile", &[BASH, STRACE], |world| {
+        let script = format!(
+            "{SHELL}{FILL}
+             f=$(point cgroup freezer)/verbs-part; p=$(point cgroup pids)/verbs-part; mkdir $f $p
+             fill $p 'exec sleep 86448'; pid=$!
+             until grep -q . $p/cgroup.procs; do sleep 0.02; done
+             strace -f -qq -o calls -e trace=openat -e inject=openat:delay_enter=70000:when=10+ cgexec-rs --cgroup /verbs-part --kill & tool=$!
+             until child=$(cat /proc/$tool/task/$tool/children) && find /proc/${{child% }}/fd -lname $f | grep -q .; do :; done 2>/dev/null
+             rmdir $f; wait $tool; echo $?
+             kill -0 $pid 2>/dev/null && [ -s $p/cgroup.procs ] && {{ echo alive; kill -KILL $pid; }}
+             wait $pid 2>/dev/null; gone $p
+             # The control: it was gone when it was to be thawed.
+             grep -q 'freezer.state.*ENOENT' calls && echo gone"
+        );
+        world.sh(&script).succeeds().stdout_is("0\ngone\n");
+    })
+    .root_only()
+    .host_only(),
     Row::new("a group of v1's freezer is frozen, thawed and killed", NEEDS, |world| {
         let script = format!(
             "{SHELL}{FILL}

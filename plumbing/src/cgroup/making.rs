@@ -23,6 +23,9 @@ const MODE: u32 = 0o755;
 /// The longest that another run may take to finish a group. It was killed if it takes longer.
 const LONGEST: Duration = Duration::from_secs(2);
 
+/// The reason for removing a group that was just made.
+const UNUSABLE: &str = "a group that cannot be used is not left behind";
+
 /// The pause between two looks at a group that another run is making.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -30,7 +33,11 @@ impl Group {
     /// Makes a group in this one; `name` is a plain file name.
     pub fn make(&self, name: &OsStr, why: &str) -> Result<Group, Fault> {
         let made = self.begin(name, why)?;
-        made.finish().map(|()| made)
+        match made.finish() {
+            Ok(()) => Ok(made),
+            Err(fault) if !self.is_new(name) => Err(fault),
+            Err(fault) => self.remove(name, UNUSABLE).and(Err(fault)),
+        }
     }
 
     /// Makes a group that is not ready for use before [`Group::finish`]; `name` is a plain file name.
@@ -47,7 +54,7 @@ impl Group {
             Ok(made) => made,
             // Another group of that name is not ours to remove.
             Err(fault) if !self.is_new(name) => return Err(fault),
-            Err(fault) => return self.remove(name, "a group that cannot be used is not left behind").and(Err(fault)),
+            Err(fault) => return self.remove(name, UNUSABLE).and(Err(fault)),
         };
         match made.stat()? {
             stat if is_unfinished(&stat) => Ok(made),

@@ -66,14 +66,14 @@ impl Chroot {
         change(&self.outer, "the root of the mount namespace, above the chroot")
     }
 
-    /// Runs `act` with the root of the mount namespace as ours.
+    /// Runs `act` with the root of the mount namespace as ours. Afterwards the root is the one before, also if `act` fails.
     pub fn while_outside<T>(&self, act: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
         let directory = open(".")?;
         self.leave()?;
-        let done = act()?;
+        let done = act();
         change(&self.inner, "the root that was set before")?;
         own(GOAL, "fchdir(fd)", || fchdir(&directory))?;
-        Ok(done)
+        done
     }
 }
 

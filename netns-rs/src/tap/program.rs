@@ -95,7 +95,9 @@ impl Program {
 
     /// Starts it for a network namespace. A dry run only narrates it.
     pub fn begin(&self, words: &[String], container: BorrowedFd<'_>) -> Result<Begun, Fault> {
-        let (log, to_log) = own(GOAL, "pipe2(O_CLOEXEC)", || pipe_with(PipeFlags::CLOEXEC))?;
+        // Nobody reads it once the interface is there, and the program must not wait for that.
+        let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
+        let (log, to_log) = own(GOAL, "pipe2(O_CLOEXEC|O_NONBLOCK)", || pipe_with(flags))?;
         match fork(GOAL, "a process for the program")? {
             Cloned::Child => match self.execute(words, container, &to_log) {
                 Ok(()) => Ok(Begun { pid: 0, log }),
@@ -138,22 +140,21 @@ impl Begun {
             let ended =
                 look(GOAL, "waitpid(WNOHANG)", || waitpid(Pid::from_raw(self.pid), Some(WaitPidFlag::WNOHANG)))?;
             if ended != WaitStatus::StillAlive || Instant::now() >= deadline {
-                return Err(Fault::new(format!("cannot {GOAL}: it has made no interface: {}", self.last_words()?)));
+                return Err(Fault::new(format!("cannot {GOAL}: it has made no interface: {}", self.last_words())));
             }
             std::thread::sleep(PAUSE);
         }
     }
 
     /// Returns the last line of the log.
-    fn last_words(&self) -> Result<String, Fault> {
-        own(GOAL, "fcntl(F_SETFL, O_NONBLOCK)", || rustix::fs::fcntl_setfl(&self.log, rustix::fs::OFlags::NONBLOCK))?;
+    fn last_words(&self) -> String {
         let mut text = vec![0; 64 << 10];
         let length = rustix::io::read(&self.log, &mut text[..]).unwrap_or_default();
         let text = OsString::from(String::from_utf8_lossy(&text[..length]).into_owned());
         let text = text.to_string_lossy();
         // pasta complains for each message that no system log exists.
         let lines = || text.lines().filter(|line| !line.is_empty() && !line.contains("to syslog"));
-        Ok(lines().next_back().unwrap_or("it printed nothing").to_owned())
+        lines().next_back().unwrap_or("it printed nothing").to_owned()
     }
 }
 

@@ -1,7 +1,7 @@
 //! `--pasta`: a network for every user by pasta(1) or slirp4netns(1).
 
 use super::attacks::apart;
-use crate::harness::need::{BUSYBOX, IP, JQ, Need, PERL, SETPRIV, UNSHARE};
+use crate::harness::need::{BUSYBOX, IP, JQ, NSENTER, Need, PERL, SETPRIV, UNSHARE};
 use crate::harness::row::Row;
 
 const PASTA: Need = Need::Program("pasta", "passt");
@@ -63,6 +63,24 @@ pub const ROWS: &[Row] = &[
             apart(world, &format!("{HOST}\n{script}"))
                 .stdout_is("[\"8490:80\"]\noutside\ninside\nover\n1\nover\n1\nover\n125\nover\n125\n")
                 .stderr_has("cannot connect by pasta: it has made no interface: ");
+        },
+    )
+    .root_only()
+    .host_only(),
+    Row::new(
+        "a program of --pasta that prints more than a pipe holds goes on",
+        &[UNSHARE, NSENTER, IP, Need::NetworkNamespaces],
+        |world| {
+            // A program that makes an interface, and then prints, which nobody reads.
+            let script = r#"
+                mkdir bin; cat >bin/pasta <<'E'
+#!/bin/bash
+for namespace; do :; done; cd ${0%/*}
+nsenter --net=$namespace bash -c 'ip link add eth0 type bridge; ip address add 10.97.55.2/24 dev eth0; ip link set eth0 up'
+yes words | head -c 200000 >&2; touch ../on; exec sleep 99
+E
+                chmod 755 bin/pasta; PATH=$D/bin:$PATH netns-rs exec --new --pasta -- bash -c 'until [ -e on ]; do sleep 0.02; done; echo on'"#;
+            apart(world, script).stdout_is("on\n").stderr_is("");
         },
     )
     .root_only()

@@ -46,7 +46,6 @@ mod sites;
 mod subject;
 mod supervise;
 mod systemd;
-mod terminal;
 mod top;
 mod value;
 mod verbs;

@@ -8,23 +8,13 @@ use plumbing::command_line::columns::{aligned, letter_width, padded, width};
 use plumbing::command_line::picture::{self, TreeLine};
 use plumbing::command_line::units::{bytes, percent};
 use plumbing::json;
-use rustix::stdio::stdout;
-use rustix::termios::{isatty, tcgetwinsize};
+use plumbing::process::terminal;
 use serde::Serialize;
 
 use crate::groups::{Amount, Node};
 
-/// The width of lines where no terminal has another one.
-const WIDTH: usize = 80;
-
 /// The cells of a bar.
 const BAR: usize = 8;
-
-/// Returns the width of the terminal on stdout; `None` if that is none.
-pub(crate) fn terminal() -> Option<usize> {
-    let size = isatty(stdout()).then(|| tcgetwinsize(stdout()).ok()).flatten()?;
-    Some(if size.ws_col == 0 { WIDTH } else { usize::from(size.ws_col) })
-}
 
 /// Returns the groups as a table, or as one JSON object for each.
 pub(crate) fn list(nodes: &[Node], json: bool) -> Result<String, Fault> {
@@ -47,7 +37,7 @@ pub(crate) fn list(nodes: &[Node], json: bool) -> Result<String, Fault> {
         ]);
     }
     let mut table = String::new();
-    let width_of_line = terminal();
+    let width_of_line = terminal::columns();
     for (place, line) in aligned(&with_ends(&rows)).lines().enumerate() {
         let start = line.trim_end_matches('|').to_owned();
         let name = if place == 0 { "GROUP".to_owned() } else { state(&nodes[place - 1]) };
@@ -82,7 +72,7 @@ pub(crate) fn tree(nodes: &[Node], json: bool) -> Result<String, Fault> {
         return roots.iter().map(|root| json::line("the tree of cgroups", root)).collect();
     }
     let names: Vec<String> = in_order(nodes).map(|(depth, name)| format!("{}{name}", "  ".repeat(depth))).collect();
-    let columns = terminal();
+    let columns = terminal::columns();
     let longest = names.iter().map(|name| width(name)).max().unwrap_or(0);
     let room = columns.map_or(longest, |columns| columns.saturating_sub(FIGURES)).max(19);
     let mut text = format!("{} {}\n", padded("GROUP", room), row(&HEADING.map(str::to_owned)));
@@ -279,6 +269,6 @@ mod tests {
         assert_eq!(tree["groups"][1]["group"], "/d");
         let text = super::tree(&nodes, false).unwrap();
         assert!(text.lines().any(|line| line.starts_with("      c ")), "{text}");
-        assert!(text.lines().all(|line| width(line) <= WIDTH), "{text}");
+        assert!(text.lines().all(|line| width(line) <= terminal::WIDTH), "{text}");
     }
 }

@@ -33,13 +33,8 @@ pub struct ViewOptions {
     #[arg(long, value_name = "TIME", value_parser = units::milliseconds, help_heading = "Views")]
     pub(crate) delay: Option<u64>,
     /// With --top: number of refreshes; default: no end
-    #[arg(long, value_name = "N", value_parser = number, help_heading = "Views")]
+    #[arg(long, value_name = "N", value_parser = units::repetitions, help_heading = "Views")]
     pub(crate) iterations: Option<u64>,
-}
-
-fn number(text: &str) -> Result<u64, String> {
-    let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| "expected a number such as 10".to_owned())
 }
 
 impl ViewOptions {

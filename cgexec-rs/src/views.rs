@@ -4,16 +4,13 @@ use std::time::Duration;
 
 use plumbing::cgroup::hierarchy::Hierarchies;
 use plumbing::process::startup;
+use plumbing::process::top::{DELAY, Manner};
 use plumbing::{Fault, Status};
 
 use crate::options::Options;
 use crate::pressure::{self, Condition};
 use crate::subject::Subject;
-use crate::top::{self, Manner};
-use crate::{events, groups, listing, why};
-
-/// The time between two refreshes of `--top`.
-const DELAY: Duration = Duration::from_secs(2);
+use crate::{events, groups, listing, top, why};
 
 /// A view.
 #[derive(Debug)]

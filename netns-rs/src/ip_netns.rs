@@ -28,7 +28,7 @@ const OURS: [&str; 5] = ["del", "ls", "gc", "connect", "disconnect"];
 
 /// The subcommands for which an option of `ip` has a meaning; with others `ip` ignores it.
 const ALL: [&str; 2] = ["delete", "exec"];
-const JSON: [&str; 6] = ["list", "show", "list-id", "identify", "pids", "monitor"];
+const JSON: [&str; 7] = ["list", "show", "list-id", "identify", "pids", "monitor", "top"];
 
 /// The options of `ip`, in the order in which abbreviations are looked up, each with what it means here.
 const OPTIONS: [(&str, Meaning); 24] = [

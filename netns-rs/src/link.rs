@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use plumbing::Fault;
 use serde::{Deserialize, Serialize};
 
+use crate::counters::{self, Counters};
 use crate::mark::MARK;
 use crate::message::{change_request, dump_request, get_request};
 use crate::netlink::{Answer, Netlink};
@@ -57,22 +58,34 @@ pub struct Link {
     /// Its group: [`UNFINISHED`] while a connection is being made.
     #[serde(default)]
     pub group: u32,
+    /// What has passed it, if that was asked for.
+    #[serde(default)]
+    pub counters: Option<Counters>,
 }
 
 /// Lists all links of the socket's namespace.
 pub fn list(netlink: &Netlink) -> Result<Vec<Link>, Fault> {
-    list_by(netlink, None)
+    list_by(netlink, None, false)
+}
+
+/// Lists all links of the socket's namespace with what has passed them, and what was dropped there.
+pub fn list_counted(netlink: &Netlink) -> Result<Vec<Link>, Fault> {
+    let mut links = list_by(netlink, None, true)?;
+    counters::add_queues(netlink, &mut links)?;
+    Ok(links)
 }
 
 /// Lists all links of the namespace with this id in the socket's namespace.
-pub fn list_in(netlink: &Netlink, id: i32) -> Result<Vec<Link>, Fault> {
-    list_by(netlink, Some(id))
+pub fn list_in(netlink: &Netlink, id: i32, is_counted: bool) -> Result<Vec<Link>, Fault> {
+    list_by(netlink, Some(id), is_counted)
 }
 
-fn list_by(netlink: &Netlink, id: Option<i32>) -> Result<Vec<Link>, Fault> {
-    // Statistics are most of what the kernel would send, and they are not needed.
+fn list_by(netlink: &Netlink, id: Option<i32>, is_counted: bool) -> Result<Vec<Link>, Fault> {
     let mut ask = LinkMessage::default();
-    ask.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    if !is_counted {
+        // Most of what the kernel would send.
+        ask.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    }
     ask.attributes.extend(id.map(LinkAttribute::IfNetnsId));
     let request = dump_request(RouteNetlinkMessage::GetLink(ask));
     let answers = netlink.get("list the interfaces", "RTM_GETLINK", request)?;
@@ -138,6 +151,7 @@ impl Link {
                     link.alternative.extend(properties.into_iter().filter_map(alternative))
                 }
                 LinkAttribute::Group(group) => link.group = group,
+                LinkAttribute::Stats64(stats) => link.counters = Some(Counters::of(&stats)),
                 LinkAttribute::LinkInfo(infos) => {
                     link.kind = infos.iter().find_map(|info| match info {
                         LinkInfo::Kind(kind) => Some(kind.to_string()),

@@ -182,6 +182,13 @@ const EXAMPLES: &[Example] = &[
          page: net:[…], no process; kept by the name page\n",
     ),
     example(
+        "traffic and drops of all network namespaces, for a script",
+        Root,
+        "$ netns-rs top --json --iterations 2 --delay 100ms 2>/dev/null | jq -c '.namespaces | map(.own) | any'\n\
+         true\n\
+         true\n",
+    ),
+    example(
         "what a network namespace lacks, and the command that mends it",
         Root,
         "$ netns-rs add page; netns-rs doctor page; netns-rs delete page\n\

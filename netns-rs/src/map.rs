@@ -5,8 +5,9 @@
 
 pub mod picture;
 
-use plumbing::command_line::columns::letter_width;
+use plumbing::command_line::columns::fit;
 use plumbing::process::startup;
+use plumbing::process::terminal::WIDTH;
 use plumbing::text::on_one_line;
 use plumbing::{Fault, Status, json};
 
@@ -25,8 +26,6 @@ pub enum Form {
     Svg,
 }
 
-/// The width of a line for a person.
-const WIDTH: usize = 80;
 /// The most interfaces of a namespace, and the most of its ports, that are shown to a person.
 const SHOWN: usize = 64;
 
@@ -63,7 +62,7 @@ pub fn section(spaces: &[Space], space: &Space) -> String {
         lines.push(format!("  and {} more ports", space.listening.len() - SHOWN));
     }
     lines.extend(space.unreadable.iter().map(|why| format!("  cannot be read: {why}")));
-    lines.iter().map(|line| fit(&on_one_line(line)) + "\n").collect()
+    lines.iter().map(|line| fit(&on_one_line(line), WIDTH) + "\n").collect()
 }
 
 fn heading(space: &Space) -> String {
@@ -90,23 +89,6 @@ impl Port {
         line.extend(self.published.iter().map(|port| format!(" published {port}")));
         line
     }
-}
-
-/// Cuts a line to the width of a terminal.
-fn fit(line: &str) -> String {
-    let width = |text: &str| text.chars().map(letter_width).sum::<usize>();
-    if width(line) <= WIDTH {
-        return line.to_owned();
-    }
-    let (mut cut, mut cells) = (String::new(), 0);
-    for letter in line.chars() {
-        cells += letter_width(letter);
-        if cells >= WIDTH {
-            break;
-        }
-        cut.push(letter);
-    }
-    cut + "…"
 }
 
 /// Namespaces are boxes, interfaces are nodes in them.
@@ -147,13 +129,6 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_is_cut_to_the_width_of_a_terminal() {
-        assert_eq!(fit("short"), "short");
-        assert_eq!(fit(&"x".repeat(90)), "x".repeat(79) + "…");
-        assert_eq!(fit(&"容".repeat(50)), "容".repeat(39) + "…");
-    }
 
     #[test]
     fn a_name_cannot_leave_its_quotes() {

@@ -15,8 +15,10 @@ use crate::publish::Published;
 use crate::subject::Subject;
 use crate::who::Word;
 
+mod top;
 mod wiring;
 
+pub(crate) use top::Top;
 pub(crate) use wiring::Wiring;
 
 const EXAMPLES: &str = "
@@ -29,6 +31,7 @@ const EXAMPLES: &str = "
   netns-rs exec --new --cni podman --publish 8080:80 -- httpd -f    a network of /etc/cni/net.d
   … | netns-rs connect --pipe --bridge box0 --address 10.88.0.2/24 | …
   netns-rs map; netns-rs who veth1a2b3c4d; netns-rs who 10.88.0.7; netns-rs who :8080
+  netns-rs top                                      traffic and drops of each container, refreshed every 2 s
   netns-rs doctor web                               what is missing, each with the command that mends it
   netns-rs show $(pidof nginx)                      interfaces, addresses and peers
   netns-rs add web; netns-rs exec web ip address; netns-rs delete web
@@ -100,6 +103,8 @@ pub(crate) enum Verb {
     Map(Map),
     /// Show the namespace, container and processes behind an interface, an address, :PORT, a name or a pid
     Who(Who),
+    /// Show traffic and drops of each network namespace, again and again; keys change the order
+    Top(Top),
     /// Examine why a network namespace does not reach others, and print the command that mends each finding
     Doctor(Doctor),
     /// Remove from the host what is left of containers whose guardian was killed

@@ -1,4 +1,4 @@
-//! All network namespaces that can be found, what is in each, and which interfaces belong together: for `map` and `who`.
+//! All network namespaces that can be found, what is in each, and which interfaces belong together: for `map`, `who` and `top`.
 //! `proc(5)`, `rtnetlink(7)`, `network_namespaces(7)`.
 //!
 //! Reads only. A namespace is found by a process, a name, a mount or a descriptor; the kernel also lists the numbers that
@@ -18,6 +18,7 @@ use plumbing::text::Text;
 use plumbing::{Fault, find};
 use serde::Serialize;
 
+use crate::counters::Counters;
 use crate::link::{self, Link};
 use crate::mark::Mark;
 use crate::netlink::Netlink;
@@ -98,6 +99,12 @@ pub struct Port {
     /// The other end of the pair.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<End>,
+    /// For `top`: what has passed it.
+    #[serde(skip)]
+    pub counters: Option<Counters>,
+    /// For `top`: whether what passes it passes other interfaces here, too, or never leaves.
+    #[serde(skip)]
+    pub is_repeated: bool,
 }
 
 /// The other end of a pair.
@@ -108,6 +115,9 @@ pub struct End {
     /// Its name.
     pub interface: String,
 }
+
+/// What is read in a namespace.
+type Read = fn(&Netlink) -> Result<Seen, Fault>;
 
 /// The most processes of a namespace that are listed.
 const PROCESSES: usize = 16;
@@ -121,14 +131,29 @@ pub fn take() -> Result<Vec<Space>, Fault> {
     finding::by_mount(&mut found)?;
     let wanted = listening::tables(&mut found);
     finding::by_descriptor(&mut found, &wanted);
+    look_into(&netlink, found, see::through, false)
+}
+
+/// Finds all network namespaces, and reads what has passed their interfaces; their ports are left out. One that only a
+/// descriptor keeps is found by the other end of a pair.
+pub fn count() -> Result<Vec<Space>, Fault> {
+    missing_proc::remark_hidden();
+    let netlink = Netlink::route()?;
+    let mut found = finding::by_process()?;
+    finding::by_name(&mut found)?;
+    finding::by_mount(&mut found)?;
+    look_into(&netlink, found, see::counted, true)
+}
+
+fn look_into(netlink: &Netlink, found: finding::All, read: Read, is_counted: bool) -> Result<Vec<Space>, Fault> {
     let mut spaces = Vec::new();
     let mut links = Vec::new();
     for found in found.spaces {
-        let (space, seen) = examine(&netlink, found)?;
+        let (space, seen) = examine(netlink, found, read)?;
         spaces.push(space);
         links.push(seen.map_or_else(Vec::new, |seen| seen.links));
     }
-    unseen(&netlink, &mut spaces, &mut links)?;
+    unseen(netlink, &mut spaces, &mut links, is_counted)?;
     for container in find::all(None)?.all {
         let inode = container.target.namespace_inode(plumbing::process::namespace::Kind::Net);
         if let Ok(Some(inode)) = inode
@@ -143,15 +168,15 @@ pub fn take() -> Result<Vec<Space>, Fault> {
 }
 
 /// Looks into a namespace. One that cannot be entered is listed with the reason.
-fn examine(netlink: &Netlink, found: finding::Found) -> Result<(Space, Option<Seen>), Fault> {
+fn examine(netlink: &Netlink, found: finding::Found, read: Read) -> Result<(Space, Option<Seen>), Fault> {
     let finding::Found { mut space, open, .. } = found;
     let target = space.processes.first().and_then(|process| Target::of_pid(process.pid).ok());
     let seen = match open() {
-        _ if space.own => see::through(netlink).map(Some),
+        _ if space.own => read(netlink).map(Some),
         Ok(namespace) => {
             space.nsid = nsid::of(netlink, namespace.as_fd())?;
             let whose = space.shown();
-            see::from_inside(namespace.as_fd(), &whose, target.as_ref(), see::through)
+            see::from_inside(namespace.as_fd(), &whose, target.as_ref(), read)
         }
         Err(fault) => Err(fault),
     };
@@ -182,19 +207,32 @@ fn ports(seen: &Seen) -> Vec<Port> {
             addresses: addresses.map(|(_, address)| address.to_string()).collect(),
             published: mark.map_or_else(Vec::new, |mark| mark.published.iter().map(ToString::to_string).collect()),
             peer: None,
+            counters: link.counters,
+            is_repeated: is_repeated(link),
         }
     };
     seen.links.iter().map(port).collect()
 }
 
+/// The loopback, what has ports, and what is on top of another interface here.
+fn is_repeated(link: &Link) -> bool {
+    let is_stacked = link.peer.is_some_and(|below| below != 0) && link.peer_netnsid.is_none() && !link.is("veth");
+    link.index == link::LOOPBACK || is_stacked || ["bridge", "bond", "team"].into_iter().any(|kind| link.is(kind))
+}
+
 /// Adds the namespaces of which only the number is known. Their interfaces can be listed from here, their addresses not.
-fn unseen(netlink: &Netlink, spaces: &mut Vec<Space>, links: &mut Vec<Vec<Link>>) -> Result<(), Fault> {
+fn unseen(
+    netlink: &Netlink,
+    spaces: &mut Vec<Space>,
+    links: &mut Vec<Vec<Link>>,
+    is_counted: bool,
+) -> Result<(), Fault> {
     for known in nsid::known(netlink, None, None)? {
         if spaces.iter().any(|space| space.nsid == Some(known.id)) {
             continue;
         }
         let mut space = Space { nsid: Some(known.id), ..Space::default() };
-        match link::list_in(netlink, known.id) {
+        match link::list_in(netlink, known.id, is_counted) {
             Ok(seen) => {
                 space.interfaces = ports(&Seen { links: seen.clone(), ..Seen::default() });
                 links.push(seen);

@@ -17,6 +17,7 @@ use plumbing::process::forward::wait_for;
 use plumbing::process::namespace::Kind;
 use plumbing::process::startup::{self, Parsed};
 use plumbing::process::target::{Target, own_namespace_inode};
+use plumbing::process::top::Manner;
 use plumbing::{Fault, Status, narrate};
 use rustix::process::{PidfdFlags, pidfd_open};
 
@@ -33,7 +34,7 @@ use crate::who::Word;
 use crate::wiring::Sides;
 use crate::{
     batch, directory, disconnect, doctor, etc, ip_netns, listing, map, monitor, name_servers, namespace, nsid, print,
-    request, show, who, wiring,
+    request, show, top, who, wiring,
 };
 
 /// What a command line asks for.
@@ -97,6 +98,8 @@ pub(crate) enum Action {
     Map(Form),
     /// Show what is behind a word.
     Who { word: Word, json: bool },
+    /// Show the network namespaces with the most traffic, again and again.
+    Top(Manner),
     /// Examine a network namespace.
     Doctor { subject: Subject, json: bool },
     /// Remove what killed guardians left.
@@ -155,6 +158,7 @@ impl Plan {
             Action::Batch { file, force, json } => batch::run(file, *force, *json),
             Action::Map(form) => map::print(*form),
             Action::Who { word, json } => who::print(word, *json),
+            Action::Top(manner) => top::show(*manner),
             Action::Doctor { subject, json } => doctor::run(subject, *json),
             Action::RemoveLeftovers { json } => print::leftovers(&crate::leftovers::collect()?, *json),
         }

@@ -9,9 +9,11 @@ use plumbing::Fault;
 use crate::message::{attribute, attributes, plain, string};
 use crate::netlink::Netlink;
 
-const NEWQDISC: u16 = 36;
+/// `RTM_NEWQDISC`
+pub const NEWQDISC: u16 = 36;
 const DELQDISC: u16 = 37;
-const GETQDISC: u16 = 38;
+/// `RTM_GETQDISC`
+pub const GETQDISC: u16 = 38;
 const KIND: u16 = 1;
 const OPTIONS: u16 = 2;
 /// The place of the queue that packets meet first.

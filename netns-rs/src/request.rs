@@ -47,6 +47,7 @@ pub(crate) fn plan(options: Options) -> Result<Plan, Fault> {
             Map { .. } => Form::Text,
         }),
         Some(Verb::Who(who)) => Action::Who { word: who.word, json: who.json },
+        Some(Verb::Top(top)) => Action::Top(top.manner()),
         Some(Verb::Doctor(doctor)) => Action::Doctor { subject: doctor.subject, json: doctor.json },
         Some(Verb::Gc(gc)) => Action::RemoveLeftovers { json: gc.json },
     };

@@ -42,6 +42,11 @@ pub fn through(socket: &Netlink) -> Result<Seen, Fault> {
     Ok(Seen { links: link::list(socket)?, addresses: address::list(socket)?, gateway, ..Seen::default() })
 }
 
+/// Returns the links and addresses of the socket's namespace, with what has passed each link.
+pub fn counted(socket: &Netlink) -> Result<Seen, Fault> {
+    Ok(Seen { links: link::list_counted(socket)?, addresses: address::list(socket)?, ..Seen::default() })
+}
+
 /// Returns what `read` finds in another namespace, that of `target` if it is given; `None` in a dry run, which does not go
 /// there.
 pub fn from_inside(

@@ -17,6 +17,7 @@ const DRY_RUN: u8 = 2;
 
 static MODE: AtomicU8 = AtomicU8::new(QUIET);
 static IS_STRICT: AtomicBool = AtomicBool::new(false);
+static HAS_REMARKS: AtomicBool = AtomicBool::new(true);
 static TOOL: OnceLock<&'static str> = OnceLock::new();
 
 /// Sets the name of the tool, which begins each line.
@@ -61,7 +62,18 @@ pub fn before(call: &impl Display, why: &str) {
 
 /// Prints a line on stderr under the tool's name, for consequences and progress (never for records).
 pub fn remark(text: impl Display) {
+    if !HAS_REMARKS.load(Ordering::Relaxed) {
+        return;
+    }
     write_stderr(&format!("{}: {}\n", tool(), on_one_line(&text.to_string())));
+}
+
+/// Does something again whose remarks were printed the first time.
+pub fn without_remarks<T>(what: impl FnOnce() -> T) -> T {
+    HAS_REMARKS.store(false, Ordering::Relaxed);
+    let done = what();
+    HAS_REMARKS.store(true, Ordering::Relaxed);
+    done
 }
 
 /// Prints a warning: what was asked for is done, but is probably not what a careful caller wants. The text says what to

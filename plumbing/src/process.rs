@@ -34,8 +34,10 @@ pub mod socket_table;
 pub mod startup;
 pub mod status;
 pub mod target;
+pub mod terminal;
 mod thread;
 pub mod timed_reads;
+pub mod top;
 pub mod trail;
 
 pub use plumbing_kernel::trial;

@@ -19,6 +19,7 @@ pub mod rate;
 pub mod relay;
 pub mod stacked;
 pub mod stopped;
+pub mod top;
 
 use crate::harness::row::Row;
 
@@ -43,4 +44,5 @@ pub const TOPICS: &[&[Row]] = &[
     map::ROWS,
     doctor::ROWS,
     stopped::ROWS,
+    top::ROWS,
 ];

@@ -29,9 +29,32 @@ pub fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     rows.iter().map(line).collect()
 }
 
+/// Cuts off the end of a line that needs more cells.
+pub fn fit(line: &str, cells: usize) -> String {
+    if line.chars().map(letter_width).sum::<usize>() <= cells {
+        return line.to_owned();
+    }
+    let (mut cut, mut used) = (String::new(), 0);
+    for letter in line.chars() {
+        used += letter_width(letter);
+        if used >= cells {
+            break;
+        }
+        cut.push(letter);
+    }
+    cut + "…"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_cut_to_the_width_of_a_terminal() {
+        assert_eq!(fit("short", 80), "short");
+        assert_eq!(fit(&"x".repeat(90), 80), "x".repeat(79) + "…");
+        assert_eq!(fit(&"容".repeat(50), 80), "容".repeat(39) + "…");
+    }
 
     #[test]
     fn columns_line_up() {

@@ -84,6 +84,12 @@ pub fn bit_rate_text(bits: u64) -> String {
     }
 }
 
+/// Parses how many times something is done.
+pub fn repetitions(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "expected a number such as 10".to_owned())
+}
+
 fn duration_forms() -> String {
     "expected seconds such as 10 or 1.5s, 250ms, 5m, 2h".to_owned()
 }

@@ -1,4 +1,4 @@
-//! The terminal of `--top`: keys one at a time, and a screen of its own, which disappears at the end. `termios(3)`,
+//! The terminal of a view that is refreshed: keys one at a time, and a screen of its own, which disappears at the end. `termios(3)`,
 //! `console_codes(4)`.
 //!
 //! The surprise: whatever ends the view must restore the modes, so the signals that would end this process are read from
@@ -11,19 +11,29 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
-use plumbing::kernel::{look, own};
-use plumbing::process::forward::{self, Forward, Signals};
-use plumbing::process::startup;
-use plumbing::{Fault, Status};
 use rustix::stdio::{stdin, stdout};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+
+use super::forward::{self, Forward, Signals};
+use super::startup;
+use crate::kernel::{look, own};
+use crate::{Fault, Status, narrate};
+
+/// The width of lines where no terminal has another one.
+pub const WIDTH: usize = 80;
 
 /// The other screen, without a cursor; and back.
 const OPEN: &str = "\x1b[?1049h\x1b[?25l";
 const CLOSE: &str = "\x1b[?25h\x1b[?1049l";
 
+/// Returns the columns of the terminal on stdout; `None` if that is none.
+pub fn columns() -> Option<usize> {
+    let size = isatty(stdout()).then(|| tcgetwinsize(stdout()).ok()).flatten()?;
+    Some(if size.ws_col == 0 { WIDTH } else { usize::from(size.ws_col) })
+}
+
 /// The terminal while the view is shown.
-pub(crate) struct Screen {
+pub struct Screen {
     saved: Termios,
     keys: OwnedFd,
     signals: Signals,
@@ -31,8 +41,10 @@ pub(crate) struct Screen {
 }
 
 /// What has come in.
-pub(crate) enum Input {
+pub enum Input {
+    /// Neither, until the limit.
     Nothing,
+    /// Another key.
     Key(u8),
     /// A key or a signal that ends the view.
     End(Status),
@@ -40,8 +52,8 @@ pub(crate) enum Input {
 
 impl Screen {
     /// Takes the terminal.
-    pub(crate) fn open() -> Result<Screen, Fault> {
-        let goal = "show the groups on the terminal";
+    pub fn open() -> Result<Screen, Fault> {
+        let goal = "draw on the terminal";
         let keys = own(goal, "fcntl(F_DUPFD_CLOEXEC)", || rustix::io::fcntl_dupfd_cloexec(stdin(), 3))?;
         let saved = look(goal, "ioctl(TCGETS)", || tcgetattr(&keys));
         let saved = saved.map_err(|fault| fault.with_remedy("stdin is not a terminal; --batch needs none"))?;
@@ -56,21 +68,21 @@ impl Screen {
     }
 
     /// Returns the columns and lines.
-    pub(crate) fn size(&self) -> (usize, usize) {
+    pub fn size(&self) -> (usize, usize) {
         match tcgetwinsize(stdout()) {
             Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
-            _ => (80, 24),
+            _ => (WIDTH, 24),
         }
     }
 
     /// Draws a page from the top; the lines are no longer than the screen.
-    pub(crate) fn draw(&mut self, page: &str) -> Result<(), Fault> {
+    pub fn draw(&mut self, page: &str) -> Result<(), Fault> {
         let lines: Vec<_> = page.lines().collect();
         startup::print(&format!("\x1b[H{}\x1b[K\x1b[J", lines.join("\x1b[K\r\n"))).map(drop)
     }
 
     /// Waits for a key or a signal.
-    pub(crate) fn input(&mut self, limit: Duration) -> Result<Input, Fault> {
+    pub fn input(&mut self, limit: Duration) -> Result<Input, Fault> {
         let limit = PollTimeout::try_from(limit + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
         let mut watched =
             [PollFd::new(self.keys.as_fd(), PollFlags::POLLIN), PollFd::new(self.reader.as_fd(), PollFlags::POLLIN)];
@@ -108,7 +120,7 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         if let Err(fault) = self.restore() {
-            plumbing::narrate::remark(fault);
+            narrate::remark(fault);
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) enum Severity {
 pub(super) struct Finding {
     pub(super) severity: Severity,
     pub(super) id: &'static str,
-    /// The reason, in which no text comes from the process.
+    /// The reason. It may have the name of a cgroup, so it is escaped when it is printed.
     pub(super) reason: String,
     /// The first few objects at which it was found, if it is about any.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -8,7 +8,7 @@ use plumbing::command_line::units::{bytes, percent};
 use plumbing::pipeline::mark;
 use plumbing::pipeline::record::Record;
 use plumbing::process::target::Target;
-use plumbing::text::Text;
+use plumbing::text::{Text, on_one_line};
 
 use super::Isolation;
 use super::cgroup::Group;
@@ -182,7 +182,7 @@ fn findings<'f>(findings: impl Iterator<Item = &'f Finding>, is_colored: bool) -
         let word = painted(&format!("{word:8}"), color, is_colored);
         let about = capped(finding.about.iter().map(Text::shown).collect(), finding.count.max(finding.about.len()));
         let about = if finding.about.is_empty() { String::new() } else { format!(": {}", about.join(" ")) };
-        text.push_str(&format!("{word}  {}{about}\n          {}\n", finding.id, finding.reason));
+        text.push_str(&format!("{word}  {}{about}\n          {}\n", finding.id, on_one_line(&finding.reason)));
     }
     if text.is_empty() { "\nno danger or weakness was found\n".to_owned() } else { format!("\n{text}") }
 }
@@ -197,7 +197,7 @@ struct Rows(Vec<(String, String)>);
 
 impl Rows {
     fn add(&mut self, label: &str, text: impl Display) {
-        self.0.push((label.to_owned(), text.to_string()));
+        self.0.push((label.to_owned(), on_one_line(&text.to_string())));
     }
 
     fn aligned(&self, is_colored: bool) -> String {
@@ -232,6 +232,23 @@ mod tests {
     fn texts_that_do_not_fit_are_counted() {
         assert_eq!(capped(vec!["a".into()], 1), ["a"]);
         assert_eq!(capped(vec!["a".into()], 100_000).last().unwrap(), "and 99999 more");
+    }
+
+    #[test]
+    fn no_name_in_a_reason_controls_the_terminal() {
+        let hidden = Reading::<u64>::Hidden { unreadable: "cannot open the cpu cgroup /a\x1b[2J\nb".to_owned() };
+        let mut rows = Rows(Vec::new());
+        rows.add("cpu", hidden.shown(u64::to_string));
+        let escaped = "cannot open the cpu cgroup /a\\u{1b}[2J\\nb\n";
+        assert_eq!(rows.aligned(false), format!("cpu  not readable: {escaped}"));
+        let finding = Finding {
+            severity: Severity::Weakness,
+            id: "limit-not-readable",
+            reason: "cannot open the cpu cgroup /a\x1b[2J\nb".into(),
+            about: Vec::new(),
+            count: 0,
+        };
+        assert!(findings([&finding].into_iter(), false).ends_with(escaped));
     }
 
     #[test]

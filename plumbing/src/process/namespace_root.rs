@@ -4,6 +4,7 @@
 //! of that namespace. `pivot_root(2)` in a chroot leaves that root where it was, and `..` leads to it.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -11,6 +12,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
 use rustix::process::{PidfdFlags, chroot, fchdir, getpid, pidfd_open};
 use rustix::thread::CapabilitySet;
 
+use super::mountinfo;
 use crate::confinement::privilege::holds;
 use crate::kernel::{call, look, own};
 use crate::{Fault, narrate};
@@ -45,7 +47,10 @@ pub fn find() -> Result<Option<Chroot>, Fault> {
         change(&chroot.inner, "the root that was set before")?;
     }
     own(GOAL, "fchdir(fd)", || fchdir(&directory))?;
-    Ok(chroot)
+    match chroot {
+        Some(chroot) if chroot.is_covered()? => Ok(None),
+        chroot => Ok(chroot),
+    }
 }
 
 /// Runs `act`, which changes the propagation of `/`. In a chroot, where `/` may be no mount, runs it at the root of the mount
@@ -61,6 +66,13 @@ pub fn propagate(act: impl Fn() -> Result<(), Fault>) -> Result<(), Fault> {
 }
 
 impl Chroot {
+    /// Returns whether our root is that of the mount namespace all the same, and only covered by what was mounted on it later:
+    /// setns(2) leads to the topmost mount. The table of mounts has only what can be reached from our root.
+    fn is_covered(&self) -> Result<bool, Fault> {
+        let (covering, _) = identity(&self.outer)?;
+        Ok(mountinfo::own()?.iter().any(|mount| mount.id == covering && mount.point == Path::new("/")))
+    }
+
     /// Changes our root to that of the mount namespace.
     pub fn leave(&self) -> Result<(), Fault> {
         change(&self.outer, "the root of the mount namespace, above the chroot")

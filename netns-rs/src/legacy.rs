@@ -97,6 +97,8 @@ pub struct Found {
     pub policies: Vec<Policy>,
     /// What could not be examined, as a text.
     pub unexamined: Vec<String>,
+    /// Lists of tables that we may not read: only root of the first user namespace may.
+    pub unreadable: Vec<String>,
 }
 
 /// What a table does with what its rules do not name.
@@ -114,6 +116,10 @@ pub fn dropping() -> Result<Found, Fault> {
         let names = match look(format!("read {}", kind.names), "read()", || kernel_text::read(kind.names)) {
             // The kernel has no such tables.
             Err(fault) if fault.errno() == Some(Errno::ENOENT) => continue,
+            Err(fault) if fault.errno() == Some(Errno::EACCES) => {
+                found.unreadable.push(format!("the tables of {}: {fault}", kind.command));
+                continue;
+            }
             names => names?,
         };
         for table in TABLES.into_iter().filter(|table| names.lines().any(|name| name == *table)) {

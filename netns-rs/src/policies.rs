@@ -45,6 +45,7 @@ pub fn warn(bridge: &str) -> Result<(), Fault> {
              oifname {bridge} accept"
         ));
     }
+    // In a user namespace the lists cannot be read: its root has no tables of the old kind, or has made them itself.
     let found = legacy::dropping()?;
     for part in &found.unexamined {
         narrate::warn(format_args!("not examined: {part}"));

@@ -78,7 +78,7 @@ pub fn check(port: &Link, uplink: Option<&Link>, own: &[Address], report: &mut R
 /// Checks the policies of the tables of the old iptables.
 fn check_old_tables(name: &str, family: &str, report: &mut Report) -> Result<(), Fault> {
     let found = legacy::dropping().map_err(needs_net_admin)?;
-    for part in found.unexamined {
+    for part in found.unexamined.into_iter().chain(found.unreadable) {
         if !report.unexamined.contains(&part) {
             report.unexamined.push(part);
         }

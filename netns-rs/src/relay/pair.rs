@@ -30,17 +30,30 @@ pub struct Pair {
     untried: Option<Vec<SocketAddr>>,
     outwards: Flow,
     inwards: Flow,
+    buffers: Buffers,
 }
+
+/// How much the kernel may keep for each of the two sockets, in each direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Buffers {
+    /// As much as it finds useful: up to the limits of tcp_rmem and tcp_wmem.
+    Tuned,
+    /// `SMALL`.
+    Small,
+}
+
+/// The kernel doubles it for its own use.
+const SMALL: usize = 64 << 10;
 
 impl Pair {
     /// Begins to continue a connection to the first of the addresses that takes it. `None` if none does.
-    pub fn begin(near: OwnedFd, to: &[SocketAddr]) -> Option<Pair> {
-        prepare(&near);
+    pub fn begin(near: OwnedFd, to: &[SocketAddr], buffers: Buffers) -> Option<Pair> {
+        prepare(&near, buffers);
         let mut untried: Vec<_> = to.iter().rev().copied().collect();
-        match start(&mut untried) {
+        match start(&mut untried, buffers) {
             Some(far) => {
                 let (outwards, inwards) = (Flow::default(), Flow::default());
-                Some(Pair { near, far, untried: Some(untried), outwards, inwards })
+                Some(Pair { near, far, untried: Some(untried), outwards, inwards, buffers })
             }
             None => {
                 reset(&near);
@@ -65,7 +78,7 @@ impl Pair {
             self.untried = None;
             return Settled::Connected;
         }
-        match start(untried) {
+        match start(untried, self.buffers) {
             Some(far) => {
                 self.far = far;
                 Settled::TriesNext
@@ -122,12 +135,12 @@ pub enum Settled {
 }
 
 /// Begins a connection to the last of the addresses that does not refuse it at once.
-fn start(untried: &mut Vec<SocketAddr>) -> Option<OwnedFd> {
+fn start(untried: &mut Vec<SocketAddr>, buffers: Buffers) -> Option<OwnedFd> {
     while let Some(address) = untried.pop() {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let Ok(socket) = socket_with(family, SocketType::STREAM, flags, None) else { continue };
-        prepare(&socket);
+        prepare(&socket, buffers);
         if matches!(connect(&socket, &address), Ok(()) | Err(Errno::INPROGRESS)) {
             return Some(socket);
         }
@@ -136,8 +149,12 @@ fn start(untried: &mut Vec<SocketAddr>) -> Option<OwnedFd> {
 }
 
 /// Sets what no socket of TCP refuses: the end of a short answer does not wait for an acknowledgment, and urgent data
-/// stays in its place.
-fn prepare(socket: &OwnedFd) {
+/// stays in its place, and small buffers.
+fn prepare(socket: &OwnedFd, buffers: Buffers) {
+    if buffers == Buffers::Small {
+        sockopt::set_socket_send_buffer_size(socket, SMALL).ok();
+        sockopt::set_socket_recv_buffer_size(socket, SMALL).ok();
+    }
     sockopt::set_tcp_nodelay(socket, true).ok();
     sockopt::set_socket_oobinline(socket, true).ok();
 }

@@ -16,15 +16,17 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{SocketFlags, accept_with};
 
 use super::flow::{Pipes, Progress};
-use super::pair::{Pair, Settled, Side};
+use super::pair::{Buffers, Pair, Settled, Side};
 
 const GOAL: &str = "relay connections";
 /// The descriptors of a connection: two sockets, and a pipe for each direction in which bytes wait.
 const DESCRIPTORS: u64 = 6;
 /// The descriptors of the relay itself.
 const OWN: u64 = 64;
-/// The most connections at once.
-const MOST: u64 = 1 << 16;
+/// The most connections at once. What waits in them is not charged to the container, whose limits a relay outlives.
+const MOST: u64 = 1 << 10;
+/// How many connections at once have buffers that grow: by some MiB each, if their receiver takes nothing.
+const TUNED: usize = 8;
 /// How many connections of one listener are accepted before the others get their turn.
 const ACCEPTED: u32 = 64;
 /// How long nothing is accepted after the system had no room for a connection.
@@ -147,9 +149,11 @@ impl<'a> Service<'a> {
             if self.pairs.len() - self.free.len() >= self.capacity {
                 return self.listen(false);
             }
+            let is_small = self.pairs.len() - self.free.len() >= TUNED;
+            let buffers = if is_small { Buffers::Small } else { Buffers::Tuned };
             match accept_with(&listener.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok(near) => {
-                    if let Some(pair) = Pair::begin(near, &listener.to) {
+                    if let Some(pair) = Pair::begin(near, &listener.to, buffers) {
                         self.keep(pair);
                     }
                 }
@@ -242,6 +246,6 @@ mod tests {
 
     #[test]
     fn a_connection_needs_six_files() {
-        assert_eq!([0, 64, 70, 1024, 1 << 20, u64::MAX].map(capacity), [0, 0, 1, 160, 65536, 65536]);
+        assert_eq!([0, 64, 70, 1024, 1 << 20, u64::MAX].map(capacity), [0, 0, 1, 160, 1024, 1024]);
     }
 }

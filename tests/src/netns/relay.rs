@@ -1,7 +1,7 @@
 //! Relays: a port inside leads to one address outside, a port outside to one inside, without a bridge and for every user.
 
 use super::attacks::apart;
-use crate::harness::need::{Need, PERL, UNSHARE};
+use crate::harness::need::{IP, Need, PERL, UNSHARE};
 use crate::harness::row::Row;
 use crate::harness::script::Outcome;
 use crate::harness::world::World;
@@ -93,6 +93,26 @@ pub const ROWS: &[Row] = &[
         let counted = "2001400 bytes\n20003 bytes\nbye\n";
         outcome.succeeds().stdout_is(&format!("Connection refused\n{counted}{reset}{reset}70000"));
     })
+    .host_only(),
+    Row::new(
+        "a relay lets the kernel keep little for each connection beyond the first eight",
+        &[UNSHARE, PERL, IP, Need::NetworkNamespaces],
+        |world| {
+            // The control: the first eight, whose buffers the kernel chooses.
+            let outcome = relayed(
+                world,
+                r#"serve a; export A=$(cat a)
+            cat >twenty.pl <<'E'
+use IO::Socket::INET;
+for (1 .. 20) { my $peer = IO::Socket::INET->new("127.0.0.1:$ENV{A}") or die "$_: $!"; syswrite $peer, "echo\nhello\n"; <$peer> eq "hello\n" or die; push @peers, $peer }
+system 'bash', '-c', 'small sport'; open my $ready, ">", "ready"; select undef, undef, undef, 0.02 until -e "seen";
+E
+            small() { ss -tmnH state established $1 = :$A >$1; echo $(grep -c skmem $1) $(grep -c 'rb131072,.*tb131072,' $1); }; export -f small
+            netns-rs exec --new --reach 127.0.0.1:$A -- perl twenty.pl & until [ -e ready ]; do sleep 0.02; done; small dport; touch seen; wait $!"#,
+            );
+            outcome.stdout_is("20 12\n20 12\n");
+        },
+    )
     .host_only(),
     Row::new(
         "a thousand relayed connections exist at once, and what exceeds the limit of open files waits",

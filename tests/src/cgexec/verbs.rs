@@ -63,7 +63,7 @@ pub const ROWS: &[Row] = &[
              strace -f -qq -o calls -e trace=openat -e inject=openat:delay_enter=70000:when=10+ cgexec-rs --cgroup /verbs-part --kill & tool=$!
              until child=$(cat /proc/$tool/task/$tool/children) && find /proc/${{child% }}/fd -lname $f | grep -q .; do :; done 2>/dev/null
              rmdir $f; wait $tool; echo $?
-             kill -0 $pid 2>/dev/null && [ -s $p/cgroup.procs ] && {{ echo alive; kill -KILL $pid; }}
+             grep -q . $p/cgroup.procs && {{ echo alive; kill -KILL $pid; }}
              wait $pid 2>/dev/null; gone $p
              # The control: it was gone when it was to be thawed.
              grep -q 'freezer.state.*ENOENT' calls && echo gone"

@@ -128,12 +128,20 @@ def exec:
       | .env += ($args.env / "\n" | map(select(. != "")))
       | if $args.cwd != "" then .cwd = $args.cwd else . end
       | if $args.user != "" then .user = ($args.user / ":" | {uid: (.[0] | tonumber), gid: (.[1] // "0" | tonumber)}) else . end
-      | .args = []  | .terminal = false)) as $process
+      | ($args.cap | [splits("[\n,]")] | map(select(. != ""))) as $more
+      | if $more != [] then .capabilities |= reduce ("bounding", "permitted", "effective") as $set (.; .[$set] = (.[$set] + $more | unique)) else . end
+      | if $args.apparmor != "" then .apparmorProfile = $args.apparmor else . end
+      | if $args.label != "" then .selinuxLabel = $args.label else . end
+      | if $args.no_new_privs != "" then .noNewPrivileges = true else . end
+      | .args = [] | .terminal = ($args.tty != ""))) as $process
   | { record: 1, name: $args.id, init: {pid: $args.pid, start_time: $args.start, boot_id: $args.boot}, namespaces: {},
       process: ($process | process_of($linux)) } as $record
   | assign("record"; $record | tojson),
     assign("terminal"; $process.terminal // false | tostring),
     assign("words"; [ $process.args[]? | @sh ] | join(" "));
+
+def update:
+  {ociVersion: "1.2.1", linux: {resources: check_limits}};
 
 def stats:
   . as $use
@@ -176,4 +184,4 @@ def spec:
       readonlyPaths: [ "bus", "fs", "irq", "sys", "sysrq-trigger" | "/proc/\(.)" ] } };
 
 if args.of == "create" then create elif args.of == "exec" then exec elif args.of == "stats" then stats
-elif args.of == "features" then features else spec end
+elif args.of == "update" then update elif args.of == "features" then features else spec end

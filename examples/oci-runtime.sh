@@ -7,7 +7,8 @@
 #   start ID; run [--detach] --bundle DIR ID; state ID; list [--quiet]; delete [--force] ID
 #   kill [--all] ID [SIGNAL]; pause ID; resume ID; update --resources FILE ID; events --stats ID; ps [--format json] ID
 #   exec [--process FILE] [--detach] [--pid-file FILE] [--console-socket PATH] [--env X=Y] [--cwd DIR] [--user UID[:GID]]
-#        ID [COMMAND...]; spec [--bundle DIR]; features; --version
+#        [--cap CAP] [--no-new-privs] [--apparmor PROFILE] [--process-label LABEL] [--tty] ID [COMMAND...]
+#   spec [--bundle DIR]; features; --version
 #
 # jq(1), by oci-runtime.jq next to this file, hands each tool its part of config.json: limits and devices to cgexec-rs, a
 # network to netns-rs, namespaces, id maps and the host name to unshare-rs, namespaces that exist to nsenter-rs, and all
@@ -38,7 +39,7 @@ fail() {
         *': cannot run '*': ENOENT '*) set -- "executable file not found in \$PATH: $1";;
         *': cannot run '*': EACCES '*) set -- "permission denied: $1";;
     esac
-    log error "$*"; echo "$name: $*" >&2; exit 1
+    log error "$*"; printf '%s\n' "$name: $*" >&2; exit 1
 }
 usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2; exit 1; }
 
@@ -68,7 +69,8 @@ take() {
             *=*) value=${1#*=}; shift;;
             *) [ $# -gt 1 ] || fail "option $1 needs a value"; value=$2; shift 2;;
         esac
-        [ "$key" != env ] || value=$env${env:+$newline}$value
+        # These may be given several times.
+        case $key in env|cap) eval "value=\$$key\${$key:+\$newline}\$value";; esac
         eval "$key=\$value"
     done
     taken=$#
@@ -76,7 +78,7 @@ take() {
 newline='
 '
 bundle='' pid_file='' console_socket='' preserve_fds='' force='' all='' detach='' process='' env='' cwd='' user='' stats=''
-format='' resources='' quiet='' no_pivot=''
+format='' resources='' quiet='' no_pivot='' cap='' apparmor='' process_label='' tty='' no_new_privs=''
 command="$name" debug='' systemd_cgroup='' rootless='' version='' help=''
 total=$#
 take 'root log log-format rootless criu cgroup-manager' 'debug systemd-cgroup version help' "$@"
@@ -128,16 +130,21 @@ need() {
     fail "cannot $command container $id: it is $status"
 }
 need_cgroup() { [ "$cgroup" ] || fail "cannot $command container $id: it has no cgroup, because its bundle names no cgroupsPath"; }
+warn() { log warning "$1"; [ "$log" ] || printf '%s\n' "$1" >&2; }
 warn_of_hook() { log warning "a hook failed: $1"; echo "$name: warning: a hook failed: $1" >&2; }
 
-# Runs a command that writes what is wrong to stderr, and fails with that.
-checked() { said=$("$@" 2>&1 >/dev/null) || fail "${said:-$1 failed}"; }
+# Runs a command that writes what is wrong to stderr: if it fails, that is the error, otherwise a warning.
+checked() { said=$("$@" 2>&1 >/dev/null) || fail "${said:-$1 failed}"; [ ! "$said" ] || warn "$said"; }
+
+# Runs lines that jq has made of hooks; each returns 1 if its hook fails.
+run_hooks() { eval "$1"; }
 
 # The groups of this path exist already, and so are not ours to kill and to remove.
 is_group() { for at in "/sys/fs/cgroup$1" /sys/fs/cgroup/*"$1"; do [ ! -d "$at" ] || return 0; done; return 1; }
 
+take_create() { take 'bundle pid-file console-socket preserve-fds' 'no-pivot no-new-keyring detach keep no-subreaper' "$@"; }
 create() {
-    take 'bundle pid-file console-socket preserve-fds' 'no-pivot no-new-keyring detach keep no-subreaper' "$@"
+    take_create "$@"
     shift $(($# - taken)); id=${1:-}
     require_id "$id"
     [ "${preserve_fds:-0}" = 0 ] || fail '--preserve-fds is not supported'
@@ -161,7 +168,9 @@ create() {
         fail 'cannot make a terminal: process.terminal is true, and there is no --console-socket'
     [ "$terminal" = true ] || console_socket=''
     made=''; [ ! "$cgroup" ] || is_group "$cgroup" || made=yes
-    printf '%s\n' "$facts" "made=$made bundle_config='$dir'" >"$dir/facts"
+    printf '%s\n' "$facts" "made=$made" >"$dir/facts.new"
+    # As a whole or not at all: `delete --force` reads it, too.
+    mv "$dir/facts.new" "$dir/facts"
     [ ! "$limits" ] || printf %s "$limits" >"$dir/config.json"
     eval "set -- $words"
     [ ! "$no_pivot" ] || set -- "$@" --no-pivot
@@ -181,13 +190,11 @@ create() {
     sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f20 >"$dir/start_time"
     state=$(state_of creating "$pid")
     # An empty line ends the chain.
-    eval "run() { $hooks_before
-        :; }"
-    if run 2>&8; then echo "$state"; else echo; echo 'a hook failed' >&8; fi 1<>"$dir/go"
+    if run_hooks "$hooks_before" 2>&8; then printf '%s\n' "$state"; else echo; echo 'a hook failed' >&8; fi 1<>"$dir/go"
     read -r _ <&7 || give_up
     exec 7<&- 8>&-
     publish "$pid"
-    while read -r line; do log warning "$line"; [ "$log" ] || echo "$line" >&2; done <"$dir/errors"
+    while read -r line; do warn "$line"; done <"$dir/errors"
     mv "$dir/facts" "$dir/vars"
     rm "$dir/ready" "$dir/go" "$dir/errors"
     trap - EXIT
@@ -216,19 +223,17 @@ start() {
     need created
     nsenter=$(command -v nsenter-rs)
     state=$(state_of created "$pid")
-    eval "run() { $hooks_start
-        :; }"
-    run || { kill -KILL "$pid"; fail 'a hook failed: startContainer'; }
+    run_hooks "$hooks_start" || { kill -KILL "$pid"; fail 'a hook failed: startContainer'; }
     # Opened for both directions, so that nobody waits if the container has just ended.
     echo 1<>"$dir/start"
     rm "$dir/start"
     state=$(state_of running "$pid")
-    eval "$hooks_poststart"
+    run_hooks "$hooks_poststart"
 }
 
 run() {
     total=$#
-    take 'bundle pid-file console-socket preserve-fds' 'no-pivot no-new-keyring detach keep no-subreaper' "$@"
+    take_create "$@"
     [ "$detach" ] || waits=false
     create "$@"
     shift $((total - taken))
@@ -243,11 +248,16 @@ run() {
 
 remove() {
     open_state "$1"
-    if [ "$status" != stopped ]; then
+    if [ "$status" = creating ] && [ "$force" ]; then
+        # Its `create` may be over, killed for example. What has our FIFO open is the process that it made, and no other one
+        # that has got the same pid.
+        [ ! -e "$dir/facts" ] || . "$dir/facts"
+        while is_alive && [ "$(readlink "/proc/$first/fd/5")" = "$dir/start" ]; do kill -KILL "$first" 2>/dev/null || :; sleep 0.02; done
+    elif [ "$status" != stopped ]; then
         [ "$force" ] || [ "$status" = created ] || fail "cannot delete container $id that is not stopped: it is $status"
         [ ! -e "$dir/paused" ] || cgexec-rs --cgroup "$cgroup" --thaw 8>&2 2>/dev/null || :
         [ "$pid" = 0 ] || kill -KILL "$pid"
-        while open_state "$id" && [ "$status" != stopped ] && [ "$status" != creating ]; do sleep 0.02; done
+        while open_state "$id" && [ "$status" != stopped ]; do sleep 0.02; done
     fi
     # Without a pid namespace of its own, its other processes are still there.
     if [ "$cgroup" ] && [ "$made" ]; then
@@ -255,7 +265,7 @@ remove() {
             { checked cgexec-rs --cgroup "$cgroup" --kill; checked cgexec-rs --cgroup "$cgroup" --remove; }
     fi
     rm -rf "$dir"
-    [ "$status" = creating ] || { state=$(state_of stopped 0); eval "$hooks_poststop"; }
+    [ "$status" = creating ] || { state=$(state_of stopped 0); run_hooks "$hooks_poststop"; }
 }
 
 # The pids in its cgroup, one a line; without a cgroup, only that of its first process.
@@ -276,12 +286,14 @@ run_in() {
     boot=$(cat /proc/sys/kernel/random/boot_id)
     facts=$(jq -r --arg of exec --slurpfile process "${process:-/dev/null}" --arg id "$id" --argjson pid "$pid" \
         --argjson start "$(cat "$dir/start_time")" --arg boot "$boot" --arg env "$env" --arg cwd "$cwd" --arg user "$user" \
+        --arg cap "$cap" --arg apparmor "$apparmor" --arg label "$process_label" --arg tty "$tty" --arg no_new_privs "$no_new_privs" \
         -f "$program" "$own" 2>"$dir/said.$$") || { said=$(cat "$dir/said.$$"); rm "$dir/said.$$"; fail "$said"; }
     eval "$facts"
     [ ! "$process" ] || eval "set -- $words"
     [ "$terminal" = true ] || console_socket=''
     set -- ${detach:+--detach} ${pid_file:+--pid-file="$pid_file"} ${console_socket:+--console-socket="$console_socket"} -- "$@"
-    [ "$terminal" = false ] || [ "$console_socket" ] || [ ! "$detach" ] || fail 'a terminal needs --console-socket with --detach'
+    [ "$terminal" = false ] || [ "$console_socket" ] || { [ ! "$detach" ] && [ -t 0 ]; } ||
+        fail 'a terminal needs --console-socket, or a terminal as stdin and no --detach'
     # Our stdin is the command's, and the record comes through a pipe.
     exec 3<&0 8>"$dir/said.$$"
     code=0; printf '%s\n' "$record" | nsenter-rs --pipe --stdin 3 --error-fd=8 "$@" || code=$?
@@ -325,7 +337,7 @@ case $command in
         open_state "${1:-}"; need created running paused; need_cgroup
         [ "$resources" ] || fail 'update needs --resources FILE, or - for stdin'
         [ "$resources" != - ] || resources=/dev/stdin
-        new=$(jq -c '{ociVersion: "1.2.1", linux: {resources: .}}' "$resources") || fail "cannot read $resources"
+        new=$(jq -c --arg of update -f "$program" "$resources" 2>&1) || fail "cannot use $resources: $new"
         printf %s "$new" >"$dir/update.json"
         checked cgexec-rs --oci="$dir/update.json" --cgroup "$cgroup";;
     events)

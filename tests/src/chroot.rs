@@ -16,6 +16,7 @@ pub mod made;
 pub mod mounts;
 pub mod oci;
 pub mod oci_process;
+pub mod oci_runtime;
 pub mod oci_words;
 pub mod pivot;
 pub mod planted;
@@ -40,6 +41,7 @@ pub const TOPICS: &[&[Row]] = &[
     privilege::ROWS,
     oci::ROWS,
     oci_process::ROWS,
+    oci_runtime::ROWS,
     oci_words::ROWS,
     audit::ROWS,
 ];

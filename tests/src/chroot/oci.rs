@@ -177,7 +177,7 @@ pub const ROWS: &[Row] = &[
     .host_only(),
     Row::new("the runtime in shell runs the hooks of a bundle where the specification puts them, as crun does", &[BUSYBOX, JQ, CRUN], |world| {
         let bundle = bundle(world, "oci-hooks", json!(["/bin/sh", "-c", "echo process >>/tmp/log"]), |config| {
-            config["annotations"] = json!({"note": "it's $(here)"});
+            config["annotations"] = json!({"note": "it's $(here)\nhere"});
         });
         let path = bundle.join("config.json");
         let mut config: Value = serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
@@ -186,7 +186,7 @@ pub const ROWS: &[Row] = &[
         let script = |kind: &str, log: &str| {
             format!(
                 "read -r state; [ $(readlink /proc/self/ns/mnt) = $HOST ] && ns=host || ns=own; [ -e {} ] && root=host || root=own; \
-                 echo {kind} $ns $root \"$1\" $# >>{log}; echo \"$state\" >>{log}.states",
+                 echo {kind} $ns $root \"$1\" $# >>{log}; printf '%s\\n' \"$state\" >>{log}.states",
                 path.display()
             )
         };
@@ -204,7 +204,7 @@ pub const ROWS: &[Row] = &[
         let named = |kind: &str, place: &str| format!("{kind} {place} a'b $HOME \"c\" 1\n");
         let before = named("prestart", "host host") + &named("createRuntime", "host host") + &named("createContainer", "own host");
         let expected = before + &named("startContainer", "own own") + "process\n" + &named("poststart", "host host") + &named("poststop", "host host");
-        let state = |status: &str, has_pid: bool| format!("h\t{status}\t{has_pid}\ttrue\tit's $(here)\n");
+        let state = |status: &str, has_pid: bool| format!("h\t{status}\t{has_pid}\ttrue\tit's $(here)\\nhere\n");
         let states = state("creating", true).repeat(3) + &state("created", true) + &state("running", true) + &state("stopped", false);
         let outcome = within(world, ours, &bundle).run().succeeds();
         // Neither poststart nor the process waits for the other; under crun, poststart may also come before startContainer.

@@ -8,14 +8,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, fstat, fstatfs, openat, readlinkat, statx};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, openat, readlinkat};
 use rustix::io::Errno;
 
 use crate::process::namespace::Kind;
-use crate::process::procfs;
 use crate::process::target::is_in_first_namespace;
 
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+/// The inode of the root of every procfs: the links in it are text, those of processes are deeper.
+const PROC_ROOT_INO: u64 = 1;
 /// The kernel's own limit.
 const MOST_LINKS: u32 = 40;
 
@@ -39,9 +40,9 @@ impl Stranger {
 /// change. Nothing behind it is looked up.
 ///
 /// If there is none, only root and this user can lead the path elsewhere afterwards, so it may be opened as usual. The
-/// links in /proc to the files of a process belong to the kernel: which process is meant is in the path. But in the mount
-/// namespace of a process, others may mount over directories of root, so the way may not lead through one. Where nobody knows,
-/// because a directory cannot be searched, for example, it counts as a stranger's.
+/// links in /proc to the files of a process belong to the kernel: which process is meant is in the path. But the way may not lead
+/// through one to a directory: the process, or another one that gets its pid, can change its root, its working directory and its
+/// mount namespace at any time. Where nobody knows, because a directory cannot be searched, for example, it counts as a stranger's.
 pub fn stranger(path: &Path) -> Option<Stranger> {
     let Ok(at) = root() else { return Some(Stranger { path: "/".into(), uid: None }) };
     let mut walk = Walk { at, shown: PathBuf::from("/"), rest: Vec::new(), links: 0 };
@@ -109,17 +110,18 @@ impl Walk {
             return Ok(Step::Stranger(Stranger { path: shown, uid: Some(stat.st_uid) }));
         }
         let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
-        if is_link && !is_proc {
+        // `self`, for example.
+        let is_plain = !is_proc || directory.st_ino == PROC_ROOT_INO;
+        if is_link && is_plain {
             return self.follow(&entry);
         }
-        self.at = if is_link && !self.rest.is_empty() { open(self.at.as_fd(), &name, OFlags::empty())? } else { entry };
-        if is_link && !self.rest.is_empty() && !is_mounted_here(&self.at)? {
+        if is_link && !self.rest.is_empty() {
             return Ok(Step::Stranger(Stranger {
                 path: shown,
                 uid: Some(stat.st_uid).filter(|uid| !is_trusted(*uid)),
             }));
         }
-        self.shown = shown;
+        (self.at, self.shown) = (entry, shown);
         Ok(Step::Further)
     }
 
@@ -145,15 +147,6 @@ fn open(at: std::os::fd::BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<
     openat(at, name, OFlags::PATH | OFlags::CLOEXEC | flags, Mode::empty())
 }
 
-/// Returns whether a directory is on a mount of our mount namespace.
-fn is_mounted_here(directory: &OwnedFd) -> Result<bool, Errno> {
-    let found = statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
-    let id = found.stx_mnt_id.to_string();
-    let table = procfs::read("self/mountinfo").map_err(|_| Errno::ACCESS)?;
-    let mut lines = table.split(|byte| *byte == b'\n');
-    Ok(lines.any(|line| line.split(|byte| *byte == b' ').next() == Some(id.as_bytes())))
-}
-
 /// Returns whether a user is root or ourselves. In a user namespace, what belongs to nobody in it is the host's, too.
 fn is_trusted(uid: u32) -> bool {
     const OVERFLOW: u32 = 65534;
@@ -176,9 +169,11 @@ mod tests {
         symlink("open/x", base.join("relative")).expect("symlink");
         symlink("loop", base.join("loop")).expect("symlink");
         symlink("/proc/self/ns/net", base.join("own")).expect("symlink");
+        symlink("/proc/self/root/run", base.join("root")).expect("symlink");
         let found = |name: &str| stranger(&base.join(name)).map(|stranger| stranger.path);
         assert_eq!(found("relative"), Some(base.join("open")));
         assert_eq!(found("open/../own"), Some(base.join("open")));
+        assert_eq!(found("root"), Some(format!("/proc/{}/root", std::process::id()).into()));
         for safe in ["own", "loop", "none", "open"] {
             assert_eq!(found(safe), None, "{safe}");
         }

@@ -99,3 +99,16 @@ fn message(index: u32, address: Address) -> AddressMessage {
 pub fn family(ip: IpAddr) -> AddressFamily {
     if ip.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
 }
+
+/// Returns whether the kernel makes such an address by itself: a link-local one.
+pub fn is_automatic(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}
+
+/// Returns whether an address is of those for private networks: RFC 1918, RFC 4193.
+pub fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private(),
+        IpAddr::V6(ip) => ip.is_unique_local(),
+    }
+}

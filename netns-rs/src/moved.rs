@@ -110,7 +110,8 @@ fn make(
         )));
     }
     inside::require_unused(asked, sides)?;
-    let had = address::list(&host)?.into_iter().filter(|(index, own)| *index == link.index && !is_automatic(*own));
+    let had =
+        address::list(&host)?.into_iter().filter(|(index, own)| *index == link.index && !address::is_automatic(own.ip));
     let mut away = Away {
         name: moved.to_owned(),
         pin: Pin::new(moved, owner, namespace::inode(sides.host)?)?,
@@ -145,11 +146,6 @@ fn listen(asked: &Connection, sides: &Sides<'_>) -> Result<(Netlink, Listener), 
     let listener = Listener::open(&asked.interface);
     namespace::enter(sides.host, "the host's", "the interface comes back there")?;
     listener.map(|listener| (inside, listener))
-}
-
-/// The kernel makes link-local addresses by itself.
-fn is_automatic(own: Address) -> bool {
-    matches!(own.ip, std::net::IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 fn send(asked: &Connection, host: &Netlink, link: &Link, sides: &Sides<'_>, away: &mut Away) -> Result<(), Fault> {

@@ -10,6 +10,7 @@ use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 use plumbing::Fault;
 
 use super::Report;
+use crate::address;
 use crate::capability::needs_net_admin;
 use crate::legacy;
 use crate::link::Link;
@@ -48,7 +49,7 @@ pub fn check(port: &Link, uplink: Option<&Link>, own: &[Address], report: &mut R
     }
     check_old_tables(name, family, report)?;
     let Some(uplink) = uplink else { return Ok(()) };
-    for ip in own.iter().map(|own| own.ip).filter(|ip| is_private(*ip)) {
+    for ip in own.iter().map(|own| own.ip).filter(|ip| address::is_private(*ip)) {
         if !rules.iter().any(|rule| masquerades(rule, ip)) {
             let problem = format!("no rule masquerades {ip}: other networks have no way back to it");
             let (from, table) = (ip.to_string(), "outgoing");
@@ -93,13 +94,6 @@ fn check_old_tables(name: &str, family: &str, report: &mut Report) -> Result<(),
         }
     }
     Ok(())
-}
-
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_private(),
-        IpAddr::V6(ip) => ip.is_unique_local(),
-    }
 }
 
 /// Returns whether this rule may masquerade what has this source: it does so without looking at the packet's headers, by a

@@ -48,16 +48,9 @@ impl Cable {
     /// side, or in a network elsewhere, would draw traffic to the container.
     pub fn may_get(&self, address: &Address) -> bool {
         let is_known = self.addresses.iter().any(|own| own.reaches(address.ip));
-        let is_free = is_private(address.ip) && !self.elsewhere.iter().any(|network| network.overlaps(address));
+        let is_free =
+            address::is_private(address.ip) && !self.elsewhere.iter().any(|network| network.overlaps(address));
         is_known || (self.addresses.is_empty() && is_free)
-    }
-}
-
-/// Returns whether an address is of those for private networks: RFC 1918, RFC 4193.
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_private(),
-        IpAddr::V6(ip) => ip.is_unique_local(),
     }
 }
 

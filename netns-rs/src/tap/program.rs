@@ -133,7 +133,9 @@ impl Begun {
         loop {
             let made = link::find(&netlink, &tap.interface)?.filter(|link| link.is_up);
             if let Some(link) = made
-                && address::list(&netlink)?.iter().any(|(index, own)| *index == link.index && !is_automatic(own.ip))
+                && address::list(&netlink)?
+                    .iter()
+                    .any(|(index, own)| *index == link.index && !address::is_automatic(own.ip))
             {
                 return Ok(());
             }
@@ -156,10 +158,6 @@ impl Begun {
         let lines = || text.lines().filter(|line| !line.is_empty() && !line.contains("to syslog"));
         lines().next_back().unwrap_or("it printed nothing").to_owned()
     }
-}
-
-fn is_automatic(ip: std::net::IpAddr) -> bool {
-    matches!(ip, std::net::IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! belongs to the container here, and is left out of our own namespace.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 
 use plumbing::command_line::columns::fit;
 use plumbing::command_line::units::bytes;
@@ -43,7 +42,7 @@ struct Line<'s> {
     containers: &'s [Contained],
     process_count: usize,
     /// Absent if it was not there at the last reading, or cannot be read.
-    #[serde(flatten)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     rates: Option<Rates>,
     interfaces: Vec<Interface<'s>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,7 +54,7 @@ struct Line<'s> {
 struct Interface<'s> {
     name: &'s str,
     addresses: &'s [String],
-    #[serde(flatten)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     rates: Option<Rates>,
 }
 
@@ -133,18 +132,12 @@ impl top::View for View {
 impl View {
     fn lines<'r>(&self, readings: &Readings<'r, Vec<Space>>) -> Vec<Line<'r>> {
         let mut lines = lines(readings);
-        // Stable: namespaces that are equal stay in the order in which they were found.
-        let by = |lines: &mut [Line<'r>], figure: fn(Rates) -> f64| {
-            lines.sort_by_key(|line| Reverse((figure(line.rates.unwrap_or_default()) * 1000.0) as u64));
-        };
-        match self.order {
-            Order::Bytes => by(&mut lines, |rates| rates.received_per_second + rates.sent_per_second),
-            Order::Received => by(&mut lines, |rates| rates.received_per_second),
-            Order::Sent => by(&mut lines, |rates| rates.sent_per_second),
-            Order::Drops => by(&mut lines, |rates| rates.dropped_per_second),
-            Order::Processes => lines.sort_by_key(|line| Reverse(line.process_count)),
-            Order::Name => lines.sort_by(|one, other| one.shown.cmp(&other.shown)),
-        }
+        // Stable: namespaces that are equal stay in the order in which they were found. One key, since each type of key
+        // would be a sort of its own in the executable.
+        lines.sort_by_cached_key(|line| {
+            let name = if self.order == Order::Name { line.shown.clone() } else { String::new() };
+            (Reverse(self.figure(line)), name)
+        });
         if self.is_reversed {
             lines.reverse();
         }
@@ -152,12 +145,27 @@ impl View {
     }
 }
 
+impl View {
+    /// The largest is first.
+    fn figure(&self, line: &Line<'_>) -> u64 {
+        let rates = line.rates.unwrap_or_default();
+        let figure = match self.order {
+            Order::Bytes => rates.received_per_second + rates.sent_per_second,
+            Order::Received => rates.received_per_second,
+            Order::Sent => rates.sent_per_second,
+            Order::Drops => rates.dropped_per_second,
+            Order::Processes => line.process_count as f64,
+            Order::Name => 0.0,
+        };
+        (figure * 1000.0) as u64
+    }
+}
+
 fn lines<'r>(readings: &Readings<'r, Vec<Space>>) -> Vec<Line<'r>> {
     let spaces = readings.now;
-    let known: HashMap<_, &Space> = readings.before.iter().map(|space| (identity(space), space)).collect();
     // The rates of each interface of each namespace.
     let rates_of = |space: &Space| -> Vec<Option<Rates>> {
-        let old = known.get(&identity(space));
+        let old = readings.before.iter().find(|old| identity(old) == identity(space));
         let rates = |port: &Port| {
             let before = old?.interfaces.iter().find(|old| old.index == port.index && old.name == port.name)?;
             Some(Rates::of(readings, &port.counters?, &before.counters?))

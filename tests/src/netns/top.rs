@@ -19,9 +19,9 @@ pub const ROWS: &[Row] = &[
                 perl -MIO::Socket::INET -e '@s = map { IO::Socket::INET->new(Proto => "udp", PeerAddr => "10.97.12.$_", PeerPort => 9) or die } 2, 3;
                     while (1) { for (1 .. 20) { $_->send("x" x 1400) for @s } select undef, undef, undef, 0.02 }' & P=$!
                 one() { netns-rs top --json --iterations 1 | jq -ce '.namespaces | map({(.names[0] // ""): .}) | add | '"$1"; }
-                until one '."t-slow" | .received_per_second > 9000 and .dropped_per_second > 9 and (.interfaces | map(.dropped_per_second) | add == 0)'; do :; done
-                until one '."t-free" | .received_per_second > 20000 and .received_packets_per_second > 9 and .dropped_per_second == 0'; do :; done
-                one '."t-free".interfaces | map([.name, .addresses])'; one '."t-idle" | [.received_per_second, .process_count]'
+                until one '."t-slow" | .rates.received_per_second > 9000 and .rates.dropped_per_second > 9 and (.interfaces | map(.rates.dropped_per_second) | add == 0)'; do :; done
+                until one '."t-free" | .rates | .received_per_second > 20000 and .received_packets_per_second > 9 and .dropped_per_second == 0'; do :; done
+                one '."t-free".interfaces | map([.name, .addresses])'; one '."t-idle" | [.rates.received_per_second, .process_count]'
                 until netns-rs top --json --iterations 1 | jq -ce '.namespaces | map(select(.names[0] == "t-free" or .names[0] == "t-slow").names[0]) == ["t-free", "t-slow"]'; do :; done
                 netns-rs top --json --iterations 3 --delay 50ms | jq -c '.time > 0 and (.namespaces | any(.own))'
                 netns-rs top --batch --iterations 2 --delay 50ms >out; grep -c 'IN/s .* NAMESPACE$' out; grep -c ' t-free 10.97.12.3/24$' out; grep -c 't.*31mred (pid' out; grep -c $'\e' out
@@ -47,7 +47,7 @@ pub const ROWS: &[Row] = &[
             let outcome = apart(
                 world,
                 r#"record=$(unshare-rs --hold --name t-held --user --map-root-user --net --pid --mount --ttl 60)
-                netns-rs top --json --iterations 1 2>once | jq -c '.namespaces[] | select(.containers[0].name == "t-held") | [.own, .process_count, .received_per_second]'
+                netns-rs top --json --iterations 1 2>once | jq -c '.namespaces[] | select(.containers[0].name == "t-held") | [.own, .process_count, .rates.received_per_second]'
                 netns-rs top --batch --delay 20ms --iterations 3 2>thrice | grep -c ' t-held$'
                 for remarks in once thrice; do grep -c 'could not be examined' $remarks; done
                 echo "$record" | nsenter-rs --pipe --rm -- true"#,

@@ -73,6 +73,8 @@ pub fn run<V: View>(view: &mut V, manner: Manner) -> Result<Status, Fault> {
     let is_drawn = !manner.batch && !manner.json && terminal::columns().is_some();
     let mut screen = if is_drawn { Some(Screen::open()?) } else { None };
     let mut pause = FIRST.min(manner.delay);
+    // A dry run ends.
+    let iterations = if narrate::is_dry_run() { Some(1) } else { manner.iterations };
     let mut done = 0;
     loop {
         if let Some(status) = wait(&mut screen, view, pause)? {
@@ -85,7 +87,7 @@ pub fn run<V: View>(view: &mut V, manner: Manner) -> Result<Status, Fault> {
         show(view, Readings { before: &before, now: &now, seconds }, screen.as_mut(), manner.json)?;
         (before, taken) = (now, start);
         done += 1;
-        if manner.iterations.is_some_and(|most| done >= most) {
+        if iterations.is_some_and(|most| done >= most) {
             return Ok(Status::SUCCESS);
         }
         pause = manner.delay;

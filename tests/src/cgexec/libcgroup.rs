@@ -103,7 +103,7 @@ one() {
     mkdir -p $p/lc-a/inner $m/lc-a/inner
     sleep 300 & P=$!
     echo $P >$p/lc-a/cgroup.procs; echo $P >$m/lc-a/cgroup.procs
-    (PATH=$1; eval "$2") 2>/dev/null </dev/null | sed "s/$P/P/g; s|$top/lc|/lc|"
+    (PATH=$1; eval "$2") 2>/dev/null </dev/null | sed "s/\b$P\b/P/g; s|$top/lc|/lc|"
     [ ${PIPESTATUS[0]} = 0 ] && echo ended well || echo failed
     (cd $p; find . -path "./lc-*" -name pids.max | sort | while read -r file; do echo "$file $(<$file)"; done)
     (cd $m; find . -path "./lc-*" -name memory.limit_in_bytes | sort | while read -r file; do echo "$file $(<$file)"; done)

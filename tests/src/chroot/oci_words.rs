@@ -71,7 +71,8 @@ pub const ROWS: &[Row] = &[
             [ \"$(readlink /proc/$pid/ns/pid)\" = \"$(readlink $first/pid)\" ] && echo found
             until tr '\\0' ' ' </proc/$pid/cmdline | grep '^/bin/sleep 86473'; do sleep 0.02; done
             [ \"$(sed -n 's/^NSpid:.*\t//p' /proc/$pid/status)\" != $pid ] && echo another number inside
-            runtime delete --force c; [ -e /proc/$pid ] || echo ended; [ -e $first/pid ] && echo the other runs; ls state
+            runtime delete --force c; until [ ! -e /proc/$pid ] || grep -qs '^State:.*Z' /proc/$pid/status; do sleep 0.02; done; echo ended
+            [ -e $first/pid ] && echo the other runs; ls state
             kill -KILL $(cat first); wait";
         let expected = "found\n/bin/sleep 86473 \nanother number inside\nended\nthe other runs\n";
         within(world, line, &at).run().stdout_is(expected);

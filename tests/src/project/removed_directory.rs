@@ -9,7 +9,7 @@ pub const ROWS: &[Row] = &[Row::new(
     &[BUSYBOX, Need::UserNamespaces],
     |world| {
         let script = r#"
-            why() { it=$("$@" 2>&1 >/dev/null | grep -o 'remedy: the working directory was removed, so [^ ]*\|: it was removed'); echo "${it:-other}"; }
+            why() { it=$("$@" 2>&1 >/dev/null | grep -o 'remedy: the working directory was removed, so [^ ]*\|the source of the mount was removed'); echo "${it:-other}"; }
             all() {
                 why chroot-rs r true; why chroot-rs --seccomp x.json / true; why chroot-rs --oci . -- true
                 why unshare-rs $OWN --root x -- true; why unshare-rs $OWN --uts=f -- true; why unshare-rs $OWN -- ./x; why cgexec-rs --oci b -- true
@@ -20,7 +20,7 @@ pub const ROWS: &[Row] = &[Row::new(
         // The control: an empty directory that exists, and paths that do not begin in it.
         let removed = ["r", "x.json", "./config.json", "x", "f", "./x", "b", "f"]
             .map(|path| format!("remedy: the working directory was removed, so {path}\n"));
-        let expected = format!(" 11 other\n{}: it was removed\nother\nother\n", removed.concat());
+        let expected = format!(" 11 other\n{}the source of the mount was removed\nother\nother\n", removed.concat());
         world
             .script(&format!("D={}\n{script}", world.directory("removed-directory").display()))
             .variable("ROOT", world.busybox_root().display().to_string())

@@ -139,10 +139,9 @@ pub const NSENTER: &[Run] = &[
         &["clone3", "clone3", "prctl", "mkdirat", "openat", "fchmod", "symlinkat", "fchmod", "renameat"],
     ),
     run(
-        "hold --mount; mkdir $PLACE/v; echo f >$PLACE/v/f; chmod 0 $PLACE/v/f; mkfifo $PLACE/v/q; \
-         $TRACE nsenter-rs --explain --copy $pid:$PLACE/v /no/such; finish",
-        125,
-        &["clone3", "prctl"],
+        "hold --mount; mkdir $PLACE/v; echo f >$PLACE/v/f; $TRACE nsenter-rs --explain --copy $pid:$PLACE/v $PLACE/w; finish",
+        0,
+        &["clone3", "clone3", "prctl", "mkdirat", "openat", "fchmod", "renameat"],
     ),
     run(
         "hold --uts --mount; $TRACE nsenter-rs --explain -t $pid -m -u $OWN_USER --wd --env -F -- true; finish",

@@ -164,8 +164,9 @@ pub const ROWS: &[Row] = &[
         // Guardians are orphans, and this program is their subreaper.
         let guardians = format!("pgrep -x 'cgexec-rs|netns-rs' -P {}", std::process::id());
         let ready = format!("[ $({guardians} | wc -l) = 2 ] && pgrep -f '^/bin/sleep 86416' >/dev/null");
-        // Not the program text: it belongs to the page cache, of which one access maps a whole large folio since Linux 6.18.
-        let sum = "awk '/^Pss_(Anon|Shmem)|^SwapPss/ { sum += $2 } END { print sum }' /proc/$pid/smaps_rollup";
+        // Not the program text: it belongs to the page cache, of which one access maps a whole large folio since Linux 6.18;
+        // in the virtual machines it is on a tmpfs, and counts as shared memory.
+        let sum = "awk '/^Pss_Anon|^SwapPss/ { sum += $2 } END { print sum }' /proc/$pid/smaps_rollup";
         let sum = format!(
             "for i in $(seq 500); do {ready} && break; sleep 0.02; done; for pid in $({guardians}); do {sum}; done"
         );
